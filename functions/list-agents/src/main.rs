@@ -1,0 +1,2 @@
+//! GET /chatkit/agents
+fn main() {}

@@ -1,0 +1,1 @@
+//! The local stack, and what the tests, the demo and the benchmarks need around it.
