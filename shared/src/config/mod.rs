@@ -9,9 +9,11 @@ use std::fmt;
 
 pub use values::{base_url, non_empty, origin};
 
+type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+
 /// The variables of a process, and the mistakes found in them so far.
 pub struct Environment {
-    read: Box<dyn Fn(&str) -> Option<String>>,
+    read: Lookup,
     mistakes: Vec<Mistake>,
 }
 

@@ -19,9 +19,9 @@ impl From<Refusal> for Error {
 impl From<supabase::Error> for Error {
     fn from(error: supabase::Error) -> Self {
         let (code, detail, wait) = match &error {
-            // Our SQL raises the same codes; one that is unknown here is a migration that is ahead of the function.
-            supabase::Error::Refused { code, detail } => {
-                (Code::parse(code).unwrap_or(Code::Internal), detail.clone(), None)
+            supabase::Error::Refused { status, code, detail } => {
+                let code = refusal(*status, code);
+                (code, detail.as_deref().and_then(|detail| worded(code, detail)), None)
             }
             supabase::Error::TokenRefused => (Code::InvalidToken, None, None),
             supabase::Error::KeyRefused { .. } => (Code::SupabaseKeyRefused, None, None),
@@ -29,11 +29,23 @@ impl From<supabase::Error> for Error {
             supabase::Error::TimedOut => (Code::SupabaseTimeout, None, None),
             supabase::Error::Unexpected { .. } => (Code::SupabaseBadAnswer, None, None),
         };
-        let answer = Self::new(code).retry_after(wait).cause(error);
-        match detail.filter(|detail| !detail.is_empty()) {
-            Some(detail) => answer.detail(detail),
-            None => answer,
-        }
+        Self { detail: detail.map(Into::into), ..Self::new(code).retry_after(wait).cause(error) }
+    }
+}
+
+/// The SQL raises our codes. One that is not in the list is a constraint which the checks of the edge should have covered:
+/// the caller's mistake where the SQL says so, otherwise ours.
+fn refusal(status: u16, code: &str) -> Code {
+    let otherwise = if status == 422 { Code::InvalidRequest } else { Code::Internal };
+    Code::parse(code).unwrap_or(otherwise)
+}
+
+/// What the SQL's detail means to the caller.
+fn worded(code: Code, detail: &str) -> Option<String> {
+    match code {
+        Code::EventConflict => Some(format!("The event is {detail}.")),
+        Code::AgentChanged => Some(format!("It is with {detail} now.")),
+        _ => None,
     }
 }
 

@@ -10,6 +10,8 @@ use crate::upstream::{self, Answer, Failure};
 pub enum Error {
     /// One of our RPC functions said no: `raise sqlstate 'PTnnn'` with our code as message.
     Refused {
+        /// The HTTP status that it chose.
+        status: u16,
         /// Our own stable code, such as `session_ended`.
         code: String,
         /// What it is about, such as an event's id. Written by our SQL, without secrets.
@@ -53,7 +55,8 @@ impl Error {
         let code = body.code.unwrap_or_default();
         match answer.status.as_u16() {
             _ if code.starts_with("PT") => {
-                Self::Refused { code: body.message.unwrap_or_default(), detail: body.details }
+                let status = answer.status.as_u16();
+                Self::Refused { status, code: body.message.unwrap_or_default(), detail: body.details }
             }
             // 42501 is PostgreSQL's "insufficient privilege": a migration is missing, or the key is of the wrong kind.
             401 if as_user && code != "42501" => Self::TokenRefused,

@@ -13,7 +13,7 @@ const MANNER: Manner = Manner {
     system: "supabase",
     try_timeout: Duration::from_secs(3),
     repeat: Repeat::Safe,
-    again: |status| matches!(status.as_u16(), 502 | 503 | 504),
+    again: |status| matches!(status.as_u16(), 502..=504),
 };
 
 /// Sends what the builder built, with our headers, and reads the answer as JSON.
