@@ -1,9 +1,9 @@
 -- Who is calling, and for which organisation: the one place that reads organisation and role out of a token (for the
 -- policies) and out of auth.users (for the RPCs), so that both always mean the same.
 
--- Helpers live outside the schemas that the API exposes: nobody can call them by name over HTTP.
+-- Helpers live outside the schemas that the API exposes. A new schema is closed to everybody but its owner and stays so: nobody
+-- can call by name what is in it.
 create schema if not exists private;
-revoke all on schema private from public, anon, authenticated, service_role;
 
 -- The organisation in somebody's app metadata, which only the project's operator can write (user metadata is the user's own).
 -- A malformed id is no organisation rather than an error: a policy that raised would turn one bad token into 400s.
@@ -28,20 +28,20 @@ end;
 -- compares with it then shows no row. Written with `return`: its names are bound when it is created, so that a caller needs
 -- no usage on the schema `private`.
 create or replace function private.caller_org_id() returns uuid
-language sql stable parallel safe
+language sql stable
 set search_path = ''
 return case
   when coalesce(auth.jwt() ->> 'is_anonymous', 'false') = 'false' then private.org_id_of(auth.jwt() -> 'app_metadata')
 end;
 
 create or replace function private.caller_org_role() returns text
-language sql stable parallel safe
+language sql stable
 set search_path = ''
 return private.org_role_of(auth.jwt() -> 'app_metadata');
 
 -- Owners, admins and approvers see the sessions of their whole organisation. Only ever asked together with caller_org_id().
 create or replace function private.caller_is_approver() returns boolean
-language sql stable parallel safe
+language sql stable
 set search_path = ''
 return private.caller_org_role() in ('owner', 'admin', 'approver');
 

@@ -108,7 +108,7 @@ create or replace trigger guard_session_history
   before update on public.chat_sessions
   for each row execute function private.guard_session_history();
 
--- What may only be written while its session is active is guarded by this: events, escalations, sealed secrets. The lock
+-- What may only be written while its session is active is guarded by this: events and escalations. The lock
 -- makes a writer that forgot to lock the session wait for one that is ending it.
 create or replace function private.require_active_session() returns trigger
 language plpgsql

@@ -29,8 +29,8 @@ create table if not exists public.chatkit_sessions (
   constraint chatkit_sessions_record_is_whole check (num_nonnulls(chatkit_session_id, recorded_at, expires_at) in (0, 3)),
   constraint chatkit_sessions_expires_at_finite check (isfinite(expires_at)),
   constraint chatkit_sessions_seal_is_whole check ((sealed_secret is null) = (sealing_key_id is null)),
-  -- A secret is kept only of what is of use: recorded, neither failed nor cancelled. (That its session is active and still with
-  -- this agent is kept by triggers.)
+  -- A secret is kept only of what is of use: recorded, neither failed nor cancelled, and (guard_secret, below) of an active
+  -- session and its current agent.
   constraint chatkit_sessions_secret_of_use
     check (sealed_secret is null or (recorded_at is not null and failed_at is null and cancelled_at is null)),
   constraint chatkit_sessions_cancelled_was_recorded check (cancelled_at is null or recorded_at is not null)
@@ -70,11 +70,27 @@ create policy "their user and the organisation's approvers read" on public.chatk
     and (user_id = (select auth.uid()) or (select private.caller_is_approver()))
   );
 
--- No secret is written for a session that has ended.
-create or replace trigger require_active_session
+-- No secret is written for a session that has ended, or for an agent that it has left. The lock makes a writer that
+-- forgot to lock the session wait for one that is ending it.
+create or replace function private.guard_secret() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform from public.chat_sessions as s
+  where s.id = new.session_id and s.status = 'active' and s.agent_id = new.agent_id
+  for share;
+  if not found then
+    raise check_violation using message = 'a secret is kept only for an active session and its current agent';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger guard_secret
   before insert or update on public.chatkit_sessions
   for each row when (new.sealed_secret is not null)
-  execute function private.require_active_session();
+  execute function private.guard_secret();
 
 -- A session that ends or moves to another agent takes its secrets with it, however that comes about. Nobody can open the
 -- connection with what is erased here; what a browser already holds is dead once the ChatKit session is cancelled.
@@ -110,5 +126,6 @@ as $$
     and c.expires_at > clock_timestamp() - interval '1 minute'
 $$;
 
+revoke all on function private.guard_secret() from public, anon, authenticated, service_role;
 revoke all on function private.erase_secrets() from public, anon, authenticated, service_role;
 revoke all on function private.retired_chatkit_session_ids(uuid) from public, anon, authenticated, service_role;
