@@ -1,1 +1,3 @@
 //! The local stack, and what the tests, the demo and the benchmarks need around it.
+
+pub mod chatkit;
