@@ -22,7 +22,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, kind: &'static str, param: Option<&str>, code: Option<&str>, message: String) -> Self {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        param: Option<&str>,
+        code: Option<&str>,
+        message: String,
+    ) -> Self {
         Self {
             status,
             message,

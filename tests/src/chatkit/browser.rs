@@ -45,7 +45,8 @@ impl std::error::Error for SayError {}
 impl Browser {
     /// For a stand-in whose URLs begin with this root (no `/v1`).
     pub fn new(root: &str) -> anyhow::Result<Self> {
-        let client = http_client::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
+        let client =
+            http_client::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
         Ok(Self { url: format!("{root}/stand-in/say"), client })
     }
 
@@ -61,7 +62,8 @@ impl Browser {
             message["thread_id"] = json!(thread_id);
         }
         let request = self.client.post(&self.url).bearer_auth(client_secret).json(&message);
-        let lost = |e: http_client::Error| SayError { status: None, body: json!(e.without_url().to_string()) };
+        let lost =
+            |e: http_client::Error| SayError { status: None, body: json!(e.without_url().to_string()) };
         let response = request.send().await.map_err(lost)?;
         let status = response.status();
         let body: Value = response.json().await.map_err(lost)?;
