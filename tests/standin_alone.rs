@@ -2,15 +2,19 @@
 
 #[path = "promises/standin/mod.rs"]
 mod standin;
+#[path = "promises/tools.rs"]
+mod tools;
 
 macro_rules! promises {
     ($($room:ident { $($name:ident),* $(,)? })*) => { $($(
         #[tokio::test]
         async fn $name() -> anyhow::Result<()> {
-            standin::$room::$name().await
+            $room::$name().await
         }
     )*)* };
 }
+
+use standin::{answers, faults, life, lists, refusals, speech};
 
 promises! {
     refusals {
@@ -28,6 +32,11 @@ promises! {
         what_is_asked_for_comes_back,
         an_unbound_key_works_in_the_project_it_names,
         nothing_that_is_printed_holds_a_secret,
+    }
+    tools {
+        a_tool_is_installed_with_and_without_venv,
+        many_askers_get_one_whole_folder,
+        what_cannot_be_installed_is_not_taken_for_installed,
     }
     life { a_cancelled_session_is_dead, a_session_expires, a_session_expires_on_order }
     speech {

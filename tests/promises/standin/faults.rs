@@ -20,8 +20,11 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     here.or_else(|| error.source().and_then(io_kind))
 }
 
+/// The status that was answered and the one that the work came to.
+type Ends = (Option<u16>, Option<u16>);
+
 /// How many sessions were made, and what the ledger says of the last call: answered, and worked on.
-fn after(api: &Api) -> (usize, Option<(Option<u16>, Option<u16>)>) {
+fn after(api: &Api) -> (usize, Option<Ends>) {
     let last = api.standin.ledger().last().map(|call| (call.status, call.worked));
     (api.standin.sessions().len(), last)
 }
