@@ -5,18 +5,17 @@ mod server;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use http_client::{Client, redirect};
 pub use server::{Port, Reach, Server};
 
 /// Longer than anything here takes, shorter than a person's patience with a test that hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client for the loopback: no redirects are followed and no proxy is asked.
-pub fn client() -> &'static reqwest::Client {
-    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+pub fn client() -> &'static Client {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        // reqwest builds no client without a provider for TLS, also where only http is spoken.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let builder = Client::builder().no_proxy().redirect(redirect::Policy::none());
         builder.timeout(TIMEOUT).build().unwrap_or_default()
     })
 }
