@@ -9,3 +9,12 @@ pub mod postgres;
 mod project;
 pub mod supabase;
 pub mod tools;
+mod world;
+
+pub use world::{Builder, Environment, KeyStyle, ORIGIN, PROJECT, World};
+
+/// Ends what all worlds of this process share, and waits until nothing is left of it. To be called last.
+pub fn finish() -> anyhow::Result<()> {
+    postgres::stop()?;
+    guardian::finish()
+}
