@@ -1,0 +1,206 @@
+//! Faults on order.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::operation::Operation;
+
+/// What is to go wrong, where, and how often.
+///
+/// Unless said otherwise it hits every request until it is cleared. The order of making decides: the first fault
+/// that fits and is not used up is the one that happens.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    on: Option<Operation>,
+    user: Option<String>,
+    left: Option<u32>,
+    pub(super) delay: Duration,
+    pub(super) late: Duration,
+    code: Option<String>,
+    headers: Vec<(String, String)>,
+    pub(super) effect: Effect,
+}
+
+/// What happens instead of the answer.
+#[derive(Debug, Clone)]
+pub(super) enum Effect {
+    /// Nothing but the delays.
+    Answer,
+    /// A refusal; the work is not done.
+    Refuse(StatusCode),
+    /// The connection is reset; the work is not done.
+    ResetBefore,
+    /// The connection is reset; the work is done.
+    ResetAfter,
+    /// Half of the body, then the connection is closed; the work is done.
+    CutBody,
+    /// A 200 that is a page of HTML; the work is done.
+    Nonsense,
+    /// A 200 with this body; the work is done.
+    Body(Value),
+}
+
+impl Fault {
+    fn on(on: Option<Operation>) -> Self {
+        let none = Duration::ZERO;
+        let (code, headers) = (None, Vec::new());
+        Self { on, user: None, left: None, delay: none, late: none, code, headers, effect: Effect::Answer }
+    }
+
+    /// On one operation.
+    pub fn new(on: Operation) -> Self {
+        Self::on(Some(on))
+    }
+
+    /// On every request, whatever its URL.
+    pub fn everywhere() -> Self {
+        Self::on(None)
+    }
+
+    /// Only where the call concerns this user of OpenAI's API (by body, query, session, thread or client secret).
+    pub fn user(mut self, user: &str) -> Self {
+        self.user = Some(user.to_owned());
+        self
+    }
+
+    /// Hits that many requests and no more.
+    pub fn times(mut self, times: u32) -> Self {
+        self.left = Some(times);
+        self
+    }
+
+    /// Waits before the work begins. A caller who goes away meanwhile does not stop the work.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Waits between the work and the answer.
+    pub fn late(mut self, late: Duration) -> Self {
+        self.late = late;
+        self
+    }
+
+    /// Refuses with OpenAI's envelope; the work is not done. A status that is none becomes 500.
+    pub fn status(mut self, status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.effect = Effect::Refuse(status);
+        self
+    }
+
+    /// `error.code` of the refusal.
+    pub fn code(mut self, code: &str) -> Self {
+        self.code = Some(code.to_owned());
+        self
+    }
+
+    /// A header of the refusal.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// `Retry-After`: seconds or a date.
+    pub fn retry_after(self, value: &str) -> Self {
+        self.header("retry-after", value)
+    }
+
+    /// `retry-after-ms`: milliseconds, which OpenAI's SDKs prefer to `Retry-After`.
+    pub fn retry_after_ms(self, value: &str) -> Self {
+        self.header("retry-after-ms", value)
+    }
+
+    /// `x-should-retry`: OpenAI's word on it, which stands above the status.
+    pub fn should_retry(self, yes: bool) -> Self {
+        self.header("x-should-retry", if yes { "true" } else { "false" })
+    }
+
+    /// Resets the connection; the work is not done.
+    pub fn reset_before(mut self) -> Self {
+        self.effect = Effect::ResetBefore;
+        self
+    }
+
+    /// Resets the connection once the work is done.
+    pub fn reset_after(mut self) -> Self {
+        self.effect = Effect::ResetAfter;
+        self
+    }
+
+    /// Sends half of the body and closes the connection; the work is done.
+    pub fn cut_body(mut self) -> Self {
+        self.effect = Effect::CutBody;
+        self
+    }
+
+    /// Answers 200 with a page of HTML; the work is done.
+    pub fn nonsense(mut self) -> Self {
+        self.effect = Effect::Nonsense;
+        self
+    }
+
+    /// Answers 200 with this JSON; the work is done.
+    pub fn body(mut self, body: Value) -> Self {
+        self.effect = Effect::Body(body);
+        self
+    }
+
+    /// The refusal that was asked for.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let Effect::Refuse(status) = self.effect else { return None };
+        let mut refusal = Refusal::of_status(status);
+        refusal.code = self.code.clone().or(refusal.code);
+        refusal.headers.clone_from(&self.headers);
+        Some(refusal)
+    }
+}
+
+/// Names a fault that was ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultId(u64);
+
+#[derive(Debug)]
+struct Ordered {
+    id: FaultId,
+    fault: Fault,
+    hits: u32,
+    cleared: bool,
+}
+
+/// All faults that were ever ordered.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<Ordered>);
+
+impl Faults {
+    pub(super) fn order(&mut self, fault: Fault) -> FaultId {
+        let id = FaultId(self.0.len() as u64);
+        self.0.push(Ordered { id, fault, hits: 0, cleared: false });
+        id
+    }
+
+    /// The fault that hits this request.
+    pub(super) fn take(&mut self, on: Option<Operation>, user: Option<&str>) -> Option<Fault> {
+        let fits = |o: &&mut Ordered| {
+            !o.cleared
+                && (o.fault.on.is_none() || o.fault.on == on)
+                && (o.fault.user.is_none() || o.fault.user.as_deref() == user)
+                && o.fault.left.is_none_or(|left| o.hits < left)
+        };
+        let ordered = self.0.iter_mut().find(fits)?;
+        ordered.hits += 1;
+        Some(ordered.fault.clone())
+    }
+
+    pub(super) fn hits(&self, id: FaultId) -> u32 {
+        self.0.iter().find(|o| o.id == id).map_or(0, |o| o.hits)
+    }
+
+    pub(super) fn clear(&mut self, id: Option<FaultId>) {
+        for ordered in self.0.iter_mut().filter(|o| id.is_none_or(|id| o.id == id)) {
+            ordered.cleared = true;
+        }
+    }
+}
