@@ -1,5 +1,7 @@
 //! Drives the stand-in's promises until the one test binary of all promises does.
 
+#[path = "promises/openai_sdk.rs"]
+mod openai_sdk;
 #[path = "promises/standin/mod.rs"]
 mod standin;
 #[path = "promises/tools.rs"]
@@ -32,6 +34,13 @@ promises! {
         what_is_asked_for_comes_back,
         an_unbound_key_works_in_the_project_it_names,
         nothing_that_is_printed_holds_a_secret,
+    }
+    openai_sdk {
+        the_sdk_makes_and_cancels_sessions,
+        the_sdk_reads_and_deletes_threads,
+        refusals_arrive_as_the_sdks_exceptions,
+        the_sdks_calls_are_written_down,
+        the_sdk_tries_again_by_its_rules,
     }
     tools {
         a_tool_is_installed_with_and_without_venv,
