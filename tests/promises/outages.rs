@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::{
     World,
-    chatkit::{Fault, On},
+    chatkit::{Fault, On, SessionStatus},
 };
 use serde_json::{Value, json};
 
@@ -117,7 +117,7 @@ async fn cancel_with_openai_down(world: World) -> Result<()> {
     world.chatkit().clear_faults();
     ensure!(caller.cancel(&path(&session)).await?.expect(200)? == ended, "the same again");
     let upstream = world.chatkit().sessions();
-    ensure!(upstream.iter().all(|session| session.status == "cancelled"), "{upstream:?}");
+    ensure!(upstream.iter().all(|session| session.status == SessionStatus::Cancelled), "{upstream:?}");
     Ok(())
 }
 
@@ -136,7 +136,7 @@ async fn lost_answer(world: World) -> Result<()> {
 async fn events_with_openai_down(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     let session = caller.open_path().await?;
-    world.chatkit().fault(Fault::new(On::Any).status(500));
+    world.chatkit().fault(Fault::everywhere().status(500));
     caller.record(&session, "button_click", json!({ "action": "approve" })).await?.expect(201)?;
     world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
     let moved = caller.record(&session, "handover", json!({ "agentId": "tax_compliance", "fromAgentId": AGENT })).await?;
@@ -152,7 +152,7 @@ async fn supabase_down(world: World) -> Result<()> {
     caller.record(&session, "button_click", json!({ "action": "warm" })).await?.expect(201)?;
     caller.get(&session).await?.expect(200)?;
     let asked = world.chatkit().ledger().len();
-    world.supabase().fault(local_stack::supabase::Fault::Down);
+    world.supabase().fault(local_stack::supabase::Fault::Down).await;
     for outcome in [
         caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?,
         caller.get(&session).await?,

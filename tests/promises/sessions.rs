@@ -177,7 +177,7 @@ async fn what_openai_is_asked(world: World) -> Result<()> {
     caller.open().await?;
     let elsewhere = Caller::new(&world).await?;
     elsewhere.open().await?;
-    let bodies: Vec<Value> = world.chatkit().ledger().into_iter().filter_map(|call| call.body).collect();
+    let bodies: Vec<Value> = world.chatkit().ledger().into_iter().filter_map(|call| call.json()).collect();
     let [first, second] = bodies.as_slice() else { anyhow::bail!("{} creations", bodies.len()) };
     ensure!(first["workflow"]["tracing"] == json!({ "enabled": false }), "tracing is off: {first}");
     ensure!(first["workflow"]["version"] == "1" && first["user"] != second["user"], "{first} {second}");
