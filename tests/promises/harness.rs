@@ -56,7 +56,8 @@ where
 {
     Trial::ignorable_test(name, move || {
         let run = async { tokio::time::timeout(PATIENCE, test()).await };
-        let outcome = RUNTIME.block_on(run).unwrap_or_else(|_| Err(anyhow!("it did not end within {PATIENCE:?}")));
+        let outcome =
+            RUNTIME.block_on(run).unwrap_or_else(|_| Err(anyhow!("it did not end within {PATIENCE:?}")));
         outcome.map(|()| Completion::Completed).or_else(ignored)
     })
 }

@@ -45,8 +45,13 @@ pub async fn functions(profile: Profile) -> Result<&'static Binaries> {
         .get_or_try_init(|| async {
             tokio::task::spawn_blocking(move || {
                 let packages = workspace()?.functions;
-                ensure!(!packages.is_empty(), "there are no functions in {}", project::root().join("functions").display());
-                let targets: Vec<String> = packages.iter().map(|package| format!("--package={package}")).collect();
+                ensure!(
+                    !packages.is_empty(),
+                    "there are no functions in {}",
+                    project::root().join("functions").display()
+                );
+                let targets: Vec<String> =
+                    packages.iter().map(|package| format!("--package={package}")).collect();
                 build(&targets, profile)
             })
             .await
@@ -58,15 +63,21 @@ pub async fn functions(profile: Profile) -> Result<&'static Binaries> {
 /// The example of another package of the workspace, by its name.
 pub async fn example(package: &'static str, example: &'static str, profile: Profile) -> Result<PathBuf> {
     let targets = [format!("--package={package}"), format!("--example={example}")];
-    let mut built = tokio::task::spawn_blocking(move || build(&targets, profile)).await.context("building an example")??;
+    let mut built = tokio::task::spawn_blocking(move || build(&targets, profile))
+        .await
+        .context("building an example")??;
     built.remove(example).with_context(|| format!("cargo did not say where it put the example {example}"))
 }
 
 /// Asks cargo about the workspace.
 pub fn workspace() -> Result<Workspace> {
-    let answer = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output().context("running cargo metadata")?;
+    let answer = cargo()
+        .args(["metadata", "--no-deps", "--format-version=1"])
+        .output()
+        .context("running cargo metadata")?;
     ensure!(answer.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&answer.stderr));
-    let metadata: Value = serde_json::from_slice(&answer.stdout).context("reading what cargo metadata said")?;
+    let metadata: Value =
+        serde_json::from_slice(&answer.stdout).context("reading what cargo metadata said")?;
     let home = project::root().join("functions");
     let mut functions = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
@@ -92,7 +103,9 @@ fn build(targets: &[String], profile: Profile) -> Result<Binaries> {
     let mut binaries = Binaries::new();
     for line in String::from_utf8_lossy(&answer.stdout).lines() {
         let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
-        if let (Some(name), Some(program)) = (message["target"]["name"].as_str(), message["executable"].as_str()) {
+        if let (Some(name), Some(program)) =
+            (message["target"]["name"].as_str(), message["executable"].as_str())
+        {
             binaries.insert(name.to_owned(), PathBuf::from(program));
         }
     }

@@ -58,7 +58,9 @@ impl Rest {
         let router = self.router.clone();
         let answer = tokio::spawn(async move { router.oneshot(request).await });
         match answer.await {
-            Ok(Ok(response)) if signed_in && response.status() == StatusCode::UNAUTHORIZED => forbidden(response).await,
+            Ok(Ok(response)) if signed_in && response.status() == StatusCode::UNAUTHORIZED => {
+                forbidden(response).await
+            }
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => status_only(StatusCode::INTERNAL_SERVER_ERROR),
@@ -90,7 +92,9 @@ const ROLE_SETTINGS: &str = r#"{
 async fn forbidden(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_ERROR).await else { return status_only(StatusCode::BAD_GATEWAY) };
-    let code = serde_json::from_slice::<Value>(&body).ok().and_then(|error| Some(error.get("code")?.as_str()?.to_owned()));
+    let code = serde_json::from_slice::<Value>(&body)
+        .ok()
+        .and_then(|error| Some(error.get("code")?.as_str()?.to_owned()));
     if code.as_deref() == Some("42501") {
         parts.status = StatusCode::FORBIDDEN;
         parts.headers.remove(header::WWW_AUTHENTICATE);

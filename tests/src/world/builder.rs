@@ -86,11 +86,13 @@ impl Builder {
     pub async fn start(self) -> Result<World> {
         let (database, binaries) = tokio::try_join!(Database::create(self.grants), self.built())?;
         let supabase = Gateway::start(database.uri("authenticator")).await?;
-        let api_key = ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
+        let api_key =
+            ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
         let openai_secret = api_key.key.clone();
         let chatkit = StandIn::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
 
-        let openai = OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: chatkit.base_url() };
+        let openai =
+            OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: chatkit.base_url() };
         let openai = (!self.without_chatkit).then_some(openai);
         let sealing_keys = sealing_key("k1")?;
         let mut environment = Environment::new(&supabase, self.keys, openai, &sealing_keys);
