@@ -56,7 +56,8 @@ where
 {
     Trial::ignorable_test(name, move || {
         let run = async { tokio::time::timeout(PATIENCE, test()).await };
-        let outcome = RUNTIME.block_on(run).unwrap_or_else(|_| Err(anyhow!("it did not end within {PATIENCE:?}")));
+        let outcome =
+            RUNTIME.block_on(run).unwrap_or_else(|_| Err(anyhow!("it did not end within {PATIENCE:?}")));
         outcome.map(|()| Completion::Completed).or_else(ignored)
     })
 }
@@ -66,7 +67,7 @@ fn ignored(error: anyhow::Error) -> Result<Completion, Failed> {
     let reason = match (error.downcast_ref::<Ignored>(), error.downcast_ref::<ToolError>()) {
         (Some(ignored), _) => ignored.to_string(),
         (_, Some(tool @ ToolError::NoPython(_))) => tool.to_string(),
-        _ => return Err(Failed::from(format!("{error:?}"))),
+        _ => return Err(Failed::from(format!("{error:#}"))),
     };
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         return Err(Failed::from(format!("ignored, which is not allowed in CI: {reason}")));

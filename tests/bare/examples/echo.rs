@@ -30,9 +30,10 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "statusCode": 201, "headers": { "content-type": "text/html" }, "cookies": ["a=b", "c=d"],
             "body": "PGI+aGk8L2I+", "isBase64Encoded": true,
         })),
-        Some("environment") => {
-            Ok(std::env::vars().map(|(name, value)| (name, Value::String(value))).collect::<serde_json::Map<_, _>>().into())
-        }
+        Some("environment") => Ok(std::env::vars()
+            .map(|(name, value)| (name, Value::String(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()),
         Some("log") => {
             println!("a line on standard output");
             eprintln!("a line on standard error");

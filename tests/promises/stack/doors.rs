@@ -26,7 +26,8 @@ pub fn trials() -> Vec<Trial> {
 async fn function_url() -> Result<()> {
     let world = echoing(World::builder()).await?;
     let url = format!("{}/any/path?a=1&a=2", world.function_url("get-session"));
-    let request = client().post(url).header("cookie", "one=1; two=2").header("x-twice", "1").header("x-twice", "2");
+    let request =
+        client().post(url).header("cookie", "one=1; two=2").header("x-twice", "1").header("x-twice", "2");
     let answer: Value = request.json(&json!({ "a": 1 })).send().await?.json().await?;
     let (event, context) = (&answer["event"], &answer["context"]);
 
@@ -34,10 +35,16 @@ async fn function_url() -> Result<()> {
     assert_eq!((&event["rawPath"], &event["rawQueryString"]), (&json!("/any/path"), &json!("a=1&a=2")));
     assert_eq!(event["queryStringParameters"], json!({ "a": "1,2" }));
     assert_eq!(event["cookies"], json!(["one=1", "two=2"]));
-    assert_eq!((&event["headers"]["x-twice"], &event["headers"]["content-type"]), (&json!("1,2"), &json!("application/json")));
+    assert_eq!(
+        (&event["headers"]["x-twice"], &event["headers"]["content-type"]),
+        (&json!("1,2"), &json!("application/json"))
+    );
     assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!(r#"{"a":1}"#), &json!(false)));
     assert_eq!(event.get("pathParameters"), None);
-    assert_eq!((&event["requestContext"]["http"]["method"], &event["requestContext"]["accountId"]), (&json!("POST"), &json!("anonymous")));
+    assert_eq!(
+        (&event["requestContext"]["http"]["method"], &event["requestContext"]["accountId"]),
+        (&json!("POST"), &json!("anonymous"))
+    );
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let deadline = u128::from(context["deadline"].as_u64().context("no deadline")?);
@@ -68,7 +75,10 @@ async fn http_api() -> Result<()> {
 async fn answers() -> Result<()> {
     let world = echoing(World::builder()).await?;
     let response = client().get(format!("{}/response", world.function_url("get-session"))).send().await?;
-    assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (201, &"text/html".parse()?));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (201, &"text/html".parse()?)
+    );
     assert_eq!(response.headers().get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=b", "c=d"]);
     assert_eq!(response.text().await?, "<b>hi</b>");
     Ok(())
@@ -80,14 +90,21 @@ async fn environment() -> Result<()> {
     let of = async |function: &str| get(&format!("{}/environment", world.function_url(function))).await;
     let (_, reading) = of("get-session").await?;
     let (_, writing) = of("create-session").await?;
-    assert_eq!((&reading["A_VARIABLE"], &reading["AWS_LAMBDA_FUNCTION_NAME"]), (&json!("a value"), &json!("get-session")));
+    assert_eq!(
+        (&reading["A_VARIABLE"], &reading["AWS_LAMBDA_FUNCTION_NAME"]),
+        (&json!("a value"), &json!("get-session"))
+    );
     assert_eq!(reading["SUPABASE_URL"], world.supabase().url());
     // Nothing of the caller's own, and no secret key where nothing is written.
-    for absent in ["HOME", "CARGO", "USER", "SUPABASE_SECRET_KEY", "CHATKIT_SEALING_KEYS", "CORS_ALLOWED_ORIGINS"] {
+    for absent in
+        ["HOME", "CARGO", "USER", "SUPABASE_SECRET_KEY", "CHATKIT_SEALING_KEYS", "CORS_ALLOWED_ORIGINS"]
+    {
         assert_eq!(reading.get(absent), None, "{absent}");
     }
     let more: BTreeSet<&String> = writing.as_object().into_iter().flatten().map(|(name, _)| name).collect();
-    assert!(more.contains(&"SUPABASE_SECRET_KEY".to_owned()) && more.contains(&"CHATKIT_SEALING_KEYS".to_owned()));
+    assert!(
+        more.contains(&"SUPABASE_SECRET_KEY".to_owned()) && more.contains(&"CHATKIT_SEALING_KEYS".to_owned())
+    );
     Ok(())
 }
 

@@ -61,7 +61,8 @@ pub fn response(answer: &Bytes) -> Result<Response<Body>, Failure> {
     for (name, value) in answer.headers.unwrap_or_default() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let name = HeaderName::try_from(&name).map_err(|_| nonsense(format!("no header's name: {name}")))?;
-        let value = HeaderValue::try_from(&value).map_err(|_| nonsense(format!("no value of the header {name}")))?;
+        let value =
+            HeaderValue::try_from(&value).map_err(|_| nonsense(format!("no value of the header {name}")))?;
         // The front counts for itself.
         if name != header::CONTENT_LENGTH {
             response.headers_mut().insert(name, value);
@@ -72,7 +73,9 @@ pub fn response(answer: &Bytes) -> Result<Response<Body>, Failure> {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     if !response.headers().contains_key(header::CONTENT_TYPE) {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
     }
     Ok(response)
 }
@@ -82,7 +85,10 @@ fn body(body: Option<String>, is_base64_encoded: bool) -> Result<Bytes, Failure>
     if !is_base64_encoded {
         return Ok(Bytes::from(body));
     }
-    STANDARD.decode(body).map(Bytes::from).map_err(|error| Failure::Nonsense(format!("no base64 in the body: {error}")))
+    STANDARD
+        .decode(body)
+        .map(Bytes::from)
+        .map_err(|error| Failure::Nonsense(format!("no base64 in the body: {error}")))
 }
 
 /// What the caller is told when there is no answer: never why.
@@ -117,7 +123,8 @@ mod tests {
     }
 
     async fn text(response: Response<Body>) -> String {
-        String::from_utf8(axum::body::to_bytes(response.into_body(), LARGEST).await.unwrap().to_vec()).unwrap()
+        String::from_utf8(axum::body::to_bytes(response.into_body(), LARGEST).await.unwrap().to_vec())
+            .unwrap()
     }
 
     #[tokio::test]
@@ -136,15 +143,27 @@ mod tests {
     #[tokio::test]
     async fn a_bare_value_is_a_body_of_json() {
         let response = response(r#"{"message":"hello"}"#).unwrap();
-        assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"application/json".parse().unwrap()));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"application/json".parse().unwrap())
+        );
         assert_eq!(text(response).await, r#"{"message":"hello"}"#);
     }
 
     #[test]
     fn what_is_no_response_is_nonsense() {
-        for answer in ["", "{", r#"{"statusCode":"x"}"#, r#"{"statusCode":99}"#, r#"{"statusCode":200,"headers":{"a b":"c"}}"#] {
+        for answer in [
+            "",
+            "{",
+            r#"{"statusCode":"x"}"#,
+            r#"{"statusCode":99}"#,
+            r#"{"statusCode":200,"headers":{"a b":"c"}}"#,
+        ] {
             assert!(matches!(response(answer), Err(Failure::Nonsense(_))), "{answer}");
         }
-        assert!(matches!(response(r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#), Err(Failure::Nonsense(_))));
+        assert!(matches!(
+            response(r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#),
+            Err(Failure::Nonsense(_))
+        ));
     }
 }

@@ -15,8 +15,16 @@ use url::form_urlencoded;
 use super::routes::Match;
 
 /// Meant for the connection to the front, not for what is behind it.
-const HOP_BY_HOP: &[&str] =
-    &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade", "expect"];
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
 
 /// Which door a request came in by.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +123,10 @@ fn headers(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstance
             continue;
         }
         let value = String::from_utf8_lossy(value.as_bytes());
-        headers.entry(name.to_string()).and_modify(|known| *known += &format!(",{value}")).or_insert(value.into_owned());
+        headers
+            .entry(name.to_string())
+            .and_modify(|known| *known += &format!(",{value}"))
+            .or_insert(value.into_owned());
     }
     if !body.is_empty() || (matches!(door, Door::HttpApi(_)) && parts.method != Method::GET) {
         headers.insert("content-length".to_owned(), body.len().to_string());
@@ -152,7 +163,8 @@ fn query_parameters(query: &str) -> Value {
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.starts_with("text/") || ["application/json", "application/xml", "application/javascript"].contains(&essence)
+    essence.starts_with("text/")
+        || ["application/json", "application/xml", "application/javascript"].contains(&essence)
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

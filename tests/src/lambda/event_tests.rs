@@ -94,17 +94,21 @@ fn only_text_comes_as_it_is() {
         let event = of(Door::FunctionUrl, request.body("a=b").unwrap());
         (event["isBase64Encoded"].clone(), event["body"].clone())
     };
-    for text in ["application/json", "text/plain;charset=UTF-8", "Application/XML", "application/javascript"] {
+    for text in ["application/json", "text/plain;charset=UTF-8", "Application/XML", "application/javascript"]
+    {
         assert_eq!(encoded(text), (json!(false), json!("a=b")), "{text}");
     }
-    for binary in ["", "application/x-www-form-urlencoded", "application/octet-stream", "application/problem+json"] {
+    for binary in
+        ["", "application/x-www-form-urlencoded", "application/octet-stream", "application/problem+json"]
+    {
         assert_eq!(encoded(binary), (json!(true), json!("YT1i")), "{binary}");
     }
 }
 
 #[test]
 fn json_that_is_no_utf_8_comes_in_base64() {
-    let (parts, ()) = Request::post("/").header("content-type", "application/json").body(()).unwrap().into_parts();
+    let (parts, ()) =
+        Request::post("/").header("content-type", "application/json").body(()).unwrap().into_parts();
     let event = event(Door::FunctionUrl, &parts, &Bytes::from_static(b"\xff"), &circumstances());
     assert_eq!((event["isBase64Encoded"].clone(), event["body"].clone()), (json!(true), json!("/w==")));
 }

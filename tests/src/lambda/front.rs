@@ -40,11 +40,14 @@ pub fn function_url(functions: Arc<Functions>, name: &str) -> Router {
 
 async fn by_route(State(functions): State<Arc<Functions>>, request: Request<Body>) -> Response<Body> {
     let not_found = || answer::plain(StatusCode::NOT_FOUND, "application/json", r#"{"message":"Not Found"}"#);
-    let Some(found) = functions.routes.find(request.method(), request.uri().path()) else { return not_found() };
+    let Some(found) = functions.routes.find(request.method(), request.uri().path()) else {
+        return not_found();
+    };
     let circumstances = circumstances(Uuid::new_v4().simple().to_string());
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else { return too_large() };
-    let mut response = serve(&functions, &found.function, Door::HttpApi(&found), parts, body, &circumstances).await;
+    let mut response =
+        serve(&functions, &found.function, Door::HttpApi(&found), parts, body, &circumstances).await;
     mark(&mut response, "apigw-requestid", &circumstances.request_id);
     response
 }
@@ -85,7 +88,11 @@ async fn serve(
 }
 
 /// To its end, also where the caller goes away meanwhile: Lambda does not tell a function of that.
-async fn invoke(function: Arc<Function>, circumstances: Circumstances, event: String) -> Result<Bytes, Failure> {
+async fn invoke(
+    function: Arc<Function>,
+    circumstances: Circumstances,
+    event: String,
+) -> Result<Bytes, Failure> {
     // Lambda counts its own requests.
     let id = Uuid::new_v4().to_string();
     let trace_id = format!("{};Parent={:016x};Sampled=0", circumstances.trace_id, fastrand::u64(..));
@@ -100,7 +107,11 @@ fn circumstances(request_id: String) -> Circumstances {
 }
 
 fn too_large() -> Response<Body> {
-    answer::plain(StatusCode::PAYLOAD_TOO_LARGE, "application/json", r#"{"message":"Request Entity Too Large"}"#)
+    answer::plain(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "application/json",
+        r#"{"message":"Request Entity Too Large"}"#,
+    )
 }
 
 fn mark(response: &mut Response<Body>, name: &'static str, value: &str) {

@@ -71,7 +71,8 @@ impl Process {
         let (taken, was_taken) = oneshot::channel();
         let (answer, mut answered) = oneshot::channel();
         let timeout = self.spec.timeout;
-        let invocation = Invocation { id: id.to_owned(), trace_id: trace_id.to_owned(), event, timeout, taken, answer };
+        let invocation =
+            Invocation { id: id.to_owned(), trace_id: trace_id.to_owned(), event, timeout, taken, answer };
         self.runtime_api.send(invocation);
         tokio::select! {
             _ = was_taken => {}
@@ -94,7 +95,8 @@ impl Process {
 
     /// The most memory it ever had resident, in bytes. Known only on Linux.
     pub fn peak_memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("status")).ok()?;
+        let status =
+            std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
         Some(kibibytes * 1024)
@@ -107,7 +109,8 @@ impl Process {
 
     fn ended(&self, status: std::io::Result<std::process::ExitStatus>) -> Failure {
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        let said = self.runtime_api.init_error().map(|error| format!(", having said: {error}")).unwrap_or_default();
+        let said =
+            self.runtime_api.init_error().map(|error| format!(", having said: {error}")).unwrap_or_default();
         Failure::Ended(format!("{status}{said}"))
     }
 

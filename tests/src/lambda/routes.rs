@@ -37,7 +37,9 @@ impl Routes {
     /// Reads `lambda.watch.router` of the workspace's metadata: a path has one function, or a list of functions with methods.
     pub fn of(metadata: &Value) -> Result<Self> {
         let router = &metadata["lambda"]["watch"]["router"];
-        let router = router.as_object().context("no [workspace.metadata.lambda.watch.router] in the root Cargo.toml")?;
+        let router = router
+            .as_object()
+            .context("no [workspace.metadata.lambda.watch.router] in the root Cargo.toml")?;
         let mut routes = Vec::new();
         for (path, targets) in router {
             let targets = match targets {
@@ -63,19 +65,27 @@ impl Routes {
         let (route, parameters) =
             fits.min_by_key(|(route, parameters)| (parameters.len(), route.method.is_none()))?;
         let named = route.method.as_ref().map_or("ANY", Method::as_str);
-        Some(Match { function: route.function.clone(), route_key: format!("{named} {}", route.path), parameters })
+        Some(Match {
+            function: route.function.clone(),
+            route_key: format!("{named} {}", route.path),
+            parameters,
+        })
     }
 }
 
 fn route(path: &str, target: &Value) -> Result<Route> {
     let function = match target {
         Value::String(function) => function,
-        target => target["function"].as_str().with_context(|| format!("the route {path} names no function"))?,
+        target => {
+            target["function"].as_str().with_context(|| format!("the route {path} names no function"))?
+        }
     };
     let method = match &target["method"] {
         Value::Null => None,
         Value::String(method) if method == "ANY" => None,
-        Value::String(method) => Some(method.to_uppercase().parse().with_context(|| format!("the method of {path}"))?),
+        Value::String(method) => {
+            Some(method.to_uppercase().parse().with_context(|| format!("the method of {path}"))?)
+        }
         other => bail!("the method of the route {path} is {other}"),
     };
     Ok(Route { function: function.to_owned(), method, path: path.to_owned() })

@@ -59,7 +59,8 @@ static RUNNING: OnceCell<Cluster> = OnceCell::const_new();
 pub async fn running() -> Result<&'static Cluster> {
     RUNNING
         .get_or_try_init(|| async {
-            let cluster = tokio::task::spawn_blocking(Cluster::start).await.context("starting PostgreSQL")??;
+            let cluster =
+                tokio::task::spawn_blocking(Cluster::start).await.context("starting PostgreSQL")??;
             cluster.wait_until_ready().await?;
             Ok(cluster)
         })
@@ -121,7 +122,8 @@ impl Cluster {
                 bail!("PostgreSQL ended at its start with {status}; its log:\n{}", log());
             }
             if started.elapsed() > PATIENCE {
-                return Err(anyhow!(refused)).with_context(|| format!("PostgreSQL does not answer; its log:\n{}", log()));
+                return Err(anyhow!(refused))
+                    .with_context(|| format!("PostgreSQL does not answer; its log:\n{}", log()));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -139,14 +141,19 @@ impl Cluster {
 
     /// The same as a URI, with the socket's folder where a host name usually stands.
     pub fn uri(&self, role: &str, database: &str) -> String {
-        let folder = self.folder.to_string_lossy().replace('%', "%25").replace('/', "%2F").replace(' ', "%20");
+        let folder =
+            self.folder.to_string_lossy().replace('%', "%25").replace('/', "%2F").replace(' ', "%20");
         format!("postgres://{role}@{folder}:{PORT}/{database}")
     }
 
     /// Runs one statement that is outside any of the databases.
     pub async fn admin(&self, statement: &str) -> Result<()> {
-        let mut connection = self.options(SUPERUSER, "postgres").connect().await.context("connecting as superuser")?;
-        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))).await.context(statement.to_owned())?;
+        let mut connection =
+            self.options(SUPERUSER, "postgres").connect().await.context("connecting as superuser")?;
+        connection
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())))
+            .await
+            .context(statement.to_owned())?;
         Ok(())
     }
 }
@@ -184,7 +191,10 @@ fn temporary_folder(for_another_user: bool) -> Result<PathBuf> {
         base.as_os_str().len() < LONGEST_SOCKET_FOLDER && (!for_another_user || cache::open_to_all(base))
     };
     let base = [wanted.clone(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")].into_iter().find(fits);
-    let base = base.with_context(|| format!("PostgreSQL's user can't reach a temporary folder ({})", wanted.display()))?;
-    let folder = tempfile::Builder::new().prefix("postgres-").tempdir_in(base).context("making a temporary folder")?;
+    let base = base.with_context(|| {
+        format!("PostgreSQL's user can't reach a temporary folder ({})", wanted.display())
+    })?;
+    let folder =
+        tempfile::Builder::new().prefix("postgres-").tempdir_in(base).context("making a temporary folder")?;
     Ok(folder.keep())
 }

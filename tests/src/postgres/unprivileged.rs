@@ -20,11 +20,14 @@ pub fn user() -> Result<Option<User>> {
     }
     let list = std::fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
     let found = ["postgres", "nobody"].iter().find_map(|name| find(&list, name));
-    found.map(Some).ok_or_else(|| anyhow!("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`"))
+    found.map(Some).ok_or_else(|| {
+        anyhow!("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
+    })
 }
 
 fn find(list: &str, name: &str) -> Option<User> {
-    let fields = list.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
+    let fields =
+        list.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
     Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
 }
 

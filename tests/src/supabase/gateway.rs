@@ -44,7 +44,8 @@ impl Gateway {
         let issuer = Arc::new(Issuer::new(&port.url())?);
         let keys = ApiKeys::generate(&issuer)?;
         let rest = Rest::start(database_uri, &issuer).await?;
-        let shared = Arc::new(Shared { issuer, keys, rest, ledger: Ledger::default(), fault: Mutex::default() });
+        let shared =
+            Arc::new(Shared { issuer, keys, rest, ledger: Ledger::default(), fault: Mutex::default() });
         let server = port.serve(Router::new().fallback(answer).with_state(shared.clone()));
         Ok(Self { server, shared })
     }
@@ -77,6 +78,11 @@ impl Gateway {
     /// Who signs the tokens that are accepted here.
     pub fn issuer(&self) -> &Issuer {
         &self.shared.issuer
+    }
+
+    /// Has PostgREST look at the tables and functions again, as after a migration.
+    pub async fn reload_schema(&self) -> Result<()> {
+        self.shared.rest.reload_schema().await
     }
 
     /// Every request so far.
@@ -113,9 +119,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
 async fn route(shared: &Shared, request: Request<Body>) -> (Option<String>, Response) {
     match request.uri().path() {
         // Open to everybody, and kept by whoever asks for ten minutes.
-        JWKS => (None, ([(CACHE_CONTROL, "public, max-age=600")], Json(shared.issuer.jwks())).into_response()),
+        JWKS => {
+            (None, ([(CACHE_CONTROL, "public, max-age=600")], Json(shared.issuer.jwks())).into_response())
+        }
         path if path == REST || path.starts_with("/rest/v1/") => rest(shared, request).await,
-        _ => (None, (StatusCode::NOT_FOUND, Json(json!({ "message": "no Route matched with those values" }))).into_response()),
+        _ => (
+            None,
+            (StatusCode::NOT_FOUND, Json(json!({ "message": "no Route matched with those values" })))
+                .into_response(),
+        ),
     }
 }
 
@@ -134,12 +146,16 @@ async fn rest(shared: &Shared, mut request: Request<Body>) -> (Option<String>, R
     let role = token::role(request.headers());
     let signed_in = role.as_deref().is_some_and(|role| role != "anon");
     *request.uri_mut() = behind(request.uri());
-    (Some(role.unwrap_or_else(|| "anon".to_owned())), shared.rest.answer(&shared.issuer, request, signed_in).await)
+    (
+        Some(role.unwrap_or_else(|| "anon".to_owned())),
+        shared.rest.answer(&shared.issuer, request, signed_in).await,
+    )
 }
 
 /// The key in its header, or else in the query.
 fn key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
-    let in_query = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("apikey=")).map(str::to_owned);
+    let in_query =
+        || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("apikey=")).map(str::to_owned);
     text(headers, "apikey").or_else(in_query)
 }
 
@@ -150,8 +166,12 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The URI that PostgREST sees: without the gateway's prefix, and without the key.
 fn behind(uri: &Uri) -> Uri {
     let path = uri.path().strip_prefix(REST).filter(|path| !path.is_empty()).unwrap_or("/");
-    let query: Vec<&str> =
-        uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("apikey=")).collect();
+    let query: Vec<&str> = uri
+        .query()
+        .unwrap_or("")
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("apikey="))
+        .collect();
     let whole = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
     whole.parse().unwrap_or_else(|_| Uri::from_static("/"))
 }

@@ -42,7 +42,9 @@ pub enum Refusal {
 impl ApiKeys {
     /// New keys. The legacy ones are signed with the issuer's legacy secret.
     pub fn generate(issuer: &Issuer) -> Result<Self> {
-        let new_style = |kind: &str| -> Result<String> { Ok(format!("sb_{kind}_{}_{}", random_text(22)?, random_text(8)?)) };
+        let new_style = |kind: &str| -> Result<String> {
+            Ok(format!("sb_{kind}_{}_{}", random_text(22)?, random_text(8)?))
+        };
         Ok(Self {
             publishable: new_style("publishable")?,
             secret: new_style("secret")?,

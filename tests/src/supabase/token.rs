@@ -26,7 +26,10 @@ mod tests {
             super::role(&HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]))
         };
         // {"alg":"none"} . {"role":"authenticated"}
-        assert_eq!(role("Bearer eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.").as_deref(), Some("authenticated"));
+        assert_eq!(
+            role("Bearer eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.").as_deref(),
+            Some("authenticated")
+        );
         assert_eq!(role("Bearer sb_secret_x"), None);
         assert_eq!(role("Basic eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9."), None);
     }

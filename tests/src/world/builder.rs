@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use uuid::Uuid;
 
 use super::World;
@@ -86,11 +86,13 @@ impl Builder {
     pub async fn start(self) -> Result<World> {
         let (database, binaries) = tokio::try_join!(Database::create(self.grants), self.built())?;
         let supabase = Gateway::start(database.uri("authenticator")).await?;
-        let api_key = ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
+        let api_key =
+            ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
         let openai_secret = api_key.key.clone();
         let chatkit = StandIn::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
 
-        let openai = OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: chatkit.base_url() };
+        let openai =
+            OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: chatkit.base_url() };
         let openai = (!self.without_chatkit).then_some(openai);
         let sealing_keys = sealing_key("k1")?;
         let mut environment = Environment::new(&supabase, self.keys, openai, &sealing_keys);
@@ -100,9 +102,8 @@ impl Builder {
         }
         environment.asked_for = self.environment;
 
-        let workspace = tokio::task::spawn_blocking(lambda::workspace).await.context("asking cargo")??;
-        let routes = workspace.routes;
-        let of = |function: &str| environment.of(function, &routes);
+        let routes = &lambda::workspace().await?.routes;
+        let of = |function: &str| environment.of(function, routes);
         let lambda = Lambda::start(&binaries, routes.clone(), of, self.timeout.unwrap_or(TIMEOUT)).await?;
         Ok(World { lambda, supabase, chatkit, database, environment })
     }
@@ -110,7 +111,7 @@ impl Builder {
     async fn built(&self) -> Result<Binaries> {
         match &self.binaries {
             Some(binaries) => Ok(binaries.clone()),
-            None => lambda::functions(self.profile).await.cloned(),
+            None => lambda::functions(self.profile).await,
         }
     }
 }

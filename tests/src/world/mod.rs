@@ -105,7 +105,8 @@ impl World {
             request = request.json(&body);
         }
         let response = request.send().await.with_context(|| format!("asking PostgREST for {path}"))?;
-        let (status, body) = (response.status(), response.text().await.context("reading PostgREST's answer")?);
+        let (status, body) =
+            (response.status(), response.text().await.context("reading PostgREST's answer")?);
         let body = if body.is_empty() { Value::Null } else { serde_json::from_str(&body).context(body)? };
         Ok((status, body))
     }

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 pub use forge::{Forge, Signer};
-use key::{Algorithm, SigningKey};
 pub use key::random_text;
+use key::{Algorithm, SigningKey};
 
 use super::user::User;
 
@@ -100,8 +100,11 @@ impl Issuer {
     /// The JWKS that is published: public keys only.
     pub fn jwks(&self) -> Value {
         let keys = self.keys();
-        let published: Vec<Value> =
-            [&keys.es256, &keys.rs256].into_iter().chain(&keys.previous).map(|key| key.public_jwk()).collect();
+        let published: Vec<Value> = [&keys.es256, &keys.rs256]
+            .into_iter()
+            .chain(&keys.previous)
+            .map(|key| key.public_jwk())
+            .collect();
         json!({ "keys": published })
     }
 
@@ -110,7 +113,8 @@ impl Issuer {
         // Read first: a rotation in between is then noticed at the next look.
         let generation = self.keys().generation;
         let mut jwks = self.jwks();
-        let legacy = json!({ "kty": "oct", "alg": "HS256", "k": key::base64url(self.legacy_secret.as_bytes()) });
+        let legacy =
+            json!({ "kty": "oct", "alg": "HS256", "k": key::base64url(self.legacy_secret.as_bytes()) });
         if let Some(keys) = jwks["keys"].as_array_mut() {
             keys.push(legacy);
         }
