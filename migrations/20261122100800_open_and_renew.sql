@@ -36,15 +36,16 @@ begin
 end
 $$;
 
--- Opens a session. The caller mints its id, so a repeat finds what the first call made, and two at once make one.
+-- Opens a session. The caller mints its id, so a repeat finds what the first call made, and two at once make one. (What a caller
+-- may not have, here and below, stands last with a default: leaving it out is safer to spell over HTTP than a null.)
 create or replace function public.open_session(
   p_org_id uuid,
   p_user_id uuid,
   p_session_id uuid,
-  p_chatkit_request_id uuid,
   p_agent_id text,
   p_channel text,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_chatkit_request_id uuid default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -94,11 +95,11 @@ create or replace function public.renew_chatkit_session(
   p_org_id uuid,
   p_user_id uuid,
   p_session_id uuid,
-  p_chatkit_request_id uuid,
   p_purpose text,
-  p_agent_id text,
-  p_metadata jsonb,
-  p_min_life_seconds integer
+  p_min_life_seconds integer,
+  p_chatkit_request_id uuid default null,
+  p_agent_id text default null,
+  p_metadata jsonb default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -158,9 +159,9 @@ $$;
 revoke all on function private.upstream_json(uuid, public.agents) from public, anon, authenticated, service_role;
 revoke all on function private.request_chatkit_session(public.chat_sessions, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function public.open_session(uuid, uuid, uuid, uuid, text, text, jsonb)
+revoke all on function public.open_session(uuid, uuid, uuid, text, text, jsonb, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function public.renew_chatkit_session(uuid, uuid, uuid, uuid, text, text, jsonb, integer)
+revoke all on function public.renew_chatkit_session(uuid, uuid, uuid, text, integer, uuid, text, jsonb)
   from public, anon, authenticated, service_role;
-grant execute on function public.open_session(uuid, uuid, uuid, uuid, text, text, jsonb) to service_role;
-grant execute on function public.renew_chatkit_session(uuid, uuid, uuid, uuid, text, text, jsonb, integer) to service_role;
+grant execute on function public.open_session(uuid, uuid, uuid, text, text, jsonb, uuid) to service_role;
+grant execute on function public.renew_chatkit_session(uuid, uuid, uuid, text, integer, uuid, text, jsonb) to service_role;

@@ -139,8 +139,8 @@ create or replace function public.record_events(
   p_user_id uuid,
   p_session_id uuid,
   p_actor_type text,
-  p_actor_id text,
-  p_events jsonb
+  p_events jsonb,
+  p_actor_id text default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -191,6 +191,6 @@ revoke all on function private.open_escalation(public.chat_events, uuid) from pu
 revoke all on function private.hand_over(public.chat_events) from public, anon, authenticated, service_role;
 revoke all on function private.take_event(uuid, jsonb, text, text) from public, anon, authenticated, service_role;
 revoke all on function private.event_json(public.chat_events) from public, anon, authenticated, service_role;
-revoke all on function public.record_events(uuid, uuid, uuid, text, text, jsonb)
+revoke all on function public.record_events(uuid, uuid, uuid, text, jsonb, text)
   from public, anon, authenticated, service_role;
-grant execute on function public.record_events(uuid, uuid, uuid, text, text, jsonb) to service_role;
+grant execute on function public.record_events(uuid, uuid, uuid, text, jsonb, text) to service_role;

@@ -1,5 +1,7 @@
 //! Drives the stand-in's promises until the one test binary of all promises does.
 
+#[path = "promises/openai_sdk/mod.rs"]
+mod openai_sdk;
 #[path = "promises/standin/mod.rs"]
 mod standin;
 #[path = "promises/tools.rs"]
@@ -14,6 +16,7 @@ macro_rules! promises {
     )*)* };
 }
 
+use openai_sdk::{refusals as sdk_refusals, retries, sessions as sdk_sessions, threads as sdk_threads, wire};
 use standin::{answers, faults, life, lists, refusals, speech};
 
 promises! {
@@ -33,6 +36,11 @@ promises! {
         an_unbound_key_works_in_the_project_it_names,
         nothing_that_is_printed_holds_a_secret,
     }
+    sdk_sessions { the_sdk_makes_and_cancels_sessions }
+    sdk_threads { the_sdk_reads_and_deletes_threads }
+    sdk_refusals { refusals_arrive_as_the_sdks_exceptions }
+    wire { the_sdks_calls_are_written_down }
+    retries { the_sdk_tries_again_by_its_rules }
     tools {
         a_tool_is_installed_with_and_without_venv,
         many_askers_get_one_whole_folder,

@@ -7,6 +7,7 @@ pub mod http;
 pub mod lambda;
 pub mod postgres;
 mod project;
+pub mod sdk;
 pub mod supabase;
 pub mod tools;
 mod world;

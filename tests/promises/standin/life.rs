@@ -41,7 +41,7 @@ pub async fn a_session_expires() -> Result<()> {
     let session = api.session_with(body).await?;
     let (id, secret) = (text(&session, "id")?, text(&session, "client_secret")?);
 
-    api.standin.set_clock_offset(Duration::from_secs(58));
+    api.standin.set_clock_offset(Duration::from_secs(50));
     api.standin.say(secret, None, "still alive").await?;
     api.standin.set_clock_offset(Duration::from_secs(60));
     let refused = api.standin.say(secret, None, "hello?").await.err();

@@ -148,6 +148,16 @@ impl Fault {
         self
     }
 
+    /// Whether it is meant for such a request.
+    pub(super) fn fits(&self, on: Option<Operation>, user: Option<&str>) -> bool {
+        (self.on.is_none() || self.on == on) && (self.user.is_none() || self.user.as_deref() == user)
+    }
+
+    /// Whether it has hit as many requests as it was to hit.
+    pub(super) fn used_up(&self, hits: u32) -> bool {
+        self.left.is_some_and(|left| hits >= left)
+    }
+
     /// The refusal that was asked for.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         let Effect::Refuse(status) = self.effect else { return None };
@@ -155,52 +165,5 @@ impl Fault {
         refusal.code = self.code.clone().or(refusal.code);
         refusal.headers.clone_from(&self.headers);
         Some(refusal)
-    }
-}
-
-/// Names a fault that was ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultId(u64);
-
-#[derive(Debug)]
-struct Ordered {
-    id: FaultId,
-    fault: Fault,
-    hits: u32,
-    cleared: bool,
-}
-
-/// All faults that were ever ordered.
-#[derive(Debug, Default)]
-pub(super) struct Faults(Vec<Ordered>);
-
-impl Faults {
-    pub(super) fn order(&mut self, fault: Fault) -> FaultId {
-        let id = FaultId(self.0.len() as u64);
-        self.0.push(Ordered { id, fault, hits: 0, cleared: false });
-        id
-    }
-
-    /// The fault that hits this request.
-    pub(super) fn take(&mut self, on: Option<Operation>, user: Option<&str>) -> Option<Fault> {
-        let fits = |o: &&mut Ordered| {
-            !o.cleared
-                && (o.fault.on.is_none() || o.fault.on == on)
-                && (o.fault.user.is_none() || o.fault.user.as_deref() == user)
-                && o.fault.left.is_none_or(|left| o.hits < left)
-        };
-        let ordered = self.0.iter_mut().find(fits)?;
-        ordered.hits += 1;
-        Some(ordered.fault.clone())
-    }
-
-    pub(super) fn hits(&self, id: FaultId) -> u32 {
-        self.0.iter().find(|o| o.id == id).map_or(0, |o| o.hits)
-    }
-
-    pub(super) fn clear(&mut self, id: Option<FaultId>) {
-        for ordered in self.0.iter_mut().filter(|o| id.is_none_or(|id| o.id == id)) {
-            ordered.cleared = true;
-        }
     }
 }

@@ -16,6 +16,7 @@ mod clock;
 mod create;
 mod exchange;
 mod fault;
+mod faults;
 mod gate;
 mod items;
 mod ledger;
@@ -32,7 +33,8 @@ mod state;
 mod threads;
 
 pub use browser::{Browser, Said, SayError};
-pub use fault::{Fault, FaultId};
+pub use fault::Fault;
+pub use faults::FaultId;
 pub use items::Item;
 pub use ledger::{Call, Essence};
 pub use operation::Operation as On;

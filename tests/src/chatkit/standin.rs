@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 
 use super::browser::{Browser, Said, SayError};
 use super::exchange::Shared;
-use super::fault::{Fault, FaultId};
+use super::fault::Fault;
+use super::faults::FaultId;
 use super::items::Item;
 use super::ledger::Call;
 use super::operation::Operation;

@@ -3,7 +3,7 @@
 use super::answer::{Outcome, Refusal};
 use super::clock::Clock;
 use super::create::NewSession;
-use super::fault::Faults;
+use super::faults::Faults;
 use super::gate;
 use super::ledger::Call;
 use super::operation::Operation;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{
     Method, Request, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde::de::DeserializeOwned;
 
@@ -42,6 +42,7 @@ impl Hosted {
     pub fn new(http: Http, base: &url::Url, key: HeaderValue, project: Option<HeaderValue>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, key);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("openai-beta", HeaderValue::from_static("chatkit_beta=v1"));
         headers.extend(project.map(|project| (HeaderName::from_static("openai-project"), project)));
         Self { http, base: base.as_str().trim_end_matches('/').to_owned(), headers }
