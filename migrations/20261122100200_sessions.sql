@@ -65,16 +65,16 @@ grant select on table public.chatkit_users, public.chat_sessions to authenticate
 
 -- One rule for sessions and everything that hangs off them: the session's user reads, and so do the organisation's approvers.
 -- Each `(select …)` is evaluated once a query and not once a row.
-drop policy if exists "their user and the organisation's approvers read" on public.chatkit_users;
-create policy "their user and the organisation's approvers read" on public.chatkit_users
+drop policy if exists "their user and approvers read" on public.chatkit_users;
+create policy "their user and approvers read" on public.chatkit_users
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())
     and (user_id = (select auth.uid()) or (select private.caller_is_approver()))
   );
 
-drop policy if exists "their user and the organisation's approvers read" on public.chat_sessions;
-create policy "their user and the organisation's approvers read" on public.chat_sessions
+drop policy if exists "their user and approvers read" on public.chat_sessions;
+create policy "their user and approvers read" on public.chat_sessions
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())

@@ -62,8 +62,8 @@ revoke all on table public.chatkit_sessions, public.chatkit_threads from public,
 grant select on table public.chatkit_threads to authenticated;
 
 -- Who reads a session reads its threads' ids.
-drop policy if exists "their user and the organisation's approvers read" on public.chatkit_threads;
-create policy "their user and the organisation's approvers read" on public.chatkit_threads
+drop policy if exists "their user and approvers read" on public.chatkit_threads;
+create policy "their user and approvers read" on public.chatkit_threads
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())

@@ -35,8 +35,8 @@ revoke all on table public.chat_events from public, anon, authenticated, service
 grant select on table public.chat_events to authenticated;
 
 -- Who reads a session reads what happened in it.
-drop policy if exists "their user and the organisation's approvers read" on public.chat_events;
-create policy "their user and the organisation's approvers read" on public.chat_events
+drop policy if exists "their user and approvers read" on public.chat_events;
+create policy "their user and approvers read" on public.chat_events
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())

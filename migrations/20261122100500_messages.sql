@@ -27,8 +27,8 @@ revoke all on table public.chat_messages from public, anon, authenticated, servi
 grant select on table public.chat_messages to authenticated;
 
 -- Who reads a session reads its transcript.
-drop policy if exists "their user and the organisation's approvers read" on public.chat_messages;
-create policy "their user and the organisation's approvers read" on public.chat_messages
+drop policy if exists "their user and approvers read" on public.chat_messages;
+create policy "their user and approvers read" on public.chat_messages
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())

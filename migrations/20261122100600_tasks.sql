@@ -24,8 +24,8 @@ revoke all on table public.chat_tasks from public, anon, authenticated, service_
 grant select on table public.chat_tasks to authenticated;
 
 -- Who reads a session sees its tasks.
-drop policy if exists "their user and the organisation's approvers read" on public.chat_tasks;
-create policy "their user and the organisation's approvers read" on public.chat_tasks
+drop policy if exists "their user and approvers read" on public.chat_tasks;
+create policy "their user and approvers read" on public.chat_tasks
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())

@@ -43,8 +43,8 @@ revoke all on table public.chat_escalations from public, anon, authenticated, se
 grant select on table public.chat_escalations to authenticated;
 
 -- The session's user sees what was asked in their name, the approvers what waits for them.
-drop policy if exists "their user and the organisation's approvers read" on public.chat_escalations;
-create policy "their user and the organisation's approvers read" on public.chat_escalations
+drop policy if exists "their user and approvers read" on public.chat_escalations;
+create policy "their user and approvers read" on public.chat_escalations
   for select to authenticated
   using (
     org_id = (select private.caller_org_id())

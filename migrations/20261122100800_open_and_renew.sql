@@ -36,8 +36,8 @@ begin
 end
 $$;
 
--- Opens a session. The caller mints its id, so a repeat finds what the first call made, and two at once make one. (What a caller
--- may not have, here and below, stands last with a default: leaving it out is safer to spell over HTTP than a null.)
+-- Opens a session. The caller mints its id, so a repeat finds what the first call made, and two at once make one. (What may be
+-- missing stands last and has a default, here and below: over HTTP it is safer to leave a thing out than to send a null.)
 create or replace function public.open_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -130,7 +130,8 @@ begin
   set sealed_secret = null, sealing_key_id = null
   where c.session_id = p_session_id and c.sealed_secret is not null and c.expires_at <= clock_timestamp();
 
-  -- A sealed secret is there only while it is recorded, uncancelled and of the current agent: constraints and triggers see to it.
+  -- A sealed secret is there only while it is recorded, not cancelled and of the current agent: constraints and triggers see to
+  -- that.
   select jsonb_build_object(
     'chatkit_session_id', c.chatkit_session_id,
     'sealed_secret', c.sealed_secret,

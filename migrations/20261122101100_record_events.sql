@@ -59,15 +59,15 @@ begin
 end
 $$;
 
--- `handover` {to, from?, reason?, summary?}: the session moves to another agent, if it is still with the one it is taken from.
+-- `handover` {agentId, fromAgentId?, reason?, summary?}: the session moves to another agent, if it is still with the one it is taken from.
 -- The old agent's secrets are erased by the session's trigger.
 create or replace function private.hand_over(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_from text := p_event.payload ->> 'from';
-  v_to text := p_event.payload ->> 'to';
+  v_from text := p_event.payload ->> 'fromAgentId';
+  v_to text := p_event.payload ->> 'agentId';
   v_current text;
 begin
   select s.agent_id into strict v_current from public.chat_sessions as s where s.id = p_event.session_id;

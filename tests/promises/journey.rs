@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use local_stack::{World, supabase::OrgRole};
+use local_stack::{World, supabase::{OrgRole, Signer}};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ async fn at_each_functions_own_url(world: World) -> Result<()> {
 
 async fn legacy(world: World) -> Result<()> {
     let mut caller = Caller::new(&world).await?;
-    caller.token = world.issuer().forge(&caller.user).legacy().token()?;
+    caller.token = world.issuer().forge(&caller.user).signed_by(Signer::Hs256).sign();
     play(&world, &caller, |_| caller.at(world.api_url())).await
 }
 

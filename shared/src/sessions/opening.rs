@@ -76,6 +76,7 @@ pub async fn open(
         p_org_id: Uuid,
         p_user_id: Uuid,
         p_session_id: Uuid,
+        #[serde(skip_serializing_if = "Option::is_none")]
         p_chatkit_request_id: Option<Uuid>,
         p_agent_id: &'a AgentId,
         p_channel: Channel,
@@ -110,9 +111,12 @@ pub async fn renew(
         p_org_id: Uuid,
         p_user_id: Uuid,
         p_session_id: Uuid,
+        #[serde(skip_serializing_if = "Option::is_none")]
         p_chatkit_request_id: Option<Uuid>,
         p_purpose: Purpose,
+        #[serde(skip_serializing_if = "Option::is_none")]
         p_agent_id: Option<&'a AgentId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         p_metadata: Option<&'a Metadata>,
         p_min_life_seconds: u32,
     }
