@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use http_client::{Method, StatusCode, header::HeaderMap};
-use local_stack::{World, http, supabase::{OrgRole, User}};
+use local_stack::{
+    World, http,
+    supabase::{OrgRole, User},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -51,8 +54,15 @@ impl Caller {
         self.send(Method::POST, path, &[], Some(body)).await
     }
 
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Result<Reply> {
-        let mut request = http::client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Reply> {
+        let mut request =
+            http::client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -94,7 +104,8 @@ pub fn path(session: &Value) -> String {
 pub async fn reply(request: http_client::RequestBuilder) -> Result<Reply> {
     let response = request.send().await?;
     let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
-    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).with_context(|| text)? };
+    let body =
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).with_context(|| text)? };
     Ok(Reply { status, headers, body })
 }
 
@@ -107,8 +118,18 @@ impl Reply {
 
     /// The problem, if it is one with this status and code, in the form that RFC 9457 and the contract ask.
     pub fn problem(self, status: u16, code: &str) -> Result<Value> {
-        let media_type = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        let request_id = self.headers.get("x-request-id").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let media_type = self
+            .headers
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let request_id = self
+            .headers
+            .get("x-request-id")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let body = self.expect(status)?;
         ensure!(media_type == "application/problem+json", "a problem of type {media_type:?}");
         ensure!(body["code"] == code, "{} instead of {code}: {body:#}", body["code"]);

@@ -20,9 +20,15 @@ pub fn trials() -> Vec<Trial> {
         trial("outages: a session is read with OpenAI down", read_with_openai_down),
         trial("outages: a session is read while OpenAI hangs", read_while_openai_hangs),
         trial("outages: OpenAI and Supabase are asked at the same time", asked_at_the_same_time),
-        trial("outages: opening with OpenAI down answers 503 and leaves no open session", open_with_openai_down),
+        trial(
+            "outages: opening with OpenAI down answers 503 and leaves no open session",
+            open_with_openai_down,
+        ),
         trial("outages: every refusal of OpenAI names its likely cause", refusals_name_their_cause),
-        trial("outages: a cancel is answered with OpenAI down and finished by the next", cancel_with_openai_down),
+        trial(
+            "outages: a cancel is answered with OpenAI down and finished by the next",
+            cancel_with_openai_down,
+        ),
         trial("outages: an answer of OpenAI that is lost leaves no open session", lost_answer),
         trial("outages: events are recorded with OpenAI down", events_with_openai_down),
         trial("outages: Supabase down is a quick 503, and OpenAI is not asked", supabase_down),
@@ -124,11 +130,15 @@ async fn cancel_with_openai_down(world: World) -> Result<()> {
 async fn lost_answer(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     world.chatkit().fault(Fault::new(On::CreateSession).reset_after().times(1));
-    caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.problem(503, "chatkit_unavailable")?;
+    caller
+        .post("/chatkit/sessions", json!({ "agentId": AGENT }))
+        .await?
+        .problem(503, "chatkit_unavailable")?;
     ensure!(active(&world).await? == 0, "a session stayed open whose secret nobody knows");
-    let requests: i64 = sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
-        .fetch_one(world.database())
-        .await?;
+    let requests: i64 =
+        sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
+            .fetch_one(world.database())
+            .await?;
     ensure!(requests == 1, "the request to OpenAI is not on record");
     Ok(())
 }
@@ -139,7 +149,9 @@ async fn events_with_openai_down(world: World) -> Result<()> {
     world.chatkit().fault(Fault::everywhere().status(500));
     caller.record(&session, "button_click", json!({ "action": "approve" })).await?.expect(201)?;
     world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
-    let moved = caller.record(&session, "handover", json!({ "agentId": "tax_compliance", "fromAgentId": AGENT })).await?;
+    let moved = caller
+        .record(&session, "handover", json!({ "agentId": "tax_compliance", "fromAgentId": AGENT }))
+        .await?;
     moved.expect(201)?;
     let shown = caller.get(&session).await?.expect(200)?;
     ensure!(shown["agentId"] == "tax_compliance", "{shown:#}");
@@ -171,8 +183,9 @@ async fn active(world: &World) -> Result<i64> {
 }
 
 async fn sealed(world: &World) -> Result<Value> {
-    let count: i64 = sqlx::query_scalar("select count(*) from chatkit_sessions where sealed_secret is not null")
-        .fetch_one(world.database())
-        .await?;
+    let count: i64 =
+        sqlx::query_scalar("select count(*) from chatkit_sessions where sealed_secret is not null")
+            .fetch_one(world.database())
+            .await?;
     Ok(json!(count))
 }

@@ -21,7 +21,10 @@ pub fn trials() -> Vec<Trial> {
         trial("sessions: a refresh is no sign of a person, a resume is", signs_of_life),
         trial("sessions: a renewal that contradicts the session is refused", contradictions),
         trial("sessions: a member who was dismissed opens nothing with an old token", dismissed),
-        trial("sessions: OpenAI is asked with the registry's workflow and an opaque user", what_openai_is_asked),
+        trial(
+            "sessions: OpenAI is asked with the registry's workflow and an opaque user",
+            what_openai_is_asked,
+        ),
     ]
 }
 
@@ -32,9 +35,14 @@ async fn pages(world: World) -> Result<()> {
         opened.push(caller.open().await?["id"].clone());
     }
     // All at one time: then the id decides.
-    sqlx::query("update chat_sessions set last_activity_at = '2026-11-22T10:00:00.000001Z'").execute(world.database()).await?;
+    sqlx::query("update chat_sessions set last_activity_at = '2026-11-22T10:00:00.000001Z'")
+        .execute(world.database())
+        .await?;
     let touched = opened.remove(2);
-    caller.record(&path(&json!({ "id": touched })), "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    caller
+        .record(&path(&json!({ "id": touched })), "button_click", json!({ "action": "a" }))
+        .await?
+        .expect(201)?;
     opened.sort_by(|a, b| b.as_str().cmp(&a.as_str()));
     opened.insert(0, touched);
 
@@ -42,7 +50,9 @@ async fn pages(world: World) -> Result<()> {
     let mut cursor = String::new();
     loop {
         let page = caller.get(&format!("/chatkit/sessions?limit=3{cursor}")).await?.expect(200)?;
-        listed.extend(page["sessions"].as_array().context("no sessions")?.iter().map(|session| session["id"].clone()));
+        listed.extend(
+            page["sessions"].as_array().context("no sessions")?.iter().map(|session| session["id"].clone()),
+        );
         match page["nextCursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -118,7 +128,12 @@ async fn threads(world: World) -> Result<()> {
         caller.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
     }
     let shown = caller.get(&path(&session)).await?.expect(200)?;
-    let ids: Vec<_> = shown["chatkit"]["threads"].as_array().context("no threads")?.iter().map(|t| t["id"].clone()).collect();
+    let ids: Vec<_> = shown["chatkit"]["threads"]
+        .as_array()
+        .context("no threads")?
+        .iter()
+        .map(|t| t["id"].clone())
+        .collect();
     ensure!(ids == [json!(mine)], "{ids:?} instead of {mine} (unlinked {unlinked}, a stranger's {theirs})");
     Ok(())
 }
@@ -126,11 +141,21 @@ async fn threads(world: World) -> Result<()> {
 async fn secrets(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     let session = caller.open().await?;
-    let renew = async || caller.post("/chatkit/sessions", json!({ "sessionId": session["id"], "purpose": "refresh" })).await?.expect(200);
+    let renew = async || {
+        caller
+            .post("/chatkit/sessions", json!({ "sessionId": session["id"], "purpose": "refresh" }))
+            .await?
+            .expect(200)
+    };
     ensure!(renew().await?["chatkit"] == session["chatkit"], "the live secret again");
-    sqlx::query("update chatkit_sessions set expires_at = now() + interval '100 seconds'").execute(world.database()).await?;
+    sqlx::query("update chatkit_sessions set expires_at = now() + interval '100 seconds'")
+        .execute(world.database())
+        .await?;
     let next = renew().await?;
-    ensure!(next["chatkit"]["clientSecret"] != session["chatkit"]["clientSecret"], "a secret with 100 seconds to live is too old");
+    ensure!(
+        next["chatkit"]["clientSecret"] != session["chatkit"]["clientSecret"],
+        "a secret with 100 seconds to live is too old"
+    );
     let creations = world.chatkit().ledger().into_iter().filter(|call| call.method == "POST").count();
     ensure!(creations == 2, "{creations} creations at OpenAI");
     Ok(())
@@ -143,8 +168,14 @@ async fn signs_of_life(world: World) -> Result<()> {
         let body = json!({ "sessionId": session["id"], "purpose": purpose });
         caller.post("/chatkit/sessions", body).await?.expect(200)
     };
-    ensure!(renew("refresh").await?["lastActivityAt"] == session["lastActivityAt"], "a refresh counts as activity");
-    ensure!(renew("resume").await?["lastActivityAt"] != session["lastActivityAt"], "a resume does not count as activity");
+    ensure!(
+        renew("refresh").await?["lastActivityAt"] == session["lastActivityAt"],
+        "a refresh counts as activity"
+    );
+    ensure!(
+        renew("resume").await?["lastActivityAt"] != session["lastActivityAt"],
+        "a resume does not count as activity"
+    );
     Ok(())
 }
 
@@ -165,7 +196,10 @@ async fn contradictions(world: World) -> Result<()> {
 async fn dismissed(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     let session = caller.open().await?;
-    sqlx::query("update auth.users set raw_app_meta_data = '{}' where id = $1").bind(caller.user.id).execute(world.database()).await?;
+    sqlx::query("update auth.users set raw_app_meta_data = '{}' where id = $1")
+        .bind(caller.user.id)
+        .execute(world.database())
+        .await?;
     caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.problem(403, "not_a_member")?;
     let resume = json!({ "sessionId": session["id"], "purpose": "resume" });
     caller.post("/chatkit/sessions", resume).await?.problem(403, "not_a_member")?;

@@ -45,6 +45,11 @@ impl Database {
         self.cluster.uri(role, &self.name)
     }
 
+    /// The command that opens it for a person.
+    pub fn psql(&self) -> String {
+        self.cluster.psql(&self.name)
+    }
+
     /// Drops the database, whoever is still connected.
     pub async fn drop(self) -> Result<()> {
         self.pool.close().await;
