@@ -1,1 +1,29 @@
-//! What every function shares.
+//! What every function shares, from the ground up:
+//!
+//! | floor | rooms |
+//! | --- | --- |
+//! | the edge | [`edge`]: one request in, one answer out |
+//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`] |
+//! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`] |
+//! | the way out | [`upstream`] |
+//! | the ground | [`config`], [`secret`], [`telemetry`] |
+//!
+//! A room uses rooms below it, never one above.
+
+pub mod agents;
+pub mod app;
+pub mod auth;
+pub mod call;
+pub mod chatkit;
+pub mod config;
+pub mod edge;
+pub mod error;
+pub mod events;
+pub mod messages;
+pub mod page;
+pub mod sealing;
+pub mod secret;
+pub mod sessions;
+pub mod supabase;
+pub mod telemetry;
+pub mod upstream;

@@ -1,2 +1,7 @@
-//! GET /chatkit/agents
-fn main() {}
+//! `GET /chatkit/agents`: the agents that the caller may open a session with.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::ListAgents>()
+}

@@ -1,0 +1,35 @@
+//! Marks the session first, then cancels every live ChatKit session of it.
+
+use shared::{
+    app::Setup,
+    chatkit::ChatKit,
+    edge::{Answer, Function, Request, Route},
+    error::Error,
+    sessions,
+    supabase::Writer,
+};
+
+/// Ends a session.
+pub struct CancelSession {
+    writer: Writer,
+    chatkit: Option<ChatKit>,
+}
+
+impl Function for CancelSession {
+    const ROUTE: Route = Route::post("/chatkit/sessions/{id}/cancel");
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        let (writer, chatkit) = (setup.writer(), setup.chatkit());
+        Some(Self { writer: writer?, chatkit: chatkit? })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let (id, call) = (request.id()?, &request.call);
+        let cancelled = sessions::cancel(&self.writer, call, id).await?;
+        if let Some(chatkit) = &self.chatkit {
+            sessions::cancel_upstream(chatkit, &self.writer, call, id, &cancelled.live_chatkit_session_ids)
+                .await;
+        }
+        Answer::ok(&cancelled.session)
+    }
+}

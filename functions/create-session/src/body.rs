@@ -1,0 +1,55 @@
+//! The body of `POST /chatkit/sessions`: a new session, or another ChatKit session for one that is open.
+
+use serde::Deserialize;
+use shared::{
+    error::{Error, FieldError},
+    sessions::{AgentId, Channel, Metadata, NewSession, Purpose, Renewal},
+};
+use uuid::Uuid;
+
+/// The body as it comes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Body {
+    agent_id: Option<AgentId>,
+    channel: Option<Channel>,
+    metadata: Option<Metadata>,
+    session_id: Option<Uuid>,
+    purpose: Option<Purpose>,
+}
+
+/// What the body asks for.
+pub enum Wish {
+    /// A session.
+    New(NewSession),
+    /// A client secret for a session that is open.
+    Renewal(Renewal),
+}
+
+impl Body {
+    /// Sorts out what is asked for.
+    pub fn wish(self) -> Result<Wish, Error> {
+        match (self.session_id, self.purpose, self.agent_id) {
+            (None, None, Some(agent_id)) => Ok(Wish::New(NewSession {
+                agent_id,
+                channel: self.channel.unwrap_or_default(),
+                metadata: self.metadata.unwrap_or_default(),
+            })),
+            (Some(session_id), Some(purpose), agent_id) if self.channel.is_none() => {
+                Ok(Wish::Renewal(Renewal { session_id, purpose, agent_id, metadata: self.metadata }))
+            }
+            (None, None, None) => {
+                wrong("/agentId", "is needed to open a session: one of GET /chatkit/agents")
+            }
+            (None, Some(_), _) => {
+                wrong("/sessionId", "is needed with a purpose: the session to resume or refresh")
+            }
+            (Some(_), None, _) => wrong("/purpose", "is needed with a sessionId: resume or refresh"),
+            (Some(_), Some(_), _) => wrong("/channel", "is settled when a session is opened: leave it out"),
+        }
+    }
+}
+
+fn wrong(pointer: &str, detail: &str) -> Result<Wish, Error> {
+    Err(Error::invalid(vec![FieldError::at(pointer, detail)]))
+}

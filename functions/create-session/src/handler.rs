@@ -1,0 +1,59 @@
+//! Records the session, asks ChatKit, records what it answered: in this order.
+
+use serde::Serialize;
+use shared::{
+    app::Setup,
+    chatkit::ChatKit,
+    edge::{Answer, Function, Request, Route},
+    error::Error,
+    sealing::Sealer,
+    sessions::{self, ClientSecret, Session},
+    supabase::Writer,
+};
+
+use crate::body::{Body, Wish};
+
+/// Opens a session, or gives an open one to another device.
+pub struct CreateSession {
+    writer: Writer,
+    /// ChatKit, and what seals its secrets; none where it is not configured.
+    chatkit: Option<(ChatKit, Sealer)>,
+}
+
+#[derive(Serialize)]
+struct Created {
+    #[serde(flatten)]
+    session: Session,
+    chatkit: Option<ClientSecret>,
+}
+
+impl Function for CreateSession {
+    const ROUTE: Route = Route::post("/chatkit/sessions");
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        let (writer, chatkit) = (setup.writer(), setup.chatkit());
+        // Without ChatKit there is no secret to seal, and no key is asked for.
+        let chatkit = match chatkit? {
+            Some(chatkit) => Some((chatkit, setup.sealer()?)),
+            None => None,
+        };
+        Some(Self { writer: writer?, chatkit })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let (writer, call, with_chatkit) = (&self.writer, &request.call, self.chatkit.is_some());
+        let wish = request.json::<Body>()?.wish()?;
+        let (opened, is_new) = match &wish {
+            Wish::New(new) => (sessions::open(writer, call, new, with_chatkit).await?, true),
+            Wish::Renewal(renewal) => (sessions::renew(writer, call, renewal, with_chatkit).await?, false),
+        };
+        let chatkit = match &self.chatkit {
+            Some((chatkit, sealer)) => {
+                Some(sessions::obtain((chatkit, writer, sealer), call, &opened, is_new).await?)
+            }
+            None => None,
+        };
+        let created = Created { session: opened.session, chatkit };
+        if is_new { Answer::created(&created) } else { Answer::ok(&created) }
+    }
+}

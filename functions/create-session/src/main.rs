@@ -1,0 +1,8 @@
+//! `POST /chatkit/sessions`: opens a session, or gives an open one to another device.
+
+mod body;
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::CreateSession>()
+}

@@ -1,0 +1,7 @@
+//! `GET /chatkit/sessions/{id}/messages`: the transcript, for replay.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::ListMessages>()
+}

@@ -1,0 +1,54 @@
+//! Reads sessions as the caller.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    app::Setup,
+    edge::{Answer, Function, Request, Route},
+    error::{Code, Error},
+    page::{self, TimeCursor},
+    sessions::{self, AgentId, Filter, Scope, Session, Status},
+    supabase::Reader,
+};
+
+/// Lists sessions. Holds no secret key.
+pub struct ListSessions {
+    reader: Reader,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Query {
+    #[serde(default)]
+    scope: Scope,
+    status: Option<Status>,
+    agent_id: Option<AgentId>,
+    limit: Option<u16>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sessions {
+    sessions: Vec<Session>,
+    next_cursor: Option<String>,
+}
+
+impl Function for ListSessions {
+    const ROUTE: Route = Route::get("/chatkit/sessions");
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        Some(Self { reader: setup.reader()? })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let Query { scope, status, agent_id, limit, cursor } = request.query()?;
+        // Row level security would answer with the caller's own sessions, which would look like all there are.
+        if scope == Scope::Organisation && !request.call.caller.org_role.sees_organisation() {
+            return Err(Error::new(Code::ScopeForbidden));
+        }
+        let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
+        let filter = Filter { scope, status, agent_id, limit: page::limit(limit)?, after };
+        let page = sessions::list(&self.reader, &request.call, &filter).await?;
+        Answer::ok(&Sessions { sessions: page.rows, next_cursor: page.next_cursor })
+    }
+}

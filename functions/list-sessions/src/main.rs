@@ -1,0 +1,7 @@
+//! `GET /chatkit/sessions`: the caller's sessions, or the organisation's, newest activity first.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::ListSessions>()
+}

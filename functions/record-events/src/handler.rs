@@ -1,0 +1,44 @@
+//! Records events, all or none, and lets go of the ChatKit sessions of an agent that was handed over.
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    app::Setup,
+    chatkit::ChatKit,
+    edge::{Answer, Function, Request, Route},
+    error::Error,
+    events::{self, RecordedEvent},
+    sessions,
+    supabase::Writer,
+};
+
+/// Records events of a session.
+pub struct RecordEvents {
+    writer: Writer,
+    chatkit: Option<ChatKit>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    events: Vec<RecordedEvent>,
+}
+
+impl Function for RecordEvents {
+    const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        let (writer, chatkit) = (setup.writer(), setup.chatkit());
+        Some(Self { writer: writer?, chatkit: chatkit? })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let (id, call) = (request.id()?, &request.call);
+        let events = events::parse(request.json::<Value>()?)?;
+        let recorded = events::record(&self.writer, call, id, &events).await?;
+        if let Some(chatkit) = &self.chatkit {
+            sessions::cancel_upstream(chatkit, &self.writer, call, id, &recorded.live_chatkit_session_ids)
+                .await;
+        }
+        Answer::created(&Body { events: recorded.events })
+    }
+}

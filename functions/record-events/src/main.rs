@@ -1,0 +1,7 @@
+//! `POST /chatkit/sessions/{id}/events`: records what happened in the page.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::RecordEvents>()
+}

@@ -1,0 +1,83 @@
+//! What a function is given: the rooms that it asks for, each built from the environment.
+
+use crate::{
+    auth::{Expected, Jwks, Verifier},
+    chatkit::{self, ChatKit, Hosted},
+    config::{self, Environment},
+    sealing::Sealer,
+    secret::Secret,
+    supabase::{self, Project, Reader, Writer},
+    upstream::Http,
+};
+
+/// Builds the rooms a function asks for. Each method answers `None` once it has noted a mistake; a function asks for
+/// all it needs before it looks at any answer, so that every mistake is reported at once.
+pub struct Setup {
+    environment: Environment,
+    http: Http,
+    project: Option<Project>,
+}
+
+impl Setup {
+    /// A set-up from this environment, with the process's one HTTP client.
+    pub fn new(mut environment: Environment, http: Http) -> Self {
+        let project = environment.required("SUPABASE_URL", config::base_url).map(|url| Project { url });
+        Self { environment, http, project }
+    }
+
+    /// Reading as the caller. No secret key is read for it.
+    pub fn reader(&mut self) -> Option<Reader> {
+        let key = self.environment.required("SUPABASE_PUBLISHABLE_KEY", supabase::publishable_key);
+        Some(Reader::new(self.http.clone(), self.project.as_ref()?, key?))
+    }
+
+    /// Writing as the service.
+    pub fn writer(&mut self) -> Option<Writer> {
+        let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::secret_key);
+        Some(Writer::new(self.http.clone(), self.project.as_ref()?, key?))
+    }
+
+    /// ChatKit, or `Some(None)` where it is not configured.
+    #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and configured
+    pub fn chatkit(&mut self) -> Option<Option<ChatKit>> {
+        let key = self.environment.optional("OPENAI_CHATKIT_SECRET", chatkit::api_key);
+        let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::project);
+        let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
+        let (key, project, base) = (key?, project?, base?);
+        let base = match base {
+            Some(base) => base,
+            None => config::base_url("https://api.openai.com/v1").ok()?,
+        };
+        Some(key.map(|key| ChatKit::Hosted(Hosted::new(self.http.clone(), &base, key, project))))
+    }
+
+    /// The sealing of client secrets.
+    pub fn sealer(&mut self) -> Option<Sealer> {
+        self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse)
+    }
+
+    /// The verifier of callers, which every HTTP function has.
+    pub(crate) fn verifier(&mut self) -> Option<Verifier> {
+        let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));
+        let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::non_empty);
+        let audience = self.environment.optional("SUPABASE_JWT_AUDIENCE", config::non_empty);
+        let project = self.project.as_ref()?;
+        let jwks = Jwks::new(self.http.clone(), project.join("/auth/v1/.well-known/jwks.json").parse().ok()?);
+        let expected = Expected {
+            issuer: issuer?.unwrap_or_else(|| project.join("/auth/v1")),
+            audience: audience?.unwrap_or_else(|| "authenticated".to_owned()),
+        };
+        Some(Verifier::new(jwks, secret?, expected))
+    }
+
+    /// The origins whose pages may call the API.
+    pub(crate) fn origins(&mut self) -> Option<Vec<String>> {
+        let parse = |value: &str| value.split(',').map(|origin| config::origin(origin.trim())).collect();
+        self.environment.optional("CORS_ALLOWED_ORIGINS", parse).map(Option::unwrap_or_default)
+    }
+
+    /// What was built, if the environment had no mistakes.
+    pub(crate) fn finish<T>(self, built: Option<T>) -> Result<T, config::Mistakes> {
+        self.environment.finish(built)
+    }
+}

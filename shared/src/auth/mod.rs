@@ -1,0 +1,27 @@
+//! Who is calling: Supabase's user access tokens, verified here.
+
+mod caller;
+mod claims;
+mod jwks;
+mod verifier;
+
+pub use caller::{Caller, OrgRole};
+pub use jwks::Jwks;
+pub use verifier::{Expected, Verifier};
+
+/// Why a caller is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no `Authorization: Bearer …`.
+    NoToken,
+    /// The token is not one of this project's: malformed, of another issuer or audience, wrongly signed.
+    InvalidToken,
+    /// It was one, but its time is over.
+    ExpiredToken,
+    /// An anonymous sign-in has no organisation and opens nothing.
+    Anonymous,
+    /// The user belongs to no organisation (`app_metadata.org_id`).
+    NoOrganisation,
+    /// The project's keys could not be fetched, so nothing can be said of the token.
+    KeysUnavailable,
+}

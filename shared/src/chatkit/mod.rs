@@ -1,0 +1,105 @@
+//! ChatKit: the seam at which its provider stands.
+//!
+//! Everything above speaks in the words of this page. Today OpenAI hosts ChatKit ([`hosted`]); another provider becomes
+//! another variant of [`ChatKit`].
+
+mod error;
+mod hosted;
+
+use jiff::Timestamp;
+
+pub use error::{Error, Kind};
+pub use hosted::{Hosted, api_key, project};
+
+use crate::{secret::Secret, upstream::Deadline};
+
+/// Whoever provides ChatKit.
+#[derive(Clone)]
+pub enum ChatKit {
+    /// OpenAI, with an API key of ours.
+    Hosted(Hosted),
+}
+
+/// What a ChatKit session is opened with.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Opening {
+    /// The user as the provider knows them: opaque, one per organisation and user.
+    #[serde(rename = "chatkit_user")]
+    pub user: String,
+    /// The agent's workflow, from our registry.
+    pub workflow_id: String,
+    /// The version that the registry pins, if it does.
+    pub workflow_version: Option<String>,
+    /// Whether the provider keeps traces.
+    pub tracing_enabled: bool,
+}
+
+/// A ChatKit session: a token that lives ten minutes at most.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The provider's id, `cksess_…`.
+    pub id: String,
+    /// What the browser connects with.
+    pub client_secret: Secret,
+    /// When it runs out.
+    pub expires_at: Timestamp,
+}
+
+/// A conversation at the provider.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Thread {
+    /// The provider's id, `cthr_…`.
+    pub id: String,
+    /// Its title, once it has one.
+    pub title: Option<String>,
+    /// `active`, `locked`, `closed`, or what else the provider says.
+    pub status: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// Whose it is, as the provider knows them.
+    #[serde(skip)]
+    pub user: String,
+}
+
+impl ChatKit {
+    /// Opens a ChatKit session. Not safe to repeat: each call opens another.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open(&self, opening: &Opening, deadline: Deadline) -> Result<Opened, Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.open(opening, deadline).await,
+        }
+    }
+
+    /// Cancels a ChatKit session. One that is gone already is cancelled.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn cancel(&self, id: &str, deadline: Deadline) -> Result<(), Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.cancel(id, deadline).await,
+        }
+    }
+
+    /// The newest threads of a user, a hundred at most.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn threads(&self, user: &str, deadline: Deadline) -> Result<Vec<Thread>, Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.threads(user, deadline).await,
+        }
+    }
+
+    /// One thread, whoever's it is; `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<Thread>, Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.thread(id, deadline).await,
+        }
+    }
+}

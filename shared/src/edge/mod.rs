@@ -1,0 +1,17 @@
+//! The edge: one request in, one answer out. Everything that is the same for every endpoint happens here, once:
+//! the route, the caller, the deadline, the answer's form, CORS, the log line, and what becomes of a panic.
+
+mod answer;
+mod body;
+mod cors;
+mod function;
+mod problem;
+mod request;
+mod route;
+mod serve;
+
+pub use answer::Answer;
+pub use function::Function;
+pub use request::Request;
+pub use route::Route;
+pub use serve::serve;

@@ -1,0 +1,74 @@
+//! The one place that turns an error into an answer: `application/problem+json`, RFC 9457.
+
+use lambda_http::{
+    Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use serde::Serialize;
+
+use super::answer;
+use crate::error::{Code, Error, FieldError};
+
+/// How long to wait where nobody said: long enough for a passing fault to pass.
+const DEFAULT_RETRY_AFTER: u64 = 2;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    instance: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// The answer to a request that failed. `instance` is the path that was asked.
+pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Body> {
+    let code = error.code;
+    let problem = Problem {
+        r#type: format!("urn:problem-type:{}", code.as_str()),
+        title: code.title(),
+        status: code.status(),
+        detail: match &error.detail {
+            Some(detail) => format!("{detail} {}", code.advice()),
+            None => code.advice().to_owned(),
+        },
+        instance,
+        code: code.as_str(),
+        request_id,
+        errors: &error.fields,
+    };
+    // Strings and numbers always serialise; an empty body would be the worst that could come of it.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(answer::text(body));
+    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match code {
+        Code::MissingToken => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Code::InvalidToken | Code::ExpiredToken => {
+            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        Code::MethodNotAllowed => {
+            headers.extend(HeaderValue::from_str(allow).map(|allow| (header::ALLOW, allow)));
+        }
+        _ if code.status() == 503 || code.status() == 429 => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(error)));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// Whole seconds, rounded up: coming back early would be refused again.
+fn retry_after(error: &Error) -> u64 {
+    error.retry_after.map_or(DEFAULT_RETRY_AFTER, |wait| wait.as_millis().div_ceil(1000).max(1) as u64)
+}

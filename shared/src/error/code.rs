@@ -1,0 +1,88 @@
+//! Every code that a caller can meet, with its status and what to do about it.
+
+/// Declares the codes in one table, so that none can lack a part.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $status:literal $code:literal $title:literal, $advice:literal;)*) => {
+        /// A stable code: programs may depend on it. Its text is what the problem's `code` says.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $(#[doc = concat!($title, ". ", $advice)] $variant,)* }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code as it is sent.
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $code,)* } }
+
+            /// The HTTP status that goes with it.
+            pub const fn status(self) -> u16 { match self { $(Self::$variant => $status,)* } }
+
+            /// What happened, the same for every occurrence.
+            pub const fn title(self) -> &'static str { match self { $(Self::$variant => $title,)* } }
+
+            /// What the caller can do about it.
+            pub const fn advice(self) -> &'static str { match self { $(Self::$variant => $advice,)* } }
+        }
+    };
+}
+
+codes! {
+    MalformedBody = 400 "malformed_body" "The body is not JSON", "Send one JSON document in UTF-8.";
+    MalformedId = 400 "malformed_id" "The id in the path is not a UUID", "Use the id as the API gave it.";
+    MalformedCursor = 400 "malformed_cursor" "The cursor is not one of ours", "Pass nextCursor of the page before, unchanged.";
+    MissingToken = 401 "missing_token" "No access token", "Send the user's Supabase access token: Authorization: Bearer <token>.";
+    InvalidToken = 401 "invalid_token" "The access token is not valid here", "Sign in again and send the new access token of this Supabase project.";
+    ExpiredToken = 401 "expired_token" "The access token has expired", "Refresh the Supabase session and send the new access token.";
+    AnonymousUser = 403 "anonymous_user" "Anonymous users have no organisation", "Sign in with an account of the organisation.";
+    NoOrganisation = 403 "no_organisation" "The user belongs to no organisation", "An administrator sets app_metadata.org_id of the user; sign in again afterwards.";
+    NotAMember = 403 "not_a_member" "The user is not a member of this organisation any more", "Sign in again; if it stays so, ask an administrator of the organisation.";
+    AgentForbidden = 403 "agent_forbidden" "This agent is not open to the user's role", "Choose one of GET /chatkit/agents.";
+    ScopeForbidden = 403 "scope_forbidden" "Only approvers see the whole organisation's sessions", "Leave out the scope parameter to see your own.";
+    OriginForbidden = 403 "origin_forbidden" "This origin may not call the API from a browser", "Add it to CORS_ALLOWED_ORIGINS.";
+    RouteNotFound = 404 "route_not_found" "There is nothing at this path", "See the API description for the paths.";
+    SessionNotFound = 404 "session_not_found" "No such session", "Check the id. Only its user, and for reading the organisation's approvers, can use a session.";
+    MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed here", "Use one of the methods in the Allow header.";
+    SessionEnded = 409 "session_ended" "The session has ended", "Open a new session.";
+    EventConflict = 409 "event_conflict" "An event with this id says something else already", "Use a new id for a new event; repeat an event only unchanged.";
+    AgentChanged = 409 "agent_changed" "The session is with another agent than expected", "Read the session, and decide again.";
+    SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
+    BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";
+    UnsupportedMediaType = 415 "unsupported_media_type" "The body is not declared as JSON", "Send Content-Type: application/json.";
+    InvalidRequest = 422 "invalid_request" "The request is well-formed but wrong", "Correct what errors names.";
+    AgentUnavailable = 422 "agent_unavailable" "The organisation has no such agent", "Choose one of GET /chatkit/agents.";
+    SessionMismatch = 422 "session_mismatch" "The session has another agent or other metadata", "Leave agentId and metadata out; a handover event changes the agent.";
+    Internal = 500 "internal_error" "Something went wrong on our side", "Try again; if it stays so, report the requestId.";
+    ChatkitKeyRefused = 502 "chatkit_key_refused" "OpenAI refused the API key", "The operator checks OPENAI_CHATKIT_SECRET.";
+    ChatkitProjectRefused = 502 "chatkit_project_refused" "OpenAI refused the project", "The operator checks OPENAI_CHATKIT_PROJECT and the key's permissions.";
+    ChatkitWorkflowNotFound = 502 "chatkit_workflow_not_found" "OpenAI does not know the agent's workflow in this project", "The operator checks the agent's workflow id, and that the key belongs to the workflow's project.";
+    ChatkitAgentRefused = 502 "chatkit_agent_refused" "OpenAI did not take the agent's settings", "The operator checks the agent's workflow id and version in the registry.";
+    ChatkitBadAnswer = 502 "chatkit_bad_answer" "OpenAI's answer made no sense", "Try again; if it stays so, report the requestId.";
+    SupabaseKeyRefused = 502 "supabase_key_refused" "Supabase refused our key or lacks a grant", "The operator checks the Supabase keys, and that all migrations are applied.";
+    SupabaseBadAnswer = 502 "supabase_bad_answer" "Supabase's answer made no sense", "Try again; if it stays so, report the requestId.";
+    ChatkitUnavailable = 503 "chatkit_unavailable" "OpenAI is unavailable", "Try again after Retry-After. Reading, events and cancelling go on.";
+    ChatkitRateLimited = 503 "chatkit_rate_limited" "OpenAI's quota is used up for the moment", "Try again after Retry-After.";
+    SupabaseUnavailable = 503 "supabase_unavailable" "Supabase is unavailable", "Try again after Retry-After. Nothing was done by halves.";
+    ChatkitTimeout = 504 "chatkit_timeout" "OpenAI did not answer in time", "Try again.";
+    SupabaseTimeout = 504 "supabase_timeout" "Supabase did not answer in time", "Try again: every request may be repeated.";
+    DeadlineExceeded = 504 "deadline_exceeded" "The answer took too long", "Try again.";
+}
+
+impl Code {
+    /// The code with this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_each_says_what_to_do() {
+        for code in Code::ALL {
+            assert_eq!(Code::parse(code.as_str()), Some(*code));
+            assert!((400..600).contains(&code.status()) && code.advice().ends_with('.'), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One error for two readers: the caller gets a stable code and what to do; the operator gets the cause in the log.
+
+mod code;
+mod from;
+mod pointer;
+
+use std::{borrow::Cow, time::Duration};
+
+pub use code::Code;
+pub use pointer::pointer;
+
+/// A request that is not answered as it hoped.
+#[derive(Debug)]
+pub struct Error {
+    /// The stable code: it decides status, title and what the caller should do.
+    pub code: Code,
+    /// More about this occurrence, where the code does not say it all. Never holds a secret.
+    pub detail: Option<Cow<'static, str>>,
+    /// What is wrong with which part of the body.
+    pub fields: Vec<FieldError>,
+    /// How long to wait, where another system said so.
+    pub retry_after: Option<Duration>,
+    /// The cause, for the log only.
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A mistake in one part of a body or query.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901), or the name of a query parameter.
+    pub pointer: String,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+}
+
+impl Error {
+    /// An error that its code describes completely.
+    pub fn new(code: Code) -> Self {
+        Self { code, detail: None, fields: Vec::new(), retry_after: None, cause: None }
+    }
+
+    /// Says more about this occurrence.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Passes on how long to wait.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Well-formed input that is wrong in these places.
+    pub fn invalid(fields: Vec<FieldError>) -> Self {
+        Self { fields, ..Self::new(Code::InvalidRequest) }
+    }
+}
+
+impl FieldError {
+    /// A mistake at this JSON pointer.
+    pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code.as_str())?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,72 @@
+//! Recording events: all of them in one transaction, or none.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::NewEvent;
+use crate::{call::Call, error::Error, supabase::Writer};
+
+/// What came of a request to record events.
+#[derive(Debug, Deserialize)]
+pub struct Recorded {
+    /// The events as they are on record now, in the order in which they were sent.
+    pub events: Vec<RecordedEvent>,
+    /// ChatKit sessions of an agent that the session was taken from, which should be cancelled.
+    pub live_chatkit_session_ids: Vec<String>,
+}
+
+/// An event that is on record.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct RecordedEvent {
+    /// The id that its maker gave it.
+    pub id: Uuid,
+    /// Its place in the session.
+    pub seq: i64,
+    /// What kind of event it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `user`, `agent` or `system`: ours to say.
+    pub actor_type: String,
+    /// Which user or agent.
+    pub actor_id: Option<String>,
+    /// When it happened, by its maker's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// The escalation that it opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation_id: Option<Uuid>,
+}
+
+/// Records events of the session's user. An event that is on record already is answered as it stands there.
+///
+/// # Errors
+/// `session_not_found`, `session_ended`, `event_conflict`, and those of a handover: `agent_changed`, `agent_unavailable`,
+/// `agent_forbidden`.
+pub async fn record(
+    writer: &Writer,
+    call: &Call,
+    session_id: Uuid,
+    events: &[NewEvent],
+) -> Result<Recorded, Error> {
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_org_id: Uuid,
+        p_user_id: Uuid,
+        p_session_id: Uuid,
+        p_actor_type: &'static str,
+        p_actor_id: Uuid,
+        p_events: &'a [NewEvent],
+    }
+    let arguments = Arguments {
+        p_org_id: call.caller.org_id,
+        p_user_id: call.caller.user_id,
+        p_session_id: session_id,
+        p_actor_type: "user",
+        p_actor_id: call.caller.user_id,
+        p_events: events,
+    };
+    Ok(writer.call("record_events", &arguments, call.deadline).await?)
+}

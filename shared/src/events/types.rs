@@ -1,0 +1,69 @@
+//! What is read of a session's events, tasks and escalations.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// An event on record.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Event {
+    /// The id that its maker gave it, unique in the session.
+    pub id: Uuid,
+    /// Its place in the session.
+    pub seq: i64,
+    /// What kind of event it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What its maker said of it.
+    pub payload: Map<String, Value>,
+    /// `user`, `agent` or `system`: ours to say.
+    pub actor_type: String,
+    /// Which user or agent.
+    pub actor_id: Option<String>,
+    /// When it happened, by its maker's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+/// A piece of work that an agent does: what a task card shows.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Task {
+    /// The agent's id of it.
+    pub id: String,
+    /// What people call it.
+    pub title: String,
+    /// `pending`, `running`, `completed` or `blocked`.
+    pub status: String,
+    /// Whether it waits for a person.
+    pub requires_hitl: bool,
+    /// When this state was recorded.
+    pub updated_at: Timestamp,
+}
+
+/// A question to a person.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Escalation {
+    /// Ours.
+    pub id: Uuid,
+    /// The event that opened it.
+    pub event_id: Uuid,
+    /// `browser` or `orchestrator`: only the latter's carries authority.
+    pub origin: String,
+    /// Why a person is needed.
+    pub reason: String,
+    /// What may be decided: `approve`, `edit`, `reject`, `respond`.
+    pub decisions: Vec<String>,
+    /// The JSON schema of an answer, where there is one.
+    pub answer_schema: Option<Value>,
+    /// `open`, `resolved`, `expired` or `withdrawn`.
+    pub status: String,
+    /// Since when it is open.
+    pub created_at: Timestamp,
+    /// Until when it can be decided.
+    pub expires_at: Option<Timestamp>,
+}

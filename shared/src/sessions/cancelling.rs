@@ -1,0 +1,74 @@
+//! Ending a session at its user's wish: marked first, so that no secret can be recorded any more, then cancelled at ChatKit.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Session;
+use crate::{call::Call, chatkit::ChatKit, error::Error, supabase::Writer};
+
+/// A session that is ended on record.
+#[derive(Debug, Deserialize)]
+pub struct Cancelled {
+    /// The session.
+    pub session: Session,
+    /// ChatKit sessions of it that may still be alive.
+    pub live_chatkit_session_ids: Vec<String>,
+}
+
+/// How long the caller waits for ChatKit: the session is ended on record already.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time kept back for recording what was cancelled.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// Marks the session as ended, its secrets erased, its open escalations withdrawn. Doing it again changes nothing.
+///
+/// # Errors
+/// `session_not_found`.
+pub async fn cancel(writer: &Writer, call: &Call, session_id: Uuid) -> Result<Cancelled, Error> {
+    let arguments = json!({
+        "p_org_id": call.caller.org_id,
+        "p_user_id": call.caller.user_id,
+        "p_session_id": session_id,
+    });
+    Ok(writer.call("cancel_session", &arguments, call.deadline).await?)
+}
+
+/// Cancels ChatKit sessions, all at once, and records which are cancelled.
+///
+/// What fails is left as it is: the record still lists it as live, so the next cancel tries again, and it dies by itself
+/// within ten minutes.
+pub async fn cancel_upstream(
+    chatkit: &ChatKit,
+    writer: &Writer,
+    call: &Call,
+    session_id: Uuid,
+    ids: &[String],
+) {
+    let deadline = call.deadline.leaving(RESERVE).within(PATIENCE);
+    let outcomes = join_all(ids.iter().map(|id| chatkit.cancel(id, deadline))).await;
+    let mut cancelled = Vec::with_capacity(ids.len());
+    for (id, outcome) in ids.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => cancelled.push(id),
+            Err(error) => tracing::warn!(%session_id, %error, "a ChatKit session could not be cancelled"),
+        }
+    }
+    if cancelled.is_empty() {
+        return;
+    }
+    let arguments = json!({
+        "p_org_id": call.caller.org_id,
+        "p_session_id": session_id,
+        "p_chatkit_session_ids": cancelled,
+    });
+    let confirmed =
+        writer.call::<serde::de::IgnoredAny>("confirm_chatkit_cancelled", &arguments, call.deadline);
+    if let Err(error) = confirmed.await {
+        tracing::warn!(%session_id, %error, "cancelled ChatKit sessions could not be noted");
+    }
+}

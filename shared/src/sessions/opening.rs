@@ -1,0 +1,136 @@
+//! Opening a session, and asking for another ChatKit session of one that is open.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{AgentId, Channel, Metadata, Purpose, Session};
+use crate::{call::Call, chatkit::Opening, error::Error, sealing::Sealed, supabase::Writer};
+
+/// A session to be opened.
+#[derive(Debug)]
+pub struct NewSession {
+    /// With which agent.
+    pub agent_id: AgentId,
+    /// How the user talks.
+    pub channel: Channel,
+    /// What the frontend attaches.
+    pub metadata: Metadata,
+}
+
+/// Another ChatKit session for a session that is open.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Which session.
+    pub session_id: Uuid,
+    /// Why.
+    pub purpose: Purpose,
+    /// The agent that the caller believes it to be with.
+    pub agent_id: Option<AgentId>,
+    /// The metadata that the caller believes it to have.
+    pub metadata: Option<Metadata>,
+}
+
+/// A session on record, with what ChatKit has to be asked.
+#[derive(Debug, Deserialize)]
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// What to open a ChatKit session with.
+    pub upstream: Opening,
+    /// Our id of the request to ChatKit that is now on record; none where ChatKit is not asked.
+    #[serde(skip)]
+    pub request_id: Option<Uuid>,
+    /// A ChatKit session that has enough of its life left, so that none needs to be asked for.
+    #[serde(default)]
+    pub live: Option<Live>,
+}
+
+/// A ChatKit session on record, with its secret sealed.
+#[derive(Debug, Deserialize)]
+pub struct Live {
+    /// ChatKit's id.
+    pub chatkit_session_id: String,
+    /// The sealed secret.
+    #[serde(flatten)]
+    pub sealed: Sealed,
+    /// When it runs out.
+    pub expires_at: Timestamp,
+}
+
+/// A secret is handed out again only if the browser can use it for so long.
+const MIN_LIFE_SECONDS: u32 = 120;
+
+/// Records a session, and that ChatKit is about to be asked for it (`with_chatkit`).
+///
+/// # Errors
+/// Of the codes of `open_session`: not a member, no such agent, not open to the role.
+pub async fn open(
+    writer: &Writer,
+    call: &Call,
+    new: &NewSession,
+    with_chatkit: bool,
+) -> Result<Opened, Error> {
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_org_id: Uuid,
+        p_user_id: Uuid,
+        p_session_id: Uuid,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_chatkit_request_id: Option<Uuid>,
+        p_agent_id: &'a AgentId,
+        p_channel: Channel,
+        p_metadata: &'a Metadata,
+    }
+    let request_id = with_chatkit.then(Uuid::now_v7);
+    let arguments = Arguments {
+        p_org_id: call.caller.org_id,
+        p_user_id: call.caller.user_id,
+        p_session_id: Uuid::now_v7(),
+        p_chatkit_request_id: request_id,
+        p_agent_id: &new.agent_id,
+        p_channel: new.channel,
+        p_metadata: &new.metadata,
+    };
+    let opened: Opened = writer.call("open_session", &arguments, call.deadline).await?;
+    Ok(Opened { request_id, ..opened })
+}
+
+/// Finds a live ChatKit session to hand out again, or records that ChatKit is about to be asked for another.
+///
+/// # Errors
+/// Of the codes of `renew_chatkit_session`: not found, ended, another agent or other metadata.
+pub async fn renew(
+    writer: &Writer,
+    call: &Call,
+    renewal: &Renewal,
+    with_chatkit: bool,
+) -> Result<Opened, Error> {
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_org_id: Uuid,
+        p_user_id: Uuid,
+        p_session_id: Uuid,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_chatkit_request_id: Option<Uuid>,
+        p_purpose: Purpose,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_agent_id: Option<&'a AgentId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_metadata: Option<&'a Metadata>,
+        p_min_life_seconds: u32,
+    }
+    let request_id = with_chatkit.then(Uuid::now_v7);
+    let arguments = Arguments {
+        p_org_id: call.caller.org_id,
+        p_user_id: call.caller.user_id,
+        p_session_id: renewal.session_id,
+        p_chatkit_request_id: request_id,
+        p_purpose: renewal.purpose,
+        p_agent_id: renewal.agent_id.as_ref(),
+        p_metadata: renewal.metadata.as_ref(),
+        p_min_life_seconds: MIN_LIFE_SECONDS,
+    };
+    let opened: Opened = writer.call("renew_chatkit_session", &arguments, call.deadline).await?;
+    Ok(Opened { request_id, ..opened })
+}

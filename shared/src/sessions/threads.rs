@@ -1,0 +1,67 @@
+//! A session's conversations at ChatKit: those that its events linked, and of those only its user's own.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::reading::LinkedThread;
+use crate::{
+    call::Call,
+    chatkit::{ChatKit, Thread},
+    upstream::Deadline,
+};
+
+/// What ChatKit says of a session.
+#[derive(Debug, Serialize)]
+pub struct Threads {
+    /// Whether ChatKit answered.
+    available: bool,
+    /// The session's threads, the one linked last first; left out where ChatKit did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<Vec<Thread>>,
+}
+
+/// The newest threads of the session's user, whichever session they belong to: to be narrowed by [`Newest::linked`].
+pub struct Newest {
+    user: String,
+    threads: Option<Vec<Thread>>,
+    deadline: Deadline,
+}
+
+/// How long a reader waits for ChatKit. The rest of the session is there already.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// How many threads beyond the newest are looked up one by one.
+const MOST_OLDER: usize = 10;
+
+/// Asks ChatKit for the newest threads of a user; `None` where ChatKit is not configured.
+pub async fn newest_threads(chatkit: Option<&ChatKit>, call: &Call, user: &str) -> Option<Newest> {
+    let deadline = call.deadline.within(PATIENCE);
+    let threads = chatkit?.threads(user, deadline).await;
+    if let Err(error) = &threads {
+        tracing::warn!(%error, "a session is read without its threads");
+    }
+    Some(Newest { user: user.to_owned(), threads: threads.ok(), deadline })
+}
+
+impl Newest {
+    /// The threads that the session linked, and that ChatKit says are its user's. Linked ones that are not among the
+    /// newest are asked for one by one.
+    pub async fn linked(self, chatkit: &ChatKit, links: &[LinkedThread]) -> Threads {
+        let Self { user, threads: Some(newest), deadline } = self else {
+            return Threads { available: false, threads: None };
+        };
+        let known = |link: &&LinkedThread| newest.iter().any(|thread| thread.id == link.thread_id);
+        let older = links.iter().filter(|link| !known(link)).take(MOST_OLDER);
+        let older = join_all(older.map(|link| chatkit.thread(&link.thread_id, deadline))).await;
+        let Ok(older) = older.into_iter().collect::<Result<Vec<_>, _>>() else {
+            return Threads { available: false, threads: None };
+        };
+        let found: Vec<Thread> = newest.into_iter().chain(older.into_iter().flatten()).collect();
+        let own = |link: &LinkedThread| {
+            found.iter().find(|thread| thread.id == link.thread_id && thread.user == user).cloned()
+        };
+        Threads { available: true, threads: Some(links.iter().filter_map(own).collect()) }
+    }
+}

@@ -1,0 +1,44 @@
+//! Reading as the caller: row level security decides what there is to see.
+
+use serde::de::DeserializeOwned;
+
+use super::{ApiKey, Error, Project, send};
+use crate::{
+    secret::Secret,
+    upstream::{Deadline, Http},
+};
+
+/// Reads tables with a caller's own token. Holds no secret key.
+#[derive(Clone)]
+pub struct Reader {
+    http: Http,
+    builder: std::sync::Arc<postgrest::Postgrest>,
+    key: ApiKey,
+}
+
+impl Reader {
+    /// A reader of this project with its publishable key.
+    pub fn new(http: Http, project: &Project, key: ApiKey) -> Self {
+        let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
+        Self { http, builder, key }
+    }
+
+    /// Starts a query of a table. Values given to the builder's `or`, `and` and `in_` are raw text to PostgREST:
+    /// only ids, times and other values of our own types may go in.
+    pub fn from(&self, table: &'static str) -> postgrest::Builder {
+        self.builder.from(table)
+    }
+
+    /// Runs a query with the caller's token.
+    ///
+    /// # Errors
+    /// See [`Error`]; a row that may not be seen is no error, it is not there.
+    pub async fn rows<T: DeserializeOwned>(
+        &self,
+        query: postgrest::Builder,
+        token: &Secret,
+        deadline: Deadline,
+    ) -> Result<Vec<T>, Error> {
+        send::send(&self.http, query, self.key.headers(Some(token)), true, deadline).await
+    }
+}

@@ -1,0 +1,55 @@
+//! From the builder's request to the one client's, and from the answer to a value.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
+
+use super::Error;
+use crate::upstream::{Deadline, Http, Manner, Repeat};
+
+/// Every request may be repeated: reads change nothing, and each of our RPC functions is idempotent.
+const MANNER: Manner = Manner {
+    system: "supabase",
+    try_timeout: Duration::from_secs(3),
+    repeat: Repeat::Safe,
+    again: |status| matches!(status.as_u16(), 502..=504),
+};
+
+/// Sends what the builder built, with our headers, and reads the answer as JSON.
+pub(super) async fn send<T: DeserializeOwned>(
+    http: &Http,
+    builder: postgrest::Builder,
+    headers: HeaderMap,
+    as_user: bool,
+    deadline: Deadline,
+) -> Result<T, Error> {
+    let request = converted(builder, headers).ok_or_else(|| unexpected("request cannot be built"))?;
+    let answer = http.send(request, MANNER, deadline).await?;
+    if !answer.status.is_success() {
+        return Err(Error::from_answer(&answer, as_user));
+    }
+    // The parser's message can quote the body: it stays out of the error.
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        unexpected(&format!("body is not as expected at line {}, column {}", error.line(), error.column()))
+    })
+}
+
+/// The builder makes a request of an older `reqwest`; its parts are the same on the wire.
+fn converted(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest::Request> {
+    let built = builder.build().build().ok()?;
+    let method = built.method().as_str().parse().ok()?;
+    let mut request = reqwest::Request::new(method, built.url().clone());
+    for (name, value) in built.headers() {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
+    }
+    request.headers_mut().extend(headers);
+    let body = built.body().and_then(|body| body.as_bytes()).filter(|body| !body.is_empty());
+    *request.body_mut() = body.map(|body| body.to_vec().into());
+    Some(request)
+}
+
+fn unexpected(code: &str) -> Error {
+    Error::Unexpected { status: 200, code: code.to_owned() }
+}

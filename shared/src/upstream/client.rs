@@ -1,0 +1,41 @@
+//! The process's only HTTP client.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+
+/// The process's only HTTP client: one pool of connections, one TLS configuration.
+#[derive(Clone, Debug)]
+pub struct Http(reqwest::Client);
+
+impl Http {
+    /// Builds the client; once a process.
+    ///
+    /// # Errors
+    /// Only where TLS cannot be set up at all.
+    #[allow(clippy::disallowed_methods)] // here is the one place where a client may be built
+    pub fn new() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            // A redirect would carry keys to a host that nobody configured.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(1))
+            // Shorter than what load balancers keep: a frozen function must not wake up to a dead connection.
+            .pool_idle_timeout(Duration::from_secs(15))
+            .build()?;
+        Ok(Self(client))
+    }
+
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.0
+    }
+}
+
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -1,0 +1,81 @@
+//! When to try again, and how long to wait before.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName};
+
+use super::{Answer, Failure, Manner, Repeat};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The pause before the next try, or `None` if there should be none.
+pub(super) fn pause(outcome: &Result<Answer, Failure>, manner: Manner, tries: u32) -> Option<Duration> {
+    match outcome {
+        Ok(answer) => {
+            let asked = match header(&answer.headers, "x-should-retry") {
+                Some("true") => true,
+                Some("false") => false,
+                _ => (manner.again)(answer.status),
+            };
+            asked.then(|| retry_after(&answer.headers).unwrap_or_else(|| jitter(tries)))
+        }
+        Err(Failure::Unreachable(_)) => Some(jitter(tries)),
+        Err(Failure::TimedOut | Failure::Broken(_)) if manner.repeat == Repeat::Safe => Some(jitter(tries)),
+        Err(_) => None,
+    }
+}
+
+/// What an answer asks to wait, in whole or (`retry-after-ms`) thousandths of seconds.
+///
+/// `Retry-After` as a date is not obeyed: it needs two clocks that agree.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let millis = header(headers, "retry-after-ms").and_then(|value| value.parse().ok());
+    let seconds = || header(headers, "retry-after").and_then(|value| value.parse::<u64>().ok());
+    millis.map(Duration::from_millis).or_else(|| seconds().map(Duration::from_secs))
+}
+
+/// Full jitter: anything between nothing and a bound that doubles with each try.
+fn jitter(tries: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << tries.min(8)).mul_f64(fastrand::f64())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
+    headers.get(HeaderName::from_static(name)).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::StatusCode;
+
+    const MANNER: Manner = Manner {
+        system: "test",
+        try_timeout: Duration::from_secs(1),
+        repeat: Repeat::OnlyIfNotDone,
+        again: |status| status.is_server_error(),
+    };
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Result<Answer, Failure> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        Ok(Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: bytes::Bytes::new() })
+    }
+
+    #[test]
+    fn what_the_other_side_asks_is_obeyed() {
+        let pause = |headers| pause(&answer(503, headers), MANNER, 1);
+        assert_eq!(pause(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
+        assert_eq!(pause(&[("retry-after-ms", "20"), ("retry-after", "2")]), Some(Duration::from_millis(20)));
+        assert_eq!(pause(&[("x-should-retry", "false")]), None);
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_repeated_only_where_that_is_safe() {
+        assert_eq!(pause(&Err(Failure::TimedOut), MANNER, 1), None);
+        assert!(pause(&Err(Failure::TimedOut), Manner { repeat: Repeat::Safe, ..MANNER }, 1).is_some());
+        assert_eq!(pause(&answer(200, &[]), MANNER, 1), None);
+        assert_eq!(pause(&answer(404, &[]), MANNER, 1), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! The events that function URLs and HTTP APIs send: payload version 2.0, as AWS documents and as it was seen to come.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use axum::body::Bytes;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use super::routes::Match;
+
+/// Meant for the connection to the front, not for what is behind it.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
+
+/// Which door a request came in by.
+#[derive(Clone, Copy, Debug)]
+pub enum Door<'a> {
+    /// The function's own URL: every method and path, no path parameters.
+    FunctionUrl,
+    /// The HTTP API, by this route.
+    HttpApi(&'a Match),
+}
+
+/// What the front knows about a request beside the request itself.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// The front's id for the request.
+    pub request_id: String,
+    /// X-Ray's id, which the runtime gets too.
+    pub trace_id: String,
+    /// Whose connection it is.
+    pub source: IpAddr,
+    /// When it arrived.
+    pub at: Timestamp,
+}
+
+/// The event for a request.
+pub fn event(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstances) -> Value {
+    let cookies = cookies(&parts.headers);
+    let mut headers = headers(door, parts, body, circumstances);
+    if matches!(door, Door::HttpApi(_)) {
+        // Only function URLs repeat them here.
+        headers.remove("cookie");
+    }
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route_key(door),
+        "rawPath": parts.uri.path(),
+        "rawQueryString": parts.uri.query().unwrap_or(""),
+        "headers": headers,
+        "requestContext": context(door, parts, circumstances),
+        "isBase64Encoded": false,
+    });
+    if !cookies.is_empty() {
+        event["cookies"] = cookies.into();
+    }
+    if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
+        event["queryStringParameters"] = query_parameters(query);
+    }
+    if let Door::HttpApi(found) = door
+        && !found.parameters.is_empty()
+    {
+        event["pathParameters"] = json!(found.parameters);
+    }
+    if !body.is_empty() {
+        let text = if is_text(&parts.headers) { std::str::from_utf8(body).ok() } else { None };
+        event["isBase64Encoded"] = text.is_none().into();
+        event["body"] = text.map_or_else(|| STANDARD.encode(body), str::to_owned).into();
+    }
+    event
+}
+
+fn route_key(door: Door<'_>) -> &str {
+    match door {
+        Door::FunctionUrl => "$default",
+        Door::HttpApi(found) => &found.route_key,
+    }
+}
+
+fn context(door: Door, parts: &Parts, circumstances: &Circumstances) -> Value {
+    let host = text(&parts.headers, header::HOST.as_str()).unwrap_or_default();
+    let domain = host.split(':').next().unwrap_or_default();
+    json!({
+        // A function URL that asks for no signature knows no account.
+        "accountId": if matches!(door, Door::FunctionUrl) { "anonymous" } else { "123456789012" },
+        "apiId": "local",
+        "domainName": host,
+        "domainPrefix": domain.split('.').next().unwrap_or_default(),
+        "http": {
+            "method": parts.method.as_str(),
+            "path": parts.uri.path(),
+            "protocol": "HTTP/1.1",
+            "sourceIp": circumstances.source.to_string(),
+            "userAgent": text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default(),
+        },
+        "requestId": circumstances.request_id,
+        "routeKey": route_key(door),
+        "stage": "$default",
+        "time": circumstances.at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+        "timeEpoch": circumstances.at.as_millisecond(),
+    })
+}
+
+/// Names in lower case, values of one name joined by a comma, and what the front adds.
+fn headers(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstances) -> Map<String, Value> {
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in &parts.headers {
+        if HOP_BY_HOP.contains(&name.as_str()) {
+            continue;
+        }
+        let value = String::from_utf8_lossy(value.as_bytes());
+        headers
+            .entry(name.to_string())
+            .and_modify(|known| *known += &format!(",{value}"))
+            .or_insert(value.into_owned());
+    }
+    if !body.is_empty() || (matches!(door, Door::HttpApi(_)) && parts.method != Method::GET) {
+        headers.insert("content-length".to_owned(), body.len().to_string());
+    }
+    let port = headers.get("host").and_then(|host| host.split(':').nth(1)).unwrap_or("80").to_owned();
+    let forwarded = match headers.get("x-forwarded-for") {
+        Some(before) => format!("{before}, {}", circumstances.source),
+        None => circumstances.source.to_string(),
+    };
+    headers.insert("x-forwarded-for".to_owned(), forwarded);
+    headers.insert("x-forwarded-port".to_owned(), port);
+    headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+    headers.insert("x-amzn-trace-id".to_owned(), circumstances.trace_id.clone());
+    headers.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split("; ")).filter(|cookie| !cookie.is_empty()).map(str::to_owned).collect()
+}
+
+/// Decoded, values of one name joined by a comma.
+fn query_parameters(query: &str) -> Value {
+    let mut parameters: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let joined = parameters.entry(name.into_owned());
+        joined.and_modify(|known| *known += &format!(",{value}")).or_insert(value.into_owned());
+    }
+    json!(parameters)
+}
+
+/// The content types whose bodies come as they are. All others, a form and no type at all among them, come in base64:
+/// AWS documents no list; this one is what an HTTP API was seen to do.
+fn is_text(headers: &HeaderMap) -> bool {
+    let content_type = text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.starts_with("text/")
+        || ["application/json", "application/xml", "application/javascript"].contains(&essence)
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+//! A private PostgreSQL: found or fetched, one cluster for the process, one database for each world.
+
+mod cluster;
+mod fetch;
+mod locate;
+mod template;
+mod unprivileged;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+use cluster::Cluster;
+pub use cluster::stop;
+pub use template::Grants;
+
+/// A database of its own, with what Supabase brings and the project's migrations in it.
+pub struct Database {
+    name: String,
+    cluster: &'static Cluster,
+    pool: PgPool,
+}
+
+impl Database {
+    /// Makes a database from the template for these grants; the first one of a process starts the cluster.
+    pub async fn create(grants: Grants) -> Result<Self> {
+        let cluster = cluster::running().await?;
+        let template = template::prepared(cluster, grants).await?;
+        let name = format!("world_{}", uuid::Uuid::new_v4().simple());
+        // The names are ours: letters, digits and underscores. Who owns a database owns `public` in it.
+        cluster.admin(&format!("create database {name} template {template} owner postgres")).await?;
+        let pool = pool(cluster, &name).await?;
+        Ok(Self { name, cluster, pool })
+    }
+
+    /// Connections as the superuser: no policy and no grant applies to them.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection URI for another role. Only the owner of the cluster's folder can use it.
+    pub fn uri(&self, role: &str) -> String {
+        self.cluster.uri(role, &self.name)
+    }
+
+    /// The command that opens it for a person.
+    pub fn psql(&self) -> String {
+        self.cluster.psql(&self.name)
+    }
+
+    /// Drops the database, whoever is still connected.
+    pub async fn drop(self) -> Result<()> {
+        self.pool.close().await;
+        self.cluster.admin(&format!("drop database if exists {} with (force)", self.name)).await
+    }
+}
+
+async fn pool(cluster: &Cluster, database: &str) -> Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(Duration::from_secs(20))
+        .connect_with(cluster.options(cluster::SUPERUSER, database))
+        .await
+        .with_context(|| format!("connecting to the database {database} of the private cluster"))
+}

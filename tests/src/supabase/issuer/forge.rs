@@ -1,0 +1,123 @@
+//! A token under construction, as right or as wrong as a test wants it.
+
+use aws_lc_rs::hmac;
+use serde_json::{Map, Value, json};
+
+use super::key::{Algorithm, SigningKey, base64url};
+use super::{Issuer, now};
+
+/// Whose signature a token gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The issuer's key in use.
+    Es256,
+    /// The issuer's RSA key.
+    Rs256,
+    /// The legacy secret; no `kid`.
+    Hs256,
+    /// No signature, and `alg` is `none`.
+    Nobody,
+    /// HMAC with the issuer's public RSA key as the secret, under that key's `kid`: everybody can make it.
+    HmacWithPublicKey,
+    /// Some other ES256 key, under the `kid` of the issuer's.
+    Stranger,
+    /// Some other ES256 key, under its own `kid`, which nobody knows.
+    UnknownKey,
+}
+
+/// Starts good; every call changes one thing.
+#[must_use = "a token is made by `sign`"]
+pub struct Forge<'a> {
+    issuer: &'a Issuer,
+    signer: Signer,
+    header: Vec<(String, Value)>,
+    claims: Map<String, Value>,
+    tampered: bool,
+}
+
+impl<'a> Forge<'a> {
+    pub(super) fn new(issuer: &'a Issuer, claims: Map<String, Value>) -> Self {
+        Self { issuer, signer: Signer::Es256, header: Vec::new(), claims, tampered: false }
+    }
+
+    /// Sets a claim.
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Leaves a claim out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Ran out that many seconds ago.
+    pub fn expired(self, seconds_ago: i64) -> Self {
+        self.claim("exp", now() - seconds_ago)
+    }
+
+    /// Sets a field of the header, whatever the signer would put there; null leaves it out.
+    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.header.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Has it signed by somebody else.
+    pub fn signed_by(mut self, signer: Signer) -> Self {
+        self.signer = signer;
+        self
+    }
+
+    /// Changes the user after signing.
+    pub fn tampered(mut self) -> Self {
+        self.tampered = true;
+        self
+    }
+
+    /// The token. Where a key refuses to sign there is no signature, and so no token that anybody accepts.
+    pub fn sign(self) -> String {
+        let (es256, rs256) = {
+            let keys = self.issuer.keys();
+            (keys.es256.clone(), keys.rs256.clone())
+        };
+        let stranger = SigningKey::generate(Algorithm::Es256).ok();
+        let asymmetric = |key: &SigningKey| json!({ "alg": key.algorithm(), "kid": key.id(), "typ": "JWT" });
+        let mut header = match (self.signer, &stranger) {
+            (Signer::Rs256, _) => asymmetric(&rs256),
+            (Signer::Hs256, _) => json!({ "alg": "HS256", "typ": "JWT" }),
+            (Signer::Nobody, _) => json!({ "alg": "none", "typ": "JWT" }),
+            (Signer::HmacWithPublicKey, _) => json!({ "alg": "HS256", "kid": rs256.id(), "typ": "JWT" }),
+            (Signer::UnknownKey, Some(stranger)) => asymmetric(stranger),
+            _ => asymmetric(&es256),
+        };
+        for (name, value) in &self.header {
+            match (value, header.as_object_mut()) {
+                (Value::Null, Some(header)) => drop(header.remove(name)),
+                _ => header[name] = value.clone(),
+            }
+        }
+        let part = |part: &Value| base64url(part.to_string().as_bytes());
+        let mut claims = Value::Object(self.claims);
+        let message = format!("{}.{}", part(&header), part(&claims));
+        let signature = match self.signer {
+            Signer::Es256 => es256.sign(message.as_bytes()).unwrap_or_default(),
+            Signer::Rs256 => rs256.sign(message.as_bytes()).unwrap_or_default(),
+            Signer::Hs256 => hmac256(self.issuer.legacy_secret(), &message),
+            Signer::Nobody => Vec::new(),
+            Signer::HmacWithPublicKey => hmac256(&rs256.public_pem().unwrap_or_default(), &message),
+            Signer::Stranger | Signer::UnknownKey => {
+                stranger.and_then(|key| key.sign(message.as_bytes()).ok()).unwrap_or_default()
+            }
+        };
+        if self.tampered {
+            claims["sub"] = uuid::Uuid::new_v4().to_string().into();
+        }
+        format!("{}.{}.{}", part(&header), part(&claims), base64url(&signature))
+    }
+}
+
+fn hmac256(secret: &str, message: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
+}

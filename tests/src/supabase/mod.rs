@@ -1,0 +1,17 @@
+//! Supabase, played: its gateway and keys, its issuer of tokens, and PostgREST behind it. What a project brings into
+//! its database is in the SQL files beside this one.
+
+mod fault;
+mod gateway;
+mod issuer;
+mod keys;
+mod ledger;
+mod rest;
+mod token;
+mod user;
+
+pub use fault::Fault;
+pub use gateway::Gateway;
+pub use issuer::{Forge, Issuer, OldKey, Signer};
+pub use ledger::Entry;
+pub use user::{OrgRole, User};

@@ -1,0 +1,117 @@
+//! A world to order.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::World;
+use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
+use crate::chatkit::{ApiKey, Settings, StandIn};
+use crate::lambda::{self, Binaries, Lambda, Profile};
+use crate::postgres::{Database, Grants};
+use crate::supabase::Gateway;
+
+/// The project at OpenAI that the functions' key belongs to, and every workflow.
+pub const PROJECT: &str = "proj_local";
+
+/// As in the template: longer than the functions' own deadline.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a world is like.
+#[must_use = "a world is made by `start`"]
+#[derive(Clone, Default)]
+pub struct Builder {
+    grants: Grants,
+    profile: Profile,
+    keys: KeyStyle,
+    without_chatkit: bool,
+    legacy_tokens: bool,
+    timeout: Option<Duration>,
+    environment: HashMap<String, String>,
+    binaries: Option<Binaries>,
+}
+
+impl Builder {
+    /// Who gets what on new tables and functions by default: a project's age.
+    pub fn default_grants(mut self, grants: Grants) -> Self {
+        self.grants = grants;
+        self
+    }
+
+    /// Whether the functions are built as for deployment.
+    pub fn release(mut self, release: bool) -> Self {
+        self.profile = if release { Profile::Release } else { Profile::Dev };
+        self
+    }
+
+    /// Whether ChatKit is configured.
+    pub fn chatkit(mut self, configured: bool) -> Self {
+        self.without_chatkit = !configured;
+        self
+    }
+
+    /// Whether the functions hold legacy API keys instead of new ones.
+    pub fn legacy_keys(mut self, legacy: bool) -> Self {
+        self.keys = if legacy { KeyStyle::Legacy } else { KeyStyle::New };
+        self
+    }
+
+    /// Whether the functions are told the legacy secret, and so take HS256 tokens.
+    pub fn legacy_tokens(mut self, taken: bool) -> Self {
+        self.legacy_tokens = taken;
+        self
+    }
+
+    /// Lambda's timeout for the functions.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets a variable of every function, instead of the world's own value. An empty value leaves it out.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Other programs in place of the project's functions; the names are those of the routes.
+    pub fn binaries(mut self, binaries: Binaries) -> Self {
+        self.binaries = Some(binaries);
+        self
+    }
+
+    /// Brings it up. What all worlds share is built and started by the first of a process.
+    pub async fn start(self) -> Result<World> {
+        let (database, binaries) = tokio::try_join!(Database::create(self.grants), self.built())?;
+        let supabase = Gateway::start(database.uri("authenticator")).await?;
+        let api_key =
+            ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
+        let openai_secret = api_key.key.clone();
+        let chatkit = StandIn::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
+
+        let openai =
+            OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: chatkit.base_url() };
+        let openai = (!self.without_chatkit).then_some(openai);
+        let sealing_keys = sealing_key("k1")?;
+        let mut environment = Environment::new(&supabase, self.keys, openai, &sealing_keys);
+        if self.legacy_tokens {
+            let secret = supabase.issuer().legacy_secret().to_owned();
+            environment.everywhere.insert("SUPABASE_JWT_SECRET".to_owned(), secret);
+        }
+        environment.asked_for = self.environment;
+
+        let routes = &lambda::workspace().await?.routes;
+        let of = |function: &str| environment.of(function, routes);
+        let lambda = Lambda::start(&binaries, routes.clone(), of, self.timeout.unwrap_or(TIMEOUT)).await?;
+        Ok(World { lambda, supabase, chatkit, database, environment })
+    }
+
+    async fn built(&self) -> Result<Binaries> {
+        match &self.binaries {
+            Some(binaries) => Ok(binaries.clone()),
+            None => lambda::functions(self.profile).await,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Putting people and agents into a world.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::World;
+use super::builder::PROJECT;
+use crate::chatkit::Workflow;
+use crate::supabase::{OrgRole, User};
+
+impl World {
+    /// Signs somebody up, as a member of an organisation.
+    pub async fn add_user(&self, org_id: Uuid, role: OrgRole) -> Result<User> {
+        let user = User::new(org_id, role);
+        self.put_user(&user).await?;
+        Ok(user)
+    }
+
+    /// Writes somebody into `auth.users`, or changes what they are there.
+    pub async fn put_user(&self, user: &User) -> Result<()> {
+        let statement = "insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data)
+            values ($1, 'authenticated', 'authenticated', $2, $3, '{}')
+            on conflict (id) do update set raw_app_meta_data = excluded.raw_app_meta_data";
+        let insert = sqlx::query(statement).bind(user.id).bind(user.email()).bind(user.app_metadata());
+        insert.execute(self.database()).await.context("adding a user")?;
+        Ok(())
+    }
+
+    /// Registers an agent by the RPC, and its workflow with OpenAI.
+    pub async fn register_agent(&self, org_id: Uuid, agent_id: &str, display_name: &str) -> Result<Value> {
+        let workflow = format!("wf_{}", Uuid::new_v4().simple());
+        self.chatkit().add_workflow(Workflow {
+            id: workflow.clone(),
+            project: PROJECT.to_owned(),
+            versions: vec!["1".to_owned()],
+        });
+        let arguments = json!({
+            "p_org_id": org_id,
+            "p_agent_id": agent_id,
+            "p_display_name": display_name,
+            "p_description": format!("Answers questions about {}", display_name.to_lowercase()),
+            "p_chatkit_workflow_id": workflow,
+            "p_chatkit_workflow_version": "1",
+        });
+        let (status, answer) = self.rpc("register_agent", arguments).await?;
+        ensure!(status.is_success(), "register_agent answered {status}: {answer}");
+        Ok(answer)
+    }
+}
