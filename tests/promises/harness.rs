@@ -67,7 +67,7 @@ fn ignored(error: anyhow::Error) -> Result<Completion, Failed> {
     let reason = match (error.downcast_ref::<Ignored>(), error.downcast_ref::<ToolError>()) {
         (Some(ignored), _) => ignored.to_string(),
         (_, Some(tool @ ToolError::NoPython(_))) => tool.to_string(),
-        _ => return Err(Failed::from(format!("{error:?}"))),
+        _ => return Err(Failed::from(format!("{error:#}"))),
     };
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         return Err(Failed::from(format!("ignored, which is not allowed in CI: {reason}")));

@@ -1,18 +1,37 @@
 //! The local stack, and what the tests, the demo and the benchmarks need around it.
 
+use std::process::ExitCode;
+
 pub mod cache;
 pub mod chatkit;
 mod guardian;
 pub mod http;
 pub mod lambda;
+pub mod local;
 pub mod postgres;
 mod project;
 pub mod sdk;
 pub mod supabase;
+pub mod terminal;
 pub mod tools;
 mod world;
 
 pub use world::{Builder, Environment, KeyStyle, ORIGIN, PROJECT, World};
+
+/// Runs one of the programs built on the stack, and leaves nothing behind whether it succeeds or not.
+pub fn program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run),
+        Err(error) => Err(error.into()),
+    };
+    match outcome.and(finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Ends what all worlds of this process share, and waits until nothing is left of it. To be called last.
 pub fn finish() -> anyhow::Result<()> {

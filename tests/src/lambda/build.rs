@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::routes::Routes;
 use crate::project;
 
 /// How the functions are built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// Quickly, for tests.
     #[default]
@@ -32,45 +32,52 @@ pub struct Workspace {
 /// The binary of each function.
 pub type Binaries = BTreeMap<String, PathBuf>;
 
-static DEV: OnceCell<Binaries> = OnceCell::const_new();
-static RELEASE: OnceCell<Binaries> = OnceCell::const_new();
+/// What was built so far. Who builds holds it, since cargo builds one thing after the other anyway.
+static BUILT: Mutex<BTreeMap<(Vec<String>, Profile), Binaries>> = Mutex::const_new(BTreeMap::new());
 
-/// Builds every function, once for this process.
-pub async fn functions(profile: Profile) -> Result<&'static Binaries> {
-    let built = match profile {
-        Profile::Dev => &DEV,
-        Profile::Release => &RELEASE,
-    };
-    built
+static WORKSPACE: OnceCell<Workspace> = OnceCell::const_new();
+
+/// The project's functions, built once for this process.
+pub async fn functions(profile: Profile) -> Result<Binaries> {
+    let packages = &workspace().await?.functions;
+    ensure!(
+        !packages.is_empty(),
+        "there are no functions in {}",
+        project::root().join("functions").display()
+    );
+    built(packages.iter().map(|package| format!("--package={package}")).collect(), profile).await
+}
+
+/// An example of a package of the workspace.
+pub async fn example(package: &str, example: &str, profile: Profile) -> Result<PathBuf> {
+    let mut built =
+        built(vec![format!("--package={package}"), format!("--example={example}")], profile).await?;
+    built.remove(example).with_context(|| format!("cargo did not say where it put the example {example}"))
+}
+
+/// What cargo says about the workspace.
+pub async fn workspace() -> Result<&'static Workspace> {
+    WORKSPACE
         .get_or_try_init(|| async {
-            tokio::task::spawn_blocking(move || {
-                let packages = workspace()?.functions;
-                ensure!(
-                    !packages.is_empty(),
-                    "there are no functions in {}",
-                    project::root().join("functions").display()
-                );
-                let targets: Vec<String> =
-                    packages.iter().map(|package| format!("--package={package}")).collect();
-                build(&targets, profile)
-            })
-            .await
-            .context("building the functions")?
+            tokio::task::spawn_blocking(read_workspace).await.context("asking cargo")?
         })
         .await
 }
 
-/// The example of another package of the workspace, by its name.
-pub async fn example(package: &'static str, example: &'static str, profile: Profile) -> Result<PathBuf> {
-    let targets = [format!("--package={package}"), format!("--example={example}")];
-    let mut built = tokio::task::spawn_blocking(move || build(&targets, profile))
-        .await
-        .context("building an example")??;
-    built.remove(example).with_context(|| format!("cargo did not say where it put the example {example}"))
+async fn built(targets: Vec<String>, profile: Profile) -> Result<Binaries> {
+    let mut known = BUILT.lock().await;
+    let key = (targets, profile);
+    if let Some(binaries) = known.get(&key) {
+        return Ok(binaries.clone());
+    }
+    let targets = key.0.clone();
+    let building = tokio::task::spawn_blocking(move || build(&targets, profile));
+    let binaries = building.await.context("building the functions")??;
+    known.insert(key, binaries.clone());
+    Ok(binaries)
 }
 
-/// Asks cargo about the workspace.
-pub fn workspace() -> Result<Workspace> {
+fn read_workspace() -> Result<Workspace> {
     let answer = cargo()
         .args(["metadata", "--no-deps", "--format-version=1"])
         .output()

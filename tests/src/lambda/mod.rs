@@ -107,11 +107,23 @@ impl Lambda {
         &self.logs
     }
 
+    /// Kills every process.
+    pub fn kill(&self) -> usize {
+        self.functions.functions.values().map(|function| function.kill()).sum()
+    }
+
     /// Takes no more events, ends every process, and waits until the logs are complete.
     pub async fn end(&self) {
         for function in self.functions.functions.values() {
             function.end().await;
         }
         self.logs.complete().await;
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        // Events under way would keep their processes for as long as they last.
+        self.kill();
     }
 }

@@ -124,7 +124,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.start_kill();
         // Tokio waits for it in the background; until then its number is not given away.
-        let _ = guardian::forget(self.pid);
+        guardian::forget(self.pid);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one private cluster of this process, in a temporary folder and reached by a socket in it: no port to race for.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -75,7 +76,8 @@ pub fn stop() -> Result<()> {
     // At once, without a checkpoint: its files are removed next.
     let _ = kill_process(Pid::from_child(&server), Signal::QUIT);
     server.wait().context("waiting for PostgreSQL to end")?;
-    guardian::forget(server.id())
+    guardian::forget(server.id());
+    Ok(())
 }
 
 impl Cluster {
@@ -146,6 +148,11 @@ impl Cluster {
         format!("postgres://{role}@{folder}:{PORT}/{database}")
     }
 
+    /// The command that opens a database for a person.
+    pub fn psql(&self, database: &str) -> String {
+        format!("psql --host {} --username {SUPERUSER} {database}", self.folder.display())
+    }
+
     /// Runs one statement that is outside any of the databases.
     pub async fn admin(&self, statement: &str) -> Result<()> {
         let mut connection =
@@ -194,7 +201,8 @@ fn temporary_folder(for_another_user: bool) -> Result<PathBuf> {
     let base = base.with_context(|| {
         format!("PostgreSQL's user can't reach a temporary folder ({})", wanted.display())
     })?;
-    let folder =
-        tempfile::Builder::new().prefix("postgres-").tempdir_in(base).context("making a temporary folder")?;
-    Ok(folder.keep())
+    // Whoever can enter it can connect as anybody.
+    let private = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("postgres-").permissions(private).tempdir_in(base);
+    Ok(folder.context("making a temporary folder")?.keep())
 }

@@ -29,8 +29,8 @@ impl Database {
         let cluster = cluster::running().await?;
         let template = template::prepared(cluster, grants).await?;
         let name = format!("world_{}", uuid::Uuid::new_v4().simple());
-        // The names are ours: letters, digits and underscores.
-        cluster.admin(&format!("create database {name} template {template}")).await?;
+        // The names are ours: letters, digits and underscores. Who owns a database owns `public` in it.
+        cluster.admin(&format!("create database {name} template {template} owner postgres")).await?;
         let pool = pool(cluster, &name).await?;
         Ok(Self { name, cluster, pool })
     }
@@ -43,6 +43,11 @@ impl Database {
     /// A connection URI for another role. Only the owner of the cluster's folder can use it.
     pub fn uri(&self, role: &str) -> String {
         self.cluster.uri(role, &self.name)
+    }
+
+    /// The command that opens it for a person.
+    pub fn psql(&self) -> String {
+        self.cluster.psql(&self.name)
     }
 
     /// Drops the database, whoever is still connected.

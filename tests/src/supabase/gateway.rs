@@ -80,6 +80,11 @@ impl Gateway {
         &self.shared.issuer
     }
 
+    /// Has PostgREST look at the tables and functions again, as after a migration.
+    pub async fn reload_schema(&self) -> Result<()> {
+        self.shared.rest.reload_schema().await
+    }
+
     /// Every request so far.
     pub fn ledger(&self) -> Vec<Entry> {
         self.shared.ledger.entries()

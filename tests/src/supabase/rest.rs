@@ -1,7 +1,6 @@
 //! PostgREST, played by `postrust-server` in this process, set up as Supabase sets up PostgREST.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
@@ -10,7 +9,7 @@ use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use postrust_auth::{JwtKeys, KeySet};
 use postrust_core::AppConfig;
-use postrust_server::Host;
+use postrust_server::{AppState, Host};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -22,6 +21,7 @@ const LARGEST_ERROR: usize = 1 << 20;
 /// The API of one database.
 pub struct Rest {
     router: Router,
+    state: Arc<AppState>,
     keys: JwtKeys,
     generation: Mutex<u64>,
 }
@@ -47,7 +47,12 @@ impl Rest {
         let config = AppConfig::try_from_vars(settings).map_err(|error| anyhow!("{error}"))?;
         let app = postrust_server::build(config, Host::LAMBDA).await.context("starting postrust-server")?;
         let keys = app.state.jwt_config.keys.clone().context("postrust-server kept no keys")?;
-        Ok(Self { router: app.router, keys, generation: Mutex::new(generation) })
+        Ok(Self { router: app.router, state: app.state, keys, generation: Mutex::new(generation) })
+    }
+
+    /// Looks at the tables and functions again.
+    pub async fn reload_schema(&self) -> Result<()> {
+        self.state.reload_schema().await.map_err(|error| anyhow!("reading the schema again: {error}"))
     }
 
     /// Answers one request whose path is that of PostgREST.

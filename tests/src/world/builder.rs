@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use uuid::Uuid;
 
 use super::World;
@@ -102,9 +102,8 @@ impl Builder {
         }
         environment.asked_for = self.environment;
 
-        let workspace = tokio::task::spawn_blocking(lambda::workspace).await.context("asking cargo")??;
-        let routes = workspace.routes;
-        let of = |function: &str| environment.of(function, &routes);
+        let routes = &lambda::workspace().await?.routes;
+        let of = |function: &str| environment.of(function, routes);
         let lambda = Lambda::start(&binaries, routes.clone(), of, self.timeout.unwrap_or(TIMEOUT)).await?;
         Ok(World { lambda, supabase, chatkit, database, environment })
     }
@@ -112,7 +111,7 @@ impl Builder {
     async fn built(&self) -> Result<Binaries> {
         match &self.binaries {
             Some(binaries) => Ok(binaries.clone()),
-            None => lambda::functions(self.profile).await.cloned(),
+            None => lambda::functions(self.profile).await,
         }
     }
 }

@@ -75,6 +75,11 @@ impl World {
         self.database.pool()
     }
 
+    /// The command that opens the database for a person.
+    pub fn psql(&self) -> String {
+        self.database.psql()
+    }
+
     /// The configuration that the functions were given.
     pub fn environment(&self) -> &Environment {
         &self.environment
