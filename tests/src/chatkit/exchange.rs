@@ -47,8 +47,12 @@ pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: R
         reset.notify_one();
         return future::pending().await;
     };
-    shared.lock().ledger[entry].status = Some(response.status().as_u16());
-    let took = started.elapsed().as_millis().to_string();
+    let took = started.elapsed();
+    {
+        let call = &mut shared.lock().ledger[entry];
+        (call.status, call.took) = (Some(response.status().as_u16()), Some(took));
+    }
+    let took = took.as_millis().to_string();
     put_header(&mut response, "x-request-id", &request_id);
     put_header(&mut response, "openai-processing-ms", &took);
     response
@@ -72,6 +76,7 @@ fn arrive(shared: &Shared, request: &Request, request_id: &str) -> (usize, Optio
         worked: None,
         request_id: request_id.to_owned(),
         at: state.clock.now(),
+        took: None,
     };
     state.ledger.push(call);
     let user = state.user_of(request);
