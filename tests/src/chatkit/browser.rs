@@ -45,9 +45,7 @@ impl std::error::Error for SayError {}
 impl Browser {
     /// For a stand-in whose URLs begin with this root (no `/v1`).
     pub fn new(root: &str) -> anyhow::Result<Self> {
-        let client =
-            http_client::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
-        Ok(Self { url: format!("{root}/stand-in/say"), client })
+        Ok(Self { url: format!("{root}/stand-in/say"), client: crate::http::client().clone() })
     }
 
     /// Says something in a thread of the session's user, or in a new one.
