@@ -50,7 +50,8 @@ pub async fn start(world: &World, samples: &Samples, program: &str) -> Result<St
         let took = answer(&mut process, event).await?.duration_since(started);
         warm.push(took.saturating_sub(upstream::time_since(world, &mark)));
     }
-    let peak_memory = process.peak_memory().context("this system does not say how much memory a process had")?;
+    let peak_memory =
+        process.peak_memory().context("this system does not say how much memory a process had")?;
     process.kill().await;
     Ok(Start { first, upstream, warm, peak_memory })
 }

@@ -43,7 +43,8 @@ pub async fn run() -> Result<()> {
     let hello = lambda::example("bare-functions", "hello", Profile::Release).await?;
     let mut programs = lambda::functions(Profile::Release).await?;
     programs.insert(HELLO.to_owned(), hello);
-    let world = World::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
+    let world =
+        World::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
     let rows = measured(&world, &programs, rounds).await?;
     world.stop().await?;
 
@@ -57,7 +58,9 @@ async fn measured(world: &World, programs: &BTreeMap<String, PathBuf>, rounds: u
     let mut starts: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
     for round in 0..=rounds {
         for program in programs.keys() {
-            let start = measure::start(world, &samples, program).await.with_context(|| format!("measuring {program}"))?;
+            let start = measure::start(world, &samples, program)
+                .await
+                .with_context(|| format!("measuring {program}"))?;
             if round > 0 {
                 starts.entry(program).or_default().push(start);
             }

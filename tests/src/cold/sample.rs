@@ -79,7 +79,9 @@ impl Samples {
 fn body(function: &str) -> Value {
     match function {
         "create-session" => json!({ "agentId": "accounts_payable" }),
-        "record-events" => json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "approve" } }),
+        "record-events" => {
+            json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "approve" } })
+        }
         "cancel-session" => Value::Null,
         _ => json!({}),
     }

@@ -125,17 +125,27 @@ mod tests {
 
     #[test]
     fn a_median_is_the_middle_or_between_the_two() {
-        let ms = |times: &[u64]| median(times.iter().map(|ms| Duration::from_millis(*ms)).collect()).as_micros();
+        let ms =
+            |times: &[u64]| median(times.iter().map(|ms| Duration::from_millis(*ms)).collect()).as_micros();
         assert_eq!((ms(&[]), ms(&[3]), ms(&[9, 1, 5]), ms(&[1, 4, 2, 9])), (0, 3000, 5000, 3000));
     }
 
     #[test]
     fn each_limit_is_noticed() {
         let row = |name: &str, own: u64, peak_memory: u64, zipped: u64| {
-            let start = Start { first: Duration::from_millis(own), upstream: Duration::ZERO, warm: vec![], peak_memory };
+            let start = Start {
+                first: Duration::from_millis(own),
+                upstream: Duration::ZERO,
+                warm: vec![],
+                peak_memory,
+            };
             Row::of(name, &[start], Size { binary: 1, zipped })
         };
-        let rows = [row(HELLO, 5, 20_000_000, 1), row("fine", 10, 12_000_000, 4_000_000), row("bad", 11, 12_000_001, 4_000_001)];
+        let rows = [
+            row(HELLO, 5, 20_000_000, 1),
+            row("fine", 10, 12_000_000, 4_000_000),
+            row("bad", 11, 12_000_001, 4_000_001),
+        ];
         let over: Vec<usize> = rows.iter().map(|row| row.over_limits(&rows).len()).collect();
         assert_eq!(over, [0, 0, 3]);
     }

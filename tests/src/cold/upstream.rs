@@ -19,7 +19,8 @@ pub fn mark(world: &World) -> Mark {
 pub fn time_since(world: &World, mark: &Mark) -> Duration {
     let supabase = world.supabase().ledger().split_off(mark.supabase);
     let chatkit = world.chatkit().ledger().split_off(mark.chatkit);
-    let mut spans: Vec<(SystemTime, Duration)> = supabase.iter().map(|entry| (entry.at, entry.took)).collect();
+    let mut spans: Vec<(SystemTime, Duration)> =
+        supabase.iter().map(|entry| (entry.at, entry.took)).collect();
     spans.extend(chatkit.iter().map(|call| (call.at, call.took.unwrap_or_default())));
     covered(spans)
 }
@@ -43,7 +44,9 @@ mod tests {
 
     #[test]
     fn time_that_two_requests_share_counts_once() {
-        let at = |start, length| (SystemTime::UNIX_EPOCH + Duration::from_millis(start), Duration::from_millis(length));
+        let at = |start, length| {
+            (SystemTime::UNIX_EPOCH + Duration::from_millis(start), Duration::from_millis(length))
+        };
         assert_eq!(covered(vec![]), Duration::ZERO);
         assert_eq!(covered(vec![at(1000, 10), at(2000, 5)]), Duration::from_millis(15));
         assert_eq!(covered(vec![at(1005, 10), at(1000, 10)]), Duration::from_millis(15));
