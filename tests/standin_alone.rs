@@ -43,6 +43,7 @@ promises! {
     retries { the_sdk_tries_again_by_its_rules }
     tools {
         a_tool_is_installed_with_and_without_venv,
+        what_is_half_made_is_not_used,
         many_askers_get_one_whole_folder,
         what_cannot_be_installed_is_not_taken_for_installed,
     }

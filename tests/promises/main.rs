@@ -1,6 +1,7 @@
 //! What the project promises, each promise with a test that can fail. One binary, so that one PostgreSQL serves all.
 
 mod caller;
+mod endings;
 mod harness;
 mod journey;
 mod outages;
@@ -10,5 +11,11 @@ mod stack;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run([journey::trials(), sessions::trials(), outages::trials(), stack::trials()])
+    harness::run([
+        journey::trials(),
+        sessions::trials(),
+        outages::trials(),
+        endings::trials(),
+        stack::trials(),
+    ])
 }

@@ -2,14 +2,19 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::tools::{self, ToolError};
+
+/// For one call with all its retries, or for Python to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How the SDK's client is made.
 #[derive(Debug, Clone, Serialize)]
@@ -97,7 +102,9 @@ impl Sdk {
 
     async fn ask(&mut self, line: &Value) -> anyhow::Result<Value> {
         self.calls.write_all(format!("{line}\n").as_bytes()).await.context("writing to the SDK")?;
-        let answer = self.answers.next_line().await?.context("the SDK's process ended")?;
+        let answer =
+            timeout(PATIENCE, self.answers.next_line()).await.context("the SDK does not answer")??;
+        let answer = answer.context("the SDK's process ended")?;
         serde_json::from_str(&answer).with_context(|| format!("the SDK's process said {answer}"))
     }
 

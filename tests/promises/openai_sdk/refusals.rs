@@ -9,7 +9,6 @@ use super::{KEY, last, sdk, standin};
 /// Every refusal arrives as the exception that the SDK has for it, with code, parameter, type and request id.
 pub async fn refusals_arrive_as_the_sdks_exceptions() -> Result<()> {
     let standin = standin().await?;
-    let mut stranger = sdk(&standin, "sk-unknown-to-everybody", 0).await?;
     let mut sdk = sdk(&standin, KEY, 0).await?;
     let good = json!({"user": "a user", "workflow": {"id": "wf_1"}});
     let with = |name: &str, value: Value| {
@@ -34,7 +33,8 @@ pub async fn refusals_arrive_as_the_sdks_exceptions() -> Result<()> {
         let request_id = last(&standin, On::CreateSession)?.request_id;
         assert_eq!((raised.r#type.as_deref(), raised.request_id), (Some(invalid), Some(request_id)));
     }
-    let raised = stranger.call("threads.list", json!([]), json!({})).await?.err().context("no exception")?;
+    let stranger = json!({"extra_headers": {"Authorization": "Bearer sk-unknown-to-everybody"}});
+    let raised = sdk.call("threads.list", json!([]), stranger).await?.err().context("no exception")?;
     assert_eq!(
         (raised.class.as_str(), raised.code.as_deref()),
         ("AuthenticationError", Some("invalid_api_key"))
