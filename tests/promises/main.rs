@@ -3,12 +3,23 @@
 mod caller;
 mod harness;
 mod journey;
+mod openai_sdk;
 mod outages;
 mod sessions;
 mod stack;
+mod standin;
+mod tools;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run([journey::trials(), sessions::trials(), outages::trials(), stack::trials()])
+    harness::run([
+        journey::trials(),
+        sessions::trials(),
+        outages::trials(),
+        stack::trials(),
+        standin::trials(),
+        openai_sdk::trials(),
+        tools::trials(),
+    ])
 }

@@ -1,10 +1,16 @@
 //! Threads and items, as the SDK reads and deletes them.
 
 use anyhow::Result;
+use libtest_mimic::Trial;
 use local_stack::chatkit::{Item, ThreadStatus};
 use serde_json::{Value, json};
 
 use super::{KEY, exact, page, sdk, standin};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("SDK: the SDK reads and deletes threads", the_sdk_reads_and_deletes_threads)]
+}
 
 /// Items of all six types, with everything that each can hold, and what the SDK makes of them.
 fn every_item() -> Vec<Item> {
@@ -34,7 +40,7 @@ fn every_item() -> Vec<Item> {
 }
 
 /// Threads are listed page by page, read with their items, and deleted.
-pub async fn the_sdk_reads_and_deletes_threads() -> Result<()> {
+async fn the_sdk_reads_and_deletes_threads() -> Result<()> {
     let standin = standin().await?;
     let mut sdk = sdk(&standin, KEY, 0).await?;
     let items = every_item();

@@ -40,7 +40,7 @@ impl StandIn {
         let shared = Arc::new(Shared::new(State { known: settings, ..State::default() }));
         let (stop, stopped) = watch::channel(());
         let server = tokio::spawn(server::serve(listener, shared.clone(), stopped));
-        let browser = Browser::new(&format!("http://{address}"))?;
+        let browser = Browser::new(&format!("http://{address}"));
         Ok(Self { address, shared, browser, _stop: stop, server })
     }
 
