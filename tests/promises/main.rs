@@ -7,9 +7,12 @@ mod caller;
 mod endings;
 mod harness;
 mod journey;
+mod openai_sdk;
 mod outages;
 mod sessions;
 mod stack;
+mod standin;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -20,5 +23,8 @@ fn main() -> ExitCode {
         outages::trials(),
         endings::trials(),
         stack::trials(),
+        standin::trials(),
+        openai_sdk::trials(),
+        tools::trials(),
     ])
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 pub mod cache;
 pub mod chatkit;
 pub mod cold;
+pub mod demo;
 mod guardian;
 pub mod http;
 pub mod lambda;

@@ -21,6 +21,11 @@ impl Ink {
         Self { on: false }
     }
 
+    /// Whether somebody is watching.
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
     /// What is most important.
     pub fn bold(self, text: impl AsRef<str>) -> String {
         self.paint("1", text)

@@ -1,15 +1,30 @@
 //! OpenAI's own SDK takes the stand-in for OpenAI; and what it sends is written down, for our client to equal.
 
-pub mod refusals;
-pub mod retries;
-pub mod sessions;
-pub mod threads;
-pub mod wire;
+mod ours;
+mod refusals;
+mod retries;
+mod sessions;
+mod threads;
+mod wire;
 
 use anyhow::{Context, Result};
+use libtest_mimic::Trial;
 use local_stack::chatkit::{ApiKey, Call, On, Settings, StandIn, Workflow};
 use local_stack::sdk::{Parsed, Raised, Sdk, SdkSettings};
 use serde_json::Value;
+
+/// All of this room.
+pub fn trials() -> Vec<Trial> {
+    let rooms = [
+        ours::trials(),
+        refusals::trials(),
+        retries::trials(),
+        sessions::trials(),
+        threads::trials(),
+        wire::trials(),
+    ];
+    rooms.into_iter().flatten().collect()
+}
 
 pub const KEY: &str = "sk-proj-of-the-sdk";
 

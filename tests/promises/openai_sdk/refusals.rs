@@ -1,13 +1,19 @@
 //! What the SDK makes of refusals and failures.
 
 use anyhow::{Context, Result};
+use libtest_mimic::Trial;
 use local_stack::chatkit::{Fault, On};
 use serde_json::{Value, json};
 
 use super::{KEY, last, sdk, standin};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("SDK: refusals arrive as the SDK's exceptions", refusals_arrive_as_the_sdks_exceptions)]
+}
 
 /// Every refusal arrives as the exception that the SDK has for it, with code, parameter, type and request id.
-pub async fn refusals_arrive_as_the_sdks_exceptions() -> Result<()> {
+async fn refusals_arrive_as_the_sdks_exceptions() -> Result<()> {
     let standin = standin().await?;
     let mut sdk = sdk(&standin, KEY, 0).await?;
     let good = json!({"user": "a user", "workflow": {"id": "wf_1"}});

@@ -1,13 +1,19 @@
 //! Which failures the SDK tries again.
 
 use anyhow::Result;
+use libtest_mimic::Trial;
 use local_stack::chatkit::{Fault, On};
 use serde_json::json;
 
 use super::{KEY, sdk, standin};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("SDK: the SDK tries again by its rules", the_sdk_tries_again_by_its_rules)]
+}
 
 /// Which failures the SDK tries again: the rules that our own client follows where a repeat is safe.
-pub async fn the_sdk_tries_again_by_its_rules() -> Result<()> {
+async fn the_sdk_tries_again_by_its_rules() -> Result<()> {
     let standin = standin().await?;
     let mut sdk = sdk(&standin, KEY, 2).await?;
     let list = || Fault::new(On::ListThreads);

@@ -1,12 +1,18 @@
 //! Sessions, as the SDK makes and cancels them.
 
 use anyhow::Result;
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use super::{KEY, exact, sdk, standin};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("SDK: the SDK makes and cancels sessions", the_sdk_makes_and_cancels_sessions)]
+}
 
 /// Sessions are made and cancelled, and every value comes back as it was put in.
-pub async fn the_sdk_makes_and_cancels_sessions() -> Result<()> {
+async fn the_sdk_makes_and_cancels_sessions() -> Result<()> {
     let standin = standin().await?;
     let mut sdk = sdk(&standin, KEY, 0).await?;
     let workflow = json!({

@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use libtest_mimic::Trial;
 use serde_json::json;
 
 use super::{KEY, exact, sdk, standin};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("SDK: the SDK's calls are written down", the_sdks_calls_are_written_down)]
+}
 
 /// Method, path, query, body.
 type Sent<'a> = (&'a str, String, Vec<(String, String)>, Option<&'a str>);
 
 /// What goes over the wire, as our own client's calls are compared with it.
-pub async fn the_sdks_calls_are_written_down() -> Result<()> {
+async fn the_sdks_calls_are_written_down() -> Result<()> {
     let standin = standin().await?;
     let mut sdk = sdk(&standin, KEY, 0).await?;
     let thread = standin.put_thread("a user", None, vec![])?;

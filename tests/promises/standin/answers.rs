@@ -4,10 +4,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use http_client::Method;
+use libtest_mimic::Trial;
 use local_stack::chatkit::{On, SessionStatus};
 use serde_json::{Map, Value, json};
 
 use super::{Api, KEY, UNBOUND_KEY, ok, text};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone("stand-in: what is left out gets its default", what_is_left_out_gets_its_default),
+        alone("stand-in: what is asked for comes back", what_is_asked_for_comes_back),
+        alone(
+            "stand-in: an unbound key works in the project it names",
+            an_unbound_key_works_in_the_project_it_names,
+        ),
+        alone("stand-in: nothing that is printed holds a secret", nothing_that_is_printed_holds_a_secret),
+    ]
+}
 
 /// The answer without what differs from call to call, which is checked here.
 fn fixed(mut answer: Value, life: u64) -> Result<Value> {
@@ -26,7 +40,7 @@ fn fixed(mut answer: Value, life: u64) -> Result<Value> {
 }
 
 /// Where nothing but the workflow and the user is named, OpenAI's defaults are in force.
-pub async fn what_is_left_out_gets_its_default() -> Result<()> {
+async fn what_is_left_out_gets_its_default() -> Result<()> {
     let api = Api::start().await?;
     let answer = fixed(api.session("u").await?, 600)?;
     let expected = json!({
@@ -47,7 +61,7 @@ pub async fn what_is_left_out_gets_its_default() -> Result<()> {
 }
 
 /// The bounds themselves are allowed, and what is asked for comes back.
-pub async fn what_is_asked_for_comes_back() -> Result<()> {
+async fn what_is_asked_for_comes_back() -> Result<()> {
     let api = Api::start().await?;
     let mut variables: Map<String, Value> = (0..61).map(|i| (format!("v{i}"), json!(i))).collect();
     variables.insert("n".repeat(64), json!("a name of 64 characters"));
@@ -81,7 +95,7 @@ pub async fn what_is_asked_for_comes_back() -> Result<()> {
 }
 
 /// A key that is bound to no project works in the project it names.
-pub async fn an_unbound_key_works_in_the_project_it_names() -> Result<()> {
+async fn an_unbound_key_works_in_the_project_it_names() -> Result<()> {
     let api = Api::start().await?;
     for (project, workflow) in [("proj_1", "wf_1"), ("proj_2", "wf_2")] {
         let body = json!({"user": "u", "workflow": {"id": workflow}});
@@ -94,7 +108,7 @@ pub async fn an_unbound_key_works_in_the_project_it_names() -> Result<()> {
 }
 
 /// What a test may print of the stand-in holds neither keys nor client secrets.
-pub async fn nothing_that_is_printed_holds_a_secret() -> Result<()> {
+async fn nothing_that_is_printed_holds_a_secret() -> Result<()> {
     let api = Api::start().await?;
     let session = api.session("u").await?;
     let secret = text(&session, "client_secret")?;

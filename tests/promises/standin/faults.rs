@@ -5,10 +5,25 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use libtest_mimic::Trial;
 use local_stack::chatkit::{Fault, On};
 use serde_json::{Value, json};
 
 use super::{Api, has_headers, text};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone("stand-in: a status is answered as often as ordered", a_status_is_answered_as_often_as_ordered),
+        alone("stand-in: a fault lasts until it is cleared", a_fault_lasts_until_it_is_cleared),
+        alone("stand-in: a fault can be for one user", a_fault_can_be_for_one_user),
+        alone("stand-in: a reset is a reset", a_reset_is_a_reset),
+        alone("stand-in: a cut body is half a body", a_cut_body_is_half_a_body),
+        alone("stand-in: nonsense is nonsense", nonsense_is_nonsense),
+        alone("stand-in: a slow answer is slow", a_slow_answer_is_slow),
+        alone("stand-in: a dropped stand-in refuses connections", a_dropped_standin_refuses_connections),
+    ]
+}
 
 fn wanted(user: &str) -> Value {
     json!({"user": user, "workflow": {"id": "wf_1"}})
@@ -30,7 +45,7 @@ fn after(api: &Api) -> (usize, Option<Ends>) {
 }
 
 /// A status comes in the envelope, with the headers that were ordered, as often as was ordered.
-pub async fn a_status_is_answered_as_often_as_ordered() -> Result<()> {
+async fn a_status_is_answered_as_often_as_ordered() -> Result<()> {
     let api = Api::start().await?;
     let fault =
         Fault::new(On::CreateSession).status(503).retry_after("1").retry_after_ms("20").should_retry(false);
@@ -53,7 +68,7 @@ pub async fn a_status_is_answered_as_often_as_ordered() -> Result<()> {
 }
 
 /// Without a number it lasts until it is cleared; a code of one's choice; other operations go on.
-pub async fn a_fault_lasts_until_it_is_cleared() -> Result<()> {
+async fn a_fault_lasts_until_it_is_cleared() -> Result<()> {
     let api = Api::start().await?;
     let fault = api.standin.fault(Fault::new(On::CreateSession).status(429).code("insufficient_quota"));
     for _ in 0..3 {
@@ -76,7 +91,7 @@ pub async fn a_fault_lasts_until_it_is_cleared() -> Result<()> {
 }
 
 /// A fault for one user meets that user on every call, and nobody else.
-pub async fn a_fault_can_be_for_one_user() -> Result<()> {
+async fn a_fault_can_be_for_one_user() -> Result<()> {
     let api = Api::start().await?;
     let mut own = Vec::new();
     for user in ["u", "v"] {
@@ -106,7 +121,7 @@ pub async fn a_fault_can_be_for_one_user() -> Result<()> {
 }
 
 /// A reset is a reset of the TCP connection, before the work or after it.
-pub async fn a_reset_is_a_reset() -> Result<()> {
+async fn a_reset_is_a_reset() -> Result<()> {
     let api = Api::start().await?;
     for (fault, made) in [
         (Fault::new(On::CreateSession).reset_before(), false),
@@ -126,7 +141,7 @@ pub async fn a_reset_is_a_reset() -> Result<()> {
 }
 
 /// The head and half of the body arrive, then the connection ends.
-pub async fn a_cut_body_is_half_a_body() -> Result<()> {
+async fn a_cut_body_is_half_a_body() -> Result<()> {
     let api = Api::start().await?;
     api.standin.fault(Fault::new(On::CreateSession).cut_body().times(1));
     let mut response = api.create(&wanted("u")).send().await?;
@@ -141,7 +156,7 @@ pub async fn a_cut_body_is_half_a_body() -> Result<()> {
 }
 
 /// Nonsense is no JSON; a body of one's choice is that body; the work is done.
-pub async fn nonsense_is_nonsense() -> Result<()> {
+async fn nonsense_is_nonsense() -> Result<()> {
     let api = Api::start().await?;
     api.standin.fault(Fault::new(On::CreateSession).nonsense().times(1));
     api.standin.fault(Fault::new(On::CreateSession).body(json!({"id": 7})).times(1));
@@ -154,7 +169,7 @@ pub async fn nonsense_is_nonsense() -> Result<()> {
 }
 
 /// An answer that is delayed or late comes late; and a caller who gives up does not stop the work.
-pub async fn a_slow_answer_is_slow() -> Result<()> {
+async fn a_slow_answer_is_slow() -> Result<()> {
     let api = Api::start().await?;
     let slow = Duration::from_millis(300);
     let on = Fault::new(On::CreateSession);
@@ -180,7 +195,7 @@ pub async fn a_slow_answer_is_slow() -> Result<()> {
 }
 
 /// A stand-in that is dropped is gone: its connections end and its port is closed.
-pub async fn a_dropped_standin_refuses_connections() -> Result<()> {
+async fn a_dropped_standin_refuses_connections() -> Result<()> {
     let api = Api::start().await?;
     api.standin.fault(Fault::everywhere().late(Duration::from_secs(60)));
     let (hanging, later) = (api.create(&wanted("u")), api.create(&wanted("u")));

@@ -4,13 +4,23 @@ use std::time::Duration;
 
 use anyhow::Result;
 use http_client::Method;
+use libtest_mimic::Trial;
 use local_stack::chatkit::SessionStatus;
 use serde_json::json;
 
 use super::{Api, OTHER_KEY, all_refused, ok, text};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone("stand-in: a cancelled session is dead", a_cancelled_session_is_dead),
+        alone("stand-in: a session expires", a_session_expires),
+        alone("stand-in: a session expires on order", a_session_expires_on_order),
+    ]
+}
 
 /// Cancelling answers the session, kills its secret, and works once.
-pub async fn a_cancelled_session_is_dead() -> Result<()> {
+async fn a_cancelled_session_is_dead() -> Result<()> {
     let api = Api::start().await?;
     let session = api.session("u").await?;
     let (id, secret) = (text(&session, "id")?, text(&session, "client_secret")?);
@@ -35,7 +45,7 @@ pub async fn a_cancelled_session_is_dead() -> Result<()> {
 }
 
 /// A session lives as long as was asked for, to the second.
-pub async fn a_session_expires() -> Result<()> {
+async fn a_session_expires() -> Result<()> {
     let api = Api::start().await?;
     let body = json!({"user": "u", "workflow": {"id": "wf_1"}, "expires_after": {"anchor": "created_at", "seconds": 60}});
     let session = api.session_with(body).await?;
@@ -53,7 +63,7 @@ pub async fn a_session_expires() -> Result<()> {
 }
 
 /// A test need not wait: it ends a session's time itself.
-pub async fn a_session_expires_on_order() -> Result<()> {
+async fn a_session_expires_on_order() -> Result<()> {
     let api = Api::start().await?;
     let (first, second) = (api.session("u").await?, api.session("u").await?);
     assert!(api.standin.expire(text(&first, "id")?));

@@ -2,17 +2,33 @@
 
 use anyhow::Result;
 use http_client::Method;
+use libtest_mimic::Trial;
 use local_stack::chatkit::Item;
 use serde_json::{Value, json};
 
 use super::{Api, OTHER_KEY, all_refused, ok};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone(
+            "stand-in: a list that is not as documented is refused",
+            a_list_that_is_not_as_documented_is_refused,
+        ),
+        alone(
+            "stand-in: pages follow each other without gap or overlap",
+            pages_follow_each_other_without_gap_or_overlap,
+        ),
+        alone("stand-in: a deleted thread is gone", a_deleted_thread_is_gone),
+    ]
+}
 
 fn ids(list: &Value) -> Vec<&str> {
     list["data"].as_array().into_iter().flatten().filter_map(|row| row["id"].as_str()).collect()
 }
 
 /// Limits, orders, cursors and filters that are none; ids that are unknown or another project's.
-pub async fn a_list_that_is_not_as_documented_is_refused() -> Result<()> {
+async fn a_list_that_is_not_as_documented_is_refused() -> Result<()> {
     let api = Api::start().await?;
     let foreign = api.standin.put_thread_in("proj_2", "u", None, vec![Item::user("hello")]);
     let own = api.standin.put_thread_in("proj_1", "u", None, vec![]);
@@ -55,7 +71,7 @@ pub async fn a_list_that_is_not_as_documented_is_refused() -> Result<()> {
 }
 
 /// Pages forwards and backwards in both orders, with all bounds.
-pub async fn pages_follow_each_other_without_gap_or_overlap() -> Result<()> {
+async fn pages_follow_each_other_without_gap_or_overlap() -> Result<()> {
     let api = Api::start().await?;
     let put = |user: &str| api.standin.put_thread_in("proj_1", user, None, vec![]);
     let own: Vec<String> = (0..5).map(|_| put("u")).collect();
@@ -93,7 +109,7 @@ pub async fn pages_follow_each_other_without_gap_or_overlap() -> Result<()> {
 }
 
 /// A thread is listed, read and deleted once; nothing of it stays.
-pub async fn a_deleted_thread_is_gone() -> Result<()> {
+async fn a_deleted_thread_is_gone() -> Result<()> {
     let api = Api::start().await?;
     let thread = api.standin.put_thread_in("proj_1", "u", Some("A title"), vec![Item::user("hello")]);
     let path = format!("/chatkit/threads/{thread}");

@@ -1,21 +1,35 @@
 //! The stand-in for ChatKit is as strict as OpenAI, and goes wrong exactly as it is told to.
 
-pub mod answers;
-pub mod faults;
-pub mod life;
-pub mod lists;
-pub mod refusals;
-pub mod speech;
+mod answers;
+mod faults;
+mod life;
+mod lists;
+mod refusals;
+mod speech;
 
 use anyhow::{Context, Result};
-use http_client::{Client, Method, RequestBuilder, Response};
+use http_client::{Method, RequestBuilder, Response};
+use libtest_mimic::Trial;
 use local_stack::chatkit::{ApiKey, Settings, StandIn, Workflow};
+use local_stack::http;
 use serde_json::{Value, json};
+
+/// All of this room.
+pub fn trials() -> Vec<Trial> {
+    let rooms = [
+        answers::trials(),
+        faults::trials(),
+        life::trials(),
+        lists::trials(),
+        refusals::trials(),
+        speech::trials(),
+    ];
+    rooms.into_iter().flatten().collect()
+}
 
 /// Two projects, each with a workflow and a key, and a key that is bound to none.
 pub struct Api {
     pub standin: StandIn,
-    client: Client,
 }
 
 pub const KEY: &str = "sk-proj-of-the-first-project";
@@ -36,12 +50,12 @@ impl Api {
         let api_keys = vec![key(KEY, Some("proj_1")), key(OTHER_KEY, Some("proj_2")), key(UNBOUND_KEY, None)];
         let workflows = vec![workflow("wf_1", "proj_1"), workflow("wf_2", "proj_2")];
         let standin = StandIn::start(Settings { api_keys, workflows }).await?;
-        Ok(Self { standin, client: Client::builder().no_proxy().build()? })
+        Ok(Self { standin })
     }
 
     /// A request without any header of OpenAI's.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.standin.base_url()))
+        http::client().request(method, format!("{}{path}", self.standin.base_url()))
     }
 
     /// A request as it should be, made with a key of one's choice.

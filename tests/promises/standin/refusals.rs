@@ -2,14 +2,27 @@
 
 use anyhow::Result;
 use http_client::Method;
+use libtest_mimic::Trial;
 use serde_json::{Map, Value, json};
 
 use super::{Api, KEY, OTHER_KEY, Refused, UNBOUND_KEY, all_refused};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone("stand-in: a request with wrong headers is refused", a_request_with_wrong_headers_is_refused),
+        alone(
+            "stand-in: a body that is not as documented is refused",
+            a_body_that_is_not_as_documented_is_refused,
+        ),
+        alone("stand-in: no json and no workflow are refused", no_json_and_no_workflow_are_refused),
+    ]
+}
 
 const SESSIONS: &str = "/chatkit/sessions";
 
 /// Keys, projects, the beta header, URLs, methods, content types.
-pub async fn a_request_with_wrong_headers_is_refused() -> Result<()> {
+async fn a_request_with_wrong_headers_is_refused() -> Result<()> {
     let api = Api::start().await?;
     api.standin.revoke_api_key(OTHER_KEY);
     let good = json!({"user": "u", "workflow": {"id": "wf_1"}});
@@ -102,7 +115,7 @@ fn changed(pointer: &str, value: Option<Value>) -> Value {
 }
 
 /// Each field of the body: missing, of another type, out of its bounds, unknown.
-pub async fn a_body_that_is_not_as_documented_is_refused() -> Result<()> {
+async fn a_body_that_is_not_as_documented_is_refused() -> Result<()> {
     let api = Api::start().await?;
     let (missing, kind, unknown) = ("missing_required_parameter", "invalid_type", "unknown_parameter");
     let (low, high) = ("integer_below_min_value", "integer_above_max_value");
@@ -160,7 +173,7 @@ pub async fn a_body_that_is_not_as_documented_is_refused() -> Result<()> {
 }
 
 /// Bodies that are no object at all, and workflows that this key cannot see.
-pub async fn no_json_and_no_workflow_are_refused() -> Result<()> {
+async fn no_json_and_no_workflow_are_refused() -> Result<()> {
     let api = Api::start().await?;
     let text = |body: &'static str| {
         api.post(SESSIONS).header("Content-Type", "application/json; charset=utf-8").body(body)

@@ -3,13 +3,30 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use libtest_mimic::Trial;
 use local_stack::chatkit::{On, ThreadStatus};
 use serde_json::{Value, json};
 
 use super::{Api, KEY, all_refused, ok, text};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone(
+            "stand-in: a thread outlives the session that opened it",
+            a_thread_outlives_the_session_that_opened_it,
+        ),
+        alone("stand-in: a wrong message is refused", a_wrong_message_is_refused),
+        alone(
+            "stand-in: the latest version fails at the first message",
+            the_latest_version_fails_at_the_first_message,
+        ),
+        alone("stand-in: messages above the limit wait", messages_above_the_limit_wait),
+    ]
+}
 
 /// A message opens a thread, the next one continues it, and a later session of the same user finds it.
-pub async fn a_thread_outlives_the_session_that_opened_it() -> Result<()> {
+async fn a_thread_outlives_the_session_that_opened_it() -> Result<()> {
     let api = Api::start().await?;
     let (first, second) = (api.session("u").await?, api.session("u").await?);
     let said = api.standin.say(text(&first, "client_secret")?, None, "Which invoices are due?").await?;
@@ -36,7 +53,7 @@ pub async fn a_thread_outlives_the_session_that_opened_it() -> Result<()> {
 }
 
 /// Secrets that are none, messages that are none, threads that are another's.
-pub async fn a_wrong_message_is_refused() -> Result<()> {
+async fn a_wrong_message_is_refused() -> Result<()> {
     let api = Api::start().await?;
     let (own, other) = (api.session("u").await?, api.session("v").await?);
     let (own, other) = (text(&own, "client_secret")?, text(&other, "client_secret")?);
@@ -75,7 +92,7 @@ pub async fn a_wrong_message_is_refused() -> Result<()> {
 }
 
 /// A version that is none is taken at creation and fails at the first message.
-pub async fn the_latest_version_fails_at_the_first_message() -> Result<()> {
+async fn the_latest_version_fails_at_the_first_message() -> Result<()> {
     let api = Api::start().await?;
     for (version, status) in [("1", None), ("latest", Some(400)), ("3", Some(400))] {
         let workflow = json!({"id": "wf_1", "version": version});
@@ -89,7 +106,7 @@ pub async fn the_latest_version_fails_at_the_first_message() -> Result<()> {
 }
 
 /// A session's messages a minute are counted, and free again after that minute.
-pub async fn messages_above_the_limit_wait() -> Result<()> {
+async fn messages_above_the_limit_wait() -> Result<()> {
     let api = Api::start().await?;
     let limits = json!({"max_requests_per_1_minute": 2});
     let body = json!({"user": "u", "workflow": {"id": "wf_1"}, "rate_limits": limits});

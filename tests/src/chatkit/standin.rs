@@ -40,7 +40,7 @@ impl StandIn {
         let shared = Arc::new(Shared::new(State { known: settings, ..State::default() }));
         let (stop, stopped) = watch::channel(());
         let server = tokio::spawn(server::serve(listener, shared.clone(), stopped));
-        let browser = Browser::new(&format!("http://{address}"))?;
+        let browser = Browser::new(&format!("http://{address}"));
         Ok(Self { address, shared, browser, _stop: stop, server })
     }
 
@@ -96,7 +96,7 @@ impl StandIn {
         self.ledger().into_iter().filter(|call| call.operation == Some(operation)).collect()
     }
 
-    /// Forgets the requests so far. None may be under way.
+    /// Forgets the requests so far.
     pub fn clear_ledger(&self) {
         self.shared.lock().ledger.clear();
     }

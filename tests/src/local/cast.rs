@@ -14,6 +14,8 @@ const TOKEN_SECONDS: i64 = 24 * 3600;
 pub struct Person {
     /// Who they are.
     pub title: &'static str,
+    /// What they are called on stage.
+    pub name: &'static str,
     /// The shell's name for their token.
     pub variable: &'static str,
     /// Their row in `auth.users`.
@@ -38,19 +40,17 @@ impl Cast {
     pub async fn assemble(world: &World) -> Result<Self> {
         let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
         let cast = Self {
-            clerk: Person::sign_up(world, "a clerk", "CLERK", here, OrgRole::Member).await?,
+            clerk: Person::sign_up(world, ["a clerk", "the clerk", "CLERK"], here, OrgRole::Member).await?,
             approver: Person::sign_up(
                 world,
-                "an approver, colleague of the clerk",
-                "APPROVER",
+                ["an approver, colleague of the clerk", "the approver", "APPROVER"],
                 here,
                 OrgRole::Approver,
             )
             .await?,
             stranger: Person::sign_up(
                 world,
-                "the owner of another organisation",
-                "STRANGER",
+                ["the owner of another organisation", "the stranger", "STRANGER"],
                 there,
                 OrgRole::Owner,
             )
@@ -73,16 +73,11 @@ impl Cast {
 }
 
 impl Person {
-    async fn sign_up(
-        world: &World,
-        title: &'static str,
-        variable: &'static str,
-        org_id: Uuid,
-        role: OrgRole,
-    ) -> Result<Self> {
+    async fn sign_up(world: &World, names: [&'static str; 3], org_id: Uuid, role: OrgRole) -> Result<Self> {
+        let [title, name, variable] = names;
         let user = world.add_user(org_id, role).await?;
         // "Expired so many seconds ago", the other way round.
         let token = world.issuer().forge(&user).expired(-TOKEN_SECONDS).sign();
-        Ok(Self { title, variable, user, token })
+        Ok(Self { title, name, variable, user, token })
     }
 }

@@ -2,20 +2,21 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
 use super::python::{Layout, Python};
 use super::{Installed, Tool, ToolError};
+use crate::{cache, guardian};
 
 /// Written last: a folder without it is half made.
 const COMPLETE: &str = "complete";
 
 /// In the cache that all copies of this project share.
 pub(super) fn install(tool: &Tool) -> Result<Installed, ToolError> {
-    install_in(&cache()?, tool, None)
+    install_in(&cache::folder("tools")?, tool, None)
 }
 
 /// In a cache of one's choice, and laid out as said instead of as is best here.
@@ -37,7 +38,7 @@ fn install_with(cache: &Path, tool: &Tool, python: Python) -> anyhow::Result<Ins
             make(&folder, tool, &python, &lock).with_context(|| format!("installing {}", tool.name))?;
         }
     }
-    Ok(Installed::new(folder, python))
+    Ok(Installed::new(folder, python, tool.environment))
 }
 
 /// Other pins, or another Python, get another folder.
@@ -49,7 +50,7 @@ fn key(tool: &Tool, python: &Python) -> u64 {
 
 /// Makes the folder where it will stay: what pip installs knows its own path.
 fn make(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Result<()> {
-    eprintln!("installing {} from PyPI, once, into {}", tool.name, folder.display());
+    eprintln!("installing {}, once, into {}", tool.name, folder.display());
     if folder.exists() {
         fs::remove_dir_all(folder).context("removing what was half made")?;
     }
@@ -78,16 +79,16 @@ fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
     command.stdin(lock.try_clone()?).stdout(Stdio::null()).env_remove("PYTHONPATH");
     // Set by some people for their own work; `--target` has none.
     command.env_remove("PIP_REQUIRE_VIRTUALENV").env_remove("PIP_USER");
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    command.stderr(Stdio::piped());
+    let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+    let pid = child.id();
+    guardian::watch(pid, guardian::End::Kill)?;
+    let output = child.wait_with_output().with_context(|| format!("waiting for {command:?}"));
+    guardian::forget(pid);
+    let output = output?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{command:?} ended with {}: {}", output.status, said.trim());
     }
     Ok(())
-}
-
-fn cache() -> anyhow::Result<PathBuf> {
-    let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    Ok(home.context("neither XDG_CACHE_HOME nor HOME is set")?.join("chatkit-sessions/tools"))
 }
