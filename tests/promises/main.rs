@@ -1,6 +1,7 @@
 //! What the project promises, each promise with a test that can fail. One binary, so that one PostgreSQL serves all.
 
 mod caller;
+mod endings;
 mod harness;
 mod journey;
 mod openai_sdk;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         journey::trials(),
         sessions::trials(),
         outages::trials(),
+        endings::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),

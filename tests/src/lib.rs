@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 pub mod cache;
 pub mod chatkit;
+pub mod cold;
 mod guardian;
 pub mod http;
 pub mod lambda;

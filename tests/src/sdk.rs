@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::guardian;
 use crate::tools::{self, ToolError};
 
 /// For one call with all its retries, or for Python to start on a busy machine.
@@ -34,7 +35,7 @@ pub struct SdkSettings {
 /// A Python process with the SDK in it. It ends when this is dropped, and when our own process ends.
 #[derive(Debug)]
 pub struct Sdk {
-    _process: Child,
+    process: Child,
     calls: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     /// The SDK's version.
@@ -92,9 +93,13 @@ impl Sdk {
         python.env("NO_PROXY", "*").env("PYTHONUTF8", "1");
         python.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = python.spawn().context("starting Python with OpenAI's SDK")?;
+        // Between two calls it ends with its standard input; this is for the time within one.
+        if let Some(pid) = process.id() {
+            guardian::watch(pid, guardian::End::Kill)?;
+        }
         let calls = process.stdin.take().context("no pipe to Python")?;
         let answers = BufReader::new(process.stdout.take().context("no pipe from Python")?).lines();
-        let mut sdk = Self { _process: process, calls, answers, version: String::new() };
+        let mut sdk = Self { process, calls, answers, version: String::new() };
         let hello = sdk.ask(&serde_json::to_value(settings)?).await?;
         sdk.version = hello["version"].as_str().context("the SDK has no version")?.to_owned();
         Ok(sdk)
@@ -128,6 +133,14 @@ impl Sdk {
         match answer["error"].take() {
             Value::Null => Ok(serde_json::from_value(answer["ok"].take())?),
             error => bail!("{name}: {error}"),
+        }
+    }
+}
+
+impl Drop for Sdk {
+    fn drop(&mut self) {
+        if let Some(pid) = self.process.id() {
+            guardian::forget(pid);
         }
     }
 }

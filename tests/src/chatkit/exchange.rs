@@ -36,10 +36,9 @@ impl Shared {
 /// Answers one request. `reset` is the order to the connection to reset itself.
 pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: Request) -> Response<Body> {
     let (started, request_id) = (Instant::now(), format!("req_{}", Uuid::new_v4().simple()));
-    let (entry, fault) = arrive(&shared, &request, &request_id);
-    let fault = fault.unwrap_or_else(Fault::everywhere);
+    let fault = arrive(&shared, &request, &request_id).unwrap_or_else(Fault::everywhere);
     // A task of its own: a caller who hangs up does not stop the work, as it would not at OpenAI.
-    let work = tokio::spawn(work(shared.clone(), request, entry, fault.clone()));
+    let work = tokio::spawn(work(shared.clone(), request, request_id.clone(), fault.clone()));
     let outcome = work.await.ok().flatten();
     tokio::time::sleep(fault.late).await;
 
@@ -47,15 +46,18 @@ pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: R
         reset.notify_one();
         return future::pending().await;
     };
-    shared.lock().ledger[entry].status = Some(response.status().as_u16());
-    let took = started.elapsed().as_millis().to_string();
+    let took = started.elapsed();
+    shared.lock().note(&request_id, |call| {
+        (call.status, call.took) = (Some(response.status().as_u16()), Some(took));
+    });
+    let took = took.as_millis().to_string();
     put_header(&mut response, "x-request-id", &request_id);
     put_header(&mut response, "openai-processing-ms", &took);
     response
 }
 
 /// Writes the request down and finds the fault that hits it.
-fn arrive(shared: &Shared, request: &Request, request_id: &str) -> (usize, Option<Fault>) {
+fn arrive(shared: &Shared, request: &Request, request_id: &str) -> Option<Fault> {
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
@@ -72,15 +74,15 @@ fn arrive(shared: &Shared, request: &Request, request_id: &str) -> (usize, Optio
         worked: None,
         request_id: request_id.to_owned(),
         at: state.clock.now(),
+        took: None,
     };
     state.ledger.push(call);
     let user = state.user_of(request);
-    let entry = state.ledger.len() - 1;
-    (entry, state.faults.take(operation, user.as_deref()))
+    state.faults.take(operation, user.as_deref())
 }
 
 /// Does the work, unless the fault is that it is not done.
-async fn work(shared: Arc<Shared>, request: Request, entry: usize, fault: Fault) -> Option<Outcome> {
+async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: Fault) -> Option<Outcome> {
     tokio::time::sleep(fault.delay).await;
     match fault.effect {
         Effect::ResetBefore => None,
@@ -89,7 +91,7 @@ async fn work(shared: Arc<Shared>, request: Request, entry: usize, fault: Fault)
             let mut state = shared.lock();
             let outcome = state.work(&request);
             let status = outcome.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
-            state.ledger[entry].worked = Some(status.as_u16());
+            state.note(&request_id, |call| call.worked = Some(status.as_u16()));
             Some(outcome)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -36,6 +36,8 @@ pub struct Call {
     pub request_id: String,
     /// When it arrived, by the stand-in's clock.
     pub at: SystemTime,
+    /// From its arrival to its answer; `None` where none was sent, or not yet.
+    pub took: Option<Duration>,
 }
 
 impl Call {

@@ -96,7 +96,7 @@ impl StandIn {
         self.ledger().into_iter().filter(|call| call.operation == Some(operation)).collect()
     }
 
-    /// Forgets the requests so far. None may be under way.
+    /// Forgets the requests so far.
     pub fn clear_ledger(&self) {
         self.shared.lock().ledger.clear();
     }

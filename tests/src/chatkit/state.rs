@@ -57,6 +57,13 @@ impl State {
         Ok(self.sessions.open(project, wanted, now))
     }
 
+    /// Writes down what became of a call, unless it was forgotten meanwhile.
+    pub(super) fn note(&mut self, request_id: &str, what: impl FnOnce(&mut Call)) {
+        if let Some(call) = self.ledger.iter_mut().rev().find(|call| call.request_id == request_id) {
+            what(call);
+        }
+    }
+
     /// The user a request concerns, as far as one can tell before it is checked.
     pub(super) fn user_of(&self, request: &Request) -> Option<String> {
         let (operation, id) = Operation::at(&request.method, &request.path).ok()?;

@@ -1,7 +1,7 @@
 //! Supabase's front door: one base URL, keys checked and turned into roles, `/rest/v1` and `/auth/v1` behind it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use axum::Router;
@@ -99,7 +99,7 @@ impl Gateway {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
-    let at = Instant::now();
+    let (at, started) = (SystemTime::now(), Instant::now());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (role, response) = match fault {
@@ -111,7 +111,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         }
         Fault::None | Fault::Down => route(&shared, request).await,
     };
-    shared.ledger.note(Entry { method, path, role, status: response.status(), at, took: at.elapsed() });
+    shared.ledger.note(Entry { method, path, role, status: response.status(), at, took: started.elapsed() });
     response
 }
 

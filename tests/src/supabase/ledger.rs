@@ -1,7 +1,7 @@
 //! What was asked of the gateway, in order, and how long it took.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use axum::http::{Method, StatusCode};
 
@@ -17,7 +17,7 @@ pub struct Entry {
     /// The answer's status.
     pub status: StatusCode,
     /// When it arrived.
-    pub at: Instant,
+    pub at: SystemTime,
     /// From its arrival to the head of its answer.
     pub took: Duration,
 }

@@ -38,7 +38,7 @@ fn install_with(cache: &Path, tool: &Tool, python: Python) -> anyhow::Result<Ins
             make(&folder, tool, &python, &lock).with_context(|| format!("installing {}", tool.name))?;
         }
     }
-    Ok(Installed::new(folder, python))
+    Ok(Installed::new(folder, python, tool.environment))
 }
 
 /// Other pins, or another Python, get another folder.
@@ -50,7 +50,7 @@ fn key(tool: &Tool, python: &Python) -> u64 {
 
 /// Makes the folder where it will stay: what pip installs knows its own path.
 fn make(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Result<()> {
-    eprintln!("installing {} from PyPI, once, into {}", tool.name, folder.display());
+    eprintln!("installing {}, once, into {}", tool.name, folder.display());
     if folder.exists() {
         fs::remove_dir_all(folder).context("removing what was half made")?;
     }

@@ -1,7 +1,9 @@
 //! A tool that is there.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, iter};
 
 use super::python::{Layout, Python};
 
@@ -10,11 +12,16 @@ use super::python::{Layout, Python};
 pub struct Installed {
     folder: PathBuf,
     python: Python,
+    environment: &'static [(&'static str, &'static str)],
 }
 
 impl Installed {
-    pub(super) fn new(folder: PathBuf, python: Python) -> Self {
-        Self { folder, python }
+    pub(super) fn new(
+        folder: PathBuf,
+        python: Python,
+        environment: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { folder, python, environment }
     }
 
     /// The folder that holds it; of use to those who look for more than its programs.
@@ -43,10 +50,24 @@ impl Installed {
         command
     }
 
+    /// Has `command` find the programs of this tool before all others. Those it was given before stay in sight.
+    pub fn on_path(&self, command: &mut Command) {
+        let given = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
+        let given = given.map(OsStr::to_owned).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        let folders = iter::once(self.programs()).chain(env::split_paths(&given));
+        // A folder whose name holds a colon cannot be on a path.
+        if let Ok(path) = env::join_paths(folders) {
+            command.env("PATH", path);
+        }
+    }
+
     fn with_packages(&self, mut command: Command) -> Command {
         if self.python.layout == Layout::Target {
             command.env("PYTHONPATH", &self.folder);
         }
+        // cargo-lambda asks the first Python on the path for Zig.
+        self.on_path(&mut command);
+        command.envs(self.environment.iter().copied());
         command
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here is needed to build or run the functions: OpenAI's SDK is the judge of the ChatKit stand-in,
 //! cargo-lambda and SAM serve and build what is deployed.
 
+mod command;
 mod install;
 mod installed;
 mod python;
@@ -10,6 +11,7 @@ mod python;
 use std::fmt;
 use std::path::Path;
 
+pub use command::command;
 pub use installed::Installed;
 pub use python::Layout;
 
@@ -22,19 +24,34 @@ pub struct Tool {
     pub requirements: &'static str,
     /// The oldest Python that the pins run on.
     pub python: (u32, u32),
+    /// Variables that its programs are given.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 /// OpenAI's SDK.
-pub const OPENAI: Tool =
-    Tool { name: "openai", requirements: include_str!("../../tools/openai.txt"), python: (3, 11) };
+pub const OPENAI: Tool = Tool {
+    name: "openai",
+    requirements: include_str!("../../tools/openai.txt"),
+    python: (3, 11),
+    environment: &[],
+};
 
 /// `cargo-lambda`, the program.
-pub const CARGO_LAMBDA: Tool =
-    Tool { name: "cargo-lambda", requirements: include_str!("../../tools/cargo-lambda.txt"), python: (3, 9) };
+pub const CARGO_LAMBDA: Tool = Tool {
+    name: "cargo-lambda",
+    requirements: include_str!("../../tools/cargo-lambda.txt"),
+    python: (3, 9),
+    environment: &[],
+};
 
 /// `sam`, the program.
-pub const AWS_SAM_CLI: Tool =
-    Tool { name: "aws-sam-cli", requirements: include_str!("../../tools/aws-sam-cli.txt"), python: (3, 11) };
+pub const AWS_SAM_CLI: Tool = Tool {
+    name: "aws-sam-cli",
+    requirements: include_str!("../../tools/aws-sam-cli.txt"),
+    python: (3, 11),
+    // It would report to AWS what is done with it.
+    environment: &[("SAM_CLI_TELEMETRY", "0")],
+};
 
 /// Why a tool is not there.
 #[derive(Debug)]

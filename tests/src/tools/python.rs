@@ -84,7 +84,7 @@ fn probe(name: &str) -> Option<Probed> {
 mod tests {
     use super::*;
 
-    const TOOL: Tool = Tool { name: "a-tool", requirements: "", python: (3, 10) };
+    const TOOL: Tool = Tool { name: "a-tool", requirements: "", python: (3, 10), environment: &[] };
 
     fn probed(minor: u32, venv: bool, pip: bool) -> Probed {
         let executable = PathBuf::from(format!("/usr/bin/python3.{minor}"));

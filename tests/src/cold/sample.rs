@@ -1,0 +1,88 @@
+//! A request for each function that does its main job, so that what is timed is what people wait for.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Context, Result, ensure};
+use axum::body::Bytes;
+use axum::http::{Method, Request};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::HELLO;
+use crate::http;
+use crate::lambda::{self, Circumstances, Door, Route};
+use crate::local::Cast;
+use crate::world::World;
+
+/// Who asks, about what.
+pub struct Samples {
+    token: String,
+    api: String,
+    session: String,
+}
+
+impl Samples {
+    /// Signs somebody in and opens a session for those functions that need one.
+    pub async fn prepare(world: &World) -> Result<Self> {
+        let cast = Cast::assemble(world).await?;
+        let mut samples = Self { token: cast.clerk.token, api: world.api_url(), session: String::new() };
+        samples.session = samples.open().await?;
+        Ok(samples)
+    }
+
+    /// An event for this function, new each time.
+    pub async fn event(&self, function: &str) -> Result<Bytes> {
+        let route = if function == HELLO {
+            Route { function: HELLO.to_owned(), method: Some(Method::GET), path: "/".to_owned() }
+        } else {
+            let mut routes = lambda::workspace().await?.routes.iter();
+            let own = |route: &&Route| route.function == function && route.method != Some(Method::OPTIONS);
+            routes.find(own).with_context(|| format!("no route leads to {function}"))?.clone()
+        };
+        let method = route.method.clone().unwrap_or(Method::GET);
+        // A session can be ended once.
+        let session = if function == "cancel-session" { self.open().await? } else { self.session.clone() };
+        let path = route.path.replace("{id}", &session);
+        let body = if method == Method::POST { body(function) } else { Value::Null };
+        Ok(self.wrapped(&method, &path, &body)?)
+    }
+
+    fn wrapped(&self, method: &Method, path: &str, body: &Value) -> Result<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json");
+        let (parts, ()) = request.body(())?.into_parts();
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let circumstances = Circumstances {
+            request_id: Uuid::new_v4().to_string(),
+            trace_id: "Root=1-00000000-000000000000000000000000".to_owned(),
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::now(),
+        };
+        Ok(Bytes::from(lambda::event(Door::FunctionUrl, &parts, &body, &circumstances).to_string()))
+    }
+
+    async fn open(&self) -> Result<String> {
+        let request = http::client().post(format!("{}/chatkit/sessions", self.api)).bearer_auth(&self.token);
+        let response = request.json(&json!({ "agentId": "accounts_payable" })).send().await?;
+        let (status, body) = (response.status(), response.json::<Value>().await?);
+        ensure!(status == 201, "opening a session answered {status}: {body}");
+        Ok(body["id"].as_str().context("a session without an id")?.to_owned())
+    }
+}
+
+/// What is posted. A function that is not named here is posted an empty object.
+fn body(function: &str) -> Value {
+    match function {
+        "create-session" => json!({ "agentId": "accounts_payable" }),
+        "record-events" => {
+            json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "approve" } })
+        }
+        "cancel-session" => Value::Null,
+        _ => json!({}),
+    }
+}

@@ -1,0 +1,23 @@
+//! Tools by the names that people type.
+
+use std::process::Command;
+
+use super::{AWS_SAM_CLI, CARGO_LAMBDA, ToolError};
+
+/// The command for `sam …` or `cargo-lambda …`, installed first where it is not there yet; `None` for another name.
+pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, ToolError>> {
+    let tool = match program {
+        "sam" => AWS_SAM_CLI,
+        "cargo-lambda" => CARGO_LAMBDA,
+        _ => return None,
+    };
+    Some(tool.install().and_then(|installed| {
+        let mut command = installed.program(program);
+        if tool == AWS_SAM_CLI && arguments.iter().any(|argument| argument == "build") {
+            // It builds Rust with `cargo lambda`.
+            CARGO_LAMBDA.install()?.on_path(&mut command);
+        }
+        command.args(arguments);
+        Ok(command)
+    }))
+}
