@@ -51,9 +51,21 @@ impl Setup {
         Some(key.map(|key| ChatKit::Hosted(Hosted::new(self.http.clone(), &base, key, project))))
     }
 
-    /// The sealing of client secrets.
-    pub fn sealer(&mut self) -> Option<Sealer> {
-        self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse)
+    /// ChatKit together with the sealing of its client secrets, which nobody needs without it.
+    #[allow(clippy::option_option)] // as above
+    pub fn chatkit_sealed(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
+        let chatkit = self.chatkit();
+        let sealer = self.environment.optional("CHATKIT_SEALING_KEYS", Sealer::parse);
+        // Asked for also where another part of ChatKit's configuration is wrong, so that all is reported at once.
+        if !matches!(chatkit, Some(None)) && matches!(sealer, Some(None)) {
+            self.environment
+                .note("CHATKIT_SEALING_KEYS", "is not set, and needed with OPENAI_CHATKIT_SECRET");
+        }
+        match (chatkit?, sealer?) {
+            (Some(chatkit), Some(sealer)) => Some(Some((chatkit, sealer))),
+            (Some(_), None) => None,
+            (None, _) => Some(None),
+        }
     }
 
     /// The verifier of callers, which every HTTP function has.
@@ -79,5 +91,29 @@ impl Setup {
     /// What was built, if the environment had no mistakes.
     pub(crate) fn finish<T>(self, built: Option<T>) -> Result<T, config::Mistakes> {
         self.environment.finish(built)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_chatkit_needs_is_asked_for_only_with_it_and_then_all_at_once() {
+        let mistakes = |variables: &'static [(&str, &str)]| {
+            let read =
+                |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+            let mut setup = Setup::new(Environment::new(read), Http::new().unwrap());
+            let chatkit = setup.chatkit_sealed();
+            setup.finish(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
+        };
+        const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
+        assert_eq!(mistakes(&[URL]), "");
+        let wrong = mistakes(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
+        assert!(wrong.contains("2 mistake(s)"), "{wrong}");
+        assert!(
+            wrong.contains("OPENAI_CHATKIT_PROJECT must be")
+                && wrong.contains("CHATKIT_SEALING_KEYS is not set")
+        );
     }
 }

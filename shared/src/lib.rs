@@ -6,7 +6,7 @@
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`] |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`] |
 //! | the way out | [`upstream`] |
-//! | the ground | [`config`], [`secret`], [`telemetry`] |
+//! | the ground | [`config`], [`secret`], [`telemetry`], `words` |
 //!
 //! A room uses rooms below it, never one above.
 
@@ -27,3 +27,4 @@ pub mod sessions;
 pub mod supabase;
 pub mod telemetry;
 pub mod upstream;
+mod words;

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("sessions: somebody else's is one that does not exist", somebody_elses),
         trial("sessions: only linked threads of the session's own user are shown", threads),
         trial("sessions: a secret is handed out again while it lives, and then another", secrets),
+        trial("sessions: a secret whose sealing key is gone is replaced", sealing_key_gone),
         trial("sessions: a refresh is no sign of a person, a resume is", signs_of_life),
         trial("sessions: a renewal that contradicts the session is refused", contradictions),
         trial("sessions: a member who was dismissed opens nothing with an old token", dismissed),
@@ -158,6 +159,24 @@ async fn secrets(world: World) -> Result<()> {
     );
     let creations = world.chatkit().ledger().into_iter().filter(|call| call.method == "POST").count();
     ensure!(creations == 2, "{creations} creations at OpenAI");
+    Ok(())
+}
+
+async fn sealing_key_gone(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    sqlx::query("update chatkit_sessions set sealing_key_id = 'retired'").execute(world.database()).await?;
+    let refresh = json!({ "sessionId": session["id"], "purpose": "refresh" });
+    let next = caller.post("/chatkit/sessions", refresh).await?.expect(200)?;
+    ensure!(
+        next["chatkit"]["clientSecret"] != session["chatkit"]["clientSecret"],
+        "it cannot have been opened"
+    );
+    let known: i64 =
+        sqlx::query_scalar("select count(*) from chatkit_sessions where chatkit_session_id is not null")
+            .fetch_one(world.database())
+            .await?;
+    ensure!(known == 2 && world.chatkit().sessions().len() == 2, "OpenAI has a session that no row knows");
     Ok(())
 }
 

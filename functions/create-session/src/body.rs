@@ -32,7 +32,7 @@ impl Body {
         match (self.session_id, self.purpose, self.agent_id) {
             (None, None, Some(agent_id)) => Ok(Wish::New(NewSession {
                 agent_id,
-                channel: self.channel.unwrap_or_default(),
+                channel: self.channel.unwrap_or(Channel::Web),
                 metadata: self.metadata.unwrap_or_default(),
             })),
             (Some(session_id), Some(purpose), agent_id) if self.channel.is_none() => {

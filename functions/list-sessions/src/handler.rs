@@ -18,8 +18,7 @@ pub struct ListSessions {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Query {
-    #[serde(default)]
-    scope: Scope,
+    scope: Option<Scope>,
     status: Option<Status>,
     agent_id: Option<AgentId>,
     limit: Option<u16>,
@@ -42,6 +41,7 @@ impl Function for ListSessions {
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let Query { scope, status, agent_id, limit, cursor } = request.query()?;
+        let scope = scope.unwrap_or(Scope::Own);
         // Row level security would answer with the caller's own sessions, which would look like all there are.
         if scope == Scope::Organisation && !request.call.caller.org_role.sees_organisation() {
             return Err(Error::new(Code::ScopeForbidden));

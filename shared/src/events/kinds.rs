@@ -6,7 +6,10 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::error::{FieldError, pointer};
+use crate::{
+    error::{FieldError, pointer},
+    words::words,
+};
 
 /// Text that is there, and no longer than a table cell should be.
 #[derive(Deserialize)]
@@ -89,20 +92,28 @@ payload! {
     HitlEscalation { reason: Text<2000>, decisions: Decisions, schema: Option<Map<String, Value>>, expires_in_seconds: Option<Expiry>, }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Rating {
-    Positive,
-    Negative,
+words! {
+    /// What the user thought.
+    enum Rating {
+        /// Good.
+        Positive = "positive",
+        /// Not good.
+        Negative = "negative",
+    }
 }
 
-#[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Decision {
-    Approve,
-    Edit,
-    Reject,
-    Respond,
+words! {
+    /// What a person may decide.
+    enum Decision {
+        /// Do it.
+        Approve = "approve",
+        /// Do it otherwise.
+        Edit = "edit",
+        /// Do not do it.
+        Reject = "reject",
+        /// Here is the answer.
+        Respond = "respond",
+    }
 }
 
 #[derive(Deserialize)]

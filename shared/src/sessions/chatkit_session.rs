@@ -51,9 +51,16 @@ pub async fn obtain(
     opened: &Opened,
     first: bool,
 ) -> Result<ClientSecret, Error> {
-    if let Some(again) = handed_out_again(sealer, call, opened) {
-        return Ok(again);
-    }
+    let renewed;
+    let opened = match handed_out_again(sealer, call, opened) {
+        Some(again) => return Ok(again),
+        None if opened.live.is_some() => {
+            tracing::warn!("a sealed secret cannot be opened: its key is not configured any more");
+            renewed = super::opening::renew_anyway(writer, call, opened.session.id).await?;
+            &renewed
+        }
+        None => opened,
+    };
     let request_id = opened.request_id.ok_or_else(|| Error::new(Code::Internal))?;
     let asked = Asked { writer, call, session_id: opened.session.id, request_id };
     let new = match chatkit.open(&opened.upstream, call.deadline.leaving(RESERVE)).await {

@@ -61,6 +61,9 @@ pub struct Live {
 /// A secret is handed out again only if the browser can use it for so long.
 const MIN_LIFE_SECONDS: u32 = 120;
 
+/// Longer than any secret lives: another is asked for, whatever is at hand.
+const LONGER_THAN_ANY: u32 = 3600;
+
 /// Records a session, and that ChatKit is about to be asked for it (`with_chatkit`).
 ///
 /// # Errors
@@ -106,6 +109,22 @@ pub async fn renew(
     renewal: &Renewal,
     with_chatkit: bool,
 ) -> Result<Opened, Error> {
+    renewed(writer, call, renewal, with_chatkit, MIN_LIFE_SECONDS).await
+}
+
+/// The same for a session whose secret at hand is of no use: the key that sealed it is gone.
+pub(super) async fn renew_anyway(writer: &Writer, call: &Call, session_id: Uuid) -> Result<Opened, Error> {
+    let renewal = Renewal { session_id, purpose: Purpose::Refresh, agent_id: None, metadata: None };
+    renewed(writer, call, &renewal, true, LONGER_THAN_ANY).await
+}
+
+async fn renewed(
+    writer: &Writer,
+    call: &Call,
+    renewal: &Renewal,
+    with_chatkit: bool,
+    min_life_seconds: u32,
+) -> Result<Opened, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
         p_org_id: Uuid,
@@ -129,7 +148,7 @@ pub async fn renew(
         p_purpose: renewal.purpose,
         p_agent_id: renewal.agent_id.as_ref(),
         p_metadata: renewal.metadata.as_ref(),
-        p_min_life_seconds: MIN_LIFE_SECONDS,
+        p_min_life_seconds: min_life_seconds,
     };
     let opened: Opened = writer.call("renew_chatkit_session", &arguments, call.deadline).await?;
     Ok(Opened { request_id, ..opened })

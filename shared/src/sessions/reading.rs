@@ -11,6 +11,7 @@ use crate::{
     events::{Escalation, Event, Task},
     page::{Page, TimeCursor, cut},
     supabase::Reader,
+    words::words,
 };
 
 const COLUMNS: &str =
@@ -60,15 +61,14 @@ pub struct LinkedThread {
     pub thread_id: String,
 }
 
-/// Whose sessions to list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// The caller's own.
-    #[default]
-    Own,
-    /// All of the organisation, for those who may see them.
-    Organisation,
+words! {
+    /// Whose sessions to list.
+    pub enum Scope {
+        /// The caller's own.
+        Own = "own",
+        /// All of the organisation, for those who may see them.
+        Organisation = "organisation",
+    }
 }
 
 /// Which sessions to list.
@@ -140,7 +140,7 @@ pub async fn list(reader: &Reader, call: &Call, filter: &Filter) -> Result<Page<
         query = query.eq("user_id", call.caller.user_id.to_string());
     }
     if let Some(status) = filter.status {
-        query = query.eq("status", if status == Status::Active { "active" } else { "ended" });
+        query = query.eq("status", status.as_str());
     }
     if let Some(agent_id) = &filter.agent_id {
         query = query.eq("agent_id", agent_id.as_str());

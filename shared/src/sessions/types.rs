@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::words::words;
+
 /// A session, as the table keeps it and the API shows it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
@@ -31,47 +33,46 @@ pub struct Session {
     pub end_reason: Option<EndReason>,
 }
 
-/// Whether a session goes on. An ended one never does again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// It goes on.
-    Active,
-    /// It is over.
-    Ended,
+words! {
+    /// Whether a session goes on. An ended one never does again.
+    pub enum Status {
+        /// It goes on.
+        Active = "active",
+        /// It is over.
+        Ended = "ended",
+    }
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// Its user cancelled it.
-    Cancelled,
-    /// It was idle for too long.
-    Expired,
-    /// ChatKit could not be opened for it.
-    Failed,
+words! {
+    /// Why a session ended.
+    pub enum EndReason {
+        /// Its user cancelled it.
+        Cancelled = "cancelled",
+        /// It was idle for too long.
+        Expired = "expired",
+        /// ChatKit could not be opened for it.
+        Failed = "failed",
+    }
 }
 
-/// How the user talks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// In a web page.
-    #[default]
-    Web,
-    /// By voice.
-    Voice,
+words! {
+    /// How the user talks.
+    pub enum Channel {
+        /// In a web page.
+        Web = "web",
+        /// By voice.
+        Voice = "voice",
+    }
 }
 
-/// Why a ChatKit session is asked for a session that exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// A person came back, on this device or another.
-    Resume,
-    /// ChatKit.js asks by itself; no sign of a person.
-    Refresh,
+words! {
+    /// Why a ChatKit session is asked for a session that exists.
+    pub enum Purpose {
+        /// A person came back, on this device or another.
+        Resume = "resume",
+        /// ChatKit.js asks by itself; no sign of a person.
+        Refresh = "refresh",
+    }
 }
 
 /// An agent's id: lower-case letters, digits and underscores, beginning with a letter, 63 at most.

@@ -59,7 +59,8 @@ impl Error {
                 Self::Refused { status, code: body.message.unwrap_or_default(), detail: body.details }
             }
             // 42501 is PostgreSQL's "insufficient privilege": a migration is missing, or the key is of the wrong kind.
-            401 if as_user && code != "42501" => Self::TokenRefused,
+            // PostgREST's codes about a token. The gateway, which checks our key, has none.
+            401 if as_user && code.starts_with("PGRST30") => Self::TokenRefused,
             401 | 403 => Self::KeyRefused { code },
             // PGRST003: no connection in the pool became free. 57014: the statement timeout.
             504 => Self::TimedOut,
@@ -120,6 +121,6 @@ mod tests {
     fn a_missing_grant_is_no_fault_of_the_user() {
         assert!(matches!(error(401, r#"{"code":"PGRST303"}"#, true), Error::TokenRefused));
         assert!(matches!(error(403, r#"{"code":"42501"}"#, true), Error::KeyRefused { .. }));
-        assert!(matches!(error(401, r#"{"message":"Invalid API key"}"#, false), Error::KeyRefused { .. }));
+        assert!(matches!(error(401, r#"{"message":"Invalid API key"}"#, true), Error::KeyRefused { .. }));
     }
 }
