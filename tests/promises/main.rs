@@ -14,6 +14,7 @@ mod tools;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    stack::hold();
     harness::run([
         journey::trials(),
         sessions::trials(),
