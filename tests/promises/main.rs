@@ -1,5 +1,8 @@
 //! What the project promises, each promise with a test that can fail. One binary, so that one PostgreSQL serves all.
 
+// This is test code; the lints know only code under the standard harness as such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod caller;
 mod endings;
 mod harness;

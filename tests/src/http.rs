@@ -12,6 +12,7 @@ pub use server::{Port, Reach, Server};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client for the loopback: no redirects are followed and no proxy is asked.
+#[allow(clippy::disallowed_methods)] // the functions have one client; here is the tests'
 pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {

@@ -51,7 +51,8 @@ async fn keys_and_tokens_become_roles(world: World) -> Result<()> {
     let bearer = |token: &str| format!("Bearer {token}");
     let token = bearer(&world.issuer().token(&user));
     let (anon, service) = (bearer(supabase.legacy_anon_key()), bearer(supabase.legacy_service_key()));
-    let rows: &[(&str, &[(&str, &str)], &str)] = &[
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let rows: &[Row] = &[
         ("publishable", &[("apikey", supabase.publishable_key())], "anon"),
         ("secret", &[("apikey", supabase.secret_key())], "service_role"),
         (

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
@@ -20,26 +19,24 @@ pub fn trials() -> Vec<Trial> {
         alone("stand-in: a reset is a reset", a_reset_is_a_reset),
         alone("stand-in: a cut body is half a body", a_cut_body_is_half_a_body),
         alone("stand-in: nonsense is nonsense", nonsense_is_nonsense),
-        alone("stand-in: a slow answer is slow", a_slow_answer_is_slow),
-        alone("stand-in: a dropped stand-in refuses connections", a_dropped_standin_refuses_connections),
     ]
 }
 
-fn wanted(user: &str) -> Value {
+pub fn wanted(user: &str) -> Value {
     json!({"user": user, "workflow": {"id": "wf_1"}})
 }
 
 /// The kind of the I/O error at the bottom of a client's error.
-fn io_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+pub fn io_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     let here = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     here.or_else(|| error.source().and_then(io_kind))
 }
 
 /// The status that was answered and the one that the work came to.
-type Ends = (Option<u16>, Option<u16>);
+pub type Ends = (Option<u16>, Option<u16>);
 
 /// How many sessions were made, and what the ledger says of the last call: answered, and worked on.
-fn after(api: &Api) -> (usize, Option<Ends>) {
+pub fn after(api: &Api) -> (usize, Option<Ends>) {
     let last = api.standin.ledger().last().map(|call| (call.status, call.worked));
     (api.standin.sessions().len(), last)
 }
@@ -165,47 +162,5 @@ async fn nonsense_is_nonsense() -> Result<()> {
     assert!(serde_json::from_str::<Value>(&html.text().await?).is_err());
     let chosen: Value = api.create(&wanted("u")).send().await?.json().await?;
     assert_eq!((chosen, api.standin.sessions().len()), (json!({"id": 7}), 2));
-    Ok(())
-}
-
-/// An answer that is delayed or late comes late; and a caller who gives up does not stop the work.
-async fn a_slow_answer_is_slow() -> Result<()> {
-    let api = Api::start().await?;
-    let slow = Duration::from_millis(300);
-    let on = Fault::new(On::CreateSession);
-    for (fault, done_at_once) in [(on.clone().delay(slow), false), (on.late(slow), true)] {
-        let before = api.standin.sessions().len();
-        api.standin.fault(fault.times(2));
-        let started = Instant::now();
-        api.create(&wanted("u")).send().await?.bytes().await?;
-        assert!(started.elapsed() >= slow);
-
-        let given_up = api.create(&wanted("u")).timeout(slow / 3).send().await;
-        assert!(given_up.is_err_and(|e| e.is_timeout()));
-        if !done_at_once {
-            assert_eq!(api.standin.sessions().len(), before + 1);
-        }
-        let deadline = Instant::now() + 10 * slow;
-        while api.standin.sessions().len() < before + 2 && Instant::now() < deadline {
-            tokio::time::sleep(slow / 30).await;
-        }
-        assert_eq!(after(&api), (before + 2, Some((None, Some(200)))));
-    }
-    Ok(())
-}
-
-/// A stand-in that is dropped is gone: its connections end and its port is closed.
-async fn a_dropped_standin_refuses_connections() -> Result<()> {
-    let api = Api::start().await?;
-    api.standin.fault(Fault::everywhere().late(Duration::from_secs(60)));
-    let (hanging, later) = (api.create(&wanted("u")), api.create(&wanted("u")));
-    let hanging = tokio::spawn(hanging.send());
-    while api.standin.sessions().is_empty() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    drop(api);
-    assert!(tokio::time::timeout(Duration::from_secs(5), hanging).await??.is_err());
-    let refused = later.send().await.err().context("an answer came")?;
-    assert_eq!(io_kind(&refused), Some(ErrorKind::ConnectionRefused), "{refused:?}");
     Ok(())
 }

@@ -5,6 +5,7 @@ mod faults;
 mod life;
 mod lists;
 mod refusals;
+mod slowness;
 mod speech;
 
 use anyhow::{Context, Result};
@@ -22,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         life::trials(),
         lists::trials(),
         refusals::trials(),
+        slowness::trials(),
         speech::trials(),
     ];
     rooms.into_iter().flatten().collect()

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::operation::Operation;
 use super::secret::Hidden;
 
-/// The request headers that OpenAI acts on; the rest differs from client to client.
-const HEADERS_THAT_MATTER: [&str; 6] =
-    ["accept", "authorization", "idempotency-key", "openai-beta", "openai-organization", "openai-project"];
+/// The request headers that OpenAI acts on, beside the key; the rest differs from client to client.
+const HEADERS_THAT_MATTER: [&str; 5] =
+    ["accept", "idempotency-key", "openai-beta", "openai-organization", "openai-project"];
 
 /// One request and what became of it.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ impl Call {
             // Clients differ in whether they name the type of a body that is not there.
             let of_body = name == "content-type" && !self.body.is_empty();
             let keep = of_body || HEADERS_THAT_MATTER.contains(&name.as_str());
-            keep.then(|| (name.clone(), Hidden::new(value.as_str())))
+            keep.then(|| (name.clone(), value.clone()))
         };
         let mut query = self.query.clone();
         query.sort();
@@ -65,6 +65,7 @@ impl Call {
             method: self.method.clone(),
             path: self.path.clone(),
             query,
+            authorization: self.header("authorization").map(Hidden::new),
             headers: self.headers.iter().filter_map(matters).collect(),
             body: match self.json() {
                 Some(json) => Some(canonical(json).to_string()),
@@ -99,8 +100,10 @@ pub struct Essence {
     pub path: String,
     /// Decoded and sorted.
     pub query: Vec<(String, String)>,
-    /// Only those that OpenAI acts on, names in lower case.
-    pub headers: BTreeMap<String, Hidden>,
+    /// The key; printed as a fingerprint, so that one sees whether two differ.
+    pub authorization: Option<Hidden>,
+    /// Only those others that OpenAI acts on, names in lower case.
+    pub headers: BTreeMap<String, String>,
     /// JSON with sorted keys and no spaces.
     pub body: Option<String>,
 }

@@ -45,7 +45,7 @@ impl Samples {
         let session = if function == "cancel-session" { self.open().await? } else { self.session.clone() };
         let path = route.path.replace("{id}", &session);
         let body = if method == Method::POST { body(function) } else { Value::Null };
-        Ok(self.wrapped(&method, &path, &body)?)
+        self.wrapped(&method, &path, &body)
     }
 
     fn wrapped(&self, method: &Method, path: &str, body: &Value) -> Result<Bytes> {
