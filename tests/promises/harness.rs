@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const AT_ONCE: usize = 6;
 
 /// One runtime for all: connections and servers live on the runtime that made them.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 /// Ends a test that cannot be tried here, with the reason. In CI, where everything must be tried, it is a failure.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ mod tools;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    stack::hold();
     harness::run([
         journey::trials(),
         sessions::trials(),

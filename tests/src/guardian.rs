@@ -68,11 +68,11 @@ pub fn forget(pid: u32) {
     let _ = order(&format!("forget {pid}\n"));
 }
 
-/// Has `folder` and all in it removed with this process.
+/// Has a file, or a folder and all in it, removed with this process.
 pub fn remove(folder: &Path) -> Result<()> {
     match folder.to_str() {
         Some(path) if !path.contains('\n') => order(&format!("folder {path}\n")),
-        _ => bail!("the temporary folder {} has a name that a line of text can't hold", folder.display()),
+        _ => bail!("{} is a name that a line of text can't hold", folder.display()),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod supabase;
 pub mod terminal;
 pub mod tools;
 mod world;
+pub mod yaml;
 
 pub use world::{Builder, Environment, KeyStyle, ORIGIN, PROJECT, World};
 

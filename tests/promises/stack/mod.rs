@@ -4,9 +4,11 @@ mod doors;
 mod failures;
 mod gateway;
 mod grants;
+mod leftovers;
 mod tokens;
 
 use anyhow::Result;
+pub use leftovers::hold;
 use libtest_mimic::Trial;
 use local_stack::lambda::{Binaries, Profile, example};
 use local_stack::{Builder, World};
@@ -14,7 +16,14 @@ use serde_json::Value;
 
 /// All of this room.
 pub fn trials() -> Vec<Trial> {
-    let rooms = [doors::trials(), failures::trials(), gateway::trials(), grants::trials(), tokens::trials()];
+    let rooms = [
+        doors::trials(),
+        failures::trials(),
+        gateway::trials(),
+        grants::trials(),
+        leftovers::trials(),
+        tokens::trials(),
+    ];
     rooms.into_iter().flatten().collect()
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::routes::Routes;
+use super::template::Template;
 use crate::project;
 
 /// How the functions are built.
@@ -27,6 +28,8 @@ pub struct Workspace {
     pub functions: Vec<String>,
     /// Which of them answers what.
     pub routes: Routes,
+    /// How they are deployed.
+    pub template: Template,
 }
 
 /// The binary of each function.
@@ -93,7 +96,7 @@ fn read_workspace() -> Result<Workspace> {
             functions.push(name.to_owned());
         }
     }
-    Ok(Workspace { functions, routes: Routes::of(&metadata["metadata"])? })
+    Ok(Workspace { functions, routes: Routes::of(&metadata["metadata"])?, template: Template::read()? })
 }
 
 /// Builds and says where the programs are. Cargo's own messages go to the terminal.

@@ -9,10 +9,10 @@ mod logs;
 mod process;
 mod routes;
 mod runtime_api;
+mod template;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -23,6 +23,7 @@ pub use function::{Function, Spec};
 pub use logs::{Line, Logs};
 pub use process::Process;
 pub use routes::{Match, Route, Routes};
+pub use template::{Deployed, Template};
 
 use crate::http::{Port, Server};
 use front::Functions;
@@ -53,23 +54,16 @@ impl Failures {
 }
 
 impl Lambda {
-    /// Opens the doors to these binaries. No process is started before the first request.
-    pub async fn start(
-        binaries: &Binaries,
-        routes: Routes,
-        environment: impl Fn(&str) -> HashMap<String, String>,
-        timeout: Duration,
-    ) -> Result<Self> {
+    /// Opens the doors to these functions. No process is started before the first request.
+    pub async fn start(specs: Vec<Spec>, routes: Routes) -> Result<Self> {
         let logs = Logs::default();
         let mut functions = BTreeMap::new();
-        for (name, binary) in binaries {
-            let environment = environment(name);
-            let spec = Spec { name: name.clone(), binary: binary.clone(), environment, timeout };
-            functions.insert(name.clone(), Arc::new(Function::new(spec, MOST_AT_ONCE, logs.clone())));
+        for spec in specs {
+            functions.insert(spec.name.clone(), Arc::new(Function::new(spec, MOST_AT_ONCE, logs.clone())));
         }
         let functions = Arc::new(Functions { routes, functions, failures: Failures::default() });
         let mut urls = BTreeMap::new();
-        for name in binaries.keys() {
+        for name in functions.functions.keys() {
             let door = front::function_url(functions.clone(), name);
             urls.insert(name.clone(), Port::free().await?.serve(door));
         }

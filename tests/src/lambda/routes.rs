@@ -58,6 +58,11 @@ impl Routes {
         self.0.iter()
     }
 
+    /// Whether a function has a route.
+    pub fn lead_to(&self, function: &str) -> bool {
+        self.0.iter().any(|route| route.function == function)
+    }
+
     /// The route for a request: one for its method before one for every method, fixed parts of a path before parameters.
     pub fn find(&self, method: &Method, path: &str) -> Option<Match> {
         let fits = self.0.iter().filter(|route| route.method.as_ref().is_none_or(|wanted| wanted == method));

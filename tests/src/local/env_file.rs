@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::project;
 use crate::world::World;
+use crate::{guardian, project};
 
 /// Its name in the root of the project, which git does not look at.
 const NAME: &str = ".env.local";
@@ -27,6 +27,8 @@ impl EnvFile {
 
     /// Writes it somewhere else.
     pub fn write_to(world: &World, path: PathBuf) -> Result<Self> {
+        // Also where this process is killed: it would lead nowhere.
+        guardian::remove(&path)?;
         let open = || -> std::io::Result<File> {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
         };

@@ -1,6 +1,7 @@
 //! A world to order.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,15 +10,15 @@ use uuid::Uuid;
 use super::World;
 use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::chatkit::{ApiKey, Settings, StandIn};
-use crate::lambda::{self, Binaries, Lambda, Profile};
+use crate::lambda::{self, Binaries, Deployed, Lambda, Profile, Spec};
 use crate::postgres::{Database, Grants};
 use crate::supabase::Gateway;
 
 /// The project at OpenAI that the functions' key belongs to, and every workflow.
 pub const PROJECT: &str = "proj_local";
 
-/// As in the template: longer than the functions' own deadline.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// For a program that is no function of the project.
+const UNDEPLOYED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a world is like.
 #[must_use = "a world is made by `start`"]
@@ -64,7 +65,7 @@ impl Builder {
         self
     }
 
-    /// Lambda's timeout for the functions.
+    /// Lambda's timeout for the functions, instead of the template's.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -97,14 +98,26 @@ impl Builder {
         let sealing_keys = sealing_key("k1")?;
         let mut environment = Environment::new(&supabase, self.keys, openai, &sealing_keys);
         if self.legacy_tokens {
-            let secret = supabase.issuer().legacy_secret().to_owned();
-            environment.everywhere.insert("SUPABASE_JWT_SECRET".to_owned(), secret);
+            environment.set("SUPABASE_JWT_SECRET", supabase.issuer().legacy_secret());
         }
-        environment.asked_for = self.environment;
+        environment.ask_for(self.environment);
 
-        let routes = &lambda::workspace().await?.routes;
-        let of = |function: &str| environment.of(function, routes);
-        let lambda = Lambda::start(&binaries, routes.clone(), of, self.timeout.unwrap_or(TIMEOUT)).await?;
+        let workspace = lambda::workspace().await?;
+        let spec = |(name, binary): (&String, &PathBuf)| -> Result<Spec> {
+            let deployed = if workspace.routes.lead_to(name) {
+                workspace.template.function(name)?.clone()
+            } else {
+                Deployed { timeout: UNDEPLOYED_TIMEOUT, ..Deployed::default() }
+            };
+            Ok(Spec {
+                name: name.clone(),
+                binary: binary.clone(),
+                environment: environment.of(&deployed),
+                timeout: self.timeout.unwrap_or(deployed.timeout),
+            })
+        };
+        let specs = binaries.iter().map(spec).collect::<Result<Vec<Spec>>>()?;
+        let lambda = Lambda::start(specs, workspace.routes.clone()).await?;
         Ok(World { lambda, supabase, chatkit, database, environment })
     }
 

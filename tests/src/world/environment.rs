@@ -3,25 +3,23 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, anyhow};
-use axum::http::Method;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::lambda::Routes;
+use crate::lambda::Deployed;
 use crate::supabase::Gateway;
 
 /// The origin that pages are served from, as far as the functions know.
 pub const ORIGIN: &str = "http://localhost:3000";
 
-/// What all functions of a world have in common.
+/// Lambda passes these on by itself, from what the template says of logging.
+const OF_LAMBDA: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
+
+/// Every variable that functions know, with its value in one world.
 #[derive(Clone)]
 pub struct Environment {
-    /// Every function has these.
-    pub everywhere: HashMap<String, String>,
-    /// Only a function that writes has these.
-    pub writing: HashMap<String, String>,
-    /// What a test asked for: instead of the above where the names are the same; left out where the value is empty.
-    pub asked_for: HashMap<String, String>,
+    variables: HashMap<String, String>,
+    asked_for: HashMap<String, String>,
 }
 
 /// Which of Supabase's keys the functions are given.
@@ -51,46 +49,49 @@ impl Environment {
             KeyStyle::New => (supabase.publishable_key(), supabase.secret_key()),
             KeyStyle::Legacy => (supabase.legacy_anon_key(), supabase.legacy_service_key()),
         };
-        let mut everywhere = HashMap::from([
-            ("SUPABASE_URL".to_owned(), supabase.url()),
-            ("SUPABASE_PUBLISHABLE_KEY".to_owned(), publishable.to_owned()),
-            ("CORS_ALLOWED_ORIGINS".to_owned(), ORIGIN.to_owned()),
-            ("AWS_LAMBDA_LOG_FORMAT".to_owned(), "JSON".to_owned()),
-            ("AWS_LAMBDA_LOG_LEVEL".to_owned(), "DEBUG".to_owned()),
-        ]);
+        let mut environment = Self { variables: HashMap::new(), asked_for: HashMap::new() };
+        environment.set("SUPABASE_URL", &supabase.url());
+        environment.set("SUPABASE_PUBLISHABLE_KEY", publishable);
+        environment.set("SUPABASE_SECRET_KEY", secret);
+        environment.set("CHATKIT_SEALING_KEYS", sealing_keys);
+        environment.set("CORS_ALLOWED_ORIGINS", ORIGIN);
+        environment.set("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        environment.set("AWS_LAMBDA_LOG_LEVEL", "DEBUG");
         if let Some(OpenAi { secret, project, base_url }) = openai {
-            everywhere.insert("OPENAI_CHATKIT_SECRET".to_owned(), secret);
-            everywhere.insert("OPENAI_CHATKIT_PROJECT".to_owned(), project);
-            everywhere.insert("OPENAI_CHATKIT_BASE_URL".to_owned(), base_url);
+            environment.set("OPENAI_CHATKIT_SECRET", &secret);
+            environment.set("OPENAI_CHATKIT_PROJECT", &project);
+            environment.set("OPENAI_CHATKIT_BASE_URL", &base_url);
         }
-        let writing = HashMap::from([
-            ("SUPABASE_SECRET_KEY".to_owned(), secret.to_owned()),
-            ("CHATKIT_SEALING_KEYS".to_owned(), sealing_keys.to_owned()),
-        ]);
-        Self { everywhere, writing, asked_for: HashMap::new() }
+        environment
     }
 
-    /// What one function is given. One that only reads holds no secret key, and its routes say which that is.
-    pub fn of(&self, function: &str, routes: &Routes) -> HashMap<String, String> {
-        let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
-        let writes = routes
-            .iter()
-            .filter(|route| route.function == function)
-            .any(|route| route.method.as_ref().is_none_or(|method| !reads.contains(method)));
-        let mut environment = self.everywhere.clone();
-        if writes {
-            environment.extend(self.writing.clone());
-        }
-        environment.extend(self.asked_for.clone());
-        environment.retain(|_, value| !value.is_empty());
-        environment
+    /// Gives a variable its value in this world.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// What a test asked for: every function has these, and an empty one is one that is not there.
+    pub fn ask_for(&mut self, variables: HashMap<String, String>) {
+        self.asked_for = variables;
+    }
+
+    /// What one function is given: the variables that the template names for it, and what a test asked for.
+    pub fn of(&self, deployed: &Deployed) -> HashMap<String, String> {
+        let given = |name: &String| deployed.variables.contains(name) || OF_LAMBDA.contains(&name.as_str());
+        self.with_asked_for(self.variables.iter().filter(|(name, _)| given(name)))
     }
 
     /// Everything in one, for a process that serves all functions.
     pub fn whole(&self) -> HashMap<String, String> {
-        let mut environment = self.everywhere.clone();
-        environment.extend(self.writing.clone());
-        environment.extend(self.asked_for.clone());
+        self.with_asked_for(self.variables.iter())
+    }
+
+    fn with_asked_for<'a>(
+        &'a self,
+        variables: impl Iterator<Item = (&'a String, &'a String)>,
+    ) -> HashMap<String, String> {
+        let all = variables.chain(&self.asked_for).map(|(name, value)| (name.clone(), value.clone()));
+        let mut environment: HashMap<String, String> = all.collect();
         environment.retain(|_, value| !value.is_empty());
         environment
     }
