@@ -3,7 +3,8 @@
 //! | floor | rooms |
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
-//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`] |
+//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`],
+//! | | [`idempotency`], [`limit`], [`page`], [`upkeep`] |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`] |
 //! | the way out | [`upstream`] |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `words` |
@@ -19,6 +20,8 @@ pub mod config;
 pub mod edge;
 pub mod error;
 pub mod events;
+pub mod idempotency;
+pub mod limit;
 pub mod messages;
 pub mod page;
 pub mod sealing;
@@ -26,5 +29,6 @@ pub mod secret;
 pub mod sessions;
 pub mod supabase;
 pub mod telemetry;
+pub mod upkeep;
 pub mod upstream;
 mod words;

@@ -25,10 +25,10 @@ impl Function for CancelSession {
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (id, call) = (request.id()?, &request.call);
-        let cancelled = sessions::cancel(&self.writer, call, id).await?;
+        let cancelled = sessions::cancel(&self.writer, call, id, request.idempotency()?).await?;
         if let Some(chatkit) = &self.chatkit {
-            sessions::cancel_upstream(chatkit, &self.writer, call, id, &cancelled.live_chatkit_session_ids)
-                .await;
+            let of = sessions::Of::call(call, id);
+            sessions::cancel_upstream(chatkit, &self.writer, of, &cancelled.live_chatkit_session_ids).await;
         }
         Answer::ok(&cancelled.session)
     }

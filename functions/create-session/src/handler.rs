@@ -6,6 +6,7 @@ use shared::{
     chatkit::ChatKit,
     edge::{Answer, Function, Request, Route},
     error::Error,
+    idempotency::Idempotency,
     sealing::Sealer,
     sessions::{self, ClientSecret, Session},
     supabase::Writer,
@@ -38,10 +39,12 @@ impl Function for CreateSession {
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (writer, call, with_chatkit) = (&self.writer, &request.call, self.chatkit.is_some());
         let wish = request.json::<Body>()?.wish()?;
-        let (opened, is_new) = match &wish {
-            Wish::New(new) => (sessions::open(writer, call, new, with_chatkit).await?, true),
-            Wish::Renewal(renewal) => (sessions::renew(writer, call, renewal, with_chatkit).await?, false),
+        let key = request.idempotency()?.map(Idempotency::leased);
+        let opened = match &wish {
+            Wish::New(new) => sessions::open(writer, call, new, with_chatkit, key).await?,
+            Wish::Renewal(renewal) => sessions::renew(writer, call, renewal, with_chatkit, key).await?,
         };
+        let is_new = matches!(wish, Wish::New(_)) && !opened.replayed;
         let chatkit = match &self.chatkit {
             Some((chatkit, sealer)) => {
                 Some(sessions::obtain((chatkit, writer, sealer), call, &opened, is_new).await?)
@@ -49,6 +52,7 @@ impl Function for CreateSession {
             None => None,
         };
         let created = Created { session: opened.session, chatkit };
-        if is_new { Answer::created(&created) } else { Answer::ok(&created) }
+        let answer = if is_new { Answer::created(&created)? } else { Answer::ok(&created)? };
+        Ok(answer.limited(opened.limit))
     }
 }

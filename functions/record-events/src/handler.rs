@@ -34,11 +34,11 @@ impl Function for RecordEvents {
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (id, call) = (request.id()?, &request.call);
         let events = events::parse(request.json::<Value>()?)?;
-        let recorded = events::record(&self.writer, call, id, &events).await?;
+        let recorded = events::record(&self.writer, call, id, &events, request.idempotency()?).await?;
         if let Some(chatkit) = &self.chatkit {
-            sessions::cancel_upstream(chatkit, &self.writer, call, id, &recorded.live_chatkit_session_ids)
-                .await;
+            let of = sessions::Of::call(call, id);
+            sessions::cancel_upstream(chatkit, &self.writer, of, &recorded.live_chatkit_session_ids).await;
         }
-        Answer::created(&Body { events: recorded.events })
+        Ok(Answer::created(&Body { events: recorded.events })?.limited(recorded.limit))
     }
 }

@@ -93,6 +93,16 @@ impl ChatKit {
         }
     }
 
+    /// When the newest item of a thread was made; `None` if there is no such thread, or nothing in it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn newest_item(&self, thread_id: &str, deadline: Deadline) -> Result<Option<Timestamp>, Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.newest_item(thread_id, deadline).await,
+        }
+    }
+
     /// One thread, whoever's it is; `None` if there is none.
     ///
     /// # Errors

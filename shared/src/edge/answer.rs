@@ -4,11 +4,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use lambda_http::{
     Body,
-    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use serde::Serialize;
 
-use crate::error::{Code, Error};
+use crate::{
+    error::{Code, Error},
+    limit::Limit,
+};
 
 /// A successful answer: a status, a JSON body, and what may be kept of it.
 #[derive(Debug)]
@@ -44,6 +47,13 @@ impl Answer {
         Ok(Self { status, headers, body })
     }
 
+    /// Adds what the throttle says, where something was counted.
+    #[must_use]
+    pub fn limited(mut self, limit: Option<Limit>) -> Self {
+        limit_headers(limit, &mut self.headers);
+        self
+    }
+
     /// Adds an `ETag` over the body, and drops the body if it is the one that is `known` (RFC 9110, section 13.1.2).
     pub(super) fn with_etag(mut self, known: Option<&str>) -> Self {
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.body)));
@@ -68,6 +78,14 @@ impl Answer {
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
+    }
+}
+
+/// What a throttle allows, in the answer's headers.
+pub(super) fn limit_headers(limit: Option<Limit>, headers: &mut HeaderMap) {
+    let Some(limit) = limit else { return };
+    for (name, value) in [("ratelimit-policy", limit.policy()), ("ratelimit", limit.state())] {
+        headers.extend(HeaderValue::from_str(&value).map(|value| (HeaderName::from_static(name), value)));
     }
 }
 

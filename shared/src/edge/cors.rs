@@ -16,8 +16,9 @@ pub(super) struct Cors {
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, if-none-match, traceparent");
-const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("etag, retry-after, x-request-id");
+    HeaderValue::from_static("authorization, content-type, idempotency-key, if-none-match, traceparent");
+const ANSWER_HEADERS: HeaderValue =
+    HeaderValue::from_static("etag, ratelimit, ratelimit-policy, retry-after, x-request-id");
 
 impl Cors {
     /// Answers a preflight.

@@ -8,10 +8,12 @@ mod function;
 mod problem;
 mod request;
 mod route;
+mod scheduled;
 mod serve;
 
 pub use answer::Answer;
 pub use function::Function;
 pub use request::Request;
 pub use route::Route;
+pub use scheduled::{Scheduled, serve_scheduled};
 pub use serve::serve;

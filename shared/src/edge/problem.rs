@@ -49,6 +49,7 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer::limit_headers(error.limit, headers);
     match code {
         Code::MissingToken => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -60,7 +61,7 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         Code::MethodNotAllowed => {
             headers.extend(HeaderValue::from_str(allow).map(|allow| (header::ALLOW, allow)));
         }
-        _ if code.status() == 503 || code.status() == 429 => {
+        _ if error.retry_after.is_some() || matches!(code.status(), 503 | 429) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(error)));
         }
         _ => {}

@@ -2,12 +2,14 @@
 
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Answer, body};
 use crate::{
     call::Call,
     error::{Code, Error, FieldError},
+    idempotency::{self, Idempotency},
 };
 
 /// A request that has been authenticated and found to be on this function's route.
@@ -52,6 +54,16 @@ impl Request {
             let pointer = if name == "." { String::new() } else { name };
             Error::invalid(vec![FieldError::at(pointer, error.into_inner().to_string())])
         })
+    }
+
+    /// The idempotency key that the request came with, bound to its body.
+    ///
+    /// # Errors
+    /// [`Code::InvalidIdempotencyKey`], and those of [`Request::json`].
+    pub fn idempotency(&self) -> Result<Option<Idempotency>, Error> {
+        let Some(key) = self.headers.get(idempotency::HEADER) else { return Ok(None) };
+        let body = if self.body.is_empty() { Value::Null } else { self.json()? };
+        Idempotency::new(key.as_bytes(), &body).map(Some)
     }
 
     /// Answers 304 where the caller has this very answer already, otherwise the answer with its `ETag`.

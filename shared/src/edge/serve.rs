@@ -23,7 +23,7 @@ use crate::{
     upstream::{Deadline, Http},
 };
 
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Time kept back for sending the answer before Lambda ends the function.
 const MARGIN: Duration = Duration::from_millis(300);
@@ -33,9 +33,14 @@ const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Serves a function until Lambda ends the process.
 pub fn serve<F: Function>() -> ExitCode {
+    start(run::<F>())
+}
+
+/// Runs what a process is there for, and says why where it cannot.
+pub(super) fn start(run: impl Future<Output = Result<(), Fault>>) -> ExitCode {
     telemetry::init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(Fault::from).and_then(|runtime| runtime.block_on(run::<F>())) {
+    match runtime.map_err(Fault::from).and_then(|runtime| runtime.block_on(run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the function cannot start");
@@ -142,7 +147,7 @@ impl<F: Function> Edge<F> {
 }
 
 /// Lambda's own deadline, less the time to answer; a runtime that names none gets ten seconds.
-fn deadline(context: &Context) -> Deadline {
+pub(super) fn deadline(context: &Context) -> Deadline {
     let end = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
     let left = end.duration_since(SystemTime::now()).unwrap_or(Duration::from_secs(10));
     Deadline::after(left.saturating_sub(MARGIN))
@@ -164,7 +169,7 @@ fn log(outcome: &Result<Response<Body>, Error>, took: Duration) {
 }
 
 /// The chain of causes in one line.
-fn causes(error: &Error) -> Option<String> {
+pub(super) fn causes(error: &Error) -> Option<String> {
     let chain = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     chain.map(ToString::to_string).reduce(|all, next| format!("{all}: {next}"))
 }

@@ -30,6 +30,7 @@ codes! {
     MalformedBody = 400 "malformed_body" "The body is not JSON", "Send one JSON document in UTF-8.";
     MalformedId = 400 "malformed_id" "The id in the path is not a UUID", "Use the id as the API gave it.";
     MalformedCursor = 400 "malformed_cursor" "The cursor is not one of ours", "Pass nextCursor of the page before, unchanged.";
+    InvalidIdempotencyKey = 400 "invalid_idempotency_key" "The Idempotency-Key is not a key", "Send 1 to 255 visible ASCII characters, a random UUID say.";
     MissingToken = 401 "missing_token" "No access token", "Send the user's Supabase access token: Authorization: Bearer <token>.";
     InvalidToken = 401 "invalid_token" "The access token is not valid here", "Sign in again and send the new access token of this Supabase project.";
     ExpiredToken = 401 "expired_token" "The access token has expired", "Refresh the Supabase session and send the new access token.";
@@ -43,14 +44,17 @@ codes! {
     SessionNotFound = 404 "session_not_found" "No such session", "Check the id. Only its user, and for reading the organisation's approvers, can use a session.";
     MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed here", "Use one of the methods in the Allow header.";
     SessionEnded = 409 "session_ended" "The session has ended", "Open a new session.";
+    StillRunning = 409 "still_running" "The same request is still running", "Send it again, unchanged, after Retry-After.";
     EventConflict = 409 "event_conflict" "An event with this id says something else already", "Use a new id for a new event; repeat an event only unchanged.";
     AgentChanged = 409 "agent_changed" "The session is with another agent than expected", "Read the session, and decide again.";
     SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";
     UnsupportedMediaType = 415 "unsupported_media_type" "The body is not declared as JSON", "Send Content-Type: application/json.";
     InvalidRequest = 422 "invalid_request" "The request is well-formed but wrong", "Correct what errors names.";
+    IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key stands for another request", "Use a new key for a new request; repeat a request only unchanged.";
     AgentUnavailable = 422 "agent_unavailable" "The organisation has no such agent", "Choose one of GET /chatkit/agents.";
     SessionMismatch = 422 "session_mismatch" "The session has another agent or other metadata", "Leave agentId and metadata out; a handover event changes the agent.";
+    RateLimited = 429 "rate_limited" "Too many requests", "Send it again after Retry-After.";
     Internal = 500 "internal_error" "Something went wrong on our side", "Try again; if it stays so, report the requestId.";
     ChatkitKeyRefused = 502 "chatkit_key_refused" "OpenAI refused the API key", "The operator checks OPENAI_CHATKIT_SECRET.";
     ChatkitProjectRefused = 502 "chatkit_project_refused" "OpenAI refused the project", "The operator checks OPENAI_CHATKIT_PROJECT and the key's permissions.";

@@ -1,7 +1,9 @@
 //! The one place that says what a failure of each room means to the caller.
 
+use std::time::Duration;
+
 use super::{Code, Error};
-use crate::{auth::Refusal, chatkit, supabase};
+use crate::{auth::Refusal, chatkit, limit::Limit, supabase};
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
@@ -18,18 +20,19 @@ impl From<Refusal> for Error {
 
 impl From<supabase::Error> for Error {
     fn from(error: supabase::Error) -> Self {
-        let (code, detail, wait) = match &error {
+        let answer = match &error {
             supabase::Error::Refused { status, code, detail } => {
-                let code = refusal(*status, code);
-                (code, detail.as_deref().and_then(|detail| worded(code, detail)), None)
+                told(refusal(*status, code), detail.as_deref().unwrap_or_default())
             }
-            supabase::Error::TokenRefused => (Code::InvalidToken, None, None),
-            supabase::Error::KeyRefused { .. } => (Code::SupabaseKeyRefused, None, None),
-            supabase::Error::Unavailable { retry_after } => (Code::SupabaseUnavailable, None, *retry_after),
-            supabase::Error::TimedOut => (Code::SupabaseTimeout, None, None),
-            supabase::Error::Unexpected { .. } => (Code::SupabaseBadAnswer, None, None),
+            supabase::Error::TokenRefused => Self::new(Code::InvalidToken),
+            supabase::Error::KeyRefused { .. } => Self::new(Code::SupabaseKeyRefused),
+            supabase::Error::Unavailable { retry_after } => {
+                Self::new(Code::SupabaseUnavailable).retry_after(*retry_after)
+            }
+            supabase::Error::TimedOut => Self::new(Code::SupabaseTimeout),
+            supabase::Error::Unexpected { .. } => Self::new(Code::SupabaseBadAnswer),
         };
-        Self { detail: detail.map(Into::into), ..Self::new(code).retry_after(wait).cause(error) }
+        answer.cause(error)
     }
 }
 
@@ -40,12 +43,18 @@ fn refusal(status: u16, code: &str) -> Code {
     Code::parse(code).unwrap_or(otherwise)
 }
 
-/// What the SQL's detail means to the caller.
-fn worded(code: Code, detail: &str) -> Option<String> {
+/// A refusal, with what the SQL's detail means to the caller.
+fn told(code: Code, detail: &str) -> Error {
+    let error = Error::new(code);
     match code {
-        Code::EventConflict => Some(format!("The event is {detail}.")),
-        Code::AgentChanged => Some(format!("It is with {detail} now.")),
-        _ => None,
+        Code::EventConflict => error.detail(format!("The event is {detail}.")),
+        Code::AgentChanged => error.detail(format!("It is with {detail} now.")),
+        Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
+        Code::RateLimited => {
+            let limit = Limit::of_refusal(detail);
+            Error { limit, ..error.retry_after(limit.map(Limit::wait)) }
+        }
+        _ => error,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Error {
     pub fields: Vec<FieldError>,
     /// How long to wait, where another system said so.
     pub retry_after: Option<Duration>,
+    /// What a throttle allows, where one refused.
+    pub limit: Option<crate::limit::Limit>,
     /// The cause, for the log only.
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -36,7 +38,7 @@ pub struct FieldError {
 impl Error {
     /// An error that its code describes completely.
     pub fn new(code: Code) -> Self {
-        Self { code, detail: None, fields: Vec::new(), retry_after: None, cause: None }
+        Self { code, detail: None, fields: Vec::new(), retry_after: None, limit: None, cause: None }
     }
 
     /// Says more about this occurrence.

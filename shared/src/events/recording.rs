@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::NewEvent;
-use crate::{call::Call, error::Error, supabase::Writer};
+use crate::{call::Call, error::Error, idempotency::Idempotency, limit::Limit, supabase::Writer};
 
 /// What came of a request to record events.
 #[derive(Debug, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Recorded {
     pub events: Vec<RecordedEvent>,
     /// ChatKit sessions of an agent that the session was taken from, which should be cancelled.
     pub live_chatkit_session_ids: Vec<String>,
+    /// What the throttle of events says, where one was counted.
+    #[serde(default)]
+    pub limit: Option<Limit>,
 }
 
 /// An event that is on record.
@@ -50,6 +53,7 @@ pub async fn record(
     call: &Call,
     session_id: Uuid,
     events: &[NewEvent],
+    idempotency: Option<Idempotency>,
 ) -> Result<Recorded, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
@@ -59,6 +63,8 @@ pub async fn record(
         p_actor_type: &'static str,
         p_actor_id: Uuid,
         p_events: &'a [NewEvent],
+        #[serde(flatten)]
+        idempotency: Option<Idempotency>,
     }
     let arguments = Arguments {
         p_org_id: call.caller.org_id,
@@ -67,6 +73,7 @@ pub async fn record(
         p_actor_type: "user",
         p_actor_id: call.caller.user_id,
         p_events: events,
+        idempotency,
     };
     Ok(writer.call("record_events", &arguments, call.deadline).await?)
 }

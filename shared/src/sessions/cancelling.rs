@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Session;
-use crate::{call::Call, chatkit::ChatKit, error::Error, supabase::Writer};
+use crate::{
+    call::Call, chatkit::ChatKit, error::Error, idempotency::Idempotency, supabase::Writer,
+    upstream::Deadline,
+};
 
 /// A session that is ended on record.
 #[derive(Debug, Deserialize)]
@@ -29,28 +32,51 @@ const RESERVE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// `session_not_found`.
-pub async fn cancel(writer: &Writer, call: &Call, session_id: Uuid) -> Result<Cancelled, Error> {
-    let arguments = json!({
-        "p_org_id": call.caller.org_id,
-        "p_user_id": call.caller.user_id,
-        "p_session_id": session_id,
-    });
-    Ok(writer.call("cancel_session", &arguments, call.deadline).await?)
-}
-
-/// Cancels ChatKit sessions, all at once, and records which are cancelled.
-///
-/// What fails is left as it is: the record still lists it as live, so the next cancel tries again, and it dies by itself
-/// within ten minutes.
-pub async fn cancel_upstream(
-    chatkit: &ChatKit,
+pub async fn cancel(
     writer: &Writer,
     call: &Call,
     session_id: Uuid,
-    ids: &[String],
-) {
-    let deadline = call.deadline.leaving(RESERVE).within(PATIENCE);
-    let outcomes = join_all(ids.iter().map(|id| chatkit.cancel(id, deadline))).await;
+    idempotency: Option<Idempotency>,
+) -> Result<Cancelled, Error> {
+    #[derive(Serialize)]
+    struct Arguments {
+        p_org_id: Uuid,
+        p_user_id: Uuid,
+        p_session_id: Uuid,
+        #[serde(flatten)]
+        idempotency: Option<Idempotency>,
+    }
+    let (p_org_id, p_user_id) = (call.caller.org_id, call.caller.user_id);
+    let arguments = Arguments { p_org_id, p_user_id, p_session_id: session_id, idempotency };
+    Ok(writer.call("cancel_session", &arguments, call.deadline).await?)
+}
+
+/// Which session something is done for, and until when it is of use.
+#[derive(Clone, Copy, Debug)]
+pub struct Of {
+    /// The organisation.
+    pub org_id: Uuid,
+    /// The session.
+    pub session_id: Uuid,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+impl Of {
+    /// A session of the caller's organisation.
+    pub fn call(call: &Call, session_id: Uuid) -> Self {
+        Self { org_id: call.caller.org_id, session_id, deadline: call.deadline }
+    }
+}
+
+/// Cancels ChatKit sessions, all at once, records which are cancelled, and says how many.
+///
+/// What fails is left as it is: the record still lists it as live, so the next cancel or the scheduler tries again, and it
+/// dies by itself within ten minutes.
+pub async fn cancel_upstream(chatkit: &ChatKit, writer: &Writer, of: Of, ids: &[String]) -> usize {
+    let Of { org_id, session_id, deadline } = of;
+    let asking = deadline.leaving(RESERVE).within(PATIENCE);
+    let outcomes = join_all(ids.iter().map(|id| chatkit.cancel(id, asking))).await;
     let mut cancelled = Vec::with_capacity(ids.len());
     for (id, outcome) in ids.iter().zip(outcomes) {
         match outcome {
@@ -59,16 +85,13 @@ pub async fn cancel_upstream(
         }
     }
     if cancelled.is_empty() {
-        return;
+        return 0;
     }
-    let arguments = json!({
-        "p_org_id": call.caller.org_id,
-        "p_session_id": session_id,
-        "p_chatkit_session_ids": cancelled,
-    });
-    let confirmed =
-        writer.call::<serde::de::IgnoredAny>("confirm_chatkit_cancelled", &arguments, call.deadline);
+    let arguments =
+        json!({ "p_org_id": org_id, "p_session_id": session_id, "p_chatkit_session_ids": cancelled });
+    let confirmed = writer.call::<serde::de::IgnoredAny>("confirm_chatkit_cancelled", &arguments, deadline);
     if let Err(error) = confirmed.await {
         tracing::warn!(%session_id, %error, "cancelled ChatKit sessions could not be noted");
     }
+    cancelled.len()
 }

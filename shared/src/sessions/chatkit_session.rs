@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Opened;
+use super::{Of, Opened, Session, Status};
 use crate::{
     call::Call,
     chatkit::{self, ChatKit},
@@ -71,10 +71,12 @@ pub async fn obtain(
         }
     };
     match asked.recorded(sealer, &new).await {
-        Ok(true) => Ok(secret(new.id, new.client_secret, new.expires_at)),
-        Ok(false) => {
+        Ok(Recorded { recorded: true, .. }) => Ok(secret(new.id, new.client_secret, new.expires_at)),
+        Ok(Recorded { session, .. }) => {
             discard(chatkit, &asked, &new.id).await;
-            Err(Error::new(Code::SessionEnded))
+            // Active, it is in the hands of a later attempt that took this one for dead, or of another agent.
+            let active = session.status == Status::Active;
+            Err(Error::new(if active { Code::StillRunning } else { Code::SessionEnded }))
         }
         Err(error) => {
             discard(chatkit, &asked, &new.id).await;
@@ -82,6 +84,13 @@ pub async fn obtain(
             Err(error)
         }
     }
+}
+
+/// What recording came to.
+#[derive(Deserialize)]
+struct Recorded {
+    recorded: bool,
+    session: Session,
 }
 
 /// A request to ChatKit that is on record.
@@ -93,8 +102,8 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Records the ChatKit session with its sealed secret; `false` if the session has ended meanwhile.
-    async fn recorded(&self, sealer: &Sealer, new: &chatkit::Opened) -> Result<bool, Error> {
+    /// Records the ChatKit session with its sealed secret, unless the session has ended meanwhile or this attempt was overtaken.
+    async fn recorded(&self, sealer: &Sealer, new: &chatkit::Opened) -> Result<Recorded, Error> {
         #[derive(Serialize)]
         struct Arguments<'a> {
             p_org_id: Uuid,
@@ -104,10 +113,6 @@ impl Asked<'_> {
             p_expires_at: Timestamp,
             p_sealed_secret: String,
             p_sealing_key_id: String,
-        }
-        #[derive(Deserialize)]
-        struct Recorded {
-            recorded: bool,
         }
         let Sealed { text, key_id } = sealer
             .seal(&new.client_secret, belongs(self.call, self.session_id, &new.id))
@@ -121,11 +126,8 @@ impl Asked<'_> {
             p_sealed_secret: text,
             p_sealing_key_id: key_id,
         };
-        let answer: Recorded = self
-            .writer
-            .call("record_chatkit_session", &arguments, self.call.deadline.leaving(RESERVE / 2))
-            .await?;
-        Ok(answer.recorded)
+        let deadline = self.call.deadline.leaving(RESERVE / 2);
+        Ok(self.writer.call("record_chatkit_session", &arguments, deadline).await?)
     }
 
     /// Notes that nothing came of it. Should this fail too, the row still says that ChatKit was asked, and when.
@@ -147,7 +149,7 @@ impl Asked<'_> {
 /// Cancels a ChatKit session that no one may use, and notes that.
 async fn discard(chatkit: &ChatKit, asked: &Asked<'_>, chatkit_session_id: &str) {
     let ids = [chatkit_session_id.to_owned()];
-    super::cancel_upstream(chatkit, asked.writer, asked.call, asked.session_id, &ids).await;
+    super::cancel_upstream(chatkit, asked.writer, Of::call(asked.call, asked.session_id), &ids).await;
 }
 
 fn handed_out_again(sealer: &Sealer, call: &Call, opened: &Opened) -> Option<ClientSecret> {

@@ -8,7 +8,7 @@ mod reading;
 mod threads;
 mod types;
 
-pub use cancelling::{Cancelled, cancel, cancel_upstream};
+pub use cancelling::{Cancelled, Of, cancel, cancel_upstream};
 pub use chatkit_session::{ClientSecret, obtain};
 pub use opening::{NewSession, Opened, Renewal, open, renew};
 pub use reading::{Details, Filter, Scope, Summary, details, find, list};

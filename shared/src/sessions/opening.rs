@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{AgentId, Channel, Metadata, Purpose, Session};
-use crate::{call::Call, chatkit::Opening, error::Error, sealing::Sealed, supabase::Writer};
+use crate::{
+    call::Call, chatkit::Opening, error::Error, idempotency::Leased, limit::Limit, sealing::Sealed,
+    supabase::Writer,
+};
 
 /// A session to be opened.
 #[derive(Debug)]
@@ -41,6 +44,12 @@ pub struct Opened {
     /// Our id of the request to ChatKit that is now on record; none where ChatKit is not asked.
     #[serde(skip)]
     pub request_id: Option<Uuid>,
+    /// Whether the session was opened by an earlier request with the same idempotency key.
+    #[serde(default)]
+    pub replayed: bool,
+    /// What the throttle of secrets says, where one was counted.
+    #[serde(default)]
+    pub limit: Option<Limit>,
     /// A ChatKit session that has enough of its life left, so that none needs to be asked for.
     #[serde(default)]
     pub live: Option<Live>,
@@ -73,6 +82,7 @@ pub async fn open(
     call: &Call,
     new: &NewSession,
     with_chatkit: bool,
+    idempotency: Option<Leased>,
 ) -> Result<Opened, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
@@ -84,6 +94,9 @@ pub async fn open(
         p_agent_id: &'a AgentId,
         p_channel: Channel,
         p_metadata: &'a Metadata,
+        p_min_life_seconds: u32,
+        #[serde(flatten)]
+        idempotency: Option<Leased>,
     }
     let request_id = with_chatkit.then(Uuid::now_v7);
     let arguments = Arguments {
@@ -94,6 +107,8 @@ pub async fn open(
         p_agent_id: &new.agent_id,
         p_channel: new.channel,
         p_metadata: &new.metadata,
+        p_min_life_seconds: MIN_LIFE_SECONDS,
+        idempotency,
     };
     let opened: Opened = writer.call("open_session", &arguments, call.deadline).await?;
     Ok(Opened { request_id, ..opened })
@@ -108,14 +123,15 @@ pub async fn renew(
     call: &Call,
     renewal: &Renewal,
     with_chatkit: bool,
+    idempotency: Option<Leased>,
 ) -> Result<Opened, Error> {
-    renewed(writer, call, renewal, with_chatkit, MIN_LIFE_SECONDS).await
+    renewed(writer, call, renewal, with_chatkit, MIN_LIFE_SECONDS, idempotency).await
 }
 
 /// The same for a session whose secret at hand is of no use: the key that sealed it is gone.
 pub(super) async fn renew_anyway(writer: &Writer, call: &Call, session_id: Uuid) -> Result<Opened, Error> {
     let renewal = Renewal { session_id, purpose: Purpose::Refresh, agent_id: None, metadata: None };
-    renewed(writer, call, &renewal, true, LONGER_THAN_ANY).await
+    renewed(writer, call, &renewal, true, LONGER_THAN_ANY, None).await
 }
 
 async fn renewed(
@@ -124,6 +140,7 @@ async fn renewed(
     renewal: &Renewal,
     with_chatkit: bool,
     min_life_seconds: u32,
+    idempotency: Option<Leased>,
 ) -> Result<Opened, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
@@ -138,6 +155,8 @@ async fn renewed(
         #[serde(skip_serializing_if = "Option::is_none")]
         p_metadata: Option<&'a Metadata>,
         p_min_life_seconds: u32,
+        #[serde(flatten)]
+        idempotency: Option<Leased>,
     }
     let request_id = with_chatkit.then(Uuid::now_v7);
     let arguments = Arguments {
@@ -149,6 +168,7 @@ async fn renewed(
         p_agent_id: renewal.agent_id.as_ref(),
         p_metadata: renewal.metadata.as_ref(),
         p_min_life_seconds: min_life_seconds,
+        idempotency,
     };
     let opened: Opened = writer.call("renew_chatkit_session", &arguments, call.deadline).await?;
     Ok(Opened { request_id, ..opened })

@@ -19,6 +19,11 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
+    /// Whether there is time to begin with another batch.
+    pub fn leaves_room(self) -> bool {
+        self.remaining() > Duration::from_secs(2)
+    }
+
     /// An earlier deadline, that leaves `reserve` for what has to be done afterwards.
     #[must_use]
     pub fn leaving(self, reserve: Duration) -> Self {

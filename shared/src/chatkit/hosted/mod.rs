@@ -5,6 +5,7 @@ mod wire;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::{
     Method, Request, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -78,6 +79,17 @@ impl Hosted {
         let request = self.request(Method::GET, &format!("/chatkit/threads/{id}"), &[], None::<&()>)?;
         match self.json::<wire::Thread>(request, READ, deadline).await {
             Ok(thread) => Ok(thread.into_thread()),
+            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn newest_item(&self, id: &str, deadline: Deadline) -> Result<Option<Timestamp>, Error> {
+        let query = [("limit", "1"), ("order", "desc")];
+        let path = format!("/chatkit/threads/{id}/items");
+        let request = self.request(Method::GET, &path, &query, None::<&()>)?;
+        match self.json::<wire::List<wire::Item>>(request, READ, deadline).await {
+            Ok(items) => Ok(items.data.first().and_then(wire::Item::created_at)),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -96,3 +96,16 @@ impl Thread {
         })
     }
 }
+
+/// An item of a thread, of whatever kind.
+#[derive(Deserialize)]
+pub(super) struct Item {
+    /// Unix seconds.
+    created_at: i64,
+}
+
+impl Item {
+    pub fn created_at(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.created_at).ok()
+    }
+}

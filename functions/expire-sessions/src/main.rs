@@ -1,0 +1,7 @@
+//! Scheduled: ends idle sessions, and puts right what was left behind.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve_scheduled::<handler::ExpireSessions>()
+}

@@ -1,0 +1,71 @@
+//! Serving a scheduled function: whatever the event says, it is time for a round.
+
+use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
+
+use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::Instrument;
+
+use super::serve::{Fault, causes, deadline, start};
+use crate::{
+    app::Setup,
+    config::Environment,
+    error::Error,
+    upstream::{Deadline, Http},
+};
+
+/// What is done on a schedule.
+pub trait Scheduled: Send + Sync + Sized + 'static {
+    /// What a round says of itself.
+    type Report: Serialize + Send;
+
+    /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
+    /// mistake in the configuration is reported at once.
+    fn new(setup: &mut Setup) -> Option<Self>;
+
+    /// Does as much as there is to do, until the deadline nears.
+    ///
+    /// # Errors
+    /// What kept it from going on. The invocation fails then, so that the schedule's retries and alarms see it.
+    fn run(&self, deadline: Deadline) -> impl Future<Output = Result<Self::Report, Error>> + Send;
+}
+
+/// Serves a scheduled function until Lambda ends the process.
+pub fn serve_scheduled<S: Scheduled>() -> ExitCode {
+    start(run::<S>())
+}
+
+async fn run<S: Scheduled>() -> Result<(), Fault> {
+    let mut setup = Setup::new(Environment::of_process(), Http::new()?);
+    let built = S::new(&mut setup);
+    let scheduled = Arc::new(setup.finish(built)?);
+    lambda_runtime::run(service_fn(move |event| {
+        let scheduled = Arc::clone(&scheduled);
+        async move { round(scheduled.as_ref(), event).await }
+    }))
+    .await
+}
+
+/// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
+async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
+    let started = Instant::now();
+    let span = tracing::info_span!("round", request_id = event.context.request_id);
+    async {
+        let outcome = scheduled.run(deadline(&event.context)).await;
+        let millis = started.elapsed().as_millis() as u64;
+        match outcome {
+            Ok(report) => {
+                let report = serde_json::to_value(report)?;
+                tracing::info!(millis, %report, "round done");
+                Ok(report)
+            }
+            Err(error) => {
+                tracing::error!(millis, code = error.code.as_str(), cause = causes(&error), "round failed");
+                Err(Fault::from(error.code.as_str()))
+            }
+        }
+    }
+    .instrument(span)
+    .await
+}

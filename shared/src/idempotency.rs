@@ -1,0 +1,85 @@
+//! Idempotency keys: a request that is sent again is the same request.
+//! Source: <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Code, Error};
+
+/// The header that carries a key.
+pub const HEADER: &str = "idempotency-key";
+
+/// The most characters that a key may have.
+const MAX_KEY: usize = 255;
+
+/// How long an attempt may take before another may take its place, in seconds: longer than any function runs.
+const LEASE_SECONDS: u32 = 30;
+
+/// A key, and what was asked under it. Serialises to the arguments of our RPC functions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Idempotency {
+    #[serde(rename = "p_idempotency_key")]
+    key: String,
+    #[serde(rename = "p_request_hash")]
+    request_hash: String,
+}
+
+/// A key of a request that takes more than one transaction.
+#[derive(Clone, Debug, Serialize)]
+pub struct Leased {
+    #[serde(flatten)]
+    idempotency: Idempotency,
+    p_lease_seconds: u32,
+}
+
+impl Idempotency {
+    /// Checks a key, and hashes the body in its canonical form (RFC 8785): the order of fields and the spelling of numbers do
+    /// not make another request.
+    ///
+    /// # Errors
+    /// [`Code::InvalidIdempotencyKey`].
+    pub fn new(key: &[u8], body: &Value) -> Result<Self, Error> {
+        let sound = (1..=MAX_KEY).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+        let key = String::from_utf8(key.to_vec()).ok().filter(|_| sound);
+        let key = key.ok_or_else(|| Error::new(Code::InvalidIdempotencyKey))?;
+        let canonical = serde_json_canonicalizer::to_vec(body)
+            .map_err(|error| Error::new(Code::Internal).cause(error))?;
+        let request_hash =
+            digest(&SHA256, &canonical).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { key, request_hash })
+    }
+
+    /// The same for a request that asks another system in between.
+    pub fn leased(self) -> Leased {
+        Leased { idempotency: self, p_lease_seconds: LEASE_SECONDS }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn hash(body: Value) -> String {
+        Idempotency::new(b"key", &body).unwrap().request_hash
+    }
+
+    #[test]
+    fn the_same_request_spelled_otherwise_is_the_same() {
+        let text = r#"{"b": 1.0, "a": "\u0041"}"#;
+        assert_eq!(hash(serde_json::from_str(text).unwrap()), hash(json!({ "a": "A", "b": 1 })));
+        assert_ne!(hash(json!({ "a": 1 })), hash(json!({ "a": 2 })));
+        // The hash that any other implementation of SHA-256 and RFC 8785 gives for an empty object.
+        assert_eq!(hash(json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii_of_a_bounded_length() {
+        let new = |key: &[u8]| Idempotency::new(key, &Value::Null);
+        assert!(new(b"0192-abc!").is_ok() && new(&[b'x'; 255]).is_ok());
+        for wrong in [&b""[..], b"two words", "schl\u{fc}ssel".as_bytes(), &[b'x'; 256]] {
+            assert_eq!(new(wrong).unwrap_err().code, Code::InvalidIdempotencyKey);
+        }
+    }
+}

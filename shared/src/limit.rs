@@ -1,0 +1,40 @@
+//! Throttles, as the database keeps them and as callers are told.
+//! Source: <https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/>
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// How much of a minute's allowance is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Limit {
+    /// What a minute allows.
+    pub limit: u32,
+    /// What is left of it.
+    pub remaining: u32,
+    /// In how many seconds all of it is there again; while refused, in how many this request would be taken.
+    #[serde(alias = "retry_after_seconds")]
+    pub reset_seconds: u32,
+}
+
+impl Limit {
+    /// Reads the detail of a refusal.
+    pub fn of_refusal(detail: &str) -> Option<Self> {
+        serde_json::from_str(detail).ok()
+    }
+
+    /// How long a refused caller has to wait.
+    pub fn wait(self) -> Duration {
+        Duration::from_secs(self.reset_seconds.max(1).into())
+    }
+
+    /// The value of `RateLimit-Policy`.
+    pub fn policy(self) -> String {
+        format!("\"minute\";q={};w=60", self.limit)
+    }
+
+    /// The value of `RateLimit`.
+    pub fn state(self) -> String {
+        format!("\"minute\";r={};t={}", self.remaining, self.reset_seconds)
+    }
+}
