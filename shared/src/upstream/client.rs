@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::budget::Budget;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 /// The process's only HTTP client: one pool of connections, one TLS configuration.
 #[derive(Clone, Debug)]
-pub struct Http(reqwest::Client);
+pub struct Http {
+    client: reqwest::Client,
+    budget: Arc<Budget>,
+}
 
 impl Http {
     /// Builds the client; once a process.
@@ -24,11 +28,15 @@ impl Http {
             // Shorter than what load balancers keep: a frozen function must not wake up to a dead connection.
             .pool_idle_timeout(Duration::from_secs(15))
             .build()?;
-        Ok(Self(client))
+        Ok(Self { client, budget: Arc::default() })
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {
-        &self.0
+        &self.client
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one way out: every call to another system goes through [`Http::send`], which holds the deadline,
 //! repeats what may be repeated, and bounds what comes back.
 
+mod budget;
 mod client;
 mod deadline;
 mod retry;
@@ -87,7 +88,7 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 const MAX_TRIES: u32 = 3;
 
 impl Http {
-    /// Sends a request, within the deadline, up to three times where its manner allows.
+    /// Sends a request, within the deadline, up to three times where its manner and the retry budget allow.
     ///
     /// # Errors
     /// The failure of the last try. An answer of any status is an answer, not a failure.
@@ -99,6 +100,7 @@ impl Http {
     ) -> Result<Answer, Failure> {
         let mut request = Some(request);
         let mut tries = 0;
+        self.budget().earn(manner.system);
         loop {
             tries += 1;
             // Without a clone left to send, this try is the last one: streamed bodies cannot be sent twice.
@@ -108,7 +110,12 @@ impl Http {
             let outcome = self.send_once(current, deadline.at_most(manner.try_timeout)).await;
             log(manner.system, tries, started.elapsed(), &outcome);
             match retry::pause(&outcome, manner, tries) {
-                Some(pause) if tries < MAX_TRIES && request.is_some() && pause < deadline.remaining() => {
+                Some(pause)
+                    if tries < MAX_TRIES
+                        && request.is_some()
+                        && pause < deadline.remaining()
+                        && self.budget().afford(manner.system) =>
+                {
                     tokio::time::sleep(pause).await;
                 }
                 _ => return outcome,
