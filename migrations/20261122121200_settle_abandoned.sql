@@ -1,0 +1,59 @@
+-- Requests to OpenAI of which nobody will ever tell what became: the function that asked has died. They count as failed, and
+-- a session that was only being opened by them ends.
+
+create index if not exists chatkit_sessions_pending
+  on public.chatkit_sessions (requested_at) where recorded_at is null and failed_at is null;
+
+-- Settles the oldest ones. Should somebody still be alive after all, their answer is recorded without a secret.
+create or replace function public.settle_abandoned(p_limit integer, p_older_than_seconds integer default 60)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_ids uuid[];
+  v_session_ids uuid[];
+  v_settled integer;
+  v_session public.chat_sessions;
+  v_failed_sessions integer := 0;
+begin
+  -- The sessions are locked first, as everywhere. An attempt under a key has until the end of its lease.
+  select array_agg(abandoned.id)
+  into v_ids
+  from (
+    select c.id
+    from public.chatkit_sessions as c
+    join public.chat_sessions as s on s.id = c.session_id
+    where c.recorded_at is null
+      and c.failed_at is null
+      and c.requested_at < clock_timestamp() - make_interval(secs => coalesce(p_older_than_seconds, 60))
+      and not exists (
+        select from public.idempotency_keys as k
+        where k.chatkit_request_id = c.id and k.lease_until > clock_timestamp()
+      )
+    order by c.requested_at
+    limit greatest(coalesce(p_limit, 1), 1)
+    for update of s skip locked
+  ) as abandoned;
+
+  -- Looked at again, now that nobody else can record or fail them.
+  with settled as (
+    update public.chatkit_sessions as c
+    set failed_at = clock_timestamp()
+    where c.id = any (v_ids) and c.recorded_at is null and c.failed_at is null
+    returning c.session_id
+  )
+  select count(*), array_agg(distinct t.session_id) into v_settled, v_session_ids from settled as t;
+
+  for v_session in select s.* from public.chat_sessions as s where s.id = any (v_session_ids) order by s.id loop
+    if private.failed_to_open(v_session) then
+      perform private.end_session(v_session.id, 'failed', 'system', null);
+      v_failed_sessions := v_failed_sessions + 1;
+    end if;
+  end loop;
+  return jsonb_build_object('settled', v_settled, 'failed_sessions', v_failed_sessions);
+end
+$$;
+
+revoke all on function public.settle_abandoned(integer, integer) from public, anon, authenticated, service_role;
+grant execute on function public.settle_abandoned(integer, integer) to service_role;
