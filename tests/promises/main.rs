@@ -5,13 +5,16 @@
 
 mod caller;
 mod endings;
+mod expiry;
 mod harness;
+mod idempotency;
 mod journey;
 mod openai_sdk;
 mod outages;
 mod sessions;
 mod stack;
 mod standin;
+mod throttles;
 mod tools;
 
 use std::process::ExitCode;
@@ -23,6 +26,9 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         endings::trials(),
+        idempotency::trials(),
+        throttles::trials(),
+        expiry::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),

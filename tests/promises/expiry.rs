@@ -1,0 +1,138 @@
+//! Expiry: idle sessions end, used ones do not, and what was left behind is put right.
+
+use anyhow::{Context, Result, ensure};
+use axum::body::Bytes;
+use libtest_mimic::Trial;
+use local_stack::{
+    World,
+    chatkit::{Fault, On, SessionStatus},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    caller::{Caller, path},
+    harness::trial,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("expiry: an idle session ends with its secrets, a used one does not", idle),
+        trial("expiry: a session in use at ChatKit goes on", used_at_chatkit),
+        trial("expiry: with ChatKit down a session with threads is postponed", postponed),
+        trial("expiry: an open escalation pauses it, until its own time is over", escalation),
+        trial("expiry: what could not be cancelled at ChatKit is tried again", tried_again),
+        trial("expiry: a request whose process died is settled", settled),
+        trial("expiry: Supabase down makes the round fail loudly", fails_loudly),
+    ]
+}
+
+/// One tick of the scheduler.
+async fn tick(world: &World) -> Result<Value> {
+    let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
+    let answer = world.lambda().function("expire-sessions")?.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event).await;
+    Ok(serde_json::from_slice(&answer.map_err(|failure| anyhow::anyhow!("{failure:?}"))?)?)
+}
+
+/// Makes a session look as if nothing had happened for two days.
+async fn forget(world: &World, session: &Value) -> Result<()> {
+    let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
+    sqlx::query("update chat_sessions set last_activity_at = now() - interval '2 days' where id = $1")
+        .bind(id)
+        .execute(world.database())
+        .await?;
+    Ok(())
+}
+
+async fn idle(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let (idle, used) = (caller.open().await?, caller.open().await?);
+    forget(&world, &idle).await?;
+    let report = tick(&world).await?;
+    ensure!(report["expiredSessions"] == 1 && report["cancelledChatkit"] == 1, "{report}");
+    let shown = caller.get(&path(&idle)).await?.expect(200)?;
+    ensure!(shown["status"] == "ended" && shown["endReason"] == "expired", "{shown:#}");
+    let last = &shown["events"][0];
+    ensure!(last["type"] == "session_ended" && last["actorType"] == "system" && last["payload"]["reason"] == "expired");
+    ensure!(caller.get(&path(&used)).await?.expect(200)?["status"] == "active");
+    let alive = world.chatkit().sessions().into_iter().filter(|session| session.status == SessionStatus::Active).count();
+    ensure!(alive == 1, "{alive} ChatKit sessions are alive");
+    ensure!(tick(&world).await?["expiredSessions"] == 0);
+    Ok(())
+}
+
+async fn used_at_chatkit(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
+    let said = world.chatkit().say(secret, None, "Still here").await?;
+    caller.record(&path(&session), "thread_changed", json!({ "threadId": said.thread_id })).await?.expect(201)?;
+    forget(&world, &session).await?;
+    let report = tick(&world).await?;
+    ensure!(report["foundActive"] == 1 && report["expiredSessions"] == 0, "{report}");
+    ensure!(caller.get(&path(&session)).await?.expect(200)?["status"] == "active");
+    Ok(())
+}
+
+async fn postponed(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    caller.record(&path(&session), "thread_changed", json!({ "threadId": "cthr_x" })).await?.expect(201)?;
+    forget(&world, &session).await?;
+    world.chatkit().fault(Fault::everywhere().status(503));
+    let report = tick(&world).await?;
+    ensure!(report["postponed"] == 1, "{report}");
+    ensure!(caller.get(&path(&session)).await?.expect(200)?["status"] == "active");
+    Ok(())
+}
+
+async fn escalation(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    let ask = json!({ "reason": "Which account?", "decisions": ["respond"], "expiresInSeconds": 3600 });
+    caller.record(&path(&session), "hitl_escalation", ask).await?.expect(201)?;
+    forget(&world, &session).await?;
+    ensure!(tick(&world).await?["expiredSessions"] == 0, "a session ended while a person was asked");
+    sqlx::query("update chat_escalations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'")
+        .execute(world.database())
+        .await?;
+    ensure!(tick(&world).await?["expiredEscalations"] == 1);
+    forget(&world, &session).await?;
+    ensure!(tick(&world).await?["expiredSessions"] == 1);
+    Ok(())
+}
+
+async fn tried_again(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open_path().await?;
+    world.chatkit().fault(Fault::new(On::CancelSession).status(503));
+    caller.cancel(&session).await?.expect(200)?;
+    world.chatkit().clear_faults();
+    let report = tick(&world).await?;
+    ensure!(report["cancelledChatkit"] == 1, "{report}");
+    ensure!(world.chatkit().sessions().iter().all(|session| session.status == SessionStatus::Cancelled));
+    Ok(())
+}
+
+async fn settled(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    // As a process leaves it that dies while OpenAI is asked.
+    sqlx::query(
+        "update chatkit_sessions set chatkit_session_id = null, recorded_at = null, expires_at = null, sealed_secret = null,
+             sealing_key_id = null, requested_at = now() - interval '5 minutes'",
+    )
+    .execute(world.database())
+    .await?;
+    let report = tick(&world).await?;
+    ensure!(report["settledRequests"] == 1 && report["failedSessions"] == 1, "{report}");
+    ensure!(caller.get(&path(&session)).await?.expect(200)?["endReason"] == "failed");
+    Ok(())
+}
+
+async fn fails_loudly(world: World) -> Result<()> {
+    tick(&world).await?;
+    world.supabase().fault(local_stack::supabase::Fault::Down).await;
+    ensure!(tick(&world).await.is_err(), "nobody would have noticed");
+    Ok(())
+}
