@@ -89,20 +89,31 @@ payload! {
     HitlEscalation { reason: Text<2000>, decisions: Decisions, schema: Option<Map<String, Value>>, expires_in_seconds: Option<Expiry>, }
 }
 
+/// A word, read from a text alone: the parser derived for an enum would take `{"positive": null}` as well.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Rating {
-    Positive,
-    Negative,
+#[serde(try_from = "String")]
+struct Rating;
+
+impl TryFrom<String> for Rating {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        matches!(word.as_str(), "positive" | "negative").then_some(Self).ok_or("must be positive or negative")
+    }
 }
 
+/// A word, as above.
 #[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Decision {
-    Approve,
-    Edit,
-    Reject,
-    Respond,
+#[serde(try_from = "String")]
+struct Decision(String);
+
+impl TryFrom<String> for Decision {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        let known = matches!(word.as_str(), "approve" | "edit" | "reject" | "respond");
+        known.then_some(Self(word)).ok_or("must be approve, edit, reject or respond")
+    }
 }
 
 #[derive(Deserialize)]
@@ -199,6 +210,7 @@ mod tests {
             ("button_click", json!({"action": "a", "colour": "red"}), "/payload/colour"),
             ("thread_changed", json!({"threadId": "../x"}), "/payload/threadId"),
             ("feedback", json!({"rating": "meh"}), "/payload/rating"),
+            ("feedback", json!({"rating": {"positive": null}}), "/payload/rating"),
             ("hitl_escalation", json!({"reason": "r", "decisions": []}), "/payload/decisions"),
             (
                 "hitl_escalation",

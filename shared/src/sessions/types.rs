@@ -55,7 +55,7 @@ pub enum EndReason {
 
 /// How the user talks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum Channel {
     /// In a web page.
     #[default]
@@ -64,14 +64,40 @@ pub enum Channel {
     Voice,
 }
 
+/// From a text alone: the parser derived for an enum would take `{"web": null}` as well.
+impl TryFrom<String> for Channel {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        match word.as_str() {
+            "web" => Ok(Self::Web),
+            "voice" => Ok(Self::Voice),
+            _ => Err("must be web or voice"),
+        }
+    }
+}
+
 /// Why a ChatKit session is asked for a session that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum Purpose {
     /// A person came back, on this device or another.
     Resume,
     /// ChatKit.js asks by itself; no sign of a person.
     Refresh,
+}
+
+/// As for [`Channel`].
+impl TryFrom<String> for Purpose {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        match word.as_str() {
+            "resume" => Ok(Self::Resume),
+            "refresh" => Ok(Self::Refresh),
+            _ => Err("must be resume or refresh"),
+        }
+    }
 }
 
 /// An agent's id: lower-case letters, digits and underscores, beginning with a letter, 63 at most.
