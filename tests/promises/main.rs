@@ -1,14 +1,22 @@
 //! What the project promises, each promise with a test that can fail. One binary, so that one PostgreSQL serves all.
 
+mod bad_inputs;
 mod caller;
 mod harness;
 mod journey;
 mod outages;
 mod sessions;
 mod stack;
+mod untouched;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run([journey::trials(), sessions::trials(), outages::trials(), stack::trials()])
+    harness::run([
+        journey::trials(),
+        sessions::trials(),
+        outages::trials(),
+        bad_inputs::trials(),
+        stack::trials(),
+    ])
 }
