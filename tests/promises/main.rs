@@ -1,5 +1,6 @@
 //! What the project promises, each promise with a test that can fail. One binary, so that one PostgreSQL serves all.
 
+mod auth;
 mod bad_inputs;
 mod caller;
 mod harness;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         bad_inputs::trials(),
+        auth::trials(),
         stack::trials(),
     ])
 }
