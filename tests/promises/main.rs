@@ -3,6 +3,8 @@
 // This is test code; the lints know only code under the standard harness as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod auth;
+mod bad_inputs;
 mod caller;
 mod endings;
 mod harness;
@@ -13,6 +15,7 @@ mod sessions;
 mod stack;
 mod standin;
 mod tools;
+mod untouched;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         endings::trials(),
+        bad_inputs::trials(),
+        auth::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),

@@ -1,6 +1,6 @@
 //! The one place that says what a failure of each room means to the caller.
 
-use super::{Code, Error};
+use super::{Code, Error, FieldError};
 use crate::{auth::Refusal, chatkit, supabase};
 
 impl From<Refusal> for Error {
@@ -18,9 +18,13 @@ impl From<Refusal> for Error {
 
 impl From<supabase::Error> for Error {
     fn from(error: supabase::Error) -> Self {
+        let mut fields = Vec::new();
         let (code, detail, wait) = match &error {
             supabase::Error::Refused { status, code, detail } => {
                 let code = refusal(*status, code);
+                if code == Code::InvalidRequest {
+                    fields.push(unfit(detail.as_deref()));
+                }
                 (code, detail.as_deref().and_then(|detail| worded(code, detail)), None)
             }
             supabase::Error::TokenRefused => (Code::InvalidToken, None, None),
@@ -29,7 +33,7 @@ impl From<supabase::Error> for Error {
             supabase::Error::TimedOut => (Code::SupabaseTimeout, None, None),
             supabase::Error::Unexpected { .. } => (Code::SupabaseBadAnswer, None, None),
         };
-        Self { detail: detail.map(Into::into), ..Self::new(code).retry_after(wait).cause(error) }
+        Self { detail: detail.map(Into::into), fields, ..Self::new(code).retry_after(wait).cause(error) }
     }
 }
 
@@ -38,6 +42,11 @@ impl From<supabase::Error> for Error {
 fn refusal(status: u16, code: &str) -> Code {
     let otherwise = if status == 422 { Code::InvalidRequest } else { Code::Internal };
     Code::parse(code).unwrap_or(otherwise)
+}
+
+/// Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
+fn unfit(constraint: Option<&str>) -> FieldError {
+    FieldError::at("", format!("is not taken by the database: {}", constraint.unwrap_or("no reason given")))
 }
 
 /// What the SQL's detail means to the caller.
