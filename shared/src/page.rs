@@ -37,7 +37,8 @@ impl TimeCursor {
             let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
             let (at, id) = text.split_once('.')?;
             let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
-            Some(Self { at, id: Uuid::try_parse(id).ok()? })
+            // Nothing was touched before 1970, and the database has no word for a time long before.
+            Some(Self { at, id: Uuid::try_parse(id).ok()? }).filter(|_| at >= Timestamp::UNIX_EPOCH)
         };
         parse().ok_or_else(|| Error::new(Code::MalformedCursor))
     }
@@ -111,7 +112,8 @@ mod tests {
             TimeCursor { at: "2026-11-22T10:00:00.123456Z".parse().unwrap(), id: Uuid::from_u128(7) };
         assert_eq!(TimeCursor::decode(&cursor.encode()).unwrap(), cursor);
         assert_eq!(SeqCursor::decode(&SeqCursor(12).encode()).unwrap(), SeqCursor(12));
-        for wrong in ["", "x", "AAAA", "!!!"] {
+        let before = TimeCursor { at: Timestamp::MIN, id: Uuid::from_u128(7) }.encode();
+        for wrong in ["", "x", "AAAA", "!!!", &before] {
             assert_eq!(TimeCursor::decode(wrong).unwrap_err().code, Code::MalformedCursor);
         }
     }

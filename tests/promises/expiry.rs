@@ -30,7 +30,11 @@ pub fn trials() -> Vec<Trial> {
 /// One tick of the scheduler.
 async fn tick(world: &World) -> Result<Value> {
     let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
-    let answer = world.lambda().function("expire-sessions")?.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event).await;
+    let answer = world
+        .lambda()
+        .function("expire-sessions")?
+        .invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event)
+        .await;
     Ok(serde_json::from_slice(&answer.map_err(|failure| anyhow::anyhow!("{failure:?}"))?)?)
 }
 
@@ -53,9 +57,18 @@ async fn idle(world: World) -> Result<()> {
     let shown = caller.get(&path(&idle)).await?.expect(200)?;
     ensure!(shown["status"] == "ended" && shown["endReason"] == "expired", "{shown:#}");
     let last = &shown["events"][0];
-    ensure!(last["type"] == "session_ended" && last["actorType"] == "system" && last["payload"]["reason"] == "expired");
+    ensure!(
+        last["type"] == "session_ended"
+            && last["actorType"] == "system"
+            && last["payload"]["reason"] == "expired"
+    );
     ensure!(caller.get(&path(&used)).await?.expect(200)?["status"] == "active");
-    let alive = world.chatkit().sessions().into_iter().filter(|session| session.status == SessionStatus::Active).count();
+    let alive = world
+        .chatkit()
+        .sessions()
+        .into_iter()
+        .filter(|session| session.status == SessionStatus::Active)
+        .count();
     ensure!(alive == 1, "{alive} ChatKit sessions are alive");
     ensure!(tick(&world).await?["expiredSessions"] == 0);
     Ok(())
@@ -66,7 +79,10 @@ async fn used_at_chatkit(world: World) -> Result<()> {
     let session = caller.open().await?;
     let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
     let said = world.chatkit().say(secret, None, "Still here").await?;
-    caller.record(&path(&session), "thread_changed", json!({ "threadId": said.thread_id })).await?.expect(201)?;
+    caller
+        .record(&path(&session), "thread_changed", json!({ "threadId": said.thread_id }))
+        .await?
+        .expect(201)?;
     forget(&world, &session).await?;
     let report = tick(&world).await?;
     ensure!(report["foundActive"] == 1 && report["expiredSessions"] == 0, "{report}");

@@ -18,10 +18,16 @@ use crate::{
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("idempotency: thirty duplicates at once open one session with one creation", duplicates_at_once),
+        trial(
+            "idempotency: thirty duplicates at once open one session with one creation",
+            duplicates_at_once,
+        ),
         trial("idempotency: a replay has the live secret, and later a fresh one", replays),
         trial("idempotency: the same key with another body is refused", another_body),
-        trial("idempotency: a failed opening is driven to completion by the next attempt", driven_to_completion),
+        trial(
+            "idempotency: a failed opening is driven to completion by the next attempt",
+            driven_to_completion,
+        ),
         trial("idempotency: a key whose session was cancelled stays so", cancelled_since),
         trial("idempotency: an attempt that died is taken over when its lease ends", taken_over),
         trial("idempotency: a key belongs to one user and one endpoint", scoped),
@@ -69,9 +75,14 @@ async fn replays(world: World) -> Result<()> {
     let first = open(&caller, "a-key").await?.expect(201)?;
     let again = open(&caller, "a-key").await?.expect(200)?;
     ensure!(again == first, "{again} instead of {first}");
-    sqlx::query("update chatkit_sessions set expires_at = now() + interval '10 seconds'").execute(world.database()).await?;
+    sqlx::query("update chatkit_sessions set expires_at = now() + interval '10 seconds'")
+        .execute(world.database())
+        .await?;
     let later = open(&caller, "a-key").await?.expect(200)?;
-    ensure!(later["id"] == first["id"] && later["chatkit"] != first["chatkit"], "a secret that runs out is replayed");
+    ensure!(
+        later["id"] == first["id"] && later["chatkit"] != first["chatkit"],
+        "a secret that runs out is replayed"
+    );
     ensure!(later["lastActivityAt"] == first["lastActivityAt"], "a retry is no sign of a person");
     Ok(())
 }
@@ -115,24 +126,34 @@ async fn taken_over(world: World) -> Result<()> {
     };
     let (dead, killed) = tokio::join!(dying, killing);
     killed?;
-    ensure!(dead.is_err() || dead.is_ok_and(|reply| reply.status.is_server_error()), "it was not killed in time");
+    ensure!(
+        dead.is_err() || dead.is_ok_and(|reply| reply.status.is_server_error()),
+        "it was not killed in time"
+    );
     open(&caller, "a-key").await?.problem(409, "still_running")?;
-    sqlx::query("update idempotency_keys set lease_until = now() - interval '1 second'").execute(world.database()).await?;
+    sqlx::query("update idempotency_keys set lease_until = now() - interval '1 second'")
+        .execute(world.database())
+        .await?;
     let session = open(&caller, "a-key").await?;
     ensure!(session.status.is_success(), "{session:?}");
-    let sessions: i64 = sqlx::query_scalar("select count(*) from chat_sessions").fetch_one(world.database()).await?;
+    let sessions: i64 =
+        sqlx::query_scalar("select count(*) from chat_sessions").fetch_one(world.database()).await?;
     ensure!(sessions == 1 && creations(&world) == 2, "{sessions} sessions, {} creations", creations(&world));
     Ok(())
 }
 
 async fn scoped(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
-    let colleague = Caller::joining(&world, caller.user.org_id, local_stack::supabase::OrgRole::Member).await?;
+    let colleague =
+        Caller::joining(&world, caller.user.org_id, local_stack::supabase::OrgRole::Member).await?;
     let mine = open(&caller, "a-key").await?.expect(201)?;
     let theirs = open(&colleague, "a-key").await?.expect(201)?;
     ensure!(mine["id"] != theirs["id"]);
     let cancel = format!("{}/cancel", path(&mine));
-    caller.send(http_client::Method::POST, &cancel, &[("idempotency-key", "a-key")], None).await?.expect(200)?;
+    caller
+        .send(http_client::Method::POST, &cancel, &[("idempotency-key", "a-key")], None)
+        .await?
+        .expect(200)?;
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 // This is test code; the lints know only code under the standard harness as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod auth;
+mod bad_inputs;
 mod caller;
 mod endings;
 mod expiry;
@@ -16,6 +18,7 @@ mod stack;
 mod standin;
 mod throttles;
 mod tools;
+mod untouched;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,8 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        bad_inputs::trials(),
+        auth::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),

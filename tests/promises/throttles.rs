@@ -53,13 +53,15 @@ async fn events(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     limits(&world, &caller, json!({ "p_events_per_minute_session": 100 })).await?;
     let session = caller.open_path().await?;
-    let batch = |n: usize| -> Value { (0..n).map(|_| json!({ "id": Uuid::new_v4(), "type": "custom_x" })).collect() };
+    let batch =
+        |n: usize| -> Value { (0..n).map(|_| json!({ "id": Uuid::new_v4(), "type": "custom_x" })).collect() };
     let first = batch(70);
     caller.post(&format!("{session}/events"), first.clone()).await?.expect(201)?;
     caller.post(&format!("{session}/events"), batch(70)).await?.problem(429, "rate_limited")?;
     // What is on record already is not counted again.
     caller.post(&format!("{session}/events"), first).await?.expect(201)?;
-    let count: i64 = sqlx::query_scalar("select count(*) from chat_events").fetch_one(world.database()).await?;
+    let count: i64 =
+        sqlx::query_scalar("select count(*) from chat_events").fetch_one(world.database()).await?;
     ensure!(count == 70, "{count} events");
     Ok(())
 }

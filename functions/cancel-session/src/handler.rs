@@ -25,6 +25,7 @@ impl Function for CancelSession {
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (id, call) = (request.id()?, &request.call);
+        request.without_body()?;
         let cancelled = sessions::cancel(&self.writer, call, id, request.idempotency()?).await?;
         if let Some(chatkit) = &self.chatkit {
             let of = sessions::Of::call(call, id);

@@ -1,7 +1,6 @@
 //! Records events, all or none, and lets go of the ChatKit sessions of an agent that was handed over.
 
 use serde::Serialize;
-use serde_json::Value;
 use shared::{
     app::Setup,
     chatkit::ChatKit,
@@ -33,7 +32,7 @@ impl Function for RecordEvents {
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (id, call) = (request.id()?, &request.call);
-        let events = events::parse(request.json::<Value>()?)?;
+        let events = events::parse(request.any_json()?)?;
         let recorded = events::record(&self.writer, call, id, &events, request.idempotency()?).await?;
         if let Some(chatkit) = &self.chatkit {
             let of = sessions::Of::call(call, id);

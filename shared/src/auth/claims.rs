@@ -14,8 +14,7 @@ pub(super) struct Claims {
     role: String,
     #[serde(default)]
     is_anonymous: bool,
-    #[serde(default)]
-    app_metadata: AppMetadata,
+    app_metadata: Option<AppMetadata>,
 }
 
 #[derive(Deserialize, Default)]
@@ -35,9 +34,12 @@ impl Claims {
             return Err(Refusal::Anonymous);
         }
         let user_id = Uuid::try_parse(&self.sub).map_err(|_| Refusal::InvalidToken)?;
-        let org_id = self.app_metadata.org_id.as_ref().and_then(serde_json::Value::as_str);
+        let app_metadata = self.app_metadata.unwrap_or_default();
+        // Only the form with hyphens, as in the database's policies: both must mean the same by a token.
+        let org_id =
+            app_metadata.org_id.as_ref().and_then(serde_json::Value::as_str).filter(|id| id.len() == 36);
         let org_id = org_id.and_then(|id| Uuid::try_parse(id).ok()).ok_or(Refusal::NoOrganisation)?;
-        let org_role = self.app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
+        let org_role = app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
         Ok(Caller {
             user_id,
             org_id,

@@ -33,7 +33,11 @@ pub struct Jwks {
 struct Cache {
     keys: HashMap<String, Key>,
     fetched: Option<Timestamp>,
-    tried: Option<Timestamp>,
+    /// When an id that the set lacks last asked for a new one. Other fetches do not count: a key that is taken into use
+    /// right after a start must be found.
+    asked: Option<Timestamp>,
+    /// Whether the last attempt brought no set.
+    failed: bool,
 }
 
 /// A public key and the one algorithm that it is for.
@@ -61,18 +65,15 @@ impl Jwks {
     pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<Key, Refusal> {
         let mut cache = self.cache.lock().await;
         let now = Timestamp::now();
-        if !cache.is_fresh(now) || (!cache.keys.contains_key(id) && cache.may_refetch(now)) {
+        if cache.is_outdated_for(id, now) {
             self.refetch(&mut cache, now, deadline).await;
         }
-        if !cache.is_fresh(now) {
-            return Err(Refusal::KeysUnavailable);
-        }
-        cache.keys.get(id).cloned().ok_or(Refusal::InvalidToken)
+        cache.find(id, now)
     }
 
     /// Replaces the set if a new one can be had; the old one stays until it is too old.
     async fn refetch(&self, cache: &mut Cache, now: Timestamp, deadline: Deadline) {
-        cache.tried = Some(now);
+        cache.failed = true;
         let request = reqwest::Request::new(reqwest::Method::GET, self.url.clone());
         let Ok(answer) = self.http.send(request, MANNER, deadline.within(Duration::from_secs(2))).await
         else {
@@ -82,6 +83,7 @@ impl Jwks {
             Ok(set) if answer.status.is_success() => {
                 cache.keys = set.keys.into_iter().filter_map(usable).collect();
                 cache.fetched = Some(now);
+                cache.failed = false;
             }
             _ => tracing::warn!(status = answer.status.as_u16(), "the project's key set is not readable"),
         }
@@ -93,8 +95,26 @@ impl Cache {
         self.fetched.is_some_and(|fetched| age(fetched, now) < MAX_AGE)
     }
 
-    fn may_refetch(&self, now: Timestamp) -> bool {
-        self.tried.is_none_or(|tried| age(tried, now) >= MIN_REFETCH)
+    /// Whether a new set should be fetched for a token with this key's id; notes where it is the id that asks for it.
+    fn is_outdated_for(&mut self, id: &str, now: Timestamp) -> bool {
+        if !self.is_fresh(now) {
+            return true;
+        }
+        let may_ask = self.asked.is_none_or(|asked| age(asked, now) >= MIN_REFETCH);
+        let asks = may_ask && !self.keys.contains_key(id);
+        if asks {
+            self.asked = Some(now);
+        }
+        asks
+    }
+
+    /// The key with this id. One that is missing proves nothing while no newer set can be had.
+    fn find(&self, id: &str, now: Timestamp) -> Result<Key, Refusal> {
+        match self.keys.get(id).filter(|_| self.is_fresh(now)) {
+            Some(key) => Ok(key.clone()),
+            None if self.failed || !self.is_fresh(now) => Err(Refusal::KeysUnavailable),
+            None => Err(Refusal::InvalidToken),
+        }
     }
 }
 
@@ -126,4 +146,56 @@ fn usable(key: serde_json::Value) -> Option<(String, Key)> {
     }
     let decoding = DecodingKey::from_jwk(&key).ok()?;
     Some((key.common.key_id?, Key { algorithm, decoding }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_341_600 + seconds).unwrap()
+    }
+
+    fn fetched_at(seconds: i64) -> Cache {
+        let key = Key { algorithm: Algorithm::ES256, decoding: DecodingKey::from_secret(b"a key") };
+        Cache { keys: [("known".to_owned(), key)].into(), fetched: Some(at(seconds)), ..Cache::default() }
+    }
+
+    fn verdict(cache: &Cache, id: &str, seconds: i64) -> Option<Refusal> {
+        cache.find(id, at(seconds)).err()
+    }
+
+    #[test]
+    fn a_set_is_used_for_ten_minutes_and_no_longer() {
+        let mut cache = fetched_at(0);
+        assert!(!cache.is_outdated_for("known", at(599)) && verdict(&cache, "known", 599).is_none());
+        assert!(cache.is_outdated_for("known", at(600)));
+        assert_eq!(verdict(&cache, "known", 600), Some(Refusal::KeysUnavailable));
+        assert!(Cache::default().is_outdated_for("known", at(0)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_a_set_too_old() {
+        let mut cache = fetched_at(0);
+        assert!(cache.is_outdated_for("known", at(-1)));
+        assert_eq!(verdict(&cache, "known", -1), Some(Refusal::KeysUnavailable));
+    }
+
+    #[test]
+    fn unknown_ids_ask_for_a_new_set_once_a_minute() {
+        let mut cache = fetched_at(0);
+        let asked: Vec<bool> =
+            [1, 2, 60, 61, 62, 121].map(|seconds| cache.is_outdated_for("made up", at(seconds))).into();
+        assert_eq!(asked, [true, false, false, true, false, true]);
+        assert!(!cache.is_outdated_for("known", at(200)));
+    }
+
+    #[test]
+    fn an_unknown_id_is_refused_only_if_the_newest_set_could_be_had() {
+        let mut cache = fetched_at(0);
+        assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::InvalidToken));
+        cache.failed = true;
+        assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::KeysUnavailable));
+        assert_eq!(verdict(&cache, "known", 1), None);
+    }
 }

@@ -41,6 +41,10 @@ impl Verifier {
     pub async fn caller(&self, authorization: Option<&str>, deadline: Deadline) -> Result<Caller, Refusal> {
         let token = authorization.and_then(bearer).ok_or(Refusal::NoToken)?;
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::InvalidToken)?;
+        // An extension that must be understood is none of ours (RFC 7515, section 4.1.11).
+        if header.crit.is_some() {
+            return Err(Refusal::InvalidToken);
+        }
         // The header only chooses between keys that are configured; each key brings its own algorithm.
         let claims = match (&self.legacy, header.alg, header.kid) {
             (Some(secret), Algorithm::HS256, _) => self.verified(token, secret, Algorithm::HS256)?,
@@ -60,6 +64,7 @@ impl Verifier {
         validation.set_audience(&[&self.expected.audience]);
         // PostgREST checks the same token again a moment later; leniency here would only move the refusal there.
         validation.leeway = 0;
+        validation.validate_nbf = true;
         jsonwebtoken::decode::<Claims>(token, key, &validation).map(|token| token.claims).map_err(|error| {
             match error.kind() {
                 ErrorKind::ExpiredSignature => Refusal::ExpiredToken,

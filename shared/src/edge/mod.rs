@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod cors;
 mod function;
+mod keepable;
 mod problem;
 mod request;
 mod route;

@@ -1,5 +1,7 @@
 //! What a handler is given: a request of a verified caller, on this function's route.
 
+use std::collections::HashSet;
+
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,20 +36,44 @@ impl Request {
         hyphenated.and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(|| Error::new(Code::MalformedId))
     }
 
-    /// The body, read as JSON.
+    /// The body, which must be a JSON object.
     ///
     /// # Errors
     /// [`Code::UnsupportedMediaType`], [`Code::BodyTooLarge`], [`Code::MalformedBody`], or [`Code::InvalidRequest`] with a
     /// pointer to the mistake.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        body::json(&self.headers, &self.body)
+        body::object(&self.headers, &self.body)
     }
 
-    /// The query parameters.
+    /// The body, whatever JSON it is.
+    ///
+    /// # Errors
+    /// As for [`Request::json`].
+    pub fn any_json(&self) -> Result<Value, Error> {
+        body::value(&self.headers, &self.body)
+    }
+
+    /// Checks that the body says nothing, where nothing is asked: it may be empty, or an object without fields. Who says
+    /// something would otherwise think that it was kept.
+    ///
+    /// # Errors
+    /// As for [`Request::json`].
+    pub fn without_body(&self) -> Result<(), Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        if self.body.is_empty() { Ok(()) } else { self.json::<Nothing>().map(drop) }
+    }
+
+    /// The query parameters, each given once.
     ///
     /// # Errors
     /// [`Code::InvalidRequest`].
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let mut names = HashSet::new();
+        if let Some((twice, _)) = form_urlencoded(&self.query).find(|(name, _)| !names.insert(name.clone())) {
+            return Err(Error::invalid(vec![FieldError::at(twice, "is given twice")]));
+        }
         let parser = serde_urlencoded::Deserializer::new(form_urlencoded(&self.query));
         serde_path_to_error::deserialize(parser).map_err(|error| {
             let name = error.path().to_string();
@@ -62,7 +88,7 @@ impl Request {
     /// [`Code::InvalidIdempotencyKey`], and those of [`Request::json`].
     pub fn idempotency(&self) -> Result<Option<Idempotency>, Error> {
         let Some(key) = self.headers.get(idempotency::HEADER) else { return Ok(None) };
-        let body = if self.body.is_empty() { Value::Null } else { self.json()? };
+        let body = if self.body.is_empty() { Value::Null } else { self.any_json()? };
         Idempotency::new(key.as_bytes(), &body).map(Some)
     }
 

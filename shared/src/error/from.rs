@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Code, Error};
+use super::{Code, Error, FieldError};
 use crate::{auth::Refusal, chatkit, limit::Limit, supabase};
 
 impl From<Refusal> for Error {
@@ -48,6 +48,11 @@ fn told(code: Code, detail: &str) -> Error {
     let error = Error::new(code);
     match code {
         Code::EventConflict => error.detail(format!("The event is {detail}.")),
+        // Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
+        Code::InvalidRequest => {
+            let reason = if detail.is_empty() { "no reason given" } else { detail };
+            Error::invalid(vec![FieldError::at("", format!("is not taken by the database: {reason}"))])
+        }
         Code::AgentChanged => error.detail(format!("It is with {detail} now.")),
         Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
         Code::RateLimited => {

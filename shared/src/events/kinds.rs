@@ -210,6 +210,7 @@ mod tests {
             ("button_click", json!({"action": "a", "colour": "red"}), "/payload/colour"),
             ("thread_changed", json!({"threadId": "../x"}), "/payload/threadId"),
             ("feedback", json!({"rating": "meh"}), "/payload/rating"),
+            ("feedback", json!({"rating": {"positive": null}}), "/payload/rating"),
             ("hitl_escalation", json!({"reason": "r", "decisions": []}), "/payload/decisions"),
             (
                 "hitl_escalation",

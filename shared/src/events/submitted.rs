@@ -35,7 +35,26 @@ struct Submitted {
     kind: String,
     #[serde(default)]
     payload: Map<String, Value>,
-    occurred_at: Option<Timestamp>,
+    occurred_at: Option<Moment>,
+}
+
+/// A time that every calendar of ours has: the database has no year nought, and rounds the last moment of the last year
+/// into one that nobody can read.
+#[derive(Deserialize)]
+#[serde(try_from = "Timestamp")]
+struct Moment(Timestamp);
+
+impl TryFrom<Timestamp> for Moment {
+    type Error = &'static str;
+
+    fn try_from(time: Timestamp) -> Result<Self, Self::Error> {
+        /// 9999-01-01, in seconds.
+        const END: i64 = 253_370_764_800;
+        (0..END)
+            .contains(&time.as_second())
+            .then_some(Self(time))
+            .ok_or("must lie between the years 1970 and 9998")
+    }
 }
 
 /// Checks one event, or an array of them; all the mistakes are reported at once.
@@ -65,6 +84,8 @@ pub fn parse(body: Value) -> Result<Vec<NewEvent>, Error> {
 }
 
 fn one(event: Value, at: &str) -> Result<NewEvent, FieldError> {
+    // A derived parser would take a list as the fields in their order.
+    let Value::Object(event) = event else { return Err(FieldError::at(at, "must be an object")) };
     let Submitted { id, kind, payload, occurred_at } =
         serde_path_to_error::deserialize(event).map_err(|error| {
             FieldError::at(format!("{at}{}", pointer(error.path())), error.inner().to_string())
@@ -77,5 +98,6 @@ fn one(event: Value, at: &str) -> Result<NewEvent, FieldError> {
         return Err(FieldError::at(format!("{at}/payload"), detail));
     }
     let escalation_id = (kind == "hitl_escalation").then(Uuid::now_v7);
+    let occurred_at = occurred_at.map(|Moment(time)| time);
     Ok(NewEvent { id, kind, payload, occurred_at, escalation_id })
 }

@@ -1,0 +1,147 @@
+//! Bad input gets the right problem, by both doors, and nothing is written.
+
+mod ask;
+mod events;
+mod ids;
+mod opening;
+mod queries;
+mod routes;
+mod taken;
+mod text;
+mod tokens;
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use local_stack::World;
+use serde_json::json;
+
+use crate::{
+    caller::{Caller, Reply},
+    harness::trial,
+    untouched::Standing,
+};
+use ask::Ask;
+
+/// All of this room.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("bad inputs: bodies that open a session", async |world: World| {
+            refused(&world, opening::rows()).await
+        }),
+        trial("bad inputs: bodies that record events", async |world: World| {
+            refused(&world, events::rows()).await
+        }),
+        trial("bad inputs: texts that are no JSON, or too much of it", async |world: World| {
+            refused(&world, text::rows()).await
+        }),
+        trial("bad inputs: ids in paths", async |world: World| refused(&world, ids::rows()).await),
+        trial("bad inputs: query parameters and cursors", async |world: World| {
+            refused(&world, queries::rows()).await
+        }),
+        trial("bad inputs: paths and methods", async |world: World| refused(&world, routes::rows()).await),
+        trial("bad inputs: the HTTP API answers by itself what is no route", routes::no_route),
+        trial("bad inputs: tokens, where something would be written", tokens::writing),
+        trial("bad inputs: tokens, where something would be read", tokens::reading),
+        trial("bad inputs: every function asks for a token", async |world: World| {
+            refused(&world, tokens::of_every_function()).await
+        }),
+        trial("bad inputs: what is unusual and right is taken", taken::taken),
+        trial("bad inputs: what was taken can be read again", taken::read_again),
+        trial("bad inputs: a change would be noticed", changes_are_noticed),
+    ]
+}
+
+/// A bad request and what it is answered with. The pointers are those of `errors`, in order.
+pub struct Row {
+    name: String,
+    ask: Ask,
+    status: u16,
+    code: &'static str,
+    pointers: Vec<String>,
+}
+
+/// One line of a table.
+pub fn row(name: &str, ask: Ask, status: u16, code: &'static str, pointers: &[&str]) -> Row {
+    let pointers = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+    Row { name: name.to_owned(), ask, status, code, pointers }
+}
+
+/// One line of a table: well-formed, and wrong in one place.
+pub fn invalid(name: &str, ask: Ask, pointer: &str) -> Row {
+    row(name, ask, 422, "invalid_request", &[pointer])
+}
+
+/// Sends every row to its doors, in a world that has a session, and reports all that is not as it should be.
+async fn refused(world: &World, rows: Vec<Row>) -> Result<()> {
+    let caller = Caller::new(world).await?;
+    refused_to(world, &caller, rows).await
+}
+
+async fn refused_to(world: &World, caller: &Caller, rows: Vec<Row>) -> Result<()> {
+    let session = caller.open_path().await?;
+    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    let mut before = Standing::of(world).await?;
+    let mut wrong = Vec::new();
+    for row in &rows {
+        for door in row.ask.doors() {
+            let (name, reply) = (&row.name, row.ask.send(world, *door, caller, &session).await);
+            if let Err(error) = reply.and_then(|reply| row.judge(reply, &session)) {
+                wrong.push(format!("{name} ({door:?}): {error:#}"));
+            }
+            let now = Standing::of(world).await?;
+            wrong.extend(
+                before.difference(&now).map(|changed| format!("{name} ({door:?}) changed {changed}")),
+            );
+            before = now;
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    Ok(())
+}
+
+impl Row {
+    fn judge(&self, reply: Reply, session: &str) -> Result<()> {
+        let headers = reply.headers.clone();
+        let body = reply.problem(self.status, self.code)?;
+        let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found: Vec<&str> = errors.iter().filter_map(|error| error["pointer"].as_str()).collect();
+        ensure!(found == self.pointers, "pointers {found:?} instead of {:?}: {body:#}", self.pointers);
+        for error in errors {
+            ensure!(error["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "no detail: {body:#}");
+        }
+        let instance = self.ask.instance(session);
+        ensure!(body["instance"] == instance, "{} instead of {instance}", body["instance"]);
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let allow = (self.status == 405).then(|| self.ask.allowed.as_str());
+        ensure!(header("allow") == allow, "Allow: {:?} instead of {allow:?}", header("allow"));
+        ensure!(
+            (self.status == 401) == header("www-authenticate").is_some(),
+            "WWW-Authenticate: {headers:?}"
+        );
+        ensure!(header("cache-control") == Some("no-store"), "a problem may be kept by a cache");
+        Ok(())
+    }
+}
+
+/// The control: one click more is a difference, and so is one call of OpenAI.
+async fn changes_are_noticed(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open_path().await?;
+    let before = Standing::of(&world).await?;
+    let (tables, rows) = before.size();
+    ensure!(tables >= 10 && rows >= 5, "only {tables} tables with {rows} rows were looked at");
+    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    let changed = before.difference(&Standing::of(&world).await?).unwrap_or_default();
+    ensure!(changed == "public.chat_events, public.chat_sessions", "{changed}");
+
+    let before = Standing::of(&world).await?;
+    sqlx::query("update auth.users set raw_user_meta_data = '{\"a\": 1}'").execute(world.database()).await?;
+    ensure!(
+        before.difference(&Standing::of(&world).await?).as_deref() == Some("auth.users"),
+        "a row that changed"
+    );
+    let before = Standing::of(&world).await?;
+    caller.get(&session).await?.expect(200)?;
+    ensure!(before.difference(&Standing::of(&world).await?).as_deref() == Some("1 calls of OpenAI"));
+    Ok(())
+}
