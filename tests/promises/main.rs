@@ -3,6 +3,7 @@
 mod auth;
 mod bad_inputs;
 mod caller;
+mod cors;
 mod harness;
 mod journey;
 mod outages;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         outages::trials(),
         bad_inputs::trials(),
         auth::trials(),
+        cors::trials(),
         stack::trials(),
     ])
 }
