@@ -10,6 +10,9 @@ use crate::{
     upstream::Http,
 };
 
+/// Without it, ChatKit is not configured.
+const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
+
 /// Builds the rooms a function asks for. Each method answers `None` once it has noted a mistake; a function asks for
 /// all it needs before it looks at any answer, so that every mistake is reported at once.
 pub struct Setup {
@@ -40,7 +43,7 @@ impl Setup {
     /// ChatKit, or `Some(None)` where it is not configured.
     #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and configured
     pub fn chatkit(&mut self) -> Option<Option<ChatKit>> {
-        let key = self.environment.optional("OPENAI_CHATKIT_SECRET", chatkit::api_key);
+        let key = self.environment.optional(CHATKIT_SECRET, chatkit::api_key);
         let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::project);
         let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
         let (key, project, base) = (key?, project?, base?);
@@ -51,9 +54,16 @@ impl Setup {
         Some(key.map(|key| ChatKit::Hosted(Hosted::new(self.http.clone(), &base, key, project))))
     }
 
-    /// The sealing of client secrets.
-    pub fn sealer(&mut self) -> Option<Sealer> {
-        self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse)
+    /// ChatKit with what seals its secrets, or `Some(None)` where it is not configured and there is nothing to seal.
+    #[allow(clippy::option_option)] // as above
+    pub fn sealed_chatkit(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
+        let chatkit = self.chatkit();
+        if !self.environment.is_set(CHATKIT_SECRET) {
+            return chatkit.map(|_| None);
+        }
+        let sealer = self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse);
+        let (chatkit, sealer) = (chatkit?, sealer?);
+        Some(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
     /// The verifier of callers, which every HTTP function has.
@@ -72,8 +82,7 @@ impl Setup {
 
     /// The origins whose pages may call the API.
     pub(crate) fn origins(&mut self) -> Option<Vec<String>> {
-        let parse = |value: &str| value.split(',').map(|origin| config::origin(origin.trim())).collect();
-        self.environment.optional("CORS_ALLOWED_ORIGINS", parse).map(Option::unwrap_or_default)
+        self.environment.optional("CORS_ALLOWED_ORIGINS", config::origins).map(Option::unwrap_or_default)
     }
 
     /// What was built, if the environment had no mistakes.

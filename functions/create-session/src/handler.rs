@@ -31,13 +31,8 @@ impl Function for CreateSession {
     const ROUTE: Route = Route::post("/chatkit/sessions");
 
     fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.chatkit());
-        // Without ChatKit there is no secret to seal, and no key is asked for.
-        let chatkit = match chatkit? {
-            Some(chatkit) => Some((chatkit, setup.sealer()?)),
-            None => None,
-        };
-        Some(Self { writer: writer?, chatkit })
+        let (writer, chatkit) = (setup.writer(), setup.sealed_chatkit());
+        Some(Self { writer: writer?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
