@@ -3,6 +3,7 @@
 mod auth;
 mod bad_inputs;
 mod caller;
+mod configuration;
 mod cors;
 mod harness;
 mod journey;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         bad_inputs::trials(),
         auth::trials(),
         cors::trials(),
+        configuration::trials(),
         stack::trials(),
     ])
 }
