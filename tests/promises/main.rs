@@ -5,6 +5,7 @@ mod bad_inputs;
 mod caller;
 mod configuration;
 mod cors;
+mod edge;
 mod harness;
 mod journey;
 mod outages;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         bad_inputs::trials(),
         auth::trials(),
         cors::trials(),
+        edge::trials(),
         configuration::trials(),
         stack::trials(),
     ])
