@@ -6,6 +6,9 @@
 mod auth;
 mod bad_inputs;
 mod caller;
+mod configuration;
+mod cors;
+mod edge;
 mod endings;
 mod harness;
 mod journey;
@@ -28,6 +31,9 @@ fn main() -> ExitCode {
         endings::trials(),
         bad_inputs::trials(),
         auth::trials(),
+        cors::trials(),
+        edge::trials(),
+        configuration::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),
