@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod caller;
+mod described;
 mod endings;
 mod harness;
 mod journey;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         endings::trials(),
+        described::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),
