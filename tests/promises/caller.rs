@@ -38,7 +38,12 @@ impl Caller {
     /// A new user of this organisation.
     pub async fn joining(world: &World, org_id: Uuid, role: OrgRole) -> Result<Self> {
         let user = world.add_user(org_id, role).await?;
-        Ok(Self { base: world.api_url(), token: world.issuer().token(&user), user })
+        Ok(Self::of(world, user))
+    }
+
+    /// This user, signed in.
+    pub fn of(world: &World, user: User) -> Self {
+        Self { base: world.api_url(), token: world.issuer().token(&user), user }
     }
 
     /// The same caller under another base URL.

@@ -8,6 +8,7 @@ mod bad_inputs;
 mod caller;
 mod configuration;
 mod cors;
+mod described;
 mod edge;
 mod endings;
 mod harness;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         cors::trials(),
         edge::trials(),
         configuration::trials(),
+        described::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),
