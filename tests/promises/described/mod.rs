@@ -46,9 +46,9 @@ fn text(path: &str) -> Result<String> {
     std::fs::read_to_string(root()?.join(path)).with_context(|| format!("reading {path}"))
 }
 
-/// A YAML file of the project. Tags are passed over: what `!Ref Name` and `!GetAtt Name.Part` say is `Name` and `Name.Part`.
+/// A YAML file of the project.
 fn yaml(path: &str) -> Result<Value> {
-    serde_saphyr::from_str(&text(path)?).with_context(|| format!("reading {path}"))
+    local_stack::yaml::read(&root()?.join(path))
 }
 
 /// Two descriptions of the same things must name the same ones.
