@@ -9,6 +9,8 @@ use local_stack::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::described;
+
 /// The agent that [`Caller::new`] registers.
 pub const AGENT: &str = "accounts_payable";
 
@@ -59,6 +61,7 @@ impl Caller {
         self.send(Method::POST, path, &[], Some(body)).await
     }
 
+    /// Sends a request. Whatever is answered has to be described.
     pub async fn send(
         &self,
         method: Method,
@@ -67,14 +70,17 @@ impl Caller {
         body: Option<Value>,
     ) -> Result<Reply> {
         let mut request =
-            http::client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+            http::client().request(method.clone(), format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(&body);
         }
-        reply(request).await.with_context(|| format!("calling {path}"))
+        let reply = reply(request).await.with_context(|| format!("calling {path}"))?;
+        described::check(method.as_str(), path, &reply)
+            .context("the answer is not as docs/openapi.yaml says")?;
+        Ok(reply)
     }
 
     /// Opens a session and answers with it.

@@ -1,15 +1,25 @@
 //! `docs/openapi.yaml`, as far as the promises ask it: operations, examples, and what an answer may look like.
 
-use anyhow::{Context, Result, bail, ensure};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use http_client::header::HeaderMap;
-use jsonschema::Draft;
+use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 use super::{routes::Routes, yaml};
 use crate::caller::Reply;
 
 /// The API description.
-pub struct Document(pub Value);
+pub struct Document {
+    pub root: Value,
+    /// By their schemas' text: to make one takes longer than all else here.
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
+}
+
+static DOCUMENT: LazyLock<Result<Document>> =
+    LazyLock::new(|| Ok(Document { root: yaml("docs/openapi.yaml")?, validators: Mutex::default() }));
 
 /// One of its operations.
 #[derive(Clone, Copy)]
@@ -32,13 +42,13 @@ pub struct Response<'a> {
 }
 
 impl Document {
-    pub fn read() -> Result<Self> {
-        Ok(Self(yaml("docs/openapi.yaml")?))
+    pub fn read() -> Result<&'static Self> {
+        DOCUMENT.as_ref().map_err(|error| anyhow!("{error:#}"))
     }
 
     /// In the order in which they stand.
     pub fn operations(&self) -> Vec<Operation<'_>> {
-        let paths = entries(&self.0["paths"]);
+        let paths = entries(&self.root["paths"]);
         let operations = paths.flat_map(|(path, item)| {
             entries(item).filter_map(move |(method, node)| {
                 let id = node["operationId"].as_str()?;
@@ -84,7 +94,7 @@ impl Document {
         match node["$ref"].as_str() {
             None => Ok(node),
             Some(to) => {
-                let found = to.strip_prefix('#').and_then(|pointer| self.0.pointer(pointer));
+                let found = to.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
                 found.with_context(|| format!("{to} leads nowhere"))
             }
         }
@@ -92,20 +102,28 @@ impl Document {
 
     /// Whether a value is as a schema of the document says.
     fn check(&self, schema: &Value, value: &Value) -> Result<()> {
-        // References begin at the root, so the components have to be there.
-        let whole = json!({ "components": self.0["components"], "allOf": [schema] });
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .should_validate_formats(true)
-            .offline()
-            .build(&whole)
-            .map_err(|error| anyhow::anyhow!("the schema is none: {error}"))?;
+        let validator = self.validator(schema)?;
         let mistakes: Vec<String> = validator
             .iter_errors(value)
             .map(|error| format!("{} {}", error.instance_path(), error.masked()))
             .collect();
         ensure!(mistakes.is_empty(), "{}: {value:#}", mistakes.join("; "));
         Ok(())
+    }
+
+    fn validator(&self, schema: &Value) -> Result<Arc<Validator>> {
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = validators.get(&schema.to_string()) {
+            return Ok(known.clone());
+        }
+        // References begin at the root, so the components have to be there.
+        let whole = json!({ "components": self.root["components"], "allOf": [schema] });
+        let options =
+            jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).offline();
+        let built = options.build(&whole).map_err(|error| anyhow!("the schema is none: {error}"))?;
+        let validator = Arc::new(built);
+        validators.insert(schema.to_string(), validator.clone());
+        Ok(validator)
     }
 }
 

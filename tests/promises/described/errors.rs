@@ -60,7 +60,7 @@ async fn named() -> Result<()> {
         list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let known: BTreeSet<String> = codes.keys().cloned().collect();
-    let listed = names(&document.0["components"]["schemas"]["Code"]["enum"]);
+    let listed = names(&document.root["components"]["schemas"]["Code"]["enum"]);
     same(("shared/src/error/code.rs", &known), ("the Code of docs/openapi.yaml", &listed))?;
 
     let mut answered = BTreeSet::from(["origin_forbidden".to_owned()]); // preflights are described in words

@@ -28,7 +28,7 @@ async fn examples() -> Result<()> {
     let document = Document::read()?;
     let operations = document.operations();
     ensure!(!operations.is_empty(), "the document describes nothing");
-    let played = join_all(operations.iter().map(|operation| of_operation(&document, operation))).await;
+    let played = join_all(operations.iter().map(|operation| of_operation(document, operation))).await;
     let mut failures = Vec::new();
     for of_operation in played {
         failures.extend(of_operation?);
@@ -103,7 +103,7 @@ async fn compare(
 
 async fn parameters() -> Result<()> {
     let document = Document::read()?;
-    let mut stage = Stage::set(&document, World::builder()).await?;
+    let mut stage = Stage::set(document, World::builder()).await?;
     stage.open().await?;
     let mut taken = 0;
     for operation in document.operations() {
@@ -133,7 +133,7 @@ async fn parameters() -> Result<()> {
 
 async fn placeholders() -> Result<()> {
     let document = Document::read()?;
-    let mut rest = document.0.clone();
+    let mut rest = document.root.clone();
     let placeholders = rest.as_object_mut().and_then(|root| root.remove("x-placeholders"));
     let Some(Value::Object(placeholders)) = placeholders else { bail!("no placeholders") };
     let rest = rest.to_string();

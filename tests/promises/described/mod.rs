@@ -21,6 +21,9 @@ use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
+use crate::caller::Reply;
+use document::Document;
+
 pub fn trials() -> Vec<Trial> {
     [
         routes::trials(),
@@ -34,6 +37,16 @@ pub fn trials() -> Vec<Trial> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Whether an answer is one that the API description has for such a request. One by something else than a function, or about
+/// nothing that is described, is none of its business.
+pub fn check(method: &str, path: &str, reply: &Reply) -> Result<()> {
+    let path = path.split('?').next().unwrap_or_default();
+    match Document::read()?.operation_at(method, path) {
+        Ok(operation) if reply.headers.contains_key("x-request-id") => operation.check(reply),
+        _ => Ok(()),
+    }
 }
 
 /// The root of the project.

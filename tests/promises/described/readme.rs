@@ -51,13 +51,13 @@ async fn requests() -> Result<()> {
     let (document, page) = (Document::read()?, text("README.md")?);
     let blocks = markdown::blocks(&page, "http");
     let messages: Vec<Message> = blocks.iter().map(|block| Message::read(block)).collect::<Result<_>>()?;
-    let mut stage = Stage::set(&document, World::builder()).await?;
+    let mut stage = Stage::set(document, World::builder()).await?;
     // The README has ids of its own.
     stage.likeness = super::likeness::Likeness::default();
     ensure!(messages.len() >= 2 && messages.len() % 2 == 0, "not every request has its answer");
     for (request, answer) in messages.iter().zip(&messages[1..]).step_by(2) {
         let context = || format!("{} and {}", request.line, answer.line);
-        converse(&document, &mut stage, request, answer).await.with_context(context)?;
+        converse(document, &mut stage, request, answer).await.with_context(context)?;
     }
     Ok(())
 }
