@@ -31,7 +31,7 @@ pub fn origins(value: &str) -> Result<Vec<String>, String> {
         let value = value.trim();
         let parsed = Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let sound = parsed.is_some_and(|url| url.origin().ascii_serialization() == value);
-        let why = || format!("must be origins like https://app.example.com; number {} is none", i + 1);
+        let why = || format!("has no origin like https://app.example.com as number {}", i + 1);
         sound.then(|| value.to_owned()).ok_or_else(why)
     };
     value.split(',').enumerate().map(origin).collect()
@@ -75,7 +75,7 @@ mod tests {
             ["https://app.example.com/", "*", "null", "app.example.com", "https://user@app.example.com", ""]
         {
             let reason = origins(&format!("http://localhost:3000,{wrong}")).unwrap_err();
-            assert!(reason.ends_with("number 2 is none"), "{wrong}: {reason}");
+            assert!(reason.ends_with("as number 2"), "{wrong}: {reason}");
         }
     }
 }
