@@ -9,6 +9,7 @@ mod edge;
 mod harness;
 mod journey;
 mod outages;
+mod secrets;
 mod sessions;
 mod stack;
 mod untouched;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         auth::trials(),
         cors::trials(),
         edge::trials(),
+        secrets::trials(),
         configuration::trials(),
         stack::trials(),
     ])
