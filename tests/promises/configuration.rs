@@ -47,7 +47,9 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
 }
 
 pub fn trials() -> Vec<Trial> {
-    let wrong = WRONG.iter().fold(World::builder(), |world, (name, value)| world.env(name, value));
+    // However much is logged.
+    let talkative = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let wrong = WRONG.iter().fold(talkative, |world, (name, value)| world.env(name, value));
     let missing = WRONG.iter().fold(World::builder(), |world, (name, _)| world.env(name, ""));
     let without = |name: &str| World::builder().env(name, "");
     vec![

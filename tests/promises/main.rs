@@ -15,6 +15,7 @@ mod harness;
 mod journey;
 mod openai_sdk;
 mod outages;
+mod secrets;
 mod sessions;
 mod stack;
 mod standin;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         auth::trials(),
         cors::trials(),
         edge::trials(),
+        secrets::trials(),
         configuration::trials(),
         described::trials(),
         stack::trials(),
