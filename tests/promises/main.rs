@@ -14,6 +14,7 @@ mod sessions;
 mod stack;
 mod standin;
 mod tools;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
         standin::trials(),
         openai_sdk::trials(),
         tools::trials(),
+        watch::trials(),
     ])
 }
