@@ -21,6 +21,7 @@ mod stack;
 mod standin;
 mod tools;
 mod untouched;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -42,5 +43,6 @@ fn main() -> ExitCode {
         standin::trials(),
         openai_sdk::trials(),
         tools::trials(),
+        watch::trials(),
     ])
 }
