@@ -8,8 +8,11 @@ create index if not exists chat_escalations_expiring
 create or replace function public.expire_escalations(p_limit integer) returns jsonb
 language plpgsql security definer
 set search_path = ''
+-- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+set plan_cache_mode = force_custom_plan
 as $$
 declare
+  v_now timestamptz := clock_timestamp();
   v_ids uuid[];
   v_id uuid;
   v_session_id uuid;
@@ -22,7 +25,7 @@ begin
     select e.id, e.expires_at
     from public.chat_escalations as e
     join public.chat_sessions as s on s.id = e.session_id
-    where e.status = 'open' and e.expires_at <= clock_timestamp()
+    where e.status = 'open' and e.expires_at <= v_now
     order by e.expires_at
     limit greatest(coalesce(p_limit, 1), 1)
     for update of s skip locked

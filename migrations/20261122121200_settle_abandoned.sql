@@ -9,8 +9,11 @@ create or replace function public.settle_abandoned(p_limit integer, p_older_than
 returns jsonb
 language plpgsql security definer
 set search_path = ''
+-- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+set plan_cache_mode = force_custom_plan
 as $$
 declare
+  v_now timestamptz := clock_timestamp();
   v_ids uuid[];
   v_session_ids uuid[];
   v_settled integer;
@@ -26,10 +29,10 @@ begin
     join public.chat_sessions as s on s.id = c.session_id
     where c.recorded_at is null
       and c.failed_at is null
-      and c.requested_at < clock_timestamp() - make_interval(secs => coalesce(p_older_than_seconds, 60))
+      and c.requested_at < v_now - make_interval(secs => coalesce(p_older_than_seconds, 60))
       and not exists (
         select from public.idempotency_keys as k
-        where k.chatkit_request_id = c.id and k.lease_until > clock_timestamp()
+        where k.chatkit_request_id = c.id and k.lease_until > v_now
       )
     order by c.requested_at
     limit greatest(coalesce(p_limit, 1), 1)
