@@ -10,6 +10,9 @@ use crate::{
     upstream::Http,
 };
 
+/// Without it, ChatKit is not configured.
+const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
+
 /// Builds the rooms a function asks for. Each method answers `None` once it has noted a mistake; a function asks for
 /// all it needs before it looks at any answer, so that every mistake is reported at once.
 pub struct Setup {
@@ -40,7 +43,7 @@ impl Setup {
     /// ChatKit, or `Some(None)` where it is not configured.
     #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and configured
     pub fn chatkit(&mut self) -> Option<Option<ChatKit>> {
-        let key = self.environment.optional("OPENAI_CHATKIT_SECRET", chatkit::api_key);
+        let key = self.environment.optional(CHATKIT_SECRET, chatkit::api_key);
         let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::project);
         let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
         let (key, project, base) = (key?, project?, base?);
@@ -51,21 +54,16 @@ impl Setup {
         Some(key.map(|key| ChatKit::Hosted(Hosted::new(self.http.clone(), &base, key, project))))
     }
 
-    /// ChatKit together with the sealing of its client secrets, which nobody needs without it.
+    /// ChatKit with what seals its secrets, or `Some(None)` where it is not configured and there is nothing to seal.
     #[allow(clippy::option_option)] // as above
-    pub fn chatkit_sealed(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
+    pub fn sealed_chatkit(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
         let chatkit = self.chatkit();
-        let sealer = self.environment.optional("CHATKIT_SEALING_KEYS", Sealer::parse);
-        // Asked for also where another part of ChatKit's configuration is wrong, so that all is reported at once.
-        if !matches!(chatkit, Some(None)) && matches!(sealer, Some(None)) {
-            self.environment
-                .note("CHATKIT_SEALING_KEYS", "is not set, and needed with OPENAI_CHATKIT_SECRET");
+        if !self.environment.is_set(CHATKIT_SECRET) {
+            return chatkit.map(|_| None);
         }
-        match (chatkit?, sealer?) {
-            (Some(chatkit), Some(sealer)) => Some(Some((chatkit, sealer))),
-            (Some(_), None) => None,
-            (None, _) => Some(None),
-        }
+        let sealer = self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse);
+        let (chatkit, sealer) = (chatkit?, sealer?);
+        Some(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
     /// The verifier of callers, which every HTTP function has.
@@ -84,8 +82,7 @@ impl Setup {
 
     /// The origins whose pages may call the API.
     pub(crate) fn origins(&mut self) -> Option<Vec<String>> {
-        let parse = |value: &str| value.split(',').map(|origin| config::origin(origin.trim())).collect();
-        self.environment.optional("CORS_ALLOWED_ORIGINS", parse).map(Option::unwrap_or_default)
+        self.environment.optional("CORS_ALLOWED_ORIGINS", config::origins).map(Option::unwrap_or_default)
     }
 
     /// What was built, if the environment had no mistakes.
@@ -104,7 +101,7 @@ mod tests {
             let read =
                 |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
             let mut setup = Setup::new(Environment::new(read), Http::new().unwrap());
-            let chatkit = setup.chatkit_sealed();
+            let chatkit = setup.sealed_chatkit();
             setup.finish(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");

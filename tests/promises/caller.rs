@@ -9,6 +9,8 @@ use local_stack::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::described;
+
 /// The agent that [`Caller::new`] registers.
 pub const AGENT: &str = "accounts_payable";
 
@@ -38,7 +40,12 @@ impl Caller {
     /// A new user of this organisation.
     pub async fn joining(world: &World, org_id: Uuid, role: OrgRole) -> Result<Self> {
         let user = world.add_user(org_id, role).await?;
-        Ok(Self { base: world.api_url(), token: world.issuer().token(&user), user })
+        Ok(Self::of(world, user))
+    }
+
+    /// This user, signed in.
+    pub fn of(world: &World, user: User) -> Self {
+        Self { base: world.api_url(), token: world.issuer().token(&user), user }
     }
 
     /// The same caller under another base URL.
@@ -54,6 +61,7 @@ impl Caller {
         self.send(Method::POST, path, &[], Some(body)).await
     }
 
+    /// Sends a request. Whatever is answered has to be described.
     pub async fn send(
         &self,
         method: Method,
@@ -62,14 +70,17 @@ impl Caller {
         body: Option<Value>,
     ) -> Result<Reply> {
         let mut request =
-            http::client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+            http::client().request(method.clone(), format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(&body);
         }
-        reply(request).await.with_context(|| format!("calling {path}"))
+        let reply = reply(request).await.with_context(|| format!("calling {path}"))?;
+        described::check(method.as_str(), path, &reply)
+            .context("the answer is not as docs/openapi.yaml says")?;
+        Ok(reply)
     }
 
     /// Opens a session and answers with it.

@@ -50,7 +50,7 @@ async fn legacy(world: World) -> Result<()> {
 }
 
 /// The whole journey; `at` says where a function is called.
-async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -> Result<()> {
+pub async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -> Result<()> {
     let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": { "locale": "en", "nested": { "a": [1, null] } } });
     let opened = at("create-session").post("/chatkit/sessions", body).await?;
     ensure!(opened.headers["cache-control"] == "no-store", "a secret may be kept by a cache");

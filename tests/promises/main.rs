@@ -6,6 +6,10 @@
 mod auth;
 mod bad_inputs;
 mod caller;
+mod configuration;
+mod cors;
+mod described;
+mod edge;
 mod endings;
 mod expiry;
 mod harness;
@@ -13,12 +17,14 @@ mod idempotency;
 mod journey;
 mod openai_sdk;
 mod outages;
+mod secrets;
 mod sessions;
 mod stack;
 mod standin;
 mod throttles;
 mod tools;
 mod untouched;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -34,9 +40,15 @@ fn main() -> ExitCode {
         expiry::trials(),
         bad_inputs::trials(),
         auth::trials(),
+        cors::trials(),
+        edge::trials(),
+        secrets::trials(),
+        configuration::trials(),
+        described::trials(),
         stack::trials(),
         standin::trials(),
         openai_sdk::trials(),
         tools::trials(),
+        watch::trials(),
     ])
 }

@@ -1,11 +1,13 @@
 //! The HTTP client of the tests and the stack, and the server that what is played here runs on.
 
+mod meter;
 mod server;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use http_client::{Client, redirect};
+pub use meter::{Measured, Meter, Span};
 pub use server::{Port, Reach, Server};
 
 /// Longer than anything here takes, shorter than a person's patience with a test that hangs.

@@ -32,7 +32,7 @@ impl Function for CreateSession {
     const ROUTE: Route = Route::post("/chatkit/sessions");
 
     fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.chatkit_sealed());
+        let (writer, chatkit) = (setup.writer(), setup.sealed_chatkit());
         Some(Self { writer: writer?, chatkit: chatkit? })
     }
 

@@ -7,7 +7,7 @@ mod values;
 
 use std::fmt;
 
-pub use values::{base_url, non_empty, origin};
+pub use values::{base_url, non_empty, origins};
 
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
@@ -67,6 +67,11 @@ impl Environment {
             Some(value) => self.parsed(name, &value, parse).map(Some),
             None => Some(None),
         }
+    }
+
+    /// Whether a variable is set, rightly or not.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some()
     }
 
     /// Notes a mistake that only shows when variables are seen together.

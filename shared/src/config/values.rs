@@ -22,17 +22,19 @@ pub fn base_url(value: &str) -> Result<Url, String> {
     }
 }
 
-/// An origin as a browser sends it: scheme, host and port, nothing else.
+/// Origins as browsers send them, separated by commas: scheme, host and port, nothing else.
 ///
 /// # Errors
-/// What an origin looks like.
-pub fn origin(value: &str) -> Result<String, String> {
-    let parsed =
-        Url::parse(value).map_err(|_| format!("{value:?} is no origin like https://app.example.com"))?;
-    if matches!(parsed.scheme(), "http" | "https") && parsed.origin().ascii_serialization() == value {
-        return Ok(value.to_owned());
-    }
-    Err(format!("{value:?} must be a scheme, a host and perhaps a port: https://app.example.com"))
+/// Which of them is none, by its place. The value is not repeated: what stands there by mistake may be a secret.
+pub fn origins(value: &str) -> Result<Vec<String>, String> {
+    let origin = |(i, value): (usize, &str)| {
+        let value = value.trim();
+        let parsed = Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let sound = parsed.is_some_and(|url| url.origin().ascii_serialization() == value);
+        let why = || format!("has no origin like https://app.example.com as number {}", i + 1);
+        sound.then(|| value.to_owned()).ok_or_else(why)
+    };
+    value.split(',').enumerate().map(origin).collect()
 }
 
 /// Any value: the emptiness was already refused.
@@ -67,9 +69,13 @@ mod tests {
 
     #[test]
     fn an_origin_has_no_path_and_is_no_wildcard() {
-        assert!(origin("https://app.example.com").is_ok());
-        assert!(origin("http://localhost:3000").is_ok());
-        assert!(origin("https://app.example.com/").is_err());
-        assert!(origin("*").is_err());
+        let both = origins("https://app.example.com, http://localhost:3000");
+        assert_eq!(both.unwrap(), ["https://app.example.com", "http://localhost:3000"]);
+        for wrong in
+            ["https://app.example.com/", "*", "null", "app.example.com", "https://user@app.example.com", ""]
+        {
+            let reason = origins(&format!("http://localhost:3000,{wrong}")).unwrap_err();
+            assert!(reason.ends_with("as number 2"), "{wrong}: {reason}");
+        }
     }
 }

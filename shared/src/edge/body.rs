@@ -26,9 +26,8 @@ pub(super) fn object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> R
     let Value::Object(fields) = value(headers, body)? else {
         return Err(Error::invalid(vec![FieldError::at("", "must be an object")]));
     };
-    serde_path_to_error::deserialize(fields).map_err(|error| {
-        Error::invalid(vec![FieldError::at(pointer(error.path()), error.into_inner().to_string())])
-    })
+    serde_path_to_error::deserialize(fields)
+        .map_err(|error| Error::invalid(vec![FieldError::parsing(pointer(error.path()), error.inner())]))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

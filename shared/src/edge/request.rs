@@ -78,7 +78,7 @@ impl Request {
         serde_path_to_error::deserialize(parser).map_err(|error| {
             let name = error.path().to_string();
             let pointer = if name == "." { String::new() } else { name };
-            Error::invalid(vec![FieldError::at(pointer, error.into_inner().to_string())])
+            Error::invalid(vec![FieldError::parsing(pointer, error.inner())])
         })
     }
 

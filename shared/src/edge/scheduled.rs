@@ -33,7 +33,7 @@ pub trait Scheduled: Send + Sync + Sized + 'static {
 
 /// Serves a scheduled function until Lambda ends the process.
 pub fn serve_scheduled<S: Scheduled>() -> ExitCode {
-    start(run::<S>())
+    start::<S>(run::<S>())
 }
 
 async fn run<S: Scheduled>() -> Result<(), Fault> {

@@ -33,12 +33,13 @@ const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Serves a function until Lambda ends the process.
 pub fn serve<F: Function>() -> ExitCode {
-    start(run::<F>())
+    start::<F>(run::<F>())
 }
 
 /// Runs what a process is there for, and says why where it cannot.
-pub(super) fn start(run: impl Future<Output = Result<(), Fault>>) -> ExitCode {
-    telemetry::init();
+pub(super) fn start<F>(run: impl Future<Output = Result<(), Fault>>) -> ExitCode {
+    // The type's full name begins with its crate's.
+    telemetry::init(std::any::type_name::<F>().split("::").next().unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(Fault::from).and_then(|runtime| runtime.block_on(run)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,6 +73,17 @@ impl FieldError {
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
+
+    /// A mistake that a parser found there. What it quotes is left out: it may be a secret in the wrong place.
+    pub fn parsing(pointer: impl Into<String>, error: &impl std::fmt::Display) -> Self {
+        let message = error.to_string();
+        let unquoted =
+            [("string \"", "\", expected "), ("variant `", "`, expected ")].iter().find_map(|(from, to)| {
+                let (kind, (before, rest)) = (from.split(' ').next()?, message.split_once(from)?);
+                Some(format!("{before}{kind}, expected {}", rest.rsplit_once(to)?.1))
+            });
+        Self::at(pointer, unquoted.unwrap_or(message))
+    }
 }
 
 impl std::fmt::Display for Error {
@@ -85,5 +96,25 @@ impl std::fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parsers_words_lose_the_value_and_nothing_else() {
+        let detail = |message: &str| FieldError::parsing("/a", &message).detail;
+        assert_eq!(
+            detail("invalid type: string \"a\", expected b\", expected a map"),
+            "invalid type: string, expected a map"
+        );
+        assert_eq!(
+            detail("unknown variant `x`, expected `active` or `ended`"),
+            "unknown variant, expected `active` or `ended`"
+        );
+        assert_eq!(detail("invalid type: null, expected a string"), "invalid type: null, expected a string");
+        assert_eq!(detail("missing field `id`"), "missing field `id`");
     }
 }

@@ -169,9 +169,9 @@ fn is_custom(kind: &str) -> bool {
 }
 
 fn matches<T: DeserializeOwned>(payload: &Map<String, Value>) -> Result<(), FieldError> {
-    serde_path_to_error::deserialize::<_, T>(payload).map(|_| ()).map_err(|error| {
-        FieldError::at(format!("/payload{}", pointer(error.path())), error.inner().to_string())
-    })
+    serde_path_to_error::deserialize::<_, T>(payload)
+        .map(|_| ())
+        .map_err(|error| FieldError::parsing(format!("/payload{}", pointer(error.path())), error.inner()))
 }
 
 #[cfg(test)]

@@ -86,10 +86,8 @@ pub fn parse(body: Value) -> Result<Vec<NewEvent>, Error> {
 fn one(event: Value, at: &str) -> Result<NewEvent, FieldError> {
     // A derived parser would take a list as the fields in their order.
     let Value::Object(event) = event else { return Err(FieldError::at(at, "must be an object")) };
-    let Submitted { id, kind, payload, occurred_at } =
-        serde_path_to_error::deserialize(event).map_err(|error| {
-            FieldError::at(format!("{at}{}", pointer(error.path())), error.inner().to_string())
-        })?;
+    let Submitted { id, kind, payload, occurred_at } = serde_path_to_error::deserialize(event)
+        .map_err(|error| FieldError::parsing(format!("{at}{}", pointer(error.path())), error.inner()))?;
     kinds::check(&kind, &payload)
         .map_err(|error| FieldError::at(format!("{at}{}", error.pointer), error.detail))?;
     let size = serde_json::to_vec(&payload).map_or(usize::MAX, |bytes| bytes.len());

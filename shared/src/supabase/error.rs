@@ -52,11 +52,11 @@ impl Error {
     /// The error in an answer that is no success. `as_user` says whose token went with the request.
     pub(super) fn from_answer(answer: &Answer, as_user: bool) -> Self {
         let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let code = body.code.unwrap_or_default();
+        let code = plain(body.code, 8);
         match answer.status.as_u16() {
             _ if code.starts_with("PT") => {
                 let status = answer.status.as_u16();
-                Self::Refused { status, code: body.message.unwrap_or_default(), detail: body.details }
+                Self::Refused { status, code: plain(body.message, 40), detail: body.details }
             }
             // 42501 is PostgreSQL's "insufficient privilege": a migration is missing, or the key is of the wrong kind.
             // PostgREST's codes about a token. The gateway, which checks our key, has none.
@@ -68,6 +68,14 @@ impl Error {
             status => Self::Unexpected { status, code },
         }
     }
+}
+
+/// A code such as `23505`, `PGRST116` or our own `session_ended`. What does not look like one may quote the request, with its
+/// key, and codes are logged.
+fn plain(code: Option<String>, longest: usize) -> String {
+    let is_plain =
+        |code: &String| code.len() <= longest && code.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+    code.filter(is_plain).unwrap_or_default()
 }
 
 impl From<Failure> for Error {
@@ -115,6 +123,14 @@ mod tests {
         let refused = error(409, r#"{"code":"PT409","message":"session_ended"}"#, false);
         assert!(matches!(refused, Error::Refused { code, .. } if code == "session_ended"));
         assert!(matches!(error(409, r#"{"code":"23505"}"#, false), Error::Unexpected { status: 409, .. }));
+    }
+
+    #[test]
+    fn what_is_no_code_is_not_kept() {
+        let refused = error(500, r#"{"code":"no such key: sb_secret_x"}"#, false);
+        assert!(matches!(refused, Error::Unexpected { status: 500, code } if code.is_empty()));
+        let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#, false);
+        assert!(matches!(refused, Error::Refused { code, .. } if code.is_empty()));
     }
 
     #[test]

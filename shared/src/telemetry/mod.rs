@@ -3,22 +3,44 @@
 mod json;
 
 use tracing::{Level, level_filters::LevelFilter};
-use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Starts logging at `AWS_LAMBDA_LOG_LEVEL` (`INFO` if it says nothing we know), and logs panics too.
+/// Starts logging at `AWS_LAMBDA_LOG_LEVEL` (`INFO` if it says nothing we know), and logs panics too. `function` is the crate
+/// that is heard beside this one.
 ///
 /// `AWS_LAMBDA_LOG_FORMAT` is not asked: a line of JSON is good text, and one format is enough.
-pub fn init() {
+pub fn init(function: &str) {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
         .ok()
         .and_then(|level| level.parse().ok())
         .unwrap_or(Level::INFO);
     // A second call (in a test) leaves the first subscriber in place.
-    let _ =
-        tracing_subscriber::registry().with(LevelFilter::from_level(level)).with(json::JsonLines).try_init();
+    let _ = tracing_subscriber::registry().with(heard(level, function)).with(json::JsonLines).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
         // The message is left out: it may quote a value.
         tracing::error!(at, "panicked");
     }));
+}
+
+/// Our own crates at the level that is asked for, and all others at `INFO` at most: below that the Lambda runtime writes
+/// down whole events, with the user's token.
+fn heard(level: Level, function: &str) -> Targets {
+    let others = LevelFilter::from_level(level).min(LevelFilter::INFO);
+    Targets::new().with_default(others).with_target("shared", level).with_target(function, level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_not_heard_below_info() {
+        let heard = heard(Level::TRACE, "get_session");
+        assert!(heard.would_enable("shared::edge", &Level::TRACE));
+        assert!(heard.would_enable("get_session::handler", &Level::TRACE));
+        assert!(heard.would_enable("lambda_runtime", &Level::INFO));
+        assert!(!heard.would_enable("lambda_runtime::layers", &Level::DEBUG));
+        assert!(!super::heard(Level::ERROR, "get_session").would_enable("lambda_runtime", &Level::INFO));
+    }
 }

@@ -3,47 +3,40 @@
 use anyhow::Result;
 use libtest_mimic::Trial;
 use local_stack::World;
-use local_stack::postgres::Grants;
+use local_stack::postgres::{Database, Grants};
 use serde_json::json;
 
-use crate::harness::{alone, trial_in};
+use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
-    let of = |grants| World::builder().default_grants(grants);
     vec![
-        trial_in(
-            "grants: before 2026-10-30 a new table is open to every role",
-            of(Grants::Before20261030),
-            open_table,
-        ),
-        trial_in(
-            "grants: since 2026-10-30 a new table is open to none",
-            of(Grants::Since20261030),
-            closed_table,
-        ),
+        alone("grants: before 2026-10-30 a new table is open to every role", open_table),
+        alone("grants: since 2026-10-30 a new table is open to none", closed_table),
         alone("grants: databases of one cluster do not see each other", two_worlds),
     ]
 }
 
 /// Makes a table as a migration would, and answers who may read it.
-async fn readers(world: &World) -> Result<Vec<(String, bool)>> {
-    sqlx::raw_sql("set role postgres; create table public.fresh (n int); reset role")
-        .execute(world.database())
-        .await?;
+async fn readers(grants: Grants) -> Result<Vec<(String, bool)>> {
+    let database = Database::create(grants).await?;
+    let fresh = "set role postgres; create table public.fresh (n int); reset role";
+    sqlx::raw_sql(fresh).execute(database.pool()).await?;
     let roles = "select rolname::text, has_table_privilege(oid, 'public.fresh', 'select') from pg_roles
         where rolname in ('anon', 'authenticated', 'service_role') order by rolname";
-    Ok(sqlx::query_as(roles).fetch_all(world.database()).await?)
+    let readers = sqlx::query_as(roles).fetch_all(database.pool()).await?;
+    database.remove().await?;
+    Ok(readers)
 }
 
-async fn open_table(world: World) -> Result<()> {
-    assert!(readers(&world).await?.iter().all(|(_, may)| *may));
+async fn open_table() -> Result<()> {
+    let readers = readers(Grants::Before20261030).await?;
+    assert!(readers.len() == 3 && readers.iter().all(|(_, may)| *may), "{readers:?}");
     Ok(())
 }
 
-async fn closed_table(world: World) -> Result<()> {
-    let readers = readers(&world).await?;
-    assert_eq!(readers.len(), 3);
-    assert!(readers.iter().all(|(_, may)| !may), "{readers:?}");
+async fn closed_table() -> Result<()> {
+    let readers = readers(Grants::Since20261030).await?;
+    assert!(readers.len() == 3 && readers.iter().all(|(_, may)| !may), "{readers:?}");
     Ok(())
 }
 

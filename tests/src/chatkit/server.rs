@@ -15,24 +15,30 @@ use tokio::sync::{Notify, watch};
 
 use super::exchange::{Answered, Shared, exchange};
 use super::request::Request;
+use crate::http::Meter;
 
 /// Largest body that is read: some state variables of OpenAI's greatest length fit.
 const LARGEST_BODY: usize = 64 << 20;
 
 /// Serves until `stop` changes or its sender is dropped; then every connection ends at once.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<()>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    meter: Meter,
+    mut stop: watch::Receiver<()>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.changed() => return,
         };
         if let Ok((stream, _)) = accepted {
-            tokio::spawn(connection(stream, shared.clone(), stop.clone()));
+            tokio::spawn(connection(stream, shared.clone(), meter.clone(), stop.clone()));
         }
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stop: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, meter: Meter, mut stop: watch::Receiver<()>) {
     // An answer of two small writes would otherwise wait for the caller's acknowledgement.
     stream.set_nodelay(true).ok();
     let reset = Arc::new(Notify::new());
@@ -41,13 +47,14 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stop: watch::Rec
     let service = service_fn(move |request| -> Pin<Box<dyn Future<Output = Answered> + Send>> {
         Box::pin(answer(shared.clone(), order.clone(), request))
     });
-    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection =
+        http1::Builder::new().serve_connection(TokioIo::new(meter.measured(stream)), service);
     tokio::select! {
         _ = &mut connection => {}
         _ = stop.changed() => {}
         () = reset.notified() => {
             // No time to linger: closing sends a reset instead of an orderly end.
-            let stream = connection.into_parts().io.into_inner();
+            let stream = connection.into_parts().io.into_inner().into_inner();
             stream.set_zero_linger().ok();
         }
     }

@@ -20,6 +20,7 @@ use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
 use super::state::State;
 use super::threads::ThreadStatus;
+use crate::http::Meter;
 
 /// A running stand-in. Dropping it closes its port and every connection at once.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct StandIn {
     /// Dropped with the rest, which is what the connections wait for.
     _stop: watch::Sender<()>,
     server: JoinHandle<()>,
+    meter: Meter,
 }
 
 impl StandIn {
@@ -39,14 +41,20 @@ impl StandIn {
         let address = listener.local_addr().context("the ChatKit stand-in has no address")?;
         let shared = Arc::new(Shared::new(State { known: settings, ..State::default() }));
         let (stop, stopped) = watch::channel(());
-        let server = tokio::spawn(server::serve(listener, shared.clone(), stopped));
+        let meter = Meter::default();
+        let server = tokio::spawn(server::serve(listener, shared.clone(), meter.clone(), stopped));
         let browser = Browser::new(&format!("http://{address}"));
-        Ok(Self { address, shared, browser, _stop: stop, server })
+        Ok(Self { address, shared, browser, _stop: stop, server, meter })
     }
 
     /// What takes the place of `https://api.openai.com/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// How long it had each request, as seen from outside.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Publishes one more workflow; one with the same id and project is replaced.

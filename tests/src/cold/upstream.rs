@@ -2,31 +2,29 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::http::Span;
 use crate::world::World;
 
-/// How far the ledgers have been read.
+/// How far the meters have been read.
 pub struct Mark {
     supabase: usize,
     chatkit: usize,
 }
 
-/// Where the ledgers end now.
+/// Where the meters are now.
 pub fn mark(world: &World) -> Mark {
-    Mark { supabase: world.supabase().ledger().len(), chatkit: world.chatkit().ledger().len() }
+    Mark { supabase: world.supabase().meter().count(), chatkit: world.chatkit().meter().count() }
 }
 
 /// The time in which at least one request since the mark was with an upstream.
 pub fn time_since(world: &World, mark: &Mark) -> Duration {
-    let supabase = world.supabase().ledger().split_off(mark.supabase);
-    let chatkit = world.chatkit().ledger().split_off(mark.chatkit);
-    let mut spans: Vec<(SystemTime, Duration)> =
-        supabase.iter().map(|entry| (entry.at, entry.took)).collect();
-    spans.extend(chatkit.iter().map(|call| (call.at, call.took.unwrap_or_default())));
+    let mut spans = world.supabase().meter().spans_after(mark.supabase);
+    spans.extend(world.chatkit().meter().spans_after(mark.chatkit));
     covered(spans)
 }
 
 /// How much time the spans cover; where two overlap, it counts once.
-fn covered(mut spans: Vec<(SystemTime, Duration)>) -> Duration {
+fn covered(mut spans: Vec<Span>) -> Duration {
     spans.sort();
     let mut covered = Duration::ZERO;
     let mut reached = SystemTime::UNIX_EPOCH;

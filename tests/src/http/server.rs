@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::meter::Meter;
+
 /// Whether a server can be reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reach {
@@ -33,6 +35,7 @@ pub struct Server {
     reach: watch::Sender<Reach>,
     reached: watch::Receiver<Reach>,
     task: JoinHandle<()>,
+    meter: Meter,
 }
 
 impl Port {
@@ -52,9 +55,18 @@ impl Port {
     pub fn serve(self, router: Router) -> Server {
         let (reach, wanted) = watch::channel(Reach::Open);
         let (report, reached) = watch::channel(Reach::Open);
-        let task = tokio::spawn(run(self.listener, self.address, router, wanted, report));
-        Server { address: self.address, reach, reached, task }
+        let meter = Meter::default();
+        let served = Served { router, meter: meter.clone() };
+        let task = tokio::spawn(run(self.listener, self.address, served, wanted, report));
+        Server { address: self.address, reach, reached, task, meter }
     }
+}
+
+/// What connections are given to.
+#[derive(Clone)]
+struct Served {
+    router: Router,
+    meter: Meter,
 }
 
 impl Server {
@@ -66,6 +78,11 @@ impl Server {
     /// The address as `127.0.0.1:PORT`.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How long it had each request.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Opens or closes the port, and returns once it is so.
@@ -85,14 +102,14 @@ impl Drop for Server {
 async fn run(
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    served: Served,
     mut wanted: watch::Receiver<Reach>,
     report: watch::Sender<Reach>,
 ) {
     let mut listener = Some(listener);
     loop {
         match listener.take() {
-            Some(open) => accept(open, &router, &mut wanted).await,
+            Some(open) => accept(open, &served, &mut wanted).await,
             None => drop(wanted.wait_for(|reach| *reach == Reach::Open).await),
         }
         if wanted.has_changed().is_err() {
@@ -106,24 +123,24 @@ async fn run(
 }
 
 /// Accepts until the port is to be closed; then closes it and cuts every connection.
-async fn accept(listener: TcpListener, router: &Router, wanted: &mut watch::Receiver<Reach>) {
+async fn accept(listener: TcpListener, served: &Served, wanted: &mut watch::Receiver<Reach>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             closed = wanted.wait_for(|reach| *reach == Reach::Closed) => return drop(closed),
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                connections.spawn(connection(stream, router.clone()));
+                connections.spawn(connection(stream, served.clone()));
             },
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, Served { router, meter }: Served) {
     // An answer of two small writes would otherwise wait for the caller's acknowledgement.
     stream.set_nodelay(true).ok();
     let service = TowerToHyperService::new(router);
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(meter.measured(stream)), service).await;
 }
 
 /// The same port again. Nobody else takes it as a rule, but its old connections may linger for a moment.

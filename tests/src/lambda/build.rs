@@ -122,9 +122,16 @@ fn build(targets: &[String], profile: Profile) -> Result<Binaries> {
     Ok(binaries)
 }
 
-/// The cargo that runs us, without what it told us about ourselves: build scripts would take it to be about them.
+/// The cargo that runs us.
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_our_package(&mut command);
+    command.current_dir(project::root()).stdin(Stdio::null());
+    command
+}
+
+/// Keeps from a command what cargo told us about ourselves: build scripts would take it to be about them.
+pub(crate) fn forget_our_package(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
@@ -132,6 +139,4 @@ fn cargo() -> Command {
             command.env_remove(name);
         }
     }
-    command.current_dir(project::root()).stdin(Stdio::null());
-    command
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 
 pub use answer::Failure;
+pub(crate) use build::forget_our_package;
 pub use build::{Binaries, Profile, Workspace, example, functions, workspace};
 pub use event::{Circumstances, Door, event};
 pub use function::{Function, Spec};

@@ -51,5 +51,6 @@ impl Drop for EnvFile {
 
 fn text(world: &World) -> String {
     let variables: BTreeMap<String, String> = world.environment().whole().into_iter().collect();
-    variables.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    // Quoted, because cargo-lambda refuses a bare value that has an equals sign; a shell takes it as well.
+    variables.into_iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
 }

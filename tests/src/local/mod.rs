@@ -2,6 +2,7 @@
 
 mod cast;
 mod env_file;
+mod watch;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::terminal::Ink;
 use crate::world::World;
 pub use cast::{Cast, Person};
 pub use env_file::EnvFile;
+pub use watch::Watch;
 
 /// How often new lines of the functions' logs are looked for.
 const LOG_INTERVAL: Duration = Duration::from_millis(200);

@@ -195,7 +195,8 @@ fn as_user(program: PathBuf, user: Option<User>) -> Command {
 fn temporary_folder(for_another_user: bool) -> Result<PathBuf> {
     let wanted = std::env::temp_dir();
     let fits = |base: &PathBuf| {
-        base.as_os_str().len() < LONGEST_SOCKET_FOLDER && (!for_another_user || cache::open_to_all(base))
+        let reachable = !for_another_user || cache::open_to_all(base);
+        base.is_dir() && base.as_os_str().len() < LONGEST_SOCKET_FOLDER && reachable
     };
     let base = [wanted.clone(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")].into_iter().find(fits);
     let base = base.with_context(|| {

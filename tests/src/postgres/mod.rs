@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use tokio::runtime::Handle;
 
 use cluster::Cluster;
 pub use cluster::stop;
@@ -21,6 +22,7 @@ pub struct Database {
     name: String,
     cluster: &'static Cluster,
     pool: PgPool,
+    removed: bool,
 }
 
 impl Database {
@@ -32,7 +34,7 @@ impl Database {
         // The names are ours: letters, digits and underscores. Who owns a database owns `public` in it.
         cluster.admin(&format!("create database {name} template {template} owner postgres")).await?;
         let pool = pool(cluster, &name).await?;
-        Ok(Self { name, cluster, pool })
+        Ok(Self { name, cluster, pool, removed: false })
     }
 
     /// Connections as the superuser: no policy and no grant applies to them.
@@ -50,11 +52,26 @@ impl Database {
         self.cluster.psql(&self.name)
     }
 
-    /// Drops the database, whoever is still connected.
-    pub async fn drop(self) -> Result<()> {
-        self.pool.close().await;
-        self.cluster.admin(&format!("drop database if exists {} with (force)", self.name)).await
+    /// Removes it, whoever is still connected, and waits until that is done.
+    pub async fn remove(mut self) -> Result<()> {
+        self.removed = true;
+        remove(self.cluster, &self.name, &self.pool).await
     }
+}
+
+impl Drop for Database {
+    /// Each takes ten megabytes, so a test that failed should not leave its own until all others are through.
+    fn drop(&mut self) {
+        if let (false, Ok(runtime)) = (self.removed, Handle::try_current()) {
+            let (cluster, name, pool) = (self.cluster, self.name.clone(), self.pool.clone());
+            runtime.spawn(async move { remove(cluster, &name, &pool).await });
+        }
+    }
+}
+
+async fn remove(cluster: &Cluster, name: &str, pool: &PgPool) -> Result<()> {
+    pool.close().await;
+    cluster.admin(&format!("drop database if exists {name} with (force)")).await
 }
 
 async fn pool(cluster: &Cluster, database: &str) -> Result<PgPool> {

@@ -18,7 +18,7 @@ use super::keys::{ApiKeys, Pass};
 use super::ledger::{Entry, Ledger};
 use super::rest::Rest;
 use super::token;
-use crate::http::{Port, Reach, Server};
+use crate::http::{Meter, Port, Reach, Server};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
@@ -88,6 +88,11 @@ impl Gateway {
     /// Every request so far.
     pub fn ledger(&self) -> Vec<Entry> {
         self.shared.ledger.entries()
+    }
+
+    /// How long it had each request, as seen from outside.
+    pub fn meter(&self) -> &Meter {
+        self.server.meter()
     }
 
     /// Behaves like this from now on; returns once it does.

@@ -132,10 +132,10 @@ impl World {
         self.logs()
     }
 
-    /// Ends everything and removes the database. Dropping a world ends it too, but leaves its database to the end of the process.
+    /// Ends everything, and waits for it. Dropping a world ends it too, without waiting.
     pub async fn stop(self) -> Result<()> {
         self.lambda.end().await;
         drop((self.lambda, self.supabase, self.chatkit));
-        self.database.drop().await
+        self.database.remove().await
     }
 }

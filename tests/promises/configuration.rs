@@ -1,0 +1,189 @@
+//! A function with mistakes in its environment does not start; it names all of them at once and shows no value. What it
+//! does not need is not asked for, and what it must not have it is not given.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use local_stack::{
+    World,
+    lambda::{self, Line},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    caller::{AGENT, Caller},
+    harness::trial_in,
+};
+
+/// In every wrong value, so that no part of one can be shown unnoticed.
+const CANARY: &str = "c4n4ry";
+
+const WRONG: [(&str, &str); 8] = [
+    ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
+    ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
+    ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
+    ("OPENAI_CHATKIT_SECRET", "sk-c4n4ry\nand another line"),
+    ("OPENAI_CHATKIT_PROJECT", "sk-proj-c4n4ry"),
+    ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
+    ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
+    ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
+];
+
+const READING: [&str; 4] = ["get-session", "list-agents", "list-messages", "list-sessions"];
+const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
+
+/// What a function reads of the above.
+fn variables(function: &str) -> BTreeSet<&'static str> {
+    let key = if READING.contains(&function) { "SUPABASE_PUBLISHABLE_KEY" } else { "SUPABASE_SECRET_KEY" };
+    let mut read = BTreeSet::from(["SUPABASE_URL", key, "CORS_ALLOWED_ORIGINS"]);
+    if !function.starts_with("list-") {
+        read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
+    }
+    if function == "create-session" {
+        read.insert("CHATKIT_SEALING_KEYS");
+    }
+    read
+}
+
+pub fn trials() -> Vec<Trial> {
+    // However much is logged.
+    let talkative = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let wrong = WRONG.iter().fold(talkative, |world, (name, value)| world.env(name, value));
+    let missing = WRONG.iter().fold(World::builder(), |world, (name, _)| world.env(name, ""));
+    let without = |name: &str| World::builder().env(name, "");
+    vec![
+        trial_in("configuration: every mistake is named at once, and no value is shown", wrong, mistakes),
+        trial_in("configuration: what is missing is named, and only what is needed", missing, missing_ones),
+        trial_in(
+            "configuration: what only reads needs no secret key",
+            without("SUPABASE_SECRET_KEY"),
+            readers,
+        ),
+        trial_in("configuration: what only reads is given no secret key", World::builder(), given),
+        trial_in(
+            "configuration: where secrets are made they are sealed",
+            without("CHATKIT_SEALING_KEYS"),
+            unsealed,
+        ),
+        trial_in(
+            "configuration: without ChatKit nothing is sealed",
+            without("CHATKIT_SEALING_KEYS").chatkit(false),
+            without_chatkit,
+        ),
+    ]
+}
+
+/// Asks every function once, each of which fails to start, and answers with what they wrote.
+async fn started(world: &World) -> Result<Vec<Line>> {
+    for function in world.lambda().names() {
+        let answer = local_stack::http::client().get(world.function_url(function)).send().await?;
+        ensure!(answer.status() == 502, "{function} answers {}", answer.status());
+        let told = answer.text().await?;
+        ensure!(!told.contains("SUPABASE") && !told.contains(CANARY), "{function} tells its caller: {told}");
+    }
+    world.lambda().end().await;
+    Ok(world.lambda().logs().lines())
+}
+
+/// The one line that a function wrote.
+fn only<'a>(lines: &'a [Line], function: &str) -> Result<&'a str> {
+    let of: Vec<_> = lines.iter().filter(|line| line.function == function).collect();
+    let [line] = of.as_slice() else { anyhow::bail!("{function} wrote {} lines: {of:#?}", of.len()) };
+    Ok(&line.text)
+}
+
+async fn mistakes(world: World) -> Result<()> {
+    let lines = started(&world).await?;
+    for function in READING.iter().chain(&WRITING) {
+        let line: Value = serde_json::from_str(only(&lines, function)?)?;
+        ensure!(line["level"] == "ERROR" && line["message"] == "the function cannot start", "{line}");
+        let error = line["error"].as_str().context("no error")?;
+        let expected = variables(function);
+        let named: BTreeSet<_> =
+            WRONG.iter().map(|(name, _)| *name).filter(|name| error.contains(name)).collect();
+        ensure!(named == expected, "{function} names {named:?} instead of {expected:?}: {error}");
+        ensure!(error.contains(&format!("{} mistake(s)", expected.len())), "{function}: {error}");
+    }
+    let shown = lines.iter().find(|line| line.text.contains(CANARY));
+    ensure!(shown.is_none(), "a value is shown: {shown:?}");
+    Ok(())
+}
+
+async fn missing_ones(world: World) -> Result<()> {
+    let lines = started(&world).await?;
+    for function in READING.iter().chain(&WRITING) {
+        let line = only(&lines, function)?;
+        let key = if READING.contains(function) { "SUPABASE_PUBLISHABLE_KEY" } else { "SUPABASE_SECRET_KEY" };
+        // ChatKit and origins may be left out.
+        let expected = format!("2 mistake(s); SUPABASE_URL is not set; {key} is not set");
+        ensure!(line.contains(&expected), "{function}: {line}");
+    }
+    Ok(())
+}
+
+async fn readers(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    for path in ["/chatkit/agents", "/chatkit/sessions"] {
+        caller.get(path).await?.expect(200)?;
+    }
+    let nowhere = "/chatkit/sessions/01981d3c-0000-7000-8000-000000000000";
+    for path in [nowhere.to_owned(), format!("{nowhere}/messages")] {
+        caller.get(&path).await?.problem(404, "session_not_found")?;
+    }
+    for path in ["/chatkit/sessions".to_owned(), format!("{nowhere}/events"), format!("{nowhere}/cancel")] {
+        let refused = caller.post(&path, json!({})).await?;
+        ensure!(
+            refused.status == 500 && refused.body == json!({ "message": "Internal Server Error" }),
+            "{refused:?}"
+        );
+    }
+    world.lambda().end().await;
+    for function in WRITING {
+        let lines = world.lambda().logs().lines();
+        let line = only(&lines, function)?;
+        ensure!(line.contains("1 mistake(s); SUPABASE_SECRET_KEY is not set"), "{line}");
+    }
+    Ok(())
+}
+
+async fn given(world: World) -> Result<()> {
+    let template = &lambda::workspace().await?.template;
+    let secret = world.supabase().secret_key();
+    for (functions, writes) in [(READING.as_slice(), false), (WRITING.as_slice(), true)] {
+        for function in functions {
+            let environment = world.environment().of(template.function(function)?);
+            let seals = *function == "create-session";
+            for (name, needed) in [("SUPABASE_SECRET_KEY", writes), ("CHATKIT_SEALING_KEYS", seals)] {
+                ensure!(environment.contains_key(name) == needed, "{function} has {name}: {}", !needed);
+            }
+            let under_another_name = environment.iter().find(|(name, value)| {
+                *name != "SUPABASE_SECRET_KEY" && (value.contains(secret) || value.contains("service_role"))
+            });
+            ensure!(under_another_name.is_none(), "{function} has the key as {under_another_name:?}");
+        }
+    }
+    let all: BTreeSet<_> = world.lambda().names().collect();
+    ensure!(all == READING.into_iter().chain(WRITING).collect(), "a function is not listed here: {all:?}");
+    Ok(())
+}
+
+async fn unsealed(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let refused = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
+    ensure!(refused.status == 500, "{refused:?}");
+    caller.get("/chatkit/sessions").await?.expect(200)?;
+    let nowhere = "/chatkit/sessions/01981d3c-0000-7000-8000-000000000000";
+    caller.cancel(nowhere).await?.problem(404, "session_not_found")?;
+    world.lambda().end().await;
+    let lines = world.lambda().logs().lines();
+    let line = only(&lines, "create-session")?;
+    ensure!(line.contains("1 mistake(s); CHATKIT_SEALING_KEYS is not set"), "{line}");
+    Ok(())
+}
+
+async fn without_chatkit(world: World) -> Result<()> {
+    let session = Caller::new(&world).await?.open().await?;
+    ensure!(session["chatkit"].is_null(), "{session}");
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Pages of configured origins may call the API, and no others; every answer says so, the unwelcome ones too.
+
+use anyhow::{Result, ensure};
+use http_client::{Method, header::HeaderMap};
+use libtest_mimic::Trial;
+use local_stack::{Builder, World, http};
+
+use crate::{
+    caller::{Caller, Reply, reply},
+    harness::trial_in,
+};
+
+const APP: &str = "https://app.example.com";
+const LOCAL: &str = "http://localhost:3000";
+
+/// Every path, with the methods that are behind it, and the function that its preflight reaches.
+const PATHS: [(&str, &[&str], &str); 6] = [
+    ("/chatkit/agents", &["GET"], "list-agents"),
+    ("/chatkit/sessions", &["GET", "POST"], "list-sessions"),
+    ("{session}", &["GET"], "get-session"),
+    ("{session}/messages", &["GET"], "list-messages"),
+    ("{session}/events", &["POST"], "record-events"),
+    ("{session}/cancel", &["POST"], "cancel-session"),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let two = || World::builder().env("CORS_ALLOWED_ORIGINS", &format!("{APP}, {LOCAL}"));
+    let none = World::builder().env("CORS_ALLOWED_ORIGINS", "");
+    vec![
+        trial_in("cors: a preflight of a configured origin is answered", two(), preflights),
+        trial_in("cors: a preflight of any other origin is refused", two(), refused),
+        trial_in("cors: every answer is marked for its origin, problems too", two(), marked),
+        trial_in("cors: without configured origins no page may call", none, nobody),
+        own_url("cors: each function's own URL answers a preflight", two()),
+    ]
+}
+
+fn own_url(name: &str, world: Builder) -> Trial {
+    trial_in(name, world, async |world: World| {
+        let session = Caller::new(&world).await?.open_path().await?;
+        let reached = PATHS.iter().map(|(path, methods, function)| (*path, methods[0], *function));
+        for (path, method, function) in reached.chain([("/chatkit/sessions", "POST", "create-session")]) {
+            let url = format!("{}{}", world.function_url(function), path.replace("{session}", &session));
+            granted(&preflight(&url, APP, method).await?, APP)?;
+            preflight(&url, "https://evil.example.com", method).await?.problem(403, "origin_forbidden")?;
+        }
+        Ok(())
+    })
+}
+
+/// A preflight as a browser sends it: without a token.
+async fn preflight(url: &str, origin: &str, method: &str) -> Result<Reply> {
+    let request = http::client().request(Method::OPTIONS, url).header("origin", origin);
+    let request = request.header("access-control-request-method", method);
+    reply(request.header("access-control-request-headers", "authorization,content-type")).await
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What a browser needs to go on.
+fn granted(reply: &Reply, origin: &str) -> Result<()> {
+    let of = |name| header(&reply.headers, name);
+    ensure!(reply.status == 204 && reply.body.is_null(), "{reply:?}");
+    ensure!(of("access-control-allow-origin") == origin, "{reply:?}");
+    let methods: Vec<_> = of("access-control-allow-methods").split(", ").collect();
+    ensure!(methods.contains(&"GET") && methods.contains(&"POST"), "{methods:?}");
+    let headers = of("access-control-allow-headers").to_ascii_lowercase();
+    for needed in ["authorization", "content-type", "if-none-match"] {
+        ensure!(headers.split(", ").any(|name| name == needed), "{needed} is missing: {headers}");
+    }
+    ensure!((1..=7200).contains(&of("access-control-max-age").parse::<u32>()?), "{reply:?}");
+    varies(reply)
+}
+
+/// A cache must not hand one origin's answer to another; and tokens come in a header, so credentials are nobody's business.
+fn varies(reply: &Reply) -> Result<()> {
+    let of = |name| header(&reply.headers, name);
+    ensure!(of("vary").split(',').any(|name| name.trim().eq_ignore_ascii_case("origin")), "{reply:?}");
+    ensure!(of("access-control-allow-origin") != "*", "anybody: {reply:?}");
+    ensure!(!reply.headers.contains_key("access-control-allow-credentials"), "{reply:?}");
+    ensure!(reply.headers.get_all("access-control-allow-origin").iter().count() <= 1, "{reply:?}");
+    Ok(())
+}
+
+/// Nothing that a browser could read as leave.
+fn unmarked(reply: &Reply) -> Result<()> {
+    let leave = reply.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+    ensure!(leave.is_none(), "{leave:?} in {reply:?}");
+    varies(reply)
+}
+
+async fn preflights(world: World) -> Result<()> {
+    let session = Caller::new(&world).await?.open_path().await?;
+    for (path, methods, _) in PATHS {
+        let url = format!("{}{}", world.api_url(), path.replace("{session}", &session));
+        for (method, origin) in methods.iter().flat_map(|method| [(method, APP), (method, LOCAL)]) {
+            granted(&preflight(&url, origin, method).await?, origin)?;
+        }
+    }
+    Ok(())
+}
+
+const OTHERS: [&str; 9] = [
+    "https://evil.example.com",
+    "https://app.example.com.evil.example.com",
+    "https://evil-app.example.com",
+    "http://app.example.com",
+    "https://app.example.com:8443",
+    "https://APP.example.com",
+    "http://localhost",
+    "null",
+    "*",
+];
+
+async fn refused(world: World) -> Result<()> {
+    let session = Caller::new(&world).await?.open_path().await?;
+    for (path, methods, _) in PATHS {
+        let url = format!("{}{}", world.api_url(), path.replace("{session}", &session));
+        for origin in OTHERS {
+            let reply = preflight(&url, origin, methods[0]).await?;
+            unmarked(&reply)?;
+            reply.problem(403, "origin_forbidden")?;
+        }
+    }
+    Ok(())
+}
+
+/// An answer, a 304, and problems from before and behind the token.
+async fn marked(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open_path().await?;
+    let etag = header(&caller.get(&session).await?.headers, "etag").to_owned();
+    let nameless = |origin: &str| {
+        let request = http::client().get(format!("{}{session}", world.api_url())).header("origin", origin);
+        reply(request)
+    };
+    for (origin, is_ours) in
+        [(APP, true), (LOCAL, true), ("https://evil.example.com", false), ("null", false)]
+    {
+        let with = [("origin", origin)];
+        let known = [("origin", origin), ("if-none-match", &etag)];
+        for (reply, status) in [
+            (caller.send(Method::GET, &session, &with, None).await?, 200),
+            (caller.send(Method::GET, &session, &known, None).await?, 304),
+            (caller.send(Method::GET, "/chatkit/sessions/7", &with, None).await?, 400),
+            (caller.send(Method::POST, "/chatkit/sessions", &with, None).await?, 415),
+            (nameless(origin).await?, 401),
+            (caller.at(world.function_url("get-session")).send(Method::GET, "/", &with, None).await?, 404),
+            (
+                caller.at(world.function_url("get-session")).send(Method::PUT, &session, &with, None).await?,
+                405,
+            ),
+        ] {
+            ensure!(reply.status == status, "{reply:?} instead of {status}");
+            if !is_ours {
+                unmarked(&reply)?;
+                continue;
+            }
+            ensure!(header(&reply.headers, "access-control-allow-origin") == origin, "{reply:?}");
+            let readable = header(&reply.headers, "access-control-expose-headers");
+            for needed in ["etag", "retry-after", "x-request-id"] {
+                ensure!(
+                    readable.split(", ").any(|name| name == needed),
+                    "{needed} cannot be read: {readable}"
+                );
+            }
+            varies(&reply)?;
+        }
+    }
+    // Who is no page names no origin.
+    unmarked(&caller.get(&session).await?)
+}
+
+async fn nobody(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open_path().await?;
+    for origin in [APP, LOCAL, "null", "*", ""] {
+        let reply = preflight(&format!("{}{session}", world.api_url()), origin, "GET").await?;
+        unmarked(&reply)?;
+        reply.problem(403, "origin_forbidden")?;
+        let reply = caller.send(Method::GET, &session, &[("origin", origin)], None).await?;
+        unmarked(&reply)?;
+        reply.expect(200)?;
+    }
+    Ok(())
+}

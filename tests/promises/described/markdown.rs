@@ -1,0 +1,40 @@
+//! Tables and blocks of code in the pages.
+
+/// The rows of the table whose first column has this title, a cell each; without its head.
+pub fn table(text: &str, title: &str) -> Vec<Vec<String>> {
+    let mut lines = text.lines().skip_while(|line| cells(line).is_none_or(|cells| cells[0] != title));
+    let head = lines.next().and_then(cells);
+    // The line of dashes.
+    let rows = lines.skip(1).map_while(cells);
+    head.into_iter().flat_map(|_| rows.clone().collect::<Vec<_>>()).collect()
+}
+
+/// The titles of the columns of that table.
+pub fn columns(text: &str, title: &str) -> Vec<String> {
+    text.lines().filter_map(cells).find(|cells| cells[0] == title).unwrap_or_default()
+}
+
+/// Every block of code in this language.
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() == format!("```{language}") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim() != "```").collect();
+            blocks.push(block.join("\n"));
+        } else if line.trim_start().starts_with("```") {
+            lines.by_ref().find(|line| line.trim() == "```");
+        }
+    }
+    blocks
+}
+
+/// What stands between single backticks.
+pub fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+fn cells(line: &str) -> Option<Vec<String>> {
+    let row = line.trim().strip_prefix('|')?.strip_suffix('|')?;
+    Some(row.split('|').map(|cell| cell.trim().to_owned()).collect())
+}

@@ -1,0 +1,86 @@
+//! The same routes lead to the same functions wherever they are described.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use local_stack::lambda::{Workspace, workspace};
+
+use super::{document::Document, markdown, same, template::Template, text};
+use crate::harness::alone;
+
+/// Method, path, function.
+pub type Routes = BTreeSet<(String, String, String)>;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone(
+            "described: routes are the same in the template, the watch router and the API description",
+            routes,
+        ),
+        alone("described: every function is routed, and preflights of every path", functions),
+        alone("described: the README's endpoints are those of the API description", readme),
+    ]
+}
+
+async fn routes() -> Result<()> {
+    let (template, router) = (Template::read()?.routes()?, routed(workspace().await?)?);
+    same(("template.yaml", &template), ("Cargo.toml's watch router", &router))?;
+    let described = Document::read()?.routes();
+    same(("docs/openapi.yaml", &described), ("Cargo.toml's watch router", &without_preflights(&router)))
+}
+
+async fn functions() -> Result<()> {
+    let workspace = workspace().await?;
+    let routes = routed(workspace)?;
+    let packages: BTreeSet<String> = workspace.functions.iter().cloned().collect();
+    let endpoints = without_preflights(&routes);
+    let routed = endpoints.iter().map(|(_, _, function)| function.clone()).collect();
+    same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;
+    let paths: BTreeSet<&String> = endpoints.iter().map(|(_, path, _)| path).collect();
+    for path in paths {
+        let of_path = |wanted: &str| -> Vec<&String> {
+            let fitting = routes.iter().filter(|(method, other, _)| method == wanted && other == path);
+            fitting.map(|(_, _, function)| function).collect()
+        };
+        let [preflight] = of_path("OPTIONS")[..] else {
+            anyhow::bail!("not one function for OPTIONS {path}")
+        };
+        let reads = of_path("GET");
+        ensure!(
+            reads.is_empty() || reads == [preflight],
+            "{preflight} answers OPTIONS {path}, though {reads:?} answers GET"
+        );
+        ensure!(
+            endpoints.iter().any(|(_, other, function)| other == path && function == preflight),
+            "{preflight} answers OPTIONS {path} and nothing else there"
+        );
+    }
+    Ok(())
+}
+
+async fn readme() -> Result<()> {
+    let mut listed = Routes::new();
+    for row in markdown::table(&text("README.md")?, "endpoint") {
+        let [endpoint, function, purpose] = &row[..] else {
+            anyhow::bail!("a row of other columns: {row:?}")
+        };
+        let (method, path) =
+            endpoint.trim_matches('`').split_once(' ').with_context(|| format!("no endpoint: {endpoint}"))?;
+        ensure!(!purpose.is_empty(), "the README does not say what {function} does");
+        listed.insert((method.to_owned(), path.to_owned(), function.trim_matches('`').to_owned()));
+    }
+    same(("README.md", &listed), ("docs/openapi.yaml", &Document::read()?.routes()))
+}
+
+fn routed(workspace: &Workspace) -> Result<Routes> {
+    let routes = workspace.routes.iter().map(|route| {
+        let method = route.method.as_ref().with_context(|| format!("{} has no method", route.path))?;
+        Ok((method.to_string(), route.path.clone(), route.function.clone()))
+    });
+    routes.collect()
+}
+
+fn without_preflights(routes: &Routes) -> Routes {
+    routes.iter().filter(|(method, _, _)| method != "OPTIONS").cloned().collect()
+}

@@ -1,0 +1,176 @@
+//! How the circumstances of each example come about.
+
+use anyhow::{Result, bail};
+use local_stack::{
+    chatkit::{Fault, Operation as On},
+    supabase,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    document::Operation,
+    stage::{Request, SESSION, Stage},
+};
+use crate::caller::AGENT;
+
+/// Events as the scenes need them beside those of the examples.
+const CLICK: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c01";
+const ESCALATION: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c02";
+const THREAD_CHANGED: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c10";
+
+/// Makes everything so that the answer is the example's, and says what to send. What only this example needs is undone by
+/// [`strike`].
+pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -> Result<Request> {
+    let plain = stage.request(operation)?;
+    if let Some((_, body)) = operation.bodies()?.into_iter().find(|(example, _)| *example == name) {
+        if name == "refresh" {
+            stage.age_secret(60).await?;
+        }
+        return Ok(plain.with(&stage.likeness.filled_in(body)?));
+    }
+    match name {
+        "missingToken" => Ok(plain.by(None)),
+        "expiredToken" => {
+            let expired = stage.world.issuer().forge(&stage.caller.user).expired(120).sign();
+            Ok(plain.by(Some(expired)))
+        }
+        "noOrganisation" => {
+            let none = stage.world.issuer().forge(&stage.caller.user).without("app_metadata").sign();
+            Ok(plain.by(Some(none)))
+        }
+        "supabaseUnavailable" => {
+            stage.world.supabase().fault(supabase::Fault::Down).await;
+            Ok(plain)
+        }
+        "malformedId" => Ok(plain.about(operation, "42")),
+        "malformedCursor" => Ok(plain.at("?cursor=none-of-ours")),
+        _ => match operation.id {
+            "create-session" => opening(stage, plain, name).await,
+            "record-events" => recording(stage, operation, plain, name).await,
+            _ => reading(stage, operation, plain, name).await,
+        },
+    }
+}
+
+/// Undoes what would be in the way of the next example.
+pub async fn strike(stage: &Stage) {
+    stage.world.chatkit().clear_faults();
+    stage.world.supabase().fault(supabase::Fault::None).await;
+}
+
+async fn opening(stage: &mut Stage, plain: Request, name: &str) -> Result<Request> {
+    let resume = |session: String| json!({ "sessionId": session, "purpose": "resume" });
+    let body = match name {
+        "malformedBody" => return Ok(Request { body: Some("{]".to_owned()), ..plain }),
+        "invalidRequest" => json!({}),
+        "agentUnavailable" => json!({ "agentId": "nobody" }),
+        "agentForbidden" => {
+            stage.another_agent("cfo_strategy", &["owner"]).await?;
+            json!({ "agentId": "cfo_strategy" })
+        }
+        "workflowNotFound" => {
+            stage.another_agent("mistaken", &["member"]).await?;
+            json!({ "agentId": "mistaken" })
+        }
+        "chatkitUnavailable" => {
+            stage.world.chatkit().fault(Fault::new(On::CreateSession).status(503));
+            json!({ "agentId": AGENT })
+        }
+        "sessionEnded" => resume(stage.ended_session().await?),
+        "sessionNotFound" => resume(Uuid::new_v4().to_string()),
+        _ => bail!("nobody knows how this comes about"),
+    };
+    Ok(plain.with(&body))
+}
+
+async fn recording(stage: &Stage, operation: &Operation<'_>, plain: Request, name: &str) -> Result<Request> {
+    let event =
+        |kind: &str, payload: Value| json!({ "id": Uuid::new_v4(), "type": kind, "payload": payload });
+    match name {
+        "malformedBody" => Ok(Request { body: Some("{]".to_owned()), ..plain }),
+        "invalidRequest" => Ok(plain.with(&json!([
+            event("button_click", json!({ "action": "" })),
+            event("button_click", json!({ "action": "approve" })),
+            event("button_clicked", json!({})),
+        ]))),
+        "agentForbidden" => {
+            stage.another_agent("cfo_strategy", &["owner"]).await?;
+            Ok(plain.with(&event("handover", json!({ "agentId": "cfo_strategy" }))))
+        }
+        "sessionEnded" => Ok(plain.about(operation, &stage.ended_session().await?)),
+        "sessionNotFound" => Ok(plain.about(operation, &Uuid::new_v4().to_string())),
+        "eventConflict" => Ok(plain.with(
+            &json!({ "id": CLICK, "type": "button_click", "payload": { "action": "something else" } }),
+        )),
+        _ => bail!("nobody knows how this comes about"),
+    }
+}
+
+async fn reading(
+    stage: &mut Stage,
+    operation: &Operation<'_>,
+    plain: Request,
+    name: &str,
+) -> Result<Request> {
+    match (operation.id, name) {
+        (_, "sessionNotFound") => Ok(plain.about(operation, &Uuid::new_v4().to_string())),
+        (_, "invalidRequest") => Ok(plain.at("?limit=0")),
+        ("list-sessions", "scopeForbidden") => Ok(plain.at("?scope=organisation")),
+        ("list-sessions", "page") => {
+            // An older one, so that there is a page after this.
+            let session = stage.likeness.filled(SESSION);
+            stage.new_session().await?;
+            stage.caller.record(&format!("/chatkit/sessions/{session}"), "custom_click", json!({})).await?;
+            Ok(plain.at("?limit=1"))
+        }
+        ("list-sessions", "lastPage") => Ok(plain.at(&format!("?cursor={}", example(operation, "cursor")?))),
+        ("list-messages", "page") => {
+            let message = |n: u32| {
+                json!({ "id": Uuid::new_v4(), "role": "agent",
+                    "content": if n == 21 { "Invoice 42 is due tomorrow." } else { "Before that." } })
+            };
+            let messages: Vec<Value> = (1..=21).map(message).collect();
+            stage.rpc("record_messages", "p_messages", json!(messages)).await?;
+            Ok(plain.at(&format!("?cursor={}", example(operation, "cursor")?)))
+        }
+        ("get-session", "session") => {
+            fill(stage).await?;
+            Ok(plain)
+        }
+        ("get-session", "withoutChatkit") => {
+            let session = stage.ended_session().await?;
+            stage.world.chatkit().fault(Fault::everywhere().status(503));
+            stage.likeness.put(SESSION, &session);
+            Ok(plain.about(operation, &session))
+        }
+        ("cancel-session", "cancelled") | ("list-agents", "agents") => Ok(plain),
+        _ => bail!("nobody knows how this comes about"),
+    }
+}
+
+/// Puts into the session what a page shows: a thread, events, a task, an escalation.
+async fn fill(stage: &mut Stage) -> Result<()> {
+    stage.begin_thread("Invoice 42").await?;
+    let thread = stage.likeness.filled(super::stage::THREAD);
+    let task =
+        json!([{ "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true }]);
+    stage.rpc("record_tasks", "p_tasks", task).await?;
+    let events = json!([
+        { "id": THREAD_CHANGED, "type": "thread_changed", "payload": { "threadId": thread } },
+        { "id": CLICK, "type": "button_click", "payload": { "action": "approve" }, "occurredAt": "2026-11-22T10:04:59Z" },
+        { "id": ESCALATION, "type": "hitl_escalation", "payload": {
+            "reason": "The amount is above my limit", "decisions": ["approve", "reject"], "expiresInSeconds": 86400 } },
+    ]);
+    let path = format!("/chatkit/sessions/{}/events", stage.likeness.filled(SESSION));
+    stage.caller.post(&path, events).await?.expect(201)?;
+    Ok(())
+}
+
+/// The example of a parameter in the query.
+fn example<'a>(operation: &Operation<'a>, parameter: &str) -> Result<&'a str> {
+    let examples = operation.parameters("query")?;
+    let found =
+        examples.into_iter().find(|(name, _)| *name == parameter).and_then(|(_, value)| value.as_str());
+    found.ok_or_else(|| anyhow::anyhow!("{} has no example of {parameter}", operation.id))
+}

@@ -1,0 +1,185 @@
+//! Where the examples are played: an organisation with the agents of the examples, a caller, and a session of theirs.
+
+use anyhow::{Context, Result, ensure};
+use http_client::Method;
+use local_stack::{
+    Builder, World,
+    chatkit::Workflow,
+    http,
+    supabase::{OrgRole, User},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    document::{Document, Operation},
+    likeness::Likeness,
+};
+use crate::caller::{AGENT, Caller, Reply, reply};
+
+/// The names that the examples have for what is different each time, as `x-placeholders` explains them.
+pub const SESSION: &str = "019aaa00-7c00-7000-8000-000000000001";
+pub const USER: &str = "019aaa00-7c00-7000-8000-0000000000aa";
+pub const THREAD: &str = "cthr_example";
+
+pub struct Stage {
+    pub world: World,
+    pub caller: Caller,
+    pub likeness: Likeness,
+}
+
+/// A request that is about to be sent.
+pub struct Request {
+    pub method: Method,
+    /// With the query.
+    pub path: String,
+    pub token: Option<String>,
+    /// As text, since it may be none of JSON.
+    pub body: Option<String>,
+}
+
+impl Stage {
+    /// A stage on which the agents of the document's examples can be talked to.
+    pub async fn set(document: &Document, world: Builder) -> Result<Self> {
+        let world = world.start().await?;
+        let user = world.add_user(Uuid::new_v4(), OrgRole::Member).await?;
+        for agent in &document.agents()? {
+            let name = |field: &str| agent[field].as_str().unwrap_or_default();
+            register(&world, &user, name("id"), name("displayName"), name("description")).await?;
+        }
+        let caller = Caller::of(&world, user);
+        let mut likeness = Likeness::default();
+        likeness.put(USER, &caller.user.id.to_string());
+        Ok(Self { world, caller, likeness })
+    }
+
+    /// Opens the session that the examples speak of.
+    pub async fn open(&mut self) -> Result<()> {
+        let session = self.new_session().await?;
+        self.likeness.put(SESSION, &session);
+        Ok(())
+    }
+
+    /// Opens a session, and answers with its id.
+    pub async fn new_session(&self) -> Result<String> {
+        let body = json!({ "agentId": AGENT, "metadata": { "locale": "en" } });
+        let session = self.caller.post("/chatkit/sessions", body).await?.expect(201)?;
+        Ok(session["id"].as_str().context("no id")?.to_owned())
+    }
+
+    /// A session that has ended.
+    pub async fn ended_session(&self) -> Result<String> {
+        let session = self.new_session().await?;
+        self.caller.cancel(&format!("/chatkit/sessions/{session}")).await?.expect(200)?;
+        Ok(session)
+    }
+
+    /// A thread of the caller's at ChatKit, in the place of the examples'.
+    pub async fn begin_thread(&mut self, title: &str) -> Result<()> {
+        let find = "select chatkit_user from public.chatkit_users where user_id = $1";
+        let user: String =
+            sqlx::query_scalar(find).bind(self.caller.user.id).fetch_one(self.world.database()).await?;
+        let thread = self.world.chatkit().put_thread(&user, Some(title), Vec::new())?;
+        self.likeness.put(THREAD, &thread);
+        Ok(())
+    }
+
+    /// Leaves the newest client secret of the session so much time to live.
+    pub async fn age_secret(&self, seconds: i32) -> Result<()> {
+        let age = "update public.chatkit_sessions set expires_at = now() + make_interval(secs => $1) where session_id = $2";
+        let session: Uuid = self.likeness.filled(SESSION).parse()?;
+        sqlx::query(age).bind(f64::from(seconds)).bind(session).execute(self.world.database()).await?;
+        Ok(())
+    }
+
+    /// Calls an RPC for the session.
+    pub async fn rpc(&self, name: &str, what: &str, values: Value) -> Result<()> {
+        let session = self.likeness.filled(SESSION);
+        let arguments = json!({ "p_org_id": self.caller.user.org_id, "p_session_id": session, what: values });
+        let (status, answer) = self.world.rpc(name, arguments).await?;
+        ensure!(status.is_success(), "{name} answered {status}: {answer}");
+        Ok(())
+    }
+
+    /// Registers an agent whose workflow OpenAI does not know, open to these roles.
+    pub async fn another_agent(&self, id: &str, roles: &[&str]) -> Result<()> {
+        let arguments = json!({
+            "p_org_id": self.caller.user.org_id, "p_agent_id": id, "p_display_name": id, "p_description": "",
+            "p_chatkit_workflow_id": "wf_unknown", "p_allowed_org_roles": roles,
+        });
+        let (status, answer) = self.world.rpc("register_agent", arguments).await?;
+        ensure!(status.is_success(), "register_agent answered {status}: {answer}");
+        Ok(())
+    }
+
+    /// The request that an operation's description leads to: with the session's id, the first example of a body, no query.
+    pub fn request(&self, operation: &Operation<'_>) -> Result<Request> {
+        let bodies = operation.bodies()?;
+        Ok(Request {
+            method: operation.method.to_uppercase().parse()?,
+            path: operation.path.replace("{id}", &self.likeness.filled(SESSION)),
+            token: Some(self.caller.token.clone()),
+            body: bodies.first().map(|(_, body)| self.likeness.filled(&body.to_string())),
+        })
+    }
+
+    pub async fn send(&self, request: &Request) -> Result<Reply> {
+        let url = format!("{}{}", self.world.api_url(), request.path);
+        let mut call = http::client().request(request.method.clone(), url);
+        if let Some(token) = &request.token {
+            call = call.bearer_auth(token);
+        }
+        if let Some(body) = &request.body {
+            call = call.header("content-type", "application/json").body(body.clone());
+        }
+        reply(call).await
+    }
+}
+
+impl Request {
+    /// Asks for this path instead, or for this query on top of it.
+    pub fn at(mut self, path: &str) -> Self {
+        match path.strip_prefix('?') {
+            Some(query) => self.path = format!("{}?{query}", self.path),
+            None => path.clone_into(&mut self.path),
+        }
+        self
+    }
+
+    /// About this session instead.
+    pub fn about(self, operation: &Operation<'_>, session: &str) -> Self {
+        let path = operation.path.replace("{id}", session);
+        self.at(&path)
+    }
+
+    pub fn with(mut self, body: &Value) -> Self {
+        self.body = Some(body.to_string());
+        self
+    }
+
+    pub fn by(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// The path without the query.
+    pub fn instance(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+}
+
+async fn register(world: &World, user: &User, id: &str, name: &str, description: &str) -> Result<()> {
+    let workflow = format!("wf_{}", Uuid::new_v4().simple());
+    world.chatkit().add_workflow(Workflow {
+        id: workflow.clone(),
+        project: local_stack::PROJECT.to_owned(),
+        versions: vec!["1".to_owned()],
+    });
+    let arguments = json!({
+        "p_org_id": user.org_id, "p_agent_id": id, "p_display_name": name, "p_description": description,
+        "p_chatkit_workflow_id": workflow, "p_chatkit_workflow_version": "1",
+    });
+    let (status, answer) = world.rpc("register_agent", arguments).await?;
+    ensure!(status.is_success(), "register_agent answered {status}: {answer}");
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `template.yaml`: every function is deployed, each in the same way, each with no more than it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use super::{routes::Routes, same, yaml};
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("described: every function is deployed alike, and may only write its own log", alike)]
+}
+
+/// The template, its tags passed over.
+pub struct Template(pub Value);
+
+/// A function of it.
+pub struct Deployed<'a> {
+    /// Its name in the template.
+    pub id: &'a str,
+    /// Its package.
+    pub package: &'a str,
+    pub properties: &'a Value,
+}
+
+impl Template {
+    pub fn read() -> Result<Self> {
+        Ok(Self(yaml("template.yaml")?))
+    }
+
+    pub fn functions(&self) -> Result<Vec<Deployed<'_>>> {
+        let resources = self.0["Resources"].as_object().context("no resources")?.iter();
+        let functions = resources.filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function");
+        let deployed = functions.map(|(id, resource)| {
+            let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
+            let package = binary.with_context(|| format!("{id} says nothing of its binary"))?;
+            Ok(Deployed { id, package, properties: &resource["Properties"] })
+        });
+        deployed.collect()
+    }
+
+    pub fn routes(&self) -> Result<Routes> {
+        let mut routes = Routes::new();
+        for function in self.functions()? {
+            for (name, event) in function.properties["Events"].as_object().into_iter().flatten() {
+                let route = &event["Properties"];
+                let (Some(method), Some(path)) = (route["Method"].as_str(), route["Path"].as_str()) else {
+                    anyhow::bail!("{name} of {} is no route", function.id)
+                };
+                ensure!(
+                    event["Type"] == "HttpApi" && route["ApiId"] == "HttpApi",
+                    "{name} of {}",
+                    function.id
+                );
+                let new = routes.insert((method.to_owned(), path.to_owned(), function.package.to_owned()));
+                ensure!(new, "{} has {method} {path} twice", function.id);
+            }
+        }
+        Ok(routes)
+    }
+
+    /// The variables that a function is given, and what each is set to.
+    pub fn environment(&self, function: &Deployed<'_>) -> BTreeMap<String, Value> {
+        let globals = &self.0["Globals"]["Function"];
+        let of = |properties: &Value| properties["Environment"]["Variables"].as_object().cloned();
+        let mut variables: BTreeMap<String, Value> = of(globals).into_iter().flatten().collect();
+        variables.extend(of(function.properties).into_iter().flatten());
+        // Lambda sets this one from the logging configuration.
+        let level = &globals["LoggingConfig"]["ApplicationLogLevel"];
+        variables.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), level.clone());
+        variables
+    }
+}
+
+async fn alike() -> Result<()> {
+    let template = Template::read()?;
+    let resources = &template.0["Resources"];
+    let mut expected = BTreeSet::from(["HttpApi".to_owned()]);
+    let mut outputs = BTreeSet::from(["ApiUrl".to_owned()]);
+    for Deployed { id, package, properties } in template.functions()? {
+        ensure!(id == pascal(package), "{package} is called {id}");
+        let (role, logs) = (format!("{id}Role"), format!("{id}Logs"));
+        ensure!(properties["Role"] == format!("{role}.Arn"), "{id} has another role: {}", properties["Role"]);
+        ensure!(properties["LoggingConfig"] == json!({ "LogGroup": logs }), "{id} logs elsewhere");
+        ensure!(
+            properties["FunctionUrlConfig"] == json!({ "AuthType": "NONE" }),
+            "{id} has no URL of its own"
+        );
+        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{package}");
+        ensure!(resources[&logs]["Properties"]["LogGroupName"] == log_name, "{logs} is named otherwise");
+        ensure!(resources[&logs]["Properties"]["RetentionInDays"] == "LogRetentionDays", "{logs} is kept");
+        ensure!(resources[&role]["Properties"] == writing_to(&logs), "{role} may do something else");
+        let output = format!("{id}Url");
+        let url = &template.0["Outputs"][&output];
+        ensure!(url["Value"] == format!("{output}.FunctionUrl"), "{output} is not put out");
+        ensure!(url["Description"].as_str().is_some_and(|said| said.contains(package)), "{output}: {url}");
+        expected.extend([id.to_owned(), role, logs]);
+        outputs.insert(output);
+    }
+    let names = |of: &Value| of.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    same(("template.yaml's resources", &names(resources)), ("its functions", &expected))?;
+    same(("template.yaml's outputs", &names(&template.0["Outputs"])), ("its functions", &outputs))
+}
+
+/// The least that a function may do: write its log.
+fn writing_to(logs: &str) -> Value {
+    json!({
+        "AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                { "Effect": "Allow", "Principal": { "Service": "lambda.amazonaws.com" }, "Action": "sts:AssumeRole" }
+            ],
+        },
+        "Policies": [{
+            "PolicyName": "write-its-own-log",
+            "PolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    "Resource": format!("{logs}.Arn"),
+                }],
+            },
+        }],
+    })
+}
+
+/// `create-session` is `CreateSession` there.
+fn pascal(package: &str) -> String {
+    let words = package.split('-').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>())
+    });
+    words.flatten().collect()
+}

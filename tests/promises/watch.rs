@@ -1,0 +1,55 @@
+//! `cargo lambda watch` serves the same functions, configured by the file that `cargo local` writes.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+use local_stack::{
+    World,
+    local::{EnvFile, Watch},
+    tools::CARGO_LAMBDA,
+};
+
+use crate::{caller::Caller, harness::trial, journey::play};
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("watch: the journey by route and by function URL, and nothing is left running", journeys)]
+}
+
+async fn journeys(world: World) -> Result<()> {
+    let cargo_lambda = CARGO_LAMBDA.ready().await?;
+    // Not in the project: the watcher restarts the functions for whatever changes there.
+    let folder = tempfile::tempdir()?;
+    let environment = EnvFile::write_to(&world, folder.path().join(".env.local"))?;
+    let watch = Watch::start(&cargo_lambda, &environment).await?;
+    let said = || format!("cargo lambda watch said:\n{}", watch.said());
+
+    let caller = Caller::new(&world).await?;
+    play(&world, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(said)?;
+    let other = Caller::new(&world).await?;
+    play(&world, &other, |function| other.at(watch.function_url(function))).await.with_context(said)?;
+    ensure!(world.logs().is_empty(), "the functions of the stack answered instead");
+
+    let runtime_api = format!("AWS_LAMBDA_RUNTIME_API={}/", watch.url());
+    ensure!(!told(&runtime_api).is_empty() || !Path::new("/proc/self/environ").exists(), "whose functions?");
+    watch.stop().await?;
+    for _ in 0..100 {
+        if told(&runtime_api).is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("still running: {:?}", told(&runtime_api));
+}
+
+/// The processes whose environment has this, where the system shows it.
+fn told(variable: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let told = processes.filter(|process| {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(variable.as_bytes()))
+    });
+    told.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+}
