@@ -133,13 +133,16 @@ async fn tried_again(world: World) -> Result<()> {
 async fn settled(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     let session = caller.open().await?;
-    // As a process leaves it that dies while OpenAI is asked.
-    sqlx::query(
-        "update chatkit_sessions set chatkit_session_id = null, recorded_at = null, expires_at = null, sealed_secret = null,
-             sealing_key_id = null, requested_at = now() - interval '5 minutes'",
-    )
-    .execute(world.database())
-    .await?;
+    // As a process leaves it that dies while OpenAI is asked: opened and requested in one transaction, five minutes ago.
+    for statement in [
+        "alter table chat_sessions disable trigger user",
+        "update chat_sessions set created_at = timestamptz '2026-01-01', last_activity_at = now()",
+        "update chatkit_sessions set chatkit_session_id = null, recorded_at = null, expires_at = null,
+             sealed_secret = null, sealing_key_id = null, requested_at = timestamptz '2026-01-01'",
+        "alter table chat_sessions enable trigger user",
+    ] {
+        sqlx::query(statement).execute(world.database()).await?;
+    }
     let report = tick(&world).await?;
     ensure!(report["settledRequests"] == 1 && report["failedSessions"] == 1, "{report}");
     ensure!(caller.get(&path(&session)).await?.expect(200)?["endReason"] == "failed");

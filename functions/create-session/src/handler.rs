@@ -44,10 +44,12 @@ impl Function for CreateSession {
             Wish::New(new) => sessions::open(writer, call, new, with_chatkit, key).await?,
             Wish::Renewal(renewal) => sessions::renew(writer, call, renewal, with_chatkit, key).await?,
         };
-        let is_new = matches!(wish, Wish::New(_)) && !opened.replayed;
+        // A session that is being opened ends if it gets no secret, also where an earlier attempt with the key put it on record.
+        let opening = matches!(wish, Wish::New(_));
+        let is_new = opening && !opened.replayed;
         let chatkit = match &self.chatkit {
             Some((chatkit, sealer)) => {
-                Some(sessions::obtain((chatkit, writer, sealer), call, &opened, is_new).await?)
+                Some(sessions::obtain((chatkit, writer, sealer), call, &opened, opening).await?)
             }
             None => None,
         };

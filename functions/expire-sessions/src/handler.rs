@@ -27,12 +27,13 @@ impl Scheduled for ExpireSessions {
     async fn run(&self, deadline: Deadline) -> Result<Report, Error> {
         let mut report = Report::default();
         upkeep::settle_abandoned(&self.writer, deadline, &mut report).await?;
-        upkeep::expire_escalations(&self.writer, deadline, &mut report).await?;
-        upkeep::expire_idle_sessions(&self.writer, self.chatkit.as_ref(), deadline, &mut report).await?;
+        // What has ten minutes to live goes before what has been idle for a day.
         if let Some(chatkit) = &self.chatkit {
             upkeep::cancel_retired(&self.writer, chatkit, deadline, &mut report).await?;
         }
+        upkeep::expire_escalations(&self.writer, deadline, &mut report).await?;
         upkeep::sweep(&self.writer, deadline, &mut report).await?;
+        upkeep::expire_idle_sessions(&self.writer, self.chatkit.as_ref(), deadline, &mut report).await?;
         Ok(report)
     }
 }

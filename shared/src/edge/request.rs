@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Answer, body};
@@ -88,7 +88,8 @@ impl Request {
     /// [`Code::InvalidIdempotencyKey`], and those of [`Request::json`].
     pub fn idempotency(&self) -> Result<Option<Idempotency>, Error> {
         let Some(key) = self.headers.get(idempotency::HEADER) else { return Ok(None) };
-        let body = if self.body.is_empty() { Value::Null } else { self.any_json()? };
+        // Nothing and an object without fields say the same, where a body says nothing.
+        let body = if self.body.is_empty() { json!({}) } else { self.any_json()? };
         Idempotency::new(key.as_bytes(), &body).map(Some)
     }
 

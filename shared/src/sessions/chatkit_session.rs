@@ -75,8 +75,12 @@ pub async fn obtain(
         Ok(Recorded { session, .. }) => {
             discard(chatkit, &asked, &new.id).await;
             // Active, it is in the hands of a later attempt that took this one for dead, or of another agent.
-            let active = session.status == Status::Active;
-            Err(Error::new(if active { Code::StillRunning } else { Code::SessionEnded }))
+            match session.status {
+                Status::Active => {
+                    Err(Error::new(Code::StillRunning).retry_after(Some(Duration::from_secs(1))))
+                }
+                Status::Ended => Err(Error::new(Code::SessionEnded)),
+            }
         }
         Err(error) => {
             discard(chatkit, &asked, &new.id).await;

@@ -82,6 +82,10 @@ struct Round<'a> {
 
 impl Round<'_> {
     async fn end(self, idle: Idle) -> Result<Outcome, Error> {
+        if !self.deadline.leaves_room() {
+            // Its lease runs out, and a later round takes it.
+            return Ok(Outcome::Postponed);
+        }
         match self.newest_item(&idle.thread_ids).await {
             Ok(Some(at)) if at > idle.last_activity_at => self.active_upstream(&idle, at).await,
             Ok(_) => self.expire(&idle, idle.last_activity_at).await,

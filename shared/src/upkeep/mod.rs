@@ -33,7 +33,7 @@ pub struct Report {
     pub expired_sessions: u64,
     /// Sessions that turned out to be in use.
     pub found_active: u64,
-    /// Sessions that could not be judged, since ChatKit did not answer.
+    /// Sessions left to a later round, since ChatKit did not answer or the time was over.
     pub postponed: u64,
     /// ChatKit sessions that were cancelled.
     pub cancelled_chatkit: u64,

@@ -34,6 +34,9 @@ pub async fn cancel_retired(
             break;
         }
         for Retired { org_id, session_id, chatkit_session_ids: ids } in sessions {
+            if !deadline.leaves_room() {
+                return Ok(());
+            }
             let of = sessions::Of { org_id, session_id, deadline };
             let cancelled = sessions::cancel_upstream(chatkit, writer, of, &ids).await;
             report.cancelled_chatkit += cancelled as u64;

@@ -21,7 +21,7 @@ impl Deadline {
 
     /// Whether there is time to begin with another batch.
     pub fn leaves_room(self) -> bool {
-        self.remaining() > Duration::from_secs(2)
+        self.remaining() > Duration::from_secs(10)
     }
 
     /// An earlier deadline, that leaves `reserve` for what has to be done afterwards.

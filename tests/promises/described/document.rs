@@ -141,6 +141,13 @@ impl<'a> Operation<'a> {
         examples(self.document, &self.node["requestBody"]["content"]["application/json"])
     }
 
+    /// The headers that a request example sends along.
+    pub fn headers(&self, name: &str) -> Vec<(String, String)> {
+        let example = &self.node["requestBody"]["content"]["application/json"]["examples"][name];
+        let headers = example["x-headers"].as_object().into_iter().flatten();
+        headers.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    }
+
     /// Whether a body is one that this operation takes.
     pub fn check_body(&self, body: &Value) -> Result<()> {
         let schema = &self.node["requestBody"]["content"]["application/json"]["schema"];

@@ -33,7 +33,9 @@ async fn routes() -> Result<()> {
 async fn functions() -> Result<()> {
     let workspace = workspace().await?;
     let routes = routed(workspace)?;
-    let packages: BTreeSet<String> = workspace.functions.iter().cloned().collect();
+    let scheduled = Template::read()?.scheduled()?;
+    let packages: BTreeSet<String> =
+        workspace.functions.iter().filter(|package| !scheduled.contains(*package)).cloned().collect();
     let endpoints = without_preflights(&routes);
     let routed = endpoints.iter().map(|(_, _, function)| function.clone()).collect();
     same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;

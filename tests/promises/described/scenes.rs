@@ -1,5 +1,7 @@
 //! How the circumstances of each example come about.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use local_stack::{
     chatkit::{Fault, Operation as On},
@@ -14,6 +16,9 @@ use super::{
 };
 use crate::caller::AGENT;
 
+/// The header of idempotency keys.
+const KEY: &str = "idempotency-key";
+
 /// Events as the scenes need them beside those of the examples.
 const CLICK: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c01";
 const ESCALATION: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c02";
@@ -27,7 +32,8 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
         if name == "refresh" {
             stage.age_secret(60).await?;
         }
-        return Ok(plain.with(&stage.likeness.filled_in(body)?));
+        let headers = operation.headers(name);
+        return Ok(Request { headers, ..plain.with(&stage.likeness.filled_in(body)?) });
     }
     match name {
         "missingToken" => Ok(plain.by(None)),
@@ -43,6 +49,7 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
             stage.world.supabase().fault(supabase::Fault::Down).await;
             Ok(plain)
         }
+        "invalidIdempotencyKey" => Ok(plain.header(KEY, "two words")),
         "malformedId" => Ok(plain.about(operation, "42")),
         "malformedCursor" => Ok(plain.at("?cursor=none-of-ours")),
         _ => match operation.id {
@@ -57,6 +64,10 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
 pub async fn strike(stage: &Stage) {
     stage.world.chatkit().clear_faults();
     stage.world.supabase().fault(supabase::Fault::None).await;
+    for forget in ["delete from public.throttles", "delete from public.org_limits"] {
+        // Where nothing was counted there is nothing to forget.
+        let _ = sqlx::query(forget).execute(stage.world.database()).await;
+    }
 }
 
 async fn opening(stage: &mut Stage, plain: Request, name: &str) -> Result<Request> {
@@ -78,6 +89,25 @@ async fn opening(stage: &mut Stage, plain: Request, name: &str) -> Result<Reques
             json!({ "agentId": AGENT })
         }
         "sessionEnded" => resume(stage.ended_session().await?),
+        "stillRunning" => {
+            let slowly = Fault::new(On::CreateSession).late(Duration::from_secs(2)).times(1);
+            stage.world.chatkit().fault(slowly);
+            let keyed = plain.with(&json!({ "agentId": AGENT })).header(KEY, "running");
+            let running = stage.sending(&keyed);
+            tokio::spawn(running);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            return Ok(keyed);
+        }
+        "idempotencyKeyReused" => {
+            let first = plain.clone().with(&json!({ "agentId": AGENT })).header(KEY, "used");
+            stage.send(&first).await?;
+            return Ok(plain.with(&json!({ "agentId": AGENT, "channel": "voice" })).header(KEY, "used"));
+        }
+        "rateLimited" => {
+            stage.limit(json!({ "p_secrets_per_minute_user": 1 })).await?;
+            stage.new_session().await?;
+            json!({ "agentId": AGENT })
+        }
         "sessionNotFound" => resume(Uuid::new_v4().to_string()),
         _ => bail!("nobody knows how this comes about"),
     };
@@ -94,6 +124,12 @@ async fn recording(stage: &Stage, operation: &Operation<'_>, plain: Request, nam
             event("button_click", json!({ "action": "approve" })),
             event("button_clicked", json!({})),
         ]))),
+        "rateLimited" => {
+            stage.limit(json!({ "p_events_per_minute_session": 100 })).await?;
+            let hundred: Value = (0..100).map(|_| event("custom_x", json!({}))).collect();
+            stage.send(&plain.clone().with(&hundred)).await?;
+            Ok(plain.with(&event("custom_x", json!({}))))
+        }
         "agentForbidden" => {
             stage.another_agent("cfo_strategy", &["owner"]).await?;
             Ok(plain.with(&event("handover", json!({ "agentId": "cfo_strategy" }))))

@@ -29,11 +29,14 @@ pub struct Stage {
 }
 
 /// A request that is about to be sent.
+#[derive(Clone)]
 pub struct Request {
     pub method: Method,
     /// With the query.
     pub path: String,
     pub token: Option<String>,
+    /// Beside those that every request has.
+    pub headers: Vec<(String, String)>,
     /// As text, since it may be none of JSON.
     pub body: Option<String>,
 }
@@ -119,24 +122,48 @@ impl Stage {
             method: operation.method.to_uppercase().parse()?,
             path: operation.path.replace("{id}", &self.likeness.filled(SESSION)),
             token: Some(self.caller.token.clone()),
+            headers: Vec::new(),
             body: bodies.first().map(|(_, body)| self.likeness.filled(&body.to_string())),
         })
     }
 
+    /// Sets what a minute allows the organisation.
+    pub async fn limit(&self, mut limits: Value) -> Result<()> {
+        limits["p_org_id"] = json!(self.caller.user.org_id);
+        let (status, answer) = self.world.rpc("set_org_limits", limits).await?;
+        ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");
+        Ok(())
+    }
+
+    /// Sends a request and waits for its answer.
     pub async fn send(&self, request: &Request) -> Result<Reply> {
+        self.sending(request).await
+    }
+
+    /// The same, to be waited for elsewhere or not at all.
+    pub fn sending(&self, request: &Request) -> impl Future<Output = Result<Reply>> + Send + use<> {
         let url = format!("{}{}", self.world.api_url(), request.path);
         let mut call = http::client().request(request.method.clone(), url);
         if let Some(token) = &request.token {
             call = call.bearer_auth(token);
         }
+        for (name, value) in &request.headers {
+            call = call.header(name, value);
+        }
         if let Some(body) = &request.body {
             call = call.header("content-type", "application/json").body(body.clone());
         }
-        reply(call).await
+        reply(call)
     }
 }
 
 impl Request {
+    /// Sends this header along.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Asks for this path instead, or for this query on top of it.
     pub fn at(mut self, path: &str) -> Self {
         match path.strip_prefix('?') {

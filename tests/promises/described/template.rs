@@ -25,6 +25,14 @@ pub struct Deployed<'a> {
     pub properties: &'a Value,
 }
 
+impl Deployed<'_> {
+    /// Whether its events come from a schedule.
+    fn is_scheduled(&self) -> bool {
+        let events = self.properties["Events"].as_object();
+        events.into_iter().flatten().all(|(_, event)| event["Type"] == "ScheduleV2")
+    }
+}
+
 impl Template {
     pub fn read() -> Result<Self> {
         Ok(Self(yaml("template.yaml")?))
@@ -45,6 +53,9 @@ impl Template {
         let mut routes = Routes::new();
         for function in self.functions()? {
             for (name, event) in function.properties["Events"].as_object().into_iter().flatten() {
+                if event["Type"] == "ScheduleV2" {
+                    continue;
+                }
                 let route = &event["Properties"];
                 let (Some(method), Some(path)) = (route["Method"].as_str(), route["Path"].as_str()) else {
                     anyhow::bail!("{name} of {} is no route", function.id)
@@ -61,12 +72,20 @@ impl Template {
         Ok(routes)
     }
 
+    /// The functions that no request reaches, but a schedule.
+    pub fn scheduled(&self) -> Result<BTreeSet<String>> {
+        let functions = self.functions()?.into_iter().filter(Deployed::is_scheduled);
+        Ok(functions.map(|function| function.package.to_owned()).collect())
+    }
+
     /// The variables that a function is given, and what each is set to.
     pub fn environment(&self, function: &Deployed<'_>) -> BTreeMap<String, Value> {
         let globals = &self.0["Globals"]["Function"];
         let of = |properties: &Value| properties["Environment"]["Variables"].as_object().cloned();
         let mut variables: BTreeMap<String, Value> = of(globals).into_iter().flatten().collect();
         variables.extend(of(function.properties).into_iter().flatten());
+        // What is set for all functions, and taken away from this one.
+        variables.retain(|_, value| value != "AWS::NoValue");
         // Lambda sets this one from the logging configuration.
         let level = &globals["LoggingConfig"]["ApplicationLogLevel"];
         variables.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), level.clone());
@@ -84,14 +103,23 @@ async fn alike() -> Result<()> {
         let (role, logs) = (format!("{id}Role"), format!("{id}Logs"));
         ensure!(properties["Role"] == format!("{role}.Arn"), "{id} has another role: {}", properties["Role"]);
         ensure!(properties["LoggingConfig"] == json!({ "LogGroup": logs }), "{id} logs elsewhere");
+        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{package}");
+        ensure!(resources[&logs]["Properties"]["LogGroupName"] == log_name, "{logs} is named otherwise");
+        ensure!(resources[&logs]["Properties"]["RetentionInDays"] == "LogRetentionDays", "{logs} is kept");
+        if (Deployed { id, package, properties }).is_scheduled() {
+            let queue = format!("{id}DeadLetters");
+            let rights = rights(&logs, Some(&queue));
+            ensure!(resources[&role]["Properties"] == rights, "{role} may do something else");
+            ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be asked by anybody");
+            expected.extend([id.to_owned(), role, logs, queue, format!("{id}TickRole")]);
+            outputs.insert(format!("{id}DeadLettersUrl"));
+            continue;
+        }
+        ensure!(resources[&role]["Properties"] == rights(&logs, None), "{role} may do something else");
         ensure!(
             properties["FunctionUrlConfig"] == json!({ "AuthType": "NONE" }),
             "{id} has no URL of its own"
         );
-        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{package}");
-        ensure!(resources[&logs]["Properties"]["LogGroupName"] == log_name, "{logs} is named otherwise");
-        ensure!(resources[&logs]["Properties"]["RetentionInDays"] == "LogRetentionDays", "{logs} is kept");
-        ensure!(resources[&role]["Properties"] == writing_to(&logs), "{role} may do something else");
         let output = format!("{id}Url");
         let url = &template.0["Outputs"][&output];
         ensure!(url["Value"] == format!("{output}.FunctionUrl"), "{output} is not put out");
@@ -104,9 +132,9 @@ async fn alike() -> Result<()> {
     same(("template.yaml's outputs", &names(&template.0["Outputs"])), ("its functions", &outputs))
 }
 
-/// The least that a function may do: write its log.
-fn writing_to(logs: &str) -> Value {
-    json!({
+/// The least that a function may do: write its log, and report failures where nobody waits for the answer.
+fn rights(logs: &str, queue: Option<&str>) -> Value {
+    let mut rights = json!({
         "AssumeRolePolicyDocument": {
             "Version": "2012-10-17",
             "Statement": [
@@ -124,7 +152,17 @@ fn writing_to(logs: &str) -> Value {
                 }],
             },
         }],
-    })
+    });
+    if let (Some(queue), Some(policies)) = (queue, rights["Policies"].as_array_mut()) {
+        policies.push(json!({
+            "PolicyName": "report-rounds-that-failed",
+            "PolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [{ "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": format!("{queue}.Arn") }],
+            },
+        }));
+    }
+    rights
 }
 
 /// `create-session` is `CreateSession` there.

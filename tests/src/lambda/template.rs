@@ -60,9 +60,19 @@ impl Template {
 }
 
 fn deployed(package: &str, everywhere: &Value, own: &Value) -> Result<Deployed> {
-    let variables = [everywhere, own]
-        .into_iter()
-        .filter_map(|level| level.pointer("/Environment/Variables")?.as_object());
+    let mut variables = BTreeSet::new();
+    for level in [everywhere, own] {
+        for (name, value) in
+            level.pointer("/Environment/Variables").and_then(Value::as_object).into_iter().flatten()
+        {
+            // What is set for all functions can be taken away from one.
+            if value == "AWS::NoValue" {
+                variables.remove(name)
+            } else {
+                variables.insert(name.clone())
+            };
+        }
+    }
     let timeout = own["Timeout"].as_u64().or(everywhere["Timeout"].as_u64()).context("no Timeout")?;
     let mut routes = Vec::new();
     for event in own["Events"].as_object().into_iter().flatten().map(|(_, event)| event) {
@@ -70,11 +80,7 @@ fn deployed(package: &str, everywhere: &Value, own: &Value) -> Result<Deployed> 
             routes.push(route(package, &event["Properties"])?);
         }
     }
-    Ok(Deployed {
-        variables: variables.flat_map(|level| level.keys().cloned()).collect(),
-        timeout: Duration::from_secs(timeout),
-        routes,
-    })
+    Ok(Deployed { variables, timeout: Duration::from_secs(timeout), routes })
 }
 
 fn route(package: &str, properties: &Value) -> Result<Route> {

@@ -104,7 +104,7 @@ impl Builder {
 
         let workspace = lambda::workspace().await?;
         let spec = |(name, binary): (&String, &PathBuf)| -> Result<Spec> {
-            let deployed = if workspace.routes.lead_to(name) {
+            let deployed = if workspace.functions.contains(name) {
                 workspace.template.function(name)?.clone()
             } else {
                 Deployed { timeout: UNDEPLOYED_TIMEOUT, ..Deployed::default() }
