@@ -6,9 +6,16 @@ mod journey;
 mod outages;
 mod sessions;
 mod stack;
+mod tenancy;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run([journey::trials(), sessions::trials(), outages::trials(), stack::trials()])
+    harness::run([
+        journey::trials(),
+        sessions::trials(),
+        outages::trials(),
+        stack::trials(),
+        tenancy::trials(),
+    ])
 }
