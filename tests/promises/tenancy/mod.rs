@@ -4,6 +4,7 @@
 mod catalogue;
 mod direct;
 mod functions;
+mod mutants;
 mod person;
 mod rows;
 mod rules;
@@ -25,11 +26,12 @@ use who::Who;
 /// All of this room.
 pub fn trials() -> Vec<Trial> {
     let (before, since) = (in_a_project(Grants::Before20261030), in_a_project(Grants::Since20261030));
-    let trials = vec![
+    let mut trials = vec![
         trial_in("tenancy: the rules hold in a project of before 2026-10-30", before, rules_hold),
         trial_in("tenancy: the rules hold in a project since 2026-10-30", since.clone(), rules_hold),
         trial_in("tenancy: the rules hold for legacy keys", since, rules_hold_for_legacy_keys),
     ];
+    trials.extend(mutants::trials());
     trials
 }
 
