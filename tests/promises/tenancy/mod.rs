@@ -4,6 +4,7 @@
 mod catalogue;
 mod direct;
 mod functions;
+mod guessing;
 mod mutants;
 mod person;
 mod rows;
@@ -31,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         trial_in("tenancy: the rules hold in a project since 2026-10-30", since.clone(), rules_hold),
         trial_in("tenancy: the rules hold for legacy keys", since, rules_hold_for_legacy_keys),
     ];
+    trials.extend(guessing::trials());
     trials.extend(mutants::trials());
     trials
 }
