@@ -19,6 +19,7 @@ mod secrets;
 mod sessions;
 mod stack;
 mod standin;
+mod tenancy;
 mod tools;
 mod untouched;
 mod watch;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         endings::trials(),
+        tenancy::trials(),
         bad_inputs::trials(),
         auth::trials(),
         cors::trials(),
