@@ -34,6 +34,15 @@ revoke all on table public.agents from public, anon, authenticated, service_role
 -- Members see what they can choose from, not how it is wired.
 grant select (org_id, id, display_name, description) on table public.agents to authenticated;
 
+-- Of what people and agents write, here and in every table that a caller can read, PostgreSQL keeps no statistics. They would
+-- be over the rows of all tenants, and PostgREST tells anybody (`Prefer: count=planned`) how many rows the planner expects for a
+-- filter of theirs: step by step, `content=lt.m` would find what others wrote. Statistics remain of what the plans of our own
+-- queries depend on: tenants, sessions, agents, order and state.
+alter table public.agents
+  alter column id set statistics 0,
+  alter column display_name set statistics 0,
+  alter column description set statistics 0;
+
 -- A caller sees the agents that open_session would let them open; both ask the same three questions.
 drop policy if exists "members see the agents they may open" on public.agents;
 create policy "members see the agents they may open" on public.agents

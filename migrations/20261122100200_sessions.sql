@@ -62,6 +62,17 @@ alter table public.chatkit_users enable row level security;
 alter table public.chat_sessions enable row level security;
 revoke all on table public.chatkit_users, public.chat_sessions from public, anon, authenticated, service_role;
 grant select on table public.chatkit_users, public.chat_sessions to authenticated;
+-- No statistics of what people and agents write: see agents.
+alter table public.chatkit_users
+  alter column chatkit_user set statistics 0;
+alter table public.chat_sessions
+  alter column id set statistics 0,
+  alter column channel set statistics 0,
+  alter column ended_at set statistics 0,
+  alter column end_reason set statistics 0,
+  alter column metadata set statistics 0,
+  alter column last_event_seq set statistics 0,
+  alter column last_message_seq set statistics 0;
 
 -- One rule for sessions and everything that hangs off them: the session's user reads, and so do the organisation's approvers.
 -- Each `(select …)` is evaluated once a query and not once a row.

@@ -60,6 +60,10 @@ alter table public.chatkit_threads enable row level security;
 revoke all on table public.chatkit_sessions, public.chatkit_threads from public, anon, authenticated, service_role;
 -- chatkit_sessions stays closed, without a policy: even sealed, a secret is nothing to hand out.
 grant select on table public.chatkit_threads to authenticated;
+-- No statistics of what people and agents write: see agents.
+alter table public.chatkit_threads
+  alter column thread_id set statistics 0,
+  alter column linked_at set statistics 0;
 
 -- Who reads a session reads its threads' ids.
 drop policy if exists "their user and approvers read" on public.chatkit_threads;

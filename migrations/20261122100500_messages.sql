@@ -25,6 +25,13 @@ create table if not exists public.chat_messages (
 alter table public.chat_messages enable row level security;
 revoke all on table public.chat_messages from public, anon, authenticated, service_role;
 grant select on table public.chat_messages to authenticated;
+-- No statistics of what people and agents write: see agents.
+alter table public.chat_messages
+  alter column id set statistics 0,
+  alter column role set statistics 0,
+  alter column content set statistics 0,
+  alter column attachments set statistics 0,
+  alter column tool_invocation_id set statistics 0;
 
 -- Who reads a session reads its transcript.
 drop policy if exists "their user and approvers read" on public.chat_messages;

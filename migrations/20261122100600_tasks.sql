@@ -22,6 +22,12 @@ create table if not exists public.chat_tasks (
 alter table public.chat_tasks enable row level security;
 revoke all on table public.chat_tasks from public, anon, authenticated, service_role;
 grant select on table public.chat_tasks to authenticated;
+-- No statistics of what people and agents write: see agents.
+alter table public.chat_tasks
+  alter column id set statistics 0,
+  alter column title set statistics 0,
+  alter column requires_hitl set statistics 0,
+  alter column updated_at set statistics 0;
 
 -- Who reads a session sees its tasks.
 drop policy if exists "their user and approvers read" on public.chat_tasks;

@@ -41,6 +41,16 @@ create index if not exists chat_escalations_open
 alter table public.chat_escalations enable row level security;
 revoke all on table public.chat_escalations from public, anon, authenticated, service_role;
 grant select on table public.chat_escalations to authenticated;
+-- No statistics of what people and agents write: see agents.
+alter table public.chat_escalations
+  alter column id set statistics 0,
+  alter column event_id set statistics 0,
+  alter column origin set statistics 0,
+  alter column reason set statistics 0,
+  alter column decisions set statistics 0,
+  alter column answer_schema set statistics 0,
+  alter column expires_at set statistics 0,
+  alter column closed_at set statistics 0;
 
 -- The session's user sees what was asked in their name, the approvers what waits for them.
 drop policy if exists "their user and approvers read" on public.chat_escalations;

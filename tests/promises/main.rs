@@ -21,6 +21,7 @@ mod secrets;
 mod sessions;
 mod stack;
 mod standin;
+mod tenancy;
 mod throttles;
 mod tools;
 mod untouched;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        tenancy::trials(),
         bad_inputs::trials(),
         auth::trials(),
         cors::trials(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use http_client::Method;
 use libtest_mimic::Trial;
 use local_stack::{
     World,
@@ -31,6 +32,10 @@ async fn journeys(world: World) -> Result<()> {
     let other = Caller::new(&world).await?;
     play(&world, &other, |function| other.at(watch.function_url(function))).await.with_context(said)?;
     ensure!(world.logs().is_empty(), "the functions of the stack answered instead");
+    // The watcher's own answer would allow every origin.
+    let from = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];
+    let there = caller.at(watch.url().to_owned());
+    there.send(Method::OPTIONS, "/chatkit/sessions", &from, None).await?.problem(403, "origin_forbidden")?;
 
     let runtime_api = format!("AWS_LAMBDA_RUNTIME_API={}/", watch.url());
     ensure!(!told(&runtime_api).is_empty() || !Path::new("/proc/self/environ").exists(), "whose functions?");

@@ -136,11 +136,11 @@ mod tests {
 
     #[test]
     fn what_can_be_kept_is_taken_as_it_is() {
-        for text in [r#"{"a":[1,-1,1.5,null,true,"\u0001"],"":{}}"#, "7", r#""x""#, " [ ] "] {
+        // Fractions and numbers that are too large are tried on the functions themselves: a test of the whole workspace has
+        // features of the parser switched on, by the local stack's dependencies, that the functions are built without.
+        for text in [r#"{"a":[1,-1,null,true,"\u0001"],"":{}}"#, "7", r#""x""#, " [ ] "] {
             assert_eq!(verdict(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
         }
-        // One more bit than the fast way of reading numbers gets right.
-        assert_eq!(verdict("11699.660670631045"), Ok(11_699.660_670_631_045_f64.into()));
     }
 
     #[test]
@@ -149,7 +149,6 @@ mod tests {
             (r#"{"a":{"b":1,"b":1}}"#, "/a/b"),
             (r#"[{"a/b":"\u0000"}]"#, "/0/a~1b"),
             (r#"{"a":{"\u0000":1}}"#, "/a"),
-            (r#"{"a":[0,1e999]}"#, "/a/1"),
         ] {
             assert_eq!(verdict(text), Err((Code::InvalidRequest, Some(at.to_owned()))), "{text}");
         }

@@ -195,6 +195,11 @@ impl<'a> Response<'a> {
         Ok(all)
     }
 
+    /// The operations that it leads on to.
+    pub fn links(&self) -> impl Iterator<Item = &'a str> {
+        entries(&self.node["links"]).filter_map(|(_, link)| link["operationId"].as_str())
+    }
+
     /// The status and codes that its schema allows, where it is a problem.
     pub fn problem(&self) -> Option<(&'a Value, Vec<&'a Value>)> {
         let schema = &self.node["content"]["application/problem+json"]["schema"];

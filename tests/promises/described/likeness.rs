@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -37,7 +37,8 @@ impl Likeness {
     /// The same keys, lengths, types and values. Of times only the form is compared, and of ids and secrets that they are the
     /// same where the examples' are.
     pub fn compare(&mut self, example: &Value, answer: &Value) -> Result<()> {
-        self.compare_at("", example, answer).with_context(|| format!("expected {example:#}, got {answer:#}"))
+        let compared = self.compare_at("", example, answer);
+        compared.map_err(|error| anyhow!("{error:#}; expected {example:#}, got {answer:#}"))
     }
 
     fn compare_at(&mut self, at: &str, example: &Value, answer: &Value) -> Result<()> {

@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         alone("described: every function is routed, and preflights of every path", functions),
         alone("described: the README's endpoints are those of the API description", readme),
+        alone("described: the API description's links lead to operations of it", links),
     ]
 }
 
@@ -73,6 +74,21 @@ async fn readme() -> Result<()> {
         listed.insert((method.to_owned(), path.to_owned(), function.trim_matches('`').to_owned()));
     }
     same(("README.md", &listed), ("docs/openapi.yaml", &Document::read()?.routes()))
+}
+
+async fn links() -> Result<()> {
+    let document = Document::read()?;
+    let mut followed = 0;
+    for operation in document.operations() {
+        for response in operation.responses()? {
+            for to in response.links() {
+                document.operation(to).with_context(|| format!("a link of {}", operation.id))?;
+                followed += 1;
+            }
+        }
+    }
+    ensure!(followed > 0, "there are no links");
+    Ok(())
 }
 
 fn routed(workspace: &Workspace) -> Result<Routes> {

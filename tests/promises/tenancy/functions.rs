@@ -1,0 +1,93 @@
+//! Who may call one function, and whose rows a call touches, asked at PostgREST.
+
+use anyhow::Result;
+use futures_util::future::try_join_all;
+use http_client::Method;
+use serde_json::Value;
+
+use super::person::Person;
+use super::rows::{fingerprint, restore};
+use super::rules::{Function, Tenant};
+use super::tables::{brief, unless_refused};
+use super::tenants::Tenants;
+use super::who::Who;
+
+/// Everything about this function that is not as expected, as far as these callers can tell.
+pub async fn violations(tenants: &Tenants, function: &Function, callers: &[Who]) -> Result<Vec<String>> {
+    let before = fingerprint(tenants, None).await?;
+    let others = callers.iter().filter(|who| **who != Who::Service);
+    let mut found = try_join_all(others.map(|who| not_for(tenants, function, *who))).await?.concat();
+    if callers.contains(&Who::Service) {
+        found.extend(mixed_up(tenants, function).await?);
+    }
+    if fingerprint(tenants, None).await? != before {
+        found.push(format!("a call of {} that was refused changed something", function.name));
+    }
+    if callers.contains(&Who::Service) {
+        found.extend(as_it_should_be(tenants, function).await?);
+    }
+    restore(tenants).await?;
+    Ok(found)
+}
+
+async fn call(tenants: &Tenants, who: Who, function: &Function, about: &Person) -> Result<(u16, Value)> {
+    let path = format!("/rpc/{}", function.name);
+    tenants.ask(who, Method::POST, &path, Some(about.call(function.call)?)).await
+}
+
+/// Whoever is not the service is refused, also about their own session.
+async fn not_for(tenants: &Tenants, function: &Function, who: Who) -> Result<Vec<String>> {
+    let mut about = vec![Who::User];
+    about.extend(Who::PEOPLE.iter().filter(|person| **person == who && who != Who::User));
+    let mut found = Vec::new();
+    for whose in about {
+        let answer = call(tenants, who, function, tenants.person(whose)).await?;
+        let wrong = unless_refused(&answer, who, &format!("function {}", function.name));
+        found.extend(wrong.map(|what| format!("{who} calls {} about {whose}: {what}", function.name)));
+    }
+    Ok(found)
+}
+
+/// The service calls in the name of one person about another one's session.
+async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let user = tenants.person(Who::User);
+    for other in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
+        let expected = match function.tenant {
+            Tenant::Organisation => continue,
+            Tenant::SessionOfOrganisation if !other.is_elsewhere() => continue,
+            Tenant::SessionOfOrganisation | Tenant::SessionOfPerson => (404, "session_not_found"),
+            Tenant::Person => (409, "session_id_taken"),
+        };
+        // The user is not elsewhere any more.
+        let expected = match (function.tenant, other) {
+            (Tenant::Person, Who::UserElsewhere) => (403, "not_a_member"),
+            _ => expected,
+        };
+        let about = Person { user: tenants.person(*other).user.clone(), ..user.clone() };
+        let (status, body) = call(tenants, Who::Service, function, &about).await?;
+        if (status, body["message"].as_str()) != (expected.0, Some(expected.1)) {
+            found.push(format!(
+                "{} as {other} with the user's session: {status} {}",
+                function.name,
+                brief(&body)
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// The service calls about a session and the person it belongs to.
+async fn as_it_should_be(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
+    let user = tenants.person(Who::User);
+    let before = fingerprint(tenants, Some(user)).await?;
+    let (status, body) = call(tenants, Who::Service, function, user).await?;
+    let mut found = Vec::new();
+    if status != 200 {
+        found.push(format!("the service calls {}: {status} {}", function.name, brief(&body)));
+    }
+    if fingerprint(tenants, Some(user)).await? != before {
+        found.push(format!("a call of {} about the user changed what is others'", function.name));
+    }
+    Ok(found)
+}

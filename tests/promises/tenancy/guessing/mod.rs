@@ -1,0 +1,124 @@
+//! What somebody finds out who knows or guesses an id that is another's: nothing, and not even that it is one.
+
+mod api;
+mod claims;
+mod estimates;
+mod hidden;
+mod reach;
+mod rpc;
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use http_client::{Method, StatusCode, header::HeaderMap};
+use libtest_mimic::Trial;
+use local_stack::http;
+use local_stack::postgres::Grants;
+use local_stack::supabase::{OrgRole, User};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::in_a_project;
+use super::person::Person;
+use super::rules::{SESSIONS, Sees};
+use super::tenants::Tenants;
+use super::who::Who;
+use crate::harness::{trial, trial_in};
+
+pub fn trials() -> Vec<Trial> {
+    let world = || in_a_project(Grants::default());
+    vec![
+        trial_in(
+            "tenancy: no filter and no embedding reaches another's rows",
+            world(),
+            reach::nothing_of_others,
+        ),
+        trial_in(
+            "tenancy: no estimate of the planner tells what others wrote",
+            world(),
+            estimates::tell_nothing,
+        ),
+        trial_in("tenancy: no count tells of another's rows", world(), reach::counts),
+        trial_in(
+            "tenancy: nobody filters, orders, embeds or counts by what is hidden",
+            world(),
+            hidden::stays_hidden,
+        ),
+        trial_in(
+            "tenancy: only what the operator wrote into a token counts",
+            world(),
+            claims::only_the_operators,
+        ),
+        trial_in(
+            "tenancy: an RPC function says the same of another's id as of none",
+            world(),
+            rpc::same_as_none,
+        ),
+        trial_in(
+            "tenancy: an RPC function takes another's ids for new ones or none",
+            world(),
+            rpc::ids_of_others,
+        ),
+        trial("tenancy: the API says the same of another's id as of none", api::same_as_none),
+        trial("tenancy: the API takes another's ids for new ones or none", api::ids_of_others),
+    ]
+}
+
+/// Somebody who is not there.
+fn no_one() -> Person {
+    Person::new(User::new(Uuid::new_v4(), OrgRole::Member))
+}
+
+/// Every id that this caller is not shown anywhere.
+fn secrets_to(tenants: &Tenants, who: Who) -> BTreeSet<String> {
+    let shown = match SESSIONS.iter().find(|(caller, _)| *caller == who) {
+        Some((_, Sees::RowsOf(people))) => *people,
+        _ => &[],
+    };
+    let mut secrets = BTreeSet::new();
+    for other in Who::PEOPLE {
+        let Person { session, request, pending, upstream, event, escalation, message, .. } =
+            tenants.person(*other);
+        secrets.extend([request.to_string(), pending.to_string(), upstream.clone()]);
+        if !shown.contains(other) {
+            secrets.extend([session, event, escalation, message].map(Uuid::to_string));
+        }
+    }
+    secrets
+}
+
+/// A text with this person's ids replaced by what they are, so that answers about two persons can be compared.
+fn without_ids(text: &str, person: &Person) -> String {
+    person.ids().iter().fold(text.to_owned(), |text, (name, id)| text.replace(id, name))
+}
+
+/// What is in an answer that this caller must not know and did not say.
+fn given_away(secrets: &BTreeSet<String>, asked: &str, answer: &Value) -> Result<(), String> {
+    let answer = answer.to_string();
+    match secrets.iter().find(|secret| answer.contains(*secret) && !asked.contains(*secret)) {
+        Some(secret) => Err(format!("{secret} in {answer}")),
+        None => Ok(()),
+    }
+}
+
+/// Asks PostgREST as somebody, with a header, and gets the headers too.
+async fn ask_with(
+    tenants: &Tenants,
+    who: Who,
+    method: Method,
+    path: &str,
+    (header, value): (&str, &str),
+    body: Option<&Value>,
+) -> Result<(StatusCode, HeaderMap, Value)> {
+    let (supabase, key) = (tenants.world.supabase(), tenants.key(who));
+    let request =
+        http::client().request(method, format!("{}/rest/v1{path}", supabase.url())).header(header, value);
+    let request = match who {
+        Who::Nobody | Who::Service => request.header("apikey", key),
+        _ => request.header("apikey", supabase.publishable_key()).bearer_auth(key),
+    };
+    let request = if let Some(body) = body { request.json(body) } else { request };
+    let response = request.send().await?;
+    let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
+    Ok((status, headers, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}

@@ -1,0 +1,199 @@
+//! What the service gets to hear that names one tenant and passes ids of another one's.
+
+use anyhow::{Result, ensure};
+use local_stack::World;
+use serde_json::{Value, json};
+
+use super::super::person::Person;
+use super::super::rows::{self, fingerprint};
+use super::super::rules::{FUNCTIONS, Tenant};
+use super::super::tenants::Tenants;
+use super::super::who::Who;
+use super::{given_away, no_one, secrets_to, without_ids};
+
+/// Everybody else in the name of themselves, about the user's session and about one that does not exist.
+pub async fn same_as_none(world: World) -> Result<()> {
+    let tenants = Tenants::new(world).await?;
+    let (user, no_one) = (tenants.person(Who::User), no_one());
+    let before = fingerprint(&tenants, None).await?;
+    for function in FUNCTIONS {
+        for who in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
+            let allowed = match function.tenant {
+                Tenant::Organisation | Tenant::Person => true,
+                Tenant::SessionOfOrganisation => !who.is_elsewhere(),
+                Tenant::SessionOfPerson => false,
+            };
+            if allowed {
+                continue;
+            }
+            let themselves = &tenants.person(*who).user;
+            let theirs = answer(&tenants, function.name, function.call, themselves, user).await?;
+            let nobodys = answer(&tenants, function.name, function.call, themselves, &no_one).await?;
+            ensure!(theirs == nobodys, "{} as {who}: {theirs:?} instead of {nobodys:?}", function.name);
+            ensure!(theirs.0 == 404, "{} as {who}: {theirs:?}", function.name);
+        }
+    }
+    ensure!(fingerprint(&tenants, None).await? == before, "something was changed");
+    Ok(())
+}
+
+/// The status and body of a call in the name of one person with another one's ids.
+async fn answer(
+    tenants: &Tenants,
+    name: &str,
+    call: &str,
+    user: &local_stack::supabase::User,
+    ids: &Person,
+) -> Result<(u16, String)> {
+    let about = Person { user: user.clone(), ..ids.clone() };
+    let (status, body) = tenants.world.rpc(name, about.call(call)?).await?;
+    Ok((status.as_u16(), without_ids(&body.to_string(), &about)))
+}
+
+/// A function, its arguments, and the status of the answer. In `{…}` is the caller's own, in `<…>` what is another
+/// person's or nobody's.
+const WITH_IDS_OF_OTHERS: &[(&str, &str, u16)] = &[
+    (
+        "record_chatkit_session",
+        r#"{ {the organisation's session}, "p_chatkit_request_id": "<pending>",
+             "p_chatkit_session_id": "cksess_x", "p_expires_at": "2030-01-01T00:00:00Z",
+             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
+        404,
+    ),
+    (
+        "fail_chatkit_session",
+        r#"{ {the organisation's session}, "p_chatkit_request_id": "<pending>", "p_end_session": true }"#,
+        404,
+    ),
+    (
+        "confirm_chatkit_cancelled",
+        r#"{ {the organisation's session}, "p_chatkit_session_ids": ["<upstream>"] }"#,
+        200,
+    ),
+    (
+        "record_events",
+        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "<event>", "type": "thread_changed", "payload": { "threadId": "cthr_<session>" } }] }"#,
+        200,
+    ),
+    (
+        "record_events",
+        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "hitl_resolved", "payload": { "escalationId": "<escalation>" } }] }"#,
+        200,
+    ),
+    (
+        "record_messages",
+        r#"{ {the organisation's session},
+             "p_messages": [{ "id": "<message>", "role": "user", "content": "x" }] }"#,
+        200,
+    ),
+    (
+        "record_tasks",
+        r#"{ {the organisation's session},
+             "p_tasks": [{ "id": "<session>", "title": "x", "status": "running" }] }"#,
+        200,
+    ),
+    // An organisation's agents are known there alone.
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{new}", "p_agent_id": "<agent>",
+             "p_channel": "web", "p_metadata": {} }"#,
+        422,
+    ),
+    (
+        "record_events",
+        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "handover", "payload": { "agentId": "<agent>" } }] }"#,
+        422,
+    ),
+];
+
+/// Some ids are unique in the whole table. That one is taken is all that is said, to the service, which mints them.
+const TAKEN: &[(&str, &str, &str)] = &[
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "<session>",
+             "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {} }"#,
+        "session_id_taken",
+    ),
+    (
+        "renew_chatkit_session",
+        r#"{ {the user's session}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
+             "p_chatkit_request_id": "<request>" }"#,
+        "chatkit_request_taken",
+    ),
+    (
+        "record_chatkit_session",
+        r#"{ {the organisation's session}, "p_chatkit_request_id": "{pending}",
+             "p_chatkit_session_id": "<upstream>", "p_expires_at": "2030-01-01T00:00:00Z",
+             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
+        "chatkit_session_taken",
+    ),
+    (
+        "record_events",
+        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "hitl_escalation", "escalation_id": "<escalation>",
+               "payload": { "reason": "x", "decisions": ["approve"] } }] }"#,
+        "escalation_id_taken",
+    ),
+];
+
+/// A colleague and a stranger in their own sessions, with the user's ids.
+pub async fn ids_of_others(world: World) -> Result<()> {
+    let tenants = Tenants::new(world).await?;
+    tenants.world.register_agent(tenants.here, "only_here", "Only here").await?;
+    rows::run(&tenants, "delete from kept.agents; insert into kept.agents table public.agents").await?;
+    for who in [Who::Colleague, Who::Stranger] {
+        for (name, template, status) in WITH_IDS_OF_OTHERS {
+            // To a colleague that agent is no other's.
+            if template.contains("<agent>") && who == Who::Colleague {
+                continue;
+            }
+            let theirs = call(&tenants, who, name, template, tenants.person(Who::User), "only_here").await?;
+            let nobodys = call(&tenants, who, name, template, &no_one(), "nowhere").await?;
+            ensure!(theirs == nobodys, "{name} as {who}: {theirs:?} instead of {nobodys:?}");
+            ensure!(theirs.0 == *status, "{name} as {who}: {theirs:?}");
+        }
+        for (name, template, code) in TAKEN {
+            let theirs = call(&tenants, who, name, template, tenants.person(Who::User), "").await?;
+            let said = json!({ "code": "PT409", "message": code, "details": null, "hint": null });
+            ensure!(theirs == (409, said.to_string()), "{name} as {who}: {theirs:?} instead of {said}");
+        }
+    }
+    Ok(())
+}
+
+/// The status and body, less the ids. Nothing but the caller's own may have changed, and all is put back as it was.
+async fn call(
+    tenants: &Tenants,
+    who: Who,
+    name: &str,
+    template: &str,
+    other: &Person,
+    agent: &str,
+) -> Result<(u16, String)> {
+    let caller = tenants.person(who);
+    let mut text = caller.fill(template).replace("<agent>", agent);
+    for (placeholder, id) in other.ids() {
+        text = text.replace(&placeholder.replace('{', "<").replace('}', ">"), &id);
+    }
+    let before = fingerprint(tenants, Some(caller)).await?;
+    let (status, body) = tenants.world.rpc(name, serde_json::from_str(&text)?).await?;
+    ensure!(
+        fingerprint(tenants, Some(caller)).await? == before,
+        "{name} as {who} with others' ids changed others' rows"
+    );
+    given_away(&secrets_to(tenants, who), &text, &body).map_err(anyhow::Error::msg)?;
+    rows::restore(tenants).await?;
+    Ok((status.as_u16(), without_what_differs(body, caller, other)))
+}
+
+/// A body without ids and times.
+fn without_what_differs(mut body: Value, caller: &Person, other: &Person) -> String {
+    for (list, column) in [("events", "created_at"), ("events", "id"), ("tasks", "updated_at")] {
+        let rows = body.get_mut(list).and_then(Value::as_array_mut);
+        rows.into_iter().flatten().for_each(|row| row[column] = Value::Null);
+    }
+    without_ids(&without_ids(&body.to_string(), caller), other)
+}

@@ -1,0 +1,134 @@
+//! Grants that a default would have made, and grants that are missing.
+
+use anyhow::Result;
+
+use super::super::rules::{FUNCTIONS, RUN_BY_POLICIES, TABLES};
+use super::super::tenants::Tenants;
+use super::super::who::Who;
+use super::mutant::{By, Mutant};
+use super::{function, table};
+
+/// Everybody that the defaults grant something to.
+const ROLES: &[&str] = &["public", "anon", "authenticated", "service_role"];
+
+/// Every privilege that there is on a table, by everybody who does not have it.
+const ON_TABLES: &str = "
+    select c.relname::text, p.privilege_type, r.rolname
+    from pg_class as c,
+      aclexplode(acldefault('r', c.relowner)) as p,
+      unnest($1::text[]) as r (rolname)
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      and not exists (
+        select from aclexplode(c.relacl) as g
+        where g.privilege_type = p.privilege_type
+          and case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end = r.rolname
+      )
+    order by 1, 2, 3";
+
+/// Every function, by everybody who may not execute it.
+const ON_FUNCTIONS: &str = "
+    select p.oid::regprocedure::text, p.proname::text, p.pronamespace::regnamespace::text, r.rolname
+    from pg_proc as p, unnest($1::text[]) as r (rolname)
+    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+      and not exists (
+        select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as g
+        where case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end = r.rolname
+      )
+    order by 1, 4";
+
+/// Somebody who asks as this role.
+fn asking_as(role: &str) -> &'static [Who] {
+    match role {
+        "authenticated" => &[Who::Stranger],
+        "service_role" => &[Who::Service],
+        // What is granted to everybody is granted to those who show no token.
+        _ => &[Who::Nobody],
+    }
+}
+
+/// Every privilege on every table.
+pub async fn on_tables(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as(ON_TABLES).bind(ROLES).fetch_all(tenants.world.database()).await?;
+    rows.into_iter()
+        .map(|(name, privilege, role)| {
+            let (table, callers) = (table(&name)?, asking_as(&role));
+            let reads_keys = role == "authenticated" && !table.shown.is_empty();
+            let noticed = match privilege.as_str() {
+                "SELECT" => By::Reading(table, callers),
+                "UPDATE" | "DELETE" => By::Writing(table, callers),
+                "INSERT" if reads_keys => By::Writing(table, callers),
+                "INSERT" | "TRUNCATE" => By::Statements(table, callers),
+                // To refer to a table, or to make a trigger, one has to make something in the database first.
+                _ => By::Catalogue,
+            };
+            let mut mutant = Mutant::grant(&privilege, &format!("public.{name}"), &role, noticed);
+            if privilege == "SELECT" && role == "authenticated" {
+                // Revoked from the table, it would be revoked from the columns that are shown too.
+                mutant.undo = None;
+            }
+            Ok(mutant)
+        })
+        .collect()
+}
+
+/// Reading what is hidden, column by column.
+pub fn on_hidden_columns() -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    for table in TABLES {
+        for column in table.hidden.split_whitespace() {
+            for role in ROLES {
+                let noticed = By::ReadingColumn(table, column, asking_as(role)[0]);
+                let on = format!("public.{}", table.name);
+                mutants.push(Mutant::grant(&format!("select ({column})"), &on, role, noticed));
+            }
+        }
+    }
+    mutants
+}
+
+/// Every function, those that PostgREST does not offer too.
+pub async fn on_functions(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let rows: Vec<(String, String, String, String)> =
+        sqlx::query_as(ON_FUNCTIONS).bind(ROLES).fetch_all(tenants.world.database()).await?;
+    rows.into_iter()
+        .map(|(signature, name, schema, role)| {
+            let noticed = if schema == "public" {
+                By::Calling(function(&name)?, asking_as(&role))
+            } else {
+                By::Catalogue
+            };
+            Ok(Mutant::grant("execute", &format!("function {signature}"), &role, noticed))
+        })
+        .collect()
+}
+
+/// What readers need: a column of each table.
+pub fn missing_on_tables() -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    for table in TABLES {
+        if let Some(column) = table.shown.split_whitespace().next() {
+            let columns = if table.hidden.is_empty() { String::new() } else { format!("({column})") };
+            let sql = format!("revoke select {columns} on public.{} from authenticated", table.name);
+            mutants.push(Mutant::new(sql.clone(), sql, By::Reading(table, &[Who::User])));
+        }
+    }
+    mutants
+}
+
+/// What the service needs, and what the policies need.
+pub fn missing_on_functions() -> Vec<Mutant> {
+    let of_the_service = FUNCTIONS.iter().map(|function| {
+        let sql = format!("revoke execute on function public.{} from service_role", function.name);
+        Mutant::new(sql.clone(), sql, By::Calling(function, &[Who::Service]))
+    });
+    // The policy on agents runs all but one of them, the others' that one too.
+    let readers = TABLES.iter().filter(|table| table.name == "chat_sessions");
+    let of_policies = readers.flat_map(|table| {
+        RUN_BY_POLICIES.iter().map(move |name| {
+            let sql = format!("revoke execute on function private.{name} from authenticated");
+            Mutant::new(sql.clone(), sql, By::Reading(table, &[Who::User]))
+        })
+    });
+    of_the_service.chain(of_policies).collect()
+}

@@ -1,0 +1,99 @@
+//! The migrations, less one statement at a time.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use local_stack::World;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::super::catalogue;
+
+/// Takes away all that the migrations made.
+const CLEAR: &str = "
+    drop schema private cascade;
+    do $$
+    declare
+      v_drop text;
+    begin
+      for v_drop in
+        select format('drop table if exists %s cascade', oid::regclass) from pg_class
+        where relnamespace = 'public'::regnamespace and relkind = 'r'
+        union all
+        select format('drop function if exists %s', oid::regprocedure) from pg_proc
+        where pronamespace = 'public'::regnamespace
+      loop
+        execute v_drop;
+      end loop;
+    end
+    $$;";
+
+/// The migrations' text, in order.
+fn texts() -> Result<Vec<String>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let mut files: Vec<_> = fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<Result<_>>()?;
+    files.sort();
+    files
+        .iter()
+        .map(|file| fs::read_to_string(file).with_context(|| format!("reading {}", file.display())))
+        .collect()
+}
+
+/// The migrations, to be applied again. They may be applied twice, and mend what was broken in between.
+pub fn migrations() -> Result<String> {
+    Ok(as_owner(&texts()?.concat()))
+}
+
+fn as_owner(statements: &str) -> String {
+    format!("begin; set local client_min_messages = error; set local role postgres; {statements} commit;")
+}
+
+/// The statements of a text that begin with one of these words, and where they do.
+fn statements<'a>(text: &'a str, beginnings: &[&str]) -> Vec<(usize, &'a str)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if beginnings.iter().any(|words| line.starts_with(words))
+            && let Some(end) = text[at..].find(';')
+        {
+            found.push((at, &text[at..=at + end]));
+        }
+        at += line.len();
+    }
+    found
+}
+
+/// Neither what opens nor what closes something.
+pub async fn none_can_be_left_out(world: World) -> Result<()> {
+    leave_out_each(&world, &["revoke ", "grant ", "create policy ", "alter table "]).await
+}
+
+/// What else there is does not depend on a project's age.
+pub async fn no_revocation_can_be_left_out(world: World) -> Result<()> {
+    leave_out_each(&world, &["revoke "]).await
+}
+
+async fn leave_out_each(world: &World, beginnings: &[&str]) -> Result<()> {
+    let whole = texts()?.concat();
+    let all = statements(&whole, beginnings);
+    ensure!(all.len() > 30, "only {} statements were found in the migrations", all.len());
+    let mut missed = Vec::new();
+    for (at, statement) in &all {
+        let less = format!("{}{}", &whole[..*at], &whole[at + statement.len()..]);
+        if violations(world.database(), &less).await?.is_empty() {
+            missed.push(*statement);
+        }
+    }
+    eprintln!("{} statements left out of the migrations", all.len());
+    ensure!(missed.is_empty(), "{} of {} not noticed:\n{}", missed.len(), all.len(), missed.join("\n"));
+    let left = violations(world.database(), &whole).await?;
+    ensure!(left.is_empty(), "with all statements:\n{}", left.join("\n"));
+    Ok(())
+}
+
+/// What the catalogue has to say after these migrations.
+async fn violations(database: &PgPool, migrations: &str) -> Result<Vec<String>> {
+    let afresh = as_owner(&format!("{CLEAR} {migrations}"));
+    sqlx::raw_sql(AssertSqlSafe(afresh)).execute(database).await.context("applying the migrations")?;
+    catalogue::violations(database).await
+}

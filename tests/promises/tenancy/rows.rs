@@ -1,0 +1,125 @@
+//! What is in the tables, as their owner sees it.
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+use sqlx::AssertSqlSafe;
+
+use super::person::Person;
+use super::rules::{Sees, TABLES, Table};
+use super::tenants::Tenants;
+use super::who::Who;
+
+/// A row, as JSON with the columns as keys.
+pub type Row = Map<String, Value>;
+
+/// Every row of a table.
+pub async fn all(tenants: &Tenants, table: &str) -> Result<Vec<Row>> {
+    let rows = sqlx::query_scalar(AssertSqlSafe(format!("select to_jsonb(t) from public.{table} as t")));
+    let rows: Vec<Value> =
+        rows.fetch_all(tenants.world.database()).await.with_context(|| format!("reading {table}"))?;
+    Ok(rows.into_iter().filter_map(|row| row.as_object().cloned()).collect())
+}
+
+/// Whether everybody has a row in a table from which some are shown: or else it could not be told that it is hidden.
+pub fn is_told_apart(tenants: &Tenants, table: &Table, all: &[Row]) -> bool {
+    let by_person =
+        table.rows.iter().any(|(_, sees)| matches!(sees, Sees::RowsOf(people) if !people.is_empty()));
+    let has_one = |who: &Who| all.iter().any(|row| whose(tenants, row) == Some(*who));
+    !by_person || Who::PEOPLE.iter().all(has_one)
+}
+
+/// The rows of a table that this caller is to be shown, with the columns that are shown.
+pub fn shown(tenants: &Tenants, table: &Table, sees: Sees, all: &[Row]) -> Vec<String> {
+    let is_shown = |row: &&Row| match sees {
+        Sees::Refused => false,
+        Sees::RowsOf(people) => whose(tenants, row).is_some_and(|who| people.contains(&who)),
+        Sees::Agents(names) => names.contains(&agent(tenants, row).as_str()),
+    };
+    let columns: Vec<&str> = table.shown.split_whitespace().collect();
+    let part = |row: &Row| -> Row {
+        row.iter()
+            .filter(|(column, _)| columns.contains(&column.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    };
+    sorted(all.iter().filter(is_shown).map(part))
+}
+
+/// Rows in a form that can be compared, whatever their order and that of their columns. Of times only that they are
+/// there: PostgreSQL leaves out zeros at the end of a second's fraction, and not everybody else does.
+pub fn sorted(rows: impl Iterator<Item = Row>) -> Vec<String> {
+    let text = |(column, value): (&String, &Value)| match value {
+        Value::String(_) if column.ends_with("_at") => format!("{column}=…"),
+        _ => format!("{column}={value}"),
+    };
+    let mut texts: Vec<String> = rows
+        .map(|row| {
+            let mut columns: Vec<String> = row.iter().map(text).collect();
+            columns.sort();
+            columns.join(" ")
+        })
+        .collect();
+    texts.sort();
+    texts
+}
+
+/// Whose row it is, in tables that hang off a session.
+pub fn whose(tenants: &Tenants, row: &Row) -> Option<Who> {
+    tenants.who(row.get("org_id")?.as_str()?, row.get("user_id")?.as_str()?)
+}
+
+/// Which agent it is.
+fn agent(tenants: &Tenants, row: &Row) -> String {
+    let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
+    let place = if text("org_id") == tenants.here.to_string() { "here" } else { "elsewhere" };
+    format!("{} {place}", text("id"))
+}
+
+/// One text for all that is in the tables. `but` leaves out this person's rows, and the agents of their organisation.
+pub async fn fingerprint(tenants: &Tenants, but: Option<&Person>) -> Result<String> {
+    let others = |table: &Table| match (but, table.name) {
+        (None, _) => "true".to_owned(),
+        (Some(person), "agents") => format!("org_id <> '{}'", person.user.org_id),
+        (Some(person), _) => format!("(org_id, user_id) <> ('{}', '{}')", person.user.org_id, person.user.id),
+    };
+    let tables: Vec<String> = TABLES
+        .iter()
+        .map(|table| {
+            let name = table.name;
+            format!("select '{name}' || t::text as row from public.{name} as t where {}", others(table))
+        })
+        .collect();
+    let all = format!(
+        "select md5(coalesce(string_agg(row, ' ' order by row), '')) from ({}) as t",
+        tables.join(" union all ")
+    );
+    let fingerprint = sqlx::query_scalar(AssertSqlSafe(all)).fetch_one(tenants.world.database()).await;
+    fingerprint.context("taking a fingerprint of the tables")
+}
+
+/// Keeps a copy of every table, out of everybody's reach.
+pub async fn keep(tenants: &Tenants) -> Result<()> {
+    let copies: String = TABLES
+        .iter()
+        .map(|Table { name, .. }| format!("create table kept.{name} as table public.{name};"))
+        .collect();
+    run(tenants, &format!("create schema kept; {copies}")).await
+}
+
+/// Puts the copies back, past every trigger and foreign key.
+pub async fn restore(tenants: &Tenants) -> Result<()> {
+    let tables: String = TABLES
+        .iter()
+        .map(|Table { name, .. }| {
+            format!("delete from public.{name}; insert into public.{name} select * from kept.{name};")
+        })
+        .collect();
+    run(tenants, &format!("begin; set local session_replication_role = replica; {tables} commit")).await
+}
+
+/// Runs statements as the superuser.
+pub async fn run(tenants: &Tenants, statements: &str) -> Result<()> {
+    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(tenants.world.database()).await;
+    done.with_context(|| statements.chars().take(300).collect::<String>())?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Two organisations, and everybody in and around them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+use http_client::Method;
+use local_stack::World;
+use local_stack::supabase::{OrgRole, User};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::person::Person;
+use super::rows;
+use super::who::Who;
+
+/// The role by which the stand-in for PostgREST sees every table. It can read none.
+pub const SEES_THE_SCHEMA: &str = "sees_the_schema";
+
+/// What leaves a row in every table.
+const LIFE: &[(&str, &str)] = &[
+    (
+        "open_session",
+        r#"{ {the user's session}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
+             "p_chatkit_request_id": "{request}" }"#,
+    ),
+    (
+        "record_chatkit_session",
+        r#"{ {the organisation's session}, "p_chatkit_request_id": "{request}",
+             "p_chatkit_session_id": "{upstream}", "p_expires_at": "2030-01-01T00:00:00Z",
+             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
+    ),
+    (
+        "renew_chatkit_session",
+        r#"{ {the user's session}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
+             "p_chatkit_request_id": "{pending}" }"#,
+    ),
+    (
+        "record_events",
+        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{session}" } },
+             { "id": "{event}", "type": "hitl_escalation", "escalation_id": "{escalation}",
+               "payload": { "reason": "above 10 000 EUR", "decisions": ["approve", "reject"] } } ] }"#,
+    ),
+    (
+        "record_messages",
+        r#"{ {the organisation's session},
+             "p_messages": [{ "id": "{message}", "role": "user", "content": "Pay invoice 42" }] }"#,
+    ),
+    (
+        "record_tasks",
+        r#"{ {the organisation's session},
+             "p_tasks": [{ "id": "pay-42", "title": "Pay invoice 42", "status": "running" }] }"#,
+    ),
+];
+
+/// A world with two organisations in it. Everybody who can have a session has one, with a row in every table.
+pub struct Tenants {
+    pub world: World,
+    pub here: Uuid,
+    pub elsewhere: Uuid,
+    people: BTreeMap<Who, Person>,
+    keys: BTreeMap<Who, String>,
+}
+
+impl Tenants {
+    /// Moves them into a world.
+    pub async fn new(world: World) -> Result<Self> {
+        let (here, elsewhere) = (Uuid::new_v4(), Uuid::new_v4());
+        let user = User::new(here, OrgRole::Member);
+        let of = |role, org_id| Person::new(User::new(org_id, role));
+        let people = BTreeMap::from([
+            (Who::UserElsewhere, Person::new(User { org_id: elsewhere, ..user.clone() })),
+            (Who::User, Person::new(user)),
+            (Who::Colleague, of(OrgRole::Member, here)),
+            (Who::Approver, of(OrgRole::Approver, here)),
+            (Who::Admin, of(OrgRole::Admin, here)),
+            (Who::Owner, of(OrgRole::Owner, here)),
+            (Who::Stranger, of(OrgRole::Member, elsewhere)),
+            (Who::OwnerElsewhere, of(OrgRole::Owner, elsewhere)),
+        ]);
+        let mut keys: BTreeMap<Who, String> =
+            people.iter().map(|(who, person)| (*who, world.issuer().token(&person.user))).collect();
+        let anonymous = User::new(here, OrgRole::Owner);
+        keys.insert(
+            Who::AnonymousSignIn,
+            world.issuer().forge(&anonymous).claim("is_anonymous", true).sign(),
+        );
+        keys.insert(Who::Nobody, world.supabase().publishable_key().to_owned());
+        keys.insert(Who::Service, world.supabase().secret_key().to_owned());
+
+        let tenants = Self { world, here, elsewhere, people, keys };
+        tenants.register_agents().await?;
+        tenants.move_in().await?;
+        rows::keep(&tenants).await?;
+        tenants.show_postgrest_all_tables().await?;
+        Ok(tenants)
+    }
+
+    /// Somebody with a session.
+    pub fn person(&self, who: Who) -> &Person {
+        &self.people[&who]
+    }
+
+    /// Whose rows these are.
+    pub fn who(&self, org_id: &str, user_id: &str) -> Option<Who> {
+        let is = |person: &Person| {
+            person.user.org_id.to_string() == org_id && person.user.id.to_string() == user_id
+        };
+        self.people.iter().find(|(_, person)| is(person)).map(|(who, _)| *who)
+    }
+
+    /// Asks PostgREST as somebody.
+    pub async fn ask(
+        &self,
+        who: Who,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value)> {
+        let (status, body) = self.world.rest(&self.keys[&who], method, path, body).await?;
+        Ok((status.as_u16(), body))
+    }
+
+    /// What somebody signs in with: their token, or the key of those who have none.
+    pub fn key(&self, who: Who) -> &str {
+        &self.keys[&who]
+    }
+
+    /// Has those who show a key alone show that of an older project.
+    pub fn use_legacy_keys(&mut self) {
+        let supabase = self.world.supabase();
+        let keys = [(Who::Nobody, supabase.legacy_anon_key()), (Who::Service, supabase.legacy_service_key())];
+        self.keys.extend(keys.map(|(who, key)| (who, key.to_owned())));
+    }
+
+    async fn rpc(&self, name: &str, arguments: Value) -> Result<Value> {
+        let (status, body) = self.world.rpc(name, arguments).await?;
+        ensure!(status.is_success(), "{name} answered {status}: {body}");
+        Ok(body)
+    }
+
+    async fn register_agents(&self) -> Result<()> {
+        for org_id in [self.here, self.elsewhere] {
+            for (id, enabled, roles) in [
+                ("accounts_payable", true, None),
+                ("cfo_strategy", true, Some(["owner", "approver"])),
+                ("regulatory_filings", false, None),
+            ] {
+                let mut agent = json!({
+                    "p_org_id": org_id, "p_agent_id": id, "p_display_name": id, "p_description": "An agent",
+                    "p_chatkit_workflow_id": format!("wf_{id}"), "p_enabled": enabled,
+                });
+                if let Some(roles) = roles {
+                    agent["p_allowed_org_roles"] = json!(roles);
+                }
+                self.rpc("register_agent", agent).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_in(&self) -> Result<()> {
+        // One person has one organisation at a time, so the user has been elsewhere before.
+        let elsewhere = self.person(Who::UserElsewhere);
+        self.world.put_user(&elsewhere.user).await?;
+        self.open(elsewhere).await?;
+        let others = self.people.iter().filter(|(who, _)| **who != Who::UserElsewhere);
+        try_join_all(others.map(async |(_, person)| {
+            self.world.put_user(&person.user).await?;
+            self.open(person).await
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// Opens a session and leaves something in every table.
+    async fn open(&self, person: &Person) -> Result<()> {
+        for (name, call) in LIFE {
+            self.rpc(name, person.call(call)?).await?;
+        }
+        Ok(())
+    }
+
+    /// PostgREST knows every table and column, whoever may use them, and the database refuses. Its stand-in reads only
+    /// what some role that it can become has a grant on, and says itself that the rest does not exist. A grant to
+    /// refer to it all, for a role that no token names, opens its eyes and nothing else.
+    async fn show_postgrest_all_tables(&self) -> Result<()> {
+        let grant = format!(
+            "do $$ begin
+               lock table pg_catalog.pg_authid in share row exclusive mode;
+               if not exists (select from pg_roles where rolname = '{SEES_THE_SCHEMA}') then
+                 create role {SEES_THE_SCHEMA} nologin noinherit;
+               end if;
+               grant {SEES_THE_SCHEMA} to authenticator;
+               grant references on all tables in schema public to {SEES_THE_SCHEMA};
+             end $$"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(self.world.database()).await?;
+        self.world.supabase().reload_schema().await
+    }
+}
