@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use local_stack::World;
+use local_stack::lambda::{self, Profile};
 use local_stack::tools::ToolError;
 use tokio::runtime::Runtime;
 
-/// Longer than any promise takes; one that hangs is one that is broken.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than any promise takes, the fetching of a tool on a slow line included; one that hangs is one that is broken.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Tests mostly wait for each other's processes, so there are more of them than cores.
 const AT_ONCE: usize = 6;
@@ -75,10 +76,21 @@ fn ignored(error: anyhow::Error) -> Result<Completion, Failed> {
     Ok(Completion::ignored_with(reason))
 }
 
+/// Builds the functions before the first promise is tried: on a machine that has built nothing yet it takes minutes, which are
+/// nobody's patience. What does not build is told by every promise that needs it.
+fn build_first() {
+    if let Err(error) = RUNTIME.block_on(lambda::functions(Profile::Dev)) {
+        eprintln!("{error:#}");
+    }
+}
+
 /// Runs what the command line asks for, and leaves nothing behind.
 pub fn run(promises: impl IntoIterator<Item = Vec<Trial>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
+    if !arguments.list {
+        build_first();
+    }
     let conclusion = libtest_mimic::run(&arguments, promises.into_iter().flatten().collect());
     let ended = std::panic::catch_unwind(AssertUnwindSafe(local_stack::finish));
     match ended {

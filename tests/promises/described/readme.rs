@@ -54,7 +54,7 @@ async fn requests() -> Result<()> {
     let mut stage = Stage::set(document, World::builder()).await?;
     // The README has ids of its own.
     stage.likeness = super::likeness::Likeness::default();
-    ensure!(messages.len() >= 2 && messages.len() % 2 == 0, "not every request has its answer");
+    ensure!(messages.len() >= 2 && messages.len().is_multiple_of(2), "not every request has its answer");
     for (request, answer) in messages.iter().zip(&messages[1..]).step_by(2) {
         let context = || format!("{} and {}", request.line, answer.line);
         converse(document, &mut stage, request, answer).await.with_context(context)?;
