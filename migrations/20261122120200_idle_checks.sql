@@ -9,9 +9,13 @@ alter table public.agents
 -- One row for every session that can become idle: active, and nobody is asked in it. A table of its own and not a column of
 -- the session: a lease taken here stands in nobody's way who works on the session, and rewrites none of its many indexes.
 create table if not exists public.idle_checks (
-  session_id uuid primary key references public.chat_sessions (id),
+  org_id uuid not null,
+  user_id uuid not null,
+  session_id uuid primary key,
   -- The last activity plus the agent's timeout; while somebody is looking, the end of their lease.
-  due_at timestamptz not null
+  due_at timestamptz not null,
+  constraint idle_checks_session_fkey
+    foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
 );
 
 create index if not exists idle_checks_due on public.idle_checks (due_at);
@@ -47,7 +51,8 @@ begin
   if v_idle_at is null then
     delete from public.idle_checks as i where i.session_id = p_session.id;
   else
-    insert into public.idle_checks as i (session_id, due_at) values (p_session.id, v_idle_at)
+    insert into public.idle_checks as i (org_id, user_id, session_id, due_at)
+    values (p_session.org_id, p_session.user_id, p_session.id, v_idle_at)
     on conflict (session_id) do update set due_at = excluded.due_at where i.due_at <> excluded.due_at;
   end if;
 end
@@ -115,8 +120,8 @@ create or replace trigger plan_idle_checks
   execute function private.plan_idle_checks_of_agent();
 
 -- The sessions that were open before.
-insert into public.idle_checks (session_id, due_at)
-select s.id, private.idle_at(s)
+insert into public.idle_checks (org_id, user_id, session_id, due_at)
+select s.org_id, s.user_id, s.id, private.idle_at(s)
 from public.chat_sessions as s
 where s.status = 'active' and private.idle_at(s) is not null
 on conflict (session_id) do nothing;

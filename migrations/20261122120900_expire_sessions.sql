@@ -6,13 +6,14 @@
 create or replace function public.claim_idle_sessions(p_limit integer, p_lease_seconds integer) returns jsonb
 language plpgsql security definer
 set search_path = ''
--- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
-set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_sessions jsonb;
 begin
+  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  set local plan_cache_mode = force_custom_plan;
+
   with due as (
     select i.session_id, i.due_at
     from public.idle_checks as i

@@ -8,8 +8,6 @@ create index if not exists chat_escalations_expiring
 create or replace function public.expire_escalations(p_limit integer) returns jsonb
 language plpgsql security definer
 set search_path = ''
--- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
-set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_now timestamptz := clock_timestamp();
@@ -18,6 +16,9 @@ declare
   v_session_id uuid;
   v_expired integer := 0;
 begin
+  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  set local plan_cache_mode = force_custom_plan;
+
   -- The sessions are locked first, as everywhere; one that somebody works on has its turn next time.
   select array_agg(due.id order by due.expires_at, due.id)
   into v_ids

@@ -15,13 +15,14 @@ create index if not exists chatkit_sessions_retired
 create or replace function public.claim_stale_chatkit(p_limit integer, p_lease_seconds integer) returns jsonb
 language plpgsql security definer
 set search_path = ''
--- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
-set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_sessions jsonb;
 begin
+  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  set local plan_cache_mode = force_custom_plan;
+
   with stale as (
     select c.id
     from public.chatkit_sessions as c

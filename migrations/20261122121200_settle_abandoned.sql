@@ -9,8 +9,6 @@ create or replace function public.settle_abandoned(p_limit integer, p_older_than
 returns jsonb
 language plpgsql security definer
 set search_path = ''
--- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
-set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_now timestamptz := clock_timestamp();
@@ -20,6 +18,9 @@ declare
   v_session public.chat_sessions;
   v_failed_sessions integer := 0;
 begin
+  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  set local plan_cache_mode = force_custom_plan;
+
   -- The sessions are locked first, as everywhere. An attempt under a key has until the end of its lease.
   select array_agg(abandoned.id)
   into v_ids

@@ -7,8 +7,6 @@ create index if not exists chatkit_sessions_sealed
 create or replace function public.sweep(p_limit integer, p_keep interval default '24 hours') returns jsonb
 language plpgsql security definer
 set search_path = ''
--- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
-set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_now timestamptz := clock_timestamp();
@@ -17,6 +15,9 @@ declare
   v_keys integer;
   v_throttles integer;
 begin
+  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  set local plan_cache_mode = force_custom_plan;
+
   with run_out as (
     select c.id
     from public.chatkit_sessions as c
