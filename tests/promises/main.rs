@@ -19,6 +19,7 @@ mod openai_sdk;
 mod outages;
 mod secrets;
 mod sessions;
+mod soak;
 mod stack;
 mod standin;
 mod tenancy;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        soak::trials(),
         tenancy::trials(),
         bad_inputs::trials(),
         auth::trials(),

@@ -1,14 +1,20 @@
 //! The HTTP client of the tests and the stack, and the server that what is played here runs on.
 
+mod chance;
 mod meter;
+mod reset;
 mod server;
+mod tripwire;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub use chance::Chance;
 use http_client::{Client, redirect};
 pub use meter::{Measured, Meter, Span};
+pub use reset::{Answered, cut, reset};
 pub use server::{Port, Reach, Server};
+pub use tripwire::Tripwire;
 
 /// Longer than anything here takes, shorter than a person's patience with a test that hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);

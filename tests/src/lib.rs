@@ -13,6 +13,7 @@ pub mod local;
 pub mod postgres;
 mod project;
 pub mod sdk;
+pub mod soak;
 pub mod supabase;
 pub mod terminal;
 pub mod tools;

@@ -18,6 +18,7 @@ const MIN_REFETCH: SignedDuration = SignedDuration::from_mins(1);
 const MANNER: Manner = Manner {
     system: "supabase auth",
     try_timeout: Duration::from_secs(2),
+    patience: Duration::from_secs(1),
     repeat: Repeat::Safe,
     again: |status| status.is_server_error(),
 };

@@ -12,6 +12,8 @@ use crate::upstream::{Deadline, Http, Manner, Repeat};
 const MANNER: Manner = Manner {
     system: "supabase",
     try_timeout: Duration::from_secs(3),
+    // Supabase down is a quick 503: who has not answered by then is not asked again.
+    patience: Duration::from_secs(1),
     repeat: Repeat::Safe,
     again: |status| matches!(status.as_u16(), 502..=504),
 };

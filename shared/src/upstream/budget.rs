@@ -1,42 +1,40 @@
 //! The retry budget: a system that is down is not asked more often for being down.
+//! After gRPC's retry throttling: <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs>
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
-/// What a process starts with, and may save up to: three retries, then ten.
-const START: u32 = 3 * RETRY;
-const MOST: u32 = 10 * RETRY;
+/// What a process starts with, and the most it can have. Below the half of it nothing is tried again.
+const MOST: u32 = 20;
 
-/// What a retry costs, and what a call brings in: of ten calls one may be repeated.
-const RETRY: u32 = 10;
-const CALL: u32 = 1;
+/// A failed try costs two and one that went well brings one: where a fifth of all tries fail retries go on, and where all do
+/// there are none after the first five.
+const FAILURE: u32 = 2;
+const SUCCESS: u32 = 1;
 
-/// How many retries may still be afforded, a count for each system.
+/// How well each system has answered lately.
 #[derive(Debug, Default)]
 pub(super) struct Budget(Mutex<HashMap<&'static str, u32>>);
 
 impl Budget {
-    /// A call is made.
-    pub fn earn(&self, system: &'static str) {
-        self.with(system, |saved| *saved = (*saved + CALL).min(MOST));
+    /// A try went well.
+    pub fn succeeded(&self, system: &'static str) {
+        self.with(system, |left| *left = (*left + SUCCESS).min(MOST));
     }
 
-    /// Whether a retry can be afforded; if so, it is paid for.
-    pub fn afford(&self, system: &'static str) -> bool {
-        self.with(system, |saved| match saved.checked_sub(RETRY) {
-            Some(left) => {
-                *saved = left;
-                true
-            }
-            None => false,
+    /// A try failed. Says whether another can be afforded.
+    pub fn failed(&self, system: &'static str) -> bool {
+        self.with(system, |left| {
+            *left = left.saturating_sub(FAILURE);
+            *left > MOST / 2
         })
     }
 
     fn with<T>(&self, system: &'static str, change: impl FnOnce(&mut u32) -> T) -> T {
-        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(saved.entry(system).or_insert(START))
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(left.entry(system).or_insert(MOST))
     }
 }
 
@@ -45,18 +43,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn once_it_is_spent_one_call_in_ten_may_be_repeated() {
+    fn a_system_that_is_down_is_not_asked_again() {
         let budget = Budget::default();
-        let retries = |calls: u32| {
-            (0..calls)
-                .filter(|_| {
-                    budget.earn("openai");
-                    budget.afford("openai")
-                })
-                .count()
-        };
-        assert!(retries(20) >= 3);
-        assert_eq!(retries(100), 10);
-        assert!(budget.afford("supabase"), "one system's outage is not another's");
+        let retries = (0..100).filter(|_| budget.failed("openai")).count();
+        assert_eq!(retries, 4);
+        assert!(budget.failed("supabase"), "one system's outage is not another's");
+        (0..MOST).for_each(|_| budget.succeeded("openai"));
+        assert!(budget.failed("openai"), "it is up again");
+    }
+
+    #[test]
+    fn where_a_fifth_fails_retries_go_on() {
+        let budget = Budget::default();
+        for _ in 0..1000 {
+            (0..4).for_each(|_| budget.succeeded("openai"));
+            assert!(budget.failed("openai"));
+        }
     }
 }

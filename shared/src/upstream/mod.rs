@@ -6,7 +6,7 @@ mod client;
 mod deadline;
 mod retry;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::{Request, StatusCode, header::HeaderMap};
@@ -22,6 +22,8 @@ pub struct Manner {
     pub system: &'static str,
     /// The most that one try may take; the request's own deadline cuts it shorter.
     pub try_timeout: Duration,
+    /// For how long after the first try another may begin: who waits is a person.
+    pub patience: Duration,
     /// When a try may be followed by another.
     pub repeat: Repeat,
     /// Whether an answer with this status asks for another try.
@@ -99,27 +101,33 @@ impl Http {
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let mut request = Some(request);
-        let mut tries = 0;
-        self.budget().earn(manner.system);
+        let (mut tries, begun) = (0, Instant::now());
         loop {
             tries += 1;
             // Without a clone left to send, this try is the last one: streamed bodies cannot be sent twice.
             let next = request.as_ref().and_then(Request::try_clone);
             let Some(current) = std::mem::replace(&mut request, next) else { return Err(Failure::TimedOut) };
-            let started = std::time::Instant::now();
+            let started = Instant::now();
             let outcome = self.send_once(current, deadline.at_most(manner.try_timeout)).await;
             log(manner.system, tries, started.elapsed(), &outcome);
-            match retry::pause(&outcome, manner, tries) {
-                Some(pause)
-                    if tries < MAX_TRIES
-                        && request.is_some()
-                        && pause < deadline.remaining()
-                        && self.budget().afford(manner.system) =>
-                {
-                    tokio::time::sleep(pause).await;
-                }
-                _ => return outcome,
+            let Some(pause) = retry::pause(&outcome, manner, tries) else {
+                self.count(&outcome, manner);
+                return outcome;
+            };
+            let affordable = self.budget().failed(manner.system);
+            let in_time = pause < deadline.remaining() && begun.elapsed() + pause < manner.patience;
+            if !(affordable && in_time && tries < MAX_TRIES && request.is_some()) {
+                return outcome;
             }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// An outcome that is not tried again: it may still be a failure, only not one that a repeat would mend.
+    fn count(&self, outcome: &Result<Answer, Failure>, manner: Manner) {
+        match outcome {
+            Err(_) => drop(self.budget().failed(manner.system)),
+            Ok(_) => self.budget().succeeded(manner.system),
         }
     }
 

@@ -51,6 +51,7 @@ mod tests {
     const MANNER: Manner = Manner {
         system: "test",
         try_timeout: Duration::from_secs(1),
+        patience: Duration::from_secs(1),
         repeat: Repeat::OnlyIfNotDone,
         again: |status| status.is_server_error(),
     };

@@ -1,13 +1,12 @@
 //! One request and its answer: written down, hit by a fault if one was ordered, worked on, answered.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
-use futures_util::{StreamExt, future, stream};
+use futures_util::future;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use super::ledger::Call;
 use super::operation::Operation;
 use super::request::Request;
 use super::state::State;
+use crate::http::cut;
 
 /// What all connections share.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: R
     let outcome = work.await.ok().flatten();
     tokio::time::sleep(fault.late).await;
 
-    let Some(mut response) = respond(&fault, outcome) else {
+    let Some(mut response) = respond(&fault, outcome).await else {
         reset.notify_one();
         return future::pending().await;
     };
@@ -88,17 +88,23 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
         Effect::ResetBefore => None,
         Effect::Refuse(_) => fault.refusal().map(Err),
         _ => {
+            let tripwire = shared.lock().tripwire.clone();
+            if tripwire.step() {
+                return None;
+            }
             let mut state = shared.lock();
             let outcome = state.work(&request);
             let status = outcome.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
             state.note(&request_id, |call| call.worked = Some(status.as_u16()));
+            drop(state);
+            tripwire.step();
             Some(outcome)
         }
     }
 }
 
 /// The answer as the fault leaves it; `None` where the connection is to be reset instead.
-fn respond(fault: &Fault, outcome: Option<Outcome>) -> Option<Response<Body>> {
+async fn respond(fault: &Fault, outcome: Option<Outcome>) -> Option<Response<Body>> {
     match &fault.effect {
         Effect::ResetBefore | Effect::ResetAfter => None,
         Effect::Nonsense => {
@@ -107,7 +113,13 @@ fn respond(fault: &Fault, outcome: Option<Outcome>) -> Option<Response<Body>> {
         Effect::Body(body) => {
             Some(response(StatusCode::OK, "application/json", body.to_string().into_bytes()))
         }
-        Effect::CutBody => outcome.map(|outcome| cut(answer(outcome))),
+        Effect::CutBody => match outcome {
+            Some(outcome) => {
+                let (status, _, body) = answer(outcome);
+                Some(cut(response(status, "application/json", body)).await)
+            }
+            None => None,
+        },
         Effect::Answer | Effect::Refuse(_) => outcome.map(|outcome| {
             let (status, headers, body) = answer(outcome);
             let mut response = response(status, "application/json", body);
@@ -126,22 +138,6 @@ fn answer(outcome: Outcome) -> Parts {
     }
 }
 
-/// Promises the whole body and sends half of it.
-fn cut((status, _, mut body): Parts) -> Response<Body> {
-    let promised = body.len().to_string();
-    body.truncate(body.len() / 2);
-    let half = stream::once(future::ready(Ok(Bytes::from(body))));
-    let end = stream::once(async {
-        // Time for the half to leave: with the error the connection closes at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
-    });
-    let mut response = response(status, "application/json", Vec::new());
-    *response.body_mut() = Body::from_stream(half.chain(end));
-    put_header(&mut response, CONTENT_LENGTH.as_str(), &promised);
-    response
-}
-
 fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -155,6 +151,3 @@ fn put_header(response: &mut Response<Body>, name: &str, value: &str) {
         response.headers_mut().insert(name, value);
     }
 }
-
-/// What `hyper` wants of a service.
-pub(super) type Answered = Result<Response<Body>, Infallible>;

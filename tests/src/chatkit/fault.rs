@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::answer::Refusal;
 use super::operation::Operation;
+use crate::http::Chance;
 
 /// What is to go wrong, where, and how often.
 ///
@@ -17,6 +18,7 @@ pub struct Fault {
     on: Option<Operation>,
     user: Option<String>,
     left: Option<u32>,
+    chance: Option<Chance>,
     pub(super) delay: Duration,
     pub(super) late: Duration,
     code: Option<String>,
@@ -47,7 +49,17 @@ impl Fault {
     fn on(on: Option<Operation>) -> Self {
         let none = Duration::ZERO;
         let (code, headers) = (None, Vec::new());
-        Self { on, user: None, left: None, delay: none, late: none, code, headers, effect: Effect::Answer }
+        Self {
+            on,
+            user: None,
+            left: None,
+            chance: None,
+            delay: none,
+            late: none,
+            code,
+            headers,
+            effect: Effect::Answer,
+        }
     }
 
     /// On one operation.
@@ -69,6 +81,12 @@ impl Fault {
     /// Hits that many requests and no more.
     pub fn times(mut self, times: u32) -> Self {
         self.left = Some(times);
+        self
+    }
+
+    /// Hits that share of the requests, at random.
+    pub fn chance(mut self, chance: Chance) -> Self {
+        self.chance = Some(chance);
         self
     }
 
@@ -150,7 +168,9 @@ impl Fault {
 
     /// Whether it is meant for such a request.
     pub(super) fn fits(&self, on: Option<Operation>, user: Option<&str>) -> bool {
-        (self.on.is_none() || self.on == on) && (self.user.is_none() || self.user.as_deref() == user)
+        (self.on.is_none() || self.on == on)
+            && (self.user.is_none() || self.user.as_deref() == user)
+            && self.chance.as_ref().is_none_or(Chance::strikes)
     }
 
     /// Whether it has hit as many requests as it was to hit.

@@ -13,9 +13,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
-use super::exchange::{Answered, Shared, exchange};
+use super::exchange::{Shared, exchange};
 use super::request::Request;
-use crate::http::Meter;
+use crate::http::{Answered, Meter};
 
 /// Largest body that is read: some state variables of OpenAI's greatest length fit.
 const LARGEST_BODY: usize = 64 << 20;

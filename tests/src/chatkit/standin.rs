@@ -20,7 +20,7 @@ use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
 use super::state::State;
 use super::threads::ThreadStatus;
-use crate::http::Meter;
+use crate::http::{Meter, Tripwire};
 
 /// A running stand-in. Dropping it closes its port and every connection at once.
 #[derive(Debug)]
@@ -55,6 +55,11 @@ impl StandIn {
     /// How long it had each request, as seen from outside.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Steps on this wire before and after the work of each request.
+    pub fn step_on(&self, tripwire: &Tripwire) {
+        self.shared.lock().tripwire = tripwire.clone();
     }
 
     /// Publishes one more workflow; one with the same id and project is replaced.

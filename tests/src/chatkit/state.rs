@@ -12,6 +12,7 @@ use super::say;
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::threads::Threads;
+use crate::http::Tripwire;
 
 /// Behind one lock: a call is one step, as it is for a caller of OpenAI.
 #[derive(Debug, Default)]
@@ -22,6 +23,7 @@ pub(super) struct State {
     pub(super) threads: Threads,
     pub(super) faults: Faults,
     pub(super) ledger: Vec<Call>,
+    pub(super) tripwire: Tripwire,
 }
 
 impl State {

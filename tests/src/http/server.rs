@@ -1,18 +1,26 @@
 //! A server on a loopback port whose connections can be cut and whose port can be closed and opened again.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tower::ServiceExt;
 
 use super::meter::Meter;
+use super::reset::{Answered, Reset};
 
 /// Whether a server can be reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,8 +147,32 @@ async fn accept(listener: TcpListener, served: &Served, wanted: &mut watch::Rece
 async fn connection(stream: TcpStream, Served { router, meter }: Served) {
     // An answer of two small writes would otherwise wait for the caller's acknowledgement.
     stream.set_nodelay(true).ok();
-    let service = TowerToHyperService::new(router);
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(meter.measured(stream)), service).await;
+    let order = Arc::new(Notify::new());
+    let reset = order.clone();
+    // Boxed, because only a connection that can be moved gives its socket back.
+    let service = service_fn(move |request| -> Pin<Box<dyn Future<Output = Answered> + Send>> {
+        Box::pin(answer(router.clone(), reset.clone(), request))
+    });
+    let mut connection =
+        http1::Builder::new().serve_connection(TokioIo::new(meter.measured(stream)), service);
+    tokio::select! {
+        _ = &mut connection => {}
+        () = order.notified() => {
+            // No time to linger: closing sends a reset instead of an orderly end.
+            let stream = connection.into_parts().io.into_inner().into_inner();
+            stream.set_zero_linger().ok();
+        }
+    }
+}
+
+/// What the router answers, unless it is that the connection be reset.
+async fn answer(router: Router, reset: Arc<Notify>, request: Request<Incoming>) -> Answered {
+    let response = router.oneshot(request.map(Body::new)).await?;
+    if response.extensions().get::<Reset>().is_some() {
+        reset.notify_one();
+        return std::future::pending().await;
+    }
+    Ok(response)
 }
 
 /// The same port again. Nobody else takes it as a rule, but its old connections may linger for a moment.

@@ -12,13 +12,13 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 
-use super::fault::Fault;
+use super::fault::{Fault, Mishap};
 use super::issuer::Issuer;
 use super::keys::{ApiKeys, Pass};
 use super::ledger::{Entry, Ledger};
 use super::rest::Rest;
 use super::token;
-use crate::http::{Meter, Port, Reach, Server};
+use crate::http::{self, Chance, Meter, Port, Reach, Server, Tripwire};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
@@ -35,6 +35,7 @@ struct Shared {
     rest: Rest,
     ledger: Ledger,
     fault: Mutex<Fault>,
+    tripwire: Mutex<Tripwire>,
 }
 
 impl Gateway {
@@ -44,8 +45,14 @@ impl Gateway {
         let issuer = Arc::new(Issuer::new(&port.url())?);
         let keys = ApiKeys::generate(&issuer)?;
         let rest = Rest::start(database_uri, &issuer).await?;
-        let shared =
-            Arc::new(Shared { issuer, keys, rest, ledger: Ledger::default(), fault: Mutex::default() });
+        let shared = Arc::new(Shared {
+            issuer,
+            keys,
+            rest,
+            ledger: Ledger::default(),
+            fault: Mutex::default(),
+            tripwire: Mutex::default(),
+        });
         let server = port.serve(Router::new().fallback(answer).with_state(shared.clone()));
         Ok(Self { server, shared })
     }
@@ -95,9 +102,14 @@ impl Gateway {
         self.server.meter()
     }
 
+    /// Steps on this wire before and after the work of each request.
+    pub fn step_on(&self, tripwire: &Tripwire) {
+        *self.shared.tripwire.lock().unwrap_or_else(PoisonError::into_inner) = tripwire.clone();
+    }
+
     /// Behaves like this from now on; returns once it does.
     pub async fn fault(&self, fault: Fault) {
-        let reach = if fault == Fault::Down { Reach::Closed } else { Reach::Open };
+        let reach = if matches!(fault, Fault::Down) { Reach::Closed } else { Reach::Open };
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         self.server.set(reach).await;
     }
@@ -114,10 +126,41 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             tokio::time::sleep(delay).await;
             route(&shared, request).await
         }
-        Fault::None | Fault::Down => route(&shared, request).await,
+        Fault::Unreliable(chance) => unreliable(&shared, request, &chance).await,
+        Fault::None | Fault::Down => stepwise(&shared, request).await,
     };
     shared.ledger.note(Entry { method, path, role, status: response.status(), at, took: started.elapsed() });
     response
+}
+
+/// Answers, or has a mishap.
+async fn unreliable(shared: &Shared, request: Request<Body>, chance: &Chance) -> (Option<String>, Response) {
+    let for_postgrest = request.uri().path().starts_with(REST);
+    match Mishap::draw(chance).filter(|_| for_postgrest) {
+        Some(Mishap::Unavailable) => (None, StatusCode::SERVICE_UNAVAILABLE.into_response()),
+        Some(Mishap::ResetBefore) => (None, http::reset()),
+        Some(Mishap::ResetAfter) => (route(shared, request).await.0, http::reset()),
+        Some(Mishap::Cut) => {
+            let (role, response) = route(shared, request).await;
+            (role, http::cut(response).await)
+        }
+        Some(Mishap::Delay(delay)) => {
+            tokio::time::sleep(delay).await;
+            route(shared, request).await
+        }
+        None => route(shared, request).await,
+    }
+}
+
+/// Answers, unless somebody is to be stopped here: then the request was never sent.
+async fn stepwise(shared: &Shared, request: Request<Body>) -> (Option<String>, Response) {
+    let tripwire = shared.tripwire.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if tripwire.step() {
+        return (None, http::reset());
+    }
+    let answer = route(shared, request).await;
+    tripwire.step();
+    answer
 }
 
 /// The role a request was answered as, and the answer.

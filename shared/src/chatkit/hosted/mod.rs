@@ -21,8 +21,13 @@ use crate::{
 /// The statuses that OpenAI's own clients repeat.
 const AGAIN: fn(StatusCode) -> bool = |status| matches!(status.as_u16(), 408 | 409 | 429 | 500..=599);
 
-const READ: Manner =
-    Manner { system: "openai", try_timeout: Duration::from_secs(3), repeat: Repeat::Safe, again: AGAIN };
+const READ: Manner = Manner {
+    system: "openai",
+    try_timeout: Duration::from_secs(3),
+    patience: Duration::from_secs(2),
+    repeat: Repeat::Safe,
+    again: AGAIN,
+};
 
 /// Cancelling what is cancelled already answers 404, which is as good.
 const CANCEL: Manner = READ;
