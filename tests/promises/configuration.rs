@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     caller::{AGENT, Caller},
+    expiry,
     harness::trial_in,
 };
 
@@ -32,11 +33,25 @@ const WRONG: [(&str, &str); 8] = [
 
 const READING: [&str; 4] = ["get-session", "list-agents", "list-messages", "list-sessions"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
+/// Writes too. Nobody calls it, so it knows nothing of callers and their pages.
+const SCHEDULED: &str = "expire-sessions";
+
+/// All functions.
+fn functions() -> impl Iterator<Item = &'static str> {
+    READING.into_iter().chain(WRITING).chain([SCHEDULED])
+}
+
+/// The key by which a function asks Supabase.
+fn key(function: &str) -> &'static str {
+    if READING.contains(&function) { "SUPABASE_PUBLISHABLE_KEY" } else { "SUPABASE_SECRET_KEY" }
+}
 
 /// What a function reads of the above.
 fn variables(function: &str) -> BTreeSet<&'static str> {
-    let key = if READING.contains(&function) { "SUPABASE_PUBLISHABLE_KEY" } else { "SUPABASE_SECRET_KEY" };
-    let mut read = BTreeSet::from(["SUPABASE_URL", key, "CORS_ALLOWED_ORIGINS"]);
+    let mut read = BTreeSet::from(["SUPABASE_URL", key(function)]);
+    if function != SCHEDULED {
+        read.insert("CORS_ALLOWED_ORIGINS");
+    }
     if !function.starts_with("list-") {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
@@ -60,7 +75,11 @@ pub fn trials() -> Vec<Trial> {
             without("SUPABASE_SECRET_KEY"),
             readers,
         ),
-        trial_in("configuration: what only reads is given no secret key", World::builder(), given),
+        trial_in(
+            "configuration: what only reads is given no secret key",
+            World::builder().legacy_tokens(true),
+            given,
+        ),
         trial_in(
             "configuration: where secrets are made they are sealed",
             without("CHATKIT_SEALING_KEYS"),
@@ -95,7 +114,7 @@ fn only<'a>(lines: &'a [Line], function: &str) -> Result<&'a str> {
 
 async fn mistakes(world: World) -> Result<()> {
     let lines = started(&world).await?;
-    for function in READING.iter().chain(&WRITING) {
+    for function in functions() {
         let line: Value = serde_json::from_str(only(&lines, function)?)?;
         ensure!(line["level"] == "ERROR" && line["message"] == "the function cannot start", "{line}");
         let error = line["error"].as_str().context("no error")?;
@@ -112,9 +131,8 @@ async fn mistakes(world: World) -> Result<()> {
 
 async fn missing_ones(world: World) -> Result<()> {
     let lines = started(&world).await?;
-    for function in READING.iter().chain(&WRITING) {
-        let line = only(&lines, function)?;
-        let key = if READING.contains(function) { "SUPABASE_PUBLISHABLE_KEY" } else { "SUPABASE_SECRET_KEY" };
+    for function in functions() {
+        let (line, key) = (only(&lines, function)?, key(function));
         // ChatKit and origins may be left out.
         let expected = format!("2 mistake(s); SUPABASE_URL is not set; {key} is not set");
         ensure!(line.contains(&expected), "{function}: {line}");
@@ -138,8 +156,9 @@ async fn readers(world: World) -> Result<()> {
             "{refused:?}"
         );
     }
+    ensure!(expiry::tick(&world).await.is_err(), "a round without the key that it needs");
     world.lambda().end().await;
-    for function in WRITING {
+    for function in WRITING.into_iter().chain([SCHEDULED]) {
         let lines = world.lambda().logs().lines();
         let line = only(&lines, function)?;
         ensure!(line.contains("1 mistake(s); SUPABASE_SECRET_KEY is not set"), "{line}");
@@ -150,21 +169,25 @@ async fn readers(world: World) -> Result<()> {
 async fn given(world: World) -> Result<()> {
     let template = &lambda::workspace().await?.template;
     let secret = world.supabase().secret_key();
-    for (functions, writes) in [(READING.as_slice(), false), (WRITING.as_slice(), true)] {
-        for function in functions {
-            let environment = world.environment().of(template.function(function)?);
-            let seals = *function == "create-session";
-            for (name, needed) in [("SUPABASE_SECRET_KEY", writes), ("CHATKIT_SEALING_KEYS", seals)] {
-                ensure!(environment.contains_key(name) == needed, "{function} has {name}: {}", !needed);
-            }
-            let under_another_name = environment.iter().find(|(name, value)| {
-                *name != "SUPABASE_SECRET_KEY" && (value.contains(secret) || value.contains("service_role"))
-            });
-            ensure!(under_another_name.is_none(), "{function} has the key as {under_another_name:?}");
+    for function in functions() {
+        let environment = world.environment().of(template.function(function)?);
+        let (writes, seals) = (!READING.contains(&function), function == "create-session");
+        // What makes tokens is for those who are shown some.
+        let verifies = function != SCHEDULED;
+        for (name, needed) in [
+            ("SUPABASE_SECRET_KEY", writes),
+            ("CHATKIT_SEALING_KEYS", seals),
+            ("SUPABASE_JWT_SECRET", verifies),
+        ] {
+            ensure!(environment.contains_key(name) == needed, "{function} has {name}: {}", !needed);
         }
+        let under_another_name = environment.iter().find(|(name, value)| {
+            *name != "SUPABASE_SECRET_KEY" && (value.contains(secret) || value.contains("service_role"))
+        });
+        ensure!(under_another_name.is_none(), "{function} has the key as {under_another_name:?}");
     }
     let all: BTreeSet<_> = world.lambda().names().collect();
-    ensure!(all == READING.into_iter().chain(WRITING).collect(), "a function is not listed here: {all:?}");
+    ensure!(all == functions().collect(), "a function is not listed here: {all:?}");
     Ok(())
 }
 

@@ -1,13 +1,16 @@
 //! Pages of configured origins may call the API, and no others; every answer says so, the unwelcome ones too.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 use http_client::{Method, header::HeaderMap};
 use libtest_mimic::Trial;
-use local_stack::{Builder, World, http};
+use local_stack::{Builder, World, http, lambda};
+use serde_json::json;
 
 use crate::{
-    caller::{Caller, Reply, reply},
-    harness::trial_in,
+    caller::{AGENT, Caller, Reply, reply},
+    harness::{alone, trial_in},
 };
 
 const APP: &str = "https://app.example.com";
@@ -31,6 +34,8 @@ pub fn trials() -> Vec<Trial> {
         trial_in("cors: a preflight of any other origin is refused", two(), refused),
         trial_in("cors: every answer is marked for its origin, problems too", two(), marked),
         trial_in("cors: without configured origins no page may call", none, nobody),
+        trial_in("cors: what a page is told to wait for it can read", two(), throttled),
+        alone("cors: every function with a door is among these", every_door),
         own_url("cors: each function's own URL answers a preflight", two()),
     ]
 }
@@ -52,7 +57,8 @@ fn own_url(name: &str, world: Builder) -> Trial {
 async fn preflight(url: &str, origin: &str, method: &str) -> Result<Reply> {
     let request = http::client().request(Method::OPTIONS, url).header("origin", origin);
     let request = request.header("access-control-request-method", method);
-    reply(request.header("access-control-request-headers", "authorization,content-type")).await
+    let headers = "authorization,content-type,idempotency-key";
+    reply(request.header("access-control-request-headers", headers)).await
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -67,7 +73,7 @@ fn granted(reply: &Reply, origin: &str) -> Result<()> {
     let methods: Vec<_> = of("access-control-allow-methods").split(", ").collect();
     ensure!(methods.contains(&"GET") && methods.contains(&"POST"), "{methods:?}");
     let headers = of("access-control-allow-headers").to_ascii_lowercase();
-    for needed in ["authorization", "content-type", "if-none-match"] {
+    for needed in ["authorization", "content-type", "idempotency-key", "if-none-match"] {
         ensure!(headers.split(", ").any(|name| name == needed), "{needed} is missing: {headers}");
     }
     ensure!((1..=7200).contains(&of("access-control-max-age").parse::<u32>()?), "{reply:?}");
@@ -127,6 +133,50 @@ async fn refused(world: World) -> Result<()> {
     Ok(())
 }
 
+/// The headers that say something to a page are for it to read.
+fn readable(reply: &Reply) -> Result<()> {
+    let readable = header(&reply.headers, "access-control-expose-headers");
+    for needed in ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"] {
+        ensure!(readable.split(", ").any(|name| name == needed), "{needed} cannot be read: {readable}");
+    }
+    Ok(())
+}
+
+/// A page that sends a key and is told of its limit, until that is reached.
+async fn throttled(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let limits = json!({ "p_org_id": caller.user.org_id, "p_secrets_per_minute_user": 1 });
+    let (status, answer) = world.rpc("set_org_limits", limits).await?;
+    ensure!(status.is_success(), "{answer}");
+    for (key, status) in [("1", 201), ("2", 429)] {
+        let headers = [("origin", APP), ("idempotency-key", key)];
+        let body = json!({ "agentId": AGENT });
+        let reply = caller.send(Method::POST, "/chatkit/sessions", &headers, Some(body)).await?;
+        ensure!(reply.status == status, "{reply:?} instead of {status}");
+        ensure!(header(&reply.headers, "access-control-allow-origin") == APP, "{reply:?}");
+        for told in ["ratelimit", "ratelimit-policy"] {
+            ensure!(!header(&reply.headers, told).is_empty(), "no {told}: {reply:?}");
+        }
+        ensure!(reply.headers.contains_key("retry-after") == (status == 429), "{reply:?}");
+        readable(&reply)?;
+        varies(&reply)?;
+    }
+    Ok(())
+}
+
+/// Whatever has a route is in the list above; what has none has nobody to answer.
+async fn every_door() -> Result<()> {
+    let workspace = lambda::workspace().await?;
+    let listed: BTreeSet<_> =
+        PATHS.iter().map(|(_, _, function)| *function).chain(["create-session"]).collect();
+    for function in &workspace.functions {
+        let has_routes = !workspace.template.function(function)?.routes.is_empty();
+        ensure!(listed.contains(function.as_str()) == has_routes, "{function} has routes: {has_routes}");
+        ensure!(has_routes == (function != "expire-sessions"), "{function} has routes: {has_routes}");
+    }
+    Ok(())
+}
+
 /// An answer, a 304, and problems from before and behind the token.
 async fn marked(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
@@ -159,13 +209,7 @@ async fn marked(world: World) -> Result<()> {
                 continue;
             }
             ensure!(header(&reply.headers, "access-control-allow-origin") == origin, "{reply:?}");
-            let readable = header(&reply.headers, "access-control-expose-headers");
-            for needed in ["etag", "retry-after", "x-request-id"] {
-                ensure!(
-                    readable.split(", ").any(|name| name == needed),
-                    "{needed} cannot be read: {readable}"
-                );
-            }
+            readable(&reply)?;
             varies(&reply)?;
         }
     }

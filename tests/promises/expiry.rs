@@ -28,7 +28,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// One tick of the scheduler.
-async fn tick(world: &World) -> Result<Value> {
+pub async fn tick(world: &World) -> Result<Value> {
     let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
     let answer = world
         .lambda()
@@ -39,7 +39,7 @@ async fn tick(world: &World) -> Result<Value> {
 }
 
 /// Makes a session look as if nothing had happened for two days.
-async fn forget(world: &World, session: &Value) -> Result<()> {
+pub async fn forget(world: &World, session: &Value) -> Result<()> {
     let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
     sqlx::query("update chat_sessions set last_activity_at = now() - interval '2 days' where id = $1")
         .bind(id)

@@ -132,7 +132,8 @@ async fn changes_are_noticed(world: World) -> Result<()> {
     ensure!(tables >= 10 && rows >= 5, "only {tables} tables with {rows} rows were looked at");
     caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
     let changed = before.difference(&Standing::of(&world).await?).unwrap_or_default();
-    ensure!(changed == "public.chat_events, public.chat_sessions", "{changed}");
+    let expected = "public.chat_events, public.chat_sessions, public.idle_checks, public.throttles";
+    ensure!(changed == expected, "{changed}");
 
     let before = Standing::of(&world).await?;
     sqlx::query("update auth.users set raw_user_meta_data = '{\"a\": 1}'").execute(world.database()).await?;

@@ -1,5 +1,5 @@
-//! An upstream that repeats what it was told: every header of a request comes back in the answer, where an error of ours
-//! might quote it.
+//! An upstream that repeats what it was told: every header of a request comes back in the answer, and so does its body, where
+//! an error of ours might quote it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use local_stack::http::{Port, Server};
@@ -65,7 +65,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if request.uri().path().ends_with("/jwks.json") {
         return Json(shared.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()).into_response();
     }
-    let told = told(request.headers());
+    let told = told(request).await;
     let mood = shared.mood.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match mood {
         Mood::Refusing(status) => {
@@ -87,7 +87,11 @@ fn error(code: &str, told: &str) -> Value {
     json!({ "code": code, "message": told, "details": told, "hint": told, "error": inner })
 }
 
-fn told(headers: &HeaderMap) -> String {
-    let values = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    values.collect::<Vec<_>>().join(" ")
+async fn told(request: Request) -> String {
+    let (parts, body) = request.into_parts();
+    let mut values: Vec<_> =
+        parts.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    values.push(String::from_utf8_lossy(&body).into_owned());
+    values.join(" ")
 }

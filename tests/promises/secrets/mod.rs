@@ -1,5 +1,6 @@
 //! Secrets are seen by nobody: keys, client secrets and users' tokens stand in no line of a log however much is logged, in no
-//! answer but the one that hands a client secret to its user, and in no column of a table.
+//! answer but the one that hands a client secret to its user, and in no column of a table. The key that a client sends a
+//! request under is in its one column, and nowhere else.
 
 mod mirror;
 mod watch;
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    caller::{AGENT, Caller, path, reply},
+    caller::{AGENT, Caller, Reply, path, reply},
+    expiry,
     harness::{alone, trial_in},
 };
 use mirror::{Mirror, Mood};
@@ -51,11 +53,26 @@ fn event(kind: &str, payload: Value) -> Option<Value> {
     Some(json!({ "id": Uuid::new_v4(), "type": kind, "payload": payload }))
 }
 
+/// Writes something under a key that nobody else is to see.
+async fn write(watch: &mut Watch, caller: &Caller, path: &str, body: Option<Value>) -> Result<Reply> {
+    let key = format!("key_{}", Uuid::new_v4().simple());
+    watch.add_key(&key);
+    watch.send_with(caller, Method::POST, path, &[("idempotency-key", &key)], body).await
+}
+
+/// One tick of the schedule. What comes of it is kept like an answer.
+async fn tick(world: &World, watch: &mut Watch) -> Result<bool> {
+    let round = expiry::tick(world).await;
+    let is_done = round.is_ok();
+    watch.keep_text(round.map_or_else(|failure| format!("{failure:#}"), |report| report.to_string()));
+    Ok(is_done)
+}
+
 async fn journey(world: World) -> Result<()> {
     let (mut watch, caller) = (Watch::new(&world), Caller::new(&world).await?);
     ensure!(watch.known() == 4, "{} secrets in the environment", watch.known());
     world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
-    let opened = watch.send(&caller, Method::POST, "/chatkit/sessions", open()).await?.expect(201)?;
+    let opened = write(&mut watch, &caller, "/chatkit/sessions", open()).await?.expect(201)?;
     let session = path(&opened);
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no secret")?;
     let said = world.chatkit().say(secret, None, "Is invoice 42 paid?").await?;
@@ -65,11 +82,11 @@ async fn journey(world: World) -> Result<()> {
         event("button_click", json!({ "action": "approve" })),
         event("handover", json!({ "agentId": "tax_compliance" })),
     ] {
-        watch.send(&caller, Method::POST, &events, event).await?.expect(201)?;
+        write(&mut watch, &caller, &events, event).await?.expect(201)?;
     }
     for purpose in ["resume", "refresh"] {
         let renewal = json!({ "sessionId": opened["id"], "purpose": purpose });
-        watch.send(&caller, Method::POST, "/chatkit/sessions", Some(renewal)).await?.expect(200)?;
+        write(&mut watch, &caller, "/chatkit/sessions", Some(renewal)).await?.expect(200)?;
     }
     for path in
         [session.clone(), format!("{session}/messages"), "/chatkit/sessions".into(), "/chatkit/agents".into()]
@@ -79,9 +96,15 @@ async fn journey(world: World) -> Result<()> {
     let sealed = "select count(*) from chatkit_sessions where sealed_secret is not null";
     let sealed: i64 = sqlx::query_scalar(sealed).fetch_one(world.database()).await?;
     ensure!(sealed == 1, "{sealed} sealed secrets to look for one in");
-    let left_open = watch.send(&caller, Method::POST, "/chatkit/sessions", open()).await?;
+    let left_open = write(&mut watch, &caller, "/chatkit/sessions", open()).await?;
     ensure!(left_open.status == 201);
-    watch.send(&caller, Method::POST, &format!("{session}/cancel"), None).await?.expect(200)?;
+    write(&mut watch, &caller, &format!("{session}/cancel"), None).await?.expect(200)?;
+    let left_idle = write(&mut watch, &caller, "/chatkit/sessions", open()).await?.expect(201)?;
+    expiry::forget(&world, &left_idle).await?;
+    ensure!(tick(&world, &mut watch).await?, "a round failed");
+    let keys: i64 =
+        sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(world.database()).await?;
+    ensure!(keys == 9, "{keys} idempotency keys to look for one in");
     watch.look(&world).await?.nothing()
 }
 
@@ -120,6 +143,20 @@ async fn refusals(world: World) -> Result<()> {
     ] {
         let reply = watch.send(&caller, Method::GET, &format!("/chatkit/sessions?{query}"), None).await?;
         ensure!(reply.status.is_client_error(), "{reply:?}");
+    }
+    // The same key for another request, a secret as a key, and what is none.
+    let key = format!("key_{}", Uuid::new_v4().simple());
+    watch.add_key(&key);
+    let as_a_key = [("idempotency-key", key.as_str())];
+    watch.send_with(&caller, Method::POST, "/chatkit/sessions", &as_a_key, open()).await?.expect(201)?;
+    let another = Some(json!({ "agentId": "tax_compliance" }));
+    let reused = watch.send_with(&caller, Method::POST, "/chatkit/sessions", &as_a_key, another).await?;
+    reused.problem(422, "idempotency_key_reused")?;
+    let two_words = format!("two words {good}");
+    for none in [good.as_str(), &two_words] {
+        let none = [("idempotency-key", none)];
+        let refused = watch.send_with(&caller, Method::POST, "/chatkit/sessions", &none, open()).await?;
+        refused.problem(400, "invalid_idempotency_key")?;
     }
     let forge = || world.issuer().forge(&caller.user);
     let bad = [
@@ -188,7 +225,7 @@ async fn outages(world: World) -> Result<()> {
     watch.send(&caller, Method::POST, &format!("{session}/cancel"), None).await?.expect(200)?;
     world.chatkit().clear_faults();
     for fault in [supabase::Fault::Unavailable, supabase::Fault::Down] {
-        world.supabase().fault(fault).await;
+        world.supabase().fault(fault.clone()).await;
         for (method, path, body) in [
             (Method::POST, "/chatkit/sessions", open()),
             (Method::GET, session.as_str(), None),
@@ -197,6 +234,7 @@ async fn outages(world: World) -> Result<()> {
             let refused = watch.send(&caller, method, path, body).await?;
             ensure!(refused.status == 503, "{refused:?}");
         }
+        ensure!(!tick(&world, &mut watch).await?, "{fault:?}: a round came through");
     }
     world.supabase().fault(supabase::Fault::None).await;
     watch.look(&world).await?.nothing()
@@ -225,6 +263,7 @@ async fn openai_repeats() -> Result<()> {
         ensure!(refused.status.is_server_error(), "{refused:?}");
         watch.send(&caller, Method::GET, &path(&opened), None).await?.expect(200)?;
         watch.send(&caller, Method::POST, &format!("{}/cancel", path(&opened)), None).await?.expect(200)?;
+        ensure!(tick(&world, &mut watch).await?, "a round failed for OpenAI's sake");
         sessions.push(opened["id"].clone());
     }
     ensure!(sessions.len() == moods().len());
@@ -251,21 +290,34 @@ async fn supabase_repeats() -> Result<()> {
             (Method::POST, format!("{session}/events"), click()),
             (Method::POST, format!("{session}/cancel"), None),
         ] {
-            let refused = watch.send(&caller, method, &path, body).await?;
+            let refused = if method == Method::GET {
+                watch.send(&caller, method, &path, body).await?
+            } else {
+                write(&mut watch, &caller, &path, body).await?
+            };
             ensure!(!refused.status.is_success(), "{mood:?} at {path}: {refused:?}");
         }
+        ensure!(!tick(&world, &mut watch).await?, "{mood:?}: a round came through");
     }
     watch.look(&world).await?.nothing()
 }
 
-/// The control: an organisation's id is in the log, in an answer and in a table, and it is found in each.
+/// The control: ids are in the log, in an answer and in tables, and are found in each, and so is a key that nobody said is one.
 async fn what_is_there_is_seen(world: World) -> Result<()> {
     let (mut watch, caller) = (Watch::new(&world), Caller::new(&world).await?);
-    watch.send(&caller, Method::POST, "/chatkit/sessions", open()).await?.expect(201)?;
+    let key = format!("key_{}", Uuid::new_v4().simple());
+    let headers = [("idempotency-key", key.as_str())];
+    watch.send_with(&caller, Method::POST, "/chatkit/sessions", &headers, open()).await?.expect(201)?;
+    watch.add("the key", &key);
     watch.add("the user", &caller.user.id.to_string());
     watch.add("the organisation", &caller.user.org_id.to_string());
     let seen = watch.look(&world).await?;
-    for place in ["the user in the answer", "the organisation in the log", "the organisation in the table"] {
+    for place in [
+        "the user in the answer",
+        "the organisation in the log",
+        "the organisation in the table",
+        "the key in the table",
+    ] {
         ensure!(seen.places.iter().any(|found| found.starts_with(place)), "not found: {place} in {seen:#?}");
     }
     ensure!(seen.nothing().is_err());

@@ -13,6 +13,8 @@ struct Canary {
     name: String,
     /// The whole and parts of it: what is cut or lacks its prefix is no less a secret.
     signs: Vec<String>,
+    /// The beginning of the only cells in which it belongs.
+    belongs: Option<&'static str>,
 }
 
 /// What must not be seen, and what was answered.
@@ -42,13 +44,13 @@ impl Watch {
 
     /// One more secret.
     pub fn add(&mut self, name: &str, secret: &str) {
-        let middle = (secret.len().saturating_sub(PART)) / 2;
-        let parts =
-            [0, middle + PART / 2, secret.len().saturating_sub(PART)].map(|at| secret.get(at..at + PART));
-        // A token begins as others do, and every key of a kind has its prefix.
-        let mut signs: Vec<String> = parts.into_iter().skip(1).flatten().map(str::to_owned).collect();
-        signs.push(secret.to_owned());
-        self.canaries.push(Canary { name: name.to_owned(), signs });
+        self.canaries.push(Canary { name: name.to_owned(), signs: signs(secret), belongs: None });
+    }
+
+    /// What a client sends a request under. The database has to know it; nobody else does.
+    pub fn add_key(&mut self, key: &str) {
+        let belongs = Some("public.idempotency_keys.key: ");
+        self.canaries.push(Canary { name: "an idempotency key".to_owned(), signs: signs(key), belongs });
     }
 
     /// How many secrets are known.
@@ -64,8 +66,20 @@ impl Watch {
         path: &str,
         body: Option<Value>,
     ) -> Result<Reply> {
+        self.send_with(caller, method, path, &[], body).await
+    }
+
+    /// The same with these headers.
+    pub async fn send_with(
+        &mut self,
+        caller: &Caller,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Reply> {
         self.add("a user's token", &caller.token);
-        let reply = caller.send(method, path, &[], body).await?;
+        let reply = caller.send(method, path, headers, body).await?;
         let mut shown = reply.clone();
         if let Some(secret) = shown.body.pointer_mut("/chatkit/clientSecret")
             && let Value::String(text) = secret.take()
@@ -81,9 +95,18 @@ impl Watch {
         self.answers.push(format!("{:?}\n{}", reply.headers, reply.body));
     }
 
+    /// Keeps what else came out of a function.
+    pub fn keep_text(&mut self, text: String) {
+        self.answers.push(text);
+    }
+
     /// Which secret stands in a text, and where.
     fn seen_in(&self, text: &str) -> Option<(&str, usize)> {
-        let at = |canary: &Canary| canary.signs.iter().filter_map(|sign| text.find(sign.as_str())).min();
+        let at = |canary: &Canary| {
+            let belongs = canary.belongs.is_some_and(|cell| text.starts_with(cell));
+            let found = canary.signs.iter().filter_map(|sign| text.find(sign.as_str())).min();
+            found.filter(|_| !belongs)
+        };
         self.canaries.iter().find_map(|canary| Some((canary.name.as_str(), at(canary)?)))
     }
 
@@ -104,6 +127,16 @@ impl Watch {
         }
         Ok(seen)
     }
+}
+
+/// What a secret is recognised by.
+fn signs(secret: &str) -> Vec<String> {
+    let middle = (secret.len().saturating_sub(PART)) / 2;
+    let parts = [0, middle + PART / 2, secret.len().saturating_sub(PART)].map(|at| secret.get(at..at + PART));
+    // A token begins as others do, and every key of a kind has its prefix.
+    let mut signs: Vec<String> = parts.into_iter().skip(1).flatten().map(str::to_owned).collect();
+    signs.push(secret.to_owned());
+    signs
 }
 
 /// What was found.

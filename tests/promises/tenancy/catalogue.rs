@@ -34,7 +34,8 @@ const PRIVILEGES: &str = "
     where (privilege).grantee <> owner";
 
 /// Tables without row level security, policies for anybody but signed-in readers, functions that run with other names
-/// or rights than they were written for, and things that are neither table nor function.
+/// or rights than they were written for or that a call could mean another of, and things that are neither table nor
+/// function.
 const SWITCHES: &str = "
     select format('row level security of %s is off', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
@@ -45,6 +46,9 @@ const SWITCHES: &str = "
     select format('a policy on %s is for %s to %s', p.tablename, p.cmd, p.roles) from pg_policies as p
     where p.schemaname = 'public'
       and (p.cmd <> 'SELECT' or p.roles <> '{authenticated}' or p.permissive <> 'PERMISSIVE')
+    union all
+    select format('there are %s functions named %s', count(*), p.proname) from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace group by p.proname having count(*) > 1
     union all
     select format('%s is not run by its owner', p.proname) from pg_proc as p
     where p.pronamespace = 'public'::regnamespace and not p.prosecdef

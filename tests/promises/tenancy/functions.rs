@@ -6,7 +6,7 @@ use http_client::Method;
 use serde_json::Value;
 
 use super::person::Person;
-use super::rows::{fingerprint, restore};
+use super::rows::{But, fingerprint, restore, run};
 use super::rules::{Function, Tenant};
 use super::tables::{brief, unless_refused};
 use super::tenants::Tenants;
@@ -14,13 +14,13 @@ use super::who::Who;
 
 /// Everything about this function that is not as expected, as far as these callers can tell.
 pub async fn violations(tenants: &Tenants, function: &Function, callers: &[Who]) -> Result<Vec<String>> {
-    let before = fingerprint(tenants, None).await?;
+    let before = fingerprint(tenants, But::Nothing).await?;
     let others = callers.iter().filter(|who| **who != Who::Service);
     let mut found = try_join_all(others.map(|who| not_for(tenants, function, *who))).await?.concat();
     if callers.contains(&Who::Service) {
         found.extend(mixed_up(tenants, function).await?);
     }
-    if fingerprint(tenants, None).await? != before {
+    if fingerprint(tenants, But::Nothing).await? != before {
         found.push(format!("a call of {} that was refused changed something", function.name));
     }
     if callers.contains(&Who::Service) {
@@ -30,7 +30,8 @@ pub async fn violations(tenants: &Tenants, function: &Function, callers: &[Who])
     Ok(found)
 }
 
-async fn call(tenants: &Tenants, who: Who, function: &Function, about: &Person) -> Result<(u16, Value)> {
+/// Asks PostgREST as somebody for this function about that person.
+pub async fn call(tenants: &Tenants, who: Who, function: &Function, about: &Person) -> Result<(u16, Value)> {
     let path = format!("/rpc/{}", function.name);
     tenants.ask(who, Method::POST, &path, Some(about.call(function.call)?)).await
 }
@@ -49,12 +50,12 @@ async fn not_for(tenants: &Tenants, function: &Function, who: Who) -> Result<Vec
 }
 
 /// The service calls in the name of one person about another one's session.
-async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
+pub async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let user = tenants.person(Who::User);
     for other in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
         let expected = match function.tenant {
-            Tenant::Organisation => continue,
+            Tenant::Organisation | Tenant::Due => continue,
             Tenant::SessionOfOrganisation if !other.is_elsewhere() => continue,
             Tenant::SessionOfOrganisation | Tenant::SessionOfPerson => (404, "session_not_found"),
             Tenant::Person => (409, "session_id_taken"),
@@ -80,14 +81,35 @@ async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<String>>
 /// The service calls about a session and the person it belongs to.
 async fn as_it_should_be(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
     let user = tenants.person(Who::User);
-    let before = fingerprint(tenants, Some(user)).await?;
+    let but =
+        if function.tenant == Tenant::Organisation { But::Organisation(user) } else { But::Person(user) };
+    run(tenants, &user.fill(function.before)).await?;
+    let before = fingerprint(tenants, but).await?;
     let (status, body) = call(tenants, Who::Service, function, user).await?;
     let mut found = Vec::new();
-    if status != 200 {
-        found.push(format!("the service calls {}: {status} {}", function.name, brief(&body)));
+    if status != 200 || !holds(&user.call(function.answer)?, &body) {
+        found.push(format!("the service calls {}: {status} {body}", function.name));
     }
-    if fingerprint(tenants, Some(user)).await? != before {
+    let (others, told) = (Who::PEOPLE.iter().filter(|who| **who != Who::User), body.to_string());
+    for other in others.filter(|other| tenants.person(**other).own().any(|id| told.contains(&id))) {
+        found.push(format!("a call of {} about the user tells an id of {other}: {told}", function.name));
+    }
+    if fingerprint(tenants, but).await? != before {
         found.push(format!("a call of {} about the user changed what is others'", function.name));
     }
     Ok(found)
+}
+
+/// Whether all that is expected is there. A list is as long as expected; an object may have more.
+fn holds(expected: &Value, found: &Value) -> bool {
+    match (expected, found) {
+        (Value::Object(expected), Value::Object(_)) => {
+            expected.iter().all(|(key, value)| holds(value, &found[key]))
+        }
+        (Value::Array(expected), Value::Array(found)) => {
+            expected.len() == found.len()
+                && expected.iter().zip(found).all(|(expected, found)| holds(expected, found))
+        }
+        _ => expected == found,
+    }
 }

@@ -75,18 +75,49 @@ fn agent(tenants: &Tenants, row: &Row) -> String {
     format!("{} {place}", text("id"))
 }
 
-/// One text for all that is in the tables. `but` leaves out this person's rows, and the agents of their organisation.
-pub async fn fingerprint(tenants: &Tenants, but: Option<&Person>) -> Result<String> {
-    let others = |table: &Table| match (but, table.name) {
-        (None, _) => "true".to_owned(),
-        (Some(person), "agents") => format!("org_id <> '{}'", person.user.org_id),
-        (Some(person), _) => format!("(org_id, user_id) <> ('{}', '{}')", person.user.org_id, person.user.id),
-    };
+/// What a fingerprint leaves out.
+#[derive(Clone, Copy)]
+pub enum But<'a> {
+    /// Nothing.
+    Nothing,
+    /// A person's rows, and what belongs to their organisation as a whole.
+    Person(&'a Person),
+    /// What belongs to this person's organisation as a whole, and when its sessions are looked at, which follows from it.
+    Organisation(&'a Person),
+}
+
+impl But<'_> {
+    /// The condition on a table's rows.
+    fn others(self, table: &str) -> String {
+        let (person, whole) = match self {
+            Self::Nothing => return "true".to_owned(),
+            Self::Person(person) => (person, false),
+            Self::Organisation(person) => (person, true),
+        };
+        let (org, user) = (person.user.org_id, person.user.id);
+        let sessions = format!(
+            "select s.id from public.chat_sessions as s where (s.org_id, s.user_id) = ('{org}', '{user}')"
+        );
+        match table {
+            "agents" | "org_limits" => format!("org_id <> '{org}'"),
+            "idle_checks" if whole => format!("org_id <> '{org}'"),
+            _ if whole => "true".to_owned(),
+            // A throttle is a user's or a session's, and only says the id.
+            "throttles" => {
+                format!("(org_id <> '{org}' or subject <> '{user}' and subject not in ({sessions}))")
+            }
+            _ => format!("(org_id, user_id) <> ('{org}', '{user}')"),
+        }
+    }
+}
+
+/// One text for all that is in the tables.
+pub async fn fingerprint(tenants: &Tenants, but: But<'_>) -> Result<String> {
     let tables: Vec<String> = TABLES
         .iter()
         .map(|table| {
             let name = table.name;
-            format!("select '{name}' || t::text as row from public.{name} as t where {}", others(table))
+            format!("select '{name}' || t::text as row from public.{name} as t where {}", but.others(name))
         })
         .collect();
     let all = format!(

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use http_client::Method;
 use serde_json::{Value, json};
 
-use super::rows::{self, Row, shown, sorted};
+use super::rows::{self, But, Row, shown, sorted};
 use super::rules::{Sees, Table};
 use super::tenants::Tenants;
 use super::who::Who;
@@ -21,10 +21,10 @@ pub async fn reading(tenants: &Tenants, table: &Table, callers: &[Who]) -> Resul
 /// What these callers write into a table, or would but for a policy or a constraint.
 pub async fn writing(tenants: &Tenants, table: &Table, callers: &[Who]) -> Result<Vec<String>> {
     let all = rows::all(tenants, table.name).await?;
-    let before = rows::fingerprint(tenants, None).await?;
+    let before = rows::fingerprint(tenants, But::Nothing).await?;
     let mut found =
         try_join_all(callers.iter().map(|who| writing_as(tenants, table, *who, &all))).await?.concat();
-    if rows::fingerprint(tenants, None).await? != before {
+    if rows::fingerprint(tenants, But::Nothing).await? != before {
         found.push(format!("{} or what hangs off it was changed", table.name));
         rows::restore(tenants).await?;
     }

@@ -19,10 +19,11 @@ pub const SEES_THE_SCHEMA: &str = "sees_the_schema";
 
 /// What leaves a row in every table.
 const LIFE: &[(&str, &str)] = &[
+    // Everybody's first key is the same.
     (
         "open_session",
         r#"{ {the user's session}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
-             "p_chatkit_request_id": "{request}" }"#,
+             "p_chatkit_request_id": "{request}", "p_idempotency_key": "1", "p_request_hash": "{hash}" }"#,
     ),
     (
         "record_chatkit_session",
@@ -30,17 +31,20 @@ const LIFE: &[(&str, &str)] = &[
              "p_chatkit_session_id": "{upstream}", "p_expires_at": "2030-01-01T00:00:00Z",
              "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
     ),
+    // Nobody finishes this one, so its key is held all day.
     (
         "renew_chatkit_session",
         r#"{ {the user's session}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
-             "p_chatkit_request_id": "{pending}" }"#,
+             "p_chatkit_request_id": "{pending}", "p_idempotency_key": "{key}", "p_request_hash": "{hash}",
+             "p_lease_seconds": 86400 }"#,
     ),
     (
         "record_events",
         r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
              { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{session}" } },
              { "id": "{event}", "type": "hitl_escalation", "escalation_id": "{escalation}",
-               "payload": { "reason": "above 10 000 EUR", "decisions": ["approve", "reject"] } } ] }"#,
+               "payload": { "reason": "above 10 000 EUR", "decisions": ["approve", "reject"] } } ],
+             "p_idempotency_key": "{key}", "p_request_hash": "{hash}" }"#,
     ),
     (
         "record_messages",
@@ -52,9 +56,18 @@ const LIFE: &[(&str, &str)] = &[
         r#"{ {the organisation's session},
              "p_tasks": [{ "id": "pay-42", "title": "Pay invoice 42", "status": "running" }] }"#,
     ),
+    // The escalation keeps the other session from becoming idle, so only this one is checked.
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{quiet}",
+             "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {} }"#,
+    ),
 ];
 
-/// A world with two organisations in it. Everybody who can have a session has one, with a row in every table.
+/// How many sessions each of them has.
+pub const SESSIONS_EACH: usize = 2;
+
+/// A world with two organisations in it. Everybody who can have a session has two, with a row in every table.
 pub struct Tenants {
     pub world: World,
     pub here: Uuid,
@@ -90,7 +103,7 @@ impl Tenants {
         keys.insert(Who::Service, world.supabase().secret_key().to_owned());
 
         let tenants = Self { world, here, elsewhere, people, keys };
-        tenants.register_agents().await?;
+        tenants.found().await?;
         tenants.move_in().await?;
         rows::keep(&tenants).await?;
         tenants.show_postgrest_all_tables().await?;
@@ -140,8 +153,10 @@ impl Tenants {
         Ok(body)
     }
 
-    async fn register_agents(&self) -> Result<()> {
-        for org_id in [self.here, self.elsewhere] {
+    /// Agents of the same names and limits of the same kinds, but not the same: here an agent waits for a day and a limit
+    /// is a thousand, elsewhere a year and two thousand.
+    async fn found(&self) -> Result<()> {
+        for (org_id, timeout, limit) in [(self.here, 86_400, 1000), (self.elsewhere, 31_536_000, 2000)] {
             for (id, enabled, roles) in [
                 ("accounts_payable", true, None),
                 ("cfo_strategy", true, Some(["owner", "approver"])),
@@ -150,12 +165,18 @@ impl Tenants {
                 let mut agent = json!({
                     "p_org_id": org_id, "p_agent_id": id, "p_display_name": id, "p_description": "An agent",
                     "p_chatkit_workflow_id": format!("wf_{id}"), "p_enabled": enabled,
+                    "p_idle_timeout_seconds": timeout,
                 });
                 if let Some(roles) = roles {
                     agent["p_allowed_org_roles"] = json!(roles);
                 }
                 self.rpc("register_agent", agent).await?;
             }
+            let limits = json!({
+                "p_org_id": org_id, "p_secrets_per_minute_user": limit, "p_secrets_per_minute_session": limit,
+                "p_events_per_minute_user": limit, "p_events_per_minute_session": limit,
+            });
+            self.rpc("set_org_limits", limits).await?;
         }
         Ok(())
     }

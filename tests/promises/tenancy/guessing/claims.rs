@@ -6,7 +6,7 @@ use http_client::Method;
 use local_stack::World;
 use serde_json::{Value, json};
 
-use super::super::tenants::Tenants;
+use super::super::tenants::{SESSIONS_EACH, Tenants};
 use super::super::who::Who;
 use super::{given_away, secrets_to};
 
@@ -15,11 +15,12 @@ pub async fn only_the_operators(world: World) -> Result<()> {
     let tenants = Tenants::new(world).await?;
     let (here, elsewhere) = (tenants.here, tenants.elsewhere);
     let owner = |org_id: Value| json!({ "org_id": org_id, "org_role": "owner" });
+    const OWN: usize = SESSIONS_EACH;
     // What is claimed, instead of or beside what a stranger's token says; and how many sessions that shows.
     let claims = [
-        ("user_metadata", owner(json!(here)), 1),
-        ("org_id", json!(here), 1),
-        ("org_role", json!("owner"), 1),
+        ("user_metadata", owner(json!(here)), OWN),
+        ("org_id", json!(here), OWN),
+        ("org_role", json!("owner"), OWN),
         ("app_metadata", Value::Null, 0),
         ("app_metadata", json!({}), 0),
         ("app_metadata", json!("owner"), 0),
@@ -36,15 +37,15 @@ pub async fn only_the_operators(world: World) -> Result<()> {
         ("app_metadata", owner(json!(here.simple())), 0),
         ("app_metadata", owner(json!(format!("{here}' or true --"))), 0),
         ("app_metadata", owner(json!("%")), 0),
-        ("app_metadata", json!({ "org_id": elsewhere, "org_role": "Owner" }), 1),
-        ("app_metadata", json!({ "org_id": elsewhere, "org_role": "owner " }), 1),
-        ("app_metadata", json!({ "org_id": elsewhere, "org_role": ["owner"] }), 1),
-        ("app_metadata", json!({ "org_id": elsewhere, "org_role": true }), 1),
-        ("app_metadata", json!({ "org_id": elsewhere }), 1),
+        ("app_metadata", json!({ "org_id": elsewhere, "org_role": "Owner" }), OWN),
+        ("app_metadata", json!({ "org_id": elsewhere, "org_role": "owner " }), OWN),
+        ("app_metadata", json!({ "org_id": elsewhere, "org_role": ["owner"] }), OWN),
+        ("app_metadata", json!({ "org_id": elsewhere, "org_role": true }), OWN),
+        ("app_metadata", json!({ "org_id": elsewhere }), OWN),
         ("is_anonymous", json!(true), 0),
         ("is_anonymous", json!("true"), 0),
         ("is_anonymous", json!(1), 0),
-        ("is_anonymous", json!(false), 1),
+        ("is_anonymous", json!(false), OWN),
         ("sub", Value::Null, 0),
         ("sub", json!(tenants.person(Who::User).user.id), 0),
     ];
@@ -55,8 +56,8 @@ pub async fn only_the_operators(world: World) -> Result<()> {
         let (status, found) =
             tenants.world.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
         let shown = found.as_array().map(Vec::len);
-        // The user has a session elsewhere as well, and this says to be them there.
-        let expected = if claim == "sub" && value.is_string() { 1 } else { sessions };
+        // The user has been elsewhere as well, and this says to be them there.
+        let expected = if claim == "sub" && value.is_string() { OWN } else { sessions };
         ensure!(status == 200 && shown == Some(expected), "{claim} {value}: {status} {found}");
         if claim != "sub" {
             given_away(&secrets, "", &found).map_err(anyhow::Error::msg)?;

@@ -78,6 +78,12 @@ fn by_embedding() -> Vec<Request> {
         "/agents?select=id,chat_sessions(id,chatkit_sessions(id))",
         "/chatkit_users?select=*,chat_sessions(*,chatkit_sessions(*))",
         "/chat_events?select=id,chat_sessions(chatkit_sessions(id))",
+        "/chat_sessions?select=id,idempotency_keys(*)",
+        "/chat_sessions?select=id,idempotency_keys!inner(key)",
+        "/chat_sessions?select=id,idempotency_keys()&idempotency_keys=not.is.null",
+        "/chat_sessions?select=id,idle_checks(due_at)",
+        "/chat_sessions?select=id,idle_checks!inner(session_id)&order=idle_checks(due_at)",
+        "/chat_events?select=id,chat_sessions(idempotency_keys(session_id))",
     ]
     .map(get)
     .into()
@@ -103,6 +109,8 @@ fn by_other_names() -> Vec<Request> {
         post("/rpc/private.session_json", session.clone()),
         post("/rpc/lock_session", session),
         post("/rpc/member_role", json!({})),
+        post("/rpc/limits_of", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
+        post("/rpc/claim_key", json!({})),
         post("/rpc/caller_org_id", json!({})),
         post("/rpc/set_config", json!({ "setting_name": "role", "new_value": "postgres", "is_local": true })),
         post(

@@ -5,7 +5,8 @@ mod claims;
 mod estimates;
 mod hidden;
 mod reach;
-mod rpc;
+pub mod rpc;
+pub mod waiting;
 
 use std::collections::BTreeSet;
 
@@ -59,6 +60,7 @@ pub fn trials() -> Vec<Trial> {
             world(),
             rpc::ids_of_others,
         ),
+        trial_in("tenancy: nobody waits for another's rows", world(), waiting::for_nobody),
         trial("tenancy: the API says the same of another's id as of none", api::same_as_none),
         trial("tenancy: the API takes another's ids for new ones or none", api::ids_of_others),
     ]
@@ -77,11 +79,12 @@ fn secrets_to(tenants: &Tenants, who: Who) -> BTreeSet<String> {
     };
     let mut secrets = BTreeSet::new();
     for other in Who::PEOPLE {
-        let Person { session, request, pending, upstream, event, escalation, message, .. } =
+        let Person { session, quiet, request, pending, upstream, event, escalation, message, key, .. } =
             tenants.person(*other);
-        secrets.extend([request.to_string(), pending.to_string(), upstream.clone()]);
+        secrets.extend([request, pending, key].map(Uuid::to_string));
+        secrets.insert(upstream.clone());
         if !shown.contains(other) {
-            secrets.extend([session, event, escalation, message].map(Uuid::to_string));
+            secrets.extend([session, quiet, event, escalation, message].map(Uuid::to_string));
         }
     }
     secrets

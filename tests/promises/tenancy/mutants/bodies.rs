@@ -6,29 +6,8 @@ use super::super::rules::{FUNCTIONS, Tenant};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
+use super::weaker::{Noticed, WEAKER, Weaker};
 use super::{function, table};
-
-/// A function, a piece of its text, what stands there instead, and the RPC function by which that must be noticed.
-const WEAKER: &[(&str, &str, &str, &str)] = &[
-    ("private.lock_session_of", "s.org_id = p_org_id", "true", "cancel_session"),
-    ("private.lock_session_of", "s.user_id = p_user_id", "true", "cancel_session"),
-    ("private.lock_session", "s.org_id = p_org_id", "true", "record_tasks"),
-    ("private.member_role", "private.org_id_of(u.raw_app_meta_data) = p_org_id", "true", "open_session"),
-    ("public.open_session", "and s.org_id = p_org_id and s.user_id = p_user_id", "", "open_session"),
-    ("public.open_session", "and s.user_id = p_user_id", "", "open_session"),
-    (
-        "public.register_agent",
-        "select * into v_agent",
-        "update public.agents set description = ''; select * into v_agent",
-        "register_agent",
-    ),
-    (
-        "public.record_tasks",
-        "insert into public.chat_tasks as t",
-        "update public.chat_tasks set title = '-'; insert into public.chat_tasks as t",
-        "record_tasks",
-    ),
-];
 
 /// The first step of the RPC functions on a session, and one that does not care whose it is.
 const LOCKS: &[&str] = &[
@@ -40,14 +19,18 @@ const ANYBODYS: &str = "(select s from public.chat_sessions as s where s.id = p_
 /// All of them.
 pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let mut mutants = callers()?;
-    for (name, text, instead, by) in WEAKER {
-        let sql = edited(tenants, name, text, instead).await?;
-        let what = format!("{name}: {instead:?} instead of {text:?}");
-        mutants.push(Mutant::new(what, sql, By::Calling(function(by)?, &[Who::Service])));
+    for Weaker { of, text, instead, noticed } in WEAKER {
+        let sql = edited(tenants, of, text, instead).await?;
+        let by = match noticed {
+            Noticed::Called(name) => By::Calling(function(name)?, &[Who::Service]),
+            Noticed::Guessed(name) => By::Guessing(function(name)?),
+            Noticed::Waited(name) => By::Waiting(function(name)?),
+        };
+        mutants.push(Mutant::new(format!("{of}: {instead:?} instead of {text:?}"), sql, by));
     }
     for function in FUNCTIONS {
         let lock = match function.tenant {
-            Tenant::Organisation | Tenant::Person => continue,
+            Tenant::Organisation | Tenant::Person | Tenant::Due => continue,
             Tenant::SessionOfPerson => LOCKS[0],
             Tenant::SessionOfOrganisation => LOCKS[1],
         };

@@ -7,6 +7,7 @@ mod mutant;
 mod policies;
 mod statements;
 mod strangers;
+mod weaker;
 
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
@@ -39,7 +40,7 @@ pub fn trials() -> Vec<Trial> {
             policies_and_bodies,
         ),
         trial_in(
-            "tenancy: no grant, revocation, policy or switch can be left out, before 2026-10-30",
+            "tenancy: no grant, revocation, policy, switch or drop can be left out, before 2026-10-30",
             before,
             statements::none_can_be_left_out,
         ),

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::super::guessing::{rpc, waiting};
 use super::super::rules::{Function, Table};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
@@ -28,6 +29,10 @@ pub enum By {
     Writing(&'static Table, &'static [Who]),
     /// At PostgREST, by callers of this function.
     Calling(&'static Function, &'static [Who]),
+    /// At PostgREST, by the service that calls this function with ids of others.
+    Guessing(&'static Function),
+    /// At PostgREST, by the service that calls this function while somebody else's rows are locked.
+    Waiting(&'static Function),
     /// At the database, by the same callers, since PostgREST's stand-in does not make the statement.
     Statements(&'static Table, &'static [Who]),
     /// In the catalogue, because PostgREST offers no way to use it.
@@ -61,6 +66,8 @@ impl Mutant {
             }
             By::Writing(table, callers) => tables::writing(tenants, table, callers).await?,
             By::Calling(function, callers) => functions::violations(tenants, function, callers).await?,
+            By::Guessing(function) => rpc::violations(tenants, |name| name == function.name).await?,
+            By::Waiting(function) => waiting::violations(tenants, function).await?,
             By::Statements(table, callers) => direct::violations(tenants, table, callers).await?,
             By::Catalogue => catalogue::violations(tenants.world.database()).await?,
         };

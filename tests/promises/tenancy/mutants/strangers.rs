@@ -26,6 +26,13 @@ pub fn all() -> Vec<Mutant> {
             "drop function public.sum_up()",
         ),
         (
+            "a second function of a name",
+            "create function public.cancel_session(p_session_id uuid) returns int language sql
+             security definer set search_path = '' return 1;
+             revoke all on function public.cancel_session(uuid) from public, anon, authenticated, service_role",
+            "drop function public.cancel_session(uuid)",
+        ),
+        (
             "a helper that is run by its owner",
             "alter function private.session_json security definer",
             "alter function private.session_json security invoker",

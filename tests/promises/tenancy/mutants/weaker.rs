@@ -1,0 +1,178 @@
+//! Pieces of functions' texts that keep tenants apart, or what is due from what is not.
+//!
+//! Not among them is the organisation that `private.let_go_of_key` asks for: whoever gets there has been asked whether the
+//! request to OpenAI is their session's, so that nobody could tell whether it is there.
+
+/// A function that asks less than it should.
+pub struct Weaker {
+    /// The function.
+    pub of: &'static str,
+    /// A piece of its text.
+    pub text: &'static str,
+    /// What stands there instead.
+    pub instead: &'static str,
+    pub noticed: Noticed,
+}
+
+/// How it must be noticed: by this RPC function, called
+pub enum Noticed {
+    /// about a tenant and, with the same ids, in the name of others;
+    Called(&'static str),
+    /// with ids of others in its arguments;
+    Guessed(&'static str),
+    /// while rows of others are locked.
+    Waited(&'static str),
+}
+use Noticed::{Called, Guessed, Waited};
+
+const fn weaker(of: &'static str, text: &'static str, instead: &'static str, noticed: Noticed) -> Weaker {
+    Weaker { of, text, instead, noticed }
+}
+
+/// All of them.
+pub const WEAKER: &[Weaker] = &[
+    // Whose session, and whose organisation.
+    weaker("private.lock_session_of", "s.org_id = p_org_id", "true", Called("cancel_session")),
+    weaker("private.lock_session_of", "s.user_id = p_user_id", "true", Called("cancel_session")),
+    weaker("private.lock_session", "s.org_id = p_org_id", "true", Called("record_tasks")),
+    weaker(
+        "private.member_role",
+        "private.org_id_of(u.raw_app_meta_data) = p_org_id",
+        "true",
+        Called("open_session"),
+    ),
+    weaker("private.new_session", "and s.org_id = p_org_id and s.user_id = p_user_id", "", Called("open_session")),
+    weaker("private.new_session", "and s.user_id = p_user_id", "", Called("open_session")),
+    // Rows of others beside one's own.
+    weaker(
+        "public.register_agent",
+        "select * into v_agent",
+        "update public.agents set description = ''; select * into v_agent",
+        Called("register_agent"),
+    ),
+    weaker(
+        "public.record_tasks",
+        "insert into public.chat_tasks as t",
+        "update public.chat_tasks set title = '-'; insert into public.chat_tasks as t",
+        Called("record_tasks"),
+    ),
+    weaker(
+        "public.set_org_limits",
+        "return jsonb_build_object",
+        "update public.org_limits set events_per_minute_user = 100; return jsonb_build_object",
+        Called("set_org_limits"),
+    ),
+    // Whose key.
+    weaker(
+        "private.claim_key",
+        "insert into public.idempotency_keys as k (",
+        "select * into v_claim from public.idempotency_keys as k where (k.endpoint, k.key) = (p_endpoint, p_key);
+         if found then return v_claim; end if;
+         insert into public.idempotency_keys as k (",
+        Guessed("open_session"),
+    ),
+    weaker(
+        "private.claim_key",
+        "insert into public.idempotency_keys as k (",
+        "select * into v_claim from public.idempotency_keys as k
+         where (k.org_id, k.endpoint, k.key) = (p_org_id, p_endpoint, p_key);
+         if found then return v_claim; end if;
+         insert into public.idempotency_keys as k (",
+        Guessed("renew_chatkit_session"),
+    ),
+    weaker(
+        "private.hold_key",
+        "(k.org_id, k.user_id, k.endpoint, k.key) = (p_claim.org_id, p_claim.user_id, p_claim.endpoint, p_claim.key)",
+        "(k.endpoint, k.key) = (p_claim.endpoint, p_claim.key)",
+        Guessed("open_session"),
+    ),
+    weaker("private.hold_key", "c.id = p_claim.chatkit_request_id", "true", Called("open_session")),
+    weaker("private.lock_key_of", "and k.org_id = p_org_id", "", Waited("record_chatkit_session")),
+    weaker("private.lock_key_of", "and k.org_id = p_org_id", "", Waited("fail_chatkit_session")),
+    weaker("private.let_go_of_key", "k.chatkit_request_id = p_chatkit_request_id", "true", Called("record_chatkit_session")),
+    weaker("private.let_go_of_key", "k.chatkit_request_id = p_chatkit_request_id", "true", Called("fail_chatkit_session")),
+    // Whose request to OpenAI, and whose secret.
+    weaker("private.ask_for_secret", "and c.session_id = p_session.id", "", Guessed("renew_chatkit_session")),
+    weaker("private.live_secret", "c.session_id = p_session_id\n", "true\n", Called("renew_chatkit_session")),
+    weaker(
+        "private.live_secret",
+        "c.session_id = p_session_id and c.sealed_secret",
+        "c.sealed_secret",
+        Called("renew_chatkit_session"),
+    ),
+    weaker(
+        "public.record_chatkit_session",
+        "and c.session_id = p_session_id",
+        "",
+        Guessed("record_chatkit_session"),
+    ),
+    weaker("public.fail_chatkit_session", "and c.session_id = p_session_id", "", Guessed("fail_chatkit_session")),
+    weaker(
+        "public.confirm_chatkit_cancelled",
+        "c.session_id = p_session_id",
+        "true",
+        Guessed("confirm_chatkit_cancelled"),
+    ),
+    weaker(
+        "private.failed_to_open",
+        "c.session_id = p_session.id and c.failed_at is null",
+        "c.failed_at is null",
+        Called("fail_chatkit_session"),
+    ),
+    weaker("private.retired_chatkit_session_ids", "c.session_id = p_session_id", "true", Called("expire_session")),
+    // Whose limits, and who is charged.
+    weaker("private.limits_of", "l.org_id = p_org_id", "l.org_id <> p_org_id", Called("set_org_limits")),
+    weaker("private.limits_of", "l.org_id = p_org_id", "l.org_id <> p_org_id", Called("record_events")),
+    weaker("private.charge", "'user', p_session.user_id", "'user', p_session.org_id", Called("record_events")),
+    weaker("private.charge", "'session', p_session.id", "'session', p_session.org_id", Called("open_session")),
+    weaker("private.charge_one", "values (p_org_id, ", "values (p_subject, ", Called("renew_chatkit_session")),
+    // Whose activity, and which agent's timeout.
+    weaker(
+        "private.idle_at",
+        "a.org_id = p_session.org_id",
+        "a.org_id <> p_session.org_id",
+        Called("note_upstream_activity"),
+    ),
+    weaker("private.idle_at", "e.session_id = p_session.id and", "", Called("note_upstream_activity")),
+    weaker("private.plan_idle_check", "i.session_id = p_session.id", "true", Called("expire_session")),
+    weaker("private.plan_idle_checks_of_agent", "s.org_id = new.org_id and", "", Called("register_agent")),
+    weaker("public.note_upstream_activity", "where s.id = p_session_id", "where true", Called("note_upstream_activity")),
+    weaker("public.release_idle_session", "i.session_id = p_session_id", "true", Called("release_idle_session")),
+    // What is due, and nothing else.
+    weaker("public.claim_idle_sessions", "i.due_at <= v_now", "true", Called("claim_idle_sessions")),
+    weaker("public.claim_idle_sessions", "i.session_id = due.session_id", "true", Called("claim_idle_sessions")),
+    weaker("public.claim_idle_sessions", "s.id = leased.session_id", "true", Called("claim_idle_sessions")),
+    weaker("public.claim_idle_sessions", "a.org_id = s.org_id and", "", Called("claim_idle_sessions")),
+    weaker("public.claim_idle_sessions", "u.org_id = s.org_id and", "", Called("claim_idle_sessions")),
+    weaker("public.claim_idle_sessions", "and u.user_id = s.user_id", "", Called("claim_idle_sessions")),
+    weaker("public.claim_idle_sessions", "t.session_id = s.id", "true", Called("claim_idle_sessions")),
+    weaker("public.expire_escalations", "and e.expires_at <= v_now", "", Called("expire_escalations")),
+    weaker("public.expire_escalations", "e.id = v_id and", "", Called("expire_escalations")),
+    weaker("public.claim_stale_chatkit", "and c.sealed_secret is null", "", Called("claim_stale_chatkit")),
+    weaker("public.claim_stale_chatkit", "where c.id = stale.id", "", Called("claim_stale_chatkit")),
+    weaker(
+        "public.settle_abandoned",
+        "c.requested_at < v_now - make_interval(secs => coalesce(p_older_than_seconds, 60))",
+        "true",
+        Called("settle_abandoned"),
+    ),
+    weaker("public.settle_abandoned", "k.chatkit_request_id = c.id and", "", Called("settle_abandoned")),
+    weaker("public.settle_abandoned", "k.lease_until > v_now", "false", Called("settle_abandoned")),
+    weaker("public.settle_abandoned", "c.id = any (v_ids) and", "", Called("settle_abandoned")),
+    weaker("public.sweep", "and c.expires_at <= v_now", "", Called("sweep")),
+    weaker("public.sweep", "c.id = run_out.id", "true", Called("sweep")),
+    weaker("public.sweep", "k.last_used_at < v_now - greatest(p_keep, interval '24 hours')", "true", Called("sweep")),
+    weaker(
+        "public.sweep",
+        "(k.org_id, k.user_id, k.endpoint, k.key) = (u.org_id, u.user_id, u.endpoint, u.key)",
+        "(k.endpoint, k.key) = (u.endpoint, u.key)",
+        Called("sweep"),
+    ),
+    weaker("public.sweep", "t.full_at <= v_now", "true", Called("sweep")),
+    weaker(
+        "public.sweep",
+        "(t.org_id, t.scope, t.subject, t.kind) = (f.org_id, f.scope, f.subject, f.kind)",
+        "(t.scope, t.subject, t.kind) = (f.scope, f.subject, f.kind)",
+        Called("sweep"),
+    ),
+];

@@ -1,0 +1,7 @@
+//! What is expected, table by table and function by function. What is in the database and not here is a violation.
+
+mod functions;
+mod tables;
+
+pub use functions::{FUNCTIONS, Function, RUN_BY_POLICIES, Tenant};
+pub use tables::{PLANNED_BY, SESSIONS, Sees, TABLES, Table};
