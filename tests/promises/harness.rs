@@ -14,7 +14,7 @@ use local_stack::tools::ToolError;
 use tokio::runtime::Runtime;
 
 /// Longer than any promise takes, the fetching of a tool on a slow line included; one that hangs is one that is broken.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// Tests mostly wait for each other's processes, so there are more of them than cores.
 const AT_ONCE: usize = 6;

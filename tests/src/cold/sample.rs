@@ -33,12 +33,14 @@ impl Samples {
 
     /// An event for this function, new each time.
     pub async fn event(&self, function: &str) -> Result<Bytes> {
-        let route = if function == HELLO {
-            Route { function: HELLO.to_owned(), method: Some(Method::GET), path: "/".to_owned() }
-        } else {
-            let mut routes = lambda::workspace().await?.routes.iter();
-            let own = |route: &&Route| route.function == function && route.method != Some(Method::OPTIONS);
-            routes.find(own).with_context(|| format!("no route leads to {function}"))?.clone()
+        let own = |route: &&Route| route.function == function && route.method != Some(Method::OPTIONS);
+        let route = match lambda::workspace().await?.routes.iter().find(own) {
+            Some(route) => route.clone(),
+            None if function == HELLO => {
+                Route { function: HELLO.to_owned(), method: Some(Method::GET), path: "/".to_owned() }
+            }
+            // No door leads to what runs on a schedule, and what the schedule says is not looked at.
+            None => return Ok(Bytes::from_static(br#"{"source":"aws.scheduler"}"#)),
         };
         let method = route.method.clone().unwrap_or(Method::GET);
         // A session can be ended once.

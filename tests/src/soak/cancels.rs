@@ -43,7 +43,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let outage: Vec<Raced> = outage.into_iter().collect::<Result<_>>()?;
     let left = outage.iter().map(|raced| raced.usable.len()).sum();
     ground.calm().await;
-    ground.leases_ran_out().await;
+    ground.leases_ran_out().await?;
     ground.tick().await?;
     let usable = |raced: &[Raced]| raced.iter().map(|raced| raced.usable.len()).sum::<usize>();
     let sum = |part: fn(&Raced) -> usize| raced.iter().chain(&outage).map(part).sum();
@@ -84,7 +84,7 @@ async fn race(ground: &Ground, number: usize) -> Result<Raced> {
     let refreshing = each(REFRESHES, REFRESHES, async |device| {
         pause(pauses[device]).await;
         let purpose = if device % 2 == 0 { "refresh" } else { "resume" };
-        ground.ask(person, &Wish::renew(&session, purpose, None)).await
+        ground.answered(person, &Wish::renew(&session, purpose, None)).await
     });
     let ((cancelled, usable), refreshes) = tokio::join!(cancelling, refreshing);
     judge(ground, &session, &cancelled, usable, &refreshes).await

@@ -21,7 +21,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     })
     .await;
     ground.calm().await;
-    ground.leases_ran_out().await;
+    ground.leases_ran_out().await?;
     ground.tick().await?;
 
     let opened: Vec<&Insisted> = outcomes.iter().filter(|outcome| outcome.reply.is_done()).collect();

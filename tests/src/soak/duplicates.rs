@@ -21,10 +21,10 @@ pub async fn run(ground: &Ground, keys: usize) -> Result<Vec<Figure>> {
     let raced = each(keys, KEYS_AT_ONCE, async |number| {
         let wish = Wish::open(Some(format!("duplicate-{number}")));
         let replies =
-            each(DUPLICATES, DUPLICATES, async |_| ground.ask(ground.person(number), &wish).await).await;
+            each(DUPLICATES, DUPLICATES, async |_| ground.answered(ground.person(number), &wish).await).await;
         let mut other = wish.clone();
         other.body = Some(json!({ "agentId": OTHER_AGENT }));
-        (replies, ground.ask(ground.person(number), &other).await)
+        (replies, ground.answered(ground.person(number), &other).await)
     })
     .await;
     let created = ground.world.chatkit().calls(On::CreateSession).len();
@@ -37,7 +37,7 @@ pub async fn run(ground: &Ground, keys: usize) -> Result<Vec<Figure>> {
         let ids: HashSet<&str> = replies.iter().filter_map(|reply| reply.body["id"].as_str()).collect();
         let of = |status: u16| replies.iter().filter(|reply| reply.status == Some(status)).count();
         let waiting = replies.iter().filter(|reply| is_running(reply)).count();
-        if ids.len() != 1 || of(201) != 1 || of(201) + of(200) + waiting != DUPLICATES {
+        if ids.len() != 1 || of(201) > 1 || of(201) + of(200) + waiting != DUPLICATES {
             strange.push(format!(
                 "{} ids, {} new, {} replayed, {waiting} running",
                 ids.len(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ const ROUNDS_AT_ONCE: usize = 3;
 /// How soon after the one before the next user comes back: about as fast as sessions are ended.
 const RETURNING: Duration = Duration::from_millis(8);
 
+/// One in so many comes back when all is over.
+const LATE: usize = 9;
+
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let opened = each(count, AT_ONCE, async |number| open(ground, number).await).await;
     let sessions: Vec<(usize, Value)> = opened.into_iter().collect::<Result<_>>()?;
@@ -27,19 +31,27 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     sqlx::query(age).execute(ground.world.database()).await?;
 
     // Every second session's user comes back, one after the other while the rounds go on.
-    let started = Instant::now();
+    let (started, (end, over)) = (Instant::now(), watch::channel(false));
     let returning = each(count, count, async |place| {
         let (number, session) = &sessions[place];
         let mut rng = ground.rng(*number);
         if rng.bool() {
             return None;
         }
-        tokio::time::sleep_until(started + RETURNING * u32::try_from(place).unwrap_or(u32::MAX)).await;
+        if place % LATE == 0 {
+            drop(over.clone().wait_for(|over| *over).await);
+        } else {
+            tokio::time::sleep_until(started + RETURNING * u32::try_from(place).unwrap_or(u32::MAX)).await;
+        }
         let event = json!({ "id": Uuid::from_u128(rng.u128(..)), "type": "custom_back" });
         let reply = ground.insist(ground.person(*number), &Wish::record(session, event), 5).await.reply;
         Some((session["id"].clone(), reply))
     });
-    let rounds = try_join_all((0..ROUNDS_AT_ONCE).map(|_| rounds(ground, count)));
+    let rounds = async {
+        let expired = try_join_all((0..ROUNDS_AT_ONCE).map(|_| rounds(ground, count))).await;
+        end.send_replace(true);
+        expired
+    };
     let (returned, rounds) = tokio::join!(returning, rounds);
     let expired: u64 = rounds?.into_iter().sum();
     let returned: Vec<(Value, Reply)> = returned.into_iter().flatten().collect();

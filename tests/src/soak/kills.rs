@@ -32,7 +32,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
         let (deed, step) = plan[number % plan.len()];
         tried.push(attempt(ground, number, deed, step).await?);
     }
-    ground.leases_ran_out().await;
+    ground.leases_ran_out().await?;
     ground.tick().await?;
 
     let killed = tried.iter().filter(|tried| tried.was_killed);

@@ -12,7 +12,7 @@ use super::requests::{Reply, Wish};
 use crate::chatkit::Fault;
 
 /// So many requests spend every process's retry budget.
-const SPENDING: usize = 400;
+const SPENDING: usize = 240;
 
 /// What is asked, in turn, and whether OpenAI plays a part in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
