@@ -15,6 +15,7 @@ mod figure;
 mod ground;
 mod history;
 mod kills;
+mod large;
 mod openai_down;
 mod requests;
 mod supabase_down;
@@ -83,6 +84,13 @@ pub const TRIALS: &[Trial] = &[
         full: 5_000,
         small: 150,
         run: |ground, count| Box::pin(expiry::run(ground, count)),
+    },
+    Trial {
+        name: "large",
+        about: "sessions on record, of which a twentieth is idle",
+        full: 1_000_000,
+        small: 20_000,
+        run: |ground, count| Box::pin(large::run(ground, count)),
     },
     Trial {
         name: "events",
