@@ -6,7 +6,7 @@
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`],
 //! | | [`idempotency`], [`limit`], [`page`], [`upkeep`] |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`] |
-//! | the way out | [`upstream`] |
+//! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `words` |
 //!
 //! A room uses rooms below it, never one above.
@@ -23,6 +23,7 @@ pub mod events;
 pub mod idempotency;
 pub mod limit;
 pub mod messages;
+pub mod outbound;
 pub mod page;
 pub mod sealing;
 pub mod secret;
