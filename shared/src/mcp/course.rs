@@ -11,6 +11,9 @@ use super::error::{Answered, CallError, Reason};
 /// The most bytes that a server may answer with in one call, handshake included.
 const MAX_BYTES: usize = 1024 * 1024;
 
+/// How often a stopped answer is taken up again. The server says when, which may be at once, and every time.
+const MAX_RESUMPTIONS: u32 = 20;
+
 /// The record of one call.
 #[derive(Debug)]
 pub(super) struct Course(Mutex<State>);
@@ -23,6 +26,8 @@ struct State {
     trouble: Option<Trouble>,
     /// How many bytes may still come.
     room: usize,
+    /// How often the answer may still be taken up again.
+    resumptions: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +39,12 @@ enum Trouble {
 
 impl Course {
     pub fn new() -> Self {
-        Self(Mutex::new(State { called: false, trouble: None, room: MAX_BYTES }))
+        Self(Mutex::new(State {
+            called: false,
+            trouble: None,
+            room: MAX_BYTES,
+            resumptions: MAX_RESUMPTIONS,
+        }))
     }
 
     /// A request leaves; if it is the tool's call, from now on it may have been done.
@@ -75,6 +85,14 @@ impl Course {
             None => state.trouble = Some(Trouble::Nothing(Reason::TooLarge)),
         }
         !matches!(state.trouble, Some(Trouble::Nothing(Reason::TooLarge)))
+    }
+
+    /// Takes up a stopped answer again, if that was not done too often.
+    pub fn resumes(&self) -> bool {
+        let mut state = self.lock();
+        let left = state.resumptions.checked_sub(1);
+        state.resumptions = left.unwrap_or_default();
+        left.is_some()
     }
 
     /// Why the call has no outcome. `otherwise` is what it looks like from above.

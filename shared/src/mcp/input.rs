@@ -42,7 +42,7 @@ pub(super) enum Wanted {
     /// The same call again, with this state: it was only busy.
     Again(String),
     /// An answer.
-    Answer(Asked),
+    Answer(Box<Asked>),
 }
 
 /// Reads what a server asks for.
@@ -54,7 +54,7 @@ pub(super) fn wanted(result: InputRequiredResult) -> Result<Wanted, BadResult> {
     let requests = result.input_requests.unwrap_or_default();
     match (requests.len(), state) {
         (0, Some(state)) => Ok(Wanted::Again(state)),
-        (1..=MAX_REQUESTS, state) => ask(requests, state).map(Wanted::Answer),
+        (1..=MAX_REQUESTS, state) => ask(requests, state).map(|asked| Wanted::Answer(Box::new(asked))),
         _ => Err(BadResult),
     }
 }

@@ -123,9 +123,7 @@ impl Client {
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
         config.retry_config = Arc::new(resumption());
         let wire = Wire { outbound: self.outbound.clone(), url, bearer, course: course.clone() };
-        let transport = StreamableHttpClientTransport::with_client(wire, config);
-        let greeting = Caller.serve_with_lifecycle(transport, lifecycle());
-        let mut server = match tokio::time::timeout(deadline.remaining(), greeting).await {
+        let mut server = match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
             Ok(Ok(server)) => server,
             Ok(Err(error)) => return Err(course.error(reason(&error))),
             Err(_) => return Err(course.error(Reason::TimedOut)),
@@ -153,17 +151,35 @@ struct Caller;
 impl ClientHandler for Caller {
     fn get_info(&self) -> ClientConfig {
         let this = Implementation::new("chatkit-sessions", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), this)
+        ClientConfig::new(ClientCapabilities::default(), this).with_protocol_version(OLDER)
     }
 }
 
 type Server = RunningService<RoleClient, Caller>;
 
-/// The newest revision if the server speaks it, and otherwise the handshake of the older ones, in which the server says its own.
-fn lifecycle() -> ClientLifecycleMode {
-    ClientLifecycleMode::Auto {
-        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-        legacy_version: Some(ProtocolVersion::V_2025_11_25),
+/// What we speak: the newest revision, and what is offered in the handshake of the older ones, in which the server says its own.
+const NEWEST: ProtocolVersion = ProtocolVersion::V_2026_07_28;
+const OLDER: ProtocolVersion = ProtocolVersion::V_2025_11_25;
+
+/// Greets a server in the newest way, and in the older one if it does not know that.
+async fn greet(
+    wire: &Wire,
+    config: &StreamableHttpClientTransportConfig,
+) -> Result<Server, ClientInitializeError> {
+    let greeting = |lifecycle| {
+        let transport = StreamableHttpClientTransport::with_client(wire.clone(), config.clone());
+        Caller.serve_with_lifecycle(transport, lifecycle)
+    };
+    let newest = ClientLifecycleMode::Auto { preferred_versions: vec![NEWEST], legacy_version: Some(OLDER) };
+    match greeting(newest).await {
+        // It knows the newest way of saying that it speaks only older revisions. rmcp leaves it at that.
+        Err(ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. })
+            if server_supported.is_empty()
+                || server_supported.iter().any(ProtocolVersion::has_initialize) =>
+        {
+            greeting(ClientLifecycleMode::Initialize).await
+        }
+        greeted => greeted,
     }
 }
 
@@ -187,7 +203,7 @@ async fn converse(
                 return of_tool(result).map_err(|_| CallError::Unknown(Reason::BadResult));
             }
             ServerResult::InputRequiredResult(result) => match input::wanted(result) {
-                Ok(Wanted::Answer(asked)) => return Ok(Outcome::Asked(asked)),
+                Ok(Wanted::Answer(asked)) => return Ok(Outcome::Asked(*asked)),
                 Ok(Wanted::Again(state)) => params.request_state = Some(state),
                 Err(_) => return Err(CallError::Unknown(Reason::BadResult)),
             },

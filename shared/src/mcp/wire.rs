@@ -1,7 +1,7 @@
 //! The HTTP under rmcp's transport: our client, with our bounds, and nothing of what a server says in a log or an error.
 //! Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports>, and the same page of the older revisions.
 
-use std::{collections::HashMap, fmt, io, sync::Arc};
+use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
@@ -28,6 +28,8 @@ use crate::{outbound::Outbound, upstream};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Before a stopped answer is taken up again.
+const BREATH: Duration = Duration::from_millis(100);
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
@@ -134,6 +136,10 @@ impl StreamableHttpClient for Wire {
         let last = last_event_id.ok_or(StreamableHttpError::ServerDoesNotSupportSse)?;
         let mut request = self.request(Method::GET, session_id.as_deref(), headers)?;
         let last = HeaderValue::from_str(&last).map_err(|_| STOPPED)?;
+        if !self.course.resumes() {
+            return Err(StreamableHttpError::ServerDoesNotSupportSse);
+        }
+        tokio::time::sleep(BREATH).await;
         request.headers_mut().insert(LAST_EVENT_ID, last);
         let response = self.outbound.send(request).await.map_err(|_| STOPPED)?;
         match (response.status(), content_type(&response)) {
