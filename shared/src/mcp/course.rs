@@ -87,10 +87,11 @@ impl Course {
         !matches!(state.trouble, Some(Trouble::Nothing(Reason::TooLarge)))
     }
 
-    /// Takes up a stopped answer again, if that was not done too often.
+    /// Takes up a stopped answer again, if that was not done too often and it was not we who stopped it.
     pub fn resumes(&self) -> bool {
         let mut state = self.lock();
-        let left = state.resumptions.checked_sub(1);
+        let ours = matches!(state.trouble, Some(Trouble::Nothing(Reason::TooLarge)));
+        let left = state.resumptions.checked_sub(1).filter(|_| !ours);
         state.resumptions = left.unwrap_or_default();
         left.is_some()
     }

@@ -1,11 +1,11 @@
 //! A registry row that leads somewhere private is refused before anything is connected to.
 //!
-//! No packet can leave: names are looked up by the test's own resolver; connections are counted, and made from 127.0.0.1, from
-//! where the kernel lets none go anywhere else.
+//! No packet can leave: names are looked up by the test's own resolver; connections are counted, and bound to the loopback
+//! interface, from where the kernel lets none go anywhere else.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
@@ -18,7 +18,7 @@ use shared::mcp::{CallError, Client, Credentials, Reason};
 use shared::outbound::{Allowed, Outbound, Refusal};
 use tower::{Layer, Service};
 
-use super::{call, completed, payment, target};
+use super::{call, completed, kept_in, payment, target};
 use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
@@ -102,9 +102,7 @@ impl Confined {
         let (names, connections) = (Names::default(), Counted::default());
         let allowed = if allowed.is_empty() { Ok(Allowed::default()) } else { Allowed::parse(allowed) };
         let counted = connections.clone();
-        let confined = |builder: reqwest::ClientBuilder| {
-            builder.local_address(IpAddr::V4(Ipv4Addr::LOCALHOST)).connector_layer(counted)
-        };
+        let confined = |builder| kept_in(builder).connector_layer(counted);
         let allowed = allowed.map_err(|reason| anyhow!(reason))?;
         let outbound = Outbound::through(allowed, names.clone(), confined)
             .map_err(|e: Box<dyn Error + Send + Sync>| anyhow!(e))?;
@@ -202,7 +200,7 @@ async fn names() -> Result<()> {
     Ok(())
 }
 
-/// From 127.0.0.1 the connection cannot be made, so it ends here; but it was let through, to what the one lookup found.
+/// From the loopback interface the connection cannot be made, so it ends here; but it was let through, to what the one lookup found.
 async fn looked_up_once() -> Result<()> {
     let confined = Confined::new("")?;
     confined.names.put("agents.example.com", &[&["1.1.1.1"]])?;

@@ -13,9 +13,10 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Settings, TOOL};
+use reqwest::ClientBuilder;
 use serde_json::{Map, Value, json};
 use shared::mcp::{Call, CallError, Client, Completed, Credentials, Outcome, Resume, Target};
-use shared::outbound::{Allowed, Outbound};
+use shared::outbound::{Allowed, Outbound, System};
 use shared::upstream::Deadline;
 
 /// All of this room.
@@ -31,11 +32,16 @@ pub fn trials() -> Vec<Trial> {
     rooms.into_iter().flatten().collect()
 }
 
+/// Binds connections to the loopback interface: were the guard broken, still no packet could leave this machine.
+pub fn kept_in(builder: ClientBuilder) -> ClientBuilder {
+    builder.interface(if cfg!(target_os = "macos") { "lo0" } else { "lo" })
+}
+
 /// A client as functions have it, that may reach these ports.
 pub fn client(hosts: &[SocketAddr], credentials: &str) -> Result<Client> {
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let allowed = Allowed::parse(&hosts.join(",")).map_err(|reason| anyhow!(reason))?;
-    let outbound = Outbound::new(allowed).map_err(|error| anyhow!(error))?;
+    let outbound = Outbound::through(allowed, System, kept_in).map_err(|error| anyhow!(error))?;
     Ok(Client::new(outbound, Credentials::parse(credentials).map_err(|reason| anyhow!(reason))?))
 }
 
