@@ -66,6 +66,16 @@ impl Setup {
         Some(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
+    /// The way to agents' servers.
+    #[cfg(feature = "mcp")]
+    pub fn agents(&mut self) -> Option<crate::mcp::Client> {
+        use crate::{mcp, outbound};
+        let allowed = outbound::Allowed::read(&mut self.environment);
+        let credentials = self.environment.optional("AGENT_CREDENTIALS", mcp::Credentials::parse);
+        let outbound = outbound::Outbound::new(allowed?).ok()?;
+        Some(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
+    }
+
     /// The verifier of callers, which every HTTP function has.
     pub(crate) fn verifier(&mut self) -> Option<Verifier> {
         let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));

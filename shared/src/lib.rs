@@ -5,9 +5,9 @@
 //! | the edge | [`edge`]: one request in, one answer out |
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`],
 //! | | [`idempotency`], [`limit`], [`page`], [`upkeep`] |
-//! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`] |
-//! | the way out | [`upstream`] |
-//! | the ground | [`config`], [`secret`], [`telemetry`], `words` |
+//! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
+//! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
+//! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
 //!
 //! A room uses rooms below it, never one above.
 
@@ -21,8 +21,13 @@ pub mod edge;
 pub mod error;
 pub mod events;
 pub mod idempotency;
+#[cfg(feature = "json-schema")]
+pub mod json_schema;
 pub mod limit;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod messages;
+pub mod outbound;
 pub mod page;
 pub mod sealing;
 pub mod secret;

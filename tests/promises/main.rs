@@ -15,6 +15,7 @@ mod expiry;
 mod harness;
 mod idempotency;
 mod journey;
+mod mcp;
 mod openai_sdk;
 mod outages;
 mod secrets;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         standin::trials(),
         openai_sdk::trials(),
         tools::trials(),
+        mcp::trials(),
         watch::trials(),
     ])
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+pub mod agents;
 pub mod cache;
 pub mod chatkit;
 pub mod cold;

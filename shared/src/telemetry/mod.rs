@@ -24,10 +24,14 @@ pub fn init(function: &str) {
 }
 
 /// Our own crates at the level that is asked for, and all others at `INFO` at most: below that the Lambda runtime writes
-/// down whole events, with the user's token.
+/// down whole events, with the user's token. rmcp is not heard at all: even its warnings quote what a server said.
 fn heard(level: Level, function: &str) -> Targets {
     let others = LevelFilter::from_level(level).min(LevelFilter::INFO);
-    Targets::new().with_default(others).with_target("shared", level).with_target(function, level)
+    Targets::new()
+        .with_default(others)
+        .with_target("rmcp", LevelFilter::OFF)
+        .with_target("shared", level)
+        .with_target(function, level)
 }
 
 #[cfg(test)]
@@ -41,6 +45,7 @@ mod tests {
         assert!(heard.would_enable("get_session::handler", &Level::TRACE));
         assert!(heard.would_enable("lambda_runtime", &Level::INFO));
         assert!(!heard.would_enable("lambda_runtime::layers", &Level::DEBUG));
+        assert!(!heard.would_enable("rmcp::transport::worker", &Level::ERROR));
         assert!(!super::heard(Level::ERROR, "get_session").would_enable("lambda_runtime", &Level::INFO));
     }
 }

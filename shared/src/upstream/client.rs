@@ -1,11 +1,11 @@
-//! The process's only HTTP client.
+//! The process's HTTP client.
 
 use std::{sync::Arc, time::Duration};
 
 use super::budget::Budget;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-/// The process's only HTTP client: one pool of connections, one TLS configuration.
+/// The process's HTTP client for the systems that its configuration names: one pool of connections, one TLS configuration.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
@@ -17,17 +17,8 @@ impl Http {
     ///
     /// # Errors
     /// Only where TLS cannot be set up at all.
-    #[allow(clippy::disallowed_methods)] // here is the one place where a client may be built
     pub fn new() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls()?)
-            // A redirect would carry keys to a host that nobody configured.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(1))
-            // Shorter than what load balancers keep: a frozen function must not wake up to a dead connection.
-            .pool_idle_timeout(Duration::from_secs(15))
-            .build()?;
+        let client = builder()?.connect_timeout(Duration::from_secs(1)).build()?;
         Ok(Self { client, budget: Arc::default() })
     }
 
@@ -38,6 +29,19 @@ impl Http {
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
     }
+}
+
+/// What every client of this process has in common: this one, and the one for what the registry names ([`crate::outbound`]).
+#[allow(clippy::disallowed_methods)] // here is the one place where a client may be built
+pub(crate) fn builder() -> Result<reqwest::ClientBuilder, rustls::Error> {
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls()?)
+        // A redirect would carry keys to a host that nobody configured.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        // Shorter than what load balancers keep: a frozen function must not wake up to a dead connection.
+        .pool_idle_timeout(Duration::from_secs(15));
+    Ok(builder)
 }
 
 fn tls() -> Result<ClientConfig, rustls::Error> {

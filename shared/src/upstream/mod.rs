@@ -12,6 +12,7 @@ use bytes::Bytes;
 use reqwest::{Request, StatusCode, header::HeaderMap};
 
 pub use client::Http;
+pub(crate) use client::builder;
 pub use deadline::Deadline;
 pub use retry::retry_after;
 

@@ -1,7 +1,7 @@
 //! Tools from PyPI, pinned, each in a folder of its own that is made once and kept.
 //!
 //! Nothing here is needed to build or run the functions: OpenAI's SDK is the judge of the ChatKit stand-in,
-//! cargo-lambda and SAM serve and build what is deployed.
+//! cargo-lambda and SAM serve and build what is deployed, MCP's SDK serves agents that are not ours.
 
 mod command;
 mod install;
@@ -51,6 +51,22 @@ pub const AWS_SAM_CLI: Tool = Tool {
     python: (3, 11),
     // It would report to AWS what is done with it.
     environment: &[("SAM_CLI_TELEMETRY", "0")],
+};
+
+/// MCP's own Python SDK, when 2025-06-18 was the newest revision.
+pub const MCP_2025: Tool = Tool {
+    name: "mcp-1",
+    requirements: include_str!("../../tools/mcp-1.txt"),
+    python: (3, 11),
+    environment: &[],
+};
+
+/// MCP's own Python SDK, now.
+pub const MCP_2026: Tool = Tool {
+    name: "mcp-2",
+    requirements: include_str!("../../tools/mcp-2.txt"),
+    python: (3, 11),
+    environment: &[],
 };
 
 /// Why a tool is not there.

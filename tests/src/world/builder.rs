@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::World;
 use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
+use crate::agents;
 use crate::chatkit::{ApiKey, Settings, StandIn};
 use crate::lambda::{self, Binaries, Deployed, Lambda, Profile, Spec};
 use crate::postgres::{Database, Grants};
@@ -32,6 +33,7 @@ pub struct Builder {
     timeout: Option<Duration>,
     environment: HashMap<String, String>,
     binaries: Option<Binaries>,
+    agents: agents::Settings,
 }
 
 impl Builder {
@@ -83,6 +85,12 @@ impl Builder {
         self
     }
 
+    /// What the agents' servers are like.
+    pub fn agents(mut self, settings: agents::Settings) -> Self {
+        self.agents = settings;
+        self
+    }
+
     /// Brings it up. What all worlds share is built and started by the first of a process.
     pub async fn start(self) -> Result<World> {
         let (database, binaries) = tokio::try_join!(Database::create(self.grants), self.built())?;
@@ -100,6 +108,9 @@ impl Builder {
         if self.legacy_tokens {
             environment.set("SUPABASE_JWT_SECRET", supabase.issuer().legacy_secret());
         }
+        let agents = agents::Team::start(self.agents).await?;
+        environment.set("AGENT_ALLOWED_HOSTS", &agents.allowed_hosts());
+        environment.set("AGENT_CREDENTIALS", &agents.credentials());
         environment.ask_for(self.environment);
 
         let workspace = lambda::workspace().await?;
@@ -118,7 +129,7 @@ impl Builder {
         };
         let specs = binaries.iter().map(spec).collect::<Result<Vec<Spec>>>()?;
         let lambda = Lambda::start(specs, workspace.routes.clone()).await?;
-        Ok(World { lambda, supabase, chatkit, database, environment })
+        Ok(World { lambda, supabase, chatkit, agents, database, environment })
     }
 
     async fn built(&self) -> Result<Binaries> {

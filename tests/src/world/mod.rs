@@ -1,4 +1,4 @@
-//! One way to start all of it: a database, Supabase, OpenAI's stand-in and the functions, for one test alone.
+//! One way to start all of it: a database, Supabase, OpenAI's stand-in, agents and the functions, for one test alone.
 
 mod builder;
 mod environment;
@@ -12,6 +12,7 @@ use sqlx::PgPool;
 pub use builder::{Builder, PROJECT};
 pub use environment::{Environment, KeyStyle, ORIGIN};
 
+use crate::agents::Team;
 use crate::chatkit::StandIn;
 use crate::http;
 use crate::lambda::Lambda;
@@ -25,6 +26,7 @@ pub struct World {
     lambda: Lambda,
     supabase: Gateway,
     chatkit: StandIn,
+    agents: Team,
     database: Database,
     environment: Environment,
 }
@@ -63,6 +65,11 @@ impl World {
     /// OpenAI.
     pub fn chatkit(&self) -> &StandIn {
         &self.chatkit
+    }
+
+    /// The agents' MCP servers.
+    pub fn agents(&self) -> &Team {
+        &self.agents
     }
 
     /// The functions' processes.
@@ -135,7 +142,7 @@ impl World {
     /// Ends everything, and waits for it. Dropping a world ends it too, without waiting.
     pub async fn stop(self) -> Result<()> {
         self.lambda.end().await;
-        drop((self.lambda, self.supabase, self.chatkit));
+        drop((self.lambda, self.supabase, self.chatkit, self.agents));
         self.database.remove().await
     }
 }

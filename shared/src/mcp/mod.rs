@@ -1,0 +1,265 @@
+//! Agents: servers of the Model Context Protocol, of which one tool is called at a time.
+//!
+//! Servers of the revisions 2025-06-18, 2025-11-25 (with `initialize`) and 2026-07-28 (without) are spoken to as they need it. What
+//! a server gets is what is in [`Call`], and the bearer that was configured for its origin: never a token of a user.
+//! Source: <https://modelcontextprotocol.io/specification/2026-07-28>
+
+mod course;
+mod credentials;
+mod error;
+mod input;
+mod outcome;
+mod wire;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rmcp::{
+    ClientHandler, ClientServiceExt, RoleClient,
+    model::{
+        CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotificationParam,
+        ClientCapabilities, ClientConfig, ClientRequest, ElicitationCapability, FormElicitationCapability,
+        Implementation, ProtocolVersion, RequestMetaObject, ServerResult,
+    },
+    service::{ClientInitializeError, ClientLifecycleMode, PeerRequestOptions, RunningService, ServiceError},
+    transport::{
+        StreamableHttpClientTransport, common::client_side_sse::ExponentialBackoff,
+        streamable_http_client::StreamableHttpClientTransportConfig,
+    },
+};
+use serde_json::{Map, Value};
+
+pub use credentials::Credentials;
+pub use error::{Answered, CallError, Reason};
+pub use input::Resume;
+pub use outcome::{
+    Approver, Ask, Asked, Completed, Decision, Failed, FollowUp, Handover, Outcome, Risk, Task, TaskStatus,
+};
+
+use crate::{outbound::Outbound, upstream::Deadline};
+use course::Course;
+use input::Wanted;
+use wire::Wire;
+
+/// How often a server may say that it is busy before it has done anything.
+const MAX_ROUNDS: usize = 4;
+
+/// How long we take leave of a server.
+const LEAVE: Duration = Duration::from_millis(300);
+
+/// Calls tools of agents' servers.
+#[derive(Clone, Debug)]
+pub struct Client {
+    outbound: Outbound,
+    credentials: Arc<Credentials>,
+}
+
+/// A server, as the registry has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Where it is.
+    pub url: &'a str,
+    /// The name of the credential to show it.
+    pub credential: Option<&'a str>,
+    /// The longest that a call may take, handshake included.
+    pub timeout: Duration,
+}
+
+/// A call of a tool.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The tool's name.
+    pub tool: &'a str,
+    /// What it is given.
+    pub arguments: Map<String, Value>,
+    /// The decision on what the server had asked for in MCP's own way; a question by the contract is answered in the arguments.
+    pub resume: Option<Resume<'a>>,
+}
+
+impl Client {
+    /// A client by this way out, with these credentials.
+    pub fn new(outbound: Outbound, credentials: Credentials) -> Self {
+        Self { outbound, credentials: Arc::new(credentials) }
+    }
+
+    /// Calls a tool, once. What may be repeated, and when, is the caller's to decide.
+    ///
+    /// # Errors
+    /// See [`CallError`]: whether nothing was done, an error was answered, or nobody knows.
+    pub async fn call(
+        &self,
+        target: &Target<'_>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CallError> {
+        let started = Instant::now();
+        let outcome = self.attempt(target, call, deadline.within(target.timeout)).await;
+        let millis = started.elapsed().as_millis() as u64;
+        match &outcome {
+            Ok(_) => tracing::debug!(system = "agent", millis, "upstream answered"),
+            Err(error) => {
+                tracing::warn!(system = "agent", millis, failure = error.code(), "upstream did not answer")
+            }
+        }
+        outcome
+    }
+
+    async fn attempt(
+        &self,
+        target: &Target<'_>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CallError> {
+        let url = self
+            .outbound
+            .admit(target.url)
+            .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
+        let bearer = self.credentials.header(target.credential, &url).map_err(CallError::NotSent)?;
+        let params = call.params().map_err(CallError::NotSent)?;
+        let course = Arc::new(Course::new());
+        let mut config =
+            StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
+        config.retry_config = Arc::new(resumption());
+        let wire = Wire { outbound: self.outbound.clone(), url, bearer, course: course.clone() };
+        let mut server = match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
+            Ok(Ok(server)) => server,
+            Ok(Err(error)) => return Err(course.error(reason(&error))),
+            Err(_) => return Err(course.error(Reason::TimedOut)),
+        };
+        let outcome = converse(&server, params, &course, deadline).await;
+        let _ = server.close_with_timeout(LEAVE).await;
+        outcome
+    }
+}
+
+impl Call<'_> {
+    fn params(self) -> Result<CallToolRequestParams, Reason> {
+        let mut params = CallToolRequestParams::new(self.tool.to_owned()).with_arguments(self.arguments);
+        if let Some(resume) = self.resume {
+            resume.into(&mut params)?;
+        }
+        Ok(params)
+    }
+}
+
+/// Who we are to a server. To one of an older revision we can do nothing but call: it would ask in the middle of a call, which
+/// is no time to wait for a person.
+struct Caller;
+
+impl ClientHandler for Caller {
+    fn get_info(&self) -> ClientConfig {
+        let this = Implementation::new("chatkit-sessions", env!("CARGO_PKG_VERSION"));
+        ClientConfig::new(ClientCapabilities::default(), this).with_protocol_version(OLDER)
+    }
+}
+
+type Server = RunningService<RoleClient, Caller>;
+
+/// What we speak: the newest revision, and what is offered in the handshake of the older ones, in which the server says its own.
+const NEWEST: ProtocolVersion = ProtocolVersion::V_2026_07_28;
+const OLDER: ProtocolVersion = ProtocolVersion::V_2025_11_25;
+
+/// Greets a server in the newest way, and in the older one if it does not know that.
+async fn greet(
+    wire: &Wire,
+    config: &StreamableHttpClientTransportConfig,
+) -> Result<Server, ClientInitializeError> {
+    let greeting = |lifecycle| {
+        let transport = StreamableHttpClientTransport::with_client(wire.clone(), config.clone());
+        Caller.serve_with_lifecycle(transport, lifecycle)
+    };
+    let newest = ClientLifecycleMode::Auto { preferred_versions: vec![NEWEST], legacy_version: Some(OLDER) };
+    match greeting(newest).await {
+        // It knows the newest way of saying that it speaks only older revisions. rmcp leaves it at that.
+        Err(ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. })
+            if server_supported.is_empty()
+                || server_supported.iter().any(ProtocolVersion::has_initialize) =>
+        {
+            greeting(ClientLifecycleMode::Initialize).await
+        }
+        greeted => greeted,
+    }
+}
+
+/// How a stopped stream is taken up again, within the call's deadline.
+fn resumption() -> ExponentialBackoff {
+    let mut resumption = ExponentialBackoff::default();
+    (resumption.max_times, resumption.base_duration) = (Some(3), Duration::from_millis(200));
+    resumption
+}
+
+/// Calls until the server has an answer or a question.
+async fn converse(
+    server: &Server,
+    mut params: CallToolRequestParams,
+    course: &Course,
+    deadline: Deadline,
+) -> Result<Outcome, CallError> {
+    for _ in 0..MAX_ROUNDS {
+        match once(server, params.clone(), course, deadline).await? {
+            ServerResult::CallToolResult(result) => {
+                return of_tool(result).map_err(|_| CallError::Unknown(Reason::BadResult));
+            }
+            ServerResult::InputRequiredResult(result) => match input::wanted(result) {
+                Ok(Wanted::Answer(asked)) => return Ok(Outcome::Asked(*asked)),
+                Ok(Wanted::Again(state)) => params.request_state = Some(state),
+                Err(_) => return Err(CallError::Unknown(Reason::BadResult)),
+            },
+            _ => return Err(CallError::Unknown(Reason::BadResult)),
+        }
+    }
+    Err(CallError::Unknown(Reason::BadResult))
+}
+
+async fn once(
+    server: &Server,
+    params: CallToolRequestParams,
+    course: &Course,
+    deadline: Deadline,
+) -> Result<ServerResult, CallError> {
+    let call = CallToolRequest::new(params);
+    let mut options = PeerRequestOptions::no_options();
+    if server.peer_info().is_some_and(|info| !info.protocol_version.has_initialize()) {
+        options = options.with_meta(forms());
+    }
+    let sending = server.send_request_with_option(ClientRequest::CallToolRequest(call), options);
+    let handle = sending.await.map_err(|_| course.error(Reason::ConnectionLost))?;
+    let id = handle.id.clone();
+    match tokio::time::timeout(deadline.remaining(), handle.await_response()).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(ServiceError::UnexpectedResponse)) => Err(CallError::Unknown(Reason::BadResult)),
+        Ok(Err(_)) => Err(course.error(Reason::ConnectionLost)),
+        Err(_) => {
+            let error = course.error(Reason::TimedOut);
+            let cancelled = CancelledNotificationParam::new(Some(id), None);
+            let _ = tokio::time::timeout(LEAVE, server.notify_cancelled(cancelled)).await;
+            Err(error)
+        }
+    }
+}
+
+/// What we can do for a server of the newest revision: have a person fill in a form, between two calls.
+fn forms() -> RequestMetaObject {
+    let mut capabilities = ClientCapabilities::default();
+    capabilities.elicitation =
+        Some(ElicitationCapability::new().with_form(FormElicitationCapability::default()));
+    let mut meta = RequestMetaObject::new();
+    meta.set_client_capabilities(capabilities);
+    meta
+}
+
+fn of_tool(result: CallToolResult) -> Result<Outcome, outcome::BadResult> {
+    let texts = result.content.iter().filter_map(|block| block.as_text()).map(|text| text.text.as_str());
+    let text = texts.collect::<Vec<_>>().join("\n");
+    outcome::of_tool(result.is_error == Some(true), result.structured_content, Some(text))
+}
+
+fn reason(error: &ClientInitializeError) -> Reason {
+    match error {
+        ClientInitializeError::NoCompatibleProtocolVersion { .. } => Reason::Incompatible,
+        ClientInitializeError::ConnectionClosed(_) => Reason::ConnectionLost,
+        _ => Reason::Nonsense,
+    }
+}

@@ -1,0 +1,121 @@
+//! Where a function may connect to on behalf of a row of the registry: public addresses, over `https`.
+//!
+//! A URL that an operator of one organisation registered is used inside our network, by a process with our keys. So what it
+//! leads to is checked before every connection: the URL itself, a literal address in it ([`Outbound::admit`]), and every
+//! address that a name resolves to. No redirect is followed, and no proxy of the environment is asked, which would look names
+//! up by itself. Source: <https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html>
+
+mod address;
+mod allowed;
+mod resolve;
+mod target;
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use reqwest::{ClientBuilder, Request, Response, dns::Resolve};
+use url::Url;
+
+pub use allowed::Allowed;
+pub use resolve::System;
+pub use target::Refusal;
+
+use crate::upstream;
+
+/// The way to what the registry names; one a process.
+///
+/// A client of its own beside [`upstream::Http`]: which addresses a name may have is a matter of the client, and Supabase's
+/// may well be private.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    client: reqwest::Client,
+    allowed: Allowed,
+}
+
+/// Why no answer came.
+#[derive(Debug)]
+pub enum Failure {
+    /// It may not be connected to, and was not.
+    Refused(Refusal),
+    /// It could not be connected to.
+    Unreachable,
+    /// The connection broke once it was there: the request may have arrived.
+    Broken,
+}
+
+impl Outbound {
+    /// By the system's resolver.
+    ///
+    /// # Errors
+    /// Only where TLS cannot be set up at all.
+    pub fn new(allowed: Allowed) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Self::through(allowed, System, |builder| builder)
+    }
+
+    /// By another resolver, whose answers are checked like the system's, and with what else a test does to the client (a
+    /// connector that counts instead of connecting).
+    ///
+    /// # Errors
+    /// Only where TLS cannot be set up at all.
+    pub fn through(
+        allowed: Allowed,
+        resolver: impl Resolve + 'static,
+        also: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let guarded = resolve::Guarded(Arc::new(resolver));
+        let builder = upstream::builder()?.dns_resolver(guarded);
+        // Somebody else's server, anywhere in the world: farther away than our own.
+        let builder = builder.connect_timeout(Duration::from_secs(3));
+        Ok(Self { client: also(builder).build()?, allowed })
+    }
+
+    /// Parses a URL of the registry, if it may be asked.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn admit(&self, url: &str) -> Result<Url, Refusal> {
+        target::admit(url, &self.allowed)
+    }
+
+    /// Sends a request and hands on the answer, its body unread: how long and how large it may be is the caller's affair.
+    ///
+    /// # Errors
+    /// See [`Failure`]. An answer of any status is an answer, a redirect too.
+    pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+        target::check(request.url(), &self.allowed).map_err(Failure::Refused)?;
+        self.client.execute(request).await.map_err(|error| Failure::from(&error))
+    }
+}
+
+impl From<&reqwest::Error> for Failure {
+    fn from(error: &reqwest::Error) -> Self {
+        match refusal(error) {
+            Some(refusal) => Self::Refused(refusal),
+            None if error.is_connect() => Self::Unreachable,
+            None => Self::Broken,
+        }
+    }
+}
+
+/// The resolver's refusal, somewhere among an error's causes.
+fn refusal(error: &reqwest::Error) -> Option<Refusal> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+            return Some(*refusal);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Unreachable => f.write_str("could not be reached"),
+            Self::Broken => f.write_str("broke the connection"),
+        }
+    }
+}
+
+impl Error for Failure {}

@@ -1,0 +1,29 @@
+//! Three finance agents to call: MCP servers on loopback, by rmcp's server side.
+//!
+//! - `accounts_payable` pays invoices; above [`LIMIT`] it asks first. A payment is followed by a check of its VAT.
+//! - `tax_compliance` checks the VAT, as a follow-up.
+//! - `cfo_strategy` takes over what is handed to it.
+//!
+//! Each has one tool, [`TOOL`], honours idempotency keys unless told otherwise, writes down its calls and what it did, and goes
+//! wrong on order ([`Fault`]). A server speaks one revision of MCP, so that every one can be tried.
+
+mod agent;
+mod answers;
+mod fault;
+mod front;
+mod handler;
+mod ledger;
+mod reference;
+mod revision;
+mod team;
+
+pub use agent::{Agent, Settings};
+pub use answers::LIMIT;
+pub use fault::{Fault, FaultId};
+pub use ledger::{Call, Deed};
+pub use reference::Reference;
+pub use revision::Revision;
+pub use team::Team;
+
+/// The one tool of each agent.
+pub const TOOL: &str = "handle_event";
