@@ -72,7 +72,11 @@ async fn converse(document: &Document, stage: &mut Stage, request: &Message, ans
         method: method.parse()?,
         path: stage.likeness.filled(path),
         token: Some(stage.caller.token.clone()),
-        headers: request.header("idempotency-key").map(|key| ("idempotency-key".to_owned(), key.to_owned())).into_iter().collect(),
+        headers: request
+            .header("idempotency-key")
+            .map(|key| ("idempotency-key".to_owned(), key.to_owned()))
+            .into_iter()
+            .collect(),
         body: request.body.as_ref().map(|body| stage.likeness.filled(&body.to_string())),
     };
     let operation = document.operation_at(method, sent.instance())?;
