@@ -28,7 +28,7 @@ count = 0
 
 
 def left():
-    """Whether this one stays as it is. Counted, not drawn: the same seed asks the same."""
+    """Whether this one stays as it is. Counted, not drawn, so that a seed asks the same again."""
     global count
     count += 1
     return count % 8 == 0

@@ -10,7 +10,7 @@ const REQUESTS: usize = 5_000;
 pub struct Plan {
     /// At least so many requests. Every phase is gone through once in any case, which takes some three thousand.
     pub requests: usize,
-    /// The same seed asks the same.
+    /// The same seed asks the same, but for the ids that the functions give out.
     pub seed: u32,
 }
 
