@@ -8,7 +8,7 @@ const REQUESTS: usize = 5_000;
 /// What to explore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// At least so many requests. Every phase is gone through once in any case, which takes some three thousand.
+    /// At least so many requests. Every phase is gone through once in any case, which takes some 2,400.
     pub requests: usize,
     /// The same seed asks the same, but for the ids that the functions give out.
     pub seed: u32,
