@@ -1,7 +1,7 @@
 //! Tools from PyPI, pinned, each in a folder of its own that is made once and kept.
 //!
 //! Nothing here is needed to build or run the functions: OpenAI's SDK is the judge of the ChatKit stand-in,
-//! cargo-lambda and SAM serve and build what is deployed.
+//! cargo-lambda and SAM serve and build what is deployed, Schemathesis asks what nobody thought of asking.
 
 mod command;
 mod install;
@@ -51,6 +51,14 @@ pub const AWS_SAM_CLI: Tool = Tool {
     python: (3, 11),
     // It would report to AWS what is done with it.
     environment: &[("SAM_CLI_TELEMETRY", "0")],
+};
+
+/// Schemathesis: requests without end, made up from the API's description.
+pub const SCHEMATHESIS: Tool = Tool {
+    name: "schemathesis",
+    requirements: include_str!("../../tools/schemathesis.txt"),
+    python: (3, 11),
+    environment: &[],
 };
 
 /// Why a tool is not there.
