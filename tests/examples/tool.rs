@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let error = match tools::command(&name, &arguments) {
         Some(Ok(mut command)) => format!("{name} cannot be run: {}", command.exec()),
         Some(Err(error)) => error.to_string(),
-        None => "usage: cargo tool sam|cargo-lambda …".to_owned(),
+        None => "usage: cargo tool sam|cargo-lambda|schemathesis …".to_owned(),
     };
     eprintln!("{error}");
     ExitCode::FAILURE

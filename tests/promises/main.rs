@@ -12,6 +12,7 @@ mod described;
 mod edge;
 mod endings;
 mod expiry;
+mod explored;
 mod harness;
 mod idempotency;
 mod journey;
@@ -34,6 +35,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     stack::hold();
     harness::run([
+        // Takes longest, so it begins first.
+        explored::trials(),
         journey::trials(),
         sessions::trials(),
         outages::trials(),

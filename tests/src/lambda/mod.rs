@@ -97,6 +97,11 @@ impl Lambda {
         self.functions.failures.all()
     }
 
+    /// How many requests all doors have answered.
+    pub fn requests(&self) -> usize {
+        self.urls.values().chain([&self.api]).map(|door| door.meter().count()).sum()
+    }
+
     /// What the functions wrote.
     pub fn logs(&self) -> &Logs {
         &self.logs

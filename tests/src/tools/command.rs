@@ -2,13 +2,14 @@
 
 use std::process::Command;
 
-use super::{AWS_SAM_CLI, CARGO_LAMBDA, ToolError};
+use super::{AWS_SAM_CLI, CARGO_LAMBDA, SCHEMATHESIS, ToolError};
 
-/// The command for `sam …` or `cargo-lambda …`, installed first where it is not there yet; `None` for another name.
+/// The command for `sam …`, `cargo-lambda …` or `schemathesis …`, installed first where it is not there yet; `None` for another name.
 pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, ToolError>> {
     let tool = match program {
         "sam" => AWS_SAM_CLI,
         "cargo-lambda" => CARGO_LAMBDA,
+        "schemathesis" => SCHEMATHESIS,
         _ => return None,
     };
     Some(tool.install().and_then(|installed| {

@@ -1,7 +1,8 @@
 //! Tools from PyPI, pinned, each in a folder of its own that is made once and kept.
 //!
 //! Nothing here is needed to build or run the functions: OpenAI's SDK is the judge of the ChatKit stand-in,
-//! cargo-lambda and SAM serve and build what is deployed, MCP's SDK serves agents that are not ours.
+//! cargo-lambda and SAM serve and build what is deployed, MCP's SDK serves agents that are not ours, Schemathesis asks what nobody
+//! thought of asking.
 
 mod command;
 mod install;
@@ -65,6 +66,14 @@ pub const MCP_2025: Tool = Tool {
 pub const MCP_2026: Tool = Tool {
     name: "mcp-2",
     requirements: include_str!("../../tools/mcp-2.txt"),
+    python: (3, 11),
+    environment: &[],
+};
+
+/// Schemathesis: requests without end, made up from the API's description.
+pub const SCHEMATHESIS: Tool = Tool {
+    name: "schemathesis",
+    requirements: include_str!("../../tools/schemathesis.txt"),
     python: (3, 11),
     environment: &[],
 };
