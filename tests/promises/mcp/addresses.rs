@@ -18,7 +18,7 @@ use shared::mcp::{CallError, Client, Credentials, Reason};
 use shared::outbound::{Allowed, Outbound, Refusal};
 use tower::{Layer, Service};
 
-use super::{call, completed, kept_in, payment, target};
+use super::{call, completed, kept_in, pay, payables, payment, target};
 use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
@@ -28,6 +28,8 @@ pub fn trials() -> Vec<Trial> {
         alone("mcp: a public name is looked up once and connected to at what was found", looked_up_once),
         alone("mcp: a name that changes its mind is refused", rebinding),
         alone("mcp: the local stack's exception is one port", exceptions),
+        alone(DIRECT, direct),
+        alone("mcp: no proxy of the environment is asked", proxies),
     ]
 }
 
@@ -236,5 +238,26 @@ async fn exceptions() -> Result<()> {
     let named = ours.url().replace("127.0.0.1", "localhost");
     assert_eq!(confined.error(&named).await?, refused(Refusal::NotHttps));
     ensure!(other.requests().is_empty());
+    Ok(())
+}
+
+const DIRECT: &str = "mcp: an agent is called directly";
+
+async fn direct() -> Result<()> {
+    let (agent, client) = payables(Settings::default()).await?;
+    completed(pay(&client, &agent, "k1").await)?;
+    Ok(())
+}
+
+/// The same in a process whose environment names a proxy, at a port where nobody is. It would look names up by itself.
+async fn proxies() -> Result<()> {
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command.args(["--exact", DIRECT]).env_remove("NO_PROXY").env_remove("no_proxy").kill_on_drop(true);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:9").env(name.to_lowercase(), "http://127.0.0.1:9");
+    }
+    let output = command.output().await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("1 passed"), "{said}");
     Ok(())
 }
