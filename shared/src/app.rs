@@ -76,6 +76,11 @@ impl Setup {
         Some(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
     }
 
+    /// What whoever wakes a function has to know.
+    pub(crate) fn webhook_secret(&mut self) -> Option<Secret> {
+        self.environment.required("WEBHOOK_SECRET", config::long_secret)
+    }
+
     /// The verifier of callers, which every HTTP function has.
     pub(crate) fn verifier(&mut self) -> Option<Verifier> {
         let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));

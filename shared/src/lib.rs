@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`],
-//! | | [`idempotency`], [`limit`], [`page`], [`upkeep`] |
+//! | | [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
@@ -17,6 +17,8 @@ pub mod auth;
 pub mod call;
 pub mod chatkit;
 pub mod config;
+#[cfg(feature = "mcp")]
+pub mod deliveries;
 pub mod edge;
 pub mod error;
 pub mod events;

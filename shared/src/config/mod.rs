@@ -7,7 +7,7 @@ mod values;
 
 use std::fmt;
 
-pub use values::{base_url, non_empty, origins};
+pub use values::{base_url, long_secret, non_empty, origins};
 
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 

@@ -2,6 +2,8 @@
 
 use url::{Host, Url};
 
+use crate::secret::Secret;
+
 /// A base URL without a trailing slash, `https` unless its host is this machine.
 ///
 /// # Errors
@@ -35,6 +37,19 @@ pub fn origins(value: &str) -> Result<Vec<String>, String> {
         sound.then(|| value.to_owned()).ok_or_else(why)
     };
     value.split(',').enumerate().map(origin).collect()
+}
+
+/// A secret that is made and not remembered, so long that nobody guesses it.
+///
+/// # Errors
+/// That it is shorter.
+pub fn long_secret(value: &str) -> Result<Secret, String> {
+    if value.len() < 32 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(
+            "must have at least 32 visible ASCII characters, like `openssl rand -hex 32` makes".to_owned()
+        );
+    }
+    Ok(Secret::new(value))
 }
 
 /// Any value: the emptiness was already refused.

@@ -11,6 +11,7 @@ mod request;
 mod route;
 mod scheduled;
 mod serve;
+mod woken;
 
 pub use answer::Answer;
 pub use function::Function;
@@ -18,3 +19,4 @@ pub use request::Request;
 pub use route::Route;
 pub use scheduled::{Scheduled, serve_scheduled};
 pub use serve::serve;
+pub use woken::serve_woken;

@@ -48,7 +48,7 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
 }
 
 /// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
-async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
+pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
     let started = Instant::now();
     let span = tracing::info_span!("round", request_id = event.context.request_id);
     async {

@@ -1,0 +1,7 @@
+//! Scheduled, and woken by a webhook: brings events to the agents that want them.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve_woken::<handler::RouteEvents>()
+}

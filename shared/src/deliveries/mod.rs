@@ -1,0 +1,186 @@
+//! Events on their way to agents: the orchestrator.
+//!
+//! A delivery is an event that goes to one tool of one agent. The database decides which there are, whose turn it is, and whether a
+//! person is asked first; here the call is made and what came of it is told. Whoever calls has a lease and a fence: what a
+//! router that was taken for dead tells is passed over.
+
+mod claimed;
+mod told;
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    chatkit::ChatKit,
+    error::{Code, Error},
+    mcp, sessions,
+    supabase::Writer,
+    upstream::Deadline,
+};
+use claimed::Claimed;
+
+/// Calls at the same time: they wait for others, and cost next to nothing meanwhile.
+const AT_ONCE: usize = 16;
+
+/// The longest that a call may take by the registry, with taking leave of the server and telling what came of it.
+const LONGEST_CALL: Duration = Duration::from_secs(64);
+
+/// How long a delivery is nobody else's, in seconds: longer than any call.
+const LEASE_SECONDS: u32 = 90;
+
+/// How often new work is looked for while calls are under way and none comes back.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How soon something must be due to be waited for; the schedule finds what is due later.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The shortest wait: a session that is locked for a moment is due at once.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Brings events to agents.
+pub struct Router {
+    /// Where deliveries are claimed and told of.
+    pub writer: Writer,
+    /// For the secrets of an agent that hands over; none where ChatKit is not configured.
+    pub chatkit: Option<ChatKit>,
+    /// The way to agents.
+    pub agents: mcp::Client,
+}
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Calls that were made.
+    pub called: u64,
+    /// Deliveries that are done.
+    pub done: u64,
+    /// Deliveries of which a person is asked.
+    pub asked: u64,
+    /// Deliveries that are tried again later.
+    pub again: u64,
+    /// Deliveries that are given up: dead letters.
+    pub dead: u64,
+    /// Deliveries of which nobody knows whether they were done.
+    pub unknown: u64,
+    /// Deliveries that somebody else took over, or whose session ended meanwhile.
+    pub passed_over: u64,
+}
+
+#[derive(Deserialize)]
+struct Claim {
+    deliveries: Vec<Claimed>,
+    next_due_in_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Finished {
+    finished: bool,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    live_chatkit_session_ids: Vec<String>,
+}
+
+impl Router {
+    /// Delivers until nothing is due, or the time for another call is over.
+    ///
+    /// # Errors
+    /// Those of Supabase. What was claimed is free again when its lease ends.
+    pub async fn route(&self, deadline: Deadline) -> Result<Report, Error> {
+        let (mut report, mut running) = (Report::default(), FuturesUnordered::new());
+        let mut broken = None;
+        loop {
+            let free = AT_ONCE.saturating_sub(running.len());
+            let mut next = None;
+            if free > 0 && broken.is_none() && deadline.remaining() > LONGEST_CALL {
+                match self.claim(free, deadline).await {
+                    Ok(claim) => {
+                        next =
+                            claim.next_due_in_seconds.and_then(|due| Duration::try_from_secs_f64(due).ok());
+                        running.extend(
+                            claim.deliveries.into_iter().map(|claimed| self.deliver(claimed, deadline)),
+                        );
+                    }
+                    // What is under way is told of all the same.
+                    Err(error) => broken = Some(error),
+                }
+            }
+            if running.is_empty() {
+                match (broken, next) {
+                    (Some(error), _) => return Err(error),
+                    (None, Some(due)) if due <= PATIENCE => tokio::time::sleep(due.max(SHORTEST)).await,
+                    (None, _) => return Ok(report),
+                }
+                broken = None;
+                continue;
+            }
+            let look = next.unwrap_or(LOOK).clamp(SHORTEST, LOOK);
+            match tokio::time::timeout(look, running.next()).await {
+                Ok(Some(Ok(status))) => report.count(&status),
+                Ok(Some(Err(error))) => broken = Some(error),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn claim(&self, limit: usize, deadline: Deadline) -> Result<Claim, Error> {
+        let arguments =
+            json!({ "p_limit": limit, "p_lease_seconds": LEASE_SECONDS, "p_claim_id": Uuid::now_v7() });
+        Ok(self.writer.call("claim_deliveries", &arguments, deadline).await?)
+    }
+
+    /// Makes a call and tells what came of it.
+    async fn deliver(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
+        let outcome = match claimed.call() {
+            Ok((target, call)) => self.agents.call(&target, call, deadline).await,
+            Err(reason) => Err(mcp::CallError::NotSent(reason)),
+        };
+        let told = told::of(outcome, claimed.idempotent);
+        let finished = match self.tell(&claimed, told, deadline).await {
+            // The agent's result is of the right form and does not fit a column all the same.
+            Err(error) if error.code == Code::InvalidRequest => {
+                self.tell(&claimed, told::failed("invalid_result"), deadline).await?
+            }
+            finished => finished?,
+        };
+        tracing::info!(
+            delivery_id = %claimed.id,
+            session_id = %claimed.session.id,
+            agent_id = claimed.agent_id,
+            attempt = claimed.attempt,
+            finished = finished.finished,
+            status = finished.status,
+            "delivered"
+        );
+        if let Some(chatkit) = &self.chatkit {
+            let of = sessions::Of { org_id: claimed.org_id, session_id: claimed.session.id, deadline };
+            sessions::cancel_upstream(chatkit, &self.writer, of, &finished.live_chatkit_session_ids).await;
+        }
+        Ok(if finished.finished { finished.status } else { String::new() })
+    }
+
+    async fn tell(&self, claimed: &Claimed, outcome: Value, deadline: Deadline) -> Result<Finished, Error> {
+        let arguments =
+            json!({ "p_delivery_id": claimed.id, "p_fence": claimed.fence, "p_outcome": outcome });
+        Ok(self.writer.call("finish_delivery", &arguments, deadline).await?)
+    }
+}
+
+impl Report {
+    fn count(&mut self, status: &str) {
+        self.called += 1;
+        *match status {
+            "done" => &mut self.done,
+            "asked" => &mut self.asked,
+            "pending" => &mut self.again,
+            "dead" => &mut self.dead,
+            "unknown" => &mut self.unknown,
+            _ => &mut self.passed_over,
+        } += 1;
+    }
+}
