@@ -1,0 +1,73 @@
+-- Dead letters: deliveries that were given up, or of which nobody knows the outcome. Operators list them, and replay them when
+-- what was in the way is gone.
+
+-- An organisation's, the latest made first; `p_after` is the last id of the page before, `next` that of this one if it is full.
+create or replace function public.list_dead_deliveries(p_org_id uuid, p_limit integer, p_after uuid default null)
+returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 1000);
+  v_deliveries jsonb;
+begin
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'id', d.id, 'org_id', d.org_id, 'user_id', d.user_id, 'session_id', d.session_id, 'event_id', d.event_id,
+      'agent_id', d.agent_id, 'tool', d.tool, 'status', d.status, 'error', d.error, 'attempts', d.attempts,
+      'depth', d.depth, 'created_at', d.created_at, 'finished_at', d.finished_at
+    )
+    order by d.id desc
+  ), '[]')
+  into v_deliveries
+  from (
+    select *
+    from public.deliveries as o
+    where o.org_id = p_org_id
+      and o.status in ('dead', 'unknown')
+      and o.id < coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by o.id desc
+    limit v_limit
+  ) as d;
+  return jsonb_build_object(
+    'deliveries', v_deliveries,
+    'next', case when jsonb_array_length(v_deliveries) = v_limit then v_deliveries -> -1 ->> 'id' end
+  );
+end
+$$;
+
+-- Puts a dead letter into its session's queue again, under the same key, with all its attempts; what people were asked about
+-- it is withdrawn. One that waits or runs already is left as it is. The policy is asked again, like before every call.
+create or replace function public.replay_delivery(p_org_id uuid, p_delivery_id uuid) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_delivery public.deliveries;
+  v_replayed boolean;
+begin
+  if not exists (select from public.deliveries as d where d.id = p_delivery_id and d.org_id = p_org_id) then
+    raise sqlstate 'PT404' using message = 'delivery_not_found';
+  end if;
+  v_delivery := private.lock_delivery(p_delivery_id);
+  v_replayed := v_delivery.status in ('dead', 'unknown');
+  if v_replayed then
+    if not private.is_active(v_delivery.session_id) then
+      raise sqlstate 'PT409' using message = 'session_ended';
+    end if;
+    update public.chat_escalations as x
+    set status = 'withdrawn', closed_at = clock_timestamp()
+    where x.delivery_id = p_delivery_id and x.status = 'open';
+    perform private.requeue_delivery(p_delivery_id);
+    perform private.touch_session(v_delivery.session_id);
+  elsif v_delivery.status not in ('pending', 'running') then
+    raise sqlstate 'PT409' using message = 'delivery_not_dead', detail = v_delivery.status;
+  end if;
+  return jsonb_build_object('replayed', v_replayed);
+end
+$$;
+
+revoke all on function public.list_dead_deliveries(uuid, integer, uuid) from public, anon, authenticated, service_role;
+revoke all on function public.replay_delivery(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.list_dead_deliveries(uuid, integer, uuid) to service_role;
+grant execute on function public.replay_delivery(uuid, uuid) to service_role;
