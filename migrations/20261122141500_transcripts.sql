@@ -1,0 +1,188 @@
+-- What people and ChatKit's agent said in a session's threads, copied into its transcript: when the session ends, and on demand.
+
+-- OpenAI's id of the item that a message was copied from; null for what was said here. An item is copied once, however often and
+-- by however many.
+alter table public.chat_messages add column if not exists chatkit_item_id text;
+alter table public.chat_messages drop constraint if exists chat_messages_chatkit_item_id_length;
+alter table public.chat_messages
+  add constraint chat_messages_chatkit_item_id_length check (char_length(chatkit_item_id) between 1 and 512);
+-- A copy says when the item was made.
+alter table public.chat_messages drop constraint if exists chat_messages_created_at_finite;
+alter table public.chat_messages add constraint chat_messages_created_at_finite check (isfinite(created_at));
+create unique index if not exists chat_messages_by_chatkit_item
+  on public.chat_messages (session_id, chatkit_item_id) where chatkit_item_id is not null;
+-- No statistics of what people and agents write: see agents.
+alter table public.chat_messages alter column chatkit_item_id set statistics 0;
+
+-- Sessions that have ended and whose threads are still to be copied.
+create table if not exists public.transcripts_due (
+  org_id uuid not null,
+  user_id uuid not null,
+  session_id uuid primary key,
+  due_at timestamptz not null default clock_timestamp(),
+  attempts integer not null default 0,
+  constraint transcripts_due_session_fkey
+    foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
+);
+
+create index if not exists transcripts_due_by_time on public.transcripts_due (due_at);
+
+alter table public.transcripts_due enable row level security;
+revoke all on table public.transcripts_due from public, anon, authenticated, service_role;
+
+-- A session that ends with threads has a transcript to be fetched.
+create or replace function private.plan_transcript() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into public.transcripts_due (org_id, user_id, session_id)
+  select new.org_id, new.user_id, new.id
+  where exists (select from public.chatkit_threads as t where t.session_id = new.id)
+  on conflict (session_id) do nothing;
+  return null;
+end
+$$;
+
+create or replace trigger plan_transcript
+  after update on public.chat_sessions
+  for each row when (old.status <> new.status)
+  execute function private.plan_transcript();
+
+-- Copies items of one of the session's threads, in the order given; one that is there already is passed over. An old item is no
+-- sign of life, so activity stays what it was.
+create or replace function public.record_thread_items(
+  p_org_id uuid,
+  p_session_id uuid,
+  p_thread_id text,
+  p_items jsonb
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions := private.lock_session(p_org_id, p_session_id);
+  v_seq bigint := v_session.last_message_seq;
+  v_given jsonb;
+  v_constraint text;
+  v_column text;
+begin
+  if not exists (
+    select from public.chatkit_threads as t where t.session_id = p_session_id and t.thread_id = p_thread_id
+  ) then
+    raise sqlstate 'PT404' using message = 'thread_not_found';
+  end if;
+  for v_given in
+    select i.value from jsonb_array_elements(p_items) with ordinality as i (value, position) order by i.position
+  loop
+    insert into public.chat_messages (
+      org_id, user_id, session_id, id, seq, role, content, attachments, created_at, chatkit_item_id
+    ) values (
+      v_session.org_id, v_session.user_id, p_session_id, private.new_id(), v_seq + 1, v_given ->> 'role',
+      v_given ->> 'content', coalesce(nullif(v_given -> 'attachments', 'null'), '[]'),
+      coalesce((v_given ->> 'created_at')::timestamptz, clock_timestamp()),
+      -- Without its id nobody would know it again.
+      coalesce(v_given ->> 'id', '')
+    )
+    on conflict (session_id, chatkit_item_id) where chatkit_item_id is not null do nothing;
+    if found then
+      v_seq := v_seq + 1;
+    end if;
+  end loop;
+  update public.chat_sessions as s set last_message_seq = v_seq where s.id = p_session_id and s.last_message_seq <> v_seq;
+  return jsonb_build_object('added', v_seq - v_session.last_message_seq);
+exception
+  when check_violation or not_null_violation or data_exception then
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    raise sqlstate 'PT422' using message = 'invalid_item',
+      detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate);
+end
+$$;
+
+-- Sessions whose threads are to be copied, the longest waiting first, leased to the caller; these again should the caller die.
+create or replace function public.claim_transcripts(p_limit integer, p_lease_seconds integer) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_transcripts jsonb;
+begin
+  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  set local plan_cache_mode = force_custom_plan;
+
+  with due as (
+    select t.session_id, t.due_at
+    from public.transcripts_due as t
+    where t.due_at <= v_now
+    order by t.due_at
+    limit greatest(coalesce(p_limit, 1), 1)
+    for update skip locked
+  ), leased as (
+    update public.transcripts_due as t
+    set due_at = v_now + make_interval(secs => coalesce(p_lease_seconds, 60)), attempts = t.attempts + 1
+    from due
+    where t.session_id = due.session_id
+    returning t.org_id, t.user_id, t.session_id, t.attempts, due.due_at
+  )
+  select jsonb_agg(
+    jsonb_build_object(
+      'org_id', l.org_id,
+      'session_id', l.session_id,
+      'user_id', l.user_id,
+      'chatkit_user', u.chatkit_user,
+      'attempt', l.attempts,
+      'thread_ids', (
+        select coalesce(jsonb_agg(h.thread_id order by h.linked_at, h.thread_id), '[]')
+        from public.chatkit_threads as h
+        where h.session_id = l.session_id
+      )
+    )
+    order by l.due_at, l.session_id
+  )
+  into v_transcripts
+  from leased as l
+  join public.chatkit_users as u on u.org_id = l.org_id and u.user_id = l.user_id;
+  return jsonb_build_object('transcripts', coalesce(v_transcripts, '[]'));
+end
+$$;
+
+-- All is copied; or, with p_retry_after_seconds, not yet: later and later, and after twenty times not any more. `due` says
+-- whether it comes again.
+create or replace function public.finish_transcript(
+  p_org_id uuid,
+  p_session_id uuid,
+  p_retry_after_seconds integer default null
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform private.lock_session(p_org_id, p_session_id);
+  delete from public.transcripts_due as t
+  where t.session_id = p_session_id and (p_retry_after_seconds is null or t.attempts >= 20);
+  update public.transcripts_due as t
+  set due_at = clock_timestamp() + make_interval(
+    secs => greatest(p_retry_after_seconds, least(21600, power(2, t.attempts)))
+  )
+  where t.session_id = p_session_id;
+  return jsonb_build_object('due', found);
+end
+$$;
+
+-- The sessions that ended before.
+insert into public.transcripts_due (org_id, user_id, session_id)
+select s.org_id, s.user_id, s.id
+from public.chat_sessions as s
+where s.status = 'ended'
+  and exists (select from public.chatkit_threads as t where t.session_id = s.id)
+on conflict (session_id) do nothing;
+
+revoke all on function private.plan_transcript() from public, anon, authenticated, service_role;
+revoke all on function public.record_thread_items(uuid, uuid, text, jsonb)
+  from public, anon, authenticated, service_role;
+revoke all on function public.claim_transcripts(integer, integer) from public, anon, authenticated, service_role;
+revoke all on function public.finish_transcript(uuid, uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function public.record_thread_items(uuid, uuid, text, jsonb) to service_role;
+grant execute on function public.claim_transcripts(integer, integer) to service_role;
+grant execute on function public.finish_transcript(uuid, uuid, integer) to service_role;
