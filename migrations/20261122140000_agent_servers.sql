@@ -58,15 +58,17 @@ create table if not exists public.agent_tools (
 -- Which events go to which tool. `agent_follow_up` is special: it goes to the agent that it names, and a route for it says by
 -- which tool that agent takes such work.
 create table if not exists public.agent_routes (
-  id bigint generated always as identity primary key,
   org_id uuid not null,
   agent_id text not null,
+  -- In the order of the registration: of several tools that take follow-ups, the first is asked.
+  place integer not null,
   tool text not null,
   event_type text not null,
   -- Null: whichever agent the session is with.
   session_agent_id text,
   -- What the session's metadata must hold.
   metadata jsonb not null default '{}',
+  primary key (org_id, agent_id, place),
   constraint agent_routes_tool_fkey
     foreign key (org_id, agent_id, tool) references public.agent_tools (org_id, agent_id, name) on delete cascade,
   -- What the orchestrator says itself goes to nobody: an agent that hears of its own answer would answer again.
@@ -81,7 +83,7 @@ create table if not exists public.agent_routes (
 
 -- Who wants an event.
 create index if not exists agent_routes_by_event on public.agent_routes (org_id, event_type);
--- An agent's own, to replace them; covers the foreign key.
+-- A tool's own; covers the foreign key.
 create index if not exists agent_routes_by_tool on public.agent_routes (org_id, agent_id, tool);
 
 alter table public.agent_servers enable row level security;
@@ -89,7 +91,6 @@ alter table public.agent_tools enable row level security;
 alter table public.agent_routes enable row level security;
 revoke all on table public.agent_servers, public.agent_tools, public.agent_routes
   from public, anon, authenticated, service_role;
-revoke all on sequence public.agent_routes_id_seq from public, anon, authenticated, service_role;
 
 -- Registers an agent's server or replaces its registration: the whole of it, tools and routes included. What waits for a tool
 -- that is no longer listed is not called.
@@ -132,12 +133,10 @@ begin
     name text, idempotent boolean, policy text, amount_pointer text, ask_above numeric, refuse_above numeric, risk text,
     approver text, ask_expires_in_seconds integer
   );
-  -- One after the other: of several tools that take follow-ups, the first is asked.
-  insert into public.agent_routes (org_id, agent_id, tool, event_type, session_agent_id, metadata)
-  select p_org_id, p_agent_id, r.value ->> 'tool', r.value ->> 'event_type', r.value ->> 'session_agent_id',
+  insert into public.agent_routes (org_id, agent_id, place, tool, event_type, session_agent_id, metadata)
+  select p_org_id, p_agent_id, r.position, r.value ->> 'tool', r.value ->> 'event_type', r.value ->> 'session_agent_id',
          coalesce(nullif(r.value -> 'metadata', 'null'), '{}')
-  from jsonb_array_elements(p_routes) with ordinality as r (value, position)
-  order by r.position;
+  from jsonb_array_elements(p_routes) with ordinality as r (value, position);
 
   return jsonb_build_object('agent_server', (
     select to_jsonb(a) || jsonb_build_object(
@@ -147,7 +146,7 @@ begin
         where t.org_id = a.org_id and t.agent_id = a.agent_id
       ),
       'routes', (
-        select coalesce(jsonb_agg(to_jsonb(r) - '{id,org_id,agent_id}'::text[] order by r.id), '[]')
+        select coalesce(jsonb_agg(to_jsonb(r) - '{place,org_id,agent_id}'::text[] order by r.place), '[]')
         from public.agent_routes as r
         where r.org_id = a.org_id and r.agent_id = a.agent_id
       )

@@ -71,7 +71,7 @@ as $$
     and r.agent_id = p_agent_id
     and (r.session_agent_id is null or r.session_agent_id = p_session.agent_id)
     and p_session.metadata @> r.metadata
-  order by r.id
+  order by r.place
   limit 1
 $$;
 

@@ -1,7 +1,6 @@
 //! Expiry: idle sessions end, used ones do not, and what was left behind is put right.
 
 use anyhow::{Context, Result, ensure};
-use axum::body::Bytes;
 use libtest_mimic::Trial;
 use local_stack::{
     World,
@@ -29,13 +28,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// One tick of the scheduler.
 pub async fn tick(world: &World) -> Result<Value> {
-    let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
-    let answer = world
-        .lambda()
-        .function("expire-sessions")?
-        .invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event)
-        .await;
-    Ok(serde_json::from_slice(&answer.map_err(|failure| anyhow::anyhow!("{failure:?}"))?)?)
+    world.tick("expire-sessions").await
 }
 
 /// Makes a session look as if nothing had happened for two days.

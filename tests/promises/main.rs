@@ -19,6 +19,7 @@ mod journey;
 mod mcp;
 mod openai_sdk;
 mod outages;
+mod routing;
 mod secrets;
 mod sessions;
 mod soak;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        routing::trials(),
         soak::trials(),
         tenancy::trials(),
         bad_inputs::trials(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use http_client::Method;
@@ -195,13 +195,7 @@ impl Ground {
 
     /// One round of the scheduler, which must go well.
     pub async fn tick(&self) -> Result<Value> {
-        let event = axum::body::Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
-        let id = Uuid::new_v4().to_string();
-        let function = self.world.lambda().function("expire-sessions")?;
-        let answer = function.invoke(&id, "Root=1-0-0", event).await;
-        let answer =
-            answer.map_err(|failure| anyhow::anyhow!("the scheduler's round failed: {failure:?}"))?;
-        serde_json::from_slice(&answer).context("the report is no JSON")
+        self.world.tick("expire-sessions").await
     }
 
     /// Waits until nothing that was under way can be taken for alive any more: a claim's lease is half a minute, and a request

@@ -9,9 +9,11 @@ mod ledger;
 mod rest;
 mod token;
 mod user;
+mod webhook;
 
 pub use fault::Fault;
 pub use gateway::Gateway;
 pub use issuer::{Forge, Issuer, OldKey, Signer};
 pub use ledger::Entry;
 pub use user::{OrgRole, User};
+pub use webhook::Webhook;

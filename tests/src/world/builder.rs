@@ -13,10 +13,13 @@ use crate::agents;
 use crate::chatkit::{ApiKey, Settings, StandIn};
 use crate::lambda::{self, Binaries, Deployed, Lambda, Profile, Spec};
 use crate::postgres::{Database, Grants};
-use crate::supabase::Gateway;
+use crate::supabase::{Gateway, Webhook};
 
 /// The project at OpenAI that the functions' key belongs to, and every workflow.
 pub const PROJECT: &str = "proj_local";
+
+/// The function that the webhook wakes.
+const WOKEN: &str = "route-events";
 
 /// For a program that is no function of the project.
 const UNDEPLOYED_TIMEOUT: Duration = Duration::from_secs(15);
@@ -111,6 +114,8 @@ impl Builder {
         let agents = agents::Team::start(self.agents).await?;
         environment.set("AGENT_ALLOWED_HOSTS", &agents.allowed_hosts());
         environment.set("AGENT_CREDENTIALS", &agents.credentials());
+        let webhook_secret = Uuid::new_v4().simple().to_string();
+        environment.set("WEBHOOK_SECRET", &webhook_secret);
         environment.ask_for(self.environment);
 
         let workspace = lambda::workspace().await?;
@@ -129,7 +134,12 @@ impl Builder {
         };
         let specs = binaries.iter().map(spec).collect::<Result<Vec<Spec>>>()?;
         let lambda = Lambda::start(specs, workspace.routes.clone()).await?;
-        Ok(World { lambda, supabase, chatkit, agents, database, environment })
+        let webhook = match lambda.function_url(WOKEN) {
+            Ok(url) => Some(Webhook::start(database.pool(), url, webhook_secret).await?),
+            // A world of other programs.
+            Err(_) => None,
+        };
+        Ok(World { lambda, webhook, supabase, chatkit, agents, database, environment })
     }
 
     async fn built(&self) -> Result<Binaries> {

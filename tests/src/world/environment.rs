@@ -15,6 +15,9 @@ pub const ORIGIN: &str = "http://localhost:3000";
 /// Lambda passes these on by itself, from what the template says of logging.
 const OF_LAMBDA: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
 
+/// The template must not name it: nothing that is deployed may have it.
+const OF_THE_STACK: &str = "AGENT_ALLOWED_HOSTS";
+
 /// Every variable that functions know, with its value in one world.
 #[derive(Clone)]
 pub struct Environment {
@@ -77,7 +80,11 @@ impl Environment {
 
     /// What one function is given: the variables that the template names for it, and what a test asked for.
     pub fn of(&self, deployed: &Deployed) -> HashMap<String, String> {
-        let given = |name: &String| deployed.variables.contains(name) || OF_LAMBDA.contains(&name.as_str());
+        let calls_agents = deployed.variables.contains("AGENT_CREDENTIALS");
+        let given = |name: &String| {
+            let of_the_stack = calls_agents && name == OF_THE_STACK;
+            deployed.variables.contains(name) || OF_LAMBDA.contains(&name.as_str()) || of_the_stack
+        };
         self.with_asked_for(self.variables.iter().filter(|(name, _)| given(name)))
     }
 

@@ -4,10 +4,12 @@ mod builder;
 mod environment;
 mod people;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use axum::body::Bytes;
 use http_client::{Method, StatusCode};
 use serde_json::Value;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 pub use builder::{Builder, PROJECT};
 pub use environment::{Environment, KeyStyle, ORIGIN};
@@ -17,13 +19,14 @@ use crate::chatkit::StandIn;
 use crate::http;
 use crate::lambda::Lambda;
 use crate::postgres::Database;
-use crate::supabase::{Gateway, Issuer, OldKey};
+use crate::supabase::{Gateway, Issuer, OldKey, Webhook};
 
 /// Everything a function can reach, and the doors to the functions. Worlds share nothing but the machine, the programs
 /// and the server process of PostgreSQL, so that many can run side by side.
 pub struct World {
     // Ended in this order: those who ask before those who answer.
     lambda: Lambda,
+    webhook: Option<Webhook>,
     supabase: Gateway,
     chatkit: StandIn,
     agents: Team,
@@ -72,6 +75,11 @@ impl World {
         &self.agents
     }
 
+    /// What wakes the orchestrator; there is none in a world without it.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
+    }
+
     /// The functions' processes.
     pub fn lambda(&self) -> &Lambda {
         &self.lambda
@@ -95,6 +103,15 @@ impl World {
     /// Calls an RPC function as the functions do, with the secret key.
     pub async fn rpc(&self, name: &str, arguments: Value) -> Result<(StatusCode, Value)> {
         self.rest(self.supabase.secret_key(), Method::POST, &format!("/rpc/{name}"), Some(arguments)).await
+    }
+
+    /// One round of a scheduled function, and its report.
+    pub async fn tick(&self, function: &str) -> Result<Value> {
+        let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
+        let id = Uuid::new_v4().to_string();
+        let answer = self.lambda.function(function)?.invoke(&id, "Root=1-0-0", event).await;
+        let report = answer.map_err(|failure| anyhow!("a round of {function} failed: {failure:?}"))?;
+        serde_json::from_slice(&report).with_context(|| format!("the report of {function} is no JSON"))
     }
 
     /// Asks PostgREST directly. `key_or_token` is any API key, or a user's token, with which the publishable key goes along.
@@ -142,7 +159,7 @@ impl World {
     /// Ends everything, and waits for it. Dropping a world ends it too, without waiting.
     pub async fn stop(self) -> Result<()> {
         self.lambda.end().await;
-        drop((self.lambda, self.supabase, self.chatkit, self.agents));
+        drop((self.lambda, self.webhook, self.supabase, self.chatkit, self.agents));
         self.database.remove().await
     }
 }

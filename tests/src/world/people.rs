@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::World;
 use super::builder::PROJECT;
+use crate::agents;
 use crate::chatkit::Workflow;
 use crate::supabase::{OrgRole, User};
 
@@ -25,6 +26,43 @@ impl World {
         let insert = sqlx::query(statement).bind(user.id).bind(user.email()).bind(user.app_metadata());
         insert.execute(self.database()).await.context("adding a user")?;
         Ok(())
+    }
+
+    /// Registers the server of one of the world's agents, with its one tool and what it wants to hear of: clicks and submitted
+    /// forms in its own sessions, what other agents have it do, and what it is handed over.
+    pub async fn put_to_work(&self, org_id: Uuid, agent_id: &str, tool: Value) -> Result<Value> {
+        let agent = self.agents().agent(agent_id).with_context(|| format!("there is no agent {agent_id}"))?;
+        self.register_agent_server(org_id, agent_id, &agent.url(), Some(agent_id), tool).await
+    }
+
+    /// As [`World::put_to_work`], with a server anywhere.
+    pub async fn register_agent_server(
+        &self,
+        org_id: Uuid,
+        agent_id: &str,
+        url: &str,
+        credential: Option<&str>,
+        mut tool: Value,
+    ) -> Result<Value> {
+        tool["name"] = json!(agents::TOOL);
+        let own = |event_type: &str| json!({ "tool": agents::TOOL, "event_type": event_type, "session_agent_id": agent_id });
+        let mut arguments = json!({
+            "p_org_id": org_id,
+            "p_agent_id": agent_id,
+            "p_url": url,
+            "p_tools": [tool],
+            "p_routes": [
+                own("button_click"), own("form_submit"), own("handover"),
+                { "tool": agents::TOOL, "event_type": "agent_follow_up" },
+            ],
+            "p_timeout_seconds": 5,
+        });
+        if let Some(credential) = credential {
+            arguments["p_credential"] = json!(credential);
+        }
+        let (status, answer) = self.rpc("register_agent_server", arguments).await?;
+        ensure!(status.is_success(), "register_agent_server answered {status}: {answer}");
+        Ok(answer)
     }
 
     /// Registers an agent by the RPC, and its workflow with OpenAI.

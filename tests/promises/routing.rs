@@ -1,0 +1,314 @@
+//! The orchestrator: events reach the agents that want them, in order, and what agents answer is there.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http_client::Method;
+use libtest_mimic::Trial;
+use local_stack::{World, agents::Fault, http, supabase::OrgRole};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    caller::{AGENT, Caller, path},
+    harness::trial,
+};
+
+/// The longest that anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("routing: a click reaches its agent, and what it answers is in the session", click),
+        trial("routing: what no webhook told of is found by the schedule", without_webhook),
+        trial("routing: what an agent asks is decided by a colleague, and it goes on", approval),
+        trial("routing: an agent hands over, with what the next one needs", handover),
+        trial("routing: a call that failed is made again, under the same key", again),
+        trial("routing: what fails for good is a dead letter, which can be replayed", dead_letter),
+        trial("routing: what may have been done is not done again, but asked about", unknown),
+        trial("routing: what the policy wants asked is not called before", policy),
+        trial("routing: an event that nobody wants, or of another agent's session, goes nowhere", unwanted),
+        trial("routing: only who knows the secret wakes it", woken),
+        trial("routing: an agent in a private place is not connected to", private_place),
+        trial("routing: a session that ends withdraws what was not begun", ended),
+    ]
+}
+
+/// A user of an organisation whose agents work, with a session.
+struct Stage {
+    caller: Caller,
+    session: Value,
+}
+
+/// A tool that may be called without asking, and twice.
+fn free() -> Value {
+    json!({ "idempotent": true, "policy": "auto" })
+}
+
+async fn stage(world: &World, tool: Value) -> Result<Stage> {
+    let caller = Caller::new(world).await?;
+    let org_id = caller.user.org_id;
+    for (agent, name) in [("tax_compliance", "Tax"), ("cfo_strategy", "Strategy")] {
+        world.register_agent(org_id, agent, name).await?;
+        world.put_to_work(org_id, agent, free()).await?;
+    }
+    world.put_to_work(org_id, AGENT, tool).await?;
+    let session = caller.open().await?;
+    Ok(Stage { caller, session })
+}
+
+impl Stage {
+    async fn click(&self, amount: u32) -> Result<Value> {
+        let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": amount } });
+        self.caller.record(&path(&self.session), "button_click", payload).await?.expect(201)
+    }
+
+    async fn shown(&self) -> Result<Value> {
+        self.caller.get(&path(&self.session)).await?.expect(200)
+    }
+
+    async fn said(&self) -> Result<Vec<String>> {
+        let messages = self.caller.get(&format!("{}/messages", path(&self.session))).await?.expect(200)?;
+        let messages = messages["messages"].as_array().context("no messages")?.clone();
+        Ok(messages.iter().filter_map(|message| message["content"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// The session, once it is as it should be.
+    async fn until(&self, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
+        let waiting = async {
+            loop {
+                let shown = self.shown().await?;
+                if is_so(&shown) {
+                    return anyhow::Ok(shown);
+                }
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(shown) => shown,
+            Err(_) => anyhow::bail!("it did not come to that: {:#}", self.shown().await?),
+        }
+    }
+}
+
+fn has_event(shown: &Value, kind: &str) -> bool {
+    shown["events"].as_array().is_some_and(|events| events.iter().any(|event| event["type"] == kind))
+}
+
+/// The states of all deliveries, in their order.
+async fn states(world: &World) -> Result<Vec<(String, Option<String>)>> {
+    let query = "select status, error from deliveries order by session_id, seq";
+    Ok(sqlx::query_as(query).fetch_all(world.database()).await?)
+}
+
+fn deeds(world: &World, agent: &str) -> Vec<(String, Value)> {
+    let agent = world.agents().agent(agent);
+    agent.map(|agent| agent.deeds()).into_iter().flatten().map(|deed| (deed.key, deed.with)).collect()
+}
+
+async fn click(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let event = stage.click(900).await?["events"][0].clone();
+    let shown = stage.until(|shown| shown["tasks"].as_array().is_some_and(|tasks| tasks.len() == 2)).await?;
+    ensure!(world.webhook().context("no webhook")?.calls() > 0, "nobody was woken");
+    let paid = deeds(&world, AGENT);
+    ensure!(paid.len() == 1 && json!(paid[0].0) == event["id"], "under another key: {paid:?}");
+    ensure!(paid[0].1 == json!({ "invoice": "42", "amount": 900.0 }), "{paid:?}");
+    ensure!(has_event(&shown, "agent_result") && has_event(&shown, "agent_follow_up"), "{shown:#}");
+    ensure!(shown["tasks"][0]["status"] == "completed", "{shown:#}");
+    let said = stage.said().await?;
+    ensure!(said == ["Invoice 42 is paid.", "The VAT of invoice 42 is right."], "{said:?}");
+    let call = world.agents().agent(AGENT).context("no agent")?.calls().pop().context("no call")?;
+    let text = format!("{call:?}");
+    ensure!(!text.contains(&stage.caller.token), "the user's token was passed on");
+    Ok(())
+}
+
+async fn without_webhook(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    world.webhook().context("no webhook")?.cut(true);
+    stage.click(900).await?;
+    let report = world.tick("route-events").await?;
+    ensure!(report["called"] == 2 && report["done"] == 2, "{report}");
+    ensure!(deeds(&world, "tax_compliance").len() == 1);
+    ensure!(world.tick("route-events").await?["called"] == 0);
+    Ok(())
+}
+
+async fn approval(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    stage.click(12_000).await?;
+    let shown = stage.until(|shown| !shown["escalations"][0].is_null()).await?;
+    ensure!(deeds(&world, AGENT).is_empty(), "it was paid unasked");
+    ensure!(
+        shown["tasks"][0]["status"] == "blocked" && shown["tasks"][0]["requiresHitl"] == true,
+        "{shown:#}"
+    );
+    decide(&world, &stage, "approve").await?;
+    stage.until(|shown| has_event(shown, "agent_follow_up")).await?;
+    let paid = deeds(&world, AGENT);
+    ensure!(paid.len() == 1 && paid[0].1["amount"] == 12_000.0, "{paid:?}");
+    Ok(())
+}
+
+/// Decides the one open escalation, as an approver of the organisation.
+async fn decide(world: &World, stage: &Stage, decision: &str) -> Result<()> {
+    let approver = world.add_user(stage.caller.user.org_id, OrgRole::Approver).await?;
+    let query = "select id, subject_hash from chat_escalations where status = 'open'";
+    let (id, hash): (Uuid, String) = sqlx::query_as(query).fetch_one(world.database()).await?;
+    let arguments = json!({
+        "p_org_id": approver.org_id, "p_user_id": approver.id, "p_escalation_id": id,
+        "p_decision": decision, "p_subject_hash": hash,
+    });
+    let (status, answer) = world.rpc("decide_escalation", arguments).await?;
+    ensure!(status.is_success(), "{answer}");
+    Ok(())
+}
+
+async fn handover(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let payload = json!({ "action": "forecast", "data": { "invoice": "42" } });
+    stage.caller.record(&path(&stage.session), "button_click", payload).await?.expect(201)?;
+    stage.until(|shown| shown["agentId"] == "cfo_strategy").await?;
+    let waiting = async {
+        while deeds(&world, "cfo_strategy").is_empty() {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.context("it was not told what it takes over")?;
+    let told = deeds(&world, "cfo_strategy").remove(0).1;
+    ensure!(told["summary"] == "Invoice 42 is on the table.", "{told}");
+    let cancelled =
+        world.chatkit().sessions().iter().all(|s| s.status != local_stack::chatkit::SessionStatus::Active);
+    ensure!(cancelled, "the old agent's secret can still be used");
+    Ok(())
+}
+
+async fn again(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    agent.fault(Fault::on_calls().drop_after().times(1));
+    stage.click(900).await?;
+    stage.until(|shown| has_event(shown, "agent_result")).await?;
+    ensure!(deeds(&world, AGENT).len() == 1, "paid twice");
+    let attempts: i32 = sqlx::query_scalar("select attempts from deliveries order by seq limit 1")
+        .fetch_one(world.database())
+        .await?;
+    ensure!(attempts == 2, "{attempts} attempts");
+    Ok(())
+}
+
+async fn dead_letter(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    agent.fault(Fault::on_calls().status(400));
+    stage.click(900).await?;
+    stage.until(|shown| has_event(shown, "agent_failed")).await?;
+    let org_id = stage.caller.user.org_id;
+    let (_, dead) = world.rpc("list_dead_deliveries", json!({ "p_org_id": org_id, "p_limit": 10 })).await?;
+    ensure!(dead["deliveries"][0]["error"] == "call_refused", "{dead}");
+    agent.clear_faults();
+    let replay = json!({ "p_org_id": org_id, "p_delivery_id": dead["deliveries"][0]["id"] });
+    let (_, answer) = world.rpc("replay_delivery", replay).await?;
+    ensure!(answer["replayed"] == true, "{answer}");
+    stage.until(|shown| has_event(shown, "agent_result")).await?;
+    ensure!(deeds(&world, AGENT).len() == 1);
+    Ok(())
+}
+
+async fn unknown(world: World) -> Result<()> {
+    let stage = stage(&world, json!({ "policy": "auto" })).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    agent.fault(Fault::on_calls().drop_after().times(1));
+    stage.click(900).await?;
+    let shown = stage.until(|shown| !shown["escalations"][0].is_null()).await?;
+    ensure!(deeds(&world, AGENT).len() == 1 && agent.calls().len() == 1, "it was called again");
+    let states = states(&world).await?;
+    ensure!(states == [("unknown".to_owned(), Some("connection_lost".to_owned()))], "{states:?} {shown:#}");
+    Ok(())
+}
+
+async fn policy(world: World) -> Result<()> {
+    let stage = stage(&world, json!({ "idempotent": true, "policy": "ask" })).await?;
+    stage.click(900).await?;
+    stage.until(|shown| !shown["escalations"][0].is_null()).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    ensure!(agent.calls().is_empty(), "it was called unasked");
+    decide(&world, &stage, "approve").await?;
+    stage.until(|shown| has_event(shown, "agent_result")).await?;
+    ensure!(deeds(&world, AGENT).len() == 1);
+    Ok(())
+}
+
+async fn unwanted(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let record = async |kind: &str, payload: Value| {
+        stage.caller.record(&path(&stage.session), kind, payload).await?.expect(201)
+    };
+    record("custom_x", json!({})).await?;
+    record("error", json!({ "message": "it broke" })).await?;
+    let elsewhere = Caller::new(&world).await?;
+    let theirs = elsewhere.open_path().await?;
+    elsewhere.record(&theirs, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
+    ensure!(world.tick("route-events").await?["called"] == 0);
+    ensure!(states(&world).await?.is_empty());
+    Ok(())
+}
+
+async fn woken(world: World) -> Result<()> {
+    let url = world.function_url("route-events");
+    let ask = async |method: Method, secret: &str| -> Result<(u16, Value)> {
+        let request = http::client().request(method, &url).header("x-webhook-secret", secret);
+        let response =
+            request.body("{\"type\":\"INSERT\",\"record\":{\"agent_id\":\"mine\"}}").send().await?;
+        let (status, text) = (response.status().as_u16(), response.text().await?);
+        Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+    };
+    let secret = world.environment().whole()["WEBHOOK_SECRET"].clone();
+    for wrong in ["", "secret", &secret[1..], &secret.to_uppercase()] {
+        let (status, problem) = ask(Method::POST, wrong).await?;
+        ensure!((status, &problem["code"]) == (401, &json!("webhook_secret_refused")), "{status} {problem}");
+    }
+    ensure!(ask(Method::GET, &secret).await?.0 == 405);
+    ensure!(ask(Method::POST, &secret).await?.0 == 204);
+    Ok(())
+}
+
+async fn private_place(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let org_id = stage.caller.user.org_id;
+    for url in [
+        "https://169.254.169.254/latest",
+        "https://10.0.0.7/mcp",
+        "https://[::ffff:127.0.0.1]/mcp",
+        "http://agents.example.com/mcp",
+    ] {
+        world.register_agent_server(org_id, AGENT, url, None, free()).await?;
+        stage.click(900).await?;
+    }
+    let waiting = async {
+        while states(&world).await?.iter().any(|(status, _)| status != "dead") {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.context("nobody refused it")??;
+    let errors: Vec<_> = states(&world).await?.into_iter().filter_map(|(_, error)| error).collect();
+    ensure!(
+        errors.iter().all(|error| ["address_refused", "url_not_https"].contains(&error.as_str())),
+        "{errors:?}"
+    );
+    ensure!(errors.len() == 4, "{errors:?}");
+    Ok(())
+}
+
+async fn ended(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    world.webhook().context("no webhook")?.cut(true);
+    stage.click(900).await?;
+    stage.caller.cancel(&path(&stage.session)).await?.expect(200)?;
+    ensure!(world.tick("route-events").await?["called"] == 0);
+    let states = states(&world).await?;
+    ensure!(states.len() == 1 && states[0].0 == "withdrawn", "{states:?}");
+    Ok(())
+}
