@@ -65,8 +65,12 @@ declare
   v_tool public.agent_tools := private.tool_of(p_delivery);
   v_call jsonb := private.call_of(p_delivery);
   v_verdict text := private.verdict_on(v_tool, v_call);
+  v_server public.agent_servers;
   v_begun public.deliveries;
 begin
+  select * into v_server
+  from public.agent_servers as v
+  where v.org_id = p_delivery.org_id and v.agent_id = p_delivery.agent_id;
   -- Whoever made the call has died or lost its way. Nothing is begun after the session's end, not even again.
   if p_delivery.status = 'running' and not (
     coalesce(v_tool.idempotent, false) and private.is_active(p_delivery.session_id)
@@ -84,10 +88,7 @@ begin
     perform private.give_up(p_delivery, 'policy_never', false, 'system');
     return null;
   end if;
-  if p_delivery.attempts >= (
-    select v.max_attempts from public.agent_servers as v
-    where v.org_id = p_delivery.org_id and v.agent_id = p_delivery.agent_id
-  ) then
+  if p_delivery.attempts >= v_server.max_attempts then
     perform private.give_up(p_delivery, 'attempts_used_up', true, 'system');
     return null;
   end if;
@@ -110,7 +111,9 @@ begin
       attempts = d.attempts + 1,
       fence = d.fence + 1,
       claim_id = p_claim_id,
-      lease_until = clock_timestamp() + make_interval(secs => greatest(coalesce(p_lease_seconds, 90), 1))
+      -- No longer than the call may take, and some time to tell of it: what a dead router had in hand is soon somebody else's.
+      lease_until = clock_timestamp()
+        + make_interval(secs => least(greatest(coalesce(p_lease_seconds, 90), 1), v_server.timeout_seconds + 20))
   where d.id = p_delivery.id
   returning * into v_begun;
   return private.call_json(v_begun);

@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trial("routing: an event that nobody wants, or of another agent's session, goes nowhere", unwanted),
         trial("routing: only who knows the secret wakes it", woken),
         trial("routing: an agent in a private place is not connected to", private_place),
+        trial("routing: a slow agent of one organisation does not hold up another's", slow_neighbour),
         trial("routing: a session that ends withdraws what was not begun", ended),
     ]
 }
@@ -310,5 +311,32 @@ async fn ended(world: World) -> Result<()> {
     ensure!(world.tick("route-events").await?["called"] == 0);
     let states = states(&world).await?;
     ensure!(states.len() == 1 && states[0].0 == "withdrawn", "{states:?}");
+    Ok(())
+}
+
+/// Sessions of the slow agent's organisation, each with one event: more than an organisation may have called at once.
+const SLOW: usize = 40;
+
+async fn slow_neighbour(world: World) -> Result<()> {
+    let slow = stage(&world, free()).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    agent.fault(Fault::on_calls().delay(Duration::from_secs(3)));
+    for _ in 0..SLOW {
+        let session = slow.caller.open_path().await?;
+        let payload = json!({ "action": "pay", "data": { "invoice": "1", "amount": 1 } });
+        slow.caller.record(&session, "button_click", payload).await?.expect(201)?;
+    }
+    let neighbour = Caller::new(&world).await?;
+    world.register_agent(neighbour.user.org_id, "tax_compliance", "Tax").await?;
+    world.put_to_work(neighbour.user.org_id, "tax_compliance", free()).await?;
+    let body = json!({ "agentId": "tax_compliance" });
+    let session = neighbour.post("/chatkit/sessions", body).await?.expect(201)?;
+    neighbour.record(&path(&session), "button_click", json!({ "action": "check" })).await?.expect(201)?;
+    let stage = Stage { caller: neighbour, session };
+    stage.until(|shown| has_event(shown, "agent_result")).await?;
+    let query = "select count(*) from deliveries where org_id = $1 and status in ('pending', 'running')";
+    let waiting: i64 =
+        sqlx::query_scalar(query).bind(slow.caller.user.org_id).fetch_one(world.database()).await?;
+    ensure!(waiting > 0, "the slow one was done before the other, so nothing was shown");
     Ok(())
 }

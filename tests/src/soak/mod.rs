@@ -8,6 +8,7 @@ mod aftermath;
 mod cancels;
 mod creations;
 mod deeds;
+mod deliveries;
 mod duplicates;
 mod events;
 mod expiry;
@@ -99,6 +100,13 @@ pub const TRIALS: &[Trial] = &[
         full: 20_000,
         small: 400,
         run: |ground, count| Box::pin(events::run(ground, count)),
+    },
+    Trial {
+        name: "deliveries",
+        about: "events for an agent, a fifth of its calls going wrong, routers killed",
+        full: 20_000,
+        small: 300,
+        run: |ground, count| Box::pin(deliveries::run(ground, count)),
     },
     Trial {
         name: "openai-down",
