@@ -1,7 +1,7 @@
 -- Events that users record reach agents and decide escalations.
 
 -- `hitl_resolved` {escalationId, decision, answer?, subjectHash}: the session's user decides, by the same rules as at the
--- decision's own endpoint.
+-- decision's own endpoint. But there an answer is checked against its schema before it comes here; of an event's nobody has.
 create or replace function private.decide_by_event(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
@@ -24,6 +24,9 @@ begin
     raise sqlstate 'PT409' using message = 'escalation_resolved', detail = jsonb_build_object(
       'decision', v_escalation.decision, 'decidedBy', v_escalation.decided_by, 'decidedAt', v_escalation.decided_at
     )::text;
+  end if;
+  if v_answer is not null and v_escalation.answer_schema is not null then
+    raise sqlstate 'PT422' using message = 'answer_not_checked';
   end if;
   perform private.resolve_escalation(
     v_escalation, p_event, p_event.user_id, p_event.payload ->> 'decision', v_answer

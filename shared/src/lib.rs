@@ -3,8 +3,8 @@
 //! | floor | rooms |
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
-//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`messages`], [`agents`],
-//! | | [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries` |
+//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`],
+//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
@@ -21,6 +21,7 @@ pub mod config;
 pub mod deliveries;
 pub mod edge;
 pub mod error;
+pub mod escalations;
 pub mod events;
 pub mod idempotency;
 #[cfg(feature = "json-schema")]

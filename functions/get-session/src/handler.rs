@@ -6,7 +6,8 @@ use shared::{
     chatkit::ChatKit,
     edge::{Answer, Function, Request, Route},
     error::Error,
-    events::{Escalation, Event, Task},
+    escalations::Escalation,
+    events::{Event, Task},
     sessions::{self, Session, Threads},
     supabase::Reader,
 };

@@ -7,7 +7,10 @@ use lambda_http::{
 use serde::Serialize;
 
 use super::answer;
-use crate::error::{Code, Error, FieldError};
+use crate::{
+    error::{Code, Error, FieldError},
+    escalations::Decided,
+};
 
 /// How long to wait where nobody said: long enough for a passing fault to pass.
 const DEFAULT_RETRY_AFTER: u64 = 2;
@@ -24,6 +27,8 @@ struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'a Decided>,
 }
 
 /// The answer to a request that failed. `instance` is the path that was asked.
@@ -41,6 +46,7 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         code: code.as_str(),
         request_id,
         errors: &error.fields,
+        decision: error.decided.as_deref(),
     };
     // Strings and numbers always serialise; an empty body would be the worst that could come of it.
     let body = serde_json::to_vec(&problem).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Code, Error, FieldError};
-use crate::{auth::Refusal, chatkit, limit::Limit, supabase};
+use crate::{auth::Refusal, chatkit, escalations::Decided, limit::Limit, supabase};
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
@@ -54,6 +54,9 @@ fn told(code: Code, detail: &str) -> Error {
             Error::invalid(vec![FieldError::at("", format!("is not taken by the database: {reason}"))])
         }
         Code::AgentChanged => error.detail(format!("It is with {detail} now.")),
+        Code::EscalationResolved => Error { decided: Decided::of_refusal(detail).map(Box::new), ..error },
+        // Of the schema's mistakes, which are found before, each has its place.
+        Code::InvalidAnswer => error.detail("With edit, the answer is the call's new inputs: an object."),
         Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
         Code::RateLimited => {
             let limit = Limit::of_refusal(detail);

@@ -22,6 +22,8 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// What a throttle allows, where one refused.
     pub limit: Option<crate::limit::Limit>,
+    /// The decision that stands, where another came too late.
+    pub decided: Option<Box<crate::escalations::Decided>>,
     /// The cause, for the log only.
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -38,7 +40,15 @@ pub struct FieldError {
 impl Error {
     /// An error that its code describes completely.
     pub fn new(code: Code) -> Self {
-        Self { code, detail: None, fields: Vec::new(), retry_after: None, limit: None, cause: None }
+        Self {
+            code,
+            detail: None,
+            fields: Vec::new(),
+            retry_after: None,
+            limit: None,
+            decided: None,
+            cause: None,
+        }
     }
 
     /// Says more about this occurrence.

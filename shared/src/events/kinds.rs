@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::{
     error::{FieldError, pointer},
+    escalations::{Answer, Decision, SubjectHash},
     words::words,
 };
 
@@ -40,6 +42,20 @@ impl TryFrom<String> for UpstreamId {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let sound = (1..=128).contains(&id.len()) && id.chars().all(plain);
         sound.then_some(Self).ok_or("must be 1 to 128 letters, digits, _ or -")
+    }
+}
+
+/// An id of ours, in the one form that it is given in: the database is to read it as well.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct OurId;
+
+impl TryFrom<String> for OurId {
+    type Error = &'static str;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        let sound = id.len() == 36 && Uuid::try_parse(&id).is_ok();
+        sound.then_some(Self).ok_or("must be a UUID with hyphens")
     }
 }
 
@@ -91,6 +107,10 @@ payload! {
     /// A person is needed.
     HitlEscalation { reason: Text<2000>, decisions: Decisions, schema: Option<Map<String, Value>>, expires_in_seconds: Option<Expiry>, }
 }
+payload! {
+    /// A person has decided.
+    HitlResolved { escalation_id: OurId, decision: Decision, answer: Option<Answer>, subject_hash: SubjectHash, }
+}
 
 words! {
     /// What the user thought.
@@ -99,20 +119,6 @@ words! {
         Positive = "positive",
         /// Not good.
         Negative = "negative",
-    }
-}
-
-words! {
-    /// What a person may decide.
-    enum Decision {
-        /// Do it.
-        Approve = "approve",
-        /// Do it otherwise.
-        Edit = "edit",
-        /// Do not do it.
-        Reject = "reject",
-        /// Here is the answer.
-        Respond = "respond",
     }
 }
 
@@ -155,7 +161,7 @@ pub(super) fn check(kind: &str, payload: &Map<String, Value>) -> Result<(), Fiel
         "error" => matches::<Failed>(payload),
         "handover" => matches::<Handover>(payload),
         "hitl_escalation" => matches::<HitlEscalation>(payload),
-        "hitl_resolved" => Err(FieldError::at("/type", "escalations cannot be decided through the API yet")),
+        "hitl_resolved" => matches::<HitlResolved>(payload),
         _ if is_custom(kind) => Ok(()),
         _ => Err(FieldError::at("/type", "is no known type; types of your own begin with custom_")),
     }
@@ -196,6 +202,14 @@ mod tests {
             ("error", json!({"message": "offline"})),
             ("handover", json!({"agentId": "tax_compliance", "fromAgentId": "accounts_payable"})),
             ("hitl_escalation", json!({"reason": "too much", "decisions": ["approve", "reject"]})),
+            (
+                "hitl_resolved",
+                json!({"escalationId": Uuid::nil(), "decision": "approve", "subjectHash": "ab".repeat(32)}),
+            ),
+            (
+                "hitl_resolved",
+                json!({"escalationId": Uuid::nil(), "decision": "respond", "answer": [1], "subjectHash": "ab".repeat(32)}),
+            ),
             ("custom_anything", json!({"free": ["form"]})),
         ] {
             assert_eq!(verdict(kind, payload), Ok(()), "{kind}");
@@ -222,7 +236,17 @@ mod tests {
                 json!({"reason": "r", "decisions": ["approve"], "expiresInSeconds": 1}),
                 "/payload/expiresInSeconds",
             ),
-            ("hitl_resolved", json!({}), "/type"),
+            ("hitl_resolved", json!({}), "/payload"),
+            (
+                "hitl_resolved",
+                json!({"escalationId": "00000000000000000000000000000000", "decision": "approve", "subjectHash": ""}),
+                "/payload/escalationId",
+            ),
+            (
+                "hitl_resolved",
+                json!({"escalationId": Uuid::nil(), "decision": "approve", "subjectHash": "AB".repeat(32)}),
+                "/payload/subjectHash",
+            ),
             ("session_ended", json!({}), "/type"),
             ("custom_", json!({}), "/type"),
         ] {

@@ -7,4 +7,4 @@ mod types;
 
 pub use recording::{Recorded, RecordedEvent, record};
 pub use submitted::{MAX_EVENTS, NewEvent, parse};
-pub use types::{Escalation, Event, Task};
+pub use types::{Event, Task};

@@ -1,4 +1,4 @@
-//! What is read of a session's events, tasks and escalations.
+//! What is read of a session's events and tasks.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,28 +42,4 @@ pub struct Task {
     pub requires_hitl: bool,
     /// When this state was recorded.
     pub updated_at: Timestamp,
-}
-
-/// A question to a person.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all(serialize = "camelCase"))]
-pub struct Escalation {
-    /// Ours.
-    pub id: Uuid,
-    /// The event that opened it.
-    pub event_id: Uuid,
-    /// `browser` or `orchestrator`: only the latter's carries authority.
-    pub origin: String,
-    /// Why a person is needed.
-    pub reason: String,
-    /// What may be decided: `approve`, `edit`, `reject`, `respond`.
-    pub decisions: Vec<String>,
-    /// The JSON schema of an answer, where there is one.
-    pub answer_schema: Option<Value>,
-    /// `open`, `resolved`, `expired` or `withdrawn`.
-    pub status: String,
-    /// Since when it is open.
-    pub created_at: Timestamp,
-    /// Until when it can be decided.
-    pub expires_at: Option<Timestamp>,
 }

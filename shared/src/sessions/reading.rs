@@ -8,7 +8,8 @@ use super::{AgentId, Session, Status};
 use crate::{
     call::Call,
     error::{Code, Error},
-    events::{Escalation, Event, Task},
+    escalations::{self, Escalation},
+    events::{Event, Task},
     page::{Page, TimeCursor, cut},
     supabase::Reader,
     words::words,
@@ -19,6 +20,9 @@ const COLUMNS: &str =
 
 /// How many of the latest events are shown with a session.
 const LATEST_EVENTS: usize = 20;
+
+/// How many of the open escalations, each of which may be large. All of them stand in the list of escalations.
+const OLDEST_ESCALATIONS: usize = 20;
 
 /// A session and the name under which ChatKit knows its user.
 #[derive(Debug, Deserialize)]
@@ -48,7 +52,7 @@ pub struct Details {
     pub chat_events: Vec<Event>,
     /// Every task, by id.
     pub chat_tasks: Vec<Task>,
-    /// The open escalations, oldest first.
+    /// The open escalations that wait longest, oldest first.
     pub chat_escalations: Vec<Escalation>,
     /// The threads that the session's events linked.
     pub chatkit_threads: Vec<LinkedThread>,
@@ -106,18 +110,19 @@ pub async fn find(reader: &Reader, call: &Call, id: Uuid) -> Result<Summary, Err
 pub async fn details(reader: &Reader, call: &Call, id: Uuid) -> Result<Details, Error> {
     let query = reader
         .from("chat_sessions")
-        .select(
+        .select(format!(
             "chat_events(id,seq,type,payload,actor_type,actor_id,occurred_at,created_at),\
              chat_tasks(id,title,status,requires_hitl,updated_at),\
-             chat_escalations(id,event_id,origin,reason,decisions,answer_schema,status,created_at,expires_at),\
-             chatkit_threads(thread_id)",
-        )
+             chat_escalations({}),chatkit_threads(thread_id)",
+            escalations::COLUMNS
+        ))
         .eq("id", id.to_string())
         .order_with_options("seq", Some("chat_events"), false, false)
         .foreign_table_limit(LATEST_EVENTS, "chat_events")
         .order_with_options("id", Some("chat_tasks"), true, false)
         .eq("chat_escalations.status", "open")
         .order_with_options("created_at", Some("chat_escalations"), true, false)
+        .foreign_table_limit(OLDEST_ESCALATIONS, "chat_escalations")
         .order_with_options("linked_at", Some("chatkit_threads"), false, false);
     let rows: Vec<Details> = reader.rows(query, &call.caller.token, call.deadline).await?;
     let mut details = rows.into_iter().next().ok_or_else(|| Error::new(Code::SessionNotFound))?;

@@ -1,0 +1,45 @@
+//! Reads open escalations as the caller.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    app::Setup,
+    edge::{Answer, Function, Request, Route},
+    error::Error,
+    escalations::{self, Escalation},
+    page::{self, TimeCursor},
+    supabase::Reader,
+};
+
+/// Lists open escalations. Holds no secret key.
+pub struct ListEscalations {
+    reader: Reader,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    limit: Option<u16>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Escalations {
+    escalations: Vec<Escalation>,
+    next_cursor: Option<String>,
+}
+
+impl Function for ListEscalations {
+    const ROUTE: Route = Route::get("/chatkit/escalations");
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        Some(Self { reader: setup.reader()? })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let Query { limit, cursor } = request.query()?;
+        let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
+        let page = escalations::list(&self.reader, &request.call, page::limit(limit)?, after).await?;
+        Answer::ok(&Escalations { escalations: page.rows, next_cursor: page.next_cursor })
+    }
+}

@@ -1,0 +1,7 @@
+//! `GET /chatkit/escalations`: what waits for a person, oldest first.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::ListEscalations>()
+}
