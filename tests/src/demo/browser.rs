@@ -51,6 +51,11 @@ impl Browser {
         self.send(stage, Method::POST, path, &[], body).await
     }
 
+    /// Reads without a word: for what is asked again and again.
+    pub async fn quietly(&self, path: &str) -> Result<Reply> {
+        self.exchange(Method::GET, path, &[], &Value::Null).await
+    }
+
     /// Any request, shown on the stage with its answer.
     pub async fn send(
         &self,
@@ -64,18 +69,30 @@ impl Browser {
         for (name, value) in headers {
             stage.detail(name, value);
         }
+        let started = Instant::now();
+        let reply = self.exchange(method, path, headers, &body).await?;
+        let status = StatusCode::from_u16(reply.status)?;
+        stage.answered(&words(status), started.elapsed());
+        Ok(reply)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Reply> {
         let mut request =
             http::client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if !body.is_null() {
-            request = request.json(&body);
+            request = request.json(body);
         }
-        let started = Instant::now();
         let response = request.send().await.with_context(|| format!("asking for {path}"))?;
         let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
-        stage.answered(&words(status), started.elapsed());
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).context(text)? };
         Ok(Reply { status: status.as_u16(), headers, body })
     }

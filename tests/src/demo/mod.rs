@@ -1,5 +1,6 @@
 //! `cargo demo`: the journey, played over HTTP as browsers would, in front of whoever watches.
 
+mod agents;
 mod browser;
 mod ending;
 mod opening;
@@ -15,10 +16,12 @@ use crate::terminal::Ink;
 use crate::world::World;
 use browser::Browser;
 use stage::Stage;
+use uuid::Uuid;
 
 /// What the acts hand on to each other.
 struct Play<'a> {
     world: &'a World,
+    org_id: Uuid,
     clerk: Browser,
     approver: Browser,
     stranger: Browser,
@@ -39,6 +42,7 @@ pub async fn run() -> Result<()> {
     prologue(&stage, &world);
     let mut play = Play {
         world: &world,
+        org_id: cast.clerk.user.org_id,
         clerk: Browser::of(&cast.clerk, world.api_url()),
         approver: Browser::of(&cast.approver, world.api_url()),
         stranger: Browser::of(&cast.stranger, world.api_url()),
@@ -74,15 +78,21 @@ async fn acts(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     ending::list(stage, play).await?;
     ending::cancel(stage, play).await?;
     ending::too_late(stage, play).await?;
+    agents::at_work(stage, play).await?;
+    agents::click(stage, play).await?;
+    agents::approval(stage, play).await?;
+    agents::handover(stage, play).await?;
+    agents::without_webhook(stage, play).await?;
     summary::tables(stage, play).await
 }
 
 fn prologue(stage: &Stage, world: &World) {
     stage.title("ChatKit sessions for finance teams: the journey of one session");
     stage.aside("On this stage: a real PostgreSQL with the project's migrations, a PostgREST-compatible server behind Supabase's");
-    stage.aside("gateway, the function binaries behind Lambda's Runtime API, and a strict stand-in for OpenAI's ChatKit.");
+    stage.aside("gateway, the function binaries behind Lambda's Runtime API, a strict stand-in for OpenAI's ChatKit, and three finance agents.");
     stage.fact("The API", &world.api_url());
     stage.fact("Supabase", &world.supabase().url());
     stage.fact("OpenAI's place", &world.chatkit().base_url());
+    world.agents().iter().for_each(|agent| stage.fact("An agent", &agent.url()));
     stage.fact("The cast", "a clerk and an approver of one organisation, and the owner of another one");
 }

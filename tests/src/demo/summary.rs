@@ -14,8 +14,9 @@ const TABLES: &[(&str, &str)] = &[
     ("chatkit_threads", "string_agg(thread_id, ', ')"),
     ("chat_events", "string_agg(type, ', ' order by session_id, seq)"),
     ("chat_escalations", "string_agg(status || ': ' || reason, ', ')"),
-    ("chat_messages", "'the transcript, once an orchestrator writes it'"),
-    ("chat_tasks", "'the task cards, once an orchestrator writes them'"),
+    ("chat_messages", "string_agg(role || ': ' || content, ' · ' order by session_id, seq)"),
+    ("deliveries", "string_agg(agent_id || ' ' || status, ', ' order by session_id, seq)"),
+    ("chat_tasks", "string_agg(id || ' ' || status, ', ')"),
 ];
 
 pub async fn tables(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
