@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("expiry: an open escalation pauses it, until its own time is over", escalation),
         trial("expiry: what could not be cancelled at ChatKit is tried again", tried_again),
         trial("expiry: a request whose process died is settled", settled),
+        trial("expiry: what was said at ChatKit is copied into the transcript, once", transcript),
         trial("expiry: Supabase down makes the round fail loudly", fails_loudly),
     ]
 }
@@ -146,5 +147,31 @@ async fn fails_loudly(world: World) -> Result<()> {
     tick(&world).await?;
     world.supabase().fault(local_stack::supabase::Fault::Down).await;
     ensure!(tick(&world).await.is_err(), "nobody would have noticed");
+    Ok(())
+}
+
+async fn transcript(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
+    let said = world.chatkit().say(secret, None, "Is invoice 42 paid?").await?;
+    let stranger = Caller::new(&world).await?;
+    let theirs = stranger.open().await?;
+    let their_secret = theirs["chatkit"]["clientSecret"].as_str().context("no secret")?;
+    let secretly = world.chatkit().say(their_secret, None, "Our margins are thin").await?;
+    for thread in [&said.thread_id, &secretly.thread_id] {
+        caller.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
+    }
+    caller.cancel(&path(&session)).await?.expect(200)?;
+    world.chatkit().fault(Fault::new(On::ListItems).status(503).should_retry(false));
+    ensure!(tick(&world).await?["copiedMessages"] == 0);
+    world.chatkit().clear_faults();
+    sqlx::query("update transcripts_due set due_at = now()").execute(world.database()).await?;
+    ensure!(tick(&world).await?["copiedMessages"] == 2);
+    let messages = caller.get(&format!("{}/messages", path(&session))).await?.expect(200)?;
+    let messages = messages["messages"].as_array().context("no messages")?;
+    ensure!(messages.len() == 2 && messages[0]["content"] == "Is invoice 42 paid?", "{messages:#?}");
+    ensure!(messages[0]["role"] == "user" && messages[1]["role"] == "agent", "{messages:#?}");
+    ensure!(tick(&world).await?["copiedMessages"] == 0);
     Ok(())
 }

@@ -34,6 +34,9 @@ impl Scheduled for ExpireSessions {
         upkeep::expire_escalations(&self.writer, deadline, &mut report).await?;
         upkeep::sweep(&self.writer, deadline, &mut report).await?;
         upkeep::expire_idle_sessions(&self.writer, self.chatkit.as_ref(), deadline, &mut report).await?;
+        if let Some(chatkit) = &self.chatkit {
+            upkeep::copy_transcripts(&self.writer, chatkit, deadline, &mut report).await?;
+        }
         Ok(report)
     }
 }

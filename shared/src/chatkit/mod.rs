@@ -62,6 +62,30 @@ pub struct Thread {
     pub user: String,
 }
 
+/// A page of what was said in a thread.
+#[derive(Debug)]
+pub struct Messages {
+    /// What people and the agent said; other items are passed over.
+    pub messages: Vec<Message>,
+    /// After which item the next page begins; none for the last page.
+    pub next: Option<String>,
+}
+
+/// Something that was said in a thread.
+#[derive(Debug, serde::Serialize)]
+pub struct Message {
+    /// ChatKit's id of the item.
+    pub id: String,
+    /// `user` or `agent`.
+    pub role: &'static str,
+    /// The text, its parts on lines of their own.
+    pub content: String,
+    /// What was attached: id, name, type and MIME type of each.
+    pub attachments: Vec<serde_json::Value>,
+    /// When it was said.
+    pub created_at: Timestamp,
+}
+
 impl ChatKit {
     /// Opens a ChatKit session. Not safe to repeat: each call opens another.
     ///
@@ -100,6 +124,21 @@ impl ChatKit {
     pub async fn newest_item(&self, thread_id: &str, deadline: Deadline) -> Result<Option<Timestamp>, Error> {
         match self {
             Self::Hosted(hosted) => hosted.newest_item(thread_id, deadline).await,
+        }
+    }
+
+    /// A page of what was said in a thread, oldest first: after the item with this id, or from the beginning.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn messages(
+        &self,
+        thread_id: &str,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Messages, Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.messages(thread_id, after, deadline).await,
         }
     }
 

@@ -6,12 +6,14 @@
 mod idle;
 mod retired;
 mod settling;
+mod transcripts;
 
 use serde::Serialize;
 
 pub use idle::expire_idle_sessions;
 pub use retired::cancel_retired;
 pub use settling::{expire_escalations, settle_abandoned, sweep};
+pub use transcripts::copy_transcripts;
 
 /// Rows that one call of the database takes on.
 const BATCH: u32 = 100;
@@ -39,6 +41,8 @@ pub struct Report {
     pub cancelled_chatkit: u64,
     /// ChatKit sessions that could not be cancelled this time.
     pub uncancelled_chatkit: u64,
+    /// Messages that were copied from ChatKit's threads.
+    pub copied_messages: u64,
     /// Client secrets that were erased since they had run out.
     pub erased_secrets: u64,
     /// Idempotency keys that were forgotten.

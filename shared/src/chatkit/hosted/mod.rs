@@ -12,7 +12,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Error, Opened, Opening, Thread, error::Kind};
+use super::{Error, Messages, Opened, Opening, Thread, error::Kind};
 use crate::{
     secret::Secret,
     upstream::{Deadline, Http, Manner, Repeat},
@@ -96,6 +96,23 @@ impl Hosted {
         match self.json::<wire::List<wire::Item>>(request, READ, deadline).await {
             Ok(items) => Ok(items.data.first().and_then(wire::Item::created_at)),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn messages(
+        &self,
+        thread_id: &str,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Messages, Error> {
+        let mut query = vec![("limit", "100"), ("order", "asc")];
+        query.extend(after.map(|after| ("after", after)));
+        let path = format!("/chatkit/threads/{thread_id}/items");
+        let request = self.request(Method::GET, &path, &query, None::<&()>)?;
+        match self.json::<wire::Items>(request, READ, deadline).await {
+            Ok(items) => Ok(items.into_messages()),
+            Err(error) if error.kind == Kind::NotFound => Ok(Messages { messages: Vec::new(), next: None }),
             Err(error) => Err(error),
         }
     }

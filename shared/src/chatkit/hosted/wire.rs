@@ -109,3 +109,93 @@ impl Item {
         Timestamp::from_second(self.created_at).ok()
     }
 }
+
+/// A page of a thread's items.
+#[derive(Deserialize)]
+pub(super) struct Items {
+    data: Vec<SaidItem>,
+    has_more: bool,
+    last_id: Option<String>,
+}
+
+/// An item with what was said in it. Of kinds that OpenAI may have one day nothing is read.
+#[derive(Deserialize)]
+struct SaidItem {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Unix seconds.
+    created_at: i64,
+    #[serde(default)]
+    content: Vec<Part>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Attachment {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    mime_type: String,
+}
+
+/// The most characters of a message that are kept, as of those that are said here.
+const MAX_CONTENT: usize = 60_000;
+
+impl Items {
+    pub fn into_messages(self) -> chatkit::Messages {
+        let next = self.last_id.filter(|_| self.has_more);
+        let messages = self.data.into_iter().filter_map(SaidItem::into_message).collect();
+        chatkit::Messages { messages, next }
+    }
+}
+
+impl SaidItem {
+    fn into_message(self) -> Option<chatkit::Message> {
+        let role = match self.kind.as_str() {
+            "chatkit.user_message" => "user",
+            "chatkit.assistant_message" => "agent",
+            _ => return None,
+        };
+        let line = |part: &Part| match part.kind.as_str() {
+            "quoted_text" => format!("> {}", part.text),
+            _ => part.text.clone(),
+        };
+        let content = self.content.iter().map(line).collect::<Vec<_>>().join("\n");
+        let attachments = self.attachments.into_iter().map(Attachment::into_json);
+        Some(chatkit::Message {
+            id: self.id,
+            role,
+            content: cleaned(&content),
+            attachments: attachments.collect(),
+            created_at: Timestamp::from_second(self.created_at).ok()?,
+        })
+    }
+}
+
+impl Attachment {
+    /// Without its preview's URL, which runs out.
+    fn into_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "id": cleaned(&self.id),
+            "type": cleaned(&self.kind),
+            "name": cleaned(&self.name),
+            "mimeType": cleaned(&self.mime_type),
+        })
+    }
+}
+
+/// A text as PostgreSQL keeps it: without NUL, and bounded.
+fn cleaned(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(MAX_CONTENT).collect()
+}
