@@ -105,12 +105,15 @@ mod tests {
         assert!(verdict(json!({ "type": "object" }), "open", &right).is_ok());
         assert!(verdict(Value::Null, "open", &right).is_ok());
         // What the database refuses, it is to refuse in its own words.
-        assert!(verdict(schema.clone(), "resolved", &right).is_ok() && verdict(schema, "open", &wrong).is_ok());
+        assert!(
+            verdict(schema.clone(), "resolved", &right).is_ok() && verdict(schema, "open", &wrong).is_ok()
+        );
     }
 
     #[test]
     fn a_schema_that_nobody_can_use_takes_no_answer() {
-        let error = verdict(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
+        let error =
+            verdict(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
         assert_eq!(error.code, Code::InvalidAnswer);
         assert!(error.detail.unwrap().contains("leads out of it"));
     }
