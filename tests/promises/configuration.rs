@@ -31,28 +31,36 @@ const WRONG: [(&str, &str); 8] = [
     ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
 ];
 
-const READING: [&str; 4] = ["get-session", "list-agents", "list-messages", "list-sessions"];
+const READING: [&str; 5] =
+    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
 /// Writes too. Nobody calls it, so it knows nothing of callers and their pages.
 const SCHEDULED: &str = "expire-sessions";
+/// Reads as the caller what it then decides as the service.
+const DECIDING: &str = "decide-escalation";
 
 /// All functions.
 fn functions() -> impl Iterator<Item = &'static str> {
-    READING.into_iter().chain(WRITING).chain([SCHEDULED])
+    READING.into_iter().chain(WRITING).chain([SCHEDULED, DECIDING])
 }
 
-/// The key by which a function asks Supabase.
-fn key(function: &str) -> &'static str {
-    if READING.contains(&function) { "SUPABASE_PUBLISHABLE_KEY" } else { "SUPABASE_SECRET_KEY" }
+/// The keys by which a function asks Supabase.
+fn keys(function: &str) -> &'static [&'static str] {
+    match function {
+        DECIDING => &["SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SECRET_KEY"],
+        _ if READING.contains(&function) => &["SUPABASE_PUBLISHABLE_KEY"],
+        _ => &["SUPABASE_SECRET_KEY"],
+    }
 }
 
 /// What a function reads of the above.
 fn variables(function: &str) -> BTreeSet<&'static str> {
-    let mut read = BTreeSet::from(["SUPABASE_URL", key(function)]);
+    let mut read = BTreeSet::from(["SUPABASE_URL"]);
+    read.extend(keys(function));
     if function != SCHEDULED {
         read.insert("CORS_ALLOWED_ORIGINS");
     }
-    if !function.starts_with("list-") {
+    if !function.starts_with("list-") && function != DECIDING {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
     if function == "create-session" {
@@ -132,9 +140,10 @@ async fn mistakes(world: World) -> Result<()> {
 async fn missing_ones(world: World) -> Result<()> {
     let lines = started(&world).await?;
     for function in functions() {
-        let (line, key) = (only(&lines, function)?, key(function));
+        let (line, keys) = (only(&lines, function)?, keys(function));
         // ChatKit and origins may be left out.
-        let expected = format!("2 mistake(s); SUPABASE_URL is not set; {key} is not set");
+        let missing = ["SUPABASE_URL"].iter().chain(keys).map(|name| format!("; {name} is not set"));
+        let expected = format!("{} mistake(s){}", keys.len() + 1, missing.collect::<String>());
         ensure!(line.contains(&expected), "{function}: {line}");
     }
     Ok(())
@@ -142,14 +151,17 @@ async fn missing_ones(world: World) -> Result<()> {
 
 async fn readers(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
-    for path in ["/chatkit/agents", "/chatkit/sessions"] {
+    for path in ["/chatkit/agents", "/chatkit/sessions", "/chatkit/escalations"] {
         caller.get(path).await?.expect(200)?;
     }
     let nowhere = "/chatkit/sessions/01981d3c-0000-7000-8000-000000000000";
     for path in [nowhere.to_owned(), format!("{nowhere}/messages")] {
         caller.get(&path).await?.problem(404, "session_not_found")?;
     }
-    for path in ["/chatkit/sessions".to_owned(), format!("{nowhere}/events"), format!("{nowhere}/cancel")] {
+    let decision = "/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision".to_owned();
+    for path in
+        ["/chatkit/sessions".to_owned(), format!("{nowhere}/events"), format!("{nowhere}/cancel"), decision]
+    {
         let refused = caller.post(&path, json!({})).await?;
         ensure!(
             refused.status == 500 && refused.body == json!({ "message": "Internal Server Error" }),
@@ -158,7 +170,7 @@ async fn readers(world: World) -> Result<()> {
     }
     ensure!(expiry::tick(&world).await.is_err(), "a round without the key that it needs");
     world.lambda().end().await;
-    for function in WRITING.into_iter().chain([SCHEDULED]) {
+    for function in WRITING.into_iter().chain([SCHEDULED, DECIDING]) {
         let lines = world.lambda().logs().lines();
         let line = only(&lines, function)?;
         ensure!(line.contains("1 mistake(s); SUPABASE_SECRET_KEY is not set"), "{line}");

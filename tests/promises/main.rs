@@ -11,6 +11,7 @@ mod cors;
 mod described;
 mod edge;
 mod endings;
+mod escalations;
 mod expiry;
 mod explored;
 mod harness;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         endings::trials(),
+        escalations::trials(),
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),

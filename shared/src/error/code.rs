@@ -62,7 +62,7 @@ codes! {
     SessionMismatch = 422 "session_mismatch" "The session has another agent or other metadata", "Leave agentId and metadata out; a handover event changes the agent.";
     DecisionNotOffered = 422 "decision_not_offered" "The escalation does not offer this decision", "Choose one of its decisions.";
     AnswerRequired = 422 "answer_required" "This decision needs an answer", "Send an answer with edit and with respond.";
-    InvalidAnswer = 422 "invalid_answer" "The answer is not what the escalation asks for", "Correct what errors names, by the escalation's answerSchema.";
+    InvalidAnswer = 422 "invalid_answer" "The answer is not what the escalation asks for", "Send what its answerSchema describes; where there is errors, it names each mistake.";
     AnswerNotChecked = 422 "answer_not_checked" "An event's answer is not checked against a schema", "Send the decision to POST /chatkit/escalations/{id}/decision.";
     PolicyForbids = 422 "policy_forbids" "The tool's policy does not allow these inputs", "Send other inputs, or reject.";
     RateLimited = 429 "rate_limited" "Too many requests", "Send it again after Retry-After.";

@@ -5,11 +5,12 @@ use futures_util::future::join_all;
 use libtest_mimic::Trial;
 use local_stack::World;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     document::{Document, Operation},
     scenes,
-    stage::{SESSION, Stage},
+    stage::{ESCALATION, HASH, SESSION, Stage},
 };
 use crate::harness::alone;
 
@@ -109,7 +110,7 @@ async fn parameters() -> Result<()> {
     for operation in document.operations() {
         let ids: Vec<&Value> =
             operation.parameters("path")?.into_iter().map(|(_, example)| example).collect();
-        ensure!(ids.iter().all(|id| **id == SESSION), "{}: {ids:?}", operation.id);
+        ensure!(ids.iter().all(|id| **id == SESSION || **id == ESCALATION), "{}: {ids:?}", operation.id);
         for (name, example) in operation.parameters("query")? {
             let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
             let request = stage.request(&operation)?.at(&format!("?{name}={text}"));
@@ -122,6 +123,9 @@ async fn parameters() -> Result<()> {
             let text = example.as_str().context("a header that is no text")?;
             // A POST may have ended the session of before.
             stage.open().await?;
+            if operation.id == "decide-escalation" {
+                stage.ask(&Uuid::new_v4().to_string(), json!({})).await?;
+            }
             let request = stage.request(&operation)?.header(name, text);
             let reply = stage.send(&request).await?;
             ensure!(reply.status.is_success(), "{} {name}: {} {}", operation.id, reply.status, reply.body);
@@ -144,11 +148,13 @@ async fn placeholders() -> Result<()> {
         ensure!(meaning.as_str().is_some_and(|meaning| !meaning.is_empty()), "what is {name}?");
     }
     use super::stage::{THREAD, USER};
-    for known in
-        [SESSION, USER, THREAD].into_iter().chain(document.agents()?.iter().filter_map(|a| a["id"].as_str()))
-    {
+    let known = [SESSION, USER, THREAD, ESCALATION, HASH];
+    for known in known.into_iter().chain(document.agents()?.iter().filter_map(|a| a["id"].as_str())) {
         ensure!(placeholders.contains_key(known), "{known} is no placeholder of the document");
     }
-    ensure!(placeholders.len() == 3 + document.agents()?.len(), "not every placeholder is put in place");
+    ensure!(
+        placeholders.len() == known.len() + document.agents()?.len(),
+        "not every placeholder is put in place"
+    );
     Ok(())
 }

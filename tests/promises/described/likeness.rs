@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Fields whose text somebody else makes up.
-const MADE_UP: [&str; 3] = ["sessionId", "clientSecret", "nextCursor"];
+const MADE_UP: [&str; 4] = ["sessionId", "clientSecret", "nextCursor", "subjectHash"];
 
 /// The ids and secrets of examples, and what stood in their place so far: what is one there is one in all the answers, and
 /// what are two are two.

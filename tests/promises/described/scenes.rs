@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     document::Operation,
-    stage::{Request, SESSION, Stage},
+    stage::{ESCALATION, HASH, Request, SESSION, Stage},
 };
 use crate::caller::AGENT;
 
@@ -21,12 +21,20 @@ const KEY: &str = "idempotency-key";
 
 /// Events as the scenes need them beside those of the examples.
 const CLICK: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c01";
-const ESCALATION: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c02";
+const ASKED: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c02";
+const QUESTION: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c06";
+const PAYMENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c20";
 const THREAD_CHANGED: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c10";
 
 /// Makes everything so that the answer is the example's, and says what to send. What only this example needs is undone by
 /// [`strike`].
 pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -> Result<Request> {
+    match (operation.id, name) {
+        ("record-events", "decision") => stage.show(&stage.likeness.filled(ESCALATION)).await?,
+        ("decide-escalation", "approve") => stage.ask(ASKED, json!({})).await?,
+        ("decide-escalation", "respond") => stage.ask(QUESTION, question()).await?,
+        _ => {}
+    }
     let plain = stage.request(operation)?;
     if let Some((_, body)) = operation.bodies()?.into_iter().find(|(example, _)| *example == name) {
         if name == "refresh" {
@@ -55,6 +63,7 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
         _ => match operation.id {
             "create-session" => opening(stage, plain, name).await,
             "record-events" => recording(stage, operation, plain, name).await,
+            "decide-escalation" => deciding(stage, operation, name).await,
             _ => reading(stage, operation, plain, name).await,
         },
     }
@@ -143,6 +152,47 @@ async fn recording(stage: &Stage, operation: &Operation<'_>, plain: Request, nam
     }
 }
 
+async fn deciding(stage: &mut Stage, operation: &Operation<'_>, name: &str) -> Result<Request> {
+    let mut body = json!({ "decision": "approve", "subjectHash": HASH });
+    match name {
+        "escalationNotFound" => stage.likeness.put(ESCALATION, &Uuid::new_v4().to_string()),
+        "ownRequest" => {
+            let id = stage.hold(&Uuid::new_v4().to_string()).await?;
+            stage.show(&id).await?;
+        }
+        "invalidAnswer" => {
+            stage.ask(&Uuid::new_v4().to_string(), question()).await?;
+            body["decision"] = json!("respond");
+            body["answer"] = json!({ "account": 7 });
+        }
+        _ => stage.ask(&Uuid::new_v4().to_string(), json!({})).await?,
+    }
+    body["subjectHash"] = json!(stage.likeness.filled(HASH));
+    let request = stage.request(operation)?;
+    match name {
+        "escalationResolved" => {
+            stage.send(&request.clone().with(&body)).await?;
+            body["decision"] = json!("reject");
+        }
+        "subjectChanged" => body["subjectHash"] = json!("0".repeat(64)),
+        "escalationClosed" => {
+            let session = stage.likeness.filled(SESSION);
+            stage.caller.cancel(&format!("/chatkit/sessions/{session}")).await?.expect(200)?;
+            stage.open().await?;
+        }
+        "decisionNotOffered" => body["decision"] = json!("edit"),
+        "escalationNotFound" | "ownRequest" | "invalidAnswer" => {}
+        _ => bail!("nobody knows how this comes about"),
+    }
+    Ok(request.with(&body))
+}
+
+/// A question that wants an answer.
+fn question() -> Value {
+    json!({ "reason": "The account is missing", "decisions": ["respond"], "schema": {
+        "type": "object", "required": ["account"], "properties": { "account": { "type": "string", "maxLength": 34 } } } })
+}
+
 async fn reading(
     stage: &mut Stage,
     operation: &Operation<'_>,
@@ -159,6 +209,16 @@ async fn reading(
             stage.new_session().await?;
             stage.caller.record(&format!("/chatkit/sessions/{session}"), "custom_click", json!({})).await?;
             Ok(plain.at("?limit=1"))
+        }
+        ("list-escalations", "page") => {
+            stage.hold(PAYMENT).await?;
+            // A younger one, so that there is a page after this.
+            stage.ask(&Uuid::new_v4().to_string(), json!({})).await?;
+            Ok(plain.at("?limit=1"))
+        }
+        ("list-escalations", "lastPage") => {
+            // After all of them.
+            Ok(plain.at("?cursor=OTk5OTk5OTk5OTk5OTk5OS4wMTlhYWEwMC03YzAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDE"))
         }
         ("list-sessions", "lastPage") => Ok(plain.at(&format!("?cursor={}", example(operation, "cursor")?))),
         ("list-messages", "page") => {
@@ -195,7 +255,7 @@ async fn fill(stage: &mut Stage) -> Result<()> {
     let events = json!([
         { "id": THREAD_CHANGED, "type": "thread_changed", "payload": { "threadId": thread } },
         { "id": CLICK, "type": "button_click", "payload": { "action": "approve" }, "occurredAt": "2026-11-22T10:04:59Z" },
-        { "id": ESCALATION, "type": "hitl_escalation", "payload": {
+        { "id": ASKED, "type": "hitl_escalation", "payload": {
             "reason": "The amount is above my limit", "decisions": ["approve", "reject"], "expiresInSeconds": 86400 } },
     ]);
     let path = format!("/chatkit/sessions/{}/events", stage.likeness.filled(SESSION));

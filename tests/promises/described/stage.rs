@@ -21,6 +21,8 @@ use crate::caller::{AGENT, Caller, Reply, reply};
 pub const SESSION: &str = "019aaa00-7c00-7000-8000-000000000001";
 pub const USER: &str = "019aaa00-7c00-7000-8000-0000000000aa";
 pub const THREAD: &str = "cthr_example";
+pub const ESCALATION: &str = "019aaa00-7c00-7000-8000-0000000000e1";
+pub const HASH: &str = "9f2c1b7a4e5d8036f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f701";
 
 pub struct Stage {
     pub world: World,
@@ -95,6 +97,45 @@ impl Stage {
         Ok(())
     }
 
+    /// Opens an escalation in the session, in the place of the examples'. Those of browsers offer what the caller may decide.
+    pub async fn ask(&mut self, event: &str, more: Value) -> Result<()> {
+        let mut payload =
+            json!({ "reason": "The amount is above my limit", "decisions": ["approve", "reject"] });
+        payload
+            .as_object_mut()
+            .into_iter()
+            .for_each(|all| all.extend(more.as_object().cloned().unwrap_or_default()));
+        let event = json!({ "id": event, "type": "hitl_escalation", "payload": payload });
+        let path = format!("/chatkit/sessions/{}/events", self.likeness.filled(SESSION));
+        let recorded = self.caller.post(&path, event).await?.expect(201)?;
+        self.show(recorded["events"][0]["escalationId"].as_str().context("nothing was asked")?).await
+    }
+
+    /// An open escalation takes the place of the examples'.
+    pub async fn show(&mut self, id: &str) -> Result<()> {
+        let find = "select subject_hash from public.chat_escalations where id = $1";
+        let hash: String =
+            sqlx::query_scalar(find).bind(id.parse::<Uuid>()?).fetch_one(self.world.database()).await?;
+        self.likeness.put(ESCALATION, id);
+        self.likeness.put(HASH, &hash);
+        Ok(())
+    }
+
+    /// A payment of the session that is held, as its policy says; answers with the escalation's id.
+    pub async fn hold(&self, event: &str) -> Result<String> {
+        let org_id = self.caller.user.org_id;
+        let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
+        self.world.register_tool(org_id, AGENT, tool).await?;
+        let click = json!({ "id": event, "type": "button_click",
+            "payload": { "action": "pay", "data": { "invoice": 42, "amount": 12000 } } });
+        let path = format!("/chatkit/sessions/{}/events", self.likeness.filled(SESSION));
+        self.caller.post(&path, click).await?.expect(201)?;
+        self.world.claim_all().await?;
+        let find = "select id from public.chat_escalations where org_id = $1 and kind = 'policy' and status = 'open'";
+        let id: Uuid = sqlx::query_scalar(find).bind(org_id).fetch_one(self.world.database()).await?;
+        Ok(id.to_string())
+    }
+
     /// Calls an RPC for the session.
     pub async fn rpc(&self, name: &str, what: &str, values: Value) -> Result<()> {
         let session = self.likeness.filled(SESSION);
@@ -115,12 +156,14 @@ impl Stage {
         Ok(())
     }
 
-    /// The request that an operation's description leads to: with the session's id, the first example of a body, no query.
+    /// The request that an operation's description leads to: with the id of the session or the escalation, the first example of
+    /// a body, no query.
     pub fn request(&self, operation: &Operation<'_>) -> Result<Request> {
         let bodies = operation.bodies()?;
+        let what = if operation.path.starts_with("/chatkit/escalations") { ESCALATION } else { SESSION };
         Ok(Request {
             method: operation.method.to_uppercase().parse()?,
-            path: operation.path.replace("{id}", &self.likeness.filled(SESSION)),
+            path: operation.path.replace("{id}", &self.likeness.filled(what)),
             token: Some(self.caller.token.clone()),
             headers: Vec::new(),
             body: bodies.first().map(|(_, body)| self.likeness.filled(&body.to_string())),
@@ -173,9 +216,9 @@ impl Request {
         self
     }
 
-    /// About this session instead.
-    pub fn about(self, operation: &Operation<'_>, session: &str) -> Self {
-        let path = operation.path.replace("{id}", session);
+    /// About this session or escalation instead.
+    pub fn about(self, operation: &Operation<'_>, id: &str) -> Self {
+        let path = operation.path.replace("{id}", id);
         self.at(&path)
     }
 

@@ -81,9 +81,16 @@ async fn journey(world: World) -> Result<()> {
         event("thread_changed", json!({ "threadId": said.thread_id })),
         event("button_click", json!({ "action": "approve" })),
         event("handover", json!({ "agentId": "tax_compliance" })),
+        event("hitl_escalation", json!({ "reason": "Too much", "decisions": ["approve"] })),
     ] {
         write(&mut watch, &caller, &events, event).await?.expect(201)?;
     }
+    let asked = watch.send(&caller, Method::GET, "/chatkit/escalations", None).await?.expect(200)?;
+    let asked = &asked["escalations"][0];
+    let id = asked["id"].as_str().context("no escalation")?;
+    let decision = json!({ "decision": "approve", "subjectHash": asked["subjectHash"] });
+    let decide = format!("/chatkit/escalations/{id}/decision");
+    write(&mut watch, &caller, &decide, Some(decision)).await?.expect(200)?;
     for purpose in ["resume", "refresh"] {
         let renewal = json!({ "sessionId": opened["id"], "purpose": purpose });
         write(&mut watch, &caller, "/chatkit/sessions", Some(renewal)).await?.expect(200)?;
@@ -104,7 +111,7 @@ async fn journey(world: World) -> Result<()> {
     ensure!(tick(&world, &mut watch).await?, "a round failed");
     let keys: i64 =
         sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(world.database()).await?;
-    ensure!(keys == 9, "{keys} idempotency keys to look for one in");
+    ensure!(keys == 11, "{keys} idempotency keys to look for one in");
     watch.look(&world).await?.nothing()
 }
 
@@ -116,7 +123,11 @@ async fn refusals(world: World) -> Result<()> {
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no secret")?;
     for misplaced in [secret, good.as_str()] {
         let events = format!("{session}/events");
+        let decision = format!("/chatkit/escalations/{}/decision", Uuid::new_v4());
+        let hash = "0".repeat(64);
         for (path, body) in [
+            (&*decision, json!({ "decision": misplaced, "subjectHash": hash })),
+            (&decision, json!({ "decision": "approve", "subjectHash": misplaced })),
             ("/chatkit/sessions", json!({ "agentId": misplaced })),
             ("/chatkit/sessions", json!({ "agentId": AGENT, "channel": misplaced })),
             ("/chatkit/sessions", json!({ "agentId": AGENT, "metadata": misplaced })),
@@ -279,6 +290,8 @@ async fn supabase_repeats() -> Result<()> {
         world.issuer().forge(&caller.user).claim("iss", format!("{}/auth/v1", mirror.url())).sign();
     let session = format!("/chatkit/sessions/{}", Uuid::now_v7());
     let click = || event("button_click", json!({ "action": "a" }));
+    let decision = format!("/chatkit/escalations/{}/decision", Uuid::now_v7());
+    let decide = || Some(json!({ "decision": "respond", "answer": 1, "subjectHash": "0".repeat(64) }));
     for mood in moods() {
         mirror.set(mood.clone());
         for (method, path, body) in [
@@ -286,6 +299,8 @@ async fn supabase_repeats() -> Result<()> {
             (Method::GET, "/chatkit/sessions".to_owned(), None),
             (Method::GET, session.clone(), None),
             (Method::GET, format!("{session}/messages"), None),
+            (Method::GET, "/chatkit/escalations".to_owned(), None),
+            (Method::POST, decision.clone(), decide()),
             (Method::POST, "/chatkit/sessions".to_owned(), open()),
             (Method::POST, format!("{session}/events"), click()),
             (Method::POST, format!("{session}/cancel"), None),

@@ -43,10 +43,14 @@ impl Samples {
             None => return Ok(Bytes::from_static(br#"{"source":"aws.scheduler"}"#)),
         };
         let method = route.method.clone().unwrap_or(Method::GET);
-        // A session can be ended once.
-        let session = if function == "cancel-session" { self.open().await? } else { self.session.clone() };
-        let path = route.path.replace("{id}", &session);
-        let body = if method == Method::POST { body(function) } else { Value::Null };
+        // A session can be ended once, and an escalation decided once.
+        let (id, body) = match function {
+            "cancel-session" => (self.open().await?, Value::Null),
+            "decide-escalation" => self.ask().await?,
+            _ if method == Method::POST => (self.session.clone(), body(function)),
+            _ => (self.session.clone(), Value::Null),
+        };
+        let path = route.path.replace("{id}", &id);
         self.wrapped(&method, &path, &body)
     }
 
@@ -69,11 +73,33 @@ impl Samples {
     }
 
     async fn open(&self) -> Result<String> {
-        let request = http::client().post(format!("{}/chatkit/sessions", self.api)).bearer_auth(&self.token);
-        let response = request.json(&json!({ "agentId": "accounts_payable" })).send().await?;
+        let opened = self.post("", json!({ "agentId": "accounts_payable" })).await?;
+        Ok(opened["id"].as_str().context("a session without an id")?.to_owned())
+    }
+
+    /// Opens an escalation, and answers with its id and a decision on it.
+    async fn ask(&self) -> Result<(String, Value)> {
+        let session = self.open().await?;
+        let payload =
+            json!({ "reason": "Is it right?", "decisions": ["respond"], "schema": { "type": "string" } });
+        let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
+        self.post(&format!("/{session}/events"), event).await?;
+        let url = format!("{}/chatkit/sessions/{session}", self.api);
+        let read = http::client().get(url).bearer_auth(&self.token).send().await?.json::<Value>().await?;
+        let asked = &read["escalations"][0];
+        let id = asked["id"].as_str().context("no escalation")?;
+        Ok((
+            id.to_owned(),
+            json!({ "decision": "respond", "answer": "Yes", "subjectHash": asked["subjectHash"] }),
+        ))
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Result<Value> {
+        let request = http::client().post(format!("{}/chatkit/sessions{path}", self.api));
+        let response = request.bearer_auth(&self.token).json(&body).send().await?;
         let (status, body) = (response.status(), response.json::<Value>().await?);
-        ensure!(status == 201, "opening a session answered {status}: {body}");
-        Ok(body["id"].as_str().context("a session without an id")?.to_owned())
+        ensure!(status == 201, "posting to /chatkit/sessions{path} answered {status}: {body}");
+        Ok(body)
     }
 }
 
@@ -84,7 +110,6 @@ fn body(function: &str) -> Value {
         "record-events" => {
             json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "approve" } })
         }
-        "cancel-session" => Value::Null,
         _ => json!({}),
     }
 }

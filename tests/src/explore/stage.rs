@@ -19,10 +19,12 @@ const HOOKS: &str = include_str!("../../schemathesis/hooks.py");
 /// The agents of the description's examples.
 const AGENTS: [&str; 2] = ["accounts_payable", "tax_compliance"];
 
-/// What the examples call the session, its user and their thread; `x-placeholders` explains them.
+/// What the examples call the session, its user, their thread, and an escalation with its hash; `x-placeholders` explains them.
 const SESSION: &str = "019aaa00-7c00-7000-8000-000000000001";
 const USER: &str = "019aaa00-7c00-7000-8000-0000000000aa";
 const THREAD: &str = "cthr_example";
+const ESCALATION: &str = "019aaa00-7c00-7000-8000-0000000000e1";
+const HASH: &str = "9f2c1b7a4e5d8036f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f701";
 
 /// Who calls, where everybody and everything is new, so that one run finds nothing of another's.
 pub(super) struct Stage {
@@ -52,6 +54,7 @@ impl Stage {
         rpc(world, "set_org_limits", limits).await?;
         let (open, ending) = (open(world, &caller).await?, open(world, &caller).await?);
         let thread = fill(world, &caller, &open).await?;
+        let (escalation, hash) = asked(world, &open).await?;
 
         let folder = tempfile::tempdir().context("a folder for Schemathesis")?;
         guardian::remove(folder.path())?;
@@ -59,7 +62,9 @@ impl Stage {
         let description = description
             .replace(SESSION, &open)
             .replace(USER, &caller.id.to_string())
-            .replace(THREAD, &thread);
+            .replace(THREAD, &thread)
+            .replace(ESCALATION, &escalation)
+            .replace(HASH, &hash);
         let people = [("caller", &caller), ("colleague", &colleague), ("stranger", &stranger)];
         let people = people.map(|(name, user)| {
             let value = format!("Bearer {}", world.issuer().token(user));
@@ -71,6 +76,7 @@ impl Stage {
             ("hooks.py", HOOKS.to_owned()),
             ("people.json", json!({ "auth": people }).to_string()),
             ("open.dict", format!("\"{open}\"\n")),
+            ("asked.dict", format!("\"{escalation}\"\n")),
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }
@@ -122,6 +128,13 @@ async fn fill(world: &World, user: &User, session: &str) -> Result<String> {
     ]);
     post(world, user, &format!("/{session}/events"), events).await?;
     Ok(thread)
+}
+
+/// The escalation of a session, and the hash of what it asks.
+async fn asked(world: &World, session: &str) -> Result<(String, String)> {
+    let find = "select id::text, subject_hash from public.chat_escalations where session_id = $1";
+    let asked = sqlx::query_as(find).bind(session.parse::<Uuid>()?).fetch_one(world.database()).await;
+    asked.context("looking for the escalation")
 }
 
 async fn post(world: &World, user: &User, path: &str, body: Value) -> Result<Value> {

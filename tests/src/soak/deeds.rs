@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::ground::{Ground, OTHER_AGENT};
+use super::ground::{Ground, OTHER_AGENT, Person};
 use super::kills::batch;
 use super::requests::Wish;
 
@@ -17,11 +17,12 @@ pub enum Deed {
     Cancel,
     Record,
     HandOver,
+    Decide,
     Expire,
 }
 
-pub const DEEDS: [Deed; 6] =
-    [Deed::Open, Deed::Refresh, Deed::Cancel, Deed::Record, Deed::HandOver, Deed::Expire];
+pub const DEEDS: [Deed; 7] =
+    [Deed::Open, Deed::Refresh, Deed::Cancel, Deed::Record, Deed::HandOver, Deed::Decide, Deed::Expire];
 
 impl Deed {
     /// Which function does it.
@@ -30,6 +31,7 @@ impl Deed {
             Self::Open | Self::Refresh => "create-session",
             Self::Cancel => "cancel-session",
             Self::Record | Self::HandOver => "record-events",
+            Self::Decide => "decide-escalation",
             Self::Expire => "expire-sessions",
         }
     }
@@ -67,6 +69,17 @@ impl Prepared {
                     json!({ "id": Uuid::from_u128(rng.u128(..)), "type": "handover", "payload": payload });
                 Some(Wish::record(&session, event))
             }
+            Deed::Decide => {
+                let payload = json!({ "reason": "Above the limit", "decisions": ["approve"] });
+                let id = Uuid::from_u128(rng.u128(..));
+                let event = json!({ "id": id, "type": "hitl_escalation", "payload": payload });
+                ensure!(
+                    ground.answered(person, &Wish::record(&session, event)).await.is_done(),
+                    "nothing was asked"
+                );
+                let read = ground.answered(person, &Wish::read(Person::path(&session))).await;
+                Some(Wish::decide(&read.body["escalations"][0], "approve"))
+            }
             Deed::Expire => {
                 touch(
                     ground,
@@ -102,8 +115,9 @@ impl Prepared {
             if self.deed == Deed::Open {
                 session = reply.body.clone();
             }
-            let same =
-                ["id", "events"].iter().all(|part| before.is_none_or(|b| b[*part] == reply.body[*part]));
+            let same = ["id", "events", "event"]
+                .iter()
+                .all(|part| before.is_none_or(|b| b[*part] == reply.body[*part]));
             if !same {
                 return Ok(Some(format!("{:?} was acknowledged, and now {}", before, reply.body)));
             }
@@ -126,6 +140,7 @@ impl Prepared {
                 ("events", count("select count(*) from chat_events where session_id = $1").await?, 3)
             }
             Deed::HandOver => ("handovers that took place", count("select count(*) from chat_events as e join chat_sessions as s on s.id = e.session_id where s.id = $1 and e.type = 'handover' and s.agent_id = 'tax_compliance'").await?, 1),
+            Deed::Decide => ("decisions", count("select count(*) from chat_events where session_id = $1 and type = 'hitl_resolved'").await?, 1),
             Deed::Expire => ("expired sessions", count("select count(*) from chat_sessions where id = $1 and end_reason = 'expired'").await?, 1),
         };
         Ok((found != right).then(|| format!("{found} {what} under {id} instead of {right}")))

@@ -94,6 +94,12 @@ impl Ground {
         Rng::with_seed(self.seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    /// Somebody new in the organisation, of whom nobody asks anything else.
+    pub async fn joining(&self, role: OrgRole) -> Result<Person> {
+        let user = self.world.add_user(self.people[0].user.org_id, role).await?;
+        Ok(Person { token: self.world.issuer().token(&user), user })
+    }
+
     /// Whose turn it is.
     pub fn person(&self, number: usize) -> &Person {
         &self.people[number % self.people.len()]
@@ -266,6 +272,13 @@ impl Wish {
     /// Records events.
     pub fn record(session: &Value, events: Value) -> Self {
         Self::post(format!("{}/events", Person::path(session)), None, Some(events))
+    }
+
+    /// Decides an escalation, as it is shown.
+    pub fn decide(escalation: &Value, decision: &str) -> Self {
+        let path = format!("/chatkit/escalations/{}/decision", escalation["id"].as_str().unwrap_or_default());
+        let body = json!({ "decision": decision, "subjectHash": escalation["subjectHash"] });
+        Self::post(path, None, Some(body))
     }
 
     /// Reads something.

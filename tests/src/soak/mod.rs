@@ -7,6 +7,7 @@
 mod aftermath;
 mod cancels;
 mod creations;
+mod decisions;
 mod deeds;
 mod deliveries;
 mod duplicates;
@@ -64,6 +65,13 @@ pub const TRIALS: &[Trial] = &[
         full: 300,
         small: 8,
         run: |ground, count| Box::pin(duplicates::run(ground, count)),
+    },
+    Trial {
+        name: "decisions",
+        about: "escalations, each decided on 8 devices at once",
+        full: 2_000,
+        small: 40,
+        run: |ground, count| Box::pin(decisions::run(ground, count)),
     },
     Trial {
         name: "cancels",

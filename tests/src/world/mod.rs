@@ -1,6 +1,7 @@
 //! One way to start all of it: a database, Supabase, OpenAI's stand-in, agents and the functions, for one test alone.
 
 mod builder;
+mod deliveries;
 mod environment;
 mod people;
 

@@ -1,0 +1,27 @@
+//! Escalations: who is shown what waits for a person, who decides, and what a decision is good for.
+
+mod answers;
+mod endings;
+mod events;
+mod lists;
+mod office;
+mod people;
+mod subjects;
+mod winners;
+
+use libtest_mimic::Trial;
+
+pub fn trials() -> Vec<Trial> {
+    [
+        lists::trials(),
+        people::trials(),
+        subjects::trials(),
+        winners::trials(),
+        answers::trials(),
+        endings::trials(),
+        events::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
