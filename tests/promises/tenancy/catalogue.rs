@@ -42,6 +42,8 @@ const SWITCHES: &str = "
     union all
     select format('%s is no table', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm', 'f', 'S')
+      -- A table may number its rows.
+      and not exists (select from pg_depend as d where d.objid = c.oid and d.deptype = 'i')
     union all
     select format('a policy on %s is for %s to %s', p.tablename, p.cmd, p.roles) from pg_policies as p
     where p.schemaname = 'public'

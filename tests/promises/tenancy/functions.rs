@@ -1,9 +1,10 @@
 //! Who may call one function, and whose rows a call touches, asked at PostgREST.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 use http_client::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use super::person::Person;
 use super::rows::{But, fingerprint, restore, run};
@@ -49,30 +50,37 @@ async fn not_for(tenants: &Tenants, function: &Function, who: Who) -> Result<Vec
     Ok(found)
 }
 
-/// The service calls in the name of one person about another one's session.
+/// The service calls in the name of one person about another one's session, delivery or escalation.
 pub async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let user = tenants.person(Who::User);
     for other in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
-        let expected = match function.tenant {
-            Tenant::Organisation | Tenant::Due => continue,
-            Tenant::SessionOfOrganisation if !other.is_elsewhere() => continue,
-            Tenant::SessionOfOrganisation | Tenant::SessionOfPerson => (404, "session_not_found"),
-            Tenant::Person => (409, "session_id_taken"),
+        let other_person = tenants.person(*other);
+        let mut about = Person { user: other_person.user.clone(), ..user.clone() };
+        let (refusal, message) = match (function.tenant, other) {
+            (Tenant::Organisation | Tenant::Due, _) => continue,
+            (Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation, _) if !other.is_elsewhere() => {
+                continue;
+            }
+            (Tenant::EscalationOfPerson, Who::Approver | Who::Admin | Who::Owner) => continue,
+            // The user is not elsewhere any more.
+            (Tenant::Person | Tenant::EscalationOfPerson, Who::UserElsewhere) => (403, "not_a_member"),
+            (Tenant::SessionOfOrganisation | Tenant::SessionOfPerson, _) => (404, "session_not_found"),
+            (Tenant::Person, _) => (409, "session_id_taken"),
+            (Tenant::DeliveryOfOrganisation, _) => (404, "delivery_not_found"),
+            (Tenant::EscalationOfPerson, _) => (404, "escalation_not_found"),
+            (Tenant::CallUnderWay, _) => {
+                about = Person { fence: other_person.fence, ..user.clone() };
+                (200, "")
+            }
         };
-        // The user is not elsewhere any more.
-        let expected = match (function.tenant, other) {
-            (Tenant::Person, Who::UserElsewhere) => (403, "not_a_member"),
-            _ => expected,
-        };
-        let about = Person { user: tenants.person(*other).user.clone(), ..user.clone() };
         let (status, body) = call(tenants, Who::Service, function, &about).await?;
-        if (status, body["message"].as_str()) != (expected.0, Some(expected.1)) {
-            found.push(format!(
-                "{} as {other} with the user's session: {status} {}",
-                function.name,
-                brief(&body)
-            ));
+        let as_refused = match refusal {
+            200 => body == json!({ "finished": false }),
+            _ => body["message"] == message,
+        };
+        if status != refusal || !as_refused {
+            found.push(format!("{} as {other} with the user's ids: {status} {}", function.name, brief(&body)));
         }
     }
     Ok(found)
@@ -89,6 +97,13 @@ async fn as_it_should_be(tenants: &Tenants, function: &Function) -> Result<Vec<S
     let mut found = Vec::new();
     if status != 200 || !holds(&user.call(function.answer)?, &body) {
         found.push(format!("the service calls {}: {status} {body}", function.name));
+    }
+    if !function.after.is_empty() {
+        let after = sqlx::query_scalar(AssertSqlSafe(user.fill(function.after)));
+        let after: Option<bool> = after.fetch_one(tenants.world.database()).await.context(function.after)?;
+        if after != Some(true) {
+            found.push(format!("after a call of {} it is not so: {}", function.name, function.after));
+        }
     }
     let (others, told) = (Who::PEOPLE.iter().filter(|who| **who != Who::User), body.to_string());
     for other in others.filter(|other| tenants.person(**other).own().any(|id| told.contains(&id))) {

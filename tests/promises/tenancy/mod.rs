@@ -5,6 +5,7 @@ mod catalogue;
 mod direct;
 mod functions;
 mod guessing;
+mod life;
 mod mutants;
 mod person;
 mod rows;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
 use super::person::Person;
-use super::rules::{Sees, TABLES, Table};
+use super::rules::{MADE_BY_POSTGRES, Sees, TABLES, Table};
 use super::tenants::Tenants;
 use super::who::Who;
 
@@ -99,7 +99,9 @@ impl But<'_> {
             "select s.id from public.chat_sessions as s where (s.org_id, s.user_id) = ('{org}', '{user}')"
         );
         match table {
-            "agents" | "org_limits" => format!("org_id <> '{org}'"),
+            "agents" | "org_limits" | "agent_servers" | "agent_tools" | "agent_routes" => {
+                format!("org_id <> '{org}'")
+            }
             "idle_checks" if whole => format!("org_id <> '{org}'"),
             _ if whole => "true".to_owned(),
             // A throttle is a user's or a session's, and only says the id.
@@ -137,12 +139,24 @@ pub async fn keep(tenants: &Tenants) -> Result<()> {
     run(tenants, &format!("create schema kept; {copies}")).await
 }
 
+/// The columns of a table that can be written, with commas between them.
+fn written(table: &Table) -> String {
+    let columns = table.shown.split_whitespace().chain(table.hidden.split_whitespace());
+    // Identities can be written by those who insist.
+    let generated = |column: &str| column != "id" && MADE_BY_POSTGRES.contains(&(table.name, column));
+    columns.filter(|column| !generated(column)).collect::<Vec<_>>().join(", ")
+}
+
 /// Puts the copies back, past every trigger and foreign key.
 pub async fn restore(tenants: &Tenants) -> Result<()> {
     let tables: String = TABLES
         .iter()
-        .map(|Table { name, .. }| {
-            format!("delete from public.{name}; insert into public.{name} select * from kept.{name};")
+        .map(|table| {
+            let (name, columns) = (table.name, written(table));
+            format!(
+                "delete from public.{name};
+                 insert into public.{name} ({columns}) overriding system value select {columns} from kept.{name};"
+            )
         })
         .collect();
     run(tenants, &format!("begin; set local session_replication_role = replica; {tables} commit")).await

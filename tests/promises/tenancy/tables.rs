@@ -1,12 +1,12 @@
 //! What one table shows and lets happen to it, asked at PostgREST.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::Method;
 use serde_json::{Value, json};
 
 use super::rows::{self, But, Row, shown, sorted};
-use super::rules::{Sees, Table};
+use super::rules::{MADE_BY_POSTGRES, Sees, Table};
 use super::tenants::Tenants;
 use super::who::Who;
 
@@ -34,7 +34,7 @@ pub async fn writing(tenants: &Tenants, table: &Table, callers: &[Who]) -> Resul
 async fn writing_as(tenants: &Tenants, table: &Table, who: Who, all: &[Row]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     // One at a time: what a first attempt changes, a second one trips over.
-    for (method, filter, body) in attempts(tenants, all)? {
+    for (method, filter, body) in attempts(tenants, table, all)? {
         let path = format!("/{}{filter}", table.name);
         let answer = tenants.ask(who, method.clone(), &path, body).await?;
         found.extend(
@@ -84,12 +84,13 @@ pub async fn reading_column(
 
 /// Ways to write: put a row in again, give all to the other organisation, delete all. With and without a filter, since
 /// a filter reads.
-fn attempts(tenants: &Tenants, all: &[Row]) -> Result<Vec<(Method, String, Option<Value>)>> {
+fn attempts(tenants: &Tenants, table: &Table, all: &[Row]) -> Result<Vec<(Method, String, Option<Value>)>> {
     let one = all.iter().find(|row| row.get("org_id") == Some(&json!(tenants.here)));
-    ensure!(one.is_some(), "there are no rows, so nothing would be shown");
+    let mut one = one.cloned().context("there are no rows, so nothing would be shown")?;
+    one.retain(|column, _| !MADE_BY_POSTGRES.contains(&(table.name, column)));
     let (take, of_here) = (json!({ "org_id": tenants.elsewhere }), format!("?org_id=eq.{}", tenants.here));
     Ok(vec![
-        (Method::POST, String::new(), one.map(|row| json!(row))),
+        (Method::POST, String::new(), Some(json!(one))),
         (Method::PATCH, of_here.clone(), Some(take.clone())),
         (Method::PATCH, String::new(), Some(take)),
         (Method::DELETE, of_here, None),

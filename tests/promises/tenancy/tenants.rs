@@ -10,6 +10,7 @@ use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::life::{ASKS, LIFE, SERVERS, SERVERS_ELSEWHERE};
 use super::person::Person;
 use super::rows;
 use super::who::Who;
@@ -17,57 +18,7 @@ use super::who::Who;
 /// The role by which the stand-in for PostgREST sees every table. It can read none.
 pub const SEES_THE_SCHEMA: &str = "sees_the_schema";
 
-/// What leaves a row in every table.
-const LIFE: &[(&str, &str)] = &[
-    // Everybody's first key is the same.
-    (
-        "open_session",
-        r#"{ {the user's session}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
-             "p_chatkit_request_id": "{request}", "p_idempotency_key": "1", "p_request_hash": "{hash}" }"#,
-    ),
-    (
-        "record_chatkit_session",
-        r#"{ {the organisation's session}, "p_chatkit_request_id": "{request}",
-             "p_chatkit_session_id": "{upstream}", "p_expires_at": "2030-01-01T00:00:00Z",
-             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
-    ),
-    // Nobody finishes this one, so its key is held all day.
-    (
-        "renew_chatkit_session",
-        r#"{ {the user's session}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
-             "p_chatkit_request_id": "{pending}", "p_idempotency_key": "{key}", "p_request_hash": "{hash}",
-             "p_lease_seconds": 86400 }"#,
-    ),
-    (
-        "record_events",
-        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
-             { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{session}" } },
-             { "id": "{event}", "type": "hitl_escalation", "escalation_id": "{escalation}",
-               "payload": { "reason": "above 10 000 EUR", "decisions": ["approve", "reject"] } } ],
-             "p_idempotency_key": "{key}", "p_request_hash": "{hash}" }"#,
-    ),
-    (
-        "record_messages",
-        r#"{ {the organisation's session},
-             "p_messages": [{ "id": "{message}", "role": "user", "content": "Pay invoice 42" }] }"#,
-    ),
-    (
-        "record_tasks",
-        r#"{ {the organisation's session},
-             "p_tasks": [{ "id": "pay-42", "title": "Pay invoice 42", "status": "running" }] }"#,
-    ),
-    // The escalation keeps the other session from becoming idle, so only this one is checked.
-    (
-        "open_session",
-        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{quiet}",
-             "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {} }"#,
-    ),
-];
-
-/// How many sessions each of them has.
-pub const SESSIONS_EACH: usize = 2;
-
-/// A world with two organisations in it. Everybody who can have a session has two, with a row in every table.
+/// A world with two organisations in it. Everybody who can have a session has three, with a row in every table.
 pub struct Tenants {
     pub world: World,
     pub here: Uuid,
@@ -102,9 +53,10 @@ impl Tenants {
         keys.insert(Who::Nobody, world.supabase().publishable_key().to_owned());
         keys.insert(Who::Service, world.supabase().secret_key().to_owned());
 
-        let tenants = Self { world, here, elsewhere, people, keys };
+        let mut tenants = Self { world, here, elsewhere, people, keys };
         tenants.found().await?;
         tenants.move_in().await?;
+        tenants.work().await?;
         rows::keep(&tenants).await?;
         tenants.show_postgrest_all_tables().await?;
         Ok(tenants)
@@ -178,7 +130,33 @@ impl Tenants {
             });
             self.rpc("set_org_limits", limits).await?;
         }
+        self.register(Who::User, SERVERS).await?;
+        self.register(Who::Stranger, SERVERS).await
+    }
+
+    /// Registers agents' servers in somebody's organisation.
+    async fn register(&self, of: Who, servers: &[&str]) -> Result<()> {
+        for server in servers {
+            self.rpc("register_agent_server", self.person(of).call(server)?).await?;
+        }
         Ok(())
+    }
+
+    /// Agents are called until each has failed one thing, asks about another and is at work on a third. Then nothing is due.
+    async fn work(&mut self) -> Result<()> {
+        let begun = json!({ "p_limit": 100, "p_lease_seconds": 86_400 });
+        let calls = self.rpc("claim_deliveries", begun.clone()).await?;
+        for call in calls["deliveries"].as_array().into_iter().flatten() {
+            let asks: Value = serde_json::from_str(ASKS)?;
+            let finish = json!({ "p_delivery_id": call["id"], "p_fence": call["fence"], "p_outcome": asks });
+            self.rpc("finish_delivery", finish).await?;
+        }
+        self.rpc("claim_deliveries", begun).await?;
+        for person in self.people.values_mut() {
+            person.learn(self.world.database()).await?;
+        }
+        self.register(Who::Stranger, SERVERS_ELSEWHERE).await?;
+        rows::run(self, "update public.transcripts_due set due_at = now() + interval '1 day'").await
     }
 
     async fn move_in(&self) -> Result<()> {

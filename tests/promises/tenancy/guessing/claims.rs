@@ -6,7 +6,8 @@ use http_client::Method;
 use local_stack::World;
 use serde_json::{Value, json};
 
-use super::super::tenants::{SESSIONS_EACH, Tenants};
+use super::super::life::SESSIONS_EACH;
+use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::{given_away, secrets_to};
 

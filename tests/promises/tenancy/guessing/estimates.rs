@@ -35,16 +35,24 @@ const MANY: &str = "
       select '{org}', '{user}', '{session}', gen_random_uuid(), 10 + n, 'custom_' || n, jsonb_build_object('n', n),
              'user', 'actor ' || n, past
       from n;
-    insert into public.chat_messages (org_id, user_id, session_id, id, seq, role, content, tool_invocation_id)
-      select '{org}', '{user}', '{session}', gen_random_uuid(), 10 + n, 'user', 'Pay invoice ' || n, 'call ' || n
+    insert into public.chat_messages (org_id, user_id, session_id, id, seq, role, content, tool_invocation_id,
+                                      chatkit_item_id)
+      select '{org}', '{user}', '{session}', gen_random_uuid(), 10 + n, 'user', 'Pay invoice ' || n, 'call ' || n,
+             'item_' || n
       from n;
     insert into public.chat_tasks (org_id, user_id, session_id, id, title, status, updated_at)
       select '{org}', '{user}', '{session}', 'task-' || n, 'Pay ' || n, 'running', past from n;
     insert into public.chat_escalations (id, org_id, user_id, session_id, event_id, origin, reason, decisions,
-                                         status, expires_at, closed_at)
-      select gen_random_uuid(), '{org}', '{user}', '{session}', gen_random_uuid(), 'browser', 'Because ' || n,
-             '{approve}', 'resolved', future, future
-      from n;
+                                         answer_schema, status, expires_at, closed_at, kind, delivery_id, subject,
+                                         risk, approver, decision, answer, decided_by, decided_at,
+                                         decision_event_id)
+      select gen_random_uuid(), '{org}', '{user}', '{session}', gen_random_uuid(), 'orchestrator', 'Because ' || n,
+             '{approve,reject}', jsonb_build_object('n', n), 'resolved', future, future,
+             (array['agent_asked', 'agent_failed'])[1 + n % 2], id, jsonb_build_object('deliveryId', id),
+             (array['low', 'high'])[1 + n % 2], (array['self', 'other'])[1 + n % 2],
+             (array['approve', 'reject'])[1 + n % 2], jsonb_build_object('n', n), gen_random_uuid(), past,
+             gen_random_uuid()
+      from (select *, gen_random_uuid() as id from n) as n;
     commit;
     analyze";
 

@@ -84,6 +84,13 @@ fn by_embedding() -> Vec<Request> {
         "/chat_sessions?select=id,idle_checks(due_at)",
         "/chat_sessions?select=id,idle_checks!inner(session_id)&order=idle_checks(due_at)",
         "/chat_events?select=id,chat_sessions(idempotency_keys(session_id))",
+        "/chat_sessions?select=id,deliveries(*)",
+        "/chat_sessions?select=id,deliveries!inner(inputs)",
+        "/chat_sessions?select=id,delivery_queues(due_at)",
+        "/chat_sessions?select=id,transcripts_due()&transcripts_due=not.is.null",
+        "/chat_escalations?select=id,deliveries!chat_escalations_delivery_fkey(request_state)",
+        "/agents?select=id,agent_servers(url,agent_tools(*,agent_routes(*)))",
+        "/agents?select=id,agent_servers!inner(agent_id)&agent_servers.credential=not.is.null",
     ]
     .map(get)
     .into()
@@ -112,6 +119,9 @@ fn by_other_names() -> Vec<Request> {
         post("/rpc/limits_of", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
         post("/rpc/claim_key", json!({})),
         post("/rpc/caller_org_id", json!({})),
+        post("/rpc/slots_left", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
+        post("/rpc/organisations_due", json!({})),
+        get("/agent_routes_id_seq"),
         post("/rpc/set_config", json!({ "setting_name": "role", "new_value": "postgres", "is_local": true })),
         post(
             "/rpc/query_to_xml",

@@ -79,12 +79,16 @@ fn secrets_to(tenants: &Tenants, who: Who) -> BTreeSet<String> {
     };
     let mut secrets = BTreeSet::new();
     for other in Who::PEOPLE {
-        let Person { session, quiet, request, pending, upstream, event, escalation, message, key, .. } =
-            tenants.person(*other);
-        secrets.extend([request, pending, key].map(Uuid::to_string));
-        secrets.insert(upstream.clone());
+        let person = tenants.person(*other);
+        secrets.extend([person.request, person.pending, person.key].map(|id| id.to_string()));
+        secrets.extend([person.running, person.waiting].map(|id| id.to_string()));
+        secrets.extend([person.upstream.clone(), person.fence.to_string()]);
         if !shown.contains(other) {
-            secrets.extend([session, quiet, event, escalation, message].map(Uuid::to_string));
+            let Person { session, quiet, over, event, escalation, message, .. } = person;
+            secrets.extend([session, quiet, over, event, escalation, message].map(Uuid::to_string));
+            // What a person was asked says which delivery it is about, and an event which one failed.
+            secrets.extend([person.dead, person.asked, person.question].map(|id| id.to_string()));
+            secrets.insert(person.subject_hash.clone());
         }
     }
     secrets

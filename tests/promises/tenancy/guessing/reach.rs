@@ -14,7 +14,7 @@ use super::{ask_with, given_away, no_one, secrets_to, without_ids};
 const PATHS: &[&str] = &[
     "/chat_sessions?id=eq.{session}",
     "/chat_sessions?id=in.({session})&select=*,chat_events(*),chat_messages(*),chat_tasks(*)",
-    "/chat_sessions?id=in.({session})&select=*,chat_escalations(*,chat_events(*)),chatkit_threads(*)",
+    "/chat_sessions?id=in.({session})&select=*,chat_escalations(*,chat_events!chat_escalations_event_fkey(*)),chatkit_threads(*)",
     "/chat_sessions?or=(id.eq.{session},user_id.eq.{user})",
     "/chat_sessions?or=(org_id.eq.{org},org_id.neq.{org},org_id.is.null)",
     "/chat_sessions?not.and=(id.neq.{session},user_id.neq.{user})",
@@ -33,7 +33,7 @@ const PATHS: &[&str] = &[
     "/chat_messages?id=eq.{message}&select=*,chat_sessions(*,chat_events(*),chat_escalations(*))",
     "/chat_messages?content=ilike.*invoice*&session_id=eq.{session}",
     "/chat_tasks?id=eq.pay-42&session_id=eq.{session}",
-    "/chat_escalations?id=eq.{escalation}&select=*,chat_events(*),chat_sessions(*)",
+    "/chat_escalations?id=eq.{escalation}&select=*,chat_events!chat_escalations_event_fkey(*),chat_sessions(*)",
     "/chat_escalations?select=*,chat_sessions!inner(chat_messages(*))&event_id=eq.{event}",
     "/chatkit_threads?thread_id=eq.cthr_{session}",
     "/chatkit_users?user_id=eq.{user}&select=*,chat_sessions(*)",

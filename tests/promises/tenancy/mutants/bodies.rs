@@ -6,8 +6,9 @@ use super::super::rules::{FUNCTIONS, Tenant};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
+use super::orchestrator;
 use super::weaker::{Noticed, WEAKER, Weaker};
-use super::{function, table};
+use super::{calls, function, table};
 
 /// The first step of the RPC functions on a session, and one that does not care whose it is.
 const LOCKS: &[&str] = &[
@@ -18,28 +19,25 @@ const ANYBODYS: &str = "(select s from public.chat_sessions as s where s.id = p_
 
 /// All of them.
 pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
-    let mut mutants = callers()?;
-    for Weaker { of, text, instead, noticed } in WEAKER {
-        let sql = edited(tenants, of, text, instead).await?;
+    let mut mutants = callers(tenants).await?;
+    for Weaker { of, text, instead, noticed } in WEAKER.iter().chain(orchestrator::WEAKER) {
+        let whole = definition(tenants, of).await?;
         let by = match noticed {
-            Noticed::Called(name) => By::Calling(function(name)?, &[Who::Service]),
+            Noticed::Called(name) => By::Calling(calls(name)?, &[Who::Service]),
             Noticed::Guessed(name) => By::Guessing(function(name)?),
             Noticed::Waited(name) => By::Waiting(function(name)?),
         };
-        mutants.push(Mutant::new(format!("{of}: {instead:?} instead of {text:?}"), sql, by));
+        mutants.push(edited(format!("{of}: {instead:?} instead of {text:?}"), whole, (text, instead), by)?);
     }
     for function in FUNCTIONS {
         let lock = match function.tenant {
-            Tenant::Organisation | Tenant::Person | Tenant::Due => continue,
             Tenant::SessionOfPerson => LOCKS[0],
             Tenant::SessionOfOrganisation => LOCKS[1],
+            _ => continue,
         };
-        let sql = edited(tenants, &format!("public.{}", function.name), lock, ANYBODYS).await?;
-        mutants.push(Mutant::new(
-            format!("{} takes anybody's session", function.name),
-            sql,
-            By::Calling(function, &[Who::Service]),
-        ));
+        let whole = definition(tenants, &format!("public.{}", function.name)).await?;
+        let by = By::Calling(vec![function], &[Who::Service]);
+        mutants.push(edited(format!("{} takes anybody's session", function.name), whole, (lock, ANYBODYS), by)?);
     }
     Ok(mutants)
 }
@@ -68,22 +66,28 @@ const CALLERS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-fn callers() -> Result<Vec<Mutant>> {
-    let weaker = |(what, name, returns, expression): &(&str, &str, &str, &str)| {
+async fn callers(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let mut mutants = Vec::new();
+    for (what, name, returns, expression) in CALLERS {
         let sql = format!(
             "create or replace function private.{name}() returns {returns}
              language sql stable set search_path = '' return {expression}"
         );
-        Ok(Mutant::new((*what).to_owned(), sql, By::Reading(table("chat_events")?, Who::ALL)))
-    };
-    CALLERS.iter().map(weaker).collect()
+        let undo = Some(definition(tenants, &format!("private.{name}")).await?);
+        let noticed = By::Reading(table("chat_events")?, Who::ALL);
+        mutants.push(Mutant { what: (*what).to_owned(), sql, undo, noticed });
+    }
+    Ok(mutants)
 }
 
-/// The statement that makes a function with another text.
-async fn edited(tenants: &Tenants, name: &str, text: &str, instead: &str) -> Result<String> {
+/// The statement that makes a function.
+async fn definition(tenants: &Tenants, name: &str) -> Result<String> {
     let definition = sqlx::query_scalar("select pg_get_functiondef($1::regproc)").bind(name);
-    let definition: String =
-        definition.fetch_one(tenants.world.database()).await.with_context(|| name.to_owned())?;
-    ensure!(definition.contains(text), "{name} has no {text:?} any more, so it is tried for nothing");
-    Ok(definition.replace(text, instead))
+    definition.fetch_one(tenants.world.database()).await.with_context(|| name.to_owned())
+}
+
+/// A function made with another text, and then with its own again.
+fn edited(what: String, whole: String, (text, instead): (&str, &str), noticed: By) -> Result<Mutant> {
+    ensure!(whole.contains(text), "{what}: it has no such text any more, so it is tried for nothing");
+    Ok(Mutant { what, sql: whole.replace(text, instead), undo: Some(whole), noticed })
 }

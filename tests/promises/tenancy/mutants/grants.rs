@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::rules::{FUNCTIONS, RUN_BY_POLICIES, TABLES};
+use super::super::rules::{FUNCTIONS, Function, RUN_BY_POLICIES, TABLES};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
@@ -94,7 +94,7 @@ pub async fn on_functions(tenants: &Tenants) -> Result<Vec<Mutant>> {
     rows.into_iter()
         .map(|(signature, name, schema, role)| {
             let noticed = if schema == "public" {
-                By::Calling(function(&name)?, asking_as(&role))
+                By::Calling(vec![function(&name)?], asking_as(&role))
             } else {
                 By::Catalogue
             };
@@ -118,9 +118,11 @@ pub fn missing_on_tables() -> Vec<Mutant> {
 
 /// What the service needs, and what the policies need.
 pub fn missing_on_functions() -> Vec<Mutant> {
-    let of_the_service = FUNCTIONS.iter().map(|function| {
+    let mut functions: Vec<&Function> = FUNCTIONS.iter().collect();
+    functions.dedup_by_key(|function| function.name);
+    let of_the_service = functions.into_iter().map(|function| {
         let sql = format!("revoke execute on function public.{} from service_role", function.name);
-        Mutant::new(sql.clone(), sql, By::Calling(function, &[Who::Service]))
+        Mutant::new(sql.clone(), sql, By::Calling(vec![function], &[Who::Service]))
     });
     // The policy on agents runs all but one of them, the others' that one too.
     let readers = TABLES.iter().filter(|table| table.name == "chat_sessions");

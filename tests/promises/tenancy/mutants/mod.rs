@@ -4,12 +4,13 @@
 mod bodies;
 mod grants;
 mod mutant;
+mod orchestrator;
 mod policies;
 mod statements;
 mod strangers;
 mod weaker;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::World;
 use local_stack::postgres::Grants;
@@ -85,9 +86,14 @@ fn table(name: &str) -> Result<&'static Table> {
         .with_context(|| format!("there are no rules for the table {name}"))
 }
 
+/// One call of a function.
 fn function(name: &str) -> Result<&'static Function> {
-    FUNCTIONS
-        .iter()
-        .find(|function| function.name == name)
-        .with_context(|| format!("there are no rules for {name}"))
+    calls(name)?.into_iter().next().with_context(|| format!("there are no rules for {name}"))
+}
+
+/// All calls of a function.
+fn calls(name: &str) -> Result<Vec<&'static Function>> {
+    let calls: Vec<_> = FUNCTIONS.iter().filter(|function| function.name == name).collect();
+    ensure!(!calls.is_empty(), "there are no rules for {name}");
+    Ok(calls)
 }

@@ -27,8 +27,8 @@ pub enum By {
     ReadingColumn(&'static Table, &'static str, Who),
     /// At PostgREST, by writers to this table.
     Writing(&'static Table, &'static [Who]),
-    /// At PostgREST, by callers of this function.
-    Calling(&'static Function, &'static [Who]),
+    /// At PostgREST, by callers of this function, in one of its calls.
+    Calling(Vec<&'static Function>, &'static [Who]),
     /// At PostgREST, by the service that calls this function with ids of others.
     Guessing(&'static Function),
     /// At PostgREST, by the service that calls this function while somebody else's rows are locked.
@@ -59,13 +59,21 @@ impl Mutant {
     /// What is noticed of it.
     async fn violations(&self, tenants: &Tenants) -> Result<Vec<String>> {
         rows::run(tenants, &self.sql).await.with_context(|| format!("breaking it: {}", self.what))?;
-        let noticed = match self.noticed {
+        let noticed = match &self.noticed {
             By::Reading(table, callers) => tables::reading(tenants, table, callers).await?,
             By::ReadingColumn(table, column, who) => {
-                Vec::from_iter(tables::reading_column(tenants, table, column, who).await?)
+                Vec::from_iter(tables::reading_column(tenants, table, column, *who).await?)
             }
             By::Writing(table, callers) => tables::writing(tenants, table, callers).await?,
-            By::Calling(function, callers) => functions::violations(tenants, function, callers).await?,
+            By::Calling(calls, callers) => {
+                let mut found = Vec::new();
+                for call in calls {
+                    if found.is_empty() {
+                        found = functions::violations(tenants, call, callers).await?;
+                    }
+                }
+                found
+            }
             By::Guessing(function) => rpc::violations(tenants, |name| name == function.name).await?,
             By::Waiting(function) => waiting::violations(tenants, function).await?,
             By::Statements(table, callers) => direct::violations(tenants, table, callers).await?,

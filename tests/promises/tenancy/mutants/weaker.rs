@@ -25,7 +25,7 @@ pub enum Noticed {
 }
 use Noticed::{Called, Guessed, Waited};
 
-const fn weaker(of: &'static str, text: &'static str, instead: &'static str, noticed: Noticed) -> Weaker {
+pub const fn weaker(of: &'static str, text: &'static str, instead: &'static str, noticed: Noticed) -> Weaker {
     Weaker { of, text, instead, noticed }
 }
 
@@ -134,6 +134,7 @@ pub const WEAKER: &[Weaker] = &[
         Called("note_upstream_activity"),
     ),
     weaker("private.idle_at", "e.session_id = p_session.id and", "", Called("note_upstream_activity")),
+    weaker("private.idle_at", "q.session_id = p_session.id", "true", Called("note_upstream_activity")),
     weaker("private.plan_idle_check", "i.session_id = p_session.id", "true", Called("expire_session")),
     weaker("private.plan_idle_checks_of_agent", "s.org_id = new.org_id and", "", Called("register_agent")),
     weaker("public.note_upstream_activity", "where s.id = p_session_id", "where true", Called("note_upstream_activity")),
@@ -148,6 +149,8 @@ pub const WEAKER: &[Weaker] = &[
     weaker("public.claim_idle_sessions", "t.session_id = s.id", "true", Called("claim_idle_sessions")),
     weaker("public.expire_escalations", "and e.expires_at <= v_now", "", Called("expire_escalations")),
     weaker("public.expire_escalations", "e.id = v_id and", "", Called("expire_escalations")),
+    weaker("public.expire_escalations", "d.id = v_escalation.delivery_id and", "", Called("expire_escalations")),
+    weaker("public.expire_escalations", "for update of s skip locked", "for update of s", Waited("expire_escalations")),
     weaker("public.claim_stale_chatkit", "and c.sealed_secret is null", "", Called("claim_stale_chatkit")),
     weaker("public.claim_stale_chatkit", "where c.id = stale.id", "", Called("claim_stale_chatkit")),
     weaker(

@@ -12,6 +12,8 @@ pub struct Function {
     pub call: &'static str,
     /// What its answer holds, at least, as JSON.
     pub answer: &'static str,
+    /// What is so then, as SQL that says true. Empty where the answer says it all.
+    pub after: &'static str,
 }
 
 /// Whom a call is about, and so what becomes of one that mixes up two tenants.
@@ -25,12 +27,19 @@ pub enum Tenant {
     SessionOfOrganisation,
     /// A session of a person in an organisation. With any other person: 404 `session_not_found`.
     SessionOfPerson,
+    /// A delivery of an organisation. In another one: 404 `delivery_not_found`.
+    DeliveryOfOrganisation,
+    /// An escalation, and the person who decides it. Not of the organisation: 403 `not_a_member`. Not theirs, and they don't
+    /// decide for others: 404 `escalation_not_found`.
+    EscalationOfPerson,
+    /// A call under way, which whoever began it knows by its delivery and fence. With another's fence it is not finished.
+    CallUnderWay,
     /// Nobody: it is for the schedule, and touches what is due, of whichever tenant. Of a tenant with nothing due it
     /// touches nothing, and no row of one is mixed up with another's.
     Due,
 }
 
-/// Every function.
+/// Every function, some of them with several calls.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "register_agent",
@@ -40,6 +49,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ "p_org_id": "{org}", "p_agent_id": "accounts_payable", "p_display_name": "Payables",
                    "p_description": "", "p_chatkit_workflow_id": "wf_2", "p_idle_timeout_seconds": 3600 }"#,
         answer: r#"{ "agent": { "org_id": "{org}", "idle_timeout_seconds": 3600 } }"#,
+        after: "",
     },
     Function {
         name: "set_org_limits",
@@ -48,6 +58,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ "p_org_id": "{org}", "p_secrets_per_minute_user": 50 }"#,
         answer: r#"{ "limits": { "org_id": "{org}", "secrets_per_minute_user": 50, "secrets_per_minute_session": 20,
                                  "events_per_minute_user": 600, "events_per_minute_session": 300 } }"#,
+        after: "",
     },
     Function {
         name: "open_session",
@@ -56,6 +67,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ {the user's session}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
                    "p_chatkit_request_id": "{new}", "p_idempotency_key": "{new}", "p_request_hash": "{hash}" }"#,
         answer: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false, "limit": { "limit": 1000 } }"#,
+        after: "",
     },
     Function {
         name: "renew_chatkit_session",
@@ -68,6 +80,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ {the user's session}, "p_purpose": "resume", "p_min_life_seconds": 60,
                    "p_chatkit_request_id": "{new}", "p_idempotency_key": "{new}", "p_request_hash": "{hash}" }"#,
         answer: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false, "limit": { "limit": 1000 } }"#,
+        after: "",
     },
     Function {
         name: "record_chatkit_session",
@@ -77,6 +90,7 @@ pub const FUNCTIONS: &[Function] = &[
                    "p_chatkit_session_id": "cksess_{new}", "p_expires_at": "2030-01-01T00:00:00Z",
                    "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
         answer: r#"{ "recorded": true, "session": { "id": "{session}" } }"#,
+        after: "",
     },
     Function {
         name: "fail_chatkit_session",
@@ -86,13 +100,17 @@ pub const FUNCTIONS: &[Function] = &[
                  where id = '{request}'",
         call: r#"{ {the organisation's session}, "p_chatkit_request_id": "{pending}", "p_end_session": true }"#,
         answer: r#"{ "session": { "id": "{session}", "end_reason": "failed" } }"#,
+        after: "",
     },
     Function {
         name: "cancel_session",
         tenant: Tenant::SessionOfPerson,
-        before: "",
+        // No call is under way, so that the session's queue becomes empty.
+        before: "update public.deliveries set status = 'done', lease_until = null, finished_at = now()
+                 where id = '{running}'",
         call: r#"{ {the user's session}, "p_idempotency_key": "{new}", "p_request_hash": "{hash}" }"#,
         answer: r#"{ "session": { "id": "{session}" }, "live_chatkit_session_ids": ["{upstream}"] }"#,
+        after: "",
     },
     Function {
         name: "confirm_chatkit_cancelled",
@@ -100,14 +118,21 @@ pub const FUNCTIONS: &[Function] = &[
         before: "",
         call: r#"{ {the organisation's session}, "p_chatkit_session_ids": ["{upstream}"] }"#,
         answer: "{}",
+        after: "",
     },
     Function {
         name: "record_events",
         tenant: Tenant::SessionOfPerson,
-        before: "",
+        // An agent of the same name is switched off elsewhere, others' sessions are with another one and their queues longer.
+        before: "update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
+                 update public.chat_sessions set agent_id = 'cfo_strategy'
+                 where (org_id, user_id) <> ('{org}', '{user}') and status = 'active';
+                 update public.deliveries set seq = seq + 1000 where (org_id, user_id) <> ('{org}', '{user}')",
         call: r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}",
                    "p_events": [{ "id": "{new}", "type": "button_click", "payload": {} }] }"#,
         answer: r#"{ "events": [{ "actor_id": "{user}" }], "live_chatkit_session_ids": [], "limit": { "limit": 1000 } }"#,
+        after: "select string_agg(concat_ws(' ', seq, agent_id, tool), ', ') = '5 accounts_payable note'
+                from public.deliveries where session_id = '{session}' and seq > 4",
     },
     Function {
         name: "record_messages",
@@ -116,6 +141,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ {the organisation's session},
                    "p_messages": [{ "id": "{new}", "role": "agent", "content": "Paid" }] }"#,
         answer: r#"{ "messages": [{}] }"#,
+        after: "",
     },
     Function {
         name: "record_tasks",
@@ -124,6 +150,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ {the organisation's session},
                    "p_tasks": [{ "id": "{new}", "title": "Pay", "status": "running" }] }"#,
         answer: r#"{ "tasks": [{ "title": "Pay" }] }"#,
+        after: "",
     },
     Function {
         name: "expire_session",
@@ -133,6 +160,7 @@ pub const FUNCTIONS: &[Function] = &[
                  update public.chat_sessions set last_activity_at = '2020-01-01T00:00:00Z' where id = '{quiet}'",
         call: r#"{ {the organisation's quiet session}, "p_last_activity_at": "2020-01-01T00:00:00Z" }"#,
         answer: r#"{ "expired": true, "live_chatkit_session_ids": [] }"#,
+        after: "select not exists (select from public.transcripts_due where session_id = '{quiet}')",
     },
     Function {
         name: "note_upstream_activity",
@@ -141,6 +169,7 @@ pub const FUNCTIONS: &[Function] = &[
         before: "update public.chat_sessions set last_activity_at = now() - interval '2 days' where id = '{quiet}'",
         call: r#"{ {the organisation's quiet session}, "p_at": "2020-01-01T00:00:00Z" }"#,
         answer: r#"{ "idle": true }"#,
+        after: "",
     },
     Function {
         name: "release_idle_session",
@@ -148,6 +177,7 @@ pub const FUNCTIONS: &[Function] = &[
         before: "",
         call: r#"{ {the organisation's quiet session}, "p_retry_after_seconds": 60 }"#,
         answer: "{}",
+        after: "",
     },
     // Leases idle checks.
     Function {
@@ -157,6 +187,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
         answer: r#"{ "sessions": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{quiet}",
                                     "idle_timeout_seconds": 86400, "thread_ids": [] }] }"#,
+        after: "",
     },
     // Closes escalations, with an event in their sessions.
     Function {
@@ -167,6 +198,7 @@ pub const FUNCTIONS: &[Function] = &[
                  where id = '{escalation}'",
         call: r#"{ "p_limit": 100 }"#,
         answer: r#"{ "expired": 1 }"#,
+        after: "",
     },
     // Leases ChatKit sessions without a secret.
     Function {
@@ -176,6 +208,7 @@ pub const FUNCTIONS: &[Function] = &[
         call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
         answer: r#"{ "sessions": [{ "org_id": "{org}", "session_id": "{session}",
                                     "chatkit_session_ids": ["{upstream}"] }] }"#,
+        after: "",
     },
     // Fails requests to OpenAI, and ends the sessions that were only being opened by them.
     Function {
@@ -188,6 +221,7 @@ pub const FUNCTIONS: &[Function] = &[
                  where lease_until is not null and (org_id <> '{org}' or user_id = '{user}')",
         call: r#"{ "p_limit": 100, "p_older_than_seconds": 1800 }"#,
         answer: r#"{ "settled": 1, "failed_sessions": 0 }"#,
+        after: "",
     },
     // Erases secrets, and deletes keys and throttles.
     Function {
@@ -202,6 +236,154 @@ pub const FUNCTIONS: &[Function] = &[
                  where org_id = '{org}' and subject in ('{user}', '{session}')",
         call: r#"{ "p_limit": 100 }"#,
         answer: r#"{ "secrets": 1, "keys": 3, "throttles": 4 }"#,
+        after: "",
+    },
+    Function {
+        name: "register_agent_server",
+        tenant: Tenant::Organisation,
+        before: "",
+        call: r#"{ "p_org_id": "{org}", "p_agent_id": "accounts_payable", "p_url": "https://agents.example/new",
+                   "p_tools": [{ "name": "pay" }], "p_routes": [{ "tool": "pay", "event_type": "custom_x" }] }"#,
+        answer: r#"{ "agent_server": { "org_id": "{org}", "url": "https://agents.example/new",
+                                       "tools": [{ "name": "pay", "policy": "ask" }],
+                                       "routes": [{ "tool": "pay", "event_type": "custom_x" }] } }"#,
+        after: "",
+    },
+    Function {
+        name: "finish_delivery",
+        tenant: Tenant::CallUnderWay,
+        // Agents elsewhere are others. As much as may come of one event has come of one with the same id.
+        before: "update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
+                 begin; set local session_replication_role = replica;
+                 insert into public.deliveries (id, org_id, user_id, session_id, event_id, seq, agent_id, tool,
+                                                about_event_id, root_event_id)
+                 select gen_random_uuid(), d.org_id, d.user_id, d.session_id, gen_random_uuid(), 1000 + n,
+                        'accounts_payable', 'pay', d.about_event_id, r.root_event_id
+                 from public.deliveries as d, public.deliveries as r, generate_series(1, 50) as n
+                 where d.status = 'running' and (d.org_id, d.user_id) <> ('{org}', '{user}') and r.id = '{running}';
+                 commit",
+        call: r#"{ "p_delivery_id": "{running}", "p_fence": {fence}, "p_outcome": {
+                   "kind": "completed", "message": "Paid", "output": { "paid": true },
+                   "tasks": [{ "id": "{new}", "title": "Pay", "status": "running" }],
+                   "follow_ups": [{ "agent_id": "accounts_payable", "objective": "Note it down" },
+                                  { "agent_id": "cfo_strategy", "objective": "Think about it" }],
+                   "handover": { "agent_id": "cfo_strategy" } } }"#,
+        answer: r#"{ "finished": true, "status": "done", "live_chatkit_session_ids": [] }"#,
+        after: "select (select string_agg(agent_id || ' ' || tool, ', ') = 'accounts_payable note'
+                        from public.deliveries where session_id = '{session}' and depth = 1)
+                  and (select due_at <= now() from public.delivery_queues where session_id = '{session}')",
+    },
+    Function {
+        name: "finish_delivery",
+        tenant: Tenant::CallUnderWay,
+        before: "update public.agents set allowed_org_roles = null where (org_id, id) = ('{org}', 'cfo_strategy')",
+        call: r#"{ "p_delivery_id": "{running}", "p_fence": {fence}, "p_outcome": {
+                   "kind": "completed", "handover": { "agent_id": "cfo_strategy" } } }"#,
+        answer: r#"{ "finished": true, "status": "done", "live_chatkit_session_ids": ["{upstream}"] }"#,
+        after: "select agent_id = 'cfo_strategy' from public.chat_sessions where id = '{session}'",
+    },
+    Function {
+        name: "finish_delivery",
+        tenant: Tenant::CallUnderWay,
+        before: "",
+        call: r#"{ "p_delivery_id": "{running}", "p_fence": {fence}, "p_outcome": {
+                   "kind": "ask", "ask": { "reason": "Which account?", "decisions": ["respond"] } } }"#,
+        answer: r#"{ "finished": true, "status": "asked" }"#,
+        after: "",
+    },
+    Function {
+        name: "finish_delivery",
+        tenant: Tenant::CallUnderWay,
+        // The first of five attempts here, and of one elsewhere.
+        before: "",
+        call: r#"{ "p_delivery_id": "{running}", "p_fence": {fence}, "p_outcome": { "kind": "retry", "error": "busy" } }"#,
+        answer: r#"{ "finished": true, "status": "pending" }"#,
+        after: "",
+    },
+    Function {
+        name: "list_dead_deliveries",
+        tenant: Tenant::Organisation,
+        // Of those here, only the user's is dead.
+        before: "update public.deliveries set status = 'withdrawn'
+                 where org_id = '{org}' and user_id <> '{user}' and status = 'dead'",
+        call: r#"{ "p_org_id": "{org}", "p_limit": 10 }"#,
+        answer: r#"{ "deliveries": [{ "id": "{dead}", "org_id": "{org}", "user_id": "{user}", "status": "dead" }],
+                     "next": null }"#,
+        after: "",
+    },
+    Function {
+        name: "replay_delivery",
+        tenant: Tenant::DeliveryOfOrganisation,
+        // Others' queues are longer.
+        before: "update public.deliveries set seq = seq + 1000 where (org_id, user_id) <> ('{org}', '{user}')",
+        call: r#"{ "p_org_id": "{org}", "p_delivery_id": "{dead}" }"#,
+        answer: r#"{ "replayed": true }"#,
+        after: "select seq = 5 from public.deliveries where id = '{dead}'",
+    },
+    Function {
+        name: "decide_escalation",
+        tenant: Tenant::EscalationOfPerson,
+        before: "",
+        call: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_escalation_id": "{question}",
+                   "p_decision": "approve", "p_subject_hash": "{subject_hash}" }"#,
+        answer: r#"{ "escalation": { "id": "{question}", "decided_by": "{user}" }, "event": { "actor_id": "{user}" },
+                     "replayed": false }"#,
+        after: "",
+    },
+    Function {
+        name: "record_thread_items",
+        tenant: Tenant::SessionOfOrganisation,
+        before: "",
+        call: r#"{ {the organisation's session}, "p_thread_id": "cthr_{session}",
+                   "p_items": [{ "id": "item_x", "role": "user", "content": "Pay invoice 42" }] }"#,
+        answer: r#"{ "added": 1 }"#,
+        after: "",
+    },
+    Function {
+        name: "finish_transcript",
+        tenant: Tenant::SessionOfOrganisation,
+        // Others' were tried as often as they may be.
+        before: "update public.transcripts_due set attempts = 20 where session_id <> '{over}'",
+        call: r#"{ {the organisation's session that is over}, "p_retry_after_seconds": 60 }"#,
+        answer: r#"{ "due": true }"#,
+        after: "",
+    },
+    // Begins calls.
+    Function {
+        name: "claim_deliveries",
+        tenant: Tenant::Due,
+        // It is called for the second time, of five here and of one elsewhere. There calls are due as well, and as many under
+        // way as may be.
+        before: "update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
+                 update public.deliveries
+                 set status = 'pending', lease_until = null, next_attempt_at = now() - interval '1 minute'
+                 where status = 'running' and (org_id <> '{org}' or id = '{running}');
+                 begin; set local session_replication_role = replica;
+                 insert into public.deliveries (id, org_id, user_id, session_id, event_id, seq, agent_id, tool,
+                                                about_event_id, root_event_id, status, lease_until)
+                 select gen_random_uuid(), s.org_id, s.user_id, gen_random_uuid(), gen_random_uuid(), 1,
+                        'accounts_payable', 'pay', gen_random_uuid(), gen_random_uuid(), 'running',
+                        now() + interval '1 hour'
+                 from (select org_id, user_id from public.chat_sessions where org_id <> '{org}' limit 1) as s,
+                   generate_series(1, 16);
+                 commit",
+        call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
+        answer: r#"{ "deliveries": [{ "id": "{running}", "org_id": "{org}", "user_id": "{user}",
+                                      "session": { "id": "{session}", "user_id": "{user}" },
+                                      "event": { "type": "custom_running" }, "agent_id": "accounts_payable",
+                                      "tool": "pay", "idempotent": false, "attempt": 2, "max_attempts": 5,
+                                      "url": "https://agents.example/here", "timeout_seconds": 20 }] }"#,
+        after: "",
+    },
+    // Leases ended sessions.
+    Function {
+        name: "claim_transcripts",
+        tenant: Tenant::Due,
+        before: "update public.transcripts_due set due_at = now() - interval '1 minute' where session_id = '{over}'",
+        call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
+        answer: r#"{ "transcripts": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{over}", "attempt": 1,
+                                       "thread_ids": ["cthr_{over}"] }] }"#,
+        after: "",
     },
 ];
 

@@ -4,4 +4,4 @@ mod functions;
 mod tables;
 
 pub use functions::{FUNCTIONS, Function, RUN_BY_POLICIES, Tenant};
-pub use tables::{PLANNED_BY, SESSIONS, Sees, TABLES, Table};
+pub use tables::{MADE_BY_POSTGRES, PLANNED_BY, SESSIONS, Sees, TABLES, Table};

@@ -60,7 +60,7 @@ const AGENTS: &[(Who, Sees)] = &[
     (Service, Refused),
 ];
 
-/// Sealed secrets, keys, limits and plans: for the RPC functions alone.
+/// Sealed secrets, keys, limits, plans, and agents' addresses and what they are told: for the RPC functions alone.
 const CLOSED: &[(Who, Sees)] = &[
     (Nobody, Refused),
     (AnonymousSignIn, Refused),
@@ -113,7 +113,8 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "chat_messages",
-        shown: "org_id user_id session_id id seq role content attachments created_at tool_invocation_id",
+        shown: "org_id user_id session_id id seq role content attachments created_at tool_invocation_id \
+                chatkit_item_id",
         hidden: "",
         rows: SESSIONS,
     },
@@ -126,7 +127,8 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "chat_escalations",
         shown: "id org_id user_id session_id event_id origin reason decisions answer_schema status created_at \
-                expires_at closed_at",
+                expires_at closed_at kind delivery_id subject subject_hash risk approver decision answer \
+                decided_by decided_at decision_event_id",
         hidden: "",
         rows: SESSIONS,
     },
@@ -146,7 +148,44 @@ pub const TABLES: &[Table] = &[
     },
     Table { name: "throttles", shown: "", hidden: "org_id scope subject kind full_at", rows: CLOSED },
     Table { name: "idle_checks", shown: "", hidden: "org_id user_id session_id due_at", rows: CLOSED },
+    Table {
+        name: "agent_servers",
+        shown: "",
+        hidden: "org_id agent_id url credential timeout_seconds max_attempts created_at updated_at",
+        rows: CLOSED,
+    },
+    Table {
+        name: "agent_tools",
+        shown: "",
+        hidden: "org_id agent_id name idempotent policy amount_pointer ask_above refuse_above risk approver \
+                 ask_expires_in_seconds",
+        rows: CLOSED,
+    },
+    Table {
+        name: "agent_routes",
+        shown: "",
+        hidden: "id org_id agent_id tool event_type session_agent_id metadata",
+        rows: CLOSED,
+    },
+    Table {
+        name: "deliveries",
+        shown: "",
+        hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs escalation_id \
+                 released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
+                 finished_fence finished_as request_state error created_at finished_at",
+        rows: CLOSED,
+    },
+    Table { name: "delivery_queues", shown: "", hidden: "org_id user_id session_id due_at", rows: CLOSED },
+    Table {
+        name: "transcripts_due",
+        shown: "",
+        hidden: "org_id user_id session_id due_at attempts",
+        rows: CLOSED,
+    },
 ];
+
+/// The columns that PostgreSQL writes itself: no statement may name a value for them.
+pub const MADE_BY_POSTGRES: &[(&str, &str)] = &[("agent_routes", "id"), ("chat_escalations", "subject_hash")];
 
 /// The columns of readable tables of which PostgreSQL keeps statistics, because our plans depend on them. Of what people
 /// and agents wrote it keeps none, since anybody can ask PostgREST for the planner's estimates.
