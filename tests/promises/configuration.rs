@@ -13,14 +13,13 @@ use serde_json::{Value, json};
 
 use crate::{
     caller::{AGENT, Caller},
-    expiry,
     harness::trial_in,
 };
 
 /// In every wrong value, so that no part of one can be shown unnoticed.
 const CANARY: &str = "c4n4ry";
 
-const WRONG: [(&str, &str); 8] = [
+const WRONG: [(&str, &str); 10] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
@@ -29,19 +28,21 @@ const WRONG: [(&str, &str); 8] = [
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
+    ("WEBHOOK_SECRET", "c4n4ry"),
+    ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
 const READING: [&str; 5] =
     ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
-/// Writes too. Nobody calls it, so it knows nothing of callers and their pages.
-const SCHEDULED: &str = "expire-sessions";
+/// Write too. No user calls them, so they know nothing of callers and their pages.
+const SCHEDULED: [&str; 2] = ["expire-sessions", "route-events"];
 /// Reads as the caller what it then decides as the service.
 const DECIDING: &str = "decide-escalation";
 
 /// All functions.
 fn functions() -> impl Iterator<Item = &'static str> {
-    READING.into_iter().chain(WRITING).chain([SCHEDULED, DECIDING])
+    READING.into_iter().chain(WRITING).chain(SCHEDULED).chain([DECIDING])
 }
 
 /// The keys by which a function asks Supabase.
@@ -57,7 +58,7 @@ fn keys(function: &str) -> &'static [&'static str] {
 fn variables(function: &str) -> BTreeSet<&'static str> {
     let mut read = BTreeSet::from(["SUPABASE_URL"]);
     read.extend(keys(function));
-    if function != SCHEDULED {
+    if !SCHEDULED.contains(&function) {
         read.insert("CORS_ALLOWED_ORIGINS");
     }
     if !function.starts_with("list-") && function != DECIDING {
@@ -65,6 +66,9 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     }
     if function == "create-session" {
         read.insert("CHATKIT_SEALING_KEYS");
+    }
+    if function == "route-events" {
+        read.extend(["WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
     }
     read
 }
@@ -141,8 +145,10 @@ async fn missing_ones(world: World) -> Result<()> {
     let lines = started(&world).await?;
     for function in functions() {
         let (line, keys) = (only(&lines, function)?, keys(function));
-        // ChatKit and origins may be left out.
-        let missing = ["SUPABASE_URL"].iter().chain(keys).map(|name| format!("; {name} is not set"));
+        // ChatKit, origins and what agents are shown may be left out.
+        let woken = ["WEBHOOK_SECRET"].iter().filter(|_| function == "route-events");
+        let missing =
+            ["SUPABASE_URL"].iter().chain(keys).chain(woken).map(|name| format!("; {name} is not set"));
         let expected = format!("{} mistake(s){}", keys.len() + 1, missing.collect::<String>());
         ensure!(line.contains(&expected), "{function}: {line}");
     }
@@ -168,9 +174,11 @@ async fn readers(world: World) -> Result<()> {
             "{refused:?}"
         );
     }
-    ensure!(expiry::tick(&world).await.is_err(), "a round without the key that it needs");
+    for function in SCHEDULED {
+        ensure!(world.tick(function).await.is_err(), "a round of {function} without the key that it needs");
+    }
     world.lambda().end().await;
-    for function in WRITING.into_iter().chain([SCHEDULED, DECIDING]) {
+    for function in WRITING.into_iter().chain(SCHEDULED).chain([DECIDING]) {
         let lines = world.lambda().logs().lines();
         let line = only(&lines, function)?;
         ensure!(line.contains("1 mistake(s); SUPABASE_SECRET_KEY is not set"), "{line}");
@@ -185,7 +193,7 @@ async fn given(world: World) -> Result<()> {
         let environment = world.environment().of(template.function(function)?);
         let (writes, seals) = (!READING.contains(&function), function == "create-session");
         // What makes tokens is for those who are shown some.
-        let verifies = function != SCHEDULED;
+        let verifies = !SCHEDULED.contains(&function);
         for (name, needed) in [
             ("SUPABASE_SECRET_KEY", writes),
             ("CHATKIT_SEALING_KEYS", seals),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     caller::{AGENT, Caller, path},
+    described,
     harness::trial,
 };
 
@@ -122,6 +123,20 @@ async fn click(world: World) -> Result<()> {
     let call = world.agents().agent(AGENT).context("no agent")?.calls().pop().context("no call")?;
     let text = format!("{call:?}");
     ensure!(!text.contains(&stage.caller.token), "the user's token was passed on");
+    as_described(&world)
+}
+
+/// What agents were told and answered is as docs/openapi.yaml says.
+fn as_described(world: &World) -> Result<()> {
+    let document = described::Document::read()?;
+    for agent in world.agents().iter() {
+        for call in agent.calls() {
+            document.check_component("AgentCall", call.arguments())?;
+        }
+        for answer in agent.answers() {
+            document.check_component("AgentResult", &answer)?;
+        }
+    }
     Ok(())
 }
 
@@ -149,7 +164,7 @@ async fn approval(world: World) -> Result<()> {
     stage.until(|shown| has_event(shown, "agent_follow_up")).await?;
     let paid = deeds(&world, AGENT);
     ensure!(paid.len() == 1 && paid[0].1["amount"] == 12_000.0, "{paid:?}");
-    Ok(())
+    as_described(&world)
 }
 
 /// Decides the one open escalation, as an approver of the organisation.

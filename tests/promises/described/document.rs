@@ -100,6 +100,13 @@ impl Document {
         }
     }
 
+    /// Whether a value is as a component of the document says.
+    pub fn check_component(&self, name: &str, value: &Value) -> Result<()> {
+        let component = format!("#/components/schemas/{name}");
+        ensure!(self.root.pointer(&component[1..]).is_some(), "there is no component {name}");
+        self.check(&json!({ "$ref": component }), value).with_context(|| format!("as {name}"))
+    }
+
     /// Whether a value is as a schema of the document says.
     fn check(&self, schema: &Value, value: &Value) -> Result<()> {
         let validator = self.validator(schema)?;

@@ -34,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Values that nobody takes. What is not among them is taken as it comes, and shown to be read by what it does.
-const MALFORMED: [(&str, &str); 8] = [
+const MALFORMED: [(&str, &str); 10] = [
     ("SUPABASE_URL", "ftp://nowhere"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),
     ("SUPABASE_SECRET_KEY", "no key"),
@@ -43,6 +43,8 @@ const MALFORMED: [(&str, &str); 8] = [
     ("OPENAI_CHATKIT_BASE_URL", "ftp://nowhere"),
     ("CHATKIT_SEALING_KEYS", "no keys"),
     ("CORS_ALLOWED_ORIGINS", "*"),
+    ("WEBHOOK_SECRET", "short"),
+    ("AGENT_CREDENTIALS", "no json"),
 ];
 const TAKEN_AS_THEY_COME: [&str; 4] =
     ["SUPABASE_JWT_SECRET", "SUPABASE_JWT_ISSUER", "SUPABASE_JWT_AUDIENCE", "AWS_LAMBDA_LOG_LEVEL"];

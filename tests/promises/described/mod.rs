@@ -22,7 +22,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::caller::Reply;
-use document::Document;
+pub use document::Document;
 
 pub fn trials() -> Vec<Trial> {
     [

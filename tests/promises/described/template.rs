@@ -110,7 +110,12 @@ async fn alike() -> Result<()> {
             let queue = format!("{id}DeadLetters");
             let rights = rights(&logs, Some(&queue));
             ensure!(resources[&role]["Properties"] == rights, "{role} may do something else");
-            ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be asked by anybody");
+            // Only who knows a secret may wake a function that is not called by users.
+            let woken = !properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null();
+            let open = properties["FunctionUrlConfig"] == json!({ "AuthType": "NONE" });
+            ensure!(woken || properties["FunctionUrlConfig"].is_null(), "{id} can be asked by anybody");
+            ensure!(!woken || open, "{id} cannot be woken");
+            outputs.extend(woken.then(|| format!("{id}Url")));
             expected.extend([id.to_owned(), role, logs, queue, format!("{id}TickRole")]);
             outputs.insert(format!("{id}DeadLettersUrl"));
             continue;

@@ -80,7 +80,11 @@ pub async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<Stri
             _ => body["message"] == message,
         };
         if status != refusal || !as_refused {
-            found.push(format!("{} as {other} with the user's ids: {status} {}", function.name, brief(&body)));
+            found.push(format!(
+                "{} as {other} with the user's ids: {status} {}",
+                function.name,
+                brief(&body)
+            ));
         }
     }
     Ok(found)

@@ -111,6 +111,11 @@ impl Agent {
         self.requests().into_iter().filter(|call| call.rpc == "tools/call").collect()
     }
 
+    /// Its answers to the calls for which it did something.
+    pub fn answers(&self) -> Vec<serde_json::Value> {
+        self.shared.lock().answered.values().cloned().collect()
+    }
+
     /// Everything that it did, in order.
     pub fn deeds(&self) -> Vec<Deed> {
         self.shared.lock().deeds.clone()

@@ -37,7 +37,12 @@ pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
         };
         let whole = definition(tenants, &format!("public.{}", function.name)).await?;
         let by = By::Calling(vec![function], &[Who::Service]);
-        mutants.push(edited(format!("{} takes anybody's session", function.name), whole, (lock, ANYBODYS), by)?);
+        mutants.push(edited(
+            format!("{} takes anybody's session", function.name),
+            whole,
+            (lock, ANYBODYS),
+            by,
+        )?);
     }
     Ok(mutants)
 }
