@@ -52,16 +52,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     })
     .await;
 
-    // What was released is called, once; and again nothing is.
-    let mut calls: HashMap<String, usize> = HashMap::new();
-    for _ in 0..2 {
-        for call in ground.world.claim_all().await? {
-            *calls
-                .entry(call["decision"]["escalation_id"].as_str().unwrap_or_default().to_owned())
-                .or_default() += 1;
-            ground.world.finish(&call, json!({ "kind": "completed" })).await?;
-        }
-    }
+    let mut calls = released(ground).await?;
     let decided = decided(ground).await?;
     let mut strange = Vec::new();
     let (mut lost, mut approved) = (0, 0);
@@ -105,6 +96,23 @@ fn wrong_for_loser(click: &Click, decision: &str, by: Uuid) -> bool {
     (click.reply.status, click.reply.code()) != (Some(409), Some("escalation_resolved"))
         || told["decision"] != decision
         || told["decidedBy"] != by.to_string()
+}
+
+/// How often what each escalation released is called, until nothing is left to call.
+async fn released(ground: &Ground) -> Result<HashMap<String, usize>> {
+    let mut calls: HashMap<String, usize> = HashMap::new();
+    loop {
+        // Those of a session come one after the other.
+        let claimed = ground.world.claim_all().await?;
+        if claimed.is_empty() {
+            return Ok(calls);
+        }
+        for call in claimed {
+            let id = call["decision"]["escalation_id"].as_str().unwrap_or_default();
+            *calls.entry(id.to_owned()).or_default() += 1;
+            ground.world.finish(&call, json!({ "kind": "completed" })).await?;
+        }
+    }
 }
 
 /// Has people ask for so many payments.
