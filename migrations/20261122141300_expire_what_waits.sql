@@ -53,6 +53,3 @@ begin
   return jsonb_build_object('expired', v_expired);
 end
 $$;
-
-revoke all on function public.expire_escalations(integer) from public, anon, authenticated, service_role;
-grant execute on function public.expire_escalations(integer) to service_role;

@@ -74,13 +74,16 @@ impl Person {
                 .fetch_all(database)
                 .await?;
         let deliveries = <[Uuid; 4]>::try_from(deliveries);
-        let Ok([dead, asked, running, waiting]) = deliveries else { bail!("not four deliveries: {deliveries:?}") };
+        let Ok([dead, asked, running, waiting]) = deliveries else {
+            bail!("not four deliveries: {deliveries:?}")
+        };
         (self.dead, self.asked, self.running, self.waiting) = (dead, asked, running, waiting);
         let question = "select id, subject_hash from public.chat_escalations where delivery_id = $1";
         (self.question, self.subject_hash) =
             sqlx::query_as(question).bind(asked).fetch_one(database).await.context("no question")?;
         let fence = "update public.deliveries set fence = $1 where id = $2 and status = 'running'";
-        let fenced = sqlx::query(fence).bind(i64::try_from(self.fence)?).bind(running).execute(database).await?;
+        let fenced =
+            sqlx::query(fence).bind(i64::try_from(self.fence)?).bind(running).execute(database).await?;
         ensure!(fenced.rows_affected() == 1, "no call is under way");
         Ok(())
     }

@@ -297,7 +297,9 @@ fn without_what_differs(mut body: Value, caller: &Person, other: &Person) -> Str
     }
     for row in ["session", "escalation", "event"] {
         if let Some(row) = body.get_mut(row).and_then(Value::as_object_mut) {
-            row.retain(|column, _| !["id", "decision_event_id"].contains(&column.as_str()) && !column.ends_with("_at"));
+            row.retain(|column, _| {
+                !["id", "decision_event_id"].contains(&column.as_str()) && !column.ends_with("_at")
+            });
         }
     }
     if let Some(limit) = body.get_mut("limit").and_then(Value::as_object_mut) {

@@ -81,6 +81,7 @@ pub async fn violations(tenants: &Tenants, function: &Function) -> Result<Vec<St
 
 /// Ends the statements that wait for this connection's locks, and tells how many there were.
 async fn refuse_who_waits_for(tenants: &Tenants, holder: i32) -> Result<i64> {
-    let refused = "select count(pg_cancel_backend(pid)) from pg_stat_activity where $1 = any (pg_blocking_pids(pid))";
+    let refused =
+        "select count(pg_cancel_backend(pid)) from pg_stat_activity where $1 = any (pg_blocking_pids(pid))";
     Ok(sqlx::query_scalar(refused).bind(holder).fetch_one(tenants.world.database()).await?)
 }
