@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use super::rules::{FUNCTIONS, PLANNED_BY, RUN_BY_POLICIES, Sees, TABLES, Table};
 use super::tenants::SEES_THE_SCHEMA;
@@ -69,12 +69,8 @@ const STATISTICS: &str = "
     where c.relnamespace = 'public'::regnamespace and coalesce(a.attstattarget, -1) <> 0";
 
 /// Everything that is not as expected.
-pub async fn violations(database: &PgPool) -> Result<Vec<String>> {
-    let privileges = privileges(database).await?;
-    let expected = expected_privileges();
-    let mut found: Vec<String> =
-        privileges.difference(&expected).map(|too_much| format!("granted: {too_much}")).collect();
-    found.extend(expected.difference(&privileges).map(|missing| format!("not granted: {missing}")));
+pub async fn violations(database: &mut PgConnection) -> Result<Vec<String>> {
+    let mut found = grants(database).await?;
     found.extend(list(database, SWITCHES).await?);
 
     let one_policy = "select tablename::text from pg_policies where schemaname = 'public'";
@@ -91,8 +87,18 @@ pub async fn violations(database: &PgPool) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// What is granted and should not be, and what should be and isn't.
+pub async fn grants(database: &mut PgConnection) -> Result<Vec<String>> {
+    let privileges = privileges(database).await?;
+    let expected = expected_privileges();
+    let mut found: Vec<String> =
+        privileges.difference(&expected).map(|too_much| format!("granted: {too_much}")).collect();
+    found.extend(expected.difference(&privileges).map(|missing| format!("not granted: {missing}")));
+    Ok(found)
+}
+
 /// Columns that people and agents write, and that the planner could tell of.
-async fn statistics(database: &PgPool) -> Result<Vec<String>> {
+async fn statistics(database: &mut PgConnection) -> Result<Vec<String>> {
     let kept = list(database, STATISTICS).await?;
     let mut found = Vec::new();
     for Table { name, shown, .. } in TABLES {
@@ -105,7 +111,7 @@ async fn statistics(database: &PgPool) -> Result<Vec<String>> {
 }
 
 /// Who was granted what.
-pub async fn privileges(database: &PgPool) -> Result<BTreeSet<String>> {
+pub async fn privileges(database: &mut PgConnection) -> Result<BTreeSet<String>> {
     let of_the_test = format!("to {SEES_THE_SCHEMA}");
     Ok(list(database, PRIVILEGES)
         .await?
@@ -133,7 +139,7 @@ fn expected_privileges() -> BTreeSet<String> {
 }
 
 /// Tables, columns and functions that the rules don't know, or that are gone; and callers whom a rule has forgotten.
-async fn unexpected(database: &PgPool) -> Result<Vec<String>> {
+async fn unexpected(database: &mut PgConnection) -> Result<Vec<String>> {
     let tables = "
         select format('the table %s: %s', c.relname, string_agg(a.attname, ' ' order by a.attname))
         from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -169,6 +175,6 @@ fn all_refused(table: &Table) -> bool {
     table.rows.iter().all(|(_, sees)| matches!(sees, Sees::Refused))
 }
 
-async fn list(database: &PgPool, query: &'static str) -> Result<Vec<String>> {
+async fn list(database: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
     sqlx::query_scalar(query).fetch_all(database).await.context("reading the catalogue")
 }

@@ -45,7 +45,7 @@ fn in_a_project(of: Grants) -> Builder {
 
 /// Everything that is not as the rules say.
 async fn violations(tenants: &Tenants) -> Result<Vec<String>> {
-    let mut found = catalogue::violations(tenants.world.database()).await?;
+    let mut found = catalogue::violations(&mut *tenants.world.database().acquire().await?).await?;
     for table in TABLES {
         found.extend(tables::reading(tenants, table, Who::ALL).await?);
         found.extend(tables::writing(tenants, table, Who::ALL).await?);

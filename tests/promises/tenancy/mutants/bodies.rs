@@ -78,9 +78,9 @@ async fn callers(tenants: &Tenants) -> Result<Vec<Mutant>> {
             "create or replace function private.{name}() returns {returns}
              language sql stable set search_path = '' return {expression}"
         );
-        let undo = Some(definition(tenants, &format!("private.{name}")).await?);
+        let undo = definition(tenants, &format!("private.{name}")).await?;
         let noticed = By::Reading(table("chat_events")?, Who::ALL);
-        mutants.push(Mutant { what: (*what).to_owned(), sql, undo, noticed });
+        mutants.push(Mutant::mended((*what).to_owned(), sql, undo, noticed));
     }
     Ok(mutants)
 }
@@ -94,5 +94,6 @@ async fn definition(tenants: &Tenants, name: &str) -> Result<String> {
 /// A function made with another text, and then with its own again.
 fn edited(what: String, whole: String, (text, instead): (&str, &str), noticed: By) -> Result<Mutant> {
     ensure!(whole.contains(text), "{what}: it has no such text any more, so it is tried for nothing");
-    Ok(Mutant { what, sql: whole.replace(text, instead), undo: Some(whole), noticed })
+    let sql = whole.replace(text, instead);
+    Ok(Mutant::mended(what, sql, whole, noticed))
 }

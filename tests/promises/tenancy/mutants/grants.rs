@@ -8,6 +8,13 @@ use super::super::who::Who;
 use super::mutant::{By, Mutant};
 use super::{function, table};
 
+/// Every privilege that there is on a sequence. Nobody has one.
+const ON_SEQUENCES: &str = "
+    select c.relname::text, p.privilege_type
+    from pg_class as c, aclexplode(acldefault('s', c.relowner)) as p
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'S'
+    order by 1, 2";
+
 /// Everybody that the defaults grant something to.
 const ROLES: &[&str] = &["public", "anon", "authenticated", "service_role"];
 
@@ -72,16 +79,27 @@ pub async fn on_tables(tenants: &Tenants) -> Result<Vec<Mutant>> {
         .collect()
 }
 
-/// Reading what is hidden, column by column.
+/// Every privilege on every sequence, which PostgREST does not offer.
+pub async fn on_sequences(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as(ON_SEQUENCES).fetch_all(tenants.world.database()).await?;
+    let by_roles = rows.iter().flat_map(|row| ROLES.iter().map(move |role| (row, role)));
+    Ok(by_roles
+        .map(|((name, privilege), role)| {
+            Mutant::grant(privilege, &format!("sequence public.{name}"), role, By::Catalogue)
+        })
+        .collect())
+}
+
+/// Reading what is hidden. Reading one column asks for the grant on that one, so a table's are granted at once.
 pub fn on_hidden_columns() -> Vec<Mutant> {
     let mut mutants = Vec::new();
-    for table in TABLES {
-        for column in table.hidden.split_whitespace() {
-            for role in ROLES {
-                let noticed = By::ReadingColumn(table, column, asking_as(role)[0]);
-                let on = format!("public.{}", table.name);
-                mutants.push(Mutant::grant(&format!("select ({column})"), &on, role, noticed));
-            }
+    for table in TABLES.iter().filter(|table| !table.hidden.is_empty()) {
+        let columns = table.hidden.split_whitespace().collect::<Vec<_>>().join(", ");
+        for role in ROLES {
+            let noticed = By::ReadingHidden(table, asking_as(role)[0]);
+            let on = format!("public.{}", table.name);
+            mutants.push(Mutant::grant(&format!("select ({columns})"), &on, role, noticed));
         }
     }
     mutants
@@ -109,8 +127,8 @@ pub fn missing_on_tables() -> Vec<Mutant> {
     for table in TABLES {
         if let Some(column) = table.shown.split_whitespace().next() {
             let columns = if table.hidden.is_empty() { String::new() } else { format!("({column})") };
-            let sql = format!("revoke select {columns} on public.{} from authenticated", table.name);
-            mutants.push(Mutant::new(sql.clone(), sql, By::Reading(table, &[Who::User])));
+            let on = format!("select {columns} on public.{}", table.name);
+            mutants.push(Mutant::revoke(&on, "authenticated", By::Reading(table, &[Who::User])));
         }
     }
     mutants
@@ -121,15 +139,15 @@ pub fn missing_on_functions() -> Vec<Mutant> {
     let mut functions: Vec<&Function> = FUNCTIONS.iter().collect();
     functions.dedup_by_key(|function| function.name);
     let of_the_service = functions.into_iter().map(|function| {
-        let sql = format!("revoke execute on function public.{} from service_role", function.name);
-        Mutant::new(sql.clone(), sql, By::Calling(vec![function], &[Who::Service]))
+        let on = format!("execute on function public.{}", function.name);
+        Mutant::revoke(&on, "service_role", By::Calling(vec![function], &[Who::Service]))
     });
     // The policy on agents runs all but one of them, the others' that one too.
     let readers = TABLES.iter().filter(|table| table.name == "chat_sessions");
     let of_policies = readers.flat_map(|table| {
         RUN_BY_POLICIES.iter().map(move |name| {
-            let sql = format!("revoke execute on function private.{name} from authenticated");
-            Mutant::new(sql.clone(), sql, By::Reading(table, &[Who::User]))
+            let on = format!("execute on function private.{name}");
+            Mutant::revoke(&on, "authenticated", By::Reading(table, &[Who::User]))
         })
     });
     of_the_service.chain(of_policies).collect()

@@ -56,6 +56,7 @@ pub fn trials() -> Vec<Trial> {
 async fn grants_on_tables(world: World) -> Result<()> {
     let tenants = Tenants::new(world).await?;
     let mut mutants = grants::on_tables(&tenants).await?;
+    mutants.extend(grants::on_sequences(&tenants).await?);
     mutants.extend(grants::missing_on_tables());
     all_noticed("grants on tables", tenants, mutants).await
 }

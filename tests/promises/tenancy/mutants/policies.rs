@@ -36,31 +36,34 @@ const OF_AGENTS: &[(&str, &str)] = &[
 
 /// Every policy and every switch.
 pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
-    let policies = "select tablename::text, quote_ident(policyname) from pg_policies
+    let policies = "select tablename::text, quote_ident(policyname), qual from pg_policies
         where schemaname = 'public' order by 1, 2";
-    let policies: Vec<(String, String)> =
+    let policies: Vec<(String, String, String)> =
         sqlx::query_as(policies).fetch_all(tenants.world.database()).await?;
     if policies.is_empty() {
         bail!("there are no policies");
     }
     let mut mutants = Vec::new();
-    for (name, policy) in policies {
+    for (name, policy, whole) in policies {
         let by = || Ok::<_, anyhow::Error>(By::Reading(table(&name)?, Who::ALL));
         let sql = format!("drop policy {policy} on public.{name}");
-        mutants.push(Mutant::new(sql.clone(), sql, by()?));
+        let undo =
+            format!("create policy {policy} on public.{name} for select to authenticated using ({whole})");
+        mutants.push(Mutant::mended(sql.clone(), sql, undo, by()?));
         let weaker = if name == "agents" { OF_AGENTS } else { OF_SESSIONS };
         for (what, using) in [("everything is shown", "true")].iter().chain(weaker) {
             let using =
                 PIECES.iter().fold((*using).to_owned(), |using, (piece, sql)| using.replace(piece, sql));
-            let sql = format!("alter policy {policy} on public.{name} using ({using})");
-            mutants.push(Mutant::new(format!("{name}: {what}"), sql, by()?));
+            let alter = |using: &str| format!("alter policy {policy} on public.{name} using ({using})");
+            mutants.push(Mutant::mended(format!("{name}: {what}"), alter(&using), alter(&whole), by()?));
         }
     }
     for table in TABLES {
-        let sql = format!("alter table public.{} disable row level security", table.name);
+        let [sql, undo] = ["disable", "enable"]
+            .map(|switch| format!("alter table public.{} {switch} row level security", table.name));
         // Where nobody was granted anything there is nothing that row level security would let pass or stop.
         let noticed = if table.shown.is_empty() { By::Catalogue } else { By::Reading(table, Who::ALL) };
-        mutants.push(Mutant::new(sql.clone(), sql, noticed));
+        mutants.push(Mutant::mended(sql.clone(), sql, undo, noticed));
     }
     Ok(mutants)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::World;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::super::catalogue;
 
@@ -41,11 +41,8 @@ fn texts() -> Result<Vec<String>> {
 
 /// The migrations, to be applied again. They may be applied twice, and mend what was broken in between.
 pub fn migrations() -> Result<String> {
-    Ok(as_owner(&texts()?.concat()))
-}
-
-fn as_owner(statements: &str) -> String {
-    format!("begin; set local client_min_messages = error; set local role postgres; {statements} commit;")
+    let all = texts()?.concat();
+    Ok(format!("begin; set local client_min_messages = error; set local role postgres; {all} commit;"))
 }
 
 /// The statements of a text that begin with one of these words, and where they do.
@@ -78,38 +75,53 @@ pub async fn no_revocation_can_be_left_out(world: World) -> Result<()> {
 /// What these do to a table opens and closes nothing. That it is done is another test's.
 const SHAPING: &[&str] = &["add column", "add constraint", "drop constraint"];
 
+/// All is applied once, in a transaction. Before each of these statements the rest is applied without it, looked at, and taken
+/// back to go on from there.
 async fn leave_out_each(world: &World, beginnings: &[&str]) -> Result<()> {
     let texts = texts()?;
     let (mut tried, mut missed) = (0, Vec::new());
+    let mut database = world.database().begin().await?;
+    apply(&mut database, &format!("set local client_min_messages = error; set local role postgres; {CLEAR}"))
+        .await?;
     for (number, text) in texts.iter().enumerate() {
-        let before = texts[..number].concat();
         let after = texts[number + 1..].concat();
+        let mut applied = 0;
         for (at, statement) in statements(text, beginnings) {
             if SHAPING.iter().any(|words| statement.contains(words)) {
                 continue;
             }
             tried += 1;
-            let so_far = format!("{before}{}{}", &text[..at], &text[at + statement.len()..]);
+            apply(&mut database, &text[applied..at]).await?;
+            applied = at;
+            let rest = &text[at + statement.len()..];
             // What a later migration drops is there until that is applied.
-            let noticed = !violations(world.database(), &format!("{so_far}{after}")).await?.is_empty()
-                || violations(world.database(), &so_far).await?
-                    != violations(world.database(), &format!("{before}{text}")).await?;
+            let noticed = !violations(&mut database, &format!("{rest}{after}")).await?.is_empty()
+                || violations(&mut database, rest).await? != violations(&mut database, &text[at..]).await?;
             if !noticed {
                 missed.push(statement);
             }
         }
+        apply(&mut database, &text[applied..]).await?;
     }
     eprintln!("{tried} statements left out of the migrations");
     ensure!(tried > 30, "only {tried} statements were found in the migrations");
     ensure!(missed.is_empty(), "{} of {tried} not noticed:\n{}", missed.len(), missed.join("\n"));
-    let left = violations(world.database(), &texts.concat()).await?;
+    let left = catalogue::violations(&mut database).await?;
     ensure!(left.is_empty(), "with all statements:\n{}", left.join("\n"));
     Ok(())
 }
 
-/// What the catalogue has to say after these migrations.
-async fn violations(database: &PgPool, migrations: &str) -> Result<Vec<String>> {
-    let afresh = as_owner(&format!("{CLEAR} {migrations}"));
-    sqlx::raw_sql(AssertSqlSafe(afresh)).execute(database).await.context("applying the migrations")?;
-    catalogue::violations(database).await
+/// What the catalogue would have to say after these statements.
+async fn violations(database: &mut PgConnection, statements: &str) -> Result<Vec<String>> {
+    let mut database = database.begin().await?;
+    apply(&mut database, statements).await?;
+    let found = catalogue::violations(&mut database).await;
+    database.rollback().await?;
+    found
+}
+
+async fn apply(database: &mut PgConnection, statements: &str) -> Result<()> {
+    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(database).await;
+    done.context("applying the migrations")?;
+    Ok(())
 }
