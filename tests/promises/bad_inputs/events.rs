@@ -50,7 +50,7 @@ fn shapes() -> Vec<Row> {
         invalid("a custom type without a name", of_type("custom_", "{}"), "/type"),
         invalid("a custom type with a capital", of_type("custom_Click", "{}"), "/type"),
         invalid("a custom type of 64 letters", of_type(&format!("custom_{}", "a".repeat(57)), "{}"), "/type"),
-        invalid("a decision, which has an endpoint of its own", of_type("hitl_resolved", "{}"), "/type"),
+        invalid("a decision on nothing", of_type("hitl_resolved", "{}"), "/payload"),
         invalid("a payload that is null", event(r#""type":"custom_x","payload":null"#), "/payload"),
         invalid("a payload that is a list", custom("[]"), "/payload"),
         invalid("a time without a zone", at(r#""2026-11-22T10:00:00""#), "/occurredAt"),

@@ -164,7 +164,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "agent_routes",
         shown: "",
-        hidden: "id org_id agent_id tool event_type session_agent_id metadata",
+        hidden: "org_id agent_id place tool event_type session_agent_id metadata",
         rows: CLOSED,
     },
     Table {
@@ -185,7 +185,7 @@ pub const TABLES: &[Table] = &[
 ];
 
 /// The columns that PostgreSQL writes itself: no statement may name a value for them.
-pub const MADE_BY_POSTGRES: &[(&str, &str)] = &[("agent_routes", "id"), ("chat_escalations", "subject_hash")];
+pub const MADE_BY_POSTGRES: &[(&str, &str)] = &[("chat_escalations", "subject_hash")];
 
 /// The columns of readable tables of which PostgreSQL keeps statistics, because our plans depend on them. Of what people
 /// and agents wrote it keeps none, since anybody can ask PostgREST for the planner's estimates.
