@@ -2,6 +2,8 @@
 //! PostgREST inserts without reading where nothing is asked back, and its stand-in reads a new row's key. No request
 //! truncates; but row level security would not stop what did.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use sqlx::AssertSqlSafe;
 
@@ -12,7 +14,9 @@ use super::who::Who;
 /// Everything of that kind that is not refused to these callers.
 pub async fn violations(tenants: &Tenants, table: &Table, callers: &[Who]) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for who in callers {
+    // The database is told the role and nothing else about them.
+    let mut roles = BTreeSet::new();
+    for who in callers.iter().filter(|who| roles.insert(who.role())) {
         let name = table.name;
         for statement in
             [format!("insert into public.{name} default values"), format!("truncate public.{name} cascade")]

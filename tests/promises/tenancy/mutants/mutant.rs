@@ -81,10 +81,7 @@ impl Mutant {
             By::Waiting(function) => waiting::violations(tenants, function).await?,
             By::Statements(table, callers) => direct::violations(tenants, table, callers).await?,
             By::Catalogue => {
-                let mut database = tenants.world.database().acquire().await?;
-                // Most are grants, and the rest takes longer.
-                let grants = catalogue::grants(&mut database).await?;
-                if grants.is_empty() { catalogue::violations(&mut database).await? } else { grants }
+                catalogue::first_violations(&mut *tenants.world.database().acquire().await?).await?
             }
         };
         match &self.undo {
