@@ -19,6 +19,8 @@ pub struct Office<'w> {
 impl<'w> Office<'w> {
     /// Whose agent pays as this tool says; without a policy of its own it is held every time.
     pub async fn new(world: &'w World, policy: Value) -> Result<Self> {
+        // Calls are looked at here and not made.
+        world.webhook().inspect(|webhook| webhook.cut(true));
         let member = Caller::new(world).await?;
         let approver = Caller::joining(world, member.user.org_id, OrgRole::Approver).await?;
         let session = member.open_path().await?;

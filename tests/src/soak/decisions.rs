@@ -28,6 +28,8 @@ struct Click {
 }
 
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
+    // Calls are looked at here and not made.
+    ground.world.webhook().inspect(|webhook| webhook.cut(true));
     let org_id = ground.person(0).user.org_id;
     let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
     ground.world.register_tool(org_id, AGENT, tool).await?;
