@@ -156,7 +156,15 @@ impl Tenants {
             person.learn(self.world.database()).await?;
         }
         self.register(Who::Stranger, SERVERS_ELSEWHERE).await?;
-        rows::run(self, "update public.transcripts_due set due_at = now() + interval '1 day'").await
+        // A lease is no longer than a call may take, and this room takes longer.
+        for all_day in [
+            "update public.deliveries set lease_until = now() + interval '1 day' where status = 'running'",
+            "update public.delivery_queues set due_at = now() + interval '1 day'",
+            "update public.transcripts_due set due_at = now() + interval '1 day'",
+        ] {
+            rows::run(self, all_day).await?;
+        }
+        Ok(())
     }
 
     async fn move_in(&self) -> Result<()> {
