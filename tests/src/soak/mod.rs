@@ -83,7 +83,7 @@ pub const TRIALS: &[Trial] = &[
         name: "kills",
         about: "SIGKILLs, at every step of all that writes",
         full: 500,
-        small: 66,
+        small: 72,
         run: |ground, count| Box::pin(kills::run(ground, count)),
     },
     Trial {
