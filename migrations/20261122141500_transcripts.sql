@@ -14,7 +14,7 @@ create unique index if not exists chat_messages_by_chatkit_item
 -- No statistics of what people and agents write: see agents.
 alter table public.chat_messages alter column chatkit_item_id set statistics 0;
 
--- Sessions that have ended and whose threads are still to be copied.
+-- Sessions whose threads are still to be copied: those that have ended, and those of which somebody wants it now.
 create table if not exists public.transcripts_due (
   org_id uuid not null,
   user_id uuid not null,
@@ -39,7 +39,8 @@ begin
   insert into public.transcripts_due (org_id, user_id, session_id)
   select new.org_id, new.user_id, new.id
   where exists (select from public.chatkit_threads as t where t.session_id = new.id)
-  on conflict (session_id) do nothing;
+  -- What was wanted before may be under way: that one's word is then of an earlier attempt.
+  on conflict (session_id) do update set due_at = clock_timestamp(), attempts = 0;
   return null;
 end
 $$;
@@ -147,12 +148,32 @@ begin
 end
 $$;
 
+-- Has the threads of a session copied with the next round, whether or not it has ended. `threads`: how many there are.
+create or replace function public.request_transcript(p_org_id uuid, p_session_id uuid) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions := private.lock_session(p_org_id, p_session_id);
+  v_threads integer;
+begin
+  select count(*) into v_threads from public.chatkit_threads as t where t.session_id = p_session_id;
+  if v_threads > 0 then
+    insert into public.transcripts_due as t (org_id, user_id, session_id)
+    values (v_session.org_id, v_session.user_id, v_session.id)
+    on conflict (session_id) do update set due_at = clock_timestamp(), attempts = 0;
+  end if;
+  return jsonb_build_object('threads', v_threads);
+end
+$$;
+
 -- All is copied; or, with p_retry_after_seconds, not yet: later and later, and after twenty times not any more. `due` says
--- whether it comes again.
+-- whether it comes again. The word of an attempt before the one of now (p_attempt, as it was claimed) counts for nothing.
 create or replace function public.finish_transcript(
   p_org_id uuid,
   p_session_id uuid,
-  p_retry_after_seconds integer default null
+  p_retry_after_seconds integer default null,
+  p_attempt integer default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -160,12 +181,14 @@ as $$
 begin
   perform private.lock_session(p_org_id, p_session_id);
   delete from public.transcripts_due as t
-  where t.session_id = p_session_id and (p_retry_after_seconds is null or t.attempts >= 20);
+  where t.session_id = p_session_id
+    and t.attempts = coalesce(p_attempt, t.attempts)
+    and (p_retry_after_seconds is null or t.attempts >= 20);
   update public.transcripts_due as t
   set due_at = clock_timestamp() + make_interval(
     secs => greatest(p_retry_after_seconds, least(21600, power(2, t.attempts)))
   )
-  where t.session_id = p_session_id;
+  where t.session_id = p_session_id and t.attempts = coalesce(p_attempt, t.attempts);
   return jsonb_build_object('due', found);
 end
 $$;
@@ -182,7 +205,9 @@ revoke all on function private.plan_transcript() from public, anon, authenticate
 revoke all on function public.record_thread_items(uuid, uuid, text, jsonb)
   from public, anon, authenticated, service_role;
 revoke all on function public.claim_transcripts(integer, integer) from public, anon, authenticated, service_role;
-revoke all on function public.finish_transcript(uuid, uuid, integer) from public, anon, authenticated, service_role;
+revoke all on function public.request_transcript(uuid, uuid) from public, anon, authenticated, service_role;
+revoke all on function public.finish_transcript(uuid, uuid, integer, integer) from public, anon, authenticated, service_role;
 grant execute on function public.record_thread_items(uuid, uuid, text, jsonb) to service_role;
 grant execute on function public.claim_transcripts(integer, integer) to service_role;
-grant execute on function public.finish_transcript(uuid, uuid, integer) to service_role;
+grant execute on function public.finish_transcript(uuid, uuid, integer, integer) to service_role;
+grant execute on function public.request_transcript(uuid, uuid) to service_role;

@@ -162,6 +162,11 @@ async fn transcript(world: World) -> Result<()> {
     for thread in [&said.thread_id, &secretly.thread_id] {
         caller.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
     }
+    // Wanted while it goes on, it is copied so far, and the rest when it has ended.
+    let wanted = json!({ "p_org_id": caller.user.org_id, "p_session_id": session["id"] });
+    ensure!(world.rpc("request_transcript", wanted).await?.1["threads"] == 2);
+    ensure!(tick(&world).await?["copiedMessages"] == 2);
+    world.chatkit().say(secret, Some(&said.thread_id), "And invoice 43?").await?;
     caller.cancel(&path(&session)).await?.expect(200)?;
     world.chatkit().fault(Fault::new(On::ListItems).status(503).should_retry(false));
     ensure!(tick(&world).await?["copiedMessages"] == 0);
@@ -170,7 +175,7 @@ async fn transcript(world: World) -> Result<()> {
     ensure!(tick(&world).await?["copiedMessages"] == 2);
     let messages = caller.get(&format!("{}/messages", path(&session))).await?.expect(200)?;
     let messages = messages["messages"].as_array().context("no messages")?;
-    ensure!(messages.len() == 2 && messages[0]["content"] == "Is invoice 42 paid?", "{messages:#?}");
+    ensure!(messages.len() == 4 && messages[0]["content"] == "Is invoice 42 paid?", "{messages:#?}");
     ensure!(messages[0]["role"] == "user" && messages[1]["role"] == "agent", "{messages:#?}");
     ensure!(tick(&world).await?["copiedMessages"] == 0);
     Ok(())

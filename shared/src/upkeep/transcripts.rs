@@ -1,4 +1,4 @@
-//! What was said at ChatKit in a session's threads, copied into its transcript once it has ended.
+//! What was said at ChatKit in a session's threads, copied into its transcript: once it has ended, and on demand.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -43,8 +43,11 @@ pub async fn copy_transcripts(
                 // Its lease runs out, and a later round takes it.
                 return Ok(());
             }
-            let mut finished =
-                json!({ "p_org_id": transcript.org_id, "p_session_id": transcript.session_id });
+            let mut finished = json!({
+                "p_org_id": transcript.org_id,
+                "p_session_id": transcript.session_id,
+                "p_attempt": transcript.attempt,
+            });
             match transcript.copy(writer, chatkit, deadline).await {
                 Ok(added) => report.copied_messages += added,
                 Err(Failed::Chatkit(error)) => {
@@ -69,6 +72,7 @@ struct Transcript {
     org_id: Uuid,
     session_id: Uuid,
     chatkit_user: String,
+    attempt: u32,
     thread_ids: Vec<String>,
 }
 

@@ -79,12 +79,11 @@ impl Samples {
 
     /// Opens an escalation, and answers with its id and a decision on it.
     async fn ask(&self) -> Result<(String, Value)> {
-        let session = self.open().await?;
         let payload =
             json!({ "reason": "Is it right?", "decisions": ["respond"], "schema": { "type": "string" } });
         let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
-        self.post(&format!("/{session}/events"), event).await?;
-        let url = format!("{}/chatkit/sessions/{session}", self.api);
+        self.post(&format!("/{}/events", self.session), event).await?;
+        let url = format!("{}/chatkit/sessions/{}", self.api, self.session);
         let read = http::client().get(url).bearer_auth(&self.token).send().await?.json::<Value>().await?;
         let asked = &read["escalations"][0];
         let id = asked["id"].as_str().context("no escalation")?;

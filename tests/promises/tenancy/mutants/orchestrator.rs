@@ -170,6 +170,17 @@ pub const WEAKER: &[Weaker] = &[
     weaker("public.claim_transcripts", "u.org_id = l.org_id and", "", Called("claim_transcripts")),
     weaker("public.claim_transcripts", "and u.user_id = l.user_id", "", Called("claim_transcripts")),
     weaker("public.claim_transcripts", "for update skip locked", "for update", Waited("claim_transcripts")),
+    weaker(
+        "public.request_transcript",
+        "where t.session_id = p_session_id",
+        "",
+        Called("request_transcript"),
+    ),
+    weaker(
+        "public.finish_transcript",
+        "t.session_id = p_session_id\n    and",
+        "",
+        Called("finish_transcript"),
+    ),
     weaker("public.finish_transcript", "t.session_id = p_session_id and", "", Called("finish_transcript")),
-    weaker("public.finish_transcript", "t.session_id = p_session_id;", "true;", Called("finish_transcript")),
 ];

@@ -340,6 +340,14 @@ pub const FUNCTIONS: &[Function] = &[
         after: "",
     },
     Function {
+        name: "request_transcript",
+        tenant: Tenant::SessionOfOrganisation,
+        before: "",
+        call: r#"{ {the organisation's session that is over} }"#,
+        answer: r#"{ "threads": 1 }"#,
+        after: "",
+    },
+    Function {
         name: "finish_transcript",
         tenant: Tenant::SessionOfOrganisation,
         // Others' were tried as often as they may be.
