@@ -22,8 +22,8 @@ const EVENTS_A_CALL: usize = 5;
 const BETWEEN_KILLS: Duration = Duration::from_millis(400);
 const KILLS: usize = 12;
 
-/// Longer than all leases and pauses together, where nothing is stuck.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than any lease and any pause: where nothing goes on for so long, something is stuck.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let agent = ground.world.agents().agent(OTHER_AGENT).context("there is no such agent")?;
@@ -97,13 +97,16 @@ async fn kill(ground: &Ground) -> Result<usize> {
     Ok(killed)
 }
 
-/// Lets the schedule go on until nothing is under way, and says what was left when patience was over.
+/// Lets the schedule go on until nothing is under way, or nothing goes on any more; says what is left.
 async fn settle(ground: &Ground) -> Result<i64> {
     let query = "select count(*) from deliveries where status in ('pending', 'running')";
-    let started = tokio::time::Instant::now();
+    let (mut least, mut since) = (i64::MAX, tokio::time::Instant::now());
     loop {
         let left: i64 = sqlx::query_scalar(query).fetch_one(ground.world.database()).await?;
-        if left == 0 || started.elapsed() > PATIENCE {
+        if left < least {
+            (least, since) = (left, tokio::time::Instant::now());
+        }
+        if left == 0 || since.elapsed() > PATIENCE {
             return Ok(left);
         }
         ground.world.tick("route-events").await?;
