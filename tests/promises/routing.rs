@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("routing: a click reaches its agent, and what it answers is in the session", click),
         trial("routing: what no webhook told of is found by the schedule", without_webhook),
         trial("routing: what an agent asks is decided by a colleague, and it goes on", approval),
+        trial("routing: what an agent asks in MCP's own way is answered, and it goes on", asked_by_protocol),
         trial("routing: an agent hands over, with what the next one needs", handover),
         trial("routing: a call that failed is made again, under the same key", again),
         trial("routing: what fails for good is a dead letter, which can be replayed", dead_letter),
@@ -160,7 +161,7 @@ async fn approval(world: World) -> Result<()> {
         shown["tasks"][0]["status"] == "blocked" && shown["tasks"][0]["requiresHitl"] == true,
         "{shown:#}"
     );
-    decide(&world, &stage, "approve").await?;
+    decide(&world, &stage, "approve", None).await?;
     stage.until(|shown| has_event(shown, "agent_follow_up")).await?;
     let paid = deeds(&world, AGENT);
     ensure!(paid.len() == 1 && paid[0].1["amount"] == 12_000.0, "{paid:?}");
@@ -168,16 +169,34 @@ async fn approval(world: World) -> Result<()> {
 }
 
 /// Decides the one open escalation, as an approver of the organisation.
-async fn decide(world: &World, stage: &Stage, decision: &str) -> Result<()> {
+async fn decide(world: &World, stage: &Stage, decision: &str, answer: Option<Value>) -> Result<()> {
     let approver = world.add_user(stage.caller.user.org_id, OrgRole::Approver).await?;
     let query = "select id, subject_hash from chat_escalations where status = 'open'";
     let (id, hash): (Uuid, String) = sqlx::query_as(query).fetch_one(world.database()).await?;
-    let arguments = json!({
+    let mut arguments = json!({
         "p_org_id": approver.org_id, "p_user_id": approver.id, "p_escalation_id": id,
         "p_decision": decision, "p_subject_hash": hash,
     });
+    if let Some(answer) = answer {
+        arguments["p_answer"] = answer;
+    }
     let (status, answer) = world.rpc("decide_escalation", arguments).await?;
     ensure!(status.is_success(), "{answer}");
+    Ok(())
+}
+
+async fn asked_by_protocol(world: World) -> Result<()> {
+    let stage = stage(&world, free()).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    agent.ask_by_protocol(true);
+    stage.click(12_000).await?;
+    let shown = stage.until(|shown| !shown["escalations"][0].is_null()).await?;
+    ensure!(deeds(&world, AGENT).is_empty(), "it was paid unasked");
+    let offered = shown["escalations"][0]["decisions"].clone();
+    ensure!(offered == json!(["respond", "reject"]), "{offered}");
+    decide(&world, &stage, "respond", Some(json!({ "costCentre": "4711" }))).await?;
+    stage.until(|shown| has_event(shown, "agent_follow_up")).await?;
+    ensure!(deeds(&world, AGENT).len() == 1);
     Ok(())
 }
 
@@ -250,7 +269,7 @@ async fn policy(world: World) -> Result<()> {
     stage.until(|shown| !shown["escalations"][0].is_null()).await?;
     let agent = world.agents().agent(AGENT).context("no agent")?;
     ensure!(agent.calls().is_empty(), "it was called unasked");
-    decide(&world, &stage, "approve").await?;
+    decide(&world, &stage, "approve", None).await?;
     stage.until(|shown| has_event(shown, "agent_result")).await?;
     ensure!(deeds(&world, AGENT).len() == 1);
     Ok(())
