@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use http_client::Method;
 use libtest_mimic::Trial;
 use local_stack::{
-    World,
+    World, http,
     local::{EnvFile, Watch},
     tools::CARGO_LAMBDA,
 };
@@ -36,6 +36,16 @@ async fn journeys(world: World) -> Result<()> {
     let from = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];
     let there = caller.at(watch.url().to_owned());
     there.send(Method::OPTIONS, "/chatkit/sessions", &from, None).await?.problem(403, "origin_forbidden")?;
+
+    // What runs on a schedule does a round, as `cargo lambda invoke` asks for one.
+    for function in ["expire-sessions", "route-events"] {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", watch.url());
+        let response = http::client().post(url).body("{}").send().await?;
+        let (status, report) = (response.status(), response.text().await?);
+        let done =
+            status == 200 && serde_json::from_str::<serde_json::Value>(&report).is_ok_and(|r| r.is_object());
+        ensure!(done && !report.contains("errorType"), "{function}: {status} {report}; {}", said());
+    }
 
     let runtime_api = format!("AWS_LAMBDA_RUNTIME_API={}/", watch.url());
     ensure!(!told(&runtime_api).is_empty() || !Path::new("/proc/self/environ").exists(), "whose functions?");

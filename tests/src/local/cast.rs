@@ -1,6 +1,7 @@
 //! Two organisations, three people and the agents they talk to.
 
 use anyhow::Result;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::supabase::{OrgRole, User};
@@ -64,6 +65,16 @@ impl Cast {
             world.register_agent(org_id, id, name).await?;
         }
         Ok(cast)
+    }
+
+    /// Has the agents of the first organisation told of what happens in their sessions.
+    pub async fn put_agents_to_work(&self, world: &World) -> Result<()> {
+        let org_id = self.clerk.user.org_id;
+        world.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
+        for agent in world.agents().iter() {
+            world.put_to_work(org_id, agent.id(), json!({ "idempotent": true, "policy": "auto" })).await?;
+        }
+        Ok(())
     }
 
     /// Everybody, in order of appearance.

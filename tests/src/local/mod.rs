@@ -27,6 +27,7 @@ pub async fn run() -> Result<()> {
     println!("{}", ink.dim("Building the functions and starting the stack …"));
     let world = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
     let cast = Cast::assemble(&world).await?;
+    cast.put_agents_to_work(&world).await?;
     let file = EnvFile::write(&world)?;
     introduce(ink, &world, &cast, file.path());
 
