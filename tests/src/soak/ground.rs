@@ -73,13 +73,7 @@ impl Ground {
         let org_id = Uuid::new_v4();
         world.register_agent(org_id, AGENT, "Accounts payable").await?;
         world.register_agent(org_id, OTHER_AGENT, "Tax").await?;
-        let limits = json!({
-            "p_org_id": org_id,
-            "p_secrets_per_minute_user": 100_000, "p_secrets_per_minute_session": 100_000,
-            "p_events_per_minute_user": 1_000_000, "p_events_per_minute_session": 1_000_000,
-        });
-        let (status, answer) = world.rpc("set_org_limits", limits).await?;
-        ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");
+        world.lift_limits(org_id).await?;
         let mut people = Vec::new();
         for _ in 0..PEOPLE {
             let user = world.add_user(org_id, OrgRole::Member).await?;
