@@ -50,7 +50,7 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
 
 /// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
 pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
-    async {
+    let outcome = async {
         match scheduled.run(deadline(&event.context)).await {
             Ok(report) => {
                 let report = serde_json::to_value(report)?;
@@ -64,5 +64,7 @@ pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>
         }
     }
     .instrument(telemetry::round(&event.context))
-    .await
+    .await;
+    telemetry::flush().await;
+    outcome
 }

@@ -78,7 +78,7 @@ impl<F: Function> Edge<F> {
         let (parts, body) = event.into_parts();
         let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
         let span = telemetry::request(&context, traceparent, parts.method.as_str(), F::ROUTE.path);
-        async {
+        let response = async {
             let outcome = self.outcome(&parts, &path, body, deadline(&context)).await;
             log(&outcome);
             let mut response = outcome.unwrap_or_else(|error| {
@@ -90,7 +90,9 @@ impl<F: Function> Edge<F> {
             response
         }
         .instrument(span)
-        .await
+        .await;
+        telemetry::flush().await;
+        response
     }
 
     /// The answer, within the deadline; a panic is an error like another.

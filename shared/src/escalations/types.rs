@@ -181,7 +181,7 @@ impl TryFrom<Value> for Answer {
     fn try_from(answer: Value) -> Result<Self, String> {
         let size = answer.to_string().len();
         let large = || format!("has {size} bytes; at most {MAX_ANSWER} are kept");
-        (size <= MAX_ANSWER).then(|| Self(answer)).ok_or_else(large)
+        (size <= MAX_ANSWER).then_some(Self(answer)).ok_or_else(large)
     }
 }
 

@@ -21,7 +21,7 @@ use tracing_subscriber::{
 
 use super::{
     emf,
-    work::{CALL, Call, TARGET, Work, millis},
+    work::{CALL, Call, KINDS, TARGET, Work, millis},
 };
 
 /// Writes events to standard output.
@@ -93,18 +93,21 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         if span.name() == CALL {
             span.extensions_mut().insert(Begun(Instant::now()));
         }
-        // A unit of work has a trace; it goes to others, and its id is enough for the line.
-        if let Some(Value::String(traceparent)) = fields.remove("traceparent") {
-            span.extensions_mut().insert(Work::begin(traceparent));
+        if KINDS.contains(&span.name()) {
+            span.extensions_mut().insert(Work::begin());
         }
         span.extensions_mut().insert(Fields(fields));
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(Fields(fields)) = span.extensions_mut().get_mut::<Fields>()
-        {
-            values.record(&mut Visitor(fields));
+        let Some(span) = context.span(id) else { return };
+        let mut extensions = span.extensions_mut();
+        let Some(Fields(fields)) = extensions.get_mut::<Fields>() else { return };
+        values.record(&mut Visitor(fields));
+        // It goes to others; for the line, the trace's id is enough.
+        let traceparent = fields.remove("traceparent");
+        if let (Some(Value::String(traceparent)), Some(work)) = (traceparent, extensions.get_mut::<Work>()) {
+            work.traceparent = traceparent;
         }
     }
 

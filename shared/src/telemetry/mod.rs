@@ -2,6 +2,8 @@
 
 mod emf;
 mod lines;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod tally;
 mod trace;
 mod work;
@@ -27,24 +29,31 @@ const NAMESPACE: &str = "ChatkitSessions";
 pub fn init(function: &str) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
     let heard = heard(level, function);
-    let lines = lines::Lines::new(
-        // Crates are named by their packages, which is what everybody calls the functions by.
-        function.replace('_', "-"),
-        variable("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned()),
-    );
+    // Crates are named by their packages, which is what everybody calls the functions by.
+    let package = function.replace('_', "-");
+    let namespace = variable("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
     let filter = filter_fn(move |metadata| match metadata.is_span() {
         // Ours are there at every level, since the trace that is passed on is theirs; others' never: they may outlive the work,
         // and hold what is not ours to show.
         true => metadata.target() == TARGET,
         false => heard.would_enable(metadata.target(), metadata.level()),
     });
+    let subscriber = tracing_subscriber::registry().with(filter);
+    #[cfg(feature = "opentelemetry")]
+    let subscriber = subscriber.with(opentelemetry::layer(&package));
     // A second call (in a test) leaves the first subscriber in place.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = subscriber.with(lines::Lines::new(package, namespace)).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
         // The message is left out: it may quote a value.
         tracing::error!(at, "panicked");
     }));
+}
+
+/// Sends what a collector is to have of the work that is over; with the feature `opentelemetry`, and nothing otherwise.
+pub(crate) async fn flush() {
+    #[cfg(feature = "opentelemetry")]
+    opentelemetry::flush().await;
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -19,6 +19,9 @@ use super::{tally::Tallies, trace::Trace};
 /// What marks the spans of units of work and of their calls, and the event that ends the work.
 pub(crate) const TARGET: &str = "work";
 
+/// The spans of units of work, by name.
+pub(super) const KINDS: [&str; 3] = ["request", "round", "order"];
+
 /// The span of a call, by name.
 pub(super) const CALL: &str = "call";
 
@@ -28,7 +31,7 @@ const LISTED: usize = 32;
 /// What the log's line gathers, kept with the work's span.
 pub(super) struct Work {
     started: Instant,
-    traceparent: String,
+    pub(super) traceparent: String,
     calls: Vec<Value>,
     unlisted: u64,
     pub(super) tallies: Tallies,
@@ -46,18 +49,29 @@ pub(super) struct Call {
 /// Begins a request.
 pub(crate) fn request(context: &Context, traceparent: Option<&str>, method: &str, route: &str) -> Span {
     let trace = Trace::continuing(traceparent, context.xray_trace_id.as_deref());
-    info_span!(
+    let span = info_span!(
         target: TARGET, parent: None, "request",
-        request_id = context.request_id, trace_id = trace.id(), traceparent = %trace, method, route,
+        request_id = context.request_id, trace_id = Empty, traceparent = Empty, method, route,
         org_id = Empty, session_id = Empty,
-    )
+    );
+    placed(span, trace)
 }
 
 /// Begins a round of a scheduled function.
 pub(crate) fn round(context: &Context) -> Span {
     let trace = Trace::continuing(None, context.xray_trace_id.as_deref());
-    let (id, trace_id) = (&context.request_id, trace.id());
-    info_span!(target: TARGET, parent: None, "round", request_id = id, trace_id, traceparent = %trace)
+    let id = &context.request_id;
+    let span = info_span!(
+        target: TARGET, parent: None, "round", request_id = id, trace_id = Empty, traceparent = Empty,
+    );
+    placed(span, trace)
+}
+
+fn placed(span: Span, trace: Trace) -> Span {
+    #[cfg(feature = "opentelemetry")]
+    let trace = super::opentelemetry::place(&span, trace);
+    span.record("trace_id", trace.id()).record("traceparent", tracing::field::display(trace));
+    span
 }
 
 /// Begins one try of a call of another system. What came of it goes into `status`, or `failure`.
@@ -72,6 +86,10 @@ pub(crate) fn about_session(id: uuid::Uuid) {
 
 /// The header `traceparent` for whoever is called now.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
+    #[cfg(feature = "opentelemetry")]
+    if let Some(trace) = super::opentelemetry::current() {
+        return trace.to_string().parse().ok();
+    }
     let found = Span::current().with_subscriber(|(id, subscriber)| {
         let span = subscriber.downcast_ref::<Registry>()?.span(id)?;
         span.scope().find_map(|span| Some(span.extensions().get::<Work>()?.traceparent.clone()))
@@ -85,9 +103,9 @@ pub(crate) fn pass_on(headers: &mut HeaderMap) {
 }
 
 impl Work {
-    pub(super) fn begin(traceparent: String) -> Self {
+    pub(super) fn begin() -> Self {
         let (calls, tallies) = (Vec::new(), Tallies::default());
-        Self { started: Instant::now(), traceparent, calls, unlisted: 0, tallies }
+        Self { started: Instant::now(), traceparent: String::new(), calls, unlisted: 0, tallies }
     }
 
     pub(super) fn took(&self) -> Duration {

@@ -1,6 +1,7 @@
 //! What an operator sees: a line for each unit of work, its metrics, and a trace through all that was asked.
 
 mod lines;
+mod spans;
 mod traces;
 
 use anyhow::{Result, ensure};
@@ -9,7 +10,7 @@ use local_stack::World;
 use serde_json::Value;
 
 pub fn trials() -> Vec<Trial> {
-    [lines::trials(), traces::trials()].into_iter().flatten().collect()
+    [lines::trials(), traces::trials(), spans::trials()].into_iter().flatten().collect()
 }
 
 /// Every line that the functions wrote, once all have ended. All of them are JSON.
