@@ -8,6 +8,8 @@ mod course;
 mod credentials;
 mod error;
 mod input;
+#[cfg(feature = "doctor")]
+mod offered;
 mod outcome;
 mod wire;
 
@@ -112,25 +114,34 @@ impl Client {
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Outcome, CallError> {
+        let params = call.params().map_err(CallError::NotSent)?;
+        let (mut server, course) = self.greeted(target, deadline).await?;
+        let outcome = converse(&server, params, &course, deadline).await;
+        let _ = server.close_with_timeout(LEAVE).await;
+        outcome
+    }
+
+    /// A server that was greeted, and the record of what goes on with it.
+    async fn greeted(
+        &self,
+        target: &Target<'_>,
+        deadline: Deadline,
+    ) -> Result<(Server, Arc<Course>), CallError> {
         let url = self
             .outbound
             .admit(target.url)
             .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
         let bearer = self.credentials.header(target.credential, &url).map_err(CallError::NotSent)?;
-        let params = call.params().map_err(CallError::NotSent)?;
         let course = Arc::new(Course::new());
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
         config.retry_config = Arc::new(resumption());
         let wire = Wire { outbound: self.outbound.clone(), url, bearer, course: course.clone() };
-        let mut server = match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
-            Ok(Ok(server)) => server,
-            Ok(Err(error)) => return Err(course.error(reason(&error))),
-            Err(_) => return Err(course.error(Reason::TimedOut)),
-        };
-        let outcome = converse(&server, params, &course, deadline).await;
-        let _ = server.close_with_timeout(LEAVE).await;
-        outcome
+        match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
+            Ok(Ok(server)) => Ok((server, course)),
+            Ok(Err(error)) => Err(course.error(reason(&error))),
+            Err(_) => Err(course.error(Reason::TimedOut)),
+        }
     }
 }
 
