@@ -9,6 +9,7 @@ mod caller;
 mod configuration;
 mod cors;
 mod described;
+mod doctor;
 mod edge;
 mod endings;
 mod escalations;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         edge::trials(),
         secrets::trials(),
         configuration::trials(),
+        doctor::trials(),
         described::trials(),
         stack::trials(),
         standin::trials(),
