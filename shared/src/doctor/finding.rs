@@ -26,6 +26,8 @@ words! {
         Migrations = "migrations",
         /// Whether the database is as the migrations make it.
         Schema = "schema",
+        /// Whether the database wakes the orchestrator.
+        Webhook = "webhook",
         /// Whether OpenAI takes the key and the project.
         Chatkit = "chatkit",
         /// Whether a session can be opened with each enabled agent's workflow, and cancelled.

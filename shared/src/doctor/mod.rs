@@ -15,6 +15,7 @@ mod schema;
 mod sealing;
 mod state;
 mod supabase;
+mod webhook;
 
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Doctor {
 
     /// Everything about Supabase, and what it says.
     async fn supabase(&self, deadline: Deadline) -> (Vec<Finding>, Option<State>) {
-        const ALL: [Check; 7] = [
+        const ALL: [Check; 8] = [
             Check::PublishableKey,
             Check::SecretKey,
             Check::Jwks,
@@ -129,6 +130,7 @@ impl Doctor {
             Check::Clock,
             Check::Migrations,
             Check::Schema,
+            Check::Webhook,
         ];
         let waiting = |check: Check, others: Finding| {
             let waiting = ALL.iter().map(|waits| Finding::waits_for(*waits, check));
@@ -155,13 +157,16 @@ impl Doctor {
             Err(unsaid) => {
                 let because = if unsaid.is_fault() { Check::Migrations } else { Check::SecretKey };
                 findings.push(unsaid);
-                findings
-                    .extend([Check::Clock, Check::Schema].map(|check| Finding::waits_for(check, because)));
+                findings.extend(
+                    [Check::Clock, Check::Schema, Check::Webhook]
+                        .map(|check| Finding::waits_for(check, because)),
+                );
                 return (findings, None);
             }
         };
         findings.push(supabase::clock(state.now, Timestamp::now()));
         findings.extend(schema(&state));
+        findings.push(webhook::examine(&state));
         (findings, Some(state))
     }
 

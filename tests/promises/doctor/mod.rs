@@ -39,7 +39,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Everything that is looked at, in its order.
-const CHECKS: [&str; 13] = [
+const CHECKS: [&str; 14] = [
     "configuration",
     "supabase",
     "publishable_key",
@@ -49,6 +49,7 @@ const CHECKS: [&str; 13] = [
     "clock",
     "migrations",
     "schema",
+    "webhook",
     "chatkit",
     "workflow",
     "sealing_keys",
@@ -56,8 +57,8 @@ const CHECKS: [&str; 13] = [
 ];
 
 /// What cannot be looked at while the database says nothing of itself.
-const OF_THE_DATABASE: [&str; 6] =
-    ["clock", "migrations", "schema", "workflow", "sealing_keys", "agent_server"];
+const OF_THE_DATABASE: [&str; 7] =
+    ["clock", "migrations", "schema", "webhook", "workflow", "sealing_keys", "agent_server"];
 
 /// A fault: the check, its code, and something that it is to name.
 type Fault<'a> = (&'a str, &'a str, &'a str);

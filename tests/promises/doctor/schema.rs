@@ -23,7 +23,7 @@ const fn done(what: &'static str, sql: &'static str, code: &'static str, names: 
     Done { what, sql, found: ("schema", code, names), skipped: &[] }
 }
 
-const WAITING: &[&str] = &["clock", "schema", "workflow", "sealing_keys", "agent_server"];
+const WAITING: &[&str] = &["clock", "schema", "webhook", "workflow", "sealing_keys", "agent_server"];
 
 const ALL: &[Done] = &[
     Done {
@@ -151,6 +151,8 @@ pub fn trials() -> Vec<Trial> {
         .iter()
         .map(|done| finds(done.what, World::builder(), async move |world: &World| undone(world, done).await))
         .collect();
+    trials.push(finds("that the webhook is disabled", World::builder(), webhook));
+    trials.push(finds("nothing wrong where there is no webhook", World::builder(), no_webhook));
     trials.push(finds("nothing wrong with what is another application's", World::builder(), others));
     trials.push(finds(
         "nothing wrong where nobody keeps a history of migrations",
@@ -182,4 +184,14 @@ async fn others(world: &World) -> Result<()> {
 async fn no_history(world: &World) -> Result<()> {
     run(world, "drop schema supabase_migrations cascade").await?;
     found(world, &[], &["migrations"]).await.map(drop)
+}
+
+async fn webhook(world: &World) -> Result<()> {
+    run(world, "alter table public.delivery_queues disable trigger wake_route_events").await?;
+    found(world, &[("webhook", "webhook_disabled", "")], &[]).await.map(drop)
+}
+
+async fn no_webhook(world: &World) -> Result<()> {
+    run(world, "drop trigger wake_route_events on public.delivery_queues").await?;
+    found(world, &[], &["webhook"]).await.map(drop)
 }

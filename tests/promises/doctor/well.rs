@@ -70,6 +70,7 @@ async fn sessions(world: World) -> Result<()> {
 
 async fn secrets(world: World) -> Result<()> {
     let caller = inhabit(&world).await?;
+    let session = caller.open().await?["id"].as_str().unwrap_or_default().to_owned();
     let report = report(&world).await?.to_string();
     let opened = world.chatkit().sessions();
     let lines = world.final_logs().await.join("\n");
@@ -84,8 +85,12 @@ async fn secrets(world: World) -> Result<()> {
     for never in never {
         ensure!(!report.contains(&never) && !lines.contains(&never), "{never} is shown");
     }
-    for id in [user.id, user.org_id] {
-        ensure!(!report.contains(&id.to_string()), "{id} is named: {report}");
+    let (_, state) = world.rpc("deployment_state", json!({})).await?;
+    for id in [user.id.to_string(), user.org_id.to_string(), session] {
+        ensure!(
+            !report.contains(&id) && !state.to_string().contains(&id),
+            "{id} is named: {report}; {state}"
+        );
     }
     Ok(())
 }
