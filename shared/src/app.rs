@@ -100,6 +100,12 @@ impl Setup {
         self.environment.optional("CORS_ALLOWED_ORIGINS", config::origins).map(Option::unwrap_or_default)
     }
 
+    /// The environment itself, the client and the project, for who looks at the configuration rather than uses it.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn parts(&mut self) -> (&mut Environment, &Http, Option<&Project>) {
+        (&mut self.environment, &self.http, self.project.as_ref())
+    }
+
     /// What was built, if the environment had no mistakes.
     pub(crate) fn finish<T>(self, built: Option<T>) -> Result<T, config::Mistakes> {
         self.environment.finish(built)

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`],
-//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries` |
+//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries`, `doctor` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
@@ -19,6 +19,8 @@ pub mod chatkit;
 pub mod config;
 #[cfg(feature = "mcp")]
 pub mod deliveries;
+#[cfg(feature = "doctor")]
+pub mod doctor;
 pub mod edge;
 pub mod error;
 pub mod escalations;

@@ -67,6 +67,12 @@ impl Sealer {
         Ok(Self(Arc::new(keys)))
     }
 
+    /// Whether what this key sealed can be opened.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn knows(&self, key_id: &str) -> bool {
+        self.0.iter().any(|key| key.id == key_id)
+    }
+
     /// Seals a secret; `None` where the system has no randomness to give.
     pub fn seal(&self, secret: &Secret, belongs: Belongs<'_>) -> Option<Sealed> {
         let key = self.0.first()?;

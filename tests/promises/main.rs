@@ -9,6 +9,7 @@ mod caller;
 mod configuration;
 mod cors;
 mod described;
+mod doctor;
 mod edge;
 mod endings;
 mod escalations;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         secrets::trials(),
         seen::trials(),
         configuration::trials(),
+        doctor::trials(),
         described::trials(),
         stack::trials(),
         standin::trials(),

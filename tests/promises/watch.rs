@@ -37,8 +37,8 @@ async fn journeys(world: World) -> Result<()> {
     let there = caller.at(watch.url().to_owned());
     there.send(Method::OPTIONS, "/chatkit/sessions", &from, None).await?.problem(403, "origin_forbidden")?;
 
-    // What runs on a schedule does a round, as `cargo lambda invoke` asks for one.
-    for function in ["expire-sessions", "route-events"] {
+    // What runs on a schedule or by order does so, as `cargo lambda invoke` asks for it.
+    for function in ["expire-sessions", "route-events", "doctor"] {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", watch.url());
         let response = http::client().post(url).body("{}").send().await?;
         let (status, report) = (response.status(), response.text().await?);

@@ -15,7 +15,7 @@ const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 /// An unknown key id asks for a new set at most this often: made-up ids must not become a load on Supabase.
 const MIN_REFETCH: SignedDuration = SignedDuration::from_mins(1);
 
-const MANNER: Manner = Manner {
+pub(crate) const MANNER: Manner = Manner {
     system: "supabase auth",
     try_timeout: Duration::from_secs(2),
     patience: Duration::from_secs(1),
@@ -129,6 +129,13 @@ fn age(then: Timestamp, now: Timestamp) -> SignedDuration {
 #[derive(serde::Deserialize)]
 struct KeySet {
     keys: Vec<serde_json::Value>,
+}
+
+/// How many keys of a published set we verify with; `None` where it is no key set.
+#[cfg(feature = "doctor")]
+pub(crate) fn usable_keys(published: &[u8]) -> Option<usize> {
+    let set: KeySet = serde_json::from_slice(published).ok()?;
+    Some(set.keys.into_iter().filter_map(usable).count())
 }
 
 /// A key that we verify with: ES256 or RS256, for signatures, with an id.

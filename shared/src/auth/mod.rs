@@ -7,6 +7,8 @@ mod verifier;
 
 pub use caller::{Caller, OrgRole};
 pub use jwks::Jwks;
+#[cfg(feature = "doctor")]
+pub(crate) use jwks::{MANNER, usable_keys};
 pub use verifier::{Expected, Verifier};
 
 /// Why a caller is not let in.

@@ -32,6 +32,9 @@ pub struct Opening {
     pub workflow_version: Option<String>,
     /// Whether the provider keeps traces.
     pub tracing_enabled: bool,
+    /// How long it lives, if not the ten minutes that are the most.
+    #[serde(skip)]
+    pub lifetime_seconds: Option<u32>,
 }
 
 /// A ChatKit session: a token that lives ten minutes at most.
@@ -87,6 +90,14 @@ pub struct Message {
 }
 
 impl ChatKit {
+    /// The same without a project, to tell whether it is the project that is refused.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn unbound(&self) -> Self {
+        match self {
+            Self::Hosted(hosted) => Self::Hosted(hosted.unbound()),
+        }
+    }
+
     /// Opens a ChatKit session. Not safe to repeat: each call opens another.
     ///
     /// # Errors

@@ -9,6 +9,9 @@ use std::fmt;
 
 pub use values::{base_url, long_secret, non_empty, origins};
 
+/// What is wrong with a variable that is needed and not there.
+pub(crate) const NOT_SET: &str = "is not set";
+
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
 /// The variables of a process, and the mistakes found in them so far.
@@ -18,7 +21,7 @@ pub struct Environment {
 }
 
 /// One variable that is missing or wrong. The value itself is never kept: it may be a secret.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The variable's name.
     pub variable: &'static str,
@@ -50,7 +53,7 @@ impl Environment {
         match self.value(name) {
             Some(value) => self.parsed(name, &value, parse),
             None => {
-                self.note(name, "is not set");
+                self.note(name, NOT_SET);
                 None
             }
         }
@@ -77,6 +80,12 @@ impl Environment {
     /// Notes a mistake that only shows when variables are seen together.
     pub fn note(&mut self, variable: &'static str, reason: impl Into<String>) {
         self.mistakes.push(Mistake { variable, reason: reason.into() });
+    }
+
+    /// The mistakes so far, which no longer keep anything from being built: whoever takes them tells of them.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn take_mistakes(&mut self) -> Vec<Mistake> {
+        std::mem::take(&mut self.mistakes)
     }
 
     /// What was built from this environment, if nothing was wrong with it.

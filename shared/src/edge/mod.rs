@@ -6,6 +6,7 @@ mod body;
 mod cors;
 mod function;
 mod keepable;
+mod operated;
 mod problem;
 mod request;
 mod route;
@@ -15,6 +16,7 @@ mod woken;
 
 pub use answer::Answer;
 pub use function::Function;
+pub use operated::{Operated, serve_operated};
 pub use request::Request;
 pub use route::Route;
 pub use scheduled::{Scheduled, serve_scheduled};

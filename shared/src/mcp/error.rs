@@ -28,6 +28,8 @@ pub enum Reason {
     AnswerUnfit,
     /// No connection.
     Unreachable,
+    /// No TLS, or a certificate that is not sound.
+    Untrusted,
     /// The time was over.
     TimedOut,
     /// The connection broke.
@@ -128,7 +130,7 @@ impl Reason {
             Self::CredentialMissing => "credential_missing",
             Self::CredentialElsewhere => "credential_of_other_origin",
             Self::AnswerUnfit => "answer_unfit",
-            Self::Unreachable => "unreachable",
+            Self::Unreachable | Self::Untrusted => "unreachable",
             Self::TimedOut => "timed_out",
             Self::ConnectionLost => "connection_lost",
             Self::SessionLost => "session_lost",
@@ -159,6 +161,7 @@ impl From<&Failure> for Reason {
         match failure {
             Failure::Refused(refusal) => Self::Refused(*refusal),
             Failure::Unreachable => Self::Unreachable,
+            Failure::Untrusted => Self::Untrusted,
             Failure::Broken => Self::ConnectionLost,
         }
     }

@@ -8,6 +8,8 @@ mod course;
 mod credentials;
 mod error;
 mod input;
+#[cfg(feature = "doctor")]
+mod offered;
 mod outcome;
 mod wire;
 
@@ -92,12 +94,24 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Outcome, CallError> {
         let deadline = deadline.within(target.timeout);
+        let params = call.params().map_err(CallError::NotSent)?;
+        let (mut server, course) = self.greeted(target, deadline).await?;
+        let outcome = converse(&server, params, &course, deadline).await;
+        let _ = server.close_with_timeout(LEAVE).await;
+        outcome
+    }
+
+    /// A server that was greeted, and the record of what goes on with it.
+    async fn greeted(
+        &self,
+        target: &Target<'_>,
+        deadline: Deadline,
+    ) -> Result<(Server, Arc<Course>), CallError> {
         let url = self
             .outbound
             .admit(target.url)
             .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
         let bearer = self.credentials.header(target.credential, &url).map_err(CallError::NotSent)?;
-        let params = call.params().map_err(CallError::NotSent)?;
         let course = Arc::new(Course::new());
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
@@ -105,14 +119,11 @@ impl Client {
         // rmcp sends from a task of its own, which knows no trace.
         let traceparent = telemetry::traceparent();
         let wire = Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course: course.clone() };
-        let mut server = match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
-            Ok(Ok(server)) => server,
-            Ok(Err(error)) => return Err(course.error(reason(&error))),
-            Err(_) => return Err(course.error(Reason::TimedOut)),
-        };
-        let outcome = converse(&server, params, &course, deadline).await;
-        let _ = server.close_with_timeout(LEAVE).await;
-        outcome
+        match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
+            Ok(Ok(server)) => Ok((server, course)),
+            Ok(Err(error)) => Err(course.error(reason(&error))),
+            Err(_) => Err(course.error(Reason::TimedOut)),
+        }
     }
 }
 

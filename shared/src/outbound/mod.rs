@@ -38,6 +38,8 @@ pub enum Failure {
     Refused(Refusal),
     /// It could not be connected to.
     Unreachable,
+    /// It was connected to, and TLS found it not to be who it should be, or to speak no TLS.
+    Untrusted,
     /// The connection broke once it was there: the request may have arrived.
     Broken,
 }
@@ -90,6 +92,7 @@ impl From<&reqwest::Error> for Failure {
     fn from(error: &reqwest::Error) -> Self {
         match refusal(error) {
             Some(refusal) => Self::Refused(refusal),
+            None if is_of_tls(error) => Self::Untrusted,
             None if error.is_connect() => Self::Unreachable,
             None => Self::Broken,
         }
@@ -108,14 +111,55 @@ fn refusal(error: &reqwest::Error) -> Option<Refusal> {
     None
 }
 
+/// Whether the cause is one of TLS, which comes as an error of the connection, wrapped more than once.
+fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source()) {
+        _ if error.is::<rustls::Error>() => true,
+        Some(cause) => is_of_tls(cause),
+        None => false,
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Unreachable => f.write_str("could not be reached"),
+            Self::Untrusted => f.write_str("cannot be trusted to be who it should be"),
             Self::Broken => f.write_str("broke the connection"),
         }
     }
 }
 
 impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_tls_is_told_from_what_is_not_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let outbound = Outbound::new(Allowed::parse(&address.to_string()).unwrap()).unwrap();
+        let ask = || {
+            let url = format!("https://{address}/").parse().unwrap();
+            outbound.send(Request::new(reqwest::Method::GET, url))
+        };
+        let plain = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            // Kept open until the other side is through with it.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        assert!(matches!(ask().await, Err(Failure::Untrusted)));
+        plain.join().unwrap();
+        assert!(matches!(ask().await, Err(Failure::Unreachable)));
+    }
+}

@@ -59,6 +59,17 @@ fn parse(value: &str, prefix: &str, role: &str) -> Result<ApiKey, String> {
     }
 }
 
+/// The project that a legacy key names, by its reference. Not verified either.
+#[cfg(feature = "doctor")]
+pub(crate) fn legacy_project(value: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        #[serde(rename = "ref")]
+        reference: String,
+    }
+    jsonwebtoken::dangerous::insecure_decode::<Claims>(value).ok().map(|token| token.claims.reference)
+}
+
 /// The role that a legacy key is for. Not verified: a wrong key only makes our own calls fail.
 fn legacy_role(value: &str) -> Option<String> {
     #[derive(serde::Deserialize)]

@@ -10,6 +10,8 @@ mod send;
 mod writer;
 
 pub use error::Error;
+#[cfg(feature = "doctor")]
+pub(crate) use key::legacy_project;
 pub use key::{ApiKey, publishable_key, secret_key};
 pub use reader::Reader;
 pub use writer::Writer;

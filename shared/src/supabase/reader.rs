@@ -29,6 +29,18 @@ impl Reader {
         self.builder.from(table)
     }
 
+    /// Asks for a row with the key alone, as nobody, who may see none: what counts is whether the key is taken.
+    ///
+    /// # Errors
+    /// See [`Error`]; that nobody may see the table is one of them.
+    #[cfg(feature = "doctor")]
+    pub(crate) async fn knock(&self, deadline: Deadline) -> Result<(), Error> {
+        let query = self.from("agents").select("id").limit(1);
+        let answer: Result<Vec<serde::de::IgnoredAny>, Error> =
+            send::send(&self.http, query, self.key.headers(None), false, deadline).await;
+        answer.map(drop)
+    }
+
     /// Runs a query with the caller's token.
     ///
     /// # Errors

@@ -48,28 +48,32 @@ impl Record<'_> {
     fn code(&self) -> Option<&str> {
         self.line.get(CODE)?.as_str()
     }
-
-    fn is_request(&self) -> bool {
-        self.kind == "request"
-    }
 }
 
 impl Entry for Record<'_> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
         writer.value(FUNCTION, self.function);
         writer.value("ColdStarts", &count(self.cold.into()));
-        if self.is_request() {
-            let status = self.line.get("status").and_then(Json::as_u64).unwrap_or_default();
-            writer.value("Requests", &count(1));
-            writer.value("Latency", &Figure { unit: MILLISECONDS, values: vec![(self.duration_ms, 1)] });
-            writer.value("ClientErrors", &count((400..500).contains(&status).into()));
-            writer.value("ServerErrors", &count((status >= 500).into()));
-            writer.value("Throttles", &count((status == 429).into()));
-        } else {
-            writer.value("Rounds", &count(1));
-            writer.value("RoundFailures", &count(self.code().is_some().into()));
-            writer
-                .value("RoundDuration", &Figure { unit: MILLISECONDS, values: vec![(self.duration_ms, 1)] });
+        let took = Figure { unit: MILLISECONDS, values: vec![(self.duration_ms, 1)] };
+        let failed = u64::from(self.code().is_some());
+        match self.kind {
+            "request" => {
+                let status = self.line.get("status").and_then(Json::as_u64).unwrap_or_default();
+                writer.value("Requests", &count(1));
+                writer.value("Latency", &took);
+                writer.value("ClientErrors", &count((400..500).contains(&status).into()));
+                writer.value("ServerErrors", &count((status >= 500).into()));
+                writer.value("Throttles", &count((status == 429).into()));
+            }
+            "round" => {
+                writer.value("Rounds", &count(1));
+                writer.value("RoundFailures", &count(failed));
+                writer.value("RoundDuration", &took);
+            }
+            _ => {
+                writer.value("Orders", &count(1));
+                writer.value("OrderFailures", &count(failed));
+            }
         }
         if let Some(code) = self.code() {
             writer.value(CODE, code);

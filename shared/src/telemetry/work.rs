@@ -67,6 +67,16 @@ pub(crate) fn round(context: &Context) -> Span {
     placed(span, trace)
 }
 
+/// Begins what an operator ordered.
+pub(crate) fn order(context: &Context) -> Span {
+    let trace = Trace::continuing(None, context.xray_trace_id.as_deref());
+    let id = &context.request_id;
+    let span = info_span!(
+        target: TARGET, parent: None, "order", request_id = id, trace_id = Empty, traceparent = Empty,
+    );
+    placed(span, trace)
+}
+
 fn placed(span: Span, trace: Trace) -> Span {
     #[cfg(feature = "opentelemetry")]
     let trace = super::opentelemetry::place(&span, trace);

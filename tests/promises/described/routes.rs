@@ -34,7 +34,7 @@ async fn routes() -> Result<()> {
 async fn functions() -> Result<()> {
     let workspace = workspace().await?;
     let routes = routed(workspace)?;
-    let scheduled = Template::read()?.scheduled()?;
+    let scheduled = Template::read()?.unrouted()?;
     let packages: BTreeSet<String> =
         workspace.functions.iter().filter(|package| !scheduled.contains(*package)).cloned().collect();
     let endpoints = without_preflights(&routes);

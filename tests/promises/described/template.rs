@@ -28,8 +28,16 @@ pub struct Deployed<'a> {
 impl Deployed<'_> {
     /// Whether its events come from a schedule.
     fn is_scheduled(&self) -> bool {
-        let events = self.properties["Events"].as_object();
-        events.into_iter().flatten().all(|(_, event)| event["Type"] == "ScheduleV2")
+        !self.is_operated() && self.events().all(|event| event["Type"] == "ScheduleV2")
+    }
+
+    /// Whether it has no events, and is invoked by an operator.
+    fn is_operated(&self) -> bool {
+        self.events().next().is_none()
+    }
+
+    fn events(&self) -> impl Iterator<Item = &Value> {
+        self.properties["Events"].as_object().into_iter().flatten().map(|(_, event)| event)
     }
 }
 
@@ -72,9 +80,10 @@ impl Template {
         Ok(routes)
     }
 
-    /// The functions that no request reaches, but a schedule.
-    pub fn scheduled(&self) -> Result<BTreeSet<String>> {
-        let functions = self.functions()?.into_iter().filter(Deployed::is_scheduled);
+    /// The functions that no request reaches, but a schedule or an operator's order.
+    pub fn unrouted(&self) -> Result<BTreeSet<String>> {
+        let unrouted = |function: &Deployed<'_>| function.is_scheduled() || function.is_operated();
+        let functions = self.functions()?.into_iter().filter(unrouted);
         Ok(functions.map(|function| function.package.to_owned()).collect())
     }
 
@@ -121,6 +130,11 @@ async fn alike() -> Result<()> {
             continue;
         }
         ensure!(resources[&role]["Properties"] == rights(&logs, None), "{role} may do something else");
+        if (Deployed { id, package, properties }).is_operated() {
+            ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be asked by anybody");
+            expected.extend([id.to_owned(), role, logs]);
+            continue;
+        }
         ensure!(
             properties["FunctionUrlConfig"] == json!({ "AuthType": "NONE" }),
             "{id} has no URL of its own"

@@ -58,7 +58,26 @@ async fn prepare(cluster: &Cluster, grants: Grants) -> Result<()> {
     let supabase = project::root().join("tests/src/supabase");
     let brought = [supabase.join("bootstrap.sql"), supabase.join(grants.file())];
     apply(cluster, SUPERUSER, name, &brought).await?;
-    apply(cluster, "postgres", name, &migrations()?).await
+    let migrations = migrations()?;
+    apply(cluster, "postgres", name, &migrations).await?;
+    note(cluster, name, &migrations).await
+}
+
+/// Keeps the history of migrations where the Supabase CLI keeps it, and as it does: by the timestamp, with the rest of the
+/// file's name.
+async fn note(cluster: &Cluster, database: &str, migrations: &[PathBuf]) -> Result<()> {
+    let mut connection: PgConnection = cluster.options("postgres", database).connect().await?;
+    let history = "create schema supabase_migrations;
+        create table supabase_migrations.schema_migrations (version text primary key, statements text[], name text)";
+    connection.execute(sqlx::raw_sql(history)).await.context("making the history of migrations")?;
+    for file in migrations {
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let (version, name) = stem.split_once('_').with_context(|| format!("{stem} has no timestamp"))?;
+        let row = "insert into supabase_migrations.schema_migrations (version, statements, name) values ($1, $2, $3)";
+        let statements = vec![fs::read_to_string(file)?];
+        sqlx::query(row).bind(version).bind(statements).bind(name).execute(&mut connection).await?;
+    }
+    connection.close().await.context("closing the connection to the template")
 }
 
 /// The migrations, in the order of their timestamps.

@@ -18,6 +18,8 @@ pub enum Fault {
     Delay(Duration),
     /// Silent: connections are accepted, requests taken, and never answered.
     Silent,
+    /// Well, but of a project that still signs with the legacy secret: it publishes no key.
+    NoSigningKeys,
     /// Out of order now and then: of the requests for PostgREST, those that are struck go wrong in one of these ways.
     Unreliable(Chance),
 }

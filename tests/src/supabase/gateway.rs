@@ -22,6 +22,7 @@ use crate::http::{self, Chance, Meter, Port, Reach, Server, Tripwire};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
+const DISCOVERY: &str = "/auth/v1/.well-known/openid-configuration";
 
 /// A Supabase project, as seen from outside.
 pub struct Gateway {
@@ -128,8 +129,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             tokio::time::sleep(delay).await;
             route(&shared, request).await
         }
+        Fault::NoSigningKeys if path == JWKS => (None, Json(json!({ "keys": [] })).into_response()),
         Fault::Unreliable(chance) => unreliable(&shared, request, &chance).await,
-        Fault::None | Fault::Down => stepwise(&shared, request).await,
+        Fault::None | Fault::Down | Fault::NoSigningKeys => stepwise(&shared, request).await,
     };
     let (status, took) = (response.status(), started.elapsed());
     shared.ledger.note(Entry { method, path, role, traceparent, status, at, took });
@@ -172,6 +174,14 @@ async fn route(shared: &Shared, request: Request<Body>) -> (Option<String>, Resp
         // Open to everybody, and kept by whoever asks for ten minutes.
         JWKS => {
             (None, ([(CACHE_CONTROL, "public, max-age=600")], Json(shared.issuer.jwks())).into_response())
+        }
+        DISCOVERY => {
+            let issuer = shared.issuer.url();
+            (
+                None,
+                Json(json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/.well-known/jwks.json") }))
+                    .into_response(),
+            )
         }
         path if path == REST || path.starts_with("/rest/v1/") => rest(shared, request).await,
         _ => (

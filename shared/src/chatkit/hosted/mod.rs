@@ -35,6 +35,8 @@ const CANCEL: Manner = READ;
 /// A second session opened by a repeat would be one that no row knows.
 const OPEN: Manner = Manner { try_timeout: Duration::from_secs(6), repeat: Repeat::OnlyIfNotDone, ..READ };
 
+const PROJECT: HeaderName = HeaderName::from_static("openai-project");
+
 /// OpenAI's ChatKit API, with a key of ours.
 #[derive(Clone)]
 pub struct Hosted {
@@ -50,8 +52,15 @@ impl Hosted {
         headers.insert(AUTHORIZATION, key);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("openai-beta", HeaderValue::from_static("chatkit_beta=v1"));
-        headers.extend(project.map(|project| (HeaderName::from_static("openai-project"), project)));
+        headers.extend(project.map(|project| (PROJECT, project)));
         Self { http, base: base.as_str().trim_end_matches('/').to_owned(), headers }
+    }
+
+    #[cfg(feature = "doctor")]
+    pub(super) fn unbound(&self) -> Self {
+        let mut unbound = self.clone();
+        unbound.headers.remove(PROJECT);
+        unbound
     }
 
     pub(super) async fn open(&self, opening: &Opening, deadline: Deadline) -> Result<Opened, Error> {

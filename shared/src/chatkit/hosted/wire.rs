@@ -11,6 +11,14 @@ use crate::{chatkit, secret::Secret};
 pub(super) struct CreateSession<'a> {
     user: &'a str,
     workflow: Workflow<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_after: Option<ExpiresAfter>,
+}
+
+#[derive(Serialize)]
+struct ExpiresAfter {
+    anchor: &'static str,
+    seconds: u32,
 }
 
 #[derive(Serialize)]
@@ -36,6 +44,9 @@ impl<'a> CreateSession<'a> {
                 // OpenAI traces unless it is told not to.
                 tracing: Tracing { enabled: opening.tracing_enabled },
             },
+            expires_after: opening
+                .lifetime_seconds
+                .map(|seconds| ExpiresAfter { anchor: "created_at", seconds }),
         }
     }
 }

@@ -356,6 +356,19 @@ pub const FUNCTIONS: &[Function] = &[
         answer: r#"{ "due": true }"#,
         after: "",
     },
+    // Tells of the deployment and of nobody in it: which key seals a living secret, say, and not whose. Agents elsewhere are others,
+    // and nobody has a living secret there.
+    Function {
+        name: "deployment_state",
+        tenant: Tenant::Due,
+        before: "update public.agents set enabled = false where org_id <> '{org}';
+                 update public.chatkit_sessions set expires_at = now() - interval '1 hour'
+                 where org_id <> '{org}' and expires_at is not null",
+        call: "{}",
+        answer: r#"{ "sealing_key_ids": ["k1"], "agent_servers": [{ "agent_id": "accounts_payable", "agents": 1,
+                     "url": "https://agents.example/here", "credential": null }] }"#,
+        after: "",
+    },
     // Begins calls.
     Function {
         name: "claim_deliveries",

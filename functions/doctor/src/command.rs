@@ -1,0 +1,75 @@
+//! `cargo doctor`: the same look at the same things, on the environment of the shell or of a file, as a table for people.
+
+use std::{error::Error, process::ExitCode, time::Duration};
+
+use shared::{
+    app::Setup,
+    config::Environment,
+    doctor::{Doctor, Report},
+    upstream::{Deadline, Http},
+};
+
+use super::{env_file, table};
+
+const USAGE: &str = "usage: cargo doctor [--env-file FILE] [--json]
+
+Checks the configuration in the environment, or in FILE (lines of NAME='value'), and everything that it leads to.
+Exits with 0 where all is well, with 1 where something is not, and with 2 where it could not be looked.";
+
+/// As long as the function may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct Wanted {
+    env_file: Option<String>,
+    json: bool,
+}
+
+/// Looks, and prints what was found.
+pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let report = wanted(arguments).and_then(|wanted| {
+        let report = examined(&wanted)?;
+        Ok(if wanted.json {
+            (serde_json::to_string_pretty(&report)?, report)
+        } else {
+            (table::text(&report), report)
+        })
+    });
+    match report {
+        Ok((text, report)) => {
+            println!("{text}");
+            if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn wanted(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, Box<dyn Error>> {
+    let mut wanted = Wanted::default();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--env-file" => wanted.env_file = Some(arguments.next().ok_or(USAGE)?),
+            "--json" => wanted.json = true,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    Ok(wanted)
+}
+
+/// With a file, what the shell has is not looked at: the file is of another deployment than the shell.
+fn examined(wanted: &Wanted) -> Result<Report, Box<dyn Error>> {
+    let environment = match &wanted.env_file {
+        Some(path) => {
+            let variables = env_file::read(path)?;
+            Environment::new(move |name| variables.get(name).cloned())
+        }
+        None => Environment::of_process(),
+    };
+    let http = Http::new().map_err(|error| -> Box<dyn Error> { error })?;
+    let doctor = Doctor::new(&mut Setup::new(environment, http));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(async { doctor.examine(Deadline::after(PATIENCE)).await }))
+}

@@ -1,0 +1,35 @@
+//! The doctor as a function: the order is `{}`, the report its answer. That something is wrong is no failure of the invocation.
+
+use serde::Deserialize;
+use shared::{
+    app::Setup,
+    doctor::{self, Report},
+    edge::Operated,
+    error::Error,
+    upstream::Deadline,
+};
+
+/// Looks the deployment over.
+pub struct Doctor(doctor::Doctor);
+
+/// There is nothing to say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {}
+
+impl Operated for Doctor {
+    type Order = Order;
+    type Report = Report;
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        let doctor = doctor::Doctor::new(setup);
+        if let Some(mistakes) = doctor.mistakes() {
+            tracing::warn!(%mistakes, "the configuration is wrong");
+        }
+        Some(Self(doctor))
+    }
+
+    async fn run(&self, Order {}: Order, deadline: Deadline) -> Result<Report, Error> {
+        Ok(self.0.examine(deadline).await)
+    }
+}

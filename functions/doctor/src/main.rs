@@ -1,0 +1,17 @@
+//! Looks a deployment over and says what is wrong with it: as a function that only an operator can invoke, and as `cargo doctor`.
+
+mod command;
+mod env_file;
+mod handler;
+mod table;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Lambda's Runtime API tells a function from a command.
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        shared::edge::serve_operated::<handler::Doctor>()
+    } else {
+        command::run(std::env::args().skip(1))
+    }
+}

@@ -1,0 +1,45 @@
+//! A report for people: a line for what is well, and of what is not the cause and the remedy below it.
+
+use shared::doctor::{Finding, Report, Status};
+
+/// The width of the column that says what was looked at.
+const WIDTH: usize = 16;
+
+/// The whole report.
+pub fn text(report: &Report) -> String {
+    let mut lines: Vec<String> = report.findings.iter().flat_map(lines).collect();
+    let skipped = report.findings.iter().filter(|finding| finding.status == Status::Skipped).count();
+    lines.push(String::new());
+    lines.push(match (report.faults, skipped) {
+        (0, 0) => "All is well.".to_owned(),
+        (0, skipped) => format!("Nothing is wrong; {skipped} not looked at."),
+        (faults, skipped) => format!("{faults} wrong, {skipped} not looked at. Mend that and ask again."),
+    });
+    lines.join("\n")
+}
+
+fn lines(finding: &Finding) -> Vec<String> {
+    let about = finding.about.as_deref().unwrap_or_default();
+    let first = |mark: &str, more: &str| {
+        let more = [about, more].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("  ");
+        format!("{mark}  {:<WIDTH$}  {more}", finding.check.as_str()).trim_end().to_owned()
+    };
+    let below = |text: String| format!("      {:<WIDTH$}  {text}", "");
+    let detail = finding.detail.as_deref().unwrap_or_default();
+    let cause = finding.cause.as_deref().unwrap_or_default();
+    match finding.status {
+        Status::Ok => vec![first("ok  ", detail)],
+        Status::Skipped => vec![first("–   ", &format!("not looked at: {cause}"))],
+        Status::Fault => {
+            let mut lines = vec![first("FAIL", finding.code.map(|code| code.as_str()).unwrap_or_default())];
+            lines.extend(
+                [detail, cause]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .map(|text| below(text.to_owned())),
+            );
+            lines.extend(finding.remedy.map(|remedy| below(format!("→ {remedy}"))));
+            lines
+        }
+    }
+}

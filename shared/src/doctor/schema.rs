@@ -1,0 +1,93 @@
+//! Whether the database is as the migrations make it. What is not of their making, another application's tables in the same project
+//! say, is passed over; what was added to ours is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    code::Code,
+    finding::{Check, Finding},
+    manifest::Manifest,
+    state::{Function, Schema, State, Table},
+};
+
+/// A finding a difference, or one that there is none.
+pub(super) fn examine(manifest: &Manifest, state: &State) -> Vec<Finding> {
+    let findings = differences(&manifest.schema, &state.schema);
+    if findings.is_empty() { vec![Finding::ok(Check::Schema)] } else { findings }
+}
+
+fn differences(expected: &Schema, found: &Schema) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for role in found.private_usage.difference(&expected.private_usage) {
+        findings.push(fault(Code::SchemaOpen, "private").detail(format!("usage is granted to {role}")));
+    }
+    for (name, table) in &expected.tables {
+        let name = format!("public.{name}");
+        match found.tables.get(name.trim_start_matches("public.")) {
+            Some(there) => tables(&name, table, there, &mut findings),
+            None => findings.push(fault(Code::TableMissing, &name)),
+        }
+    }
+    for (name, function) in &expected.functions {
+        match found.functions.get(name) {
+            Some(there) => functions(name, function, there, &mut findings),
+            None => findings.push(fault(Code::FunctionMissing, name)),
+        }
+    }
+    findings
+}
+
+fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<Finding>) {
+    if expected.row_level_security && !found.row_level_security {
+        findings.push(fault(Code::RlsOff, name));
+    }
+    for (policy, says) in &expected.policies {
+        let code = match found.policies.get(policy) {
+            Some(there) if there == says => continue,
+            Some(_) => Code::PolicyChanged,
+            None => Code::PolicyMissing,
+        };
+        findings.push(fault(code, name).detail(format!("the policy \"{policy}\"")));
+    }
+    for policy in added(&expected.policies, &found.policies) {
+        findings.push(fault(Code::PolicyAdded, name).detail(format!("the policy \"{policy}\"")));
+    }
+    findings.extend(granted(Code::GrantAdded, name, &found.grants, &expected.grants));
+    findings.extend(granted(Code::GrantMissing, name, &expected.grants, &found.grants));
+    for trigger in expected.triggers.keys() {
+        let code = match found.triggers.get(trigger) {
+            Some(true) => continue,
+            Some(false) => Code::TriggerDisabled,
+            None => Code::TriggerMissing,
+        };
+        findings.push(fault(code, name).detail(format!("the trigger {trigger}")));
+    }
+}
+
+fn functions(name: &str, expected: &Function, found: &Function, findings: &mut Vec<Finding>) {
+    let same = expected.security_definer == found.security_definer
+        && expected.settings == found.settings
+        && expected.body == found.body;
+    if !same {
+        findings.push(fault(Code::FunctionChanged, name));
+    }
+    findings.extend(granted(Code::FunctionOpen, name, &found.execute, &expected.execute));
+    findings.extend(granted(Code::FunctionClosed, name, &expected.execute, &found.execute));
+}
+
+/// What is among the one and not among the other, in one finding: somebody granted it in one statement.
+fn granted(code: Code, name: &str, those: &BTreeSet<String>, others: &BTreeSet<String>) -> Option<Finding> {
+    let only: Vec<&str> = those.difference(others).map(String::as_str).collect();
+    (!only.is_empty()).then(|| fault(code, name).detail(only.join(", ")))
+}
+
+fn added<'a, T>(
+    expected: &BTreeMap<String, T>,
+    found: &'a BTreeMap<String, T>,
+) -> impl Iterator<Item = &'a String> {
+    found.keys().filter(|name| !expected.contains_key(*name))
+}
+
+fn fault(code: Code, about: &str) -> Finding {
+    Finding::fault(Check::Schema, code).about(about)
+}

@@ -1,0 +1,165 @@
+//! Whether Supabase is there and takes our keys, and what it says of its own. The key set is asked for first: it is open to everybody,
+//! so that what goes wrong with it is nobody's key's fault.
+
+use std::time::Duration;
+
+use reqwest::{Method, Request};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    code::Code,
+    finding::{Check, Finding},
+    state::State,
+};
+use crate::{
+    auth::{MANNER, usable_keys},
+    supabase::{Error, Project, Reader, Writer},
+    upstream::{Answer, Deadline, Failure, Http},
+};
+
+/// How far apart two clocks may be. Supabase's own leeway for tokens is as long.
+const CLOCKS_APART: Duration = Duration::from_secs(30);
+
+/// PostgreSQL's "insufficient privilege": whoever asks is known, and may not.
+const NOT_ALLOWED: &str = "42501";
+
+/// Whether Supabase is there, and how many of its keys we verify with.
+pub(super) async fn reached(http: &Http, project: &Project, deadline: Deadline) -> Result<usize, Finding> {
+    let fault = |code| Finding::fault(Check::Supabase, code);
+    match get(http, project, "/auth/v1/.well-known/jwks.json", deadline).await {
+        Ok(answer) if answer.status.is_success() => {
+            usable_keys(&answer.body).ok_or_else(|| fault(Code::NotSupabase))
+        }
+        Ok(answer) if answer.status.is_server_error() => Err(fault(Code::SupabaseUnavailable)),
+        Ok(answer) => {
+            Err(fault(Code::NotSupabase)
+                .detail(format!("it answers {} for the key set", answer.status.as_u16())))
+        }
+        Err(Failure::TimedOut) => Err(fault(Code::SupabaseTimedOut)),
+        Err(Failure::TooLarge) => Err(fault(Code::NotSupabase)),
+        Err(Failure::Unreachable(_) | Failure::Broken(_)) => Err(fault(Code::SupabaseUnreachable)),
+    }
+}
+
+/// Whether there is anything to verify tokens with.
+pub(super) fn keys(usable: usize, has_legacy_secret: bool) -> Finding {
+    match usable {
+        0 if !has_legacy_secret => Finding::fault(Check::Jwks, Code::JwksEmpty),
+        0 => Finding::ok(Check::Jwks).detail("tokens are verified with SUPABASE_JWT_SECRET"),
+        _ => Finding::ok(Check::Jwks),
+    }
+}
+
+/// Whether users' tokens are from whom we expect them to be. Supabase tells since it is an OpenID provider.
+pub(super) async fn issuer(http: &Http, project: &Project, expected: &str, deadline: Deadline) -> Finding {
+    #[derive(Deserialize)]
+    struct Discovery {
+        issuer: String,
+    }
+    let answer = get(http, project, "/auth/v1/.well-known/openid-configuration", deadline).await;
+    let told = answer.ok().filter(|answer| answer.status.is_success());
+    match told.and_then(|answer| serde_json::from_slice::<Discovery>(&answer.body).ok()) {
+        Some(Discovery { issuer }) if issuer == expected => Finding::ok(Check::Issuer),
+        Some(Discovery { issuer }) => Finding::fault(Check::Issuer, Code::IssuerDiffers)
+            .detail(format!("the project names {issuer:?}, and expected is {expected:?}")),
+        None => Finding::skipped(Check::Issuer, "the project does not say whom its tokens are from"),
+    }
+}
+
+/// Whether the publishable key is taken. Nobody may read a table with it alone, and is told so only with a key that is known.
+pub(super) async fn publishable_key(reader: &Reader, deadline: Deadline) -> Finding {
+    let check = Check::PublishableKey;
+    match reader.knock(deadline).await {
+        Ok(()) | Err(Error::Unexpected { status: 404, .. }) => Finding::ok(check),
+        Err(Error::KeyRefused { code }) if code == NOT_ALLOWED => Finding::ok(check),
+        Err(Error::KeyRefused { .. }) => Finding::fault(check, Code::PublishableKeyRefused),
+        Err(error) => failed(check, &error),
+    }
+}
+
+/// What the database says, and whether the secret key is taken; or why it says nothing.
+pub(super) async fn state(writer: &Writer, deadline: Deadline) -> (Finding, Result<State, Finding>) {
+    let taken = Finding::ok(Check::SecretKey);
+    let unsaid = |code| Err(Finding::fault(Check::Migrations, code));
+    match writer.call("deployment_state", &json!({}), deadline).await {
+        Ok(state) => (taken, Ok(state)),
+        Err(Error::Unexpected { status: 404, .. }) => (taken, unsaid(Code::DeploymentStateMissing)),
+        Err(Error::KeyRefused { code }) if code == NOT_ALLOWED => {
+            (taken, unsaid(Code::DeploymentStateForbidden))
+        }
+        // It answered, and said something else than we understand: it is of another version.
+        Err(Error::Unexpected { status: 200, .. }) => (taken, unsaid(Code::SupabaseBadAnswer)),
+        Err(Error::KeyRefused { .. }) => {
+            (Finding::fault(Check::SecretKey, Code::SecretKeyRefused), Err(waits_for_key()))
+        }
+        Err(error) => (failed(Check::SecretKey, &error), Err(waits_for_key())),
+    }
+}
+
+/// Whether the database's clock, read a moment ago, and ours agree.
+pub(super) fn clock(database: jiff::Timestamp, ours: jiff::Timestamp) -> Finding {
+    let apart = database.duration_since(ours).unsigned_abs();
+    if apart <= CLOCKS_APART {
+        return Finding::ok(Check::Clock);
+    }
+    Finding::fault(Check::Clock, Code::ClockDiffers)
+        .detail(format!("they are {} seconds apart", apart.as_secs()))
+}
+
+/// A legacy key names its project, as Supabase's own URLs do.
+pub(super) fn other_project(project: &Project, named: Option<&str>) -> bool {
+    let host = project.url.host_str().unwrap_or_default();
+    let reference = host.strip_suffix(".supabase.co");
+    reference.zip(named).is_some_and(|(reference, named)| reference != named)
+}
+
+fn waits_for_key() -> Finding {
+    Finding::waits_for(Check::Migrations, Check::SecretKey)
+}
+
+fn failed(check: Check, error: &Error) -> Finding {
+    Finding::fault(
+        check,
+        match error {
+            Error::TimedOut => Code::SupabaseTimedOut,
+            Error::Unavailable { .. } => Code::SupabaseUnavailable,
+            _ => Code::SupabaseBadAnswer,
+        },
+    )
+}
+
+async fn get(http: &Http, project: &Project, path: &str, deadline: Deadline) -> Result<Answer, Failure> {
+    let mut url = project.url.clone();
+    url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+    http.send(Request::new(Method::GET, url), MANNER, deadline).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Status;
+
+    #[test]
+    fn clocks_half_a_minute_apart_are_told_of() {
+        let at = |second: i64| jiff::Timestamp::from_second(1_795_341_600 + second).unwrap();
+        assert_eq!(clock(at(0), at(30)).status, Status::Ok);
+        assert_eq!(clock(at(31), at(0)).code, Some(Code::ClockDiffers));
+        assert_eq!(clock(at(0), at(31)).code, Some(Code::ClockDiffers));
+    }
+
+    #[test]
+    fn a_legacy_key_is_of_the_project_that_it_names() {
+        let project = |url: &str| Project { url: url.parse().unwrap() };
+        assert!(other_project(&project("https://abc.supabase.co"), Some("xyz")));
+        assert!(!other_project(&project("https://abc.supabase.co"), Some("abc")));
+        assert!(!other_project(&project("https://abc.supabase.co"), None));
+        assert!(!other_project(&project("https://db.example.com"), Some("xyz")), "a domain of one's own");
+    }
+
+    #[test]
+    fn a_project_that_publishes_no_key_needs_the_secret() {
+        assert_eq!(keys(0, false).code, Some(Code::JwksEmpty));
+        assert!(keys(0, true).code.is_none() && keys(1, false).code.is_none());
+    }
+}

@@ -1,0 +1,32 @@
+//! docs/doctor.md says of every finding what it says itself.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use shared::doctor::Code;
+
+use crate::harness::alone;
+
+pub fn trials() -> Vec<Trial> {
+    vec![alone("doctor: docs/doctor.md explains every finding that there is, and no other", explained)]
+}
+
+async fn explained() -> Result<()> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md");
+    let page = fs::read_to_string(page).context("docs/doctor.md")?;
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    for code in Code::ALL {
+        let row = format!("| `{code}` | {} | {} |", code.cause(), code.remedy());
+        ensure!(rows.contains(&row.as_str()), "there is no such row:\n{row}");
+    }
+    let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    ensure!(
+        codes.len() == Code::ALL.len() && rows.len() == codes.len(),
+        "{} rows, {} codes",
+        rows.len(),
+        codes.len()
+    );
+    Ok(())
+}

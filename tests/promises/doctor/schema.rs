@@ -1,0 +1,197 @@
+//! The database is not as the migrations make it.
+
+use anyhow::Result;
+use libtest_mimic::Trial;
+use local_stack::World;
+use sqlx::AssertSqlSafe;
+
+use super::{Fault, finds, found};
+
+/// Everything that the migrations brought, and their history.
+const EMPTIED: &str = "drop schema private cascade; drop schema public cascade; drop schema supabase_migrations cascade;
+    create schema public authorization postgres; grant usage on schema public to anon, authenticated, service_role";
+
+/// What somebody did to the database, in SQL, and what is to be found.
+struct Done {
+    what: &'static str,
+    sql: &'static str,
+    found: Fault<'static>,
+    skipped: &'static [&'static str],
+}
+
+const fn done(what: &'static str, sql: &'static str, code: &'static str, names: &'static str) -> Done {
+    Done { what, sql, found: ("schema", code, names), skipped: &[] }
+}
+
+const WAITING: &[&str] = &["clock", "schema", "webhook", "workflow", "sealing_keys", "agent_server"];
+
+const ALL: &[Done] = &[
+    Done {
+        what: "that no migration was applied",
+        sql: EMPTIED,
+        found: ("migrations", "deployment_state_missing", ""),
+        skipped: WAITING,
+    },
+    Done {
+        what: "that the doctor's own function may not be executed",
+        sql: "revoke execute on function public.deployment_state() from service_role",
+        found: ("migrations", "deployment_state_forbidden", ""),
+        skipped: WAITING,
+    },
+    Done {
+        what: "that the last migration of the orchestrator was not applied, by its file",
+        sql: "drop function public.claim_transcripts(integer, integer);
+              delete from supabase_migrations.schema_migrations where version = '20261122141500'",
+        found: ("migrations", "migration_missing", "migrations/20261122141500_transcripts.sql"),
+        skipped: &["schema"],
+    },
+    done(
+        "that row level security is off",
+        "alter table public.chat_sessions disable row level security",
+        "rls_off",
+        "public.chat_sessions",
+    ),
+    done(
+        "that a policy was dropped",
+        "drop policy \"their user and approvers read\" on public.chat_messages",
+        "policy_missing",
+        "public.chat_messages",
+    ),
+    done(
+        "that a policy was widened",
+        "alter policy \"their user and approvers read\" on public.chat_events using (true)",
+        "policy_changed",
+        "public.chat_events",
+    ),
+    done(
+        "that a policy is for another role",
+        "alter policy \"their user and approvers read\" on public.chat_tasks to public",
+        "policy_changed",
+        "public.chat_tasks",
+    ),
+    done(
+        "a policy that nobody wrote down",
+        "create policy everybody on public.chat_sessions for update to authenticated using (true)",
+        "policy_added",
+        "everybody",
+    ),
+    done(
+        "a table that was granted",
+        "grant select, insert on public.chatkit_sessions to authenticated",
+        "grant_added",
+        "insert to authenticated, select to authenticated",
+    ),
+    done(
+        "a column that was granted",
+        "grant select (chatkit_workflow_id) on public.agents to anon",
+        "grant_added",
+        "select (chatkit_workflow_id) to anon",
+    ),
+    done(
+        "a table that was revoked",
+        "revoke select on public.chat_messages from authenticated",
+        "grant_missing",
+        "public.chat_messages",
+    ),
+    done(
+        "a function that anybody may execute",
+        "grant execute on function public.sweep(integer, interval) to anon",
+        "function_open",
+        "public.sweep",
+    ),
+    done(
+        "a function that the service may not execute",
+        "revoke execute on function public.sweep(integer, interval) from service_role",
+        "function_closed",
+        "public.sweep",
+    ),
+    done("a function that is gone", "drop function public.sweep(integer, interval)", "function_missing", "public.sweep"),
+    done(
+        "a function that runs as its caller",
+        "alter function public.sweep(integer, interval) security invoker",
+        "function_changed",
+        "public.sweep",
+    ),
+    done(
+        "a function that takes names from the search path",
+        "alter function public.sweep(integer, interval) reset search_path",
+        "function_changed",
+        "public.sweep",
+    ),
+    done(
+        "a function with another body",
+        "create or replace function private.guard_secret() returns trigger language plpgsql set search_path = ''
+           as 'begin return new; end'",
+        "function_changed",
+        "private.guard_secret()",
+    ),
+    done(
+        "that a trigger is disabled",
+        "alter table public.chatkit_sessions disable trigger guard_secret",
+        "trigger_disabled",
+        "guard_secret",
+    ),
+    done(
+        "that a trigger is gone",
+        "drop trigger erase_secrets on public.chat_sessions",
+        "trigger_missing",
+        "erase_secrets",
+    ),
+    done("that a table is gone", "drop table public.throttles", "table_missing", "public.throttles"),
+    done(
+        "that the schema private was opened",
+        "grant usage on schema private to authenticated",
+        "schema_open",
+        "authenticated",
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<Trial> = ALL
+        .iter()
+        .map(|done| finds(done.what, World::builder(), async move |world: &World| undone(world, done).await))
+        .collect();
+    trials.push(finds("that the webhook is disabled", World::builder(), webhook));
+    trials.push(finds("nothing wrong where there is no webhook", World::builder(), no_webhook));
+    trials.push(finds("nothing wrong with what is another application's", World::builder(), others));
+    trials.push(finds(
+        "nothing wrong where nobody keeps a history of migrations",
+        World::builder(),
+        no_history,
+    ));
+    trials
+}
+
+async fn run(world: &World, sql: &'static str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database()).await?;
+    world.supabase().reload_schema().await
+}
+
+async fn undone(world: &World, done: &Done) -> Result<()> {
+    run(world, done.sql).await?;
+    found(world, &[done.found], done.skipped).await.map(drop)
+}
+
+async fn others(world: &World) -> Result<()> {
+    let theirs = "create table public.theirs (id int); grant all on public.theirs to anon;
+        create function public.their_own() returns int language sql as 'select 1';
+        create function public.their_trigger() returns trigger language plpgsql as 'begin return null; end';
+        create trigger theirs after insert on public.delivery_queues for each row execute function public.their_trigger()";
+    run(world, theirs).await?;
+    found(world, &[], &[]).await.map(drop)
+}
+
+async fn no_history(world: &World) -> Result<()> {
+    run(world, "drop schema supabase_migrations cascade").await?;
+    found(world, &[], &["migrations"]).await.map(drop)
+}
+
+async fn webhook(world: &World) -> Result<()> {
+    run(world, "alter table public.delivery_queues disable trigger wake_route_events").await?;
+    found(world, &[("webhook", "webhook_disabled", "")], &[]).await.map(drop)
+}
+
+async fn no_webhook(world: &World) -> Result<()> {
+    run(world, "drop trigger wake_route_events on public.delivery_queues").await?;
+    found(world, &[], &["webhook"]).await.map(drop)
+}

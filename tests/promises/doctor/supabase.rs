@@ -1,0 +1,86 @@
+//! Supabase: not there, not Supabase, with keys of another project, and with tokens of somebody else's.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use libtest_mimic::Trial;
+use local_stack::{World, http::Port, supabase::Fault};
+
+use super::{OF_THE_DATABASE, finds, found};
+use crate::harness::alone;
+
+/// What cannot be looked at while Supabase is not there.
+fn of_supabase() -> Vec<&'static str> {
+    ["publishable_key", "secret_key", "jwks", "issuer"].into_iter().chain(OF_THE_DATABASE).collect()
+}
+
+pub fn trials() -> Vec<Trial> {
+    let with = |name: &str, value: &str| World::builder().env(name, value);
+    let default = World::builder;
+    vec![
+        alone("doctor: it finds that SUPABASE_URL names a host where nothing is", wrong_host),
+        finds("that Supabase is down", default(), down),
+        finds("that Supabase is out of order", default(), unavailable),
+        finds("that Supabase is silent", default(), silent),
+        alone("doctor: it finds that SUPABASE_URL is another site's", not_supabase),
+        finds(
+            "a publishable key of another project",
+            with("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_of_another_project"),
+            async |world: &World| {
+                found(world, &[("publishable_key", "publishable_key_refused", "")], &[]).await.map(drop)
+            },
+        ),
+        finds(
+            "a secret key of another project",
+            with("SUPABASE_SECRET_KEY", "sb_secret_of_another_project"),
+            async |world: &World| {
+                found(world, &[("secret_key", "secret_key_refused", "")], &OF_THE_DATABASE).await.map(drop)
+            },
+        ),
+        finds(
+            "that tokens are from another issuer",
+            with("SUPABASE_JWT_ISSUER", "https://elsewhere.example/auth/v1"),
+            issuer,
+        ),
+        finds("that the project publishes no key to verify tokens with", default(), no_keys),
+    ]
+}
+
+async fn wrong_host() -> Result<()> {
+    let free = Port::free().await?.url();
+    let world = World::builder().env("SUPABASE_URL", &free).start().await?;
+    found(&world, &[("supabase", "supabase_unreachable", "")], &of_supabase()).await.map(drop)
+}
+
+async fn down(world: &World) -> Result<()> {
+    world.supabase().fault(Fault::Down).await;
+    found(world, &[("supabase", "supabase_unreachable", "")], &of_supabase()).await.map(drop)
+}
+
+async fn unavailable(world: &World) -> Result<()> {
+    world.supabase().fault(Fault::Unavailable).await;
+    found(world, &[("supabase", "supabase_unavailable", "")], &of_supabase()).await.map(drop)
+}
+
+async fn silent(world: &World) -> Result<()> {
+    world.supabase().fault(Fault::Silent).await;
+    let (faults, skipped) = ([("supabase", "supabase_timed_out", "")], of_supabase());
+    tokio::time::timeout(Duration::from_secs(20), found(world, &faults, &skipped)).await?.map(drop)
+}
+
+/// OpenAI's, as it happens.
+async fn not_supabase() -> Result<()> {
+    let other = World::start().await?;
+    let url = other.chatkit().base_url();
+    let world = World::builder().env("SUPABASE_URL", url.trim_end_matches("/v1")).start().await?;
+    found(&world, &[("supabase", "not_supabase", "")], &of_supabase()).await.map(drop)
+}
+
+async fn issuer(world: &World) -> Result<()> {
+    found(world, &[("issuer", "issuer_differs", "elsewhere.example")], &[]).await.map(drop)
+}
+
+async fn no_keys(world: &World) -> Result<()> {
+    world.supabase().fault(Fault::NoSigningKeys).await;
+    found(world, &[("jwks", "jwks_empty", "")], &[]).await.map(drop)
+}

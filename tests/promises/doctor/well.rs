@@ -1,0 +1,114 @@
+//! Where all is well, all is well; and the doctor leaves nothing behind and shows nothing.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use local_stack::{World, chatkit::SessionStatus, postgres::Grants};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{CHECKS, found, inhabit, report};
+use crate::{
+    caller::Caller,
+    harness::{trial, trial_in},
+};
+
+pub fn trials() -> Vec<Trial> {
+    let older = World::builder().default_grants(Grants::Before20261030).legacy_keys(true);
+    vec![
+        trial("doctor: where all is well, it says so of everything", well),
+        trial_in("doctor: an older project with legacy keys is as well", older, well),
+        trial_in(
+            "doctor: without ChatKit nothing is wrong, only not looked at",
+            World::builder().chatkit(false),
+            without_chatkit,
+        ),
+        trial("doctor: without agents nothing is wrong, only not looked at", without_agents),
+        trial("doctor: its sessions live for a second, are nobody's and are cancelled", sessions),
+        trial("doctor: nothing secret is in a report or a log, and nobody is named", secrets),
+        trial("doctor: an order that says something else is refused", other_orders),
+        trial("doctor: nobody reaches it by a request", no_door),
+    ]
+}
+
+async fn well(world: World) -> Result<()> {
+    inhabit(&world).await?;
+    let report = found(&world, &[], &[]).await?;
+    let said: Vec<_> =
+        report["findings"].as_array().into_iter().flatten().map(|f| f["check"].clone()).collect();
+    ensure!(said == CHECKS.map(|check| json!(check)), "in another order: {said:?}");
+    Ok(())
+}
+
+async fn without_chatkit(world: World) -> Result<()> {
+    inhabit(&world).await?;
+    found(&world, &[], &["chatkit", "workflow", "sealing_keys"]).await.map(drop)
+}
+
+async fn without_agents(world: World) -> Result<()> {
+    found(&world, &[], &["workflow", "agent_server"]).await.map(drop)
+}
+
+async fn sessions(world: World) -> Result<()> {
+    let caller = inhabit(&world).await?;
+    world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
+    let before = world.chatkit().sessions().len();
+    found(&world, &[], &[]).await?;
+    let sessions = world.chatkit().sessions().split_off(before);
+    ensure!(sessions.len() == 2, "a session an enabled agent's workflow: {sessions:?}");
+    for session in sessions {
+        ensure!(session.status == SessionStatus::Cancelled && !session.tracing, "{session:?}");
+        ensure!(Uuid::try_parse(&session.user).is_err(), "of a user: {session:?}");
+    }
+    for call in world.chatkit().calls(local_stack::chatkit::On::CreateSession).split_off(before) {
+        let lifetime = json!({ "anchor": "created_at", "seconds": 1 });
+        let body: Value = serde_json::from_slice(&call.body)?;
+        ensure!(body["expires_after"] == lifetime, "{body}");
+    }
+    ensure!(world.agents().iter().all(|agent| agent.calls().is_empty()), "a tool was called");
+    Ok(())
+}
+
+async fn secrets(world: World) -> Result<()> {
+    let caller = inhabit(&world).await?;
+    let session = caller.open().await?["id"].as_str().unwrap_or_default().to_owned();
+    let report = report(&world).await?.to_string();
+    let opened = world.chatkit().sessions();
+    let lines = world.final_logs().await.join("\n");
+    let environment = world.environment().whole();
+    let secret =
+        ["SUPABASE_SECRET_KEY", "SUPABASE_PUBLISHABLE_KEY", "OPENAI_CHATKIT_SECRET", "WEBHOOK_SECRET"];
+    let mut never: Vec<String> = secret.iter().map(|name| environment[*name].clone()).collect();
+    never.push(environment["CHATKIT_SEALING_KEYS"].trim_start_matches("k1:").to_owned());
+    never.push(world.agents().bearer().to_owned());
+    never.extend(opened.iter().map(|session| session.client_secret.reveal().to_owned()));
+    let Caller { user, .. } = &caller;
+    for never in never {
+        ensure!(!report.contains(&never) && !lines.contains(&never), "{never} is shown");
+    }
+    let (_, state) = world.rpc("deployment_state", json!({})).await?;
+    for id in [user.id.to_string(), user.org_id.to_string(), session] {
+        ensure!(
+            !report.contains(&id) && !state.to_string().contains(&id),
+            "{id} is named: {report}; {state}"
+        );
+    }
+    Ok(())
+}
+
+async fn other_orders(world: World) -> Result<()> {
+    for order in [json!({ "check": "schema" }), json!([]), json!("all"), json!(null)] {
+        let refused =
+            world.order("doctor", &order).await.err().map(|error| error.to_string()).unwrap_or_default();
+        ensure!(refused.contains("invalid_request: "), "{order}: {refused}");
+    }
+    found(&world, &[], &["workflow", "agent_server"]).await.map(drop)
+}
+
+async fn no_door(world: World) -> Result<()> {
+    let deployed = local_stack::lambda::workspace().await?.template.function("doctor")?.clone();
+    ensure!(deployed.routes.is_empty(), "{:?}", deployed.routes);
+    // Should somebody give it a URL all the same, a request is no order.
+    let answer = local_stack::http::client().get(world.function_url("doctor")).send().await?;
+    ensure!(answer.status() == 502, "{}", answer.status());
+    Ok(())
+}
