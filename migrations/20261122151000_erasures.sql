@@ -63,7 +63,8 @@ as $$
 $$;
 
 -- Nothing begins for a person who is being erased. Who came first is decided by the lock: what began before is found by the
--- erasure, and what begins after finds it. Everything else of a person's hangs off a session, and goes with it.
+-- erasure, and what begins after finds it. Everything else of a person's hangs off a session, and goes with it. Of keys none is
+-- kept, and the request goes on without: only opening needs one to be repeated safely, and is refused.
 create or replace function private.refuse_while_erasing() returns trigger
 language plpgsql
 set search_path = ''
@@ -74,6 +75,9 @@ begin
     select from public.erasures as e
     where e.org_id = new.org_id and e.user_id = new.user_id and e.finished_at is null
   ) then
+    if tg_table_name = 'idempotency_keys' then
+      return null;
+    end if;
     raise sqlstate 'PT409' using message = 'erasure_running';
   end if;
   return new;

@@ -16,7 +16,7 @@ begin
       from (select from public.chat_escalations as e where e.status = 'open' limit 100000) as o
     ),
     'oldest_undelivered_seconds', coalesce((
-      select greatest(0, extract(epoch from v_now - q.due_at))
+      select floor(extract(epoch from v_now - q.due_at))::bigint
       from public.delivery_queues as q
       where q.due_at <= v_now
       order by q.due_at

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`],
-//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries` |
+//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`erasure`], [`upkeep`], `deliveries` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
@@ -20,6 +20,7 @@ pub mod config;
 #[cfg(feature = "mcp")]
 pub mod deliveries;
 pub mod edge;
+pub mod erasure;
 pub mod error;
 pub mod escalations;
 pub mod events;

@@ -11,6 +11,7 @@ mod cors;
 mod described;
 mod edge;
 mod endings;
+mod erasure;
 mod escalations;
 mod expiry;
 mod explored;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        erasure::trials(),
         routing::trials(),
         soak::trials(),
         tenancy::trials(),
