@@ -90,15 +90,15 @@ begin
         )
       order by o.ended_at
       limit v_limit
+      -- One that somebody works on has its turn next time.
+      for update of o skip locked
     ) as s
     order by s.ended_at, s.id
     limit v_limit
   ), leased as (
     insert into public.retention_leases as l (org_id, user_id, session_id, lease_until)
-    -- In the order of their ids, so that two claims do not wait for each other in a circle.
     select o.org_id, o.user_id, o.id, v_now + make_interval(secs => coalesce(p_lease_seconds, 60))
     from overdue as o
-    order by o.id
     on conflict (session_id) do update set lease_until = excluded.lease_until where l.lease_until <= v_now
     returning l.org_id, l.user_id, l.session_id
   )

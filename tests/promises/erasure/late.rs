@@ -2,20 +2,28 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use local_stack::World;
+use local_stack::{
+    World,
+    chatkit::{Fault, On},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{erase, order, person, refusal, rows};
-use crate::{expiry::tick, harness::trial};
+use super::{erase, person, rows};
+use crate::{
+    caller::{AGENT, path},
+    expiry::tick,
+    harness::trial,
+};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("erasure: a call under way comes to its end, and is erased then", waited_for),
         trial("erasure: nothing that comes late brings anything back", late),
         trial("erasure: rounds go on though what they were about is gone", rounds),
+        trial("erasure: a router goes on though what it called for is gone", router),
     ]
 }
 
@@ -100,25 +108,52 @@ async fn late(world: World) -> Result<()> {
 
 /// The rounds that had something in hand hear that it is gone, and go on with the rest.
 async fn rounds(world: World) -> Result<()> {
+    for ended in [false, true] {
+        let person = person::member(&world).await?;
+        let session = person.open().await?;
+        let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
+        let thread = world.chatkit().say(secret, None, "Hello").await?.thread_id;
+        person.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
+        if ended {
+            person.cancel(&path(&session)).await?.expect(200)?;
+        } else {
+            crate::expiry::forget(&world, &session).await?;
+        }
+        // It is looked at for being idle, or its transcript is fetched, and OpenAI takes its time.
+        world.chatkit().clear_faults();
+        let slow = world.chatkit().fault(Fault::new(On::ListItems).delay(Duration::from_secs(2)));
+        let (round, erased) = tokio::join!(tick(&world), soon(erase(&world, &person)));
+        let (round, _) = (round?, erased?);
+        ensure!(world.chatkit().hits(slow) == 1, "nothing was in hand");
+        let done = ["copiedMessages", "expiredSessions", "foundActive", "postponed"];
+        ensure!(done.iter().all(|what| round[what] == 0), "nothing was cut short: {round}");
+        ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
+    }
+    Ok(())
+}
+
+/// A router that took longer than its lease, and whose call's session is gone meanwhile.
+async fn router(world: World) -> Result<()> {
     let person = person::member(&world).await?;
-    person::live(&world, &person).await?;
-    let words = person::live(&world, &person).await?;
-    world.webhook().inspect(|webhook| webhook.cut(true));
-    sqlx::query("update chat_sessions set last_activity_at = now() - interval '2 days' where status = 'active'")
-        .execute(world.database())
-        .await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    world.put_to_work(person.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true })).await?;
+    agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_secs(3)));
+    let session = person.open().await?;
+    person::click(&person, &path(&session)).await?;
     let erasing = async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        sqlx::query("update deliveries set lease_until = now()").execute(world.database()).await?;
         erase(&world, &person).await
     };
-    let (round, erased) = tokio::join!(tick(&world), erasing);
-    round?;
-    erased?;
-    let said = rows::mentioning(&rows::all(&world).await?, &words[1..]);
-    ensure!(said.is_empty(), "{said:#?}");
-    // An answer to a call that nobody knows of is no failure of the orchestrator's.
-    ensure!(world.tick("route-events").await.is_ok());
-    ensure!(refusal(&world, &json!({ "orgId": 1 })).await?.contains("invalid_request"));
-    ensure!(order(&person)["orgId"] == json!(person.user.org_id));
+    let (round, erased) = tokio::join!(world.tick("route-events"), soon(erasing));
+    let (round, erased) = (round?, erased?);
+    ensure!(erased["counts"]["deliveries"] == 1 && agent.calls().len() == 1, "{erased}");
+    ensure!(round["called"] == 1 && round["passedOver"] == 1, "{round}");
+    ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
     Ok(())
+}
+
+/// When others have begun.
+async fn soon<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    what.await
 }

@@ -31,7 +31,8 @@ pub async fn colleague(world: &World, of: &Caller) -> Result<Caller> {
 pub async fn live(world: &World, person: &Caller) -> Result<Vec<String>> {
     let mut words = vec![WORD.to_owned()];
     for ends in [true, false] {
-        let key = [("idempotency-key", &*format!("{WORD}-{ends}"))];
+        let key = format!("{WORD}-{}", Uuid::new_v4());
+        let key = [("idempotency-key", &*key)];
         let body = json!({ "agentId": AGENT, "metadata": { "said": WORD } });
         let session = person.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?.expect(201)?;
         let door = path(&session);
@@ -91,11 +92,12 @@ async fn lease_for_retention(world: &World, person: &Caller) -> Result<()> {
     Ok(())
 }
 
-/// Makes what has ended of a person's look as if it had ended so many days ago.
+/// Makes what has ended of a person's look as if it had ended so many days ago, and nobody were about to erase it.
 pub async fn ended_before(world: &World, person: &Caller, days: i32) -> Result<()> {
     let aged = "begin; set local session_replication_role = replica;
         update chat_sessions set ended_at = now() - make_interval(days => {days})
-        where status = 'ended' and user_id = '{user}'; commit";
+        where status = 'ended' and user_id = '{user}';
+        update retention_leases set lease_until = now(); commit";
     let aged = aged.replace("{days}", &days.to_string()).replace("{user}", &person.user.id.to_string());
     sqlx::raw_sql(sqlx::AssertSqlSafe(aged)).execute(world.database()).await?;
     Ok(())

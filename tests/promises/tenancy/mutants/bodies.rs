@@ -6,7 +6,7 @@ use super::super::rules::{FUNCTIONS, Tenant};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
-use super::orchestrator;
+use super::{erasure, orchestrator};
 use super::weaker::{Noticed, WEAKER, Weaker};
 use super::{calls, function, table};
 
@@ -20,7 +20,7 @@ const ANYBODYS: &str = "(select s from public.chat_sessions as s where s.id = p_
 /// All of them.
 pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let mut mutants = callers(tenants).await?;
-    for Weaker { of, text, instead, noticed } in WEAKER.iter().chain(orchestrator::WEAKER) {
+    for Weaker { of, text, instead, noticed } in WEAKER.iter().chain(orchestrator::WEAKER).chain(erasure::WEAKER) {
         let whole = definition(tenants, of).await?;
         let by = match noticed {
             Noticed::Called(name) => By::Calling(calls(name)?, &[Who::Service]),
