@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("retention: sessions that are overdue go, younger and active ones stay", overdue),
         trial("retention: a thread that a remaining session links stays, and so does another one's", threads),
+        trial("retention: who claimed too early erases nothing", still_kept),
         trial("retention: with ChatKit down nothing goes, and later it does", chatkit_down),
     ]
 }
@@ -93,6 +94,33 @@ async fn threads(world: World) -> Result<()> {
     ensure!(world.chatkit().threads_of(&name) == [shared], "{:?}", world.chatkit().threads_of(&name));
     let others = person::chatkit_user(&world, &other).await?;
     ensure!(world.chatkit().threads_of(&others) == [foreign], "another one's thread is gone");
+    Ok(())
+}
+
+/// What was overdue when it was claimed, and is kept longer now; and what never was.
+async fn still_kept(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let (over, active) = (person.open().await?, person.open().await?);
+    person.cancel(&path(&over)).await?.expect(200)?;
+    person::ended_before(&world, &person, 20).await?;
+    let erase = async |session: &Value| {
+        let of = json!({ "p_org_id": person.user.org_id, "p_session_id": session["id"] });
+        Ok::<_, anyhow::Error>(world.rpc("erase_overdue_session", of).await?.1)
+    };
+    let kept = json!({ "erased": false, "overdue": false, "wait_seconds": 0 });
+    for days in [None, Some(21)] {
+        if let Some(days) = days {
+            keep(&world, &person, days).await?;
+        }
+        ensure!(erase(&over).await? == kept && erase(&active).await? == kept, "kept for {days:?} days");
+    }
+    keep(&world, &person, 19).await?;
+    ensure!(erase(&active).await? == kept && erase(&over).await?["erased"] == true);
+    for days in [0, -1, 40_000] {
+        let (status, answer) =
+            world.rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": days })).await?;
+        ensure!(status == 422 && answer["message"] == "invalid_retention", "{answer}");
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use local_stack::{World, supabase::OrgRole};
+use local_stack::{PROJECT, World, supabase::OrgRole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("erasure: nothing of a person is left anywhere, and of others' nothing is touched", whole),
         trial("erasure: ordered again, it is the same one; who comes back is erased anew", again),
+        trial("erasure: however many threads and events there are, all of them go", many),
         trial("erasure: what the person decided for others stays", decisions),
         trial("erasure: an order about nobody, or that says too little, is refused", wrong_orders),
         trial_in(
@@ -81,6 +82,26 @@ async fn again(world: World) -> Result<()> {
         ensure!(sqlx::query(change).execute(world.database()).await.is_err(), "{change}");
     }
     ensure!(count(&world, "select count(*) from erasures").await? == 2);
+    Ok(())
+}
+
+async fn many(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let session = person.open_path().await?;
+    let name = person::chatkit_user(&world, &person).await?;
+    for _ in 0..230 {
+        world.chatkit().put_thread_in(PROJECT, &name, None, Vec::new());
+    }
+    let event = || json!({ "id": Uuid::new_v4(), "type": "custom_scrolled", "payload": {} });
+    for _ in 0..25 {
+        let events: Vec<Value> = (0..100).map(|_| event()).collect();
+        person.post(&format!("{session}/events"), json!(events)).await?.expect(201)?;
+    }
+    let report = erase(&world, &person).await?;
+    let counts = &report["counts"];
+    ensure!(counts["threads"] == 230 && counts["events"] == 2501 && counts["sessions"] == 1, "{report}");
+    ensure!(world.chatkit().threads_of(&name).is_empty());
+    ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
     Ok(())
 }
 

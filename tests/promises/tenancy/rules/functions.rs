@@ -46,11 +46,12 @@ const ERASING: &str = "insert into public.erasures (id, org_id, user_id, request
     select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now() + interval '1 day' from public.chatkit_users;
     update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null";
 
-/// The user's session that is over has been so for longer than it is kept here, and as long as others' elsewhere.
+/// What is over has been so for longer than it is kept here, though not than elsewhere; and somebody is about to erase all of
+/// it here but the user's.
 const OVERDUE: &str = "begin; set local session_replication_role = replica;
-    update public.chat_sessions set ended_at = now() - interval '60 days'
-    where status = 'ended' and (id = '{over}' or org_id <> '{org}');
-    update public.retention_leases set lease_until = now() - interval '1 minute'; commit";
+    update public.chat_sessions set ended_at = now() - interval '60 days' where status = 'ended';
+    update public.retention_leases set lease_until = now() - interval '1 minute'
+    where session_id = '{over}' or org_id <> '{org}'; commit";
 
 /// Every function, some of them with several calls.
 pub const FUNCTIONS: &[Function] = &[
