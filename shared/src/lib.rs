@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`],
-//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`upkeep`], `deliveries`, `doctor` |
+//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`erasure`], [`upkeep`], `deliveries`, `doctor` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
@@ -22,6 +22,7 @@ pub mod deliveries;
 #[cfg(feature = "doctor")]
 pub mod doctor;
 pub mod edge;
+pub mod erasure;
 pub mod error;
 pub mod escalations;
 pub mod events;

@@ -36,7 +36,7 @@ const READING: [&str; 5] =
     ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
 /// Write too. No user calls them, so they know nothing of callers and their pages.
-const SCHEDULED: [&str; 2] = ["expire-sessions", "route-events"];
+const UNCALLED: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
 /// Starts with whatever mistakes, and reports them (see `doctor`).
 const OPERATED: [&str; 1] = ["doctor"];
 /// Reads as the caller what it then decides as the service.
@@ -44,7 +44,7 @@ const DECIDING: &str = "decide-escalation";
 
 /// All functions.
 fn functions() -> impl Iterator<Item = &'static str> {
-    READING.into_iter().chain(WRITING).chain(SCHEDULED).chain([DECIDING])
+    READING.into_iter().chain(WRITING).chain(UNCALLED).chain([DECIDING])
 }
 
 /// The keys by which a function asks Supabase.
@@ -60,7 +60,7 @@ fn keys(function: &str) -> &'static [&'static str] {
 fn variables(function: &str) -> BTreeSet<&'static str> {
     let mut read = BTreeSet::from(["SUPABASE_URL"]);
     read.extend(keys(function));
-    if !SCHEDULED.contains(&function) {
+    if !UNCALLED.contains(&function) {
         read.insert("CORS_ALLOWED_ORIGINS");
     }
     if !function.starts_with("list-") && function != DECIDING {
@@ -177,11 +177,11 @@ async fn readers(world: World) -> Result<()> {
             "{refused:?}"
         );
     }
-    for function in SCHEDULED {
+    for function in UNCALLED {
         ensure!(world.tick(function).await.is_err(), "a round of {function} without the key that it needs");
     }
     world.lambda().end().await;
-    for function in WRITING.into_iter().chain(SCHEDULED).chain([DECIDING]) {
+    for function in WRITING.into_iter().chain(UNCALLED).chain([DECIDING]) {
         let lines = world.lambda().logs().lines();
         let line = only(&lines, function)?;
         ensure!(line.contains("1 mistake(s); SUPABASE_SECRET_KEY is not set"), "{line}");
@@ -196,7 +196,7 @@ async fn given(world: World) -> Result<()> {
         let environment = world.environment().of(template.function(function)?);
         let (writes, seals) = (!READING.contains(&function), function == "create-session");
         // What makes tokens is for those who are shown some.
-        let verifies = !SCHEDULED.contains(&function);
+        let verifies = !UNCALLED.contains(&function);
         for (name, needed) in [
             ("SUPABASE_SECRET_KEY", writes),
             ("CHATKIT_SEALING_KEYS", seals),

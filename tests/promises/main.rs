@@ -12,6 +12,7 @@ mod described;
 mod doctor;
 mod edge;
 mod endings;
+mod erasure;
 mod escalations;
 mod expiry;
 mod explored;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        erasure::trials(),
         routing::trials(),
         soak::trials(),
         tenancy::trials(),

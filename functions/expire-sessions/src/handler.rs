@@ -37,6 +37,10 @@ impl Scheduled for ExpireSessions {
         if let Some(chatkit) = &self.chatkit {
             upkeep::copy_transcripts(&self.writer, chatkit, deadline, &mut report).await?;
         }
+        // Persons before sessions: somebody waits for those. Both have time until tomorrow.
+        upkeep::take_up_erasures(&self.writer, self.chatkit.as_ref(), deadline, &mut report).await?;
+        upkeep::erase_overdue(&self.writer, self.chatkit.as_ref(), deadline, &mut report).await?;
+        upkeep::look_at_service(&self.writer, deadline, &mut report).await?;
         Ok(report)
     }
 }

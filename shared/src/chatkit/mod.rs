@@ -153,6 +153,26 @@ impl ChatKit {
         }
     }
 
+    /// The ids of a user's threads, a hundred at most; none when they have no thread left.
+    ///
+    /// # Errors
+    /// See [`Error`]. A thread of somebody else's among them is [`Kind::BadAnswer`].
+    pub async fn thread_ids(&self, user: &str, deadline: Deadline) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.thread_ids(user, deadline).await,
+        }
+    }
+
+    /// Deletes a thread with all that was said in it. One that is gone already is deleted.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete_thread(&self, id: &str, deadline: Deadline) -> Result<(), Error> {
+        match self {
+            Self::Hosted(hosted) => hosted.delete_thread(id, deadline).await,
+        }
+    }
+
     /// One thread, whoever's it is; `None` if there is none.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ codes! {
     RouteNotFound = 404 "route_not_found" "There is nothing at this path", "See the API description for the paths.";
     SessionNotFound = 404 "session_not_found" "No such session", "Check the id. Only its user, and for reading the organisation's approvers, can use a session.";
     EscalationNotFound = 404 "escalation_not_found" "No such escalation", "Check the id. Only its session's user and the organisation's approvers can use an escalation.";
+    UserNotFound = 404 "user_not_found" "Nothing is known of this user", "Check orgId and userId: there is nothing to erase under them.";
     MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed here", "Use one of the methods in the Allow header.";
     SessionEnded = 409 "session_ended" "The session has ended", "Open a new session.";
     StillRunning = 409 "still_running" "The same request is still running", "Send it again, unchanged, after Retry-After.";
@@ -54,6 +55,7 @@ codes! {
     EscalationResolved = 409 "escalation_resolved" "The escalation is decided already", "See decision for what stands; it cannot be changed.";
     EscalationClosed = 409 "escalation_closed" "The escalation is closed", "Nothing is left to decide: its time was over, or it was withdrawn, with its session say.";
     SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
+    ErasureRunning = 409 "erasure_running" "The user's data is being erased", "Send it again when the erasure is finished; the operator knows.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";
     UnsupportedMediaType = 415 "unsupported_media_type" "The body is not declared as JSON", "Send Content-Type: application/json.";
     InvalidRequest = 422 "invalid_request" "The request is well-formed but wrong", "Correct what errors names.";

@@ -51,6 +51,11 @@ struct Body {
 }
 
 impl Error {
+    /// Whether one of our functions said no with this code.
+    pub fn is_refusal(&self, with: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == with)
+    }
+
     /// The error in an answer that is no success. `as_user` says whose token went with the request.
     pub(super) fn from_answer(answer: &Answer, as_user: bool) -> Self {
         let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{BATCH, LEASE_SECONDS, Report};
 use crate::{
     chatkit::{self, ChatKit},
-    error::Error,
+    error::{Code, Error},
     sessions,
     supabase::Writer,
     upstream::Deadline,
@@ -44,7 +44,12 @@ pub async fn expire_idle_sessions(
         let round = Round { writer, chatkit, deadline };
         let mut outcomes = stream::iter(sessions).map(|idle| round.end(idle)).buffer_unordered(AT_ONCE);
         while let Some(outcome) = outcomes.next().await {
-            match outcome? {
+            let outcome = match outcome {
+                // Erased since it was claimed.
+                Err(error) if error.code == Code::SessionNotFound => continue,
+                outcome => outcome?,
+            };
+            match outcome {
                 Outcome::Expired { cancelled, uncancelled } => {
                     report.expired_sessions += 1;
                     report.cancelled_chatkit += cancelled as u64;

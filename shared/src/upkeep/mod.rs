@@ -3,16 +3,22 @@
 //! Every step works in batches until nothing is left or its time is over, and may be run by many at once: the database
 //! hands out each row to one of them.
 
+mod erasures;
 mod idle;
+mod overdue;
 mod retired;
 mod settling;
+mod state;
 mod transcripts;
 
 use serde::Serialize;
 
+pub use erasures::take_up_erasures;
 pub use idle::expire_idle_sessions;
+pub use overdue::erase_overdue;
 pub use retired::cancel_retired;
 pub use settling::{expire_escalations, settle_abandoned, sweep};
+pub use state::look_at_service;
 pub use transcripts::copy_transcripts;
 
 /// Rows that one call of the database takes on.
@@ -47,4 +53,20 @@ pub struct Report {
     pub erased_secrets: u64,
     /// Idempotency keys that were forgotten.
     pub forgotten_keys: u64,
+    /// Sessions that were erased since their organisation keeps them no longer.
+    pub erased_sessions: u64,
+    /// Sessions that are overdue and could not be erased this time.
+    pub unerased_sessions: u64,
+    /// Threads of erased sessions that were deleted at ChatKit.
+    pub deleted_threads: u64,
+    /// Persons whose erasure had stopped and is finished now.
+    pub finished_erasures: u64,
+    /// Persons whose erasure goes on with a later round.
+    pub unfinished_erasures: u64,
+    /// Escalations that wait for a person, at the round's end.
+    pub open_escalations: u64,
+    /// For how long the delivery that waits longest has been due, at the round's end.
+    pub oldest_undelivered_seconds: u64,
+    /// Deliveries that were given up or whose outcome is unknown, at the round's end.
+    pub dead_deliveries: u64,
 }

@@ -8,7 +8,7 @@ use super::{BATCH, LEASE_SECONDS, Report};
 use crate::{
     chatkit::{self, ChatKit},
     error::{Code, Error},
-    supabase::Writer,
+    supabase::{self, Writer},
     upstream::Deadline,
 };
 
@@ -54,13 +54,17 @@ pub async fn copy_transcripts(
                     tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is postponed");
                     finished["p_retry_after_seconds"] = json!(POSTPONE_SECONDS);
                 }
+                Err(Failed::Erased) => continue,
                 // What the table does not take today it does not take tomorrow.
                 Err(Failed::Supabase(error)) if error.code == Code::InvalidRequest => {
                     tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is incomplete");
                 }
                 Err(Failed::Supabase(error)) => return Err(error),
             }
-            writer.call::<serde::de::IgnoredAny>("finish_transcript", &finished, deadline).await?;
+            match writer.call::<serde::de::IgnoredAny>("finish_transcript", &finished, deadline).await {
+                Err(error) if is_gone(&error) => {}
+                told => drop(told?),
+            }
         }
     }
     Ok(())
@@ -79,6 +83,19 @@ struct Transcript {
 enum Failed {
     Chatkit(chatkit::Error),
     Supabase(Error),
+    /// The session was erased since it was claimed, or is being erased.
+    Erased,
+}
+
+impl From<supabase::Error> for Failed {
+    fn from(error: supabase::Error) -> Self {
+        if is_gone(&error) { Self::Erased } else { Self::Supabase(error.into()) }
+    }
+}
+
+/// Whether it is refused for what it is about not being there any more.
+fn is_gone(error: &supabase::Error) -> bool {
+    error.is_refusal("session_not_found") || error.is_refusal("thread_not_found")
 }
 
 impl Transcript {
@@ -117,8 +134,8 @@ impl Transcript {
                     "p_thread_id": thread_id,
                     "p_items": page.messages,
                 });
-                let recorded = writer.call::<Recorded>("record_thread_items", &arguments, deadline).await;
-                added += recorded.map_err(|error| Failed::Supabase(error.into()))?.added;
+                let recorded: Recorded = writer.call("record_thread_items", &arguments, deadline).await?;
+                added += recorded.added;
             }
             after = page.next;
             if after.is_none() {

@@ -10,6 +10,7 @@ use local_stack::{
     lambda::workspace,
     supabase::{OrgRole, Signer, User},
 };
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{markdown, same, template::Template, text};
@@ -228,6 +229,12 @@ async fn ask_each(world: &World, look: impl Fn(&str, Signer, u16) -> Result<()>)
     for package in Template::read()?.unrouted()? {
         let function = world.lambda().function(&package)?;
         let _ = function.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", "{}".into()).await;
+    }
+    // And an operator's order is one that can be carried out.
+    let order = json!({ "orgId": user.org_id, "userId": user.id, "requestedBy": "ops", "reason": "a test" });
+    for package in Template::read()?.operated()? {
+        let function = world.lambda().function(&package)?;
+        let _ = function.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", order.to_string().into()).await;
     }
     for route in workspace().await?.routes.iter().filter(|route| route.method != Some(Method::OPTIONS)) {
         let path = route.path.replace("{id}", &Uuid::new_v4().to_string());

@@ -34,9 +34,8 @@ async fn routes() -> Result<()> {
 async fn functions() -> Result<()> {
     let workspace = workspace().await?;
     let routes = routed(workspace)?;
-    let scheduled = Template::read()?.unrouted()?;
-    let packages: BTreeSet<String> =
-        workspace.functions.iter().filter(|package| !scheduled.contains(*package)).cloned().collect();
+    let template = Template::read()?;
+    let packages = &workspace.functions.iter().cloned().collect::<BTreeSet<String>>() - &template.unrouted()?;
     let endpoints = without_preflights(&routes);
     let routed = endpoints.iter().map(|(_, _, function)| function.clone()).collect();
     same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;

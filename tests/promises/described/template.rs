@@ -28,16 +28,13 @@ pub struct Deployed<'a> {
 impl Deployed<'_> {
     /// Whether its events come from a schedule.
     fn is_scheduled(&self) -> bool {
-        !self.is_operated() && self.events().all(|event| event["Type"] == "ScheduleV2")
+        let events = self.properties["Events"].as_object();
+        events.is_some_and(|events| events.values().all(|event| event["Type"] == "ScheduleV2"))
     }
 
-    /// Whether it has no events, and is invoked by an operator.
+    /// Whether it has no events, and does what an operator invokes it with.
     fn is_operated(&self) -> bool {
-        self.events().next().is_none()
-    }
-
-    fn events(&self) -> impl Iterator<Item = &Value> {
-        self.properties["Events"].as_object().into_iter().flatten().map(|(_, event)| event)
+        self.properties["Events"].is_null()
     }
 }
 
@@ -87,6 +84,12 @@ impl Template {
         Ok(functions.map(|function| function.package.to_owned()).collect())
     }
 
+    /// The functions that only operators invoke.
+    pub fn operated(&self) -> Result<BTreeSet<String>> {
+        let functions = self.functions()?.into_iter().filter(Deployed::is_operated);
+        Ok(functions.map(|function| function.package.to_owned()).collect())
+    }
+
     /// The variables that a function is given, and what each is set to.
     pub fn environment(&self, function: &Deployed<'_>) -> BTreeMap<String, Value> {
         let globals = &self.0["Globals"]["Function"];
@@ -131,6 +134,7 @@ async fn alike() -> Result<()> {
         }
         ensure!(resources[&role]["Properties"] == rights(&logs, None), "{role} may do something else");
         if (Deployed { id, package, properties }).is_operated() {
+            // Who may invoke it is nobody's affair but IAM's.
             ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be asked by anybody");
             expected.extend([id.to_owned(), role, logs]);
             continue;

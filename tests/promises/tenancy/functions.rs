@@ -61,7 +61,7 @@ pub async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<Stri
         let other_person = tenants.person(*other);
         let mut about = Person { user: other_person.user.clone(), ..user.clone() };
         let (refusal, message) = match (function.tenant, other) {
-            (Tenant::Organisation | Tenant::Due, _) => continue,
+            (Tenant::Organisation | Tenant::ErasedPerson | Tenant::Due, _) => continue,
             (Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation, _) if !other.is_elsewhere() => {
                 continue;
             }

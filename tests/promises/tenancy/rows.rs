@@ -99,7 +99,7 @@ impl But<'_> {
             "select s.id from public.chat_sessions as s where (s.org_id, s.user_id) = ('{org}', '{user}')"
         );
         match table {
-            "agents" | "org_limits" | "agent_servers" | "agent_tools" | "agent_routes" => {
+            "agents" | "org_limits" | "org_retention" | "agent_servers" | "agent_tools" | "agent_routes" => {
                 format!("org_id <> '{org}'")
             }
             "idle_checks" if whole => format!("org_id <> '{org}'"),

@@ -109,6 +109,7 @@ impl Tenants {
     /// is a thousand, elsewhere a year and two thousand.
     async fn found(&self) -> Result<()> {
         for (org_id, timeout, limit) in [(self.here, 86_400, 1000), (self.elsewhere, 31_536_000, 2000)] {
+            self.rpc("set_retention", json!({ "p_org_id": org_id, "p_keep_days": limit / 20 })).await?;
             for (id, enabled, roles) in [
                 ("accounts_payable", true, None),
                 ("cfo_strategy", true, Some(["owner", "approver"])),
@@ -161,6 +162,11 @@ impl Tenants {
             "update public.deliveries set lease_until = now() + interval '1 day' where status = 'running'",
             "update public.delivery_queues set due_at = now() + interval '1 day'",
             "update public.transcripts_due set due_at = now() + interval '1 day'",
+            // Everybody was erased before and has come back, and somebody is about to erase what has ended.
+            "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until, finished_at)
+             select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now(), now() from public.chatkit_users",
+            "insert into public.retention_leases (org_id, user_id, session_id, lease_until)
+             select org_id, user_id, id, now() + interval '1 day' from public.chat_sessions where status = 'ended'",
         ] {
             rows::run(self, all_day).await?;
         }

@@ -149,6 +149,11 @@ impl StandIn {
         Ok(self.put_thread_in(&project, user, title, items))
     }
 
+    /// The ids of a user's threads, in every project, oldest first.
+    pub fn threads_of(&self, user: &str) -> Vec<String> {
+        self.shared.lock().threads.of_user(user)
+    }
+
     /// Puts an item at the end of a thread and answers its id; `None` if there is no such thread.
     pub fn put_item(&self, thread_id: &str, item: Item) -> Option<String> {
         let mut state = self.shared.lock();

@@ -83,6 +83,10 @@ impl Threads {
         self.0.iter_mut().find(|t| t.id == id)
     }
 
+    pub(super) fn of_user(&self, user: &str) -> Vec<String> {
+        self.0.iter().filter(|t| t.user == user).map(|t| t.id.clone()).collect()
+    }
+
     fn find(&self, project: &str, id: &str) -> Result<&Thread, Refusal> {
         self.any(id).filter(|t| t.project == project).ok_or_else(|| Refusal::not_found("Thread", id))
     }

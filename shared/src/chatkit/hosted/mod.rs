@@ -32,6 +32,9 @@ const READ: Manner = Manner {
 /// Cancelling what is cancelled already answers 404, which is as good.
 const CANCEL: Manner = READ;
 
+/// And so is deleting what is deleted.
+const DELETE: Manner = READ;
+
 /// A second session opened by a repeat would be one that no row knows.
 const OPEN: Manner = Manner { try_timeout: Duration::from_secs(6), repeat: Repeat::OnlyIfNotDone, ..READ };
 
@@ -87,6 +90,27 @@ impl Hosted {
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
         let list: wire::List<wire::Thread> = self.json(request, READ, deadline).await?;
         Ok(list.data.into_iter().filter_map(wire::Thread::into_thread).collect())
+    }
+
+    pub(super) async fn thread_ids(&self, user: &str, deadline: Deadline) -> Result<Vec<String>, Error> {
+        // As above; and as these are to be deleted, nobody takes it on trust that they are this user's.
+        let query = [("limit", "100"), ("order", "asc"), ("user", user)];
+        let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
+        let list: wire::List<wire::Owned> = self.json(request, READ, deadline).await?;
+        let ids: Option<_> = list.data.into_iter().map(|thread| thread.id_if_of(user)).collect();
+        ids.ok_or(Error { kind: Kind::BadAnswer, request_id: None, retry_after: None })
+    }
+
+    pub(super) async fn delete_thread(&self, id: &str, deadline: Deadline) -> Result<(), Error> {
+        if !wire::is_plain(id) {
+            return Err(Error::unsendable());
+        }
+        let request = self.request(Method::DELETE, &format!("/chatkit/threads/{id}"), &[], None::<&()>)?;
+        let answer = self.http.send(request, DELETE, deadline).await?;
+        match answer.status {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(Error::from_answer(&answer)),
+        }
     }
 
     pub(super) async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<Thread>, Error> {

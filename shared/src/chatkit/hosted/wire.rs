@@ -64,13 +64,16 @@ impl Session {
     /// The session in our words; `None` for what cannot be true.
     pub fn opened(self) -> Option<Opened> {
         // The id becomes part of a path when the session is cancelled.
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        let sound = (1..=200).contains(&self.id.len())
-            && self.id.chars().all(plain)
-            && !self.client_secret.expose().is_empty();
+        let sound = is_plain(&self.id) && !self.client_secret.expose().is_empty();
         let expires_at = Timestamp::from_second(self.expires_at).ok()?;
         sound.then_some(Opened { id: self.id, client_secret: self.client_secret, expires_at })
     }
+}
+
+/// Whether an id can be nothing else than one segment of a path.
+pub(super) fn is_plain(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=200).contains(&id.len()) && id.chars().all(plain)
 }
 
 /// A page of a list.
@@ -88,6 +91,20 @@ pub(super) struct Thread {
     title: Option<String>,
     user: String,
     status: Status,
+}
+
+/// Of a thread, only which and whose: what else OpenAI may say of it is in nobody's way.
+#[derive(Deserialize)]
+pub(super) struct Owned {
+    id: String,
+    user: String,
+}
+
+impl Owned {
+    /// The thread's id, if it is this user's.
+    pub fn id_if_of(self, user: &str) -> Option<String> {
+        (self.user == user && is_plain(&self.id)).then_some(self.id)
+    }
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,11 @@ pub async fn same_as_none(world: World) -> Result<()> {
     for function in FUNCTIONS {
         for who in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
             let allowed = match function.tenant {
-                Tenant::Organisation | Tenant::Person | Tenant::CallUnderWay | Tenant::Due => true,
+                Tenant::Organisation
+                | Tenant::Person
+                | Tenant::ErasedPerson
+                | Tenant::CallUnderWay
+                | Tenant::Due => true,
                 Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation => !who.is_elsewhere(),
                 Tenant::EscalationOfPerson => matches!(who, Who::Approver | Who::Admin | Who::Owner),
                 Tenant::SessionOfPerson => false,

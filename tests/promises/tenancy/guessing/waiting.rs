@@ -27,6 +27,7 @@ const LOCKS: &[&str] = &[
     "select from public.deliveries where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.delivery_queues where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.transcripts_due where (org_id, user_id) = ('{org}', '{user}') for update",
+    "select from public.erasures where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.throttles where org_id = '{org}' and subject in ('{user}', '{session}') for update",
 ];
 

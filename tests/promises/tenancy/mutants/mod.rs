@@ -2,6 +2,7 @@
 //! nothing.
 
 mod bodies;
+mod erasure;
 mod grants;
 mod mutant;
 mod orchestrator;

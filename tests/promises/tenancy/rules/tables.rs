@@ -182,6 +182,19 @@ pub const TABLES: &[Table] = &[
         hidden: "org_id user_id session_id due_at attempts",
         rows: CLOSED,
     },
+    Table {
+        name: "erasures",
+        shown: "",
+        hidden: "id org_id user_id requested_by reason started_at lease_until thread_ids counts finished_at",
+        rows: CLOSED,
+    },
+    Table { name: "org_retention", shown: "", hidden: "org_id keep_days updated_at", rows: CLOSED },
+    Table {
+        name: "retention_leases",
+        shown: "",
+        hidden: "org_id user_id session_id lease_until",
+        rows: CLOSED,
+    },
 ];
 
 /// The columns that PostgreSQL writes itself: no statement may name a value for them.

@@ -1,0 +1,32 @@
+//! One order: whoever gives it again gets on with it, or reads what came of it.
+
+use shared::{
+    app::Setup,
+    chatkit::ChatKit,
+    edge::Operated,
+    erasure::{self, Erasure, Order},
+    error::Error,
+    supabase::Writer,
+    upstream::Deadline,
+};
+
+/// Erases a person.
+pub struct EraseUser {
+    writer: Writer,
+    chatkit: Option<ChatKit>,
+}
+
+impl Operated for EraseUser {
+    type Order = Order;
+    type Report = Erasure;
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        let (writer, chatkit) = (setup.writer(), setup.chatkit());
+        Some(Self { writer: writer?, chatkit: chatkit? })
+    }
+
+    async fn run(&self, order: Order, deadline: Deadline) -> Result<Erasure, Error> {
+        let begun = erasure::begin(&self.writer, &order, deadline).await?;
+        erasure::carry_out(begun, &self.writer, self.chatkit.as_ref(), deadline).await
+    }
+}

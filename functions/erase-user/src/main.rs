@@ -1,0 +1,7 @@
+//! Ordered by an operator: erases a person.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve_operated::<handler::EraseUser>()
+}

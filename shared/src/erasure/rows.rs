@@ -1,0 +1,52 @@
+//! What has to go from the database, in bounded transactions.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Erasure, Round};
+use crate::error::Error;
+
+/// Rows that go in one transaction.
+const BATCH: u32 = 2000;
+
+/// How often it is looked again whether a call under way has come to its end, in seconds.
+const LOOK_SECONDS: u64 = 2;
+
+impl Round<'_> {
+    /// Erases rows until none is left. What has to wait for a call under way is waited for.
+    pub(super) async fn erase_rows(self) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Batch {
+            left: bool,
+            rows: u64,
+            wait_seconds: u64,
+        }
+        loop {
+            let arguments = json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_limit": BATCH });
+            let Batch { left, rows, wait_seconds } =
+                self.writer.call("erase_batch", &arguments, self.deadline).await?;
+            if !left {
+                return Ok(());
+            }
+            self.has_room()?;
+            if rows == 0 {
+                tokio::time::sleep(Duration::from_secs(wait_seconds.clamp(1, LOOK_SECONDS))).await;
+                // What OpenAI was just being asked for may be there by now, and somebody has to cancel it.
+                self.end_sessions().await?;
+            }
+        }
+    }
+
+    /// Erases the person's name at ChatKit, which was needed until here, and closes the record.
+    pub(super) async fn finish(self) -> Result<Erasure, Error> {
+        #[derive(Deserialize)]
+        struct Finished {
+            erasure: Erasure,
+        }
+        let arguments = json!({ "p_org_id": self.org_id, "p_user_id": self.user_id });
+        let Finished { erasure } = self.writer.call("finish_erasure", &arguments, self.deadline).await?;
+        Ok(erasure)
+    }
+}

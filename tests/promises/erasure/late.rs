@@ -1,0 +1,164 @@
+//! What comes late: a call under way is waited for, and what is said after the end finds nothing to be said to.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use local_stack::{
+    World,
+    chatkit::{Fault, On},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{erase, person, rows};
+use crate::{
+    caller::{AGENT, path},
+    expiry::tick,
+    harness::trial,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("erasure: a call under way comes to its end, and is erased then", waited_for),
+        trial("erasure: nothing that comes late brings anything back", late),
+        trial("erasure: rounds go on though what they were about is gone", rounds),
+        trial("erasure: a router goes on though what it called for is gone", router),
+    ]
+}
+
+async fn waited_for(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let (_, call) = person::calling(&world, &person).await?;
+    let finishing = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let running: i64 =
+            super::count(&world, "select count(*) from deliveries where status = 'running'").await?;
+        ensure!(running == 1, "the call was not waited for");
+        world.finish(&call, json!({ "kind": "completed", "message": "Paid" })).await
+    };
+    let (erased, finished) = tokio::join!(erase(&world, &person), finishing);
+    finished?;
+    let erased = erased?;
+    ensure!(erased["counts"]["messages"] == 1 && erased["counts"]["deliveries"] == 1, "{erased}");
+    ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
+    Ok(())
+}
+
+async fn late(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let (session, call) = person::calling(&world, &person).await?;
+    let request = Uuid::now_v7();
+    let (org, user) = (person.user.org_id, person.user.id);
+    let asked = json!({
+        "p_org_id": org, "p_user_id": user, "p_session_id": session, "p_purpose": "resume",
+        "p_min_life_seconds": 3600, "p_chatkit_request_id": request,
+    });
+    ensure!(world.rpc("renew_chatkit_session", asked).await?.0.is_success());
+    // Neither will ever be told of: the call's lease is over, and so is the minute of the request.
+    sqlx::query("update deliveries set lease_until = now()").execute(world.database()).await?;
+    sqlx::query("update chatkit_sessions set requested_at = now() - interval '2 minutes'")
+        .execute(world.database())
+        .await?;
+    erase(&world, &person).await?;
+    let before = rows::all(&world).await?;
+
+    let of_session = json!({ "p_org_id": org, "p_session_id": session });
+    let with = |more: Value| {
+        let mut arguments = of_session.clone();
+        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
+            all.extend(more.clone());
+        }
+        arguments
+    };
+    let outcome = json!({ "kind": "completed", "message": "Paid" });
+    for (rpc, arguments, refusal) in [
+        (
+            "finish_delivery",
+            json!({ "p_delivery_id": call["id"], "p_fence": call["fence"], "p_outcome": outcome }),
+            "delivery_not_found",
+        ),
+        (
+            "record_chatkit_session",
+            with(json!({
+                "p_chatkit_request_id": request, "p_chatkit_session_id": "cksess_late",
+                "p_expires_at": "2030-01-01T00:00:00Z", "p_sealed_secret": "s", "p_sealing_key_id": "k1",
+            })),
+            "session_not_found",
+        ),
+        (
+            "fail_chatkit_session",
+            with(json!({ "p_chatkit_request_id": request, "p_end_session": true })),
+            "session_not_found",
+        ),
+        ("record_messages", with(json!({ "p_messages": [] })), "session_not_found"),
+        ("record_tasks", with(json!({ "p_tasks": [] })), "session_not_found"),
+        ("record_thread_items", with(json!({ "p_thread_id": "cthr_1", "p_items": [] })), "session_not_found"),
+        ("finish_transcript", with(json!({ "p_retry_after_seconds": 60 })), "session_not_found"),
+        ("request_transcript", of_session.clone(), "session_not_found"),
+        ("release_idle_session", with(json!({ "p_retry_after_seconds": 60 })), "session_not_found"),
+        ("confirm_chatkit_cancelled", with(json!({ "p_chatkit_session_ids": [] })), "session_not_found"),
+        (
+            "cancel_session",
+            with(json!({ "p_user_id": user, "p_idempotency_key": "late", "p_request_hash": "0".repeat(64) })),
+            "session_not_found",
+        ),
+    ] {
+        let (status, answer) = world.rpc(rpc, arguments).await?;
+        ensure!(status == 404 && answer["message"] == refusal, "{rpc}: {status} {answer}");
+    }
+    ensure!(rows::all(&world).await? == before, "something came back");
+    Ok(())
+}
+
+/// The rounds that had something in hand hear that it is gone, and go on with the rest.
+async fn rounds(world: World) -> Result<()> {
+    for ended in [false, true] {
+        let person = person::member(&world).await?;
+        let session = person.open().await?;
+        let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
+        let thread = world.chatkit().say(secret, None, "Hello").await?.thread_id;
+        person.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
+        if ended {
+            person.cancel(&path(&session)).await?.expect(200)?;
+        } else {
+            crate::expiry::forget(&world, &session).await?;
+        }
+        // It is looked at for being idle, or its transcript is fetched, and OpenAI takes its time.
+        world.chatkit().clear_faults();
+        let slow = world.chatkit().fault(Fault::new(On::ListItems).delay(Duration::from_secs(2)));
+        let (round, erased) = tokio::join!(tick(&world), soon(erase(&world, &person)));
+        let (round, _) = (round?, erased?);
+        ensure!(world.chatkit().hits(slow) == 1, "nothing was in hand");
+        let done = ["copiedMessages", "expiredSessions", "foundActive", "postponed"];
+        ensure!(done.iter().all(|what| round[what] == 0), "nothing was cut short: {round}");
+        ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
+    }
+    Ok(())
+}
+
+/// A router that took longer than its lease, and whose call's session is gone meanwhile.
+async fn router(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    world.put_to_work(person.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true })).await?;
+    agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_secs(3)));
+    let session = person.open().await?;
+    person::click(&person, &path(&session)).await?;
+    let erasing = async {
+        sqlx::query("update deliveries set lease_until = now()").execute(world.database()).await?;
+        erase(&world, &person).await
+    };
+    let (round, erased) = tokio::join!(world.tick("route-events"), soon(erasing));
+    let (round, erased) = (round?, erased?);
+    ensure!(erased["counts"]["deliveries"] == 1 && agent.calls().len() == 1, "{erased}");
+    ensure!(round["called"] == 1 && round["passedOver"] == 1, "{round}");
+    ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
+    Ok(())
+}
+
+/// When others have begun.
+async fn soon<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    what.await
+}

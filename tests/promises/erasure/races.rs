@@ -1,0 +1,86 @@
+//! A person who goes on while they are being erased, in many tabs at once.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures_util::future::join_all;
+use http_client::Method;
+use libtest_mimic::Trial;
+use local_stack::World;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{erase, outages::gone, person};
+use crate::{
+    caller::{AGENT, Caller, Reply},
+    harness::trial,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("erasure: whatever races it leaves nothing behind", raced)]
+}
+
+/// What tabs do, each as often as it can.
+const TABS: usize = 4;
+
+async fn raced(world: World) -> Result<()> {
+    for round in 0..6 {
+        let person = person::member(&world).await?;
+        person::live(&world, &person).await?;
+        let name = person::chatkit_user(&world, &person).await?;
+        let session = person.open_path().await?;
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let tabs = (0..TABS).map(|tab| busy(&person, &session, tab, &done));
+        let erased = async {
+            tokio::time::sleep(Duration::from_millis(40 * round)).await;
+            // Two operators at once.
+            let (one, other) = tokio::join!(erase(&world, &person), erase(&world, &person));
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            one.and(other)
+        };
+        let (erased, tabs) = tokio::join!(erased, join_all(tabs));
+        erased?;
+        let refused: usize = tabs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
+        ensure!(refused > 0, "nothing was refused, so nothing raced");
+        // Whoever came after the end began anew; what they began is whole, and goes as everything does.
+        erase(&world, &person).await?;
+        gone(&world, &person, &name).await?;
+        let strays = "select count(*) from chat_events as e
+            where not exists (select from chat_sessions as s where s.id = e.session_id)";
+        ensure!(super::count(&world, strays).await? == 0);
+    }
+    Ok(())
+}
+
+/// Opens and records until it is told that the erasure is over; says how often it was refused for that.
+async fn busy(
+    person: &Caller,
+    session: &str,
+    tab: usize,
+    done: &std::sync::atomic::AtomicBool,
+) -> Result<usize> {
+    let mut refused = 0;
+    for turn in 0.. {
+        if done.load(std::sync::atomic::Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("{tab}-{turn}");
+        let key = [("idempotency-key", &*key)];
+        let body = json!({ "agentId": AGENT });
+        let opened = person.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?;
+        let ran = [(201, ""), (409, "erasure_running"), (409, "session_ended"), (429, "rate_limited")];
+        refused += usize::from(is(&opened, &ran)?);
+        let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "go" } });
+        let recorded = person.send(Method::POST, &format!("{session}/events"), &key, Some(event)).await?;
+        let ran = [(201, ""), (409, "session_ended"), (404, "session_not_found"), (429, "rate_limited")];
+        is(&recorded, &ran)?;
+    }
+    Ok(refused)
+}
+
+/// Whether somebody was refused for the erasure; anything but these answers is a failure.
+fn is(reply: &Reply, expected: &[(u16, &str)]) -> Result<bool> {
+    let code = reply.body["code"].as_str().unwrap_or_default();
+    ensure!(expected.contains(&(reply.status.as_u16(), code)), "{reply:?}");
+    Ok(code == "erasure_running")
+}
