@@ -22,6 +22,7 @@ mod openai_sdk;
 mod outages;
 mod routing;
 mod secrets;
+mod seen;
 mod sessions;
 mod soak;
 mod stack;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         cors::trials(),
         edge::trials(),
         secrets::trials(),
+        seen::trials(),
         configuration::trials(),
         described::trials(),
         stack::trials(),

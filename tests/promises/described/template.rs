@@ -138,7 +138,8 @@ async fn alike() -> Result<()> {
     let names = |of: &Value| -> BTreeSet<String> {
         // What watches the functions is looked at elsewhere.
         let all = of.as_object().into_iter().flatten();
-        let others = all.filter(|(_, of)| !of["Type"].as_str().unwrap_or_default().contains("::CloudWatch::"));
+        let others =
+            all.filter(|(_, of)| !of["Type"].as_str().unwrap_or_default().contains("::CloudWatch::"));
         others.map(|(name, _)| name.clone()).collect()
     };
     same(("template.yaml's resources", &names(resources)), ("its functions", &expected))?;
