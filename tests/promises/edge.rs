@@ -129,7 +129,7 @@ async fn ids(world: World) -> Result<()> {
     for (id, status) in answered {
         let of: Vec<_> = logs.iter().filter(|line| line["request_id"] == id.as_str()).collect();
         let closing: Vec<_> =
-            of.iter().filter(|line| line["status"] == status && line["millis"].is_u64()).collect();
+            of.iter().filter(|line| line["status"] == status && line["duration_ms"].is_number()).collect();
         ensure!(!closing.is_empty(), "no line says how {id} ended: {of:#?}");
         ensure!(closing.iter().all(|line| line["route"] == "/chatkit/sessions/{id}"), "{closing:#?}");
     }

@@ -13,6 +13,10 @@ pub struct Error {
     pub request_id: Option<String>,
     /// How long the provider asks to wait.
     pub retry_after: Option<Duration>,
+    /// The answer's status, where one came.
+    pub status: Option<u16>,
+    /// Why none came, where none did.
+    pub failure: Option<Failure>,
 }
 
 /// The likely cause.
@@ -50,17 +54,28 @@ impl Error {
             408 | 409 | 500..=599 => Kind::Unavailable,
             _ => Kind::BadAnswer,
         };
-        Self { kind, request_id: request_id(answer), retry_after: upstream::retry_after(&answer.headers) }
+        let retry_after = upstream::retry_after(&answer.headers);
+        Self { retry_after, ..Self::answered(kind, answer) }
     }
 
     /// An answer of success that cannot be read.
     pub(super) fn bad_answer(answer: &Answer) -> Self {
-        Self { kind: Kind::BadAnswer, request_id: request_id(answer), retry_after: None }
+        Self::answered(Kind::BadAnswer, answer)
     }
 
     /// A request that cannot even be built from what was given.
     pub(super) fn unsendable() -> Self {
-        Self { kind: Kind::AgentRefused, request_id: None, retry_after: None }
+        Self::unanswered(Kind::AgentRefused, None)
+    }
+
+    fn answered(kind: Kind, answer: &Answer) -> Self {
+        let status = Some(answer.status.as_u16());
+        Self { kind, request_id: request_id(answer), retry_after: None, status, failure: None }
+    }
+
+    /// An error that no answer says.
+    pub(super) fn unanswered(kind: Kind, failure: Option<Failure>) -> Self {
+        Self { kind, request_id: None, retry_after: None, status: None, failure }
     }
 
     /// The same error, where not finding means that the workflow is not there.
@@ -79,7 +94,7 @@ impl From<Failure> for Error {
             Failure::Unreachable(_) | Failure::Broken(_) => Kind::Unavailable,
             Failure::TooLarge => Kind::BadAnswer,
         };
-        Self { kind, request_id: None, retry_after: None }
+        Self::unanswered(kind, Some(failure))
     }
 }
 
@@ -91,8 +106,13 @@ fn request_id(answer: &Answer) -> Option<String> {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ChatKit: {:?}", self.kind)?;
+        self.status.map_or(Ok(()), |status| write!(f, ", answered {status}"))?;
         self.request_id.as_ref().map_or(Ok(()), |id| write!(f, " (upstream request {id})"))
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.failure.as_ref().map(|failure| failure as _)
+    }
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     error::{Code, Error},
     mcp, sessions,
     supabase::Writer,
+    telemetry::{self, TARGET},
     upstream::Deadline,
 };
 use claimed::Claimed;
@@ -136,10 +138,26 @@ impl Router {
 
     /// Makes a call and tells what came of it.
     async fn deliver(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
+        let span = tracing::info_span!(
+            target: TARGET, "delivery",
+            delivery_id = %claimed.id, org_id = %claimed.org_id, session_id = %claimed.session.id,
+            agent_id = claimed.agent_id, attempt = claimed.attempt,
+        );
+        self.delivered(claimed, deadline).instrument(span).await
+    }
+
+    async fn delivered(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
         let outcome = match claimed.call() {
-            Ok((target, call)) => self.agents.call(&target, call, deadline).await,
+            Ok((target, call)) => {
+                let span = telemetry::call("agent", claimed.attempt);
+                let outcome = self.agents.call(&target, call, deadline).instrument(span.clone()).await;
+                outcome.inspect_err(|error| {
+                    span.record("failure", error.code()).record("status", error.status());
+                })
+            }
             Err(reason) => Err(mcp::CallError::NotSent(reason)),
         };
+        let error = outcome.as_ref().err().map(mcp::CallError::code);
         let told = told::of(outcome, claimed.idempotent);
         let finished = match self.tell(&claimed, told, deadline).await {
             // The agent's result is of the right form and does not fit a column all the same.
@@ -148,15 +166,7 @@ impl Router {
             }
             finished => finished?,
         };
-        tracing::info!(
-            delivery_id = %claimed.id,
-            session_id = %claimed.session.id,
-            agent_id = claimed.agent_id,
-            attempt = claimed.attempt,
-            finished = finished.finished,
-            status = finished.status,
-            "delivered"
-        );
+        tracing::info!(finished = finished.finished, status = finished.status, error, "delivered");
         if let Some(chatkit) = &self.chatkit {
             let of = sessions::Of { org_id: claimed.org_id, session_id: claimed.session.id, deadline };
             sessions::cancel_upstream(chatkit, &self.writer, of, &finished.live_chatkit_session_ids).await;

@@ -24,6 +24,11 @@ impl Route {
         Self { method: Method::POST, path }
     }
 
+    /// Whether what stands in the place of `{id}` is a session.
+    pub(super) fn is_of_session(&self) -> bool {
+        self.path.starts_with("/chatkit/sessions/{id}")
+    }
+
     /// What stands in the place of `{id}`; `Some("")` for a path without one, `None` for a path that is not this route's.
     pub(super) fn id_in<'p>(&self, path: &'p str) -> Option<&'p str> {
         let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);

@@ -1,6 +1,6 @@
 //! Serving a scheduled function: whatever the event says, it is time for a round.
 
-use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
+use std::{future::Future, process::ExitCode, sync::Arc};
 
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::{
     app::Setup,
     config::Environment,
     error::Error,
+    telemetry::{self, TARGET},
     upstream::{Deadline, Http},
 };
 
@@ -49,23 +50,19 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
 
 /// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
 pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
-    let started = Instant::now();
-    let span = tracing::info_span!("round", request_id = event.context.request_id);
     async {
-        let outcome = scheduled.run(deadline(&event.context)).await;
-        let millis = started.elapsed().as_millis() as u64;
-        match outcome {
+        match scheduled.run(deadline(&event.context)).await {
             Ok(report) => {
                 let report = serde_json::to_value(report)?;
-                tracing::info!(millis, %report, "round done");
+                tracing::info!(target: TARGET, %report, "round done");
                 Ok(report)
             }
             Err(error) => {
-                tracing::error!(millis, code = error.code.as_str(), cause = causes(&error), "round failed");
+                tracing::error!(target: TARGET, code = error.code.as_str(), cause = causes(&error), "round failed");
                 Err(Fault::from(error.code.as_str()))
             }
         }
     }
-    .instrument(span)
+    .instrument(telemetry::round(&event.context))
     .await
 }

@@ -1,8 +1,6 @@
 //! Serving one function: from the runtime's event to an answer, whatever happens.
 
-use std::{
-    panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration, time::Instant, time::SystemTime,
-};
+use std::{panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration, time::SystemTime};
 
 use futures_util::FutureExt;
 use lambda_http::{
@@ -19,7 +17,7 @@ use crate::{
     call::Call,
     config::Environment,
     error::{Code, Error},
-    telemetry,
+    telemetry::{self, TARGET},
     upstream::{Deadline, Http},
 };
 
@@ -75,20 +73,14 @@ struct Edge<F> {
 impl<F: Function> Edge<F> {
     /// Answers an event and writes its log line.
     async fn serve(&self, event: lambda_http::Request) -> Response<Body> {
-        let started = Instant::now();
         let context = event.lambda_context();
         let path = event.raw_http_path().to_owned();
         let (parts, body) = event.into_parts();
-        let span = tracing::info_span!(
-            "request",
-            request_id = context.request_id,
-            route = F::ROUTE.path,
-            method = parts.method.as_str(),
-            org_id = tracing::field::Empty,
-        );
+        let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let span = telemetry::request(&context, traceparent, parts.method.as_str(), F::ROUTE.path);
         async {
             let outcome = self.outcome(&parts, &path, body, deadline(&context)).await;
-            log(&outcome, started.elapsed());
+            log(&outcome);
             let mut response = outcome.unwrap_or_else(|error| {
                 problem::response(&error, &path, &context.request_id, F::ROUTE.method.as_str())
             });
@@ -136,6 +128,9 @@ impl<F: Function> Edge<F> {
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let caller = self.verifier.caller(authorization, deadline).await?;
         tracing::Span::current().record("org_id", tracing::field::display(caller.org_id));
+        if let (true, Ok(id)) = (F::ROUTE.is_of_session(), path_id.parse()) {
+            telemetry::about_session(id);
+        }
         let request = Request {
             call: Call { caller, deadline },
             path_id: path_id.to_owned(),
@@ -154,18 +149,21 @@ pub(super) fn deadline(context: &Context) -> Deadline {
     Deadline::after(left.saturating_sub(MARGIN))
 }
 
-/// One line a request. The operator sees the causes; faults of ours and of others stand out by their level.
-fn log(outcome: &Result<Response<Body>, Error>, took: Duration) {
-    let millis = took.as_millis() as u64;
+/// Ends the request's line.
+fn log(outcome: &Result<Response<Body>, Error>) {
     match outcome {
-        Ok(response) => tracing::info!(status = response.status().as_u16(), millis, "answered"),
-        Err(error) => {
-            let (status, code, cause) = (error.code.status(), error.code.as_str(), causes(error));
-            match status {
-                500.. => tracing::error!(status, millis, code, cause, "failed"),
-                _ => tracing::info!(status, millis, code, cause, "refused"),
-            }
-        }
+        Ok(response) => tracing::info!(target: TARGET, status = response.status().as_u16(), "answered"),
+        Err(error) => refused(error),
+    }
+}
+
+/// Ends the line of a request that was not answered as it hoped. The operator sees the causes; faults of ours and of others stand
+/// out by their level.
+pub(super) fn refused(error: &Error) {
+    let (status, code, cause) = (error.code.status(), error.code.as_str(), causes(error));
+    match status {
+        500.. => tracing::error!(target: TARGET, status, code, cause, "failed"),
+        _ => tracing::info!(target: TARGET, status, code, cause, "refused"),
     }
 }
 

@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 use super::{
     problem,
     scheduled::{Scheduled, round},
-    serve::{Fault, start},
+    serve::{Fault, refused, start},
 };
 use crate::{
     app::Setup,
     config::Environment,
     error::{Code, Error},
     secret::Secret,
+    telemetry,
     upstream::Http,
 };
 
@@ -68,7 +69,12 @@ async fn answer<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>, refusal:
     let path = event.payload["rawPath"].as_str().unwrap_or_default().to_owned();
     let request_id = event.context.request_id.clone();
     let code = match refusal {
-        Some(code) => code,
+        Some(code) => {
+            // A line of its own: what was refused is no round. The path is the caller's, and not repeated.
+            let method = event.payload["requestContext"]["http"]["method"].as_str().unwrap_or_default();
+            telemetry::request(&event.context, None, method, "/").in_scope(|| refused(&Error::new(code)));
+            code
+        }
         None => match round(scheduled, event).await {
             Ok(_) => return json!({ "statusCode": 204 }),
             // It has been logged with its cause.

@@ -26,7 +26,7 @@ impl From<supabase::Error> for Error {
             }
             supabase::Error::TokenRefused => Self::new(Code::InvalidToken),
             supabase::Error::KeyRefused { .. } => Self::new(Code::SupabaseKeyRefused),
-            supabase::Error::Unavailable { retry_after } => {
+            supabase::Error::Unavailable { retry_after, .. } => {
                 Self::new(Code::SupabaseUnavailable).retry_after(*retry_after)
             }
             supabase::Error::TimedOut => Self::new(Code::SupabaseTimeout),

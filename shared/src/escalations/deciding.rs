@@ -11,6 +11,7 @@ use crate::{
     idempotency::Idempotency,
     json_schema::Schema,
     supabase::{Reader, Writer},
+    telemetry,
 };
 
 /// A decision that was taken.
@@ -59,7 +60,9 @@ pub async fn decide(
         p_answer: decision.answer.as_ref(),
         idempotency,
     };
-    Ok(writer.call("decide_escalation", &arguments, call.deadline).await?)
+    let resolved: Resolved = writer.call("decide_escalation", &arguments, call.deadline).await?;
+    telemetry::about_session(resolved.escalation.session_id);
+    Ok(resolved)
 }
 
 /// Checks an answer against the escalation's schema. Of one that cannot be decided so anyway the database has more to say: what

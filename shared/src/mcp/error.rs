@@ -101,6 +101,14 @@ impl CallError {
         }
     }
 
+    /// The HTTP status, where the server answered.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered(answered) => Some(answered.status),
+            Self::NotSent(_) | Self::Unknown(_) => None,
+        }
+    }
+
     /// A word for it, to be kept and shown.
     pub fn code(&self) -> &'static str {
         match self {

@@ -11,10 +11,7 @@ mod input;
 mod outcome;
 mod wire;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use rmcp::{
     ClientHandler, ClientServiceExt, RoleClient,
@@ -38,7 +35,7 @@ pub use outcome::{
     Approver, Ask, Asked, Completed, Decision, Failed, FollowUp, Handover, Outcome, Risk, Task, TaskStatus,
 };
 
-use crate::{outbound::Outbound, upstream::Deadline};
+use crate::{outbound::Outbound, telemetry, upstream::Deadline};
 use course::Course;
 use input::Wanted;
 use wire::Wire;
@@ -94,24 +91,7 @@ impl Client {
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Outcome, CallError> {
-        let started = Instant::now();
-        let outcome = self.attempt(target, call, deadline.within(target.timeout)).await;
-        let millis = started.elapsed().as_millis() as u64;
-        match &outcome {
-            Ok(_) => tracing::debug!(system = "agent", millis, "upstream answered"),
-            Err(error) => {
-                tracing::warn!(system = "agent", millis, failure = error.code(), "upstream did not answer")
-            }
-        }
-        outcome
-    }
-
-    async fn attempt(
-        &self,
-        target: &Target<'_>,
-        call: Call<'_>,
-        deadline: Deadline,
-    ) -> Result<Outcome, CallError> {
+        let deadline = deadline.within(target.timeout);
         let url = self
             .outbound
             .admit(target.url)
@@ -122,7 +102,9 @@ impl Client {
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
         config.retry_config = Arc::new(resumption());
-        let wire = Wire { outbound: self.outbound.clone(), url, bearer, course: course.clone() };
+        // rmcp sends from a task of its own, which knows no trace.
+        let traceparent = telemetry::traceparent();
+        let wire = Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course: course.clone() };
         let mut server = match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
             Ok(Ok(server)) => server,
             Ok(Err(error)) => return Err(course.error(reason(&error))),

@@ -28,6 +28,7 @@ use crate::{outbound::Outbound, upstream};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Before a stopped answer is taken up again.
 const BREATH: Duration = Duration::from_millis(100);
 const JSON: &str = "application/json";
@@ -40,6 +41,8 @@ pub(super) struct Wire {
     pub url: Url,
     /// Ours for this server. rmcp never holds it.
     pub bearer: Option<HeaderValue>,
+    /// The trace that the call belongs to, as its header has it.
+    pub traceparent: Option<HeaderValue>,
     pub course: Arc<Course>,
 }
 
@@ -173,6 +176,9 @@ impl Wire {
         }
         if let Some(bearer) = &self.bearer {
             request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            request.headers_mut().insert(TRACEPARENT, traceparent.clone());
         }
         Ok(request)
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{AgentId, Channel, Metadata, Purpose, Session};
 use crate::{
     call::Call, chatkit::Opening, error::Error, idempotency::Leased, limit::Limit, sealing::Sealed,
-    supabase::Writer,
+    supabase::Writer, telemetry,
 };
 
 /// A session to be opened.
@@ -111,6 +111,7 @@ pub async fn open(
         idempotency,
     };
     let opened: Opened = writer.call("open_session", &arguments, call.deadline).await?;
+    telemetry::about_session(opened.session.id);
     Ok(Opened { request_id, ..opened })
 }
 
@@ -170,6 +171,7 @@ async fn renewed(
         p_min_life_seconds: min_life_seconds,
         idempotency,
     };
+    telemetry::about_session(renewal.session_id);
     let opened: Opened = writer.call("renew_chatkit_session", &arguments, call.deadline).await?;
     Ok(Opened { request_id, ..opened })
 }

@@ -28,6 +28,8 @@ pub enum Error {
     Unavailable {
         /// How long to wait, if it said so.
         retry_after: Option<Duration>,
+        /// Why no answer came, where none did.
+        failure: Option<Failure>,
     },
     /// It did not answer in time; a write may have been done (all of them may be repeated).
     TimedOut,
@@ -64,7 +66,9 @@ impl Error {
             401 | 403 => Self::KeyRefused { code },
             // PGRST003: no connection in the pool became free. 57014: the statement timeout.
             504 => Self::TimedOut,
-            429 | 502 | 503 => Self::Unavailable { retry_after: upstream::retry_after(&answer.headers) },
+            429 | 502 | 503 => {
+                Self::Unavailable { retry_after: upstream::retry_after(&answer.headers), failure: None }
+            }
             status => Self::Unexpected { status, code },
         }
     }
@@ -82,7 +86,9 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::TimedOut => Self::TimedOut,
-            Failure::Unreachable(_) | Failure::Broken(_) => Self::Unavailable { retry_after: None },
+            Failure::Unreachable(_) | Failure::Broken(_) => {
+                Self::Unavailable { retry_after: None, failure: Some(failure) }
+            }
             Failure::TooLarge => Self::Unexpected { status: 200, code: "answer too large".to_owned() },
         }
     }
@@ -106,7 +112,14 @@ impl std::fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unavailable { failure, .. } => failure.as_ref().map(|failure| failure as _),
+            _ => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,26 +1,54 @@
-//! Logging: one JSON object a line on standard output, which is where Lambda collects it.
+//! Telemetry: one JSON object a line on standard output, which is where Lambda collects it. A unit of work's line has its metrics in it.
 
-mod json;
+mod emf;
+mod lines;
+mod tally;
+mod trace;
+mod work;
 
 use tracing::{Level, level_filters::LevelFilter};
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    filter::{Targets, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+#[cfg(feature = "mcp")]
+pub(crate) use work::traceparent;
+pub(crate) use work::{TARGET, about_session, call, pass_on, request, round};
+
+/// Where metrics go that no `METRICS_NAMESPACE` sends elsewhere.
+const NAMESPACE: &str = "ChatkitSessions";
 
 /// Starts logging at `AWS_LAMBDA_LOG_LEVEL` (`INFO` if it says nothing we know), and logs panics too. `function` is the crate
 /// that is heard beside this one.
 ///
 /// `AWS_LAMBDA_LOG_FORMAT` is not asked: a line of JSON is good text, and one format is enough.
 pub fn init(function: &str) {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
-        .ok()
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(Level::INFO);
+    let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+    let heard = heard(level, function);
+    let lines = lines::Lines::new(
+        // Crates are named by their packages, which is what everybody calls the functions by.
+        function.replace('_', "-"),
+        variable("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned()),
+    );
+    let filter = filter_fn(move |metadata| match metadata.is_span() {
+        // Ours are there at every level, since the trace that is passed on is theirs; others' never: they may outlive the work,
+        // and hold what is not ours to show.
+        true => metadata.target() == TARGET,
+        false => heard.would_enable(metadata.target(), metadata.level()),
+    });
     // A second call (in a test) leaves the first subscriber in place.
-    let _ = tracing_subscriber::registry().with(heard(level, function)).with(json::JsonLines).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
         // The message is left out: it may quote a value.
         tracing::error!(at, "panicked");
     }));
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Our own crates at the level that is asked for, and all others at `INFO` at most: below that the Lambda runtime writes
@@ -30,6 +58,7 @@ fn heard(level: Level, function: &str) -> Targets {
     Targets::new()
         .with_default(others)
         .with_target("rmcp", LevelFilter::OFF)
+        .with_target(TARGET, level)
         .with_target("shared", level)
         .with_target(function, level)
 }

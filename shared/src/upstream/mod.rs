@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::{Request, StatusCode, header::HeaderMap};
+use tracing::Instrument;
+
+use crate::telemetry;
 
 pub use client::Http;
 pub(crate) use client::builder;
@@ -108,9 +111,10 @@ impl Http {
             // Without a clone left to send, this try is the last one: streamed bodies cannot be sent twice.
             let next = request.as_ref().and_then(Request::try_clone);
             let Some(current) = std::mem::replace(&mut request, next) else { return Err(Failure::TimedOut) };
-            let started = Instant::now();
-            let outcome = self.send_once(current, deadline.at_most(manner.try_timeout)).await;
-            log(manner.system, tries, started.elapsed(), &outcome);
+            let call = telemetry::call(manner.system, tries);
+            let within = deadline.at_most(manner.try_timeout);
+            let outcome = self.send_once(current, within).instrument(call.clone()).await;
+            told(call, &outcome);
             let Some(pause) = retry::pause(&outcome, manner, tries) else {
                 self.count(&outcome, manner);
                 return outcome;
@@ -132,7 +136,8 @@ impl Http {
         }
     }
 
-    async fn send_once(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+    async fn send_once(&self, mut request: Request, timeout: Duration) -> Result<Answer, Failure> {
+        telemetry::pass_on(request.headers_mut());
         let exchange = async {
             let mut response = self.client().execute(request).await.map_err(Failure::from)?;
             let (status, headers) = (response.status(), response.headers().clone());
@@ -161,15 +166,14 @@ impl From<reqwest::Error> for Failure {
     }
 }
 
-fn log(system: &'static str, tries: u32, took: Duration, outcome: &Result<Answer, Failure>) {
-    let millis = took.as_millis() as u64;
+/// Says in the call's span what came of it, and in a line of its own where that is nothing.
+fn told(call: tracing::Span, outcome: &Result<Answer, Failure>) {
     match outcome {
-        Ok(answer) => {
-            tracing::debug!(system, tries, millis, status = answer.status.as_u16(), "upstream answered")
-        }
+        Ok(answer) => drop(call.record("status", answer.status.as_u16())),
         Err(failure) => {
+            call.record("failure", tracing::field::display(failure));
             let cause = std::error::Error::source(failure).map(ToString::to_string);
-            tracing::warn!(system, tries, millis, %failure, cause, "upstream did not answer");
+            call.in_scope(|| tracing::warn!(cause, "upstream did not answer"));
         }
     }
 }

@@ -118,6 +118,8 @@ impl Gateway {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let (at, started) = (SystemTime::now(), Instant::now());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let traceparent =
+        request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (role, response) = match fault {
         Fault::Unavailable => (None, StatusCode::SERVICE_UNAVAILABLE.into_response()),
@@ -129,7 +131,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         Fault::Unreliable(chance) => unreliable(&shared, request, &chance).await,
         Fault::None | Fault::Down => stepwise(&shared, request).await,
     };
-    shared.ledger.note(Entry { method, path, role, status: response.status(), at, took: started.elapsed() });
+    let (status, took) = (response.status(), started.elapsed());
+    shared.ledger.note(Entry { method, path, role, traceparent, status, at, took });
     response
 }
 

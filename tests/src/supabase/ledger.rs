@@ -14,6 +14,8 @@ pub struct Entry {
     pub path: String,
     /// As whom it was answered; `None` where the gateway refused it or the path needs no key.
     pub role: Option<String>,
+    /// Its header `traceparent`.
+    pub traceparent: Option<String>,
     /// The answer's status.
     pub status: StatusCode,
     /// When it arrived.

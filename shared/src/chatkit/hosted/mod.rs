@@ -58,7 +58,7 @@ impl Hosted {
         let body = wire::CreateSession::new(opening);
         let request = self.request(Method::POST, "/chatkit/sessions", &[], Some(&body))?;
         let session: wire::Session = self.json(request, OPEN, deadline).await.map_err(Error::on_opening)?;
-        session.opened().ok_or(Error { kind: Kind::BadAnswer, request_id: None, retry_after: None })
+        session.opened().ok_or_else(|| Error::unanswered(Kind::BadAnswer, None))
     }
 
     pub(super) async fn cancel(&self, id: &str, deadline: Deadline) -> Result<(), Error> {

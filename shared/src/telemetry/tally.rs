@@ -1,0 +1,90 @@
+//! What a unit of work's calls of other systems come to, by system.
+
+use std::collections::BTreeMap;
+
+use super::work::{Call, millis};
+
+/// The most values that one metric of a line may have.
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+const MOST_VALUES: usize = 100;
+
+/// By the system's name in metrics.
+#[derive(Default)]
+pub(super) struct Tallies(pub BTreeMap<&'static str, Tally>);
+
+/// The calls of one system.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub calls: u64,
+    /// Without an answer, or with one that says that the system is not well.
+    pub failures: u64,
+    /// Those that were not the first try.
+    pub retries: u64,
+    /// Answered with 401 or 403: for OpenAI, that is our key.
+    pub unauthorized: u64,
+    pub latencies: Latencies,
+}
+
+/// How often a call took so long, in tenths of milliseconds.
+#[derive(Clone, Default)]
+pub(super) struct Latencies(BTreeMap<u64, u64>);
+
+impl Tallies {
+    pub fn count(&mut self, call: &Call) {
+        let tally = self.0.entry(prefix(&call.system)).or_default();
+        tally.calls += 1;
+        tally.failures +=
+            u64::from(call.failure.is_some() || call.status.is_some_and(|status| status >= 500));
+        tally.retries += u64::from(call.attempt > 1);
+        tally.unauthorized += u64::from(matches!(call.status, Some(401 | 403)));
+        *tally.latencies.0.entry((millis(call.took) * 10.0) as u64).or_default() += 1;
+    }
+}
+
+impl Latencies {
+    /// Values in milliseconds and how often each occurred. More values than a line may hold are rounded until they fit, to two
+    /// digits and then to one, of which there are nine in each power of ten.
+    pub fn values(&self) -> Vec<(f64, u64)> {
+        let mut all = self.0.clone();
+        for digits in [2, 1] {
+            if all.len() <= MOST_VALUES {
+                break;
+            }
+            all = all.into_iter().fold(BTreeMap::new(), |mut all, (value, count)| {
+                *all.entry(rounded(value, digits)).or_default() += count;
+                all
+            });
+        }
+        all.into_iter().map(|(value, count)| (value as f64 / 10.0, count)).collect()
+    }
+}
+
+/// What a system's metrics begin with.
+fn prefix(system: &str) -> &'static str {
+    match system {
+        "openai" => "OpenAi",
+        "agent" => "Agent",
+        // PostgREST, and the issuer of tokens beside it.
+        _ => "Supabase",
+    }
+}
+
+fn rounded(value: u64, digits: u32) -> u64 {
+    let unit = 10_u64.pow(value.checked_ilog10().unwrap_or_default().saturating_sub(digits - 1));
+    (value + unit / 2) / unit * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_latencies_as_there_are_fit_and_all_are_counted() {
+        let latencies = Latencies((0..100_000).map(|tenths| (tenths, 2)).collect());
+        let values = latencies.values();
+        assert!(values.len() <= MOST_VALUES, "{}", values.len());
+        assert_eq!(values.iter().map(|(_, count)| count).sum::<u64>(), 200_000);
+        let few = Latencies([(1, 1), (123_456, 1)].into());
+        assert_eq!(few.values(), [(0.1, 1), (12_345.6, 1)]);
+    }
+}

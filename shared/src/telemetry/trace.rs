@@ -1,0 +1,115 @@
+//! Which trace a unit of work belongs to. Source: <https://www.w3.org/TR/trace-context/>
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// The flag that says that the trace is recorded.
+const SAMPLED: u8 = 1;
+
+/// A place in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trace {
+    id: u128,
+    parent: u64,
+    flags: u8,
+}
+
+impl Trace {
+    /// The caller's trace, or the one that Lambda's `X-Amzn-Trace-Id` names, or a new one; and a new place in it, which is ours.
+    pub fn continuing(traceparent: Option<&str>, xray: Option<&str>) -> Self {
+        let found = traceparent.and_then(parent).or_else(|| xray.and_then(of_xray));
+        // Version 7 ids begin with the time and are random in the bytes that samplers look at.
+        let (id, flags) = found.unwrap_or_else(|| (Uuid::now_v7().as_u128(), SAMPLED));
+        Self { id, parent: fastrand::u64(1..), flags }
+    }
+
+    /// The trace's id.
+    pub fn id(self) -> String {
+        format!("{:032x}", self.id)
+    }
+}
+
+/// As the header `traceparent` has it, for whoever is called. `tracestate` is not passed on: nothing in it is ours, and it may be dropped.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.parent, self.flags)
+    }
+}
+
+/// The trace and its flags in a `traceparent`; one that is not of its form counts as none.
+fn parent(header: &str) -> Option<(u128, u8)> {
+    let mut parts = header.split('-');
+    let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    // Later versions may add parts, which say nothing to us; this one has none.
+    let known = hex(version, 2)? != 0xff && (version != "00" || parts.next().is_none());
+    let (id, span, flags) = (hex(id, 32)?, hex(span, 16)?, hex(flags, 2)?);
+    (known && id != 0 && span != 0).then_some((id, flags as u8 & SAMPLED))
+}
+
+/// The trace in Lambda's header: `Root=1-<8 digits>-<24 digits>;Parent=…;Sampled=1`.
+/// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html>
+fn of_xray(header: &str) -> Option<(u128, u8)> {
+    let part =
+        |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+    let (time, rest) = part("Root")?.strip_prefix("1-")?.split_once('-')?;
+    let id = (hex(time, 8)? << 96) | hex(rest, 24)?;
+    (id != 0).then_some((id, u8::from(part("Sampled") == Some("1"))))
+}
+
+/// A number of exactly so many lower-case hexadecimal digits.
+fn hex(digits: &str, length: usize) -> Option<u128> {
+    let right =
+        digits.len() == length && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    right.then(|| u128::from_str_radix(digits, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALLERS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_callers_trace_goes_on_from_a_place_of_its_own() {
+        let trace =
+            Trace::continuing(Some(CALLERS), Some("Root=1-67891233-abcdef012345678912345678;Sampled=0"));
+        let header = trace.to_string();
+        assert!(
+            header.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && header.ends_with("-01"),
+            "{header}"
+        );
+        assert!(!header.contains("b7ad6b7169203331"), "{header}");
+        assert_eq!(trace.id(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(parent("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00-what-else").unwrap().1, 0);
+    }
+
+    #[test]
+    fn lambdas_trace_is_taken_where_the_caller_has_none() {
+        let trace =
+            Trace::continuing(None, Some("Self=1-x;Root=1-67891233-abcdef012345678912345678;Sampled=0"));
+        assert_eq!(trace.id(), "67891233abcdef012345678912345678");
+        assert!(trace.to_string().ends_with("-00"));
+    }
+
+    #[test]
+    fn what_is_no_trace_begins_a_new_one() {
+        let upper = CALLERS.to_uppercase();
+        for bad in [
+            "",
+            &upper,
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(parent(bad), None, "{bad}");
+            let (one, other) = (Trace::continuing(Some(bad), None), Trace::continuing(Some(bad), None));
+            assert_ne!(one.id(), other.id());
+            assert_eq!(parent(&one.to_string()), Some((one.id, SAMPLED)));
+        }
+        assert_eq!(of_xray("Root=1-0-0"), None);
+    }
+}
