@@ -35,7 +35,7 @@ async fn format() -> Result<()> {
     let schema = options.build(&schema).map_err(|error| anyhow!("the schema is none: {error}"))?;
     refuses(&schema)?;
     let lines = scene::lines().await?;
-    ensure!(lines.len() > 30, "{} lines have metrics", lines.len());
+    ensure!(lines.len() > 20, "{} lines have metrics", lines.len());
     for Line { function, json } in lines {
         check(&schema, json).with_context(|| format!("{function} wrote {json}"))?;
     }
