@@ -22,7 +22,7 @@ pub mod tools;
 mod world;
 pub mod yaml;
 
-pub use world::{Builder, Environment, KeyStyle, ORIGIN, PROJECT, World};
+pub use world::{Builder, Environment, KeyStyle, NAMESPACE, ORIGIN, PROJECT, World};
 
 /// Runs one of the programs built on the stack, and leaves nothing behind whether it succeeds or not.
 pub fn program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {

@@ -47,8 +47,14 @@ const MALFORMED: [(&str, &str); 10] = [
     ("WEBHOOK_SECRET", "short"),
     ("AGENT_CREDENTIALS", "no json"),
 ];
-const TAKEN_AS_THEY_COME: [&str; 4] =
-    ["SUPABASE_JWT_SECRET", "SUPABASE_JWT_ISSUER", "SUPABASE_JWT_AUDIENCE", "AWS_LAMBDA_LOG_LEVEL"];
+const TAKEN_AS_THEY_COME: [&str; 5] = [
+    "SUPABASE_JWT_SECRET",
+    "SUPABASE_JWT_ISSUER",
+    "SUPABASE_JWT_AUDIENCE",
+    "AWS_LAMBDA_LOG_LEVEL",
+    // That it is read is shown where the metrics are (`seen`).
+    "METRICS_NAMESPACE",
+];
 
 fn malformed() -> Builder {
     MALFORMED.into_iter().fold(World::builder(), |world, (name, value)| world.env(name, value))

@@ -6,7 +6,7 @@ mod environment;
 mod errors;
 mod examples;
 mod likeness;
-mod markdown;
+pub mod markdown;
 mod readme;
 mod routes;
 mod scenes;
@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::caller::Reply;
 pub use document::Document;
+pub use template::Template;
 
 pub fn trials() -> Vec<Trial> {
     [
@@ -55,7 +56,7 @@ fn root() -> Result<&'static Path> {
 }
 
 /// A file of the project.
-fn text(path: &str) -> Result<String> {
+pub fn text(path: &str) -> Result<String> {
     std::fs::read_to_string(root()?.join(path)).with_context(|| format!("reading {path}"))
 }
 
@@ -65,7 +66,7 @@ fn yaml(path: &str) -> Result<Value> {
 }
 
 /// Two descriptions of the same things must name the same ones.
-fn same<T: Ord + Debug>(
+pub fn same<T: Ord + Debug>(
     (here, ours): (&str, &BTreeSet<T>),
     (there, theirs): (&str, &BTreeSet<T>),
 ) -> Result<()> {

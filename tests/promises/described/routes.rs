@@ -35,7 +35,8 @@ async fn functions() -> Result<()> {
     let workspace = workspace().await?;
     let routes = routed(workspace)?;
     let template = Template::read()?;
-    let packages = &workspace.functions.iter().cloned().collect::<BTreeSet<String>>() - &template.unrouted()?;
+    let packages =
+        &workspace.functions.iter().cloned().collect::<BTreeSet<String>>() - &template.unrouted()?;
     let endpoints = without_preflights(&routes);
     let routed = endpoints.iter().map(|(_, _, function)| function.clone()).collect();
     same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;

@@ -10,7 +10,10 @@ use super::{routes::Routes, same, yaml};
 use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
-    vec![alone("described: every function is deployed alike, and may only write its own log", alike)]
+    vec![
+        alone("described: every function is deployed alike, and may only write its own log", alike),
+        alone("described: what runs by itself has its own concurrency, and can do without", reserved),
+    ]
 }
 
 /// The template, its tags passed over.
@@ -109,7 +112,7 @@ async fn alike() -> Result<()> {
     let template = Template::read()?;
     let resources = &template.0["Resources"];
     let mut expected = BTreeSet::from(["HttpApi".to_owned()]);
-    let mut outputs = BTreeSet::from(["ApiUrl".to_owned()]);
+    let mut outputs = BTreeSet::from(["ApiUrl".to_owned(), "DashboardUrl".to_owned()]);
     for Deployed { id, package, properties } in template.functions()? {
         ensure!(id == pascal(package), "{package} is called {id}");
         let (role, logs) = (format!("{id}Role"), format!("{id}Logs"));
@@ -150,9 +153,33 @@ async fn alike() -> Result<()> {
         expected.extend([id.to_owned(), role, logs]);
         outputs.insert(output);
     }
-    let names = |of: &Value| of.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    let names = |of: &Value| -> BTreeSet<String> {
+        // What watches the functions is looked at elsewhere.
+        let all = of.as_object().into_iter().flatten();
+        let others =
+            all.filter(|(_, of)| !of["Type"].as_str().unwrap_or_default().contains("::CloudWatch::"));
+        others.map(|(name, _)| name.clone()).collect()
+    };
     same(("template.yaml's resources", &names(resources)), ("its functions", &expected))?;
     same(("template.yaml's outputs", &names(&template.0["Outputs"])), ("its functions", &outputs))
+}
+
+async fn reserved() -> Result<()> {
+    let template = Template::read()?;
+    let mut taken = 0;
+    for function in template.functions()? {
+        let reserved = &function.properties["ReservedConcurrentExecutions"];
+        if function.is_scheduled() {
+            let number = reserved[1].as_u64().with_context(|| format!("{} has none", function.id))?;
+            ensure!(*reserved == json!(["ReservesConcurrency", number, "AWS::NoValue"]), "{reserved}");
+            taken += number;
+        } else {
+            ensure!(reserved.is_null(), "{} takes from what all share", function.id);
+        }
+    }
+    let said = template.0["Parameters"]["ReserveConcurrency"]["Description"].as_str().unwrap_or_default();
+    ensure!(said.contains(&format!(" takes {taken},")), "it takes {taken}: {said}");
+    Ok(())
 }
 
 /// The least that a function may do: write its log, and report failures where nobody waits for the answer.

@@ -1,8 +1,16 @@
-//! What an operator sees: a line for each unit of work, its metrics, and a trace through all that was asked.
+//! What an operator sees: a line for each unit of work, its metrics, and a trace through all that was asked; and the alarms and
+//! pages that rest on them.
 
+mod alarms;
+mod emf;
+mod emitted;
 mod lines;
+mod pages;
+mod runbook;
+mod scene;
 mod spans;
 mod traces;
+mod watched;
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
@@ -10,7 +18,16 @@ use local_stack::World;
 use serde_json::Value;
 
 pub fn trials() -> Vec<Trial> {
-    [lines::trials(), traces::trials(), spans::trials()].into_iter().flatten().collect()
+    let all = [
+        lines::trials(),
+        traces::trials(),
+        spans::trials(),
+        emf::trials(),
+        alarms::trials(),
+        pages::trials(),
+        runbook::trials(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Every line that the functions wrote, once all have ended. All of them are JSON.

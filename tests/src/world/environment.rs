@@ -12,6 +12,9 @@ use crate::supabase::Gateway;
 /// The origin that pages are served from, as far as the functions know.
 pub const ORIGIN: &str = "http://localhost:3000";
 
+/// Where the functions' metrics go: the template's, in a stack by this name.
+pub const NAMESPACE: &str = "ChatkitSessions/local";
+
 /// Lambda passes these on by itself, from what the template says of logging.
 const OF_LAMBDA: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
 
@@ -58,6 +61,7 @@ impl Environment {
         environment.set("SUPABASE_SECRET_KEY", secret);
         environment.set("CHATKIT_SEALING_KEYS", sealing_keys);
         environment.set("CORS_ALLOWED_ORIGINS", ORIGIN);
+        environment.set("METRICS_NAMESPACE", NAMESPACE);
         environment.set("AWS_LAMBDA_LOG_FORMAT", "JSON");
         environment.set("AWS_LAMBDA_LOG_LEVEL", "DEBUG");
         if let Some(OpenAi { secret, project, base_url }) = openai {

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use builder::{Builder, PROJECT};
-pub use environment::{Environment, KeyStyle, ORIGIN};
+pub use environment::{Environment, KeyStyle, NAMESPACE, ORIGIN};
 
 use crate::agents::Team;
 use crate::chatkit::StandIn;

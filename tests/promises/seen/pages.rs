@@ -1,0 +1,64 @@
+//! `docs/observability.md` names exactly what is emitted.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use super::{emitted::emitted, scene};
+use crate::{
+    described::{markdown, same, text},
+    harness::alone,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        alone(
+            "seen: docs/observability.md names every metric, with its unit and dimensions, and no other",
+            metrics,
+        ),
+        alone("seen: docs/observability.md names every field of a line, and no other", fields_there),
+    ]
+}
+
+const PAGE: &str = "docs/observability.md";
+
+/// Name, unit, and the names of the dimensions.
+type Metric = (String, String, BTreeSet<String>);
+
+/// The fields of a line, as the page names them.
+pub fn fields() -> Result<BTreeSet<String>> {
+    let rows = markdown::table(&text(PAGE)?, "field");
+    ensure!(!rows.is_empty(), "{PAGE} has no table of fields");
+    Ok(rows.iter().flat_map(|row| markdown::quoted(&row[0])).map(str::to_owned).collect())
+}
+
+async fn metrics() -> Result<()> {
+    let mut said: BTreeSet<Metric> = BTreeSet::new();
+    for row in markdown::table(&text(PAGE)?, "metric") {
+        let [names, unit, dimensions, written] = &row[..] else { anyhow::bail!("other columns: {row:?}") };
+        ensure!(!written.is_empty(), "nobody writes {names}");
+        let mut sets: Vec<BTreeSet<String>> =
+            markdown::quoted(dimensions).into_iter().map(|one| BTreeSet::from([one.to_owned()])).collect();
+        sets.extend(dimensions.contains("in all").then(BTreeSet::new));
+        for name in markdown::quoted(names) {
+            said.extend(sets.iter().map(|set| (name.to_owned(), unit.clone(), set.clone())));
+        }
+    }
+    let emitted = emitted(scene::lines().await?)?;
+    let emitted = emitted.into_iter().map(|one| (one.name.clone(), one.unit.clone(), one.set())).collect();
+    same((PAGE, &said), ("the lines", &emitted))
+}
+
+async fn fields_there() -> Result<()> {
+    let (lines, mut written) = (scene::lines().await?, BTreeSet::new());
+    let metrics: BTreeSet<String> = emitted(lines)?.into_iter().map(|metric| metric.name).collect();
+    for line in lines {
+        let members = line.json.as_object().context("a line that is no object")?.keys();
+        written.extend(members.filter(|name| *name != "_aws" && !metrics.contains(*name)).cloned());
+    }
+    let mut said = fields()?;
+    // Only where there were more calls than a line has room for.
+    said.remove("upstream_unlisted");
+    same((PAGE, &said), ("the lines", &written))
+}
