@@ -169,7 +169,10 @@ impl From<reqwest::Error> for Failure {
 /// Says in the call's span what came of it, and in a line of its own where that is nothing.
 fn told(call: tracing::Span, outcome: &Result<Answer, Failure>) {
     match outcome {
-        Ok(answer) => drop(call.record("status", answer.status.as_u16())),
+        Ok(answer) => {
+            call.record("status", answer.status.as_u16());
+            call.in_scope(|| tracing::debug!("upstream answered"));
+        }
         Err(failure) => {
             call.record("failure", tracing::field::display(failure));
             let cause = std::error::Error::source(failure).map(ToString::to_string);

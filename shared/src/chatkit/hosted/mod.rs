@@ -98,7 +98,7 @@ impl Hosted {
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
         let list: wire::List<wire::Owned> = self.json(request, READ, deadline).await?;
         let ids: Option<_> = list.data.into_iter().map(|thread| thread.id_if_of(user)).collect();
-        ids.ok_or(Error { kind: Kind::BadAnswer, request_id: None, retry_after: None })
+        ids.ok_or_else(|| Error::unanswered(Kind::BadAnswer, None))
     }
 
     pub(super) async fn delete_thread(&self, id: &str, deadline: Deadline) -> Result<(), Error> {
