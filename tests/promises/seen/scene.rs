@@ -40,6 +40,7 @@ async fn open_for_business() -> Result<Vec<Line>> {
     for function in ["expire-sessions", "route-events"] {
         world.tick(function).await?;
     }
+    order(&world, &caller).await.context("orders")?;
     Ok(emitted::lines(&world).await)
 }
 
@@ -94,6 +95,15 @@ async fn refuse(world: &World, caller: &Caller) -> Result<()> {
     ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");
     open(caller).await?.problem(429, "rate_limited")?;
     world.lift_limits(caller.user.org_id).await
+}
+
+/// An operator's orders, and one that nobody understands.
+async fn order(world: &World, caller: &Caller) -> Result<()> {
+    world.order("doctor", &json!({})).await?;
+    let who = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "asked" });
+    world.order("erase-user", &who).await?;
+    ensure!(world.order("erase-user", &json!({ "who": "everybody" })).await.is_err(), "it was understood");
+    Ok(())
 }
 
 /// OpenAI is down, refuses the key, and refuses the project.
