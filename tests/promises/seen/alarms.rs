@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         alone("seen: no alarm and no picture adds up what is no number of something", statistics),
         alone("seen: every alarm tells whoever is to be told, and begins with nothing", alike),
         alone("seen: the dashboard shows every alarm", shown),
+        alone("seen: the template offers no log level at which metrics are missing", levels),
         alone("seen: faults of every function that is called over HTTP ring an alarm", faults),
     ]
 }
@@ -168,6 +169,18 @@ async fn shown() -> Result<()> {
             let other = taken.insert(field, &widget["properties"]["title"]);
             ensure!(other.is_none(), "{} lies over {other:?}", widget["properties"]["title"]);
         }
+    }
+    Ok(())
+}
+
+/// A line that is not written has no metrics in it, and those of what went well are of level `INFO`.
+async fn levels() -> Result<()> {
+    let template = Template::read()?;
+    let level = &template.0["Parameters"]["LogLevel"];
+    ensure!(level["AllowedValues"] == json!(["DEBUG", "INFO"]) && level["Default"] == "INFO", "{level}");
+    for line in scene::lines().await? {
+        let level = line.json["level"].as_str();
+        ensure!(matches!(level, Some("INFO" | "ERROR")), "Lambda drops this line, or may: {}", line.json);
     }
     Ok(())
 }

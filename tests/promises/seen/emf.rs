@@ -14,6 +14,7 @@ use crate::{described, harness::alone};
 pub fn trials() -> Vec<Trial> {
     vec![
         alone("seen: every line with metrics is in the embedded metric format", format),
+        alone("seen: no line has more fields than Logs Insights finds", found),
         alone(
             "seen: every function writes lines with metrics, all of them in the namespace it is told",
             namespace,
@@ -66,6 +67,33 @@ fn check(schema: &Validator, line: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How many fields of a line can be asked for by name, in the order in which they stand.
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
+const MOST_FIELDS: usize = 200;
+
+async fn found() -> Result<()> {
+    let call = serde_json::json!({ "system": "openai", "attempt": 1, "status": 200, "ms": 1.5 });
+    for Line { function, json } in scene::lines().await? {
+        // As if it had as many calls as a line lists, though the scene is short.
+        let mut full = json.clone();
+        full["upstream"] = vec![call.clone(); MOST_LISTED].into();
+        let fields = fields(&full);
+        ensure!(fields <= MOST_FIELDS, "{function}: a line may have {fields} fields, such as {full}");
+    }
+    Ok(())
+}
+
+/// The calls that a line lists, as docs/observability.md says.
+const MOST_LISTED: usize = 16;
+
+fn fields(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => values.iter().map(fields).sum(),
+        Value::Object(members) => members.values().map(fields).sum(),
+        _ => 1,
+    }
 }
 
 /// Whether a metric is a number or some of them. Repeated ones may be written once, with how often: the specification does not say

@@ -33,6 +33,12 @@ pub fn fields() -> Result<BTreeSet<String>> {
     Ok(rows.iter().flat_map(|row| markdown::quoted(&row[0])).map(str::to_owned).collect())
 }
 
+/// The metrics, as the page names them: members of the line, too.
+pub fn metric_names() -> Result<BTreeSet<String>> {
+    let rows = markdown::table(&text(PAGE)?, "metric");
+    Ok(rows.iter().flat_map(|row| markdown::quoted(&row[0])).map(str::to_owned).collect())
+}
+
 async fn metrics() -> Result<()> {
     let mut said: BTreeSet<Metric> = BTreeSet::new();
     for row in markdown::table(&text(PAGE)?, "metric") {
