@@ -6,7 +6,7 @@ use local_stack::{World, chatkit::SessionStatus, postgres::Grants};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CHECKS, found, inhabit, report};
+use super::{found, inhabit, report};
 use crate::{
     caller::Caller,
     harness::{trial, trial_in},
@@ -32,11 +32,7 @@ pub fn trials() -> Vec<Trial> {
 
 async fn well(world: World) -> Result<()> {
     inhabit(&world).await?;
-    let report = found(&world, &[], &[]).await?;
-    let said: Vec<_> =
-        report["findings"].as_array().into_iter().flatten().map(|f| f["check"].clone()).collect();
-    ensure!(said == CHECKS.map(|check| json!(check)), "in another order: {said:?}");
-    Ok(())
+    found(&world, &[], &[]).await.map(drop)
 }
 
 async fn without_chatkit(world: World) -> Result<()> {
