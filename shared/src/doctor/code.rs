@@ -49,7 +49,7 @@ codes! {
     IssuerDiffers = "issuer_differs" "Users' tokens name another issuer than the one that is expected, so every token is refused.", "Set SUPABASE_JWT_ISSUER to the issuer that the project names, or leave it out where that is SUPABASE_URL followed by /auth/v1.";
     ClockDiffers = "clock_differs" "The database's clock and ours are more than half a minute apart: tokens count as expired or as not valid yet.", "Set the clock of the machine that the doctor runs on; on Lambda, report it.";
 
-    DeploymentStateMissing = "deployment_state_missing" "The database does not have the function deployment_state: migrations are missing, the latest or all.", "Apply the migrations (supabase db push).";
+    DeploymentStateMissing = "deployment_state_missing" "PostgREST does not know the function deployment_state: migrations are missing, the latest or all, or it has not read the schema since.", "Apply the migrations (supabase db push); if they are, have PostgREST read the schema again (notify pgrst, 'reload schema').";
     DeploymentStateForbidden = "deployment_state_forbidden" "The role behind the secret key may not execute deployment_state: grants were changed by hand.", "Grant execute on function public.deployment_state() to service_role.";
     MigrationMissing = "migration_missing" "A migration was not applied.", "Apply the migrations (supabase db push).";
 

@@ -140,12 +140,13 @@ async fn tool(world: &World) -> Result<()> {
     let agent = world.agents().agent("tax_compliance").context("no agent")?;
     let arguments = json!({
         "p_org_id": org_id, "p_agent_id": "tax_compliance", "p_url": agent.url(), "p_credential": "tax_compliance",
-        "p_tools": [{ "name": TOOL }, { "name": "file_return" }],
+        "p_tools": [{ "name": TOOL }, { "name": "file_return" }, { "name": "pay_back", "policy": "never" }],
         "p_routes": [{ "tool": "file_return", "event_type": "button_click" }],
     });
     let (status, answer) = world.rpc("register_agent_server", arguments).await?;
     ensure!(status.is_success(), "{answer}");
-    only(world, "agent_tool_missing", "file_return").await
+    // What is never called need not be there.
+    only(world, "agent_tool_missing", "\"file_return\"").await
 }
 
 async fn switched_off(world: &World) -> Result<()> {

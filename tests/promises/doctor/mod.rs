@@ -122,6 +122,8 @@ fn judge(report: &Value, faults: &[Fault<'_>], skipped: &[&str]) -> Result<()> {
     );
     let whys = of("skipped").all(|finding| finding["cause"].is_string());
     ensure!(whys, "skipped without a reason: {report:#}");
+    let places = findings.iter().map(|finding| CHECKS.iter().position(|check| finding["check"] == *check));
+    ensure!(places.is_sorted(), "in another order: {report:#}");
     let all = CHECKS.map(str::to_owned).into();
     ensure!(names(&mut findings.iter()) == all, "not everything was looked at: {report:#}");
     Ok(())

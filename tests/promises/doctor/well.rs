@@ -2,11 +2,15 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use local_stack::{World, chatkit::SessionStatus, postgres::Grants};
+use local_stack::{
+    World,
+    chatkit::{On, SessionStatus},
+    postgres::Grants,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CHECKS, found, inhabit, report};
+use super::{found, inhabit, report};
 use crate::{
     caller::Caller,
     harness::{trial, trial_in},
@@ -32,11 +36,7 @@ pub fn trials() -> Vec<Trial> {
 
 async fn well(world: World) -> Result<()> {
     inhabit(&world).await?;
-    let report = found(&world, &[], &[]).await?;
-    let said: Vec<_> =
-        report["findings"].as_array().into_iter().flatten().map(|f| f["check"].clone()).collect();
-    ensure!(said == CHECKS.map(|check| json!(check)), "in another order: {said:?}");
-    Ok(())
+    found(&world, &[], &[]).await.map(drop)
 }
 
 async fn without_chatkit(world: World) -> Result<()> {
@@ -55,11 +55,15 @@ async fn sessions(world: World) -> Result<()> {
     found(&world, &[], &[]).await?;
     let sessions = world.chatkit().sessions().split_off(before);
     ensure!(sessions.len() == 2, "a session an enabled agent's workflow: {sessions:?}");
+    let cancels = world.chatkit().calls(On::CancelSession);
     for session in sessions {
-        ensure!(session.status == SessionStatus::Cancelled && !session.tracing, "{session:?}");
+        // Its second may be over before it is cancelled: OpenAI counts whole ones.
+        ensure!(session.status != SessionStatus::Active && !session.tracing, "{session:?}");
+        let asked = cancels.iter().filter(|call| call.path.contains(&format!("/{}/", session.id))).count();
+        ensure!(asked == 1, "cancelled {asked} times: {session:?}");
         ensure!(Uuid::try_parse(&session.user).is_err(), "of a user: {session:?}");
     }
-    for call in world.chatkit().calls(local_stack::chatkit::On::CreateSession).split_off(before) {
+    for call in world.chatkit().calls(On::CreateSession).split_off(before) {
         let lifetime = json!({ "anchor": "created_at", "seconds": 1 });
         let body: Value = serde_json::from_slice(&call.body)?;
         ensure!(body["expires_after"] == lifetime, "{body}");
