@@ -92,8 +92,7 @@ impl Overdue {
             overdue: bool,
             wait_seconds: u64,
         }
-        let arguments =
-            json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_limit": ROWS });
+        let arguments = json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_limit": ROWS });
         while deadline.leaves_room() {
             match writer.call("erase_overdue_session", &arguments, deadline).await {
                 Ok(Step { erased: true, .. }) => return Ok(true),

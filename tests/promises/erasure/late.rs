@@ -32,7 +32,8 @@ async fn waited_for(world: World) -> Result<()> {
     let (_, call) = person::calling(&world, &person).await?;
     let finishing = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let running: i64 = super::count(&world, "select count(*) from deliveries where status = 'running'").await?;
+        let running: i64 =
+            super::count(&world, "select count(*) from deliveries where status = 'running'").await?;
         ensure!(running == 1, "the call was not waited for");
         world.finish(&call, json!({ "kind": "completed", "message": "Paid" })).await
     };
@@ -85,7 +86,11 @@ async fn late(world: World) -> Result<()> {
             })),
             "session_not_found",
         ),
-        ("fail_chatkit_session", with(json!({ "p_chatkit_request_id": request, "p_end_session": true })), "session_not_found"),
+        (
+            "fail_chatkit_session",
+            with(json!({ "p_chatkit_request_id": request, "p_end_session": true })),
+            "session_not_found",
+        ),
         ("record_messages", with(json!({ "p_messages": [] })), "session_not_found"),
         ("record_tasks", with(json!({ "p_tasks": [] })), "session_not_found"),
         ("record_thread_items", with(json!({ "p_thread_id": "cthr_1", "p_items": [] })), "session_not_found"),

@@ -81,9 +81,7 @@ pub async fn click(person: &Caller, door: &str) -> Result<()> {
 
 /// As somebody leaves it who was about to erase what is overdue, and it was not any more.
 async fn lease_for_retention(world: &World, person: &Caller) -> Result<()> {
-    world
-        .rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": 1 }))
-        .await?;
+    world.rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": 1 })).await?;
     ended_before(world, person, 2).await?;
     let (_, claimed) =
         world.rpc("claim_overdue_sessions", json!({ "p_limit": 10, "p_lease_seconds": 60 })).await?;

@@ -53,7 +53,12 @@ async fn raced(world: World) -> Result<()> {
 }
 
 /// Opens and records until it is told that the erasure is over; says how often it was refused for that.
-async fn busy(person: &Caller, session: &str, tab: usize, done: &std::sync::atomic::AtomicBool) -> Result<usize> {
+async fn busy(
+    person: &Caller,
+    session: &str,
+    tab: usize,
+    done: &std::sync::atomic::AtomicBool,
+) -> Result<usize> {
     let mut refused = 0;
     for turn in 0.. {
         if done.load(std::sync::atomic::Ordering::Relaxed) {

@@ -57,7 +57,8 @@ async fn overdue(world: World) -> Result<()> {
         }
         ensure!(rows(&after, &keeps) < rows(&before, &keeps), "nothing of {table} is gone");
     }
-    let left = rows::of(&before, &keeps)["chat_sessions"].iter().find(|row| row["status"] == "ended").cloned();
+    let left =
+        rows::of(&before, &keeps)["chat_sessions"].iter().find(|row| row["status"] == "ended").cloned();
     let left = left.context("nothing had ended")?["id"].as_str().map(str::to_owned);
     let said = rows::mentioning(&after, &left.into_iter().collect::<Vec<_>>());
     ensure!(said.is_empty(), "{said:#?}");
@@ -79,7 +80,9 @@ async fn threads(world: World) -> Result<()> {
     let foreign = said(&other, &other.open().await?).await?;
     let (own, both, shared) =
         (said(&person, &first).await?, said(&person, &first).await?, said(&person, &first).await?);
-    for (session, thread) in [(&second, &both), (&stays, &shared), (&first, &foreign), (&other.open().await?, &own)] {
+    for (session, thread) in
+        [(&second, &both), (&stays, &shared), (&first, &foreign), (&other.open().await?, &own)]
+    {
         let caller = if thread == &own { &other } else { &person };
         caller.record(&path(session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
     }
@@ -117,8 +120,9 @@ async fn still_kept(world: World) -> Result<()> {
     keep(&world, &person, 19).await?;
     ensure!(erase(&active).await? == kept && erase(&over).await?["erased"] == true);
     for days in [0, -1, 40_000] {
-        let (status, answer) =
-            world.rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": days })).await?;
+        let (status, answer) = world
+            .rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": days }))
+            .await?;
         ensure!(status == 422 && answer["message"] == "invalid_retention", "{answer}");
     }
     Ok(())

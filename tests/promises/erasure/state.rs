@@ -23,9 +23,11 @@ async fn gauges(world: World) -> Result<()> {
     world.finish(&call, json!({ "kind": "failed", "error": "no_funds" })).await?;
     let session = person.open().await?;
     person::click(&person, &path(&session)).await?;
-    sqlx::query("update deliveries set next_attempt_at = now() - interval '10 minutes' where status = 'pending'")
-        .execute(world.database())
-        .await?;
+    sqlx::query(
+        "update deliveries set next_attempt_at = now() - interval '10 minutes' where status = 'pending'",
+    )
+    .execute(world.database())
+    .await?;
     let report = tick(&world).await?;
     // Somebody is asked about the call that failed.
     ensure!(report["openEscalations"] == 1 && report["deadDeliveries"] == 1, "{report}");

@@ -118,7 +118,8 @@ impl World {
     /// An operator's order to a function, and its report. What a failed one says is the error's text.
     pub async fn order(&self, function: &str, order: &Value) -> Result<Value> {
         let id = Uuid::new_v4().to_string();
-        let answer = self.lambda.function(function)?.invoke(&id, "Root=1-0-0", order.to_string().into()).await;
+        let answer =
+            self.lambda.function(function)?.invoke(&id, "Root=1-0-0", order.to_string().into()).await;
         let report = answer.map_err(|failure| anyhow!("an order of {function} failed: {failure:?}"))?;
         serde_json::from_slice(&report).with_context(|| format!("the report of {function} is no JSON"))
     }

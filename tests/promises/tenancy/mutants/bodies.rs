@@ -6,9 +6,9 @@ use super::super::rules::{FUNCTIONS, Tenant};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
-use super::{erasure, orchestrator};
 use super::weaker::{Noticed, WEAKER, Weaker};
 use super::{calls, function, table};
+use super::{erasure, orchestrator};
 
 /// The first step of the RPC functions on a session, and one that does not care whose it is.
 const LOCKS: &[&str] = &[
@@ -20,7 +20,9 @@ const ANYBODYS: &str = "(select s from public.chat_sessions as s where s.id = p_
 /// All of them.
 pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let mut mutants = callers(tenants).await?;
-    for Weaker { of, text, instead, noticed } in WEAKER.iter().chain(orchestrator::WEAKER).chain(erasure::WEAKER) {
+    for Weaker { of, text, instead, noticed } in
+        WEAKER.iter().chain(orchestrator::WEAKER).chain(erasure::WEAKER)
+    {
         let whole = definition(tenants, of).await?;
         let by = match noticed {
             Noticed::Called(name) => By::Calling(calls(name)?, &[Who::Service]),

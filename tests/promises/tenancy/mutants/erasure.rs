@@ -48,7 +48,12 @@ pub const WEAKER: &[Weaker] = &[
         "true",
         Called("erase_batch"),
     ),
-    weaker("private.erase_session", "t.scope = 'session' and t.subject = p_session.id", "true", Called("erase_batch")),
+    weaker(
+        "private.erase_session",
+        "t.scope = 'session' and t.subject = p_session.id",
+        "true",
+        Called("erase_batch"),
+    ),
     weaker("private.erase_session", "where s.id = p_session.id", "", Called("erase_batch")),
     // What does not hang off a session.
     weaker(
@@ -64,21 +69,26 @@ pub const WEAKER: &[Weaker] = &[
         "u",
         Called("finish_erasure"),
     ),
-    weaker("public.finish_erasure", "where e.id = v_erasure.id", "where e.finished_at is null", Called("finish_erasure")),
-    // What is overdue.
     weaker(
-        "public.set_retention",
-        "r where r.org_id = p_org_id",
-        "r",
-        Called("set_retention"),
+        "public.finish_erasure",
+        "where e.id = v_erasure.id",
+        "where e.finished_at is null",
+        Called("finish_erasure"),
     ),
+    // What is overdue.
+    weaker("public.set_retention", "r where r.org_id = p_org_id", "r", Called("set_retention")),
     weaker(
         "public.claim_overdue_sessions",
         "o.ended_at < v_now - make_interval(days => r.keep_days)",
         "true",
         Called("claim_overdue_sessions"),
     ),
-    weaker("public.claim_overdue_sessions", "o.org_id = r.org_id\n", "true\n", Called("claim_overdue_sessions")),
+    weaker(
+        "public.claim_overdue_sessions",
+        "o.org_id = r.org_id\n",
+        "true\n",
+        Called("claim_overdue_sessions"),
+    ),
     weaker(
         "public.claim_overdue_sessions",
         "t.session_id = l.session_id\n",
@@ -87,8 +97,8 @@ pub const WEAKER: &[Weaker] = &[
     ),
     weaker(
         "public.claim_overdue_sessions",
-        "for update of o skip locked",
-        "for update of o",
+        "for update skip locked",
+        "for update",
         Waited("claim_overdue_sessions"),
     ),
     weaker(
