@@ -63,21 +63,18 @@ as $$
 $$;
 
 -- Nothing begins for a person who is being erased. Who came first is decided by the lock: what began before is found by the
--- erasure, and what begins after finds it. Everything else of a person's hangs off a session, and goes with it. Of keys none is
--- kept, and the request goes on without: only opening needs one to be repeated safely, and is refused.
+-- erasure, and what begins after finds it. Everything else of a person's hangs off a session, and goes with it. Keys go on, since
+-- not every one has a session; those that there are at the end go then, and one that is just being claimed is waited for.
 create or replace function private.refuse_while_erasing() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
   perform pg_advisory_xact_lock_shared(private.person_lock(new.org_id, new.user_id));
-  if exists (
+  if tg_table_name <> 'idempotency_keys' and exists (
     select from public.erasures as e
     where e.org_id = new.org_id and e.user_id = new.user_id and e.finished_at is null
   ) then
-    if tg_table_name = 'idempotency_keys' then
-      return null;
-    end if;
     raise sqlstate 'PT409' using message = 'erasure_running';
   end if;
   return new;

@@ -76,11 +76,29 @@ begin
   -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
   set local plan_cache_mode = force_custom_plan;
 
-  with overdue as (
-    select s.org_id, s.user_id, s.id, s.ended_at
+  -- The oldest of all are with the organisations whose oldest is oldest: no other needs to be looked into.
+  with organisations as (
+    select r.org_id, r.keep_days
     from public.org_retention as r
     cross join lateral (
-      select o.org_id, o.user_id, o.id, o.ended_at
+      select o.ended_at
+      from public.chat_sessions as o
+      where o.org_id = r.org_id
+        and o.status = 'ended'
+        and o.ended_at < v_now - make_interval(days => r.keep_days)
+        and not exists (
+          select from public.retention_leases as l where l.session_id = o.id and l.lease_until > v_now
+        )
+      order by o.ended_at
+      limit 1
+    ) as oldest
+    order by oldest.ended_at
+    limit v_limit
+  ), overdue as (
+    select s.id
+    from organisations as r
+    cross join lateral (
+      select o.id, o.ended_at
       from public.chat_sessions as o
       where o.org_id = r.org_id
         and o.status = 'ended'
@@ -90,15 +108,19 @@ begin
         )
       order by o.ended_at
       limit v_limit
-      -- One that somebody works on has its turn next time.
-      for update of o skip locked
     ) as s
     order by s.ended_at, s.id
     limit v_limit
+  ), free as (
+    -- One that somebody works on has its turn next time.
+    select s.org_id, s.user_id, s.id
+    from public.chat_sessions as s
+    where s.id in (select o.id from overdue as o)
+    for update skip locked
   ), leased as (
     insert into public.retention_leases as l (org_id, user_id, session_id, lease_until)
-    select o.org_id, o.user_id, o.id, v_now + make_interval(secs => coalesce(p_lease_seconds, 60))
-    from overdue as o
+    select f.org_id, f.user_id, f.id, v_now + make_interval(secs => coalesce(p_lease_seconds, 60))
+    from free as f
     on conflict (session_id) do update set lease_until = excluded.lease_until where l.lease_until <= v_now
     returning l.org_id, l.user_id, l.session_id
   )

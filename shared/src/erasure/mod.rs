@@ -33,7 +33,7 @@ pub struct Order {
     pub reason: String,
 }
 
-/// An erasure, as it stays on record.
+/// An erasure, as far as it may stand in a log: who wanted it and why stays in the record.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Erasure {
@@ -43,10 +43,6 @@ pub struct Erasure {
     pub org_id: Uuid,
     /// Who was erased.
     pub user_id: Uuid,
-    /// Who wanted it.
-    pub requested_by: String,
-    /// Why.
-    pub reason: String,
     /// When it began.
     pub started_at: Timestamp,
     /// When nothing was left.

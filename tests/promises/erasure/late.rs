@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use libtest_mimic::Trial;
 use local_stack::{
     World,
@@ -21,6 +22,8 @@ use crate::{
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("erasure: a call under way comes to its end, and is erased then", waited_for),
+        trial("erasure: no row goes that knows of something alive at OpenAI", alive),
+        trial("erasure: a secret that comes of it all the same is cancelled", secret),
         trial("erasure: nothing that comes late brings anything back", late),
         trial("erasure: rounds go on though what they were about is gone", rounds),
         trial("erasure: a router goes on though what it called for is gone", router),
@@ -42,6 +45,83 @@ async fn waited_for(world: World) -> Result<()> {
     let erased = erased?;
     ensure!(erased["counts"]["messages"] == 1 && erased["counts"]["deliveries"] == 1, "{erased}");
     ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
+    Ok(())
+}
+
+/// A ChatKit session that is not cancelled, and a request of which nobody has said yet what became of it.
+async fn alive(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let session = person.open().await?;
+    let of_person = json!({ "p_org_id": person.user.org_id, "p_user_id": person.user.id });
+    let with = |more: Value| {
+        let mut arguments = of_person.clone();
+        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
+            all.extend(more.clone());
+        }
+        arguments
+    };
+    let request = json!({
+        "p_session_id": session["id"], "p_purpose": "resume", "p_min_life_seconds": 3600,
+        "p_chatkit_request_id": Uuid::now_v7(),
+    });
+    ensure!(world.rpc("renew_chatkit_session", with(request)).await?.0.is_success());
+    world.rpc("begin_erasure", with(json!({ "p_requested_by": "ops", "p_reason": "a test" }))).await?;
+    let batch = async || Ok::<_, anyhow::Error>(world.rpc("erase_batch", of_person.clone()).await?.1);
+    let (_, ended) = world.rpc("end_erased_sessions", with(json!({ "p_limit": 10 }))).await?;
+    ensure!(ended["sessions"][0]["chatkit_session_ids"].as_array().map(Vec::len) == Some(1), "{ended}");
+    let waits = |batch: &Value, most: u64| {
+        batch["rows"] == 0
+            && batch["left"] == true
+            && batch["wait_seconds"].as_u64().is_some_and(|s| s > most)
+    };
+    // Ten minutes and one, unless it is cancelled.
+    ensure!(waits(&batch().await?, 500));
+    let cancelled = "update chatkit_sessions set cancelled_at = now() where recorded_at is not null";
+    sqlx::query(cancelled).execute(world.database()).await?;
+    let pending = batch().await?;
+    ensure!(waits(&pending, 0) && !waits(&pending, 60), "{pending}");
+    let (status, early) = world.rpc("finish_erasure", of_person.clone()).await?;
+    ensure!(status == 409 && early["message"] == "erasure_unfinished", "{early}");
+    let settled = "update chatkit_sessions set failed_at = now() where recorded_at is null";
+    sqlx::query(settled).execute(world.database()).await?;
+    ensure!(batch().await?["left"] == false);
+    erase(&world, &person).await?;
+    Ok(())
+}
+
+/// OpenAI answers while the erasure waits for that, and whoever asked dies before cancelling.
+async fn secret(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let session = person.open().await?;
+    let request = Uuid::now_v7();
+    let of_session = |more: Value| {
+        let mut arguments = json!({ "p_org_id": person.user.org_id, "p_session_id": session["id"] });
+        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
+            all.extend(more.clone());
+        }
+        arguments
+    };
+    let asked = of_session(json!({
+        "p_user_id": person.user.id, "p_purpose": "resume", "p_min_life_seconds": 3600,
+        "p_chatkit_request_id": request,
+    }));
+    ensure!(world.rpc("renew_chatkit_session", asked).await?.0.is_success());
+    let answer = of_session(json!({
+        "p_chatkit_request_id": request, "p_chatkit_session_id": "cksess_late",
+        "p_expires_at": Timestamp::now() + SignedDuration::from_mins(10), "p_sealed_secret": "s", "p_sealing_key_id": "k1",
+    }));
+    let answering = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let (status, recorded) = world.rpc("record_chatkit_session", answer).await?;
+        ensure!(status == 200 && recorded["recorded"] == false, "{status} {recorded}");
+        Ok(())
+    };
+    let patient = tokio::time::timeout(Duration::from_secs(60), erase(&world, &person));
+    let (erased, answered) = tokio::join!(patient, answering);
+    answered?;
+    erased.context("nobody cancels it")??;
+    let cancelled = world.chatkit().calls(On::CancelSession);
+    ensure!(cancelled.iter().any(|call| call.path.contains("cksess_late")), "{cancelled:?}");
     Ok(())
 }
 
@@ -142,14 +222,17 @@ async fn router(world: World) -> Result<()> {
     let person = person::member(&world).await?;
     let agent = world.agents().agent(AGENT).context("no agent")?;
     world.put_to_work(person.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true })).await?;
-    agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_secs(3)));
+    agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_millis(4500)));
     let session = person.open().await?;
     person::click(&person, &path(&session)).await?;
     let erasing = async {
-        sqlx::query("update deliveries set lease_until = now()").execute(world.database()).await?;
+        let over = "update deliveries set lease_until = now() where status = 'running'";
+        while sqlx::query(over).execute(world.database()).await?.rows_affected() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         erase(&world, &person).await
     };
-    let (round, erased) = tokio::join!(world.tick("route-events"), soon(erasing));
+    let (round, erased) = tokio::join!(world.tick("route-events"), erasing);
     let (round, erased) = (round?, erased?);
     ensure!(erased["counts"]["deliveries"] == 1 && agent.calls().len() == 1, "{erased}");
     ensure!(round["called"] == 1 && round["passedOver"] == 1, "{round}");

@@ -8,16 +8,23 @@ use http_client::Method;
 use libtest_mimic::Trial;
 use local_stack::World;
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{erase, outages::gone, person};
+use super::{erase, outages::gone, person, rows};
 use crate::{
     caller::{AGENT, Caller, Reply},
     harness::trial,
 };
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("erasure: whatever races it leaves nothing behind", raced)]
+    vec![
+        trial("erasure: whatever races it leaves nothing behind", raced),
+        trial(
+            "erasure: what is just beginning is waited for, and what waits begins after it",
+            just_beginning,
+        ),
+    ]
 }
 
 /// What tabs do, each as often as it can.
@@ -83,4 +90,32 @@ fn is(reply: &Reply, expected: &[(u16, &str)]) -> Result<bool> {
     let code = reply.body["code"].as_str().unwrap_or_default();
     ensure!(expected.contains(&(reply.status.as_u16(), code)), "{reply:?}");
     Ok(code == "erasure_running")
+}
+
+/// Transactions that are not committed yet: what they do is seen by nobody, and yet it does not outlive the erasure.
+async fn just_beginning(world: World) -> Result<()> {
+    let person = person::member(&world).await?;
+    let (org, user) = (person.user.org_id, person.user.id);
+    let opening = format!(
+        "select public.open_session('{org}', '{user}', gen_random_uuid(), '{AGENT}', 'web', '{{}}', gen_random_uuid())"
+    );
+    let claiming = format!("select private.claim_key('{org}', '{user}', 'x', 'k-1', repeat('0', 64))");
+    for begins in [opening, claiming] {
+        let mut transaction = world.database().begin().await?;
+        sqlx::query(AssertSqlSafe(begins.clone())).execute(&mut *transaction).await?;
+        let committing = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            transaction.commit().await?;
+            // Nobody will ever say what became of the request to OpenAI.
+            sqlx::query("update chatkit_sessions set requested_at = now() - interval '2 minutes'")
+                .execute(world.database())
+                .await?;
+            Ok(())
+        };
+        let (erased, committed) = tokio::join!(erase(&world, &person), committing);
+        committed.and(erased.map(drop))?;
+        let left = rows::of(&rows::all(&world).await?, &person);
+        ensure!(left.is_empty(), "{begins} left {left:#?}");
+    }
+    Ok(())
 }

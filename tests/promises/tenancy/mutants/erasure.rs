@@ -97,8 +97,8 @@ pub const WEAKER: &[Weaker] = &[
     ),
     weaker(
         "public.claim_overdue_sessions",
-        "for update of o skip locked",
-        "for update of o",
+        "for update skip locked",
+        "for update",
         Waited("claim_overdue_sessions"),
     ),
     weaker(
