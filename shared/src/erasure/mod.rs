@@ -79,6 +79,13 @@ pub struct Begun {
     at_chatkit: bool,
 }
 
+impl Begun {
+    /// Which erasure it is.
+    pub fn id(&self) -> Uuid {
+        self.erasure.id
+    }
+}
+
 /// Puts an order on record, or finds the erasure that is under way.
 ///
 /// # Errors

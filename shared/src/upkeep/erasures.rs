@@ -33,10 +33,11 @@ pub async fn take_up_erasures(
             break;
         }
         for begun in erasures {
+            let erasure_id = begun.id();
             match erasure::carry_out(begun, writer, chatkit, deadline).await {
                 Ok(_) => report.finished_erasures += 1,
                 Err(error) => {
-                    tracing::warn!(%error, "an erasure is not finished");
+                    tracing::warn!(%erasure_id, %error, "an erasure is not finished");
                     report.unfinished_erasures += 1;
                 }
             }
