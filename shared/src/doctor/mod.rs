@@ -102,11 +102,8 @@ impl Doctor {
 
     /// Looks at everything, at the same time where one thing does not depend on another.
     pub async fn examine(&self, deadline: Deadline) -> Report {
-        let (mut findings, (of_supabase, state), chatkit) = {
-            let configuration = configuration::examine(&self.mistakes);
-            let (supabase, chatkit) = join!(self.supabase(deadline), self.chatkit(deadline));
-            (configuration, supabase, chatkit)
-        };
+        let mut findings = configuration::examine(&self.mistakes);
+        let ((of_supabase, state), chatkit) = join!(self.supabase(deadline), self.chatkit(deadline));
         let (workflows, servers) = join!(
             self.workflows(state.as_ref(), &chatkit, deadline),
             self.agent_servers(state.as_ref(), deadline)
@@ -122,7 +119,7 @@ impl Doctor {
 
     /// Everything about Supabase, and what it says.
     async fn supabase(&self, deadline: Deadline) -> (Vec<Finding>, Option<State>) {
-        const ALL: [Check; 8] = [
+        const BEHIND_IT: [Check; 8] = [
             Check::PublishableKey,
             Check::SecretKey,
             Check::Jwks,
@@ -132,17 +129,17 @@ impl Doctor {
             Check::Schema,
             Check::Webhook,
         ];
-        let waiting = |check: Check, others: Finding| {
-            let waiting = ALL.iter().map(|waits| Finding::waits_for(*waits, check));
-            (std::iter::once(others).chain(waiting).collect(), None)
+        let waiting = |first: Finding, reason: Check| {
+            let waiting = BEHIND_IT.iter().map(|check| Finding::waits_for(*check, reason));
+            (std::iter::once(first).chain(waiting).collect(), None)
         };
         let Some(project) = &self.project else {
             let unread = Finding::waits_for(Check::Supabase, Check::Configuration);
-            return waiting(Check::Configuration, unread);
+            return waiting(unread, Check::Configuration);
         };
         let usable = match supabase::reached(&self.http, project, deadline.within(LONGEST)).await {
             Ok(usable) => usable,
-            Err(fault) => return waiting(Check::Supabase, fault),
+            Err(fault) => return waiting(fault, Check::Supabase),
         };
         let issuer = self.issuer.as_deref().unwrap_or_default();
         let (publishable_key, (secret_key, state), issuer) = join!(

@@ -75,6 +75,9 @@ fn introduce(ink: Ink, world: &World, cast: &Cast, env_file: &Path) {
 
     title("The same functions under cargo-lambda");
     println!("  {}", ink.sent(format!("cargo lambda watch --env-file {}", env_file.display())));
+
+    title("Whether all is well with it");
+    println!("  {}", ink.sent(format!("cargo doctor --env-file {}", env_file.display())));
     println!("\n{}", ink.dim("Ctrl-C ends it. What the functions write to their logs follows."));
 }
 
