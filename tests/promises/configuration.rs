@@ -32,8 +32,8 @@ const WRONG: [(&str, &str); 10] = [
     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
-const READING: [&str; 5] =
-    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions"];
+const READING: [&str; 6] =
+    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "session-metrics"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
 /// Write too. No user calls them, so they know nothing of callers and their pages.
 const SCHEDULED: [&str; 2] = ["expire-sessions", "route-events"];

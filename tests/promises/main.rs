@@ -18,6 +18,7 @@ mod harness;
 mod idempotency;
 mod journey;
 mod mcp;
+mod metrics;
 mod openai_sdk;
 mod outages;
 mod routing;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         throttles::trials(),
         expiry::trials(),
         routing::trials(),
+        metrics::trials(),
         soak::trials(),
         tenancy::trials(),
         bad_inputs::trials(),
