@@ -61,7 +61,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     if !SCHEDULED.contains(&function) {
         read.insert("CORS_ALLOWED_ORIGINS");
     }
-    if !function.starts_with("list-") && function != DECIDING {
+    if !function.starts_with("list-") && ![DECIDING, "session-metrics"].contains(&function) {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
     if function == "create-session" {
