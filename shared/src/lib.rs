@@ -3,7 +3,7 @@
 //! | floor | rooms |
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
-//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`],
+//! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`], [`metrics`],
 //! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`erasure`], [`upkeep`], `deliveries`, `doctor` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
@@ -33,6 +33,7 @@ pub mod limit;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 pub mod messages;
+pub mod metrics;
 pub mod outbound;
 pub mod page;
 pub mod sealing;

@@ -32,8 +32,8 @@ const WRONG: [(&str, &str); 10] = [
     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
-const READING: [&str; 5] =
-    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions"];
+const READING: [&str; 6] =
+    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "session-metrics"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
 /// Write too. No user calls them, so they know nothing of callers and their pages.
 const UNCALLED: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
@@ -63,7 +63,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     if !UNCALLED.contains(&function) {
         read.insert("CORS_ALLOWED_ORIGINS");
     }
-    if !function.starts_with("list-") && function != DECIDING {
+    if !function.starts_with("list-") && ![DECIDING, "session-metrics"].contains(&function) {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
     if function == "create-session" {

@@ -20,6 +20,7 @@ mod harness;
 mod idempotency;
 mod journey;
 mod mcp;
+mod metrics;
 mod openai_sdk;
 mod outages;
 mod routing;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         expiry::trials(),
         erasure::trials(),
         routing::trials(),
+        metrics::trials(),
         soak::trials(),
         tenancy::trials(),
         bad_inputs::trials(),

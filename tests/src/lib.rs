@@ -12,6 +12,7 @@ mod guardian;
 pub mod http;
 pub mod lambda;
 pub mod local;
+pub mod metrics;
 pub mod postgres;
 mod project;
 pub mod sdk;

@@ -41,6 +41,7 @@ codes! {
     OwnRequest = 403 "own_request" "This is not the user's own to decide", "Somebody else of the organisation decides: an owner, an admin or an approver.";
     AgentForbidden = 403 "agent_forbidden" "This agent is not open to the user's role", "Choose one of GET /chatkit/agents.";
     ScopeForbidden = 403 "scope_forbidden" "Only approvers see the whole organisation's sessions", "Leave out the scope parameter to see your own.";
+    MetricsForbidden = 403 "metrics_forbidden" "Only approvers see the organisation's metrics", "An owner, an admin or an approver of the organisation asks for them.";
     OriginForbidden = 403 "origin_forbidden" "This origin may not call the API from a browser", "Add it to CORS_ALLOWED_ORIGINS.";
     RouteNotFound = 404 "route_not_found" "There is nothing at this path", "See the API description for the paths.";
     SessionNotFound = 404 "session_not_found" "No such session", "Check the id. Only its user, and for reading the organisation's approvers, can use a session.";
@@ -67,6 +68,7 @@ codes! {
     InvalidAnswer = 422 "invalid_answer" "The answer is not what the escalation asks for", "Send what its answerSchema describes; where there is errors, it names each mistake.";
     AnswerNotChecked = 422 "answer_not_checked" "An event's answer is not checked against a schema", "Send the decision to POST /chatkit/escalations/{id}/decision.";
     PolicyForbids = 422 "policy_forbids" "The tool's policy does not allow these inputs", "Send other inputs, or reject.";
+    TooManyFigures = 422 "too_many_figures" "There would be more figures than fit an answer", "Ask for a shorter window, for days instead of hours, or without groups.";
     RateLimited = 429 "rate_limited" "Too many requests", "Send it again after Retry-After.";
     Internal = 500 "internal_error" "Something went wrong on our side", "Try again; if it stays so, report the requestId.";
     ChatkitKeyRefused = 502 "chatkit_key_refused" "OpenAI refused the API key", "The operator checks OPENAI_CHATKIT_SECRET.";

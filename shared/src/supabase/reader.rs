@@ -1,6 +1,6 @@
-//! Reading as the caller: row level security decides what there is to see.
+//! Reading as the caller: row level security decides what there is to see, and so do the functions that callers may execute.
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ApiKey, Error, Project, send};
 use crate::{
@@ -51,6 +51,21 @@ impl Reader {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<Vec<T>, Error> {
-        send::send(&self.http, query, self.key.headers(Some(token)), true, deadline).await
+        send::send(&self.http, query, self.key.headers(Some(token)), true, send::MANNER, deadline).await
+    }
+
+    /// Has one of our functions count for the caller. That may take as long as the database lets a statement take.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        arguments: &impl Serialize,
+        token: &Secret,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let query = self.builder.rpc(function, send::arguments(arguments)?);
+        send::send(&self.http, query, self.key.headers(Some(token)), true, send::COUNTING, deadline).await
     }
 }

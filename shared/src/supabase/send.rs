@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::Error;
 use crate::upstream::{Deadline, Http, Manner, Repeat};
 
 /// Every request may be repeated: reads change nothing, and each of our RPC functions is idempotent.
-const MANNER: Manner = Manner {
+pub(super) const MANNER: Manner = Manner {
     system: "supabase",
     try_timeout: Duration::from_secs(3),
     // Supabase down is a quick 503: who has not answered by then is not asked again.
@@ -18,16 +18,25 @@ const MANNER: Manner = Manner {
     again: |status| matches!(status.as_u16(), 502..=504),
 };
 
+/// A statement may run for 8 seconds; one that counts is given them. It has then been asked once.
+pub(super) const COUNTING: Manner = Manner { try_timeout: Duration::from_secs(9), ..MANNER };
+
+/// What a function of ours is called with.
+pub(super) fn arguments(arguments: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(arguments).map_err(|error| Error::Unexpected { status: 0, code: error.to_string() })
+}
+
 /// Sends what the builder built, with our headers, and reads the answer as JSON.
 pub(super) async fn send<T: DeserializeOwned>(
     http: &Http,
     builder: postgrest::Builder,
     headers: HeaderMap,
     as_user: bool,
+    manner: Manner,
     deadline: Deadline,
 ) -> Result<T, Error> {
     let request = converted(builder, headers).ok_or_else(|| unexpected("request cannot be built"))?;
-    let answer = http.send(request, MANNER, deadline).await?;
+    let answer = http.send(request, manner, deadline).await?;
     if !answer.status.is_success() {
         return Err(Error::from_answer(&answer, as_user));
     }

@@ -30,9 +30,7 @@ impl Writer {
         arguments: &impl Serialize,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let arguments = serde_json::to_string(arguments)
-            .map_err(|error| Error::Unexpected { status: 0, code: error.to_string() })?;
-        let query = self.builder.rpc(function, arguments);
-        send::send(&self.http, query, self.key.headers(None), false, deadline).await
+        let query = self.builder.rpc(function, send::arguments(arguments)?);
+        send::send(&self.http, query, self.key.headers(None), false, send::MANNER, deadline).await
     }
 }

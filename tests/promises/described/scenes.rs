@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 use local_stack::{
     chatkit::{Fault, Operation as On},
     supabase,
@@ -240,9 +241,41 @@ async fn reading(
             stage.likeness.put(SESSION, &session);
             Ok(plain.about(operation, &session))
         }
+        ("session-metrics", "metrics") => {
+            some_history(stage).await?;
+            let today = Timestamp::now().as_second() / 86_400 * 86_400;
+            let (from, to) = (Timestamp::from_second(today)?, Timestamp::from_second(today + 86_400)?);
+            Ok(plain.at(&format!("?from={from}&to={to}&groupBy=agent")))
+        }
+        ("session-metrics", "metricsForbidden") => Ok(plain.by(Some(stage.caller.token.clone()))),
+        ("session-metrics", "fromAfterTo") => {
+            Ok(plain.at("?from=2026-11-23T00:00:00Z&to=2026-11-22T00:00:00Z"))
+        }
         ("cancel-session", "cancelled") | ("list-agents", "agents") => Ok(plain),
         _ => bail!("nobody knows how this comes about"),
     }
+}
+
+/// Beside the session a cancelled one; and in the session a question, asked after a minute and a half, and answered a minute later.
+async fn some_history(stage: &mut Stage) -> Result<()> {
+    stage.ended_session().await?;
+    stage.ask(ASKED, json!({})).await?;
+    let (id, hash) = (stage.likeness.filled(ESCALATION), stage.likeness.filled(HASH));
+    let path = format!("/chatkit/escalations/{id}/decision");
+    stage.caller.post(&path, json!({ "decision": "approve", "subjectHash": hash })).await?.expect(200)?;
+    let mut connection = stage.world.database().acquire().await?;
+    for statement in [
+        "set session_replication_role = replica",
+        "update public.chat_escalations as x
+         set created_at = s.created_at + interval '90 seconds', decided_at = s.created_at + interval '150 seconds',
+             closed_at = s.created_at + interval '150 seconds'
+         from public.chat_sessions as s
+         where s.id = x.session_id",
+        "reset session_replication_role",
+    ] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Puts into the session what a page shows: a thread, events, a task, an escalation.

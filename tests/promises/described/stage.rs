@@ -27,6 +27,8 @@ pub const HASH: &str = "9f2c1b7a4e5d8036f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4
 pub struct Stage {
     pub world: World,
     pub caller: Caller,
+    /// Somebody of the same organisation who sees all of it.
+    pub approver: Caller,
     pub likeness: Likeness,
 }
 
@@ -53,9 +55,10 @@ impl Stage {
             register(&world, &user, name("id"), name("displayName"), name("description")).await?;
         }
         let caller = Caller::of(&world, user);
+        let approver = Caller::joining(&world, caller.user.org_id, OrgRole::Approver).await?;
         let mut likeness = Likeness::default();
         likeness.put(USER, &caller.user.id.to_string());
-        Ok(Self { world, caller, likeness })
+        Ok(Self { world, caller, approver, likeness })
     }
 
     /// Opens the session that the examples speak of.
@@ -160,11 +163,13 @@ impl Stage {
     /// a body, no query.
     pub fn request(&self, operation: &Operation<'_>) -> Result<Request> {
         let bodies = operation.bodies()?;
+        // Members are told no metrics.
+        let who = if operation.id == "session-metrics" { &self.approver } else { &self.caller };
         let what = if operation.path.starts_with("/chatkit/escalations") { ESCALATION } else { SESSION };
         Ok(Request {
             method: operation.method.to_uppercase().parse()?,
             path: operation.path.replace("{id}", &self.likeness.filled(what)),
-            token: Some(self.caller.token.clone()),
+            token: Some(who.token.clone()),
             headers: Vec::new(),
             body: bodies.first().map(|(_, body)| self.likeness.filled(&body.to_string())),
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use sqlx::PgConnection;
 
-use super::rules::{FUNCTIONS, PLANNED_BY, RUN_BY_POLICIES, Sees, TABLES, Table};
+use super::rules::{CALLED_BY_CALLERS, FUNCTIONS, PLANNED_BY, RUN_BY_POLICIES, Sees, TABLES, Table};
 use super::tenants::SEES_THE_SCHEMA;
 
 /// Everything in the schemas `public` and `private` that is granted to somebody other than its owner, in words.
@@ -140,6 +140,8 @@ fn expected_privileges() -> BTreeSet<String> {
         FUNCTIONS.iter().map(|function| format!("execute on public.{}() to service_role", function.name)),
     );
     expected
+        .extend(CALLED_BY_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
+    expected
         .extend(RUN_BY_POLICIES.iter().map(|name| format!("execute on private.{name}() to authenticated")));
     expected
 }
@@ -164,6 +166,7 @@ async fn unexpected(database: &mut PgConnection) -> Result<Vec<String>> {
             format!("the table {}: {}", table.name, columns.join(" "))
         })
         .chain(FUNCTIONS.iter().map(|function| format!("the function {}", function.name)))
+        .chain(CALLED_BY_CALLERS.iter().map(|name| format!("the function {name}")))
         .collect();
     let mut found: Vec<String> =
         there.difference(&known).map(|thing| format!("nothing is expected of {thing}")).collect();

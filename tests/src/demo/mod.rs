@@ -3,6 +3,7 @@
 mod agents;
 mod browser;
 mod ending;
+mod metrics;
 mod opening;
 mod others;
 mod stage;
@@ -83,6 +84,7 @@ async fn acts(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     agents::approval(stage, play).await?;
     agents::handover(stage, play).await?;
     agents::without_webhook(stage, play).await?;
+    metrics::dashboard(stage, play).await?;
     summary::tables(stage, play).await
 }
 

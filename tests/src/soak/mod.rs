@@ -18,6 +18,7 @@ mod ground;
 mod history;
 mod kills;
 mod large;
+mod metrics;
 mod openai_down;
 mod requests;
 mod supabase_down;
@@ -101,6 +102,13 @@ pub const TRIALS: &[Trial] = &[
         full: 1_000_000,
         small: 20_000,
         run: |ground, count| Box::pin(large::run(ground, count)),
+    },
+    Trial {
+        name: "metrics",
+        about: "sessions of a year, ten events each, counted",
+        full: 1_000_000,
+        small: 20_000,
+        run: |ground, count| Box::pin(metrics::run(ground, count)),
     },
     Trial {
         name: "events",

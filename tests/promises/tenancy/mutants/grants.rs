@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::rules::{FUNCTIONS, Function, RUN_BY_POLICIES, TABLES};
+use super::super::rules::{CALLED_BY_CALLERS, FUNCTIONS, Function, RUN_BY_POLICIES, TABLES};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
@@ -111,7 +111,7 @@ pub async fn on_functions(tenants: &Tenants) -> Result<Vec<Mutant>> {
         sqlx::query_as(ON_FUNCTIONS).bind(ROLES).fetch_all(tenants.world.database()).await?;
     rows.into_iter()
         .map(|(signature, name, schema, role)| {
-            let noticed = if schema == "public" {
+            let noticed = if schema == "public" && !CALLED_BY_CALLERS.contains(&name.as_str()) {
                 By::Calling(vec![function(&name)?], asking_as(&role))
             } else {
                 By::Catalogue

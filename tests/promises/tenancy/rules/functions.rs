@@ -526,6 +526,10 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
+/// The functions that signed-in callers execute themselves, and nobody else does. Whom they answer what is shown with the
+/// promises of what they are for (`metrics`).
+pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics"];
+
 /// The functions of `private` that a policy runs as the caller. All others there are for the functions above, which
 /// run as their owner.
 pub const RUN_BY_POLICIES: &[&str] =

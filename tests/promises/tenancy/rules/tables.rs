@@ -128,7 +128,7 @@ pub const TABLES: &[Table] = &[
         name: "chat_escalations",
         shown: "id org_id user_id session_id event_id origin reason decisions answer_schema status created_at \
                 expires_at closed_at kind delivery_id subject subject_hash risk approver decision answer \
-                decided_by decided_at decision_event_id",
+                decided_by decided_at decision_event_id agent_id tool",
         hidden: "",
         rows: SESSIONS,
     },
@@ -198,7 +198,8 @@ pub const TABLES: &[Table] = &[
 ];
 
 /// The columns that PostgreSQL writes itself: no statement may name a value for them.
-pub const MADE_BY_POSTGRES: &[(&str, &str)] = &[("chat_escalations", "subject_hash")];
+pub const MADE_BY_POSTGRES: &[(&str, &str)] =
+    &[("chat_escalations", "subject_hash"), ("chat_escalations", "agent_id"), ("chat_escalations", "tool")];
 
 /// The columns of readable tables of which PostgreSQL keeps statistics, because our plans depend on them. Of what people
 /// and agents wrote it keeps none, since anybody can ask PostgREST for the planner's estimates.

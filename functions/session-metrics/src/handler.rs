@@ -1,0 +1,43 @@
+//! Has the organisation's metrics counted, as the caller.
+
+use serde::Deserialize;
+use shared::{
+    app::Setup,
+    edge::{Answer, Function, Request, Route},
+    error::{Code, Error},
+    metrics::{self, Bucket, GroupBy, Question, Timestamp},
+    supabase::Reader,
+};
+
+/// Tells the metrics. Holds no secret key.
+pub struct SessionMetrics {
+    reader: Reader,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Query {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    bucket: Option<Bucket>,
+    group_by: Option<GroupBy>,
+    service_level_seconds: Option<u32>,
+}
+
+impl Function for SessionMetrics {
+    const ROUTE: Route = Route::get("/chatkit/metrics");
+
+    fn new(setup: &mut Setup) -> Option<Self> {
+        Some(Self { reader: setup.reader()? })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let Query { from, to, bucket, group_by, service_level_seconds } = request.query()?;
+        // The database would refuse them too; this saves the call.
+        if !request.call.caller.org_role.sees_organisation() {
+            return Err(Error::new(Code::MetricsForbidden));
+        }
+        let question = Question::new(from, to, bucket, group_by, service_level_seconds)?;
+        Answer::ok(&metrics::ask(&self.reader, &request.call, &question).await?)
+    }
+}

@@ -1,0 +1,7 @@
+//! `GET /chatkit/metrics`: how the organisation's sessions, escalations and deliveries went.
+
+mod handler;
+
+fn main() -> std::process::ExitCode {
+    shared::edge::serve::<handler::SessionMetrics>()
+}

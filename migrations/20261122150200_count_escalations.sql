@@ -1,0 +1,113 @@
+-- Counting, the second part: where people were asked. docs/metrics.md has the definitions.
+
+-- What is counted of the escalations that were opened in the window, at the levels of count_sessions. An escalation is in its
+-- session's group; the session had not ended before the window, or nobody would have been asked in it.
+--
+-- Who keeps people busy, `approval_load`, is answered of groups and of all: [{agent_id, tool, asked, decided, expired, withdrawn,
+-- open}], the busiest first. What a page asked is about no agent and no tool: null.
+create or replace function private.count_escalations(
+  p_org_id uuid,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_bucket text,
+  p_group_by text,
+  p_service_level interval,
+  p_as_of timestamptz
+) returns table (
+  level integer,
+  of_group text,
+  of_bucket timestamptz,
+  decided bigint,
+  -- p50, p90, p95 and p99 of the seconds until the decision.
+  decided_after double precision[],
+  met bigint,
+  missed bigint,
+  undecided bigint,
+  approval_load jsonb
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_length interval := private.bucket_length(p_bucket);
+  v_origin constant timestamptz := '2000-01-01 00:00:00+00';
+begin
+  return query
+  with escalations as (
+    select
+      x.session_id, x.created_at, x.status, x.agent_id, x.tool,
+      -- Until it was closed, however it was; otherwise until now.
+      coalesce(x.closed_at, p_as_of) - x.created_at as waited
+    from public.chat_escalations as x
+    where x.org_id = p_org_id and x.created_at >= p_from and x.created_at < p_to
+  ), parts as (
+    select
+      case p_group_by when 'agent' then s.agent_id when 'channel' then s.channel else '' end as of_group,
+      date_bin(v_length, x.created_at, v_origin) as of_bucket,
+      x.agent_id, x.tool, x.status,
+      count(*) as n,
+      count(*) filter (where x.waited <= p_service_level) as n_in_time,
+      array_agg(extract(epoch from x.waited)::double precision) filter (where x.status = 'resolved') as waits
+    from escalations as x
+    left join public.chat_sessions as s
+      on p_group_by <> 'none'
+      and s.org_id = p_org_id
+      and (s.ended_at >= p_from or s.ended_at is null)
+      and s.id = x.session_id
+    group by 1, 2, 3, 4, 5
+  ), counts as (
+    select
+      grouping(p.of_group, p.of_bucket) as level,
+      coalesce(p.of_group, '') as of_group,
+      coalesce(p.of_bucket, '-infinity') as of_bucket,
+      sum(p.n) filter (where p.status = 'resolved')::bigint as decided,
+      sum(p.n_in_time) filter (where p.status = 'resolved')::bigint as met,
+      -- Whose time ran out has missed it, however short that was.
+      sum(case p.status when 'expired' then p.n else p.n - p.n_in_time end)::bigint as missed,
+      sum(p.n_in_time) filter (where p.status in ('open', 'withdrawn'))::bigint as undecided
+    from parts as p
+    group by grouping sets ((p.of_group, p.of_bucket), (p.of_group), ())
+  ), waits as (
+    select
+      grouping(p.of_group, p.of_bucket) as level,
+      coalesce(p.of_group, '') as of_group,
+      coalesce(p.of_bucket, '-infinity') as of_bucket,
+      percentile_cont(array[0.5, 0.9, 0.95, 0.99]) within group (order by w.seconds) as decided_after
+    from parts as p
+    cross join unnest(p.waits) as w (seconds)
+    group by grouping sets ((p.of_group, p.of_bucket), (p.of_group), ())
+  ), tools as (
+    select
+      case grouping(p.of_group) when 0 then 1 else 3 end as level,
+      coalesce(p.of_group, '') as of_group,
+      p.agent_id, p.tool,
+      sum(p.n) as asked,
+      coalesce(sum(p.n) filter (where p.status = 'resolved'), 0) as decided,
+      coalesce(sum(p.n) filter (where p.status = 'expired'), 0) as expired,
+      coalesce(sum(p.n) filter (where p.status = 'withdrawn'), 0) as withdrawn,
+      coalesce(sum(p.n) filter (where p.status = 'open'), 0) as open
+    from parts as p
+    group by grouping sets ((p.of_group, p.agent_id, p.tool), (p.agent_id, p.tool))
+  ), loads as (
+    select t.level, t.of_group, '-infinity'::timestamptz as of_bucket, jsonb_agg(
+      jsonb_build_object(
+        'agent_id', t.agent_id, 'tool', t.tool, 'asked', t.asked, 'decided', t.decided, 'expired', t.expired,
+        'withdrawn', t.withdrawn, 'open', t.open
+      )
+      order by t.asked desc, t.agent_id collate "C", t.tool collate "C"
+    ) as approval_load
+    from tools as t
+    group by t.level, t.of_group
+  )
+  select
+    level, of_group, of_bucket, c.decided, w.decided_after, coalesce(c.met, 0), coalesce(c.missed, 0),
+    coalesce(c.undecided, 0), l.approval_load
+  from counts as c
+  left join waits as w using (level, of_group, of_bucket)
+  left join loads as l using (level, of_group, of_bucket);
+end
+$$;
+
+revoke all on function private.count_escalations(uuid, timestamptz, timestamptz, text, text, interval, timestamptz)
+  from public, anon, authenticated, service_role;
