@@ -37,7 +37,7 @@ impl Reader {
     pub(crate) async fn knock(&self, deadline: Deadline) -> Result<(), Error> {
         let query = self.from("agents").select("id").limit(1);
         let answer: Result<Vec<serde::de::IgnoredAny>, Error> =
-            send::send(&self.http, query, self.key.headers(None), false, deadline).await;
+            send::send(&self.http, query, self.key.headers(None), false, send::MANNER, deadline).await;
         answer.map(drop)
     }
 

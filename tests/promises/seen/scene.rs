@@ -54,6 +54,7 @@ async fn decide(world: &World, caller: &Caller, session: &str) -> Result<()> {
     let id = asked["id"].as_str().with_context(|| format!("nobody is asked: {open}"))?;
     let decision = json!({ "decision": "approve", "subjectHash": asked["subjectHash"] });
     approver.post(&format!("/chatkit/escalations/{id}/decision"), decision).await?.expect(200)?;
+    approver.get("/chatkit/metrics").await?.expect(200)?;
     Ok(())
 }
 
