@@ -100,7 +100,17 @@ async fn just_beginning(world: World) -> Result<()> {
         "select public.open_session('{org}', '{user}', gen_random_uuid(), '{AGENT}', 'web', '{{}}', gen_random_uuid())"
     );
     let claiming = format!("select private.claim_key('{org}', '{user}', 'x', 'k-1', repeat('0', 64))");
-    for begins in [opening, claiming] {
+    // A key can be claimed in the middle, too.
+    for (begun, begins) in [(false, opening), (false, claiming.clone()), (true, claiming.clone())] {
+        let of_person = json!({ "p_org_id": org, "p_user_id": user });
+        if begun {
+            // Something to erase, which hangs off no session.
+            let known = claiming.replace("k-1", "k-0");
+            sqlx::query(AssertSqlSafe(known)).execute(world.database()).await?;
+            let order =
+                json!({ "p_org_id": org, "p_user_id": user, "p_requested_by": "ops", "p_reason": "a test" });
+            ensure!(world.rpc("begin_erasure", order).await?.0.is_success());
+        }
         let mut transaction = world.database().begin().await?;
         sqlx::query(AssertSqlSafe(begins.clone())).execute(&mut *transaction).await?;
         let committing = async {
@@ -112,8 +122,17 @@ async fn just_beginning(world: World) -> Result<()> {
                 .await?;
             Ok(())
         };
-        let (erased, committed) = tokio::join!(erase(&world, &person), committing);
-        committed.and(erased.map(drop))?;
+        let erasing = async {
+            if begun {
+                // All but the end of it is done.
+                let (status, finished) = world.rpc("finish_erasure", of_person).await?;
+                ensure!(status.is_success(), "{finished}");
+                return Ok(());
+            }
+            erase(&world, &person).await.map(drop)
+        };
+        let (erased, committed) = tokio::join!(erasing, committing);
+        committed.and(erased)?;
         let left = rows::of(&rows::all(&world).await?, &person);
         ensure!(left.is_empty(), "{begins} left {left:#?}");
     }
