@@ -231,16 +231,12 @@ async fn jwt_secret(world: World) -> Result<()> {
 async fn ask_each(world: &World, look: impl Fn(&str, Signer, u16) -> Result<()>) -> Result<()> {
     let user = User::new(Uuid::new_v4(), OrgRole::Member);
     world.put_user(&user).await?;
-    // What a schedule or an operator asks is asked once, and answers nobody.
-    for package in Template::read()?.unrouted()? {
-        let function = world.lambda().function(&package)?;
-        let _ = function.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", "{}".into()).await;
-    }
-    // And an operator's order is one that can be carried out.
+    // What a schedule or an operator asks is asked once, and answers nobody. An order is one that can be carried out.
     let order = json!({ "orgId": user.org_id, "userId": user.id, "requestedBy": "ops", "reason": "a test" });
-    for package in Template::read()?.operated()? {
+    for package in Template::read()?.unrouted()? {
+        let event = if package == "erase-user" { order.clone() } else { json!({}) };
         let function = world.lambda().function(&package)?;
-        let _ = function.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", order.to_string().into()).await;
+        let _ = function.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event.to_string().into()).await;
     }
     for route in workspace().await?.routes.iter().filter(|route| route.method != Some(Method::OPTIONS)) {
         let path = route.path.replace("{id}", &Uuid::new_v4().to_string());

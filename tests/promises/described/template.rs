@@ -87,12 +87,6 @@ impl Template {
         Ok(functions.map(|function| function.package.to_owned()).collect())
     }
 
-    /// The functions that only operators invoke.
-    pub fn operated(&self) -> Result<BTreeSet<String>> {
-        let functions = self.functions()?.into_iter().filter(Deployed::is_operated);
-        Ok(functions.map(|function| function.package.to_owned()).collect())
-    }
-
     /// The variables that a function is given, and what each is set to.
     pub fn environment(&self, function: &Deployed<'_>) -> BTreeMap<String, Value> {
         let globals = &self.0["Globals"]["Function"];

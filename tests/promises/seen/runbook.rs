@@ -100,8 +100,8 @@ const OF_AWS: [&str; 6] = ["@timestamp", "@message", "@log", "type", "record", "
 async fn questions() -> Result<()> {
     let mut fields = pages::fields()?;
     fields.extend(pages::metric_names()?);
-    // Of the line about a call of an agent.
-    fields.extend(["agent_id", "attempt", "delivery_id", "error"].map(str::to_owned));
+    // Of the lines about a call of an agent, and about an erasure.
+    fields.extend(["agent_id", "attempt", "delivery_id", "erasure_id", "error"].map(str::to_owned));
     let blocks = markdown::blocks(&text(PAGE)?, "logs-insights");
     ensure!(blocks.len() > 10, "{} questions", blocks.len());
     for question in blocks {
