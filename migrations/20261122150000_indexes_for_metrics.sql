@@ -27,3 +27,8 @@ create index if not exists chat_escalations_by_creation
 create index if not exists deliveries_by_creation
   on public.deliveries (org_id, created_at)
   include (id, session_id, status, finished_as, resumes, fence);
+
+-- Deliveries are counted by the hour and the day, and what is grouped by a time cut down so is taken to have as many groups as there are
+-- times. Told that there are few, the planner adds up in memory, and in several processes, instead of sorting every delivery: two thirds
+-- of the time for a year of a large organisation. Nothing looks for one time among them, which is what else the number is for.
+alter table public.deliveries alter column created_at set (n_distinct = 400);
