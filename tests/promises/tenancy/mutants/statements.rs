@@ -73,7 +73,7 @@ pub async fn no_revocation_can_be_left_out(world: World) -> Result<()> {
 }
 
 /// What these do to a table opens and closes nothing. That it is done is another test's.
-const SHAPING: &[&str] = &["add column", "add constraint", "drop constraint"];
+const SHAPING: &[&str] = &["add column", "add constraint", "drop constraint", "set (n_distinct"];
 
 /// All is applied once, in a transaction. Before each of these statements the rest is applied without it, looked at, and taken
 /// back to go on from there.
