@@ -7,7 +7,7 @@
 //! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`erasure`], [`upkeep`], `deliveries`, `doctor` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
-//! | the ground | [`config`], [`secret`], [`telemetry`], `json_schema`, `words` |
+//! | the ground | [`config`], `client`, [`secret`], [`telemetry`], `json_schema`, `words` |
 //!
 //! A room uses rooms below it, never one above.
 
@@ -16,6 +16,7 @@ pub mod app;
 pub mod auth;
 pub mod call;
 pub mod chatkit;
+mod client;
 pub mod config;
 #[cfg(feature = "mcp")]
 pub mod deliveries;

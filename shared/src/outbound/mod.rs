@@ -19,11 +19,11 @@ pub use allowed::Allowed;
 pub use resolve::System;
 pub use target::Refusal;
 
-use crate::upstream;
+use crate::client;
 
 /// The way to what the registry names; one a process.
 ///
-/// A client of its own beside [`upstream::Http`]: which addresses a name may have is a matter of the client, and Supabase's
+/// A client of its own beside [`crate::upstream::Http`]: which addresses a name may have is a matter of the client, and Supabase's
 /// may well be private.
 #[derive(Clone, Debug)]
 pub struct Outbound {
@@ -64,7 +64,7 @@ impl Outbound {
         also: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let guarded = resolve::Guarded(Arc::new(resolver));
-        let builder = upstream::builder()?.dns_resolver(guarded);
+        let builder = client::builder()?.dns_resolver(guarded);
         // Somebody else's server, anywhere in the world: farther away than our own.
         let builder = builder.connect_timeout(Duration::from_secs(3));
         Ok(Self { client: also(builder).build()?, allowed })

@@ -21,7 +21,8 @@ use tracing_subscriber::{
 
 use super::{
     emf,
-    work::{CALL, Call, KINDS, TARGET, Work, millis},
+    tally::{Call, millis},
+    work::{CALL, KINDS, TARGET, Work},
 };
 
 /// Writes events to standard output.

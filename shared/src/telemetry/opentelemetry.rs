@@ -27,7 +27,7 @@ use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::{trace::Trace, variable};
-use crate::upstream;
+use crate::client;
 
 /// The longest that an answer waits for the collector. What it does not take by then is lost; the log has it all the same.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -53,8 +53,7 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     ENDPOINTS.iter().find_map(|name| variable(name))?;
-    #[allow(clippy::disallowed_methods)] // the builder is that of the one place where clients are built
-    let client = upstream::builder().ok()?.timeout(PATIENCE).build().ok()?;
+    let client = client::builder().ok()?.timeout(PATIENCE).build().ok()?;
     let exporter = SpanExporter::builder().with_http().with_http_client(Client(client)).build().ok()?;
     let ended = Ended::default();
     let resource = Resource::builder().with_service_name(function.to_owned()).build();

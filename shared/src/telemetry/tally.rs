@@ -1,12 +1,19 @@
 //! What a unit of work's calls of other systems come to, by system.
 
-use std::collections::BTreeMap;
-
-use super::work::{Call, millis};
+use std::{collections::BTreeMap, time::Duration};
 
 /// The most values that one metric of a line may have.
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 const MOST_VALUES: usize = 100;
+
+/// One try of a call.
+pub(super) struct Call {
+    pub(super) system: String,
+    pub(super) attempt: u64,
+    pub(super) status: Option<u16>,
+    pub(super) failure: Option<String>,
+    pub(super) took: Duration,
+}
 
 /// By the system's name in metrics.
 #[derive(Default)]
@@ -57,6 +64,11 @@ impl Latencies {
         }
         all.into_iter().map(|(value, count)| (value as f64 / 10.0, count)).collect()
     }
+}
+
+/// Milliseconds to a tenth.
+pub(super) fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 /// What a system's metrics begin with.

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use tracing::{Span, field::Empty, info_span};
 use tracing_subscriber::{Registry, registry::LookupSpan};
 
-use super::{tally::Tallies, trace::Trace};
+use super::{
+    tally::{Call, Tallies, millis},
+    trace::Trace,
+};
 
 /// What marks the spans of units of work and of their calls, and the event that ends the work.
 pub(crate) const TARGET: &str = "work";
@@ -36,15 +39,6 @@ pub(super) struct Work {
     calls: Vec<Value>,
     unlisted: u64,
     pub(super) tallies: Tallies,
-}
-
-/// One try of a call.
-pub(super) struct Call {
-    pub(super) system: String,
-    pub(super) attempt: u64,
-    pub(super) status: Option<u16>,
-    pub(super) failure: Option<String>,
-    pub(super) took: Duration,
 }
 
 /// Begins a request.
@@ -143,9 +137,4 @@ impl Work {
     pub(super) fn calls(&self) -> (Value, u64) {
         (self.calls.clone().into(), self.unlisted)
     }
-}
-
-/// Milliseconds to a tenth.
-pub(super) fn millis(time: Duration) -> f64 {
-    (time.as_secs_f64() * 10_000.0).round() / 10.0
 }

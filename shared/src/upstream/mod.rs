@@ -15,7 +15,6 @@ use tracing::Instrument;
 use crate::telemetry;
 
 pub use client::Http;
-pub(crate) use client::builder;
 pub use deadline::Deadline;
 pub use retry::retry_after;
 
