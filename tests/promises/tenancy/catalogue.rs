@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use sqlx::PgConnection;
 
-use super::rules::{CALLED_BY_CALLERS, PLANNED_BY, RUN_BY_POLICIES, Sees, TABLES, Table, functions};
+use super::rules::{CALLED_BY_CALLERS, PLANNED_BY, RUN_BY_POLICIES, Sees, TABLES, Table, every_function};
 use super::tenants::SEES_THE_SCHEMA;
 
 /// Everything in the schemas `public` and `private` that is granted to somebody other than its owner, in words.
@@ -136,8 +136,9 @@ fn expected_privileges() -> BTreeSet<String> {
             expected.extend(columns.map(|column| format!("select on {name}({column}) to authenticated")));
         }
     }
-    expected
-        .extend(functions().map(|function| format!("execute on public.{}() to service_role", function.name)));
+    expected.extend(
+        every_function().map(|function| format!("execute on public.{}() to service_role", function.name)),
+    );
     expected
         .extend(CALLED_BY_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
     expected
@@ -164,7 +165,7 @@ async fn unexpected(database: &mut PgConnection) -> Result<Vec<String>> {
             columns.sort_unstable();
             format!("the table {}: {}", table.name, columns.join(" "))
         })
-        .chain(functions().map(|function| format!("the function {}", function.name)))
+        .chain(every_function().map(|function| format!("the function {}", function.name)))
         .chain(CALLED_BY_CALLERS.iter().map(|name| format!("the function {name}")))
         .collect();
     let mut found: Vec<String> =

@@ -21,7 +21,7 @@ use local_stack::postgres::Grants;
 use local_stack::{Builder, World};
 
 use crate::harness::trial_in;
-use rules::{TABLES, functions};
+use rules::{TABLES, every_function};
 use tenants::Tenants;
 use who::Who;
 
@@ -51,7 +51,7 @@ async fn violations(tenants: &Tenants, callers: &[Who]) -> Result<Vec<String>> {
         found.extend(tables::writing(tenants, table, callers).await?);
         found.extend(direct::violations(tenants, table, callers).await?);
     }
-    for function in functions() {
+    for function in every_function() {
         found.extend(functions::violations(tenants, function, callers).await?);
     }
     Ok(found)

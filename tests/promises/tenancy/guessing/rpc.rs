@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::person::Person;
 use super::super::rows::{self, But, fingerprint};
-use super::super::rules::{Tenant, functions};
+use super::super::rules::{Tenant, every_function};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::{given_away, no_one, secrets_to, without_ids};
@@ -16,7 +16,7 @@ pub async fn same_as_none(world: World) -> Result<()> {
     let tenants = Tenants::new(world).await?;
     let (user, no_one) = (tenants.person(Who::User), no_one());
     let before = fingerprint(&tenants, But::Nothing).await?;
-    for function in functions() {
+    for function in every_function() {
         for who in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
             let allowed = match function.tenant {
                 Tenant::Organisation

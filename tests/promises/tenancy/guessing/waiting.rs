@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::super::functions;
 use super::super::rows;
-use super::super::rules::{Function, Tenant, functions};
+use super::super::rules::{Function, Tenant, every_function};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 
@@ -34,7 +34,7 @@ const LOCKS: &[&str] = &[
 /// Others hear at once that there is no such session, while somebody works on it.
 pub async fn for_nobody(world: World) -> Result<()> {
     let tenants = Tenants::new(world).await?;
-    for function in functions() {
+    for function in every_function() {
         let found = violations(&tenants, function).await?;
         ensure!(found.is_empty(), "{}", found.join("\n"));
     }

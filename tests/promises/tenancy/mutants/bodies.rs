@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::rules::{Tenant, functions};
+use super::super::rules::{Tenant, every_function};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
@@ -31,7 +31,7 @@ pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
         };
         mutants.push(edited(format!("{of}: {instead:?} instead of {text:?}"), whole, (text, instead), by)?);
     }
-    for function in functions() {
+    for function in every_function() {
         let lock = match function.tenant {
             Tenant::SessionOfPerson => LOCKS[0],
             Tenant::SessionOfOrganisation => LOCKS[1],

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::rules::{CALLED_BY_CALLERS, Function, RUN_BY_POLICIES, TABLES, functions};
+use super::super::rules::{CALLED_BY_CALLERS, Function, RUN_BY_POLICIES, TABLES, every_function};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
@@ -136,7 +136,7 @@ pub fn missing_on_tables() -> Vec<Mutant> {
 
 /// What the service needs, and what the policies need.
 pub fn missing_on_functions() -> Vec<Mutant> {
-    let mut functions: Vec<&Function> = functions().collect();
+    let mut functions: Vec<&Function> = every_function().collect();
     functions.dedup_by_key(|function| function.name);
     let of_the_service = functions.into_iter().map(|function| {
         let on = format!("execute on function public.{}", function.name);

@@ -17,7 +17,7 @@ use local_stack::World;
 use local_stack::postgres::Grants;
 
 use super::in_a_project;
-use super::rules::{Function, TABLES, Table, functions};
+use super::rules::{Function, TABLES, Table, every_function};
 use super::tenants::Tenants;
 use crate::harness::trial_in;
 use mutant::all_noticed;
@@ -95,7 +95,7 @@ fn function(name: &str) -> Result<&'static Function> {
 
 /// All calls of a function.
 fn calls(name: &str) -> Result<Vec<&'static Function>> {
-    let calls: Vec<_> = functions().filter(|function| function.name == name).collect();
+    let calls: Vec<_> = every_function().filter(|function| function.name == name).collect();
     ensure!(!calls.is_empty(), "there are no rules for {name}");
     Ok(calls)
 }

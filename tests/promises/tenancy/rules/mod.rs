@@ -3,5 +3,5 @@
 mod functions;
 mod tables;
 
-pub use functions::{CALLED_BY_CALLERS, Function, RUN_BY_POLICIES, Tenant, functions};
+pub use functions::{CALLED_BY_CALLERS, Function, RUN_BY_POLICIES, Tenant, every_function};
 pub use tables::{MADE_BY_POSTGRES, PLANNED_BY, SESSIONS, Sees, TABLES, Table};

@@ -47,7 +47,7 @@ pub enum Tenant {
 }
 
 /// Every function, some of them with several calls.
-pub fn functions() -> impl Iterator<Item = &'static Function> {
+pub fn every_function() -> impl Iterator<Item = &'static Function> {
     [sessions::FUNCTIONS, upkeep::FUNCTIONS, orchestrator::FUNCTIONS, erasure::FUNCTIONS]
         .into_iter()
         .flatten()
