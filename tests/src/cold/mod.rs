@@ -26,7 +26,7 @@ use table::Row;
 const HELLO: &str = "hello world";
 
 /// What an operator invokes once in a while, and waits for much longer than for a start.
-const OPERATED: [&str; 1] = ["doctor"];
+const OPERATED: [&str; 2] = ["doctor", "erase-user"];
 
 /// Rounds that count, where the command line asks for no other number. One more goes before, for the disk's sake.
 const ROUNDS: usize = 21;
