@@ -44,8 +44,7 @@ impl Claims {
         let user_id = Uuid::try_parse(&self.sub).map_err(|_| Refusal::InvalidToken)?;
         let app_metadata = self.app_metadata.unwrap_or_default();
         // Only the form with hyphens, as in the database's policies: both must mean the same by a token.
-        let org_id =
-            app_metadata.org_id.as_ref().and_then(Value::as_str).filter(|id| id.len() == 36);
+        let org_id = app_metadata.org_id.as_ref().and_then(Value::as_str).filter(|id| id.len() == 36);
         let org_id = org_id.and_then(|id| Uuid::try_parse(id).ok()).ok_or(Refusal::NoOrganisation)?;
         let org_role = app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
         Ok(Caller {

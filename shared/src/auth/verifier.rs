@@ -58,7 +58,12 @@ impl Verifier {
         Claims::read(&claims)?.into_caller(claims, token)
     }
 
-    fn verified(&self, token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Box<RawValue>, Refusal> {
+    fn verified(
+        &self,
+        token: &str,
+        key: &DecodingKey,
+        algorithm: Algorithm,
+    ) -> Result<Box<RawValue>, Refusal> {
         let mut validation = Validation::new(algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.expected.issuer]);
