@@ -59,7 +59,7 @@ codes! {
     RlsOff = "rls_off" "Row level security is switched off: whoever may read the table reads every organisation's rows.", "Switch it on at once: alter table … enable row level security.";
     PolicyMissing = "policy_missing" "A policy is gone: callers do not see what is theirs.", "Run the migration that makes it once more; each may be repeated.";
     PolicyChanged = "policy_changed" "A policy says something else than its migration: callers may see what is not theirs.", "Run the migration that makes it once more; each may be repeated.";
-    PolicyAdded = "policy_added" "There is a permissive policy that no migration makes: callers may see or change what is not theirs. (A restrictive one only takes away, which is the operator's right.)", "Drop it, or take it into account knowingly: policies add up.";
+    PolicyAdded = "policy_added" "There is a permissive policy that no migration makes: callers may see or change what is not theirs.", "Drop it, or take it into account knowingly: permissive policies add up. Restrictive ones only hide, and are not reported.";
     GrantAdded = "grant_added" "Somebody may do with a table what no migration lets them.", "Revoke it.";
     GrantMissing = "grant_missing" "Somebody may not do with a table what its migration lets them: reading is refused.", "Run the migration that grants it once more; each may be repeated.";
     FunctionMissing = "function_missing" "A function is gone, though its migration was applied.", "Run the migration that makes it once more; each may be repeated.";
