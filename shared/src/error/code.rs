@@ -55,6 +55,7 @@ codes! {
     SubjectChanged = 409 "subject_changed" "The decision is on something else than the escalation asks", "Read the escalation, look at what it asks, and send its subjectHash.";
     EscalationResolved = 409 "escalation_resolved" "The escalation is decided already", "See decision for what stands; it cannot be changed.";
     EscalationClosed = 409 "escalation_closed" "The escalation is closed", "Nothing is left to decide: its time was over, or it was withdrawn, with its session say.";
+    TooManyThreads = 409 "too_many_threads" "The session links as many threads as it may", "Open a new session for further threads; a session links 100 at most.";
     SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
     ErasureRunning = 409 "erasure_running" "The user's data is being erased", "Send it again when the erasure is finished; the operator knows.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";
