@@ -262,7 +262,7 @@ begin
       ),
       attempts = case when p_retry_after_seconds is null then 0 else t.attempts end,
       thread_id = coalesce(p_thread_id, t.thread_id),
-      after_item_id = case when p_thread_id is null then t.after_item_id else p_after_item_id end
+      after_item_id = case when p_thread_id is null then t.after_item_id else nullif(p_after_item_id, '') end
   where t.session_id = p_session_id and t.claims = coalesce(p_attempt, t.claims);
   return jsonb_build_object('due', found);
 end

@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_inputs;
+mod bounds;
 mod caller;
 mod configuration;
 mod cors;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         idempotency::trials(),
         throttles::trials(),
         expiry::trials(),
+        bounds::trials(),
         erasure::trials(),
         routing::trials(),
         metrics::trials(),

@@ -68,8 +68,8 @@ pub struct Counts {
     deliveries: u64,
     threads: u64,
     /// Threads that OpenAI lists and does not delete.
-    #[serde(rename(serialize = "undeletedThreads"))]
-    undeleted_threads: u64,
+    #[serde(rename(serialize = "undeletedThreads"), skip_serializing_if = "Option::is_none")]
+    undeleted_threads: Option<u64>,
 }
 
 /// An erasure that is under way.

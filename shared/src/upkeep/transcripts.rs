@@ -110,7 +110,9 @@ impl Copying<'_> {
         }
         if let Some((thread_id, after)) = &self.at {
             finished["p_thread_id"] = json!(thread_id);
-            finished["p_after_item_id"] = json!(after);
+            if let Some(after) = after {
+                finished["p_after_item_id"] = json!(after);
+            }
         }
         let told = share.writer.call::<serde::de::IgnoredAny>("finish_transcript", &finished, share.deadline);
         match told.await {
@@ -124,7 +126,15 @@ impl Copying<'_> {
         let Transcript { thread_ids, after_item_id, next_thread_id, .. } = self.transcript;
         for (place, id) in thread_ids.iter().enumerate() {
             self.at = Some((id, after_item_id.clone().filter(|_| place == 0)));
-            match self.copy_thread(id).await {
+            let mut copied = self.copy_thread(id).await;
+            if let (Err(Failed::Chatkit(error)), Some((_, after @ Some(_)))) = (&copied, &mut self.at)
+                && matches!(error.status, Some(400 | 404))
+            {
+                // The item after which it was to go on may be gone. What is there already is not copied twice.
+                *after = None;
+                copied = self.copy_thread(id).await;
+            }
+            match copied {
                 Err(Failed::Chatkit(error)) if self.is_refused(&error).await => {
                     let session_id = self.transcript.session_id;
                     tracing::warn!(%session_id, thread_id = id, %error, "a thread is not copied");
