@@ -164,32 +164,39 @@ begin
     from chosen as c
     join public.chat_sessions as s on s.id = c.id
     for update of s skip locked
+  ), linked as materialized (
+    select t.session_id, t.org_id, t.user_id, t.thread_id, t.linked_at
+    from free as f
+    join public.chatkit_threads as t on t.session_id = f.id
+  ), kept as (
+    -- Each thread once: a user may link the same ones in all of their sessions.
+    select k.org_id, k.user_id, k.thread_id
+    from (select distinct l.org_id, l.user_id, l.thread_id from linked as l) as k
+    join public.org_retention as r on r.org_id = k.org_id
+    where exists (
+      select
+      from public.chatkit_threads as o
+      join public.chat_sessions as s on s.id = o.session_id
+      where o.org_id = k.org_id and o.user_id = k.user_id and o.thread_id = k.thread_id
+        and (s.status = 'active' or s.ended_at >= v_now - make_interval(days => r.keep_days))
+    )
+  ), deletable as (
+    select l.session_id, array_agg(l.thread_id order by l.linked_at, l.thread_id) as thread_ids
+    from linked as l
+    left join kept as k on k.org_id = l.org_id and k.user_id = l.user_id and k.thread_id = l.thread_id
+    where k.thread_id is null
+    group by l.session_id
   ), described as (
     select f.org_id, f.user_id, f.id, f.turn, f.ended_at, jsonb_build_object(
         'org_id', f.org_id,
         'session_id', f.id,
         'chatkit_user', u.chatkit_user,
-        'thread_ids', to_jsonb(h.thread_ids[1:50]),
-        'threads_left', cardinality(h.thread_ids) > 50
+        'thread_ids', coalesce(to_jsonb(d.thread_ids[1:50]), '[]'),
+        'threads_left', coalesce(cardinality(d.thread_ids) > 50, false)
       ) as session
     from free as f
     join public.chatkit_users as u on u.org_id = f.org_id and u.user_id = f.user_id
-    cross join lateral (
-      select array(
-        select t.thread_id
-        from public.chatkit_threads as t
-        where t.session_id = f.id
-          and not exists (
-            select
-            from public.chatkit_threads as o
-            join public.chat_sessions as s on s.id = o.session_id
-            where o.org_id = t.org_id and o.user_id = t.user_id and o.thread_id = t.thread_id
-              and (s.status = 'active' or s.ended_at >= private.overdue_before(s.org_id))
-          )
-        order by t.linked_at, t.thread_id
-        limit 51
-      ) as thread_ids
-    ) as h
+    left join deletable as d on d.session_id = f.id
   ), measured as (
     select d.*, sum(octet_length(d.session::text)) over (order by d.turn, d.ended_at, d.id) as bytes
     from described as d

@@ -148,9 +148,9 @@ pub async fn fill(world: &World, org_id: Uuid, kind: &Kind, amount: Amount) -> R
          begin;
          set local session_replication_role = replica;
          insert into test.due
-           select gen_random_uuid(), '{org_id}', md5('{org_id}')::uuid, '{duty}', true from generate_series(1, {hostile})
+           select gen_random_uuid(), '{org_id}'::uuid, md5('{org_id}')::uuid, '{duty}', true from generate_series(1, {hostile})
            union all
-           select gen_random_uuid(), '{org_id}', gen_random_uuid(), '{duty}', false from generate_series(1, {others});
+           select gen_random_uuid(), '{org_id}'::uuid, gen_random_uuid(), '{duty}', false from generate_series(1, {others});
          insert into chatkit_users (org_id, user_id)
            select distinct org_id, user_id from test.due on conflict do nothing;
          insert into chat_sessions (id, org_id, user_id, channel, agent_id, status, ended_at, end_reason, created_at,
@@ -176,12 +176,17 @@ pub async fn fill(world: &World, org_id: Uuid, kind: &Kind, amount: Amount) -> R
 
 /// On how many sessions the work of this kind is still to be done, the others' or the hostile user's.
 pub async fn left(world: &World, kind: &Kind, hostile: bool) -> Result<i64> {
-    let not = if hostile { "" } else { "not" };
-    let query = format!(
-        "select count(*) from test.due as d where d.kind = '{}' and {not} d.hostile and ({})",
-        kind.duty, kind.left
-    );
+    let query = format!("select count(*) from ({}) as d", left_query(kind, hostile));
     Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(world.database()).await?)
+}
+
+/// A query for those sessions.
+pub fn left_query(kind: &Kind, hostile: bool) -> String {
+    let not = if hostile { "" } else { "not" };
+    format!(
+        "select d.id from test.due as d where d.kind = '{}' and {not} d.hostile and ({})",
+        kind.duty, kind.left
+    )
 }
 
 /// Takes away all that was written.

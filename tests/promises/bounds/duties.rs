@@ -4,16 +4,21 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::World;
 use local_stack::due::{self, Amount, KINDS, Kind};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::{caller::AGENT, expiry::tick, harness::trial};
+use crate::{
+    caller::{AGENT, Caller, path},
+    expiry::tick,
+    harness::trial,
+};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("bounds: whichever duty fails, the others are done, and it is named at the end", each_alone),
         trial("bounds: one row that cannot be worked on stops no other of its duty", one_row),
+        trial("bounds: one delivery that cannot be finished stops no other", one_delivery),
     ]
 }
 
@@ -87,5 +92,34 @@ async fn one_row(world: World) -> Result<()> {
     ensure!(failure.contains("expire_idle_sessions"), "{failure}");
     ensure!(due::left(&world, idle, false).await? == 0, "others' sessions wait for it");
     ensure!(due::left(&world, idle, true).await? == 1, "it ended");
+    Ok(())
+}
+
+async fn one_delivery(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let org_id = caller.user.org_id;
+    world.put_to_work(org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+    world.webhook().context("no webhook")?.cut(true);
+    // More than an organisation may have under way at once.
+    let mut sessions = Vec::new();
+    for _ in 0..24 {
+        let session = caller.open().await?;
+        caller.record(&path(&session), "button_click", json!({ "action": "go" })).await?.expect(201)?;
+        sessions.push(session["id"].as_str().context("no id")?.to_owned());
+    }
+    let statements = format!(
+        "create function public.refuse() returns trigger language plpgsql as
+           $$ begin raise exception 'not this one'; end $$;
+         create trigger refuse before update on deliveries for each row
+           when (new.status = 'done' and new.session_id = '{}') execute function public.refuse()",
+        sessions[0]
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(world.database()).await?;
+    let failure = format!("{:#}", world.tick("route-events").await.err().context("nobody would have noticed")?);
+    ensure!(failure.contains("deliver: "), "{failure}");
+    let done: i64 = sqlx::query_scalar("select count(*) from deliveries where status = 'done'")
+        .fetch_one(world.database())
+        .await?;
+    ensure!(done == 23, "{done} of the 23 others are done");
     Ok(())
 }

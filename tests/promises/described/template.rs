@@ -134,10 +134,16 @@ async fn alike() -> Result<()> {
             ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be held up by anybody");
             let door = template.functions()?.into_iter().find(|one| one.package == package && one.is_woken());
             let reads_secret = !properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null();
-            ensure!(door.is_some() == reads_secret, "{id} has a webhook's secret and no door, or the other way");
+            ensure!(
+                door.is_some() == reads_secret,
+                "{id} has a webhook's secret and no door, or the other way"
+            );
             if let Some(door) = door {
                 // One program, with the same configuration and time.
-                ensure!(template.environment(&door) == template.environment(&Deployed { id, package, properties }));
+                ensure!(
+                    template.environment(&door)
+                        == template.environment(&Deployed { id, package, properties })
+                );
                 ensure!(door.properties["Timeout"] == properties["Timeout"], "{} ends earlier", door.id);
             }
             expected.extend([id.to_owned(), role, logs, queue, format!("{id}TickRole")]);
