@@ -1,4 +1,5 @@
--- Sweeping up what time has made useless: secrets that ran out, keys that nobody asks for any more, buckets that are full.
+-- Sweeping up what time has made useless: secrets that ran out, keys that nobody asks for any more, buckets that are full, amounts
+-- that no total counts any more.
 
 create index if not exists chatkit_sessions_sealed
   on public.chatkit_sessions (expires_at) where sealed_secret is not null;
@@ -18,6 +19,7 @@ declare
   v_secrets integer;
   v_keys integer;
   v_throttles integer;
+  v_amounts integer;
 begin
   -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
   set local plan_cache_mode = force_custom_plan;
@@ -158,7 +160,23 @@ begin
   where (t.org_id, t.scope, t.subject, t.kind) = (f.org_id, f.scope, f.subject, f.kind);
   get diagnostics v_throttles = row_count;
 
-  return jsonb_build_object('secrets', v_secrets, 'keys', v_keys, 'throttles', v_throttles);
+  -- What no total of a day counts any more.
+  with over as (
+    select a.delivery_id
+    from public.auto_call_amounts as a
+    where a.begun_at < v_now - interval '25 hours'
+    order by a.begun_at
+    limit v_limit
+    for update skip locked
+  )
+  delete from public.auto_call_amounts as a
+  using over as o
+  where a.delivery_id = o.delivery_id;
+  get diagnostics v_amounts = row_count;
+
+  return jsonb_build_object(
+    'secrets', v_secrets, 'keys', v_keys, 'throttles', v_throttles, 'amounts', v_amounts
+  );
 end
 $$;
 

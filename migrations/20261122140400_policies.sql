@@ -216,6 +216,8 @@ create table if not exists public.auto_call_amounts (
 -- What one user had a tool do lately.
 create index if not exists auto_call_amounts_by_user_and_tool
   on public.auto_call_amounts (org_id, user_id, agent_id, tool, begun_at);
+-- Those of before the last day.
+create index if not exists auto_call_amounts_by_time on public.auto_call_amounts (begun_at);
 -- Covers the foreign key.
 create index if not exists auto_call_amounts_by_session on public.auto_call_amounts (session_id);
 

@@ -40,10 +40,12 @@ pub(super) async fn sweep(share: Share<'_>, report: &mut Report) -> Result<Batch
         secrets: u64,
         keys: u64,
         throttles: u64,
+        amounts: u64,
     }
     let arguments = json!({ "p_limit": 10 * BATCH });
-    let Swept { secrets, keys, throttles } = share.writer.call("sweep", &arguments, share.deadline).await?;
+    let Swept { secrets, keys, throttles, amounts } =
+        share.writer.call("sweep", &arguments, share.deadline).await?;
     report.erased_secrets += secrets;
     report.forgotten_keys += keys;
-    Ok(Batch { more: secrets + keys + throttles > 0, failure: None })
+    Ok(Batch { more: secrets + keys + throttles + amounts > 0, failure: None })
 }

@@ -115,7 +115,8 @@ async fn one_delivery(world: World) -> Result<()> {
         sessions[0]
     );
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(world.database()).await?;
-    let failure = format!("{:#}", world.tick("route-events").await.err().context("nobody would have noticed")?);
+    let failure =
+        format!("{:#}", world.tick("route-events").await.err().context("nobody would have noticed")?);
     ensure!(failure.contains("deliver: "), "{failure}");
     let done: i64 = sqlx::query_scalar("select count(*) from deliveries where status = 'done'")
         .fetch_one(world.database())
