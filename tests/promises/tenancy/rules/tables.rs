@@ -176,7 +176,7 @@ pub const TABLES: &[Table] = &[
         name: "deliveries",
         shown: "",
         hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs escalation_id \
-                 answer_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
+                 answer_id retry_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
                  finished_fence finished_as request_state error created_at finished_at",
         rows: CLOSED,
     },
