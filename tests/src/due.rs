@@ -208,7 +208,7 @@ pub async fn clear(world: &World) -> Result<()> {
     let statements = "begin; set local session_replication_role = replica;
         truncate test.due, chat_sessions, chatkit_sessions, chatkit_threads, chat_events, chat_messages, chat_escalations,
           idempotency_keys, idle_checks, transcripts_due, retention_leases, org_retention, erasures, throttles,
-          chatkit_users, chat_tasks, deliveries, delivery_queues;
+          chatkit_users, chat_tasks, deliveries, delivery_queues, auto_call_amounts;
         commit";
     sqlx::raw_sql(statements).execute(world.database()).await.context("clearing")?;
     Ok(())
