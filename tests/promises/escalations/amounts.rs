@@ -265,12 +265,12 @@ fn pointers() -> Vec<Row> {
         (at("/lines/0/amount", "/lines/0/currency"), lines.clone(), CALLED),
         (at("/lines/1/amount", "/lines/0/currency"), lines.clone(), NEVER),
         (at("/lines/0/amount", "/lines/1/currency"), lines.clone(), UNREADABLE),
-        (at("/lines/0/amount", "/lines/-1/currency"), lines.clone(), UNREADABLE),
+        (at("/lines/0/amount", "/lines/-2/currency"), lines.clone(), UNREADABLE),
         (at("/lines/-2/amount", "/lines/0/currency"), lines.clone(), UNREADABLE),
         (at("/lines/00/amount", "/lines/0/currency"), lines.clone(), UNREADABLE),
         (at("/lines/-/amount", "/lines/0/currency"), lines.clone(), UNREADABLE),
         (at("/lines/2/amount", "/lines/0/currency"), lines.clone(), UNREADABLE),
-        (at("/lines/0/amount", "/lines/01/currency"), lines.clone(), UNREADABLE),
+        (at("/lines/0/amount", "/lines/00/currency"), lines.clone(), UNREADABLE),
         (at("/lines/4294967296/amount", "/lines/0/currency"), lines, UNREADABLE),
     ]
 }

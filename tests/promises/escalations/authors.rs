@@ -1,6 +1,6 @@
 //! Who edits a call, or answers the agent, has written it: another person approves it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::{
     World,
@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
             "escalations: the author of an earlier answer does not decide a later question",
             earlier_answer,
         ),
+        trial("escalations: a call that two people wrote is a third person's to approve", edited_answer),
         trial("escalations: a call is edited five times in a row and no more", five_edits),
         trial(
             "escalations: a call is not written where no other approver could decide it",
@@ -136,6 +137,38 @@ async fn earlier_answer(world: World) -> Result<()> {
     decide(&office.approver, &written, "approve").await?.expect(200)?;
     let calls = drain(&world).await?;
     ensure!(calls.len() == 1 && calls[0]["decision"]["answer"] == "4713", "{calls:#?}");
+    Ok(())
+}
+
+/// A call that holds the answer of one person and the edit of another has two authors.
+async fn edited_answer(world: World) -> Result<()> {
+    for policy in [json!({}), json!({ "policy": "auto", "risk": "low" })] {
+        edited_answer_under(&world, &policy).await.with_context(|| policy.to_string())?;
+    }
+    Ok(())
+}
+
+async fn edited_answer_under(world: &World, policy: &Value) -> Result<()> {
+    let office = Office::new(world, json!({})).await?;
+    let third = office.colleague(OrgRole::Admin).await?;
+    let asked = office.asked(ask()).await?;
+    office.policy(policy.clone()).await?;
+    answer(&office.approver, &asked, "respond", json!("4711")).await?.expect(200)?;
+    let answered = office.newest("policy").await?;
+    let edit = json!({ "account": "4712" });
+    answer(&third, &answered, "edit", edit.clone()).await?.problem(409, "no_other_approver")?;
+    let fourth = office.colleague(OrgRole::Owner).await?;
+    answer(&third, &answered, "edit", edit.clone()).await?.expect(200)?;
+    let written = office.newest("policy").await?;
+    for author in [&office.approver, &third] {
+        decide(author, &written, "approve").await?.problem(403, "author_may_not_decide")?;
+        answer(author, &written, "edit", edit.clone()).await?.problem(403, "author_may_not_decide")?;
+    }
+    ensure!(drain(world).await?.is_empty(), "an author released it");
+    decide(&fourth, &written, "approve").await?.expect(200)?;
+    let calls = drain(world).await?;
+    ensure!(calls.len() == 1 && calls[0]["inputs"] == edit, "{calls:#?}");
+    ensure!(calls[0]["decision"]["answer"] == "4711", "{calls:#?}");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use local_stack::{World, supabase::OrgRole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::office::{Office, decide};
+use super::office::{Office, answer, decide};
 use super::tables::{compare, drain, question, record, register, tool};
 use crate::{
     caller::{AGENT, Caller},
@@ -19,6 +19,10 @@ pub fn trials() -> Vec<Trial> {
         trial(
             "escalations: an approval is worth nothing once who gave it may not give it any more",
             decider_gone,
+        ),
+        trial(
+            "escalations: an answer is approved again once who approved it may not do so any more",
+            answer_approved,
         ),
         trial("escalations: who has left the organisation records nothing", records_nothing),
     ]
@@ -148,6 +152,39 @@ async fn decider_gone(world: World) -> Result<()> {
         decide(&office.approver, &again, "approve").await?.expect(200)?;
         let calls = drain(&world).await?;
         ensure!(calls.len() == 1 && calls[0]["tool"] == *name, "{name}: {calls:#?}");
+    }
+    Ok(())
+}
+
+/// The policy demands no approval here; the agent's question does, and so does the answer to it.
+async fn answer_approved(world: World) -> Result<()> {
+    let office = Office::new(&world, json!({})).await?;
+    world.register_agent(office.member.user.org_id, "tax_compliance", "Tax").await?;
+    let dismissed = LEAVES[0].1;
+    for what in ["nothing", "decider_dismissed", "handed_over"] {
+        let ask = json!({ "reason": "Which?", "decisions": ["respond"], "approver": "other" });
+        let asked = office.asked(ask).await?;
+        let decider = office.colleague(OrgRole::Approver).await?;
+        answer(&office.approver, &asked, "respond", json!("4711")).await?.expect(200)?;
+        let written = office.newest("policy").await?;
+        decide(&decider, &written, "approve").await?.expect(200)?;
+        match what {
+            "decider_dismissed" => change(&world, dismissed, decider.user.id).await?,
+            "handed_over" => {
+                let to = json!({ "agentId": "tax_compliance" });
+                office.member.record(&office.session, "handover", to).await?.expect(201)?;
+            }
+            _ => {}
+        }
+        let calls = drain(&world).await?;
+        ensure!(calls.len() == usize::from(what == "nothing"), "{what}: {} calls", calls.len());
+        if what != "nothing" {
+            let again = office.newest("policy").await?;
+            ensure!(again["id"] != written["id"], "{what}: {again:#}");
+            decide(&office.approver, &again, "approve").await?.problem(403, "author_may_not_decide")?;
+            decide(&office.colleague(OrgRole::Owner).await?, &again, "approve").await?.expect(200)?;
+            ensure!(drain(&world).await?.len() == 1, "{what}: an approved call was not made");
+        }
     }
     Ok(())
 }

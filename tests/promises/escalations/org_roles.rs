@@ -129,6 +129,11 @@ async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
             "{refused}: {called:?}"
         );
     }
+    // Nor is one made that would be withdrawn later.
+    let made = "select count(*) from deliveries where user_id = $1 and agent_id = $2";
+    let made: i64 =
+        sqlx::query_scalar(made).bind(caller.user.id).bind(CLOSED).fetch_one(world.database()).await?;
+    ensure!(made == if allowed { 6 } else { 0 }, "{made} deliveries");
     Ok(())
 }
 

@@ -92,6 +92,13 @@ async fn apart(world: &World, office: &Office<'_>, rows: &mut Vec<(String, Strin
     register(world, org_id, AGENT, &[tool("other", &limited())], &[]).await?;
     let found = pay(world, member, session, "pay", euros(1000)).await?;
     rows.push(("another agent's tool of the same name".to_owned(), CALLED.to_owned(), found));
+    // What was counted in another unit cannot be added up, so nothing is below the limit.
+    let mut minor = limited();
+    minor["unit"] = json!("minor");
+    register(world, org_id, "tax_compliance", &[tool("pay", &minor)], &[]).await?;
+    sqlx::query("update auto_call_amounts set amount = 0").execute(world.database()).await?;
+    let found = pay(world, member, session, "pay", euros(1)).await?;
+    rows.push(("another unit".to_owned(), ASK.to_owned(), found));
     Ok(())
 }
 

@@ -48,6 +48,10 @@ fn policies(pointer: &str) -> [(&'static str, Value); 8] {
 const LIKE_A_FIRST: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CONFIRM, CALLED];
 /// An edit is refused where no decision could release the call.
 const LIKE_AN_EDIT: [&str; 8] = [FORBIDDEN, FORBIDDEN, FORBIDDEN, ASK, ASK, ASK, CONFIRM, CALLED];
+/// An approval holds for the call that was shown, and outweighs all that another person could approve.
+const LIKE_AN_APPROVED: [&str; 8] = [NEVER, NEVER, UNREADABLE, CALLED, CALLED, CALLED, CALLED, CALLED];
+/// A confirmation holds for nothing that another person would have to approve.
+const LIKE_A_CONFIRMED: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CALLED, CALLED];
 const FORBIDDEN: &str = "policy_forbids";
 
 /// How the calls are begun under the free registration, and how they go on under the other.
@@ -60,6 +64,8 @@ enum Way {
     Approved,
     EditedQuestion,
     EditedHeld,
+    ApprovedHeld,
+    Confirmed,
     ApprovedFailure,
     Replayed,
     FollowUp,
@@ -67,7 +73,7 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [(Self, [&'static str; 8]); 11] = [
+    const ALL: [(Self, [&'static str; 8]); 13] = [
         (Self::First, LIKE_A_FIRST),
         (Self::Retry, LIKE_A_FIRST),
         (Self::Answered, LIKE_A_FIRST),
@@ -75,6 +81,8 @@ impl Way {
         (Self::Approved, LIKE_A_FIRST),
         (Self::EditedQuestion, LIKE_AN_EDIT),
         (Self::EditedHeld, LIKE_AN_EDIT),
+        (Self::ApprovedHeld, LIKE_AN_APPROVED),
+        (Self::Confirmed, LIKE_A_CONFIRMED),
         (Self::ApprovedFailure, LIKE_A_FIRST),
         (Self::Replayed, LIKE_A_FIRST),
         (Self::FollowUp, LIKE_A_FIRST),
@@ -96,7 +104,9 @@ impl Way {
             "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "risk": "low", "approver": "self",
         });
         match self {
-            Self::Retry => Some(json!({ "kind": "retry", "error": "unreachable" })),
+            Self::Retry => {
+                Some(json!({ "kind": "retry", "error": "unreachable", "retry_after_seconds": 60 }))
+            }
             Self::Answered | Self::ApprovedWithAnswer | Self::Approved | Self::EditedQuestion => {
                 Some(json!({ "kind": "ask", "ask": ask }))
             }
@@ -129,7 +139,11 @@ async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
     let (world, org_id) = (office.world, office.member.user.org_id);
     let replaced = policies(way.pointer());
     let names = replaced.each_ref().map(|(name, _)| *name);
-    let free = if way == Way::EditedHeld { json!({ "policy": "ask" }) } else { json!({ "policy": "auto" }) };
+    let free = match way {
+        Way::EditedHeld | Way::ApprovedHeld => json!({ "policy": "ask" }),
+        Way::Confirmed => json!({ "policy": "confirm" }),
+        _ => json!({ "policy": "auto" }),
+    };
     let before: Vec<Value> = names.iter().map(|name| tool(name, &free)).collect();
     let after: Vec<Value> = replaced.iter().map(|(name, fields)| tool(name, fields)).collect();
     // Only the tool of a session's cell takes what comes from another agent.
@@ -154,7 +168,7 @@ async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
     if let Some(outcome) = way.first_outcome() {
         let calls = work_off(world, outcome).await?;
         ensure!(calls.len() == names.len(), "{} calls began", calls.len());
-    } else if way == Way::EditedHeld {
+    } else if matches!(way, Way::EditedHeld | Way::ApprovedHeld | Way::Confirmed) {
         ensure!(drain(world).await?.is_empty(), "a held call was made");
     }
 
@@ -201,7 +215,10 @@ async fn go_on(office: &Office<'_>, way: Way, name: &str) -> Result<Option<Strin
         Way::ApprovedWithAnswer => {
             answer(&office.member, &question(world, org_id, name).await?, "approve", json!("4711")).await?
         }
-        Way::Approved | Way::ApprovedFailure => {
+        Way::ApprovedHeld => {
+            decide(&office.approver, &question(world, org_id, name).await?, "approve").await?
+        }
+        Way::Approved | Way::ApprovedFailure | Way::Confirmed => {
             decide(&office.member, &question(world, org_id, name).await?, "approve").await?
         }
         Way::EditedQuestion => {
