@@ -133,7 +133,7 @@ begin
   ) then
     raise sqlstate 'PT409' using message = 'no_other_approver';
   end if;
-  perform private.hold_delivery(v_written, 'ask', p_escalation);
+  perform private.hold_delivery(v_written, v_tool, 'ask', p_escalation);
 end
 $$;
 

@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_inputs;
+mod bounds;
 mod caller;
 mod configuration;
 mod cors;
@@ -24,6 +25,7 @@ mod metrics;
 mod openai_sdk;
 mod outages;
 mod routing;
+mod row_policies;
 mod secrets;
 mod seen;
 mod sessions;
@@ -50,7 +52,9 @@ fn main() -> ExitCode {
         escalations::trials(),
         idempotency::trials(),
         throttles::trials(),
+        row_policies::trials(),
         expiry::trials(),
+        bounds::trials(),
         erasure::trials(),
         routing::trials(),
         metrics::trials(),

@@ -47,7 +47,7 @@ fn refusal(status: u16, code: &str) -> Code {
 fn told(code: Code, detail: &str) -> Error {
     let error = Error::new(code);
     match code {
-        Code::EventConflict => error.detail(format!("The event is {detail}.")),
+        Code::EventConflict | Code::TooManyThreads => error.detail(format!("The event is {detail}.")),
         // Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
         Code::InvalidRequest => {
             let reason = if detail.is_empty() { "no reason given" } else { detail };
@@ -57,6 +57,7 @@ fn told(code: Code, detail: &str) -> Error {
         Code::EscalationResolved => Error { decided: Decided::of_refusal(detail).map(Box::new), ..error },
         // Of the schema's mistakes, which are found before, each has its place.
         Code::InvalidAnswer => error.detail("With edit, the answer is the call's new inputs: an object."),
+        Code::TooManySessions => error.detail(format!("At most {detail} may be active at once.")),
         Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
         Code::RateLimited => {
             let limit = Limit::of_refusal(detail);

@@ -10,12 +10,13 @@ mod events;
 mod lists;
 mod lowered;
 mod membership;
-mod office;
+pub(crate) mod office;
 mod org_roles;
 mod people;
 mod sent;
 mod subjects;
 mod tables;
+mod tokens;
 mod totals;
 mod unreadable;
 mod ways;
@@ -28,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
     [
         lists::trials(),
         people::trials(),
+        tokens::trials(),
         subjects::trials(),
         winners::trials(),
         answers::trials(),

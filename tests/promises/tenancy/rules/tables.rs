@@ -143,11 +143,16 @@ pub const TABLES: &[Table] = &[
         name: "org_limits",
         shown: "",
         hidden: "org_id secrets_per_minute_user secrets_per_minute_session events_per_minute_user \
-                 events_per_minute_session",
+                 events_per_minute_session thread_reads_per_minute_user keys_per_day_user active_sessions_user",
         rows: CLOSED,
     },
     Table { name: "throttles", shown: "", hidden: "org_id scope subject kind full_at", rows: CLOSED },
-    Table { name: "idle_checks", shown: "", hidden: "org_id user_id session_id due_at", rows: CLOSED },
+    Table {
+        name: "idle_checks",
+        shown: "",
+        hidden: "org_id user_id session_id due_at threads_asked",
+        rows: CLOSED,
+    },
     Table {
         name: "agent_servers",
         shown: "",
@@ -185,7 +190,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "transcripts_due",
         shown: "",
-        hidden: "org_id user_id session_id due_at attempts",
+        hidden: "org_id user_id session_id due_at claims attempts thread_id after_item_id",
         rows: CLOSED,
     },
     Table {
@@ -208,5 +213,5 @@ pub const MADE_BY_POSTGRES: &[(&str, &str)] =
     &[("chat_escalations", "subject_hash"), ("chat_escalations", "agent_id"), ("chat_escalations", "tool")];
 
 /// The columns of readable tables of which PostgreSQL keeps statistics, because our plans depend on them. Of what people
-/// and agents wrote it keeps none, since anybody can ask PostgREST for the planner's estimates.
-pub const PLANNED_BY: &str = "org_id user_id session_id agent_id status last_activity_at created_at seq";
+/// and agents wrote, and of whose a row is, it keeps none, since anybody can ask PostgREST for the planner's estimates.
+pub const PLANNED_BY: &str = "agent_id status last_activity_at created_at seq";
