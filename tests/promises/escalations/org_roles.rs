@@ -78,7 +78,7 @@ async fn result(caller: &Caller, session: &str) -> Result<Value> {
 
 async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
     let tools = |calls: &[Value]| -> Vec<String> {
-        calls.iter().map(|call| format!("{}", call["agent_id"].as_str().unwrap_or_default())).collect()
+        calls.iter().map(|call| call["agent_id"].as_str().unwrap_or_default().to_owned()).collect()
     };
     // Opening.
     let opened = caller.post("/chatkit/sessions", json!({ "agentId": CLOSED })).await?;

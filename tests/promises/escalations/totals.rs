@@ -25,7 +25,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Another person is asked above 100, and above 1000 in a day.
+/// Another person is asked above 1000, and above 1000 in a day.
 fn limited() -> Value {
     json!({ "policy": "auto", "amount_pointer": "/amount", "currency_pointer": "/currency", "ask_above": 1000, "ask_above_total": 1000 })
 }
