@@ -21,7 +21,6 @@ create table if not exists public.idempotency_keys (
   completed_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
   last_used_at timestamptz not null default clock_timestamp(),
-  -- Begins with the tenant, so it also serves the foreign key.
   primary key (org_id, user_id, endpoint, key),
   constraint idempotency_keys_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
@@ -31,6 +30,9 @@ create table if not exists public.idempotency_keys (
 -- The claim of a request, when OpenAI has answered it.
 create index if not exists idempotency_keys_by_request
   on public.idempotency_keys (chatkit_request_id) where chatkit_request_id is not null;
+-- A session's; covers the foreign key, whose check would otherwise read all keys of the user.
+create index if not exists idempotency_keys_by_session
+  on public.idempotency_keys (org_id, user_id, session_id) where session_id is not null;
 -- Those that have not been used for long.
 create index if not exists idempotency_keys_by_last_use on public.idempotency_keys (last_used_at);
 
