@@ -16,7 +16,7 @@ pub async fn member(world: &World) -> Result<Caller> {
     world.webhook().inspect(|webhook| webhook.cut(true));
     let member = Caller::new(world).await?;
     world.lift_limits(member.user.org_id).await?;
-    let tool = json!({ "name": "pay", "policy": "auto", "idempotent": true });
+    let tool = json!({ "name": "pay", "policy": "auto", "idempotent": true, "amount_pointer": "/data/amount" });
     world.register_tool(member.user.org_id, AGENT, tool).await?;
     Ok(member)
 }
@@ -75,7 +75,8 @@ async fn threads(world: &World, session: &Value) -> Result<Vec<String>> {
 
 /// A click that an agent hears of.
 pub async fn click(person: &Caller, door: &str) -> Result<()> {
-    person.record(door, "button_click", json!({ "action": WORD })).await?.expect(201)?;
+    let payload = json!({ "action": WORD, "data": { "amount": 7 } });
+    person.record(door, "button_click", payload).await?.expect(201)?;
     Ok(())
 }
 
