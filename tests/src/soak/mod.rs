@@ -5,6 +5,7 @@
 //! that failed is repeated with its seed until it fails again, and its history is there to read.
 
 mod aftermath;
+mod approvals;
 mod cancels;
 mod creations;
 mod decisions;
@@ -21,6 +22,7 @@ mod large;
 mod metrics;
 mod openai_down;
 mod requests;
+mod rpc;
 mod supabase_down;
 
 use std::future::Future;
