@@ -16,7 +16,7 @@ create table if not exists public.chat_escalations (
   answer_schema jsonb,
   status text not null default 'open',
   created_at timestamptz not null default clock_timestamp(),
-  expires_at timestamptz,
+  expires_at timestamptz not null,
   closed_at timestamptz,
   -- One event opens one escalation; also how an event's replay finds it, and what covers both foreign keys.
   constraint chat_escalations_event_key unique (session_id, event_id),
@@ -37,6 +37,10 @@ create table if not exists public.chat_escalations (
 -- The organisation's open escalations, oldest first: the approvers' list. Closed ones, soon nearly all, are not in it.
 create index if not exists chat_escalations_open
   on public.chat_escalations (org_id, created_at, id) where status = 'open';
+
+-- How many a user's pages have open.
+create index if not exists chat_escalations_open_of_browsers
+  on public.chat_escalations (org_id, user_id) where status = 'open' and origin = 'browser';
 
 alter table public.chat_escalations enable row level security;
 revoke all on table public.chat_escalations from public, anon, authenticated, service_role;

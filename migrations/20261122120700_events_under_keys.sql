@@ -65,6 +65,10 @@ declare
 begin
   v_claim := private.claim_key(p_org_id, p_user_id, 'record_events', p_idempotency_key, p_request_hash, p_session_id);
   v_session := private.lock_session_of(p_org_id, p_user_id, p_session_id);
+  -- A token may be older than a dismissal.
+  if private.member_role(p_org_id, p_user_id) is null then
+    raise sqlstate 'PT403' using message = 'not_a_member';
+  end if;
   for v_given in
     select e.value from jsonb_array_elements(p_events) with ordinality as e (value, position) order by e.position
   loop

@@ -29,14 +29,24 @@ create table if not exists public.agent_tools (
   name text not null,
   -- Whether a call may be repeated under the same key without a second effect.
   idempotent boolean not null default false,
-  -- What nobody has thought about asks a person first.
+  -- auto: called. confirm: the requester confirms first. ask: another person approves first. never: not called.
   policy text not null default 'ask',
-  -- Where the amount stands: a JSON pointer (RFC 6901) into the call's inputs or, if it has none, the event's payload.
+  -- Where the amount is: a JSON pointer (RFC 6901) into the call's inputs or, if it has none, the event's payload.
   amount_pointer text,
-  -- Under the policy `auto`: asked about from here on. What is no number is asked about, too.
+  -- The currency of the limits (ISO 4217), and where a call says its own. A call in another currency is never below a limit. With
+  -- a pointer and no currency, the limits hold for each currency by itself.
+  currency text,
+  currency_pointer text,
+  -- The unit of the amounts and the limits. Nothing is converted; an amount in minor units is an integer.
+  unit text not null default 'major',
+  -- Above this amount another person approves first, under `auto` and `confirm`.
   ask_above numeric,
-  -- Under any policy: never called beyond, whoever approves.
+  -- Above this total of what `auto` called for one user in the last 24 hours, another person approves first.
+  ask_above_total numeric,
+  -- Above this amount the tool is never called, under any policy and by any decision.
   refuse_above numeric,
+  -- Whether an approver's edit that only lowers the amount is released without another person's approval.
+  release_lowered_amount boolean not null default false,
   risk text not null default 'medium',
   approver text not null default 'other',
   ask_expires_in_seconds integer not null default 86400,
@@ -44,11 +54,20 @@ create table if not exists public.agent_tools (
   constraint agent_tools_server_fkey
     foreign key (org_id, agent_id) references public.agent_servers (org_id, agent_id) on delete cascade,
   constraint agent_tools_name_form check (name ~ '^[A-Za-z0-9_.-]{1,128}$'),
-  constraint agent_tools_policy_known check (policy in ('auto', 'ask', 'never')),
+  constraint agent_tools_policy_known check (policy in ('auto', 'confirm', 'ask', 'never')),
+  -- A confirmation by the requester is not a control.
+  constraint agent_tools_confirm_is_low_risk check (policy <> 'confirm' or risk = 'low'),
   constraint agent_tools_amount_pointer_form
     check (amount_pointer ~ '^(/([^~/]|~[01])*)*$' and char_length(amount_pointer) <= 200),
-  constraint agent_tools_limits_have_an_amount check (num_nulls(ask_above, refuse_above) = 2 or amount_pointer is not null),
+  constraint agent_tools_currency_form check (currency ~ '^[A-Z]{3}$'),
+  constraint agent_tools_currency_pointer_form
+    check (currency_pointer ~ '^(/([^~/]|~[01])*)*$' and char_length(currency_pointer) <= 200),
+  constraint agent_tools_unit_known check (unit in ('major', 'minor')),
+  constraint agent_tools_limits_have_an_amount
+    check (num_nulls(ask_above, ask_above_total, refuse_above) = 3 or amount_pointer is not null),
+  constraint agent_tools_lowering_has_an_amount check (not release_lowered_amount or amount_pointer is not null),
   constraint agent_tools_ask_above_range check (ask_above >= 0 and ask_above < 'infinity'),
+  constraint agent_tools_ask_above_total_range check (ask_above_total >= 0 and ask_above_total < 'infinity'),
   constraint agent_tools_refuse_above_range check (refuse_above >= 0 and refuse_above < 'infinity'),
   constraint agent_tools_risk_known check (risk in ('low', 'medium', 'high')),
   constraint agent_tools_approver_known check (approver in ('self', 'other')),
@@ -92,6 +111,26 @@ alter table public.agent_routes enable row level security;
 revoke all on table public.agent_servers, public.agent_tools, public.agent_routes
   from public, anon, authenticated, service_role;
 
+-- Refuses members that a registration does not have: a misspelt limit would be a limit that does not hold.
+create or replace function private.refuse_unknown_fields(p_objects jsonb, p_known text[]) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_unknown text;
+begin
+  select k.name into v_unknown
+  from jsonb_array_elements(p_objects) as o (value)
+  cross join lateral jsonb_object_keys(o.value) as k (name)
+  where k.name <> all (p_known)
+  order by k.name
+  limit 1;
+  if v_unknown is not null then
+    raise sqlstate 'PT422' using message = 'invalid_agent_server', detail = 'unknown_field:' || left(v_unknown, 63);
+  end if;
+end
+$$;
+
 -- Registers an agent's server or replaces its registration: the whole of it, tools and routes included. What waits for a tool
 -- that is no longer listed is not called.
 create or replace function public.register_agent_server(
@@ -122,17 +161,24 @@ begin
     updated_at = now();
   delete from public.agent_tools as t where t.org_id = p_org_id and t.agent_id = p_agent_id;
 
+  perform private.refuse_unknown_fields(p_tools, array[
+    'name', 'idempotent', 'policy', 'amount_pointer', 'currency', 'currency_pointer', 'unit', 'ask_above', 'ask_above_total',
+    'refuse_above', 'release_lowered_amount', 'risk', 'approver', 'ask_expires_in_seconds'
+  ]);
   insert into public.agent_tools (
-    org_id, agent_id, name, idempotent, policy, amount_pointer, ask_above, refuse_above, risk, approver,
-    ask_expires_in_seconds
+    org_id, agent_id, name, idempotent, policy, amount_pointer, currency, currency_pointer, unit, ask_above, ask_above_total,
+    refuse_above, release_lowered_amount, risk, approver, ask_expires_in_seconds
   )
   select p_org_id, p_agent_id, t.name, coalesce(t.idempotent, false), coalesce(t.policy, 'ask'), t.amount_pointer,
-         t.ask_above, t.refuse_above, coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
+         t.currency, t.currency_pointer, coalesce(t.unit, 'major'), t.ask_above, t.ask_above_total, t.refuse_above,
+         coalesce(t.release_lowered_amount, false), coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
          coalesce(t.ask_expires_in_seconds, 86400)
   from jsonb_to_recordset(p_tools) as t (
-    name text, idempotent boolean, policy text, amount_pointer text, ask_above numeric, refuse_above numeric, risk text,
+    name text, idempotent boolean, policy text, amount_pointer text, currency text, currency_pointer text, unit text,
+    ask_above numeric, ask_above_total numeric, refuse_above numeric, release_lowered_amount boolean, risk text,
     approver text, ask_expires_in_seconds integer
   );
+  perform private.refuse_unknown_fields(p_routes, array['tool', 'event_type', 'session_agent_id', 'metadata']);
   insert into public.agent_routes (org_id, agent_id, place, tool, event_type, session_agent_id, metadata)
   select p_org_id, p_agent_id, r.position, r.value ->> 'tool', r.value ->> 'event_type', r.value ->> 'session_agent_id',
          coalesce(nullif(r.value -> 'metadata', 'null'), '{}')
@@ -163,6 +209,7 @@ exception
 end
 $$;
 
+revoke all on function private.refuse_unknown_fields(jsonb, text[]) from public, anon, authenticated, service_role;
 revoke all on function public.register_agent_server(uuid, text, text, jsonb, jsonb, text, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function public.register_agent_server(uuid, text, text, jsonb, jsonb, text, integer, integer)

@@ -19,8 +19,14 @@ create table if not exists public.deliveries (
   resumes uuid,
   about_event_id uuid not null,
   inputs jsonb,
-  -- The decision that set it going, and the hash of the very call that was approved.
+  -- The decision that set it going.
   escalation_id uuid,
+  -- The agent's own question whose decision the tool is sent. With an answer, that is part of the call.
+  answer_id uuid,
+  -- Who wrote the call as it is, by editing or answering; null: the requester or an agent.
+  author_id uuid,
+  -- The approval that releases the call, and the hash of the very call that was approved.
+  release_id uuid,
   released_hash text,
   -- How far this is from what a person did, and what that was: agents that set each other to work come to an end.
   depth integer not null default 0,
@@ -52,6 +58,7 @@ create table if not exists public.deliveries (
   constraint deliveries_inputs_object check (jsonb_typeof(inputs) = 'object'),
   constraint deliveries_status_known
     check (status in ('pending', 'running', 'asked', 'done', 'dead', 'unknown', 'withdrawn')),
+  constraint deliveries_release_is_whole check ((release_id is null) = (released_hash is null)),
   constraint deliveries_lease_while_running check ((status = 'running') = (lease_until is not null)),
   constraint deliveries_finish_is_whole check ((status in ('pending', 'running')) = (finished_at is null)),
   constraint deliveries_error_form check (error ~ '^[a-z][a-z0-9_]{0,62}$'),

@@ -1,6 +1,6 @@
 -- What a call is, exactly, and whether it may be made: by the registry as it is in the transaction that would begin it.
 
--- What stands at a JSON pointer (RFC 6901); null if nothing does. PostgreSQL's own `#>` would take -1 for the last of an array.
+-- The value at a JSON pointer (RFC 6901); null if there is none. PostgreSQL's own `#>` would take -1 for the last of an array.
 create or replace function private.at_pointer(p_document jsonb, p_pointer text) returns jsonb
 language plpgsql immutable strict
 set search_path = ''
@@ -31,9 +31,34 @@ as $$
   where t.org_id = p_delivery.org_id and t.agent_id = p_delivery.agent_id and t.name = p_delivery.tool
 $$;
 
--- What is asked of the agent: this, and nothing else, is what a policy looks at and an approval binds. `p_inputs`: with these
--- inputs instead. A follow-up's inputs are in its event, and so is what it is for.
-create or replace function private.call_of(p_delivery public.deliveries, p_inputs jsonb default null) returns jsonb
+-- RFC 3339 in UTC, with microseconds always: the same text in every session, so that a hash of it is the same too.
+create or replace function private.utc_text(p_at timestamptz) returns text
+language sql stable
+set search_path = ''
+as $$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+$$;
+
+-- A decision as a tool is sent it. The answer goes along where it is meant for the tool: what was edited, and what was answered to
+-- the agent's own question. A rejection carries none.
+create or replace function private.decision_json(p_escalation public.chat_escalations) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'escalationId', p_escalation.id, 'decision', p_escalation.decision, 'decidedBy', p_escalation.decided_by,
+    'decidedAt', private.utc_text(p_escalation.decided_at)
+  ) || case
+    when p_escalation.answer is not null
+      and (p_escalation.decision = 'edit' or (p_escalation.kind = 'agent_asked' and p_escalation.decision <> 'reject'))
+      then jsonb_build_object('answer', p_escalation.answer)
+    else '{}'
+  end
+$$;
+
+-- The call: what the tool is sent, less the idempotency key and the decision that releases the call itself. This document is what
+-- the policy judges, what people are shown, what the hash of an approval covers, and what the router sends.
+create or replace function private.call_of(p_delivery public.deliveries) returns jsonb
 language sql stable
 set search_path = ''
 as $$
@@ -42,70 +67,284 @@ as $$
     'tool', p_delivery.tool,
     'objective', case e.type when 'agent_follow_up' then e.payload -> 'objective' end
   )) || jsonb_build_object(
-    'event', jsonb_build_object('id', e.id, 'type', e.type, 'payload', e.payload)
+    'session', jsonb_build_object(
+      'id', s.id, 'orgId', s.org_id, 'userId', s.user_id, 'agentId', s.agent_id, 'channel', s.channel, 'metadata', s.metadata
+    ),
+    'event', jsonb_build_object(
+      'id', e.id, 'seq', e.seq, 'type', e.type, 'payload', e.payload, 'actorType', e.actor_type, 'actorId', e.actor_id,
+      'occurredAt', private.utc_text(e.occurred_at), 'createdAt', private.utc_text(e.created_at)
+    )
   ) || case
-    when coalesce(p_inputs, p_delivery.inputs) is not null
-      then jsonb_build_object('inputs', coalesce(p_inputs, p_delivery.inputs))
+    when p_delivery.inputs is not null then jsonb_build_object('inputs', p_delivery.inputs)
     when e.type = 'agent_follow_up' and jsonb_typeof(e.payload -> 'inputs') = 'object'
       then jsonb_build_object('inputs', e.payload -> 'inputs')
     else '{}'
-  end
-  from public.chat_events as e
-  where e.session_id = p_delivery.session_id and e.id = p_delivery.about_event_id
+  end || coalesce((
+    select jsonb_build_object('decision', d.decision)
+    from public.chat_escalations as x
+    cross join lateral private.decision_json(x) as d (decision)
+    where x.id = p_delivery.answer_id and d.decision ? 'answer'
+  ), '{}')
+  from public.chat_sessions as s
+  join public.chat_events as e on e.session_id = s.id and e.id = p_delivery.about_event_id
+  where s.id = p_delivery.session_id
 $$;
 
--- The amount that a call is about: a number, or a text that is one and nothing else (money is often written so). Null if there is
--- none to be read.
-create or replace function private.amount_of(p_call jsonb, p_pointer text) returns numeric
-language plpgsql immutable strict
+-- What the amount and the currency of a call are looked for in.
+create or replace function private.inputs_of(p_call jsonb) returns jsonb
+language sql immutable
+set search_path = ''
+return coalesce(p_call -> 'inputs', p_call -> 'event' -> 'payload');
+
+-- The magnitude of the amount that a call is about: a number, or a text that is a plain decimal number and nothing else. Null if
+-- none can be read. An amount in minor units is an integer.
+create or replace function private.amount_of(p_tool public.agent_tools, p_call jsonb) returns numeric
+language plpgsql immutable
 set search_path = ''
 as $$
 declare
-  v_found jsonb := private.at_pointer(
-    coalesce(p_call -> 'inputs', p_call -> 'event' -> 'payload'), p_pointer
-  );
+  v_found jsonb := private.at_pointer(private.inputs_of(p_call), p_tool.amount_pointer);
+  v_amount numeric;
 begin
   if jsonb_typeof(v_found) = 'number'
      or (jsonb_typeof(v_found) = 'string' and v_found #>> '{}' ~ '^-?[0-9]{1,100}(\.[0-9]{1,100})?$') then
-    return (v_found #>> '{}')::numeric;
+    v_amount := abs((v_found #>> '{}')::numeric);
   end if;
-  return null;
+  return case when p_tool.unit = 'major' or v_amount = trunc(v_amount) then v_amount end;
 end
 $$;
 
--- `never`: not called, and nobody can release it. `ask`: a person decides first. `auto`: called.
+-- The currency that a call is in: what it says itself where the tool has a pointer to it, otherwise the tool's. Null if none is
+-- said.
+create or replace function private.currency_of(p_tool public.agent_tools, p_call jsonb) returns text
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_found jsonb;
+begin
+  if p_tool.currency_pointer is null then
+    return p_tool.currency;
+  end if;
+  v_found := private.at_pointer(private.inputs_of(p_call), p_tool.currency_pointer);
+  return case when jsonb_typeof(v_found) = 'string' and v_found #>> '{}' ~ '^[A-Z]{3}$' then v_found #>> '{}' end;
+end
+$$;
+
+-- The amount of a call as far as it can be compared with the tool's limits: null in another currency than theirs, or in none where
+-- one is demanded.
+create or replace function private.comparable_amount(p_tool public.agent_tools, p_call jsonb) returns numeric
+language sql immutable
+set search_path = ''
+as $$
+  select case
+    when p_tool.currency_pointer is null then private.amount_of(p_tool, p_call)
+    when private.currency_of(p_tool, p_call) = coalesce(p_tool.currency, private.currency_of(p_tool, p_call))
+      then private.amount_of(p_tool, p_call)
+  end
+$$;
+
+-- The registry's verdict on a call, without the total of the last day (see admit_call).
+-- never: not called, and no decision can release it. unreadable: released by no decision but an edit, because its amount cannot be
+-- compared with a limit that holds for everybody. ask: another person approves first. confirm: the requester confirms first.
 create or replace function private.verdict_on(p_tool public.agent_tools, p_call jsonb) returns text
 language plpgsql immutable
 set search_path = ''
 as $$
 declare
-  v_amount numeric := private.amount_of(p_call, p_tool.amount_pointer);
+  v_amount numeric := private.comparable_amount(p_tool, p_call);
 begin
   return case
     when p_tool.name is null or p_tool.policy = 'never' then 'never'
+    when p_tool.refuse_above is not null and v_amount is null then 'unreadable'
     when v_amount > p_tool.refuse_above then 'never'
     when p_tool.policy = 'ask' then 'ask'
-    -- A limit that cannot be held against anything is no leave to go on.
-    when num_nonnulls(p_tool.ask_above, p_tool.refuse_above) > 0 and v_amount is null then 'ask'
+    when num_nonnulls(p_tool.ask_above, p_tool.ask_above_total) > 0 and v_amount is null then 'ask'
     when v_amount > p_tool.ask_above then 'ask'
-    else 'auto'
+    else p_tool.policy
   end;
 end
 $$;
 
--- Whether a person may put these inputs in the place of what was asked about. Where there is an amount beyond which nobody
--- may go, it must be there to be read: editing is no way around it.
-create or replace function private.edit_is_allowed(p_tool public.agent_tools, p_call jsonb) returns boolean
-language sql immutable
+-- Whether the written call differs from the one before in nothing but a lower amount: of the same JSON type and sign, at the same
+-- place.
+create or replace function private.only_lowers_amount(p_tool public.agent_tools, p_before jsonb, p_after jsonb)
+returns boolean
+language plpgsql immutable
 set search_path = ''
 as $$
-  select private.verdict_on(p_tool, p_call) <> 'never'
-    and (p_tool.refuse_above is null or private.amount_of(p_call, p_tool.amount_pointer) is not null)
+declare
+  v_before jsonb := private.inputs_of(p_before);
+  v_after jsonb := private.inputs_of(p_after);
+  v_from jsonb := private.at_pointer(v_before, p_tool.amount_pointer);
+  v_to jsonb := private.at_pointer(v_after, p_tool.amount_pointer);
+  v_path text[] := array(
+    select replace(replace(t.token, '~1', '/'), '~0', '~')
+    from unnest((string_to_array(p_tool.amount_pointer, '/'))[2:]) with ordinality as t (token, place)
+    order by t.place
+  );
+begin
+  return coalesce(
+    private.comparable_amount(p_tool, p_after) < private.comparable_amount(p_tool, p_before)
+      and jsonb_typeof(v_from) = jsonb_typeof(v_to)
+      and (left(v_from #>> '{}', 1) = '-') = (left(v_to #>> '{}', 1) = '-')
+      and (v_before #- v_path) = (v_after #- v_path),
+    false
+  );
+end
+$$;
+
+-- The amounts of the calls that were begun under `auto`: what `ask_above_total` adds up. A call is kept once, however often it is
+-- tried, and whether or not it succeeds.
+create table if not exists public.auto_call_amounts (
+  org_id uuid not null,
+  user_id uuid not null,
+  session_id uuid not null,
+  delivery_id uuid primary key,
+  agent_id text not null,
+  tool text not null,
+  currency text,
+  unit text not null,
+  amount numeric not null,
+  begun_at timestamptz not null default clock_timestamp(),
+  constraint auto_call_amounts_session_fkey
+    foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
+  constraint auto_call_amounts_amount_is_a_magnitude check (amount >= 0)
+);
+
+-- What one user had a tool do lately.
+create index if not exists auto_call_amounts_by_user_and_tool
+  on public.auto_call_amounts (org_id, user_id, agent_id, tool, begun_at);
+-- Covers the foreign key.
+create index if not exists auto_call_amounts_by_session on public.auto_call_amounts (session_id);
+
+alter table public.auto_call_amounts enable row level security;
+revoke all on table public.auto_call_amounts from public, anon, authenticated, service_role;
+
+-- Keeps the amount of a call that `auto` is about to begin, unless the total of the last 24 hours would exceed the tool's limit:
+-- false then. The lock is held until the transaction ends, so that two calls never read the same total.
+-- Amounts of another currency do not count; those without one count for each. Amounts kept in another unit cannot be added up, so
+-- there is no total then that is below a limit.
+create or replace function private.keep_auto_total(
+  p_delivery public.deliveries,
+  p_tool public.agent_tools,
+  p_call jsonb
+) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_amount numeric := private.comparable_amount(p_tool, p_call);
+  v_currency text := private.currency_of(p_tool, p_call);
+  v_total numeric;
+  v_can_be_added boolean;
+begin
+  if v_amount is null then
+    return p_tool.ask_above_total is null;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended(
+    concat_ws('/', p_delivery.org_id, p_delivery.user_id, p_delivery.agent_id, p_delivery.tool), 140400
+  ));
+  select coalesce(sum(o.amount), 0), coalesce(bool_and(o.unit = p_tool.unit), true)
+  into v_total, v_can_be_added
+  from public.auto_call_amounts as o
+  where o.org_id = p_delivery.org_id
+    and o.user_id = p_delivery.user_id
+    and o.agent_id = p_delivery.agent_id
+    and o.tool = p_delivery.tool
+    and o.begun_at > clock_timestamp() - interval '24 hours'
+    and o.delivery_id <> p_delivery.id
+    and (o.currency is null or v_currency is null or o.currency = v_currency);
+  if p_tool.ask_above_total is not null
+     and not exists (select from public.auto_call_amounts as o where o.delivery_id = p_delivery.id)
+     and (not v_can_be_added or v_total + v_amount > p_tool.ask_above_total) then
+    return false;
+  end if;
+  insert into public.auto_call_amounts (org_id, user_id, session_id, delivery_id, agent_id, tool, currency, unit, amount)
+  values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_delivery.id, p_delivery.agent_id,
+          p_delivery.tool, v_currency, p_tool.unit, v_amount)
+  on conflict (delivery_id) do nothing;
+  return true;
+end
+$$;
+
+-- The kind of the escalation that releases exactly this call, if one does and the person who decided it may still decide: an
+-- approver for an approval, the requester for a confirmation.
+create or replace function private.release_of(p_delivery public.deliveries, p_call jsonb) returns text
+language sql stable
+set search_path = ''
+as $$
+  select x.kind
+  from public.chat_escalations as x
+  where x.id = p_delivery.release_id
+    and p_delivery.released_hash = private.hash_of(p_call)
+    and case x.kind
+      when 'confirm' then x.decided_by = p_delivery.user_id
+        and private.member_role(p_delivery.org_id, x.decided_by) is not null
+      else x.decided_by <> p_delivery.user_id
+        and private.member_role(p_delivery.org_id, x.decided_by) in ('owner', 'admin', 'approver')
+    end
+$$;
+
+-- Whether a call may be begun now, and if not, why. Every way to a call goes through here: a first delivery, a retry, one that was
+-- resumed by a decision or replayed by an operator, a follow-up.
+-- admitted, or what it takes: never, unreadable, ask, confirm (see verdict_on).
+create or replace function private.admit_call(
+  p_delivery public.deliveries,
+  p_tool public.agent_tools,
+  p_call jsonb
+) returns text
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_verdict text := private.verdict_on(p_tool, p_call);
+  v_release text;
+begin
+  if v_verdict in ('never', 'unreadable') then
+    return v_verdict;
+  end if;
+  v_release := private.release_of(p_delivery, p_call);
+  if v_release <> 'confirm' or (v_release = 'confirm' and v_verdict = 'confirm') then
+    return 'admitted';
+  end if;
+  if v_verdict = 'auto' then
+    return case when private.keep_auto_total(p_delivery, p_tool, p_call) then 'admitted' else 'ask' end;
+  end if;
+  return v_verdict;
+end
+$$;
+
+-- Whether anybody in the organisation may decide what this person wrote for that requester: an approver who is neither of them, nor
+-- the author of an answer that the call holds.
+create or replace function private.has_other_approver(p_org_id uuid, p_not uuid[]) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select exists (
+    select from auth.users as u
+    where private.org_id_of(u.raw_app_meta_data) = p_org_id
+      and u.id <> all (array_remove(p_not, null))
+      and private.member_role(p_org_id, u.id) in ('owner', 'admin', 'approver')
+  )
 $$;
 
 revoke all on function private.at_pointer(jsonb, text) from public, anon, authenticated, service_role;
 revoke all on function private.tool_of(public.deliveries) from public, anon, authenticated, service_role;
-revoke all on function private.call_of(public.deliveries, jsonb) from public, anon, authenticated, service_role;
-revoke all on function private.amount_of(jsonb, text) from public, anon, authenticated, service_role;
+revoke all on function private.utc_text(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function private.decision_json(public.chat_escalations) from public, anon, authenticated, service_role;
+revoke all on function private.call_of(public.deliveries) from public, anon, authenticated, service_role;
+revoke all on function private.inputs_of(jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.amount_of(public.agent_tools, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.currency_of(public.agent_tools, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.comparable_amount(public.agent_tools, jsonb)
+  from public, anon, authenticated, service_role;
 revoke all on function private.verdict_on(public.agent_tools, jsonb) from public, anon, authenticated, service_role;
-revoke all on function private.edit_is_allowed(public.agent_tools, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.only_lowers_amount(public.agent_tools, jsonb, jsonb)
+  from public, anon, authenticated, service_role;
+revoke all on function private.keep_auto_total(public.deliveries, public.agent_tools, jsonb)
+  from public, anon, authenticated, service_role;
+revoke all on function private.release_of(public.deliveries, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.admit_call(public.deliveries, public.agent_tools, jsonb)
+  from public, anon, authenticated, service_role;
+revoke all on function private.has_other_approver(uuid, uuid[]) from public, anon, authenticated, service_role;

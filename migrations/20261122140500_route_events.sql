@@ -20,8 +20,24 @@ as $$
   select 1 + coalesce(max(d.seq), 0) from public.deliveries as d where d.session_id = p_session_id
 $$;
 
--- Makes the deliveries of an event: to the enabled agents of its organisation with a route for its type, for the agent that the
--- session has now and for its metadata; each tool once. Beyond the bounds nobody is told.
+-- Whether an agent is there for a user now: enabled, and open to the role that the user has in the organisation.
+create or replace function private.agent_is_open_to(p_org_id uuid, p_user_id uuid, p_agent_id text) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select exists (
+    select from public.agents as a
+    cross join lateral private.member_role(p_org_id, p_user_id) as m (role)
+    where a.org_id = p_org_id
+      and a.id = p_agent_id
+      and a.enabled
+      and m.role is not null
+      and (a.allowed_org_roles is null or m.role = any (a.allowed_org_roles))
+  )
+$$;
+
+-- Makes the deliveries of an event: to the agents of its organisation that its user may use and that have a route for its type, for
+-- the agent that the session has now and for its metadata; each tool once. Beyond the bounds there are none.
 create or replace function private.route_event(
   p_event public.chat_events,
   p_root_event_id uuid,
@@ -31,7 +47,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- Most events are nobody's.
+  -- Most events have no route.
   if p_depth > 5 or not exists (
     select from public.agent_routes as r where r.org_id = p_event.org_id and r.event_type = p_event.type
   ) then
@@ -46,13 +62,13 @@ begin
   from (
     select distinct r.agent_id, r.tool
     from public.agent_routes as r
-    join public.agents as a on a.org_id = r.org_id and a.id = r.agent_id and a.enabled
     join public.chat_sessions as s on s.id = p_event.session_id
     where r.org_id = p_event.org_id
       and r.event_type = p_event.type
       and (r.session_agent_id is null or r.session_agent_id = s.agent_id)
       and s.metadata @> r.metadata
   ) as w
+  where private.agent_is_open_to(p_event.org_id, p_event.user_id, w.agent_id)
   order by w.agent_id, w.tool
   limit private.deliveries_left(p_event.session_id, p_root_event_id);
 end
@@ -75,35 +91,41 @@ as $$
   limit 1
 $$;
 
--- Takes up the call of a delivery again, under a decision: with its event and inputs, or with edited ones. `p_released_hash` is
--- the call that the decision approved; without one, what was approved before still is.
+-- Takes up the call of a delivery again, under a decision: as it was, or with what the decision wrote (p_inputs, and the answer to
+-- the agent's own question). With p_released_hash the decision releases that call; without one, an earlier release is kept and holds
+-- as long as the call is the one that it was given for.
 create or replace function private.resume_delivery(
   p_delivery public.deliveries,
-  p_decision_event_id uuid,
-  p_escalation_id uuid,
+  p_escalation public.chat_escalations,
   p_inputs jsonb default null,
+  p_author_id uuid default null,
   p_released_hash text default null
-) returns void
+) returns public.deliveries
 language sql
 set search_path = ''
 as $$
   insert into public.deliveries (
-    id, org_id, user_id, session_id, event_id, seq, agent_id, tool, resumes, about_event_id, inputs, escalation_id,
-    released_hash, depth, root_event_id, request_state
+    id, org_id, user_id, session_id, event_id, seq, agent_id, tool, resumes, about_event_id, inputs, escalation_id, answer_id,
+    author_id, release_id, released_hash, depth, root_event_id, request_state
   ) values (
-    private.new_id(), p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_decision_event_id,
+    private.new_id(), p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_escalation.decision_event_id,
     private.next_delivery_seq(p_delivery.session_id), p_delivery.agent_id, p_delivery.tool, p_delivery.id,
-    p_delivery.about_event_id, coalesce(p_inputs, p_delivery.inputs), p_escalation_id,
+    p_delivery.about_event_id, coalesce(p_inputs, p_delivery.inputs), p_escalation.id,
+    case p_escalation.kind when 'agent_asked' then p_escalation.id else p_delivery.answer_id end,
+    coalesce(p_author_id, p_delivery.author_id),
+    case when p_released_hash is null then p_delivery.release_id else p_escalation.id end,
     coalesce(p_released_hash, p_delivery.released_hash), p_delivery.depth, p_delivery.root_event_id,
     p_delivery.request_state
   )
+  returning *
 $$;
 
 revoke all on function private.deliveries_left(uuid, uuid) from public, anon, authenticated, service_role;
 revoke all on function private.next_delivery_seq(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.agent_is_open_to(uuid, uuid, text) from public, anon, authenticated, service_role;
 revoke all on function private.route_event(public.chat_events, uuid, integer)
   from public, anon, authenticated, service_role;
 revoke all on function private.follow_up_tool(public.chat_sessions, text)
   from public, anon, authenticated, service_role;
-revoke all on function private.resume_delivery(public.deliveries, uuid, uuid, jsonb, text)
+revoke all on function private.resume_delivery(public.deliveries, public.chat_escalations, jsonb, uuid, text)
   from public, anon, authenticated, service_role;

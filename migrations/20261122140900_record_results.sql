@@ -22,7 +22,7 @@ begin
 end
 $$;
 
--- Which of the follow-ups that an agent wants can be had, in order: [{tool, payload}], or [{refused, agent_id}] and why not.
+-- Which of the follow-ups that an agent wants can be made, in order: [{tool, payload}], or [{refused, agent_id}] and why not.
 create or replace function private.follow_ups_of(
   p_delivery public.deliveries,
   p_session public.chat_sessions,
@@ -57,6 +57,8 @@ begin
         or jsonb_typeof(v_payload -> 'inputs') <> 'object'
         or octet_length(v_payload::text) > 16384 then 'invalid'
       when v_tool is null then 'unknown_agent'
+      when not private.agent_is_open_to(p_session.org_id, p_session.user_id, v_wanted ->> 'agent_id')
+        then 'agent_forbidden'
       when p_delivery.depth >= 5 then 'too_deep'
       when v_left = 0 then 'too_many'
     end;

@@ -1,15 +1,13 @@
 -- Deciding: one person's word on exactly what was asked. Membership and role are read in the deciding transaction, the session's
 -- lock makes one winner, and the decision sets going what it was about and nothing else.
 
--- Refuses a decision that may not be taken; says whether it was already, by the same person and in the same way. The session
--- and the escalation are locked.
-create or replace function private.check_decision(
+-- Refuses a decision that this person may not take. Approving, editing and answering take more than rejecting: the requester, and
+-- whoever wrote the call, have another person decide; a confirmation is the requester's. To withdraw one's own is always allowed.
+create or replace function private.check_decider(
   p_escalation public.chat_escalations,
   p_user_id uuid,
-  p_decision text,
-  p_subject_hash text,
-  p_answer jsonb
-) returns boolean
+  p_decision text
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -24,9 +22,38 @@ begin
   if v_role not in ('owner', 'admin', 'approver') and not v_own then
     raise sqlstate 'PT404' using message = 'escalation_not_found';
   end if;
-  if v_own and (p_escalation.risk <> 'low' or p_escalation.approver = 'other' or p_escalation.kind = 'policy') then
-    raise sqlstate 'PT403' using message = 'own_request';
+  if p_decision = 'reject' then
+    return;
   end if;
+  if p_escalation.approver = 'other' then
+    if v_own then
+      raise sqlstate 'PT403' using message = 'own_request';
+    end if;
+    if p_user_id = p_escalation.author_id
+       or p_user_id::text = p_escalation.subject #>> '{decision,decidedBy}' then
+      raise sqlstate 'PT403' using message = 'author_may_not_decide';
+    end if;
+  end if;
+  if p_escalation.kind = 'confirm' and not v_own then
+    raise sqlstate 'PT403' using message = 'requester_must_confirm';
+  end if;
+end
+$$;
+
+-- Refuses a decision that may not be taken; says whether it was already, by the same person and in the same way. The session
+-- and the escalation are locked.
+create or replace function private.check_decision(
+  p_escalation public.chat_escalations,
+  p_user_id uuid,
+  p_decision text,
+  p_subject_hash text,
+  p_answer jsonb
+) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.check_decider(p_escalation, p_user_id, p_decision);
   if (p_subject_hash = p_escalation.subject_hash) is not true then
     raise sqlstate 'PT409' using message = 'subject_changed';
   end if;
@@ -40,11 +67,12 @@ begin
       'decision', p_escalation.decision, 'decidedBy', p_escalation.decided_by, 'decidedAt', p_escalation.decided_at
     )::text;
   end if;
-  -- Its time may be over before anybody sweeps.
+  -- Its time may be over before it is swept.
   if p_escalation.status <> 'open' or p_escalation.expires_at <= clock_timestamp() then
     raise sqlstate 'PT409' using message = 'escalation_closed';
   end if;
-  if (p_decision = any (p_escalation.decisions)) is not true then
+  if (p_decision = any (p_escalation.decisions)) is not true
+     and (p_decision = 'reject' and p_user_id = p_escalation.user_id) is not true then
     raise sqlstate 'PT422' using message = 'decision_not_offered';
   end if;
   if p_decision in ('edit', 'respond') and p_answer is null then
@@ -54,6 +82,58 @@ begin
     raise sqlstate 'PT422' using message = 'invalid_answer';
   end if;
   return false;
+end
+$$;
+
+-- Takes up a call that a decision wrote, by editing it or by answering the agent. Where another person has to decide, the written
+-- call is a new question, which its author may not decide; it is asked here, where the author still hears if there is no other
+-- approver. An edit that only lowers the amount needs no second approver where the registry says so.
+create or replace function private.resume_written(
+  p_delivery public.deliveries,
+  p_escalation public.chat_escalations
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_tool public.agent_tools := private.tool_of(p_delivery);
+  v_inputs jsonb := case p_escalation.decision when 'edit' then p_escalation.answer end;
+  v_author uuid := p_escalation.decided_by;
+  v_written public.deliveries := private.resume_delivery(p_delivery, p_escalation, v_inputs, v_author);
+  v_call jsonb := private.call_of(v_written);
+  v_verdict text := private.verdict_on(v_tool, v_call);
+begin
+  if v_verdict in ('never', 'unreadable') then
+    -- What could not be released before cannot be written into being releasable by the answer to a question.
+    if v_inputs is not null then
+      raise sqlstate 'PT422' using message = 'policy_forbids';
+    end if;
+    return;
+  end if;
+  if v_tool.release_lowered_amount
+     and v_inputs is not null
+     and v_author <> p_escalation.user_id
+     and private.member_role(p_escalation.org_id, v_author) in ('owner', 'admin', 'approver')
+     and private.only_lowers_amount(v_tool, private.call_in(p_escalation.subject), v_call) then
+    update public.deliveries as d
+    set release_id = p_escalation.id, released_hash = private.hash_of(v_call)
+    where d.id = v_written.id;
+    return;
+  end if;
+  if v_verdict <> 'ask' and (p_escalation.kind <> 'agent_asked' or p_escalation.approver <> 'other') then
+    return;
+  end if;
+
+  if p_escalation.revision >= 5 then
+    raise sqlstate 'PT409' using message = 'too_many_edits';
+  end if;
+  if not private.has_other_approver(
+    p_escalation.org_id,
+    array[p_escalation.user_id, v_author, (v_call #>> '{decision,decidedBy}')::uuid]
+  ) then
+    raise sqlstate 'PT409' using message = 'no_other_approver';
+  end if;
+  perform private.hold_delivery(v_written, 'ask', p_escalation);
 end
 $$;
 
@@ -72,8 +152,6 @@ declare
   v_now timestamptz := clock_timestamp();
   v_escalation public.chat_escalations;
   v_delivery public.deliveries;
-  v_inputs jsonb := case p_decision when 'edit' then p_answer end;
-  v_call jsonb;
 begin
   update public.chat_escalations as x
   set status = 'resolved', closed_at = v_now, decision = p_decision, answer = p_answer, decided_by = p_user_id,
@@ -89,26 +167,29 @@ begin
   end if;
 
   select * into strict v_delivery from public.deliveries as d where d.id = v_escalation.delivery_id for update;
-  v_call := private.call_of(v_delivery, v_inputs);
-  -- Edited inputs pass the policy again.
-  if v_inputs is not null and not private.edit_is_allowed(private.tool_of(v_delivery), v_call) then
-    raise sqlstate 'PT422' using message = 'policy_forbids';
-  end if;
-
   if v_escalation.kind in ('agent_failed', 'outcome_unknown') then
     -- The same call under the same key; rejected, it stays as it is.
     if p_decision = 'approve' then
       perform private.requeue_delivery(v_delivery.id);
     end if;
-  elsif v_escalation.kind = 'policy' and p_decision = 'reject' then
+    return v_escalation;
+  end if;
+  if p_decision = 'reject'
+     and (v_escalation.kind <> 'agent_asked' or 'reject' <> all (v_escalation.decisions)) then
     perform private.settle_delivery(v_delivery.id, 'withdrawn', 'rejected');
+    return v_escalation;
+  end if;
+
+  perform private.settle_delivery(v_delivery.id, 'done');
+  if p_decision = 'edit' or (v_escalation.kind = 'agent_asked' and p_decision <> 'reject' and p_answer is not null) then
+    perform private.resume_written(v_delivery, v_escalation);
   else
-    perform private.settle_delivery(v_delivery.id, 'done');
     perform private.resume_delivery(
-      v_delivery, p_event.id, v_escalation.id, v_inputs,
-      -- What a policy's approver has approved is this call. What an agent asked about is no leave from the policy: inputs
-      -- edited there are looked at when the call is begun.
-      case v_escalation.kind when 'policy' then private.hash_of(v_call) end
+      v_delivery, v_escalation,
+      -- An approval releases the call that was shown. An answer to the agent's question is no leave from the policy.
+      p_released_hash => case
+        when v_escalation.kind in ('policy', 'confirm') then private.hash_of(private.call_in(v_escalation.subject))
+      end
     );
   end if;
   return v_escalation;
@@ -188,6 +269,10 @@ exception
 end
 $$;
 
+revoke all on function private.check_decider(public.chat_escalations, uuid, text)
+  from public, anon, authenticated, service_role;
+revoke all on function private.resume_written(public.deliveries, public.chat_escalations)
+  from public, anon, authenticated, service_role;
 revoke all on function private.check_decision(public.chat_escalations, uuid, text, text, jsonb)
   from public, anon, authenticated, service_role;
 revoke all on function private.resolve_escalation(public.chat_escalations, public.chat_events, uuid, text, jsonb)

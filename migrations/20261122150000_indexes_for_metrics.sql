@@ -20,7 +20,7 @@ alter table public.chat_escalations
 -- The organisation's escalations by the time they were opened, with all that is counted of them: their rows are wide, for what
 -- they ask stands in them. Written when one is opened and when it is closed.
 create index if not exists chat_escalations_by_creation
-  on public.chat_escalations (org_id, created_at) include (session_id, status, closed_at, delivery_id, agent_id, tool);
+  on public.chat_escalations (org_id, created_at) include (session_id, status, closed_at, delivery_id, agent_id, tool, kind);
 
 -- The organisation's deliveries, in the same way. One more entry each time that a call is made, begun or finished, next to a call
 -- over the network.

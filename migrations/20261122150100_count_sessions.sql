@@ -50,10 +50,10 @@ declare
 begin
   return query
   with escalations as (
-    -- Of a session that began in the window none is older than the window.
+    -- Of a session that began in the window none is older than the window. A confirmation by the requester is not an escalation.
     select x.session_id, min(x.created_at) as first_at
     from public.chat_escalations as x
-    where x.org_id = p_org_id and x.created_at >= p_from
+    where x.org_id = p_org_id and x.created_at >= p_from and x.kind <> 'confirm'
     group by x.session_id
   ), sessions as (
     select

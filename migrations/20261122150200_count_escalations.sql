@@ -3,6 +3,8 @@
 -- What is counted of the escalations that were opened in the window, at the levels of count_sessions. An escalation is in its
 -- session's group; the session had not ended before the window, or nobody would have been asked in it.
 --
+-- Confirmations by the requester are not a control: they are counted apart, and in no other figure.
+--
 -- Who keeps people busy, `approval_load`, is answered of groups and of all: [{agent_id, tool, asked, decided, expired, withdrawn,
 -- open}], the busiest first. What a page asked is about no agent and no tool: null.
 create or replace function private.count_escalations(
@@ -23,6 +25,9 @@ create or replace function private.count_escalations(
   met bigint,
   missed bigint,
   undecided bigint,
+  -- Confirmations that requesters were asked for, and those that they gave or refused.
+  confirmations_asked bigint,
+  confirmations_decided bigint,
   approval_load jsonb
 )
 language plpgsql stable
@@ -36,7 +41,7 @@ begin
   return query
   with escalations as (
     select
-      x.session_id, x.created_at, x.status, x.agent_id, x.tool,
+      x.session_id, x.created_at, x.status, x.agent_id, x.tool, x.kind = 'confirm' as is_confirmation,
       -- Until it was closed, however it was; otherwise until now.
       coalesce(x.closed_at, p_as_of) - x.created_at as waited
     from public.chat_escalations as x
@@ -45,27 +50,31 @@ begin
     select
       case p_group_by when 'agent' then s.agent_id when 'channel' then s.channel else '' end as of_group,
       date_bin(v_length, x.created_at, v_origin) as of_bucket,
-      x.agent_id, x.tool, x.status,
+      x.agent_id, x.tool, x.status, x.is_confirmation,
       count(*) as n,
       count(*) filter (where x.waited <= p_service_level) as n_in_time,
-      array_agg(extract(epoch from x.waited)::double precision) filter (where x.status = 'resolved') as waits
+      array_agg(extract(epoch from x.waited)::double precision) 
+        filter (where x.status = 'resolved' and not x.is_confirmation) as waits
     from escalations as x
     left join public.chat_sessions as s
       on p_group_by <> 'none'
       and s.org_id = p_org_id
       and (s.ended_at >= p_from or s.ended_at is null)
       and s.id = x.session_id
-    group by 1, 2, 3, 4, 5
+    group by 1, 2, 3, 4, 5, 6
   ), counts as (
     select
       grouping(p.of_group, p.of_bucket) as level,
       coalesce(p.of_group, '') as of_group,
       coalesce(p.of_bucket, '-infinity') as of_bucket,
-      sum(p.n) filter (where p.status = 'resolved')::bigint as decided,
-      sum(p.n_in_time) filter (where p.status = 'resolved')::bigint as met,
+      sum(p.n) filter (where p.status = 'resolved' and not p.is_confirmation)::bigint as decided,
+      sum(p.n_in_time) filter (where p.status = 'resolved' and not p.is_confirmation)::bigint as met,
       -- Whose time ran out has missed it, however short that was.
-      sum(case p.status when 'expired' then p.n else p.n - p.n_in_time end)::bigint as missed,
-      sum(p.n_in_time) filter (where p.status in ('open', 'withdrawn'))::bigint as undecided
+      sum(case p.status when 'expired' then p.n else p.n - p.n_in_time end)
+        filter (where not p.is_confirmation)::bigint as missed,
+      sum(p.n_in_time) filter (where p.status in ('open', 'withdrawn') and not p.is_confirmation)::bigint as undecided,
+      sum(p.n) filter (where p.is_confirmation)::bigint as confirmations_asked,
+      sum(p.n) filter (where p.status = 'resolved' and p.is_confirmation)::bigint as confirmations_decided
     from parts as p
     group by grouping sets ((p.of_group, p.of_bucket), (p.of_group), ())
   ), waits as (
@@ -88,6 +97,7 @@ begin
       coalesce(sum(p.n) filter (where p.status = 'withdrawn'), 0) as withdrawn,
       coalesce(sum(p.n) filter (where p.status = 'open'), 0) as open
     from parts as p
+    where not p.is_confirmation
     group by grouping sets ((p.of_group, p.agent_id, p.tool), (p.agent_id, p.tool))
   ), loads as (
     select t.level, t.of_group, '-infinity'::timestamptz as of_bucket, jsonb_agg(
@@ -102,7 +112,7 @@ begin
   )
   select
     level, of_group, of_bucket, c.decided, w.decided_after, coalesce(c.met, 0), coalesce(c.missed, 0),
-    coalesce(c.undecided, 0), l.approval_load
+    coalesce(c.undecided, 0), coalesce(c.confirmations_asked, 0), coalesce(c.confirmations_decided, 0), l.approval_load
   from counts as c
   left join waits as w using (level, of_group, of_bucket)
   left join loads as l using (level, of_group, of_bucket);

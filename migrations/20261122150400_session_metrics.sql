@@ -131,6 +131,9 @@ begin
         'met', coalesce(e.met, 0), 'missed', coalesce(e.missed, 0), 'undecided', coalesce(e.undecided, 0),
         'rate', private.rate(e.met, e.met + e.missed)
       ),
+      'confirmations', jsonb_build_object(
+        'asked', coalesce(e.confirmations_asked, 0), 'decided', coalesce(e.confirmations_decided, 0)
+      ),
       'automation', jsonb_build_object(
         'actions', coalesce(d.delivered, 0), 'automatic', coalesce(d.automatic, 0),
         'rate', private.rate(d.automatic, d.delivered)

@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{
-    events::Event,
-    mcp::{Call, Decision, Reason, Resume, Target},
-    sessions::Channel,
-};
+use crate::mcp::{Call, Decision, Reason, Resume, Target};
 
 /// A delivery that is ours until its lease ends.
 #[derive(Debug, Deserialize)]
@@ -20,8 +15,7 @@ pub(super) struct Claimed {
     /// Which claim of it this is: a later one's makes this one's word worth nothing.
     pub fence: i64,
     pub org_id: Uuid,
-    pub session: Session,
-    pub event: Event,
+    pub session_id: Uuid,
     pub agent_id: String,
     tool: String,
     idempotency_key: Uuid,
@@ -31,62 +25,44 @@ pub(super) struct Claimed {
     url: String,
     credential: Option<String>,
     timeout_seconds: u32,
-    objective: Option<String>,
-    inputs: Option<Value>,
-    decision: Option<Decided>,
+    #[serde(flatten)]
+    document: Document,
     request_state: Option<Value>,
 }
 
-/// The session, as an agent is told of it.
+/// What the database has judged, shown to people and hashed, in the words of the contract's "Agents over MCP". It is passed on as it
+/// stands, so that what an approval covers is what a tool is sent.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all(serialize = "camelCase"))]
-pub(super) struct Session {
-    pub id: Uuid,
-    org_id: Uuid,
-    user_id: Uuid,
-    agent_id: String,
-    channel: Channel,
-    metadata: Map<String, Value>,
-}
-
-/// What a person decided on the question that this call takes up again.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all(serialize = "camelCase"))]
-struct Decided {
-    escalation_id: Uuid,
-    decision: Decision,
+struct Document {
+    session: Map<String, Value>,
+    event: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Value>,
-    decided_by: Uuid,
-    decided_at: Timestamp,
+    objective: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Map<String, Value>>,
 }
 
-/// What a tool is given (the contract's "Agents over MCP").
+/// What a tool is given.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Arguments<'a> {
-    session: &'a Session,
-    event: &'a Event,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    objective: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inputs: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<&'a Decided>,
+    #[serde(flatten)]
+    document: &'a Document,
     idempotency_key: Uuid,
+}
+
+/// What of a decision the protocol itself has a place for.
+#[derive(Deserialize)]
+struct Decided {
+    decision: Decision,
 }
 
 impl Claimed {
     /// The call: where it goes and what is said. The URL is the registry's, and nothing of the user's token goes along.
     pub fn call(&self) -> Result<(Target<'_>, Call<'_>), Reason> {
-        let arguments = Arguments {
-            session: &self.session,
-            event: &self.event,
-            objective: self.objective.as_deref(),
-            inputs: self.inputs.as_ref(),
-            decision: self.decision.as_ref(),
-            idempotency_key: self.idempotency_key,
-        };
+        let arguments = Arguments { document: &self.document, idempotency_key: self.idempotency_key };
         let Ok(Value::Object(arguments)) = serde_json::to_value(&arguments) else {
             return Err(Reason::AnswerUnfit);
         };
@@ -95,13 +71,16 @@ impl Claimed {
             credential: self.credential.as_deref(),
             timeout: Duration::from_secs(self.timeout_seconds.into()),
         };
-        // A question by the contract has no state at the server: its decision is in the arguments alone.
-        let resume = self.request_state.as_ref().zip(self.decision.as_ref());
-        let resume = resume.map(|(request_state, decided)| Resume {
-            request_state,
-            decision: decided.decision,
-            answer: decided.answer.as_ref(),
-        });
-        Ok((target, Call { tool: &self.tool, arguments, resume }))
+        Ok((target, Call { tool: &self.tool, arguments, resume: self.resume()? }))
+    }
+
+    /// A question by the contract has no state at the server: its decision is in the arguments alone.
+    fn resume(&self) -> Result<Option<Resume<'_>>, Reason> {
+        let Some((request_state, decided)) = self.request_state.as_ref().zip(self.document.decision.as_ref())
+        else {
+            return Ok(None);
+        };
+        let Decided { decision } = Decided::deserialize(decided).map_err(|_| Reason::AnswerUnfit)?;
+        Ok(Some(Resume { request_state, decision, answer: decided.get("answer") }))
     }
 }

@@ -140,7 +140,7 @@ impl Router {
     async fn deliver(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
         let span = tracing::info_span!(
             target: TARGET, "delivery",
-            delivery_id = %claimed.id, org_id = %claimed.org_id, session_id = %claimed.session.id,
+            delivery_id = %claimed.id, org_id = %claimed.org_id, session_id = %claimed.session_id,
             agent_id = claimed.agent_id, attempt = claimed.attempt,
         );
         self.delivered(claimed, deadline).instrument(span).await
@@ -168,7 +168,7 @@ impl Router {
         };
         tracing::info!(finished = finished.finished, status = finished.status, error, "delivered");
         if let Some(chatkit) = &self.chatkit {
-            let of = sessions::Of { org_id: claimed.org_id, session_id: claimed.session.id, deadline };
+            let of = sessions::Of { org_id: claimed.org_id, session_id: claimed.session_id, deadline };
             sessions::cancel_upstream(chatkit, &self.writer, of, &finished.live_chatkit_session_ids).await;
         }
         Ok(if finished.finished { finished.status } else { String::new() })

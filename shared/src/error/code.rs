@@ -39,6 +39,8 @@ codes! {
     NoOrganisation = 403 "no_organisation" "The user belongs to no organisation", "An administrator sets app_metadata.org_id of the user; sign in again afterwards.";
     NotAMember = 403 "not_a_member" "The user is not a member of this organisation any more", "Sign in again; if it stays so, ask an administrator of the organisation.";
     OwnRequest = 403 "own_request" "This is not the user's own to decide", "Somebody else of the organisation decides: an owner, an admin or an approver.";
+    AuthorMayNotDecide = 403 "author_may_not_decide" "The author of a call does not approve it", "Another owner, admin or approver of the organisation decides.";
+    RequesterMustConfirm = 403 "requester_must_confirm" "Only the requester confirms this call", "The session's user approves it; an approver may reject it.";
     AgentForbidden = 403 "agent_forbidden" "This agent is not open to the user's role", "Choose one of GET /chatkit/agents.";
     ScopeForbidden = 403 "scope_forbidden" "Only approvers see the whole organisation's sessions", "Leave out the scope parameter to see your own.";
     MetricsForbidden = 403 "metrics_forbidden" "Only approvers see the organisation's metrics", "An owner, an admin or an approver of the organisation asks for them.";
@@ -55,6 +57,9 @@ codes! {
     SubjectChanged = 409 "subject_changed" "The decision is on something else than the escalation asks", "Read the escalation, look at what it asks, and send its subjectHash.";
     EscalationResolved = 409 "escalation_resolved" "The escalation is decided already", "See decision for what stands; it cannot be changed.";
     EscalationClosed = 409 "escalation_closed" "The escalation is closed", "Nothing is left to decide: its time was over, or it was withdrawn, with its session say.";
+    TooManyEdits = 409 "too_many_edits" "The call was edited too often in a row", "Approve it as it is, or reject it.";
+    NoOtherApprover = 409 "no_other_approver" "Nobody else could approve the written call", "Add an approver to the organisation, or approve or reject the call as it is.";
+    TooManyEscalations = 409 "too_many_escalations" "Too many escalations are open", "Decide or withdraw some first: a session's pages have at most 20 open, a user's 100.";
     SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
     ErasureRunning = 409 "erasure_running" "The user's data is being erased", "Send it again when the erasure is finished; the operator knows.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";

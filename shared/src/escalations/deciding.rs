@@ -26,8 +26,9 @@ pub struct Resolved {
 /// Decides an escalation as the caller. One decision wins; the same by the same person again is answered the same.
 ///
 /// # Errors
-/// `not_a_member`, `escalation_not_found`, `own_request`, `subject_changed`, `escalation_resolved` with the decision that stands,
-/// `escalation_closed`, `decision_not_offered`, `answer_required`, `invalid_answer`, `policy_forbids`.
+/// `not_a_member`, `escalation_not_found`, `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
+/// `escalation_resolved` with the decision that stands, `escalation_closed`, `decision_not_offered`, `answer_required`,
+/// `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
 pub async fn decide(
     reader: &Reader,
     writer: &Writer,
@@ -89,9 +90,9 @@ mod tests {
     fn verdict(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
         let asked = serde_json::from_value(json!({
             "id": Uuid::nil(), "session_id": Uuid::nil(), "user_id": Uuid::nil(), "event_id": Uuid::nil(),
-            "origin": "orchestrator", "kind": "agent_asked", "reason": "r", "decisions": ["respond"],
+            "author_id": null, "predecessor_id": null, "origin": "orchestrator", "kind": "agent_asked", "reason": "r", "decisions": ["respond"],
             "answer_schema": schema, "risk": "low", "approver": "other", "subject": {}, "subject_hash": "ab".repeat(32),
-            "status": status, "created_at": "2026-11-22T10:00:00+00:00", "expires_at": null, "decision": null,
+            "status": status, "created_at": "2026-11-22T10:00:00+00:00", "expires_at": "2026-11-23T10:00:00+00:00", "decision": null,
             "answer": null, "decided_by": null, "decided_at": null,
         }));
         let decision = json!({ "decision": "respond", "subjectHash": hash, "answer": { "amount": "much" } });

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
-    subject,subject_hash,status,created_at,expires_at,decision,answer,decided_by,decided_at";
+    author_id,predecessor_id,subject,subject_hash,status,created_at,expires_at,decision,answer,decided_by,decided_at";
 
 /// The most escalations that a page holds, however many were asked for: the largest of this number fit into an answer.
 const MOST: u16 = 25;

@@ -33,6 +33,10 @@ pub struct Escalation {
     pub risk: Risk,
     /// Who may decide.
     pub approver: Approver,
+    /// Who wrote the call that is decided about, by an edit or an answer, and may not approve it.
+    pub author_id: Option<Uuid>,
+    /// The escalation in which it was written.
+    pub predecessor_id: Option<Uuid>,
     /// What is decided about, as it is stored: an approval is good for this and for nothing else.
     pub subject: Map<String, Value>,
     /// The hash by which a decision names the subject.
@@ -42,7 +46,7 @@ pub struct Escalation {
     /// Since when it is open.
     pub created_at: Timestamp,
     /// Until when it can be decided.
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Timestamp,
     /// What was decided.
     pub decision: Option<Decision>,
     /// What was answered.
@@ -70,6 +74,8 @@ words! {
         Browser = "browser",
         /// A call was held before it was made, because its tool's policy says so.
         Policy = "policy",
+        /// A call is held until the requester confirms it.
+        Confirm = "confirm",
         /// The agent wants an answer to go on.
         AgentAsked = "agent_asked",
         /// The call failed for good; whether to try once more.

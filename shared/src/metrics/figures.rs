@@ -69,6 +69,7 @@ pub struct Figures {
     time_to_escalation: Times,
     time_to_decision: Times,
     service_level: ServiceLevel,
+    confirmations: Confirmations,
     automation: Automation,
     deliveries: Deliveries,
 }
@@ -117,6 +118,13 @@ struct ServiceLevel {
     missed: u64,
     undecided: u64,
     rate: Option<f64>,
+}
+
+/// Confirmations by requesters, which are not escalations.
+#[derive(Debug, Deserialize, Serialize)]
+struct Confirmations {
+    asked: u64,
+    decided: u64,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -31,7 +31,7 @@ async fn approvers(world: World) -> Result<()> {
         ensure!(decided["escalation"]["decidedBy"] == json!(decider.user.id), "{decided:#}");
         ensure!(decided["event"]["actorId"] == json!(decider.user.id), "{decided:#}");
         let calls = office.calls().await?;
-        ensure!(calls.len() == 1 && calls[0]["decision"]["escalation_id"] == held["id"], "{calls:#?}");
+        ensure!(calls.len() == 1 && calls[0]["decision"]["escalationId"] == held["id"], "{calls:#?}");
         world.finish(&calls[0], json!({ "kind": "completed" })).await?;
     }
     Ok(())

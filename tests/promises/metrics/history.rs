@@ -38,16 +38,19 @@ const WRITE: [&str; 4] = [
      from jsonb_to_recordset($1 -> 'deliveries') as r (id uuid, org_id uuid, session_id uuid, agent_id text, tool text,
        status text, finished_as text, resumes uuid, fence bigint, created_at timestamptz)",
     "insert into public.chat_escalations (id, org_id, user_id, session_id, event_id, origin, reason, decisions, status,
-       created_at, closed_at, kind, delivery_id, subject, decision, decided_by, decided_at, decision_event_id)
+       created_at, expires_at, closed_at, kind, approver, delivery_id, subject, decision, decided_by, decided_at,
+       decision_event_id)
      select gen_random_uuid(), org_id, org_id, session_id, gen_random_uuid(),
        case when delivery_id is null then 'browser' else 'orchestrator' end, 'Why?', array['approve'], status, created_at,
-       closed_at, case when delivery_id is null then 'browser' else 'policy' end, delivery_id,
+       created_at + interval '30 days', closed_at,
+       case when delivery_id is null then 'browser' when r.confirm then 'confirm' else 'policy' end,
+       case when delivery_id is null or r.confirm then 'self' else 'other' end, delivery_id,
        case when delivery_id is null then '{}'
             else jsonb_build_object('deliveryId', delivery_id, 'agentId', agent_id, 'tool', tool) end,
        case when status = 'resolved' then 'approve' end, case when status = 'resolved' then org_id end,
        case when status = 'resolved' then closed_at end, case when status = 'resolved' then gen_random_uuid() end
      from jsonb_to_recordset($1 -> 'escalations') as r (org_id uuid, session_id uuid, status text, created_at timestamptz,
-       closed_at timestamptz, delivery_id uuid, agent_id text, tool text)",
+       closed_at timestamptz, delivery_id uuid, agent_id text, tool text, confirm boolean)",
 ];
 
 /// What happens late to what is there: sessions end and go to other agents, escalations are closed, deliveries finished.
@@ -161,7 +164,7 @@ impl History {
                 escalations.push(json!({
                     "org_id": org_id, "session_id": id, "status": status, "created_at": time(at)?,
                     "closed_at": closed.map(time).transpose()?, "delivery_id": about.map(|(id, ..)| id),
-                    "agent_id": about.map(|(_, _, agent, _)| agent), "tool": about.map(|(_, _, _, tool)| tool),
+                    "agent_id": about.map(|(_, _, agent, _)| agent), "tool": about.map(|(_, _, _, tool)| tool), "confirm": self.rng.u8(0..4) == 0,
                 }));
             }
         }

@@ -115,7 +115,8 @@ impl Part<'_> {
             events += self.rows.events.iter().filter(|id| **id == session.id).count();
             cancelled += u64::from(reason == Some("cancelled"));
             expired += u64::from(reason == Some("expired"));
-            let of_it = self.rows.escalations.iter().filter(|e| e.session_id == session.id);
+            let of_it =
+                self.rows.escalations.iter().filter(|e| e.session_id == session.id && e.kind != "confirm");
             let first = of_it.map(|escalation| escalation.created_at).min();
             if let Some(first) = first {
                 escalated += 1;
@@ -129,9 +130,15 @@ impl Part<'_> {
 
         let level = self.question.service_level_seconds * 1_000_000;
         let (mut met, mut missed, mut undecided) = (0, 0, 0);
+        let (mut confirmations_asked, mut confirmations_decided) = (0, 0);
         let mut to_decision = Vec::new();
         for escalation in &self.rows.escalations {
             if !self.holds(escalation.created_at) || !self.has_id(escalation.session_id) {
+                continue;
+            }
+            if escalation.kind == "confirm" {
+                confirmations_asked += 1;
+                confirmations_decided += u64::from(escalation.status == "resolved");
                 continue;
             }
             let waited = escalation.closed_at.unwrap_or(as_of.as_microsecond()) - escalation.created_at;
@@ -182,6 +189,7 @@ impl Part<'_> {
             "timeToEscalation": times(to_escalation),
             "timeToDecision": times(to_decision),
             "serviceLevel": { "met": met, "missed": missed, "undecided": undecided, "rate": rate(met, met + missed) },
+            "confirmations": { "asked": confirmations_asked, "decided": confirmations_decided },
             "automation": {
                 "actions": state("delivered"), "automatic": automatic, "rate": rate(automatic, state("delivered")),
             },
@@ -201,7 +209,10 @@ impl Part<'_> {
     fn approval_load(&self) -> Value {
         let mut loads: BTreeMap<Tool<'_>, Counts<'_>> = BTreeMap::new();
         for escalation in &self.rows.escalations {
-            if self.holds(escalation.created_at) && self.has_id(escalation.session_id) {
+            if escalation.kind != "confirm"
+                && self.holds(escalation.created_at)
+                && self.has_id(escalation.session_id)
+            {
                 let about = self.rows.deliveries.iter().find(|d| Some(d.id) == escalation.delivery_id);
                 let load = loads
                     .entry((about.map(|d| d.agent_id.as_str()), about.map(|d| d.tool.as_str())))

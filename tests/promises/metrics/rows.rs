@@ -22,6 +22,7 @@ pub struct Escalation {
     pub created_at: Micros,
     pub closed_at: Option<Micros>,
     pub status: String,
+    pub kind: String,
     pub delivery_id: Option<Uuid>,
 }
 
@@ -65,12 +66,13 @@ impl Rows {
             end_reason: row.get("end_reason"),
         });
         let events = all("session_id", "chat_events").await?.into_iter().map(|row| row.get("session_id"));
-        let columns = format!("session_id, status, delivery_id, {created}, {closed}");
+        let columns = format!("session_id, status, kind, delivery_id, {created}, {closed}");
         let escalations = all(&columns, "chat_escalations").await?.into_iter().map(|row| Escalation {
             session_id: row.get("session_id"),
             created_at: row.get("created_at"),
             closed_at: row.get("closed_at"),
             status: row.get("status"),
+            kind: row.get("kind"),
             delivery_id: row.get("delivery_id"),
         });
         let columns =

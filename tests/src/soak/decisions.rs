@@ -110,7 +110,7 @@ async fn released(ground: &Ground) -> Result<HashMap<String, usize>> {
             return Ok(calls);
         }
         for call in claimed {
-            let id = call["decision"]["escalation_id"].as_str().unwrap_or_default();
+            let id = call["decision"]["escalationId"].as_str().unwrap_or_default();
             *calls.entry(id.to_owned()).or_default() += 1;
             ground.world.finish(&call, json!({ "kind": "completed" })).await?;
         }

@@ -49,11 +49,12 @@ select
 from sent;
 
 insert into public.chat_escalations (id, org_id, user_id, session_id, event_id, origin, reason, decisions, status, created_at,
-  closed_at, kind, delivery_id, subject, decision, decided_by, decided_at, decision_event_id)
+  expires_at, closed_at, kind, approver, delivery_id, subject, decision, decided_by, decided_at, decision_event_id)
 select
   gen_random_uuid(), org_id, org_id, id, gen_random_uuid(), case when asked then 'orchestrator' else 'browser' end,
-  'Somebody has to approve this payment.', array['approve', 'reject'], status, opened_at, closed_at,
-  case when asked then 'policy' else 'browser' end, case when asked then delivery_id end,
+  'Somebody has to approve this payment.', array['approve', 'reject'], status, opened_at,
+  opened_at + interval '30 days', closed_at, case when asked then 'policy' else 'browser' end,
+  case when asked then 'other' else 'self' end, case when asked then delivery_id end,
   case when asked then jsonb_build_object('deliveryId', delivery_id, 'agentId', agent_id, 'tool', tool,
     'note', repeat('x', 300)) else '{}' end,
   case when status = 'resolved' then 'approve' end, case when status = 'resolved' then org_id end,
