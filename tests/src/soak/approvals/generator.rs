@@ -103,7 +103,7 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
         if any_open || dead || has(Status::Running) { 6 } else { 2 },
         if any_open { 3 } else { 1 },
     ];
-    let mut draw = rng.u32(..weights.iter().sum());
+    let mut draw = rng.u32(..weights.iter().sum::<u32>());
     let mut kind = 0;
     while draw >= weights[kind] {
         draw -= weights[kind];

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 
+use super::Size;
 use super::figure::Figure;
 use arena::Arena;
 use history::{History, generated, shortened};
@@ -137,7 +138,7 @@ impl Sum {
     }
 }
 
-pub async fn run(seed: u64, count: usize, full: bool) -> Result<Vec<Figure>> {
+pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, String)> {
     let next = AtomicUsize::new(0);
     let workers = (0..WORKERS).map(|_| work(seed, count, &next));
     let mut sum = Sum::default();
@@ -145,9 +146,6 @@ pub async fn run(seed: u64, count: usize, full: bool) -> Result<Vec<Figure>> {
         sum.merge(worked?);
     }
     let mismatches: Vec<String> = sum.told.iter().map(|told| told.lines().next().unwrap_or_default().to_owned()).collect();
-    for told in sum.told.iter().take(MOST_TOLD) {
-        eprintln!("{told}");
-    }
     let mut figures = vec![
         Figure::some("steps", sum.steps),
         Figure::some("calls that went out", sum.calls),
@@ -155,6 +153,7 @@ pub async fn run(seed: u64, count: usize, full: bool) -> Result<Vec<Figure>> {
         Figure::none("calls and decisions refused that the model allows", sum.refused),
         Figure::violations("histories in which model and database differ", &mismatches),
     ];
+    let full = size == Size::Full;
     let least = if full { LEAST } else { 0 };
     for what in REACHED {
         let found = sum.reached.get(what).copied().unwrap_or_default();
@@ -164,7 +163,7 @@ pub async fn run(seed: u64, count: usize, full: bool) -> Result<Vec<Figure>> {
     for (what, count) in sum.reached.iter().filter(|(what, _)| !REACHED.contains(what)) {
         figures.push(Figure::told(what, usize::try_from(*count)?));
     }
-    Ok(figures)
+    Ok((figures, sum.told.join("\n")))
 }
 
 /// Runs histories until all are run.
