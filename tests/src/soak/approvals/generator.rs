@@ -26,6 +26,8 @@ pub enum Theme {
     People,
     /// Pages that ask for people.
     Pages,
+    /// Routers that die, and servers that fail.
+    Leases,
 }
 
 impl Theme {
@@ -41,6 +43,7 @@ impl Theme {
             Self::FollowUps,
             Self::People,
             Self::Pages,
+            Self::Leases,
         ];
         all[rng.usize(..all.len())]
     }
@@ -48,7 +51,8 @@ impl Theme {
     /// How many steps a history has at most.
     pub fn steps(self, rng: &mut Rng) -> usize {
         match self {
-            Self::Edits | Self::FollowUps | Self::Asks => rng.usize(12..26),
+            Self::Edits | Self::Asks => rng.usize(12..26),
+            Self::FollowUps => rng.usize(16..34),
             Self::Pages => rng.usize(4..12),
             _ => rng.usize(8..22),
         }
@@ -88,19 +92,22 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let has = |status: Status| state.deliveries.iter().any(|delivery| delivery.status == status);
     let any_open = state.escalations.iter().any(open);
     let dead = has(Status::Dead) || has(Status::Unknown);
-    let people = if theme == Theme::People { 25 } else { 4 };
-    let register = if theme == Theme::Totals { 10 } else { 4 };
+    let calm = matches!(theme, Theme::Edits | Theme::FollowUps);
+    let people = if theme == Theme::People { 25 } else if calm { 1 } else { 4 };
+    let register = if theme == Theme::Totals { 10 } else if calm { 1 } else { 4 };
+    let pass = if theme == Theme::Leases { 35 } else { 6 };
+    let end = if theme == Theme::FollowUps && has(Status::Running) { 4 } else { 1 };
     let weights = [
-        if has(Status::Pending) || has(Status::Running) { 8 } else { 30 },
+        if has(Status::Pending) || has(Status::Running) { if calm { 2 } else { 8 } } else { 30 },
         if has(Status::Pending) { 45 } else { 3 },
         if has(Status::Running) { 45 } else { 1 },
         if any_open { 60 } else { 3 },
         if dead { 6 } else { 1 },
         register,
-        2,
+        if calm { 1 } else { 2 },
         people,
-        1,
-        if any_open || dead || has(Status::Running) { 6 } else { 2 },
+        end,
+        if any_open || dead || has(Status::Running) { pass } else { 2 },
         if any_open { 3 } else { 1 },
     ];
     let mut draw = rng.u32(..weights.iter().sum::<u32>());
@@ -112,6 +119,12 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     match kind {
         0 => record(rng, theme, state),
         2 if !state.deliveries.is_empty() => finish(rng, theme, state),
+        3 if any_open && chance(rng, 15) => {
+            let escalation = escalation(rng, state);
+            let session = state.escalations[escalation].session;
+            let events = vec![Given::Resolve { escalation, choice: choice(rng, theme, state, escalation) }];
+            Operation::Record { session, person: people::REQUESTER, events }
+        }
         3 if !state.escalations.is_empty() => decide(rng, theme, state),
         4 if !state.deliveries.is_empty() => {
             let dead = |of: &usize| matches!(state.deliveries[*of].status, Status::Dead | Status::Unknown);
@@ -179,10 +192,12 @@ fn finish(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let delivery = pick(rng, state.deliveries.len(), 96, running);
     let work = |rng: &mut Rng| {
         let inputs = if chance(rng, 70) { Some(payload(rng, theme, state)) } else { None };
-        (one(rng, &["beta", "beta", "beta", "alpha", "gamma"]), inputs)
+        let agent = if chance(rng, 80) { "beta" } else { one(rng, &["beta", "alpha", "gamma"]) };
+        (agent, inputs)
     };
     let (completed, asks) = match theme {
-        Theme::FollowUps => (85, 5),
+        Theme::FollowUps => (94, 2),
+        Theme::Leases => (15, 15),
         Theme::Asks => (15, 70),
         _ => (45, 20),
     };
@@ -209,7 +224,7 @@ fn ask(rng: &mut Rng) -> Ask {
                 vec!["respond"],
             ],
         ),
-        schema: chance(rng, 25),
+        schema: chance(rng, 40),
         seconds: one(rng, &[None, Some(600), Some(7200), Some(864_000)]),
         risk: one(rng, &[None, None, Some("low"), Some("medium"), Some("high")]),
         approver: one(rng, &[None, None, Some("self"), Some("other")]),
@@ -241,6 +256,7 @@ fn decide(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let person = match rng.u32(..100) {
         0..12 => people::REQUESTER,
         12..20 => asked.author.unwrap_or(people::REQUESTER),
+        20..40 if asked.kind == Kind::Confirm => 1,
         _ => pick(rng, people::COUNT, if theme == Theme::Edits { 97 } else { 85 }, fits),
     };
     Operation::Decide { person, escalation, choice: choice(rng, theme, state, escalation) }
@@ -248,7 +264,7 @@ fn decide(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
 
 fn choice(rng: &mut Rng, theme: Theme, state: &State, escalation: usize) -> Choice {
     let asked = &state.escalations[escalation];
-    let decision = if theme == Theme::Edits && asked.decisions.contains(&"edit") && chance(rng, 85) {
+    let decision = if theme == Theme::Edits && asked.decisions.contains(&"edit") && chance(rng, 93) {
         "edit"
     } else if chance(rng, 88) {
         one(rng, &asked.decisions)
@@ -257,11 +273,11 @@ fn choice(rng: &mut Rng, theme: Theme, state: &State, escalation: usize) -> Choi
     };
     let odd = one(rng, &[serde_json::json!("yes"), serde_json::json!([1]), serde_json::json!(7)]);
     let answer = match decision {
-        "edit" if chance(rng, 94) => Some(asked.delivery.map_or_else(
+        "edit" if chance(rng, 90) => Some(asked.delivery.map_or_else(
             || serde_json::json!({ "note": "none" }),
             |delivery| edited(rng, theme, state, delivery),
         )),
-        "edit" if chance(rng, 50) => Some(odd),
+        "edit" if chance(rng, 60) => Some(odd),
         "respond" if chance(rng, 90) => Some(serde_json::json!({ "text": "Take the other account" })),
         "approve" | "reject" if chance(rng, 20) => Some(serde_json::json!({ "note": "as discussed" })),
         _ => None,

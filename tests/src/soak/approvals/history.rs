@@ -71,16 +71,17 @@ fn is_there(state: &State, operation: &Operation) -> bool {
     }
 }
 
-/// Runs the history of a seed.
-pub async fn generated(arena: &mut Arena, seed: u64) -> Result<History> {
+/// Runs the history of a seed: of any theme, or of this one.
+pub async fn generated(arena: &mut Arena, seed: u64, theme: Option<Theme>) -> Result<History> {
     let mut rng = Rng::with_seed(seed);
-    let theme = Theme::any(&mut rng);
+    let any = Theme::any(&mut rng);
+    let theme = theme.unwrap_or(any);
     let setup = setup(&mut rng, theme);
     let left = theme.steps(&mut rng);
     run(arena, setup, &mut Generated { rng, theme, left }).await.with_context(|| format!("the history of seed {seed}"))
 }
 
-async fn run(arena: &mut Arena, setup: Setup, source: &mut impl Source) -> Result<History> {
+async fn run(arena: &mut Arena, setup: Setup, source: &mut (impl Source + Send)) -> Result<History> {
     let cast = arena.begin(&setup).await?;
     let mut state = State::new(&setup);
     let mut rows = arena.rows(&cast).await?;

@@ -19,6 +19,7 @@ mod state;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
@@ -139,11 +140,11 @@ impl Sum {
 }
 
 pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, String)> {
-    let next = AtomicUsize::new(0);
-    let workers = (0..WORKERS).map(|_| work(seed, count, &next));
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..WORKERS).map(|_| tokio::spawn(work(seed, count, Arc::clone(&next)))).collect();
     let mut sum = Sum::default();
-    for worked in futures_util::future::join_all(workers).await {
-        sum.merge(worked?);
+    for worker in workers {
+        sum.merge(worker.await??);
     }
     let mismatches: Vec<String> = sum.told.iter().map(|told| told.lines().next().unwrap_or_default().to_owned()).collect();
     let mut figures = vec![
@@ -167,7 +168,7 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, St
 }
 
 /// Runs histories until all are run.
-async fn work(seed: u64, count: usize, next: &AtomicUsize) -> Result<Sum> {
+async fn work(seed: u64, count: usize, next: Arc<AtomicUsize>) -> Result<Sum> {
     let mut arena = Arena::new(None).await?;
     let mut sum = Sum::default();
     for done in 1.. {
@@ -175,7 +176,7 @@ async fn work(seed: u64, count: usize, next: &AtomicUsize) -> Result<Sum> {
         if number >= count {
             break;
         }
-        let history = generated(&mut arena, seed_of(seed, number)).await?;
+        let history = generated(&mut arena, seed_of(seed, number), None).await?;
         sum.add(&history);
         if history.mismatch.is_some() {
             let history = if sum.told.len() < MOST_TOLD {

@@ -59,6 +59,7 @@ pub fn edited(rng: &mut Rng, theme: Theme, state: &State, delivery: usize) -> Va
     }
     let readable = state.tool(delivery).and_then(|tool| read(tool, &before)).is_some();
     match rng.u32(..100) {
+        0..50 if theme == Theme::Edits => after["data"]["payee"] = one(rng, &[json!("Initech"), json!("Umbrella")]),
         0..40 if readable => lower(rng, &mut after),
         0..50 => after["data"]["amount"] = one(rng, &[json!(800), json!(1500), json!("800"), json!(-400), json!(4000)]),
         50..75 => match amount(rng, theme) {

@@ -44,12 +44,12 @@ pub fn server(rng: &mut Rng, theme: Theme, agent: usize) -> Server {
     if chance(rng, 10) {
         routes.push(route("button_click", None));
     }
-    let listed = !chance(rng, 4);
+    let listed = !chance(rng, if matches!(theme, Theme::FollowUps | Theme::Edits) { 2 } else { 7 });
     if !listed {
         routes.clear();
     }
     let tools = if listed { vec![tool(rng, theme, name)] } else { Vec::new() };
-    Server { max_attempts: rng.i64(1..4), tools, routes }
+    Server { max_attempts: rng.i64(1..if theme == Theme::Leases { 3 } else { 4 }), tools, routes }
 }
 
 /// One that is refused.
@@ -71,7 +71,8 @@ fn policy(rng: &mut Rng, theme: Theme) -> Policy {
         Theme::Edits => (25, 5, 70),
         Theme::Confirms => (10, 80, 9),
         Theme::Asks => (55, 15, 29),
-        Theme::FollowUps => (85, 5, 9),
+        Theme::FollowUps => (97, 1, 2),
+        Theme::Leases => (75, 10, 14),
         _ => (40, 20, 36),
     };
     match rng.u32(..100) {
@@ -91,7 +92,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
     };
     let measured = match theme {
         Theme::Totals | Theme::Edits => chance(rng, 95),
-        Theme::FollowUps => chance(rng, 30),
+        Theme::FollowUps => chance(rng, 12),
         _ => chance(rng, 60),
     };
     let limit = |rng: &mut Rng, percent: u32, limits: &[u32]| {
@@ -99,7 +100,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
     };
     Tool {
         name,
-        idempotent: rng.bool(),
+        idempotent: chance(rng, if theme == Theme::Leases { 80 } else { 50 }),
         policy,
         amount_pointer: measured.then(|| AMOUNT.to_owned()),
         currency: chance(rng, 35).then(|| "EUR".to_owned()),
