@@ -166,8 +166,8 @@ begin
 end
 $$;
 
--- Whether the written call differs from the one before in nothing but a lower amount: of the same JSON type and sign, at the same
--- place.
+-- Whether the written call differs from the one that was shown in nothing but a lower amount: of the same JSON type and sign, at
+-- the same place. The answer that wrote it is not compared: it is those inputs.
 create or replace function private.only_lowers_amount(p_tool public.agent_tools, p_before jsonb, p_after jsonb)
 returns boolean
 language plpgsql immutable
@@ -188,7 +188,8 @@ begin
     private.comparable_amount(p_tool, p_after) < private.comparable_amount(p_tool, p_before)
       and jsonb_typeof(v_from) = jsonb_typeof(v_to)
       and (left(v_from #>> '{}', 1) = '-') = (left(v_to #>> '{}', 1) = '-')
-      and (v_before #- v_path) = (v_after #- v_path),
+      and (v_before #- v_path) = (v_after #- v_path)
+      and p_before - '{inputs,decision}'::text[] = p_after - '{inputs,decision}'::text[],
     false
   );
 end
@@ -255,15 +256,15 @@ begin
     and o.begun_at > clock_timestamp() - interval '24 hours'
     and o.delivery_id <> p_delivery.id
     and (o.currency is null or v_currency is null or o.currency = v_currency);
-  if p_tool.ask_above_total is not null
-     and not exists (select from public.auto_call_amounts as o where o.delivery_id = p_delivery.id)
-     and (not v_can_be_added or v_total + v_amount > p_tool.ask_above_total) then
+  if p_tool.ask_above_total is not null and (not v_can_be_added or v_total + v_amount > p_tool.ask_above_total) then
     return false;
   end if;
   insert into public.auto_call_amounts (org_id, user_id, session_id, delivery_id, agent_id, tool, currency, unit, amount)
   values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_delivery.id, p_delivery.agent_id,
           p_delivery.tool, v_currency, p_tool.unit, v_amount)
-  on conflict (delivery_id) do nothing;
+  -- A repeat of the call is the same call, kept with the time of its last beginning.
+  on conflict (delivery_id) do update
+  set currency = excluded.currency, unit = excluded.unit, amount = excluded.amount, begun_at = excluded.begun_at;
   return true;
 end
 $$;

@@ -32,7 +32,9 @@ declare
     when p_kind = 'confirm' then 'self'
     when p_kind = 'policy' or v_risk <> 'low' then 'other'
     -- To call again what another person had to approve is not the requester's own to decide either.
-    when p_kind in ('agent_failed', 'outcome_unknown') and p_delivery.release_id is not null then 'other'
+    when p_kind in ('agent_failed', 'outcome_unknown') and exists (
+      select from public.chat_escalations as x where x.id = p_delivery.release_id and x.kind <> 'confirm'
+    ) then 'other'
     when 'other' in (coalesce(v_tool.approver, 'other'), p_ask ->> 'approver') then 'other'
     else 'self'
   end;

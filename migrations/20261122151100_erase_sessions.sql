@@ -52,7 +52,7 @@ begin
   -- In the order of the foreign keys between them.
   foreach v_table in array array[
     'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_messages', 'chat_tasks', 'chatkit_threads',
-    'chatkit_sessions', 'idle_checks', 'transcripts_due', 'retention_leases'
+    'chatkit_sessions', 'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
   ] loop
     exit when v_left = 0;
     execute format(

@@ -19,6 +19,32 @@ begin
 end
 $$;
 
+-- How many organisations have agents that may need an approval by another person, and fewer than two people who may approve. The one
+-- there is could edit nothing, since the edit would be another's to approve.
+create or replace function private.organisations_short_of_approvers() returns bigint
+language sql stable
+set search_path = ''
+as $$
+  with approvers as (
+    select private.org_id_of(u.raw_app_meta_data) as org_id, count(*) as n
+    from auth.users as u
+    where private.member_role(private.org_id_of(u.raw_app_meta_data), u.id) in ('owner', 'admin', 'approver')
+    group by 1
+  )
+  select count(*)
+  from (
+    select distinct t.org_id
+    from public.agent_tools as t
+    join public.agents as a on (a.org_id, a.id) = (t.org_id, t.agent_id)
+    where a.enabled
+      and t.policy <> 'never'
+      and (t.policy = 'ask' or num_nonnulls(t.ask_above, t.ask_above_total, t.refuse_above) > 0
+           or t.risk <> 'low' or t.approver = 'other')
+  ) as o
+  left join approvers as p on p.org_id = o.org_id
+  where coalesce(p.n, 0) < 2
+$$;
+
 -- Many organisations share a workflow or a server: each is told of once, with one of the agents that it is for and how many there
 -- are. `workflow_count` and `agent_server_count` say how many there are where not all are told of.
 create or replace function public.deployment_state() returns jsonb
@@ -67,6 +93,7 @@ begin
         limit c_most
       ) as v
     ),
+    'organisations_short_of_approvers', private.organisations_short_of_approvers(),
     -- Of secrets that could still be handed out.
     'sealing_key_ids', (
       select coalesce(jsonb_agg(distinct k.sealing_key_id), '[]')
@@ -77,6 +104,7 @@ begin
 end
 $$;
 
+revoke all on function private.organisations_short_of_approvers() from public, anon, authenticated, service_role;
 revoke all on function private.applied_migrations() from public, anon, authenticated, service_role;
 revoke all on function public.deployment_state() from public, anon, authenticated, service_role;
 grant execute on function public.deployment_state() to service_role;

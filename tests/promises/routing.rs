@@ -43,9 +43,9 @@ struct Stage {
     session: Value,
 }
 
-/// A tool that may be called without asking, and twice.
+/// A tool that may be called without asking, and twice, and whose questions its user may answer.
 fn free() -> Value {
-    json!({ "idempotent": true, "policy": "auto" })
+    json!({ "idempotent": true, "policy": "auto", "risk": "low", "approver": "self" })
 }
 
 async fn stage(world: &World, tool: Value) -> Result<Stage> {

@@ -9,11 +9,18 @@ const WIDTH: usize = 16;
 pub fn text(report: &Report) -> String {
     let mut lines: Vec<String> = report.findings.iter().flat_map(lines).collect();
     let skipped = report.findings.iter().filter(|finding| finding.status == Status::Skipped).count();
+    let warnings = match report.warnings {
+        0 => String::new(),
+        1 => "1 warning, ".to_owned(),
+        warnings => format!("{warnings} warnings, "),
+    };
     lines.push(String::new());
     lines.push(match (report.faults, skipped) {
-        (0, 0) => "All is well.".to_owned(),
-        (0, skipped) => format!("Nothing is wrong; {skipped} not looked at."),
-        (faults, skipped) => format!("{faults} wrong, {skipped} not looked at. Mend that and ask again."),
+        (0, 0) if warnings.is_empty() => "All is well.".to_owned(),
+        (0, skipped) => format!("Nothing is wrong; {warnings}{skipped} not looked at."),
+        (faults, skipped) => {
+            format!("{faults} wrong, {warnings}{skipped} not looked at. Mend that and ask again.")
+        }
     });
     lines.join("\n")
 }
@@ -30,8 +37,9 @@ fn lines(finding: &Finding) -> Vec<String> {
     match finding.status {
         Status::Ok => vec![first("ok  ", detail)],
         Status::Skipped => vec![first("–   ", &format!("not looked at: {cause}"))],
-        Status::Fault => {
-            let mut lines = vec![first("FAIL", finding.code.map(|code| code.as_str()).unwrap_or_default())];
+        Status::Fault | Status::Warning => {
+            let mark = if finding.is_fault() { "FAIL" } else { "warn" };
+            let mut lines = vec![first(mark, finding.code.map(|code| code.as_str()).unwrap_or_default())];
             lines.extend(
                 [detail, cause]
                     .into_iter()

@@ -90,6 +90,8 @@ codes! {
     AgentIncompatible = "agent_incompatible" "The server speaks no revision of MCP that we do.", "Update the server to 2025-06-18 or later.";
     AgentFailed = "agent_failed" "The server answers with an error of its own.", "Look at the server's log.";
     AgentToolMissing = "agent_tool_missing" "The registration lists a tool that the server does not offer: events for it would be given up.", "Register the tool by the name that the server has for it, or update the server.";
+
+    ApproversTooFew = "approvers_too_few" "Agents of an organisation may need an approval by another person, and fewer than two people may approve: an edit of one's own is then refused, and requests of the only approver wait until they expire.", "Give another member of the organisation the org_role owner, admin or approver; docs/doctor.md has the query that names them.";
 }
 
 impl serde::Serialize for Code {

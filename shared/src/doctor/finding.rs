@@ -1,4 +1,5 @@
-//! What the doctor says: of everything that was looked at, whether it is well, at fault, or could not be looked at.
+//! What the doctor says: of everything that was looked at, whether it is well, deserves attention, is at fault, or could not be looked
+//! at.
 
 use serde::Serialize;
 
@@ -36,6 +37,8 @@ words! {
         SealingKeys = "sealing_keys",
         /// Each registered agent's server and the tools that it offers.
         AgentServer = "agent_server",
+        /// Whether there are people who may approve what agents need approved.
+        Approvers = "approvers",
     }
 }
 
@@ -44,6 +47,8 @@ words! {
     pub enum Status {
         /// All is well.
         Ok = "ok",
+        /// It works, and an operator should know of it.
+        Warning = "warning",
         /// Something is wrong.
         Fault = "fault",
         /// It was not looked at.
@@ -61,10 +66,10 @@ pub struct Finding {
     pub about: Option<String>,
     /// What came of it.
     pub status: Status,
-    /// The fault.
+    /// The fault, or what deserves attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// A fault's likely cause, or why it was not looked at.
+    /// A fault's or a warning's likely cause, or why it was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// More about this one.
@@ -85,6 +90,11 @@ impl Finding {
     pub(super) fn fault(check: Check, code: Code) -> Self {
         let (cause, remedy) = (Some(code.cause().to_owned()), Some(code.remedy()));
         Self { status: Status::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
+    }
+
+    /// It works, and an operator should know of it.
+    pub(super) fn warning(check: Check, code: Code) -> Self {
+        Self { status: Status::Warning, ..Self::fault(check, code) }
     }
 
     /// It was not looked at, because.
@@ -124,6 +134,8 @@ pub struct Report {
     pub healthy: bool,
     /// How many were.
     pub faults: usize,
+    /// How much else an operator should know of.
+    pub warnings: usize,
     /// What came of each check, in their order.
     pub findings: Vec<Finding>,
 }
@@ -131,7 +143,8 @@ pub struct Report {
 impl Report {
     /// A report of these findings.
     pub(super) fn of(findings: Vec<Finding>) -> Self {
-        let faults = findings.iter().filter(|finding| finding.is_fault()).count();
-        Self { healthy: faults == 0, faults, findings }
+        let count = |status| findings.iter().filter(|finding| finding.status == status).count();
+        let (faults, warnings) = (count(Status::Fault), count(Status::Warning));
+        Self { healthy: faults == 0, faults, warnings, findings }
     }
 }

@@ -5,6 +5,7 @@
 //! sessions of a second at OpenAI that are cancelled at once.
 
 mod agents;
+mod approvers;
 mod chatkit;
 mod code;
 mod configuration;
@@ -113,6 +114,7 @@ impl Doctor {
         findings.extend(workflows);
         findings.extend(self.sealing_keys(state.as_ref()));
         findings.extend(servers);
+        findings.push(approvers::examine(state.as_ref()));
         findings.sort_by_key(|finding| finding.check as u8);
         Report::of(findings)
     }

@@ -17,6 +17,8 @@ pub(super) struct State {
     pub workflows: Vec<Workflow>,
     pub agent_server_count: usize,
     pub agent_servers: Vec<AgentServer>,
+    /// Organisations whose agents may need an approval, and that have fewer than two people who may give it.
+    pub organisations_short_of_approvers: u64,
     /// The keys that seal living secrets.
     pub sealing_key_ids: Vec<String>,
 }

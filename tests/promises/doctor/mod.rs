@@ -1,6 +1,7 @@
 //! The doctor finds what is wrong with a deployment, each fault with its cause and without another that is none.
 
 mod agents;
+mod approvers;
 mod chatkit;
 mod command;
 mod configuration;
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use local_stack::{Builder, World};
+use local_stack::{Builder, World, supabase::OrgRole};
 use serde_json::{Value, json};
 
 use crate::{
@@ -31,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         schema::trials(),
         chatkit::trials(),
         agents::trials(),
+        approvers::trials(),
         command::trials(),
         manifest::trials(),
         page::trials(),
@@ -39,7 +41,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Everything that is looked at, in its order.
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 15] = [
     "configuration",
     "supabase",
     "publishable_key",
@@ -54,11 +56,12 @@ const CHECKS: [&str; 14] = [
     "workflow",
     "sealing_keys",
     "agent_server",
+    "approvers",
 ];
 
 /// What cannot be looked at while the database says nothing of itself.
-const OF_THE_DATABASE: [&str; 7] =
-    ["clock", "migrations", "schema", "webhook", "workflow", "sealing_keys", "agent_server"];
+const OF_THE_DATABASE: [&str; 8] =
+    ["clock", "migrations", "schema", "webhook", "workflow", "sealing_keys", "agent_server", "approvers"];
 
 /// A fault: the check, its code, and something that it is to name.
 type Fault<'a> = (&'a str, &'a str, &'a str);
@@ -74,10 +77,13 @@ where
     })
 }
 
-/// An agent with a server, and a session that has a living secret: something for every check.
+/// An agent with a server, two people who may approve what it does, and a session that has a living secret: something for every check.
 async fn inhabit(world: &World) -> Result<Caller> {
     let caller = Caller::new(world).await?;
     world.put_to_work(caller.user.org_id, AGENT, json!({ "policy": "auto" })).await?;
+    for role in [OrgRole::Approver, OrgRole::Owner] {
+        world.add_user(caller.user.org_id, role).await?;
+    }
     caller.open().await.ok();
     Ok(caller)
 }
@@ -111,6 +117,7 @@ fn judge(report: &Value, faults: &[Fault<'_>], skipped: &[&str]) -> Result<()> {
             ensure!(fault[member].as_str().is_some_and(|text| text.ends_with('.')), "no {member}: {fault}");
         }
     }
+    ensure!(report["warnings"] == of("warning").count(), "{report:#}");
     let names = |of: &mut dyn Iterator<Item = &Value>| -> BTreeSet<String> {
         of.filter_map(|finding| finding["check"].as_str()).map(str::to_owned).collect()
     };

@@ -23,7 +23,8 @@ const fn done(what: &'static str, sql: &'static str, code: &'static str, names: 
     Done { what, sql, found: ("schema", code, names), skipped: &[] }
 }
 
-const WAITING: &[&str] = &["clock", "schema", "webhook", "workflow", "sealing_keys", "agent_server"];
+const WAITING: &[&str] =
+    &["clock", "schema", "webhook", "workflow", "sealing_keys", "agent_server", "approvers"];
 
 const ALL: &[Done] = &[
     Done {

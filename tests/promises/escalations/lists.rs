@@ -97,10 +97,16 @@ async fn the_same(world: World) -> Result<()> {
 /// Thirty, each with as much in its schema as an event can hold: numbers, which the database writes with a space after each.
 async fn large(world: World) -> Result<()> {
     let office = Office::new(&world, json!({})).await?;
-    let schema = json!({ "schema": { "enum": vec![1; 7_900] } });
-    for _ in 0..30 {
+    let (schema, first) = (json!({ "schema": { "enum": vec![1; 7_900] } }), office.session.clone());
+    for _ in 0..20 {
         office.browser(schema.clone()).await?;
     }
+    // Another session has more of them, beyond what a page holds.
+    let other = Office { world: &world, session: office.member.open_path().await?, ..office };
+    for _ in 0..10 {
+        other.browser(schema.clone()).await?;
+    }
+    let office = Office { world: &world, session: first, ..other };
     ensure!(ids(&office.approver, 100).await?.len() == 30);
     let session = office.member.get(&office.session).await?.expect(200)?;
     ensure!(session["escalations"].as_array().is_some_and(|open| open.len() == 20));

@@ -51,9 +51,10 @@ impl<'w> Office<'w> {
         self.newest("policy").await
     }
 
-    /// A question of the agent's, in the middle of a payment that nobody had to release.
+    /// A question of the agent's, in the middle of a payment that is made without asking. Its tool is of low risk, so that whoever
+    /// may answer it at all is enough.
     pub async fn asked(&self, ask: Value) -> Result<Value> {
-        self.policy(json!({ "policy": "auto" })).await?;
+        self.policy(json!({ "policy": "auto", "risk": "low", "approver": "self" })).await?;
         self.member.record(&self.session, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
         let calls = self.world.claim_all().await?;
         let [call] = &calls[..] else { anyhow::bail!("{} calls", calls.len()) };
@@ -70,7 +71,7 @@ impl<'w> Office<'w> {
     }
 
     /// The newest of a kind, as an approver is shown it.
-    async fn newest(&self, kind: &str) -> Result<Value> {
+    pub async fn newest(&self, kind: &str) -> Result<Value> {
         let list = self.approver.get("/chatkit/escalations").await?.expect(200)?;
         let list = list["escalations"].as_array().context("no list")?;
         let newest = list.iter().rfind(|escalation| escalation["kind"] == kind);

@@ -15,7 +15,10 @@ use crate::{caller::Caller, harness::trial};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("escalations: owners, admins and approvers decide", approvers),
-        trial("escalations: one's own payment is somebody else's to decide", own_payment),
+        trial(
+            "escalations: one's own payment is another person's to approve, and one's own to withdraw",
+            own_payment,
+        ),
         trial("escalations: one's own request is one's own below that", own_request),
         trial("escalations: somebody else's is one that does not exist", somebody_elses),
         trial("escalations: who lost the role or the organisation does not decide", dismissed),
@@ -43,7 +46,7 @@ async fn own_payment(world: World) -> Result<()> {
         let mut office = Office::new(&world, policy.clone()).await?;
         let held = office.held(12_000).await?;
         decide(&office.member, &held, "approve").await?.problem(403, "own_request")?;
-        decide(&office.member, &held, "reject").await?.problem(403, "own_request")?;
+        answer(&office.member, &held, "edit", json!({ "amount": 1 })).await?.problem(403, "own_request")?;
         // Whatever the role.
         let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
         world.put_user(&owner).await?;
@@ -51,6 +54,8 @@ async fn own_payment(world: World) -> Result<()> {
         decide(&office.member, &held, "approve").await?.problem(403, "own_request")?;
         ensure!(office.calls().await?.is_empty(), "{policy}: it was released");
         decide(&office.approver, &held, "reject").await?.expect(200)?;
+        let withdrawn = office.held(13_000).await?;
+        decide(&office.member, &withdrawn, "reject").await?.expect(200)?;
         ensure!(office.calls().await?.is_empty(), "{policy}: a payment that was rejected is made");
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use local_stack::World;
+use local_stack::{World, supabase::OrgRole};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -47,8 +47,23 @@ async fn edited(world: World) -> Result<()> {
     answer(&office.approver, &held, "edit", json!([1])).await?.problem(422, "invalid_answer")?;
     ensure!(office.calls().await?.is_empty(), "it was released");
     let inputs = json!({ "data": { "amount": 19_000, "invoice": 42 } });
+    // Without a second approver the edit could not be approved, so it is refused, and nothing is decided.
+    answer(&office.approver, &held, "edit", inputs.clone()).await?.problem(409, "no_other_approver")?;
+    let another = office.colleague(OrgRole::Admin).await?;
     let decided = answer(&office.approver, &held, "edit", inputs.clone()).await?.expect(200)?;
     ensure!(decided["escalation"]["answer"] == inputs, "{decided:#}");
+    ensure!(office.calls().await?.is_empty(), "an edit was released by its author");
+
+    let written = office.newest("policy").await?;
+    ensure!(
+        written["authorId"] == json!(office.approver.user.id)
+            && written["predecessorId"] == held["id"]
+            && written["subject"]["inputs"] == inputs,
+        "{written:#}"
+    );
+    decide(&office.approver, &written, "approve").await?.problem(403, "author_may_not_decide")?;
+    decide(&office.member, &written, "approve").await?.problem(403, "own_request")?;
+    decide(&another, &written, "approve").await?.expect(200)?;
     let calls = office.calls().await?;
     ensure!(calls.len() == 1 && calls[0]["inputs"] == inputs, "{calls:#?}");
     Ok(())

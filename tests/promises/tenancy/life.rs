@@ -68,8 +68,8 @@ pub const LIFE: &[(&str, &str)] = &[
         "record_events",
         r#"{ {the user's session}, "p_actor_type": "agent", "p_events": [
              { "id": "{new}", "type": "custom_failed", "payload": {} },
-             { "id": "{new}", "type": "custom_asked", "payload": {} },
-             { "id": "{new}", "type": "custom_running", "payload": {} },
+             { "id": "{new}", "type": "custom_asked", "payload": { "amount": 7 } },
+             { "id": "{new}", "type": "custom_running", "payload": { "amount": 8 } },
              { "id": "{new}", "type": "custom_waiting", "payload": {} } ] }"#,
     ),
 ];
@@ -81,7 +81,8 @@ pub const SESSIONS_EACH: usize = 3;
 pub const SERVERS: &[&str] = &[r#"{
     "p_org_id": "{org}", "p_agent_id": "accounts_payable", "p_url": "https://agents.example/here",
     "p_tools": [
-        { "name": "pay", "policy": "auto" }, { "name": "note", "policy": "auto" },
+        { "name": "pay", "policy": "auto", "amount_pointer": "/amount", "risk": "low", "approver": "self" },
+        { "name": "note", "policy": "auto" },
         { "name": "order", "policy": "auto" }, { "name": "forbidden", "policy": "never" } ],
     "p_routes": [
         { "tool": "forbidden", "event_type": "custom_failed" },

@@ -56,7 +56,7 @@ impl Tenants {
         let mut tenants = Self { world, here, elsewhere, people, keys };
         tenants.found().await?;
         tenants.move_in().await?;
-        tenants.work().await?;
+        tenants.settle().await?;
         rows::keep(&tenants).await?;
         tenants.show_postgrest_all_tables().await?;
         Ok(tenants)
@@ -144,7 +144,7 @@ impl Tenants {
     }
 
     /// Agents are called until each has failed one thing, asks about another and is at work on a third. Then nothing is due.
-    async fn work(&mut self) -> Result<()> {
+    async fn call_agents(&self) -> Result<()> {
         let begun = json!({ "p_limit": 100, "p_lease_seconds": 86_400 });
         let calls = self.rpc("claim_deliveries", begun.clone()).await?;
         for call in calls["deliveries"].as_array().into_iter().flatten() {
@@ -153,6 +153,11 @@ impl Tenants {
             self.rpc("finish_delivery", finish).await?;
         }
         self.rpc("claim_deliveries", begun).await?;
+        Ok(())
+    }
+
+    /// What has become of it all is looked up, and stays as it is for a day.
+    async fn settle(&mut self) -> Result<()> {
         for person in self.people.values_mut() {
             person.learn(self.world.database()).await?;
         }
@@ -178,13 +183,14 @@ impl Tenants {
         let elsewhere = self.person(Who::UserElsewhere);
         self.world.put_user(&elsewhere.user).await?;
         self.open(elsewhere).await?;
+        self.call_agents().await?;
         let others = self.people.iter().filter(|(who, _)| **who != Who::UserElsewhere);
         try_join_all(others.map(async |(_, person)| {
             self.world.put_user(&person.user).await?;
             self.open(person).await
         }))
         .await?;
-        Ok(())
+        self.call_agents().await
     }
 
     /// Opens a session and leaves something in every table.

@@ -52,7 +52,12 @@ pub const WEAKER: &[Weaker] = &[
     ),
     // Who is told of an event.
     weaker("private.route_event", "r.org_id = p_event.org_id\n", "true\n", Called("record_events")),
-    weaker("private.route_event", "a.org_id = r.org_id", "a.org_id <> r.org_id", Called("record_events")),
+    weaker(
+        "private.agent_is_open_to",
+        "a.org_id = p_org_id",
+        "a.org_id <> p_org_id",
+        Called("record_events"),
+    ),
     weaker("private.route_event", "s.id = p_event.session_id", "true", Called("record_events")),
     weaker("private.next_delivery_seq", "d.session_id = p_session_id", "true", Called("record_events")),
     weaker("private.deliveries_left", "d.session_id = p_session_id and", "", Called("finish_delivery")),
@@ -89,7 +94,26 @@ pub const WEAKER: &[Weaker] = &[
         Waited("claim_deliveries"),
     ),
     weaker("private.begin_call", "where d.id = p_delivery.id", "where true", Called("claim_deliveries")),
-    weaker("private.call_json", "x.id = p_delivery.escalation_id", "true", Called("claim_deliveries")),
+    weaker(
+        "private.call_json",
+        "x.id = coalesce(p_delivery.answer_id, p_delivery.escalation_id)",
+        "true",
+        Called("claim_deliveries"),
+    ),
+    weaker(
+        "private.requester_refusal",
+        "a.org_id = p_delivery.org_id",
+        "a.org_id <> p_delivery.org_id",
+        Called("claim_deliveries"),
+    ),
+    // What was called unasked today.
+    weaker(
+        "private.keep_auto_total",
+        "o.org_id = p_delivery.org_id\n    and o.user_id = p_delivery.user_id",
+        "o.user_id = p_delivery.user_id",
+        Called("claim_deliveries"),
+    ),
+    weaker("private.keep_auto_total", "o.user_id = p_delivery.user_id", "true", Called("claim_deliveries")),
     // Whose call is finished, and what is said of it.
     weaker(
         "private.lock_delivery",

@@ -127,8 +127,8 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "chat_escalations",
         shown: "id org_id user_id session_id event_id origin reason decisions answer_schema status created_at \
-                expires_at closed_at kind delivery_id subject subject_hash risk approver decision answer \
-                decided_by decided_at decision_event_id agent_id tool",
+                expires_at closed_at kind delivery_id subject subject_hash risk approver author_id predecessor_id revision \
+                decision answer decided_by decided_at decision_event_id agent_id tool",
         hidden: "",
         rows: SESSIONS,
     },
@@ -157,8 +157,8 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "agent_tools",
         shown: "",
-        hidden: "org_id agent_id name idempotent policy amount_pointer ask_above refuse_above risk approver \
-                 ask_expires_in_seconds",
+        hidden: "org_id agent_id name idempotent policy amount_pointer currency currency_pointer unit ask_above \
+                 ask_above_total refuse_above release_lowered_amount risk approver ask_expires_in_seconds",
         rows: CLOSED,
     },
     Table {
@@ -171,8 +171,14 @@ pub const TABLES: &[Table] = &[
         name: "deliveries",
         shown: "",
         hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs escalation_id \
-                 released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
+                 answer_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
                  finished_fence finished_as request_state error created_at finished_at",
+        rows: CLOSED,
+    },
+    Table {
+        name: "auto_call_amounts",
+        shown: "",
+        hidden: "org_id user_id session_id delivery_id agent_id tool currency unit amount begun_at",
         rows: CLOSED,
     },
     Table { name: "delivery_queues", shown: "", hidden: "org_id user_id session_id due_at", rows: CLOSED },

@@ -18,7 +18,8 @@ pub const FUNCTIONS: &[Function] = &[
         name: "finish_delivery",
         tenant: Tenant::CallUnderWay,
         // Agents elsewhere are others. As much as may come of one event has come of one with the same id.
-        before: "update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
+        before: "update public.agents set allowed_org_roles = null where org_id = '{org}';
+                 update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
                  begin; set local session_replication_role = replica;
                  insert into public.deliveries (id, org_id, user_id, session_id, event_id, seq, agent_id, tool,
                                                 about_event_id, root_event_id)
@@ -32,7 +33,7 @@ pub const FUNCTIONS: &[Function] = &[
                    "tasks": [{ "id": "{new}", "title": "Pay", "status": "running" }],
                    "follow_ups": [{ "agent_id": "accounts_payable", "objective": "Note it down" },
                                   { "agent_id": "cfo_strategy", "objective": "Think about it" }],
-                   "handover": { "agent_id": "cfo_strategy" } } }"#,
+                   "handover": { "agent_id": "regulatory_filings" } } }"#,
         answer: r#"{ "finished": true, "status": "done", "live_chatkit_session_ids": [] }"#,
         after: "select (select string_agg(agent_id || ' ' || tool, ', ') = 'accounts_payable note'
                         from public.deliveries where session_id = '{session}' and depth = 1)
@@ -139,8 +140,11 @@ pub const FUNCTIONS: &[Function] = &[
         name: "claim_deliveries",
         tenant: Tenant::Due,
         // It is called for the second time, of five here and of one elsewhere. There calls are due as well, and as many under
-        // way as may be.
-        before: "update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
+        // way as may be. What the user had the tool do today is all that it may do unasked; others had it do more.
+        before: "update public.agent_tools set ask_above_total = 15 where org_id = '{org}' and name = 'pay';
+                 update public.auto_call_amounts set amount = 1000 where (org_id, user_id) <> ('{org}', '{user}');
+                 update public.agents set enabled = false, allowed_org_roles = '{owner}'
+                 where org_id <> '{org}' and id = 'accounts_payable';
                  update public.deliveries
                  set status = 'pending', lease_until = null, next_attempt_at = now() - interval '1 minute'
                  where status = 'running' and (org_id <> '{org}' or id = '{running}');
@@ -155,7 +159,7 @@ pub const FUNCTIONS: &[Function] = &[
                  commit",
         call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
         answer: r#"{ "deliveries": [{ "id": "{running}", "org_id": "{org}", "user_id": "{user}",
-                                      "session": { "id": "{session}", "user_id": "{user}" },
+                                      "session": { "id": "{session}", "userId": "{user}" },
                                       "event": { "type": "custom_running" }, "agent_id": "accounts_payable",
                                       "tool": "pay", "idempotent": false, "attempt": 2, "max_attempts": 5,
                                       "url": "https://agents.example/here", "timeout_seconds": 20 }] }"#,

@@ -86,9 +86,11 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "record_events",
         tenant: Tenant::SessionOfPerson,
-        // An agent of the same name is switched off elsewhere, others' sessions are with another one and their queues longer.
+        // An agent of the same name is switched off elsewhere, others' sessions are with another one and their queues longer. The
+        // user may use both agents.
         before:
-            "update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
+            "update public.agents set allowed_org_roles = null where org_id = '{org}';
+                 update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
                  update public.chat_sessions set agent_id = 'cfo_strategy'
                  where (org_id, user_id) <> ('{org}', '{user}') and status = 'active';
                  update public.deliveries set seq = seq + 1000 where (org_id, user_id) <> ('{org}', '{user}')",
