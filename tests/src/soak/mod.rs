@@ -156,6 +156,13 @@ pub const TRIALS: &[Trial] = &[
         small: 300,
         run: Run::Databases(|seed, count, size| Box::pin(approvals::run(seed, count, size))),
     },
+    Trial {
+        name: "approvals-mutants",
+        about: "rules of approval, each taken out and found by histories",
+        full: approvals::RULES,
+        small: approvals::FEW_RULES,
+        run: Run::Databases(|seed, count, size| Box::pin(approvals::weakened::run(seed, count, size))),
+    },
 ];
 
 /// How much is tried.

@@ -46,17 +46,27 @@ pub struct Answer {
 }
 
 impl Arena {
-    /// One in a fresh database. `weaken` is applied to it first.
-    pub async fn new(weaken: Option<&str>) -> Result<Self> {
+    /// One in a fresh database.
+    pub async fn new() -> Result<Self> {
         let database = Database::create(Grants::default()).await?;
         let mut service = database.connect("authenticator").await?;
         service.execute("set role service_role").await.context("becoming service_role")?;
         let mut operator = database.connect("supabase_admin").await?;
-        if let Some(statement) = weaken {
-            operator.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))).await.context(statement.to_owned())?;
-        }
         let catalogue = Catalogue::read(&mut operator).await?;
         Ok(Self { service, operator, catalogue, database })
+    }
+
+    /// The statement that makes a function.
+    pub async fn definition(&mut self, function: &str) -> Result<String> {
+        let definition = sqlx::query_scalar("select pg_get_functiondef($1::regproc)").bind(function);
+        definition.fetch_one(&mut self.operator).await.with_context(|| function.to_owned())
+    }
+
+    /// Changes the database.
+    pub async fn apply(&mut self, statement: &str) -> Result<()> {
+        let statement = AssertSqlSafe(statement.to_owned());
+        self.operator.execute(sqlx::raw_sql(statement)).await.context("changing the database")?;
+        Ok(())
     }
 
     pub async fn remove(self) -> Result<()> {

@@ -15,8 +15,10 @@ mod questions;
 mod registrations;
 mod registry;
 mod rows;
+mod rules;
 mod state;
 mod verdict;
+pub mod weakened;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,6 +100,10 @@ const REACHED: &[&str] = &[
     "delivery_not_dead",
 ];
 
+/// How many rules can be taken out.
+pub const RULES: usize = rules::RULES.len();
+pub const FEW_RULES: usize = rules::FEW.len();
+
 /// The seed of a history of a run.
 fn seed_of(seed: u64, number: usize) -> u64 {
     seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -169,7 +175,7 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, St
 
 /// Runs histories until all are run.
 async fn work(seed: u64, count: usize, next: Arc<AtomicUsize>) -> Result<Sum> {
-    let mut arena = Arena::new(None).await?;
+    let mut arena = Arena::new().await?;
     let mut sum = Sum::default();
     for done in 1.. {
         let number = next.fetch_add(1, Ordering::Relaxed);
