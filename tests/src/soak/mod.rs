@@ -23,6 +23,7 @@ mod metrics;
 mod openai_down;
 mod requests;
 mod rpc;
+mod storm;
 mod supabase_down;
 
 use std::future::Future;
@@ -162,6 +163,13 @@ pub const TRIALS: &[Trial] = &[
         full: approvals::RULES,
         small: approvals::FEW_RULES,
         run: Run::Databases(|seed, count, size| Box::pin(approvals::weakened::run(seed, count, size))),
+    },
+    Trial {
+        name: "storm",
+        about: "random single calls of all functions over 16 connections",
+        full: 200_000,
+        small: 4_000,
+        run: Run::Databases(|seed, count, size| Box::pin(storm::run(seed, count, size))),
     },
 ];
 
