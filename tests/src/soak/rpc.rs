@@ -86,9 +86,7 @@ impl Catalogue {
         }
         let answer: Result<Option<String>, sqlx::Error> = query.fetch_one(connection).await;
         match answer {
-            Ok(answer) => {
-                Ok(Ok(answer.map_or(Ok(Value::Null), |answer| serde_json::from_str(&answer))?))
-            }
+            Ok(answer) => Ok(Ok(answer.map_or(Ok(Value::Null), |answer| serde_json::from_str(&answer))?)),
             Err(sqlx::Error::Database(error)) => Ok(Err(Failure {
                 state: error.code().unwrap_or_default().into_owned(),
                 message: error.message().to_owned(),
@@ -106,8 +104,10 @@ fn text(value: &Value, kind: &str) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Array(items) => {
             // An array's elements are quoted as JSON quotes its strings.
-            let items: Vec<String> =
-                items.iter().map(|item| if item.is_string() { item.to_string() } else { format!("\"{item}\"") }).collect();
+            let items: Vec<String> = items
+                .iter()
+                .map(|item| if item.is_string() { item.to_string() } else { format!("\"{item}\"") })
+                .collect();
             Some(format!("{{{}}}", items.join(",")))
         }
         value => Some(value.to_string()),

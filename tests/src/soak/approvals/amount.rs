@@ -160,6 +160,10 @@ mod tests {
         assert!(of("-1000") == of("01000.00") && of("999.99") < of("1000") && of("1000.001") > of("1000"));
         assert_eq!(of("999.99").add(&of("0.01")).to_string(), "1000");
         assert_eq!(of("0").add(&of("0.5")).to_string(), "0.5");
-        assert!(["", "-", "1,000", "1.", ".5", "1e3", " 1", "+1", "١"].iter().all(|text| Magnitude::parse(text).is_none()));
+        assert!(
+            ["", "-", "1,000", "1.", ".5", "1e3", " 1", "+1", "١"]
+                .iter()
+                .all(|text| Magnitude::parse(text).is_none())
+        );
     }
 }

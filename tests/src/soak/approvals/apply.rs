@@ -39,7 +39,9 @@ impl State {
                 Ok(Done::default())
             }
             Operation::Claim => Ok(Done { sent: self.claim(), ..Done::default() }),
-            Operation::Finish { delivery, outcome, stale } => Ok(flag(self.finish(*delivery, outcome, *stale))),
+            Operation::Finish { delivery, outcome, stale } => {
+                Ok(flag(self.finish(*delivery, outcome, *stale)))
+            }
             Operation::Decide { person, escalation, choice } => {
                 let replayed = self.decide(*person, *escalation, choice)?;
                 if replayed {
@@ -151,7 +153,12 @@ impl State {
         for (place, event) in self.events.iter().enumerate() {
             let actor = event.actor.as_deref().unwrap_or("-");
             let name = self.event_name(place);
-            lines.push(format!("{name}: {} by {} {actor}: {}", event.kind, event.actor_type, canonical(&event.payload)));
+            lines.push(format!(
+                "{name}: {} by {} {actor}: {}",
+                event.kind,
+                event.actor_type,
+                canonical(&event.payload)
+            ));
         }
         let name_of = |event: Option<String>| event.unwrap_or_else(|| "-".to_owned());
         for (place, row) in self.deliveries.iter().enumerate() {

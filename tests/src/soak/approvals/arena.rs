@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::apply::Done;
-use super::calls::Sent;
-use super::operations::{Choice, Given, Hash, Membership, Operation, Setup, people};
+use super::messages;
+use super::operations::{Membership, Operation, Setup, people};
 use super::outcomes;
 use super::registry::{Agent, Role};
 use super::rows::Rows;
@@ -149,9 +149,10 @@ impl Arena {
     }
 
     async fn register(&mut self, cast: &Cast, agent: &Agent) -> Result<()> {
-        let roles = agent.allowed_org_roles.as_ref().map(|roles| {
-            roles.iter().map(|role| role.name()).collect::<Vec<_>>()
-        });
+        let roles = agent
+            .allowed_org_roles
+            .as_ref()
+            .map(|roles| roles.iter().map(|role| role.name()).collect::<Vec<_>>());
         let given = arguments([
             ("p_org_id", json!(cast.org_id)),
             ("p_agent_id", json!(agent.id)),
@@ -210,7 +211,7 @@ impl Arena {
             }
             Operation::Record { session, person, events } => {
                 let events: Option<Vec<Value>> =
-                    events.iter().map(|given| event(before, rows, given)).collect();
+                    events.iter().map(|given| messages::event(before, rows, given)).collect();
                 let given = arguments([
                     ("p_org_id", json!(cast.org_id)),
                     ("p_user_id", json!(cast.people[*person])),
@@ -240,7 +241,7 @@ impl Arena {
                     ("p_user_id", json!(cast.people[*person])),
                     ("p_escalation_id", json!(rows.id(&name))),
                     ("p_decision", json!(choice.decision)),
-                    ("p_subject_hash", json!(hash(rows, &name, choice))),
+                    ("p_subject_hash", json!(messages::hash(rows, &name, choice))),
                     ("p_answer", choice.answer.clone().unwrap_or_default()),
                 ]);
                 let answer = self.call("decide_escalation", given).await?;
@@ -288,14 +289,16 @@ impl Arena {
                 self.advance(cast, *seconds).await?;
                 Ok(Value::Null)
             }
-            Operation::Expire => self.call("expire_escalations", arguments([("p_limit", json!(1000))])).await?,
+            Operation::Expire => {
+                self.call("expire_escalations", arguments([("p_limit", json!(1000))])).await?
+            }
         };
         if let Err(failure) = outcome {
             let Some(status) = failure.status() else { bail!("an unexpected SQL state: {failure:?}") };
             done.refusal = Some(Refusal(status, Box::leak(failure.message.into_boxed_str())));
         }
         let rows = Rows::read(&mut self.operator, cast.org_id, &cast.names).await?;
-        done.sent = calls.iter().map(|call| sent(&rows, call)).collect();
+        done.sent = calls.iter().map(|call| messages::sent(&rows, call)).collect();
         Ok(Answer { done, rows })
     }
 
@@ -335,70 +338,5 @@ impl Arena {
         }
         ensure!(seconds > 0, "time goes on");
         Ok(())
-    }
-}
-
-/// The hash that a decision names.
-fn hash(rows: &Rows, escalation: &str, choice: &Choice) -> Option<String> {
-    match choice.hash {
-        Hash::Shown => rows.hash(escalation).map(str::to_owned),
-        Hash::Wrong => Some("0".repeat(64)),
-        Hash::Missing => None,
-    }
-}
-
-/// An event as a client sends it.
-fn event(before: &State, rows: &Rows, given: &Given) -> Option<Value> {
-    let mut event = json!({ "id": Uuid::new_v4() });
-    let (kind, payload) = match given {
-        Given::Reserved => ("agent_result", json!({ "status": "completed" })),
-        Given::Click { payload } => ("button_click", payload.clone()),
-        Given::Handover { to, from } => {
-            let mut payload = json!({ "agentId": to });
-            if let Some(from) = from {
-                payload["fromAgentId"] = json!(from);
-            }
-            ("handover", payload)
-        }
-        Given::Escalation { decisions, seconds } => {
-            event["escalation_id"] = json!(Uuid::new_v4());
-            let mut payload = json!({ "reason": "Please help", "decisions": decisions });
-            if let Some(seconds) = seconds {
-                payload["expiresInSeconds"] = json!(seconds);
-            }
-            ("hitl_escalation", payload)
-        }
-        Given::Resolve { escalation, choice } => {
-            let name = before.escalation_name(*escalation);
-            let mut payload = json!({ "escalationId": rows.id(&name)?, "decision": choice.decision });
-            if let Some(answer) = &choice.answer {
-                payload["answer"] = answer.clone();
-            }
-            if let Some(hash) = hash(rows, &name, choice) {
-                payload["subjectHash"] = json!(hash);
-            }
-            ("hitl_resolved", payload)
-        }
-    };
-    event["type"] = json!(kind);
-    event["payload"] = payload;
-    Some(event)
-}
-
-/// A call in the model's words.
-fn sent(rows: &Rows, call: &Value) -> Sent {
-    let call_in_names = rows.document(call);
-    let text = |member: &str| call_in_names[member].as_str().unwrap_or_default().to_owned();
-    let mut document = json!({ "agentId": call["agent_id"] });
-    for member in ["tool", "session", "event", "objective", "inputs", "decision"] {
-        if let Some(value) = call_in_names.get(member) {
-            document[member] = value.clone();
-        }
-    }
-    Sent {
-        delivery: text("id"),
-        idempotency_key: text("idempotency_key"),
-        resumes_state: call.get("request_state").is_some(),
-        document,
     }
 }

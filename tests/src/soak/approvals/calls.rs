@@ -68,7 +68,8 @@ impl State {
         let row = &self.deliveries[delivery];
         let ended = self.sessions[row.session].ended;
         let refusal = self.requester_refusal(delivery);
-        let repeatable = self.tool(delivery).is_some_and(|tool| tool.idempotent) && !ended && refusal.is_none();
+        let repeatable =
+            self.tool(delivery).is_some_and(|tool| tool.idempotent) && !ended && refusal.is_none();
         if row.status == Status::Running && !repeatable {
             self.reach("lease_over");
             self.lose_track(delivery, "lease_over");
@@ -244,7 +245,8 @@ impl State {
             let mut routes = agent.server.routes.iter();
             routes
                 .find(|route| {
-                    route.event_type == "agent_follow_up" && route.session_agent.is_none_or(|of| of == current)
+                    route.event_type == "agent_follow_up"
+                        && route.session_agent.is_none_or(|of| of == current)
                 })
                 .map(|route| route.tool)
         };

@@ -23,12 +23,7 @@ impl State {
     }
 
     /// Refuses what this person may not decide, or may not decide so.
-    pub fn check_decision(
-        &self,
-        person: usize,
-        escalation: usize,
-        choice: &Choice,
-    ) -> Result<bool, Refusal> {
+    pub fn check_decision(&self, person: usize, escalation: usize, choice: &Choice) -> Result<bool, Refusal> {
         let asked = &self.escalations[escalation];
         let own = person == people::REQUESTER;
         // "Role and membership are read from the database in the deciding transaction, not from the token."
@@ -142,7 +137,8 @@ impl State {
     /// The same call under the same key, from the end of the queue.
     pub fn requeue(&mut self, delivery: usize) {
         let place = self.next_place(self.deliveries[delivery].session);
-        let state = self.deliveries[delivery].resumes.is_some_and(|before| self.deliveries[before].request_state);
+        let state =
+            self.deliveries[delivery].resumes.is_some_and(|before| self.deliveries[before].request_state);
         let now = self.now;
         self.settle(delivery, Status::Pending, None);
         let row = &mut self.deliveries[delivery];
@@ -200,7 +196,8 @@ impl State {
             rest.as_object_mut().map(|members| (members.remove("inputs"), members.remove("decision")));
             rest
         };
-        let approves = author != people::REQUESTER && self.role(author).is_some_and(super::registry::Role::approves);
+        let approves =
+            author != people::REQUESTER && self.role(author).is_some_and(super::registry::Role::approves);
         let lowers = self.tool(written).is_some_and(|tool| {
             tool.release_lowered_amount && only_lowers(tool, &shown, &self.inputs(written))
         });

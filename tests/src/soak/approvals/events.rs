@@ -29,8 +29,7 @@ impl State {
         let mut targets: Vec<(&'static str, &'static str)> = Vec::new();
         for agent in &self.agents {
             for route in &agent.server.routes {
-                let wanted =
-                    route.event_type == kind && route.session_agent.is_none_or(|of| of == current);
+                let wanted = route.event_type == kind && route.session_agent.is_none_or(|of| of == current);
                 if wanted && !targets.contains(&(agent.id, route.tool)) {
                     targets.push((agent.id, route.tool));
                 }
@@ -209,7 +208,8 @@ impl State {
         if let Some(seconds) = seconds {
             payload["expiresInSeconds"] = json!(seconds);
         }
-        let event = self.append(session, "hitl_escalation", payload.clone(), "user", Some(person_name(person)));
+        let event =
+            self.append(session, "hitl_escalation", payload.clone(), "user", Some(person_name(person)));
         let shown = json!({ "id": self.event_name(event), "type": "hitl_escalation", "payload": payload });
         self.escalations.push(Escalation {
             session,

@@ -4,8 +4,9 @@ use fastrand::Rng;
 
 use super::operations::{Ask, Choice, Given, Hash, Membership, Operation, Outcome, Setup, people};
 use super::payloads::{edited, payload};
+use super::rare::rare;
 use super::registrations::{agents, invalid_server, roles_or_all, server};
-use super::registry::{Approver, Role};
+use super::registry::Role;
 use super::state::{Escalation, Kind, Standing, State, Status};
 
 /// What a history is mostly about.
@@ -93,8 +94,20 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let any_open = state.escalations.iter().any(open);
     let dead = has(Status::Dead) || has(Status::Unknown);
     let calm = matches!(theme, Theme::Edits | Theme::FollowUps);
-    let people = if theme == Theme::People { 25 } else if calm { 1 } else { 4 };
-    let register = if theme == Theme::Totals { 10 } else if calm { 1 } else { 4 };
+    let people = if theme == Theme::People {
+        25
+    } else if calm {
+        1
+    } else {
+        4
+    };
+    let register = if theme == Theme::Totals {
+        10
+    } else if calm {
+        1
+    } else {
+        4
+    };
     let pass = if theme == Theme::Leases { 35 } else { 6 };
     let end = if theme == Theme::FollowUps && has(Status::Running) { 4 } else { 1 };
     let weights = [
@@ -148,51 +161,6 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
         9 => advance(rng, state),
         10 => Operation::Expire,
         _ => Operation::Claim,
-    }
-}
-
-/// A step towards what many steps have to come together for.
-fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
-    let open = |of: &usize| state.escalations[*of].standing == Standing::Open;
-    let last = |wanted: &dyn Fn(&Escalation) -> bool| {
-        (0..state.escalations.len()).rev().find(|of| open(of) && wanted(&state.escalations[*of]))
-    };
-    match theme {
-        // Whoever approved leaves before the call begins.
-        Theme::People if chance(rng, 50) => {
-            let mut pending = state.deliveries.iter().filter(|delivery| delivery.status == Status::Pending);
-            let release = pending.find_map(|delivery| delivery.release.as_ref())?;
-            let person = state.escalations[release.escalation].decided_by?;
-            let change = one(rng, &[Membership::Dismissed, Membership::Banned, Membership::Role(Role::Member)]);
-            (person != people::REQUESTER).then_some(Operation::Person { person, change })
-        }
-        // One edit after the other, each by somebody else.
-        Theme::Edits if chance(rng, 85) => {
-            let escalation = last(&|escalation| escalation.decisions.contains(&"edit"))?;
-            let author = state.escalations[escalation].author;
-            let may = |person: &usize| {
-                *person != people::REQUESTER
-                    && Some(*person) != author
-                    && state.role(*person).is_some_and(Role::approves)
-            };
-            let person = (0..people::COUNT).find(may)?;
-            let mut answer = state.inputs(state.escalations[escalation].delivery?);
-            answer["note"] = serde_json::json!(state.events.len());
-            let choice = Choice { decision: "edit", answer: Some(answer), hash: Hash::Shown };
-            Some(Operation::Decide { person, escalation, choice })
-        }
-        // An answer that has a schema, by an event.
-        Theme::Asks if chance(rng, 30) => {
-            let own = |escalation: &Escalation| escalation.schema && escalation.approver == Approver::Itself;
-            let escalation = last(&own)?;
-            let decision = one(rng, &state.escalations[escalation].decisions);
-            let answer = Some(serde_json::json!({ "text": "yes" }));
-            let choice = Choice { decision, answer, hash: Hash::Shown };
-            let session = state.escalations[escalation].session;
-            let events = vec![Given::Resolve { escalation, choice }];
-            Some(Operation::Record { session, person: people::REQUESTER, events })
-        }
-        _ => None,
     }
 }
 
@@ -251,8 +219,16 @@ fn finish(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     };
     let outcome = match rng.u32(..100) {
         draw if draw < completed => {
-            let many = if theme == Theme::FollowUps { 1 + usize::from(chance(rng, 15)) } else { usize::from(chance(rng, 15)) };
-            let handover = if chance(rng, if theme == Theme::FollowUps { 3 } else { 12 }) { Some(one(rng, &["alpha", "beta", "gamma"])) } else { None };
+            let many = if theme == Theme::FollowUps {
+                1 + usize::from(chance(rng, 15))
+            } else {
+                usize::from(chance(rng, 15))
+            };
+            let handover = if chance(rng, if theme == Theme::FollowUps { 3 } else { 12 }) {
+                Some(one(rng, &["alpha", "beta", "gamma"]))
+            } else {
+                None
+            };
             Outcome::Completed { follow_ups: (0..many).map(|_| work(rng)).collect(), handover }
         }
         draw if draw < completed + asks => Outcome::Ask(ask(rng)),
@@ -346,7 +322,8 @@ fn membership(rng: &mut Rng, state: &State) -> Operation {
     }
     // Of those who decided something, more often than of others.
     let involved = |of: &usize| {
-        *of == people::REQUESTER || state.escalations.iter().any(|escalation| escalation.decided_by == Some(*of))
+        *of == people::REQUESTER
+            || state.escalations.iter().any(|escalation| escalation.decided_by == Some(*of))
     };
     let person = pick(rng, people::STRANGER, 70, involved);
     let changes = [
@@ -368,5 +345,9 @@ fn advance(rng: &mut Rng, state: &State) -> Operation {
     let due = state.deliveries.iter().flat_map(|delivery| [Some(delivery.due_at), delivery.lease_until]);
     let counted = state.kept.iter().map(|kept| kept.begun_at + 86_400);
     let near = |moment: i64| (moment - later).abs() < 60;
-    if ends.chain(due.flatten()).chain(counted).any(near) { Operation::Claim } else { Operation::Advance { seconds } }
+    if ends.chain(due.flatten()).chain(counted).any(near) {
+        Operation::Claim
+    } else {
+        Operation::Advance { seconds }
+    }
 }

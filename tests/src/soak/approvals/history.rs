@@ -78,7 +78,9 @@ pub async fn generated(arena: &mut Arena, seed: u64, theme: Option<Theme>) -> Re
     let theme = theme.unwrap_or(any);
     let setup = setup(&mut rng, theme);
     let left = theme.steps(&mut rng);
-    run(arena, setup, &mut Generated { rng, theme, left }).await.with_context(|| format!("the history of seed {seed}"))
+    run(arena, setup, &mut Generated { rng, theme, left })
+        .await
+        .with_context(|| format!("the history of seed {seed}"))
 }
 
 async fn run(arena: &mut Arena, setup: Setup, source: &mut (impl Source + Send)) -> Result<History> {
@@ -120,7 +122,10 @@ fn compare(
     let calls = |done: &super::apply::Done| -> Vec<String> {
         let call = |sent: &super::calls::Sent| {
             let document = canonical(&sent.document);
-            format!("a call: {} under {} state {}: {document}", sent.delivery, sent.idempotency_key, sent.resumes_state)
+            format!(
+                "a call: {} under {} state {}: {document}",
+                sent.delivery, sent.idempotency_key, sent.resumes_state
+            )
         };
         let mut calls: Vec<String> = done.sent.iter().map(call).collect();
         calls.sort();

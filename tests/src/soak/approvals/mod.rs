@@ -8,10 +8,12 @@ mod decide;
 mod events;
 mod generator;
 mod history;
+mod messages;
 mod operations;
 mod outcomes;
 mod payloads;
 mod questions;
+mod rare;
 mod registrations;
 mod registry;
 mod rows;
@@ -152,7 +154,8 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, St
     for worker in workers {
         sum.merge(worker.await??);
     }
-    let mismatches: Vec<String> = sum.told.iter().map(|told| told.lines().next().unwrap_or_default().to_owned()).collect();
+    let mismatches: Vec<String> =
+        sum.told.iter().map(|told| told.lines().next().unwrap_or_default().to_owned()).collect();
     let mut figures = vec![
         Figure::some("steps", sum.steps),
         Figure::some("calls that went out", sum.calls),
@@ -185,11 +188,8 @@ async fn work(seed: u64, count: usize, next: Arc<AtomicUsize>) -> Result<Sum> {
         let history = generated(&mut arena, seed_of(seed, number), None).await?;
         sum.add(&history);
         if history.mismatch.is_some() {
-            let history = if sum.told.len() < MOST_TOLD {
-                shortened(&mut arena, history).await?
-            } else {
-                history
-            };
+            let history =
+                if sum.told.len() < MOST_TOLD { shortened(&mut arena, history).await? } else { history };
             sum.told.push(format!("history {number} of seed {seed}\n{}", history.told()));
         }
         if done % BETWEEN_VACUUMS == 0 {

@@ -26,24 +26,53 @@ pub struct Setup {
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// The requester records events in a session: all of them, or none.
-    Record { session: usize, person: usize, events: Vec<Given> },
+    Record {
+        session: usize,
+        person: usize,
+        events: Vec<Given>,
+    },
     /// A router claims until nothing is due.
     Claim,
     /// A router finishes a call.
-    Finish { delivery: usize, outcome: Outcome, stale: bool },
+    Finish {
+        delivery: usize,
+        outcome: Outcome,
+        stale: bool,
+    },
     /// A person decides an escalation at its endpoint.
-    Decide { person: usize, escalation: usize, choice: Choice },
+    Decide {
+        person: usize,
+        escalation: usize,
+        choice: Choice,
+    },
     /// An operator puts a dead letter into its queue again.
-    Replay { delivery: usize, foreign: bool },
+    Replay {
+        delivery: usize,
+        foreign: bool,
+    },
     /// An operator replaces a server's registration, or an agent's.
-    Register { agent: usize, server: Server },
-    Change { agent: usize, enabled: bool, allowed_org_roles: Option<Vec<Role>> },
+    Register {
+        agent: usize,
+        server: Server,
+    },
+    Change {
+        agent: usize,
+        enabled: bool,
+        allowed_org_roles: Option<Vec<Role>>,
+    },
     /// Somebody's membership changes.
-    Person { person: usize, change: Membership },
+    Person {
+        person: usize,
+        change: Membership,
+    },
     /// The requester ends a session.
-    End { session: usize },
+    End {
+        session: usize,
+    },
     /// Time passes.
-    Advance { seconds: i64 },
+    Advance {
+        seconds: i64,
+    },
     /// Escalations past their time are swept.
     Expire,
 }
@@ -51,10 +80,21 @@ pub enum Operation {
 /// An event as a client sends it.
 #[derive(Clone, Debug)]
 pub enum Given {
-    Click { payload: Value },
-    Handover { to: &'static str, from: Option<&'static str> },
-    Escalation { decisions: Vec<&'static str>, seconds: Option<i64> },
-    Resolve { escalation: usize, choice: Choice },
+    Click {
+        payload: Value,
+    },
+    Handover {
+        to: &'static str,
+        from: Option<&'static str>,
+    },
+    Escalation {
+        decisions: Vec<&'static str>,
+        seconds: Option<i64>,
+    },
+    Resolve {
+        escalation: usize,
+        choice: Choice,
+    },
     /// A type that only the database says.
     Reserved,
 }

@@ -9,9 +9,7 @@ use super::questions::schema;
 pub fn json_of(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Completed { follow_ups, handover } => {
-            let follow_up = |(agent, inputs): &(&'static str, Option<Value>)| {
-                json!({ "agent_id": agent, "objective": "Check it", "inputs": inputs })
-            };
+            let follow_up = |(agent, inputs): &(&'static str, Option<Value>)| json!({ "agent_id": agent, "objective": "Check it", "inputs": inputs });
             let follow_ups: Vec<Value> = follow_ups.iter().map(follow_up).collect();
             let handover = handover.map(|to| json!({ "agent_id": to }));
             json!({ "kind": "completed", "follow_ups": follow_ups, "handover": handover })

@@ -10,19 +10,43 @@ use super::state::State;
 /// An amount: mostly one that can be read, around the limits.
 fn amount(rng: &mut Rng, theme: Theme) -> Option<Value> {
     if theme == Theme::Totals && chance(rng, 80) {
-        return Some(one(rng, &[json!(900), json!(1000), json!(600.5), json!(-800), json!("700"), json!(2500)]));
+        return Some(one(
+            rng,
+            &[json!(900), json!(1000), json!(600.5), json!(-800), json!("700"), json!(2500)],
+        ));
     }
     match rng.u32(..100) {
-        0..40 => Some(one(rng, &[json!(10), json!(900), json!(1000), json!(999.99), json!("900"), json!("0950.50")])),
-        40..60 => Some(one(rng, &[json!(1001), json!(5000), json!("1000.01"), json!(10_000), json!("10000.00")])),
+        0..40 => Some(one(
+            rng,
+            &[json!(10), json!(900), json!(1000), json!(999.99), json!("900"), json!("0950.50")],
+        )),
+        40..60 => {
+            Some(one(rng, &[json!(1001), json!(5000), json!("1000.01"), json!(10_000), json!("10000.00")]))
+        }
         60..70 => Some(one(rng, &[json!(-900), json!(-1001), json!("-5000"), json!(-20_000)])),
-        70..78 => Some(one(rng, &[json!(10_001), json!("99999999999999999999999999999999"), json!(10_000.5)])),
+        70..78 => {
+            Some(one(rng, &[json!(10_001), json!("99999999999999999999999999999999"), json!(10_000.5)]))
+        }
         78..95 => Some(one(
             rng,
             &[
-                json!("1,000"), json!("1e3"), json!(" 900"), json!(""), json!(null), json!(true), json!([900]),
-                json!({}), json!("+5"), json!("0x10"), json!("٩٠٠"), json!("900 EUR"), json!("Infinity"), json!("900."),
-                json!("-"), json!("--5"), json!("NaN"),
+                json!("1,000"),
+                json!("1e3"),
+                json!(" 900"),
+                json!(""),
+                json!(null),
+                json!(true),
+                json!([900]),
+                json!({}),
+                json!("+5"),
+                json!("0x10"),
+                json!("٩٠٠"),
+                json!("900 EUR"),
+                json!("Infinity"),
+                json!("900."),
+                json!("-"),
+                json!("--5"),
+                json!("NaN"),
             ],
         )),
         _ => None,
@@ -33,7 +57,9 @@ fn currency(rng: &mut Rng) -> Option<Value> {
     match rng.u32(..100) {
         0..60 => Some(json!("EUR")),
         60..80 => Some(json!("USD")),
-        80..92 => Some(one(rng, &[json!("eur"), json!("EURO"), json!(null), json!(5), json!("E1R"), json!("")])),
+        80..92 => {
+            Some(one(rng, &[json!("eur"), json!("EURO"), json!(null), json!(5), json!("E1R"), json!("")]))
+        }
         _ => None,
     }
 }
@@ -59,9 +85,14 @@ pub fn edited(rng: &mut Rng, theme: Theme, state: &State, delivery: usize) -> Va
     }
     let readable = state.tool(delivery).and_then(|tool| read(tool, &before)).is_some();
     match rng.u32(..100) {
-        0..50 if theme == Theme::Edits => after["data"]["payee"] = one(rng, &[json!("Initech"), json!("Umbrella")]),
+        0..50 if theme == Theme::Edits => {
+            after["data"]["payee"] = one(rng, &[json!("Initech"), json!("Umbrella")])
+        }
         0..40 if readable => lower(rng, &mut after),
-        0..50 => after["data"]["amount"] = one(rng, &[json!(800), json!(1500), json!("800"), json!(-400), json!(4000)]),
+        0..50 => {
+            after["data"]["amount"] =
+                one(rng, &[json!(800), json!(1500), json!("800"), json!(-400), json!(4000)])
+        }
         50..75 => match amount(rng, theme) {
             Some(amount) => after["data"]["amount"] = amount,
             None => remove(&mut after, "amount"),
@@ -99,4 +130,3 @@ fn lower(rng: &mut Rng, payload: &mut Value) {
         (_, true) => json!(if negative { 5 } else { -5 }),
     };
 }
-

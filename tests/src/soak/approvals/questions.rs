@@ -21,7 +21,16 @@ pub struct Question {
 impl Question {
     pub fn new(kind: Kind, decisions: &[&'static str]) -> Self {
         let decisions = decisions.to_vec();
-        Self { kind, decisions, schema: false, seconds: None, risk: None, approver: None, error: None, predecessor: None }
+        Self {
+            kind,
+            decisions,
+            schema: false,
+            seconds: None,
+            risk: None,
+            approver: None,
+            error: None,
+            predecessor: None,
+        }
     }
 }
 
@@ -46,7 +55,8 @@ impl State {
         let risk = least_risk.max(asked_risk);
         let seconds = question.seconds.map_or(longest, |seconds| seconds.min(longest));
         let approved = self.deliveries[delivery].release.as_ref().map(|release| release.escalation);
-        let approved_by_other = approved.is_some_and(|escalation| self.escalations[escalation].kind != Kind::Confirm);
+        let approved_by_other =
+            approved.is_some_and(|escalation| self.escalations[escalation].kind != Kind::Confirm);
         let approver = match question.kind {
             Kind::Confirm => Approver::Itself,
             // "Nobody approves or edits their own request where risk is above low or the policy `ask` demanded the asking."

@@ -15,7 +15,11 @@ pub fn agents(rng: &mut Rng, theme: Theme) -> Vec<Agent> {
     let agent = |(place, (id, _)): (usize, &(&'static str, &'static str))| Agent {
         id,
         enabled: true,
-        allowed_org_roles: if place == 1 { roles_or_all(rng, if theme == Theme::FollowUps { 6 } else { 20 }) } else { None },
+        allowed_org_roles: if place == 1 {
+            roles_or_all(rng, if theme == Theme::FollowUps { 6 } else { 20 })
+        } else {
+            None
+        },
         server: server(rng, theme, place),
     };
     AGENTS.iter().enumerate().map(agent).collect()
@@ -36,7 +40,10 @@ pub fn server(rng: &mut Rng, theme: Theme, agent: usize) -> Server {
     let route = |event_type, session_agent| Route { tool: name, event_type, session_agent };
     let mut routes = vec![route("button_click", Some(id))];
     if agent == 1 || chance(rng, 20) {
-        routes.push(route("agent_follow_up", if chance(rng, if theme == Theme::FollowUps { 96 } else { 80 }) { None } else { Some("alpha") }));
+        routes.push(route(
+            "agent_follow_up",
+            if chance(rng, if theme == Theme::FollowUps { 96 } else { 80 }) { None } else { Some("alpha") },
+        ));
     }
     if chance(rng, 60) {
         routes.push(route("handover", Some(id)));

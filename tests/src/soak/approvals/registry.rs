@@ -128,7 +128,8 @@ impl Tool {
 
     /// Why it cannot be registered.
     pub fn refusal(&self) -> bool {
-        let limited = self.ask_above.is_some() || self.ask_above_total.is_some() || self.refuse_above.is_some();
+        let limited =
+            self.ask_above.is_some() || self.ask_above_total.is_some() || self.refuse_above.is_some();
         self.misspelt
             // "`confirm`, for low risk only".
             || (self.policy == Policy::Confirm && self.risk != Risk::Low)

@@ -52,7 +52,8 @@ impl Rows {
         org_id: Uuid,
         known: &HashMap<String, String>,
     ) -> Result<Self> {
-        let read: String = sqlx::query_scalar(ROWS).bind(org_id).fetch_one(connection).await.context("reading the rows")?;
+        let read: String =
+            sqlx::query_scalar(ROWS).bind(org_id).fetch_one(connection).await.context("reading the rows")?;
         let mut rows = Self {
             read: serde_json::from_str(&read)?,
             names: known.clone(),
@@ -75,7 +76,8 @@ impl Rows {
             let session = session.trim_start_matches("session ");
             names.insert(plain(&event["id"]), format!("event {session}#{}", event["seq"]));
         }
-        let event = |names: &HashMap<String, String>, id: &Value| names.get(&plain(id)).cloned().unwrap_or_default();
+        let event =
+            |names: &HashMap<String, String>, id: &Value| names.get(&plain(id)).cloned().unwrap_or_default();
         for row in self.list("deliveries") {
             let of = event(&names, &row["event_id"]);
             let target = format!("{}.{}", plain(&row["agent_id"]), plain(&row["tool"]));
@@ -125,7 +127,9 @@ impl Rows {
                     let value = match (name.as_str(), value) {
                         ("createdAt" | "occurredAt" | "decidedAt", Value::String(_)) => Value::from("time"),
                         ("subjectHash", Value::String(_)) => Value::from("hash"),
-                        ("reason", Value::String(_)) if members.contains_key("decisions") => Value::from("reason"),
+                        ("reason", Value::String(_)) if members.contains_key("decisions") => {
+                            Value::from("reason")
+                        }
                         (_, value) => self.document(value),
                     };
                     (name.clone(), value)
@@ -139,7 +143,12 @@ impl Rows {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for row in self.list("sessions") {
-            lines.push(format!("{}: with {}, ended {}", self.named(&row["id"]), plain(&row["agent"]), row["ended"]));
+            lines.push(format!(
+                "{}: with {}, ended {}",
+                self.named(&row["id"]),
+                plain(&row["agent"]),
+                row["ended"]
+            ));
         }
         for row in self.list("events") {
             let payload = canonical(&self.document(&row["payload"]));
@@ -161,7 +170,8 @@ impl Rows {
             ));
         }
         for row in self.list("escalations") {
-            let decisions: Vec<String> = row["decisions"].as_array().into_iter().flatten().map(plain).collect();
+            let decisions: Vec<String> =
+                row["decisions"].as_array().into_iter().flatten().map(plain).collect();
             lines.push(format!(
                 "{}: {} {} of {} risk {} approver {} decisions {} author {} predecessor {} revision {} expires {} \
                  decision {} by {} answer {} subject {}",

@@ -313,7 +313,9 @@ impl State {
     /// Whether a decision of the agent's own question holds words for the tool.
     fn carries_words(&self, escalation: usize) -> bool {
         let escalation = &self.escalations[escalation];
-        escalation.kind == Kind::AgentAsked && escalation.answer.is_some() && escalation.decision != Some("reject")
+        escalation.kind == Kind::AgentAsked
+            && escalation.answer.is_some()
+            && escalation.decision != Some("reject")
     }
 
     /// A decision as a tool is sent it: "an answer with a decision that carries none to the tool is recorded and not sent".

@@ -81,7 +81,9 @@ impl State {
         match (verdict, release) {
             (Verdict::Never | Verdict::Unreadable, _) => Admission::Held(verdict),
             // "Only an escalation that the orchestrator opened, shown from the stored arguments, releases a tool call."
-            (_, Some(Kind::Policy | Kind::AgentAsked)) | (Verdict::Confirm, Some(Kind::Confirm)) => Admission::Admitted,
+            (_, Some(Kind::Policy | Kind::AgentAsked)) | (Verdict::Confirm, Some(Kind::Confirm)) => {
+                Admission::Admitted
+            }
             (Verdict::Auto, _) if self.keep_total(delivery) => Admission::Admitted,
             (Verdict::Auto, _) => {
                 self.reach("ask: above ask_above_total");
@@ -120,9 +122,7 @@ impl State {
             .iter()
             .filter(|kept| kept.delivery != delivery && target(kept.delivery) == target(delivery))
             .filter(|kept| kept.begun_at > self.now - DAY)
-            .filter(|kept| {
-                kept.currency.is_none() || currency.is_none() || kept.currency == currency
-            })
+            .filter(|kept| kept.currency.is_none() || currency.is_none() || kept.currency == currency)
             .collect();
         if let Some(limit) = limit.and_then(|limit| Magnitude::parse(&limit.to_string())) {
             let total = counted.iter().fold(magnitude.clone(), |sum, kept| sum.add(&kept.magnitude));

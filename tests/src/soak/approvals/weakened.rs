@@ -34,7 +34,8 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, St
     for worker in workers {
         hunts.extend(worker.await??);
     }
-    let name = |hunt: &Hunt| format!("{}: {:?} instead of {:?}", hunt.rule.of, hunt.rule.instead, hunt.rule.text);
+    let name =
+        |hunt: &Hunt| format!("{}: {:?} instead of {:?}", hunt.rule.of, hunt.rule.instead, hunt.rule.text);
     let missed: Vec<String> = hunts.iter().filter(|hunt| hunt.found.is_none()).map(name).collect();
     let told: Vec<String> = hunts
         .iter()

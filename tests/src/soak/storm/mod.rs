@@ -55,7 +55,14 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, St
     let callers: Vec<_> = connections
         .into_iter()
         .map(|connection| {
-            tokio::spawn(call(seed, count, connection, Arc::clone(&catalogue), Arc::clone(&pool), Arc::clone(&next)))
+            tokio::spawn(call(
+                seed,
+                count,
+                connection,
+                Arc::clone(&catalogue),
+                Arc::clone(&pool),
+                Arc::clone(&next),
+            ))
         })
         .collect();
     let mut answers = Answers::new();
@@ -96,7 +103,11 @@ fn figures(catalogue: &Catalogue, answers: &Answers) -> Vec<Figure> {
         Figure::some("calls that were done", sum(&|answer| answer == "done")),
         Figure::some("calls that were refused with a code of ours", sum(&|answer| answer.starts_with("PT"))),
         Figure::told("functions", catalogue.names().count()),
-        Figure { promised: String::new(), holds: true, ..Figure::violations("functions that did nothing, only refused", &never) },
+        Figure {
+            promised: String::new(),
+            holds: true,
+            ..Figure::violations("functions that did nothing, only refused", &never)
+        },
         Figure::none("deadlocks", sum(&|answer| answer.starts_with("40P01"))),
         Figure::none("serialization failures", sum(&|answer| answer.starts_with("40001"))),
         Figure::violations("unexpected SQL states", &unexpected),

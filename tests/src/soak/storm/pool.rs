@@ -23,6 +23,14 @@ pub struct Session {
     pub id: Uuid,
 }
 
+#[derive(Clone, Debug)]
+pub struct Escalation {
+    pub id: Uuid,
+    pub hash: String,
+    pub session_id: Uuid,
+    pub org_id: Uuid,
+}
+
 /// Rows, as they were when somebody looked last.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
@@ -32,8 +40,7 @@ pub struct Pool {
     pub sessions: Vec<Session>,
     /// With fences.
     pub deliveries: Vec<(Uuid, i64)>,
-    /// With hashes.
-    pub escalations: Vec<(Uuid, String)>,
+    pub escalations: Vec<Escalation>,
     /// With sessions and the ids at ChatKit.
     pub requests: Vec<(Uuid, Uuid, Option<String>)>,
     pub events: Vec<Uuid>,
@@ -42,7 +49,11 @@ pub struct Pool {
 
 impl Pool {
     /// Signs people up, and registers agents.
-    pub async fn begin(operator: &mut PgConnection, service: &mut PgConnection, catalogue: &Catalogue) -> Result<Self> {
+    pub async fn begin(
+        operator: &mut PgConnection,
+        service: &mut PgConnection,
+        catalogue: &Catalogue,
+    ) -> Result<Self> {
         let mut pool = Self::default();
         for _ in 0..ORGANISATIONS {
             let org_id = Uuid::new_v4();
@@ -83,11 +94,16 @@ impl Pool {
     pub async fn refresh(&mut self, operator: &mut PgConnection) -> Result<()> {
         let query = "select org_id, user_id, id from chat_sessions order by status, random() limit 60";
         let sessions: Vec<(Uuid, Uuid, Uuid)> = sqlx::query_as(query).fetch_all(&mut *operator).await?;
-        self.sessions = sessions.into_iter().map(|(org_id, user_id, id)| Session { org_id, user_id, id }).collect();
+        self.sessions =
+            sessions.into_iter().map(|(org_id, user_id, id)| Session { org_id, user_id, id }).collect();
         let query = "select id, fence from deliveries order by status <> 'running', random() limit 60";
         self.deliveries = sqlx::query_as(query).fetch_all(&mut *operator).await?;
-        let query = "select id, subject_hash from chat_escalations order by status <> 'open', random() limit 80";
-        self.escalations = sqlx::query_as(query).fetch_all(&mut *operator).await?;
+        let query = "select id, subject_hash, session_id, org_id from chat_escalations
+            order by status <> 'open', random() limit 80";
+        let escalations: Vec<(Uuid, String, Uuid, Uuid)> =
+            sqlx::query_as(query).fetch_all(&mut *operator).await?;
+        let escalation = |(id, hash, session_id, org_id)| Escalation { id, hash, session_id, org_id };
+        self.escalations = escalations.into_iter().map(escalation).collect();
         let query = "select id, session_id, chatkit_session_id from chatkit_sessions
             order by recorded_at is not null, random() limit 60";
         self.requests = sqlx::query_as(query).fetch_all(&mut *operator).await?;

@@ -40,10 +40,11 @@ pub async fn run(
         let claims = connections.iter_mut().map(|connection| claim(catalogue, connection, org_id));
         let calls: usize = try_join_all(claims).await?.into_iter().sum();
         begun += calls;
-        let asked: i64 = sqlx::query_scalar("select count(*) from deliveries where org_id = $1 and status = 'asked'")
-            .bind(org_id)
-            .fetch_one(&mut *operator)
-            .await?;
+        let asked: i64 =
+            sqlx::query_scalar("select count(*) from deliveries where org_id = $1 and status = 'asked'")
+                .bind(org_id)
+                .fetch_one(&mut *operator)
+                .await?;
         let most = usize::try_from(MOST_TOTAL / AMOUNT)?;
         if calls != most || usize::try_from(asked)? != usize::try_from(SESSIONS)? - most {
             wrong.push(format!("round {round}: {calls} called, {asked} asked"));

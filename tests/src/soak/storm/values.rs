@@ -4,7 +4,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::pool::{AGENTS, Pool, Session, routes, tools};
+use super::pool::{AGENTS, Escalation, Pool, Session, routes, tools};
 use crate::soak::rpc::Signature;
 
 fn one<T: Clone>(rng: &mut Rng, of: &[T]) -> T {
@@ -36,19 +36,22 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
     if matches!(function, "begin_erasure" | "open_session") {
         (session.org_id, session.user_id) = pool.user(rng);
     }
-    if function == "decide_escalation" && chance(rng, 60) {
-        // Another member of the organisation.
+    let escalation = rng.choice(&pool.escalations).cloned();
+    if let Some(known) = escalation.as_ref().filter(|_| function.contains("escalation") && chance(rng, 95)) {
+        session.org_id = known.org_id;
+        // Any member of the organisation.
         let members: Vec<Uuid> =
             pool.users.iter().filter(|(org_id, _)| *org_id == session.org_id).map(|(_, id)| *id).collect();
         session.user_id = rng.choice(members).unwrap_or(session.user_id);
     }
     let request = rng.choice(&pool.requests).cloned();
-    if let Some((_, of, _)) = request.as_ref().filter(|_| function.contains("chatkit_session") && function != "renew_chatkit_session")
+    if let Some((_, of, _)) = request
+        .as_ref()
+        .filter(|_| function.contains("chatkit_session") && function != "renew_chatkit_session")
         && let Some(known) = pool.sessions.iter().find(|known| known.id == *of)
     {
         session = known.clone();
     }
-    let escalation = rng.choice(&pool.escalations).cloned();
     let delivery = rng.choice(&pool.deliveries).copied();
     let required = signature.arguments.len() - signature.optional;
     let mut given = Map::new();
@@ -60,14 +63,16 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
         let strange = chance(rng, 5);
         let session = if strange { pool.session(rng) } else { session.clone() };
         let value = match name.as_str() {
-            "p_escalation_id" => json!(escalation.as_ref().map_or_else(Uuid::new_v4, |(id, _)| *id)),
+            "p_escalation_id" => json!(escalation.as_ref().map_or_else(Uuid::new_v4, |known| known.id)),
             "p_subject_hash" => {
-                let right = escalation.as_ref().filter(|_| !strange).map(|(_, hash)| hash.clone());
+                let right = escalation.as_ref().filter(|_| !strange).map(|known| known.hash.clone());
                 json!(right.unwrap_or_else(|| "0".repeat(64)))
             }
             "p_delivery_id" => json!(delivery.filter(|_| !strange).map_or_else(Uuid::new_v4, |(id, _)| id)),
             "p_fence" => json!(delivery.filter(|_| !strange).map_or(1, |(_, fence)| fence)),
-            "p_chatkit_request_id" if matches!(function, "record_chatkit_session" | "fail_chatkit_session") => {
+            "p_chatkit_request_id"
+                if matches!(function, "record_chatkit_session" | "fail_chatkit_session") =>
+            {
                 json!(request.as_ref().map_or_else(Uuid::new_v4, |(id, _, _)| *id))
             }
             name => value(rng, pool, function, name, kind, &session),
@@ -102,11 +107,19 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_decision" => json!(one(rng, &["approve", "approve", "edit", "reject", "respond", "nothing"])),
         "p_answer" => one(
             rng,
-            &[json!(null), json!({ "amount": 40 }), json!({ "amount": 400, "payee": "ACME" }), json!("yes"), json!({ "amount": "1,000" })],
+            &[
+                json!(null),
+                json!({ "amount": 40 }),
+                json!({ "amount": 400, "payee": "ACME" }),
+                json!("yes"),
+                json!({ "amount": "1,000" }),
+            ],
         ),
         "p_outcome" => outcome(rng),
-        "p_events" => (0..rng.usize(1..4)).map(|_| event(rng, pool)).collect(),
-        "p_messages" => json!([{ "id": Uuid::new_v4(), "role": one(rng, &["user", "agent"]), "content": "Hello" }]),
+        "p_events" => (0..rng.usize(1..4)).map(|_| event(rng, pool, session)).collect(),
+        "p_messages" => {
+            json!([{ "id": Uuid::new_v4(), "role": one(rng, &["user", "agent"]), "content": "Hello" }])
+        }
         "p_tasks" => {
             let task = |rng: &mut Rng| {
                 let status = one(rng, &["pending", "running", "completed", "nothing"]);
@@ -121,7 +134,8 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
             "created_at": "2026-01-01T00:00:00Z", "attachments": [],
         }]),
         "p_chatkit_session_ids" => {
-            let ids: Vec<&String> = pool.requests.iter().filter_map(|(_, _, id)| id.as_ref()).take(3).collect();
+            let ids: Vec<&String> =
+                pool.requests.iter().filter_map(|(_, _, id)| id.as_ref()).take(3).collect();
             json!(ids)
         }
         "p_chatkit_session_id" => json!(format!("cksess_{}", rng.u32(..1_000_000))),
@@ -135,7 +149,9 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_display_name" | "p_chatkit_workflow_id" | "p_requested_by" | "p_reason" => json!("text"),
         "p_description" => json!(""),
         "p_enabled" => json!(chance(rng, 95)),
-        "p_allowed_org_roles" => one(rng, &[json!(null), json!(null), json!(["owner", "approver"]), json!(["nobody"])]),
+        "p_allowed_org_roles" => {
+            one(rng, &[json!(null), json!(null), json!(["owner", "approver"]), json!(["nobody"])])
+        }
         "p_idle_timeout_seconds" => json!(one(rng, &[600, 86_400])),
         "p_max_attempts" => json!(rng.u32(1..4)),
         "p_timeout_seconds" => json!(rng.u32(1..5)),
@@ -166,16 +182,39 @@ fn thread(rng: &mut Rng, pool: &Pool) -> String {
     }
 }
 
-fn event(rng: &mut Rng, pool: &Pool) -> Value {
-    let amount = one(rng, &[json!(40), json!(400), json!(-400), json!(900), json!(5000), json!(20_000), json!("1,000"), json!("70")]);
-    let known = |rng: &mut Rng| rng.choice(&pool.escalations).cloned().unwrap_or_else(|| (Uuid::new_v4(), String::new()));
+fn event(rng: &mut Rng, pool: &Pool, session: &Session) -> Value {
+    let amount = one(
+        rng,
+        &[
+            json!(40),
+            json!(400),
+            json!(-400),
+            json!(900),
+            json!(5000),
+            json!(20_000),
+            json!("1,000"),
+            json!("70"),
+        ],
+    );
+    let own: Vec<&Escalation> =
+        pool.escalations.iter().filter(|escalation| escalation.session_id == session.id).collect();
+    let known = |rng: &mut Rng| {
+        let known = rng.choice(&own).copied().or_else(|| rng.choice(&pool.escalations));
+        known.map_or_else(|| (Uuid::new_v4(), String::new()), |known| (known.id, known.hash.clone()))
+    };
     let (kind, payload) = match rng.u32(..100) {
         0..55 => ("button_click", json!({ "action": "pay", "amount": amount })),
-        55..65 => ("hitl_escalation", json!({ "reason": "help", "decisions": ["approve", "reject"], "expiresInSeconds": 1 })),
+        55..65 => (
+            "hitl_escalation",
+            json!({ "reason": "help", "decisions": ["approve", "reject"], "expiresInSeconds": 1 }),
+        ),
         65..75 => {
             let (id, hash) = known(rng);
             let decision = one(rng, &["approve", "reject", "edit"]);
-            ("hitl_resolved", json!({ "escalationId": id, "decision": decision, "subjectHash": hash, "answer": { "amount": 9 } }))
+            (
+                "hitl_resolved",
+                json!({ "escalationId": id, "decision": decision, "subjectHash": hash, "answer": { "amount": 9 } }),
+            )
         }
         75..85 => ("thread_changed", json!({ "threadId": thread(rng, pool) })),
         85..92 => ("handover", json!({ "agentId": one(rng, &AGENTS) })),
@@ -211,6 +250,9 @@ fn outcome(rng: &mut Rng) -> Value {
         72..85 => json!({ "kind": "retry", "error": "agent_error", "retry_after_seconds": 0 }),
         85..92 => json!({ "kind": "failed", "error": "agent_error" }),
         92..97 => json!({ "kind": "unknown", "error": "timed_out" }),
-        _ => one(rng, &[json!({ "kind": "nothing" }), json!({}), json!({ "kind": "failed", "error": "Not a code" })]),
+        _ => one(
+            rng,
+            &[json!({ "kind": "nothing" }), json!({}), json!({ "kind": "failed", "error": "Not a code" })],
+        ),
     }
 }
