@@ -41,13 +41,16 @@ use crate::terminal::Ink;
 
 type Outcome<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
+/// Figures, and a history for a person to read.
+type Told = (Vec<Figure>, String);
+
 /// How something is tried.
 #[derive(Clone, Copy)]
 enum Run {
     /// In a world.
     World(for<'a> fn(&'a Ground, usize) -> Outcome<'a, Vec<Figure>>),
     /// In databases alone, by a seed. Its history comes with the figures, as a text.
-    Databases(fn(u64, usize, Size) -> Outcome<'static, (Vec<Figure>, String)>),
+    Databases(fn(u64, usize, Size) -> Outcome<'static, Told>),
 }
 
 /// One of the things that are tried.

@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 
-use super::Size;
 use super::figure::Figure;
+use super::{Size, Told};
 use arena::Arena;
 use history::{History, generated, shortened};
 
@@ -147,7 +147,7 @@ impl Sum {
     }
 }
 
-pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, String)> {
+pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
     let next = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..WORKERS).map(|_| tokio::spawn(work(seed, count, Arc::clone(&next)))).collect();
     let mut sum = Sum::default();

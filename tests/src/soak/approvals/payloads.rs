@@ -123,8 +123,8 @@ fn lower(rng: &mut Rng, payload: &mut Value) {
     let negative = amount.to_string().trim_start_matches('"').starts_with('-');
     let text = if negative { "-5" } else { "5" };
     let number = if negative { json!(-5) } else { json!(5) };
-    let same = amount.is_string() == !chance(rng, 12);
-    payload["data"]["amount"] = match (same, chance(rng, 8)) {
+    let as_text = amount.is_string() != chance(rng, 12);
+    payload["data"]["amount"] = match (as_text, chance(rng, 8)) {
         (true, false) => json!(text),
         (false, false) => number,
         (_, true) => json!(if negative { 5 } else { -5 }),

@@ -9,8 +9,8 @@ use super::arena::Arena;
 use super::history::generated;
 use super::rules::{FEW, RULES, Rule};
 use super::{WORKERS, seed_of};
-use crate::soak::Size;
 use crate::soak::figure::Figure;
+use crate::soak::{Size, Told};
 
 /// Histories in which each has to be found.
 const MOST_HISTORIES: usize = 3000;
@@ -22,7 +22,7 @@ struct Hunt {
     found: Option<String>,
 }
 
-pub async fn run(seed: u64, count: usize, size: Size) -> Result<(Vec<Figure>, String)> {
+pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
     let few = |rule: &&Rule| FEW.contains(&(rule.of, rule.text));
     let rules: Vec<&'static Rule> =
         RULES.iter().filter(|rule| size == Size::Full || few(rule)).take(count).collect();

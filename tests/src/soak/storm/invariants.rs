@@ -6,6 +6,11 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::pool::MOST_TOTAL;
 use crate::soak::figure::Figure;
 
+/// What is being erased, or is kept no longer, goes in parts.
+const STAYS: &str = "not exists (
+    select from erasures as r where r.org_id = s.org_id and r.user_id = s.user_id and r.finished_at is null
+  ) and not exists (select from retention_leases as r where r.session_id = s.id)";
+
 /// Rules, each with a query for what breaks it.
 const RULES: &[(&str, &str)] = &[
     (
@@ -21,19 +26,19 @@ const RULES: &[(&str, &str)] = &[
     (
         "sessions whose events have gaps or were counted twice",
         "select s.id::text from chat_sessions as s
-         where s.last_event_seq <> (select count(*) from chat_events as e where e.session_id = s.id)
-            or s.last_event_seq <> (select coalesce(max(e.seq), 0) from chat_events as e where e.session_id = s.id)",
+         where {stays} and (s.last_event_seq <> (select count(*) from chat_events as e where e.session_id = s.id)
+            or s.last_event_seq <> (select coalesce(max(e.seq), 0) from chat_events as e where e.session_id = s.id))",
     ),
     (
         "sessions whose messages have gaps or were counted twice",
         "select s.id::text from chat_sessions as s
-         where s.last_message_seq <> (select count(*) from chat_messages as m where m.session_id = s.id)
-            or s.last_message_seq <> (select coalesce(max(m.seq), 0) from chat_messages as m where m.session_id = s.id)",
+         where {stays} and (s.last_message_seq <> (select count(*) from chat_messages as m where m.session_id = s.id)
+            or s.last_message_seq <> (select coalesce(max(m.seq), 0) from chat_messages as m where m.session_id = s.id))",
     ),
     (
         "sessions whose end is not audited exactly once",
         "select s.id::text from chat_sessions as s
-         where (s.status = 'ended')::integer <> (
+         where {stays} and (s.status = 'ended')::integer <> (
            select count(*) from chat_events as e where e.session_id = s.id and e.type = 'session_ended')",
     ),
     (
@@ -58,7 +63,8 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "decisions that are not said by exactly one event",
-        "select x.id::text from chat_escalations as x where (x.status = 'resolved')::integer <> (
+        "select x.id::text from chat_escalations as x join chat_sessions as s on s.id = x.session_id
+         where {stays} and (x.status = 'resolved')::integer <> (
            select count(*) from chat_events as e
            where e.session_id = x.session_id and e.type = 'hitl_resolved' and e.payload ->> 'escalationId' = x.id::text)",
     ),
@@ -113,7 +119,7 @@ const RULES: &[(&str, &str)] = &[
 pub async fn figures(operator: &mut PgConnection) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (rule, query) in RULES {
-        let query = query.replace("{total}", &MOST_TOTAL.to_string());
+        let query = query.replace("{total}", &MOST_TOTAL.to_string()).replace("{stays}", STAYS);
         let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *operator).await?;
         figures.push(Figure::violations(rule, &found));
     }

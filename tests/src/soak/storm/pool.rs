@@ -43,6 +43,8 @@ pub struct Pool {
     pub escalations: Vec<Escalation>,
     /// With sessions and the ids at ChatKit.
     pub requests: Vec<(Uuid, Uuid, Option<String>)>,
+    /// People who are being erased.
+    pub erasing: Vec<(Uuid, Uuid)>,
     pub events: Vec<Uuid>,
     pub threads: Vec<String>,
 }
@@ -92,21 +94,24 @@ impl Pool {
 
     /// Looks again.
     pub async fn refresh(&mut self, operator: &mut PgConnection) -> Result<()> {
-        let query = "select org_id, user_id, id from chat_sessions order by status, random() limit 60";
-        let sessions: Vec<(Uuid, Uuid, Uuid)> = sqlx::query_as(query).fetch_all(&mut *operator).await?;
+        let query = "select org_id, user_id, id from chat_sessions where org_id = any($1) order by status, random() limit 60";
+        let sessions: Vec<(Uuid, Uuid, Uuid)> =
+            sqlx::query_as(query).bind(&self.organisations).fetch_all(&mut *operator).await?;
         self.sessions =
             sessions.into_iter().map(|(org_id, user_id, id)| Session { org_id, user_id, id }).collect();
-        let query = "select id, fence from deliveries order by status <> 'running', random() limit 60";
-        self.deliveries = sqlx::query_as(query).fetch_all(&mut *operator).await?;
+        let query = "select id, fence from deliveries where org_id = any($1) order by status <> 'running', random() limit 60";
+        self.deliveries = sqlx::query_as(query).bind(&self.organisations).fetch_all(&mut *operator).await?;
         let query = "select id, subject_hash, session_id, org_id from chat_escalations
-            order by status <> 'open', random() limit 80";
+            where org_id = any($1) order by status <> 'open', random() limit 80";
         let escalations: Vec<(Uuid, String, Uuid, Uuid)> =
-            sqlx::query_as(query).fetch_all(&mut *operator).await?;
+            sqlx::query_as(query).bind(&self.organisations).fetch_all(&mut *operator).await?;
         let escalation = |(id, hash, session_id, org_id)| Escalation { id, hash, session_id, org_id };
         self.escalations = escalations.into_iter().map(escalation).collect();
         let query = "select id, session_id, chatkit_session_id from chatkit_sessions
-            order by recorded_at is not null, random() limit 60";
-        self.requests = sqlx::query_as(query).fetch_all(&mut *operator).await?;
+            where org_id = any($1) order by recorded_at is not null, random() limit 60";
+        self.requests = sqlx::query_as(query).bind(&self.organisations).fetch_all(&mut *operator).await?;
+        let query = "select org_id, user_id from erasures where finished_at is null";
+        self.erasing = sqlx::query_as(query).fetch_all(&mut *operator).await?;
         let query = "select id from chat_events order by created_at desc limit 40";
         self.events = sqlx::query_scalar(query).fetch_all(&mut *operator).await?;
         let query = "select thread_id from chatkit_threads order by random() limit 40";

@@ -22,9 +22,11 @@ pub fn weight(function: &str) -> u32 {
         "claim_deliveries" => 45,
         "finish_delivery" => 60,
         "decide_escalation" => 50,
-        "open_session" | "renew_chatkit_session" | "record_chatkit_session" => 14,
+        "open_session" => 40,
+        "renew_chatkit_session" | "record_chatkit_session" => 14,
         "cancel_session" | "expire_session" => 2,
-        "begin_erasure" | "erase_batch" | "finish_erasure" | "set_retention" | "register_agent_server" => 1,
+        "begin_erasure" | "set_retention" | "register_agent_server" => 1,
+        "erase_batch" | "end_erased_sessions" | "finish_erasure" => 12,
         "register_agent" | "set_org_limits" => 1,
         _ => 6,
     }
@@ -33,8 +35,16 @@ pub fn weight(function: &str) -> u32 {
 /// The arguments of one call: mostly of things that belong together.
 pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signature) -> Map<String, Value> {
     let mut session = pool.session(rng);
-    if matches!(function, "begin_erasure" | "open_session") {
+    if function == "open_session" || (function == "begin_erasure" && chance(rng, 25)) {
         (session.org_id, session.user_id) = pool.user(rng);
+    } else if function == "begin_erasure" {
+        session.user_id = Uuid::new_v4();
+    }
+    if function.contains("eras")
+        && let Some((org_id, user_id)) = rng.choice(&pool.erasing)
+        && function != "begin_erasure"
+    {
+        (session.org_id, session.user_id) = (*org_id, *user_id);
     }
     let escalation = rng.choice(&pool.escalations).cloned();
     if let Some(known) = escalation.as_ref().filter(|_| function.contains("escalation") && chance(rng, 95)) {
@@ -84,7 +94,10 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
         given.remove("p_idempotency_key");
         given.remove("p_request_hash");
     } else {
-        given.insert("p_request_hash".to_owned(), json!(one(rng, &["a", "a", "a", "b"]).repeat(64)));
+        given.insert(
+            "p_request_hash".to_owned(),
+            json!(one(rng, &["a", "a", "a", "a", "a", "a", "a", "b"]).repeat(64)),
+        );
     }
     given
 }
@@ -100,7 +113,7 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_metadata" => one(rng, &[json!({}), json!({}), json!({ "locale": "en" })]),
         "p_actor_type" => json!(one(rng, &["user", "user", "user", "user", "agent", "system"])),
         "p_actor_id" => json!(session.user_id),
-        "p_idempotency_key" => json!(chance(rng, 30).then(|| format!("key-{}", rng.u32(..40)))),
+        "p_idempotency_key" => json!(chance(rng, 30).then(|| format!("key-{}", rng.u32(..400)))),
         "p_limit" => json!(rng.u32(1..30)),
         "p_lease_seconds" => json!(rng.u32(1..20)),
         "p_min_life_seconds" => json!(rng.u32(..120)),
@@ -139,7 +152,10 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
             json!(ids)
         }
         "p_chatkit_session_id" => json!(format!("cksess_{}", rng.u32(..1_000_000))),
-        "p_expires_at" => json!("2100-01-01T00:00:00Z"),
+        "p_expires_at" => {
+            let life = jiff::SignedDuration::from_secs(one(rng, &[3, 3, 3, 600]));
+            json!((jiff::Timestamp::now() + life).to_string())
+        }
         "p_sealed_secret" => json!("sealed"),
         "p_sealing_key_id" => json!("k1"),
         "p_purpose" => json!(one(rng, &["resume", "refresh", "refresh", "nothing"])),
@@ -150,7 +166,8 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_description" => json!(""),
         "p_enabled" => json!(chance(rng, 95)),
         "p_allowed_org_roles" => {
-            one(rng, &[json!(null), json!(null), json!(["owner", "approver"]), json!(["nobody"])])
+            let roles = one(rng, &[json!(["owner", "approver"]), json!(["nobody"])]);
+            if chance(rng, 85) { json!(null) } else { roles }
         }
         "p_idle_timeout_seconds" => json!(one(rng, &[600, 86_400])),
         "p_max_attempts" => json!(rng.u32(1..4)),
