@@ -42,6 +42,7 @@ impl Theme {
             Self::Asks,
             Self::Confirms,
             Self::FollowUps,
+            Self::FollowUps,
             Self::People,
             Self::Pages,
             Self::Leases,
@@ -208,7 +209,11 @@ fn finish(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let delivery = pick(rng, state.deliveries.len(), 96, running);
     let work = |rng: &mut Rng| {
         let inputs = if chance(rng, 70) { Some(payload(rng, theme, state)) } else { None };
-        let agent = if chance(rng, 80) { "beta" } else { one(rng, &["beta", "alpha", "gamma"]) };
+        let agent = if chance(rng, if theme == Theme::FollowUps { 92 } else { 75 }) {
+            "beta"
+        } else {
+            one(rng, &["beta", "alpha", "gamma"])
+        };
         (agent, inputs)
     };
     let (completed, asks) = match theme {
@@ -248,7 +253,7 @@ fn ask(rng: &mut Rng) -> Ask {
                 vec!["respond"],
             ],
         ),
-        schema: chance(rng, 40),
+        schema: chance(rng, 50),
         seconds: one(rng, &[None, Some(600), Some(7200), Some(864_000)]),
         risk: one(rng, &[None, None, Some("low"), Some("medium"), Some("high")]),
         approver: one(rng, &[None, None, Some("self"), Some("other")]),

@@ -118,7 +118,10 @@ fn remove(payload: &mut Value, member: &str) {
 }
 
 /// A smaller amount, mostly of the same JSON type and sign.
-fn lower(rng: &mut Rng, payload: &mut Value) {
+pub fn lower(rng: &mut Rng, payload: &mut Value) {
+    if !payload["data"].is_object() {
+        return;
+    }
     let amount = &payload["data"]["amount"];
     let negative = amount.to_string().trim_start_matches('"').starts_with('-');
     let text = if negative { "-5" } else { "5" };

@@ -4,8 +4,9 @@ use fastrand::Rng;
 
 use super::generator::{Theme, chance, one};
 use super::operations::{Choice, Given, Hash, Membership, Operation, people};
+use super::payloads::lower;
 use super::registry::{Approver, Role};
-use super::state::{Escalation, Standing, State, Status};
+use super::state::{Escalation, Kind, Standing, State, Status};
 
 /// A step towards what many steps have to come together for.
 pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
@@ -13,6 +14,23 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
     let last = |wanted: &dyn Fn(&Escalation) -> bool| {
         (0..state.escalations.len()).rev().find(|of| open(of) && wanted(&state.escalations[*of]))
     };
+    // The session is handed over while somebody looks at a call, and then that call is decided as it was shown.
+    if matches!(theme, Theme::Anything | Theme::Edits | Theme::Confirms) {
+        let held = |escalation: &Escalation| matches!(escalation.kind, Kind::Policy | Kind::Confirm);
+        let stale = |escalation: &Escalation| {
+            let current = state.sessions[escalation.session].agent;
+            held(escalation) && escalation.call["session"]["agentId"] != current
+        };
+        if let Some(escalation) = last(&stale).filter(|_| chance(rng, 60)) {
+            return Some(decision(rng, state, escalation));
+        }
+        if let Some(escalation) = last(&held).filter(|_| chance(rng, 5)) {
+            let session = state.escalations[escalation].session;
+            let to = if state.sessions[session].agent == "alpha" { "beta" } else { "alpha" };
+            let events = vec![Given::Handover { to, from: None }];
+            return Some(Operation::Record { session, person: people::REQUESTER, events });
+        }
+    }
     match theme {
         // Whoever approved leaves before the call begins.
         Theme::People if chance(rng, 50) => {
@@ -24,22 +42,30 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
             (person != people::REQUESTER).then_some(Operation::Person { person, change })
         }
         // One edit after the other, each by somebody else.
-        Theme::Edits if chance(rng, 85) => {
+        Theme::Edits if chance(rng, 65) => {
             let escalation = last(&|escalation| escalation.decisions.contains(&"edit"))?;
             let author = state.escalations[escalation].author;
+            if state.escalations[escalation].revision == 5 && chance(rng, 70) {
+                return None;
+            }
             let may = |person: &usize| {
                 *person != people::REQUESTER
                     && Some(*person) != author
                     && state.role(*person).is_some_and(Role::approves)
             };
-            let person = (0..people::COUNT).find(may)?;
+            let other = (0..people::COUNT).find(may)?;
+            let person = if chance(rng, 12) { author.unwrap_or(other) } else { other };
             let mut answer = state.inputs(state.escalations[escalation].delivery?);
-            answer["note"] = serde_json::json!(state.events.len());
+            if chance(rng, 20) {
+                lower(rng, &mut answer);
+            } else {
+                answer["note"] = serde_json::json!(state.events.len());
+            }
             let choice = Choice { decision: "edit", answer: Some(answer), hash: Hash::Shown };
             Some(Operation::Decide { person, escalation, choice })
         }
         // An answer that has a schema, by an event.
-        Theme::Asks if chance(rng, 30) => {
+        Theme::Asks if chance(rng, 50) => {
             let own = |escalation: &Escalation| escalation.schema && escalation.approver == Approver::Itself;
             let escalation = last(&own)?;
             let decision = one(rng, &state.escalations[escalation].decisions);
@@ -51,4 +77,27 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
         }
         _ => None,
     }
+}
+
+/// A decision by somebody who may take it: an approval, or an edit that only lowers the amount.
+fn decision(rng: &mut Rng, state: &State, escalation: usize) -> Operation {
+    let asked = &state.escalations[escalation];
+    let may = |person: &usize| match asked.kind {
+        Kind::Confirm => *person == people::REQUESTER,
+        _ => {
+            let approves = state.role(*person).is_some_and(Role::approves);
+            approves && *person != people::REQUESTER && asked.author != Some(*person)
+        }
+    };
+    let person = (0..people::COUNT).find(may).unwrap_or_default();
+    let edit = asked.decisions.contains(&"edit") && chance(rng, 50);
+    let choice = match asked.delivery.filter(|_| edit) {
+        Some(delivery) => {
+            let mut answer = state.inputs(delivery);
+            lower(rng, &mut answer);
+            Choice { decision: "edit", answer: Some(answer), hash: Hash::Shown }
+        }
+        None => Choice { decision: "approve", answer: None, hash: Hash::Shown },
+    };
+    Operation::Decide { person, escalation, choice }
 }

@@ -13,7 +13,7 @@ use crate::soak::figure::Figure;
 use crate::soak::{Size, Told};
 
 /// Histories in which each has to be found.
-const MOST_HISTORIES: usize = 3000;
+const MOST_HISTORIES: usize = 1000;
 
 /// In how many histories a rule was missed until it was found.
 struct Hunt {
@@ -57,7 +57,10 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
 async fn work(seed: u64, rules: Arc<Vec<&'static Rule>>, next: Arc<AtomicUsize>) -> Result<Vec<Hunt>> {
     let mut hunts = Vec::new();
     while let Some(rule) = rules.get(next.fetch_add(1, Ordering::Relaxed)) {
-        hunts.push(hunt(seed, rule).await.with_context(|| format!("without a rule of {}", rule.of))?);
+        let hunt = hunt(seed, rule).await.with_context(|| format!("without a rule of {}", rule.of))?;
+        let found = if hunt.found.is_some() { "found in" } else { "NOT found in" };
+        eprintln!("{}: {:?}: {found} {} histories", rule.of, rule.text, hunt.histories);
+        hunts.push(hunt);
     }
     Ok(hunts)
 }
