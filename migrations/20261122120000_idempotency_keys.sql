@@ -1,6 +1,7 @@
 -- Idempotency keys: what a client's `Idempotency-Key` stands for. Every attempt under a key claims it first, before OpenAI is
 -- asked, so of duplicates that race one goes on and the others hear that it runs.
--- Whoever locks a key, a session and throttles locks them in this order; nobody then waits in a circle.
+-- Whoever locks a key, a session, the number of a user's active sessions and throttles locks them in this order; nobody then
+-- waits in a circle.
 
 create table if not exists public.idempotency_keys (
   org_id uuid not null,
@@ -80,7 +81,8 @@ end
 $$;
 
 -- The attempt holds the key from here on: for as long as it may take to ask OpenAI, or, with no request to OpenAI, it is
--- complete already. The attempt before it is fenced: should it live after all, its answer is recorded without a secret.
+-- complete already. The attempt before it is fenced: should it live after all, its answer is recorded without a secret. A new key is
+-- charged: each is a row that is kept for a day, whatever the request does.
 create or replace function private.hold_key(
   p_claim public.idempotency_keys,
   p_session_id uuid,
@@ -100,6 +102,13 @@ begin
     and c.id is distinct from p_chatkit_request_id
     and c.recorded_at is null
     and c.failed_at is null;
+
+  if p_claim.session_id is null and p_claim.completed_at is null then
+    perform private.charge_one(
+      p_claim.org_id, 'user', p_claim.user_id, 'key', (private.limits_of(p_claim.org_id)).keys_per_day_user, 1,
+      interval '24 hours'
+    );
+  end if;
 
   update public.idempotency_keys as k
   set session_id = p_session_id,

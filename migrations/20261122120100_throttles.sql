@@ -1,5 +1,6 @@
--- Throttles: how many client secrets and events a minute one user and one session may have. Held in the database, because
--- functions come and go; charged in the transaction that does the work, so that what fails costs nothing.
+-- Throttles: how many client secrets and events a minute one user and one session may have, how many readings of threads a minute
+-- and how many idempotency keys a day one user. Held in the database, because functions come and go; charged in the transaction
+-- that does the work, so that what fails costs nothing.
 
 -- What an organisation has agreed with us, where that is not the default; null is the default.
 create table if not exists public.org_limits (
@@ -8,15 +9,21 @@ create table if not exists public.org_limits (
   secrets_per_minute_session integer,
   events_per_minute_user integer,
   events_per_minute_session integer,
+  thread_reads_per_minute_user integer,
+  keys_per_day_user integer,
+  active_sessions_user integer,
   constraint org_limits_secrets_user_range check (secrets_per_minute_user between 1 and 100000),
   constraint org_limits_secrets_session_range check (secrets_per_minute_session between 1 and 100000),
   -- A call may bring a hundred events, all or none: under a smaller limit it could be repeated for ever.
   constraint org_limits_events_user_range check (events_per_minute_user between 100 and 1000000),
-  constraint org_limits_events_session_range check (events_per_minute_session between 100 and 1000000)
+  constraint org_limits_events_session_range check (events_per_minute_session between 100 and 1000000),
+  constraint org_limits_thread_reads_user_range check (thread_reads_per_minute_user between 1 and 100000),
+  constraint org_limits_keys_user_range check (keys_per_day_user between 100 and 1000000),
+  constraint org_limits_active_sessions_user_range check (active_sessions_user between 1 and 1000000)
 );
 
--- A bucket that a minute fills, kept as the one moment at which it will be full again: what is left now is what flows in
--- between that moment and a minute from now. No row is a full bucket.
+-- A bucket that a window (a minute, or a day) fills, kept as the one moment at which it will be full again: what is left now is
+-- what flows in between that moment and the end of a window that begins now. No row is a full bucket.
 create table if not exists public.throttles (
   org_id uuid not null,
   scope text not null,
@@ -26,7 +33,7 @@ create table if not exists public.throttles (
   full_at timestamptz not null,
   primary key (org_id, scope, subject, kind),
   constraint throttles_scope_known check (scope in ('user', 'session')),
-  constraint throttles_kind_known check (kind in ('secret', 'event'))
+  constraint throttles_kind_known check (kind in ('secret', 'event', 'thread_reading', 'key'))
 );
 
 -- Buckets that are full again and need no row.
@@ -45,7 +52,10 @@ as $$
          coalesce(l.secrets_per_minute_user, 60),
          coalesce(l.secrets_per_minute_session, 20),
          coalesce(l.events_per_minute_user, 600),
-         coalesce(l.events_per_minute_session, 300)
+         coalesce(l.events_per_minute_session, 300),
+         coalesce(l.thread_reads_per_minute_user, 120),
+         coalesce(l.keys_per_day_user, 10000),
+         coalesce(l.active_sessions_user, 200)
   from (select) as one
   left join public.org_limits as l on l.org_id = p_org_id
 $$;
@@ -57,33 +67,37 @@ create or replace function private.charge_one(
   p_subject uuid,
   p_kind text,
   p_limit integer,
-  p_cost integer
+  p_cost integer,
+  p_window interval default interval '1 minute'
 ) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  -- Rounded down: a limit of 7 must let 7 through at once.
-  v_cost interval := make_interval(secs => trunc(60.0 * p_cost / p_limit, 6)::double precision);
+  -- The cost is rounded down: a limit of 7 must let 7 through at once.
+  v_window numeric := extract(epoch from p_window);
+  v_cost interval := make_interval(secs => trunc(v_window * p_cost / p_limit, 6)::double precision);
   v_left interval;
 begin
   insert into public.throttles as t (org_id, scope, subject, kind, full_at)
   values (p_org_id, p_scope, p_subject, p_kind, clock_timestamp() + v_cost)
   on conflict (org_id, scope, subject, kind)
   do update set full_at = greatest(t.full_at, clock_timestamp()) + v_cost
-  returning clock_timestamp() + interval '1 minute' - t.full_at into v_left;
+  returning clock_timestamp() + p_window - t.full_at into v_left;
 
   if v_left < interval '0' then
     raise sqlstate 'PT429' using message = 'rate_limited', detail = jsonb_build_object(
       'limit', p_limit,
-      'remaining', greatest(0, floor(extract(epoch from v_left + v_cost) * p_limit / 60)),
+      'window_seconds', v_window::integer,
+      'remaining', greatest(0, floor(extract(epoch from v_left + v_cost) * p_limit / v_window)),
       'retry_after_seconds', ceil(extract(epoch from -v_left))
     )::text;
   end if;
   return jsonb_build_object(
     'limit', p_limit,
-    'remaining', least(p_limit, floor(extract(epoch from v_left) * p_limit / 60)),
-    'reset_seconds', greatest(0, ceil(60 - extract(epoch from v_left)))
+    'window_seconds', v_window::integer,
+    'remaining', least(p_limit, floor(extract(epoch from v_left) * p_limit / v_window)),
+    'reset_seconds', greatest(0, ceil(v_window - extract(epoch from v_left)))
   );
 end
 $$;
@@ -114,13 +128,35 @@ begin
 end
 $$;
 
+-- Charges the caller for one reading of a session's threads, for which OpenAI is asked up to eleven times. Signed-in callers
+-- execute this themselves, by their own token, since a function that only reads has no other key.
+create or replace function public.charge_thread_reading() returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_org_id uuid := private.caller_org_id();
+  v_user_id uuid := auth.uid();
+begin
+  if v_org_id is null or v_user_id is null then
+    raise sqlstate 'PT403' using message = 'no_organisation';
+  end if;
+  return private.charge_one(
+    v_org_id, 'user', v_user_id, 'thread_reading', (private.limits_of(v_org_id)).thread_reads_per_minute_user, 1
+  );
+end
+$$;
+
 -- Sets an organisation's limits, the whole of them: what a call leaves out gets its default. Answers what is in force.
 create or replace function public.set_org_limits(
   p_org_id uuid,
   p_secrets_per_minute_user integer default null,
   p_secrets_per_minute_session integer default null,
   p_events_per_minute_user integer default null,
-  p_events_per_minute_session integer default null
+  p_events_per_minute_session integer default null,
+  p_thread_reads_per_minute_user integer default null,
+  p_keys_per_day_user integer default null,
+  p_active_sessions_user integer default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -130,16 +166,20 @@ declare
   v_column text;
 begin
   insert into public.org_limits as l (
-    org_id, secrets_per_minute_user, secrets_per_minute_session, events_per_minute_user, events_per_minute_session
+    org_id, secrets_per_minute_user, secrets_per_minute_session, events_per_minute_user, events_per_minute_session,
+    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user
   ) values (
     p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session, p_events_per_minute_user,
-    p_events_per_minute_session
+    p_events_per_minute_session, p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user
   )
   on conflict (org_id) do update set
     secrets_per_minute_user = excluded.secrets_per_minute_user,
     secrets_per_minute_session = excluded.secrets_per_minute_session,
     events_per_minute_user = excluded.events_per_minute_user,
-    events_per_minute_session = excluded.events_per_minute_session;
+    events_per_minute_session = excluded.events_per_minute_session,
+    thread_reads_per_minute_user = excluded.thread_reads_per_minute_user,
+    keys_per_day_user = excluded.keys_per_day_user,
+    active_sessions_user = excluded.active_sessions_user;
   return jsonb_build_object('limits', to_jsonb(private.limits_of(p_org_id)));
 exception
   when check_violation or not_null_violation then
@@ -149,9 +189,12 @@ end
 $$;
 
 revoke all on function private.limits_of(uuid) from public, anon, authenticated, service_role;
-revoke all on function private.charge_one(uuid, text, uuid, text, integer, integer)
+revoke all on function private.charge_one(uuid, text, uuid, text, integer, integer, interval)
   from public, anon, authenticated, service_role;
 revoke all on function private.charge(public.chat_sessions, text, integer) from public, anon, authenticated, service_role;
-revoke all on function public.set_org_limits(uuid, integer, integer, integer, integer)
+revoke all on function public.charge_thread_reading() from public, anon, authenticated, service_role;
+grant execute on function public.charge_thread_reading() to authenticated;
+revoke all on function public.set_org_limits(uuid, integer, integer, integer, integer, integer, integer, integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.set_org_limits(uuid, integer, integer, integer, integer) to service_role;
+grant execute on function public.set_org_limits(uuid, integer, integer, integer, integer, integer, integer, integer)
+  to service_role;

@@ -59,6 +59,33 @@ begin
 end
 $$;
 
+-- The user's active sessions, for their number.
+create index if not exists chat_sessions_active_by_user
+  on public.chat_sessions (org_id, user_id) where status = 'active';
+
+-- Refuses a session that was just made where its user has too many active ones with it. Counted under a lock, so that of
+-- sessions that are opened at once each counts those before it; it counts no further than the limit.
+create or replace function private.bound_active_sessions(p_org_id uuid, p_user_id uuid) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_most integer := (private.limits_of(p_org_id)).active_sessions_user;
+  v_active integer;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('active sessions of ' || p_org_id || ' ' || p_user_id, 0));
+  select count(*) into v_active
+  from (
+    select from public.chat_sessions as s
+    where s.org_id = p_org_id and s.user_id = p_user_id and s.status = 'active'
+    limit v_most + 1
+  ) as active;
+  if v_active > v_most then
+    raise sqlstate 'PT409' using message = 'too_many_sessions', detail = v_most::text;
+  end if;
+end
+$$;
+
 -- A session under the id that the caller minted, locked: the one that a call before made with the same arguments, or a new one.
 create or replace function private.new_session(
   p_org_id uuid,
@@ -80,6 +107,9 @@ begin
   insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, metadata)
   values (p_session_id, p_org_id, p_user_id, p_channel, p_agent_id, p_metadata)
   on conflict (id) do nothing;
+  if found then
+    perform private.bound_active_sessions(p_org_id, p_user_id);
+  end if;
 
   select * into v_session
   from public.chat_sessions as s
@@ -121,6 +151,7 @@ declare
   v_claim public.idempotency_keys;
   v_session public.chat_sessions;
   v_agent public.agents;
+  v_made boolean := false;
   v_live jsonb;
   v_limit jsonb;
   v_constraint text;
@@ -136,6 +167,7 @@ begin
 
   if v_session.id is null or v_session.end_reason = 'failed' then
     v_agent := private.openable_agent(p_org_id, p_user_id, p_agent_id);
+    v_made := not exists (select from public.chat_sessions as s where s.id = p_session_id);
     v_session := private.new_session(p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata);
   elsif v_session.status = 'ended' then
     raise sqlstate 'PT409' using message = 'session_ended';
@@ -146,6 +178,10 @@ begin
 
   if v_live is null then
     v_limit := private.ask_for_secret(v_session, p_chatkit_request_id);
+  end if;
+  -- A session costs no less where it gets no secret, ChatKit not being configured.
+  if v_made and p_chatkit_request_id is null then
+    v_limit := private.charge(v_session, 'secret', 1);
   end if;
   perform private.hold_key(
     v_claim, v_session.id, case when v_live is null then p_chatkit_request_id end, p_lease_seconds
@@ -166,6 +202,7 @@ $$;
 
 revoke all on function private.live_secret(uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function private.ask_for_secret(public.chat_sessions, uuid) from public, anon, authenticated, service_role;
+revoke all on function private.bound_active_sessions(uuid, uuid) from public, anon, authenticated, service_role;
 revoke all on function private.new_session(uuid, uuid, uuid, text, text, jsonb)
   from public, anon, authenticated, service_role;
 revoke all on function public.open_session(

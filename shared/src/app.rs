@@ -1,7 +1,7 @@
 //! What a function is given: the rooms that it asks for, each built from the environment.
 
 use crate::{
-    auth::{Expected, Jwks, Verifier},
+    auth::{DecisionRules, Expected, Jwks, Verifier},
     chatkit::{self, ChatKit, Hosted},
     config::{self, Environment},
     sealing::Sealer,
@@ -38,6 +38,11 @@ impl Setup {
     pub fn writer(&mut self) -> Option<Writer> {
         let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::secret_key);
         Some(Writer::new(self.http.clone(), self.project.as_ref()?, key?))
+    }
+
+    /// Who may decide, as far as tokens say.
+    pub fn decision_rules(&mut self) -> Option<DecisionRules> {
+        DecisionRules::read(&mut self.environment)
     }
 
     /// ChatKit, or `Some(None)` where it is not configured.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// How much of a minute's allowance is left.
+/// How much of a minute's or a day's allowance is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Limit {
-    /// What a minute allows.
+    /// What the window allows.
     pub limit: u32,
+    /// How long the window is.
+    pub window_seconds: u32,
     /// What is left of it.
     pub remaining: u32,
     /// In how many seconds all of it is there again; while refused, in how many this request would be taken.
@@ -30,11 +32,15 @@ impl Limit {
 
     /// The value of `RateLimit-Policy`.
     pub fn policy(self) -> String {
-        format!("\"minute\";q={};w=60", self.limit)
+        format!("\"{}\";q={};w={}", self.name(), self.limit, self.window_seconds)
     }
 
     /// The value of `RateLimit`.
     pub fn state(self) -> String {
-        format!("\"minute\";r={};t={}", self.remaining, self.reset_seconds)
+        format!("\"{}\";r={};t={}", self.name(), self.remaining, self.reset_seconds)
+    }
+
+    fn name(self) -> &'static str {
+        if self.window_seconds > 60 { "day" } else { "minute" }
     }
 }

@@ -48,6 +48,11 @@ impl Caller {
         Self { base: world.api_url(), token: world.issuer().token(&user), user }
     }
 
+    /// The same caller with another token.
+    pub fn with(&self, token: String) -> Self {
+        Self { base: self.base.clone(), token, user: self.user.clone() }
+    }
+
     /// The same caller under another base URL.
     pub fn at(&self, base: String) -> Self {
         Self { base, token: self.token.clone(), user: self.user.clone() }

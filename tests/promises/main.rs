@@ -24,6 +24,7 @@ mod metrics;
 mod openai_sdk;
 mod outages;
 mod routing;
+mod row_policies;
 mod secrets;
 mod seen;
 mod sessions;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         escalations::trials(),
         idempotency::trials(),
         throttles::trials(),
+        row_policies::trials(),
         expiry::trials(),
         erasure::trials(),
         routing::trials(),

@@ -2,6 +2,7 @@
 
 use shared::{
     app::Setup,
+    auth::DecisionRules,
     edge::{Answer, Function, Request, Route},
     error::Error,
     escalations::{self, NewDecision},
@@ -12,20 +13,22 @@ use shared::{
 pub struct DecideEscalation {
     reader: Reader,
     writer: Writer,
+    rules: DecisionRules,
 }
 
 impl Function for DecideEscalation {
     const ROUTE: Route = Route::post("/chatkit/escalations/{id}/decision");
 
     fn new(setup: &mut Setup) -> Option<Self> {
-        let (reader, writer) = (setup.reader(), setup.writer());
-        Some(Self { reader: reader?, writer: writer? })
+        let (reader, writer, rules) = (setup.reader(), setup.writer(), setup.decision_rules());
+        Some(Self { reader: reader?, writer: writer?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (id, call) = (request.id()?, &request.call);
         let decision: NewDecision = request.json()?;
         let key = request.idempotency()?;
-        Answer::ok(&escalations::decide(&self.reader, &self.writer, call, id, &decision, key).await?)
+        let Self { reader, writer, rules } = self;
+        Answer::ok(&escalations::decide(reader, writer, call, rules, id, &decision, key).await?)
     }
 }

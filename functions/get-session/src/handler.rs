@@ -1,6 +1,6 @@
 //! Reads a session as the caller, and its threads at ChatKit.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::{
     app::Setup,
     chatkit::ChatKit,
@@ -8,7 +8,7 @@ use shared::{
     error::Error,
     escalations::Escalation,
     events::{Event, Task},
-    sessions::{self, Session, Threads},
+    sessions::{self, Include, Session, Threads},
     supabase::Reader,
 };
 
@@ -16,6 +16,12 @@ use shared::{
 pub struct GetSession {
     reader: Reader,
     chatkit: Option<ChatKit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    include: Option<Include>,
 }
 
 #[derive(Serialize)]
@@ -37,17 +43,23 @@ impl Function for GetSession {
     }
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let call = &request.call;
-        let summary = sessions::find(&self.reader, call, request.id()?).await?;
+        let (id, call) = (request.id()?, &request.call);
+        let Query { include } = request.query()?;
+        let asked = self.chatkit.as_ref().filter(|_| include != Some(Include::Nothing));
+        let summary = sessions::find(&self.reader, call, id).await?;
+        let threads = async {
+            let Some(chatkit) = asked else { return Ok(None) };
+            let limit = sessions::charge_threads(&self.reader, call).await?;
+            Ok(Some((chatkit, limit, sessions::newest_threads(chatkit, call, summary.chatkit_user()).await)))
+        };
         // The row has named its user: from here on neither side waits for the other.
-        let (details, threads) = tokio::join!(
-            sessions::details(&self.reader, call, summary.session.id),
-            sessions::newest_threads(self.chatkit.as_ref(), call, summary.chatkit_user()),
-        );
-        let details = details?;
-        let chatkit = match (&self.chatkit, threads) {
-            (Some(chatkit), Some(newest)) => Some(newest.linked(chatkit, &details.chatkit_threads).await),
-            _ => None,
+        let details = sessions::details(&self.reader, call, summary.session.id);
+        let (details, threads) = tokio::try_join!(details, threads)?;
+        let (chatkit, limit) = match threads {
+            Some((chatkit, limit, newest)) => {
+                (Some(newest.linked(chatkit, &details.chatkit_threads).await), Some(limit))
+            }
+            None => (None, None),
         };
         let answer = Answer::ok(&Body {
             session: summary.session,
@@ -56,6 +68,6 @@ impl Function for GetSession {
             tasks: details.chat_tasks,
             escalations: details.chat_escalations,
         })?;
-        Ok(request.unless_unchanged(answer))
+        Ok(request.unless_unchanged(answer).limited(limit))
     }
 }

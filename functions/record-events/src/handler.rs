@@ -3,6 +3,7 @@
 use serde::Serialize;
 use shared::{
     app::Setup,
+    auth::DecisionRules,
     chatkit::ChatKit,
     edge::{Answer, Function, Request, Route},
     error::Error,
@@ -15,6 +16,7 @@ use shared::{
 pub struct RecordEvents {
     writer: Writer,
     chatkit: Option<ChatKit>,
+    rules: DecisionRules,
 }
 
 #[derive(Serialize)]
@@ -26,14 +28,15 @@ impl Function for RecordEvents {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
     fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.chatkit());
-        Some(Self { writer: writer?, chatkit: chatkit? })
+        let (writer, chatkit, rules) = (setup.writer(), setup.chatkit(), setup.decision_rules());
+        Some(Self { writer: writer?, chatkit: chatkit?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let (id, call) = (request.id()?, &request.call);
         let events = events::parse(request.any_json()?)?;
-        let recorded = events::record(&self.writer, call, id, &events, request.idempotency()?).await?;
+        let key = request.idempotency()?;
+        let recorded = events::record(&self.writer, call, &self.rules, id, &events, key).await?;
         if let Some(chatkit) = &self.chatkit {
             let of = sessions::Of::call(call, id);
             sessions::cancel_upstream(chatkit, &self.writer, of, &recorded.live_chatkit_session_ids).await;

@@ -1,8 +1,12 @@
 //! The verified caller.
 
-use serde::Deserialize;
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::Assurance;
 use crate::secret::Secret;
 
 /// A user of an organisation, verified.
@@ -14,8 +18,29 @@ pub struct Caller {
     pub org_id: Uuid,
     /// `app_metadata.org_role`.
     pub org_role: OrgRole,
+    /// How they signed in, and by which program.
+    pub assurance: Assurance,
+    /// All that their token says.
+    pub claims: TokenClaims,
     /// The token itself: reads are made with it.
     pub token: Secret,
+}
+
+/// The claims of a verified token, as JSON: what row level security sees of a caller. `Debug` prints a placeholder.
+#[derive(Clone, Serialize)]
+#[serde(transparent)]
+pub struct TokenClaims(Arc<RawValue>);
+
+impl TokenClaims {
+    pub(super) fn new(claims: Box<RawValue>) -> Self {
+        Self(claims.into())
+    }
+}
+
+impl fmt::Debug for TokenClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenClaims(..)")
+    }
 }
 
 /// What a user may do in the organisation.

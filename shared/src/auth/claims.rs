@@ -2,9 +2,10 @@
 //! Source: <https://supabase.com/docs/guides/auth/jwt-fields>
 
 use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::{Caller, OrgRole, Refusal};
+use super::{Assurance, Caller, OrgRole, Refusal, TokenClaims};
 use crate::secret::Secret;
 
 /// The verified claims. `user_metadata` is missing on purpose: users write it themselves.
@@ -14,19 +15,26 @@ pub(super) struct Claims {
     role: String,
     #[serde(default)]
     is_anonymous: bool,
+    aal: Option<Value>,
+    client_id: Option<Value>,
     app_metadata: Option<AppMetadata>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct AppMetadata {
-    org_id: Option<serde_json::Value>,
-    org_role: Option<serde_json::Value>,
+    org_id: Option<Value>,
+    org_role: Option<Value>,
 }
 
 impl Claims {
-    /// The caller that these claims describe.
-    pub(super) fn into_caller(self, token: &str) -> Result<Caller, Refusal> {
+    /// Reads the claims that a token says.
+    pub(super) fn read(claims: &RawValue) -> Result<Self, Refusal> {
+        serde_json::from_str(claims.get()).map_err(|_| Refusal::InvalidToken)
+    }
+
+    /// The caller that these claims, a part of `all`, describe.
+    pub(super) fn into_caller(self, all: Box<RawValue>, token: &str) -> Result<Caller, Refusal> {
         if self.role != "authenticated" {
             return Err(Refusal::InvalidToken);
         }
@@ -36,15 +44,27 @@ impl Claims {
         let user_id = Uuid::try_parse(&self.sub).map_err(|_| Refusal::InvalidToken)?;
         let app_metadata = self.app_metadata.unwrap_or_default();
         // Only the form with hyphens, as in the database's policies: both must mean the same by a token.
-        let org_id =
-            app_metadata.org_id.as_ref().and_then(serde_json::Value::as_str).filter(|id| id.len() == 36);
+        let org_id = app_metadata.org_id.as_ref().and_then(Value::as_str).filter(|id| id.len() == 36);
         let org_id = org_id.and_then(|id| Uuid::try_parse(id).ok()).ok_or(Refusal::NoOrganisation)?;
         let org_role = app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
         Ok(Caller {
             user_id,
             org_id,
             org_role: org_role.unwrap_or(OrgRole::Member),
+            assurance: Assurance {
+                // Whatever stands there names a client; only a text can be one that is allowed.
+                client_id: self.client_id.map(text),
+                aal: self.aal.map(text),
+            },
+            claims: TokenClaims::new(all),
             token: Secret::new(token),
         })
+    }
+}
+
+fn text(claim: Value) -> String {
+    match claim {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }

@@ -1,11 +1,13 @@
 //! Who is calling: Supabase's user access tokens, verified here.
 
+mod assurance;
 mod caller;
 mod claims;
 mod jwks;
 mod verifier;
 
-pub use caller::{Caller, OrgRole};
+pub use assurance::{Assurance, DecisionRules};
+pub use caller::{Caller, OrgRole, TokenClaims};
 pub use jwks::Jwks;
 #[cfg(feature = "doctor")]
 pub(crate) use jwks::{MANNER, usable_keys};

@@ -1,6 +1,7 @@
 //! From an `Authorization` header to a caller.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
+use serde_json::value::RawValue;
 
 use super::{Caller, Jwks, Refusal, claims::Claims};
 use crate::{secret::Secret, upstream::Deadline};
@@ -54,10 +55,15 @@ impl Verifier {
             }
             _ => return Err(Refusal::InvalidToken),
         };
-        claims.into_caller(token)
+        Claims::read(&claims)?.into_caller(claims, token)
     }
 
-    fn verified(&self, token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, Refusal> {
+    fn verified(
+        &self,
+        token: &str,
+        key: &DecodingKey,
+        algorithm: Algorithm,
+    ) -> Result<Box<RawValue>, Refusal> {
         let mut validation = Validation::new(algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.expected.issuer]);
@@ -65,11 +71,10 @@ impl Verifier {
         // PostgREST checks the same token again a moment later; leniency here would only move the refusal there.
         validation.leeway = 0;
         validation.validate_nbf = true;
-        jsonwebtoken::decode::<Claims>(token, key, &validation).map(|token| token.claims).map_err(|error| {
-            match error.kind() {
-                ErrorKind::ExpiredSignature => Refusal::ExpiredToken,
-                _ => Refusal::InvalidToken,
-            }
+        let decoded = jsonwebtoken::decode::<Box<RawValue>>(token, key, &validation);
+        decoded.map(|token| token.claims).map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => Refusal::ExpiredToken,
+            _ => Refusal::InvalidToken,
         })
     }
 }

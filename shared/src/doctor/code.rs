@@ -53,12 +53,13 @@ codes! {
     DeploymentStateForbidden = "deployment_state_forbidden" "The role behind the secret key may not execute deployment_state: grants were changed by hand.", "Grant execute on function public.deployment_state() to service_role.";
     MigrationMissing = "migration_missing" "A migration was not applied.", "Apply the migrations (supabase db push).";
 
-    SchemaOpen = "schema_open" "A role of the API may use the schema private, which is nobody's.", "Revoke usage on schema private from it.";
+    SchemaOpen = "schema_open" "A role of the API may use the schema private that has no business there.", "Revoke usage on schema private from it.";
+    SchemaClosed = "schema_closed" "The functions that write for callers need the schema private, and service_role may not use it: opening, events, cancelling and deciding are refused.", "Grant usage on schema private to service_role.";
     TableMissing = "table_missing" "A table is gone, though its migration was applied.", "Restore it from a backup, or in a new project apply the migrations again.";
     RlsOff = "rls_off" "Row level security is switched off: whoever may read the table reads every organisation's rows.", "Switch it on at once: alter table … enable row level security.";
     PolicyMissing = "policy_missing" "A policy is gone: callers do not see what is theirs.", "Run the migration that makes it once more; each may be repeated.";
     PolicyChanged = "policy_changed" "A policy says something else than its migration: callers may see what is not theirs.", "Run the migration that makes it once more; each may be repeated.";
-    PolicyAdded = "policy_added" "There is a policy that no migration makes: callers may see or change what is not theirs.", "Drop it, or take it into account knowingly: policies add up.";
+    PolicyAdded = "policy_added" "There is a permissive policy that no migration makes: callers may see or change what is not theirs.", "Drop it, or take it into account knowingly: permissive policies add up. Restrictive ones only hide, and are not reported.";
     GrantAdded = "grant_added" "Somebody may do with a table what no migration lets them.", "Revoke it.";
     GrantMissing = "grant_missing" "Somebody may not do with a table what its migration lets them: reading is refused.", "Run the migration that grants it once more; each may be repeated.";
     FunctionMissing = "function_missing" "A function is gone, though its migration was applied.", "Run the migration that makes it once more; each may be repeated.";

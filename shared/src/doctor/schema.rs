@@ -1,7 +1,7 @@
 //! Whether the database is as the migrations make it. What is not of their making, another application's tables in the same project
 //! say, is passed over; what was added to ours is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     code::Code,
@@ -20,6 +20,9 @@ fn differences(expected: &Schema, found: &Schema) -> Vec<Finding> {
     let mut findings = Vec::new();
     for role in found.private_usage.difference(&expected.private_usage) {
         findings.push(fault(Code::SchemaOpen, "private").detail(format!("usage is granted to {role}")));
+    }
+    for role in expected.private_usage.difference(&found.private_usage) {
+        findings.push(fault(Code::SchemaClosed, "private").detail(format!("usage is not granted to {role}")));
     }
     for (name, table) in &expected.tables {
         let name = format!("public.{name}");
@@ -49,7 +52,12 @@ fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<Findin
         };
         findings.push(fault(code, name).detail(format!("the policy \"{policy}\"")));
     }
-    for policy in added(&expected.policies, &found.policies) {
+    // A restrictive policy lets nobody see more. It is the operator's right, and what it hides is not written either.
+    let added = found
+        .policies
+        .iter()
+        .filter(|(policy, says)| !expected.policies.contains_key(*policy) && says.permissive);
+    for (policy, _) in added {
         findings.push(fault(Code::PolicyAdded, name).detail(format!("the policy \"{policy}\"")));
     }
     findings.extend(granted(Code::GrantAdded, name, &found.grants, &expected.grants));
@@ -79,13 +87,6 @@ fn functions(name: &str, expected: &Function, found: &Function, findings: &mut V
 fn granted(code: Code, name: &str, those: &BTreeSet<String>, others: &BTreeSet<String>) -> Option<Finding> {
     let only: Vec<&str> = those.difference(others).map(String::as_str).collect();
     (!only.is_empty()).then(|| fault(code, name).detail(only.join(", ")))
-}
-
-fn added<'a, T>(
-    expected: &BTreeMap<String, T>,
-    found: &'a BTreeMap<String, T>,
-) -> impl Iterator<Item = &'a String> {
-    found.keys().filter(|name| !expected.contains_key(*name))
 }
 
 fn fault(code: Code, about: &str) -> Finding {

@@ -43,7 +43,7 @@ pub(super) struct Table {
 #[derive(Debug, Deserialize, Serialize, PartialEq)]
 pub(super) struct Policy {
     command: String,
-    permissive: bool,
+    pub permissive: bool,
     roles: BTreeSet<String>,
     using: Option<String>,
     check: Option<String>,

@@ -41,6 +41,9 @@ codes! {
     OwnRequest = 403 "own_request" "This is not the user's own to decide", "Somebody else of the organisation decides: an owner, an admin or an approver.";
     AuthorMayNotDecide = 403 "author_may_not_decide" "The author of a call does not approve it", "Another owner, admin or approver of the organisation decides.";
     RequesterMustConfirm = 403 "requester_must_confirm" "Only the requester confirms this call", "The session's user approves it; an approver may reject it.";
+    OauthClientForbidden = 403 "oauth_client_forbidden" "A third-party application may not decide", "Decide in the organisation's own application, signed in there.";
+    StepUpRequired = 403 "step_up_required" "Deciding requires a second factor", "Verify a second factor with Supabase (aal2), and send the new access token.";
+    RowPolicyRefused = 403 "row_policy_refused" "The project's row policies do not let the user read such a session", "Meet what the project demands, a second factor say, and send the new access token.";
     AgentForbidden = 403 "agent_forbidden" "This agent is not open to the user's role", "Choose one of GET /chatkit/agents.";
     ScopeForbidden = 403 "scope_forbidden" "Only approvers see the whole organisation's sessions", "Leave out the scope parameter to see your own.";
     MetricsForbidden = 403 "metrics_forbidden" "Only approvers see the organisation's metrics", "An owner, an admin or an approver of the organisation asks for them.";
@@ -60,6 +63,7 @@ codes! {
     TooManyEdits = 409 "too_many_edits" "The call was edited too often in a row", "Approve it as it is, or reject it.";
     NoOtherApprover = 409 "no_other_approver" "Nobody else could approve the written call", "Add an approver to the organisation, or approve or reject the call as it is.";
     TooManyEscalations = 409 "too_many_escalations" "Too many escalations are open", "Decide or withdraw some first: a session's pages have at most 20 open, a user's 100.";
+    TooManySessions = 409 "too_many_sessions" "The user has too many active sessions", "Cancel sessions that are no longer needed, or resume one.";
     SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
     ErasureRunning = 409 "erasure_running" "The user's data is being erased", "Send it again when the erasure is finished; the operator knows.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";

@@ -57,6 +57,7 @@ fn told(code: Code, detail: &str) -> Error {
         Code::EscalationResolved => Error { decided: Decided::of_refusal(detail).map(Box::new), ..error },
         // Of the schema's mistakes, which are found before, each has its place.
         Code::InvalidAnswer => error.detail("With edit, the answer is the call's new inputs: an object."),
+        Code::TooManySessions => error.detail(format!("At most {detail} may be active at once.")),
         Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
         Code::RateLimited => {
             let limit = Limit::of_refusal(detail);

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Answer, Decision, Escalation, NewDecision, Status, find};
 use crate::{
+    auth::DecisionRules,
     call::Call,
     error::{Code, Error, FieldError},
     events::RecordedEvent,
@@ -26,21 +27,20 @@ pub struct Resolved {
 /// Decides an escalation as the caller. One decision wins; the same by the same person again is answered the same.
 ///
 /// # Errors
-/// `not_a_member`, `escalation_not_found`, `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
+/// `oauth_client_forbidden`, `step_up_required`, `not_a_member`, `escalation_not_found`, `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
 /// `escalation_resolved` with the decision that stands, `escalation_closed`, `decision_not_offered`, `answer_required`,
 /// `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
 pub async fn decide(
     reader: &Reader,
     writer: &Writer,
     call: &Call,
+    rules: &DecisionRules,
     id: Uuid,
     decision: &NewDecision,
     idempotency: Option<Idempotency>,
 ) -> Result<Resolved, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
-        p_org_id: Uuid,
-        p_user_id: Uuid,
         p_escalation_id: Uuid,
         p_decision: Decision,
         p_subject_hash: &'a str,
@@ -49,18 +49,17 @@ pub async fn decide(
         #[serde(flatten)]
         idempotency: Option<Idempotency>,
     }
+    rules.check(&call.caller.assurance)?;
     if let Some(answer) = &decision.answer {
         check(&find(reader, call, id).await?, decision, answer)?;
     }
-    let arguments = Arguments {
-        p_org_id: call.caller.org_id,
-        p_user_id: call.caller.user_id,
+    let arguments = call.on_behalf(Arguments {
         p_escalation_id: id,
         p_decision: decision.decision,
         p_subject_hash: decision.subject_hash.as_str(),
         p_answer: decision.answer.as_ref(),
         idempotency,
-    };
+    });
     let resolved: Resolved = writer.call("decide_escalation", &arguments, call.deadline).await?;
     telemetry::about_session(resolved.escalation.session_id);
     Ok(resolved)

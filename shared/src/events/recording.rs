@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::NewEvent;
-use crate::{call::Call, error::Error, idempotency::Idempotency, limit::Limit, supabase::Writer};
+use crate::{
+    auth::DecisionRules, call::Call, error::Error, idempotency::Idempotency, limit::Limit, supabase::Writer,
+};
 
 /// What came of a request to record events.
 #[derive(Debug, Deserialize)]
@@ -47,18 +49,17 @@ pub struct RecordedEvent {
 ///
 /// # Errors
 /// `session_not_found`, `session_ended`, `event_conflict`, and those of a handover: `agent_changed`, `agent_unavailable`,
-/// `agent_forbidden`.
+/// `agent_forbidden`. Of a decision: `oauth_client_forbidden`, `step_up_required`, and those of [`crate::escalations::decide`].
 pub async fn record(
     writer: &Writer,
     call: &Call,
+    rules: &DecisionRules,
     session_id: Uuid,
     events: &[NewEvent],
     idempotency: Option<Idempotency>,
 ) -> Result<Recorded, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
-        p_org_id: Uuid,
-        p_user_id: Uuid,
         p_session_id: Uuid,
         p_actor_type: &'static str,
         p_actor_id: Uuid,
@@ -66,14 +67,15 @@ pub async fn record(
         #[serde(flatten)]
         idempotency: Option<Idempotency>,
     }
-    let arguments = Arguments {
-        p_org_id: call.caller.org_id,
-        p_user_id: call.caller.user_id,
+    if events.iter().any(NewEvent::decides) {
+        rules.check(&call.caller.assurance)?;
+    }
+    let arguments = call.on_behalf(Arguments {
         p_session_id: session_id,
         p_actor_type: "user",
         p_actor_id: call.caller.user_id,
         p_events: events,
         idempotency,
-    };
+    });
     Ok(writer.call("record_events", &arguments, call.deadline).await?)
 }

@@ -27,6 +27,13 @@ pub struct NewEvent {
     escalation_id: Option<Uuid>,
 }
 
+impl NewEvent {
+    /// Whether it decides an escalation.
+    pub(super) fn decides(&self) -> bool {
+        self.kind == "hitl_resolved"
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Submitted {

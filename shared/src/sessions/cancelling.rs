@@ -40,14 +40,11 @@ pub async fn cancel(
 ) -> Result<Cancelled, Error> {
     #[derive(Serialize)]
     struct Arguments {
-        p_org_id: Uuid,
-        p_user_id: Uuid,
         p_session_id: Uuid,
         #[serde(flatten)]
         idempotency: Option<Idempotency>,
     }
-    let (p_org_id, p_user_id) = (call.caller.org_id, call.caller.user_id);
-    let arguments = Arguments { p_org_id, p_user_id, p_session_id: session_id, idempotency };
+    let arguments = call.on_behalf(Arguments { p_session_id: session_id, idempotency });
     Ok(writer.call("cancel_session", &arguments, call.deadline).await?)
 }
 

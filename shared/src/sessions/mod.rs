@@ -12,5 +12,5 @@ pub use cancelling::{Cancelled, Of, cancel, cancel_upstream};
 pub use chatkit_session::{ClientSecret, obtain};
 pub use opening::{NewSession, Opened, Renewal, open, renew};
 pub use reading::{Details, Filter, Scope, Summary, details, find, list};
-pub use threads::{Newest, Threads, newest_threads};
+pub use threads::{Include, Newest, Threads, charge_threads, newest_threads};
 pub use types::{AgentId, Channel, EndReason, Metadata, Purpose, Session, Status};

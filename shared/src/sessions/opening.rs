@@ -86,8 +86,6 @@ pub async fn open(
 ) -> Result<Opened, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
-        p_org_id: Uuid,
-        p_user_id: Uuid,
         p_session_id: Uuid,
         #[serde(skip_serializing_if = "Option::is_none")]
         p_chatkit_request_id: Option<Uuid>,
@@ -99,9 +97,7 @@ pub async fn open(
         idempotency: Option<Leased>,
     }
     let request_id = with_chatkit.then(Uuid::now_v7);
-    let arguments = Arguments {
-        p_org_id: call.caller.org_id,
-        p_user_id: call.caller.user_id,
+    let arguments = call.on_behalf(Arguments {
         p_session_id: Uuid::now_v7(),
         p_chatkit_request_id: request_id,
         p_agent_id: &new.agent_id,
@@ -109,7 +105,7 @@ pub async fn open(
         p_metadata: &new.metadata,
         p_min_life_seconds: MIN_LIFE_SECONDS,
         idempotency,
-    };
+    });
     let opened: Opened = writer.call("open_session", &arguments, call.deadline).await?;
     telemetry::about_session(opened.session.id);
     Ok(Opened { request_id, ..opened })
@@ -145,8 +141,6 @@ async fn renewed(
 ) -> Result<Opened, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
-        p_org_id: Uuid,
-        p_user_id: Uuid,
         p_session_id: Uuid,
         #[serde(skip_serializing_if = "Option::is_none")]
         p_chatkit_request_id: Option<Uuid>,
@@ -160,9 +154,7 @@ async fn renewed(
         idempotency: Option<Leased>,
     }
     let request_id = with_chatkit.then(Uuid::now_v7);
-    let arguments = Arguments {
-        p_org_id: call.caller.org_id,
-        p_user_id: call.caller.user_id,
+    let arguments = call.on_behalf(Arguments {
         p_session_id: renewal.session_id,
         p_chatkit_request_id: request_id,
         p_purpose: renewal.purpose,
@@ -170,7 +162,7 @@ async fn renewed(
         p_metadata: renewal.metadata.as_ref(),
         p_min_life_seconds: min_life_seconds,
         idempotency,
-    };
+    });
     telemetry::about_session(renewal.session_id);
     let opened: Opened = writer.call("renew_chatkit_session", &arguments, call.deadline).await?;
     Ok(Opened { request_id, ..opened })

@@ -9,8 +9,22 @@ use super::reading::LinkedThread;
 use crate::{
     call::Call,
     chatkit::{ChatKit, Thread},
+    error::Error,
+    limit::Limit,
+    supabase::Reader,
     upstream::Deadline,
+    words::words,
 };
+
+words! {
+    /// What is read with a session.
+    pub enum Include {
+        /// Its threads, for which OpenAI is asked.
+        Threads = "threads",
+        /// Nothing that OpenAI has to be asked for.
+        Nothing = "none",
+    }
+}
 
 /// What ChatKit says of a session.
 #[derive(Debug, Serialize)]
@@ -35,14 +49,22 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 /// How many threads beyond the newest are looked up one by one.
 const MOST_OLDER: usize = 10;
 
-/// Asks ChatKit for the newest threads of a user; `None` where ChatKit is not configured.
-pub async fn newest_threads(chatkit: Option<&ChatKit>, call: &Call, user: &str) -> Option<Newest> {
+/// Charges the caller for the threads of one session: each is up to eleven requests to OpenAI.
+///
+/// # Errors
+/// `rate_limited`, and those of Supabase.
+pub async fn charge_threads(reader: &Reader, call: &Call) -> Result<Limit, Error> {
+    Ok(reader.charge("charge_thread_reading", &call.caller.token, call.deadline).await?)
+}
+
+/// Asks ChatKit for the newest threads of a user.
+pub async fn newest_threads(chatkit: &ChatKit, call: &Call, user: &str) -> Newest {
     let deadline = call.deadline.within(PATIENCE);
-    let threads = chatkit?.threads(user, deadline).await;
+    let threads = chatkit.threads(user, deadline).await;
     if let Err(error) = &threads {
         tracing::warn!(%error, "a session is read without its threads");
     }
-    Some(Newest { user: user.to_owned(), threads: threads.ok(), deadline })
+    Newest { user: user.to_owned(), threads: threads.ok(), deadline }
 }
 
 impl Newest {

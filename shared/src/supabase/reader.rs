@@ -4,6 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ApiKey, Error, Project, send};
 use crate::{
+    limit::Limit,
     secret::Secret,
     upstream::{Deadline, Http},
 };
@@ -51,6 +52,20 @@ impl Reader {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<Vec<T>, Error> {
+        send::send(&self.http, query, self.key.headers(Some(token)), true, send::MANNER, deadline).await
+    }
+
+    /// Has one of our functions charge the caller, by their own token. Where its answer is lost, it may charge twice.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    pub async fn charge(
+        &self,
+        function: &'static str,
+        token: &Secret,
+        deadline: Deadline,
+    ) -> Result<Limit, Error> {
+        let query = self.builder.rpc(function, "{}");
         send::send(&self.http, query, self.key.headers(Some(token)), true, send::MANNER, deadline).await
     }
 

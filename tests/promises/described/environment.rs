@@ -35,7 +35,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Values that nobody takes. What is not among them is taken as it comes, and shown to be read by what it does.
-const MALFORMED: [(&str, &str); 10] = [
+const MALFORMED: [(&str, &str); 12] = [
     ("SUPABASE_URL", "ftp://nowhere"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),
     ("SUPABASE_SECRET_KEY", "no key"),
@@ -43,6 +43,8 @@ const MALFORMED: [(&str, &str); 10] = [
     ("OPENAI_CHATKIT_PROJECT", "no project"),
     ("OPENAI_CHATKIT_BASE_URL", "ftp://nowhere"),
     ("CHATKIT_SEALING_KEYS", "no keys"),
+    ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", ","),
+    ("REQUIRE_AAL2_TO_DECIDE", "perhaps"),
     ("CORS_ALLOWED_ORIGINS", "*"),
     ("WEBHOOK_SECRET", "short"),
     ("AGENT_CREDENTIALS", "no json"),

@@ -74,7 +74,11 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
 pub async fn strike(stage: &Stage) {
     stage.world.chatkit().clear_faults();
     stage.world.supabase().fault(supabase::Fault::None).await;
-    for forget in ["delete from public.throttles", "delete from public.org_limits"] {
+    for forget in [
+        "delete from public.throttles",
+        "delete from public.org_limits",
+        "drop policy if exists mfa on public.chat_sessions",
+    ] {
         // Where nothing was counted there is nothing to forget.
         let _ = sqlx::query(forget).execute(stage.world.database()).await;
     }
@@ -116,6 +120,18 @@ async fn opening(stage: &mut Stage, plain: Request, name: &str) -> Result<Reques
         "rateLimited" => {
             stage.limit(json!({ "p_secrets_per_minute_user": 1 })).await?;
             stage.new_session().await?;
+            json!({ "agentId": AGENT })
+        }
+        "tooManySessions" => {
+            stage.new_session().await?;
+            stage.limit(json!({ "p_active_sessions_user": 1 })).await?;
+            json!({ "agentId": AGENT })
+        }
+        "rowPolicyRefused" => {
+            let demand =
+                "create policy mfa on public.chat_sessions as restrictive for select to authenticated
+                using ((select auth.jwt() ->> 'aal') = 'aal2')";
+            sqlx::query(demand).execute(stage.world.database()).await?;
             json!({ "agentId": AGENT })
         }
         "sessionNotFound" => resume(Uuid::new_v4().to_string()),
@@ -169,8 +185,16 @@ async fn deciding(stage: &mut Stage, operation: &Operation<'_>, name: &str) -> R
         _ => stage.ask(&Uuid::new_v4().to_string(), json!({})).await?,
     }
     body["subjectHash"] = json!(stage.likeness.filled(HASH));
-    let request = stage.request(operation)?;
+    let mut request = stage.request(operation)?;
     match name {
+        "oauthClientForbidden" => {
+            let client = stage.world.issuer().forge(&stage.caller.user).claim("client_id", "an-application");
+            request.token = Some(client.sign());
+        }
+        "rateLimited" => {
+            stage.use_up_keys().await?;
+            request = request.header(KEY, "one-too-many");
+        }
         "escalationResolved" => {
             stage.send(&request.clone().with(&body)).await?;
             body["decision"] = json!("reject");
@@ -234,6 +258,21 @@ async fn reading(
         ("get-session", "session") => {
             fill(stage).await?;
             Ok(plain)
+        }
+        ("get-session", "withoutThreads") => {
+            let session = stage.new_session().await?;
+            stage.likeness.put(SESSION, &session);
+            Ok(plain.about(operation, &session).at("?include=none"))
+        }
+        ("get-session", "unknownInclude") => Ok(plain.at("?include=everything")),
+        ("get-session", "rateLimited") => {
+            stage.limit(json!({ "p_thread_reads_per_minute_user": 1 })).await?;
+            stage.send(&plain).await?;
+            Ok(plain)
+        }
+        ("cancel-session", "rateLimited") => {
+            stage.use_up_keys().await?;
+            Ok(plain.header(KEY, "one-too-many"))
         }
         ("get-session", "withoutChatkit") => {
             let session = stage.ended_session().await?;

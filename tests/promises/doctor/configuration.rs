@@ -93,7 +93,7 @@ async fn variable(world: &World, code: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-const EVERYTHING: [(&str, &str); 10] = [
+const EVERYTHING: [(&str, &str); 12] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", ""),
@@ -102,6 +102,8 @@ const EVERYTHING: [(&str, &str); 10] = [
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "c4n4ry"),
+    ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
+    ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
     ("WEBHOOK_SECRET", "c4n4ry"),
     ("AGENT_CREDENTIALS", "c4n4ry"),
 ];

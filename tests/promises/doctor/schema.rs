@@ -77,6 +77,21 @@ const ALL: &[Done] = &[
         "everybody",
     ),
     done(
+        "a policy that widens beside one that restricts",
+        "create policy narrow on public.chat_sessions as restrictive for select to authenticated using (true);
+         create policy wide on public.chat_sessions for select to authenticated using (true)",
+        "policy_added",
+        "wide",
+    ),
+    done(
+        "a policy of ours that restricts instead",
+        "drop policy \"their user and approvers read\" on public.chat_tasks;
+         create policy \"their user and approvers read\" on public.chat_tasks as restrictive for select to authenticated
+           using (true)",
+        "policy_changed",
+        "public.chat_tasks",
+    ),
+    done(
         "a table that was granted",
         "grant select, insert on public.chatkit_sessions to authenticated",
         "grant_added",
@@ -145,6 +160,18 @@ const ALL: &[Done] = &[
         "schema_open",
         "authenticated",
     ),
+    done(
+        "that the schema private was closed",
+        "revoke usage on schema private from service_role",
+        "schema_closed",
+        "service_role",
+    ),
+    done(
+        "a function that looks as the caller and runs as its owner",
+        "alter function private.readable_ids(jsonb, uuid[], uuid[]) security definer",
+        "function_changed",
+        "private.readable_ids",
+    ),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -155,6 +182,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(finds("that the webhook is disabled", World::builder(), webhook));
     trials.push(finds("nothing wrong where there is no webhook", World::builder(), no_webhook));
     trials.push(finds("nothing wrong with what is another application's", World::builder(), others));
+    trials.push(finds("nothing wrong with policies that restrict", World::builder(), restrictive));
     trials.push(finds(
         "nothing wrong where nobody keeps a history of migrations",
         World::builder(),
@@ -179,6 +207,19 @@ async fn others(world: &World) -> Result<()> {
         create function public.their_trigger() returns trigger language plpgsql as 'begin return null; end';
         create trigger theirs after insert on public.delivery_queues for each row execute function public.their_trigger()";
     run(world, theirs).await?;
+    found(world, &[], &[]).await.map(drop)
+}
+
+/// What an operator may demand of their own people, whatever the command and the table.
+async fn restrictive(world: &World) -> Result<()> {
+    let demands = "
+        create policy mfa on public.chat_sessions as restrictive for select to authenticated
+          using ((select auth.jwt() ->> 'aal') = 'aal2');
+        create policy mfa on public.chat_escalations as restrictive to authenticated
+          using ((select auth.jwt() ->> 'aal') = 'aal2');
+        create policy \"no agents for robots\" on public.agents as restrictive for all to public
+          using (auth.jwt() ->> 'client_id' is null)";
+    run(world, demands).await?;
     found(world, &[], &[]).await.map(drop)
 }
 

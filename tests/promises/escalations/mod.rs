@@ -4,9 +4,10 @@ mod answers;
 mod endings;
 mod events;
 mod lists;
-mod office;
+pub(crate) mod office;
 mod people;
 mod subjects;
+mod tokens;
 mod winners;
 
 use libtest_mimic::Trial;
@@ -15,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
     [
         lists::trials(),
         people::trials(),
+        tokens::trials(),
         subjects::trials(),
         winners::trials(),
         answers::trials(),

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use sqlx::PgConnection;
 
-use super::rules::{CALLED_BY_CALLERS, PLANNED_BY, RUN_BY_POLICIES, Sees, TABLES, Table, every_function};
+use super::rules::{
+    CALLED_BY_CALLERS, LOOKS_AS_CALLERS, PLANNED_BY, READS_USERS, RUN_BY_POLICIES, Sees, TABLES, Table,
+    WRITES_FOR_CALLERS, every_function,
+};
 use super::tenants::SEES_THE_SCHEMA;
 
 /// Everything in the schemas `public` and `private` that is granted to somebody other than its owner, in words.
@@ -52,15 +55,14 @@ const SWITCHES: &str = "
     select format('there are %s functions named %s', count(*), p.proname) from pg_proc as p
     where p.pronamespace = 'public'::regnamespace group by p.proname having count(*) > 1
     union all
-    select format('%s is not run by its owner', p.proname) from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and not p.prosecdef
-    union all
-    select format('%s is run by its owner', p.proname) from pg_proc as p
-    where p.pronamespace = 'private'::regnamespace and p.prosecdef
-    union all
     select format('%s takes names from the search path', p.proname) from pg_proc as p
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
       and p.proconfig is distinct from array['search_path=\"\"']";
+
+/// The functions that run as their owner. Whoever calls another one is asked for their own rights.
+const RUN_BY_OWNERS: &str = "
+    select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_proc as p
+    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and p.prosecdef";
 
 /// The columns of which statistics are kept.
 const STATISTICS: &str = "
@@ -72,6 +74,10 @@ const STATISTICS: &str = "
 pub async fn violations(database: &mut PgConnection) -> Result<Vec<String>> {
     let mut found = grants(database).await?;
     found.extend(list(database, SWITCHES).await?);
+    let by_owners: BTreeSet<String> = list(database, RUN_BY_OWNERS).await?.into_iter().collect();
+    let expected = expected_by_owners();
+    found.extend(by_owners.difference(&expected).map(|name| format!("{name} is run by its owner")));
+    found.extend(expected.difference(&by_owners).map(|name| format!("{name} is not run by its owner")));
 
     let one_policy = "select tablename::text from pg_policies where schemaname = 'public'";
     let mut policies = list(database, one_policy).await?;
@@ -126,8 +132,23 @@ pub async fn privileges(database: &mut PgConnection) -> Result<BTreeSet<String>>
         .collect())
 }
 
+/// All of `public` but what writes for callers, which calls its like in `private`.
+fn expected_by_owners() -> BTreeSet<String> {
+    let functions = every_function().map(|function| function.name).chain(CALLED_BY_CALLERS.iter().copied());
+    let public =
+        functions.filter(|name| !WRITES_FOR_CALLERS.contains(name)).map(|name| format!("public.{name}"));
+    let private = WRITES_FOR_CALLERS.iter().chain(READS_USERS).map(|name| format!("private.{name}"));
+    public.chain(private).collect()
+}
+
 fn expected_privileges() -> BTreeSet<String> {
-    let mut expected = BTreeSet::new();
+    let mut expected = BTreeSet::from(["usage on schema private to service_role".to_owned()]);
+    expected.extend(
+        WRITES_FOR_CALLERS
+            .iter()
+            .chain(LOOKS_AS_CALLERS)
+            .map(|name| format!("execute on private.{name}() to service_role")),
+    );
     for Table { name, shown, hidden, .. } in TABLES {
         if hidden.is_empty() {
             expected.insert(format!("select on {name} to authenticated"));

@@ -150,5 +150,12 @@ pub fn missing_on_functions() -> Vec<Mutant> {
             Mutant::revoke(&on, "authenticated", By::Reading(table, &[Who::User]))
         })
     });
-    of_the_service.chain(of_policies).collect()
+    let behind = ["cancel_session", "decide_escalation"].into_iter().chain(["claims_of", "readable_ids"]);
+    let behind = behind.map(|name| format!("execute on function private.{name}"));
+    let of_writes = behind.chain(["usage on schema private".to_owned()]).map(|privilege| {
+        let calls = every_function().filter(|function| function.name == "decide_escalation");
+        let calls = calls.chain(every_function().filter(|function| function.name == "cancel_session"));
+        Mutant::revoke(&privilege, "service_role", By::Calling(calls.collect(), &[Who::Service]))
+    });
+    of_the_service.chain(of_policies).chain(of_writes).collect()
 }

@@ -76,6 +76,7 @@ async fn grants_on_functions(world: World) -> Result<()> {
 
 async fn policies_and_bodies(world: World) -> Result<()> {
     let tenants = Tenants::new(world).await?;
+    bodies::hold_without_the_look(&tenants).await?;
     let mut mutants = policies::all(&tenants).await?;
     mutants.extend(bodies::all(&tenants).await?);
     all_noticed("policies and tenant checks", tenants, mutants).await

@@ -163,14 +163,14 @@ pub const WEAKER: &[Weaker] = &[
     weaker("private.requeue_delivery", "where o.session_id = d.session_id", "", Called("replay_delivery")),
     weaker("private.requeue_delivery", "where r.id = d.resumes", "", Called("replay_delivery")),
     // Whose escalation.
-    weaker("public.decide_escalation", "and x.org_id = p_org_id", "", Called("decide_escalation")),
+    weaker("private.decide_escalation", "and x.org_id = p_org_id", "", Called("decide_escalation")),
     weaker(
-        "public.decide_escalation",
+        "private.decide_escalation",
         "and (x.user_id = p_user_id or v_role in ('owner', 'admin', 'approver'))",
         "",
         Waited("decide_escalation"),
     ),
-    weaker("public.decide_escalation", "e.session_id = v_session_id and", "", Guessed("decide_escalation")),
+    weaker("private.decide_escalation", "e.session_id = v_session_id and", "", Guessed("decide_escalation")),
     weaker("private.resolve_escalation", "where x.id = p_escalation.id", "", Called("decide_escalation")),
     weaker(
         "private.resolve_escalation",

@@ -39,12 +39,22 @@ pub fn all() -> Vec<Mutant> {
         ),
         (
             "an RPC function that is run by its caller",
-            "alter function public.cancel_session security invoker",
+            "alter function public.sweep security invoker",
             MIGRATE,
         ),
         (
+            "a function that looks as the caller and is run by its owner",
+            "alter function public.cancel_session security definer",
+            "alter function public.cancel_session security invoker",
+        ),
+        (
+            "a function that writes for callers and is run by its caller",
+            "alter function private.cancel_session security invoker",
+            "alter function private.cancel_session security definer",
+        ),
+        (
             "a function that takes names from the search path",
-            "alter function public.cancel_session reset search_path",
+            "alter function public.sweep reset search_path",
             MIGRATE,
         ),
         (

@@ -143,7 +143,7 @@ pub const TABLES: &[Table] = &[
         name: "org_limits",
         shown: "",
         hidden: "org_id secrets_per_minute_user secrets_per_minute_session events_per_minute_user \
-                 events_per_minute_session",
+                 events_per_minute_session thread_reads_per_minute_user keys_per_day_user active_sessions_user",
         rows: CLOSED,
     },
     Table { name: "throttles", shown: "", hidden: "org_id scope subject kind full_at", rows: CLOSED },

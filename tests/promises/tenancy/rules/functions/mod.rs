@@ -54,8 +54,19 @@ pub fn every_function() -> impl Iterator<Item = &'static Function> {
 }
 
 /// The functions that signed-in callers execute themselves, and nobody else does. Whom they answer what is shown with the
-/// promises of what they are for (`metrics`).
-pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics"];
+/// promises of what they are for (`metrics`, `throttles`).
+pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics", "charge_thread_reading"];
+
+/// The functions of `public` that write for a caller. They run with the rights of who calls them, to look as the caller, and
+/// then call the function of the same name in `private`, which runs as its owner.
+pub const WRITES_FOR_CALLERS: &[&str] =
+    &["open_session", "renew_chatkit_session", "record_events", "cancel_session", "decide_escalation"];
+
+/// What those need beside it.
+pub const LOOKS_AS_CALLERS: &[&str] = &["claims_of", "readable_ids", "escalation_of"];
+
+/// Of the functions of `private`, those that run as their owner beside the ones that write for callers: they read `auth.users`.
+pub const READS_USERS: &[&str] = &["claims_of"];
 
 /// The functions of `private` that a policy runs as the caller. All others there are for the functions above, which
 /// run as their owner.

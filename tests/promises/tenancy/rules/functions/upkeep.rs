@@ -86,7 +86,7 @@ pub const FUNCTIONS: &[Function] = &[
                  update public.throttles set full_at = now() - interval '1 minute'
                  where org_id = '{org}' and subject in ('{user}', '{session}')",
         call: r#"{ "p_limit": 100 }"#,
-        answer: r#"{ "secrets": 1, "keys": 3, "throttles": 4 }"#,
+        answer: r#"{ "secrets": 1, "keys": 3, "throttles": 5 }"#,
         after: "",
     },
 ];
