@@ -5,8 +5,9 @@ use fastrand::Rng;
 use super::generator::{Theme, chance, one};
 use super::operations::{Choice, Given, Hash, Membership, Operation, people};
 use super::payloads::lower;
-use super::registry::{Approver, Role};
-use super::state::{Escalation, Kind, Standing, State, Status};
+use super::registrations::AMOUNT;
+use super::registry::{Approver, Policy, Role};
+use super::state::{Delivery, Escalation, Kind, Standing, State, Status};
 
 /// A step towards what many steps have to come together for.
 pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
@@ -29,6 +30,14 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
             let to = if state.sessions[session].agent == "alpha" { "beta" } else { "alpha" };
             let events = vec![Given::Handover { to, from: None }];
             return Some(Operation::Record { session, person: people::REQUESTER, events });
+        }
+    }
+    // The registry changes between an approval and the call.
+    if matches!(theme, Theme::Confirms | Theme::Anything | Theme::Asks) && chance(rng, 25) {
+        let approved =
+            |delivery: &&Delivery| delivery.status == Status::Pending && delivery.release.is_some();
+        if let Some(delivery) = state.deliveries.iter().find(approved) {
+            return stricter(rng, state, delivery.agent);
         }
     }
     match theme {
@@ -100,4 +109,19 @@ fn decision(rng: &mut Rng, state: &State, escalation: usize) -> Operation {
         None => Choice { decision: "approve", answer: None, hash: Hash::Shown },
     };
     Operation::Decide { person, escalation, choice }
+}
+
+/// A registration of the same server that lets less pass.
+fn stricter(rng: &mut Rng, state: &State, agent: &str) -> Option<Operation> {
+    let place = state.agents.iter().position(|of| of.id == agent)?;
+    let mut server = state.agents[place].server.clone();
+    for tool in &mut server.tools {
+        if rng.bool() {
+            tool.policy = Policy::Ask;
+        } else {
+            tool.amount_pointer = Some(AMOUNT.to_owned());
+            tool.refuse_above = Some(10_000);
+        }
+    }
+    Some(Operation::Register { agent: place, server })
 }

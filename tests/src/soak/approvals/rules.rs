@@ -109,7 +109,7 @@ pub const RULES: &[Rule] = &[
         "v_release = 'confirm'",
         Confirms,
     ),
-    rule("private.admit_call", "v_verdict in ('never', 'unreadable')", "v_verdict = 'never'", Edits),
+    rule("private.admit_call", "v_verdict in ('never', 'unreadable')", "v_verdict = 'never'", Confirms),
     // What is shown, hashed and sent.
     rule("private.call_of", "'metadata', s.metadata", "'metadata', '{}'::jsonb", Anything),
     rule("private.call_of", "'channel', s.channel", "'channel', 'none'", Anything),
@@ -260,7 +260,7 @@ pub const RULES: &[Rule] = &[
     rule("private.member_role", "and u.deleted_at is null", "", People),
     rule("private.member_role", "and (u.banned_until is null or u.banned_until <= now())", "", People),
     rule(
-        "public.record_events",
+        "private.record_events",
         "if private.member_role(p_org_id, p_user_id) is null then",
         "if false then",
         People,
