@@ -192,7 +192,20 @@ pub const RULES: &[Rule] = &[
         Asks,
     ),
     rule("private.has_other_approver", "and u.id <> all (array_remove(p_not, null))", "", Anything),
-    rule("private.only_lowers_amount", "v_before #- v_path = v_after #- v_path", "true", Edits),
+    rule("private.only_lowers_amount", "(v_before #- v_path) = (v_after #- v_path)", "true", Edits),
+    rule(
+        "private.only_lowers_amount",
+        "and p_before - '{inputs,decision}'::text[] = p_after - '{inputs,decision}'::text[]",
+        "",
+        Edits,
+    ),
+    rule(
+        "private.only_lowers_amount",
+        "(left(v_from #>> '{}', 1) = '-') = (left(v_to #>> '{}', 1) = '-')",
+        "true",
+        Edits,
+    ),
+    rule("private.keep_auto_total", ", begun_at = excluded.begun_at", "", Leases),
     rule("private.only_lowers_amount", "jsonb_typeof(v_from) = jsonb_typeof(v_to)", "true", Edits),
     rule("private.only_lowers_amount", "< private.comparable_amount", "<> private.comparable_amount", Edits),
     rule(
