@@ -36,9 +36,11 @@ grant select (org_id, id, display_name, description) on table public.agents to a
 
 -- Of what people and agents write, here and in every table that a caller can read, PostgreSQL keeps no statistics. They would
 -- be over the rows of all tenants, and PostgREST tells anybody (`Prefer: count=planned`) how many rows the planner expects for a
--- filter of theirs: step by step, `content=lt.m` would find what others wrote. Statistics remain of what the plans of our own
--- queries depend on: tenants, sessions, agents, order and state.
+-- filter of theirs: step by step, `content=lt.m` would find what others wrote. Nor does it keep any of whose a row is: `user_id` and
+-- `session_id` would say how much others do. Statistics remain of what the plans of our own queries depend on: agents, order and
+-- state.
 alter table public.agents
+  alter column org_id set statistics 0,
   alter column id set statistics 0,
   alter column display_name set statistics 0,
   alter column description set statistics 0;

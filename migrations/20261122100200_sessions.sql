@@ -64,8 +64,12 @@ revoke all on table public.chatkit_users, public.chat_sessions from public, anon
 grant select on table public.chatkit_users, public.chat_sessions to authenticated;
 -- No statistics of what people and agents write: see agents.
 alter table public.chatkit_users
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
   alter column chatkit_user set statistics 0;
 alter table public.chat_sessions
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
   alter column id set statistics 0,
   alter column channel set statistics 0,
   alter column ended_at set statistics 0,

@@ -62,6 +62,9 @@ revoke all on table public.chatkit_sessions, public.chatkit_threads from public,
 grant select on table public.chatkit_threads to authenticated;
 -- No statistics of what people and agents write: see agents.
 alter table public.chatkit_threads
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column session_id set statistics 0,
   alter column thread_id set statistics 0,
   alter column linked_at set statistics 0;
 

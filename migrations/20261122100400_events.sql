@@ -35,6 +35,9 @@ revoke all on table public.chat_events from public, anon, authenticated, service
 grant select on table public.chat_events to authenticated;
 -- No statistics of what people and agents write: see agents.
 alter table public.chat_events
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column session_id set statistics 0,
   alter column id set statistics 0,
   alter column type set statistics 0,
   alter column payload set statistics 0,

@@ -27,6 +27,9 @@ revoke all on table public.chat_messages from public, anon, authenticated, servi
 grant select on table public.chat_messages to authenticated;
 -- No statistics of what people and agents write: see agents.
 alter table public.chat_messages
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column session_id set statistics 0,
   alter column id set statistics 0,
   alter column role set statistics 0,
   alter column content set statistics 0,

@@ -24,6 +24,9 @@ revoke all on table public.chat_tasks from public, anon, authenticated, service_
 grant select on table public.chat_tasks to authenticated;
 -- No statistics of what people and agents write: see agents.
 alter table public.chat_tasks
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column session_id set statistics 0,
   alter column id set statistics 0,
   alter column title set statistics 0,
   alter column requires_hitl set statistics 0,

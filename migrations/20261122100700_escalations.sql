@@ -47,6 +47,9 @@ revoke all on table public.chat_escalations from public, anon, authenticated, se
 grant select on table public.chat_escalations to authenticated;
 -- No statistics of what people and agents write: see agents.
 alter table public.chat_escalations
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column session_id set statistics 0,
   alter column id set statistics 0,
   alter column event_id set statistics 0,
   alter column origin set statistics 0,

@@ -24,15 +24,27 @@ end
 $$;
 
 -- `thread_changed` {threadId}: the thread is one of the session's from now on. ChatKit says null when a new thread begins; there
--- is nothing to link then.
+-- is nothing to link then. A session links at most 100 threads, since each is asked for at OpenAI before the session ends, when
+-- its transcript is copied and when it is erased.
 create or replace function private.link_thread(p_event public.chat_events) returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+declare
+  v_thread_id text := p_event.payload ->> 'threadId';
+begin
+  if jsonb_typeof(p_event.payload -> 'threadId') is distinct from 'string' or exists (
+    select from public.chatkit_threads as t where t.session_id = p_event.session_id and t.thread_id = v_thread_id
+  ) then
+    return;
+  end if;
+  -- The caller holds the session's lock, so the count is exact.
+  if (select count(*) from public.chatkit_threads as t where t.session_id = p_event.session_id) >= 100 then
+    raise sqlstate 'PT409' using message = 'too_many_threads', detail = p_event.id::text;
+  end if;
   insert into public.chatkit_threads (org_id, user_id, session_id, thread_id)
-  select p_event.org_id, p_event.user_id, p_event.session_id, p_event.payload ->> 'threadId'
-  where jsonb_typeof(p_event.payload -> 'threadId') = 'string'
-  on conflict (session_id, thread_id) do nothing
+  values (p_event.org_id, p_event.user_id, p_event.session_id, v_thread_id);
+end
 $$;
 
 -- `hitl_escalation` {reason, decisions, schema?, expiresInSeconds?}: somebody is asked. Its id is minted by the caller; if that

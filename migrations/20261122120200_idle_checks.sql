@@ -14,11 +14,14 @@ create table if not exists public.idle_checks (
   session_id uuid primary key,
   -- The last activity plus the agent's timeout; while somebody is looking, the end of their lease.
   due_at timestamptz not null,
+  -- How many of the session's threads were found idle at OpenAI since its last activity.
+  threads_asked integer not null default 0,
   constraint idle_checks_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
 );
 
-create index if not exists idle_checks_due on public.idle_checks (due_at);
+-- With whose session it is, so that a claim that shares out between users reads the index only.
+create index if not exists idle_checks_due on public.idle_checks (due_at) include (org_id, user_id, session_id);
 -- It was to find idle sessions, before agents had timeouts.
 drop index if exists public.chat_sessions_active;
 
@@ -53,7 +56,8 @@ begin
   else
     insert into public.idle_checks as i (org_id, user_id, session_id, due_at)
     values (p_session.org_id, p_session.user_id, p_session.id, v_idle_at)
-    on conflict (session_id) do update set due_at = excluded.due_at where i.due_at <> excluded.due_at;
+    on conflict (session_id) do update set due_at = excluded.due_at, threads_asked = 0
+    where i.due_at <> excluded.due_at or i.threads_asked <> 0;
   end if;
 end
 $$;

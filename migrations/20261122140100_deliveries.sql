@@ -23,6 +23,8 @@ create table if not exists public.deliveries (
   escalation_id uuid,
   -- The agent's own question whose decision the tool is sent. With an answer, that is part of the call.
   answer_id uuid,
+  -- The decision to call once more, after a failure or an unknown outcome.
+  retry_id uuid,
   -- Who wrote the call as it is, by editing or answering; null: the requester or an agent.
   author_id uuid,
   -- The approval that releases the call, and the hash of the very call that was approved.
@@ -203,13 +205,13 @@ as $$
 $$;
 
 -- Once again, from the end of the queue and with all its attempts: what is waiting has been waiting longer. It takes with it what
--- it began with, and not the state of an answer that nobody gave.
-create or replace function private.requeue_delivery(p_delivery_id uuid) returns void
+-- it began with, and not the state of an answer that nobody gave. p_retry_id: the decision to call once more; null for an operator's.
+create or replace function private.requeue_delivery(p_delivery_id uuid, p_retry_id uuid default null) returns void
 language sql
 set search_path = ''
 as $$
   update public.deliveries as d
-  set status = 'pending', error = null, lease_until = null, finished_at = null, attempts = 0,
+  set status = 'pending', error = null, lease_until = null, finished_at = null, attempts = 0, retry_id = p_retry_id,
       next_attempt_at = clock_timestamp(),
       request_state = (select r.request_state from public.deliveries as r where r.id = d.resumes),
       seq = 1 + (select max(o.seq) from public.deliveries as o where o.session_id = d.session_id)
@@ -221,4 +223,4 @@ revoke all on function private.plan_queues() from public, anon, authenticated, s
 revoke all on function private.new_id() from public, anon, authenticated, service_role;
 revoke all on function private.lock_delivery(uuid) from public, anon, authenticated, service_role;
 revoke all on function private.settle_delivery(uuid, text, text) from public, anon, authenticated, service_role;
-revoke all on function private.requeue_delivery(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.requeue_delivery(uuid, uuid) from public, anon, authenticated, service_role;

@@ -166,6 +166,43 @@ begin
 end
 $$;
 
+-- Whether another person has to approve a call for what was decided on it before, whatever its policy says: it holds an answer to a
+-- question that was not the requester's own to decide, or the person who decided such a question may not decide any more.
+create or replace function private.needs_approval(p_delivery public.deliveries) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select exists (
+    select from public.chat_escalations as x
+    where x.id in (p_delivery.answer_id, p_delivery.retry_id)
+      and x.approver = 'other'
+      and x.decision <> 'reject'
+      and (
+        (x.id = p_delivery.answer_id and x.answer is not null)
+        or coalesce(private.member_role(x.org_id, x.decided_by), '') not in ('owner', 'admin', 'approver')
+      )
+  )
+$$;
+
+-- The verdict on a delivery's call: the registry's or, where it would let the call pass, what was decided before.
+create or replace function private.verdict_of(
+  p_delivery public.deliveries,
+  p_tool public.agent_tools,
+  p_call jsonb
+) returns text
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_verdict text := private.verdict_on(p_tool, p_call);
+begin
+  return case
+    when v_verdict in ('auto', 'confirm') and private.needs_approval(p_delivery) then 'ask'
+    else v_verdict
+  end;
+end
+$$;
+
 -- Whether the written call differs from the one that was shown in nothing but a lower amount: of the same JSON type and sign, at
 -- the same place. The answer that wrote it is not compared: it is those inputs.
 create or replace function private.only_lowers_amount(p_tool public.agent_tools, p_before jsonb, p_after jsonb)
@@ -216,6 +253,8 @@ create table if not exists public.auto_call_amounts (
 -- What one user had a tool do lately.
 create index if not exists auto_call_amounts_by_user_and_tool
   on public.auto_call_amounts (org_id, user_id, agent_id, tool, begun_at);
+-- Those of before the last day.
+create index if not exists auto_call_amounts_by_time on public.auto_call_amounts (begun_at);
 -- Covers the foreign key.
 create index if not exists auto_call_amounts_by_session on public.auto_call_amounts (session_id);
 
@@ -299,7 +338,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_verdict text := private.verdict_on(p_tool, p_call);
+  v_verdict text := private.verdict_of(p_delivery, p_tool, p_call);
   v_release text;
 begin
   if v_verdict in ('never', 'unreadable') then
@@ -341,6 +380,9 @@ revoke all on function private.currency_of(public.agent_tools, jsonb) from publi
 revoke all on function private.comparable_amount(public.agent_tools, jsonb)
   from public, anon, authenticated, service_role;
 revoke all on function private.verdict_on(public.agent_tools, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.needs_approval(public.deliveries) from public, anon, authenticated, service_role;
+revoke all on function private.verdict_of(public.deliveries, public.agent_tools, jsonb)
+  from public, anon, authenticated, service_role;
 revoke all on function private.only_lowers_amount(public.agent_tools, jsonb, jsonb)
   from public, anon, authenticated, service_role;
 revoke all on function private.keep_auto_total(public.deliveries, public.agent_tools, jsonb)

@@ -9,8 +9,8 @@ return case when 'high' in (p_one, p_other) then 'high' when 'medium' in (p_one,
 -- Asks about a delivery, in its session: the event that says so, and the escalation. `p_ask`: {reason, decisions, schema?,
 -- expires_in_seconds?, risk?, approver?}. Authority comes from the registry: what an agent asks makes the risk higher, the approver
 -- stricter and the time shorter, never the other way; of a tool that is not listed any more, the most careful holds.
--- `p_predecessor`: the escalation in which the call was written as it is now. The subject is the call as it stands, so a decision is
--- on that.
+-- `p_predecessor`: the escalation in which the call was written as it is now. `p_tool`: the registration that the call was judged by;
+-- read here where the question does not come from a verdict. The subject is the call as it stands, so a decision is on that.
 create or replace function private.ask_people(
   p_delivery public.deliveries,
   p_kind text,
@@ -18,13 +18,14 @@ create or replace function private.ask_people(
   p_actor_type text,
   p_actor_id text default null,
   p_error text default null,
-  p_predecessor public.chat_escalations default null
+  p_predecessor public.chat_escalations default null,
+  p_tool public.agent_tools default null
 ) returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_tool public.agent_tools := private.tool_of(p_delivery);
+  v_tool public.agent_tools := case when p_tool.name is null then private.tool_of(p_delivery) else p_tool end;
   v_id uuid := private.new_id();
   v_seconds integer := least((p_ask ->> 'expires_in_seconds')::integer, coalesce(v_tool.ask_expires_in_seconds, 86400));
   v_risk text := private.higher_risk(coalesce(v_tool.risk, 'high'), p_ask ->> 'risk');
@@ -83,6 +84,7 @@ return p_subject - '{kind,deliveryId,risk,approver,ask,error,authorId,predecesso
 -- confirmation (p_verdict, see admit_call).
 create or replace function private.hold_delivery(
   p_delivery public.deliveries,
+  p_tool public.agent_tools,
   p_verdict text,
   p_predecessor public.chat_escalations default null
 ) returns void
@@ -111,7 +113,7 @@ begin
         'decisions', '["approve","edit","reject"]'::jsonb
       )
     end,
-    'system', p_predecessor => p_predecessor
+    'system', p_predecessor => p_predecessor, p_tool => p_tool
   );
 end
 $$;
@@ -199,10 +201,10 @@ $$;
 
 revoke all on function private.higher_risk(text, text) from public, anon, authenticated, service_role;
 revoke all on function private.ask_people(
-  public.deliveries, text, jsonb, text, text, text, public.chat_escalations
+  public.deliveries, text, jsonb, text, text, text, public.chat_escalations, public.agent_tools
 ) from public, anon, authenticated, service_role;
 revoke all on function private.call_in(jsonb) from public, anon, authenticated, service_role;
-revoke all on function private.hold_delivery(public.deliveries, text, public.chat_escalations)
+revoke all on function private.hold_delivery(public.deliveries, public.agent_tools, text, public.chat_escalations)
   from public, anon, authenticated, service_role;
 revoke all on function private.say_failed(public.deliveries, text, text, text)
   from public, anon, authenticated, service_role;

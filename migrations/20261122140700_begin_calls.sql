@@ -120,7 +120,7 @@ begin
       from public.chat_escalations as x
       where x.id = p_delivery.escalation_id and x.revision < 5;
     end if;
-    perform private.hold_delivery(p_delivery, v_verdict, v_predecessor);
+    perform private.hold_delivery(p_delivery, v_tool, v_verdict, v_predecessor);
     return null;
   end if;
 

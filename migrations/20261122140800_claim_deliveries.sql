@@ -68,7 +68,8 @@ begin
 end
 $$;
 
--- Up to p_limit calls, each leased to the caller. Every organisation gets its share, and what is left over is the next claim's.
+-- Up to p_limit calls, each leased to the caller, and no more than fit into some 1.5 MiB. Every organisation gets its share, and what
+-- is left over is the next claim's.
 -- With the id of a claim whose answer was lost, the calls that it began and that still run are answered again.
 -- next_due_in_seconds: when to claim again; 0 if there is more to be had at once, null if nothing is queued.
 create or replace function public.claim_deliveries(
@@ -93,6 +94,7 @@ declare
   v_delivery public.deliveries;
   v_call jsonb;
   v_calls jsonb;
+  v_bytes bigint := 0;
   v_more boolean := false;
 begin
   select jsonb_agg(c.call)
@@ -146,6 +148,10 @@ begin
 
   -- In the order of their ids, like all that works on several sessions at once.
   for v_session_id in select u.id from unnest(v_session_ids) as u (id) order by u.id loop
+    if v_bytes > 1572864 then
+      v_more := true;
+      exit;
+    end if;
     -- What cannot be called releases the next one; a session full of such is not gone through in one go.
     for v_try in 1..20 loop
       select * into v_delivery
@@ -157,6 +163,7 @@ begin
       v_call := private.begin_call(v_delivery, p_lease_seconds, p_claim_id);
       if v_call is not null then
         v_calls := v_calls || v_call;
+        v_bytes := v_bytes + octet_length(v_call::text);
         exit;
       end if;
     end loop;

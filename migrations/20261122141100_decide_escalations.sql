@@ -101,7 +101,7 @@ declare
   v_author uuid := p_escalation.decided_by;
   v_written public.deliveries := private.resume_delivery(p_delivery, p_escalation, v_inputs, v_author);
   v_call jsonb := private.call_of(v_written);
-  v_verdict text := private.verdict_on(v_tool, v_call);
+  v_verdict text := private.verdict_of(v_written, v_tool, v_call);
 begin
   if v_verdict in ('never', 'unreadable') then
     -- What could not be released before cannot be written into being releasable by the answer to a question.
@@ -120,7 +120,7 @@ begin
     where d.id = v_written.id;
     return;
   end if;
-  if v_verdict <> 'ask' and (p_escalation.kind <> 'agent_asked' or p_escalation.approver <> 'other') then
+  if v_verdict <> 'ask' then
     return;
   end if;
 
@@ -133,7 +133,7 @@ begin
   ) then
     raise sqlstate 'PT409' using message = 'no_other_approver';
   end if;
-  perform private.hold_delivery(v_written, 'ask', p_escalation);
+  perform private.hold_delivery(v_written, v_tool, 'ask', p_escalation);
 end
 $$;
 
@@ -170,7 +170,7 @@ begin
   if v_escalation.kind in ('agent_failed', 'outcome_unknown') then
     -- The same call under the same key; rejected, it stays as it is.
     if p_decision = 'approve' then
-      perform private.requeue_delivery(v_delivery.id);
+      perform private.requeue_delivery(v_delivery.id, v_escalation.id);
     end if;
     return v_escalation;
   end if;
@@ -180,6 +180,15 @@ begin
     return v_escalation;
   end if;
 
+  if p_decision = 'approve' and v_escalation.kind in ('policy', 'confirm') and v_delivery.fence > 0 then
+    -- It was called before, and may have been done: it is called again under its own key, as it was shown.
+    update public.deliveries as d
+    set escalation_id = v_escalation.id, release_id = v_escalation.id,
+        released_hash = private.hash_of(private.call_in(v_escalation.subject))
+    where d.id = v_delivery.id;
+    perform private.requeue_delivery(v_delivery.id, v_escalation.id);
+    return v_escalation;
+  end if;
   perform private.settle_delivery(v_delivery.id, 'done');
   if p_decision = 'edit' or (v_escalation.kind = 'agent_asked' and p_decision <> 'reject' and p_answer is not null) then
     perform private.resume_written(v_delivery, v_escalation);

@@ -45,7 +45,8 @@ begin
   if v_erasable_at is not null then
     return jsonb_build_object(
       'erased', false, 'rows', 0, 'counts', '{}'::jsonb,
-      'wait_seconds', greatest(1, ceil(extract(epoch from v_erasable_at - clock_timestamp())))
+      -- A day at most: what an upstream says of its times is not ours to add up.
+      'wait_seconds', least(86400, greatest(1, ceil(extract(epoch from v_erasable_at - clock_timestamp()))))
     );
   end if;
 

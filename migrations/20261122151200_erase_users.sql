@@ -1,9 +1,15 @@
 -- The steps of an erasure, in this order: end the person's sessions, delete their threads at ChatKit, erase the rows, finish. Each
 -- may be repeated, and taken by two at once; on a person who is not being erased, none of them does anything.
 
--- Ends the person's sessions, up to p_limit of them, and says which of their ChatKit sessions remain to be cancelled. `active`:
--- more of them to end.
-create or replace function public.end_erased_sessions(p_org_id uuid, p_user_id uuid, p_limit integer) returns jsonb
+-- Ends the person's sessions, up to p_limit of them, and says which of their ChatKit sessions remain to be cancelled, up to 200 of
+-- them. `active`: more of them to end. p_refused_ids: ChatKit sessions that OpenAI does not cancel; they are over within ten
+-- minutes, and are not said again.
+create or replace function public.end_erased_sessions(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_limit integer,
+  p_refused_ids text[] default '{}'
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -29,7 +35,7 @@ begin
     from public.chat_sessions as s
     where s.org_id = p_org_id and s.user_id = p_user_id and s.status = 'active'
     order by s.id
-    limit greatest(coalesce(p_limit, 1), 1)
+    limit least(greatest(coalesce(p_limit, 1), 1), 500)
   loop
     -- Looked at again, now that nobody else can end it.
     perform from public.chat_sessions as s where s.id = v_session_id and s.status = 'active' for update;
@@ -44,12 +50,18 @@ begin
   )
   into v_sessions
   from (
-    select c.session_id, jsonb_agg(c.chatkit_session_id order by c.requested_at, c.id) as ids
-    from public.chatkit_sessions as c
-    where c.org_id = p_org_id and c.user_id = p_user_id
-      and c.recorded_at is not null and c.sealed_secret is null and c.cancelled_at is null
-      and c.expires_at > v_now - interval '1 minute'
-    group by c.session_id
+    select a.session_id, jsonb_agg(a.chatkit_session_id order by a.requested_at, a.id) as ids
+    from (
+      select c.session_id, c.chatkit_session_id, c.requested_at, c.id
+      from public.chatkit_sessions as c
+      where c.org_id = p_org_id and c.user_id = p_user_id
+        and c.recorded_at is not null and c.sealed_secret is null and c.cancelled_at is null
+        and c.expires_at > v_now - interval '1 minute'
+        and c.chatkit_session_id <> all (p_refused_ids)
+      order by c.session_id, c.requested_at, c.id
+      limit 200
+    ) as a
+    group by a.session_id
   ) as l;
   return jsonb_build_object(
     'ended', v_ended,
@@ -134,13 +146,19 @@ end
 $$;
 
 -- Finishes an erasure: what does not hang off a session goes, and with it the name under which ChatKit knew the person. Repeated, it
--- answers the one that was finished.
-create or replace function public.finish_erasure(p_org_id uuid, p_user_id uuid) returns jsonb
+-- answers the one that was finished. p_refused_thread_ids: threads that OpenAI lists and does not delete. They are counted apart, for
+-- the operator to have them deleted by OpenAI's support.
+create or replace function public.finish_erasure(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_refused_thread_ids text[] default '{}'
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
   v_erasure public.erasures;
+  v_refused integer := cardinality(p_refused_thread_ids);
 begin
   -- Nobody is just beginning something, not even something that will be refused.
   perform pg_advisory_xact_lock(private.person_lock(p_org_id, p_user_id));
@@ -165,7 +183,11 @@ begin
   delete from public.chatkit_users as u where u.org_id = p_org_id and u.user_id = p_user_id;
   update public.erasures as e
   set finished_at = clock_timestamp(),
-      counts = private.sum_of_counts(e.counts, jsonb_build_object('threads', cardinality(e.thread_ids))),
+      counts = private.sum_of_counts(
+        e.counts,
+        jsonb_build_object('threads', greatest(0, cardinality(e.thread_ids) - v_refused))
+          || case when v_refused > 0 then jsonb_build_object('undeleted_threads', v_refused) else '{}' end
+      ),
       thread_ids = '{}'
   where e.id = v_erasure.id
   returning * into v_erasure;
@@ -173,11 +195,11 @@ begin
 end
 $$;
 
-revoke all on function public.end_erased_sessions(uuid, uuid, integer) from public, anon, authenticated, service_role;
+revoke all on function public.end_erased_sessions(uuid, uuid, integer, text[]) from public, anon, authenticated, service_role;
 revoke all on function public.note_erased_threads(uuid, uuid, text[]) from public, anon, authenticated, service_role;
 revoke all on function public.erase_batch(uuid, uuid, integer) from public, anon, authenticated, service_role;
-revoke all on function public.finish_erasure(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function public.end_erased_sessions(uuid, uuid, integer) to service_role;
+revoke all on function public.finish_erasure(uuid, uuid, text[]) from public, anon, authenticated, service_role;
+grant execute on function public.end_erased_sessions(uuid, uuid, integer, text[]) to service_role;
 grant execute on function public.note_erased_threads(uuid, uuid, text[]) to service_role;
 grant execute on function public.erase_batch(uuid, uuid, integer) to service_role;
-grant execute on function public.finish_erasure(uuid, uuid) to service_role;
+grant execute on function public.finish_erasure(uuid, uuid, text[]) to service_role;

@@ -61,24 +61,29 @@ exception
 end
 $$;
 
--- Sessions that are overdue, those that ended first first, leased to the caller; these again after the lease, should the caller
--- die or ChatKit be down. `thread_ids`: which of a session's threads no session links that stays. Of two overdue ones that link
--- the same, both say it.
+-- Sessions that are overdue, leased to the caller; these again after the lease, should the caller die or ChatKit be down. Every user
+-- who has some gets the same share of p_limit, one session each first and those that ended first first. `thread_ids`: which of a
+-- session's threads no session links that stays, up to 50 of them; `threads_left`: there are more. Of two overdue ones that link
+-- the same, both say it. The answer has at most 1.5 MiB; what does not fit stays overdue.
 create or replace function public.claim_overdue_sessions(p_limit integer, p_lease_seconds integer) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_limit integer := greatest(coalesce(p_limit, 1), 1);
+  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 500);
+  v_prefix integer;
+  v_org_ids uuid[];
+  v_due integer;
+  v_users integer;
   v_sessions jsonb;
 begin
   -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
   set local plan_cache_mode = force_custom_plan;
 
   -- The oldest of all are with the organisations whose oldest is oldest: no other needs to be looked into.
-  with organisations as (
-    select r.org_id, r.keep_days
+  v_org_ids := array(
+    select r.org_id
     from public.org_retention as r
     cross join lateral (
       select o.ended_at
@@ -94,11 +99,43 @@ begin
     ) as oldest
     order by oldest.ended_at
     limit v_limit
-  ), overdue as (
-    select s.id
-    from organisations as r
+  );
+
+  -- Further on in them if all of the first are those of few users.
+  foreach v_prefix in array array[2 * v_limit, 40000] loop
+    select coalesce(sum(u.due), 0), count(*)
+    into v_due, v_users
+    from (
+      select count(*) as due
+      from (
+        select s.org_id, s.user_id
+        from public.org_retention as r
+        cross join lateral (
+          select o.org_id, o.user_id, o.ended_at
+          from public.chat_sessions as o
+          where o.org_id = r.org_id
+            and o.status = 'ended'
+            and o.ended_at < v_now - make_interval(days => r.keep_days)
+            and not exists (
+              select from public.retention_leases as l where l.session_id = o.id and l.lease_until > v_now
+            )
+          order by o.ended_at
+          limit v_prefix
+        ) as s
+        where r.org_id = any (v_org_ids)
+        order by s.ended_at
+        limit v_prefix
+      ) as d
+      group by d.org_id, d.user_id
+    ) as u;
+    exit when v_due < v_prefix or v_users >= v_limit;
+  end loop;
+
+  with overdue as (
+    select s.id, s.org_id, s.user_id, s.ended_at
+    from public.org_retention as r
     cross join lateral (
-      select o.id, o.ended_at
+      select o.id, o.org_id, o.user_id, o.ended_at
       from public.chat_sessions as o
       where o.org_id = r.org_id
         and o.status = 'ended'
@@ -107,54 +144,88 @@ begin
           select from public.retention_leases as l where l.session_id = o.id and l.lease_until > v_now
         )
       order by o.ended_at
-      limit v_limit
+      limit v_prefix
     ) as s
-    order by s.ended_at, s.id
+    where r.org_id = any (v_org_ids)
+    order by s.ended_at
+    limit v_prefix
+  ), ranked as (
+    select d.id, d.ended_at, row_number() over (partition by d.org_id, d.user_id order by d.ended_at, d.id) as turn
+    from overdue as d
+  ), chosen as (
+    select r.id, r.ended_at, r.turn
+    from ranked as r
+    where r.turn <= ceil(v_limit::numeric / greatest(v_users, 1))
+    order by r.turn, r.ended_at, r.id
     limit v_limit
   ), free as (
     -- One that somebody works on has its turn next time.
-    select s.org_id, s.user_id, s.id
-    from public.chat_sessions as s
-    where s.id in (select o.id from overdue as o)
-    for update skip locked
+    select s.org_id, s.user_id, s.id, c.turn, c.ended_at
+    from chosen as c
+    join public.chat_sessions as s on s.id = c.id
+    for update of s skip locked
+  ), linked as materialized (
+    select t.session_id, t.org_id, t.user_id, t.thread_id, t.linked_at
+    from free as f
+    join public.chatkit_threads as t on t.session_id = f.id
+  ), kept as (
+    -- Each thread once: a user may link the same ones in all of their sessions.
+    select k.org_id, k.user_id, k.thread_id
+    from (select distinct l.org_id, l.user_id, l.thread_id from linked as l) as k
+    join public.org_retention as r on r.org_id = k.org_id
+    where exists (
+      select
+      from public.chatkit_threads as o
+      join public.chat_sessions as s on s.id = o.session_id
+      where o.org_id = k.org_id and o.user_id = k.user_id and o.thread_id = k.thread_id
+        and (s.status = 'active' or s.ended_at >= v_now - make_interval(days => r.keep_days))
+    )
+  ), deletable as (
+    select l.session_id, array_agg(l.thread_id order by l.linked_at, l.thread_id) as thread_ids
+    from linked as l
+    left join kept as k on k.org_id = l.org_id and k.user_id = l.user_id and k.thread_id = l.thread_id
+    where k.thread_id is null
+    group by l.session_id
+  ), described as (
+    select f.org_id, f.user_id, f.id, f.turn, f.ended_at, jsonb_build_object(
+        'org_id', f.org_id,
+        'session_id', f.id,
+        'chatkit_user', u.chatkit_user,
+        'thread_ids', coalesce(to_jsonb(d.thread_ids[1:50]), '[]'),
+        'threads_left', coalesce(cardinality(d.thread_ids) > 50, false)
+      ) as session
+    from free as f
+    join public.chatkit_users as u on u.org_id = f.org_id and u.user_id = f.user_id
+    left join deletable as d on d.session_id = f.id
+  ), measured as (
+    select d.*, sum(octet_length(d.session::text)) over (order by d.turn, d.ended_at, d.id) as bytes
+    from described as d
   ), leased as (
     insert into public.retention_leases as l (org_id, user_id, session_id, lease_until)
-    select f.org_id, f.user_id, f.id, v_now + make_interval(secs => coalesce(p_lease_seconds, 60))
-    from free as f
+    select m.org_id, m.user_id, m.id, v_now + make_interval(secs => coalesce(p_lease_seconds, 60))
+    from measured as m
+    where m.bytes <= 1572864
+    order by m.id
     on conflict (session_id) do update set lease_until = excluded.lease_until where l.lease_until <= v_now
-    returning l.org_id, l.user_id, l.session_id
+    returning l.session_id
   )
-  select jsonb_agg(
-    jsonb_build_object(
-      'org_id', l.org_id,
-      'session_id', l.session_id,
-      'chatkit_user', u.chatkit_user,
-      'thread_ids', (
-        select coalesce(jsonb_agg(t.thread_id order by t.linked_at, t.thread_id), '[]')
-        from public.chatkit_threads as t
-        where t.session_id = l.session_id
-          and not exists (
-            select
-            from public.chatkit_threads as o
-            join public.chat_sessions as s on s.id = o.session_id
-            where o.org_id = t.org_id and o.user_id = t.user_id and o.thread_id = t.thread_id
-              and (s.status = 'active' or s.ended_at >= private.overdue_before(s.org_id))
-          )
-      )
-    )
-    order by l.session_id
-  )
+  select jsonb_agg(m.session order by m.turn, m.ended_at, m.id)
   into v_sessions
   from leased as l
-  join public.chatkit_users as u on u.org_id = l.org_id and u.user_id = l.user_id;
+  join measured as m on m.id = l.session_id;
   return jsonb_build_object('sessions', coalesce(v_sessions, '[]'));
 end
 $$;
 
 -- Erases up to p_limit rows of a session, if it is still overdue. `erased`: nothing of it is left. `overdue`: false if its
--- organisation keeps it after all.
-create or replace function public.erase_overdue_session(p_org_id uuid, p_session_id uuid, p_limit integer default 1000)
-returns jsonb
+-- organisation keeps it after all. With p_thread_ids only the links of these go, which are deleted at ChatKit: the session has others,
+-- and stays until those are deleted, too.
+create or replace function public.erase_overdue_session(
+  p_org_id uuid,
+  p_session_id uuid,
+  p_limit integer default 1000,
+  p_thread_ids text[] default null
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -166,6 +237,10 @@ begin
     delete from public.retention_leases as l where l.session_id = p_session_id;
     return jsonb_build_object('erased', false, 'overdue', false, 'wait_seconds', 0);
   end if;
+  if p_thread_ids is not null then
+    delete from public.chatkit_threads as t where t.session_id = p_session_id and t.thread_id = any (p_thread_ids);
+    return jsonb_build_object('erased', false, 'overdue', true, 'wait_seconds', 0);
+  end if;
   v_step := private.erase_session(v_session, p_limit);
   return jsonb_build_object(
     'erased', v_step -> 'erased', 'overdue', true, 'wait_seconds', v_step -> 'wait_seconds'
@@ -176,8 +251,8 @@ $$;
 revoke all on function private.overdue_before(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.set_retention(uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.claim_overdue_sessions(integer, integer) from public, anon, authenticated, service_role;
-revoke all on function public.erase_overdue_session(uuid, uuid, integer)
+revoke all on function public.erase_overdue_session(uuid, uuid, integer, text[])
   from public, anon, authenticated, service_role;
 grant execute on function public.set_retention(uuid, integer) to service_role;
 grant execute on function public.claim_overdue_sessions(integer, integer) to service_role;
-grant execute on function public.erase_overdue_session(uuid, uuid, integer) to service_role;
+grant execute on function public.erase_overdue_session(uuid, uuid, integer, text[]) to service_role;

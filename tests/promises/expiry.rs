@@ -165,14 +165,16 @@ async fn transcript(world: World) -> Result<()> {
     // Wanted while it goes on, it is copied so far, and the rest when it has ended.
     let wanted = json!({ "p_org_id": caller.user.org_id, "p_session_id": session["id"] });
     ensure!(world.rpc("request_transcript", wanted).await?.1["threads"] == 2);
-    ensure!(tick(&world).await?["copiedMessages"] == 2);
+    let report = tick(&world).await?;
+    ensure!(report["copiedMessages"] == 2, "{report}");
     world.chatkit().say(secret, Some(&said.thread_id), "And invoice 43?").await?;
     caller.cancel(&path(&session)).await?.expect(200)?;
     world.chatkit().fault(Fault::new(On::ListItems).status(503).should_retry(false));
     ensure!(tick(&world).await?["copiedMessages"] == 0);
     world.chatkit().clear_faults();
     sqlx::query("update transcripts_due set due_at = now()").execute(world.database()).await?;
-    ensure!(tick(&world).await?["copiedMessages"] == 2);
+    let report = tick(&world).await?;
+    ensure!(report["copiedMessages"] == 2, "{report}");
     let messages = caller.get(&format!("{}/messages", path(&session))).await?.expect(200)?;
     let messages = messages["messages"].as_array().context("no messages")?;
     ensure!(messages.len() == 4 && messages[0]["content"] == "Is invoice 42 paid?", "{messages:#?}");

@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_inputs;
+mod bounds;
 mod caller;
 mod configuration;
 mod cors;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         throttles::trials(),
         row_policies::trials(),
         expiry::trials(),
+        bounds::trials(),
         erasure::trials(),
         routing::trials(),
         metrics::trials(),

@@ -362,7 +362,7 @@ async fn bounds(world: World) -> Result<()> {
             let (status, answer) = set(json!({ &*argument: value })).await?;
             ensure!(status.is_success() == taken, "{name} {value}: {answer}");
             let said =
-                if taken { &answer["limits"][name] == value } else { answer["message"] == "invalid_limits" };
+                if taken { answer["limits"][name] == value } else { answer["message"] == "invalid_limits" };
             ensure!(said, "{name} {value}: {answer}");
         }
         let (_, answer) = set(json!({})).await?;

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod chatkit;
 pub mod cold;
 pub mod demo;
+pub mod due;
 pub mod explore;
 mod guardian;
 pub mod http;

@@ -1,5 +1,7 @@
 //! One order: whoever gives it again gets on with it, or reads what came of it.
 
+use std::time::Duration;
+
 use shared::{
     app::Setup,
     chatkit::ChatKit,
@@ -9,6 +11,9 @@ use shared::{
     supabase::Writer,
     upstream::Deadline,
 };
+
+/// What is kept back for the last step to end.
+const RESERVE: Duration = Duration::from_secs(10);
 
 /// Erases a person.
 pub struct EraseUser {
@@ -27,6 +32,7 @@ impl Operated for EraseUser {
 
     async fn run(&self, order: Order, deadline: Deadline) -> Result<Erasure, Error> {
         let begun = erasure::begin(&self.writer, &order, deadline).await?;
-        erasure::carry_out(begun, &self.writer, self.chatkit.as_ref(), deadline).await
+        let until = deadline.leaving(RESERVE);
+        erasure::carry_out(begun, &self.writer, self.chatkit.as_ref(), deadline, until).await
     }
 }

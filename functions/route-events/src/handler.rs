@@ -4,7 +4,7 @@ use shared::{
     app::Setup,
     deliveries::{Report, Router},
     edge::Scheduled,
-    error::Error,
+    round::Round,
     upstream::Deadline,
 };
 
@@ -19,7 +19,7 @@ impl Scheduled for RouteEvents {
         Some(Self(Router { writer: writer?, chatkit: chatkit?, agents: agents? }))
     }
 
-    async fn run(&self, deadline: Deadline) -> Result<Report, Error> {
+    async fn run(&self, deadline: Deadline) -> Round<Report> {
         self.0.route(deadline).await
     }
 }

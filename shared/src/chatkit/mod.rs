@@ -153,13 +153,31 @@ impl ChatKit {
         }
     }
 
-    /// The ids of a user's threads, a hundred at most; none when they have no thread left.
+    /// The ids of a user's threads, a hundred at most: after the thread with this id, or from the oldest; none when they have no
+    /// thread left.
     ///
     /// # Errors
     /// See [`Error`]. A thread of somebody else's among them is [`Kind::BadAnswer`].
-    pub async fn thread_ids(&self, user: &str, deadline: Deadline) -> Result<Vec<String>, Error> {
+    pub async fn thread_ids(
+        &self,
+        user: &str,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Error> {
         match self {
-            Self::Hosted(hosted) => hosted.thread_ids(user, deadline).await,
+            Self::Hosted(hosted) => hosted.thread_ids(user, after, deadline).await,
+        }
+    }
+
+    /// Whether an error is a refusal of the one thing that was asked about, a thread of this user say, and no outage: what else is
+    /// asked for is answered. A 403 may be one of everything, so the user's list is asked for as well.
+    pub async fn refuses_thread(&self, error: &Error, user: &str, deadline: Deadline) -> bool {
+        match error.status {
+            Some(403) => self.threads(user, deadline).await.is_ok(),
+            Some(400 | 404 | 405 | 410 | 414 | 422) => true,
+            // What its id does not allow to be asked for at all.
+            None => error.kind == Kind::AgentRefused,
+            _ => false,
         }
     }
 

@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::{
     chatkit::ChatKit,
     error::{Code, Error},
-    mcp, sessions,
+    mcp,
+    round::{FailedDuty, Round},
+    sessions,
     supabase::Writer,
     telemetry::{self, TARGET},
     upstream::Deadline,
@@ -89,17 +91,15 @@ struct Finished {
 }
 
 impl Router {
-    /// Delivers until nothing is due, or the time for another call is over.
-    ///
-    /// # Errors
-    /// Those of Supabase. What was claimed is free again when its lease ends.
-    pub async fn route(&self, deadline: Deadline) -> Result<Report, Error> {
+    /// Delivers until nothing is due, or the time for another call is over. A delivery that fails stops no other; what was claimed is free
+    /// again when its lease ends.
+    pub async fn route(&self, deadline: Deadline) -> Round<Report> {
         let (mut report, mut running) = (Report::default(), FuturesUnordered::new());
-        let mut broken = None;
+        let (mut failed_claim, mut failed_delivery) = (None, None);
         loop {
             let free = AT_ONCE.saturating_sub(running.len());
             let mut next = None;
-            if free > 0 && broken.is_none() && deadline.remaining() > LONGEST_CALL {
+            if free > 0 && failed_claim.is_none() && deadline.remaining() > LONGEST_CALL {
                 match self.claim(free, deadline).await {
                     Ok(claim) => {
                         next =
@@ -109,22 +109,31 @@ impl Router {
                         );
                     }
                     // What is under way is told of all the same.
-                    Err(error) => broken = Some(error),
+                    Err(error) => failed_claim = Some(error),
                 }
             }
             if running.is_empty() {
-                match (broken, next) {
-                    (Some(error), _) => return Err(error),
-                    (None, Some(due)) if due <= PATIENCE => tokio::time::sleep(due.max(SHORTEST)).await,
-                    (None, _) => return Ok(report),
+                match next {
+                    Some(due) if due <= PATIENCE && failed_claim.is_none() => {
+                        tokio::time::sleep(due.max(SHORTEST)).await;
+                    }
+                    _ => {
+                        let failures = [("claim_deliveries", failed_claim), ("deliver", failed_delivery)];
+                        let failures = failures
+                            .into_iter()
+                            .filter_map(|(duty, error)| Some(FailedDuty { duty, error: error? }));
+                        return Round { report, failures: failures.collect() };
+                    }
                 }
-                broken = None;
                 continue;
             }
             let look = next.unwrap_or(LOOK).clamp(SHORTEST, LOOK);
             match tokio::time::timeout(look, running.next()).await {
                 Ok(Some(Ok(status))) => report.count(&status),
-                Ok(Some(Err(error))) => broken = Some(error),
+                Ok(Some(Err(error))) => {
+                    tracing::warn!(%error, "a delivery failed; the others go on");
+                    failed_delivery.get_or_insert(error);
+                }
                 Ok(None) | Err(_) => {}
             }
         }

@@ -11,7 +11,7 @@ use super::serve::{Fault, causes, deadline, start};
 use crate::{
     app::Setup,
     config::Environment,
-    error::Error,
+    round::Round,
     telemetry::{self, TARGET},
     upstream::{Deadline, Http},
 };
@@ -25,11 +25,9 @@ pub trait Scheduled: Send + Sync + Sized + 'static {
     /// mistake in the configuration is reported at once.
     fn new(setup: &mut Setup) -> Option<Self>;
 
-    /// Does as much as there is to do, until the deadline nears.
-    ///
-    /// # Errors
-    /// What kept it from going on. The invocation fails then, so that the schedule's retries and alarms see it.
-    fn run(&self, deadline: Deadline) -> impl Future<Output = Result<Self::Report, Error>> + Send;
+    /// Does as much as there is to do, until the deadline nears. Where something failed, the invocation fails at its end, so that the
+    /// schedule's retries and alarms see it.
+    fn run(&self, deadline: Deadline) -> impl Future<Output = Round<Self::Report>> + Send;
 }
 
 /// Serves a scheduled function until Lambda ends the process.
@@ -51,17 +49,16 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
 /// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
 pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
     let outcome = async {
-        match scheduled.run(deadline(&event.context)).await {
-            Ok(report) => {
-                let report = serde_json::to_value(report)?;
-                tracing::info!(target: TARGET, %report, "round done");
-                Ok(report)
-            }
-            Err(error) => {
-                tracing::error!(target: TARGET, code = error.code.as_str(), cause = causes(&error), "round failed");
-                Err(Fault::from(error.code.as_str()))
-            }
-        }
+        let round = scheduled.run(deadline(&event.context)).await;
+        let report = serde_json::to_value(&round.report)?;
+        let failed_duties = round.failures.len() as u64;
+        let Some(first) = round.failures.first() else {
+            tracing::info!(target: TARGET, failed_duties, %report, "round done");
+            return Ok(report);
+        };
+        let (code, failed, cause) = (first.error.code.as_str(), round.failed(), causes(&first.error));
+        tracing::error!(target: TARGET, code, failed_duties, failed, cause, %report, "round failed");
+        Err(Fault::from(failed))
     }
     .instrument(telemetry::round(&event.context))
     .await;

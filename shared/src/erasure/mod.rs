@@ -67,6 +67,9 @@ pub struct Counts {
     escalations: u64,
     deliveries: u64,
     threads: u64,
+    /// Threads that OpenAI lists and does not delete.
+    #[serde(rename(serialize = "undeletedThreads"), skip_serializing_if = "Option::is_none")]
+    undeleted_threads: Option<u64>,
 }
 
 /// An erasure that is under way.
@@ -100,7 +103,8 @@ pub async fn begin(writer: &Writer, order: &Order, deadline: Deadline) -> Result
     Ok(writer.call("begin_erasure", &arguments, deadline).await?)
 }
 
-/// Carries out what was begun, from wherever it stopped. The answer is a finished erasure; everything else is an error.
+/// Carries out what was begun, from wherever it stopped; no step begins after `until`. The answer is a finished erasure; everything
+/// else is an error.
 ///
 /// # Errors
 /// Those of Supabase and ChatKit, and `deadline_exceeded`: it is to be taken up again.
@@ -109,6 +113,7 @@ pub async fn carry_out(
     writer: &Writer,
     chatkit: Option<&ChatKit>,
     deadline: Deadline,
+    until: Deadline,
 ) -> Result<Erasure, Error> {
     let Begun { erasure, chatkit_user, at_chatkit } = begun;
     if erasure.finished_at.is_some() {
@@ -119,13 +124,12 @@ pub async fn carry_out(
         return Err(Error::new(Code::ChatkitUnavailable).detail(detail));
     }
     let (org_id, user_id) = (erasure.org_id, erasure.user_id);
-    let round = Round { org_id, user_id, writer, chatkit, deadline };
+    let user = chatkit_user.as_deref();
+    let round = Round { org_id, user_id, user, writer, chatkit, deadline, until };
     round.end_sessions().await?;
-    if let Some(user) = &chatkit_user {
-        round.delete_threads(user).await?;
-    }
+    let refused = round.delete_threads().await?;
     round.erase_rows().await?;
-    round.finish().await
+    round.finish(&refused).await
 }
 
 /// One attempt at an erasure.
@@ -133,9 +137,12 @@ pub async fn carry_out(
 struct Round<'a> {
     org_id: Uuid,
     user_id: Uuid,
+    /// Under which name ChatKit knows the person.
+    user: Option<&'a str>,
     writer: &'a Writer,
     chatkit: Option<&'a ChatKit>,
     deadline: Deadline,
+    until: Deadline,
 }
 
 impl Round<'_> {
@@ -143,6 +150,6 @@ impl Round<'_> {
     fn has_room(&self) -> Result<(), Error> {
         let detail = "The rounds of expire-sessions go on with it; order it again to see it finished.";
         let late = || Error::new(Code::DeadlineExceeded).detail(detail);
-        self.deadline.leaves_room().then_some(()).ok_or_else(late)
+        (!self.until.remaining().is_zero()).then_some(()).ok_or_else(late)
     }
 }

@@ -40,12 +40,17 @@ impl Round<'_> {
     }
 
     /// Erases the person's name at ChatKit, which was needed until here, and closes the record.
-    pub(super) async fn finish(self) -> Result<Erasure, Error> {
+    /// `refused`: threads that OpenAI does not delete.
+    pub(super) async fn finish(self, refused: &[String]) -> Result<Erasure, Error> {
         #[derive(Deserialize)]
         struct Finished {
             erasure: Erasure,
         }
-        let arguments = json!({ "p_org_id": self.org_id, "p_user_id": self.user_id });
+        let arguments = json!({
+            "p_org_id": self.org_id,
+            "p_user_id": self.user_id,
+            "p_refused_thread_ids": refused,
+        });
         let Finished { erasure } = self.writer.call("finish_erasure", &arguments, self.deadline).await?;
         Ok(erasure)
     }

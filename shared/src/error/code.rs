@@ -64,6 +64,7 @@ codes! {
     NoOtherApprover = 409 "no_other_approver" "Nobody else could approve the written call", "Add an approver to the organisation, or approve or reject the call as it is.";
     TooManyEscalations = 409 "too_many_escalations" "Too many escalations are open", "Decide or withdraw some first: a session's pages have at most 20 open, a user's 100.";
     TooManySessions = 409 "too_many_sessions" "The user has too many active sessions", "Cancel sessions that are no longer needed, or resume one.";
+    TooManyThreads = 409 "too_many_threads" "The session links as many threads as it may", "Open a new session for further threads; a session links 100 at most.";
     SessionIdTaken = 409 "session_id_taken" "The session's id is taken", "Send the request again.";
     ErasureRunning = 409 "erasure_running" "The user's data is being erased", "Send it again when the erasure is finished; the operator knows.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";

@@ -47,7 +47,7 @@ fn refusal(status: u16, code: &str) -> Code {
 fn told(code: Code, detail: &str) -> Error {
     let error = Error::new(code);
     match code {
-        Code::EventConflict => error.detail(format!("The event is {detail}.")),
+        Code::EventConflict | Code::TooManyThreads => error.detail(format!("The event is {detail}.")),
         // Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
         Code::InvalidRequest => {
             let reason = if detail.is_empty() { "no reason given" } else { detail };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -24,6 +24,9 @@ pub struct Cancelled {
 
 /// How long the caller waits for ChatKit: the session is ended on record already.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// ChatKit sessions that are cancelled at the same time.
+const AT_ONCE: usize = 8;
 
 /// Time kept back for recording what was cancelled.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -66,16 +69,17 @@ impl Of {
     }
 }
 
-/// Cancels ChatKit sessions, all at once, records which are cancelled, and says how many.
+/// Cancels ChatKit sessions, some at once, records which are cancelled, and says how many.
 ///
 /// What fails is left as it is: the record still lists it as live, so the next cancel or the scheduler tries again, and it
 /// dies by itself within ten minutes.
 pub async fn cancel_upstream(chatkit: &ChatKit, writer: &Writer, of: Of, ids: &[String]) -> usize {
     let Of { org_id, session_id, deadline } = of;
     let asking = deadline.leaving(RESERVE).within(PATIENCE);
-    let outcomes = join_all(ids.iter().map(|id| chatkit.cancel(id, asking))).await;
+    let cancel = async |id: &String| (chatkit.cancel(id, asking).await, id.clone());
+    let mut outcomes = std::pin::pin!(stream::iter(ids).map(cancel).buffer_unordered(AT_ONCE));
     let mut cancelled = Vec::with_capacity(ids.len());
-    for (id, outcome) in ids.iter().zip(outcomes) {
+    while let Some((outcome, id)) = outcomes.next().await {
         match outcome {
             Ok(()) => cancelled.push(id),
             Err(error) => tracing::warn!(%session_id, %error, "a ChatKit session could not be cancelled"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::reading::LinkedThread;
@@ -49,6 +49,9 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 /// How many threads beyond the newest are looked up one by one.
 const MOST_OLDER: usize = 10;
 
+/// How many of those at the same time.
+const AT_ONCE: usize = 5;
+
 /// Charges the caller for the threads of one session: each is up to eleven requests to OpenAI.
 ///
 /// # Errors
@@ -74,13 +77,23 @@ impl Newest {
         let Self { user, threads: Some(newest), deadline } = self else {
             return Threads { available: false, threads: None };
         };
-        let known = |link: &&LinkedThread| newest.iter().any(|thread| thread.id == link.thread_id);
-        let older = links.iter().filter(|link| !known(link)).take(MOST_OLDER);
-        let older = join_all(older.map(|link| chatkit.thread(&link.thread_id, deadline))).await;
+        let known = |link: &LinkedThread| newest.iter().any(|thread| thread.id == link.thread_id);
+        let older: Vec<String> = links
+            .iter()
+            .filter(|link| !known(link))
+            .take(MOST_OLDER)
+            .map(|link| link.thread_id.clone())
+            .collect();
+        let ask = async |id: String| match chatkit.thread(&id, deadline).await {
+            // What OpenAI refuses of one thread hides that one.
+            Err(error) if chatkit.refuses_thread(&error, &user, deadline).await => Ok(None),
+            thread => thread,
+        };
+        let older: Vec<_> = stream::iter(older).map(ask).buffered(AT_ONCE).collect().await;
         let Ok(older) = older.into_iter().collect::<Result<Vec<_>, _>>() else {
             return Threads { available: false, threads: None };
         };
-        let found: Vec<Thread> = newest.into_iter().chain(older.into_iter().flatten()).collect();
+        let found: Vec<Thread> = newest.iter().cloned().chain(older.into_iter().flatten()).collect();
         let own = |link: &LinkedThread| {
             found.iter().find(|thread| thread.id == link.thread_id && thread.user == user).cloned()
         };

@@ -68,6 +68,8 @@ impl Entry for Record<'_> {
             "round" => {
                 writer.value("Rounds", &count(1));
                 writer.value("RoundFailures", &count(failed));
+                let duties = self.line.get("failed_duties").and_then(Json::as_u64).unwrap_or_default();
+                writer.value("FailedDuties", &count(duties));
                 writer.value("RoundDuration", &took);
             }
             _ => {

@@ -1,47 +1,41 @@
 //! Erasures of persons that stopped: ChatKit was down, or whoever carried one out died.
 
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{LEASE_SECONDS, Report};
+use super::{Batch, Report, SMALL_BATCH, Share};
 use crate::{
-    chatkit::ChatKit,
     erasure::{self, Begun},
     error::Error,
-    supabase::Writer,
-    upstream::Deadline,
 };
 
-/// Takes them up, one after the other.
-///
-/// # Errors
-/// Those of Supabase when it is asked for them. What keeps one from being finished is logged, and it comes again.
-pub async fn take_up_erasures(
-    writer: &Writer,
-    chatkit: Option<&ChatKit>,
-    deadline: Deadline,
-    report: &mut Report,
-) -> Result<(), Error> {
+/// Erasures that are carried out at the same time.
+const AT_ONCE: usize = 4;
+
+/// Takes up those that have waited longest. What keeps one from being finished is logged, and it comes again.
+pub(super) async fn take_up_erasures(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Claimed {
         erasures: Vec<Begun>,
     }
-    while deadline.leaves_room() {
-        let arguments = json!({ "p_limit": 1, "p_lease_seconds": LEASE_SECONDS });
-        let Claimed { erasures } = writer.call("claim_erasures", &arguments, deadline).await?;
-        if erasures.is_empty() {
-            break;
-        }
-        for begun in erasures {
-            let erasure_id = begun.id();
-            match erasure::carry_out(begun, writer, chatkit, deadline).await {
-                Ok(_) => report.finished_erasures += 1,
-                Err(error) => {
-                    tracing::warn!(%erasure_id, %error, "an erasure is not finished");
-                    report.unfinished_erasures += 1;
-                }
-            }
+    let Share { writer, chatkit, deadline, until } = share;
+    // As long as this share: what it does not finish is there again for the next one.
+    let lease = until.remaining().as_secs().max(1);
+    let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": lease });
+    let Claimed { erasures } = writer.call("claim_erasures", &arguments, deadline).await?;
+    let batch = Batch::of(erasures.len());
+    let carry_out = async |begun: Begun| {
+        let erasure_id = begun.id();
+        let finished = erasure::carry_out(begun, writer, chatkit, deadline, until).await;
+        finished.inspect_err(|error| tracing::warn!(%erasure_id, %error, "an erasure is not finished"))
+    };
+    let mut outcomes = std::pin::pin!(stream::iter(erasures).map(carry_out).buffer_unordered(AT_ONCE));
+    while let Some(finished) = outcomes.next().await {
+        match finished {
+            Ok(_) => report.finished_erasures += 1,
+            Err(_) => report.unfinished_erasures += 1,
         }
     }
-    Ok(())
+    Ok(batch)
 }

@@ -1,66 +1,53 @@
 //! Idle sessions. ChatKit talks past us, so a session that looks idle here is asked for there before it ends.
 
-use futures_util::{StreamExt, future::join_all, stream};
-use jiff::Timestamp;
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{BATCH, LEASE_SECONDS, Report};
+use super::{AT_ONCE, BATCH, Batch, LEASE_SECONDS, Report, Share, share::Budget};
 use crate::{
-    chatkit::{self, ChatKit},
+    chatkit,
     error::{Code, Error},
     sessions,
-    supabase::Writer,
-    upstream::Deadline,
 };
 
-/// Sessions that are looked into at the same time.
-const AT_ONCE: usize = 8;
+/// Threads of one session that are asked for at the same time.
+const THREADS_AT_ONCE: usize = 4;
 
 /// After how many seconds a session is looked into again that ChatKit did not answer for.
 const POSTPONE_SECONDS: u32 = 300;
 
-/// Ends sessions that are idle, here and at ChatKit.
-///
-/// # Errors
-/// Those of Supabase. A session that ChatKit does not answer for is postponed.
-pub async fn expire_idle_sessions(
-    writer: &Writer,
-    chatkit: Option<&ChatKit>,
-    deadline: Deadline,
-    report: &mut Report,
-) -> Result<(), Error> {
+/// The same of one with more threads than a round asks for.
+const GO_ON_SECONDS: u32 = 60;
+
+/// Ends sessions that are idle, here and at ChatKit. A session that ChatKit does not answer for is postponed.
+pub(super) async fn expire_idle_sessions(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Claimed {
         sessions: Vec<Idle>,
     }
-    while deadline.leaves_room() {
-        let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
-        let Claimed { sessions } = writer.call("claim_idle_sessions", &arguments, deadline).await?;
-        if sessions.is_empty() {
-            break;
-        }
-        let round = Round { writer, chatkit, deadline };
-        let mut outcomes = stream::iter(sessions).map(|idle| round.end(idle)).buffer_unordered(AT_ONCE);
-        while let Some(outcome) = outcomes.next().await {
-            let outcome = match outcome {
-                // Erased since it was claimed.
-                Err(error) if error.code == Code::SessionNotFound => continue,
-                outcome => outcome?,
-            };
-            match outcome {
-                Outcome::Expired { cancelled, uncancelled } => {
-                    report.expired_sessions += 1;
-                    report.cancelled_chatkit += cancelled as u64;
-                    report.uncancelled_chatkit += uncancelled as u64;
-                }
-                Outcome::Active => report.found_active += 1,
-                Outcome::Postponed => report.postponed += 1,
+    let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
+    let Claimed { sessions } = share.writer.call("claim_idle_sessions", &arguments, share.deadline).await?;
+    let mut batch = Batch::of(sessions.len());
+    let end = async |idle: Idle| Look { share, idle: &idle }.end().await;
+    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(end).buffer_unordered(AT_ONCE));
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(Outcome::Expired { cancelled, uncancelled }) => {
+                report.expired_sessions += 1;
+                report.cancelled_chatkit += cancelled as u64;
+                report.uncancelled_chatkit += uncancelled as u64;
             }
+            Ok(Outcome::Active) => report.found_active += 1,
+            Ok(Outcome::Postponed) => report.postponed += 1,
+            // Erased since it was claimed.
+            Err(error) if error.code == Code::SessionNotFound => {}
+            Err(error) => batch.note(error)?,
         }
     }
-    Ok(())
+    Ok(batch)
 }
 
 /// A session that is idle as far as the database knows.
@@ -68,8 +55,12 @@ pub async fn expire_idle_sessions(
 struct Idle {
     org_id: Uuid,
     session_id: Uuid,
+    chatkit_user: String,
     last_activity_at: Timestamp,
+    idle_timeout_seconds: u32,
+    threads_asked: usize,
     thread_ids: Vec<String>,
+    threads_left: bool,
 }
 
 enum Outcome {
@@ -78,83 +69,150 @@ enum Outcome {
     Postponed,
 }
 
-#[derive(Clone, Copy)]
-struct Round<'a> {
-    writer: &'a Writer,
-    chatkit: Option<&'a ChatKit>,
-    deadline: Deadline,
+/// What ChatKit says of a session's threads.
+#[derive(Default)]
+struct Asked {
+    /// When the newest item was made.
+    newest: Option<Timestamp>,
+    /// For how many threads there was an answer, one after the other.
+    threads: usize,
+    /// Why no more were asked for, where that was not for the budget's end.
+    error: Option<chatkit::Error>,
 }
 
-impl Round<'_> {
-    async fn end(self, idle: Idle) -> Result<Outcome, Error> {
-        if !self.deadline.leaves_room() {
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    share: Share<'a>,
+    idle: &'a Idle,
+}
+
+impl Look<'_> {
+    async fn end(self) -> Result<Outcome, Error> {
+        let Self { share, idle } = self;
+        if share.is_over() {
             // Its lease runs out, and a later round takes it.
             return Ok(Outcome::Postponed);
         }
-        match self.newest_item(&idle.thread_ids).await {
-            Ok(Some(at)) if at > idle.last_activity_at => self.active_upstream(&idle, at).await,
-            Ok(_) => self.expire(&idle, idle.last_activity_at).await,
-            Err(error) => {
-                tracing::warn!(session_id = %idle.session_id, %error, "an idle session is postponed");
-                let arguments = json!({
-                    "p_org_id": idle.org_id,
-                    "p_session_id": idle.session_id,
-                    "p_retry_after_seconds": POSTPONE_SECONDS,
-                });
-                self.tell("release_idle_session", &arguments).await?;
-                Ok(Outcome::Postponed)
+        let asked = self.ask().await;
+        let mut last_activity_at = idle.last_activity_at;
+        if let Some(at) = asked.newest.filter(|at| *at > idle.last_activity_at) {
+            // Somebody talked at ChatKit meanwhile: that counts, and may still be too long ago.
+            let noted = self.note(at).await?;
+            if !noted.idle {
+                return Ok(Outcome::Active);
+            }
+            last_activity_at = noted.last_activity_at;
+        }
+        if let Some(error) = asked.error {
+            tracing::warn!(session_id = %idle.session_id, %error, "an idle session is postponed");
+            return self.release(POSTPONE_SECONDS, asked.threads, last_activity_at).await;
+        }
+        if share.chatkit.is_some() && (asked.threads < idle.thread_ids.len() || idle.threads_left) {
+            return self.release(GO_ON_SECONDS, asked.threads, last_activity_at).await;
+        }
+        self.expire(last_activity_at).await
+    }
+
+    /// Asks when something was last said in the session's threads, until that is known to be too recent or the budget is used up.
+    async fn ask(self) -> Asked {
+        let Self { share, idle } = self;
+        let (mut asked, budget) = (Asked::default(), Budget::new(share.deadline));
+        let Some(chatkit) = share.chatkit else { return asked };
+        let ask = async |id: &String| {
+            if !budget.take() {
+                return None;
+            }
+            match chatkit.newest_item(id, share.deadline).await {
+                Err(error) if chatkit.refuses_thread(&error, &idle.chatkit_user, share.deadline).await => {
+                    tracing::warn!(session_id = %idle.session_id, thread_id = id, %error, "a thread is passed over");
+                    Some(Ok(None))
+                }
+                newest => Some(newest),
+            }
+        };
+        let mut answers = std::pin::pin!(stream::iter(&idle.thread_ids).map(ask).buffered(THREADS_AT_ONCE));
+        while let Some(Some(answer)) = answers.next().await {
+            match answer {
+                Ok(newest) => asked.newest = asked.newest.max(newest),
+                Err(error) => {
+                    asked.error = Some(error);
+                    break;
+                }
+            }
+            asked.threads += 1;
+            if asked.newest.is_some_and(|at| idle.is_in_use(at)) {
+                break;
             }
         }
+        asked
     }
 
-    /// When the newest item of these threads was made; they are asked all at once.
-    async fn newest_item(self, thread_ids: &[String]) -> Result<Option<Timestamp>, chatkit::Error> {
-        let Some(chatkit) = self.chatkit else { return Ok(None) };
-        let asked = thread_ids.iter().map(|id| chatkit.newest_item(id, self.deadline));
-        let newest: Vec<_> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
-        Ok(newest.into_iter().flatten().max())
-    }
-
-    /// Somebody talked at ChatKit meanwhile: that counts, and may still be too long ago.
-    async fn active_upstream(self, idle: &Idle, at: Timestamp) -> Result<Outcome, Error> {
-        #[derive(Deserialize)]
-        struct Noted {
-            idle: bool,
-            last_activity_at: Timestamp,
-        }
+    async fn note(self, at: Timestamp) -> Result<Noted, Error> {
+        let Self { share, idle } = self;
         let arguments = json!({ "p_org_id": idle.org_id, "p_session_id": idle.session_id, "p_at": at });
-        let noted: Noted = self.writer.call("note_upstream_activity", &arguments, self.deadline).await?;
-        if noted.idle { self.expire(idle, noted.last_activity_at).await } else { Ok(Outcome::Active) }
+        Ok(share.writer.call("note_upstream_activity", &arguments, share.deadline).await?)
+    }
+
+    /// Leaves the session to a later round, which goes on after the threads that were asked for.
+    async fn release(
+        self,
+        after_seconds: u32,
+        threads: usize,
+        last_activity_at: Timestamp,
+    ) -> Result<Outcome, Error> {
+        let Self { share, idle } = self;
+        let arguments = json!({
+            "p_org_id": idle.org_id,
+            "p_session_id": idle.session_id,
+            "p_retry_after_seconds": after_seconds,
+            "p_threads_asked": idle.threads_asked + threads,
+            "p_last_activity_at": last_activity_at,
+        });
+        let released =
+            share.writer.call::<serde::de::IgnoredAny>("release_idle_session", &arguments, share.deadline);
+        released.await?;
+        Ok(Outcome::Postponed)
     }
 
     /// Ends the session if nothing has happened since.
-    async fn expire(self, idle: &Idle, last_activity_at: Timestamp) -> Result<Outcome, Error> {
+    async fn expire(self, last_activity_at: Timestamp) -> Result<Outcome, Error> {
         #[derive(Deserialize)]
         struct Ended {
             expired: bool,
             #[serde(default)]
             live_chatkit_session_ids: Vec<String>,
         }
+        let Self { share, idle } = self;
         let arguments = json!({
             "p_org_id": idle.org_id,
             "p_session_id": idle.session_id,
             "p_last_activity_at": last_activity_at,
         });
         let Ended { expired, live_chatkit_session_ids: ids } =
-            self.writer.call("expire_session", &arguments, self.deadline).await?;
+            share.writer.call("expire_session", &arguments, share.deadline).await?;
         if !expired {
             return Ok(Outcome::Active);
         }
-        let of = sessions::Of { org_id: idle.org_id, session_id: idle.session_id, deadline: self.deadline };
-        let cancelled = match self.chatkit {
-            Some(chatkit) => sessions::cancel_upstream(chatkit, self.writer, of, &ids).await,
+        let of = sessions::Of { org_id: idle.org_id, session_id: idle.session_id, deadline: share.deadline };
+        let cancelled = match share.chatkit {
+            Some(chatkit) => sessions::cancel_upstream(chatkit, share.writer, of, &ids).await,
             None => 0,
         };
         Ok(Outcome::Expired { cancelled, uncancelled: ids.len() - cancelled })
     }
+}
 
-    async fn tell(self, function: &'static str, arguments: &serde_json::Value) -> Result<(), Error> {
-        self.writer.call::<serde::de::IgnoredAny>(function, arguments, self.deadline).await?;
-        Ok(())
+#[derive(Deserialize)]
+struct Noted {
+    idle: bool,
+    last_activity_at: Timestamp,
+}
+
+impl Idle {
+    /// Whether the session is in use with something said at that time.
+    fn is_in_use(&self, at: Timestamp) -> bool {
+        at > self.last_activity_at
+            && Timestamp::now().duration_since(at)
+                < SignedDuration::from_secs(self.idle_timeout_seconds.into())
     }
 }

@@ -1,31 +1,154 @@
 //! What is done without a caller: idle sessions end, and what a crash or an outage left behind is put right.
 //!
-//! Every step works in batches until nothing is left or its time is over, and may be run by many at once: the database
-//! hands out each row to one of them.
+//! A round goes over its duties again and again, a batch of each at a time, until nothing is left or its time is over; so no duty
+//! waits for another's last row. Each fails by itself. Rounds may be run by many at once: the database hands out each row to one of
+//! them.
 
 mod erasures;
 mod idle;
 mod overdue;
 mod retired;
 mod settling;
+mod share;
 mod state;
 mod transcripts;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-pub use erasures::take_up_erasures;
-pub use idle::expire_idle_sessions;
-pub use overdue::erase_overdue;
-pub use retired::cancel_retired;
-pub use settling::{expire_escalations, settle_abandoned, sweep};
-pub use state::look_at_service;
-pub use transcripts::copy_transcripts;
+use crate::{
+    chatkit::ChatKit,
+    error::Error,
+    round::{FailedDuty, Round},
+    supabase::Writer,
+    upstream::Deadline,
+};
+use share::{Batch, Share};
 
 /// Rows that one call of the database takes on.
 const BATCH: u32 = 100;
 
+/// The same of what takes many calls a row.
+const SMALL_BATCH: u32 = 24;
+
+/// Rows of a batch that are worked on at the same time.
+const AT_ONCE: usize = 8;
+
 /// How long the rows of a batch are nobody else's, in seconds.
 const LEASE_SECONDS: u32 = 60;
+
+/// What is kept back of a round for the last batch to end.
+const RESERVE: Duration = Duration::from_secs(10);
+
+/// Does what has to be done without a caller.
+pub struct Upkeep {
+    /// Where rows are claimed and written.
+    pub writer: Writer,
+    /// None where ChatKit is not configured.
+    pub chatkit: Option<ChatKit>,
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    SettleAbandoned,
+    CancelRetired,
+    ExpireEscalations,
+    Sweep,
+    ExpireIdleSessions,
+    CopyTranscripts,
+    TakeUpErasures,
+    EraseOverdue,
+}
+
+impl Duty {
+    /// All of them. What has ten minutes to live goes before what has been idle for a day, and persons before sessions.
+    const ALL: [Self; 8] = [
+        Self::SettleAbandoned,
+        Self::CancelRetired,
+        Self::ExpireEscalations,
+        Self::Sweep,
+        Self::ExpireIdleSessions,
+        Self::CopyTranscripts,
+        Self::TakeUpErasures,
+        Self::EraseOverdue,
+    ];
+
+    /// Its name in logs.
+    fn name(self) -> &'static str {
+        match self {
+            Self::SettleAbandoned => "settle_abandoned",
+            Self::CancelRetired => "cancel_retired",
+            Self::ExpireEscalations => "expire_escalations",
+            Self::Sweep => "sweep",
+            Self::ExpireIdleSessions => "expire_idle_sessions",
+            Self::CopyTranscripts => "copy_transcripts",
+            Self::TakeUpErasures => "take_up_erasures",
+            Self::EraseOverdue => "erase_overdue",
+        }
+    }
+
+    /// Does one batch of it.
+    async fn batch(self, share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+        match self {
+            Self::SettleAbandoned => settling::settle_abandoned(share, report).await,
+            Self::CancelRetired => retired::cancel_retired(share, report).await,
+            Self::ExpireEscalations => settling::expire_escalations(share, report).await,
+            Self::Sweep => settling::sweep(share, report).await,
+            Self::ExpireIdleSessions => idle::expire_idle_sessions(share, report).await,
+            Self::CopyTranscripts => transcripts::copy_transcripts(share, report).await,
+            Self::TakeUpErasures => erasures::take_up_erasures(share, report).await,
+            Self::EraseOverdue => overdue::erase_overdue(share, report).await,
+        }
+    }
+}
+
+impl Upkeep {
+    /// One round: every duty as far as its share of the time goes, whatever becomes of the others.
+    pub async fn round(&self, deadline: Deadline) -> Round<Report> {
+        let mut round = Round { report: Report::default(), failures: Vec::new() };
+        let mut open = Duty::ALL.to_vec();
+        while !open.is_empty() && deadline.leaves_room() {
+            let mut unfinished = Vec::new();
+            for (place, duty) in open.iter().copied().enumerate() {
+                let (left, duties) = (deadline.leaving(RESERVE), open.len() - place);
+                let time = left.remaining() / u32::try_from(duties).unwrap_or(1);
+                let share = Share {
+                    writer: &self.writer,
+                    chatkit: self.chatkit.as_ref(),
+                    deadline,
+                    until: left.within(time),
+                };
+                if share.is_over() {
+                    break;
+                }
+                match duty.batch(share, &mut round.report).await {
+                    Ok(Batch { more, failure }) => {
+                        unfinished.extend(more.then_some(duty));
+                        round.fail(duty.name(), failure);
+                    }
+                    Err(error) => round.fail(duty.name(), Some(error)),
+                }
+            }
+            open = unfinished;
+        }
+        let state = state::look_at_service(&self.writer, deadline, &mut round.report).await;
+        round.fail("look_at_service", state.err());
+        round
+    }
+}
+
+impl Round<Report> {
+    /// Notes the first failure of a duty.
+    fn fail(&mut self, duty: &'static str, error: Option<Error>) {
+        let Some(error) = error.filter(|_| self.failures.iter().all(|failed| failed.duty != duty)) else {
+            return;
+        };
+        tracing::warn!(duty, code = error.code.as_str(), "a duty failed; the others go on");
+        self.failures.push(FailedDuty { duty, error });
+    }
+}
 
 /// What a round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

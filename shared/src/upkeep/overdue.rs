@@ -1,62 +1,40 @@
 //! Sessions that ended longer ago than their organisation keeps them.
 
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{BATCH, LEASE_SECONDS, Report};
-use crate::{
-    chatkit::ChatKit,
-    error::{Code, Error},
-    supabase::Writer,
-    upstream::Deadline,
-};
+use super::{AT_ONCE, Batch, LEASE_SECONDS, Report, SMALL_BATCH, Share, share::Budget};
+use crate::error::{Code, Error};
 
 /// Rows that go in one transaction.
 const ROWS: u32 = 2000;
 
-/// Erases them, here and at ChatKit.
-///
-/// # Errors
-/// Those of Supabase. A session with threads that ChatKit does not delete comes again with a later round.
-pub async fn erase_overdue(
-    writer: &Writer,
-    chatkit: Option<&ChatKit>,
-    deadline: Deadline,
-    report: &mut Report,
-) -> Result<(), Error> {
+/// Erases them, here and at ChatKit. A session with threads that ChatKit does not delete comes again with a later round.
+pub(super) async fn erase_overdue(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Claimed {
         sessions: Vec<Overdue>,
     }
-    while deadline.leaves_room() {
-        let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
-        let Claimed { sessions } = writer.call("claim_overdue_sessions", &arguments, deadline).await?;
-        if sessions.is_empty() {
-            break;
-        }
-        for overdue in sessions {
-            if !deadline.leaves_room() {
-                // Its lease runs out, and a later round takes it.
-                return Ok(());
-            }
-            // The threads first: without the session nobody would know of them.
-            match overdue.delete_threads(chatkit, deadline).await {
-                Ok(deleted) => {
-                    report.deleted_threads += deleted;
-                    *match overdue.erase(writer, deadline).await? {
-                        true => &mut report.erased_sessions,
-                        false => &mut report.unerased_sessions,
-                    } += 1;
-                }
-                Err(error) => {
-                    tracing::warn!(session_id = %overdue.session_id, %error, "an overdue session stays");
-                    report.unerased_sessions += 1;
-                }
+    let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": LEASE_SECONDS });
+    let Claimed { sessions } =
+        share.writer.call("claim_overdue_sessions", &arguments, share.deadline).await?;
+    let mut batch = Batch::of(sessions.len());
+    let erase = async |overdue: Overdue| overdue.erase(share).await;
+    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(erase).buffer_unordered(AT_ONCE));
+    while let Some((deleted, erased)) = outcomes.next().await {
+        report.deleted_threads += deleted;
+        match erased {
+            Ok(true) => report.erased_sessions += 1,
+            Ok(false) => report.unerased_sessions += 1,
+            Err(error) => {
+                report.unerased_sessions += 1;
+                batch.note(error)?;
             }
         }
     }
-    Ok(())
+    Ok(batch)
 }
 
 /// A session that is overdue, with those of its threads that no session links that stays.
@@ -66,26 +44,82 @@ struct Overdue {
     session_id: Uuid,
     chatkit_user: String,
     thread_ids: Vec<String>,
+    /// There are more of them.
+    threads_left: bool,
+}
+
+/// What became of a session's threads.
+#[derive(Default)]
+struct Threads {
+    deleted: u64,
+    /// How many need not be looked at again, one after the other.
+    done: usize,
 }
 
 impl Overdue {
-    /// Deletes its threads, and says how many.
-    async fn delete_threads(&self, chatkit: Option<&ChatKit>, deadline: Deadline) -> Result<u64, Error> {
-        let mut deleted = 0;
-        for id in &self.thread_ids {
-            let chatkit = chatkit.ok_or_else(|| Error::new(Code::ChatkitUnavailable))?;
-            // A page can name any thread: only one of the session's own user is deleted.
-            let thread = chatkit.thread(id, deadline).await?;
-            if thread.is_some_and(|thread| thread.user == self.chatkit_user) {
-                chatkit.delete_thread(id, deadline).await?;
-                deleted += 1;
-            }
+    /// Erases the session. Says how many threads were deleted, and whether the session is gone.
+    async fn erase(&self, share: Share<'_>) -> (u64, Result<bool, Error>) {
+        let mut threads = Threads::default();
+        // The threads first: without the session nobody would know of them.
+        if let Err(error) = self.delete_threads(share, &mut threads).await {
+            tracing::warn!(session_id = %self.session_id, %error, "an overdue session stays");
+            return (threads.deleted, Ok(false));
         }
-        Ok(deleted)
+        let is_whole = threads.done == self.thread_ids.len() && !self.threads_left;
+        let erased = match (is_whole, threads.done) {
+            (true, _) => self.erase_rows(share).await,
+            (false, 0) => Ok(false),
+            (false, done) => self.unlink(share, &self.thread_ids[..done]).await.map(|()| false),
+        };
+        (threads.deleted, erased)
+    }
+
+    /// Deletes its threads, as far as the budget goes.
+    async fn delete_threads(&self, share: Share<'_>, threads: &mut Threads) -> Result<(), Error> {
+        let budget = Budget::new(share.deadline);
+        for id in &self.thread_ids {
+            let chatkit = share.chatkit.ok_or_else(|| Error::new(Code::ChatkitUnavailable))?;
+            if share.is_over() || !budget.take() {
+                return Ok(());
+            }
+            // A page can name any thread: only one of the session's own user is deleted.
+            let deleted = async {
+                let thread = chatkit.thread(id, share.deadline).await?;
+                if thread.is_none_or(|thread| thread.user != self.chatkit_user) {
+                    return Ok(Some(0));
+                }
+                if !budget.take() {
+                    return Ok(None);
+                }
+                chatkit.delete_thread(id, share.deadline).await.map(|()| Some(1))
+            };
+            match deleted.await {
+                Ok(None) => return Ok(()),
+                Ok(Some(one)) => threads.deleted += one,
+                Err(error) if chatkit.refuses_thread(&error, &self.chatkit_user, share.deadline).await => {
+                    tracing::warn!(session_id = %self.session_id, thread_id = id, %error, "a thread is not deleted");
+                }
+                Err(error) => return Err(error.into()),
+            }
+            threads.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Forgets threads that are deleted, where the session has more: a later round goes on with those.
+    async fn unlink(&self, share: Share<'_>, thread_ids: &[String]) -> Result<(), Error> {
+        let arguments =
+            json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_thread_ids": thread_ids });
+        let unlinked =
+            share.writer.call::<serde::de::IgnoredAny>("erase_overdue_session", &arguments, share.deadline);
+        match unlinked.await {
+            Err(error) if error.is_refusal("session_not_found") => Ok(()),
+            unlinked => unlinked.map(drop).map_err(Error::from),
+        }
     }
 
     /// Erases its rows, and says whether it is gone.
-    async fn erase(&self, writer: &Writer, deadline: Deadline) -> Result<bool, Error> {
+    async fn erase_rows(&self, share: Share<'_>) -> Result<bool, Error> {
         #[derive(Deserialize)]
         struct Step {
             erased: bool,
@@ -93,8 +127,8 @@ impl Overdue {
             wait_seconds: u64,
         }
         let arguments = json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_limit": ROWS });
-        while deadline.leaves_room() {
-            match writer.call("erase_overdue_session", &arguments, deadline).await {
+        while !share.is_over() {
+            match share.writer.call("erase_overdue_session", &arguments, share.deadline).await {
                 Ok(Step { erased: true, .. }) => return Ok(true),
                 Ok(Step { overdue, wait_seconds, .. }) if !overdue || wait_seconds > 0 => return Ok(false),
                 Ok(_) => {}

@@ -3,75 +3,49 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{BATCH, Report};
-use crate::{error::Error, supabase::Writer, upstream::Deadline};
+use super::{BATCH, Batch, Report, Share};
+use crate::error::Error;
 
 /// Marks requests to ChatKit whose process died as failed, and ends sessions that never got a secret.
-///
-/// # Errors
-/// Those of Supabase.
-pub async fn settle_abandoned(writer: &Writer, deadline: Deadline, report: &mut Report) -> Result<(), Error> {
+pub(super) async fn settle_abandoned(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Settled {
         settled: u64,
         failed_sessions: u64,
     }
-    while deadline.leaves_room() {
-        let arguments = json!({ "p_limit": BATCH });
-        let Settled { settled, failed_sessions } =
-            writer.call("settle_abandoned", &arguments, deadline).await?;
-        report.settled_requests += settled;
-        report.failed_sessions += failed_sessions;
-        if settled == 0 {
-            break;
-        }
-    }
-    Ok(())
+    let arguments = json!({ "p_limit": BATCH });
+    let Settled { settled, failed_sessions } =
+        share.writer.call("settle_abandoned", &arguments, share.deadline).await?;
+    report.settled_requests += settled;
+    report.failed_sessions += failed_sessions;
+    Ok(Batch { more: settled > 0, failure: None })
 }
 
 /// Closes escalations whose time is over.
-///
-/// # Errors
-/// Those of Supabase.
-pub async fn expire_escalations(
-    writer: &Writer,
-    deadline: Deadline,
-    report: &mut Report,
-) -> Result<(), Error> {
+pub(super) async fn expire_escalations(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Expired {
         expired: u64,
     }
-    while deadline.leaves_room() {
-        let Expired { expired } =
-            writer.call("expire_escalations", &json!({ "p_limit": BATCH }), deadline).await?;
-        report.expired_escalations += expired;
-        if expired == 0 {
-            break;
-        }
-    }
-    Ok(())
+    let arguments = json!({ "p_limit": BATCH });
+    let Expired { expired } = share.writer.call("expire_escalations", &arguments, share.deadline).await?;
+    report.expired_escalations += expired;
+    Ok(Batch { more: expired > 0, failure: None })
 }
 
 /// Erases secrets that have run out, and forgets idempotency keys after a day.
-///
-/// # Errors
-/// Those of Supabase.
-pub async fn sweep(writer: &Writer, deadline: Deadline, report: &mut Report) -> Result<(), Error> {
+pub(super) async fn sweep(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Swept {
         secrets: u64,
         keys: u64,
         throttles: u64,
+        amounts: u64,
     }
-    while deadline.leaves_room() {
-        let Swept { secrets, keys, throttles } =
-            writer.call("sweep", &json!({ "p_limit": 10 * BATCH }), deadline).await?;
-        report.erased_secrets += secrets;
-        report.forgotten_keys += keys;
-        if secrets + keys + throttles == 0 {
-            break;
-        }
-    }
-    Ok(())
+    let arguments = json!({ "p_limit": 10 * BATCH });
+    let Swept { secrets, keys, throttles, amounts } =
+        share.writer.call("sweep", &arguments, share.deadline).await?;
+    report.erased_secrets += secrets;
+    report.forgotten_keys += keys;
+    Ok(Batch { more: secrets + keys + throttles + amounts > 0, failure: None })
 }

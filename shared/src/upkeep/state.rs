@@ -7,10 +7,11 @@ use super::Report;
 use crate::{error::Error, supabase::Writer, upstream::Deadline};
 
 /// Looks, once a round.
-///
-/// # Errors
-/// Those of Supabase.
-pub async fn look_at_service(writer: &Writer, deadline: Deadline, report: &mut Report) -> Result<(), Error> {
+pub(super) async fn look_at_service(
+    writer: &Writer,
+    deadline: Deadline,
+    report: &mut Report,
+) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct State {
         open_escalations: u64,

@@ -143,6 +143,11 @@ async fn changes_are_noticed(world: World) -> Result<()> {
     );
     let before = Standing::of(&world).await?;
     caller.get(&session).await?.expect(200)?;
-    ensure!(before.difference(&Standing::of(&world).await?).as_deref() == Some("1 calls of OpenAI"));
+    let charged = before.difference(&Standing::of(&world).await?);
+    ensure!(charged.as_deref() == Some("public.throttles, 1 calls of OpenAI"), "{charged:?}");
+    let before = Standing::of(&world).await?;
+    caller.get(&format!("{session}?include=none")).await?.expect(200)?;
+    let changed = before.difference(&Standing::of(&world).await?);
+    ensure!(changed.is_none(), "{changed:?}");
     Ok(())
 }

@@ -35,9 +35,16 @@ impl Deployed<'_> {
         events.is_some_and(|events| events.values().all(|event| event["Type"] == "ScheduleV2"))
     }
 
+    /// Whether it is the door by which a webhook wakes what a schedule starts, too: the same program, with a URL and a secret.
+    fn is_woken(&self) -> bool {
+        self.properties["Events"].is_null()
+            && !self.properties["FunctionUrlConfig"].is_null()
+            && !self.properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null()
+    }
+
     /// Whether it has no events, and does what an operator invokes it with.
     fn is_operated(&self) -> bool {
-        self.properties["Events"].is_null()
+        self.properties["Events"].is_null() && !self.is_woken()
     }
 }
 
@@ -108,23 +115,37 @@ async fn alike() -> Result<()> {
     let mut expected = BTreeSet::from(["HttpApi".to_owned()]);
     let mut outputs = BTreeSet::from(["ApiUrl".to_owned(), "DashboardUrl".to_owned()]);
     for Deployed { id, package, properties } in template.functions()? {
-        ensure!(id == pascal(package), "{package} is called {id}");
+        let name = match (Deployed { id, package, properties }).is_woken() {
+            true => format!("{package}-webhook"),
+            false => package.to_owned(),
+        };
+        ensure!(id == pascal(&name), "{name} is called {id}");
         let (role, logs) = (format!("{id}Role"), format!("{id}Logs"));
         ensure!(properties["Role"] == format!("{role}.Arn"), "{id} has another role: {}", properties["Role"]);
         ensure!(properties["LoggingConfig"] == json!({ "LogGroup": logs }), "{id} logs elsewhere");
-        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{package}");
+        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{name}");
         ensure!(resources[&logs]["Properties"]["LogGroupName"] == log_name, "{logs} is named otherwise");
         ensure!(resources[&logs]["Properties"]["RetentionInDays"] == "LogRetentionDays", "{logs} is kept");
         if (Deployed { id, package, properties }).is_scheduled() {
             let queue = format!("{id}DeadLetters");
             let rights = rights(&logs, Some(&queue));
             ensure!(resources[&role]["Properties"] == rights, "{role} may do something else");
-            // Only who knows a secret may wake a function that is not called by users.
-            let woken = !properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null();
-            let open = properties["FunctionUrlConfig"] == json!({ "AuthType": "NONE" });
-            ensure!(woken || properties["FunctionUrlConfig"].is_null(), "{id} can be asked by anybody");
-            ensure!(!woken || open, "{id} cannot be woken");
-            outputs.extend(woken.then(|| format!("{id}Url")));
+            // A URL shares the function's concurrency with whoever knows it: a webhook has a door of its own.
+            ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be held up by anybody");
+            let door = template.functions()?.into_iter().find(|one| one.package == package && one.is_woken());
+            let reads_secret = !properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null();
+            ensure!(
+                door.is_some() == reads_secret,
+                "{id} has a webhook's secret and no door, or the other way"
+            );
+            if let Some(door) = door {
+                // One program, with the same configuration and time.
+                ensure!(
+                    template.environment(&door)
+                        == template.environment(&Deployed { id, package, properties })
+                );
+                ensure!(door.properties["Timeout"] == properties["Timeout"], "{} ends earlier", door.id);
+            }
             expected.extend([id.to_owned(), role, logs, queue, format!("{id}TickRole")]);
             outputs.insert(format!("{id}DeadLettersUrl"));
             continue;
@@ -163,7 +184,7 @@ async fn reserved() -> Result<()> {
     let mut taken = 0;
     for function in template.functions()? {
         let reserved = &function.properties["ReservedConcurrentExecutions"];
-        if function.is_scheduled() {
+        if function.is_scheduled() || function.is_woken() {
             let number = reserved[1].as_u64().with_context(|| format!("{} has none", function.id))?;
             ensure!(*reserved == json!(["ReservesConcurrency", number, "AWS::NoValue"]), "{reserved}");
             taken += number;

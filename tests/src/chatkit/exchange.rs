@@ -78,7 +78,7 @@ fn arrive(shared: &Shared, request: &Request, request_id: &str) -> Option<Fault>
     };
     state.ledger.push(call);
     let user = state.user_of(request);
-    state.faults.take(operation, user.as_deref())
+    state.faults.take(operation, user.as_deref(), &request.path)
 }
 
 /// Does the work, unless the fault is that it is not done.

@@ -17,6 +17,7 @@ use crate::http::Chance;
 pub struct Fault {
     on: Option<Operation>,
     user: Option<String>,
+    path: Option<String>,
     left: Option<u32>,
     chance: Option<Chance>,
     pub(super) delay: Duration,
@@ -52,6 +53,7 @@ impl Fault {
         Self {
             on,
             user: None,
+            path: None,
             left: None,
             chance: None,
             delay: none,
@@ -75,6 +77,12 @@ impl Fault {
     /// Only where the call concerns this user of OpenAI's API (by body, query, session, thread or client secret).
     pub fn user(mut self, user: &str) -> Self {
         self.user = Some(user.to_owned());
+        self
+    }
+
+    /// Only where this is in the request's path: an id, say, or the beginning of many.
+    pub fn about(mut self, part: &str) -> Self {
+        self.path = Some(part.to_owned());
         self
     }
 
@@ -167,8 +175,9 @@ impl Fault {
     }
 
     /// Whether it is meant for such a request.
-    pub(super) fn fits(&self, on: Option<Operation>, user: Option<&str>) -> bool {
+    pub(super) fn fits(&self, on: Option<Operation>, user: Option<&str>, path: &str) -> bool {
         (self.on.is_none() || self.on == on)
+            && self.path.as_ref().is_none_or(|part| path.contains(part.as_str()))
             && (self.user.is_none() || self.user.as_deref() == user)
             && self.chance.as_ref().is_none_or(Chance::strikes)
     }

@@ -27,9 +27,9 @@ impl Faults {
     }
 
     /// The fault that hits this request.
-    pub(super) fn take(&mut self, on: Option<Operation>, user: Option<&str>) -> Option<Fault> {
+    pub(super) fn take(&mut self, on: Option<Operation>, user: Option<&str>, path: &str) -> Option<Fault> {
         let mut live = self.0.iter_mut().filter(|o| !o.cleared && !o.fault.used_up(o.hits));
-        let ordered = live.find(|o| o.fault.fits(on, user))?;
+        let ordered = live.find(|o| o.fault.fits(on, user, path))?;
         ordered.hits += 1;
         Some(ordered.fault.clone())
     }

@@ -17,6 +17,7 @@ mod expiry;
 mod figure;
 mod ground;
 mod history;
+mod hostile;
 mod kills;
 mod large;
 mod metrics;
@@ -117,6 +118,13 @@ pub const TRIALS: &[Trial] = &[
         full: 1_000_000,
         small: 20_000,
         run: Run::World(|ground, count| Box::pin(large::run(ground, count))),
+    },
+    Trial {
+        name: "hostile",
+        about: "rows of one hostile member that are due, and others' work",
+        full: 33_000,
+        small: 2_000,
+        run: |ground, count| Box::pin(hostile::run(ground, count)),
     },
     Trial {
         name: "metrics",

@@ -92,9 +92,15 @@ impl Hosted {
         Ok(list.data.into_iter().filter_map(wire::Thread::into_thread).collect())
     }
 
-    pub(super) async fn thread_ids(&self, user: &str, deadline: Deadline) -> Result<Vec<String>, Error> {
+    pub(super) async fn thread_ids(
+        &self,
+        user: &str,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Error> {
         // As above; and as these are to be deleted, nobody takes it on trust that they are this user's.
-        let query = [("limit", "100"), ("order", "asc"), ("user", user)];
+        let mut query = vec![("limit", "100"), ("order", "asc"), ("user", user)];
+        query.extend(after.map(|after| ("after", after)));
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
         let list: wire::List<wire::Owned> = self.json(request, READ, deadline).await?;
         let ids: Option<_> = list.data.into_iter().map(|thread| thread.id_if_of(user)).collect();

@@ -6,6 +6,7 @@ use http_client::Method;
 use local_stack::World;
 use sqlx::AssertSqlSafe;
 use url::form_urlencoded::byte_serialize;
+use uuid::Uuid;
 
 use super::super::rows;
 use super::super::rules::{PLANNED_BY, TABLES};
@@ -70,6 +71,23 @@ pub async fn tell_nothing(world: World) -> Result<()> {
             }
         }
     }
+    // Nor how much of a table is one user's, or of one session.
+    for table in TABLES {
+        for column in ["org_id", "user_id", "session_id"] {
+            if !table.shown.split_whitespace().any(|shown| shown == column) {
+                continue;
+            }
+            let busiest = busiest(&tenants, table.name, column).await?;
+            let many = estimate(&tenants, table.name, column, &format!("eq.{busiest}")).await?;
+            let none = estimate(&tenants, table.name, column, &format!("eq.{}", Uuid::new_v4())).await?;
+            if many != none {
+                wrong.push(format!(
+                    "{}.{column}: {many} rows of the busiest, {none} of a new one",
+                    table.name
+                ));
+            }
+        }
+    }
     ensure!(wrong.is_empty(), "the planner tells of others' values:\n{}", wrong.join("\n"));
     // Where it does keep statistics, this is what it looks like.
     let order = estimates(&tenants, "chat_messages", "seq").await?;
@@ -86,15 +104,23 @@ async fn estimates(tenants: &Tenants, table: &str, column: &str) -> Result<Optio
     let values = sqlx::query_scalar(AssertSqlSafe(values)).fetch_one(tenants.world.database()).await;
     let values: Vec<Option<String>> = values.with_context(|| format!("{table}.{column}"))?;
     let [Some(low), Some(high)] = values.as_slice() else { return Ok(None) };
-    let few = estimate(tenants, table, column, low).await?;
-    Ok(Some((few, estimate(tenants, table, column, high).await?)))
+    let few = estimate(tenants, table, column, &format!("lt.{low}")).await?;
+    Ok(Some((few, estimate(tenants, table, column, &format!("lt.{high}")).await?)))
 }
 
-/// How many rows the planner expects for a stranger who asks for those below a value.
-async fn estimate(tenants: &Tenants, table: &str, column: &str, value: &str) -> Result<String> {
-    let value: String = byte_serialize(format!("lt.{value}").as_bytes()).collect();
-    let value = value.replace('+', "%20");
-    let path = format!("/{table}?select=org_id&{column}={value}");
+/// The value that most rows have.
+async fn busiest(tenants: &Tenants, table: &str, column: &str) -> Result<String> {
+    let query =
+        format!("select {column}::text from public.{table} group by {column} order by count(*) desc limit 1");
+    let busiest = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(tenants.world.database()).await;
+    busiest.with_context(|| format!("{table}.{column}"))
+}
+
+/// How many rows the planner expects for a stranger who asks for those of this kind.
+async fn estimate(tenants: &Tenants, table: &str, column: &str, filter: &str) -> Result<String> {
+    let filter: String = byte_serialize(filter.as_bytes()).collect();
+    let filter = filter.replace('+', "%20");
+    let path = format!("/{table}?select=org_id&{column}={filter}");
     let planned = ("prefer", "count=planned");
     let (status, headers, body) = ask_with(tenants, Who::Stranger, Method::GET, &path, planned, None).await?;
     ensure!(status.is_success(), "{path}: {status} {body}");

@@ -31,7 +31,7 @@ pub const WEAKER: &[Weaker] = &[
     ),
     weaker(
         "public.end_erased_sessions",
-        "c.org_id = p_org_id and c.user_id = p_user_id\n      and",
+        "c.org_id = p_org_id and c.user_id = p_user_id\n        and",
         "",
         Called("end_erased_sessions"),
     ),
@@ -91,15 +91,21 @@ pub const WEAKER: &[Weaker] = &[
     ),
     weaker(
         "public.claim_overdue_sessions",
-        "t.session_id = l.session_id\n",
+        "t.session_id = f.id\n",
         "true\n",
         Called("claim_overdue_sessions"),
     ),
     weaker(
         "public.claim_overdue_sessions",
-        "for update skip locked",
-        "for update",
+        "for update of s skip locked",
+        "for update of s",
         Waited("claim_overdue_sessions"),
+    ),
+    weaker(
+        "public.erase_overdue_session",
+        "t.session_id = p_session_id and",
+        "",
+        Called("erase_overdue_session"),
     ),
     weaker(
         "private.overdue_before",

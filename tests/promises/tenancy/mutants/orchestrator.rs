@@ -180,7 +180,7 @@ pub const WEAKER: &[Weaker] = &[
     ),
     weaker("private.decide_by_event", "and x.session_id = p_event.session_id", "", Guessed("record_events")),
     // Whose transcript.
-    weaker("private.plan_transcript", "where t.session_id = new.id", "", Called("expire_session")),
+    weaker("private.plan_transcript", "where h.session_id = new.id", "", Called("expire_session")),
     weaker(
         "public.record_thread_items",
         "t.session_id = p_session_id and",
@@ -189,11 +189,16 @@ pub const WEAKER: &[Weaker] = &[
     ),
     weaker("public.record_thread_items", "s.id = p_session_id and", "", Called("record_thread_items")),
     weaker("public.claim_transcripts", "t.due_at <= v_now", "true", Called("claim_transcripts")),
-    weaker("public.claim_transcripts", "t.session_id = due.session_id", "true", Called("claim_transcripts")),
+    weaker("public.claim_transcripts", "t.session_id = m.session_id and", "", Called("claim_transcripts")),
     weaker("public.claim_transcripts", "h.session_id = l.session_id", "true", Called("claim_transcripts")),
     weaker("public.claim_transcripts", "u.org_id = l.org_id and", "", Called("claim_transcripts")),
     weaker("public.claim_transcripts", "and u.user_id = l.user_id", "", Called("claim_transcripts")),
-    weaker("public.claim_transcripts", "for update skip locked", "for update", Waited("claim_transcripts")),
+    weaker(
+        "public.claim_transcripts",
+        "for update of t skip locked",
+        "for update of t",
+        Waited("claim_transcripts"),
+    ),
     weaker(
         "public.request_transcript",
         "where t.session_id = p_session_id",

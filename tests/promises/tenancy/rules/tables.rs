@@ -147,7 +147,12 @@ pub const TABLES: &[Table] = &[
         rows: CLOSED,
     },
     Table { name: "throttles", shown: "", hidden: "org_id scope subject kind full_at", rows: CLOSED },
-    Table { name: "idle_checks", shown: "", hidden: "org_id user_id session_id due_at", rows: CLOSED },
+    Table {
+        name: "idle_checks",
+        shown: "",
+        hidden: "org_id user_id session_id due_at threads_asked",
+        rows: CLOSED,
+    },
     Table {
         name: "agent_servers",
         shown: "",
@@ -171,7 +176,7 @@ pub const TABLES: &[Table] = &[
         name: "deliveries",
         shown: "",
         hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs escalation_id \
-                 answer_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
+                 answer_id retry_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
                  finished_fence finished_as request_state error created_at finished_at",
         rows: CLOSED,
     },
@@ -185,7 +190,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "transcripts_due",
         shown: "",
-        hidden: "org_id user_id session_id due_at attempts",
+        hidden: "org_id user_id session_id due_at claims attempts thread_id after_item_id",
         rows: CLOSED,
     },
     Table {
@@ -208,5 +213,5 @@ pub const MADE_BY_POSTGRES: &[(&str, &str)] =
     &[("chat_escalations", "subject_hash"), ("chat_escalations", "agent_id"), ("chat_escalations", "tool")];
 
 /// The columns of readable tables of which PostgreSQL keeps statistics, because our plans depend on them. Of what people
-/// and agents wrote it keeps none, since anybody can ask PostgREST for the planner's estimates.
-pub const PLANNED_BY: &str = "org_id user_id session_id agent_id status last_activity_at created_at seq";
+/// and agents wrote, and of whose a row is, it keeps none, since anybody can ask PostgREST for the planner's estimates.
+pub const PLANNED_BY: &str = "agent_id status last_activity_at created_at seq";

@@ -110,6 +110,18 @@ pub const FUNCTIONS: &[Function] = &[
         answer: r#"{ "erased": true, "overdue": true, "wait_seconds": 0 }"#,
         after: "",
     },
+    // Only the links of threads that are deleted.
+    Function {
+        name: "erase_overdue_session",
+        tenant: Tenant::SessionOfOrganisation,
+        // Others link threads of the same names.
+        before: "begin; set local session_replication_role = replica;
+            update public.chat_sessions set ended_at = now() - interval '60 days' where status = 'ended';
+            update public.chatkit_threads set thread_id = 'cthr_{over}'; commit",
+        call: r#"{ {the organisation's session that is over}, "p_thread_ids": ["cthr_{over}"] }"#,
+        answer: r#"{ "erased": false, "overdue": true, "wait_seconds": 0 }"#,
+        after: "select not exists (select from public.chatkit_threads where session_id = '{over}')",
+    },
     // Counts, and names nobody.
     Function {
         name: "service_state",

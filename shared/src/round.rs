@@ -1,0 +1,28 @@
+//! What a round of a scheduled function comes to.
+
+use crate::error::Error;
+
+/// All that a round did, and what failed in it.
+pub struct Round<R> {
+    /// What was done, also where something failed.
+    pub report: R,
+    /// What failed; a round with failures fails at its end.
+    pub failures: Vec<FailedDuty>,
+}
+
+/// A duty that failed.
+#[derive(Debug)]
+pub struct FailedDuty {
+    /// Its name.
+    pub duty: &'static str,
+    /// The first error of it.
+    pub error: Error,
+}
+
+impl<R> Round<R> {
+    /// What failed, in one line: each duty with its code.
+    pub(crate) fn failed(&self) -> String {
+        let failed = self.failures.iter().map(|one| format!("{}: {}", one.duty, one.error.code.as_str()));
+        failed.collect::<Vec<_>>().join("; ")
+    }
+}

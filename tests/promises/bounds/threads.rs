@@ -1,0 +1,227 @@
+//! Links: how many a session may have, what a round spends on them, and what OpenAI refuses for one of them.
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use local_stack::{
+    World,
+    chatkit::{Fault, Item, On},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    caller::{Caller, path},
+    expiry::{forget, tick},
+    harness::trial,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("bounds: a session links a hundred threads and no more", a_hundred),
+        trial(
+            "bounds: what OpenAI refuses for one thread pins neither session, transcript nor erasure",
+            refused,
+        ),
+        trial("bounds: a 403 of everything is an outage", refused_everywhere),
+        trial("bounds: an idle session with many threads is asked for bit by bit", idle),
+        trial("bounds: a long transcript goes on where it stopped, and that is no failure", transcript),
+        trial("bounds: an overdue session with many threads is erased bit by bit", overdue),
+    ]
+}
+
+async fn link(caller: &Caller, session: &Value, thread_id: &str) -> Result<()> {
+    let linked = caller.record(&path(session), "thread_changed", json!({ "threadId": thread_id })).await?;
+    linked.expect(201).map(drop)
+}
+
+/// Links as many threads as these, past the API.
+async fn link_all(world: &World, caller: &Caller, session: &Value, thread_ids: &[String]) -> Result<()> {
+    let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
+    let query = "insert into chatkit_threads (org_id, user_id, session_id, thread_id, linked_at)
+        select $1, $2, $3, t.id, now() + t.place * interval '1 microsecond'
+        from unnest($4::text[]) with ordinality as t (id, place)";
+    let query = sqlx::query(query).bind(caller.user.org_id).bind(caller.user.id).bind(id).bind(thread_ids);
+    query.execute(world.database()).await?;
+    Ok(())
+}
+
+async fn chatkit_user(world: &World, caller: &Caller) -> Result<String> {
+    let query = sqlx::query_scalar("select chatkit_user from chatkit_users where user_id = $1");
+    Ok(query.bind(caller.user.id).fetch_one(world.database()).await?)
+}
+
+async fn a_hundred(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    world.lift_limits(caller.user.org_id).await?;
+    let session = caller.open().await?;
+    let event = |n: usize| json!({ "id": Uuid::new_v4(), "type": "thread_changed", "payload": { "threadId": format!("cthr_{n}") } });
+    let events: Vec<Value> = (0..50).map(event).collect();
+    let at = format!("{}/events", path(&session));
+    caller.post(&at, json!(events)).await?.expect(201)?;
+    let events: Vec<Value> = (50..100).map(event).collect();
+    caller.post(&at, json!(events)).await?.expect(201)?;
+    let refused = caller.post(&at, event(100)).await?;
+    refused.problem(409, "too_many_threads")?;
+    // One that is known already, and none at all, change nothing.
+    link(&caller, &session, "cthr_7").await?;
+    caller.record(&path(&session), "thread_changed", json!({ "threadId": null })).await?.expect(201)?;
+    // All of a body or nothing.
+    caller.post(&at, json!([event(3), event(101)])).await?.problem(409, "too_many_threads")?;
+    let shown = caller.get(&path(&session)).await?.expect(200)?;
+    ensure!(shown["lastEventSeq"] == 102 || shown["events"].is_array(), "{shown}");
+    let linked: i64 =
+        sqlx::query_scalar("select count(*) from chatkit_threads").fetch_one(world.database()).await?;
+    ensure!(linked == 100, "{linked} threads");
+    link(&caller, &caller.open().await?, "cthr_100").await
+}
+
+async fn refused(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    for (status, word) in [(400, "bad"), (403, "foreign"), (404, "gone"), (422, "odd")] {
+        world.chatkit().fault(Fault::everywhere().about(&format!("cthr_{word}")).status(status));
+    }
+    let session = caller.open().await?;
+    let user = chatkit_user(&world, &caller).await?;
+    let own =
+        world.chatkit().put_thread(&user, None, vec![Item::user("Is it paid?"), Item::assistant("Yes")])?;
+    for id in ["cthr_bad", "cthr_foreign", "cthr_gone", "cthr_odd", &own] {
+        link(&caller, &session, id).await?;
+    }
+    let threads = caller.get(&path(&session)).await?.expect(200)?["chatkit"].clone();
+    ensure!(
+        threads["available"] == true && threads["threads"].as_array().map(Vec::len) == Some(1),
+        "{threads}"
+    );
+    // Something was said just now in the one that can be asked for.
+    forget(&world, &session).await?;
+    ensure!(tick(&world).await?["foundActive"] == 1, "what the one says is not heard");
+    world.chatkit().fault(
+        Fault::new(On::ListItems)
+            .about(&own)
+            .body(json!({ "object": "list", "data": [], "has_more": false }))
+            .times(1),
+    );
+    forget(&world, &session).await?;
+    let report = tick(&world).await?;
+    ensure!(report["expiredSessions"] == 1 && report["postponed"] == 0, "{report}");
+    ensure!(report["copiedMessages"] == 2, "{report}");
+    let due: i64 =
+        sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(world.database()).await?;
+    ensure!(due == 0, "the transcript comes again");
+    // One of their own that OpenAI lists and does not delete.
+    world.chatkit().fault(Fault::new(On::DeleteThread).about(&own).status(400));
+    let order = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "asked" });
+    let report = world.order("erase-user", &order).await?;
+    ensure!(report["finishedAt"].is_string() && report["counts"]["threads"] == 0, "{report}");
+    ensure!(report["counts"]["undeletedThreads"] == 1, "{report}");
+    Ok(())
+}
+
+async fn refused_everywhere(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    link(&caller, &session, "cthr_x").await?;
+    world.chatkit().fault(Fault::everywhere().status(403));
+    forget(&world, &session).await?;
+    let report = tick(&world).await?;
+    ensure!(report["postponed"] == 1 && report["expiredSessions"] == 0, "{report}");
+    Ok(())
+}
+
+/// Makes what is to go on in a minute go on now.
+async fn a_minute_later(world: &World) -> Result<()> {
+    let statements = "update idle_checks set due_at = now(); update transcripts_due set due_at = now();
+        update retention_leases set lease_until = now()";
+    sqlx::raw_sql(statements).execute(world.database()).await?;
+    Ok(())
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("cthr_{n:03}")).collect()
+}
+
+async fn idle(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    link_all(&world, &caller, &session, &names(60)).await?;
+    forget(&world, &session).await?;
+    for expected in [25, 50] {
+        let report = tick(&world).await?;
+        ensure!(report["postponed"] == 1 && report["expiredSessions"] == 0, "{report}");
+        let asked = world.chatkit().calls(On::ListItems).len();
+        ensure!(asked == expected, "{asked} threads were asked for");
+        a_minute_later(&world).await?;
+    }
+    let report = tick(&world).await?;
+    ensure!(report["expiredSessions"] == 1, "{report}");
+    let asked: std::collections::BTreeSet<String> =
+        world.chatkit().calls(On::ListItems).into_iter().map(|call| call.path).collect();
+    ensure!(asked.len() == 60, "{} threads were asked for", asked.len());
+    Ok(())
+}
+
+async fn transcript(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    let user = chatkit_user(&world, &caller).await?;
+    // More pages than a round's budget.
+    let long = (0..10_250).map(|n| Item::user(&format!("Line {n}"))).collect();
+    let mut threads = vec![world.chatkit().put_thread(&user, None, long)?];
+    for _ in 0..40 {
+        threads.push(world.chatkit().put_thread(&user, None, vec![Item::user("Short")])?);
+    }
+    link_all(&world, &caller, &session, &threads).await?;
+    caller.cancel(&path(&session)).await?.expect(200)?;
+    let (mut copied, mut rounds) = (0, 0);
+    while copied < 10_290 {
+        let before = world.chatkit().ledger().len();
+        let report = tick(&world).await?;
+        let calls = world.chatkit().ledger().len() - before;
+        ensure!(calls <= 101, "{calls} calls for one session in a round");
+        let now = report["copiedMessages"].as_u64().unwrap_or_default();
+        ensure!(now > 0 && rounds < 20, "it does not go on: {copied} after {rounds} rounds, {report}");
+        (copied, rounds) = (copied + now, rounds + 1);
+        let attempts: Option<i32> = sqlx::query_scalar("select attempts from transcripts_due")
+            .fetch_optional(world.database())
+            .await?;
+        ensure!(attempts.is_none_or(|attempts| attempts == 0), "a budget's end is a failure: {attempts:?}");
+        a_minute_later(&world).await?;
+    }
+    ensure!(copied == 10_290 && rounds > 2, "{copied} in {rounds} rounds");
+    // Each page was asked for once.
+    let pages = world.chatkit().calls(On::ListItems).len();
+    ensure!(pages <= 103 + 40 + rounds, "{pages} pages were asked for");
+    tick(&world).await?;
+    let due: i64 =
+        sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(world.database()).await?;
+    ensure!(due == 0, "it comes again");
+    Ok(())
+}
+
+async fn overdue(world: World) -> Result<()> {
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    let user = chatkit_user(&world, &caller).await?;
+    let threads: Vec<String> = (0..120)
+        .map(|_| world.chatkit().put_thread(&user, None, vec![Item::user("Short")]))
+        .collect::<Result<_>>()?;
+    link_all(&world, &caller, &session, &threads).await?;
+    caller.cancel(&path(&session)).await?.expect(200)?;
+    sqlx::raw_sql(
+        "begin; set local session_replication_role = replica;
+         update chat_sessions set ended_at = now() - interval '3 days'; delete from transcripts_due; commit",
+    )
+    .execute(world.database())
+    .await?;
+    world.rpc("set_retention", json!({ "p_org_id": caller.user.org_id, "p_keep_days": 1 })).await?;
+    for expected in [50, 50, 20] {
+        let before = world.chatkit().ledger().len();
+        let report = tick(&world).await?;
+        let calls = world.chatkit().ledger().len() - before;
+        ensure!(report["deletedThreads"] == expected && calls <= 101, "{calls} calls, {report}");
+        ensure!(report["erasedSessions"] == u64::from(expected == 20), "{report}");
+        a_minute_later(&world).await?;
+    }
+    ensure!(world.chatkit().threads_of(&user).is_empty(), "threads are left");
+    Ok(())
+}
