@@ -165,7 +165,7 @@ begin
     join public.chat_sessions as s on s.id = c.id
     for update of s skip locked
   ), linked as materialized (
-    select t.session_id, t.org_id, t.user_id, t.thread_id, t.linked_at
+    select f.id as session_id, t.org_id, t.user_id, t.thread_id, t.linked_at
     from free as f
     join public.chatkit_threads as t on t.session_id = f.id
   ), kept as (

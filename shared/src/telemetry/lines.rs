@@ -81,6 +81,8 @@ impl Lines {
         for member in emf::DIMENSIONS {
             line.remove(member);
         }
+        // It is there as a metric.
+        line.remove("failed_duties");
         let line = Value::Object(line).to_string();
         write(&format_args!("{},{metrics}", line.strip_suffix('}').unwrap_or_default()));
     }

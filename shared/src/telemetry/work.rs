@@ -30,7 +30,7 @@ pub(super) const CALL: &str = "call";
 
 /// The calls that a line lists, in the order in which they ended; its metrics count all of them. With more, a round's line would have
 /// more fields than the two hundred that CloudWatch Logs Insights finds by name.
-const LISTED: usize = 16;
+const LISTED: usize = 14;
 
 /// What the log's line gathers, kept with the work's span.
 pub(super) struct Work {

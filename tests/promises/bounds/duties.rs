@@ -62,9 +62,8 @@ async fn each_alone(world: World) -> Result<()> {
 /// The round's line names the duty and has the report and the metrics of all that was done.
 fn seen(world: &World, broken: &Kind) -> Result<()> {
     let lines = world.lambda().logs().lines();
-    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    let line =
-        lines.filter(|line| line["message"] == "round failed").last().context("no line of the round")?;
+    let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
+    let line = lines.rfind(|line| line["message"] == "round failed").context("no line of the round")?;
     let named = line["failed"].as_str().is_some_and(|failed| failed.contains(broken.duty));
     ensure!(named && line["FailedDuties"] == 1.0 && line["RoundFailures"] == 1.0, "{line}");
     ensure!(line["report"]["expiredSessions"].is_u64() && line["code"].is_string(), "{line}");
