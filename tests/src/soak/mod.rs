@@ -124,7 +124,7 @@ pub const TRIALS: &[Trial] = &[
         about: "rows of one hostile member that are due, and others' work",
         full: 33_000,
         small: 2_000,
-        run: |ground, count| Box::pin(hostile::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(hostile::run(ground, count))),
     },
     Trial {
         name: "metrics",

@@ -5,6 +5,13 @@ use super::operations::{Operation, people};
 use super::rows::canonical;
 use super::state::{Refusal, Standing, State, Status};
 
+/// Texts of what does not change once it is there.
+#[derive(Default)]
+pub struct Written {
+    events: Vec<String>,
+    subjects: Vec<String>,
+}
+
 /// What came of a step.
 #[derive(Clone, Debug, Default)]
 pub struct Done {
@@ -140,26 +147,23 @@ impl State {
                 escalation.standing = Standing::Withdrawn;
             }
         }
-        self.requeue(delivery);
+        self.requeue(delivery, None);
         Ok(true)
     }
 
     /// What people, calls and questions are like: a line for each row that the database has too.
-    pub fn lines(&self) -> Vec<String> {
+    pub fn lines(&self, written: &mut Written) -> Vec<String> {
+        for event in written.events.len()..self.events.len() {
+            written.events.push(self.event_line(event));
+        }
+        for row in &self.escalations[written.subjects.len()..] {
+            written.subjects.push(canonical(&row.subject));
+        }
         let mut lines = Vec::new();
         for (place, session) in self.sessions.iter().enumerate() {
             lines.push(format!("session {place}: with {}, ended {}", session.agent, session.ended));
         }
-        for (place, event) in self.events.iter().enumerate() {
-            let actor = event.actor.as_deref().unwrap_or("-");
-            let name = self.event_name(place);
-            lines.push(format!(
-                "{name}: {} by {} {actor}: {}",
-                event.kind,
-                event.actor_type,
-                canonical(&event.payload)
-            ));
-        }
+        lines.extend_from_slice(&written.events);
         let name_of = |event: Option<String>| event.unwrap_or_else(|| "-".to_owned());
         for (place, row) in self.deliveries.iter().enumerate() {
             let of = self.delivery_name(place);
@@ -194,7 +198,7 @@ impl State {
                 row.decision.unwrap_or("-"),
                 name_of(row.decided_by.map(super::state::person_name)),
                 canonical(&row.answer.clone().unwrap_or_default()),
-                canonical(&row.subject),
+                written.subjects[place],
             ));
         }
         for kept in &self.kept {
@@ -208,5 +212,12 @@ impl State {
             ));
         }
         lines
+    }
+
+    fn event_line(&self, event: usize) -> String {
+        let name = self.event_name(event);
+        let event = &self.events[event];
+        let actor = event.actor.as_deref().unwrap_or("-");
+        format!("{name}: {} by {} {actor}: {}", event.kind, event.actor_type, canonical(&event.payload))
     }
 }

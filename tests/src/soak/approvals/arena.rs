@@ -39,12 +39,6 @@ pub struct Cast {
     roles: [Role; people::COUNT],
 }
 
-/// What the database answered to a step.
-pub struct Answer {
-    pub done: Done,
-    pub rows: Rows,
-}
-
 impl Arena {
     /// One in a fresh database.
     pub async fn new() -> Result<Self> {
@@ -199,9 +193,9 @@ impl Arena {
         &mut self,
         cast: &Cast,
         before: &State,
-        rows: &Rows,
+        rows: &mut Rows,
         operation: &Operation,
-    ) -> Result<Answer> {
+    ) -> Result<Done> {
         let mut done = Done::default();
         let mut calls = Vec::new();
         let outcome: Result<Value, Failure> = match operation {
@@ -297,13 +291,15 @@ impl Arena {
             let Some(status) = failure.status() else { bail!("an unexpected SQL state: {failure:?}") };
             done.refusal = Some(Refusal(status, Box::leak(failure.message.into_boxed_str())));
         }
-        let rows = Rows::read(&mut self.operator, cast.org_id, &cast.names).await?;
-        done.sent = calls.iter().map(|call| messages::sent(&rows, call)).collect();
-        Ok(Answer { done, rows })
+        rows.read(&mut self.operator).await?;
+        done.sent = calls.iter().map(|call| messages::sent(rows, call)).collect();
+        Ok(done)
     }
 
     pub async fn rows(&mut self, cast: &Cast) -> Result<Rows> {
-        Rows::read(&mut self.operator, cast.org_id, &cast.names).await
+        let mut rows = Rows::new(cast.org_id, cast.names.clone());
+        rows.read(&mut self.operator).await?;
+        Ok(rows)
     }
 
     async fn claim(&mut self) -> Result<Vec<Value>> {

@@ -107,7 +107,9 @@ impl State {
         let words = choice.answer.is_some();
         match (kind, choice.decision) {
             (Kind::Browser, _) => {}
-            (Kind::AgentFailed | Kind::OutcomeUnknown, "approve") => self.requeue(delivery),
+            (Kind::AgentFailed | Kind::OutcomeUnknown, "approve") => {
+                self.requeue(delivery, Some(escalation));
+            }
             (Kind::AgentFailed | Kind::OutcomeUnknown, _) => {}
             (Kind::Policy | Kind::Confirm, "reject") => {
                 self.settle(delivery, Status::Withdrawn, Some("rejected"));
@@ -119,6 +121,14 @@ impl State {
             (Kind::Policy | Kind::Confirm, "edit") => self.resume_written(delivery, escalation, event)?,
             (Kind::AgentAsked, "approve" | "edit" | "respond") if words => {
                 self.resume_written(delivery, escalation, event)?;
+            }
+            // It was called before, and may have been done: it is called again under its own key, as it was shown.
+            (Kind::Policy | Kind::Confirm, _) if self.deliveries[delivery].fence > 0 => {
+                self.reach("called again under its own key");
+                let call = self.escalations[escalation].call.clone();
+                self.deliveries[delivery].escalation = Some(escalation);
+                self.deliveries[delivery].release = Some(Release { escalation, call });
+                self.requeue(delivery, Some(escalation));
             }
             // "An approval holds for exactly what was seen": what was shown is what is released.
             (Kind::Policy | Kind::Confirm, _) => {
@@ -134,8 +144,8 @@ impl State {
         Ok(())
     }
 
-    /// The same call under the same key, from the end of the queue.
-    pub fn requeue(&mut self, delivery: usize) {
+    /// The same call under the same key, from the end of the queue, by a decision or an operator.
+    pub fn requeue(&mut self, delivery: usize, retry: Option<usize>) {
         let place = self.next_place(self.deliveries[delivery].session);
         let state =
             self.deliveries[delivery].resumes.is_some_and(|before| self.deliveries[before].request_state);
@@ -143,6 +153,7 @@ impl State {
         self.settle(delivery, Status::Pending, None);
         let row = &mut self.deliveries[delivery];
         (row.attempts, row.due_at, row.place, row.request_state) = (0, now, place, state);
+        row.retry = retry;
     }
 
     /// Takes a call up again under a decision.
@@ -159,6 +170,7 @@ impl State {
             resumes: Some(delivery),
             escalation: Some(escalation),
             answer,
+            retry: None,
             place: self.next_place(before.session),
             status: Status::Pending,
             error: None,
@@ -184,6 +196,7 @@ impl State {
             self.deliveries[written].inputs = Some(answer);
         }
         let (verdict, _) = self.verdict(written);
+        let verdict = self.strictest(written, verdict);
         if matches!(verdict, Verdict::Never | Verdict::Unreadable) {
             // "Edited arguments pass the policy again."
             return if edited { Err(Refusal(422, "policy_forbids")) } else { Ok(()) };
@@ -207,7 +220,7 @@ impl State {
             return Ok(());
         }
         // "Where somebody else has to decide, the written call is a new question."
-        if verdict != Verdict::Ask && (asked.kind != Kind::AgentAsked || asked.approver != Approver::Other) {
+        if verdict != Verdict::Ask {
             self.reach("edit: resumed without a release");
             return Ok(());
         }

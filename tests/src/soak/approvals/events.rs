@@ -65,6 +65,7 @@ impl State {
             inputs: None,
             escalation: None,
             answer: None,
+            retry: None,
             author: None,
             release: None,
             depth,

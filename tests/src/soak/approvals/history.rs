@@ -6,6 +6,7 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 
+use super::apply::Written;
 use super::arena::Arena;
 use super::generator::{Theme, operation, setup};
 use super::operations::{Operation, Setup};
@@ -87,23 +88,24 @@ async fn run(arena: &mut Arena, setup: Setup, source: &mut (impl Source + Send))
     let cast = arena.begin(&setup).await?;
     let mut state = State::new(&setup);
     let mut rows = arena.rows(&cast).await?;
+    let mut written = Written::default();
     let mut history =
         History { setup, operations: Vec::new(), reached: BTreeMap::new(), calls: 0, mismatch: None };
     while let Some(operation) = source.next(&state) {
         let before = state.clone();
         let expected = state.apply(&operation);
         history.operations.push(operation.clone());
-        let answer = match arena.execute(&cast, &before, &rows, &operation).await {
-            Ok(answer) => answer,
+        let done = match arena.execute(&cast, &before, &mut rows, &operation).await {
+            Ok(done) => done,
             Err(error) => {
                 let differences = vec![format!("the database failed: {error:#}")];
                 history.mismatch = Some(Mismatch { forbidden: 0, refused: 0, differences });
                 break;
             }
         };
-        rows = answer.rows;
-        history.calls += answer.done.sent.len();
-        history.mismatch = compare(&state, &expected, &answer.done, &rows.lines());
+        history.calls += done.sent.len();
+        let lines = state.lines(&mut written);
+        history.mismatch = compare(&lines, &expected, &done, rows.lines());
         if history.mismatch.is_some() {
             break;
         }
@@ -114,7 +116,7 @@ async fn run(arena: &mut Arena, setup: Setup, source: &mut (impl Source + Send))
 }
 
 fn compare(
-    state: &State,
+    lines: &[String],
     expected: &super::apply::Done,
     found: &super::apply::Done,
     rows: &[String],
@@ -143,7 +145,7 @@ fn compare(
         let said = |done: &super::apply::Done| format!("{:?} {:?}", done.refusal, done.flag);
         mismatch.differences.push(format!("the answer is {} instead of {}", said(found), said(expected)));
     }
-    differ(&mut mismatch.differences, &state.lines(), rows);
+    differ(&mut mismatch.differences, lines, rows);
     (!mismatch.differences.is_empty()).then_some(mismatch)
 }
 

@@ -92,6 +92,8 @@ pub struct Delivery {
     pub escalation: Option<usize>,
     /// The agent's own question whose decision the tool is sent.
     pub answer: Option<usize>,
+    /// The decision to call once more.
+    pub retry: Option<usize>,
     pub author: Option<usize>,
     pub release: Option<Release>,
     pub depth: usize,

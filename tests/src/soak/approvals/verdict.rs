@@ -2,7 +2,7 @@
 
 use super::amount::{Magnitude, Reading, read};
 use super::operations::people;
-use super::registry::{Policy, Tool};
+use super::registry::{Approver, Policy, Role, Tool};
 use super::state::{Kept, Kind, State};
 
 /// What the registry says of a call.
@@ -73,10 +73,30 @@ impl State {
         verdict(self.tool(delivery), &self.inputs(delivery))
     }
 
+    /// The verdict with what the decisions behind a call demand. Somebody else approves the words of an answer that was not the
+    /// requester's to give: "where somebody else has to decide, the written call is a new question". And what somebody decided who
+    /// may not any more is asked anew: "membership is read … again where an approved call begins".
+    pub fn strictest(&mut self, delivery: usize, verdict: Verdict) -> Verdict {
+        let row = &self.deliveries[delivery];
+        let demands = |escalation: usize| {
+            let decided = &self.escalations[escalation];
+            let words = row.answer == Some(escalation) && decided.answer.is_some();
+            let may = decided.decided_by.and_then(|person| self.role(person)).is_some_and(Role::approves);
+            decided.approver == Approver::Other && decided.decision != Some("reject") && (words || !may)
+        };
+        let demanded = row.answer.into_iter().chain(row.retry).any(demands);
+        if demanded && matches!(verdict, Verdict::Auto | Verdict::Confirm) {
+            self.reach("ask: by an earlier decision");
+            return Verdict::Ask;
+        }
+        verdict
+    }
+
     /// The question that a beginning call is put to.
     pub fn admit(&mut self, delivery: usize) -> Admission {
         let (verdict, rule) = self.verdict(delivery);
         self.reach(rule);
+        let verdict = self.strictest(delivery, verdict);
         let release = self.release(delivery);
         match (verdict, release) {
             (Verdict::Never | Verdict::Unreadable, _) => Admission::Held(verdict),
