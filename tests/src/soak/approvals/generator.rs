@@ -116,7 +116,7 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
         if has(Status::Pending) { 45 } else { 3 },
         if has(Status::Running) { 45 } else { 1 },
         if any_open { 60 } else { 3 },
-        if dead { 6 } else { 1 },
+        if dead { if theme == Theme::Leases { 30 } else { 6 } } else { 1 },
         register,
         if calm { 1 } else { 2 },
         people,
@@ -192,7 +192,7 @@ fn record(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
         }
     };
     let events = match theme {
-        Theme::Pages if chance(rng, 15) => (0..20).map(|_| page(rng)).collect(),
+        Theme::Pages if chance(rng, 28) => (0..20).map(|_| page(rng)).collect(),
         Theme::Totals => (0..rng.usize(1..5)).map(|_| given(rng)).collect(),
         _ => (0..if chance(rng, 80) { 1 } else { 2 }).map(|_| given(rng)).collect(),
     };
@@ -285,7 +285,7 @@ fn decide(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let person = match rng.u32(..100) {
         0..12 => people::REQUESTER,
         12..20 => asked.author.unwrap_or(people::REQUESTER),
-        20..40 if asked.kind == Kind::Confirm => 1,
+        20..50 if asked.kind == Kind::Confirm => 1,
         _ => pick(rng, people::COUNT, if theme == Theme::Edits { 97 } else { 85 }, fits),
     };
     Operation::Decide { person, escalation, choice: choice(rng, theme, state, escalation) }
@@ -302,11 +302,11 @@ fn choice(rng: &mut Rng, theme: Theme, state: &State, escalation: usize) -> Choi
     };
     let odd = one(rng, &[serde_json::json!("yes"), serde_json::json!([1]), serde_json::json!(7)]);
     let answer = match decision {
-        "edit" if chance(rng, 90) => Some(asked.delivery.map_or_else(
+        "edit" if chance(rng, 85) => Some(asked.delivery.map_or_else(
             || serde_json::json!({ "note": "none" }),
             |delivery| edited(rng, theme, state, delivery),
         )),
-        "edit" if chance(rng, 60) => Some(odd),
+        "edit" if chance(rng, 75) => Some(odd),
         "respond" if chance(rng, 90) => Some(serde_json::json!({ "text": "Take the other account" })),
         "approve" | "reject" if chance(rng, 20) => Some(serde_json::json!({ "note": "as discussed" })),
         _ => None,

@@ -34,7 +34,7 @@ use arena::Arena;
 use history::{History, generated, shortened};
 
 /// Databases that are worked on at once.
-const WORKERS: usize = 3;
+const WORKERS: usize = 4;
 
 /// After so many histories a worker removes what the earlier ones left behind.
 const BETWEEN_VACUUMS: usize = 250;

@@ -7,7 +7,7 @@ use super::operations::{Choice, Given, Hash, Membership, Operation, people};
 use super::payloads::lower;
 use super::registrations::AMOUNT;
 use super::registry::{Approver, Policy, Role};
-use super::state::{Delivery, Escalation, Kind, Standing, State, Status};
+use super::state::{Delivery, Escalation, Kind, Standing, State, Status, person_name};
 
 /// A step towards what many steps have to come together for.
 pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
@@ -40,7 +40,28 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
             return stricter(rng, state, delivery.agent);
         }
     }
+    if theme == Theme::Asks
+        && let Some(step) = answered(rng, state, &last)
+    {
+        return Some(step);
+    }
     match theme {
+        // A router dies with the last attempt, or the registry changes before a call is made again.
+        Theme::Leases if chance(rng, 40) => {
+            let mut deliveries = state.deliveries.iter().enumerate();
+            let again = deliveries.find(|(_, row)| row.status == Status::Pending && row.fence > 0);
+            if let Some((_, row)) = again {
+                return stricter(rng, state, row.agent);
+            }
+            let last = |(place, row): &(usize, &Delivery)| {
+                let most = state.agent(row.agent).map_or(0, |agent| agent.server.max_attempts);
+                let idempotent = state.tool(*place).is_some_and(|tool| tool.idempotent);
+                row.status == Status::Running && idempotent && row.attempts >= most
+            };
+            let running = state.deliveries.iter().enumerate().find(last)?;
+            let over = running.1.lease_until.is_some_and(|end| end <= state.now);
+            (!over).then_some(Operation::Advance { seconds: 4020 })
+        }
         // Whoever approved leaves before the call begins.
         Theme::People if chance(rng, 50) => {
             let mut pending = state.deliveries.iter().filter(|delivery| delivery.status == Status::Pending);
@@ -124,4 +145,43 @@ fn stricter(rng: &mut Rng, state: &State, agent: &str) -> Option<Operation> {
         }
     }
     Some(Operation::Register { agent: place, server })
+}
+
+/// Words that somebody wrote: an edit of the call that holds them, a decision by who answered, or the requester's own lowering.
+fn answered(
+    rng: &mut Rng,
+    state: &State,
+    last: &dyn Fn(&dyn Fn(&Escalation) -> bool) -> Option<usize>,
+) -> Option<Operation> {
+    let lowers = |delivery: usize| state.tool(delivery).is_some_and(|tool| tool.release_lowered_amount);
+    let own = |asked: &Escalation| {
+        asked.kind == Kind::AgentAsked
+            && asked.approver == Approver::Itself
+            && asked.decisions.contains(&"edit")
+            && asked.delivery.is_some_and(lowers)
+    };
+    if let Some(escalation) = last(&own).filter(|_| chance(rng, 50)) {
+        let mut answer = state.inputs(state.escalations[escalation].delivery?);
+        lower(rng, &mut answer);
+        let choice = Choice { decision: "edit", answer: Some(answer), hash: Hash::Shown };
+        return Some(Operation::Decide { person: people::REQUESTER, escalation, choice });
+    }
+    let words = |asked: &Escalation| asked.kind == Kind::Policy && asked.call["decision"].is_object();
+    let escalation = last(&words).filter(|_| chance(rng, 60))?;
+    let asked = &state.escalations[escalation];
+    let named = asked.call["decision"]["decidedBy"].as_str()?;
+    let answerer = (0..people::COUNT).find(|person| person_name(*person) == named)?;
+    if asked.author != Some(answerer) {
+        let choice = Choice { decision: "approve", answer: None, hash: Hash::Shown };
+        return Some(Operation::Decide { person: answerer, escalation, choice });
+    }
+    let may = |person: &usize| {
+        let approves = state.role(*person).is_some_and(Role::approves);
+        approves && *person != people::REQUESTER && *person != answerer
+    };
+    let person = (0..people::COUNT).find(may)?;
+    let mut answer = state.inputs(asked.delivery?);
+    answer["note"] = serde_json::json!(state.events.len());
+    let choice = Choice { decision: "edit", answer: Some(answer), hash: Hash::Shown };
+    Some(Operation::Decide { person, escalation, choice })
 }

@@ -100,6 +100,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
     let measured = match theme {
         Theme::Totals | Theme::Edits => chance(rng, 95),
         Theme::FollowUps => chance(rng, 12),
+        Theme::Asks => chance(rng, 80),
         _ => chance(rng, 60),
     };
     let limit = |rng: &mut Rng, percent: u32, limits: &[u32]| {
