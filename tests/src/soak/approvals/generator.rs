@@ -46,6 +46,7 @@ impl Theme {
             Self::People,
             Self::Pages,
             Self::Leases,
+            Self::Leases,
         ];
         all[rng.usize(..all.len())]
     }
@@ -54,7 +55,7 @@ impl Theme {
     pub fn steps(self, rng: &mut Rng) -> usize {
         match self {
             Self::Edits | Self::Asks => rng.usize(12..26),
-            Self::FollowUps => rng.usize(16..34),
+            Self::FollowUps => rng.usize(22..40),
             Self::Pages => rng.usize(4..12),
             _ => rng.usize(8..22),
         }
@@ -192,7 +193,7 @@ fn record(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
         }
     };
     let events = match theme {
-        Theme::Pages if chance(rng, 28) => (0..20).map(|_| page(rng)).collect(),
+        Theme::Pages if chance(rng, 45) => (0..20).map(|_| page(rng)).collect(),
         Theme::Totals => (0..rng.usize(1..5)).map(|_| given(rng)).collect(),
         _ => (0..if chance(rng, 80) { 1 } else { 2 }).map(|_| given(rng)).collect(),
     };

@@ -47,11 +47,33 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
     }
     match theme {
         // A router dies with the last attempt, or the registry changes before a call is made again.
-        Theme::Leases if chance(rng, 40) => {
+        Theme::Leases if chance(rng, 50) => {
+            let called = |asked: &Escalation| {
+                let fence = asked.delivery.map_or(0, |delivery| state.deliveries[delivery].fence);
+                matches!(asked.kind, Kind::Policy | Kind::Confirm) && fence > 0
+            };
+            if let Some(escalation) = last(&called) {
+                return Some(decision(rng, state, escalation));
+            }
             let mut deliveries = state.deliveries.iter().enumerate();
             let again = deliveries.find(|(_, row)| row.status == Status::Pending && row.fence > 0);
-            if let Some((_, row)) = again {
-                return stricter(rng, state, row.agent);
+            if let Some((place, row)) = again {
+                let asks = state.tool(place).is_some_and(|tool| tool.policy == Policy::Ask);
+                let due = row.due_at <= state.now;
+                return if !asks {
+                    stricter(rng, state, row.agent)
+                } else if due {
+                    Some(Operation::Claim)
+                } else {
+                    Some(Operation::Advance { seconds: 720 })
+                };
+            }
+            let dead = |row: &Delivery| {
+                let ended = state.sessions[row.session].ended;
+                matches!(row.status, Status::Dead | Status::Unknown) && row.fence > 0 && !ended
+            };
+            if let Some(delivery) = state.deliveries.iter().position(dead).filter(|_| chance(rng, 60)) {
+                return Some(Operation::Replay { delivery, foreign: false });
             }
             let last = |(place, row): &(usize, &Delivery)| {
                 let most = state.agent(row.agent).map_or(0, |agent| agent.server.max_attempts);
@@ -86,7 +108,7 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
             let other = (0..people::COUNT).find(may)?;
             let person = if chance(rng, 12) { author.unwrap_or(other) } else { other };
             let mut answer = state.inputs(state.escalations[escalation].delivery?);
-            if chance(rng, 20) {
+            if chance(rng, 35) {
                 lower(rng, &mut answer);
             } else {
                 answer["note"] = serde_json::json!(state.events.len());
@@ -137,7 +159,7 @@ fn stricter(rng: &mut Rng, state: &State, agent: &str) -> Option<Operation> {
     let place = state.agents.iter().position(|of| of.id == agent)?;
     let mut server = state.agents[place].server.clone();
     for tool in &mut server.tools {
-        if rng.bool() {
+        if chance(rng, 70) {
             tool.policy = Policy::Ask;
         } else {
             tool.amount_pointer = Some(AMOUNT.to_owned());

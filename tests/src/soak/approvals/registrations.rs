@@ -117,7 +117,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
         ask_above: limit(rng, if theme == Theme::Totals { 15 } else { 45 }, &[1000]),
         ask_above_total: limit(rng, if theme == Theme::Totals { 85 } else { 20 }, &[1000, 2500]),
         refuse_above: limit(rng, 30, &[10_000]),
-        release_lowered_amount: measured && chance(rng, 40),
+        release_lowered_amount: measured && chance(rng, if theme == Theme::Edits { 65 } else { 40 }),
         risk,
         approver: if chance(rng, 70) { Approver::Itself } else { Approver::Other },
         ask_expires_in_seconds: one(rng, &[600, 3600, 86_400]),
