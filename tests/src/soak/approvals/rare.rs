@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use super::generator::{Theme, chance, one};
-use super::operations::{Choice, Given, Hash, Membership, Operation, people};
+use super::operations::{Choice, Given, Hash, Membership, Operation, Outcome, people};
 use super::payloads::lower;
 use super::registrations::AMOUNT;
 use super::registry::{Approver, Policy, Role};
@@ -47,13 +47,15 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
     }
     match theme {
         // A router dies with the last attempt, or the registry changes before a call is made again.
-        Theme::Leases if chance(rng, 50) => {
+        Theme::Leases if chance(rng, 75) => {
             let called = |asked: &Escalation| {
                 let fence = asked.delivery.map_or(0, |delivery| state.deliveries[delivery].fence);
                 matches!(asked.kind, Kind::Policy | Kind::Confirm) && fence > 0
             };
             if let Some(escalation) = last(&called) {
-                return Some(decision(rng, state, escalation));
+                let Operation::Decide { person, .. } = decision(rng, state, escalation) else { return None };
+                let choice = Choice { decision: "approve", answer: None, hash: Hash::Shown };
+                return Some(Operation::Decide { person, escalation, choice });
             }
             let mut deliveries = state.deliveries.iter().enumerate();
             let again = deliveries.find(|(_, row)| row.status == Status::Pending && row.fence > 0);
@@ -80,6 +82,11 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
                 let idempotent = state.tool(*place).is_some_and(|tool| tool.idempotent);
                 row.status == Status::Running && idempotent && row.attempts >= most
             };
+            let running = |row: &Delivery| row.status == Status::Running;
+            if let Some(delivery) = state.deliveries.iter().position(running).filter(|_| chance(rng, 40)) {
+                let outcome = one(rng, &[Outcome::Failed, Outcome::Retry, Outcome::Unknown]);
+                return Some(Operation::Finish { delivery, outcome, stale: false });
+            }
             let running = state.deliveries.iter().enumerate().find(last)?;
             let over = running.1.lease_until.is_some_and(|end| end <= state.now);
             (!over).then_some(Operation::Advance { seconds: 4020 })
