@@ -14,6 +14,9 @@ pub struct Kind {
     pub function: &'static str,
     /// Where its answer has the rows, each with a `session_id`; none where it works on them itself.
     pub rows: Option<&'static str>,
+    /// How many of it one user can have due at once: the bounds of docs/limits.md and the schedule's five minutes say so. None where
+    /// there is no bound.
+    pub most: Option<usize>,
     /// Whether the sessions have ended.
     ended: bool,
     /// Makes the work due, of the hostile user's sessions first.
@@ -42,6 +45,8 @@ pub const KINDS: &[Kind] = &[
         duty: "settle_abandoned",
         function: "settle_abandoned",
         rows: None,
+        // A minute's secrets, until an hour after the schedule stood still.
+        most: Some(60 * 60),
         ended: false,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, requested_at)
               select gen_random_uuid(), org_id, user_id, id, 'accounts_payable',
@@ -53,6 +58,8 @@ pub const KINDS: &[Kind] = &[
         duty: "cancel_retired",
         function: "claim_stale_chatkit",
         rows: Some("/sessions"),
+        // A minute's secrets, for their ten minutes.
+        most: Some(60 * 10),
         ended: true,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, chatkit_session_id, requested_at,
                                             recorded_at, expires_at)
@@ -65,6 +72,7 @@ pub const KINDS: &[Kind] = &[
         duty: "expire_escalations",
         function: "expire_escalations",
         rows: None,
+        most: Some(100),
         ended: false,
         due: "insert into chat_escalations (id, org_id, user_id, session_id, event_id, origin, reason, decisions, created_at,
                                             expires_at)
@@ -77,6 +85,8 @@ pub const KINDS: &[Kind] = &[
         duty: "sweep",
         function: "sweep",
         rows: None,
+        // A day's idempotency keys.
+        most: Some(10_000),
         ended: false,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, chatkit_session_id, requested_at,
                                             recorded_at, expires_at, sealed_secret, sealing_key_id)
@@ -94,6 +104,7 @@ pub const KINDS: &[Kind] = &[
         duty: "expire_idle_sessions",
         function: "claim_idle_sessions",
         rows: Some("/sessions"),
+        most: Some(200),
         ended: false,
         due: "insert into idle_checks (org_id, user_id, session_id, due_at)
               select org_id, user_id, id, now() - case when hostile then '2 hours' else '1 minute' end::interval
@@ -104,6 +115,7 @@ pub const KINDS: &[Kind] = &[
         duty: "copy_transcripts",
         function: "claim_transcripts",
         rows: Some("/transcripts"),
+        most: None,
         ended: true,
         due: "insert into transcripts_due (org_id, user_id, session_id, due_at)
               select org_id, user_id, id, now() - case when hostile then '2 hours' else '1 minute' end::interval
@@ -114,6 +126,7 @@ pub const KINDS: &[Kind] = &[
         duty: "take_up_erasures",
         function: "claim_erasures",
         rows: None,
+        most: Some(0),
         ended: true,
         // An operator orders them, so there is none of the hostile user's.
         due: "insert into erasures (id, org_id, user_id, requested_by, reason, lease_until)
@@ -125,6 +138,7 @@ pub const KINDS: &[Kind] = &[
         duty: "erase_overdue",
         function: "claim_overdue_sessions",
         rows: Some("/sessions"),
+        most: None,
         ended: true,
         due: "insert into org_retention (org_id, keep_days) select distinct org_id, 30 from test.due on conflict do nothing;
               update chat_sessions as s
@@ -194,7 +208,7 @@ pub async fn clear(world: &World) -> Result<()> {
     let statements = "begin; set local session_replication_role = replica;
         truncate test.due, chat_sessions, chatkit_sessions, chatkit_threads, chat_events, chat_messages, chat_escalations,
           idempotency_keys, idle_checks, transcripts_due, retention_leases, org_retention, erasures, throttles,
-          chatkit_users, chat_tasks, deliveries, delivery_queues;
+          chatkit_users, chat_tasks, deliveries, delivery_queues, auto_call_amounts;
         commit";
     sqlx::raw_sql(statements).execute(world.database()).await.context("clearing")?;
     Ok(())

@@ -1,4 +1,4 @@
-//! One member has as much scheduled work due as can be made: made-up links that OpenAI refuses, over many sessions and in one, open
+//! One member has as much scheduled work due as the bounds on one user let it make: made-up links that OpenAI refuses, over many sessions and in one, open
 //! escalations, requests without an answer, keys and secrets. What everybody else needs is done as if there were no such member.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -72,6 +72,7 @@ async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
         // Each of these sessions has as many links as it may.
         let linked = ["expire_idle_sessions", "copy_transcripts", "erase_overdue"].contains(&kind.duty);
         let (hostile, links) = if linked { (hostile.div_ceil(LINKS), LINKS) } else { (hostile, 0) };
+        let hostile = hostile.min(kind.most.unwrap_or(hostile));
         due::fill(world, org_id, kind, Amount { hostile, links, others: OTHERS }).await?;
     }
     let many = "insert into chatkit_threads (org_id, user_id, session_id, thread_id)
