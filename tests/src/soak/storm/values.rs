@@ -179,7 +179,12 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_last_activity_at" | "p_at" | "p_from" | "p_to" => json!("2026-01-01T00:00:00Z"),
         "p_keep" => json!("24 hours"),
         "p_older_than_seconds" => json!(rng.u32(..60)),
-        "p_claims" => json!(null),
+        "p_claims" if chance(rng, 50) => {
+            let app_metadata =
+                json!({ "org_id": session.org_id, "org_role": one(rng, &["owner", "member"]) });
+            json!({ "sub": session.user_id, "role": "authenticated", "app_metadata": app_metadata })
+        }
+        "p_claims" => one(rng, &[json!(null), json!(null), json!({}), json!("text")]),
         _ => match kind {
             "uuid" => json!(Uuid::new_v4()),
             "boolean" => json!(rng.bool()),
