@@ -11,10 +11,7 @@ use super::state::{Delivery, Escalation, Kind, Standing, State, Status, person_n
 
 /// A step towards what many steps have to come together for.
 pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
-    let open = |of: &usize| state.escalations[*of].standing == Standing::Open;
-    let last = |wanted: &dyn Fn(&Escalation) -> bool| {
-        (0..state.escalations.len()).rev().find(|of| open(of) && wanted(&state.escalations[*of]))
-    };
+    let last = |wanted: &dyn Fn(&Escalation) -> bool| last_open(state, wanted);
     // The session is handed over while somebody looks at a call, and then that call is decided as it was shown.
     if matches!(theme, Theme::Anything | Theme::Edits | Theme::Confirms) {
         let held = |escalation: &Escalation| matches!(escalation.kind, Kind::Policy | Kind::Confirm);
@@ -41,7 +38,7 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
         }
     }
     if theme == Theme::Asks
-        && let Some(step) = answered(rng, state, &last)
+        && let Some(step) = answered(rng, state)
     {
         return Some(step);
     }
@@ -138,6 +135,12 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
     }
 }
 
+/// The open question that was asked last, of those that are wanted.
+fn last_open(state: &State, wanted: &dyn Fn(&Escalation) -> bool) -> Option<usize> {
+    let fits = |asked: &Escalation| asked.standing == Standing::Open && wanted(asked);
+    state.escalations.iter().rposition(fits)
+}
+
 /// A decision by somebody who may take it: an approval, or an edit that only lowers the amount.
 fn decision(rng: &mut Rng, state: &State, escalation: usize) -> Operation {
     let asked = &state.escalations[escalation];
@@ -177,11 +180,8 @@ fn stricter(rng: &mut Rng, state: &State, agent: &str) -> Option<Operation> {
 }
 
 /// Words that somebody wrote: an edit of the call that holds them, a decision by who answered, or the requester's own lowering.
-fn answered(
-    rng: &mut Rng,
-    state: &State,
-    last: &dyn Fn(&dyn Fn(&Escalation) -> bool) -> Option<usize>,
-) -> Option<Operation> {
+fn answered(rng: &mut Rng, state: &State) -> Option<Operation> {
+    let last = |wanted: &dyn Fn(&Escalation) -> bool| last_open(state, wanted);
     let lowers = |delivery: usize| state.tool(delivery).is_some_and(|tool| tool.release_lowered_amount);
     let own = |asked: &Escalation| {
         asked.kind == Kind::AgentAsked
