@@ -9,8 +9,8 @@ mod unprivileged;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{ConnectOptions, PgConnection, PgPool};
 use tokio::runtime::Handle;
 
 use cluster::Cluster;
@@ -45,6 +45,12 @@ impl Database {
     /// A connection URI for another role. Only the owner of the cluster's folder can use it.
     pub fn uri(&self, role: &str) -> String {
         self.cluster.uri(role, &self.name)
+    }
+
+    /// A connection as another role.
+    pub async fn connect(&self, role: &str) -> Result<PgConnection> {
+        let options = self.cluster.options(role, &self.name);
+        options.connect().await.with_context(|| format!("connecting to {} as {role}", self.name))
     }
 
     /// The command that opens it for a person.

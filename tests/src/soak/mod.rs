@@ -5,6 +5,7 @@
 //! that failed is repeated with its seed until it fails again, and its history is there to read.
 
 mod aftermath;
+mod approvals;
 mod cancels;
 mod creations;
 mod decisions;
@@ -22,6 +23,8 @@ mod large;
 mod metrics;
 mod openai_down;
 mod requests;
+mod rpc;
+mod storm;
 mod supabase_down;
 
 use std::future::Future;
@@ -37,7 +40,19 @@ use ground::Ground;
 use crate::project;
 use crate::terminal::Ink;
 
-type Run = for<'a> fn(&'a Ground, usize) -> Pin<Box<dyn Future<Output = Result<Vec<Figure>>> + Send + 'a>>;
+type Outcome<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Figures, and a history for a person to read.
+type Told = (Vec<Figure>, String);
+
+/// How something is tried.
+#[derive(Clone, Copy)]
+enum Run {
+    /// In a world.
+    World(for<'a> fn(&'a Ground, usize) -> Outcome<'a, Vec<Figure>>),
+    /// In databases alone, by a seed. Its history comes with the figures, as a text.
+    Databases(fn(u64, usize, Size) -> Outcome<'static, Told>),
+}
 
 /// One of the things that are tried.
 #[derive(Clone, Copy)]
@@ -59,28 +74,28 @@ pub const TRIALS: &[Trial] = &[
         about: "creations, a fifth of all calls upstream going wrong",
         full: 10_000,
         small: 400,
-        run: |ground, count| Box::pin(creations::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(creations::run(ground, count))),
     },
     Trial {
         name: "duplicates",
         about: "idempotency keys, each 30 times at once",
         full: 300,
         small: 8,
-        run: |ground, count| Box::pin(duplicates::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(duplicates::run(ground, count))),
     },
     Trial {
         name: "decisions",
         about: "escalations, each decided on 8 devices at once",
         full: 2_000,
         small: 40,
-        run: |ground, count| Box::pin(decisions::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(decisions::run(ground, count))),
     },
     Trial {
         name: "cancels",
         about: "cancels racing refreshes",
         full: 2_000,
         small: 60,
-        run: |ground, count| Box::pin(cancels::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(cancels::run(ground, count))),
     },
     Trial {
         name: "kills",
@@ -88,63 +103,84 @@ pub const TRIALS: &[Trial] = &[
         // Some of those at any moment come too late.
         full: 540,
         small: 72,
-        run: |ground, count| Box::pin(kills::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(kills::run(ground, count))),
     },
     Trial {
         name: "expiry",
         about: "idle sessions, expiry racing events",
         full: 5_000,
         small: 150,
-        run: |ground, count| Box::pin(expiry::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(expiry::run(ground, count))),
     },
     Trial {
         name: "large",
         about: "sessions on record, of which a twentieth is idle",
         full: 1_000_000,
         small: 20_000,
-        run: |ground, count| Box::pin(large::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(large::run(ground, count))),
     },
     Trial {
         name: "hostile",
         about: "rows of one hostile member that are due, and others' work",
         full: 33_000,
         small: 2_000,
-        run: |ground, count| Box::pin(hostile::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(hostile::run(ground, count))),
     },
     Trial {
         name: "metrics",
         about: "sessions of a year, ten events each, counted",
         full: 1_000_000,
         small: 20_000,
-        run: |ground, count| Box::pin(metrics::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(metrics::run(ground, count))),
     },
     Trial {
         name: "events",
         about: "events, a fifth of all calls upstream going wrong",
         full: 20_000,
         small: 400,
-        run: |ground, count| Box::pin(events::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(events::run(ground, count))),
     },
     Trial {
         name: "deliveries",
         about: "events for an agent, a fifth of its calls going wrong, routers killed",
         full: 20_000,
         small: 300,
-        run: |ground, count| Box::pin(deliveries::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(deliveries::run(ground, count))),
     },
     Trial {
         name: "openai-down",
         about: "requests of all kinds with OpenAI fully down",
         full: 1_000,
         small: 150,
-        run: |ground, count| Box::pin(openai_down::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(openai_down::run(ground, count))),
     },
     Trial {
         name: "supabase-down",
         about: "requests of all kinds with PostgREST fully down",
         full: 200,
         small: 40,
-        run: |ground, count| Box::pin(supabase_down::run(ground, count)),
+        run: Run::World(|ground, count| Box::pin(supabase_down::run(ground, count))),
+    },
+    Trial {
+        name: "approvals",
+        about: "histories of approvals, compared with a model of the rules",
+        full: 10_000,
+        small: 300,
+        run: Run::Databases(|seed, count, size| Box::pin(approvals::run(seed, count, size))),
+    },
+    Trial {
+        name: "approvals-mutants",
+        about: "rules of approval, each taken out and found by histories",
+        full: approvals::RULES,
+        small: approvals::FEW_RULES,
+        run: Run::Databases(|seed, count, size| Box::pin(approvals::weakened::run(seed, count, size))),
+    },
+    Trial {
+        name: "storm",
+        about: "random single calls of all functions over 16 connections",
+        full: 200_000,
+        small: 4_000,
+        run: Run::Databases(|seed, count, size| Box::pin(storm::run(seed, count, size))),
     },
 ];
 
@@ -177,9 +213,20 @@ impl Trial {
 
     async fn run_with(&self, count: usize, seed: u64) -> Result<Found> {
         let started = Instant::now();
-        let ground = Ground::start(seed).await?;
-        let figures = (self.run)(&ground, count).await;
         let folder = project::root().join("target").join("soak");
+        let run = match self.run {
+            Run::World(run) => run,
+            Run::Databases(run) => {
+                let size = if count >= self.full { Size::Full } else { Size::Small };
+                let (figures, told) = run(seed, count, size).await?;
+                let history = folder.join(format!("{}-{seed}.txt", self.name));
+                std::fs::create_dir_all(&folder)?;
+                std::fs::write(&history, told).context("writing the history")?;
+                return Ok(Found { count, figures, took: started.elapsed(), history });
+            }
+        };
+        let ground = Ground::start(seed).await?;
+        let figures = run(&ground, count).await;
         let history = ground.history.write(&folder, self.name, seed).context("writing the history")?;
         ground.world.stop().await?;
         let figures = figures.with_context(|| format!("its history is in {}", history.display()))?;

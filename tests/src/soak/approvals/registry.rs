@@ -1,0 +1,196 @@
+//! What an organisation registers: agents, their tools, and the events that reach them.
+
+use serde_json::{Map, Value, json};
+
+/// A role in an organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Owner,
+    Admin,
+    Approver,
+    Member,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Approver, Self::Member];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Approver => "approver",
+            Self::Member => "member",
+        }
+    }
+
+    pub fn approves(self) -> bool {
+        self != Self::Member
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    Auto,
+    Confirm,
+    Ask,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Major,
+    Minor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    Low,
+    Medium,
+    High,
+}
+
+impl Risk {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Approver {
+    Itself,
+    Other,
+}
+
+impl Approver {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Itself => "self",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A tool of an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    pub name: &'static str,
+    pub idempotent: bool,
+    pub policy: Policy,
+    pub amount_pointer: Option<String>,
+    pub currency: Option<String>,
+    pub currency_pointer: Option<String>,
+    pub unit: Unit,
+    pub ask_above: Option<u32>,
+    pub ask_above_total: Option<u32>,
+    pub refuse_above: Option<u32>,
+    pub release_lowered_amount: bool,
+    pub risk: Risk,
+    pub approver: Approver,
+    pub ask_expires_in_seconds: i64,
+    /// A field that registrations do not have.
+    pub misspelt: bool,
+}
+
+impl Tool {
+    fn registration(&self) -> Value {
+        let policy = match self.policy {
+            Policy::Auto => "auto",
+            Policy::Confirm => "confirm",
+            Policy::Ask => "ask",
+            Policy::Never => "never",
+        };
+        let mut fields = json!({
+            "name": self.name, "idempotent": self.idempotent, "policy": policy,
+            "unit": if self.unit == Unit::Major { "major" } else { "minor" },
+            "release_lowered_amount": self.release_lowered_amount, "risk": self.risk.name(),
+            "approver": self.approver.name(), "ask_expires_in_seconds": self.ask_expires_in_seconds,
+        });
+        let optional = [
+            ("amount_pointer", json!(self.amount_pointer)),
+            ("currency", json!(self.currency)),
+            ("currency_pointer", json!(self.currency_pointer)),
+            ("ask_above", json!(self.ask_above)),
+            ("ask_above_total", json!(self.ask_above_total)),
+            ("refuse_above", json!(self.refuse_above)),
+            ("ask_above_sum", if self.misspelt { json!(1) } else { Value::Null }),
+        ];
+        for (name, value) in optional {
+            if !value.is_null() {
+                fields[name] = value;
+            }
+        }
+        fields
+    }
+
+    /// Why it cannot be registered.
+    pub fn refusal(&self) -> bool {
+        let limited =
+            self.ask_above.is_some() || self.ask_above_total.is_some() || self.refuse_above.is_some();
+        self.misspelt
+            // "`confirm`, for low risk only".
+            || (self.policy == Policy::Confirm && self.risk != Risk::Low)
+            || (self.amount_pointer.is_none() && (limited || self.release_lowered_amount))
+    }
+}
+
+/// An event that reaches a tool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    pub tool: &'static str,
+    pub event_type: &'static str,
+    pub session_agent: Option<&'static str>,
+}
+
+/// An agent's server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    pub max_attempts: i64,
+    pub tools: Vec<Tool>,
+    pub routes: Vec<Route>,
+}
+
+impl Server {
+    /// The arguments of `register_agent_server`, without organisation and agent.
+    pub fn registration(&self) -> Map<String, Value> {
+        let routes: Vec<Value> = self.routes.iter().map(Route::registration).collect();
+        let tools: Vec<Value> = self.tools.iter().map(Tool::registration).collect();
+        let fields = [
+            ("p_url", json!("https://agents.example.com/mcp")),
+            ("p_tools", json!(tools)),
+            ("p_routes", json!(routes)),
+            ("p_max_attempts", json!(self.max_attempts)),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl Route {
+    fn registration(&self) -> Value {
+        let mut fields = json!({ "tool": self.tool, "event_type": self.event_type });
+        if let Some(agent) = self.session_agent {
+            fields["session_agent_id"] = json!(agent);
+        }
+        fields
+    }
+}
+
+/// An agent of the organisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    pub id: &'static str,
+    pub enabled: bool,
+    /// None: every member.
+    pub allowed_org_roles: Option<Vec<Role>>,
+    pub server: Server,
+}
+
+impl Agent {
+    /// "The registry says which `org_role`s may open which."
+    pub fn allows(&self, role: Role) -> bool {
+        self.allowed_org_roles.as_ref().is_none_or(|roles| roles.contains(&role))
+    }
+}

@@ -1,0 +1,120 @@
+//! RPC functions called as PostgREST calls them: as `service_role`, with named arguments out of JSON, a transaction each.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// The functions that `service_role` may execute, by their names.
+#[derive(Clone, Debug)]
+pub struct Catalogue(BTreeMap<String, Signature>);
+
+/// The arguments of a function.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// Names and types, in their order.
+    pub arguments: Vec<(String, String)>,
+    /// How many of the last ones may be left out.
+    pub optional: usize,
+}
+
+/// A failed statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub state: String,
+    pub message: String,
+}
+
+impl Failure {
+    /// The HTTP status that PostgREST makes of a refusal of ours.
+    pub fn status(&self) -> Option<u16> {
+        self.state.strip_prefix("PT")?.parse().ok()
+    }
+}
+
+impl Catalogue {
+    pub async fn read(connection: &mut PgConnection) -> Result<Self> {
+        let query = "select p.proname::text, coalesce(p.proargnames, '{}'),
+                array(select format_type(t.type, null) from unnest(p.proargtypes::oid[]) with ordinality as t (type, place)
+                      order by t.place),
+                p.pronargdefaults::integer
+            from pg_proc as p
+            where p.pronamespace = 'public'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')";
+        let rows: Vec<(String, Vec<String>, Vec<String>, i32)> =
+            sqlx::query_as(query).fetch_all(connection).await.context("reading the functions")?;
+        let signature = |(name, names, types, optional): (String, Vec<String>, Vec<String>, i32)| {
+            let optional = usize::try_from(optional).unwrap_or_default();
+            (name, Signature { arguments: names.into_iter().zip(types).collect(), optional })
+        };
+        Ok(Self(rows.into_iter().map(signature).collect()))
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub fn signature(&self, name: &str) -> Option<&Signature> {
+        self.0.get(name)
+    }
+
+    /// Calls a function with these of its arguments.
+    pub async fn call(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+        given: &Map<String, Value>,
+    ) -> Result<Result<Value, Failure>> {
+        let signature = self.signature(name).with_context(|| format!("there is no function {name}"))?;
+        let mut named = Vec::new();
+        let mut texts = Vec::new();
+        for (argument, kind) in &signature.arguments {
+            if let Some(value) = given.get(argument) {
+                texts.push(text(value, kind));
+                named.push(format!("{argument} => ${}::text::{kind}", texts.len()));
+            }
+        }
+        if let Some(unknown) =
+            given.keys().find(|name| !signature.arguments.iter().any(|(known, _)| known == *name))
+        {
+            bail!("{name} has no argument {unknown}");
+        }
+        let statement = format!("select to_jsonb(f)::text from public.{name}({}) as f", named.join(", "));
+        let mut query = sqlx::query_scalar(AssertSqlSafe(statement));
+        for text in texts {
+            query = query.bind(text);
+        }
+        let answer: Result<Option<String>, sqlx::Error> = query.fetch_one(connection).await;
+        match answer {
+            Ok(answer) => Ok(Ok(answer.map_or(Ok(Value::Null), |answer| serde_json::from_str(&answer))?)),
+            Err(sqlx::Error::Database(error)) => Ok(Err(Failure {
+                state: error.code().unwrap_or_default().into_owned(),
+                message: error.message().to_owned(),
+            })),
+            Err(error) => Err(error).with_context(|| format!("calling {name}")),
+        }
+    }
+}
+
+/// A value as the text of its type; null is null.
+fn text(value: &Value, kind: &str) -> Option<String> {
+    match value {
+        Value::Null => None,
+        value if kind == "jsonb" => Some(value.to_string()),
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => {
+            // An array's elements are quoted as JSON quotes its strings.
+            let items: Vec<String> = items
+                .iter()
+                .map(|item| if item.is_string() { item.to_string() } else { format!("\"{item}\"") })
+                .collect();
+            Some(format!("{{{}}}", items.join(",")))
+        }
+        value => Some(value.to_string()),
+    }
+}
+
+/// The arguments of a call.
+pub fn arguments<const N: usize>(arguments: [(&str, Value); N]) -> Map<String, Value> {
+    arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
