@@ -55,10 +55,8 @@ create table if not exists public.chatkit_threads (
   constraint chatkit_threads_thread_id_length check (char_length(thread_id) between 1 and 512)
 );
 
--- A session's threads in the order of their links, a few at a time. Begins with all columns of the foreign key: its check would
--- otherwise take the index by user and thread, and read every thread that the user ever linked.
-create index if not exists chatkit_threads_by_link
-  on public.chatkit_threads (org_id, user_id, session_id, linked_at, thread_id);
+-- A session's threads in the order of their links, a few at a time.
+create index if not exists chatkit_threads_by_link on public.chatkit_threads (session_id, linked_at, thread_id);
 
 alter table public.chatkit_sessions enable row level security;
 alter table public.chatkit_threads enable row level security;

@@ -75,7 +75,7 @@ begin
       select array(
         select t.thread_id
         from public.chatkit_threads as t
-        where t.org_id = s.org_id and t.user_id = s.user_id and t.session_id = s.id
+        where t.session_id = s.id
         order by t.linked_at, t.thread_id
         offset f.threads_asked
         limit 26

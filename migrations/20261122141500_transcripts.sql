@@ -179,7 +179,7 @@ begin
       select array(
         select h.thread_id
         from public.chatkit_threads as h
-        where h.org_id = l.org_id and h.user_id = l.user_id and h.session_id = l.session_id
+        where h.session_id = l.session_id
           and (
             l.thread_id is null
             or (h.linked_at, h.thread_id) >= (

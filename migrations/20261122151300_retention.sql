@@ -22,7 +22,10 @@ create table if not exists public.retention_leases (
 create index if not exists chat_sessions_ended
   on public.chat_sessions (org_id, ended_at) where status = 'ended';
 -- Who else links a thread.
-create index if not exists chatkit_threads_by_thread on public.chatkit_threads (org_id, user_id, thread_id);
+--
+-- The thread stands first: an index that began with the user would be taken where a session's rows are looked for (a foreign key's
+-- check does it by organisation, user and session), and all that the user ever linked would be read.
+create index if not exists chatkit_threads_by_thread on public.chatkit_threads (thread_id, org_id, user_id);
 
 alter table public.org_retention enable row level security;
 alter table public.retention_leases enable row level security;

@@ -16,7 +16,8 @@ pub async fn member(world: &World) -> Result<Caller> {
     world.webhook().inspect(|webhook| webhook.cut(true));
     let member = Caller::new(world).await?;
     world.lift_limits(member.user.org_id).await?;
-    let tool = json!({ "name": "pay", "policy": "auto", "idempotent": true, "amount_pointer": "/data/amount" });
+    let tool =
+        json!({ "name": "pay", "policy": "auto", "idempotent": true, "amount_pointer": "/data/amount" });
     world.register_tool(member.user.org_id, AGENT, tool).await?;
     Ok(member)
 }
