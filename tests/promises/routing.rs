@@ -5,7 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use libtest_mimic::Trial;
-use local_stack::{World, agents::Fault, http, supabase::OrgRole};
+use local_stack::{
+    World,
+    agents::Fault,
+    http,
+    supabase::{self, OrgRole},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,6 +31,7 @@ pub fn trials() -> Vec<Trial> {
         trial("routing: what an agent asks in MCP's own way is answered, and it goes on", asked_by_protocol),
         trial("routing: an agent hands over, with what the next one needs", handover),
         trial("routing: a call that failed is made again, under the same key", again),
+        trial("routing: what an agent did is recorded after an outage of Supabase", recorded_after_outage),
         trial("routing: what fails for good is a dead letter, which can be replayed", dead_letter),
         trial("routing: what may have been done is not done again, but asked about", unknown),
         trial("routing: what the policy wants asked is not called before", policy),
@@ -230,6 +236,26 @@ async fn again(world: World) -> Result<()> {
         .fetch_one(world.database())
         .await?;
     ensure!(attempts == 2, "{attempts} attempts");
+    Ok(())
+}
+
+/// The tool may not be called twice, so a result that is lost would become an unknown outcome.
+async fn recorded_after_outage(world: World) -> Result<()> {
+    let stage = stage(&world, json!({ "policy": "auto" })).await?;
+    let agent = world.agents().agent(AGENT).context("no agent")?;
+    agent.fault(Fault::on_calls().delay(Duration::from_millis(1500)).times(1));
+    stage.click(900).await?;
+    while agent.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.supabase().fault(supabase::Fault::Unavailable).await;
+    // Longer than the tries of one request.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    world.supabase().fault(supabase::Fault::None).await;
+    stage.until(|shown| has_event(shown, "agent_result")).await?;
+    let states = states(&world).await?;
+    ensure!(states.contains(&("done".to_owned(), None)), "{states:?}");
+    ensure!(deeds(&world, AGENT).len() == 1 && agent.calls().len() == 1, "it was called again");
     Ok(())
 }
 

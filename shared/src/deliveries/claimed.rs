@@ -60,6 +60,11 @@ struct Decided {
 }
 
 impl Claimed {
+    /// How long it is ours, counted from its claim: as the database has it, the call's timeout and some time to record what came of it.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout_seconds) + 20)
+    }
+
     /// The call: where it goes and what is said. The URL is the registry's, and nothing of the user's token goes along.
     pub fn call(&self) -> Result<(Target<'_>, Call<'_>), Reason> {
         let arguments = Arguments { document: &self.document, idempotency_key: self.idempotency_key };

@@ -36,6 +36,13 @@ const LONGEST_CALL: Duration = Duration::from_secs(64);
 /// How long a delivery is nobody else's, in seconds: longer than any call.
 const LEASE_SECONDS: u32 = 90;
 
+/// The first and the longest pause before what came of a call is sent to the database again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long before its end a lease is too short to record anything under it.
+const LEASE_RESERVE: Duration = Duration::from_secs(3);
+
 /// How often new work is looked for while calls are under way and none comes back.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -156,6 +163,7 @@ impl Router {
     }
 
     async fn delivered(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
+        let lease = deadline.within(claimed.lease()).leaving(LEASE_RESERVE);
         let outcome = match claimed.call() {
             Ok((target, call)) => {
                 let span = telemetry::call("agent", claimed.attempt);
@@ -168,10 +176,10 @@ impl Router {
         };
         let error = outcome.as_ref().err().map(mcp::CallError::code);
         let told = told::of(outcome, claimed.idempotent);
-        let finished = match self.tell(&claimed, told, deadline).await {
+        let finished = match self.record(&claimed, told, lease).await {
             // The agent's result is of the right form and does not fit a column all the same.
             Err(error) if error.code == Code::InvalidRequest => {
-                self.tell(&claimed, told::failed("invalid_result"), deadline).await?
+                self.record(&claimed, told::failed("invalid_result"), lease).await?
             }
             finished => finished?,
         };
@@ -183,15 +191,26 @@ impl Router {
         Ok(if finished.finished { finished.status } else { String::new() })
     }
 
-    async fn tell(&self, claimed: &Claimed, outcome: Value, deadline: Deadline) -> Result<Finished, Error> {
+    /// Records what came of a call. It was done, so it must not be lost to an outage: it is sent until the lease nears its end, unless our
+    /// own function refuses it.
+    async fn record(&self, claimed: &Claimed, outcome: Value, lease: Deadline) -> Result<Finished, Error> {
         let arguments =
             json!({ "p_delivery_id": claimed.id, "p_fence": claimed.fence, "p_outcome": outcome });
-        match self.writer.call("finish_delivery", &arguments, deadline).await {
-            // Erased, with its session: there is nobody left whom the answer could concern.
-            Err(error) if error.is_refusal("delivery_not_found") => {
-                Ok(Finished { finished: false, status: String::new(), live_chatkit_session_ids: Vec::new() })
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.writer.call("finish_delivery", &arguments, lease).await {
+                // Erased, with its session: there is nobody left whom the answer could concern.
+                Err(error) if error.is_refusal("delivery_not_found") => {
+                    let (status, live_chatkit_session_ids) = (String::new(), Vec::new());
+                    return Ok(Finished { finished: false, status, live_chatkit_session_ids });
+                }
+                Err(error) if !error.is_refused() && lease.remaining() > pause => {
+                    tracing::warn!(%error, "the outcome of a call is not recorded yet");
+                    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                finished => return Ok(finished?),
             }
-            finished => Ok(finished?),
         }
     }
 }

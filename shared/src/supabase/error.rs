@@ -51,6 +51,11 @@ struct Body {
 }
 
 impl Error {
+    /// Whether one of our functions said no, whatever its code.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// Whether one of our functions said no with this code.
     pub fn is_refusal(&self, with: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == with)
