@@ -16,10 +16,44 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial(
-        "escalations: an edit is released at once only if it lowers the amount and nothing else",
-        lowered,
-    )]
+    vec![
+        trial(
+            "escalations: an edit is released at once only if it lowers the amount and nothing else",
+            lowered,
+        ),
+        trial("escalations: a requester who may approve does not release a lower amount either", requester),
+    ]
+}
+
+/// The agent's question is the requester's own to answer. What they write is still asked about at once, since the policy asks.
+async fn requester(world: World) -> Result<()> {
+    let mut office = Office::new(&world, json!({})).await?;
+    let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
+    world.put_user(&owner).await?;
+    office.member = Caller::of(&world, owner);
+    let terms = |policy: &str| {
+        json!({
+            "policy": policy, "risk": "low", "approver": "self", "amount_pointer": "/data/amount",
+            "release_lowered_amount": true,
+        })
+    };
+    office.policy(terms("auto")).await?;
+    let payment = |amount: u32| json!({ "action": "pay", "data": { "amount": amount } });
+    office.member.record(&office.session, "button_click", payment(500)).await?.expect(201)?;
+    let calls = office.calls().await?;
+    ensure!(calls.len() == 1, "{calls:#?}");
+    let ask = json!({ "reason": "How much?", "decisions": ["edit", "reject"] });
+    world.finish(&calls[0], json!({ "kind": "ask", "ask": ask })).await?;
+    let asked = office.newest("agent_asked").await?;
+    office.policy(terms("ask")).await?;
+
+    answer(&office.member, &asked, "edit", payment(400)).await?.expect(200)?;
+    let written = office.newest("policy").await?;
+    ensure!(written["authorId"] == json!(office.member.user.id), "{written:#}");
+    ensure!(office.calls().await?.is_empty(), "a requester released a call");
+    decide(&office.approver, &written, "approve").await?.expect(200)?;
+    ensure!(office.calls().await?.len() == 1, "it is not called");
+    Ok(())
 }
 
 /// What was asked for, how it was edited, and what becomes of it.
