@@ -5,12 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use libtest_mimic::Trial;
-use local_stack::{
-    World,
-    agents::Fault,
-    http,
-    supabase::{self, OrgRole},
-};
+use local_stack::supabase::{self, OrgRole};
+use local_stack::{World, agents::Fault, http};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
