@@ -1,7 +1,8 @@
 //! Pieces of functions' texts that are the rules of approval, and what stands there once a rule is taken out.
 //!
 //! Not among them is what is asked twice, so that either suffices, and what histories do not have: other requesters, and agents
-//! with several tools (the rules of tenancy cover those).
+//! with several tools (the rules of tenancy cover those). That a requester does not release a lower amount is one of the former:
+//! without it no call goes out either, only the question comes later (`escalations/lowered.rs` has it).
 
 use super::generator::Theme::{
     self, Anything, Asks, Confirms, Edits, FollowUps, Leases, Pages, People, Totals,
@@ -177,7 +178,6 @@ pub const RULES: &[Rule] = &[
     // What somebody wrote.
     rule("private.resume_written", "v_verdict in ('never', 'unreadable')", "false", Edits),
     rule("private.resume_written", "if v_tool.release_lowered_amount", "if true", Edits),
-    rule("private.resume_written", "and v_author <> p_escalation.user_id", "", Asks),
     rule("private.resume_written", "p_escalation.revision >= 5", "false", Edits),
     rule(
         "private.resume_written",
