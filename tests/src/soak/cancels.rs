@@ -69,7 +69,8 @@ async fn race(ground: &Ground, number: usize) -> Result<Raced> {
     let person = ground.person(number);
     let session = ground.opened(person).await?;
     let mut rng = ground.rng(number);
-    if rng.bool() {
+    let runs_out = rng.bool();
+    if runs_out {
         // The secret at hand is about to run out, so that each refresh asks OpenAI.
         let query = "update chatkit_sessions set expires_at = now() + interval '60 seconds' where session_id = $1::uuid";
         sqlx::query(query).bind(session["id"].as_str()).execute(ground.world.database()).await?;
@@ -87,6 +88,16 @@ async fn race(ground: &Ground, number: usize) -> Result<Raced> {
         ground.answered(person, &Wish::renew(&session, purpose, None)).await
     });
     let ((cancelled, usable), refreshes) = tokio::join!(cancelling, refreshing);
+    if runs_out {
+        // What the database believes to have run out is not cancelled any more, and OpenAI still gives it its ten minutes.
+        let query = "update chatkit_sessions set expires_at = $2::timestamptz where chatkit_session_id = $1";
+        let first = &session["chatkit"];
+        let real = sqlx::query(query).bind(first["sessionId"].as_str()).bind(first["expiresAt"].as_str());
+        anyhow::ensure!(
+            real.execute(ground.world.database()).await?.rows_affected() == 1,
+            "no row of {first}"
+        );
+    }
     judge(ground, &session, &cancelled, usable, &refreshes).await
 }
 
