@@ -56,6 +56,8 @@ declare
 begin
   return jsonb_build_object(
     'now', clock_timestamp(),
+    -- What Supabase sets where the disk is full.
+    'read_only', current_setting('default_transaction_read_only')::boolean,
     'schema', private.schema_state(),
     'migrations', private.applied_migrations(),
     'workflow_count', (

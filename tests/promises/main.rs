@@ -36,6 +36,7 @@ mod tenancy;
 mod throttles;
 mod tools;
 mod untouched;
+mod upstream_errors;
 mod watch;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         journey::trials(),
         sessions::trials(),
         outages::trials(),
+        upstream_errors::trials(),
         endings::trials(),
         escalations::trials(),
         idempotency::trials(),

@@ -7,7 +7,13 @@ use jsonwebtoken::{Algorithm, DecodingKey, jwk};
 use tokio::sync::Mutex;
 
 use super::Refusal;
-use crate::upstream::{Deadline, Http, Manner, Repeat};
+use crate::{
+    error::Code,
+    upstream::{
+        Deadline, Http, Manner, Repeat,
+        answers::supabase::{Cause, TABLE},
+    },
+};
 
 /// No key set older than this is used: a revoked key is out of use by then.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
@@ -20,7 +26,7 @@ pub(crate) const MANNER: Manner = Manner {
     try_timeout: Duration::from_secs(2),
     patience: Duration::from_secs(1),
     repeat: Repeat::Safe,
-    again: |status| status.is_server_error(),
+    verdict: |answer| answer.cause(&TABLE, false).map(Cause::verdict).unwrap_or_default(),
 };
 
 /// The key set of one project.
@@ -37,8 +43,8 @@ struct Cache {
     /// When an id that the set lacks last asked for a new one. Other fetches do not count: a key that is taken into use
     /// right after a start must be found.
     asked: Option<Timestamp>,
-    /// Whether the last attempt brought no set.
-    failed: bool,
+    /// Why the last attempt brought no set, where it did not.
+    failed: Option<Code>,
 }
 
 /// A public key and the one algorithm that it is for.
@@ -74,20 +80,31 @@ impl Jwks {
 
     /// Replaces the set if a new one can be had; the old one stays until it is too old.
     async fn refetch(&self, cache: &mut Cache, now: Timestamp, deadline: Deadline) {
-        cache.failed = true;
         let request = reqwest::Request::new(reqwest::Method::GET, self.url.clone());
-        let Ok(answer) = self.http.send(request, MANNER, deadline.within(Duration::from_secs(2))).await
-        else {
-            return;
+        let outcome = self.http.send(request, MANNER, deadline.within(Duration::from_secs(2))).await;
+        let read = match &outcome {
+            Err(failure) => Err(Cause::of_failure(failure)),
+            Ok(answer) => answer.accepted(&TABLE, false).map_err(|rejection| rejection.cause),
         };
-        match serde_json::from_slice::<KeySet>(&answer.body) {
-            Ok(set) if answer.status.is_success() => {
+        match read.and_then(|body| serde_json::from_slice::<KeySet>(body).map_err(|_| Cause::BadAnswer)) {
+            Ok(set) => {
                 cache.keys = set.keys.into_iter().filter_map(usable).collect();
-                cache.fetched = Some(now);
-                cache.failed = false;
+                (cache.fetched, cache.failed) = (Some(now), None);
             }
-            _ => tracing::warn!(status = answer.status.as_u16(), "the project's key set is not readable"),
+            Err(cause) => {
+                tracing::warn!(?cause, "the project's key set cannot be fetched");
+                cache.failed = Some(code(cause));
+            }
         }
+    }
+}
+
+/// What a caller is told. No key goes along, so that none can be refused; and a set that comes late is one that cannot be had.
+fn code(cause: Cause) -> Code {
+    match cause {
+        Cause::KeyRefused | Cause::GrantMissing => Code::SupabaseBadAnswer,
+        Cause::TimedOut => Code::SupabaseUnavailable,
+        cause => cause.meaning().code.unwrap_or(Code::SupabaseBadAnswer),
     }
 }
 
@@ -113,8 +130,11 @@ impl Cache {
     fn find(&self, id: &str, now: Timestamp) -> Result<Key, Refusal> {
         match self.keys.get(id).filter(|_| self.is_fresh(now)) {
             Some(key) => Ok(key.clone()),
-            None if self.failed || !self.is_fresh(now) => Err(Refusal::KeysUnavailable),
-            None => Err(Refusal::InvalidToken),
+            None => Err(match self.failed {
+                Some(code) => Refusal::KeysUnavailable(code),
+                None if !self.is_fresh(now) => Refusal::KeysUnavailable(Code::SupabaseUnavailable),
+                None => Refusal::InvalidToken,
+            }),
         }
     }
 }
@@ -178,7 +198,7 @@ mod tests {
         let mut cache = fetched_at(0);
         assert!(!cache.is_outdated_for("known", at(599)) && verdict(&cache, "known", 599).is_none());
         assert!(cache.is_outdated_for("known", at(600)));
-        assert_eq!(verdict(&cache, "known", 600), Some(Refusal::KeysUnavailable));
+        assert_eq!(verdict(&cache, "known", 600), Some(Refusal::KeysUnavailable(Code::SupabaseUnavailable)));
         assert!(Cache::default().is_outdated_for("known", at(0)));
     }
 
@@ -186,7 +206,7 @@ mod tests {
     fn a_clock_that_was_set_back_makes_a_set_too_old() {
         let mut cache = fetched_at(0);
         assert!(cache.is_outdated_for("known", at(-1)));
-        assert_eq!(verdict(&cache, "known", -1), Some(Refusal::KeysUnavailable));
+        assert_eq!(verdict(&cache, "known", -1), Some(Refusal::KeysUnavailable(Code::SupabaseUnavailable)));
     }
 
     #[test]
@@ -202,8 +222,8 @@ mod tests {
     fn an_unknown_id_is_refused_only_if_the_newest_set_could_be_had() {
         let mut cache = fetched_at(0);
         assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::InvalidToken));
-        cache.failed = true;
-        assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::KeysUnavailable));
+        cache.failed = Some(Code::SupabaseUnavailable);
+        assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::KeysUnavailable(Code::SupabaseUnavailable)));
         assert_eq!(verdict(&cache, "known", 1), None);
     }
 }

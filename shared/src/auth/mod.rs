@@ -13,6 +13,8 @@ pub use jwks::Jwks;
 pub(crate) use jwks::{MANNER, usable_keys};
 pub use verifier::{Expected, Verifier};
 
+use crate::error::Code;
+
 /// Why a caller is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -26,6 +28,6 @@ pub enum Refusal {
     Anonymous,
     /// The user belongs to no organisation (`app_metadata.org_id`).
     NoOrganisation,
-    /// The project's keys could not be fetched, so nothing can be said of the token.
-    KeysUnavailable,
+    /// The project's keys could not be fetched, so nothing can be said of the token; with the code of why.
+    KeysUnavailable(Code),
 }

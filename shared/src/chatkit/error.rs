@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::upstream::{self, Answer, Failure};
+pub use crate::upstream::answers::openai::Cause as Kind;
+use crate::upstream::{Answer, Failure, answers::Rejection};
 
 /// A refusal or a failure of the provider. Carries the provider's request id, never its body.
 #[derive(Debug)]
@@ -19,58 +20,21 @@ pub struct Error {
     pub failure: Option<Failure>,
 }
 
-/// The likely cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// 401: the API key is wrong or revoked.
-    KeyRefused,
-    /// 403: the key may not do this, or not in this project.
-    ProjectRefused,
-    /// 404 on opening: no such workflow, or the key belongs to another project. The provider does not tell which.
-    WorkflowNotFound,
-    /// 400 or 422: the provider does not take what the registry says of the agent.
-    AgentRefused,
-    /// 429: our quota is used up.
-    RateLimited,
-    /// 5xx, or no connection: it did nothing, as far as is known.
-    Unavailable,
-    /// No answer in time: it may have done what it was asked.
-    TimedOut,
-    /// An answer that makes no sense.
-    BadAnswer,
-    /// 404 on what should be there.
-    NotFound,
-}
-
 impl Error {
     /// The error in an answer that is no success.
-    pub(super) fn from_answer(answer: &Answer) -> Self {
-        let kind = match answer.status.as_u16() {
-            401 => Kind::KeyRefused,
-            403 => Kind::ProjectRefused,
-            404 => Kind::NotFound,
-            400 | 422 => Kind::AgentRefused,
-            429 => Kind::RateLimited,
-            408 | 409 | 500..=599 => Kind::Unavailable,
-            _ => Kind::BadAnswer,
-        };
-        let retry_after = upstream::retry_after(&answer.headers);
-        Self { retry_after, ..Self::answered(kind, answer) }
+    pub(super) fn rejected(rejection: Rejection<Kind>, request_id: Option<String>) -> Self {
+        let Rejection { cause: kind, status, retry_after, .. } = rejection;
+        Self { kind, request_id, retry_after, status: Some(status), failure: None }
     }
 
     /// An answer of success that cannot be read.
     pub(super) fn bad_answer(answer: &Answer) -> Self {
-        Self::answered(Kind::BadAnswer, answer)
+        Self { request_id: answer.request_id(), ..Self::unanswered(Kind::BadAnswer, None) }
     }
 
     /// A request that cannot even be built from what was given.
     pub(super) fn unsendable() -> Self {
         Self::unanswered(Kind::AgentRefused, None)
-    }
-
-    fn answered(kind: Kind, answer: &Answer) -> Self {
-        let status = Some(answer.status.as_u16());
-        Self { kind, request_id: request_id(answer), retry_after: None, status, failure: None }
     }
 
     /// An error that no answer says.
@@ -89,18 +53,9 @@ impl Error {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        let kind = match failure {
-            Failure::TimedOut => Kind::TimedOut,
-            Failure::Unreachable(_) | Failure::Broken(_) => Kind::Unavailable,
-            Failure::TooLarge => Kind::BadAnswer,
-        };
+        let kind = Kind::of_failure(&failure);
         Self::unanswered(kind, Some(failure))
     }
-}
-
-fn request_id(answer: &Answer) -> Option<String> {
-    let id = answer.headers.get("x-request-id")?.to_str().ok()?;
-    Some(id.chars().take(100).collect())
 }
 
 impl std::fmt::Display for Error {

@@ -170,6 +170,7 @@ impl Router {
                 let outcome = self.agents.call(&target, call, deadline).instrument(span.clone()).await;
                 outcome.inspect_err(|error| {
                     span.record("failure", error.code()).record("status", error.status());
+                    span.record("unauthorized", matches!(error.status(), Some(401 | 403)));
                 })
             }
             Err(reason) => Err(mcp::CallError::NotSent(reason)),

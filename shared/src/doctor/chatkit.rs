@@ -107,7 +107,9 @@ fn code(kind: Kind) -> Code {
         Kind::ProjectRefused => Code::ChatkitProjectRefused,
         Kind::WorkflowNotFound => Code::WorkflowNotFound,
         Kind::AgentRefused => Code::WorkflowRefused,
-        Kind::RateLimited | Kind::Unavailable => Code::ChatkitUnavailable,
+        Kind::Blocked => Code::ChatkitRequestBlocked,
+        Kind::QuotaExhausted => Code::ChatkitQuotaExhausted,
+        Kind::RateLimited | Kind::Unavailable | Kind::Interrupted => Code::ChatkitUnavailable,
         Kind::TimedOut => Code::ChatkitTimedOut,
         Kind::BadAnswer | Kind::NotFound => Code::ChatkitBadAnswer,
     }

@@ -39,6 +39,10 @@ codes! {
     SupabaseUnreachable = "supabase_unreachable" "Nothing answers at SUPABASE_URL: the host is wrong, or the project is paused or deleted.", "Compare SUPABASE_URL with the project's settings; wake the project if it is paused.";
     SupabaseTimedOut = "supabase_timed_out" "Supabase does not answer in time: it is overloaded, or the network swallows the connection.", "Look at the project's health and at Supabase's status page, then ask again.";
     SupabaseUnavailable = "supabase_unavailable" "Supabase says that it is out of order or overloaded.", "Look at the project's health and at Supabase's status page, then ask again.";
+    SupabaseOverloaded = "supabase_overloaded" "Supabase has more to do than it gets done: no connection is free, or too many requests come.", "Look at the project's connections, CPU and slow queries; raise its compute size if that stays so.";
+    SupabasePaused = "supabase_paused" "The project is paused, or restricted for a bill or a quota.", "Resume it in Supabase's dashboard, or see to its billing.";
+    SupabaseReadOnly = "supabase_read_only" "The database takes no writes: its disk is full, or it was set read-only.", "Free disk space or enlarge the disk; Supabase's page on read-only mode says how to leave it.";
+    SupabaseRequestBlocked = "supabase_request_blocked" "A firewall in front of Supabase refuses the request; it says nothing about keys.", "Look at the rules of that firewall: Supabase's network restrictions, or a proxy at SUPABASE_URL.";
     NotSupabase = "not_supabase" "What answers at SUPABASE_URL is no Supabase project: the URL is another site's, or has a path.", "Set SUPABASE_URL to the project's own URL.";
     SupabaseBadAnswer = "supabase_bad_answer" "PostgREST gave an answer that makes no sense.", "Have PostgREST read the schema again (notify pgrst, 'reload schema'), then ask again; look at the project's API logs if it stays so.";
 
@@ -72,6 +76,8 @@ codes! {
 
     ChatkitKeyRefused = "chatkit_key_refused" "OpenAI does not take the API key: it is wrong, revoked or cut short.", "Set OPENAI_CHATKIT_SECRET to a key of the workflows' project.";
     ChatkitProjectRefused = "chatkit_project_refused" "OpenAI does not let the key into the project: OPENAI_CHATKIT_PROJECT is another one, or the key may not use ChatKit.", "Set OPENAI_CHATKIT_PROJECT to the key's project, or leave it out; give the key the right to use ChatKit.";
+    ChatkitQuotaExhausted = "chatkit_quota_exhausted" "OpenAI takes the key, and the project's credit or budget is used up.", "Add credit or raise the budget in OpenAI's billing settings.";
+    ChatkitRequestBlocked = "chatkit_request_blocked" "A firewall, or a rule about addresses or regions, refuses the request; it says nothing about the key.", "Look at the network between the functions and OpenAI, the region they run in, and the project's address rules.";
     ChatkitUnavailable = "chatkit_unavailable" "OpenAI is not to be reached, or out of order; or OPENAI_CHATKIT_BASE_URL leads nowhere.", "Look at OpenAI's status page and at OPENAI_CHATKIT_BASE_URL, then ask again.";
     ChatkitTimedOut = "chatkit_timed_out" "OpenAI does not answer in time.", "Look at OpenAI's status page, then ask again.";
     ChatkitBadAnswer = "chatkit_bad_answer" "What answers in OpenAI's place does not speak its API.", "Set OPENAI_CHATKIT_BASE_URL right, its path (/v1) included, or leave it out.";

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct State {
     /// The database's clock.
     pub now: Timestamp,
+    /// Whether transactions are read-only by default, as Supabase sets it where the disk is full.
+    pub read_only: bool,
     pub schema: Schema,
     /// The timestamps of the migrations that were applied; none where nobody keeps that history.
     pub migrations: Option<BTreeSet<String>>,

@@ -14,32 +14,34 @@ use super::{
 };
 use crate::{
     auth::{MANNER, usable_keys},
-    supabase::{Error, Project, Reader, Writer},
-    upstream::{Answer, Deadline, Failure, Http},
+    supabase::{Cause, Error, Failed, Project, Reader, Writer},
+    upstream::{
+        Answer, Deadline, Failure, Http,
+        answers::{Rejection, supabase::TABLE},
+    },
 };
 
 /// How far apart two clocks may be. Supabase's own leeway for tokens is as long.
 const CLOCKS_APART: Duration = Duration::from_secs(30);
 
-/// PostgreSQL's "insufficient privilege": whoever asks is known, and may not.
-const NOT_ALLOWED: &str = "42501";
-
 /// Whether Supabase is there, and how many of its keys we verify with.
 pub(super) async fn reached(http: &Http, project: &Project, deadline: Deadline) -> Result<usize, Finding> {
     let fault = |code| Finding::fault(Check::Supabase, code);
-    match get(http, project, "/auth/v1/.well-known/jwks.json", deadline).await {
-        Ok(answer) if answer.status.is_success() => {
-            usable_keys(&answer.body).ok_or_else(|| fault(Code::NotSupabase))
-        }
-        Ok(answer) if answer.status.is_server_error() => Err(fault(Code::SupabaseUnavailable)),
-        Ok(answer) => {
-            Err(fault(Code::NotSupabase)
-                .detail(format!("it answers {} for the key set", answer.status.as_u16())))
-        }
-        Err(Failure::TimedOut) => Err(fault(Code::SupabaseTimedOut)),
-        Err(Failure::TooLarge) => Err(fault(Code::NotSupabase)),
-        Err(Failure::Unreachable(_) | Failure::Broken(_)) => Err(fault(Code::SupabaseUnreachable)),
-    }
+    let answer = get(http, project, "/auth/v1/.well-known/jwks.json", deadline).await;
+    let cause = match answer {
+        Ok(answer) => match answer.accepted(&TABLE, false) {
+            Ok(body) => return usable_keys(body).ok_or_else(|| fault(Code::NotSupabase)),
+            // No key goes along.
+            Err(Rejection { cause: Cause::KeyRefused | Cause::BadAnswer, status, .. }) => {
+                return Err(fault(Code::NotSupabase).detail(format!("it answers {status} for the key set")));
+            }
+            Err(rejection) => rejection.cause,
+        },
+        Err(Failure::TooLarge) => return Err(fault(Code::NotSupabase)),
+        Err(Failure::Unreachable(_) | Failure::Broken(_)) => return Err(fault(Code::SupabaseUnreachable)),
+        Err(Failure::TimedOut) => Cause::TimedOut,
+    };
+    Err(fault(code(cause)))
 }
 
 /// Whether there is anything to verify tokens with.
@@ -58,8 +60,8 @@ pub(super) async fn issuer(http: &Http, project: &Project, expected: &str, deadl
         issuer: String,
     }
     let answer = get(http, project, "/auth/v1/.well-known/openid-configuration", deadline).await;
-    let told = answer.ok().filter(|answer| answer.status.is_success());
-    match told.and_then(|answer| serde_json::from_slice::<Discovery>(&answer.body).ok()) {
+    let told = answer.as_ref().ok().and_then(|answer| answer.accepted(&TABLE, false).ok());
+    match told.and_then(|body| serde_json::from_slice::<Discovery>(body).ok()) {
         Some(Discovery { issuer }) if issuer == expected => Finding::ok(Check::Issuer),
         Some(Discovery { issuer }) => Finding::fault(Check::Issuer, Code::IssuerDiffers)
             .detail(format!("the project names {issuer:?}, and expected is {expected:?}")),
@@ -70,31 +72,34 @@ pub(super) async fn issuer(http: &Http, project: &Project, expected: &str, deadl
 /// Whether the publishable key is taken. Nobody may read a table with it alone, and is told so only with a key that is known.
 pub(super) async fn publishable_key(reader: &Reader, deadline: Deadline) -> Finding {
     let check = Check::PublishableKey;
-    match reader.knock(deadline).await {
-        Ok(()) | Err(Error::Unexpected { status: 404, .. }) => Finding::ok(check),
-        Err(Error::KeyRefused { code }) if code == NOT_ALLOWED => Finding::ok(check),
-        Err(Error::KeyRefused { .. }) => Finding::fault(check, Code::PublishableKeyRefused),
-        Err(error) => failed(check, &error),
+    match reader.knock(deadline).await.map_err(|error| error.cause()) {
+        Ok(()) | Err(Cause::SchemaMismatch | Cause::GrantMissing) => Finding::ok(check),
+        Err(Cause::KeyRefused) => Finding::fault(check, Code::PublishableKeyRefused),
+        Err(cause) => Finding::fault(check, code(cause)),
     }
 }
 
 /// What the database says, and whether the secret key is taken; or why it says nothing.
 pub(super) async fn state(writer: &Writer, deadline: Deadline) -> (Finding, Result<State, Finding>) {
-    let taken = Finding::ok(Check::SecretKey);
+    let check = Check::SecretKey;
+    let taken = Finding::ok(check);
     let unsaid = |code| Err(Finding::fault(Check::Migrations, code));
-    match writer.call("deployment_state", &json!({}), deadline).await {
-        Ok(state) => (taken, Ok(state)),
-        Err(Error::Unexpected { status: 404, .. }) => (taken, unsaid(Code::DeploymentStateMissing)),
-        Err(Error::KeyRefused { code }) if code == NOT_ALLOWED => {
-            (taken, unsaid(Code::DeploymentStateForbidden))
-        }
+    let error = match writer.call("deployment_state", &json!({}), deadline).await {
+        Ok(state) => return (taken, Ok(state)),
+        Err(error) => error,
+    };
+    match error.cause() {
+        Cause::SchemaMismatch => (taken, unsaid(Code::DeploymentStateMissing)),
+        Cause::GrantMissing => (taken, unsaid(Code::DeploymentStateForbidden)),
         // It answered, and said something else than we understand: it is of another version.
-        Err(Error::Unexpected { status: 200, .. }) => (taken, unsaid(Code::SupabaseBadAnswer)),
-        Err(Error::KeyRefused { .. }) => {
-            (Finding::fault(Check::SecretKey, Code::SecretKeyRefused), Err(waits_for_key()))
-        }
-        Err(error) => (failed(Check::SecretKey, &error), Err(waits_for_key())),
+        Cause::BadAnswer if is_success(&error) => (taken, unsaid(Code::SupabaseBadAnswer)),
+        Cause::KeyRefused => (Finding::fault(check, Code::SecretKeyRefused), Err(waits_for_key())),
+        cause => (Finding::fault(check, code(cause)), Err(waits_for_key())),
     }
+}
+
+fn is_success(error: &Error) -> bool {
+    matches!(error, Error::Failed(Failed { status: Some(200), .. }))
 }
 
 /// Whether the database's clock, read a moment ago, and ours agree.
@@ -118,15 +123,19 @@ fn waits_for_key() -> Finding {
     Finding::waits_for(Check::Migrations, Check::SecretKey)
 }
 
-fn failed(check: Check, error: &Error) -> Finding {
-    Finding::fault(
-        check,
-        match error {
-            Error::TimedOut => Code::SupabaseTimedOut,
-            Error::Unavailable { .. } => Code::SupabaseUnavailable,
-            _ => Code::SupabaseBadAnswer,
-        },
-    )
+/// The fault that such an answer points to, where it is not about a key or a function.
+fn code(cause: Cause) -> Code {
+    match cause {
+        Cause::TimedOut | Cause::StatementTimeout => Code::SupabaseTimedOut,
+        Cause::Paused => Code::SupabasePaused,
+        Cause::Overloaded => Code::SupabaseOverloaded,
+        Cause::ReadOnly => Code::SupabaseReadOnly,
+        Cause::Blocked => Code::SupabaseRequestBlocked,
+        Cause::ClockSkew | Cause::ServiceTokenRefused | Cause::Conflict | Cause::Unavailable => {
+            Code::SupabaseUnavailable
+        }
+        _ => Code::SupabaseBadAnswer,
+    }
 }
 
 async fn get(http: &Http, project: &Project, path: &str, deadline: Deadline) -> Result<Answer, Failure> {

@@ -1,5 +1,7 @@
 //! The one place that turns an error into an answer: `application/problem+json`, RFC 9457.
 
+use std::time::Duration;
+
 use lambda_http::{
     Body,
     http::{HeaderValue, Response, StatusCode, header},
@@ -75,7 +77,16 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     response
 }
 
+/// The longest that a caller waits for another system. A limit of ours says how long it lasts, whatever that is.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+
 /// Whole seconds, rounded up: coming back early would be refused again.
 fn retry_after(error: &Error) -> u64 {
-    error.retry_after.map_or(DEFAULT_RETRY_AFTER, |wait| wait.as_millis().div_ceil(1000).max(1) as u64)
+    let longest = if error.code.status() >= 500 { MAX_RETRY_AFTER } else { Duration::MAX };
+    let wait = error.retry_after.map(|wait| wait.min(longest).as_millis().div_ceil(1000).max(1) as u64);
+    wait.unwrap_or(match error.code {
+        // It takes a person.
+        Code::SupabasePaused | Code::SupabaseReadOnly => MAX_RETRY_AFTER.as_secs(),
+        _ => DEFAULT_RETRY_AFTER,
+    })
 }

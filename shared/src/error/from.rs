@@ -13,7 +13,7 @@ impl From<Refusal> for Error {
             Refusal::ExpiredToken => Code::ExpiredToken,
             Refusal::Anonymous => Code::AnonymousUser,
             Refusal::NoOrganisation => Code::NoOrganisation,
-            Refusal::KeysUnavailable => Code::SupabaseUnavailable,
+            Refusal::KeysUnavailable(code) => code,
         })
     }
 }
@@ -24,13 +24,10 @@ impl From<supabase::Error> for Error {
             supabase::Error::Refused { status, code, detail } => {
                 told(refusal(*status, code), detail.as_deref().unwrap_or_default())
             }
-            supabase::Error::TokenRefused => Self::new(Code::InvalidToken),
-            supabase::Error::KeyRefused { .. } => Self::new(Code::SupabaseKeyRefused),
-            supabase::Error::Unavailable { retry_after, .. } => {
-                Self::new(Code::SupabaseUnavailable).retry_after(*retry_after)
+            supabase::Error::Failed(failed) => {
+                let code = failed.cause.meaning().code.unwrap_or(Code::SupabaseBadAnswer);
+                Self::new(code).retry_after(failed.retry_after)
             }
-            supabase::Error::TimedOut => Self::new(Code::SupabaseTimeout),
-            supabase::Error::Unexpected { .. } => Self::new(Code::SupabaseBadAnswer),
         };
         answer.cause(error)
     }
@@ -69,17 +66,7 @@ fn told(code: Code, detail: &str) -> Error {
 
 impl From<chatkit::Error> for Error {
     fn from(error: chatkit::Error) -> Self {
-        use chatkit::Kind;
-        let code = match error.kind {
-            Kind::KeyRefused => Code::ChatkitKeyRefused,
-            Kind::ProjectRefused => Code::ChatkitProjectRefused,
-            Kind::WorkflowNotFound => Code::ChatkitWorkflowNotFound,
-            Kind::AgentRefused => Code::ChatkitAgentRefused,
-            Kind::RateLimited => Code::ChatkitRateLimited,
-            Kind::Unavailable => Code::ChatkitUnavailable,
-            Kind::TimedOut => Code::ChatkitTimeout,
-            Kind::BadAnswer | Kind::NotFound => Code::ChatkitBadAnswer,
-        };
+        let code = error.kind.meaning().code.unwrap_or(Code::ChatkitBadAnswer);
         Self::new(code).retry_after(error.retry_after).cause(error)
     }
 }

@@ -1,9 +1,12 @@
-//! What PostgREST answers when it does not answer with rows.
-//! Source: <https://docs.postgrest.org/en/stable/references/errors.html>
+//! Why Supabase did not do what it was asked.
 
 use std::time::Duration;
 
-use crate::upstream::{self, Answer, Failure};
+pub use crate::upstream::answers::supabase::Cause;
+use crate::upstream::{
+    Answer, Failure, Verdict,
+    answers::{Rejection, plain, supabase::TABLE},
+};
 
 /// Why Supabase did not do what it was asked.
 #[derive(Debug)]
@@ -17,37 +20,23 @@ pub enum Error {
         /// What it is about, such as an event's id. Written by our SQL, without secrets.
         detail: Option<String>,
     },
-    /// The caller's token is no longer taken (it ran out between our check and PostgREST's).
-    TokenRefused,
-    /// Our own key, or the grants behind it, are not right.
-    KeyRefused {
-        /// PostgREST's or PostgreSQL's code.
-        code: String,
-    },
-    /// Supabase could not be reached, or said that it is overloaded.
-    Unavailable {
-        /// How long to wait, if it said so.
-        retry_after: Option<Duration>,
-        /// Why no answer came, where none did.
-        failure: Option<Failure>,
-    },
-    /// It did not answer in time; a write may have been done (all of them may be repeated).
-    TimedOut,
-    /// Anything else: a fault of ours, or of the deployment.
-    Unexpected {
-        /// The HTTP status.
-        status: u16,
-        /// PostgREST's or PostgreSQL's code, where there is one.
-        code: String,
-    },
+    /// Anything else.
+    Failed(Failed),
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
-struct Body {
-    code: Option<String>,
-    message: Option<String>,
-    details: Option<String>,
+/// What went wrong outside our functions.
+#[derive(Debug)]
+pub struct Failed {
+    /// What it means.
+    pub cause: Cause,
+    /// The answer's status, where one came.
+    pub status: Option<u16>,
+    /// PostgREST's or PostgreSQL's code, or what makes an answer unreadable.
+    pub code: String,
+    /// How long to wait, if it said so.
+    pub retry_after: Option<Duration>,
+    /// Why no answer came, where none did.
+    pub failure: Option<Failure>,
 }
 
 impl Error {
@@ -61,72 +50,66 @@ impl Error {
         matches!(self, Self::Refused { code, .. } if code == with)
     }
 
-    /// The error in an answer that is no success. `as_user` says whose token went with the request.
-    pub(super) fn from_answer(answer: &Answer, as_user: bool) -> Self {
-        let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let code = plain(body.code, 8);
-        match answer.status.as_u16() {
-            _ if code.starts_with("PT") => {
-                let status = answer.status.as_u16();
-                Self::Refused { status, code: plain(body.message, 40), detail: body.details }
-            }
-            // 42501 is PostgreSQL's "insufficient privilege": a migration is missing, or the key is of the wrong kind.
-            // PostgREST's codes about a token. The gateway, which checks our key, has none.
-            401 if as_user && code.starts_with("PGRST30") => Self::TokenRefused,
-            401 | 403 => Self::KeyRefused { code },
-            // PGRST003: no connection in the pool became free. 57014: the statement timeout.
-            504 => Self::TimedOut,
-            429 | 502 | 503 => {
-                Self::Unavailable { retry_after: upstream::retry_after(&answer.headers), failure: None }
-            }
-            status => Self::Unexpected { status, code },
+    /// What the error means.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Refused { .. } => Cause::Refused,
+            Self::Failed(failed) => failed.cause,
         }
+    }
+
+    /// What makes a request unsendable, or an answer of success unreadable.
+    pub(super) fn unusable(status: Option<u16>, why: String) -> Self {
+        let cause = Cause::BadAnswer;
+        Self::Failed(Failed { cause, status, code: why, retry_after: None, failure: None })
     }
 }
 
-/// A code such as `23505`, `PGRST116` or our own `session_ended`. What does not look like one may quote the request, with its
-/// key, and codes are logged.
-fn plain(code: Option<String>, longest: usize) -> String {
-    let is_plain =
-        |code: &String| code.len() <= longest && code.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
-    code.filter(is_plain).unwrap_or_default()
+/// What an answer asks for: every request may be repeated.
+pub(super) fn verdict(answer: &Answer, as_user: bool) -> Verdict {
+    answer.cause(&TABLE, as_user).map(Cause::verdict).unwrap_or_default()
+}
+
+impl From<Rejection<Cause>> for Error {
+    fn from(rejection: Rejection<Cause>) -> Self {
+        let Rejection { cause, status, code, message, details, retry_after } = rejection;
+        if cause == Cause::Refused {
+            let code = plain(message.as_deref().unwrap_or_default(), 40).to_owned();
+            return Self::Refused { status, code, detail: details };
+        }
+        Self::Failed(Failed { cause, status: Some(status), code, retry_after, failure: None })
+    }
 }
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::TimedOut => Self::TimedOut,
-            Failure::Unreachable(_) | Failure::Broken(_) => {
-                Self::Unavailable { retry_after: None, failure: Some(failure) }
-            }
-            Failure::TooLarge => Self::Unexpected { status: 200, code: "answer too large".to_owned() },
-        }
+        Self::Failed(Failed {
+            cause: Cause::of_failure(&failure),
+            status: None,
+            code: String::new(),
+            retry_after: None,
+            failure: Some(failure),
+        })
     }
 }
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused { code, .. } => write!(f, "Supabase: our function refused with {code}"),
-            Self::TokenRefused => write!(f, "Supabase refused the user's token"),
-            Self::KeyRefused { code } => {
-                write!(
-                    f,
-                    "Supabase refused our key or its role lacks a grant ({code}): see the deployment page"
-                )
-            }
-            Self::Unavailable { .. } => write!(f, "Supabase is unavailable"),
-            Self::TimedOut => write!(f, "Supabase did not answer in time"),
-            Self::Unexpected { status, code } => write!(f, "Supabase answered {status} ({code})"),
-        }
+        let failed = match self {
+            Self::Refused { code, .. } => return write!(f, "Supabase: our function refused with {code}"),
+            Self::Failed(failed) => failed,
+        };
+        write!(f, "Supabase: {:?}", failed.cause)?;
+        failed.status.map_or(Ok(()), |status| write!(f, ", answered {status}"))?;
+        if failed.code.is_empty() { Ok(()) } else { write!(f, " ({})", failed.code) }
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Unavailable { failure, .. } => failure.as_ref().map(|failure| failure as _),
-            _ => None,
+            Self::Failed(failed) => failed.failure.as_ref().map(|failure| failure as _),
+            Self::Refused { .. } => None,
         }
     }
 }
@@ -135,31 +118,20 @@ impl std::error::Error for Error {
 mod tests {
     use super::*;
 
-    fn error(status: u16, body: &'static str, as_user: bool) -> Error {
-        let status = reqwest::StatusCode::from_u16(status).unwrap();
-        let answer = Answer { status, headers: reqwest::header::HeaderMap::new(), body: body.into() };
-        Error::from_answer(&answer, as_user)
+    fn error(status: u16, body: &'static str) -> Error {
+        Answer::of(status, body).accepted(&TABLE, false).unwrap_err().into()
     }
 
     #[test]
     fn our_functions_refusals_are_told_from_postgrests_errors() {
-        let refused = error(409, r#"{"code":"PT409","message":"session_ended"}"#, false);
-        assert!(matches!(refused, Error::Refused { code, .. } if code == "session_ended"));
-        assert!(matches!(error(409, r#"{"code":"23505"}"#, false), Error::Unexpected { status: 409, .. }));
+        assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).is_refusal("session_ended"));
+        assert_eq!(error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(), Cause::BadAnswer);
     }
 
     #[test]
     fn what_is_no_code_is_not_kept() {
-        let refused = error(500, r#"{"code":"no such key: sb_secret_x"}"#, false);
-        assert!(matches!(refused, Error::Unexpected { status: 500, code } if code.is_empty()));
-        let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#, false);
+        assert!(!error(500, r#"{"code":"no such key: sb_secret_x"}"#).to_string().contains("sb_secret"));
+        let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#);
         assert!(matches!(refused, Error::Refused { code, .. } if code.is_empty()));
-    }
-
-    #[test]
-    fn a_missing_grant_is_no_fault_of_the_user() {
-        assert!(matches!(error(401, r#"{"code":"PGRST303"}"#, true), Error::TokenRefused));
-        assert!(matches!(error(403, r#"{"code":"42501"}"#, true), Error::KeyRefused { .. }));
-        assert!(matches!(error(401, r#"{"message":"Invalid API key"}"#, true), Error::KeyRefused { .. }));
     }
 }

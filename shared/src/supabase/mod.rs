@@ -9,7 +9,7 @@ mod reader;
 mod send;
 mod writer;
 
-pub use error::Error;
+pub use error::{Cause, Error, Failed};
 #[cfg(feature = "doctor")]
 pub(crate) use key::legacy_project;
 pub use key::{ApiKey, publishable_key, secret_key};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Error;
-use crate::upstream::{Deadline, Http, Manner, Repeat};
+use super::{Error, error::verdict};
+use crate::upstream::{Deadline, Http, Manner, Repeat, answers::supabase::TABLE};
 
 /// Every request may be repeated: reads change nothing, and each of our RPC functions is idempotent.
 pub(super) const MANNER: Manner = Manner {
@@ -15,7 +15,7 @@ pub(super) const MANNER: Manner = Manner {
     // Supabase down is a quick 503: who has not answered by then is not asked again.
     patience: Duration::from_secs(1),
     repeat: Repeat::Safe,
-    again: |status| matches!(status.as_u16(), 502..=504),
+    verdict: |answer| verdict(answer, false),
 };
 
 /// A statement may run for 8 seconds; one that counts is given them. It has then been asked once.
@@ -23,7 +23,7 @@ pub(super) const COUNTING: Manner = Manner { try_timeout: Duration::from_secs(9)
 
 /// What a function of ours is called with.
 pub(super) fn arguments(arguments: &impl Serialize) -> Result<String, Error> {
-    serde_json::to_string(arguments).map_err(|error| Error::Unexpected { status: 0, code: error.to_string() })
+    serde_json::to_string(arguments).map_err(|error| Error::unusable(None, error.to_string()))
 }
 
 /// Sends what the builder built, with our headers, and reads the answer as JSON.
@@ -35,14 +35,15 @@ pub(super) async fn send<T: DeserializeOwned>(
     manner: Manner,
     deadline: Deadline,
 ) -> Result<T, Error> {
-    let request = converted(builder, headers).ok_or_else(|| unexpected("request cannot be built"))?;
+    let unbuilt = || Error::unusable(None, "request cannot be built".to_owned());
+    let request = converted(builder, headers).ok_or_else(unbuilt)?;
+    let manner = if as_user { Manner { verdict: |answer| verdict(answer, true), ..manner } } else { manner };
     let answer = http.send(request, manner, deadline).await?;
-    if !answer.status.is_success() {
-        return Err(Error::from_answer(&answer, as_user));
-    }
+    let body = answer.accepted(&TABLE, as_user)?;
     // The parser's message can quote the body: it stays out of the error.
-    serde_json::from_slice(&answer.body).map_err(|error| {
-        unexpected(&format!("body is not as expected at line {}, column {}", error.line(), error.column()))
+    serde_json::from_slice(body).map_err(|error| {
+        let why = format!("body is not as expected at line {}, column {}", error.line(), error.column());
+        Error::unusable(Some(200), why)
     })
 }
 
@@ -59,8 +60,4 @@ fn converted(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest:
     let body = built.body().and_then(|body| body.as_bytes()).filter(|body| !body.is_empty());
     *request.body_mut() = body.map(|body| body.to_vec().into());
     Some(request)
-}
-
-fn unexpected(code: &str) -> Error {
-    Error::Unexpected { status: 200, code: code.to_owned() }
 }

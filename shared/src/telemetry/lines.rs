@@ -142,6 +142,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             attempt: fields.get("attempt").and_then(Value::as_u64).unwrap_or_default(),
             status: fields.get("status").and_then(Value::as_u64).and_then(|status| status.try_into().ok()),
             failure: text(fields, "failure"),
+            unauthorized: fields.get("unauthorized").and_then(Value::as_bool).unwrap_or_default(),
             took,
         });
         for outer in span.scope().skip(1) {

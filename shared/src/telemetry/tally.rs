@@ -12,6 +12,7 @@ pub(super) struct Call {
     pub(super) attempt: u64,
     pub(super) status: Option<u16>,
     pub(super) failure: Option<String>,
+    pub(super) unauthorized: bool,
     pub(super) took: Duration,
 }
 
@@ -27,7 +28,7 @@ pub(super) struct Tally {
     pub failures: u64,
     /// Those that were not the first try.
     pub retries: u64,
-    /// Answered with 401 or 403: for OpenAI, that is our key.
+    /// Refused for the key or token that was shown; not by a firewall.
     pub unauthorized: u64,
     pub latencies: Latencies,
 }
@@ -43,7 +44,7 @@ impl Tallies {
         tally.failures +=
             u64::from(call.failure.is_some() || call.status.is_some_and(|status| status >= 500));
         tally.retries += u64::from(call.attempt > 1);
-        tally.unauthorized += u64::from(matches!(call.status, Some(401 | 403)));
+        tally.unauthorized += u64::from(call.unauthorized);
         *tally.latencies.0.entry((millis(call.took) * 10.0) as u64).or_default() += 1;
     }
 }

@@ -79,9 +79,10 @@ fn placed(span: Span, trace: Trace) -> Span {
     span
 }
 
-/// Begins one try of a call of another system. What came of it goes into `status`, or `failure`.
+/// Begins one try of a call of another system. What came of it goes into `status`, or `failure`; `unauthorized` where the key or
+/// token that was shown is refused.
 pub(crate) fn call(system: &'static str, attempt: u32) -> Span {
-    info_span!(target: TARGET, CALL, system, attempt, status = Empty, failure = Empty)
+    info_span!(target: TARGET, CALL, system, attempt, status = Empty, failure = Empty, unauthorized = Empty)
 }
 
 /// The session that the work is about, once it is known.

@@ -57,8 +57,16 @@ impl Batch {
     /// # Errors
     /// Those that concern all.
     pub fn note(&mut self, error: Error) -> Result<(), Error> {
-        use crate::error::Code::{SupabaseKeyRefused, SupabaseUnavailable};
-        if matches!(error.code, SupabaseKeyRefused | SupabaseUnavailable) {
+        use crate::error::Code as C;
+        let concerns_all = matches!(
+            error.code,
+            C::SupabaseKeyRefused
+                | C::SupabaseUnavailable
+                | C::SupabaseOverloaded
+                | C::SupabaseReadOnly
+                | C::SupabasePaused
+        );
+        if concerns_all {
             return Err(error);
         }
         self.failure.get_or_insert(error);

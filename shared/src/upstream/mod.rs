@@ -1,6 +1,7 @@
 //! The one way out: every call to another system goes through [`Http::send`], which holds the deadline,
 //! repeats what may be repeated, and bounds what comes back.
 
+pub mod answers;
 mod budget;
 mod client;
 mod deadline;
@@ -29,8 +30,17 @@ pub struct Manner {
     pub patience: Duration,
     /// When a try may be followed by another.
     pub repeat: Repeat,
-    /// Whether an answer with this status asks for another try.
-    pub again: fn(StatusCode) -> bool,
+    /// What an answer asks for.
+    pub verdict: fn(&Answer) -> Verdict,
+}
+
+/// What an answer asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Another try.
+    pub again: bool,
+    /// Another key or token: the one that was shown is refused.
+    pub unauthorized: bool,
 }
 
 /// When a call may be repeated.
@@ -42,15 +52,12 @@ pub enum Repeat {
     OnlyIfNotDone,
 }
 
-/// What came back.
+/// What came back. What it means only its system's table says: see [`answers`].
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 /// No answer came back.
@@ -113,7 +120,7 @@ impl Http {
             let call = telemetry::call(manner.system, tries);
             let within = deadline.at_most(manner.try_timeout);
             let outcome = self.send_once(current, within).instrument(call.clone()).await;
-            told(call, &outcome);
+            told(call, &outcome, manner);
             let Some(pause) = retry::pause(&outcome, manner, tries) else {
                 self.count(&outcome, manner);
                 return outcome;
@@ -166,10 +173,11 @@ impl From<reqwest::Error> for Failure {
 }
 
 /// Says in the call's span what came of it, and in a line of its own where that is nothing.
-fn told(call: tracing::Span, outcome: &Result<Answer, Failure>) {
+fn told(call: tracing::Span, outcome: &Result<Answer, Failure>, manner: Manner) {
     match outcome {
         Ok(answer) => {
             call.record("status", answer.status.as_u16());
+            call.record("unauthorized", (manner.verdict)(answer).unauthorized);
             call.in_scope(|| tracing::debug!("upstream answered"));
         }
         Err(failure) => {

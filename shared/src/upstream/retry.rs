@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName};
 
+#[cfg(test)]
+use super::Verdict;
 use super::{Answer, Failure, Manner, Repeat};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest that another system's word is taken for.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// The pause before the next try, or `None` if there should be none.
 pub(super) fn pause(outcome: &Result<Answer, Failure>, manner: Manner, tries: u32) -> Option<Duration> {
@@ -15,7 +20,7 @@ pub(super) fn pause(outcome: &Result<Answer, Failure>, manner: Manner, tries: u3
             let asked = match header(&answer.headers, "x-should-retry") {
                 Some("true") => true,
                 Some("false") => false,
-                _ => (manner.again)(answer.status),
+                _ => (manner.verdict)(answer).again,
             };
             asked.then(|| retry_after(&answer.headers).unwrap_or_else(|| jitter(tries)))
         }
@@ -27,11 +32,15 @@ pub(super) fn pause(outcome: &Result<Answer, Failure>, manner: Manner, tries: u3
 
 /// What an answer asks to wait, in whole or (`retry-after-ms`) thousandths of seconds.
 ///
-/// `Retry-After` as a date is not obeyed: it needs two clocks that agree.
+/// `Retry-After` as a date is not obeyed: it needs two clocks that agree. More than an hour is taken for an hour: who asks for more
+/// has made a mistake, and would not be asked again today.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let millis = header(headers, "retry-after-ms").and_then(|value| value.parse().ok());
-    let seconds = || header(headers, "retry-after").and_then(|value| value.parse::<u64>().ok());
-    millis.map(Duration::from_millis).or_else(|| seconds().map(Duration::from_secs))
+    let number = |name| header(headers, name).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+    // Too many digits for a number are more than an hour.
+    let parsed = |value: &str| (!value.is_empty()).then(|| value.parse().unwrap_or(u64::MAX));
+    let millis = number("retry-after-ms").and_then(parsed).map(Duration::from_millis);
+    let seconds = || number("retry-after").and_then(parsed).map(Duration::from_secs);
+    millis.or_else(seconds).map(|wait| wait.min(MAX_WAIT))
 }
 
 /// Full jitter: anything between nothing and a bound that doubles with each try.
@@ -53,7 +62,7 @@ mod tests {
         try_timeout: Duration::from_secs(1),
         patience: Duration::from_secs(1),
         repeat: Repeat::OnlyIfNotDone,
-        again: |status| status.is_server_error(),
+        verdict: |answer| Verdict { again: answer.status.is_server_error(), unauthorized: false },
     };
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Result<Answer, Failure> {
@@ -70,6 +79,30 @@ mod tests {
         assert_eq!(pause(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
         assert_eq!(pause(&[("retry-after-ms", "20"), ("retry-after", "2")]), Some(Duration::from_millis(20)));
         assert_eq!(pause(&[("x-should-retry", "false")]), None);
+    }
+
+    #[test]
+    fn an_absurd_wait_is_an_hour_and_what_is_no_number_is_not_there() {
+        let wait = |value| match answer(503, &[("retry-after", value)]) {
+            Ok(answer) => retry_after(&answer.headers),
+            Err(_) => None,
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (value, expected) in [
+            ("0", seconds(0)),
+            ("007", seconds(7)),
+            ("3600", seconds(3600)),
+            ("3601", seconds(3600)),
+            ("99999999999999999999999999", seconds(3600)),
+            ("", None),
+            ("-1", None),
+            ("+5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ] {
+            assert_eq!(wait(value), expected, "{value:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use libtest_mimic::Trial;
-use local_stack::{World, http::Port, supabase::Fault};
+use local_stack::{
+    World,
+    http::Port,
+    supabase::{Canned, Fault},
+};
 
 use super::{OF_THE_DATABASE, finds, found};
 use crate::harness::alone;
@@ -22,6 +26,10 @@ pub fn trials() -> Vec<Trial> {
         finds("that Supabase is down", default(), down),
         finds("that Supabase is out of order", default(), unavailable),
         finds("that Supabase is silent", default(), silent),
+        finds("that the project is paused", default(), paused),
+        finds("that a firewall stands before Supabase, and blames no key", default(), blocked),
+        finds("that the database takes no writes", default(), read_only),
+        finds("nothing in what passes within a second", default(), passing),
         alone("doctor: it finds that SUPABASE_URL is another site's", not_supabase),
         finds(
             "a publishable key of another project",
@@ -66,6 +74,35 @@ async fn silent(world: &World) -> Result<()> {
     world.supabase().fault(Fault::Silent).await;
     let (faults, skipped) = ([("supabase", "supabase_timed_out", "")], of_supabase());
     tokio::time::timeout(Duration::from_secs(20), found(world, &faults, &skipped)).await?.map(drop)
+}
+
+async fn paused(world: &World) -> Result<()> {
+    world.supabase().fault(Fault::Canned(Canned::html(540).at("/"))).await;
+    found(world, &[("supabase", "supabase_paused", "")], &of_supabase()).await.map(drop)
+}
+
+async fn blocked(world: &World) -> Result<()> {
+    world.supabase().fault(Fault::Canned(Canned::html(403))).await;
+    let code = "supabase_request_blocked";
+    let faults = [("publishable_key", code, ""), ("secret_key", code, "")];
+    found(world, &faults, &OF_THE_DATABASE).await.map(drop)
+}
+
+/// As Supabase sets it where the disk is full; who is connected already does not see it.
+async fn read_only(world: &World) -> Result<()> {
+    let set = "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$";
+    sqlx::query(set).execute(world.database()).await?;
+    let ended = "select pg_terminate_backend(pid) from pg_stat_activity
+                 where usename = 'authenticator' and datname = current_database()";
+    sqlx::query(ended).execute(world.database()).await?;
+    found(world, &[("supabase", "supabase_read_only", "")], &[]).await.map(drop)
+}
+
+async fn passing(world: &World) -> Result<()> {
+    let future = Canned::postgrest(401, "PGRST303", "JWT issued at future");
+    // More often than a call is repeated.
+    world.supabase().fault(Fault::Canned(future.times(4))).await;
+    found(world, &[], &[]).await.map(drop)
 }
 
 /// OpenAI's, as it happens.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use local_stack::{World, agents, chatkit, supabase::OrgRole};
+use local_stack::{
+    World, agents, chatkit,
+    supabase::{Canned, Fault, OrgRole},
+};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -36,6 +39,7 @@ async fn open_for_business() -> Result<Vec<Line>> {
     deliver(&world, &caller).await.context("deliveries")?;
     refuse(&world, &caller).await.context("refusals")?;
     break_openai(&world, &caller).await.context("OpenAI's failures")?;
+    break_supabase(&world, &caller).await.context("Supabase's failures")?;
     caller.cancel(&session).await?.expect(200)?;
     for function in ["expire-sessions", "route-events"] {
         world.tick(function).await?;
@@ -118,6 +122,37 @@ async fn break_openai(world: &World, caller: &Caller) -> Result<()> {
         open(caller).await?.problem(answered, code)?;
         world.chatkit().clear_faults();
     }
+    let quota = chatkit::Fault::everywhere().status(429).code("insufficient_quota");
+    let blocked = chatkit::Fault::everywhere().page(403, "text/html", "<html><p>Access denied.");
+    for (fault, code) in [(quota, "chatkit_quota_exhausted"), (blocked, "chatkit_request_blocked")] {
+        world.chatkit().fault(fault);
+        open(caller).await?.problem(502, code)?;
+        world.chatkit().clear_faults();
+    }
+    Ok(())
+}
+
+/// Supabase is there, and something keeps it from its work.
+async fn break_supabase(world: &World, caller: &Caller) -> Result<()> {
+    for (canned, status, code) in [
+        (Canned::gateway(540, "Project paused"), 503, "supabase_paused"),
+        (
+            Canned::postgrest(405, "25006", "cannot execute INSERT in a read-only transaction"),
+            503,
+            "supabase_read_only",
+        ),
+        (
+            Canned::postgrest(504, "PGRST003", "Timed out acquiring connection from connection pool."),
+            503,
+            "supabase_overloaded",
+        ),
+        (Canned::postgrest(404, "PGRST202", "Could not find the function"), 503, "supabase_schema_mismatch"),
+        (Canned::html(403), 502, "supabase_request_blocked"),
+    ] {
+        world.supabase().fault(Fault::Canned(canned)).await;
+        open(caller).await?.problem(status, code)?;
+    }
+    world.supabase().fault(Fault::None).await;
     Ok(())
 }
 

@@ -85,7 +85,7 @@ fn arrive(shared: &Shared, request: &Request, request_id: &str) -> Option<Fault>
 async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: Fault) -> Option<Outcome> {
     tokio::time::sleep(fault.delay).await;
     match fault.effect {
-        Effect::ResetBefore => None,
+        Effect::ResetBefore | Effect::Page(..) => None,
         Effect::Refuse(_) => fault.refusal().map(Err),
         _ => {
             let tripwire = shared.lock().tripwire.clone();
@@ -107,6 +107,11 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
 async fn respond(fault: &Fault, outcome: Option<Outcome>) -> Option<Response<Body>> {
     match &fault.effect {
         Effect::ResetBefore | Effect::ResetAfter => None,
+        Effect::Page(status, content_type, body) => {
+            let mut page = response(*status, content_type, body.clone().into_bytes());
+            fault.headers().for_each(|(name, value)| put_header(&mut page, name, value));
+            Some(page)
+        }
         Effect::Nonsense => {
             Some(response(StatusCode::OK, "text/html", b"<html><p>Not what you asked for.".to_vec()))
         }

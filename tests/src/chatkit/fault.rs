@@ -44,6 +44,8 @@ pub(super) enum Effect {
     Nonsense,
     /// A 200 with this body; the work is done.
     Body(Value),
+    /// An answer of somebody before OpenAI; the work is not done.
+    Page(StatusCode, &'static str, String),
 }
 
 impl Fault {
@@ -174,6 +176,14 @@ impl Fault {
         self
     }
 
+    /// Answers in OpenAI's place with this type and body, as a network or a firewall before it does; the work is not done. A status
+    /// that is none becomes 500.
+    pub fn page(mut self, status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.effect = Effect::Page(status, content_type, body.into());
+        self
+    }
+
     /// Whether it is meant for such a request.
     pub(super) fn fits(&self, on: Option<Operation>, user: Option<&str>, path: &str) -> bool {
         (self.on.is_none() || self.on == on)
@@ -185,6 +195,11 @@ impl Fault {
     /// Whether it has hit as many requests as it was to hit.
     pub(super) fn used_up(&self, hits: u32) -> bool {
         self.left.is_some_and(|left| hits >= left)
+    }
+
+    /// The headers that were asked for.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &(String, String)> {
+        self.headers.iter()
     }
 
     /// The refusal that was asked for.

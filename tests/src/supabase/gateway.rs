@@ -130,6 +130,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             route(&shared, request).await
         }
         Fault::NoSigningKeys if path == JWKS => (None, Json(json!({ "keys": [] })).into_response()),
+        Fault::Canned(canned) => match canned.answer(&path) {
+            Some(response) => (None, response),
+            None => route(&shared, request).await,
+        },
         Fault::Unreliable(chance) => unreliable(&shared, request, &chance).await,
         Fault::None | Fault::Down | Fault::NoSigningKeys => stepwise(&shared, request).await,
     };

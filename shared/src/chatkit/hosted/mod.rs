@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::{
-    Method, Request, StatusCode,
+    Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde::de::DeserializeOwned;
@@ -15,18 +15,18 @@ use serde::de::DeserializeOwned;
 use super::{Error, Messages, Opened, Opening, Thread, error::Kind};
 use crate::{
     secret::Secret,
-    upstream::{Deadline, Http, Manner, Repeat},
+    upstream::{
+        Deadline, Http, Manner, Repeat, Verdict,
+        answers::{Done, openai::TABLE},
+    },
 };
-
-/// The statuses that OpenAI's own clients repeat.
-const AGAIN: fn(StatusCode) -> bool = |status| matches!(status.as_u16(), 408 | 409 | 429 | 500..=599);
 
 const READ: Manner = Manner {
     system: "openai",
     try_timeout: Duration::from_secs(3),
     patience: Duration::from_secs(2),
     repeat: Repeat::Safe,
-    again: AGAIN,
+    verdict: |answer| answer.cause(&TABLE, false).map(Kind::verdict).unwrap_or_default(),
 };
 
 /// Cancelling what is cancelled already answers 404, which is as good.
@@ -36,7 +36,17 @@ const CANCEL: Manner = READ;
 const DELETE: Manner = READ;
 
 /// A second session opened by a repeat would be one that no row knows.
-const OPEN: Manner = Manner { try_timeout: Duration::from_secs(6), repeat: Repeat::OnlyIfNotDone, ..READ };
+const OPEN: Manner = Manner {
+    try_timeout: Duration::from_secs(6),
+    repeat: Repeat::OnlyIfNotDone,
+    verdict: |answer| match answer.cause(&TABLE, false) {
+        Some(kind) => {
+            Verdict { again: kind.verdict().again && kind.meaning().done == Done::No, ..kind.verdict() }
+        }
+        None => Verdict::default(),
+    },
+    ..READ
+};
 
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 
@@ -77,11 +87,7 @@ impl Hosted {
         let path = format!("/chatkit/sessions/{id}/cancel");
         let request = self.request(Method::POST, &path, &[], None::<&()>)?;
         // The answer repeats the client secret: it is dropped unread.
-        let answer = self.http.send(request, CANCEL, deadline).await?;
-        match answer.status {
-            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(Error::from_answer(&answer)),
-        }
+        self.gone(request, CANCEL, deadline).await
     }
 
     pub(super) async fn threads(&self, user: &str, deadline: Deadline) -> Result<Vec<Thread>, Error> {
@@ -112,11 +118,7 @@ impl Hosted {
             return Err(Error::unsendable());
         }
         let request = self.request(Method::DELETE, &format!("/chatkit/threads/{id}"), &[], None::<&()>)?;
-        let answer = self.http.send(request, DELETE, deadline).await?;
-        match answer.status {
-            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(Error::from_answer(&answer)),
-        }
+        self.gone(request, DELETE, deadline).await
     }
 
     pub(super) async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<Thread>, Error> {
@@ -177,6 +179,16 @@ impl Hosted {
         Ok(request)
     }
 
+    /// Has something ended. Only OpenAI itself can say that it is gone already: a 404 of somebody in between says nothing of it.
+    async fn gone(&self, request: Request, manner: Manner, deadline: Deadline) -> Result<(), Error> {
+        let answer = self.http.send(request, manner, deadline).await?;
+        match answer.accepted(&TABLE, false) {
+            Ok(_) => Ok(()),
+            Err(rejection) if rejection.cause == Kind::NotFound => Ok(()),
+            Err(rejection) => Err(Error::rejected(rejection, answer.request_id())),
+        }
+    }
+
     /// A body that cannot be read is never quoted: it may hold a secret.
     async fn json<T: DeserializeOwned>(
         &self,
@@ -185,10 +197,10 @@ impl Hosted {
         deadline: Deadline,
     ) -> Result<T, Error> {
         let answer = self.http.send(request, manner, deadline).await?;
-        if !answer.status.is_success() {
-            return Err(Error::from_answer(&answer));
-        }
-        serde_json::from_slice(&answer.body).map_err(|_| Error::bad_answer(&answer))
+        let body = answer
+            .accepted(&TABLE, false)
+            .map_err(|rejection| Error::rejected(rejection, answer.request_id()))?;
+        serde_json::from_slice(body).map_err(|_| Error::bad_answer(&answer))
     }
 }
 
