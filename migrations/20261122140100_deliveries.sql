@@ -38,7 +38,7 @@ create table if not exists public.deliveries (
   next_attempt_at timestamptz not null default clock_timestamp(),
   -- Until when the call may take. Who holds the fence may finish it, and nobody else.
   lease_until timestamptz,
-  -- The claim that began it: a router that did not hear the answer asks for it again.
+  -- The claim that began or settled it last: a router that did not hear the answer asks for it again.
   claim_id uuid,
   fence bigint not null default 0,
   -- The fence that finished it last, and as what: a repeated finish is answered the same.
@@ -75,8 +75,8 @@ create index if not exists deliveries_queued
 create unique index if not exists deliveries_one_running on public.deliveries (session_id) where status = 'running';
 -- How many calls of an organisation are under way.
 create index if not exists deliveries_running on public.deliveries (org_id) where status = 'running';
--- What a claim has begun.
-create index if not exists deliveries_by_claim on public.deliveries (claim_id) where status = 'running';
+-- What a claim has begun or settled.
+create index if not exists deliveries_by_claim on public.deliveries (claim_id) where claim_id is not null;
 -- What one thing that a person did has led to.
 create index if not exists deliveries_by_root on public.deliveries (session_id, root_event_id);
 -- Dead letters, in the order they were made (ids are of version 7).

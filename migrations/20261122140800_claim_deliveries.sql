@@ -68,9 +68,30 @@ begin
 end
 $$;
 
+-- What a claim settled without a call.
+create or replace function private.settled_by_claim(p_claim_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'id', d.id,
+    'org_id', d.org_id,
+    'session_id', d.session_id,
+    'agent_id', d.agent_id,
+    'attempt', d.attempts,
+    'status', d.status,
+    'error', d.error
+  ) order by d.session_id, d.seq), '[]')
+  from public.deliveries as d
+  where d.claim_id = p_claim_id and d.status <> 'running'
+$$;
+
 -- Up to p_limit calls, each leased to the caller, and no more than fit into some 1.5 MiB. Every organisation gets its share, and what
 -- is left over is the next claim's.
--- With the id of a claim whose answer was lost, the calls that it began and that still run are answered again.
+-- What no call is made for is settled here and answered as well, to be counted and logged like any other outcome: a call whose
+-- lease ran out, a tool that a policy forbids, a person to be asked, a requester who left.
+-- With the id of a claim whose answer was lost, the calls that it began and that still run are answered again, and so is what it
+-- settled.
 -- next_due_in_seconds: when to claim again; 0 if there is more to be had at once, null if nothing is queued.
 create or replace function public.claim_deliveries(
   p_limit integer,
@@ -96,7 +117,10 @@ declare
   v_calls jsonb;
   v_bytes bigint := 0;
   v_more boolean := false;
+  v_claim_id uuid := coalesce(p_claim_id, gen_random_uuid());
+  v_settled jsonb;
 begin
+  v_settled := private.settled_by_claim(p_claim_id);
   select jsonb_agg(c.call)
   into v_calls
   from (
@@ -107,8 +131,8 @@ begin
   ) as c
   -- Not any more, if the tool was struck off the list since.
   where c.call is not null;
-  if v_calls is not null then
-    return jsonb_build_object('deliveries', v_calls, 'next_due_in_seconds', 0);
+  if v_calls is not null or v_settled <> '[]' then
+    return jsonb_build_object('deliveries', coalesce(v_calls, '[]'), 'settled', v_settled, 'next_due_in_seconds', 0);
   end if;
   v_calls := '[]';
 
@@ -160,12 +184,13 @@ begin
       order by d.seq
       limit 1;
       exit when not found or coalesce(v_delivery.lease_until, v_delivery.next_attempt_at) > v_now;
-      v_call := private.begin_call(v_delivery, p_lease_seconds, p_claim_id);
+      v_call := private.begin_call(v_delivery, p_lease_seconds, v_claim_id);
       if v_call is not null then
         v_calls := v_calls || v_call;
         v_bytes := v_bytes + octet_length(v_call::text);
         exit;
       end if;
+      update public.deliveries as d set claim_id = v_claim_id where d.id = v_delivery.id and d.status <> 'running';
     end loop;
   end loop;
 
@@ -179,6 +204,7 @@ begin
   end loop;
   return jsonb_build_object(
     'deliveries', v_calls,
+    'settled', private.settled_by_claim(v_claim_id),
     'next_due_in_seconds', case
       when v_more then 0
       else (
@@ -195,5 +221,6 @@ $$;
 
 revoke all on function private.slots_left(uuid) from public, anon, authenticated, service_role;
 revoke all on function private.organisations_due() from public, anon, authenticated, service_role;
+revoke all on function private.settled_by_claim(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.claim_deliveries(integer, integer, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.claim_deliveries(integer, integer, uuid) to service_role;

@@ -59,6 +59,7 @@ begin
     -- What Supabase sets where the disk is full.
     'read_only', current_setting('default_transaction_read_only')::boolean,
     'schema', private.schema_state(),
+    'webhook', private.webhook_state(),
     'migrations', private.applied_migrations(),
     'workflow_count', (
       select count(distinct (a.chatkit_workflow_id, a.chatkit_workflow_version)) from public.agents as a where a.enabled

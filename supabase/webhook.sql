@@ -3,9 +3,8 @@
 --
 --   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$WEBHOOK_SECRET" -f supabase/webhook.sql
 --
--- The hook says nothing that is believed: the function compares the secret and then looks for itself. If it is lost, the
--- schedule finds the work a little later. One row a session that comes to have work is one call, however many events follow.
--- Supabase's database webhooks must be enabled in the project (Integrations); they bring the function that is named here.
+-- The request says nothing that is believed: the function compares the secret and then looks for itself. If it is lost, the
+-- schedule finds the work a little later. `delete from private.webhook` ends it.
 \set ON_ERROR_STOP on
 \if :{?url}
 \else
@@ -18,11 +17,8 @@
   \quit
 \endif
 
-select format(
-  'create or replace trigger wake_route_events
-     after insert on public.delivery_queues
-     for each row execute function supabase_functions.http_request(%L, %L, %L, %L, %L)',
-  :'url', 'POST',
-  json_build_object('Content-Type', 'application/json', 'X-Webhook-Secret', :'secret'),
-  '{}', '2000'
-) \gexec
+create extension if not exists pg_net;
+
+insert into private.webhook (url, secret)
+values (:'url', :'secret')
+on conflict (only_one) do update set url = excluded.url, secret = excluded.secret;

@@ -24,6 +24,7 @@ mod mcp;
 mod metrics;
 mod openai_sdk;
 mod outages;
+mod recorded;
 mod routing;
 mod row_policies;
 mod secrets;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         expiry::trials(),
         bounds::trials(),
         erasure::trials(),
+        recorded::trials(),
         routing::trials(),
         metrics::trials(),
         soak::trials(),

@@ -36,10 +36,6 @@ const LONGEST_CALL: Duration = Duration::from_secs(64);
 /// How long a delivery is nobody else's, in seconds: longer than any call.
 const LEASE_SECONDS: u32 = 90;
 
-/// The first and the longest pause before what came of a call is sent to the database again.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
 /// How long before its end a lease is too short to record anything under it.
 const LEASE_RESERVE: Duration = Duration::from_secs(3);
 
@@ -85,7 +81,21 @@ pub struct Report {
 #[derive(Deserialize)]
 struct Claim {
     deliveries: Vec<Claimed>,
+    /// What came to an end without a call.
+    settled: Vec<Settled>,
     next_due_in_seconds: Option<f64>,
+}
+
+/// A delivery that the database settled by itself: a lease ran out, a policy forbids the call, a person is asked first.
+#[derive(Deserialize)]
+struct Settled {
+    id: Uuid,
+    org_id: Uuid,
+    session_id: Uuid,
+    agent_id: String,
+    attempt: u32,
+    status: String,
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +121,10 @@ impl Router {
                     Ok(claim) => {
                         next =
                             claim.next_due_in_seconds.and_then(|due| Duration::try_from_secs_f64(due).ok());
+                        for settled in claim.settled {
+                            settled.log();
+                            report.count(&settled.status);
+                        }
                         running.extend(
                             claim.deliveries.into_iter().map(|claimed| self.deliver(claimed, deadline)),
                         );
@@ -136,7 +150,10 @@ impl Router {
             }
             let look = next.unwrap_or(LOOK).clamp(SHORTEST, LOOK);
             match tokio::time::timeout(look, running.next()).await {
-                Ok(Some(Ok(status))) => report.count(&status),
+                Ok(Some(Ok(status))) => {
+                    report.called += 1;
+                    report.count(&status);
+                }
                 Ok(Some(Err(error))) => {
                     tracing::warn!(%error, "a delivery failed; the others go on");
                     failed_delivery.get_or_insert(error);
@@ -154,11 +171,8 @@ impl Router {
 
     /// Makes a call and tells what came of it.
     async fn deliver(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
-        let span = tracing::info_span!(
-            target: TARGET, "delivery",
-            delivery_id = %claimed.id, org_id = %claimed.org_id, session_id = %claimed.session_id,
-            agent_id = claimed.agent_id, attempt = claimed.attempt,
-        );
+        let Claimed { id, org_id, session_id, ref agent_id, attempt, .. } = claimed;
+        let span = delivery_span(id, org_id, session_id, agent_id, attempt);
         self.delivered(claimed, deadline).instrument(span).await
     }
 
@@ -192,33 +206,40 @@ impl Router {
         Ok(if finished.finished { finished.status } else { String::new() })
     }
 
-    /// Records what came of a call. It was done, so it must not be lost to an outage: it is sent until the lease nears its end, unless our
-    /// own function refuses it.
+    /// Records what came of a call, as long as the lease lasts.
     async fn record(&self, claimed: &Claimed, outcome: Value, lease: Deadline) -> Result<Finished, Error> {
         let arguments =
             json!({ "p_delivery_id": claimed.id, "p_fence": claimed.fence, "p_outcome": outcome });
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.writer.call("finish_delivery", &arguments, lease).await {
-                // Erased, with its session: there is nobody left whom the answer could concern.
-                Err(error) if error.is_refusal("delivery_not_found") => {
-                    let (status, live_chatkit_session_ids) = (String::new(), Vec::new());
-                    return Ok(Finished { finished: false, status, live_chatkit_session_ids });
-                }
-                Err(error) if !error.is_refused() && lease.remaining() > pause => {
-                    tracing::warn!(%error, "the outcome of a call is not recorded yet");
-                    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                finished => return Ok(finished?),
+        match self.writer.record("finish_delivery", &arguments, lease).await {
+            // Erased, with its session: there is nobody left whom the answer could concern.
+            Err(error) if error.is_refusal("delivery_not_found") => {
+                let (status, live_chatkit_session_ids) = (String::new(), Vec::new());
+                Ok(Finished { finished: false, status, live_chatkit_session_ids })
             }
+            finished => Ok(finished?),
         }
     }
 }
 
+impl Settled {
+    /// The same line as of a delivery that was called.
+    fn log(&self) {
+        let span = delivery_span(self.id, self.org_id, self.session_id, &self.agent_id, self.attempt);
+        let (status, error) = (self.status.as_str(), self.error.as_deref());
+        span.in_scope(|| tracing::info!(finished = true, status, error, "delivered"));
+    }
+}
+
+/// What the lines of a delivery have in common.
+fn delivery_span(id: Uuid, org_id: Uuid, session_id: Uuid, agent_id: &str, attempt: u32) -> tracing::Span {
+    tracing::info_span!(
+        target: TARGET, "delivery",
+        delivery_id = %id, %org_id, %session_id, agent_id, attempt,
+    )
+}
+
 impl Report {
     fn count(&mut self, status: &str) {
-        self.called += 1;
         *match status {
             "done" => &mut self.done,
             "asked" => &mut self.asked,

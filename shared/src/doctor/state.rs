@@ -13,6 +13,7 @@ pub(super) struct State {
     /// Whether transactions are read-only by default, as Supabase sets it where the disk is full.
     pub read_only: bool,
     pub schema: Schema,
+    pub webhook: Webhook,
     /// The timestamps of the migrations that were applied; none where nobody keeps that history.
     pub migrations: Option<BTreeSet<String>>,
     pub workflow_count: usize,
@@ -23,6 +24,15 @@ pub(super) struct State {
     pub organisations_short_of_approvers: u64,
     /// The keys that seal living secrets.
     pub sealing_key_ids: Vec<String>,
+}
+
+/// What wakes the orchestrator.
+#[derive(Debug, Deserialize)]
+pub(super) struct Webhook {
+    /// Whether the database was told where the function is.
+    pub is_set: bool,
+    /// Whether what sends the request is there.
+    pub can_call: bool,
 }
 
 /// What callers could get at.

@@ -1,5 +1,5 @@
-//! Whether the database wakes the orchestrator: the trigger that supabase/webhook.sql makes. Where it calls, and with which secret,
-//! stands in the trigger's definition, which nobody is told.
+//! Whether the database wakes the orchestrator. Where it calls, and with which secret, nobody is told; the trigger itself is part of the
+//! schema.
 
 use super::{
     code::Code,
@@ -7,16 +7,12 @@ use super::{
     state::State,
 };
 
-const TABLE: &str = "delivery_queues";
-const TRIGGER: &str = "wake_route_events";
-
 /// Without a webhook all goes on, only later.
 pub(super) fn examine(state: &State) -> Finding {
-    let table = state.schema.tables.get(TABLE);
-    match table.and_then(|table| table.triggers.get(TRIGGER)) {
-        Some(true) => Finding::ok(Check::Webhook),
-        Some(false) => Finding::fault(Check::Webhook, Code::WebhookDisabled),
-        None => Finding::skipped(
+    match (state.webhook.is_set, state.webhook.can_call) {
+        (true, true) => Finding::ok(Check::Webhook),
+        (true, false) => Finding::fault(Check::Webhook, Code::WebhookExtensionMissing),
+        (false, _) => Finding::skipped(
             Check::Webhook,
             "there is none (supabase/webhook.sql): events wait for the schedule",
         ),

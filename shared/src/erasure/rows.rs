@@ -51,7 +51,7 @@ impl Round<'_> {
             "p_user_id": self.user_id,
             "p_refused_thread_ids": refused,
         });
-        let Finished { erasure } = self.writer.call("finish_erasure", &arguments, self.deadline).await?;
+        let Finished { erasure } = self.writer.record("finish_erasure", &arguments, self.deadline).await?;
         Ok(erasure)
     }
 }

@@ -90,7 +90,9 @@ pub async fn cancel_upstream(chatkit: &ChatKit, writer: &Writer, of: Of, ids: &[
     }
     let arguments =
         json!({ "p_org_id": org_id, "p_session_id": session_id, "p_chatkit_session_ids": cancelled });
-    let confirmed = writer.call::<serde::de::IgnoredAny>("confirm_chatkit_cancelled", &arguments, deadline);
+    // Not for long: what is not noted is cancelled once more later, which does no harm.
+    let noting = deadline.within(PATIENCE);
+    let confirmed = writer.record::<serde::de::IgnoredAny>("confirm_chatkit_cancelled", &arguments, noting);
     if let Err(error) = confirmed.await {
         tracing::warn!(%session_id, %error, "cancelled ChatKit sessions could not be noted");
     }

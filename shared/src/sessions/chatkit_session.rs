@@ -131,7 +131,7 @@ impl Asked<'_> {
             p_sealing_key_id: key_id,
         };
         let deadline = self.call.deadline.leaving(RESERVE / 2);
-        Ok(self.writer.call("record_chatkit_session", &arguments, deadline).await?)
+        Ok(self.writer.record("record_chatkit_session", &arguments, deadline).await?)
     }
 
     /// Notes that nothing came of it. Should this fail too, the row still says that ChatKit was asked, and when.

@@ -111,7 +111,7 @@ impl Overdue {
         let arguments =
             json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_thread_ids": thread_ids });
         let unlinked =
-            share.writer.call::<serde::de::IgnoredAny>("erase_overdue_session", &arguments, share.deadline);
+            share.writer.record::<serde::de::IgnoredAny>("erase_overdue_session", &arguments, share.until);
         match unlinked.await {
             Err(error) if error.is_refusal("session_not_found") => Ok(()),
             unlinked => unlinked.map(drop).map_err(Error::from),
@@ -128,7 +128,7 @@ impl Overdue {
         }
         let arguments = json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_limit": ROWS });
         while !share.is_over() {
-            match share.writer.call("erase_overdue_session", &arguments, share.deadline).await {
+            match share.writer.record("erase_overdue_session", &arguments, share.until).await {
                 Ok(Step { erased: true, .. }) => return Ok(true),
                 Ok(Step { overdue, wait_seconds, .. }) if !overdue || wait_seconds > 0 => return Ok(false),
                 Ok(_) => {}

@@ -180,6 +180,7 @@ pub fn trials() -> Vec<Trial> {
         .map(|done| finds(done.what, World::builder(), async move |world: &World| undone(world, done).await))
         .collect();
     trials.push(finds("that the webhook is disabled", World::builder(), webhook));
+    trials.push(finds("that pg_net is missing", World::builder(), no_pg_net));
     trials.push(finds("nothing wrong where there is no webhook", World::builder(), no_webhook));
     trials.push(finds("nothing wrong with what is another application's", World::builder(), others));
     trials.push(finds("nothing wrong with policies that restrict", World::builder(), restrictive));
@@ -230,10 +231,16 @@ async fn no_history(world: &World) -> Result<()> {
 
 async fn webhook(world: &World) -> Result<()> {
     run(world, "alter table public.delivery_queues disable trigger wake_route_events").await?;
-    found(world, &[("webhook", "webhook_disabled", "")], &[]).await.map(drop)
+    found(world, &[("schema", "trigger_disabled", "wake_route_events")], &[]).await.map(drop)
 }
 
 async fn no_webhook(world: &World) -> Result<()> {
-    run(world, "drop trigger wake_route_events on public.delivery_queues").await?;
+    run(world, "delete from private.webhook").await?;
     found(world, &[], &["webhook"]).await.map(drop)
+}
+
+/// As after a restore, or in a project that was paused.
+async fn no_pg_net(world: &World) -> Result<()> {
+    run(world, "drop schema net cascade").await?;
+    found(world, &[("webhook", "webhook_extension_missing", "")], &[]).await.map(drop)
 }
