@@ -1,0 +1,139 @@
+//! A server's JSON, member by member: one that cannot be kept or understood takes no other with it.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::text::cleaned;
+
+/// The most levels of lists and objects that are kept, as of a request's body: what is read again is wrapped in a few more, and parsers
+/// give up at 128.
+const MAX_DEPTH: usize = 64;
+
+/// The members of an object as they stand in its text, which is read to any depth.
+#[derive(Debug, Default)]
+pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'a> Members<'a> {
+    /// Of an object; `None` for any other value.
+    pub fn of(json: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(json.get()).ok().map(Self)
+    }
+
+    /// A member that is not null.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied().filter(|json| json.get() != "null")
+    }
+
+    /// A member that is of this type.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.get(name).and_then(|json| T::deserialize(kept(json).ok()?).ok())
+    }
+
+    /// Whether it has one of these members, null or not.
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.0.contains_key(*name))
+    }
+
+    /// Takes a member out; null is none.
+    pub fn remove(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.0.remove(name).filter(|json| json.get() != "null")
+    }
+
+    /// Takes a member out if it is of this type and passes the check. One that does not stays.
+    pub fn take<T: DeserializeOwned>(&mut self, name: &str, check: impl Fn(&T) -> bool) -> Option<T> {
+        let value = self.read(name).filter(|value| check(value));
+        if value.is_some() || self.get(name).is_none() {
+            self.0.remove(name);
+        }
+        value
+    }
+
+    /// Takes out those of these names.
+    pub fn split(&mut self, names: &[&str]) -> Self {
+        let (named, rest) =
+            std::mem::take(&mut self.0).into_iter().partition(|(name, _)| names.contains(&name.as_str()));
+        self.0 = rest;
+        Self(named)
+    }
+
+    /// All of them as one object; `None` if there are none.
+    pub fn into_value(self) -> Option<Value> {
+        let members = self.0.into_iter().map(|(name, json)| (name, kept_or_text(json)));
+        Some(members.collect::<Map<_, _>>())
+            .filter(|members| !members.is_empty())
+            .map(Value::Object)
+            .map(cleaned)
+    }
+}
+
+/// A text that is JSON.
+pub(super) fn parse(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
+}
+
+/// A value that can be kept, or else its text: it is nested too deep, or holds a number that is none to us.
+pub(super) fn kept(json: &RawValue) -> Result<Value, Value> {
+    let value = Some(json.get()).filter(|text| depth(text) <= MAX_DEPTH);
+    let value = value.and_then(|text| serde_json::from_str(text).ok());
+    value.map(cleaned).ok_or_else(|| Value::String(json.get().to_owned()))
+}
+
+pub(super) fn kept_or_text(json: &RawValue) -> Value {
+    kept(json).unwrap_or_else(|text| text)
+}
+
+/// How deep the lists and objects of a sound JSON text are nested.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn nested(levels: usize) -> String {
+        format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_kept_as_text() {
+        assert_eq!(depth(r#"{"a[[[": "\"[[", "b": [{}], "c\\": []}"#), 3);
+        for kept_as_it_is in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
+            let value: Value = serde_json::from_str(&kept_as_it_is).unwrap();
+            assert_eq!(kept(parse(&kept_as_it_is).unwrap()), Ok(value));
+        }
+        for text in [nested(MAX_DEPTH + 1), nested(10_000)] {
+            assert_eq!(kept(parse(&text).unwrap()), Err(Value::String(text.clone())));
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_not_as_it_should_be_stays() {
+        let text = format!(r#"{{"a": 7, "b": "x", "c": null, "d": {}}}"#, nested(500));
+        let mut members = Members::of(parse(&text).unwrap()).unwrap();
+        assert_eq!(members.take::<u64>("a", |_| true), Some(7));
+        assert_eq!(members.take::<u64>("b", |_| true), None);
+        assert_eq!(members.take::<u64>("c", |_| true), None);
+        assert_eq!(members.take::<Value>("d", |_| true), None);
+        assert_eq!(members.split(&["d"]).into_value(), Some(json!({"d": nested(500)})));
+        assert_eq!(members.into_value(), Some(json!({"b": "x"})));
+    }
+}
