@@ -14,6 +14,7 @@ use rmcp::{
 
 use super::{
     LEAVE,
+    course::Course,
     error::{CallError, Reason},
     wire::Wire,
 };
@@ -39,59 +40,76 @@ impl ClientHandler for Caller {
 }
 
 pub(super) type Server = RunningService<RoleClient, Caller>;
-type Config = StreamableHttpClientTransportConfig;
 
-/// Greets a server in the newest way, and in the older one if that comes to nothing.
-pub(super) async fn greet(wire: &Wire, config: &Config, deadline: Deadline) -> Result<Server, CallError> {
-    let remaining = deadline.remaining();
-    let budget = (remaining / 2).clamp(PROBE.0, PROBE.1).min(remaining);
-    let close = async { drop(tokio::time::timeout(LEAVE, wire.close_probe_session()).await) };
-    let refusal = match discover(wire, config, budget).await {
-        Err(refusal) if !refusal.is_final_for_probe() => refusal,
-        greeted => {
-            close.await;
-            return greeted;
-        }
-    };
-    let (begun, ()) = tokio::join!(initialize(wire, config, deadline), close);
-    match begun {
-        // It knows no `initialize`, so it is of the newest revision, and was slow or in trouble.
-        Err(error) if error.is_of_protocol() => match refusal {
-            CallError::NotSent(Reason::TimedOut) => discover(wire, config, deadline.remaining()).await,
-            refusal if refusal.is_passing() => Err(refusal),
-            _ => Err(error),
-        },
-        begun => begun,
+/// Greets a server for one call, which may need that twice.
+pub(super) struct Greeter {
+    wire: Wire,
+    config: StreamableHttpClientTransportConfig,
+    greeted: u8,
+}
+
+impl Greeter {
+    pub fn new(wire: Wire, config: StreamableHttpClientTransportConfig) -> Self {
+        Self { wire, config, greeted: 0 }
     }
-}
 
-/// Greets a server in the newest way.
-async fn discover(wire: &Wire, config: &Config, budget: Duration) -> Result<Server, CallError> {
-    greeted(wire, config, ClientLifecycleMode::Discover { preferred_versions: vec![NEWEST] }, budget).await
-}
+    /// The record of the call.
+    pub fn course(&self) -> &Course {
+        &self.wire.course
+    }
 
-/// Greets a server in the older way, which begins a session.
-pub(super) async fn initialize(
-    wire: &Wire,
-    config: &Config,
-    deadline: Deadline,
-) -> Result<Server, CallError> {
-    greeted(wire, config, ClientLifecycleMode::Initialize, deadline.remaining()).await
-}
+    /// Whether the call came to nothing since the server had forgotten the session that it had just given: it was started anew, or there
+    /// are several behind one address. Nothing was done, so it may be begun anew; once.
+    pub fn may_begin_anew(&self) -> bool {
+        self.greeted == 1 && self.course().has_lost_session()
+    }
 
-async fn greeted(
-    wire: &Wire,
-    config: &Config,
-    lifecycle: ClientLifecycleMode,
-    budget: Duration,
-) -> Result<Server, CallError> {
-    let transport = StreamableHttpClientTransport::with_client(wire.clone(), config.clone());
-    match tokio::time::timeout(budget, Caller.serve_with_lifecycle(transport, lifecycle)).await {
-        Ok(Ok(server)) => Ok(server),
-        Ok(Err(error)) if has_no_common_revision(&error) => Err(CallError::NotSent(Reason::Incompatible)),
-        Ok(Err(ClientInitializeError::ConnectionClosed(_))) => Err(wire.course.error(Reason::ConnectionLost)),
-        Ok(Err(_)) => Err(wire.course.error(Reason::Nonsense)),
-        Err(_) => Err(wire.course.error(Reason::TimedOut)),
+    /// Greets the server in the newest way, and in the older one if that comes to nothing. The second time it is known to be older.
+    pub async fn greet(&mut self, deadline: Deadline) -> Result<Server, CallError> {
+        self.greeted += 1;
+        if self.greeted > 1 {
+            return self.initialize(deadline).await;
+        }
+        let remaining = deadline.remaining();
+        let budget = (remaining / 2).clamp(PROBE.0, PROBE.1).min(remaining);
+        let close = async { drop(tokio::time::timeout(LEAVE, self.wire.close_probe_session()).await) };
+        let refusal = match self.discover(budget).await {
+            Err(refusal) if !refusal.is_final_for_probe() => refusal,
+            greeted => {
+                close.await;
+                return greeted;
+            }
+        };
+        let (begun, ()) = tokio::join!(self.initialize(deadline), close);
+        match begun {
+            // It knows no `initialize`, so it is of the newest revision, and was slow or in trouble.
+            Err(error) if error.is_of_protocol() => match refusal {
+                CallError::NotSent(Reason::TimedOut) => self.discover(deadline.remaining()).await,
+                refusal if refusal.is_passing() => Err(refusal),
+                _ => Err(error),
+            },
+            begun => begun,
+        }
+    }
+
+    async fn discover(&self, budget: Duration) -> Result<Server, CallError> {
+        self.serve(ClientLifecycleMode::Discover { preferred_versions: vec![NEWEST] }, budget).await
+    }
+
+    async fn initialize(&self, deadline: Deadline) -> Result<Server, CallError> {
+        self.serve(ClientLifecycleMode::Initialize, deadline.remaining()).await
+    }
+
+    async fn serve(&self, lifecycle: ClientLifecycleMode, budget: Duration) -> Result<Server, CallError> {
+        let transport = StreamableHttpClientTransport::with_client(self.wire.clone(), self.config.clone());
+        let course = self.course();
+        match tokio::time::timeout(budget, Caller.serve_with_lifecycle(transport, lifecycle)).await {
+            Ok(Ok(server)) => Ok(server),
+            Ok(Err(error)) if has_no_common_revision(&error) => Err(CallError::NotSent(Reason::Incompatible)),
+            Ok(Err(ClientInitializeError::ConnectionClosed(_))) => Err(course.error(Reason::ConnectionLost)),
+            Ok(Err(_)) => Err(course.error(Reason::Nonsense)),
+            Err(_) => Err(course.error(Reason::TimedOut)),
+        }
     }
 }
 

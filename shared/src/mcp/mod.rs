@@ -40,7 +40,7 @@ pub use outcome::{
 
 use crate::{outbound::Outbound, telemetry, upstream::Deadline};
 use course::Course;
-use greeting::Server;
+use greeting::{Greeter, Server};
 use input::Wanted;
 use wire::Wire;
 
@@ -95,36 +95,21 @@ impl Client {
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Outcome, CallError> {
-        let params = call.params().map_err(CallError::NotSent)?;
-        self.in_session(target, deadline, async |server, course, deadline| {
-            converse(server, params.clone(), course, deadline).await
-        })
-        .await
-    }
-
-    /// Does something with a server that was greeted. Where it turns out to have forgotten the session that it had just given (it was
-    /// started anew, or there are several behind one address), nothing was done, and it is begun anew, once.
-    async fn in_session<T>(
-        &self,
-        target: &Target<'_>,
-        deadline: Deadline,
-        work: impl AsyncFn(&Server, &Course, Deadline) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
         let deadline = deadline.within(target.timeout);
-        let (wire, config) = self.wire(target)?;
-        let mut server = greeting::greet(&wire, &config, deadline).await?;
-        let mut result = work(&server, &wire.course, deadline).await;
-        let _ = server.close_with_timeout(LEAVE).await;
-        if result.is_err() && wire.course.has_lost_session() {
-            server = greeting::initialize(&wire, &config, deadline).await?;
-            result = work(&server, &wire.course, deadline).await;
+        let params = call.params().map_err(CallError::NotSent)?;
+        let mut greeter = self.greeter(target)?;
+        loop {
+            let mut server = greeter.greet(deadline).await?;
+            let outcome = converse(&server, params.clone(), greeter.course(), deadline).await;
             let _ = server.close_with_timeout(LEAVE).await;
+            if outcome.is_ok() || !greeter.may_begin_anew() {
+                return outcome;
+            }
         }
-        result
     }
 
-    /// The way to a server, and how rmcp is to use it.
-    fn wire(&self, target: &Target<'_>) -> Result<(Wire, StreamableHttpClientTransportConfig), CallError> {
+    /// Who greets a server for one call.
+    fn greeter(&self, target: &Target<'_>) -> Result<Greeter, CallError> {
         let url = self
             .outbound
             .admit(target.url)
@@ -136,7 +121,7 @@ impl Client {
         // rmcp sends from a task of its own, which knows no trace.
         let traceparent = telemetry::traceparent();
         let course = Arc::new(Course::new());
-        Ok((Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course }, config))
+        Ok(Greeter::new(Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course }, config))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rmcp::model::{ListToolsResult, PaginatedRequestParams};
 
-use super::{CallError, Client, Reason, Server, Target, course::Course};
+use super::{CallError, Client, LEAVE, Reason, Server, Target, course::Course};
 use crate::upstream::Deadline;
 
 /// Pages of a list. A server has few tools; one that pages for ever is stopped here.
@@ -20,11 +20,18 @@ impl Client {
         target: &Target<'_>,
         deadline: Deadline,
     ) -> Result<BTreeSet<String>, CallError> {
-        self.in_session(target, deadline, async |server, course, deadline| {
-            let listed = tokio::time::timeout(deadline.remaining(), listed(server, course)).await;
-            listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)))
-        })
-        .await
+        let deadline = deadline.within(target.timeout);
+        let mut greeter = self.greeter(target)?;
+        loop {
+            let mut server = greeter.greet(deadline).await?;
+            let course = greeter.course();
+            let listed = tokio::time::timeout(deadline.remaining(), listed(&server, course)).await;
+            let listed = listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)));
+            let _ = server.close_with_timeout(LEAVE).await;
+            if listed.is_ok() || !greeter.may_begin_anew() {
+                return listed;
+            }
+        }
     }
 }
 

@@ -104,7 +104,8 @@ impl StreamableHttpClient for Wire {
         let sent = Sent::of(&message);
         let mut request = self.request(Method::POST, session_id.as_deref(), headers)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        *request.body_mut() = Some(serde_json::to_vec(&message)?.into());
+        // As a value first, as rmcp makes one of every message anyway: another serializer for all of its types is 50 KB of binary.
+        *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
         if !matches!(sent, Sent::Notice) {
             self.course.begins(match &sent {
                 Sent::Call(id) => Some(id),
@@ -225,12 +226,12 @@ impl Wire {
     }
 
     fn answer(&self, text: &str, sent: &Sent) -> Result<ServerJsonRpcMessage, Error> {
-        if let Sent::Call(id) = sent
-            && let Some(told) = reply::read(text, id, &self.course)
-        {
-            return Ok(told);
-        }
-        let message = serde_json::from_str(text).map_err(|_| self.nonsense())?;
+        let told = match sent {
+            Sent::Call(id) => reply::read(text, id, &self.course),
+            _ => None,
+        };
+        let message = told.as_deref().unwrap_or(text);
+        let message = serde_json::from_str(message).map_err(|_| self.nonsense())?;
         match &message {
             JsonRpcMessage::Error(error) => self.course.failed(error.error.code.0),
             JsonRpcMessage::Response(_) => {}
@@ -269,7 +270,7 @@ impl Wire {
             let data = event.data.as_deref();
             if let Some(told) = data.zip(course.call()).and_then(|(data, id)| reply::read(data, &id, &course))
             {
-                event.data = serde_json::to_string(&told).ok();
+                event.data = Some(told);
             } else if let Some(Ok(JsonRpcMessage::Error(error))) =
                 data.map(serde_json::from_str::<ServerJsonRpcMessage>)
             {

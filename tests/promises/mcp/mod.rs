@@ -3,9 +3,11 @@
 mod addresses;
 mod credentials;
 mod faults;
+mod legal;
 mod outcomes;
 mod reference;
 mod resumption;
+mod scripted;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         addresses::trials(),
         credentials::trials(),
         reference::trials(),
+        legal::trials(),
     ];
     rooms.into_iter().flatten().collect()
 }

@@ -32,7 +32,7 @@ impl Content {
         let mut more = 0;
         for json in blocks {
             let block = Members::of(json).unwrap_or_default();
-            match (block.read::<String>("type").as_deref(), block.read("text")) {
+            match (block.text("type").as_deref(), block.text("text")) {
                 (Some("text"), Some(text)) => read.texts.push(text),
                 _ if read.notes.len() == MAX_NOTES => more += 1,
                 (kind, _) => read.notes.push(note(kind.unwrap_or("unknown"), &block, json.get().len())),
@@ -60,20 +60,20 @@ fn note(kind: &str, block: &Members<'_>, length: usize) -> Value {
     let embedded = block.get("resource").and_then(Members::of);
     let source = embedded.as_ref().unwrap_or(block);
     let mut note = Map::from_iter([("type".to_owned(), json!(cut(kind, MAX_LABEL)))]);
-    let uri = source.read::<String>("uri").filter(|uri| uri.chars().count() <= MAX_URI);
+    let uri = source.text("uri").filter(|uri| uri.chars().count() <= MAX_URI);
     let is_link = kind == "resource_link" && uri.is_some();
     note.extend(uri.map(|uri| ("uri".to_owned(), json!(uri))));
     for name in ["name", "title", "description", "mimeType"] {
-        let label = source.read::<String>(name).map(|label| json!(cut(&label, MAX_LABEL)));
+        let label = source.text(name).map(|label| json!(cut(&label, MAX_LABEL)));
         note.extend(label.map(|label| (name.to_owned(), label)));
     }
-    let encoded = source.read::<String>("data").or_else(|| source.read("blob"));
-    let size = match (encoded, source.read::<String>("text")) {
-        _ if is_link => source.read("size"),
+    let encoded = source.text("data").or_else(|| source.text("blob"));
+    let size = match (encoded, source.text("text")) {
+        _ if is_link => source.value("size").and_then(|size| size.as_u64()),
         // Four characters of base64 for three bytes.
-        (Some(encoded), _) => Some(encoded.trim_end_matches('=').len() * 3 / 4),
-        (_, Some(text)) => Some(text.len()),
-        _ => Some(length),
+        (Some(encoded), _) => u64::try_from(encoded.trim_end_matches('=').len() * 3 / 4).ok(),
+        (_, Some(text)) => u64::try_from(text.len()).ok(),
+        _ => u64::try_from(length).ok(),
     };
     note.extend(size.map(|size| ("size".to_owned(), json!(size))));
     if !is_link {

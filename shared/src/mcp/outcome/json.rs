@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::text::cleaned;
@@ -13,7 +12,7 @@ const MAX_DEPTH: usize = 64;
 
 /// The members of an object as they stand in its text, which is read to any depth.
 #[derive(Debug, Default)]
-pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+pub(in crate::mcp) struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Members<'a> {
     /// Of an object; `None` for any other value.
@@ -26,9 +25,17 @@ impl<'a> Members<'a> {
         self.0.get(name).copied().filter(|json| json.get() != "null")
     }
 
-    /// A member that is of this type.
-    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        self.get(name).and_then(|json| T::deserialize(kept(json).ok()?).ok())
+    /// A member that can be kept.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        self.get(name).and_then(|json| kept(json).ok())
+    }
+
+    /// A member that is text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        match self.value(name)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// Whether it has one of these members, null or not.
@@ -41,9 +48,9 @@ impl<'a> Members<'a> {
         self.0.remove(name).filter(|json| json.get() != "null")
     }
 
-    /// Takes a member out if it is of this type and passes the check. One that does not stays.
-    pub fn take<T: DeserializeOwned>(&mut self, name: &str, check: impl Fn(&T) -> bool) -> Option<T> {
-        let value = self.read(name).filter(|value| check(value));
+    /// Takes a member out if it is of a type and can be kept. One that is not stays.
+    pub fn take<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
+        let value = self.value(name).and_then(read);
         if value.is_some() || self.get(name).is_none() {
             self.0.remove(name);
         }
@@ -69,18 +76,18 @@ impl<'a> Members<'a> {
 }
 
 /// A text that is JSON.
-pub(super) fn parse(text: &str) -> Option<&RawValue> {
+pub(in crate::mcp) fn parse(text: &str) -> Option<&RawValue> {
     serde_json::from_str(text).ok()
 }
 
 /// A value that can be kept, or else its text: it is nested too deep, or holds a number that is none to us.
-pub(super) fn kept(json: &RawValue) -> Result<Value, Value> {
+pub(in crate::mcp) fn kept(json: &RawValue) -> Result<Value, Value> {
     let value = Some(json.get()).filter(|text| depth(text) <= MAX_DEPTH);
     let value = value.and_then(|text| serde_json::from_str(text).ok());
     value.map(cleaned).ok_or_else(|| Value::String(json.get().to_owned()))
 }
 
-pub(super) fn kept_or_text(json: &RawValue) -> Value {
+pub(in crate::mcp) fn kept_or_text(json: &RawValue) -> Value {
     kept(json).unwrap_or_else(|text| text)
 }
 
@@ -129,10 +136,11 @@ mod tests {
     fn a_member_that_is_not_as_it_should_be_stays() {
         let text = format!(r#"{{"a": 7, "b": "x", "c": null, "d": {}}}"#, nested(500));
         let mut members = Members::of(parse(&text).unwrap()).unwrap();
-        assert_eq!(members.take::<u64>("a", |_| true), Some(7));
-        assert_eq!(members.take::<u64>("b", |_| true), None);
-        assert_eq!(members.take::<u64>("c", |_| true), None);
-        assert_eq!(members.take::<Value>("d", |_| true), None);
+        let number = |value: Value| value.as_u64();
+        assert_eq!(members.take("a", number), Some(7));
+        assert_eq!(members.take("b", number), None);
+        assert_eq!(members.take("c", number), None);
+        assert_eq!(members.take("d", Some), None);
         assert_eq!(members.split(&["d"]).into_value(), Some(json!({"d": nested(500)})));
         assert_eq!(members.into_value(), Some(json!({"b": "x"})));
     }

@@ -4,7 +4,7 @@
 //! cut to what can be kept, and what is not as the contract says is kept as it came.
 
 mod content;
-mod json;
+pub(super) mod json;
 mod parse;
 mod text;
 

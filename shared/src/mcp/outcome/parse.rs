@@ -3,6 +3,7 @@
 //! Whatever a tool answers has an outcome. What says one of our three words as its `status` follows the contract, wherever servers
 //! put it; all else is the tool's output, and the call is done.
 
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
@@ -56,7 +57,7 @@ pub(in crate::mcp) fn of_tool(result: &RawValue) -> Outcome {
         }
         None => (Members::default(), Some(result).filter(|result| result.get() != "null")),
     };
-    let is_error = members.read("isError") == Some(true);
+    let is_error = members.value("isError") == Some(Value::Bool(true));
     let content = Content::read(members.get("content"));
     let only_text = match content.texts.as_slice() {
         [text] => parse(text),
@@ -75,13 +76,31 @@ pub(in crate::mcp) fn of_tool(result: &RawValue) -> Outcome {
 /// What follows the contract: an object whose `status` is one of ours, or one that has such an object as its `result`.
 fn contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
     let members = Members::of(json)?;
-    match members.read("status") {
+    match word(members.value("status")) {
         Some(status) => Some((status, members)),
         None => {
             let inner = Members::of(members.get("result")?)?;
-            Some((inner.read("status")?, inner))
+            Some((word(inner.value("status"))?, inner))
         }
     }
+}
+
+/// One of a few fixed words.
+fn word<T: TryFrom<String>>(value: Option<Value>) -> Option<T> {
+    value.and_then(text).and_then(|word| T::try_from(word).ok())
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A list with as many entries as are taken, each of which is sound.
+fn list<T: DeserializeOwned>(value: Value, is_sound: impl Fn(&T) -> bool) -> Option<Vec<T>> {
+    let list: Vec<T> = Vec::deserialize(value).ok()?;
+    Some(list).filter(|list| list.len() <= MAX_ENTRIES && list.iter().all(is_sound))
 }
 
 /// A result that follows no contract: the tool's output. What is no JSON is said to the user; JSON never is.
@@ -155,13 +174,12 @@ fn follow(
     beside: Option<&RawValue>,
 ) -> Outcome {
     members.remove("status");
-    let mut notices: Vec<Value> = members.take("notices", |_| true).unwrap_or_default();
+    let mut notices = members.take("notices", array).unwrap_or_default();
     notices.truncate(MAX_ENTRIES);
     notices.extend(content.notes.iter().cloned());
-    let message = members.take::<String>("message", |_| true).and_then(|message| said_of(&message));
+    let message = members.take("message", text).and_then(|message| said_of(&message));
     let output = members.remove("output").map(|output| output_of(output, &mut notices));
-    let tasks: Vec<Task> =
-        members.take("tasks", |tasks: &Vec<_>| few(tasks) && tasks.iter().all(is_task)).unwrap_or_default();
+    let tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
     if is_error || status == Status::Failed {
         let text = is_error.then(|| content.texts.join("\n")).filter(|text| parse(text).is_none());
         let message = message.or_else(|| said_of(&text?));
@@ -177,13 +195,14 @@ fn follow(
         });
     }
     members.remove("ask");
-    let follow_ups = members
-        .take("followUps", |all: &Vec<FollowUp>| few(all) && all.iter().all(|one| is_agent(&one.agent_id)));
-    let mut follow_ups: Vec<FollowUp> = follow_ups.unwrap_or_default();
+    let is_sound = |follow_up: &FollowUp| is_agent(&follow_up.agent_id);
+    let mut follow_ups = members.take("followUps", |all| list(all, is_sound)).unwrap_or_default();
     for follow_up in &mut follow_ups {
         shorten(&mut follow_up.objective, MAX_REASON);
     }
-    let mut handover = members.take("handover", |handover: &Handover| is_agent(&handover.agent_id));
+    let mut handover = members.take("handover", |handover| {
+        Handover::deserialize(handover).ok().filter(|handover| is_agent(&handover.agent_id))
+    });
     if let Some(handover) = &mut handover {
         shorten(&mut handover.reason, MAX_REASON);
         shorten(&mut handover.summary, MAX_MESSAGE);
@@ -203,16 +222,17 @@ fn ask(json: Option<&RawValue>, message: Option<&str>) -> Ask {
     let given = json.and_then(Members::of);
     let is_object = json.is_none() || given.is_some();
     let mut given = given.unwrap_or_default();
-    let reason = given.take::<String>("reason", |_| true).filter(|reason| !reason.is_empty());
+    let reason = given.take("reason", text).filter(|reason| !reason.is_empty());
     let mut reason = reason.as_deref().or(message).unwrap_or("The agent asks for a decision.").to_owned();
-    let mut decisions = given.take("decisions", is_distinct).unwrap_or_default();
-    let mut schema = given.take::<Map<String, Value>>("schema", |schema| {
-        schema.is_empty() || Schema::compile(&Value::Object(schema.clone())).is_ok()
+    let mut decisions = given.take("decisions", decisions).unwrap_or_default();
+    let mut schema = given.take("schema", |schema| match schema {
+        Value::Object(schema) if schema.is_empty() => Some(schema),
+        schema => Schema::compile(&schema).ok().and(object(schema)),
     });
     let is_answerable = given.get("decisions").is_none() && given.get("schema").is_none();
-    let expires = given.take::<f64>("expiresInSeconds", |_| true);
-    let mut risk = given.take("risk", |_| true);
-    let mut approver = given.take("approver", |_| true);
+    let expires = given.take("expiresInSeconds", |seconds| seconds.as_f64());
+    let mut risk = given.take("risk", |risk| word(Some(risk)));
+    let mut approver = given.take("approver", |approver| word(Some(approver)));
     if !is_object || given.has_any(&["reason", "decisions", "schema", "expiresInSeconds", "risk", "approver"])
     {
         (risk, approver) = (Some(Risk::High), Some(Approver::Other));
@@ -243,13 +263,25 @@ fn with_links(message: Option<String>, content: &Content) -> Option<String> {
     said_of(&lines.join("\n"))
 }
 
-fn few<T>(list: &[T]) -> bool {
-    list.len() <= MAX_ENTRIES
+fn array(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(all) => Some(all),
+        _ => None,
+    }
 }
 
-#[allow(clippy::ptr_arg)] // as it is taken
-fn is_distinct(decisions: &Vec<Decision>) -> bool {
-    decisions.iter().enumerate().all(|(i, decision)| !decisions[..i].contains(decision))
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+/// Decisions of which each stands once.
+fn decisions(value: Value) -> Option<Vec<Decision>> {
+    let all: Vec<Decision> = array(value)?.into_iter().map(|one| word(Some(one))).collect::<Option<_>>()?;
+    let is_distinct = all.iter().enumerate().all(|(i, decision)| !all[..i].contains(decision));
+    is_distinct.then_some(all)
 }
 
 fn is_task(task: &Task) -> bool {
