@@ -4,6 +4,7 @@ It ends with its standard input.
 """
 
 import json
+import logging
 import os
 import socket
 import sys
@@ -156,6 +157,8 @@ def fail() -> str:
     raise ValueError("the books are closed")
 
 
+# What it says of sessions that end is no part of a test's output.
+logging.disable()
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)

@@ -74,7 +74,7 @@ impl Greeter {
         let budget = (remaining / 2).clamp(PROBE.0, PROBE.1).min(remaining);
         let close = async { drop(tokio::time::timeout(LEAVE, self.wire.close_probe_session()).await) };
         let refusal = match self.discover(budget).await {
-            Err(refusal) if !refusal.is_final_for_probe() => refusal,
+            Err(refusal) if !refusal.is_final_for_probe() && !deadline.remaining().is_zero() => refusal,
             greeted => {
                 close.await;
                 return greeted;

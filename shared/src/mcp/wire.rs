@@ -168,9 +168,7 @@ impl StreamableHttpClient for Wire {
         _: Option<String>,
         headers: Headers,
     ) -> Result<(), Error> {
-        // A courtesy; servers let sessions run out.
-        let request = self.request(Method::DELETE, Some(&session_id), headers)?;
-        self.outbound.send(request).await.map(|_| ()).map_err(|_| STOPPED)
+        self.close(HeaderValue::from_str(&session_id).map_err(|_| STOPPED)?, headers).await
     }
 }
 
@@ -283,10 +281,22 @@ impl Wire {
 
     /// Closes the session that a server opened for the probe: nobody will use it.
     pub async fn close_probe_session(&self) {
-        let Some(session) = self.course.take_probe_session() else { return };
-        let Ok(mut request) = self.request(Method::DELETE, None, Headers::new()) else { return };
-        request.headers_mut().insert(SESSION_ID, session);
-        let _ = self.outbound.send(request).await;
+        if let Some(session) = self.course.take_probe_session() {
+            let _ = self.close(session, Headers::new()).await;
+        }
+    }
+
+    /// A courtesy; servers let sessions run out. Of two behind one address, the other one may be who knows it.
+    async fn close(&self, session: HeaderValue, headers: Headers) -> Result<(), Error> {
+        for _ in 0..2 {
+            let mut request = self.request(Method::DELETE, None, headers.clone())?;
+            request.headers_mut().insert(SESSION_ID, session.clone());
+            let closed = self.outbound.send(request).await.map_err(|_| STOPPED)?;
+            if !matches!(closed.status().as_u16(), 400 | 401 | 404) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

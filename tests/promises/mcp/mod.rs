@@ -2,6 +2,7 @@
 
 mod addresses;
 mod credentials;
+mod ends;
 mod faults;
 mod legal;
 mod outcomes;
@@ -31,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         credentials::trials(),
         reference::trials(),
         legal::trials(),
+        ends::trials(),
     ];
     rooms.into_iter().flatten().collect()
 }

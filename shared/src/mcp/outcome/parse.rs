@@ -23,6 +23,8 @@ const MAX_TASK_ID: usize = 200;
 const MAX_TASK_TITLE: usize = 500;
 /// The most entries of a list. How many follow-ups are taken up is decided where they are recorded.
 const MAX_ENTRIES: usize = 50;
+/// The most bytes of JSON that are sent on as output, and as notices: some more than an event has room for.
+const MAX_OUTPUT: usize = 64 * 1024;
 /// How long a question may stay open, in seconds.
 const EXPIRY: (f64, f64) = (60.0, 2_592_000.0);
 /// What is added to the reason of a question that is not as the contract says.
@@ -127,14 +129,14 @@ fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> O
             answered.pop()
         };
     }
-    answered.truncate(MAX_ENTRIES);
-    notices.extend(answered);
+    notices.extend(answered.into_iter().filter(|answered| !answered.is_null()));
     let message = said_of(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
     if is_error {
         let message = with_links(message, &content);
         return Outcome::Failed(Failed { message, output, notices, tasks: Vec::new() });
     }
-    Outcome::Completed(Completed { message, output, notices, ..Completed::default() })
+    let output = output.filter(|output| !output.is_null());
+    Outcome::Completed(Completed { message, output, notices: bounded(notices), ..Completed::default() })
 }
 
 /// Whether a tool's result, as servers wrap it, is this text or a list with it.
@@ -149,20 +151,41 @@ fn repeats(structured: &Value, text: &str) -> bool {
     let value = parse(text).map(kept_or_text);
     let same = |said: &Value| Some(said) == value.as_ref();
     let result = &structured["result"];
-    // One that was too deep for a value is compared with nothing.
+    // One that was too deep or too large for a value is compared with nothing.
     structured.is_string()
+        || structured.is_null()
         || holds(structured, text)
         || same(structured)
         || same(result)
         || result.as_array().is_some_and(|all| all.iter().any(same))
 }
 
-/// What can be kept of an output: all of it, if need be as text, and then a notice says so.
+/// What can be kept of an output: all of it, if need be as text, and then a notice says so; or nothing of what is far too large.
 fn output_of(json: &RawValue, notices: &mut Vec<Value>) -> Value {
+    if json.get().len() > MAX_OUTPUT {
+        notices.push(json!({"type": "output", "leftOut": true, "size": json.get().len()}));
+        return Value::Null;
+    }
     kept(json).unwrap_or_else(|text| {
         notices.push(json!({"type": "output", "keptAs": "text"}));
         text
     })
+}
+
+/// As many notices as may be sent on, and how many were left out.
+fn bounded(notices: Vec<Value>) -> Vec<Value> {
+    let (mut size, all) = (0, notices.len());
+    let mut kept: Vec<Value> = notices
+        .into_iter()
+        .take_while(|notice| {
+            size += notice.to_string().len();
+            size <= MAX_OUTPUT
+        })
+        .collect();
+    if kept.len() < all {
+        kept.push(json!({"type": "more", "leftOut": true, "count": all - kept.len()}));
+    }
+    kept
 }
 
 /// A result that follows the contract. What of it is not as the contract says is not acted on, and kept as a notice.
@@ -213,7 +236,8 @@ fn follow(
     let mut others = [beside.map(kept_or_text), members.into_value()].into_iter().flatten();
     let output = output.or_else(|| others.next());
     notices.extend(others.filter(|_| beside.is_some()));
-    Outcome::Completed(Completed { message, output, notices, tasks, follow_ups, handover })
+    let output = output.filter(|output| !output.is_null());
+    Outcome::Completed(Completed { message, output, notices: bounded(notices), tasks, follow_ups, handover })
 }
 
 /// What a person is asked. A question that is not as the contract says is asked all the same, of somebody else and as one of high
@@ -222,7 +246,8 @@ fn ask(json: Option<&RawValue>, message: Option<&str>) -> Ask {
     let given = json.and_then(Members::of);
     let is_object = json.is_none() || given.is_some();
     let mut given = given.unwrap_or_default();
-    let reason = given.take("reason", text).filter(|reason| !reason.is_empty());
+    let reason = given.take("reason", text).or_else(|| text(kept(json?).ok()?));
+    let reason = reason.filter(|reason| !reason.is_empty());
     let mut reason = reason.as_deref().or(message).unwrap_or("The agent asks for a decision.").to_owned();
     let mut decisions = given.take("decisions", decisions).unwrap_or_default();
     let mut schema = given.take("schema", |schema| match schema {

@@ -239,8 +239,9 @@ fn what_is_no_member_of_ours_is_the_output_where_there_is_none() {
 /// Somebody else is asked: never is a question lost, nor one that nobody understood taken lightly.
 #[test]
 fn a_malformed_question_is_put_all_the_same() {
+    let question = asked(structured(&json!({"status": "needs_hitl", "ask": "May I?"}))).ask;
+    assert_eq!((question.reason, question.risk), (format!("May I? {MALFORMED}"), Some(Risk::High)));
     for ask in [
-        json!("May I?"),
         json!([]),
         json!({"decisions": ["approve", "approve"]}),
         json!({"decisions": ["sign"], "risk": "low", "approver": "self"}),
@@ -313,6 +314,25 @@ fn an_output_of_any_depth_is_kept() {
         let result = format!(r#"{{"structuredContent": {{"status": "completed", "followUps": {inputs}}}}}"#);
         assert_eq!(raw(&result).follow_ups.len(), usize::from(levels == 1), "{levels}");
     }
+}
+
+/// It would be left out where it is recorded, with everything else that has no room beside it.
+#[test]
+fn an_output_that_is_far_too_large_is_named() {
+    let large = json!({"a": "x".repeat(MAX_OUTPUT)});
+    let size = large.to_string().len();
+    let named = json!({"type": "output", "leftOut": true, "size": size});
+    for result in [
+        json!({"structuredContent": large, "content": text(&large.to_string())}),
+        json!({"content": text(&large.to_string())}),
+        json!({"structuredContent": {"status": "completed", "output": large}}),
+    ] {
+        let answer = completed(read(&result));
+        assert_eq!((answer.message, answer.output, answer.notices), (None, None, vec![named.clone()]));
+    }
+    let notices = json!({"status": "completed", "notices": ["y", large, "z"]});
+    let more = json!({"type": "more", "leftOut": true, "count": 2});
+    assert_eq!(completed(structured(&notices)).notices, [json!("y"), more]);
 }
 
 #[test]
