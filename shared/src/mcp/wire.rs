@@ -27,6 +27,8 @@ use crate::{outbound::Outbound, upstream};
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How long an answer to what needs none is waited for.
+const NOTICE: Duration = Duration::from_secs(1);
 /// Before a stopped answer is taken up again.
 const BREATH: Duration = Duration::from_millis(100);
 const JSON: &str = "application/json";
@@ -112,20 +114,19 @@ impl StreamableHttpClient for Wire {
                 _ => None,
             });
         }
-        let response = match self.send(request, &sent).await {
+        if matches!(sent, Sent::Notice) {
             // Whether the server is there, and knows the session, the call will tell.
-            _ if matches!(sent, Sent::Notice) => return Ok(Posted::Accepted),
-            response => response?,
-        };
+            let _ = tokio::time::timeout(NOTICE, self.send(request, &sent)).await;
+            return Ok(Posted::Accepted);
+        }
+        let response = self.send(request, &sent).await?;
         let session = response.headers().get(SESSION_ID).cloned();
         if let (Sent::Probe, Some(session)) = (&sent, &session) {
             self.course.open_probe_session(session.clone());
         }
         let session = session.and_then(|id| id.to_str().ok().map(str::to_owned));
         match (response.status(), is_events(&response)) {
-            (status, _) if !status.is_success() => {
-                Err(self.refused(response, &sent, session_id.is_some()).await)
-            }
+            (status, _) if !status.is_success() => self.refused(response, &sent, session_id.is_some()).await,
             (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => Err(self.nonsense()),
             (_, true) => Ok(Posted::Sse(self.events(response), session)),
             (_, false) => {
@@ -205,9 +206,19 @@ impl Wire {
 
     /// Writes down what a status says. A session that the server does not know is 404 by the protocol; older servers say it by 400 and a
     /// word about it, and some by 401, which is not about a credential that `initialize` was just taken with.
-    async fn refused(&self, response: Response, sent: &Sent, in_session: bool) -> Error {
+    async fn refused(&self, response: Response, sent: &Sent, in_session: bool) -> Result<Posted, Error> {
         let (status, retry_after) = (response.status().as_u16(), upstream::retry_after(response.headers()));
         match status {
+            // A server of a newer revision says so which ones it speaks.
+            400 if matches!(sent, Sent::Probe) => {
+                self.course.refused(status, retry_after);
+                let said = self.body(response).await?;
+                if let Ok(said @ JsonRpcMessage::Error(_)) =
+                    serde_json::from_str(&String::from_utf8_lossy(&said))
+                {
+                    return Ok(Posted::Json(said, None));
+                }
+            }
             404 | 410 if in_session => self.course.lose_session(sent.is_call(), None),
             400 | 401 if in_session => {
                 let said = self.body(response).await.unwrap_or_default().to_ascii_lowercase();
@@ -220,7 +231,7 @@ impl Wire {
             }
             _ => self.course.refused(status, retry_after),
         }
-        STOPPED
+        Err(STOPPED)
     }
 
     fn answer(&self, text: &str, sent: &Sent) -> Result<ServerJsonRpcMessage, Error> {

@@ -36,7 +36,7 @@ fn rows() -> Result<Vec<Row>> {
     let named = json!({"type": "image", "mimeType": "image/png", "size": 3 << 19, "leftOut": true});
     let link = json!({"type": "resource_link", "uri": "https://example.com/42.pdf", "name": "42.pdf"});
     let files = format!(r#"{{"content": [{link}], "structuredContent": {{"status": "completed"}}}}"#);
-    let large = format!(r#""{}""#, "x".repeat(100_000));
+    let large = format!(r#""{}""#, "x".repeat(300_000));
     Ok(vec![
         (output(64), done, Some(json!({"output": serde_json::from_str::<Value>(&nested(64))?}))),
         (output(65), done, as_text(65)),
@@ -62,7 +62,7 @@ fn rows() -> Result<Vec<Row>> {
         (
             structured(&large),
             done,
-            Some(json!({"notices": [{"type": "output", "leftOut": true, "size": 100_002}]})),
+            Some(json!({"notices": [{"type": "output", "leftOut": true, "size": 300_002}]})),
         ),
         (structured(&format!(r#""{}""#, "x".repeat(20_000))), done, Some(json!({"truncated": true}))),
         (

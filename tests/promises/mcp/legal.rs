@@ -81,7 +81,10 @@ async fn probes() -> Result<()> {
             ("an empty result", Said::rpc("result", &json!({}))),
             ("another result", Said::rpc("result", &json!({"tools": []}))),
             ("older revisions", Said::rpc("error", &older)),
-            ("an error of 400", error(-32_000).header("content-type", "application/json")),
+            ("an error of 400", error(-32_000).with_status(400)),
+            ("older revisions by 400", Said::rpc("error", &older).with_status(400)),
+            ("a result of 400", discovered().with_status(400)),
+            ("silence", Said::silence()),
             ("an error with another id", mismatched),
             ("an error without id", Said::json(r#"{"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": ""}}"#)),
             ("a stream of nothing", Said::events(": hello\n\n")),
@@ -92,7 +95,11 @@ async fn probes() -> Result<()> {
         .map(|(name, said)| (name.to_owned(), said)),
     );
     let script = |said| Script { probe: vec![said], ..Script::default() };
-    each(probes.into_iter().map(|(name, said)| (name, script(said))).collect(), is_well).await
+    each(probes.into_iter().map(|(name, said)| (name, script(said))).collect(), |scripted, outcome| {
+        ensure!(scripted.count("initialize") == 1);
+        is_well(scripted, outcome)
+    })
+    .await
 }
 
 async fn refused_probes() -> Result<()> {
@@ -105,9 +112,12 @@ async fn refused_probes() -> Result<()> {
         assert_eq!(scripted.seen(), ["server/discover"], "{status}");
     }
     let newer = json!({"code": -32_022, "message": "no", "data": {"supported": ["2031-01-01"]}});
-    let script = Script { probe: vec![Said::rpc("error", &newer)], ..Script::default() };
-    let error = failure(called(script, LONG).await?.1)?;
-    assert_eq!((&error, error.is_passing()), (&CallError::NotSent(Reason::Incompatible), false));
+    let newer = Said::rpc("error", &newer);
+    for said in [newer.clone(), newer.with_status(400)] {
+        let script = Script { probe: vec![said], ..Script::default() };
+        let error = failure(called(script, LONG).await?.1)?;
+        assert_eq!((&error, error.is_passing()), (&CallError::NotSent(Reason::Incompatible), false));
+    }
     Ok(())
 }
 
@@ -172,6 +182,7 @@ async fn handshakes() -> Result<()> {
         Said::status(405),
         Said::status(500),
         Said::status(503),
+        Said::silence(),
     ]
     .into_iter()
     .enumerate()

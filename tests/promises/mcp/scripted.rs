@@ -21,11 +21,12 @@ pub struct Said {
     body: String,
     pieces: bool,
     hangs: bool,
+    silent: bool,
 }
 
 impl Said {
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), pieces: false, hangs: false }
+        Self { status, headers: Vec::new(), body: String::new(), pieces: false, hangs: false, silent: false }
     }
 
     pub fn json(body: impl Into<String>) -> Self {
@@ -39,6 +40,16 @@ impl Said {
 
     pub fn events(body: impl Into<String>) -> Self {
         Self::status(200).header("content-type", "text/event-stream").body(body)
+    }
+
+    /// Not even a head.
+    pub fn silence() -> Self {
+        Self { silent: true, ..Self::status(200) }
+    }
+
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
     }
 
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -172,16 +183,25 @@ async fn answer(
 ) -> Response<Body> {
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let session = headers.get("mcp-session-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let mut shared = shared.lock();
+    let said = {
+        let mut shared = shared.lock();
+        said(&mut shared, &method, &message, session)
+    };
+    if said.silent {
+        pending::<()>().await;
+    }
+    said.response(&message["id"])
+}
+
+fn said(shared: &mut (Script, Vec<String>), method: &Method, message: &Value, session: &str) -> Said {
     let rpc = message["method"].as_str().unwrap_or_default().to_owned();
-    shared.1.push(if method == Method::POST { rpc.clone() } else { format!("{method} {session}") });
+    shared.1.push(if *method == Method::POST { rpc.clone() } else { format!("{method} {session}") });
     let next = |list: &mut Vec<Said>| if list.len() > 1 { list.remove(0) } else { list[0].clone() };
-    let said = match rpc.as_str() {
-        _ if method != Method::POST => Said::status(200),
+    match rpc.as_str() {
+        _ if *method != Method::POST => Said::status(200),
         "server/discover" => next(&mut shared.0.probe),
         "initialize" => next(&mut shared.0.initialize),
         "tools/call" => next(&mut shared.0.call),
         _ => shared.0.notice.clone(),
-    };
-    said.response(&message["id"])
+    }
 }

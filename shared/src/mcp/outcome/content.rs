@@ -44,14 +44,22 @@ impl Content {
         read
     }
 
-    /// The links, a line each.
-    pub fn links(&self) -> Vec<String> {
+    /// The same in words, a line each.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
         let line = |note: &Value| {
-            let uri = note["uri"].as_str()?;
-            let name = note["title"].as_str().or_else(|| note["name"].as_str());
-            Some(name.map_or_else(|| uri.to_owned(), |name| format!("{name}: {uri}")))
+            let of = |name: &str| note[name].as_str();
+            let label = ["title", "name", "uri", "type"].into_iter().find_map(of).unwrap_or_default();
+            let size = note["size"].as_u64().map(|size| format!("{size} bytes"));
+            match of("uri") {
+                _ if note["leftOut"] == true => {
+                    let about = [of("mimeType").map(str::to_owned), size, Some("not kept".to_owned())];
+                    format!("{label} ({})", about.into_iter().flatten().collect::<Vec<_>>().join(", "))
+                }
+                Some(uri) if uri != label => format!("{label}: {uri}"),
+                _ => label.to_owned(),
+            }
         };
-        self.notes.iter().filter_map(line).collect()
+        self.notes.iter().map(line)
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::text::cleaned;
 
 /// The most levels of lists and objects that are kept, as of a request's body: what is read again is wrapped in a few more, and parsers
 /// give up at 128.
 const MAX_DEPTH: usize = 64;
+
+/// The most bytes of a value that are sent on: some more than an event and all follow-ups have room for.
+pub(in crate::mcp) const MAX_SIZE: usize = 256 * 1024;
 
 /// The members of an object as they stand in its text, which is read to any depth.
 #[derive(Debug, Default)]
@@ -30,12 +33,9 @@ impl<'a> Members<'a> {
         self.get(name).and_then(|json| kept(json).ok())
     }
 
-    /// A member that is text.
+    /// A member that is text, of any length.
     pub fn text(&self, name: &str) -> Option<String> {
-        match self.value(name)? {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
+        self.get(name).and_then(|json| serde_json::from_str(json.get()).ok())
     }
 
     /// Whether it has one of these members, null or not.
@@ -67,6 +67,10 @@ impl<'a> Members<'a> {
 
     /// All of them as one object; `None` if there are none.
     pub fn into_value(self) -> Option<Value> {
+        let size = self.0.iter().map(|(name, json)| name.len() + json.get().len()).sum();
+        if size > MAX_SIZE {
+            return Some(left_out(size));
+        }
         let members = self.0.into_iter().map(|(name, json)| (name, kept_or_text(json)));
         Some(members.collect::<Map<_, _>>())
             .filter(|members| !members.is_empty())
@@ -80,11 +84,21 @@ pub(in crate::mcp) fn parse(text: &str) -> Option<&RawValue> {
     serde_json::from_str(text).ok()
 }
 
-/// A value that can be kept, or else its text: it is nested too deep, or holds a number that is none to us.
+/// A value that can be kept, or else what is: its text, where it is nested too deep or holds a number that is none to us, and its size,
+/// where it is too large.
 pub(in crate::mcp) fn kept(json: &RawValue) -> Result<Value, Value> {
-    let value = Some(json.get()).filter(|text| depth(text) <= MAX_DEPTH);
+    let text = json.get();
+    if text.len() > MAX_SIZE {
+        return Err(left_out(text.len()));
+    }
+    let value = Some(text).filter(|text| depth(text) <= MAX_DEPTH);
     let value = value.and_then(|text| serde_json::from_str(text).ok());
-    value.map(cleaned).ok_or_else(|| Value::String(json.get().to_owned()))
+    value.map(cleaned).ok_or_else(|| Value::String(text.to_owned()))
+}
+
+/// What stands for so many bytes that are not kept.
+pub(in crate::mcp) fn left_out(size: usize) -> Value {
+    json!({"size": size, "leftOut": true})
 }
 
 pub(in crate::mcp) fn kept_or_text(json: &RawValue) -> Value {
@@ -114,7 +128,6 @@ fn depth(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn nested(levels: usize) -> String {
         format!("{}{}", "[".repeat(levels), "]".repeat(levels))
@@ -130,6 +143,21 @@ mod tests {
         for text in [nested(MAX_DEPTH + 1), nested(10_000)] {
             assert_eq!(kept(parse(&text).unwrap()), Err(Value::String(text.clone())));
         }
+    }
+
+    #[test]
+    fn what_is_too_large_is_named_by_its_size() {
+        let large = format!("\"{}\"", "x".repeat(MAX_SIZE));
+        let named = json!({"size": MAX_SIZE + 2, "leftOut": true});
+        assert_eq!(kept(parse(&large).unwrap()), Err(named.clone()));
+        let many =
+            format!("{{{}\"z\": 0}}", r#""aaaa": 0, "bbbb": 0, "#.replace("aaaa", &"a".repeat(MAX_SIZE)));
+        let size = MAX_SIZE + 8;
+        assert_eq!(Members::of(parse(&many).unwrap()).unwrap().into_value(), Some(left_out(size)));
+        let members = format!("{{\"a\": {large}}}");
+        let members = Members::of(parse(&members).unwrap()).unwrap();
+        assert_eq!(members.text("a").unwrap().len(), MAX_SIZE);
+        assert_eq!(members.value("a"), None);
     }
 
     #[test]

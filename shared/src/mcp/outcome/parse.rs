@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     Approver, Ask, Asked, Completed, Decision, Failed, FollowUp, Handover, Outcome, Risk, Task,
     content::Content,
-    json::{Members, kept, kept_or_text, parse},
+    json::{MAX_SIZE, Members, kept, kept_or_text, parse},
     text::cut,
 };
 use crate::{json_schema::Schema, words::words};
@@ -23,8 +23,6 @@ const MAX_TASK_ID: usize = 200;
 const MAX_TASK_TITLE: usize = 500;
 /// The most entries of a list. How many follow-ups are taken up is decided where they are recorded.
 const MAX_ENTRIES: usize = 50;
-/// The most bytes of JSON that are sent on as output, and as notices: some more than an event has room for.
-const MAX_OUTPUT: usize = 64 * 1024;
 /// How long a question may stay open, in seconds.
 const EXPIRY: (f64, f64) = (60.0, 2_592_000.0);
 /// What is added to the reason of a question that is not as the contract says.
@@ -108,28 +106,28 @@ fn list<T: DeserializeOwned>(value: Value, is_sound: impl Fn(&T) -> bool) -> Opt
 /// A result that follows no contract: the tool's output. What is no JSON is said to the user; JSON never is.
 fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> Outcome {
     let mut notices = content.notes.clone();
-    let mut output = structured.map(|structured| output_of(structured, &mut notices));
+    let output = structured.map(|structured| output_of(structured, &mut notices));
+    // Of more texts than that, none is compared with every entry of a list.
+    let is_compared = content.texts.len() <= MAX_ENTRIES;
     let is_said = |text: &&String| match parse(text) {
         None => true,
         // A tool that is typed as text may answer "42".
         Some(json) => {
-            !json.get().starts_with(['{', '[']) && output.as_ref().is_some_and(|output| holds(output, text))
+            is_compared
+                && !json.get().starts_with(['{', '['])
+                && output.as_ref().is_some_and(|output| holds(output, text))
         }
     };
     let (said, answered): (Vec<&String>, Vec<&String>) = content.texts.iter().partition(is_said);
-    let mut answered: Vec<Value> = answered
-        .into_iter()
-        .filter(|text| !output.as_ref().is_some_and(|output| repeats(output, text)))
-        .filter_map(|text| parse(text).map(|json| output_of(json, &mut notices)))
-        .collect();
-    if output.is_none() {
-        output = if answered.len() > 1 {
-            Some(Value::Array(std::mem::take(&mut answered)))
-        } else {
-            answered.pop()
-        };
-    }
-    notices.extend(answered.into_iter().filter(|answered| !answered.is_null()));
+    let answered = answered.into_iter().filter_map(|text| parse(text));
+    let output = match output {
+        Some(output) => {
+            let other = answered.filter(|json| is_compared && !repeats(&output, json.get()));
+            notices.extend(other.map(kept_or_text));
+            Some(output)
+        }
+        None => output_of_all(answered.collect(), &mut notices),
+    };
     let message = said_of(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
     if is_error {
         let message = with_links(message, &content);
@@ -137,6 +135,20 @@ fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> O
     }
     let output = output.filter(|output| !output.is_null());
     Outcome::Completed(Completed { message, output, notices: bounded(notices), ..Completed::default() })
+}
+
+/// The output of a tool that answers in texts: one, or a list.
+fn output_of_all(all: Vec<&RawValue>, notices: &mut Vec<Value>) -> Option<Value> {
+    let size = all.iter().map(|json| json.get().len()).sum();
+    match all.as_slice() {
+        [] => None,
+        [json] => Some(output_of(json, notices)),
+        _ if size > MAX_SIZE => {
+            notices.push(output_left_out(size));
+            None
+        }
+        all => Some(all.iter().map(|json| output_of(json, notices)).collect()),
+    }
 }
 
 /// Whether a tool's result, as servers wrap it, is this text or a list with it.
@@ -162,14 +174,18 @@ fn repeats(structured: &Value, text: &str) -> bool {
 
 /// What can be kept of an output: all of it, if need be as text, and then a notice says so; or nothing of what is far too large.
 fn output_of(json: &RawValue, notices: &mut Vec<Value>) -> Value {
-    if json.get().len() > MAX_OUTPUT {
-        notices.push(json!({"type": "output", "leftOut": true, "size": json.get().len()}));
-        return Value::Null;
-    }
-    kept(json).unwrap_or_else(|text| {
-        notices.push(json!({"type": "output", "keptAs": "text"}));
-        text
+    kept(json).unwrap_or_else(|instead| {
+        let is_text = instead.is_string();
+        notices.push(match is_text {
+            true => json!({"type": "output", "keptAs": "text"}),
+            false => output_left_out(json.get().len()),
+        });
+        if is_text { instead } else { Value::Null }
     })
+}
+
+fn output_left_out(size: usize) -> Value {
+    json!({"type": "output", "size": size, "leftOut": true})
 }
 
 /// As many notices as may be sent on, and how many were left out.
@@ -179,7 +195,7 @@ fn bounded(notices: Vec<Value>) -> Vec<Value> {
         .into_iter()
         .take_while(|notice| {
             size += notice.to_string().len();
-            size <= MAX_OUTPUT
+            size <= MAX_SIZE
         })
         .collect();
     if kept.len() < all {
@@ -282,9 +298,9 @@ fn said_of(text: &str) -> Option<String> {
     Some(cut(&text.replace('\0', "\u{fffd}"), MAX_MESSAGE)).filter(|text| !text.is_empty())
 }
 
-/// What fails or asks has no notices, so its links are said.
+/// What fails or asks has no notices, so its links and files are said.
 fn with_links(message: Option<String>, content: &Content) -> Option<String> {
-    let lines: Vec<String> = message.into_iter().chain(content.links()).collect();
+    let lines: Vec<String> = message.into_iter().chain(content.lines()).collect();
     said_of(&lines.join("\n"))
 }
 

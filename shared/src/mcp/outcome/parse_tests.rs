@@ -91,10 +91,8 @@ fn a_result_of_ours_is_found_wherever_servers_put_it() {
         ] {
             match read(&result) {
                 Outcome::Asked(asked) if is_found => {
-                    assert_eq!(
-                        (asked.message.as_deref(), asked.ask.reason.as_str()),
-                        (Some("Pay?"), "Large.")
-                    );
+                    assert!(asked.message.is_some_and(|message| message.starts_with("Pay?")), "{result}");
+                    assert_eq!(asked.ask.reason, "Large.", "{result}");
                     assert_eq!(asked.ask.risk, Some(Risk::Medium), "{result}");
                 }
                 Outcome::Completed(completed) if !is_found => {
@@ -277,7 +275,7 @@ fn links_are_kept_and_files_named_whatever_was_answered() {
     for structured in [json!({"status": "completed"}), json!({"paid": true}), Value::Null] {
         assert_eq!(completed(result(structured, false)).notices, [link.clone(), named.clone()]);
     }
-    let line = "42.pdf: https://example.com/42.pdf";
+    let line = "42.pdf: https://example.com/42.pdf\nimage (image/png, 5 bytes, not kept)";
     let question = asked(result(json!({"status": "needs_hitl", "message": "Pay?"}), false));
     assert_eq!(question.message, Some(format!("Pay?\n{line}")));
     assert_eq!(failed(result(json!({"status": "failed"}), false)).message.as_deref(), Some(line));
@@ -319,7 +317,7 @@ fn an_output_of_any_depth_is_kept() {
 /// It would be left out where it is recorded, with everything else that has no room beside it.
 #[test]
 fn an_output_that_is_far_too_large_is_named() {
-    let large = json!({"a": "x".repeat(MAX_OUTPUT)});
+    let large = json!({"a": "x".repeat(MAX_SIZE)});
     let size = large.to_string().len();
     let named = json!({"type": "output", "leftOut": true, "size": size});
     for result in [
@@ -330,9 +328,24 @@ fn an_output_that_is_far_too_large_is_named() {
         let answer = completed(read(&result));
         assert_eq!((answer.message, answer.output, answer.notices), (None, None, vec![named.clone()]));
     }
-    let notices = json!({"status": "completed", "notices": ["y", large, "z"]});
-    let more = json!({"type": "more", "leftOut": true, "count": 2});
-    assert_eq!(completed(structured(&notices)).notices, [json!("y"), more]);
+    let half = json!("x".repeat(MAX_SIZE / 2));
+    let links = json!(vec![json!({"type": "text", "text": format!(r#"["{}"]"#, "y".repeat(90_000))}); 3]);
+    let answer = completed(read(&json!({"content": links})));
+    assert_eq!(answer.notices, [json!({"type": "output", "leftOut": true, "size": 3 * 90_004})]);
+    let answer = completed(read(&json!({"content": links, "structuredContent": {"a": 1}})));
+    let more = json!({"type": "more", "leftOut": true, "count": 1});
+    assert_eq!((answer.notices.len(), &answer.notices[2]), (3, &more));
+    let answer = completed(structured(&json!({"status": "completed", "a": half, "b": half})));
+    assert_eq!(answer.output, Some(json!({"leftOut": true, "size": MAX_SIZE + 6})));
+}
+
+/// An answer of many texts and a long list would otherwise be compared a million million times.
+#[test]
+fn many_texts_are_not_compared_with_a_long_list() {
+    let texts: Vec<Value> = (0..20_000).map(|n| json!({"type": "text", "text": n.to_string()})).collect();
+    let list: Vec<Value> = (0..20_000).map(|n| json!(-1 - n)).collect();
+    let answer = completed(read(&json!({"content": texts, "structuredContent": {"result": list}})));
+    assert_eq!((answer.message, answer.notices), (None, vec![]));
 }
 
 #[test]
