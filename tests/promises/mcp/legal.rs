@@ -378,8 +378,10 @@ async fn errors() -> Result<()> {
     let scripts = scripts
         .enumerate()
         .map(|(place, said)| (format!("{place}"), Script { call: vec![said], ..Script::default() }));
-    each(scripts.collect(), |_, outcome| {
+    each(scripts.collect(), |scripted, outcome| {
         let error = failure(outcome)?;
+        // Said where the time was over.
+        ensure!(scripted.count("notifications/cancelled") == 0, "it was waited for in vain");
         ensure!(error.code() == "call_refused" && !error.may_have_been_done(), "{error:?}");
         Ok(())
     })
