@@ -3,13 +3,16 @@
 It ends with its standard input.
 """
 
+import json
+import logging
 import os
 import socket
 import sys
 import threading
-from typing import Any
+from typing import Any, Optional, Union
 
 import uvicorn
+from pydantic import BaseModel
 
 try:
     from mcp.server import MCPServer as Server
@@ -18,12 +21,128 @@ except ImportError:
 
 server = Server("reference")
 
+OURS = {"status": "needs_hitl", "message": "May I?", "ask": {"reason": "Large.", "risk": "medium"}}
+OWN = {"status": "success", "paid": True}
+
+
+class Ask(BaseModel):
+    reason: str
+    risk: Optional[str] = None
+    decisions: Optional[list[str]] = None
+
+
+class Answer(BaseModel):
+    status: str
+    message: Optional[str] = None
+    ask: Optional[Ask] = None
+    paid: Optional[bool] = None
+
 
 @server.tool()
-def handle_event(session: dict, event: dict, idempotencyKey: str) -> dict[str, Any]:
-    """Answers as the contract wants."""
+def handle_event(session: dict, event: dict, idempotencyKey: str) -> Union[dict[str, Any], str]:
+    """Answers as the contract wants, from a tool that is typed as a union."""
+    answer = event["payload"].get("data", {}).get("answer")
+    if answer == "ours":
+        return OURS
+    if answer == "own":
+        return OWN
+    if answer == "text":
+        return "All is well."
     task = {"id": "t-1", "title": "Look at it", "status": "running"}
     return {"status": "completed", "message": f"{event['type']} of {session['id']} under {idempotencyKey}", "tasks": [task]}
+
+
+# Each tool answers either with a result of the contract or with one of its own.
+def of(ours: bool) -> dict[str, Any]:
+    return OURS if ours else OWN
+
+
+@server.tool()
+def union(ours: bool) -> Union[dict[str, Any], int]:
+    return of(ours)
+
+
+@server.tool()
+def optional(ours: bool) -> Optional[dict[str, Any]]:
+    return of(ours)
+
+
+@server.tool()
+def optional_none() -> Optional[dict[str, Any]]:
+    return None
+
+
+@server.tool()
+def as_list() -> list[dict[str, Any]]:
+    return [OWN, OURS]
+
+
+@server.tool()
+def list_of_text() -> list[str]:
+    return ["7", "b"]
+
+
+@server.tool()
+def bare_dict(ours: bool) -> dict:
+    return of(ours)
+
+
+@server.tool()
+def typed_dict(ours: bool) -> dict[str, Any]:
+    return of(ours)
+
+
+@server.tool()
+def model(ours: bool) -> Answer:
+    return Answer(**of(ours))
+
+
+@server.tool()
+def text(ours: bool) -> str:
+    return json.dumps(of(ours))
+
+
+@server.tool()
+def plain_text() -> str:
+    return "All is well."
+
+
+@server.tool()
+def number() -> int:
+    return 42
+
+
+@server.tool()
+def untyped(ours: bool):
+    return of(ours)
+
+
+@server.tool()
+def untyped_model(ours: bool):
+    return Answer(**of(ours))
+
+
+@server.tool()
+def untyped_list():
+    return [OWN, {"n": 1}]
+
+
+@server.tool()
+def untyped_text():
+    return "All is well."
+
+
+@server.tool()
+def untyped_none():
+    return None
+
+
+@server.tool()
+def deep(levels: int) -> dict[str, Any]:
+    output: list = []
+    for _ in range(levels - 1):
+        output = [output]
+    return {"status": "completed", "output": output}
 
 
 @server.tool()
@@ -38,6 +157,8 @@ def fail() -> str:
     raise ValueError("the books are closed")
 
 
+# What it says of sessions that end is no part of a test's output.
+logging.disable()
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)

@@ -6,10 +6,17 @@ use std::{
     time::Duration,
 };
 
-use super::error::{Answered, CallError, Reason};
+use reqwest::header::HeaderValue;
+use rmcp::model::RequestId;
 
-/// The most bytes that a server may answer with in one call, handshake included.
-const MAX_BYTES: usize = 1024 * 1024;
+use super::{
+    error::{Answered, CallError, Reason},
+    outcome::Outcome,
+};
+
+/// The most bytes that a server may answer with in one call, handshake included: room for an image or a file of three megabytes, which
+/// is only named, and little enough for as many calls at once as a function makes.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a stopped answer is taken up again. The server says when, which may be at once, and every time.
 const MAX_RESUMPTIONS: u32 = 20;
@@ -22,12 +29,20 @@ pub(super) struct Course(Mutex<State>);
 struct State {
     /// Whether the tool's call may have left.
     called: bool,
+    /// The id of the call under way.
+    call: Option<RequestId>,
     /// What went wrong with the request under way.
     trouble: Option<Trouble>,
     /// How many bytes may still come.
     room: usize,
     /// How often the answer may still be taken up again.
     resumptions: u32,
+    /// What the tool answered.
+    outcome: Option<Outcome>,
+    /// Whether the server has forgotten the session that the request was made in.
+    session_lost: bool,
+    /// The session that the server opened for the probe.
+    probe_session: Option<HeaderValue>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,25 +56,68 @@ impl Course {
     pub fn new() -> Self {
         Self(Mutex::new(State {
             called: false,
+            call: None,
             trouble: None,
             room: MAX_BYTES,
             resumptions: MAX_RESUMPTIONS,
+            outcome: None,
+            session_lost: false,
+            probe_session: None,
         }))
     }
 
     /// A request leaves; if it is the tool's call, from now on it may have been done.
-    pub fn begins(&self, call: bool) {
+    pub fn begins(&self, call: Option<&RequestId>) {
         let mut state = self.lock();
-        state.trouble = None;
-        state.called |= call;
+        (state.trouble, state.session_lost) = (None, false);
+        state.called |= call.is_some();
+        state.call = call.cloned();
     }
 
-    /// The request did not reach the server, or was refused as one of a session that is gone. If it was the tool's call, that was
-    /// not made.
+    /// The request did not reach the server. If it was the tool's call, that was not made.
     pub fn not_taken(&self, call: bool, reason: Reason) {
         let mut state = self.lock();
         state.trouble = Some(Trouble::Nothing(reason));
         state.called &= !call;
+    }
+
+    /// The server does not know the session, and has done nothing. `refused`: by a status that may mean something else as well.
+    pub fn lose_session(&self, call: bool, refused: Option<u16>) {
+        match refused {
+            Some(status) => self.refused(status, None),
+            None => self.not_taken(call, Reason::SessionLost),
+        }
+        self.lock().session_lost = true;
+    }
+
+    /// The id of the tool's call, if that is what is under way.
+    pub fn call(&self) -> Option<RequestId> {
+        self.lock().call.clone()
+    }
+
+    /// Whether the last request came to nothing because the server does not know its session.
+    pub fn has_lost_session(&self) -> bool {
+        self.lock().session_lost
+    }
+
+    /// Keeps what the tool answered.
+    pub fn answer(&self, outcome: Outcome) {
+        self.lock().outcome = Some(outcome);
+    }
+
+    /// Hands out what the tool answered.
+    pub fn take_outcome(&self) -> Option<Outcome> {
+        self.lock().outcome.take()
+    }
+
+    /// The server opened a session for the probe, which nobody will use.
+    pub fn open_probe_session(&self, id: HeaderValue) {
+        self.lock().probe_session = Some(id);
+    }
+
+    /// Hands out that session, to be closed.
+    pub fn take_probe_session(&self) -> Option<HeaderValue> {
+        self.lock().probe_session.take()
     }
 
     /// The answer is none, or stopped.

@@ -81,6 +81,31 @@ impl CallError {
         }
     }
 
+    /// Whether an error that the probe ended with ends the greeting: it cannot be connected to, does not take our credential, is somewhere
+    /// else, wants to be left alone for a while, or speaks none of our revisions. All else may be an older server's way of not knowing
+    /// the probe.
+    pub(super) fn is_final_for_probe(&self) -> bool {
+        match self {
+            Self::NotSent(reason) => matches!(
+                reason,
+                Reason::Refused(_) | Reason::Unreachable | Reason::Untrusted | Reason::Incompatible
+            ),
+            Self::Answered(answered) => matches!(answered.status, 300..=399 | 401 | 407 | 429),
+            Self::Unknown(_) => false,
+        }
+    }
+
+    /// Whether it is what a server says that does not know the request.
+    pub(super) fn is_of_protocol(&self) -> bool {
+        match self {
+            Self::NotSent(reason) => matches!(reason, Reason::Nonsense | Reason::Incompatible),
+            Self::Answered(answered) => {
+                answered.rpc.is_some() || matches!(answered.status, 400 | 404..=406 | 415 | 422 | 501)
+            }
+            Self::Unknown(_) => false,
+        }
+    }
+
     /// Whether the tool may have done its work all the same. A gateway answers 502 or 504 for a server that may still be at it, and
     /// a server may break with 500 after the deed; 503 and 429 are said before.
     pub fn may_have_been_done(&self) -> bool {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     error::Reason,
-    outcome::{Ask, Asked, BadResult, Decision, cleaned, cut},
+    outcome::{Ask, Asked, Decision, cleaned, cut},
 };
 use crate::json_schema::Schema;
 
@@ -44,6 +44,10 @@ pub(super) enum Wanted {
     /// An answer.
     Answer(Box<Asked>),
 }
+
+/// A question that cannot be put to a person.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadResult;
 
 /// Reads what a server asks for.
 pub(super) fn wanted(result: InputRequiredResult) -> Result<Wanted, BadResult> {

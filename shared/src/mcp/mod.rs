@@ -7,24 +7,25 @@
 mod course;
 mod credentials;
 mod error;
+mod greeting;
 mod input;
 #[cfg(feature = "doctor")]
 mod offered;
 mod outcome;
+mod reply;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
 
 use rmcp::{
-    ClientHandler, ClientServiceExt, RoleClient,
     model::{
-        CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotificationParam,
-        ClientCapabilities, ClientConfig, ClientRequest, ElicitationCapability, FormElicitationCapability,
-        Implementation, ProtocolVersion, RequestMetaObject, ServerResult,
+        CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientCapabilities,
+        ClientRequest, ElicitationCapability, FormElicitationCapability, InputRequiredResult,
+        RequestMetaObject, ServerResult,
     },
-    service::{ClientInitializeError, ClientLifecycleMode, PeerRequestOptions, RunningService, ServiceError},
+    service::{PeerRequestOptions, ServiceError},
     transport::{
-        StreamableHttpClientTransport, common::client_side_sse::ExponentialBackoff,
+        common::client_side_sse::ExponentialBackoff,
         streamable_http_client::StreamableHttpClientTransportConfig,
     },
 };
@@ -39,6 +40,7 @@ pub use outcome::{
 
 use crate::{outbound::Outbound, telemetry, upstream::Deadline};
 use course::Course;
+use greeting::{Greeter, Server};
 use input::Wanted;
 use wire::Wire;
 
@@ -95,35 +97,31 @@ impl Client {
     ) -> Result<Outcome, CallError> {
         let deadline = deadline.within(target.timeout);
         let params = call.params().map_err(CallError::NotSent)?;
-        let (mut server, course) = self.greeted(target, deadline).await?;
-        let outcome = converse(&server, params, &course, deadline).await;
-        let _ = server.close_with_timeout(LEAVE).await;
-        outcome
+        let mut greeter = self.greeter(target)?;
+        loop {
+            let mut server = greeter.greet(deadline).await?;
+            let outcome = converse(&server, params.clone(), greeter.course(), deadline).await;
+            let _ = server.close_with_timeout(LEAVE).await;
+            if outcome.is_ok() || !greeter.may_begin_anew() {
+                return outcome;
+            }
+        }
     }
 
-    /// A server that was greeted, and the record of what goes on with it.
-    async fn greeted(
-        &self,
-        target: &Target<'_>,
-        deadline: Deadline,
-    ) -> Result<(Server, Arc<Course>), CallError> {
+    /// Who greets a server for one call.
+    fn greeter(&self, target: &Target<'_>) -> Result<Greeter, CallError> {
         let url = self
             .outbound
             .admit(target.url)
             .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
         let bearer = self.credentials.header(target.credential, &url).map_err(CallError::NotSent)?;
-        let course = Arc::new(Course::new());
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
         config.retry_config = Arc::new(resumption());
         // rmcp sends from a task of its own, which knows no trace.
         let traceparent = telemetry::traceparent();
-        let wire = Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course: course.clone() };
-        match tokio::time::timeout(deadline.remaining(), greet(&wire, &config)).await {
-            Ok(Ok(server)) => Ok((server, course)),
-            Ok(Err(error)) => Err(course.error(reason(&error))),
-            Err(_) => Err(course.error(Reason::TimedOut)),
-        }
+        let course = Arc::new(Course::new());
+        Ok(Greeter::new(Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course }, config))
     }
 }
 
@@ -137,50 +135,19 @@ impl Call<'_> {
     }
 }
 
-/// Who we are to a server. To one of an older revision we can do nothing but call: it would ask in the middle of a call, which
-/// is no time to wait for a person.
-struct Caller;
-
-impl ClientHandler for Caller {
-    fn get_info(&self) -> ClientConfig {
-        let this = Implementation::new("chatkit-sessions", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), this).with_protocol_version(OLDER)
-    }
-}
-
-type Server = RunningService<RoleClient, Caller>;
-
-/// What we speak: the newest revision, and what is offered in the handshake of the older ones, in which the server says its own.
-const NEWEST: ProtocolVersion = ProtocolVersion::V_2026_07_28;
-const OLDER: ProtocolVersion = ProtocolVersion::V_2025_11_25;
-
-/// Greets a server in the newest way, and in the older one if it does not know that.
-async fn greet(
-    wire: &Wire,
-    config: &StreamableHttpClientTransportConfig,
-) -> Result<Server, ClientInitializeError> {
-    let greeting = |lifecycle| {
-        let transport = StreamableHttpClientTransport::with_client(wire.clone(), config.clone());
-        Caller.serve_with_lifecycle(transport, lifecycle)
-    };
-    let newest = ClientLifecycleMode::Auto { preferred_versions: vec![NEWEST], legacy_version: Some(OLDER) };
-    match greeting(newest).await {
-        // It knows the newest way of saying that it speaks only older revisions. rmcp leaves it at that.
-        Err(ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. })
-            if server_supported.is_empty()
-                || server_supported.iter().any(ProtocolVersion::has_initialize) =>
-        {
-            greeting(ClientLifecycleMode::Initialize).await
-        }
-        greeted => greeted,
-    }
-}
-
 /// How a stopped stream is taken up again, within the call's deadline.
 fn resumption() -> ExponentialBackoff {
     let mut resumption = ExponentialBackoff::default();
     (resumption.max_times, resumption.base_duration) = (Some(3), Duration::from_millis(200));
     resumption
+}
+
+/// What came of one request.
+enum Answer {
+    /// What the tool answered.
+    Outcome(Outcome),
+    /// What the server wants to know first, in MCP's own way.
+    Question(InputRequiredResult),
 }
 
 /// Calls until the server has an answer or a question.
@@ -192,15 +159,12 @@ async fn converse(
 ) -> Result<Outcome, CallError> {
     for _ in 0..MAX_ROUNDS {
         match once(server, params.clone(), course, deadline).await? {
-            ServerResult::CallToolResult(result) => {
-                return of_tool(result).map_err(|_| CallError::Unknown(Reason::BadResult));
-            }
-            ServerResult::InputRequiredResult(result) => match input::wanted(result) {
+            Answer::Outcome(outcome) => return Ok(outcome),
+            Answer::Question(result) => match input::wanted(result) {
                 Ok(Wanted::Answer(asked)) => return Ok(Outcome::Asked(*asked)),
                 Ok(Wanted::Again(state)) => params.request_state = Some(state),
                 Err(_) => return Err(CallError::Unknown(Reason::BadResult)),
             },
-            _ => return Err(CallError::Unknown(Reason::BadResult)),
         }
     }
     Err(CallError::Unknown(Reason::BadResult))
@@ -211,7 +175,7 @@ async fn once(
     params: CallToolRequestParams,
     course: &Course,
     deadline: Deadline,
-) -> Result<ServerResult, CallError> {
+) -> Result<Answer, CallError> {
     let call = CallToolRequest::new(params);
     let mut options = PeerRequestOptions::no_options();
     if server.peer_info().is_some_and(|info| !info.protocol_version.has_initialize()) {
@@ -221,7 +185,8 @@ async fn once(
     let handle = sending.await.map_err(|_| course.error(Reason::ConnectionLost))?;
     let id = handle.id.clone();
     match tokio::time::timeout(deadline.remaining(), handle.await_response()).await {
-        Ok(Ok(result)) => Ok(result),
+        Ok(Ok(ServerResult::InputRequiredResult(question))) => Ok(Answer::Question(question)),
+        Ok(Ok(_)) => course.take_outcome().map(Answer::Outcome).ok_or(CallError::Unknown(Reason::BadResult)),
         Ok(Err(ServiceError::UnexpectedResponse)) => Err(CallError::Unknown(Reason::BadResult)),
         Ok(Err(_)) => Err(course.error(Reason::ConnectionLost)),
         Err(_) => {
@@ -241,18 +206,4 @@ fn forms() -> RequestMetaObject {
     let mut meta = RequestMetaObject::new();
     meta.set_client_capabilities(capabilities);
     meta
-}
-
-fn of_tool(result: CallToolResult) -> Result<Outcome, outcome::BadResult> {
-    let texts = result.content.iter().filter_map(|block| block.as_text()).map(|text| text.text.as_str());
-    let text = texts.collect::<Vec<_>>().join("\n");
-    outcome::of_tool(result.is_error == Some(true), result.structured_content, Some(text))
-}
-
-fn reason(error: &ClientInitializeError) -> Reason {
-    match error {
-        ClientInitializeError::NoCompatibleProtocolVersion { .. } => Reason::Incompatible,
-        ClientInitializeError::ConnectionClosed(_) => Reason::ConnectionLost,
-        _ => Reason::Nonsense,
-    }
 }

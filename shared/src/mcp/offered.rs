@@ -21,10 +21,17 @@ impl Client {
         deadline: Deadline,
     ) -> Result<BTreeSet<String>, CallError> {
         let deadline = deadline.within(target.timeout);
-        let (mut server, course) = self.greeted(target, deadline).await?;
-        let listed = tokio::time::timeout(deadline.remaining(), listed(&server, &course)).await;
-        let _ = server.close_with_timeout(LEAVE).await;
-        listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)))
+        let mut greeter = self.greeter(target)?;
+        loop {
+            let mut server = greeter.greet(deadline).await?;
+            let course = greeter.course();
+            let listed = tokio::time::timeout(deadline.remaining(), listed(&server, course)).await;
+            let listed = listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)));
+            let _ = server.close_with_timeout(LEAVE).await;
+            if listed.is_ok() || !greeter.may_begin_anew() {
+                return listed;
+            }
+        }
     }
 }
 

@@ -10,12 +10,10 @@ use futures_util::{
 };
 use reqwest::{
     Method, Request, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use rmcp::{
-    model::{
-        ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
-    },
+    model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, RequestId, ServerJsonRpcMessage},
     transport::streamable_http_client::{
         SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
     },
@@ -23,12 +21,14 @@ use rmcp::{
 use sse_stream::{Sse, SseStream};
 use url::Url;
 
-use super::{course::Course, error::Reason};
+use super::{course::Course, error::Reason, reply};
 use crate::{outbound::Outbound, upstream};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How long an answer to what needs none is waited for.
+const NOTICE: Duration = Duration::from_secs(1);
 /// Before a stopped answer is taken up again.
 const BREATH: Duration = Duration::from_millis(100);
 const JSON: &str = "application/json";
@@ -68,9 +68,9 @@ const STOPPED: Error = StreamableHttpError::Client(Stopped);
 /// What of a message decides how its answer is read.
 enum Sent {
     /// The probe for the newest revision.
-    Discover(RequestId),
+    Probe,
     /// The tool's call.
-    Call,
+    Call(RequestId),
     /// Another request.
     Request,
     /// What needs no answer.
@@ -81,14 +81,14 @@ impl Sent {
     fn of(message: &ClientJsonRpcMessage) -> Self {
         let JsonRpcMessage::Request(request) = message else { return Self::Notice };
         match &request.request {
-            ClientRequest::DiscoverRequest(_) => Self::Discover(request.id.clone()),
-            ClientRequest::CallToolRequest(_) => Self::Call,
+            ClientRequest::DiscoverRequest(_) => Self::Probe,
+            ClientRequest::CallToolRequest(_) => Self::Call(request.id.clone()),
             _ => Self::Request,
         }
     }
 
     fn is_call(&self) -> bool {
-        matches!(self, Self::Call)
+        matches!(self, Self::Call(_))
     }
 }
 
@@ -106,23 +106,33 @@ impl StreamableHttpClient for Wire {
         let sent = Sent::of(&message);
         let mut request = self.request(Method::POST, session_id.as_deref(), headers)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        *request.body_mut() = Some(serde_json::to_vec(&message)?.into());
+        // As a value first, as rmcp makes one of every message anyway: another serializer for all of its types is 50 KB of binary.
+        *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
         if !matches!(sent, Sent::Notice) {
-            self.course.begins(sent.is_call());
+            self.course.begins(match &sent {
+                Sent::Call(id) => Some(id),
+                _ => None,
+            });
+        }
+        if matches!(sent, Sent::Notice) {
+            // Whether the server is there, and knows the session, the call will tell.
+            let _ = tokio::time::timeout(NOTICE, self.send(request, &sent)).await;
+            return Ok(Posted::Accepted);
         }
         let response = self.send(request, &sent).await?;
-        let session = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        match (response.status(), content_type(&response)) {
-            (status, _) if !status.is_success() => self.refused(response, sent, session_id.is_some()).await,
-            _ if matches!(sent, Sent::Notice) => Ok(Posted::Accepted),
+        let session = response.headers().get(SESSION_ID).cloned();
+        if let (Sent::Probe, Some(session)) = (&sent, &session) {
+            self.course.open_probe_session(session.clone());
+        }
+        let session = session.and_then(|id| id.to_str().ok().map(str::to_owned));
+        match (response.status(), is_events(&response)) {
+            (status, _) if !status.is_success() => self.refused(response, &sent, session_id.is_some()).await,
             (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => Err(self.nonsense()),
-            (_, Some(Kind::Events)) => Ok(Posted::Sse(self.events(response), session)),
-            (_, Some(Kind::Json)) => {
-                let message =
-                    serde_json::from_slice(&self.body(response).await?).map_err(|_| self.nonsense())?;
-                Ok(Posted::Json(self.answer(message, sent)?, session))
+            (_, true) => Ok(Posted::Sse(self.events(response), session)),
+            (_, false) => {
+                let body = self.body(response).await?;
+                Ok(Posted::Json(self.answer(&String::from_utf8_lossy(&body), &sent)?, session))
             }
-            (_, None) => Err(self.nonsense()),
         }
     }
 
@@ -145,8 +155,8 @@ impl StreamableHttpClient for Wire {
         tokio::time::sleep(BREATH).await;
         request.headers_mut().insert(LAST_EVENT_ID, last);
         let response = self.outbound.send(request).await.map_err(|_| STOPPED)?;
-        match (response.status(), content_type(&response)) {
-            (StatusCode::OK, Some(Kind::Events)) => Ok(self.events(response)),
+        match (response.status(), is_events(&response)) {
+            (StatusCode::OK, true) => Ok(self.events(response)),
             (status, _) if status.is_server_error() => Err(STOPPED),
             _ => Err(StreamableHttpError::ServerDoesNotSupportSse),
         }
@@ -159,9 +169,7 @@ impl StreamableHttpClient for Wire {
         _: Option<String>,
         headers: Headers,
     ) -> Result<(), Error> {
-        // A courtesy; servers let sessions run out.
-        let request = self.request(Method::DELETE, Some(&session_id), headers)?;
-        self.outbound.send(request).await.map(|_| ()).map_err(|_| STOPPED)
+        self.close(HeaderValue::from_str(&session_id).map_err(|_| STOPPED)?, headers).await
     }
 }
 
@@ -170,6 +178,8 @@ impl Wire {
         let mut request = Request::new(method, self.url.clone());
         request.headers_mut().extend(headers);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        // Who says nothing takes any coding (RFC 9110, 12.5.3), and this binary has no decoder.
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(session) = session {
             let session = HeaderValue::from_str(session).map_err(|_| STOPPED)?;
             request.headers_mut().insert(SESSION_ID, session);
@@ -194,36 +204,46 @@ impl Wire {
         })
     }
 
-    /// A server of an older revision refuses the probe by whatever 4xx comes to its mind; rmcp then goes on to `initialize`.
-    async fn refused(&self, response: Response, sent: Sent, in_session: bool) -> Result<Posted, Error> {
-        let status = response.status();
-        let forgotten = status == StatusCode::NOT_FOUND && in_session;
-        let older = status.is_client_error()
-            && !matches!(status.as_u16(), 401 | 403 | 408 | 429)
-            && matches!(sent, Sent::Discover(_));
-        match sent {
-            Sent::Notice => {}
-            Sent::Discover(id) if older => {
-                let said = self.body(response).await.ok();
-                let error =
-                    match said.and_then(|body| serde_json::from_slice::<ServerJsonRpcMessage>(&body).ok()) {
-                        Some(JsonRpcMessage::Error(said)) => said.error,
-                        _ => ErrorData::invalid_request("refused", None),
-                    };
-                return Ok(Posted::Json(ServerJsonRpcMessage::error(error, Some(id)), None));
+    /// Writes down what a status says. A session that the server does not know is 404 by the protocol; older servers say it by 400 and a
+    /// word about it, and some by 401, which is not about a credential that `initialize` was just taken with.
+    async fn refused(&self, response: Response, sent: &Sent, in_session: bool) -> Result<Posted, Error> {
+        let (status, retry_after) = (response.status().as_u16(), upstream::retry_after(response.headers()));
+        match status {
+            // A server of a newer revision says so which ones it speaks.
+            400 if matches!(sent, Sent::Probe) => {
+                self.course.refused(status, retry_after);
+                let said = self.body(response).await?;
+                if let Ok(said @ JsonRpcMessage::Error(_)) =
+                    serde_json::from_str(&String::from_utf8_lossy(&said))
+                {
+                    return Ok(Posted::Json(said, None));
+                }
             }
-            _ if forgotten => self.course.not_taken(sent.is_call(), Reason::SessionLost),
-            _ => self.course.refused(status.as_u16(), upstream::retry_after(response.headers())),
+            404 | 410 if in_session => self.course.lose_session(sent.is_call(), None),
+            400 | 401 if in_session => {
+                let said = self.body(response).await.unwrap_or_default().to_ascii_lowercase();
+                let about = |word: &[u8]| said.windows(word.len()).any(|part| part == word);
+                match about(b"session") || about(b"not initialized") {
+                    true => self.course.lose_session(sent.is_call(), None),
+                    false if status == 401 => self.course.lose_session(sent.is_call(), Some(status)),
+                    false => self.course.refused(status, retry_after),
+                }
+            }
+            _ => self.course.refused(status, retry_after),
         }
         Err(STOPPED)
     }
 
-    fn answer(&self, mut message: ServerJsonRpcMessage, sent: Sent) -> Result<ServerJsonRpcMessage, Error> {
-        match (&mut message, sent) {
-            // The refusal of the probe need not know its id.
-            (JsonRpcMessage::Error(error), Sent::Discover(id)) => error.id = Some(id),
-            (JsonRpcMessage::Error(error), _) => self.course.failed(error.error.code.0),
-            (JsonRpcMessage::Response(_), _) => {}
+    fn answer(&self, text: &str, sent: &Sent) -> Result<ServerJsonRpcMessage, Error> {
+        let told = match sent {
+            Sent::Call(id) => reply::read(text, id, &self.course),
+            _ => None,
+        };
+        let message = told.as_deref().unwrap_or(text);
+        let message = serde_json::from_str(message).map_err(|_| self.nonsense())?;
+        match &message {
+            JsonRpcMessage::Error(error) => self.course.failed(error.error.code.0),
+            JsonRpcMessage::Response(_) => {}
             _ => return Err(self.nonsense()),
         }
         Ok(message)
@@ -255,15 +275,39 @@ impl Wire {
             }
         });
         let course = self.course.clone();
-        let noted = move |event: &Result<Sse, SseError>| {
-            let data = event.as_ref().ok().and_then(|event| event.data.as_deref());
-            if let Some(Ok(JsonRpcMessage::Error(error))) =
+        let read = move |mut event: Sse| {
+            let data = event.data.as_deref();
+            if let Some(told) = data.zip(course.call()).and_then(|(data, id)| reply::read(data, &id, &course))
+            {
+                event.data = Some(told);
+            } else if let Some(Ok(JsonRpcMessage::Error(error))) =
                 data.map(serde_json::from_str::<ServerJsonRpcMessage>)
             {
                 course.failed(error.error.code.0);
             }
+            event
         };
-        SseStream::from_bytes_stream(chunks.boxed()).inspect(noted).boxed()
+        SseStream::from_bytes_stream(chunks.boxed()).map(move |event| event.map(&read)).boxed()
+    }
+
+    /// Closes the session that a server opened for the probe: nobody will use it.
+    pub async fn close_probe_session(&self) {
+        if let Some(session) = self.course.take_probe_session() {
+            let _ = self.close(session, Headers::new()).await;
+        }
+    }
+
+    /// A courtesy; servers let sessions run out. Of two behind one address, the other one may be who knows it.
+    async fn close(&self, session: HeaderValue, headers: Headers) -> Result<(), Error> {
+        for _ in 0..2 {
+            let mut request = self.request(Method::DELETE, None, headers.clone())?;
+            request.headers_mut().insert(SESSION_ID, session.clone());
+            let closed = self.outbound.send(request).await.map_err(|_| STOPPED)?;
+            if !matches!(closed.status().as_u16(), 400 | 401 | 404) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -278,17 +322,9 @@ async fn next(response: &mut Response, course: &Course) -> io::Result<Option<Byt
     fits.then_some(chunk).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
-enum Kind {
-    Json,
-    Events,
-}
-
-fn content_type(response: &Response) -> Option<Kind> {
-    let value = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    match () {
-        () if essence.eq_ignore_ascii_case(JSON) => Some(Kind::Json),
-        () if essence.eq_ignore_ascii_case(EVENTS) => Some(Kind::Events),
-        () => None,
-    }
+/// Whether the answer is a stream of events. All else is read as JSON, whatever it is called.
+fn is_events(response: &Response) -> bool {
+    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(EVENTS)
 }

@@ -2,10 +2,13 @@
 
 mod addresses;
 mod credentials;
+mod ends;
 mod faults;
+mod legal;
 mod outcomes;
 mod reference;
 mod resumption;
+mod scripted;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,6 +31,8 @@ pub fn trials() -> Vec<Trial> {
         addresses::trials(),
         credentials::trials(),
         reference::trials(),
+        legal::trials(),
+        ends::trials(),
     ];
     rooms.into_iter().flatten().collect()
 }

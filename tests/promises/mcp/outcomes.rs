@@ -201,14 +201,16 @@ async fn results() -> Result<()> {
         let failed = order(json!({"content": text("The books are closed."), "isError": true})).await;
         let Ok(Outcome::Failed(failed)) = failed else { return Err(anyhow!("{failed:?}")) };
         assert_eq!(failed.message.as_deref(), Some("The books are closed."));
-        for wrong in [
-            json!({"status": "perhaps"}),
-            json!({"status": "completed", "followUps": [{"agentId": "../etc"}]}),
-            json!({"status": "needs_hitl", "ask": {"schema": {"$ref": "https://example.com/schema"}}}),
-        ] {
-            let outcome = order(json!({"content": [], "structuredContent": wrong})).await;
-            assert_eq!(outcome, Err(CallError::Unknown(Reason::BadResult)), "{revision:?}: {wrong}");
-        }
+        let structured = |value: Value| json!({"content": [], "structuredContent": value});
+        let own = json!({"status": "perhaps"});
+        let output = completed(order(structured(own.clone())).await)?.output;
+        assert_eq!(output, Some(own), "{revision:?}: a status of its own");
+        let unfit = json!({"status": "completed", "followUps": [{"agentId": "../etc"}]});
+        let done = completed(order(structured(unfit)).await)?;
+        ensure!(done.follow_ups.is_empty() && done.notices.len() == 1, "{revision:?}: {done:?}");
+        let unfit = json!({"status": "needs_hitl", "ask": {"schema": {"$ref": "https://example.com/schema"}, "risk": "low"}});
+        let asked = asked(order(structured(unfit)).await)?;
+        assert_eq!((asked.ask.schema, asked.ask.risk), (None, Some(Risk::High)), "{revision:?}");
     }
     Ok(())
 }
@@ -222,6 +224,7 @@ async fn nothing_else() -> Result<()> {
     names.sort_unstable();
     let expected = [
         "accept",
+        "accept-encoding",
         "content-length",
         "content-type",
         "host",

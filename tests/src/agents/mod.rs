@@ -15,6 +15,7 @@ mod handler;
 mod ledger;
 mod reference;
 mod revision;
+mod round_robin;
 mod team;
 
 pub use agent::{Agent, Settings};
@@ -23,6 +24,7 @@ pub use fault::{Fault, FaultId};
 pub use ledger::{Call, Deed};
 pub use reference::Reference;
 pub use revision::Revision;
+pub use round_robin::RoundRobin;
 pub use team::Team;
 
 /// The one tool of each agent.

@@ -1,7 +1,7 @@
-//! A server that is not ours: MCP's own Python SDK.
+//! Servers that are not ours: by MCP's own SDKs.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::guardian;
-use crate::tools::{Tool, ToolError};
+use crate::tools::{MCP_NPM, Tool, ToolError};
 
-/// For Python to start on a busy machine.
+/// For Python or Node to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A Python process with a server of that SDK in it. It ends when this is dropped, and when our own process ends.
+/// A process with a server of an SDK in it. It ends when this is dropped, and when our own process ends.
 #[derive(Debug)]
 pub struct Reference {
     process: Child,
@@ -25,20 +25,29 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Installs that version of the SDK if need be, and starts a server.
+    /// Installs that version of the Python SDK if need be, and starts a server.
     pub async fn start(sdk: Tool) -> Result<Self, ToolError> {
-        let installed = sdk.ready().await?;
-        Ok(Self::spawn(Command::from(installed.python())).await?)
+        let mut python = Command::from(sdk.ready().await?.python());
+        python.arg(script("mcp_server.py")).env("PYTHONUTF8", "1");
+        Ok(Self::spawn(python).await?)
     }
 
-    async fn spawn(mut python: Command) -> anyhow::Result<Self> {
-        python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/mcp_server.py"));
-        python.env("PYTHONUTF8", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut process = python.spawn().context("starting Python with MCP's SDK")?;
+    /// Installs the TypeScript SDK if need be, and starts a server with sessions, each in its own process. `unknown_session` is the
+    /// status that it answers to requests in a session that it does not know.
+    pub async fn start_node(unknown_session: u16) -> Result<Self, ToolError> {
+        let packages = MCP_NPM.ready().await?;
+        let mut node = Command::from(packages.node());
+        node.arg(script("mcp_server.mjs")).arg(packages.folder()).arg(unknown_session.to_string());
+        Ok(Self::spawn(node).await?)
+    }
+
+    async fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().context("starting a server by MCP's SDK")?;
         if let Some(pid) = process.id() {
             guardian::watch(pid, guardian::End::Kill)?;
         }
-        let mut said = BufReader::new(process.stdout.take().context("no pipe from Python")?).lines();
+        let mut said = BufReader::new(process.stdout.take().context("no pipe from the SDK")?).lines();
         let port = timeout(PATIENCE, said.next_line()).await.context("the SDK does not start")??;
         let port = port.context("the SDK's process ended")?.parse().context("the SDK said no port")?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -62,6 +71,10 @@ impl Reference {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name)
 }
 
 impl Drop for Reference {

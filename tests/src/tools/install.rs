@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -27,7 +27,18 @@ pub(super) fn install_in(cache: &Path, tool: &Tool, layout: Option<Layout>) -> R
 }
 
 fn install_with(cache: &Path, tool: &Tool, python: Python) -> anyhow::Result<Installed> {
-    let folder = cache.join(format!("{}-{:016x}", tool.name, key(tool, &python)));
+    let name = format!("{}-{:016x}", tool.name, key(&(tool.requirements, &python)));
+    let folder = once(cache, &name, |folder, lock| make(folder, tool, &python, lock))?;
+    Ok(Installed::new(folder, python, tool.environment))
+}
+
+/// The folder of this name in the cache, made first where it is not there yet. Another process that makes it is waited for.
+pub(super) fn once(
+    cache: &Path,
+    name: &str,
+    make: impl FnOnce(&Path, &File) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let folder = cache.join(name);
     if !folder.join(COMPLETE).is_file() {
         fs::create_dir_all(cache).with_context(|| format!("making {}", cache.display()))?;
         let path = folder.with_extension("lock");
@@ -35,26 +46,27 @@ fn install_with(cache: &Path, tool: &Tool, python: Python) -> anyhow::Result<Ins
         lock.lock().with_context(|| format!("waiting for {}", path.display()))?;
         // Another process may have made it while this one waited.
         if !folder.join(COMPLETE).is_file() {
-            make(&folder, tool, &python, &lock).with_context(|| format!("installing {}", tool.name))?;
+            eprintln!("installing {name}, once, into {}", cache.display());
+            if folder.exists() {
+                fs::remove_dir_all(&folder).context("removing what was half made")?;
+            }
+            fs::create_dir_all(&folder)?;
+            make(&folder, &lock).with_context(|| format!("installing {name}"))?;
+            fs::write(folder.join(COMPLETE), "")?;
         }
     }
-    Ok(Installed::new(folder, python, tool.environment))
+    Ok(folder)
 }
 
 /// Other pins, or another Python, get another folder.
-fn key(tool: &Tool, python: &Python) -> u64 {
+pub(super) fn key(pins: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (tool.requirements, python).hash(&mut hasher);
+    pins.hash(&mut hasher);
     hasher.finish()
 }
 
 /// Makes the folder where it will stay: what pip installs knows its own path.
 fn make(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Result<()> {
-    eprintln!("installing {}, once, into {}", tool.name, folder.display());
-    if folder.exists() {
-        fs::remove_dir_all(folder).context("removing what was half made")?;
-    }
-    fs::create_dir_all(folder)?;
     let requirements = folder.join("requirements.txt");
     fs::write(&requirements, tool.requirements)?;
     let mut pip = match python.layout {
@@ -69,13 +81,11 @@ fn make(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Res
     if python.layout == Layout::Target {
         pip.arg("--target").arg(folder);
     }
-    run(&mut pip, lock)?;
-    fs::write(folder.join(COMPLETE), "")?;
-    Ok(())
+    run(&mut pip, lock)
 }
 
 /// Runs to the end. The child holds the lock as well, so that one which outlives us still keeps others out.
-fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
+pub(super) fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
     command.stdin(lock.try_clone()?).stdout(Stdio::null()).env_remove("PYTHONPATH");
     // Set by some people for their own work; `--target` has none.
     command.env_remove("PIP_REQUIRE_VIRTUALENV").env_remove("PIP_USER");

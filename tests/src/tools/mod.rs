@@ -1,12 +1,13 @@
-//! Tools from PyPI, pinned, each in a folder of its own that is made once and kept.
+//! Tools from PyPI and npm, pinned, each in a folder of its own that is made once and kept.
 //!
 //! Nothing here is needed to build or run the functions: OpenAI's SDK is the judge of the ChatKit stand-in,
-//! cargo-lambda and SAM serve and build what is deployed, MCP's SDK serves agents that are not ours, Schemathesis asks what nobody
+//! cargo-lambda and SAM serve and build what is deployed, MCP's SDKs serve agents that are not ours, Schemathesis asks what nobody
 //! thought of asking.
 
 mod command;
 mod install;
 mod installed;
+mod node;
 mod python;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 pub use command::command;
 pub use installed::Installed;
+pub use node::{InstalledPackages, MCP_NPM, NodePackages};
 pub use python::Layout;
 
 /// A tool and everything it needs, pinned.
@@ -67,6 +69,14 @@ pub const MCP_2026: Tool = Tool {
     name: "mcp-2",
     requirements: include_str!("../../tools/mcp-2.txt"),
     python: (3, 11),
+    environment: &[],
+};
+
+/// Node.js and npm.
+pub const NODE: Tool = Tool {
+    name: "node",
+    requirements: include_str!("../../tools/node.txt"),
+    python: (3, 9),
     environment: &[],
 };
 

@@ -1,15 +1,17 @@
 //! What a tool answered, in the words of the contract ("Agents over MCP").
 //!
-//! Strict in what is acted on, forgiving in the rest: only `status` must be there, fields that nobody knows are passed over, `null`
-//! is as good as nothing, and what is only shown is cut to what can be kept.
+//! Strict in what is acted on, forgiving in the rest: only `status` must be there, `null` is as good as nothing, what is only shown is
+//! cut to what can be kept, and what is not as the contract says is kept as it came.
 
+mod content;
+pub(super) mod json;
 mod parse;
 mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(super) use parse::{BadResult, of_tool};
+pub(super) use parse::of_tool;
 pub(super) use text::{cleaned, cut};
 
 use crate::words::words;
