@@ -8,7 +8,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::serve::{Fault, causes, deadline, start};
+use super::{
+    event::Payload,
+    serve::{Fault, causes, deadline, start},
+};
 use crate::{
     app::Setup,
     config::Environment,
@@ -49,7 +52,7 @@ async fn run<O: Operated>() -> Result<(), Fault> {
     let mut setup = Setup::new(Environment::of_process(), Http::new()?);
     let built = O::new(&mut setup);
     let operated = Arc::new(setup.finish(built)?);
-    lambda_runtime::run(service_fn(move |event| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let operated = Arc::clone(&operated);
         async move { order(operated.as_ref(), event).await }
     }))
@@ -57,10 +60,10 @@ async fn run<O: Operated>() -> Result<(), Fault> {
 }
 
 /// One order and its log line. A panic is reported by the runtime as a failed invocation, like an error.
-async fn order<O: Operated>(operated: &O, event: LambdaEvent<Value>) -> Result<Value, Fault> {
+async fn order<O: Operated>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, Fault> {
     let span = telemetry::order(&event.context);
     let outcome = async {
-        let outcome = match understood(event.payload) {
+        let outcome = match understood(event.payload.into_value().unwrap_or_default()) {
             Ok(order) => operated.run(order, deadline(&event.context)).await,
             Err(error) => Err(error),
         };

@@ -1,9 +1,7 @@
 //! The one place that turns an error into an answer: `application/problem+json`, RFC 9457.
 
-use lambda_http::{
-    Body,
-    http::{HeaderValue, Response, StatusCode, header},
-};
+use lambda_http::http::{HeaderValue, Response, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use super::answer;
@@ -15,6 +13,19 @@ use crate::{
 /// How long to wait where nobody said: long enough for a passing fault to pass.
 const DEFAULT_RETRY_AFTER: u64 = 2;
 
+/// What stands in no URI as it is (RFC 3986). API Gateway hands paths over decoded.
+const NOT_IN_A_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Problem<'a> {
@@ -22,7 +33,7 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: String,
-    instance: &'a str,
+    instance: String,
     code: &'a str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -32,7 +43,7 @@ struct Problem<'a> {
 }
 
 /// The answer to a request that failed. `instance` is the path that was asked.
-pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Body> {
+pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Vec<u8>> {
     let code = error.code;
     let problem = Problem {
         r#type: format!("urn:problem-type:{}", code.as_str()),
@@ -42,7 +53,7 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
             Some(detail) => format!("{detail} {}", code.advice()),
             None => code.advice().to_owned(),
         },
-        instance,
+        instance: utf8_percent_encode(instance, NOT_IN_A_URI).to_string(),
         code: code.as_str(),
         request_id,
         errors: &error.fields,
@@ -50,7 +61,7 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     };
     // Strings and numbers always serialise; an empty body would be the worst that could come of it.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = Response::new(answer::text(body));
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -63,6 +74,10 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         Code::InvalidToken | Code::ExpiredToken => {
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        Code::UnsupportedContentEncoding => {
+            // RFC 9110, section 15.5.16.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         Code::MethodNotAllowed => {
             headers.extend(HeaderValue::from_str(allow).map(|allow| (header::ALLOW, allow)));

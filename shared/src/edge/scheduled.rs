@@ -2,12 +2,18 @@
 
 use std::{future::Future, process::ExitCode, sync::Arc};
 
-use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
+use lambda_http::{
+    Context,
+    lambda_runtime::{self, LambdaEvent, service_fn},
+};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::serve::{Fault, causes, deadline, start};
+use super::{
+    event::Payload,
+    serve::{Fault, causes, deadline, start},
+};
 use crate::{
     app::Setup,
     config::Environment,
@@ -39,17 +45,17 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
     let mut setup = Setup::new(Environment::of_process(), Http::new()?);
     let built = S::new(&mut setup);
     let scheduled = Arc::new(setup.finish(built)?);
-    lambda_runtime::run(service_fn(move |event| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let scheduled = Arc::clone(&scheduled);
-        async move { round(scheduled.as_ref(), event).await }
+        async move { round(scheduled.as_ref(), &event.context).await }
     }))
     .await
 }
 
 /// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
-pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
+pub(super) async fn round<S: Scheduled>(scheduled: &S, context: &Context) -> Result<Value, Fault> {
     let outcome = async {
-        let round = scheduled.run(deadline(&event.context)).await;
+        let round = scheduled.run(deadline(context)).await;
         let report = serde_json::to_value(&round.report)?;
         let failed_duties = round.failures.len() as u64;
         let Some(first) = round.failures.first() else {
@@ -60,7 +66,7 @@ pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>
         tracing::error!(target: TARGET, code, failed_duties, failed, cause, %report, "round failed");
         Err(Fault::from(failed))
     }
-    .instrument(telemetry::round(&event.context))
+    .instrument(telemetry::round(context))
     .await;
     telemetry::flush().await;
     outcome
