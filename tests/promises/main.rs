@@ -24,6 +24,7 @@ mod mcp;
 mod metrics;
 mod openai_sdk;
 mod outages;
+mod requests;
 mod routing;
 mod row_policies;
 mod secrets;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         auth::trials(),
         cors::trials(),
         edge::trials(),
+        requests::trials(),
         secrets::trials(),
         seen::trials(),
         configuration::trials(),

@@ -53,7 +53,9 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
             Some(detail) => format!("{detail} {}", code.advice()),
             None => code.advice().to_owned(),
         },
-        instance: utf8_percent_encode(instance, NOT_IN_A_URI).to_string(),
+        // An event may have no path.
+        instance: utf8_percent_encode(if instance.is_empty() { "/" } else { instance }, NOT_IN_A_URI)
+            .to_string(),
         code: code.as_str(),
         request_id,
         errors: &error.fields,

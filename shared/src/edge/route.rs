@@ -40,7 +40,7 @@ impl Route {
         if target.path.contains("//") {
             return None;
         }
-        let path = target.path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(&target.path);
+        let path = target.path.strip_suffix('/').unwrap_or(&target.path);
         if let Some(route) = &target.route {
             if let Some(name) = self.name_in(route) {
                 let parameter = target.parameters.get(name).map(String::as_str);
@@ -51,7 +51,8 @@ impl Route {
                 };
             }
             if let Some((before, name)) = greedy(route) {
-                return self.matched(&format!("{before}{}", target.parameters.get(name)?));
+                let path = format!("{before}{}", target.parameters.get(name)?);
+                return self.matched(path.strip_suffix('/').unwrap_or(&path));
             }
         }
         let below_stage = || {
@@ -165,6 +166,8 @@ mod tests {
             id(by_route(PATH, "/chatkit/{rest+}", &[("rest", "sessions/7/cancel")])).as_deref(),
             Some("7")
         );
+        let slash = [("proxy", "chatkit/sessions/7/cancel/")];
+        assert_eq!(id(by_route("/v1/chatkit/sessions/7/cancel/", "/{proxy+}", &slash)).as_deref(), Some("7"));
         assert_eq!(id(by_route(PATH, "/{proxy+}", &[])), None);
         assert_eq!(id(by_route(PATH, "/chatkit/sessions/{id}/events", &[("id", "7")])), None);
         assert_eq!(id(by_route("/v1//chatkit/sessions/7/cancel", KEY, &[("sessionId", "7")])), None);
