@@ -1,8 +1,9 @@
 //! Serving a function that an operator invokes with an order. It has no URL, no route and no schedule: who may order is who
 //! may invoke it, and that is IAM's affair.
 
-use std::{future::Future, process::ExitCode, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
+use futures_util::FutureExt;
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -59,12 +60,15 @@ async fn run<O: Operated>() -> Result<(), Fault> {
     .await
 }
 
-/// One order and its log line. A panic is reported by the runtime as a failed invocation, like an error.
+/// One order and its log line. A panic is a failure like another.
 async fn order<O: Operated>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, Fault> {
     let span = telemetry::order(&event.context);
     let outcome = async {
         let outcome = match understood(event.payload.into_value().unwrap_or_default()) {
-            Ok(order) => operated.run(order, deadline(&event.context)).await,
+            Ok(order) => {
+                let run = AssertUnwindSafe(operated.run(order, deadline(&event.context))).catch_unwind();
+                run.await.unwrap_or_else(|_panic| Err(Error::new(Code::Internal).cause("panicked")))
+            }
             Err(error) => Err(error),
         };
         match outcome {

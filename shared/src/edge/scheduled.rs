@@ -1,7 +1,8 @@
 //! Serving a scheduled function: whatever the event says, it is time for a round.
 
-use std::{future::Future, process::ExitCode, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
+use futures_util::FutureExt;
 use lambda_http::{
     Context,
     lambda_runtime::{self, LambdaEvent, service_fn},
@@ -17,7 +18,8 @@ use super::{
 use crate::{
     app::Setup,
     config::Environment,
-    round::Round,
+    error::{Code, Error},
+    round::{FailedDuty, Round},
     telemetry::{self, TARGET},
     upstream::{Deadline, Http},
 };
@@ -52,15 +54,22 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
     .await
 }
 
-/// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
+/// One round and its log line. A panic is a failure like another.
 pub(super) async fn round<S: Scheduled>(scheduled: &S, context: &Context) -> Result<Value, Fault> {
     let outcome = async {
-        let round = scheduled.run(deadline(context)).await;
-        let report = serde_json::to_value(&round.report)?;
+        let round = AssertUnwindSafe(scheduled.run(deadline(context))).catch_unwind().await;
+        let round = match round {
+            Ok(Round { report, failures }) => Round { report: serde_json::to_value(report)?, failures },
+            Err(_panic) => {
+                let error = Error::new(Code::Internal).cause("panicked");
+                Round { report: Value::Null, failures: vec![FailedDuty { duty: "round", error }] }
+            }
+        };
+        let report = &round.report;
         let failed_duties = round.failures.len() as u64;
         let Some(first) = round.failures.first() else {
             tracing::info!(target: TARGET, failed_duties, %report, "round done");
-            return Ok(report);
+            return Ok(round.report);
         };
         let (code, failed, cause) = (first.error.code.as_str(), round.failed(), causes(&first.error));
         tracing::error!(target: TARGET, code, failed_duties, failed, cause, %report, "round failed");

@@ -120,6 +120,20 @@ mod tests {
 
     struct Nothing;
 
+    struct Panics;
+
+    impl Scheduled for Panics {
+        type Report = ();
+
+        fn new(_: &mut Setup) -> Option<Self> {
+            Some(Self)
+        }
+
+        async fn run(&self, _: Deadline) -> Round<()> {
+            panic!("as a control")
+        }
+    }
+
     impl Scheduled for Nothing {
         type Report = ();
 
@@ -138,6 +152,16 @@ mod tests {
         let secret = Secret::new("s3cret");
         let answer = wake(&Nothing, &secret, LambdaEvent::new(payload, Context::default())).await;
         answer.unwrap()["statusCode"].as_u64()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_round_that_failed() {
+        let secret = Secret::new("s3cret");
+        let event = |text: &str| LambdaEvent::new(Payload::parse(text.as_bytes()), Context::default());
+        let failed = wake(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
+        assert_eq!(failed, "round: internal_error");
+        let woken = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
+        assert_eq!(wake(&Panics, &secret, event(woken)).await.unwrap()["statusCode"], 503);
     }
 
     #[tokio::test]

@@ -6,14 +6,14 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use axum::body::Bytes;
+use axum::{body::Bytes, http::Method};
 use libtest_mimic::Trial;
-use local_stack::{World, lambda};
+use local_stack::{World, http, lambda};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, reply},
     described::{markdown, same, text},
     harness::{alone, trial},
 };
@@ -23,6 +23,11 @@ use rows::Row;
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("requests: each odd one has the same answer at every door, and its line", same_everywhere),
+        trial("requests: the same over HTTP, at each function's own URL", async |world: World| {
+            let caller = Caller::new(&world).await?;
+            let session = caller.open_path().await?;
+            over_http(|function| world.function_url(function), &caller, &session, true).await
+        }),
         alone("requests: docs/requests.md lists those that are tried, and no others", listed),
         trial(
             "requests: an event that is no request is answered, and is no fault of the function",
@@ -87,6 +92,33 @@ async fn same_everywhere(world: World) -> Result<()> {
     }
     ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), answered.len(), wrong.join("\n"));
     have_lines(&world, &answered).await
+}
+
+/// The rows that a program can send over HTTP, at functions' own URLs. `keeps_all`: of a header that is given several times.
+pub async fn over_http(
+    url: impl Fn(&str) -> String,
+    caller: &Caller,
+    session: &str,
+    keeps_all: bool,
+) -> Result<()> {
+    let mut wrong = Vec::new();
+    for row in rows::all().into_iter().filter(|row| row.change.is_none()) {
+        let (parts, body) = row.request(caller, session).into_parts();
+        if !keeps_all && parts.headers.len() > parts.headers.keys_len() {
+            continue;
+        }
+        let url = format!("{}{}", url(row.function), parts.uri);
+        let reply =
+            reply(http::client().request(parts.method.clone(), url).headers(parts.headers).body(body)).await;
+        // An answer to HEAD has no body.
+        let code = row.code.filter(|_| parts.method != Method::HEAD);
+        match reply {
+            Ok(reply) if reply.status == row.status && reply.body["code"].as_str() == code => {}
+            other => wrong.push(format!("{} {}: {other:?}", row.said, row.path)),
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 fn judge(row: &Row, answer: &Answer, instance: &str) -> Result<()> {
