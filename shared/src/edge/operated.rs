@@ -141,6 +141,32 @@ mod tests {
         );
     }
 
+    struct Panics;
+
+    impl Operated for Panics {
+        type Order = Dismissal;
+        type Report = ();
+
+        fn new(_: &mut Setup) -> Option<Self> {
+            Some(Self)
+        }
+
+        async fn run(&self, _: Dismissal, _: Deadline) -> Result<(), Error> {
+            panic!("as a control")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_payload_that_is_no_json_are_orders_that_failed() {
+        let said = async |payload: &str| {
+            let event = LambdaEvent::new(Payload::parse(payload.as_bytes()), Default::default());
+            order(&Panics, event).await.unwrap_err().to_string()
+        };
+        let panicked = said(r#"{"userId":"00000000-0000-0000-0000-000000000000"}"#).await;
+        assert!(panicked.starts_with("internal_error: "), "{panicked}");
+        assert!(said("{").await.starts_with("invalid_request: "));
+    }
+
     #[test]
     fn a_failed_order_says_what_to_do() {
         let failed = told(&Error::new(Code::SupabaseUnavailable).cause("10.0.0.1"));

@@ -96,3 +96,21 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
 fn retry_after(error: &Error) -> u64 {
     error.retry_after.map_or(DEFAULT_RETRY_AFTER, |wait| wait.as_millis().div_ceil(1000).max(1) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_a_uri_reference() {
+        let instance = |path: &str| {
+            let response = response(&Error::new(Code::RouteNotFound), path, "id", "GET");
+            let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            problem["instance"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(instance("/v1/chatkit/agents"), "/v1/chatkit/agents");
+        assert_eq!(instance("/chatkit/%61gents"), "/chatkit/%61gents");
+        assert_eq!(instance("/a b\"<\u{fc}\n"), "/a%20b%22%3C%C3%BC%0A");
+        assert_eq!(instance(""), "/");
+    }
+}
