@@ -198,6 +198,7 @@ fn headers() -> Vec<Row> {
         wrong(|event| set_header(event, "x a", "b")),
         read(known, "{session}", 304).header("if-none-match", "*"),
         read(known, "{session}", 200).header("if-none-match", "W/\"a\", \"b\""),
+        agents("a `Host` that no host can have", Method::GET, AGENTS, 200).header("host", "a b"),
         agents("`Cookie`", Method::GET, AGENTS, 200).header("cookie", "authorization=a; b=c"),
     ]
 }
