@@ -91,11 +91,26 @@ pub(super) struct Target {
 impl HttpEvent {
     /// The request in an event of either format.
     pub fn read(payload: Payload) -> Self {
+        Self::read_with(payload, |reader, request| {
+            request.query = if reader.is_v2 { reader.raw_query() } else { reader.query_of_parameters() };
+            request.body = reader.body();
+        })
+    }
+
+    /// The same without its query and its body, for who does not look at them.
+    pub fn read_head(payload: Payload) -> Self {
+        Self::read_with(payload, |_, _| {})
+    }
+
+    fn read_with(payload: Payload, rest: impl FnOnce(&mut Reader, &mut Self)) -> Self {
         let is_v2 = payload.format() == Format::V2;
-        match payload.0 {
-            Some(Value::Object(event)) => Reader { event, fault: None }.read(is_v2),
-            _ => Self { fault: Some("The event is not a JSON object."), ..Self::default() },
-        }
+        let Some(Value::Object(event)) = payload.0 else {
+            return Self { fault: Some("The event is not a JSON object."), ..Self::default() };
+        };
+        let mut reader = Reader { event, is_v2, fault: None };
+        let mut request = reader.head();
+        rest(&mut reader, &mut request);
+        Self { fault: reader.fault, ..request }
     }
 }
 
@@ -103,11 +118,13 @@ impl HttpEvent {
 /// page readably, its origin has to be known.
 struct Reader {
     event: Map<String, Value>,
+    is_v2: bool,
     fault: Option<&'static str>,
 }
 
 impl Reader {
-    fn read(mut self, is_v2: bool) -> HttpEvent {
+    fn head(&mut self) -> HttpEvent {
+        let is_v2 = self.is_v2;
         let context = self.event.remove("requestContext").unwrap_or_default();
         let method = if is_v2 { context.pointer("/http/method").cloned() } else { self.take("httpMethod") };
         let method = self.method(method);
@@ -121,10 +138,7 @@ impl Reader {
             parameters: self.take("pathParameters").map(texts).unwrap_or_default(),
             stage: stage.map(str::to_owned),
         };
-        let headers = self.headers();
-        let query = if is_v2 { self.raw_query() } else { self.query_of_parameters() };
-        let body = self.body();
-        HttpEvent { method, target, query, headers, body, fault: self.fault }
+        HttpEvent { method, target, headers: self.headers(), ..HttpEvent::default() }
     }
 
     /// A member; one that is null is none.
