@@ -100,9 +100,12 @@ impl Setup {
         Some(Verifier::new(jwks, secret?, expected))
     }
 
-    /// The origins whose pages may call the API.
-    pub(crate) fn origins(&mut self) -> Option<Vec<String>> {
-        self.environment.optional("CORS_ALLOWED_ORIGINS", config::origins).map(Option::unwrap_or_default)
+    /// Which pages may call the API, and with what.
+    pub(crate) fn cors(&mut self) -> Option<config::CorsSettings> {
+        let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::Origins::parse);
+        let headers = self.environment.optional("CORS_ALLOWED_HEADERS", config::header_names);
+        let (origins, headers) = (origins?.unwrap_or_default(), headers?.unwrap_or_default());
+        Some(config::CorsSettings { origins, headers })
     }
 
     /// The environment itself, the client and the project, for who looks at the configuration rather than uses it.

@@ -19,7 +19,7 @@ use crate::{
 /// In every wrong value, so that no part of one can be shown unnoticed.
 const CANARY: &str = "c4n4ry";
 
-const WRONG: [(&str, &str); 12] = [
+const WRONG: [(&str, &str); 13] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
@@ -28,6 +28,7 @@ const WRONG: [(&str, &str); 12] = [
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
+    ("CORS_ALLOWED_HEADERS", "x-c4n4ry, c4n4ry: 1"),
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
     ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
     ("WEBHOOK_SECRET", "c4n4ry"),
@@ -63,7 +64,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     let mut read = BTreeSet::from(["SUPABASE_URL"]);
     read.extend(keys(function));
     if !UNCALLED.contains(&function) {
-        read.insert("CORS_ALLOWED_ORIGINS");
+        read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
     }
     if !function.starts_with("list-") && ![DECIDING, "session-metrics"].contains(&function) {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);

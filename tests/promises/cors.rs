@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use http_client::{Method, header::HeaderMap};
 use libtest_mimic::Trial;
 use local_stack::{Builder, World, http, lambda};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     caller::{AGENT, Caller, Reply, reply},
+    described::{self, markdown},
     harness::{alone, trial_in},
 };
 
@@ -40,6 +41,13 @@ pub fn trials() -> Vec<Trial> {
         trial_in("cors: what a page is told to wait for it can read", two(), throttled),
         alone("cors: every function with a door is among these", every_door),
         own_url("cors: each function's own URL answers a preflight", two()),
+        trial_in("cors: apps, extensions and names below a domain may call", others(), other_origins),
+        trial_in(
+            "cors: headers of tracing libraries and of the configuration are allowed",
+            others(),
+            headers,
+        ),
+        trial_in("cors: a preflight's line says what it was refused for", others(), refusals_in_lines),
     ]
 }
 
@@ -232,6 +240,99 @@ async fn nobody(world: World) -> Result<()> {
         let reply = caller.send(Method::GET, &session, &[("origin", origin)], None).await?;
         unmarked(&reply)?;
         reply.expect(200)?;
+    }
+    Ok(())
+}
+
+/// Origins of apps, and of every name below a domain; and a header of the page's own.
+fn others() -> Builder {
+    let origins = format!("{APP},{},https://*.preview.example.com:8443,{LOCAL}", OF_APPS.join(","));
+    World::builder()
+        .env("CORS_ALLOWED_ORIGINS", &origins)
+        .env("CORS_ALLOWED_HEADERS", "X-Tenant, x-app-version")
+}
+
+const OF_APPS: [&str; 4] = [
+    "capacitor://localhost",
+    "ionic://localhost",
+    "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+    "http://localhost:5173",
+];
+
+async fn other_origins(world: World) -> Result<()> {
+    let url = format!("{}/chatkit/sessions", world.api_url());
+    let below = ["https://pr-7.preview.example.com:8443", "https://a.b.preview.example.com:8443"];
+    for origin in OF_APPS.into_iter().chain(below) {
+        granted(&preflight(&url, origin, "POST").await?, origin)?;
+    }
+    for origin in [
+        "https://preview.example.com:8443",
+        "https://pr-7.preview.example.com",
+        "http://pr-7.preview.example.com:8443",
+        "https://pr-7.preview.example.com:8443.evil.example",
+        "https://evil-preview.example.com:8443",
+        "capacitor://localhost:1",
+        "ionic://localhost2",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnoq",
+        "null",
+    ] {
+        let reply = preflight(&url, origin, "POST").await?;
+        unmarked(&reply)?;
+        reply.problem(403, "origin_forbidden")?;
+    }
+    Ok(())
+}
+
+async fn headers(world: World) -> Result<()> {
+    let reply = preflight(&format!("{}/chatkit/sessions", world.api_url()), APP, "POST").await?;
+    granted(&reply, APP)?;
+    let allowed: BTreeSet<&str> =
+        header(&reply.headers, "access-control-allow-headers").split(", ").collect();
+    for name in
+        ["baggage", "sentry-trace", "traceparent", "tracestate", "x-client-info", "x-tenant", "x-app-version"]
+    {
+        ensure!(allowed.contains(name), "{name} is not among {allowed:?}");
+    }
+    // The page says of which libraries.
+    let page = described::text("docs/configuration.md")?;
+    let listed = markdown::table(&page, "headers");
+    let listed: BTreeSet<&str> = listed.iter().flat_map(|row| markdown::quoted(&row[0])).collect();
+    let ours =
+        ["authorization", "content-type", "idempotency-key", "if-none-match", "x-tenant", "x-app-version"];
+    let listed = listed.into_iter().chain(ours).collect();
+    described::same(("docs/configuration.md", &listed), ("a preflight", &allowed))
+}
+
+async fn refusals_in_lines(world: World) -> Result<()> {
+    let url = format!("{}/chatkit/agents", world.api_url());
+    let long = format!("https://{}.example", "a".repeat(1000));
+    let begin = long[..100].to_owned();
+    let mut expected = Vec::new();
+    for (origin, method, names, status, refused) in [
+        (APP, "GET", "authorization,baggage,x-tenant", 204, None),
+        (
+            "https://elsewhere.example",
+            "GET",
+            "authorization",
+            403,
+            Some("origin https://elsewhere.example".to_owned()),
+        ),
+        (&long, "GET", "authorization", 403, Some(format!("origin {begin}"))),
+        (APP, "PUT", "authorization", 204, Some("method PUT".to_owned())),
+        (APP, "POST", "authorization,x-other,x-more", 204, Some("header x-other".to_owned())),
+    ] {
+        let request = http::client().request(Method::OPTIONS, &url).header("origin", origin);
+        let request = request.header("access-control-request-method", method);
+        let reply = reply(request.header("access-control-request-headers", names)).await?;
+        ensure!(reply.status == status, "{reply:?}");
+        expected.push((header(&reply.headers, "x-request-id").to_owned(), refused));
+    }
+    let lines = world.final_logs().await;
+    let lines = lines.iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
+    for (id, refused) in expected {
+        let line = lines.iter().find(|line| line["request_id"] == id && line["status"].is_number());
+        let line = line.with_context(|| format!("no line of {id}"))?;
+        ensure!(line["preflight_refused"].as_str() == refused.as_deref(), "{refused:?}: {line:#}");
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ mod metrics;
 mod openai_sdk;
 mod outages;
 mod recorded;
+mod requests;
 mod routing;
 mod row_policies;
 mod secrets;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         auth::trials(),
         cors::trials(),
         edge::trials(),
+        requests::trials(),
         secrets::trials(),
         seen::trials(),
         configuration::trials(),

@@ -13,7 +13,7 @@ use local_stack::{
     tools::CARGO_LAMBDA,
 };
 
-use crate::{caller::Caller, harness::trial, journey::play};
+use crate::{caller::Caller, harness::trial, journey::play, requests};
 
 pub fn trials() -> Vec<Trial> {
     vec![trial("watch: the journey by route and by function URL, and nothing is left running", journeys)]
@@ -31,6 +31,10 @@ async fn journeys(world: World) -> Result<()> {
     play(&world, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(said)?;
     let other = Caller::new(&world).await?;
     play(&world, &other, |function| other.at(watch.function_url(function))).await.with_context(said)?;
+    let session = other.at(watch.url().to_owned()).open_path().await?;
+    // The watcher hands over only the last of a header that is given several times.
+    let url = |function: &str| watch.function_url(function);
+    requests::over_http(url, &other, &session, false).await.with_context(said)?;
     ensure!(world.logs().is_empty(), "the functions of the stack answered instead");
     // The watcher's own answer would allow every origin.
     let from = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];

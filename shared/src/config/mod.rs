@@ -3,11 +3,13 @@
 //! Every room reads its own variables through an [`Environment`], which keeps each mistake under the
 //! variable's name. A function with mistakes does not start, and reports all of them at once.
 
+mod cors;
 mod values;
 
 use std::fmt;
 
-pub use values::{base_url, long_secret, non_empty, origins};
+pub use cors::{CorsSettings, Origins, header_names};
+pub use values::{base_url, long_secret, non_empty};
 
 /// What is wrong with a variable that is needed and not there.
 pub(crate) const NOT_SET: &str = "is not set";

@@ -24,21 +24,6 @@ pub fn base_url(value: &str) -> Result<Url, String> {
     }
 }
 
-/// Origins as browsers send them, separated by commas: scheme, host and port, nothing else.
-///
-/// # Errors
-/// Which of them is none, by its place. The value is not repeated: what stands there by mistake may be a secret.
-pub fn origins(value: &str) -> Result<Vec<String>, String> {
-    let origin = |(i, value): (usize, &str)| {
-        let value = value.trim();
-        let parsed = Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let sound = parsed.is_some_and(|url| url.origin().ascii_serialization() == value);
-        let why = || format!("has no origin like https://app.example.com as number {}", i + 1);
-        sound.then(|| value.to_owned()).ok_or_else(why)
-    };
-    value.split(',').enumerate().map(origin).collect()
-}
-
 /// A secret that is made and not remembered, so long that nobody guesses it.
 ///
 /// # Errors
@@ -80,17 +65,5 @@ mod tests {
         assert!(base_url("https://project.supabase.co").is_ok());
         assert!(base_url("http://project.supabase.co").is_err());
         assert!(base_url("https://user:pass@project.supabase.co").is_err());
-    }
-
-    #[test]
-    fn an_origin_has_no_path_and_is_no_wildcard() {
-        let both = origins("https://app.example.com, http://localhost:3000");
-        assert_eq!(both.unwrap(), ["https://app.example.com", "http://localhost:3000"]);
-        for wrong in
-            ["https://app.example.com/", "*", "null", "app.example.com", "https://user@app.example.com", ""]
-        {
-            let reason = origins(&format!("http://localhost:3000,{wrong}")).unwrap_err();
-            assert!(reason.ends_with("as number 2"), "{wrong}: {reason}");
-        }
     }
 }

@@ -70,7 +70,7 @@ impl Doctor {
         let (reader, writer) = (setup.reader(), setup.writer());
         let (chatkit, sealed) = (setup.chatkit(), setup.sealed_chatkit());
         let agents = setup.agents();
-        let _ = (setup.webhook_secret(), setup.verifier(), setup.origins(), setup.decision_rules());
+        let _ = (setup.webhook_secret(), setup.verifier(), setup.cors(), setup.decision_rules());
         let (environment, http, project) = setup.parts();
         let mut of = |name| environment.optional(name, |key| Ok(legacy_project(key))).flatten().flatten();
         let (publishable_of, secret_of) = (of("SUPABASE_PUBLISHABLE_KEY"), of("SUPABASE_SECRET_KEY"));

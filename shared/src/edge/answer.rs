@@ -2,10 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use lambda_http::{
-    Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
-};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
@@ -71,10 +68,8 @@ impl Answer {
         self
     }
 
-    pub(super) fn into_response(self) -> Response<Body> {
-        // An empty body is none at all: a 304 has no length either.
-        let body = if self.body.is_empty() { Body::Empty } else { text(self.body) };
-        let mut response = Response::new(body);
+    pub(super) fn into_response(self) -> Response<Vec<u8>> {
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -87,9 +82,4 @@ pub(super) fn limit_headers(limit: Option<Limit>, headers: &mut HeaderMap) {
     for (name, value) in [("ratelimit-policy", limit.policy()), ("ratelimit", limit.state())] {
         headers.extend(HeaderValue::from_str(&value).map(|value| (HeaderName::from_static(name), value)));
     }
-}
-
-/// JSON is text: as bytes Lambda would have it in base64.
-pub(super) fn text(json: Vec<u8>) -> Body {
-    String::from_utf8(json).map_or_else(|error| Body::Binary(error.into_bytes()), Body::Text)
 }

@@ -15,8 +15,16 @@ pub(super) fn value(headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
     if !is_json(headers) {
         return Err(Error::new(Code::UnsupportedMediaType));
     }
+    let coding = headers.get(header::CONTENT_ENCODING).map_or(b"".as_slice(), |coding| coding.as_bytes());
+    if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
+        return Err(Error::new(Code::UnsupportedContentEncoding));
+    }
     if body.len() > MAX_BODY {
         return Err(Error::new(Code::BodyTooLarge));
+    }
+    // A parser may pass over it (RFC 8259, section 8.1). Ours does not, so that one text has one form.
+    if body.starts_with(b"\xef\xbb\xbf") {
+        return Err(Error::new(Code::MalformedBody).detail("The body begins with a byte order mark."));
     }
     keepable::parse(body)
 }
@@ -30,10 +38,14 @@ pub(super) fn object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> R
         .map_err(|error| Error::invalid(vec![FieldError::parsing(pointer(error.path()), error.inner())]))
 }
 
+/// Whether the body is declared as JSON in UTF-8, which is what it is without a `charset` (RFC 8259, section 8.1).
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = value.split(';').next().unwrap_or_default();
-    media_type.trim().eq_ignore_ascii_case("application/json")
+    let mut parts = value.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"));
+    let parameters = parts.filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    is_json && charsets.all(|(_, value)| value.trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
 #[cfg(test)]
@@ -54,9 +66,52 @@ mod tests {
     }
 
     #[test]
+    fn a_media_type_is_json_in_utf_8_and_a_coding_is_none() {
+        let code = |content_type: &'static str, coding: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+            headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, coding.parse().unwrap())));
+            value(&headers, b"{}").err().map(|error| error.code)
+        };
+        for taken in [
+            "application/json",
+            "Application/JSON ; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/json;",
+            "application/json; profile=x",
+        ] {
+            assert_eq!(code(taken, None), None, "{taken}");
+        }
+        for refused in [
+            "",
+            "text/json",
+            "application/problem+json",
+            "application/json, text/plain",
+            "application/json,application/json",
+            "application/json; charset=utf-16",
+            "application/json; charset=",
+            "application/json; charset=utf-8; Charset=latin1",
+        ] {
+            assert_eq!(code(refused, None), Some(Code::UnsupportedMediaType), "{refused}");
+        }
+        for coding in ["", "identity", "Identity"] {
+            assert_eq!(code("application/json", Some(coding)), None, "{coding}");
+        }
+        for coding in ["gzip", "br", "gzip, identity", "x"] {
+            assert_eq!(
+                code("application/json", Some(coding)),
+                Some(Code::UnsupportedContentEncoding),
+                "{coding}"
+            );
+        }
+    }
+
+    #[test]
     fn each_kind_of_bad_body_has_its_code_and_its_place() {
         assert!(outcome(r#"{"name":"x"}"#).is_ok());
         assert_eq!(outcome("{").unwrap_err().code, Code::MalformedBody);
+        let marked = outcome("\u{feff}{\"name\":\"x\"}").unwrap_err();
+        assert!(marked.code == Code::MalformedBody && marked.detail.unwrap().contains("byte order mark"));
         assert_eq!(object::<Body>(&HeaderMap::new(), b"{}").unwrap_err().code, Code::UnsupportedMediaType);
         assert_eq!(outcome(&" ".repeat(MAX_BODY + 1)).unwrap_err().code, Code::BodyTooLarge);
         for (body, pointer) in [

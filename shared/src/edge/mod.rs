@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod cors;
+mod event;
 mod function;
 mod keepable;
 mod operated;
@@ -15,10 +16,11 @@ mod serve;
 mod woken;
 
 pub use answer::Answer;
+pub use event::{EventResponse, Format, Payload};
 pub use function::Function;
 pub use operated::{Operated, serve_operated};
 pub use request::Request;
 pub use route::Route;
 pub use scheduled::{Scheduled, serve_scheduled};
-pub use serve::serve;
-pub use woken::serve_woken;
+pub use serve::{Edge, serve};
+pub use woken::{serve_woken, wake};

@@ -1,14 +1,18 @@
 //! Serving a function that an operator invokes with an order. It has no URL, no route and no schedule: who may order is who
 //! may invoke it, and that is IAM's affair.
 
-use std::{future::Future, process::ExitCode, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
+use futures_util::FutureExt;
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::serve::{Fault, causes, deadline, start};
+use super::{
+    event::Payload,
+    serve::{Fault, causes, deadline, start},
+};
 use crate::{
     app::Setup,
     config::Environment,
@@ -49,19 +53,22 @@ async fn run<O: Operated>() -> Result<(), Fault> {
     let mut setup = Setup::new(Environment::of_process(), Http::new()?);
     let built = O::new(&mut setup);
     let operated = Arc::new(setup.finish(built)?);
-    lambda_runtime::run(service_fn(move |event| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let operated = Arc::clone(&operated);
         async move { order(operated.as_ref(), event).await }
     }))
     .await
 }
 
-/// One order and its log line. A panic is reported by the runtime as a failed invocation, like an error.
-async fn order<O: Operated>(operated: &O, event: LambdaEvent<Value>) -> Result<Value, Fault> {
+/// One order and its log line. A panic is a failure like another.
+async fn order<O: Operated>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, Fault> {
     let span = telemetry::order(&event.context);
     let outcome = async {
-        let outcome = match understood(event.payload) {
-            Ok(order) => operated.run(order, deadline(&event.context)).await,
+        let outcome = match understood(event.payload.into_value().unwrap_or_default()) {
+            Ok(order) => {
+                let run = AssertUnwindSafe(operated.run(order, deadline(&event.context))).catch_unwind();
+                run.await.unwrap_or_else(|_panic| Err(Error::new(Code::Internal).cause("panicked")))
+            }
             Err(error) => Err(error),
         };
         match outcome {
@@ -132,6 +139,32 @@ mod tests {
             understood::<Dismissal>(serde_json::json!({ "userId": user_id })).unwrap(),
             Dismissal { user_id }
         );
+    }
+
+    struct Panics;
+
+    impl Operated for Panics {
+        type Order = Dismissal;
+        type Report = ();
+
+        fn new(_: &mut Setup) -> Option<Self> {
+            Some(Self)
+        }
+
+        async fn run(&self, _: Dismissal, _: Deadline) -> Result<(), Error> {
+            panic!("as a control")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_payload_that_is_no_json_are_orders_that_failed() {
+        let said = async |payload: &str| {
+            let event = LambdaEvent::new(Payload::parse(payload.as_bytes()), Default::default());
+            order(&Panics, event).await.unwrap_err().to_string()
+        };
+        let panicked = said(r#"{"userId":"00000000-0000-0000-0000-000000000000"}"#).await;
+        assert!(panicked.starts_with("internal_error: "), "{panicked}");
+        assert!(said("{").await.starts_with("invalid_request: "));
     }
 
     #[test]

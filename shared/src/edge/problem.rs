@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use lambda_http::{
-    Body,
-    http::{HeaderValue, Response, StatusCode, header},
-};
+use lambda_http::http::{HeaderValue, Response, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use super::answer;
@@ -17,6 +15,19 @@ use crate::{
 /// How long to wait where nobody said: long enough for a passing fault to pass.
 const DEFAULT_RETRY_AFTER: u64 = 2;
 
+/// What stands in no URI as it is (RFC 3986). API Gateway hands paths over decoded.
+const NOT_IN_A_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Problem<'a> {
@@ -24,7 +35,7 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: String,
-    instance: &'a str,
+    instance: String,
     code: &'a str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -34,7 +45,7 @@ struct Problem<'a> {
 }
 
 /// The answer to a request that failed. `instance` is the path that was asked.
-pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Body> {
+pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Vec<u8>> {
     let code = error.code;
     let problem = Problem {
         r#type: format!("urn:problem-type:{}", code.as_str()),
@@ -44,7 +55,9 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
             Some(detail) => format!("{detail} {}", code.advice()),
             None => code.advice().to_owned(),
         },
-        instance,
+        // An event may have no path.
+        instance: utf8_percent_encode(if instance.is_empty() { "/" } else { instance }, NOT_IN_A_URI)
+            .to_string(),
         code: code.as_str(),
         request_id,
         errors: &error.fields,
@@ -52,7 +65,7 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     };
     // Strings and numbers always serialise; an empty body would be the worst that could come of it.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = Response::new(answer::text(body));
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -65,6 +78,10 @@ pub(super) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         Code::InvalidToken | Code::ExpiredToken => {
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        Code::UnsupportedContentEncoding => {
+            // RFC 9110, section 15.5.16.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         Code::MethodNotAllowed => {
             headers.extend(HeaderValue::from_str(allow).map(|allow| (header::ALLOW, allow)));
@@ -89,4 +106,22 @@ fn retry_after(error: &Error) -> u64 {
         Code::SupabasePaused | Code::SupabaseReadOnly => MAX_RETRY_AFTER.as_secs(),
         _ => DEFAULT_RETRY_AFTER,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_a_uri_reference() {
+        let instance = |path: &str| {
+            let response = response(&Error::new(Code::RouteNotFound), path, "id", "GET");
+            let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            problem["instance"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(instance("/v1/chatkit/agents"), "/v1/chatkit/agents");
+        assert_eq!(instance("/chatkit/%61gents"), "/chatkit/%61gents");
+        assert_eq!(instance("/a b\"<\u{fc}\n"), "/a%20b%22%3C%C3%BC%0A");
+        assert_eq!(instance(""), "/");
+    }
 }

@@ -1,10 +1,13 @@
 //! The one path and method that a function answers.
 
+use std::borrow::Cow;
+
 use lambda_http::http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::event::Target;
 
 /// A method and a path, in which `{id}` stands for one segment.
-///
-/// The path is matched here rather than by the gateway, since a function URL hands over no path parameters.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The method.
@@ -29,33 +32,148 @@ impl Route {
         self.path.starts_with("/chatkit/sessions/{id}")
     }
 
-    /// What stands in the place of `{id}`; `Some("")` for a path without one, `None` for a path that is not this route's.
-    pub(super) fn id_in<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
-        match self.path.split_once("{id}") {
-            None => (path == self.path).then_some(""),
-            Some((before, after)) => {
-                let id = path.strip_prefix(before)?.strip_suffix(after)?;
-                (!id.is_empty() && !id.contains('/')).then_some(id)
+    /// What stands in the place of `{id}`; `Some("")` for a path without one, `None` for a request that is not this route's.
+    ///
+    /// The gateway's word goes before the path: what a custom domain or a stage puts before a path, only the gateway knows. Where it
+    /// matched nothing, or only "everything", the path itself is matched.
+    pub(super) fn id_in(&self, target: &Target) -> Option<String> {
+        if target.path.contains("//") {
+            return None;
+        }
+        let path = target.path.strip_suffix('/').unwrap_or(&target.path);
+        if let Some(route) = &target.route {
+            if let Some(name) = self.name_in(route) {
+                let parameter = target.parameters.get(name).map(String::as_str);
+                return match parameter {
+                    _ if name.is_empty() => Some(String::new()),
+                    Some(id) => Some(decoded(id).into_owned()),
+                    None => self.matched(self.end_of(path)?),
+                };
+            }
+            if let Some((before, name)) = greedy(route) {
+                let path = format!("{before}{}", target.parameters.get(name)?);
+                return self.matched(path.strip_suffix('/').unwrap_or(&path));
+            }
+        }
+        let below_stage = || {
+            let below = path.strip_prefix('/')?.strip_prefix(target.stage.as_deref()?)?;
+            self.matched(below)
+        };
+        self.matched(path).or_else(below_stage)
+    }
+
+    /// What the gateway's route calls our `{id}`, if it is this route; nothing for a route without one.
+    fn name_in<'r>(&self, route: &'r str) -> Option<&'r str> {
+        let mut name = "";
+        let (mut ours, mut theirs) = (self.path.split('/'), route.split('/'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return Some(name),
+                (Some("{id}"), Some(their)) => {
+                    name = their.strip_prefix('{')?.strip_suffix('}').filter(|name| !name.ends_with('+'))?;
+                }
+                (Some(our), Some(their)) if our == their => {}
+                _ => return None,
             }
         }
     }
+
+    /// The end of a path that has as many segments as this route.
+    fn end_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let segments = self.path.matches('/').count();
+        path.rmatch_indices('/').nth(segments.checked_sub(1)?).map(|(at, _)| &path[at..])
+    }
+
+    /// What stands in the place of `{id}` in a path that is this route's. Percent-encoding makes no other path of it (RFC 3986,
+    /// section 6.2.2.2); a slash so written is none.
+    fn matched(&self, path: &str) -> Option<String> {
+        let mut id = Some(String::new());
+        let (mut ours, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (ours.next(), given.next()) {
+                (None, None) => return id,
+                (Some("{id}"), Some(given)) if !given.is_empty() => id = Some(decoded(given).into_owned()),
+                (Some(our), Some(given)) if our == decoded(given) => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// `/chatkit/` and `proxy` of `/chatkit/{proxy+}`.
+fn greedy(route: &str) -> Option<(&str, &str)> {
+    let (before, name) = route.strip_suffix("+}")?.rsplit_once('{')?;
+    (!before.contains('{')).then_some((before, name))
+}
+
+fn decoded(segment: &str) -> Cow<'_, str> {
+    percent_decode_str(segment).decode_utf8_lossy()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn by_path(path: &str) -> Target {
+        Target { path: path.to_owned(), ..Target::default() }
+    }
+
+    fn by_route(path: &str, route: &str, parameters: &[(&str, &str)]) -> Target {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Target { route: Some(route.to_owned()), parameters: parameters.collect(), ..by_path(path) }
+    }
+
     #[test]
     fn a_path_gives_its_id_and_no_other_path_does() {
         let route = Route::post("/chatkit/sessions/{id}/cancel");
-        assert_eq!(route.id_in("/chatkit/sessions/7/cancel"), Some("7"));
-        assert_eq!(route.id_in("/chatkit/sessions/7/cancel/"), Some("7"));
-        for other in ["/chatkit/sessions//cancel", "/chatkit/sessions/7/8/cancel", "/chatkit/sessions/7", "/"]
-        {
-            assert_eq!(route.id_in(other), None, "{other}");
+        let id = |path: &str| route.id_in(&by_path(path));
+        assert_eq!(id("/chatkit/sessions/7/cancel").as_deref(), Some("7"));
+        assert_eq!(id("/chatkit/sessions/7/cancel/").as_deref(), Some("7"));
+        assert_eq!(id("/%63hatkit/sessions/%37/cancel").as_deref(), Some("7"));
+        assert_eq!(id("/chatkit/sessions/a%2Fb/cancel").as_deref(), Some("a/b"));
+        for other in [
+            "",
+            "/",
+            "/chatkit/sessions//cancel",
+            "//chatkit/sessions/7/cancel",
+            "/chatkit/sessions/7/cancel//",
+            "/chatkit/sessions/7/8/cancel",
+            "/chatkit/sessions/7",
+            "/v1/chatkit/sessions/7/cancel",
+            "chatkit/sessions/7/cancel",
+        ] {
+            assert_eq!(id(other), None, "{other}");
         }
-        assert_eq!(Route::get("/chatkit/agents").id_in("/chatkit/agents"), Some(""));
-        assert_eq!(Route::get("/chatkit/agents").id_in("/chatkit/agent"), None);
+        let agents = Route::get("/chatkit/agents");
+        assert_eq!(agents.id_in(&by_path("/chatkit/agents")).as_deref(), Some(""));
+        assert_eq!(agents.id_in(&by_path("/chatkit/agent")), None);
+    }
+
+    #[test]
+    fn the_gateways_match_goes_before_the_path() {
+        let route = Route::post("/chatkit/sessions/{id}/cancel");
+        const KEY: &str = "/chatkit/sessions/{sessionId}/cancel";
+        const PATH: &str = "/v1/chatkit/sessions/7/cancel";
+        let id = |target: Target| route.id_in(&target);
+        assert_eq!(id(by_route(PATH, KEY, &[("sessionId", "7")])).as_deref(), Some("7"));
+        assert_eq!(id(by_route(PATH, KEY, &[])).as_deref(), Some("7"));
+        assert_eq!(id(by_route("/v1/mapped", KEY, &[])), None);
+        assert_eq!(
+            id(by_route(PATH, "/{proxy+}", &[("proxy", "chatkit/sessions/7/cancel")])).as_deref(),
+            Some("7")
+        );
+        assert_eq!(
+            id(by_route(PATH, "/chatkit/{rest+}", &[("rest", "sessions/7/cancel")])).as_deref(),
+            Some("7")
+        );
+        let slash = [("proxy", "chatkit/sessions/7/cancel/")];
+        assert_eq!(id(by_route("/v1/chatkit/sessions/7/cancel/", "/{proxy+}", &slash)).as_deref(), Some("7"));
+        assert_eq!(id(by_route(PATH, "/{proxy+}", &[])), None);
+        assert_eq!(id(by_route(PATH, "/chatkit/sessions/{id}/events", &[("id", "7")])), None);
+        assert_eq!(id(by_route("/v1//chatkit/sessions/7/cancel", KEY, &[("sessionId", "7")])), None);
+        let staged = |path: &str| Target { stage: Some("prod".to_owned()), ..by_path(path) };
+        assert_eq!(id(staged("/prod/chatkit/sessions/7/cancel")).as_deref(), Some("7"));
+        assert_eq!(id(staged("/chatkit/sessions/7/cancel")).as_deref(), Some("7"));
+        assert_eq!(id(staged("/production/chatkit/sessions/7/cancel")), None);
     }
 }

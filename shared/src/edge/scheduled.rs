@@ -1,17 +1,25 @@
 //! Serving a scheduled function: whatever the event says, it is time for a round.
 
-use std::{future::Future, process::ExitCode, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
-use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
+use futures_util::FutureExt;
+use lambda_http::{
+    Context,
+    lambda_runtime::{self, LambdaEvent, service_fn},
+};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::serve::{Fault, causes, deadline, start};
+use super::{
+    event::Payload,
+    serve::{Fault, causes, deadline, start},
+};
 use crate::{
     app::Setup,
     config::Environment,
-    round::Round,
+    error::{Code, Error},
+    round::{FailedDuty, Round},
     telemetry::{self, TARGET},
     upstream::{Deadline, Http},
 };
@@ -39,28 +47,35 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
     let mut setup = Setup::new(Environment::of_process(), Http::new()?);
     let built = S::new(&mut setup);
     let scheduled = Arc::new(setup.finish(built)?);
-    lambda_runtime::run(service_fn(move |event| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let scheduled = Arc::clone(&scheduled);
-        async move { round(scheduled.as_ref(), event).await }
+        async move { round(scheduled.as_ref(), &event.context).await }
     }))
     .await
 }
 
-/// One round and its log line. A panic is reported by the runtime as a failed invocation, like an error.
-pub(super) async fn round<S: Scheduled>(scheduled: &S, event: LambdaEvent<Value>) -> Result<Value, Fault> {
+/// One round and its log line. A panic is a failure like another.
+pub(super) async fn round<S: Scheduled>(scheduled: &S, context: &Context) -> Result<Value, Fault> {
     let outcome = async {
-        let round = scheduled.run(deadline(&event.context)).await;
-        let report = serde_json::to_value(&round.report)?;
+        let round = AssertUnwindSafe(scheduled.run(deadline(context))).catch_unwind().await;
+        let round = match round {
+            Ok(Round { report, failures }) => Round { report: serde_json::to_value(report)?, failures },
+            Err(_panic) => {
+                let error = Error::new(Code::Internal).cause("panicked");
+                Round { report: Value::Null, failures: vec![FailedDuty { duty: "round", error }] }
+            }
+        };
+        let report = &round.report;
         let failed_duties = round.failures.len() as u64;
         let Some(first) = round.failures.first() else {
             tracing::info!(target: TARGET, failed_duties, %report, "round done");
-            return Ok(report);
+            return Ok(round.report);
         };
         let (code, failed, cause) = (first.error.code.as_str(), round.failed(), causes(&first.error));
         tracing::error!(target: TARGET, code, failed_duties, failed, cause, %report, "round failed");
         Err(Fault::from(failed))
     }
-    .instrument(telemetry::round(&event.context))
+    .instrument(telemetry::round(context))
     .await;
     telemetry::flush().await;
     outcome

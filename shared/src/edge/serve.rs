@@ -4,18 +4,24 @@ use std::{panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration,
 
 use futures_util::FutureExt;
 use lambda_http::{
-    Body, Context, RequestExt,
-    http::{HeaderValue, Method, Response, header, request::Parts},
-    run_concurrent, service_fn,
+    Context, LambdaEvent,
+    http::{HeaderName, HeaderValue, Method, Response, header},
+    lambda_runtime::run_concurrent,
+    service_fn,
 };
 use tracing::Instrument;
 
-use super::{Function, Request, cors::Cors, problem};
+use super::{
+    Function, Request,
+    cors::Cors,
+    event::{EventResponse, HttpEvent, Payload},
+    problem,
+};
 use crate::{
     app::Setup,
     auth::Verifier,
     call::Call,
-    config::Environment,
+    config::{self, Environment},
     error::{Code, Error},
     telemetry::{self, TARGET},
     upstream::{Deadline, Http},
@@ -49,44 +55,61 @@ pub(super) fn start<F>(run: impl Future<Output = Result<(), Fault>>) -> ExitCode
 }
 
 async fn run<F: Function>() -> Result<(), Fault> {
-    let mut setup = Setup::new(Environment::of_process(), Http::new()?);
-    let (function, verifier, origins) = (F::new(&mut setup), setup.verifier(), setup.origins());
-    let edge = function.zip(verifier).zip(origins);
-    let ((function, verifier), origins) = setup.finish(edge)?;
+    let edge = Arc::new(Edge::<F>::new(Environment::of_process(), Http::new()?)?);
     // Fetching the keys also opens the connection to Supabase: the dearest part of a first answer. A failure shows again
     // at the first request, which can say so to somebody.
-    verifier.warm(Deadline::after(WARM_UP)).await;
-    let edge = Arc::new(Edge { function, verifier, cors: Cors { origins } });
-    run_concurrent(service_fn(move |event| {
+    edge.verifier.warm(Deadline::after(WARM_UP)).await;
+    run_concurrent(service_fn(move |event: LambdaEvent<Payload>| {
         let edge = Arc::clone(&edge);
-        async move { Ok::<_, lambda_http::Error>(edge.serve(event).await) }
+        async move { Ok::<_, Fault>(edge.buffered(event).await) }
     }))
     .await
 }
 
-struct Edge<F> {
+/// A function behind its edge: what [`serve`] runs, and what a test may call without a runtime.
+pub struct Edge<F> {
     function: F,
     verifier: Verifier,
     cors: Cors,
 }
 
 impl<F: Function> Edge<F> {
-    /// Answers an event and writes its log line.
-    async fn serve(&self, event: lambda_http::Request) -> Response<Body> {
-        let context = event.lambda_context();
-        let path = event.raw_http_path().to_owned();
-        let (parts, body) = event.into_parts();
-        let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        let span = telemetry::request(&context, traceparent, parts.method.as_str(), F::ROUTE.path);
+    /// A function with what it asks for of this environment.
+    ///
+    /// # Errors
+    /// Every mistake in the environment.
+    pub fn new(environment: Environment, http: Http) -> Result<Self, config::Mistakes> {
+        let mut setup = Setup::new(environment, http);
+        let (function, verifier, cors) = (F::new(&mut setup), setup.verifier(), setup.cors());
+        let edge = function.zip(verifier).zip(cors);
+        let ((function, verifier), cors) = setup.finish(edge)?;
+        Ok(Self { function, verifier, cors: Cors::new(cors) })
+    }
+
+    /// Answers an event as a function that does not stream.
+    pub async fn buffered(&self, event: LambdaEvent<Payload>) -> EventResponse {
+        let format = event.payload.format();
+        EventResponse::new(self.answer(event).await, format)
+    }
+
+    /// Answers an event, whatever it is, and writes its log line.
+    pub async fn answer(&self, event: LambdaEvent<Payload>) -> Response<Vec<u8>> {
+        let LambdaEvent { payload, context } = event;
+        let request = HttpEvent::read(payload);
+        let traceparent = request.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        // A method is any word, as long as somebody likes.
+        let method = excerpt(request.method.as_str());
+        let span = telemetry::request(&context, traceparent, &method, F::ROUTE.path);
         let response = async {
-            let outcome = self.outcome(&parts, &path, body, deadline(&context)).await;
+            let (headers, path) = (request.headers.clone(), request.target.path.clone());
+            let outcome = self.outcome(request, deadline(&context)).await;
             log(&outcome);
             let mut response = outcome.unwrap_or_else(|error| {
                 problem::response(&error, &path, &context.request_id, F::ROUTE.method.as_str())
             });
-            self.cors.mark(&parts.headers, response.headers_mut());
+            self.cors.mark(&headers, response.headers_mut());
             let id = HeaderValue::from_str(&context.request_id);
-            response.headers_mut().extend(id.map(|id| (header::HeaderName::from_static("x-request-id"), id)));
+            response.headers_mut().extend(id.map(|id| (HeaderName::from_static("x-request-id"), id)));
             response
         }
         .instrument(span)
@@ -95,51 +118,35 @@ impl<F: Function> Edge<F> {
         response
     }
 
-    /// The answer, within the deadline; a panic is an error like another.
-    async fn outcome(
-        &self,
-        parts: &Parts,
-        path: &str,
-        body: Body,
-        deadline: Deadline,
-    ) -> Result<Response<Body>, Error> {
-        let answer = AssertUnwindSafe(self.answer(parts, path, body, deadline)).catch_unwind();
-        match tokio::time::timeout(deadline.remaining(), answer).await {
+    /// The response, within the deadline; a panic is an error like another.
+    async fn outcome(&self, request: HttpEvent, deadline: Deadline) -> Result<Response<Vec<u8>>, Error> {
+        let response = AssertUnwindSafe(self.respond(request, deadline)).catch_unwind();
+        match tokio::time::timeout(deadline.remaining(), response).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_panic)) => Err(Error::new(Code::Internal).cause("panicked")),
             Err(_elapsed) => Err(Error::new(Code::DeadlineExceeded)),
         }
     }
 
-    async fn answer(
-        &self,
-        parts: &Parts,
-        path: &str,
-        body: Body,
-        deadline: Deadline,
-    ) -> Result<Response<Body>, Error> {
-        let path_id = F::ROUTE.id_in(path).ok_or_else(|| Error::new(Code::RouteNotFound))?;
-        if parts.method == Method::OPTIONS
-            && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-        {
-            return self.cors.preflight(&parts.headers);
+    async fn respond(&self, request: HttpEvent, deadline: Deadline) -> Result<Response<Vec<u8>>, Error> {
+        let HttpEvent { method, target, query, headers, body, fault } = request;
+        if let Some(fault) = fault {
+            return Err(Error::new(Code::MalformedRequest).detail(fault));
         }
-        if parts.method != F::ROUTE.method {
+        let path_id = F::ROUTE.id_in(&target).ok_or_else(|| Error::new(Code::RouteNotFound))?;
+        if method == Method::OPTIONS && self.cors.is_preflight(&headers) {
+            return self.cors.preflight(&headers);
+        }
+        if method != F::ROUTE.method {
             return Err(Error::new(Code::MethodNotAllowed));
         }
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let caller = self.verifier.caller(authorization, deadline).await?;
         tracing::Span::current().record("org_id", tracing::field::display(caller.org_id));
         if let (true, Ok(id)) = (F::ROUTE.is_of_session(), path_id.parse()) {
             telemetry::about_session(id);
         }
-        let request = Request {
-            call: Call { caller, deadline },
-            path_id: path_id.to_owned(),
-            query: parts.uri.query().unwrap_or_default().to_owned(),
-            headers: parts.headers.clone(),
-            body: body.to_vec(),
-        };
+        let request = Request { call: Call { caller, deadline }, path_id, query, headers, body };
         self.function.handle(request).await.map(super::Answer::into_response)
     }
 }
@@ -152,7 +159,7 @@ pub(super) fn deadline(context: &Context) -> Deadline {
 }
 
 /// Ends the request's line.
-fn log(outcome: &Result<Response<Body>, Error>) {
+fn log(outcome: &Result<Response<Vec<u8>>, Error>) {
     match outcome {
         Ok(response) => tracing::info!(target: TARGET, status = response.status().as_u16(), "answered"),
         Err(error) => refused(error),
@@ -173,4 +180,9 @@ pub(super) fn refused(error: &Error) {
 pub(super) fn causes(error: &Error) -> Option<String> {
     let chain = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     chain.map(ToString::to_string).reduce(|all, next| format!("{all}: {next}"))
+}
+
+/// The beginning of a text that a caller chose, fit for a line.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().take(100).flat_map(char::escape_default).collect()
 }

@@ -27,6 +27,7 @@ macro_rules! codes {
 }
 
 codes! {
+    MalformedRequest = 400 "malformed_request" "The request cannot be read", "Send it as RFC 9110 and RFC 3986 have it.";
     MalformedBody = 400 "malformed_body" "The body is not JSON", "Send one JSON document in UTF-8.";
     MalformedId = 400 "malformed_id" "The id in the path is not a UUID", "Use the id as the API gave it.";
     MalformedCursor = 400 "malformed_cursor" "The cursor is not one of ours", "Pass nextCursor of the page before, unchanged.";
@@ -69,6 +70,7 @@ codes! {
     ErasureRunning = 409 "erasure_running" "The user's data is being erased", "Send it again when the erasure is finished; the operator knows.";
     BodyTooLarge = 413 "body_too_large" "The body is too large", "Send at most 256 KiB.";
     UnsupportedMediaType = 415 "unsupported_media_type" "The body is not declared as JSON", "Send Content-Type: application/json.";
+    UnsupportedContentEncoding = 415 "unsupported_content_encoding" "The body is compressed", "Send it as it is, without Content-Encoding.";
     InvalidRequest = 422 "invalid_request" "The request is well-formed but wrong", "Correct what errors names.";
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key stands for another request", "Use a new key for a new request; repeat a request only unchanged.";
     AgentUnavailable = 422 "agent_unavailable" "The organisation has no such agent", "Choose one of GET /chatkit/agents.";

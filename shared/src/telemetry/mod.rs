@@ -17,7 +17,7 @@ use tracing_subscriber::{
 
 #[cfg(feature = "mcp")]
 pub(crate) use work::traceparent;
-pub(crate) use work::{TARGET, about_session, call, order, pass_on, request, round};
+pub(crate) use work::{TARGET, about_session, call, order, pass_on, preflight_refused, request, round};
 
 /// Where metrics go that no `METRICS_NAMESPACE` sends elsewhere.
 const NAMESPACE: &str = "ChatkitSessions";

@@ -47,7 +47,7 @@ pub(crate) fn request(context: &Context, traceparent: Option<&str>, method: &str
     let span = info_span!(
         target: TARGET, parent: None, "request",
         request_id = context.request_id, trace_id = Empty, traceparent = Empty, method, route,
-        org_id = Empty, session_id = Empty,
+        org_id = Empty, session_id = Empty, preflight_refused = Empty,
     );
     placed(span, trace)
 }
@@ -88,6 +88,11 @@ pub(crate) fn call(system: &'static str, attempt: u32) -> Span {
 /// The session that the work is about, once it is known.
 pub(crate) fn about_session(id: uuid::Uuid) {
     Span::current().record("session_id", tracing::field::display(id));
+}
+
+/// What a browser's preflight asked for in vain.
+pub(crate) fn preflight_refused(what: &str) {
+    Span::current().record("preflight_refused", what);
 }
 
 /// The header `traceparent` for whoever is called now.

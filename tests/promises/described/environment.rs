@@ -35,7 +35,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Values that nobody takes. What is not among them is taken as it comes, and shown to be read by what it does.
-const MALFORMED: [(&str, &str); 12] = [
+const MALFORMED: [(&str, &str); 13] = [
     ("SUPABASE_URL", "ftp://nowhere"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),
     ("SUPABASE_SECRET_KEY", "no key"),
@@ -46,6 +46,7 @@ const MALFORMED: [(&str, &str); 12] = [
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", ","),
     ("REQUIRE_AAL2_TO_DECIDE", "perhaps"),
     ("CORS_ALLOWED_ORIGINS", "*"),
+    ("CORS_ALLOWED_HEADERS", "*"),
     ("WEBHOOK_SECRET", "short"),
     ("AGENT_CREDENTIALS", "no json"),
 ];

@@ -63,8 +63,8 @@ async fn named() -> Result<()> {
     let listed = names(&document.root["components"]["schemas"]["Code"]["enum"]);
     same(("shared/src/error/code.rs", &known), ("the Code of docs/openapi.yaml", &listed))?;
 
-    // Preflights are described in words; the webhook and what operators order are no part of the API.
-    let elsewhere = ["origin_forbidden", "webhook_secret_refused", "user_not_found"];
+    // Preflights, and what no HTTP client sends, are described in words; the webhook and what operators order are no part of the API.
+    let elsewhere = ["malformed_request", "origin_forbidden", "webhook_secret_refused", "user_not_found"];
     let mut answered = BTreeSet::from(elsewhere.map(str::to_owned));
     for operation in document.operations() {
         for response in operation.responses()? {

@@ -52,6 +52,11 @@ pub fn trials() -> Vec<Trial> {
         ),
         finds("that an origin is none", with("CORS_ALLOWED_ORIGINS", "*"), invalid("CORS_ALLOWED_ORIGINS")),
         finds(
+            "that a header is none",
+            with("CORS_ALLOWED_HEADERS", "c 4n4ry"),
+            invalid("CORS_ALLOWED_HEADERS"),
+        ),
+        finds(
             "that credentials are malformed",
             with("AGENT_CREDENTIALS", r#"{"a":{"origin":"http://a.example","bearer":"c4n4ry"}}"#),
             invalid("AGENT_CREDENTIALS"),
@@ -93,7 +98,7 @@ async fn variable(world: &World, code: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-const EVERYTHING: [(&str, &str); 12] = [
+const EVERYTHING: [(&str, &str); 13] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", ""),
@@ -102,6 +107,7 @@ const EVERYTHING: [(&str, &str); 12] = [
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "c4n4ry"),
+    ("CORS_ALLOWED_HEADERS", "c 4n4ry"),
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
     ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
     ("WEBHOOK_SECRET", "c4n4ry"),

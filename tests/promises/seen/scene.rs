@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use http_client::Method;
 use local_stack::{
     World, agents, chatkit,
     supabase::{Canned, Fault, OrgRole},
@@ -95,6 +96,11 @@ async fn until(world: &World, status: &str) -> Result<()> {
 /// What callers do wrong, and too often.
 async fn refuse(world: &World, caller: &Caller) -> Result<()> {
     caller.get(&format!("/chatkit/sessions/{}", Uuid::new_v4())).await?.problem(404, "session_not_found")?;
+    let elsewhere = [("origin", "https://elsewhere.example"), ("access-control-request-method", "GET")];
+    caller
+        .send(Method::OPTIONS, "/chatkit/agents", &elsewhere, None)
+        .await?
+        .problem(403, "origin_forbidden")?;
     let limits = json!({ "p_org_id": caller.user.org_id, "p_secrets_per_minute_user": 1 });
     let (status, answer) = world.rpc("set_org_limits", limits).await?;
     ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");

@@ -1,0 +1,149 @@
+use super::*;
+
+#[test]
+fn origins_of_any_scheme_are_taken_as_browsers_send_them() {
+    for origin in [
+        "https://app.example.com",
+        "http://localhost:5173",
+        "http://127.0.0.1:3000",
+        "http://[::1]:3000",
+        "https://xn--bcher-kva.example",
+        "https://app.example.com:8443",
+        "http://app.example.com:443",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "app://obsidian.md",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://2b1f0c7e-58b5-4d3a-9a53-0d3f6c1f2b11",
+        "custom+app-1.0://host:1234",
+    ] {
+        let origins = Origins::parse(&format!("https://first.example.com, {origin}"))
+            .unwrap_or_else(|why| panic!("{origin} {why}"));
+        assert!(origins.contain(origin) && origins.contain("https://first.example.com"), "{origin}");
+        for other in
+            ["https://other.example.com", "null", "", "*", &format!("{origin}/"), &format!("{origin}0")]
+        {
+            assert!(!origins.contain(other), "{other} by {origin}");
+        }
+    }
+}
+
+#[test]
+fn what_no_browser_sends_is_refused_with_the_reason() {
+    for (wrong, reason) in [
+        ("", "no origin"),
+        ("app.example.com", "no origin"),
+        ("localhost:3000", "without a host"),
+        ("https://", "no origin"),
+        ("file:///index.html", "without a host"),
+        ("mailto:a@example.com", "without a host"),
+        ("data:text/html,x", "without a host"),
+        ("null", "sandboxed"),
+        ("*", "every page"),
+        ("https://app.example.com/", "another way"),
+        ("https://app.example.com/path", "another way"),
+        ("https://app.example.com?a", "another way"),
+        ("https://app.example.com#a", "another way"),
+        ("https://user@app.example.com", "another way"),
+        ("https://app.example.com:443", "another way"),
+        ("http://localhost:80", "another way"),
+        ("https://APP.example.com", "another way"),
+        ("HTTPS://app.example.com", "another way"),
+        ("capacitor://LOCALHOST", "another way"),
+        ("capacitor://localhost/", "another way"),
+        ("https://b\u{fc}cher.example", "another way"),
+        ("https:app.example.com", "no origin"),
+        ("https://app.example.com:99999", "no origin"),
+    ] {
+        let why = Origins::parse(&format!("http://localhost:3000,{wrong}")).unwrap_err();
+        assert!(why.starts_with("has as number 2 ") && why.contains(reason), "{wrong}: {why}");
+    }
+}
+
+#[test]
+fn a_wildcard_stands_for_names_below_a_domain() {
+    let origins =
+        Origins::parse("https://*.example.app,chrome://*.a.b,http://*.dev.example.com:8080").unwrap();
+    for inside in [
+        "https://a.example.app",
+        "https://pr-7.team_1.example.app",
+        "https://xn--bcher-kva.example.app",
+        "chrome://x.a.b",
+        "http://x.dev.example.com:8080",
+    ] {
+        assert!(origins.contain(inside), "{inside}");
+    }
+    for outside in [
+        "https://example.app",
+        "https://.example.app",
+        "https://a..example.app",
+        "https://*.example.app",
+        "https://aexample.app",
+        "https://a.example.app.evil.com",
+        "https://evil.com/.example.app",
+        "https://evil.com:80.example.app",
+        "https://user@a.example.app",
+        "https://evil.com#.example.app",
+        "https://A.example.app",
+        "http://a.example.app",
+        "https://a.example.app:8443",
+        "http://x.dev.example.com",
+        "http://x.dev.example.com:80800",
+        "null",
+    ] {
+        assert!(!origins.contain(outside), "{outside}");
+    }
+}
+
+#[test]
+fn any_other_star_is_refused_with_the_reason() {
+    for (wrong, reason) in [
+        ("https://*", "whole first name"),
+        ("https://*.com", "two names"),
+        ("https://*.localhost", "two names"),
+        ("https://*.", "no origin"),
+        ("https://*..com", "two names"),
+        ("https://*.example.app/", "another way"),
+        ("https://*.example.app:443", "another way"),
+        ("https://*.EXAMPLE.app", "another way"),
+        ("https://*.10.0.0.1", "two names"),
+        ("https://*.[::1]", "two names"),
+        ("https://*.*.example.app", "more than one"),
+        ("https://*.example.*", "more than one"),
+        ("https://a*.example.app", "whole first name"),
+        ("https://*a.example.app", "whole first name"),
+        ("https://a.*.example.app", "whole first name"),
+        ("https://a.example.app:*", "whole first name"),
+        ("*://a.example.app", "whole first name"),
+        ("*://*.example.app", "no origin"),
+        ("*.example.app", "whole first name"),
+        ("https://*.vercel.app", "anybody"),
+        ("https://*.co.uk", "anybody"),
+        ("https://*.com.au:8443", "anybody"),
+    ] {
+        let why = Origins::parse(wrong).unwrap_err();
+        assert!(why.starts_with("has as number 1 ") && why.contains(reason), "{wrong}: {why}");
+    }
+    assert!(Origins::parse("https://*.my-team.vercel.app,https://*.example.co.uk").is_ok());
+}
+
+#[test]
+fn header_names_are_those_that_a_page_can_send() {
+    assert_eq!(header_names("X-Tenant, x_y.z,a!#$%&'+^`|~").unwrap(), ["x-tenant", "x_y.z", "a!#$%&'+^`|~"]);
+    for (wrong, reason) in [
+        ("", "nothing"),
+        ("*", "authorization"),
+        ("a b", "RFC 9110"),
+        ("a:b", "RFC 9110"),
+        ("\u{fc}", "RFC 9110"),
+        ("a\nb", "RFC 9110"),
+        ("Cookie", "token only"),
+        ("host", "no browser"),
+        ("Sec-Fetch-Mode", "no browser"),
+        ("proxy-authorization", "no browser"),
+    ] {
+        let why = header_names(&format!("x-a,{wrong}")).unwrap_err();
+        assert!(why.starts_with("has as number 2 ") && why.contains(reason), "{wrong}: {why}");
+    }
+}

@@ -1,0 +1,74 @@
+//! The functions that are tried. They read all of a request that a function can read, and ask nobody.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::{
+    app::Setup,
+    edge::{Answer, Function, Request, Route, Scheduled},
+    error::Error,
+    round::Round,
+    upstream::Deadline,
+};
+
+/// An endpoint with an id, a query, a key, a body and an `ETag`.
+pub struct Reader;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    #[allow(dead_code)]
+    limit: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Read {
+    id: uuid::Uuid,
+    body: Value,
+    key: bool,
+}
+
+impl Function for Reader {
+    const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
+
+    fn new(_: &mut Setup) -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        let (id, key) = (request.id()?, request.idempotency()?.is_some());
+        request.query::<Query>()?;
+        let answer = Answer::ok(&Read { id, body: request.any_json()?, key })?;
+        Ok(request.unless_unchanged(answer))
+    }
+}
+
+/// The control: an endpoint that panics.
+pub struct Faulty;
+
+impl Function for Faulty {
+    const ROUTE: Route = Reader::ROUTE;
+
+    fn new(_: &mut Setup) -> Option<Self> {
+        Some(Self)
+    }
+
+    #[allow(clippy::panic)] // what it is for
+    async fn handle(&self, _: Request) -> Result<Answer, Error> {
+        panic!("as a control");
+    }
+}
+
+/// Rounds in which nothing is to be done.
+pub struct Rounds;
+
+impl Scheduled for Rounds {
+    type Report = ();
+
+    fn new(_: &mut Setup) -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn run(&self, _: Deadline) -> Round<()> {
+        Round { report: (), failures: Vec::new() }
+    }
+}
