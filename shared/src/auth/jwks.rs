@@ -2,12 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, jwk};
 use tokio::sync::Mutex;
 
 use super::Refusal;
-use crate::upstream::{Deadline, Http, Manner, Repeat};
+use crate::{
+    parse::Timestamp,
+    upstream::{Deadline, Http, Manner, Repeat},
+};
 
 /// No key set older than this is used: a revoked key is out of use by then.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);

@@ -5,7 +5,6 @@ mod answer;
 mod body;
 mod cors;
 mod function;
-mod keepable;
 mod operated;
 mod problem;
 mod request;
