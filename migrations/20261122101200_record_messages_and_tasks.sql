@@ -84,7 +84,7 @@ begin
 
     v_answers := v_answers || (
       select jsonb_build_object('id', t.id, 'title', t.title, 'status', t.status, 'requires_hitl', t.requires_hitl,
-                                'updated_at', t.updated_at)
+                                'updated_at', private.utc_text(t.updated_at))
       from public.chat_tasks as t
       where t.session_id = p_session_id and t.id = v_given ->> 'id'
     );

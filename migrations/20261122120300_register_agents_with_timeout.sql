@@ -50,7 +50,9 @@ begin
          excluded.enabled, excluded.tracing_enabled, excluded.allowed_org_roles, excluded.idle_timeout_seconds);
 
   select * into v_agent from public.agents as a where a.org_id = p_org_id and a.id = p_agent_id;
-  return jsonb_build_object('agent', to_jsonb(v_agent));
+  return jsonb_build_object('agent', to_jsonb(v_agent) || jsonb_build_object(
+    'created_at', private.utc_text(v_agent.created_at), 'updated_at', private.utc_text(v_agent.updated_at)
+  ));
 exception
   when check_violation or not_null_violation then
     -- Name the rule and not the row: an operator needs to know which field is wrong.

@@ -186,6 +186,8 @@ begin
 
   return jsonb_build_object('agent_server', (
     select to_jsonb(a) || jsonb_build_object(
+      'created_at', private.utc_text(a.created_at),
+      'updated_at', private.utc_text(a.updated_at),
       'tools', (
         select coalesce(jsonb_agg(to_jsonb(t) - '{org_id,agent_id}'::text[] order by t.name), '[]')
         from public.agent_tools as t

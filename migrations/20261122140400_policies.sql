@@ -31,14 +31,6 @@ as $$
   where t.org_id = p_delivery.org_id and t.agent_id = p_delivery.agent_id and t.name = p_delivery.tool
 $$;
 
--- RFC 3339 in UTC, with microseconds always: the same text in every session, so that a hash of it is the same too.
-create or replace function private.utc_text(p_at timestamptz) returns text
-language sql stable
-set search_path = ''
-as $$
-  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-$$;
-
 -- A decision as a tool is sent it. The answer goes along where it is meant for the tool: what was edited, and what was answered to
 -- the agent's own question. A rejection carries none.
 create or replace function private.decision_json(p_escalation public.chat_escalations) returns jsonb
@@ -371,7 +363,6 @@ $$;
 
 revoke all on function private.at_pointer(jsonb, text) from public, anon, authenticated, service_role;
 revoke all on function private.tool_of(public.deliveries) from public, anon, authenticated, service_role;
-revoke all on function private.utc_text(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function private.decision_json(public.chat_escalations) from public, anon, authenticated, service_role;
 revoke all on function private.call_of(public.deliveries) from public, anon, authenticated, service_role;
 revoke all on function private.inputs_of(jsonb) from public, anon, authenticated, service_role;

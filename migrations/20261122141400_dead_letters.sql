@@ -15,7 +15,8 @@ begin
     jsonb_build_object(
       'id', d.id, 'org_id', d.org_id, 'user_id', d.user_id, 'session_id', d.session_id, 'event_id', d.event_id,
       'agent_id', d.agent_id, 'tool', d.tool, 'status', d.status, 'error', d.error, 'attempts', d.attempts,
-      'depth', d.depth, 'created_at', d.created_at, 'finished_at', d.finished_at
+      'depth', d.depth, 'created_at', private.utc_text(d.created_at),
+      'finished_at', private.utc_text(d.finished_at)
     )
     order by d.id desc
   ), '[]')

@@ -6,6 +6,10 @@ alter table public.chat_messages add column if not exists chatkit_item_id text;
 alter table public.chat_messages drop constraint if exists chat_messages_chatkit_item_id_length;
 alter table public.chat_messages
   add constraint chat_messages_chatkit_item_id_length check (char_length(chatkit_item_id) between 1 and 512);
+-- The largest message fits into an answer by itself: as JSON, and with every character escaped once more by Lambda.
+alter table public.chat_messages drop constraint if exists chat_messages_size;
+alter table public.chat_messages add constraint chat_messages_size
+  check (octet_length(to_jsonb(content)::text) + octet_length(attachments::text) <= 2097152);
 -- A copy says when the item was made.
 alter table public.chat_messages drop constraint if exists chat_messages_created_at_finite;
 alter table public.chat_messages add constraint chat_messages_created_at_finite check (isfinite(created_at));

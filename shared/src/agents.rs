@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{call::Call, error::Error, supabase::Reader};
+use crate::{
+    call::Call,
+    error::Error,
+    page::{IdCursor, Page, PageSize, Rows},
+    supabase::Reader,
+};
 
 /// An agent that the caller may open a session with.
 #[derive(Debug, Deserialize, Serialize)]
@@ -16,11 +21,23 @@ pub struct Agent {
     pub description: String,
 }
 
-/// The agents that this caller may open, by id. An organisation has few: there are no pages.
+/// A page of the agents that this caller may open, by id.
 ///
 /// # Errors
 /// Those of Supabase.
-pub async fn list(reader: &Reader, call: &Call) -> Result<Vec<Agent>, Error> {
-    let query = reader.from("agents").select("id,display_name,description").order("id.asc");
-    Ok(reader.rows(query, &call.caller.token, call.deadline).await?)
+pub async fn list(
+    reader: &Reader,
+    call: &Call,
+    limit: PageSize,
+    after: Option<IdCursor>,
+) -> Result<Page<Agent>, Error> {
+    #[derive(Serialize)]
+    struct Arguments {
+        p_limit: PageSize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_after_id: Option<String>,
+    }
+    let arguments = Arguments { p_limit: limit, p_after_id: after.map(|IdCursor(id)| id) };
+    let rows: Rows<Agent> = reader.read("list_agents", &arguments, &call.caller.token, call.deadline).await?;
+    Ok(rows.page(|agent| IdCursor(agent.id.clone()).encode()))
 }

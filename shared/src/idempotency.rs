@@ -43,7 +43,7 @@ impl Idempotency {
         let sound = (1..=MAX_KEY).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         let key = String::from_utf8(key.to_vec()).ok().filter(|_| sound);
         let key = key.ok_or_else(|| Error::new(Code::InvalidIdempotencyKey))?;
-        let canonical = serde_json_canonicalizer::to_vec(body)
+        let canonical = serde_json_canonicalizer::to_vec(&distinguishable(body.clone()))
             .map_err(|error| Error::new(Code::Internal).cause(error))?;
         let request_hash =
             digest(&SHA256, &canonical).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -53,6 +53,25 @@ impl Idempotency {
     /// The same for a request that asks another system in between.
     pub fn leased(self) -> Leased {
         Leased { idempotency: self, p_lease_seconds: LEASE_SECONDS }
+    }
+}
+
+/// The body with each integer that RFC 8785 would write like its neighbour, since doubles end at 2^53 (RFC 7493, section 2.2), as a
+/// text that no body can hold.
+fn distinguishable(body: Value) -> Value {
+    const MOST: u64 = (1 << 53) - 1;
+    match body {
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(_), _) | (_, Some(_)) if number.as_i64().is_none_or(|n| n.unsigned_abs() > MOST) => {
+                Value::String(format!("\0{number}"))
+            }
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(distinguishable).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, distinguishable(value))).collect()
+        }
+        other => other,
     }
 }
 
@@ -70,6 +89,11 @@ mod tests {
         let text = r#"{"b": 1.0, "a": "\u0041"}"#;
         assert_eq!(hash(serde_json::from_str(text).unwrap()), hash(json!({ "a": "A", "b": 1 })));
         assert_ne!(hash(json!({ "a": 1 })), hash(json!({ "a": 2 })));
+        // Neighbours that are one double.
+        let of = |n: u64| hash(json!({ "a": [n] }));
+        assert_ne!(of(9_007_199_254_740_992), of(9_007_199_254_740_993));
+        assert_ne!(hash(json!(i64::MIN)), hash(json!(i64::MIN + 1)));
+        assert_ne!(hash(json!(u64::MAX)), hash(json!(u64::MAX - 1)));
         // The hash that any other implementation of SHA-256 and RFC 8785 gives for an empty object.
         assert_eq!(hash(json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
     }

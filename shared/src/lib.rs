@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the edge | [`edge`]: one request in, one answer out |
 //! | the domain | [`app`], [`call`], [`error`], [`sessions`], [`events`], [`escalations`], [`messages`], [`metrics`],
-//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`round`], [`erasure`], [`upkeep`], `deliveries`, `doctor` |
+//! | | [`agents`], [`idempotency`], [`limit`], [`page`], [`parse`], [`round`], [`erasure`], [`upkeep`], `deliveries`, `doctor` |
 //! | the outside | [`auth`], [`chatkit`], [`supabase`], [`sealing`], `mcp` |
 //! | the way out | [`upstream`] to what is configured, [`outbound`] to what the registry names |
 //! | the ground | [`config`], `client`, [`secret`], [`telemetry`], `json_schema`, `words` |
@@ -37,6 +37,7 @@ pub mod messages;
 pub mod metrics;
 pub mod outbound;
 pub mod page;
+pub mod parse;
 pub mod round;
 pub mod sealing;
 pub mod secret;

@@ -1,14 +1,14 @@
 //! The transcript of a session.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     call::Call,
-    error::{Code, Error},
-    page::{Page, SeqCursor, cut},
+    error::Error,
+    page::{Page, PageSize, Rows, SeqCursor},
+    parse::Timestamp,
     supabase::Reader,
 };
 
@@ -40,24 +40,18 @@ pub async fn list(
     reader: &Reader,
     call: &Call,
     session_id: Uuid,
-    limit: u16,
+    limit: PageSize,
     after: Option<SeqCursor>,
 ) -> Result<Page<Message>, Error> {
-    #[derive(Deserialize)]
-    struct Row {
-        chat_messages: Vec<Message>,
+    #[derive(Serialize)]
+    struct Arguments {
+        p_session_id: Uuid,
+        p_limit: PageSize,
+        p_after_seq: i64,
     }
-    // Asked through the session, so that one which may not be seen is told from one without messages.
-    let mut query = reader
-        .from("chat_sessions")
-        .select("chat_messages(id,seq,role,content,attachments,tool_invocation_id,created_at)")
-        .eq("id", session_id.to_string())
-        .order_with_options("seq", Some("chat_messages"), true, false)
-        .foreign_table_limit(usize::from(limit) + 1, "chat_messages");
-    if let Some(SeqCursor(seq)) = after {
-        query = query.gt("chat_messages.seq", seq.to_string());
-    }
-    let rows: Vec<Row> = reader.rows(query, &call.caller.token, call.deadline).await?;
-    let row = rows.into_iter().next().ok_or_else(|| Error::new(Code::SessionNotFound))?;
-    Ok(cut(row.chat_messages, limit, |message| SeqCursor(message.seq), SeqCursor::encode))
+    let p_after_seq = after.map_or(0, |SeqCursor(seq)| seq);
+    let arguments = Arguments { p_session_id: session_id, p_limit: limit, p_after_seq };
+    let rows: Rows<Message> =
+        reader.read("list_messages", &arguments, &call.caller.token, call.deadline).await?;
+    Ok(rows.page(|message| SeqCursor(message.seq).encode()))
 }

@@ -2,6 +2,8 @@
 
 // This is test code; the lints know only code under the standard harness as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Times and ids are read as any client reads them; `shared::parse` is what is tried.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod auth;
 mod bad_inputs;
@@ -24,6 +26,7 @@ mod mcp;
 mod metrics;
 mod openai_sdk;
 mod outages;
+mod pages;
 mod recorded;
 mod requests;
 mod routing;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         sessions::trials(),
         outages::trials(),
         upstream_errors::trials(),
+        pages::trials(),
         endings::trials(),
         escalations::trials(),
         idempotency::trials(),

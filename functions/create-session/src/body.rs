@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use shared::{
     error::{Error, FieldError},
+    parse::StrictUuid,
     sessions::{AgentId, Channel, Metadata, NewSession, Purpose, Renewal},
 };
-use uuid::Uuid;
 
 /// The body as it comes.
 #[derive(Deserialize)]
@@ -14,7 +14,7 @@ pub struct Body {
     agent_id: Option<AgentId>,
     channel: Option<Channel>,
     metadata: Option<Metadata>,
-    session_id: Option<Uuid>,
+    session_id: Option<StrictUuid>,
     purpose: Option<Purpose>,
 }
 
@@ -35,7 +35,7 @@ impl Body {
                 channel: self.channel.unwrap_or(Channel::Web),
                 metadata: self.metadata.unwrap_or_default(),
             })),
-            (Some(session_id), Some(purpose), agent_id) if self.channel.is_none() => {
+            (Some(StrictUuid(session_id)), Some(purpose), agent_id) if self.channel.is_none() => {
                 Ok(Wish::Renewal(Renewal { session_id, purpose, agent_id, metadata: self.metadata }))
             }
             (None, None, None) => {

@@ -32,6 +32,7 @@ struct Body {
     events: Vec<Event>,
     tasks: Vec<Task>,
     escalations: Vec<Escalation>,
+    cut: Vec<String>,
 }
 
 impl Function for GetSession {
@@ -57,16 +58,17 @@ impl Function for GetSession {
         let (details, threads) = tokio::try_join!(details, threads)?;
         let (chatkit, limit) = match threads {
             Some((chatkit, limit, newest)) => {
-                (Some(newest.linked(chatkit, &details.chatkit_threads).await), Some(limit))
+                (Some(newest.linked(chatkit, &details.thread_ids).await), Some(limit))
             }
             None => (None, None),
         };
         let answer = Answer::ok(&Body {
             session: summary.session,
             chatkit,
-            events: details.chat_events,
-            tasks: details.chat_tasks,
-            escalations: details.chat_escalations,
+            events: details.events,
+            tasks: details.tasks,
+            escalations: details.escalations,
+            cut: details.cut,
         })?;
         Ok(request.unless_unchanged(answer).limited(limit))
     }

@@ -1,11 +1,12 @@
 //! Reads the registry as the caller.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::{
     agents::{self, Agent},
     app::Setup,
     edge::{Answer, Function, Request, Route},
     error::Error,
+    page::{IdCursor, PageSize},
     supabase::Reader,
 };
 
@@ -14,9 +15,18 @@ pub struct ListAgents {
     reader: Reader,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    limit: Option<PageSize>,
+    cursor: Option<String>,
+}
+
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Agents {
     agents: Vec<Agent>,
+    next_cursor: Option<String>,
 }
 
 impl Function for ListAgents {
@@ -27,7 +37,11 @@ impl Function for ListAgents {
     }
 
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let agents = agents::list(&self.reader, &request.call).await?;
-        Answer::ok(&Agents { agents })
+        let Query { limit, cursor } = request.query()?;
+        let after = cursor.as_deref().map(IdCursor::decode).transpose()?;
+        // Few organisations have more than a page: whoever asks for nothing gets all that one can hold.
+        let limit = limit.unwrap_or(PageSize::MOST);
+        let page = agents::list(&self.reader, &request.call, limit, after).await?;
+        Answer::ok(&Agents { agents: page.rows, next_cursor: page.next_cursor })
     }
 }

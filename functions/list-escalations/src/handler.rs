@@ -6,7 +6,7 @@ use shared::{
     edge::{Answer, Function, Request, Route},
     error::Error,
     escalations::{self, Escalation},
-    page::{self, TimeCursor},
+    page::{PageSize, TimeCursor},
     supabase::Reader,
 };
 
@@ -18,7 +18,7 @@ pub struct ListEscalations {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
-    limit: Option<u16>,
+    limit: Option<PageSize>,
     cursor: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Function for ListEscalations {
     async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let Query { limit, cursor } = request.query()?;
         let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
-        let page = escalations::list(&self.reader, &request.call, page::limit(limit)?, after).await?;
+        let page = escalations::list(&self.reader, &request.call, limit.unwrap_or_default(), after).await?;
         Answer::ok(&Escalations { escalations: page.rows, next_cursor: page.next_cursor })
     }
 }

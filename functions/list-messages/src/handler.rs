@@ -6,7 +6,7 @@ use shared::{
     edge::{Answer, Function, Request, Route},
     error::Error,
     messages::{self, Message},
-    page::{self, SeqCursor},
+    page::{PageSize, SeqCursor},
     supabase::Reader,
 };
 
@@ -18,7 +18,7 @@ pub struct ListMessages {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
-    limit: Option<u16>,
+    limit: Option<PageSize>,
     cursor: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Function for ListMessages {
         let id = request.id()?;
         let Query { limit, cursor } = request.query()?;
         let after = cursor.as_deref().map(SeqCursor::decode).transpose()?;
-        let page = messages::list(&self.reader, &request.call, id, page::limit(limit)?, after).await?;
+        let page = messages::list(&self.reader, &request.call, id, limit.unwrap_or_default(), after).await?;
         Answer::ok(&Messages { messages: page.rows, next_cursor: page.next_cursor })
     }
 }

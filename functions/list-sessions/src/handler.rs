@@ -5,7 +5,7 @@ use shared::{
     app::Setup,
     edge::{Answer, Function, Request, Route},
     error::{Code, Error},
-    page::{self, TimeCursor},
+    page::{PageSize, TimeCursor},
     sessions::{self, AgentId, Filter, Scope, Session, Status},
     supabase::Reader,
 };
@@ -21,7 +21,7 @@ struct Query {
     scope: Option<Scope>,
     status: Option<Status>,
     agent_id: Option<AgentId>,
-    limit: Option<u16>,
+    limit: Option<PageSize>,
     cursor: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl Function for ListSessions {
             return Err(Error::new(Code::ScopeForbidden));
         }
         let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
-        let filter = Filter { scope, status, agent_id, limit: page::limit(limit)?, after };
+        let filter = Filter { scope, status, agent_id, limit: limit.unwrap_or_default(), after };
         let page = sessions::list(&self.reader, &request.call, &filter).await?;
         Answer::ok(&Sessions { sessions: page.rows, next_cursor: page.next_cursor })
     }

@@ -6,6 +6,7 @@ use shared::{
     edge::{Answer, Function, Request, Route},
     error::{Code, Error},
     metrics::{self, Bucket, GroupBy, Question, Timestamp},
+    parse::Integer,
     supabase::Reader,
 };
 
@@ -21,7 +22,7 @@ struct Query {
     to: Option<Timestamp>,
     bucket: Option<Bucket>,
     group_by: Option<GroupBy>,
-    service_level_seconds: Option<u32>,
+    service_level_seconds: Option<Integer<u32>>,
 }
 
 impl Function for SessionMetrics {
@@ -37,6 +38,7 @@ impl Function for SessionMetrics {
         if !request.call.caller.org_role.sees_organisation() {
             return Err(Error::new(Code::MetricsForbidden));
         }
+        let service_level_seconds = service_level_seconds.map(|Integer(seconds)| seconds);
         let question = Question::new(from, to, bucket, group_by, service_level_seconds)?;
         Answer::ok(&metrics::ask(&self.reader, &request.call, &question).await?)
     }

@@ -3,6 +3,7 @@
 use crate::{
     config::Environment,
     error::{Code, Error},
+    parse,
 };
 
 /// How somebody signed in, and by which program. Whatever acts for a caller later than their request keeps it.
@@ -26,7 +27,7 @@ impl DecisionRules {
     /// Reads the rules; `None` once a mistake has been noted.
     pub fn read(environment: &mut Environment) -> Option<Self> {
         let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", client_ids);
-        let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", boolean);
+        let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", parse::boolean);
         Some(Self {
             oauth_clients: oauth_clients?.unwrap_or_default(),
             require_aal2: require_aal2?.unwrap_or_default(),
@@ -56,10 +57,6 @@ fn client_ids(value: &str) -> Result<Vec<String>, String> {
         sound.then(|| id.to_owned()).ok_or_else(|| format!("has no client id as number {}", i + 1))
     };
     value.split(',').enumerate().map(id).collect()
-}
-
-fn boolean(value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 #[cfg(test)]

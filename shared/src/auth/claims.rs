@@ -3,10 +3,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use uuid::Uuid;
 
 use super::{Assurance, Caller, OrgRole, Refusal, TokenClaims};
-use crate::secret::Secret;
+use crate::{parse, secret::Secret};
 
 /// The verified claims. `user_metadata` is missing on purpose: users write it themselves.
 #[derive(Deserialize)]
@@ -41,11 +40,11 @@ impl Claims {
         if self.is_anonymous {
             return Err(Refusal::Anonymous);
         }
-        let user_id = Uuid::try_parse(&self.sub).map_err(|_| Refusal::InvalidToken)?;
+        let user_id = parse::uuid(&self.sub).ok_or(Refusal::InvalidToken)?;
         let app_metadata = self.app_metadata.unwrap_or_default();
-        // Only the form with hyphens, as in the database's policies: both must mean the same by a token.
-        let org_id = app_metadata.org_id.as_ref().and_then(Value::as_str).filter(|id| id.len() == 36);
-        let org_id = org_id.and_then(|id| Uuid::try_parse(id).ok()).ok_or(Refusal::NoOrganisation)?;
+        // The form that the database's policies take: both must mean the same by a token.
+        let org_id = app_metadata.org_id.as_ref().and_then(Value::as_str).and_then(parse::uuid);
+        let org_id = org_id.ok_or(Refusal::NoOrganisation)?;
         let org_role = app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
         Ok(Caller {
             user_id,

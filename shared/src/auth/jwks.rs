@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, jwk};
 use tokio::sync::Mutex;
 
 use super::Refusal;
 use crate::{
     error::Code,
+    parse::Timestamp,
     upstream::{
         Deadline, Http, Manner, Repeat,
         answers::supabase::{Cause, TABLE},

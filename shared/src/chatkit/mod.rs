@@ -6,12 +6,10 @@
 mod error;
 mod hosted;
 
-use jiff::Timestamp;
-
 pub use error::{Error, Kind};
 pub use hosted::{Hosted, api_key, project};
 
-use crate::{secret::Secret, upstream::Deadline};
+use crate::{parse::Timestamp, secret::Secret, upstream::Deadline};
 
 /// Whoever provides ChatKit.
 #[derive(Clone)]

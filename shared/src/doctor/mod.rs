@@ -21,7 +21,6 @@ mod webhook;
 use std::time::Duration;
 
 use futures_util::join;
-use jiff::Timestamp;
 
 pub use code::Code;
 pub use finding::{Check, Finding, Report, Status};
@@ -31,6 +30,7 @@ use crate::{
     chatkit::ChatKit,
     config::{self, Mistake},
     mcp,
+    parse::Timestamp,
     sealing::Sealer,
     supabase::{Project, Reader, Writer, legacy_project},
     upstream::{Deadline, Http},

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::parse::Timestamp;
 
 /// The answer.
 #[derive(Debug, Deserialize)]

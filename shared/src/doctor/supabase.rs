@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     auth::{MANNER, usable_keys},
+    parse::Timestamp,
     supabase::{Cause, Error, Failed, Project, Reader, Writer},
     upstream::{
         Answer, Deadline, Failure, Http,
@@ -103,7 +104,7 @@ fn is_success(error: &Error) -> bool {
 }
 
 /// Whether the database's clock, read a moment ago, and ours agree.
-pub(super) fn clock(database: jiff::Timestamp, ours: jiff::Timestamp) -> Finding {
+pub(super) fn clock(database: Timestamp, ours: Timestamp) -> Finding {
     let apart = database.duration_since(ours).unsigned_abs();
     if apart <= CLOCKS_APART {
         return Finding::ok(Check::Clock);
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn clocks_half_a_minute_apart_are_told_of() {
-        let at = |second: i64| jiff::Timestamp::from_second(1_795_341_600 + second).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_795_341_600 + second).unwrap();
         assert_eq!(clock(at(0), at(30)).status, Status::Ok);
         assert_eq!(clock(at(31), at(0)).code, Some(Code::ClockDiffers));
         assert_eq!(clock(at(0), at(31)).code, Some(Code::ClockDiffers));

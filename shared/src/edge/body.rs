@@ -4,8 +4,10 @@ use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::keepable;
-use crate::error::{Code, Error, FieldError, pointer};
+use crate::{
+    error::{Code, Error, FieldError, pointer},
+    parse,
+};
 
 /// The most bytes that a body may have.
 const MAX_BODY: usize = 256 * 1024;
@@ -26,7 +28,7 @@ pub(super) fn value(headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
     if body.starts_with(b"\xef\xbb\xbf") {
         return Err(Error::new(Code::MalformedBody).detail("The body begins with a byte order mark."));
     }
-    keepable::parse(body)
+    parse::json(body)
 }
 
 /// An object. A list is refused here since a derived parser would take one as the fields in their order.

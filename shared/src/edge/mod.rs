@@ -6,7 +6,6 @@ mod body;
 mod cors;
 mod event;
 mod function;
-mod keepable;
 mod operated;
 mod problem;
 mod request;

@@ -1,7 +1,5 @@
 //! What a handler is given: a request of a verified caller, on this function's route.
 
-use std::collections::HashSet;
-
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -10,8 +8,9 @@ use uuid::Uuid;
 use super::{Answer, body};
 use crate::{
     call::Call,
-    error::{Code, Error, FieldError},
+    error::{Code, Error},
     idempotency::{self, Idempotency},
+    parse,
 };
 
 /// A request that has been authenticated and found to be on this function's route.
@@ -31,9 +30,7 @@ impl Request {
     /// # Errors
     /// [`Code::MalformedId`].
     pub fn id(&self) -> Result<Uuid, Error> {
-        // Only the form with hyphens: one session, one path.
-        let hyphenated = Some(&self.path_id).filter(|id| id.len() == 36);
-        hyphenated.and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(|| Error::new(Code::MalformedId))
+        parse::uuid(&self.path_id).ok_or_else(|| Error::new(Code::MalformedId))
     }
 
     /// The body, which must be a JSON object.
@@ -70,16 +67,7 @@ impl Request {
     /// # Errors
     /// [`Code::InvalidRequest`].
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let mut names = HashSet::new();
-        if let Some((twice, _)) = form_urlencoded(&self.query).find(|(name, _)| !names.insert(name.clone())) {
-            return Err(Error::invalid(vec![FieldError::at(twice, "is given twice")]));
-        }
-        let parser = serde_urlencoded::Deserializer::new(form_urlencoded(&self.query));
-        serde_path_to_error::deserialize(parser).map_err(|error| {
-            let name = error.path().to_string();
-            let pointer = if name == "." { String::new() } else { name };
-            Error::invalid(vec![FieldError::parsing(pointer, error.inner())])
-        })
+        parse::query(&self.query)
     }
 
     /// The idempotency key that the request came with, bound to its body.
@@ -98,8 +86,4 @@ impl Request {
         let known = self.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         answer.with_etag(known)
     }
-}
-
-fn form_urlencoded(query: &str) -> url::form_urlencoded::Parse<'_> {
-    url::form_urlencoded::parse(query.as_bytes())
 }

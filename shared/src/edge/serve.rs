@@ -23,6 +23,7 @@ use crate::{
     call::Call,
     config::{self, Environment},
     error::{Code, Error},
+    parse,
     telemetry::{self, TARGET},
     upstream::{Deadline, Http},
 };
@@ -143,7 +144,7 @@ impl<F: Function> Edge<F> {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let caller = self.verifier.caller(authorization, deadline).await?;
         tracing::Span::current().record("org_id", tracing::field::display(caller.org_id));
-        if let (true, Ok(id)) = (F::ROUTE.is_of_session(), path_id.parse()) {
+        if let (true, Some(id)) = (F::ROUTE.is_of_session(), parse::uuid(&path_id)) {
             telemetry::about_session(id);
         }
         let request = Request { call: Call { caller, deadline }, path_id, query, headers, body };

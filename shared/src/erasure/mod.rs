@@ -7,7 +7,6 @@
 mod rows;
 mod upstream;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     chatkit::ChatKit,
     error::{Code, Error},
+    parse::{StrictUuid, Timestamp},
     supabase::Writer,
     upstream::Deadline,
 };
@@ -24,8 +24,10 @@ use crate::{
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Order {
     /// The organisation in which the person is erased; elsewhere they are somebody else.
+    #[serde(deserialize_with = "StrictUuid::field")]
     pub org_id: Uuid,
     /// Who is erased.
+    #[serde(deserialize_with = "StrictUuid::field")]
     pub user_id: Uuid,
     /// Who wants it.
     pub requested_by: String,

@@ -8,7 +8,6 @@ mod types;
 
 #[cfg(feature = "json-schema")]
 pub use deciding::{Resolved, decide};
-pub(crate) use reading::COLUMNS;
 pub use reading::{find, list};
 pub use types::{
     Answer, Approver, Decided, Decision, Escalation, Kind, NewDecision, Origin, Risk, Status, SubjectHash,

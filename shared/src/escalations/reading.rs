@@ -1,20 +1,18 @@
 //! Reading escalations, as the caller: the session's user and the organisation's approvers have them to see, nobody else.
 
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Escalation, Status};
+use super::Escalation;
 use crate::{
     call::Call,
     error::{Code, Error},
-    page::{Page, TimeCursor, cut},
+    page::{Page, PageSize, Rows, TimeCursor},
     supabase::Reader,
 };
 
-pub(crate) const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
+const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
     author_id,predecessor_id,subject,subject_hash,status,created_at,expires_at,decision,answer,decided_by,decided_at";
-
-/// The most escalations that a page holds, however many were asked for: the largest of this number fit into an answer.
-const MOST: u16 = 25;
 
 /// A page of the open escalations that the caller may see, oldest first.
 ///
@@ -23,24 +21,19 @@ const MOST: u16 = 25;
 pub async fn list(
     reader: &Reader,
     call: &Call,
-    limit: u16,
+    limit: PageSize,
     after: Option<TimeCursor>,
 ) -> Result<Page<Escalation>, Error> {
-    let limit = limit.min(MOST);
-    let mut query = reader
-        .from("chat_escalations")
-        .select(COLUMNS)
-        .eq("status", Status::Open.as_str())
-        .order("created_at.asc,id.asc")
-        // One more than a page holds tells whether there is another.
-        .limit(usize::from(limit) + 1);
-    if let Some(TimeCursor { at, id }) = after {
-        // A time and an id print no character that PostgREST reserves, but the colon and the full stop, which quotes cover.
-        query = query.or(format!("created_at.gt.\"{at}\",and(created_at.eq.\"{at}\",id.gt.{id})"));
+    #[derive(Serialize)]
+    struct Arguments {
+        p_limit: PageSize,
+        #[serde(flatten)]
+        after: Option<TimeCursor>,
     }
-    let rows = reader.rows(query, &call.caller.token, call.deadline).await?;
-    let cursor = |escalation: &Escalation| TimeCursor { at: escalation.created_at, id: escalation.id };
-    Ok(cut(rows, limit, cursor, TimeCursor::encode))
+    let arguments = Arguments { p_limit: limit, after };
+    let rows: Rows<Escalation> =
+        reader.read("list_escalations", &arguments, &call.caller.token, call.deadline).await?;
+    Ok(rows.page(|escalation| TimeCursor { at: escalation.created_at, id: escalation.id }.encode()))
 }
 
 /// One escalation, open or not.

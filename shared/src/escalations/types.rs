@@ -1,11 +1,10 @@
 //! What an escalation consists of, and what a person says to it.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::words::words;
+use crate::{parse::Timestamp, words::words};
 
 /// A question to a person, as the table keeps it and the API shows it.
 #[derive(Clone, Debug, Deserialize, Serialize)]

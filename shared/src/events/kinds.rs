@@ -5,11 +5,11 @@
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::{
     error::{FieldError, pointer},
     escalations::{Answer, Decision, SubjectHash},
+    parse::StrictUuid,
     words::words,
 };
 
@@ -42,20 +42,6 @@ impl TryFrom<String> for UpstreamId {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let sound = (1..=128).contains(&id.len()) && id.chars().all(plain);
         sound.then_some(Self).ok_or("must be 1 to 128 letters, digits, _ or -")
-    }
-}
-
-/// An id of ours, in the one form that it is given in: the database is to read it as well.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct OurId;
-
-impl TryFrom<String> for OurId {
-    type Error = &'static str;
-
-    fn try_from(id: String) -> Result<Self, Self::Error> {
-        let sound = id.len() == 36 && Uuid::try_parse(&id).is_ok();
-        sound.then_some(Self).ok_or("must be a UUID with hyphens")
     }
 }
 
@@ -109,7 +95,7 @@ payload! {
 }
 payload! {
     /// A person has decided.
-    HitlResolved { escalation_id: OurId, decision: Decision, answer: Option<Answer>, subject_hash: SubjectHash, }
+    HitlResolved { escalation_id: StrictUuid, decision: Decision, answer: Option<Answer>, subject_hash: SubjectHash, }
 }
 
 words! {
@@ -184,6 +170,7 @@ fn matches<T: DeserializeOwned>(payload: &Map<String, Value>) -> Result<(), Fiel
 mod tests {
     use super::*;
     use serde_json::json;
+    use uuid::Uuid;
 
     fn verdict(kind: &str, payload: Value) -> Result<(), FieldError> {
         check(kind, payload.as_object().unwrap())

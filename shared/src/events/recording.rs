@@ -1,12 +1,12 @@
 //! Recording events: all of them in one transaction, or none.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::NewEvent;
 use crate::{
-    auth::DecisionRules, call::Call, error::Error, idempotency::Idempotency, limit::Limit, supabase::Writer,
+    auth::DecisionRules, call::Call, error::Error, idempotency::Idempotency, limit::Limit, parse::Timestamp,
+    supabase::Writer,
 };
 
 /// What came of a request to record events.

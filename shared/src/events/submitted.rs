@@ -1,12 +1,14 @@
 //! From the body of `POST …/events` to events that may be recorded.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::kinds;
-use crate::error::{Error, FieldError, pointer};
+use crate::{
+    error::{Error, FieldError, pointer},
+    parse::{StrictUuid, Timestamp},
+};
 
 /// The most events that one request may bring.
 pub const MAX_EVENTS: usize = 100;
@@ -37,6 +39,7 @@ impl NewEvent {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Submitted {
+    #[serde(deserialize_with = "StrictUuid::field")]
     id: Uuid,
     #[serde(rename = "type")]
     kind: String,
@@ -45,8 +48,7 @@ struct Submitted {
     occurred_at: Option<Moment>,
 }
 
-/// A time that every calendar of ours has: the database has no year nought, and rounds the last moment of the last year
-/// into one that nobody can read.
+/// A time that every calendar of ours has: the database has no year nought, and a clock that is so far off is broken.
 #[derive(Deserialize)]
 #[serde(try_from = "Timestamp")]
 struct Moment(Timestamp);

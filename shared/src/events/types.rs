@@ -1,9 +1,10 @@
 //! What is read of a session's events and tasks.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::parse::Timestamp;
 
 /// An event on record.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::{Origin, Url};
 
 use super::error::Reason;
-use crate::{config, secret::Secret};
+use crate::{config, parse, secret::Secret};
 
 /// Bearer tokens by name, each for one origin.
 #[derive(Clone, Default)]
@@ -32,8 +32,11 @@ impl Credentials {
     /// # Errors
     /// What an entry looks like. None is quoted.
     pub fn parse(value: &str) -> Result<Self, String> {
-        let given: HashMap<String, Given> = serde_json::from_str(value).map_err(|_| {
-            r#"must be JSON like {"name": {"origin": "https://…", "bearer": "…"}}"#.to_owned()
+        // A name that is given twice is refused like any other mistake: either token would be sent in silence.
+        let given: Option<HashMap<String, Given>> =
+            parse::json(value.as_bytes()).ok().and_then(|given| serde_json::from_value(given).ok());
+        let given = given.ok_or_else(|| {
+            r#"must be JSON like {"name": {"origin": "https://…", "bearer": "…"}}, each name once"#.to_owned()
         })?;
         given
             .into_iter()
@@ -121,6 +124,7 @@ mod tests {
             r#"{"a": {"origin": "https://a.example", "bearer": "t0ken canary"}}"#,
             r#"{"a": {"origin": "https://a.example", "bearer": ""}}"#,
             r#"{"a": "t0ken-canary"}"#,
+            r#"{"a": {"origin": "https://a.example", "bearer": "t0ken-canary"}, "a": {"origin": "https://a.example", "bearer": "other"}}"#,
             "t0ken-canary",
         ] {
             let reason = Credentials::parse(wrong).unwrap_err();

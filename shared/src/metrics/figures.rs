@@ -1,9 +1,10 @@
 //! What is answered. The words are those of docs/metrics.md, and of the database.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Bucket, GroupBy};
+
+use crate::parse::Timestamp;
 
 /// The metrics of an organisation.
 #[derive(Debug, Deserialize, Serialize)]

@@ -4,8 +4,8 @@
 mod figures;
 mod question;
 
+pub use crate::parse::Timestamp;
 pub use figures::{Figures, Metrics};
-pub use jiff::Timestamp;
 pub use question::{Bucket, GroupBy, Question};
 
 use crate::{call::Call, error::Error, supabase::Reader};

@@ -1,10 +1,11 @@
 //! What is asked: of when, and how it is divided.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::{
     error::{Error, FieldError},
+    parse::Timestamp,
     words::words,
 };
 
@@ -73,7 +74,7 @@ impl Bucket {
     /// When the bucket began in which this is.
     fn beginning(self, at: Timestamp) -> Timestamp {
         let into = at.as_second().rem_euclid(self.length().as_secs());
-        // Before year -9999 there is nothing to begin; such a window is refused as it is.
+        // Before the first moment there is nothing to begin; such a window is refused as it is.
         Timestamp::from_second(at.as_second() - into).unwrap_or(at)
     }
 }
@@ -93,7 +94,7 @@ impl Question {
     ) -> Result<Self, Error> {
         let bucket = bucket.unwrap_or(Bucket::Day);
         let to = to.unwrap_or_else(Timestamp::now);
-        let from = from.unwrap_or_else(|| bucket.beginning(to.saturating_sub(DEFAULT_SPAN).unwrap_or(to)));
+        let from = from.unwrap_or_else(|| bucket.beginning(to.saturating_sub(DEFAULT_SPAN)));
         let service_level_seconds = service_level_seconds.unwrap_or(DEFAULT_SERVICE_LEVEL);
         let mut wrong = Vec::new();
         if from < Timestamp::UNIX_EPOCH {
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
+        Timestamp::parse(text).unwrap()
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use crate::{
     call::Call,
     chatkit::{self, ChatKit},
     error::{Code, Error},
+    parse::Timestamp,
     sealing::{Belongs, Sealed, Sealer},
     secret::{Secret, serialize_for_its_owner},
     supabase::Writer,
@@ -168,6 +169,6 @@ fn belongs<'a>(call: &Call, session_id: Uuid, chatkit_session_id: &'a str) -> Be
 }
 
 fn secret(session_id: String, client_secret: Secret, expires_at: Timestamp) -> ClientSecret {
-    let refresh_after = expires_at.checked_sub(REFRESH_MARGIN).unwrap_or(expires_at);
+    let refresh_after = expires_at.saturating_sub(REFRESH_MARGIN);
     ClientSecret { session_id, client_secret, expires_at, refresh_after }
 }

@@ -1,13 +1,12 @@
 //! Opening a session, and asking for another ChatKit session of one that is open.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{AgentId, Channel, Metadata, Purpose, Session};
 use crate::{
-    call::Call, chatkit::Opening, error::Error, idempotency::Leased, limit::Limit, sealing::Sealed,
-    supabase::Writer, telemetry,
+    call::Call, chatkit::Opening, error::Error, idempotency::Leased, limit::Limit, parse::Timestamp,
+    sealing::Sealed, supabase::Writer, telemetry,
 };
 
 /// A session to be opened.

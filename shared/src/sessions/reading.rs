@@ -1,28 +1,21 @@
 //! Reading sessions, as the caller: what row level security hides is not there.
 
-use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{AgentId, Session, Status};
 use crate::{
     call::Call,
     error::{Code, Error},
-    escalations::{self, Escalation},
+    escalations::Escalation,
     events::{Event, Task},
-    page::{Page, TimeCursor, cut},
+    page::{Page, PageSize, Rows, TimeCursor},
     supabase::Reader,
     words::words,
 };
 
 const COLUMNS: &str =
     "id,user_id,status,agent_id,channel,metadata,created_at,last_activity_at,ended_at,end_reason";
-
-/// How many of the latest events are shown with a session.
-const LATEST_EVENTS: usize = 20;
-
-/// How many of the open escalations, each of which may be large. All of them stand in the list of escalations.
-const OLDEST_ESCALATIONS: usize = 20;
 
 /// A session and the name under which ChatKit knows its user.
 #[derive(Debug, Deserialize)]
@@ -49,20 +42,15 @@ impl Summary {
 #[derive(Debug, Deserialize)]
 pub struct Details {
     /// The latest events, newest last.
-    pub chat_events: Vec<Event>,
-    /// Every task, by id.
-    pub chat_tasks: Vec<Task>,
-    /// The open escalations that wait longest, oldest first.
-    pub chat_escalations: Vec<Escalation>,
-    /// The threads that the session's events linked.
-    pub chatkit_threads: Vec<LinkedThread>,
-}
-
-/// A thread that an event of the session named.
-#[derive(Debug, Deserialize)]
-pub struct LinkedThread {
-    /// ChatKit's id.
-    pub thread_id: String,
+    pub events: Vec<Event>,
+    /// The tasks, by id.
+    pub tasks: Vec<Task>,
+    /// The open escalations that wait longest, oldest first. All of them stand in the list of escalations.
+    pub escalations: Vec<Escalation>,
+    /// ChatKit's ids of the threads that the session's events linked, the last link first.
+    pub thread_ids: Vec<String>,
+    /// Which of the tasks and the escalations are not all.
+    pub cut: Vec<String>,
 }
 
 words! {
@@ -85,7 +73,7 @@ pub struct Filter {
     /// Only those with this agent.
     pub agent_id: Option<AgentId>,
     /// How many.
-    pub limit: u16,
+    pub limit: PageSize,
     /// After which.
     pub after: Option<TimeCursor>,
 }
@@ -108,26 +96,12 @@ pub async fn find(reader: &Reader, call: &Call, id: Uuid) -> Result<Summary, Err
 /// # Errors
 /// `session_not_found`.
 pub async fn details(reader: &Reader, call: &Call, id: Uuid) -> Result<Details, Error> {
-    let query = reader
-        .from("chat_sessions")
-        .select(format!(
-            "chat_events(id,seq,type,payload,actor_type,actor_id,occurred_at,created_at),\
-             chat_tasks(id,title,status,requires_hitl,updated_at),\
-             chat_escalations({}),chatkit_threads(thread_id)",
-            escalations::COLUMNS
-        ))
-        .eq("id", id.to_string())
-        .order_with_options("seq", Some("chat_events"), false, false)
-        .foreign_table_limit(LATEST_EVENTS, "chat_events")
-        .order_with_options("id", Some("chat_tasks"), true, false)
-        .eq("chat_escalations.status", "open")
-        .order_with_options("created_at", Some("chat_escalations"), true, false)
-        .foreign_table_limit(OLDEST_ESCALATIONS, "chat_escalations")
-        .order_with_options("linked_at", Some("chatkit_threads"), false, false);
-    let rows: Vec<Details> = reader.rows(query, &call.caller.token, call.deadline).await?;
-    let mut details = rows.into_iter().next().ok_or_else(|| Error::new(Code::SessionNotFound))?;
-    details.chat_events.reverse();
-    Ok(details)
+    #[derive(Serialize)]
+    struct Arguments {
+        p_session_id: Uuid,
+    }
+    let arguments = Arguments { p_session_id: id };
+    Ok(reader.read("session_details", &arguments, &call.caller.token, call.deadline).await?)
 }
 
 /// A page of sessions, newest activity first.
@@ -135,30 +109,26 @@ pub async fn details(reader: &Reader, call: &Call, id: Uuid) -> Result<Details, 
 /// # Errors
 /// Those of Supabase.
 pub async fn list(reader: &Reader, call: &Call, filter: &Filter) -> Result<Page<Session>, Error> {
-    let mut query = reader
-        .from("chat_sessions")
-        .select(COLUMNS)
-        .order("last_activity_at.desc,id.desc")
-        // One more than asked tells whether there is another page.
-        .limit(usize::from(filter.limit) + 1);
-    if filter.scope == Scope::Own {
-        query = query.eq("user_id", call.caller.user_id.to_string());
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_limit: PageSize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_user_id: Option<Uuid>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_status: Option<Status>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_agent_id: Option<&'a AgentId>,
+        #[serde(flatten)]
+        after: Option<TimeCursor>,
     }
-    if let Some(status) = filter.status {
-        query = query.eq("status", status.as_str());
-    }
-    if let Some(agent_id) = &filter.agent_id {
-        query = query.eq("agent_id", agent_id.as_str());
-    }
-    if let Some(TimeCursor { at, id }) = filter.after {
-        query = query.or(after(at, id));
-    }
-    let rows = reader.rows(query, &call.caller.token, call.deadline).await?;
-    let cursor = |session: &Session| TimeCursor { at: session.last_activity_at, id: session.id };
-    Ok(cut(rows, filter.limit, cursor, TimeCursor::encode))
-}
-
-/// A time and an id print no character that PostgREST reserves, but the colon and the full stop, which quotes cover.
-fn after(at: Timestamp, id: Uuid) -> String {
-    format!("last_activity_at.lt.\"{at}\",and(last_activity_at.eq.\"{at}\",id.lt.{id})")
+    let arguments = Arguments {
+        p_limit: filter.limit,
+        p_user_id: (filter.scope == Scope::Own).then_some(call.caller.user_id),
+        p_status: filter.status,
+        p_agent_id: filter.agent_id.as_ref(),
+        after: filter.after,
+    };
+    let rows: Rows<Session> =
+        reader.read("list_sessions", &arguments, &call.caller.token, call.deadline).await?;
+    Ok(rows.page(|session| TimeCursor { at: session.last_activity_at, id: session.id }.encode()))
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use super::reading::LinkedThread;
 use crate::{
     call::Call,
     chatkit::{ChatKit, Thread},
@@ -73,17 +72,12 @@ pub async fn newest_threads(chatkit: &ChatKit, call: &Call, user: &str) -> Newes
 impl Newest {
     /// The threads that the session linked, and that ChatKit says are its user's. Linked ones that are not among the
     /// newest are asked for one by one.
-    pub async fn linked(self, chatkit: &ChatKit, links: &[LinkedThread]) -> Threads {
+    pub async fn linked(self, chatkit: &ChatKit, links: &[String]) -> Threads {
         let Self { user, threads: Some(newest), deadline } = self else {
             return Threads { available: false, threads: None };
         };
-        let known = |link: &LinkedThread| newest.iter().any(|thread| thread.id == link.thread_id);
-        let older: Vec<String> = links
-            .iter()
-            .filter(|link| !known(link))
-            .take(MOST_OLDER)
-            .map(|link| link.thread_id.clone())
-            .collect();
+        let known = |link: &&String| newest.iter().any(|thread| thread.id == **link);
+        let older: Vec<String> = links.iter().filter(|link| !known(link)).take(MOST_OLDER).cloned().collect();
         let ask = async |id: String| match chatkit.thread(&id, deadline).await {
             // What OpenAI refuses of one thread hides that one.
             Err(error) if chatkit.refuses_thread(&error, &user, deadline).await => Ok(None),
@@ -94,9 +88,8 @@ impl Newest {
             return Threads { available: false, threads: None };
         };
         let found: Vec<Thread> = newest.iter().cloned().chain(older.into_iter().flatten()).collect();
-        let own = |link: &LinkedThread| {
-            found.iter().find(|thread| thread.id == link.thread_id && thread.user == user).cloned()
-        };
+        let own =
+            |link: &String| found.iter().find(|thread| thread.id == *link && thread.user == user).cloned();
         Threads { available: true, threads: Some(links.iter().filter_map(own).collect()) }
     }
 }

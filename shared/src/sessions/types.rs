@@ -1,11 +1,10 @@
 //! What a session consists of. Each type has one way in, which checks it.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::words::words;
+use crate::{parse::Timestamp, words::words};
 
 /// A session, as the table keeps it and the API shows it.
 #[derive(Clone, Debug, Deserialize, Serialize)]

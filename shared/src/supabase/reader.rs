@@ -69,6 +69,21 @@ impl Reader {
         send::send(&self.http, query, self.key.headers(Some(token)), true, send::MANNER, deadline).await
     }
 
+    /// Has one of our functions read for the caller, under row level security like a table.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        arguments: &impl Serialize,
+        token: &Secret,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let query = self.builder.rpc(function, send::arguments(arguments)?);
+        send::send(&self.http, query, self.key.headers(Some(token)), true, send::MANNER, deadline).await
+    }
+
     /// Has one of our functions count for the caller. That may take as long as the database lets a statement take.
     ///
     /// # Errors

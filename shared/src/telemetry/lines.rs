@@ -19,6 +19,8 @@ use tracing_subscriber::{
     registry::{LookupSpan, SpanRef},
 };
 
+use crate::parse::Timestamp;
+
 use super::{
     emf,
     tally::{Call, millis},
@@ -116,7 +118,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Map::new();
-        line.insert("timestamp".to_owned(), jiff::Timestamp::now().to_string().into());
+        line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("function".to_owned(), self.function.as_str().into());
         for span in context.event_scope(event).into_iter().flatten() {

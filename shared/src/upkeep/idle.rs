@@ -1,7 +1,7 @@
 //! Idle sessions. ChatKit talks past us, so a session that looks idle here is asked for there before it ends.
 
 use futures_util::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use super::{AT_ONCE, BATCH, Batch, LEASE_SECONDS, Report, Share, share::Budget};
 use crate::{
     chatkit,
     error::{Code, Error},
+    parse::Timestamp,
     sessions,
 };
 

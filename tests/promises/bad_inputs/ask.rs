@@ -68,6 +68,16 @@ pub fn sessions(query: &str) -> Ask {
     Ask::new("list-sessions", Method::GET, &format!("/chatkit/sessions{query}"))
 }
 
+/// `GET /chatkit/escalations` with this query.
+pub fn escalations(query: &str) -> Ask {
+    Ask::new("list-escalations", Method::GET, &format!("/chatkit/escalations{query}"))
+}
+
+/// `GET /chatkit/metrics` with this query.
+pub fn metrics(query: &str) -> Ask {
+    Ask::new("session-metrics", Method::GET, &format!("/chatkit/metrics{query}"))
+}
+
 /// `GET /chatkit/agents`
 pub fn agents() -> Ask {
     Ask::new("list-agents", Method::GET, "/chatkit/agents")

@@ -2,6 +2,7 @@
 
 mod ask;
 mod events;
+mod forms;
 mod ids;
 mod opening;
 mod queries;
@@ -37,6 +38,9 @@ pub fn trials() -> Vec<Trial> {
         trial("bad inputs: ids in paths", async |world: World| refused(&world, ids::rows()).await),
         trial("bad inputs: query parameters and cursors", async |world: World| {
             refused(&world, queries::rows()).await
+        }),
+        trial("bad inputs: forms of numbers, times and ids, at every place", async |world: World| {
+            refused(&world, forms::rows()).await
         }),
         trial("bad inputs: paths and methods", async |world: World| refused(&world, routes::rows()).await),
         trial("bad inputs: the HTTP API answers by itself what is no route", routes::no_route),

@@ -54,6 +54,10 @@ fn cursors() -> Vec<Row> {
         ("no time", of(format!("yesterday.{id}"))),
         ("a time that no calendar has", of(format!("9223372036854775807.{id}"))),
         ("a time that no database has", of(format!("-377705000000000000.{id}"))),
+        ("a time with a plus sign", of(format!("+1795341600000000.{id}"))),
+        ("a time with a zero in front", of(format!("01795341600000000.{id}"))),
+        ("an id without hyphens", of("1795341600000000.01981d3c000070008000000000000000".to_owned())),
+        ("an id in braces", of(format!("1795341600000000.{{{id}}}"))),
         ("another filter behind its id", of(format!("1795341600000000.{id},status.eq.ended"))),
         ("a place in a list of messages", of("7".to_owned())),
     ];
@@ -61,6 +65,10 @@ fn cursors() -> Vec<Row> {
         ("nothing", String::new()),
         ("less than none", of("-1".to_owned())),
         ("more than any number", of("9223372036854775808".to_owned())),
+        ("a number with a plus sign", of("+7".to_owned())),
+        ("a number with a zero in front", of("07".to_owned())),
+        // One byte, `7`, whose last four bits are not zero.
+        ("bits left over", "Nx".to_owned()),
         ("a place in a list of sessions", of(format!("1795341600000000.{id}"))),
     ];
     let sessions = by_time.iter().map(|(name, cursor)| {

@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::caller::Reply;
 pub use document::Document;
+pub use likeness::is_time;
 pub use template::Template;
 
 pub fn trials() -> Vec<Trial> {

@@ -38,8 +38,8 @@ pub fn recount(rows: &Rows, question: &Question, as_of: Timestamp) -> Result<Val
         let ungrouped = question.group_by == "none";
         for name in ungrouped.then_some(None).into_iter().chain(names.iter().map(|name| Some(*name))) {
             let mut bucket = count(start, end, name);
-            bucket["start"] = json!(Timestamp::from_microsecond(start)?.to_string());
-            bucket["end"] = json!(Timestamp::from_microsecond(end)?.to_string());
+            bucket["start"] = json!(format!("{:.6}", Timestamp::from_microsecond(start)?));
+            bucket["end"] = json!(format!("{:.6}", Timestamp::from_microsecond(end)?));
             if let Some(name) = name {
                 bucket[key] = json!(name);
             }
@@ -48,12 +48,12 @@ pub fn recount(rows: &Rows, question: &Question, as_of: Timestamp) -> Result<Val
         start = end;
     }
     Ok(json!({
-        "from": question.from.to_string(),
-        "to": question.to.to_string(),
+        "from": format!("{:.6}", question.from),
+        "to": format!("{:.6}", question.to),
         "bucket": question.bucket,
         "groupBy": question.group_by,
         "serviceLevelSeconds": question.service_level_seconds,
-        "asOf": as_of.to_string(),
+        "asOf": format!("{as_of:.6}"),
         "total": total,
         "groups": groups,
         "buckets": buckets,

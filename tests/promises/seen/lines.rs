@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{line, of_work, written};
 use crate::{
     caller::{AGENT, Caller, Reply, path},
+    described::is_time,
     harness::trial,
 };
 
@@ -64,7 +65,7 @@ async fn whole(world: World) -> Result<()> {
         ensure!(opening[field] == value, "{field} is {} and not {value}: {opening:#}", opening[field]);
     }
     let time = opening["timestamp"].as_str().context("no time")?;
-    ensure!(time.parse::<jiff::Timestamp>().is_ok(), "{time} is no time");
+    ensure!(is_time(time), "{time} is no time with six digits of a second");
     ensure!(opening["trace_id"].as_str().is_some_and(|id| id.len() == 32), "{opening:#}");
     // Recorded, opened at OpenAI, recorded: in this order, each with its time, which together are no longer than the whole.
     let systems: Vec<_> =

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use sqlx::PgConnection;
 
 use super::rules::{
-    CALLED_BY_CALLERS, LOOKS_AS_CALLERS, PLANNED_BY, READS_USERS, RUN_BY_POLICIES, Sees, TABLES, Table,
-    WRITES_FOR_CALLERS, every_function,
+    CALLED_BY_CALLERS, LOOKS_AS_CALLERS, PLANNED_BY, READS_AS_CALLERS, READS_USERS, RUN_BY_POLICIES, Sees,
+    TABLES, Table, WRITES_FOR_CALLERS, every_function,
 };
 use super::tenants::SEES_THE_SCHEMA;
 
@@ -57,7 +57,9 @@ const SWITCHES: &str = "
     union all
     select format('%s takes names from the search path', p.proname) from pg_proc as p
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
-      and p.proconfig is distinct from array['search_path=\"\"']";
+      and p.proconfig is distinct from array['search_path=\"\"']
+      and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan']
+      and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
 
 /// The functions that run as their owner. Whoever calls another one is asked for their own rights.
 const RUN_BY_OWNERS: &str = "
@@ -161,6 +163,8 @@ fn expected_privileges() -> BTreeSet<String> {
         every_function().map(|function| format!("execute on public.{}() to service_role", function.name)),
     );
     expected
+        .extend(READS_AS_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
+    expected
         .extend(CALLED_BY_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
     expected
         .extend(RUN_BY_POLICIES.iter().map(|name| format!("execute on private.{name}() to authenticated")));
@@ -187,7 +191,7 @@ async fn unexpected(database: &mut PgConnection) -> Result<Vec<String>> {
             format!("the table {}: {}", table.name, columns.join(" "))
         })
         .chain(every_function().map(|function| format!("the function {}", function.name)))
-        .chain(CALLED_BY_CALLERS.iter().map(|name| format!("the function {name}")))
+        .chain(CALLED_BY_CALLERS.iter().chain(READS_AS_CALLERS).map(|name| format!("the function {name}")))
         .collect();
     let mut found: Vec<String> =
         there.difference(&known).map(|thing| format!("nothing is expected of {thing}")).collect();

@@ -36,7 +36,8 @@ impl Rest {
             ("PGRST_DB_SCHEMAS", "public"),
             ("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions"),
             ("PGRST_DB_ANON_ROLE", "anon"),
-            ("PGRST_DB_MAX_ROWS", "1000"),
+            // The setting "max rows" of the Data API, as low as a project may have it: answers are cut to it in silence.
+            ("PGRST_DB_MAX_ROWS", "100"),
             ("PGRST_DB_POOL", "10"),
             ("PGRST_JWT_SECRET", keys.as_str()),
             // It ignores the settings of roles, which PostgREST applies; so they are named to it.

@@ -5,7 +5,6 @@ mod wire;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reqwest::{
     Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -14,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Error, Messages, Opened, Opening, Thread, error::Kind};
 use crate::{
+    parse::Timestamp,
     secret::Secret,
     upstream::{
         Deadline, Http, Manner, Repeat, Verdict,

@@ -1,10 +1,9 @@
 //! The JSON of OpenAI's ChatKit API, as far as it is of use to us. Unknown fields are ignored.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Opened, Opening};
-use crate::{chatkit, secret::Secret};
+use crate::{chatkit, parse::Timestamp, secret::Secret};
 
 /// The body of `POST /chatkit/sessions`.
 #[derive(Serialize)]
@@ -65,7 +64,7 @@ impl Session {
     pub fn opened(self) -> Option<Opened> {
         // The id becomes part of a path when the session is cancelled.
         let sound = is_plain(&self.id) && !self.client_secret.expose().is_empty();
-        let expires_at = Timestamp::from_second(self.expires_at).ok()?;
+        let expires_at = Timestamp::from_second(self.expires_at)?;
         sound.then_some(Opened { id: self.id, client_secret: self.client_secret, expires_at })
     }
 }
@@ -116,7 +115,7 @@ struct Status {
 impl Thread {
     pub fn into_thread(self) -> Option<chatkit::Thread> {
         Some(chatkit::Thread {
-            created_at: Timestamp::from_second(self.created_at).ok()?,
+            created_at: Timestamp::from_second(self.created_at)?,
             id: self.id,
             title: self.title,
             status: self.status.kind,
@@ -134,7 +133,7 @@ pub(super) struct Item {
 
 impl Item {
     pub fn created_at(&self) -> Option<Timestamp> {
-        Timestamp::from_second(self.created_at).ok()
+        Timestamp::from_second(self.created_at)
     }
 }
 
@@ -206,7 +205,7 @@ impl SaidItem {
             role,
             content: cleaned(&content),
             attachments: attachments.collect(),
-            created_at: Timestamp::from_second(self.created_at).ok()?,
+            created_at: Timestamp::from_second(self.created_at)?,
         })
     }
 }

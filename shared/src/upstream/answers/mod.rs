@@ -122,7 +122,7 @@ impl<C: Copy> Row<C> {
         Self { says, ..self }
     }
 
-    const fn as_user(self, as_user: bool) -> Self {
+    const fn asked_with_token(self, as_user: bool) -> Self {
         Self { as_user: Some(as_user), ..self }
     }
 

@@ -58,9 +58,11 @@ const ROWS: &[Row<Cause>] = &[
     Row::new(PostgRest, Refused).code(&["PT*"]),
     Row::new(PostgRest, ClockSkew).code(&["PGRST303"]).says("future"),
     Row::new(PostgRest, ClockSkew).code(&["PGRST303"]).says("not yet valid"),
-    Row::new(PostgRest, TokenExpired).code(&["PGRST303"]).says("expired").as_user(true),
-    Row::new(PostgRest, TokenRefused).code(&["PGRST301", "PGRST302", "PGRST303"]).as_user(true),
-    Row::new(PostgRest, ServiceTokenRefused).code(&["PGRST301", "PGRST302", "PGRST303"]).as_user(false),
+    Row::new(PostgRest, TokenExpired).code(&["PGRST303"]).says("expired").asked_with_token(true),
+    Row::new(PostgRest, TokenRefused).code(&["PGRST301", "PGRST302", "PGRST303"]).asked_with_token(true),
+    Row::new(PostgRest, ServiceTokenRefused)
+        .code(&["PGRST301", "PGRST302", "PGRST303"])
+        .asked_with_token(false),
     Row::new(PostgRest, GrantMissing).code(&["42501"]),
     Row::new(PostgRest, StatementTimeout).code(&["57014"]),
     Row::new(PostgRest, Conflict).code(&["40001", "40P01", "55P03"]),

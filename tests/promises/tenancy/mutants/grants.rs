@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 
-use super::super::rules::{CALLED_BY_CALLERS, Function, RUN_BY_POLICIES, TABLES, every_function};
+use super::super::rules::{
+    CALLED_BY_CALLERS, Function, READS_AS_CALLERS, RUN_BY_POLICIES, TABLES, every_function,
+};
 use super::super::tenants::Tenants;
 use super::super::who::Who;
 use super::mutant::{By, Mutant};
@@ -111,7 +113,8 @@ pub async fn on_functions(tenants: &Tenants) -> Result<Vec<Mutant>> {
         sqlx::query_as(ON_FUNCTIONS).bind(ROLES).fetch_all(tenants.world.database()).await?;
     rows.into_iter()
         .map(|(signature, name, schema, role)| {
-            let noticed = if schema == "public" && !CALLED_BY_CALLERS.contains(&name.as_str()) {
+            let for_callers = CALLED_BY_CALLERS.iter().chain(READS_AS_CALLERS).any(|known| *known == name);
+            let noticed = if schema == "public" && !for_callers {
                 By::Calling(vec![function(&name)?], asking_as(&role))
             } else {
                 By::Catalogue

@@ -57,6 +57,11 @@ pub fn every_function() -> impl Iterator<Item = &'static Function> {
 /// promises of what they are for (`metrics`, `throttles`).
 pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics", "charge_thread_reading"];
 
+/// The functions that signed-in callers read lists by. They run with the rights of who calls them: row level security decides what
+/// they answer, as it does for the tables behind them.
+pub const READS_AS_CALLERS: &[&str] =
+    &["list_sessions", "list_messages", "list_escalations", "list_agents", "session_details"];
+
 /// The functions of `public` that write for a caller. They run with the rights of who calls them, to look as the caller, and
 /// then call the function of the same name in `private`, which runs as its owner.
 pub const WRITES_FOR_CALLERS: &[&str] =

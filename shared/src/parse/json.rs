@@ -1,4 +1,4 @@
-//! JSON that can be kept and read again: what the grammar allows and the database, or the next reader, does not.
+//! JSON (RFC 8259) that can be kept and read again: less than the grammar allows, for the database and the next reader.
 
 use std::fmt;
 
@@ -11,11 +11,12 @@ use crate::error::{Code, Error, FieldError, pointer};
 /// in a few more: what was taken at 127 levels could be written and never read.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a text as JSON in which every name stands once in its object, nothing holds a U+0000 and every number is one.
+/// Parses UTF-8 as JSON in which every name stands once in its object (RFC 7493, section 2.3), nothing holds a U+0000 and every
+/// number is one that a double or a 64-bit integer can be.
 ///
 /// # Errors
 /// [`Code::MalformedBody`] for what is no JSON, otherwise [`Code::InvalidRequest`] with a pointer.
-pub(super) fn parse(text: &[u8]) -> Result<Value, Error> {
+pub fn json(text: &[u8]) -> Result<Value, Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut parser, &mut track);
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     fn verdict(text: &str) -> Result<Value, (Code, Option<String>)> {
-        parse(text.as_bytes())
+        json(text.as_bytes())
             .map_err(|error| (error.code, error.fields.into_iter().next().map(|field| field.pointer)))
     }
 

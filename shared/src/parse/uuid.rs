@@ -1,0 +1,71 @@
+//! UUIDs (RFC 9562).
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de::Visitor};
+use uuid::Uuid;
+
+/// Parses a UUID in the format of RFC 9562, section 4: 36 characters with hyphens, in either case. The crate would also take 32
+/// digits, braces and `urn:uuid:`; one thing would then have several names in paths, cursors and tables.
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// A UUID that somebody else wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StrictUuid(pub Uuid);
+
+impl<'de> Deserialize<'de> for StrictUuid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = StrictUuid;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a UUID")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StrictUuid, E> {
+                let why = "must be a UUID of 36 characters, hyphens included";
+                uuid(text).map(StrictUuid).ok_or_else(|| E::custom(why))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl StrictUuid {
+    /// Reads a field of another type's derived parser, which thereby need not name this one.
+    ///
+    /// # Errors
+    /// What a UUID looks like.
+    pub fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+        Self::deserialize(deserializer).map(|Self(id)| id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_format_in_either_case() {
+        let text = "01981d3c-0000-7000-8000-00000000abcd";
+        assert_eq!(uuid(text).unwrap().to_string(), text);
+        assert_eq!(uuid(&text.to_uppercase()), uuid(text));
+        for wrong in [
+            "01981d3c00007000800000000000abcd",
+            "{01981d3c-0000-7000-8000-00000000abcd}",
+            "urn:uuid:01981d3c-0000-7000-8000-00000000abcd",
+            "01981d3c-0000-7000-8000-00000000abcg",
+            "01981d3c-00007-000-8000-00000000abcd",
+            " 1981d3c-0000-7000-8000-00000000abcd",
+            "",
+        ] {
+            assert_eq!(uuid(wrong), None, "{wrong:?}");
+            let json = serde_json::Value::from(wrong);
+            assert!(serde_json::from_value::<StrictUuid>(json).is_err(), "{wrong:?}");
+        }
+    }
+}
