@@ -26,7 +26,8 @@ const PG_NET: &str = "
         perform pg_notify('pg_net', json_build_object('url', url, 'body', body, 'headers', headers)::text);
         return 1;
       end $$;
-    revoke all on schema net from public, anon, authenticated, service_role;";
+    revoke all on schema net from public;
+    grant usage on schema net to postgres, anon, authenticated, service_role;";
 
 /// A webhook of one database. Dropping it ends it.
 pub struct Webhook {
