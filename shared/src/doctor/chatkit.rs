@@ -17,13 +17,17 @@ use crate::{
 /// Whom sessions are opened for. Users of ours are UUIDs.
 const USER: &str = "chatkit-sessions-doctor";
 
+/// What cannot be asked from here, and is the commonest reason for a chat that stays blank.
+const ALLOW_LIST: &str =
+    "not seen from here: the domain of every page with the chat has to be on OpenAI's domain allow-list";
+
 /// Sessions opened at the same time.
 const AT_ONCE: usize = 4;
 
 /// Whether the key and the project are taken, by a question that costs nothing.
 pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> Finding {
     match chatkit.threads(USER, deadline).await {
-        Ok(_) => Finding::ok(Check::Chatkit),
+        Ok(_) => Finding::ok(Check::Chatkit).detail(ALLOW_LIST),
         // Asked too often: whom OpenAI does not know it does not count.
         Err(error) if error.kind == Kind::RateLimited => Finding::ok(Check::Chatkit)
             .detail("OpenAI asks to wait, which it does only where it takes the key"),
