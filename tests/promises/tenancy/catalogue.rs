@@ -43,6 +43,10 @@ const SWITCHES: &str = "
     select format('row level security of %s is off', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
     union all
+    select format('private.%s is shared with %s', c.relname, case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
+    from pg_class as c cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = 'private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and a.grantee <> c.relowner
+    union all
     select format('%s is no table', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm', 'f', 'S')
       -- A table may number its rows.

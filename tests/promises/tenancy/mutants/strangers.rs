@@ -33,6 +33,11 @@ pub fn all() -> Vec<Mutant> {
             "drop function public.cancel_session(uuid)",
         ),
         (
+            "a private table that is shared",
+            "grant select on private.webhook to service_role",
+            "revoke select on private.webhook from service_role",
+        ),
+        (
             "a helper that is run by its owner",
             "alter function private.session_json security definer",
             "alter function private.session_json security invoker",
