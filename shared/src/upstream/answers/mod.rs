@@ -5,7 +5,8 @@
 //! [`upstream`](super) sees an answer's status: [`Answer::accepted`] is the only way to its body.
 
 pub mod openai;
-#[cfg(test)]
+// The page has the agents' table too, which only the orchestrator's build knows.
+#[cfg(all(test, feature = "mcp"))]
 mod page;
 pub mod supabase;
 

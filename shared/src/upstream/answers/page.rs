@@ -1,6 +1,8 @@
-//! The tables as a page of the docs: `UPDATE_DOCS=1 cargo test -p shared` writes it, and the same test without it compares.
+//! The tables as a page of the docs: `UPDATE_DOCS=1 cargo test -p shared --features mcp` writes it, and the same test without it compares.
 
 use std::fmt::Write;
+
+use crate::mcp::{Answered, CallError, Reason};
 
 use super::{Acts, Done, Meaning, Row, Speaker, openai, supabase};
 
@@ -34,7 +36,7 @@ fn the_page_is_what_the_tables_say() {
     let written = std::fs::read_to_string(PAGE).unwrap_or_default();
     assert!(
         written == page,
-        "docs/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared"
+        "docs/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared --features mcp"
     );
 }
 
@@ -86,7 +88,52 @@ fn page() -> String {
         "\n`NotFound` on opening a session is `chatkit_workflow_not_found`; on cancelling or deleting it is success, and a thread that is not\n\
          found is left out. `x-should-retry` from OpenAI stands above the table.\n",
     );
+    page.push_str(AGENTS);
+    let sent = [
+        ("no connection", CallError::NotSent(Reason::Unreachable)),
+        ("TLS that is not sound", CallError::NotSent(Reason::Untrusted)),
+        ("no answer to the handshake in time", CallError::NotSent(Reason::TimedOut)),
+        ("nothing that is MCP", CallError::NotSent(Reason::Nonsense)),
+        ("only revisions that we do not speak", CallError::NotSent(Reason::Incompatible)),
+        ("a session that it forgets again", CallError::NotSent(Reason::SessionLost)),
+        ("no credential of that name is configured", CallError::NotSent(Reason::CredentialMissing)),
+        ("the call's answer not in time", CallError::Unknown(Reason::TimedOut)),
+        ("the connection breaks during the call", CallError::Unknown(Reason::ConnectionLost)),
+        ("the call's answer is no MCP", CallError::Unknown(Reason::Nonsense)),
+        ("the call's answer is larger than 4 MiB", CallError::Unknown(Reason::TooLarge)),
+    ];
+    for (what, error) in sent {
+        agent(&mut page, what, &error);
+    }
+    let statuses =
+        [302, 400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 504, 522].map(|status| (status, None));
+    for (status, rpc) in statuses.into_iter().chain([(200, Some(-32602)), (200, Some(-32603))]) {
+        for called in [false, true] {
+            let answered = Answered { status, rpc, retry_after: None, called };
+            let error = rpc.map_or_else(String::new, |rpc| format!(" with the JSON-RPC error {rpc}"));
+            let to = if called { "the call" } else { "the handshake" };
+            agent(&mut page, &format!("{status}{error} to {to}"), &CallError::Answered(answered));
+        }
+    }
     page
+}
+
+const AGENTS: &str = "
+## Agents
+
+What a server says outside a tool's result. A call that may have been done is made again under its key where the tool is `idempotent`;
+otherwise the delivery is `unknown` and a person is asked. What passes and was not done is tried again, up to the server's `max_attempts`;
+the rest is `dead`. The probe of the newest revision falls back to `initialize` before any of this counts ([agents.md](agents.md)).
+
+| the server answers | error | passes | done |
+| --- | --- | --- | --- |
+";
+
+fn agent(page: &mut String, what: &str, error: &CallError) {
+    let yes = |is, yes, no| if is { yes } else { no };
+    let passes = yes(error.is_passing(), "yes", "no");
+    let done = yes(error.may_have_been_done(), "perhaps", "no");
+    let _ = writeln!(page, "| {what} | `{}` | {passes} | {done} |", error.code());
 }
 
 fn table<C: Copy>(page: &mut String, rows: &[Row<C>], meaning: impl Fn(C) -> (Meaning, String)) {
