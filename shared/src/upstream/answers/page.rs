@@ -27,17 +27,17 @@ Supabase a repeat is always safe; OpenAI is asked for a second session only wher
 ";
 
 #[test]
-fn the_page_is_what_the_tables_say() {
+fn the_page_is_what_the_tables_say() -> std::io::Result<()> {
     let page = page();
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, page).unwrap();
-        return;
+        return std::fs::write(PAGE, page);
     }
     let written = std::fs::read_to_string(PAGE).unwrap_or_default();
     assert!(
         written == page,
         "docs/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared --features mcp"
     );
+    Ok(())
 }
 
 /// A row that another one above it hides would never decide.
