@@ -89,15 +89,15 @@ pub async fn figures(
     let (arrived, dropped): (Vec<_>, Vec<_>) = lived.iter().partition(|(call, _)| call.arrived());
     let name = |(call, delivery): &(&Call, &Delivery)| format!("{} ({})", call.key, delivery.status);
 
-    let lost: Vec<String> = arrived.iter().filter(|(call, d)| !call.recorded(d)).map(|of| name(of)).collect();
+    let lost: Vec<String> = arrived.iter().filter(|(call, d)| !call.recorded(d)).map(name).collect();
     let unknown: Vec<String> =
-        arrived.iter().filter(|(_, delivery)| delivery.status == "unknown").map(|of| name(of)).collect();
+        arrived.iter().filter(|(_, delivery)| delivery.status == "unknown").map(name).collect();
     let unlucky: Vec<(&Call, &Delivery)> = lost_routers.iter().chain(&dropped).copied().collect();
     let repeated = unlucky.iter().filter(|(call, _)| call.idempotent && call.repeated_at.is_some()).count();
     let asked =
         unlucky.iter().filter(|(call, d)| !call.idempotent && d.status == "unknown" && d.asked).count();
     let strange: Vec<String> =
-        unlucky.iter().filter(|(call, d)| !call.ended_as_registered(d)).map(|of| name(of)).collect();
+        unlucky.iter().filter(|(call, d)| !call.ended_as_registered(d)).map(name).collect();
 
     let killed: HashSet<&str> = lost_routers.iter().map(|(call, _)| call.key.as_str()).collect();
     let twice = |agent: &Agent| -> Vec<String> {

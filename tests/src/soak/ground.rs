@@ -30,6 +30,9 @@ const PEOPLE: usize = 12;
 /// Requests at once: as many as there are processes of a function. More would only wait, and in the end be late.
 pub const AT_ONCE: usize = 16;
 
+/// Some answers ask for two minutes, as an operator has to act. What goes wrong here is over at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// One trial works at a time: side by side they would be late for no other reason than each other.
 static TURN: Semaphore = Semaphore::const_new(1);
 
@@ -164,7 +167,7 @@ impl Ground {
             let Some(wait) = reply.again().filter(|_| tries < most) else {
                 return Insisted { reply, tries };
             };
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
         }
     }
 

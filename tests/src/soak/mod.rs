@@ -145,7 +145,7 @@ pub const TRIALS: &[Trial] = &[
         name: "deliveries",
         about: "events for agents, a fifth of these and Supabase's answers going wrong, routers killed",
         full: 20_000,
-        small: 300,
+        small: 200,
         run: Run::World(|ground, count| Box::pin(deliveries::run(ground, count))),
     },
     Trial {
