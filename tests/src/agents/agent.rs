@@ -106,6 +106,11 @@ impl Agent {
         self.shared.lock().calls.clone()
     }
 
+    /// How many requests there were so far.
+    pub fn count(&self) -> usize {
+        self.shared.lock().calls.len()
+    }
+
     /// The calls of its tool, in order of arrival.
     pub fn calls(&self) -> Vec<Call> {
         self.requests().into_iter().filter(|call| call.rpc == "tools/call").collect()

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::ledger::Sent;
+
 /// What is to go wrong, where, and how often.
 ///
 /// Unless said otherwise it hits every call of the tool until it is cleared. The order of making decides: the first fault that
@@ -38,6 +40,18 @@ pub(super) enum Effect {
     Body(Value),
     /// The tool answers with this result; the work is not done.
     Result(Value),
+}
+
+impl Effect {
+    /// What is sent in the place of the answer, if it is not the answer.
+    pub(super) fn spoils(&self) -> Option<Sent> {
+        match self {
+            Self::Answer | Self::Result(_) => None,
+            Self::Refuse(_) => Some(Sent::Refusal),
+            Self::DropBefore | Self::DropAfter => Some(Sent::Nothing),
+            Self::Cut | Self::Nonsense | Self::Body(_) => Some(Sent::Rubbish),
+        }
+    }
 }
 
 /// Names a fault that was ordered.

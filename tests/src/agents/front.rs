@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use super::answers::Trade;
 use super::fault::{Effect, Fault};
 use super::handler::Handler;
-use super::ledger::{Call, Memory};
+use super::ledger::{Call, Memory, Sent};
 use super::revision::Revision;
 
 /// Largest body that is read.
@@ -102,20 +102,29 @@ impl Front {
             rpc: rpc.clone(),
             params: message["params"].clone(),
             headers: parts.headers.iter().map(header).collect(),
+            at: SystemTime::now(),
+            sent: Sent::Nothing,
         };
-        let fault = {
+        let (place, fault) = {
             let mut memory = self.shared.lock();
             memory.calls.push(call);
-            if parts.method == Method::POST { memory.faults.take(&rpc) } else { None }
+            let fault = if parts.method == Method::POST { memory.faults.take(&rpc) } else { None };
+            (memory.calls.len() - 1, fault)
         };
         let request = Request::from_parts(parts, Body::from(body));
-        match fault {
+        let shared = self.shared.clone();
+        let spoilt = fault.as_ref().and_then(|(_, fault)| fault.effect.spoils());
+        let answer = match fault {
             None => self.work(request).await,
             // A task of its own: a caller who hangs up does not stop the work.
             Some((place, fault)) => {
                 tokio::spawn(self.faulty(request, place, fault)).await.map_err(|_| Dropped)?
             }
+        }?;
+        if let Some(call) = shared.lock().calls.get_mut(place) {
+            call.sent = spoilt.unwrap_or_else(|| Sent::Answer(SystemTime::now()));
         }
+        Ok(answer)
     }
 
     async fn faulty(

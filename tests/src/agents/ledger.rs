@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -18,6 +19,23 @@ pub struct Call {
     pub params: Value,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// When it came.
+    pub at: SystemTime,
+    /// What it was sent.
+    pub sent: Sent,
+}
+
+/// What an agent's server sent in answer to a request, as far as it knows: a caller may be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Nothing yet, or the connection was closed without a word.
+    Nothing,
+    /// A status that says no; the work is not done.
+    Refusal,
+    /// A part of the answer, or something else in its place.
+    Rubbish,
+    /// The whole answer, at this time.
+    Answer(SystemTime),
 }
 
 impl Call {

@@ -21,7 +21,7 @@ mod team;
 pub use agent::{Agent, Settings};
 pub use answers::LIMIT;
 pub use fault::{Fault, FaultId};
-pub use ledger::{Call, Deed};
+pub use ledger::{Call, Deed, Sent};
 pub use reference::Reference;
 pub use revision::Revision;
 pub use round_robin::RoundRobin;

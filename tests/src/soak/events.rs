@@ -11,6 +11,7 @@ use super::aftermath;
 use super::figure::Figure;
 use super::ground::{AT_ONCE, Ground, each};
 use super::requests::{Reply, Wish};
+use crate::supabase::Mishaps;
 
 /// Events share sessions, so that they meet there.
 const EVENTS_A_SESSION: usize = 40;
@@ -24,7 +25,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     });
     let sessions: Vec<(usize, Value)> = owners.await.into_iter().collect::<Result<_>>()?;
     let calls = calls(&mut ground.rng(0), count);
-    ground.trouble(0.2).await;
+    ground.trouble(0.2, Mishaps::All).await;
     let outcomes = each(calls.len(), AT_ONCE, async |number| {
         let (owner, session) = &sessions[number % sessions.len()];
         let wish = Wish::record(session, Value::Array(calls[number].clone()));

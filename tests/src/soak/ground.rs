@@ -17,7 +17,7 @@ use super::history::{Entry, History};
 use super::requests::{Reply, Wish};
 use crate::chatkit::{self, On};
 use crate::http::{self, Chance, Tripwire};
-use crate::supabase::{self, OrgRole, User};
+use crate::supabase::{self, Mishaps, OrgRole, User};
 use crate::world::World;
 
 /// The agents that everybody may open.
@@ -29,6 +29,9 @@ const PEOPLE: usize = 12;
 
 /// Requests at once: as many as there are processes of a function. More would only wait, and in the end be late.
 pub const AT_ONCE: usize = 16;
+
+/// Some answers ask for two minutes, as an operator has to act. What goes wrong here is over at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// One trial works at a time: side by side they would be late for no other reason than each other.
 static TURN: Semaphore = Semaphore::const_new(1);
@@ -100,9 +103,8 @@ impl Ground {
     }
 
     /// From now on that share of the calls upstream goes wrong, in all ways there are.
-    pub async fn trouble(&self, share: f64) {
-        let mut chances = vec![Chance::new(share, self.seed)];
-        self.world.supabase().fault(supabase::Fault::Unreliable(chances[0].clone())).await;
+    pub async fn trouble(&self, share: f64, mishaps: Mishaps) {
+        let mut chances = vec![self.trouble_at_supabase(share, mishaps).await];
         let ways = every_way();
         // One after the other is asked, so each has to take a larger part of what is left.
         let count = ways.len();
@@ -113,6 +115,13 @@ impl Ground {
             chances.push(chance);
         }
         *self.chances.lock().unwrap_or_else(PoisonError::into_inner) = chances;
+    }
+
+    /// From now on that share of the calls of Supabase goes wrong, and of no others.
+    pub async fn trouble_at_supabase(&self, share: f64, mishaps: Mishaps) -> Chance {
+        let chance = Chance::new(share, self.seed);
+        self.world.supabase().fault(supabase::Fault::Unreliable(chance.clone(), mishaps)).await;
+        chance
     }
 
     /// How many calls upstream went wrong.
@@ -158,7 +167,7 @@ impl Ground {
             let Some(wait) = reply.again().filter(|_| tries < most) else {
                 return Insisted { reply, tries };
             };
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
         }
     }
 

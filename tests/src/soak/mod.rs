@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod approvals;
+mod calls;
 mod cancels;
 mod creations;
 mod decisions;
@@ -142,9 +143,9 @@ pub const TRIALS: &[Trial] = &[
     },
     Trial {
         name: "deliveries",
-        about: "events for an agent, a fifth of its calls going wrong, routers killed",
+        about: "events for agents, a fifth of these and Supabase's answers going wrong, routers killed",
         full: 20_000,
-        small: 300,
+        small: 200,
         run: Run::World(|ground, count| Box::pin(deliveries::run(ground, count))),
     },
     Trial {

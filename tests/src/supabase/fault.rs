@@ -28,7 +28,16 @@ pub enum Fault {
     /// Well, but some requests get this answer, with nothing done.
     Canned(Canned),
     /// Out of order now and then: of the requests for PostgREST, those that are struck go wrong in one of these ways.
-    Unreliable(Chance),
+    Unreliable(Chance, Mishaps),
+}
+
+/// In which ways requests go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishaps {
+    /// Those that pass by themselves, after which the same request is sent again at once.
+    Passing,
+    /// Those, and answers that blame the caller, its key, the database or a network.
+    All,
 }
 
 /// An answer in the place of Supabase's own: by PostgREST, the gateway, or whoever stands in front of them.
@@ -110,7 +119,7 @@ impl Canned {
 }
 
 /// What becomes of a request for PostgREST.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Mishap {
     /// 503 from in front of PostgREST; nothing is done.
     Unavailable,
@@ -122,21 +131,47 @@ pub(super) enum Mishap {
     ResetAfter,
     /// Half of the answer; it is done.
     Cut,
+    /// Another answer; nothing is done.
+    Instead(fn() -> Canned),
 }
 
 impl Mishap {
-    /// Each as likely as the others.
-    const ALL: [Self; 6] = [
+    /// Each as likely as the others. Those that pass come first.
+    const ALL: [Self; 17] = [
         Self::Unavailable,
         Self::Delay(Duration::from_millis(50)),
         Self::Delay(Duration::from_millis(400)),
         Self::ResetBefore,
         Self::ResetAfter,
         Self::Cut,
+        Self::Instead(|| Canned::postgrest(401, "PGRST303", "JWT issued at future")),
+        Self::Instead(|| Canned::postgrest(500, "40P01", "deadlock detected")),
+        Self::Instead(|| Canned::html(522)),
+        Self::Instead(|| {
+            Canned::postgrest(503, "PGRST002", "Could not query the database for the schema cache. Retrying.")
+        }),
+        Self::Instead(|| {
+            Canned::postgrest(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+        }),
+        Self::Instead(|| {
+            Canned::postgrest(404, "PGRST202", "Could not find the function in the schema cache")
+        }),
+        Self::Instead(|| Canned::postgrest(500, "57014", "canceling statement due to statement timeout")),
+        Self::Instead(|| Canned::postgrest(405, "25006", "cannot execute INSERT in a read-only transaction")),
+        Self::Instead(|| Canned::gateway(401, "Invalid API key")),
+        Self::Instead(|| Canned::html(403)),
+        Self::Instead(|| Canned::html(200)),
     ];
 
+    /// How many of them pass.
+    const PASSING: usize = 12;
+
     /// What happens this time, if anything.
-    pub(super) fn draw(chance: &Chance) -> Option<Self> {
-        chance.strikes().then(|| chance.pick(&Self::ALL)).flatten()
+    pub(super) fn draw(chance: &Chance, mishaps: Mishaps) -> Option<Self> {
+        let of = match mishaps {
+            Mishaps::Passing => &Self::ALL[..Self::PASSING],
+            Mishaps::All => &Self::ALL,
+        };
+        chance.strikes().then(|| chance.pick(of)).flatten()
     }
 }

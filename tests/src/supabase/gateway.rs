@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 
-use super::fault::{Fault, Mishap};
+use super::fault::{Fault, Mishap, Mishaps};
 use super::issuer::Issuer;
 use super::keys::{ApiKeys, Pass};
 use super::ledger::{Entry, Ledger};
@@ -134,7 +134,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             Some(response) => (None, response),
             None => route(&shared, request).await,
         },
-        Fault::Unreliable(chance) => unreliable(&shared, request, &chance).await,
+        Fault::Unreliable(chance, mishaps) => unreliable(&shared, request, &chance, mishaps).await,
         Fault::None | Fault::Down | Fault::NoSigningKeys => stepwise(&shared, request).await,
     };
     let (status, took) = (response.status(), started.elapsed());
@@ -143,9 +143,14 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
 }
 
 /// Answers, or has a mishap.
-async fn unreliable(shared: &Shared, request: Request<Body>, chance: &Chance) -> (Option<String>, Response) {
+async fn unreliable(
+    shared: &Shared,
+    request: Request<Body>,
+    chance: &Chance,
+    mishaps: Mishaps,
+) -> (Option<String>, Response) {
     let for_postgrest = request.uri().path().starts_with(REST);
-    match Mishap::draw(chance).filter(|_| for_postgrest) {
+    match Mishap::draw(chance, mishaps).filter(|_| for_postgrest) {
         Some(Mishap::Unavailable) => (None, StatusCode::SERVICE_UNAVAILABLE.into_response()),
         Some(Mishap::ResetBefore) => (None, http::reset()),
         Some(Mishap::ResetAfter) => (route(shared, request).await.0, http::reset()),
@@ -153,6 +158,10 @@ async fn unreliable(shared: &Shared, request: Request<Body>, chance: &Chance) ->
             let (role, response) = route(shared, request).await;
             (role, http::cut(response).await)
         }
+        Some(Mishap::Instead(canned)) => match canned().answer(request.uri().path()) {
+            Some(response) => (None, response),
+            None => route(shared, request).await,
+        },
         Some(Mishap::Delay(delay)) => {
             tokio::time::sleep(delay).await;
             route(shared, request).await

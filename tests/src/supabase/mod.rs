@@ -11,7 +11,7 @@ mod token;
 mod user;
 mod webhook;
 
-pub use fault::{Canned, Fault};
+pub use fault::{Canned, Fault, Mishaps};
 pub use gateway::Gateway;
 pub use issuer::{Forge, Issuer, OldKey, Signer};
 pub use ledger::Entry;
