@@ -19,10 +19,10 @@ as $$
 $$;
 
 -- Refuses a refresh while OpenAI is being asked for the session already, so that those that come at once share one secret. A
--- request that is older than any function runs has died. That of the refresh's own key is the key's affair.
+-- request that is older than any function runs has died; the refresh's own is there when the call is repeated.
 create or replace function private.refuse_second_request(
   p_session public.chat_sessions,
-  p_request_ids uuid[],
+  p_request_id uuid,
   p_lease_seconds integer
 ) returns void
 language plpgsql
@@ -36,7 +36,7 @@ begin
       and c.recorded_at is null
       and c.failed_at is null
       and c.requested_at > clock_timestamp() - make_interval(secs => coalesce(p_lease_seconds, 30))
-      and (c.id = any (p_request_ids)) is not true
+      and c.id <> p_request_id
   ) then
     raise sqlstate 'PT409' using message = 'still_running', detail = '1';
   end if;
@@ -99,9 +99,7 @@ begin
   end if;
   v_live := private.live_secret(p_session_id, p_min_life_seconds);
   if v_live is null and p_purpose = 'refresh' and p_chatkit_request_id is not null then
-    perform private.refuse_second_request(
-      v_session, array[p_chatkit_request_id, v_claim.chatkit_request_id], p_lease_seconds
-    );
+    perform private.refuse_second_request(v_session, p_chatkit_request_id, p_lease_seconds);
   end if;
   if v_live is null then
     v_limit := private.ask_for_secret(v_session, p_chatkit_request_id);
@@ -120,7 +118,7 @@ end
 $$;
 
 revoke all on function private.reject_secrets(uuid) from public, anon, authenticated, service_role;
-revoke all on function private.refuse_second_request(public.chat_sessions, uuid[], integer)
+revoke all on function private.refuse_second_request(public.chat_sessions, uuid, integer)
   from public, anon, authenticated, service_role;
 revoke all on function public.renew_chatkit_session(
   uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean
