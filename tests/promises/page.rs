@@ -131,6 +131,11 @@ async fn opened(world: &World) -> Result<()> {
     let mut page = Page::of(world, &caller).await?;
     let (secret, session) = page.secret(None).await?;
     ensure!(works(world, &secret), "{secret} does not work");
+    let keys: i64 = sqlx::query_scalar("select count(*) from idempotency_keys where session_id = $1::uuid")
+        .bind(session.as_str())
+        .fetch_one(world.database())
+        .await?;
+    ensure!(keys == 1, "{keys} keys: were its answer lost, it would be opened twice");
     // ChatKit.js is mounted again, or the page is loaded again.
     ensure!(page.secret(None).await? == (secret.clone(), session.clone()), "another session");
     let mut reloaded = Page::load(world, [&caller.token; 2], Some(&session)).await?;
@@ -202,6 +207,19 @@ async fn ended(world: &World) -> Result<()> {
         ensure!(another != session && next != secret && works(world, &next), "{next} of {another}");
         (secret, session) = (next, another);
     }
+    // What could not be opened is opened the next time, and the one that has ended is asked for no more.
+    caller.cancel(&path(&json!({ "id": session }))).await?.expect(200)?;
+    let enabled = async |enabled: bool| {
+        let set = "update agents set enabled = $1 where org_id = $2";
+        sqlx::query(set).bind(enabled).bind(caller.user.org_id).execute(world.database()).await
+    };
+    enabled(false).await?;
+    let told = page.call(&[None]).await?;
+    ensure!(told.results[0]["code"] == "agent_unavailable", "{}", told.results[0]);
+    enabled(true).await?;
+    let before = world.lambda().requests();
+    session = page.secret(None).await?.1;
+    ensure!(world.lambda().requests() - before == 1, "{} requests", world.lambda().requests() - before);
     // A reload with the id of one that has ended meanwhile, or that is somebody else's.
     let stranger = Caller::new(world).await?.open().await?;
     caller.cancel(&path(&json!({ "id": session }))).await?.expect(200)?;
