@@ -4,9 +4,48 @@
 drop function if exists public.renew_chatkit_session(uuid, uuid, uuid, text, integer, uuid, text, jsonb);
 drop function if exists private.request_chatkit_session(public.chat_sessions, uuid);
 
+-- The holder of a secret says that it does not work: no secret of the session is handed out again, and the ChatKit sessions are
+-- cancelled as retired ones are. One that was made within the last seconds stays: it was made for somebody else who said the
+-- same of the same secret, since a request does not tell which one it means.
+create or replace function private.reject_secrets(p_session_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+  update public.chatkit_sessions as c
+  set sealed_secret = null, sealing_key_id = null
+  where c.session_id = p_session_id
+    and c.sealed_secret is not null
+    and c.recorded_at <= clock_timestamp() - interval '10 seconds'
+$$;
+
+-- Refuses a refresh while OpenAI is being asked for the session already, so that those that come at once share one secret. A
+-- request that is older than any function runs has died; the refresh's own is there when the call is repeated.
+create or replace function private.refuse_second_request(
+  p_session public.chat_sessions,
+  p_request_id uuid,
+  p_lease_seconds integer
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from public.chatkit_sessions as c
+    where c.session_id = p_session.id
+      and c.agent_id = p_session.agent_id
+      and c.recorded_at is null
+      and c.failed_at is null
+      and c.requested_at > clock_timestamp() - make_interval(secs => coalesce(p_lease_seconds, 30))
+      and c.id <> p_request_id
+  ) then
+    raise sqlstate 'PT409' using message = 'still_running', detail = '1';
+  end if;
+end
+$$;
+
 -- Another client secret for a session: the one at hand if it lives long enough, else leave to ask OpenAI for one.
 -- `resume` is a person coming back, on another device perhaps; `refresh` is ChatKit.js asking by itself, which is no sign of
--- life, and neither is a replay of either.
+-- life, and neither is a replay of either. A replay does not reject (p_rejected) what was made in answer to its first.
 create or replace function public.renew_chatkit_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -18,7 +57,8 @@ create or replace function public.renew_chatkit_session(
   p_metadata jsonb default null,
   p_idempotency_key text default null,
   p_request_hash text default null,
-  p_lease_seconds integer default null
+  p_lease_seconds integer default null,
+  p_rejected boolean default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -39,7 +79,7 @@ begin
     and (v_claim.chatkit_request_id = p_chatkit_request_id) is not true;
   v_session := private.lock_session_of(p_org_id, p_user_id, p_session_id);
 
-  if p_purpose is null or p_purpose not in ('resume', 'refresh') then
+  if p_purpose is null or p_purpose not in ('resume', 'refresh') or (p_rejected and p_purpose <> 'refresh') then
     raise sqlstate 'PT422' using message = 'invalid_purpose';
   end if;
   if v_session.status = 'ended' then
@@ -54,7 +94,13 @@ begin
   if p_purpose = 'resume' and not v_replayed then
     perform private.touch_session(p_session_id);
   end if;
+  if p_rejected and not v_replayed then
+    perform private.reject_secrets(p_session_id);
+  end if;
   v_live := private.live_secret(p_session_id, p_min_life_seconds);
+  if v_live is null and p_purpose = 'refresh' and p_chatkit_request_id is not null then
+    perform private.refuse_second_request(v_session, p_chatkit_request_id, p_lease_seconds);
+  end if;
   if v_live is null then
     v_limit := private.ask_for_secret(v_session, p_chatkit_request_id);
   end if;
@@ -71,9 +117,12 @@ begin
 end
 $$;
 
+revoke all on function private.reject_secrets(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.refuse_second_request(public.chat_sessions, uuid, integer)
+  from public, anon, authenticated, service_role;
 revoke all on function public.renew_chatkit_session(
-  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer
+  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean
 ) from public, anon, authenticated, service_role;
 grant execute on function public.renew_chatkit_session(
-  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer
+  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean
 ) to service_role;

@@ -7,7 +7,7 @@
 
 drop function if exists private.open_session(uuid, uuid, uuid, text, text, jsonb, uuid, text, text, integer, integer);
 drop function if exists private.renew_chatkit_session(
-  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer
+  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean
 );
 drop function if exists private.record_events(uuid, uuid, uuid, text, jsonb, text, text, text);
 drop function if exists private.cancel_session(uuid, uuid, uuid, text, text);
@@ -15,8 +15,9 @@ drop function if exists private.decide_escalation(uuid, uuid, uuid, text, text, 
 
 alter function public.open_session(uuid, uuid, uuid, text, text, jsonb, uuid, text, text, integer, integer)
   set schema private;
-alter function public.renew_chatkit_session(uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer)
-  set schema private;
+alter function public.renew_chatkit_session(
+  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean
+) set schema private;
 alter function public.record_events(uuid, uuid, uuid, text, jsonb, text, text, text) set schema private;
 alter function public.cancel_session(uuid, uuid, uuid, text, text) set schema private;
 alter function public.decide_escalation(uuid, uuid, uuid, text, text, jsonb, uuid, text, text) set schema private;
@@ -149,6 +150,7 @@ create or replace function public.renew_chatkit_session(
   p_idempotency_key text default null,
   p_request_hash text default null,
   p_lease_seconds integer default null,
+  p_rejected boolean default null,
   p_claims jsonb default null
 ) returns jsonb
 language plpgsql
@@ -161,7 +163,7 @@ begin
   return private.renew_chatkit_session(
     p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end, p_purpose,
     p_min_life_seconds, p_chatkit_request_id, p_agent_id, p_metadata, case when v_readable then p_idempotency_key end,
-    p_request_hash, p_lease_seconds
+    p_request_hash, p_lease_seconds, p_rejected
   );
 end
 $$;
@@ -270,7 +272,7 @@ revoke all on function public.open_session(
   uuid, uuid, uuid, text, text, jsonb, uuid, text, text, integer, integer, jsonb
 ) from public, anon, authenticated, service_role;
 revoke all on function public.renew_chatkit_session(
-  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, jsonb
+  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean, jsonb
 ) from public, anon, authenticated, service_role;
 revoke all on function public.record_events(uuid, uuid, uuid, text, jsonb, text, text, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -282,7 +284,7 @@ grant execute on function public.open_session(
   uuid, uuid, uuid, text, text, jsonb, uuid, text, text, integer, integer, jsonb
 ) to service_role;
 grant execute on function public.renew_chatkit_session(
-  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, jsonb
+  uuid, uuid, uuid, text, integer, uuid, text, jsonb, text, text, integer, boolean, jsonb
 ) to service_role;
 grant execute on function public.record_events(uuid, uuid, uuid, text, jsonb, text, text, text, jsonb) to service_role;
 grant execute on function public.cancel_session(uuid, uuid, uuid, text, text, jsonb) to service_role;

@@ -26,8 +26,10 @@ mod mcp;
 mod metrics;
 mod openai_sdk;
 mod outages;
+mod page;
 mod pages;
 mod recorded;
+mod rejected;
 mod requests;
 mod routing;
 mod row_policies;
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
         explored::trials(),
         journey::trials(),
         sessions::trials(),
+        rejected::trials(),
+        page::trials(),
         outages::trials(),
         upstream_errors::trials(),
         pages::trials(),

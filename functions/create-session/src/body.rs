@@ -16,6 +16,7 @@ pub struct Body {
     metadata: Option<Metadata>,
     session_id: Option<StrictUuid>,
     purpose: Option<Purpose>,
+    rejected: Option<bool>,
 }
 
 /// What the body asks for.
@@ -29,6 +30,11 @@ pub enum Wish {
 impl Body {
     /// Sorts out what is asked for.
     pub fn wish(self) -> Result<Wish, Error> {
+        // Of no other wish is there a secret at hand.
+        let refreshes = self.session_id.is_some() && matches!(self.purpose, Some(Purpose::Refresh));
+        if self.rejected.is_some() && !refreshes {
+            return wrong("/rejected", "is said with a sessionId and the purpose refresh only: leave it out");
+        }
         match (self.session_id, self.purpose, self.agent_id) {
             (None, None, Some(agent_id)) => Ok(Wish::New(NewSession {
                 agent_id,
@@ -36,7 +42,13 @@ impl Body {
                 metadata: self.metadata.unwrap_or_default(),
             })),
             (Some(StrictUuid(session_id)), Some(purpose), agent_id) if self.channel.is_none() => {
-                Ok(Wish::Renewal(Renewal { session_id, purpose, agent_id, metadata: self.metadata }))
+                Ok(Wish::Renewal(Renewal {
+                    session_id,
+                    purpose,
+                    rejected: self.rejected.unwrap_or_default(),
+                    agent_id,
+                    metadata: self.metadata,
+                }))
             }
             (None, None, None) => {
                 wrong("/agentId", "is needed to open a session: one of GET /chatkit/agents")

@@ -54,7 +54,7 @@ codes! {
     EscalationNotFound = 404 "escalation_not_found" "No such escalation", "Check the id. Only its session's user and the organisation's approvers can use an escalation.";
     UserNotFound = 404 "user_not_found" "Nothing is known of this user", "Check orgId and userId: there is nothing to erase under them.";
     MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed here", "Use one of the methods in the Allow header.";
-    SessionEnded = 409 "session_ended" "The session has ended", "Open a new session.";
+    SessionEnded = 409 "session_ended" "The session has ended", "It never goes on. Open a new one: POST /chatkit/sessions with an agentId, without a sessionId, under a new Idempotency-Key.";
     StillRunning = 409 "still_running" "The same request is still running", "Send it again, unchanged, after Retry-After.";
     EventConflict = 409 "event_conflict" "An event with this id says something else already", "Use a new id for a new event; repeat an event only unchanged.";
     AgentChanged = 409 "agent_changed" "The session is with another agent than expected", "Read the session, and decide again.";

@@ -27,6 +27,8 @@ pub struct Renewal {
     pub session_id: Uuid,
     /// Why.
     pub purpose: Purpose,
+    /// Whether the secret at hand does not work any more.
+    pub rejected: bool,
     /// The agent that the caller believes it to be with.
     pub agent_id: Option<AgentId>,
     /// The metadata that the caller believes it to have.
@@ -113,7 +115,8 @@ pub async fn open(
 /// Finds a live ChatKit session to hand out again, or records that ChatKit is about to be asked for another.
 ///
 /// # Errors
-/// Of the codes of `renew_chatkit_session`: not found, ended, another agent or other metadata.
+/// Of the codes of `renew_chatkit_session`: not found, ended, another agent or other metadata; `still_running` where ChatKit is
+/// being asked already.
 pub async fn renew(
     writer: &Writer,
     call: &Call,
@@ -126,7 +129,8 @@ pub async fn renew(
 
 /// The same for a session whose secret at hand is of no use: the key that sealed it is gone.
 pub(super) async fn renew_anyway(writer: &Writer, call: &Call, session_id: Uuid) -> Result<Opened, Error> {
-    let renewal = Renewal { session_id, purpose: Purpose::Refresh, agent_id: None, metadata: None };
+    let renewal =
+        Renewal { session_id, purpose: Purpose::Refresh, rejected: false, agent_id: None, metadata: None };
     renewed(writer, call, &renewal, true, LONGER_THAN_ANY, None).await
 }
 
@@ -144,6 +148,7 @@ async fn renewed(
         #[serde(skip_serializing_if = "Option::is_none")]
         p_chatkit_request_id: Option<Uuid>,
         p_purpose: Purpose,
+        p_rejected: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         p_agent_id: Option<&'a AgentId>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +162,7 @@ async fn renewed(
         p_session_id: renewal.session_id,
         p_chatkit_request_id: request_id,
         p_purpose: renewal.purpose,
+        p_rejected: renewal.rejected,
         p_agent_id: renewal.agent_id.as_ref(),
         p_metadata: renewal.metadata.as_ref(),
         p_min_life_seconds: min_life_seconds,

@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub use command::command;
 pub use installed::Installed;
-pub use node::{InstalledPackages, MCP_NPM, NodePackages};
+pub use node::{InstalledPackages, MCP_NPM, NodePackages, node};
 pub use python::Layout;
 
 /// A tool and everything it needs, pinned.

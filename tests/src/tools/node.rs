@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use tokio::sync::OnceCell;
 
 use super::install::{key, once, run};
 use super::{Installed, NODE, ToolError};
@@ -69,6 +70,17 @@ impl InstalledPackages {
     pub fn node(&self) -> Command {
         Command::new(&self.node)
     }
+}
+
+/// Node alone, installed first where it is not there yet.
+pub async fn node() -> Result<Command, ToolError> {
+    static NODE_PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
+    let find = async || {
+        let installed = NODE.ready().await?;
+        let home = tokio::task::spawn_blocking(move || home(&installed)).await;
+        Ok::<_, ToolError>(home.map_err(anyhow::Error::from)??.join("bin/node"))
+    };
+    Ok(Command::new(NODE_PROGRAM.get_or_try_init(find).await?))
 }
 
 /// Where the wheel has put Node.

@@ -194,7 +194,7 @@ const TAKEN: &[(&str, &str, &str)] = &[
     ),
     (
         "renew_chatkit_session",
-        r#"{ {the user's session}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
+        r#"{ {the user's session}, "p_purpose": "resume", "p_min_life_seconds": 2147483647,
              "p_chatkit_request_id": "<request>" }"#,
         "chatkit_request_taken",
     ),

@@ -100,6 +100,8 @@ pub const WEAKER: &[Weaker] = &[
         "c.sealed_secret",
         Called("renew_chatkit_session"),
     ),
+    weaker("private.reject_secrets", "c.session_id = p_session_id", "true", Called("renew_chatkit_session")),
+    weaker("private.refuse_second_request", "c.session_id = p_session.id", "true", Called("renew_chatkit_session")),
     weaker(
         "public.record_chatkit_session",
         "and c.session_id = p_session_id",

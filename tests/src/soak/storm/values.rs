@@ -158,6 +158,7 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         }
         "p_sealed_secret" => json!("sealed"),
         "p_sealing_key_id" => json!("k1"),
+        "p_rejected" => json!(one(rng, &[None, None, Some(false), Some(true)])),
         "p_purpose" => json!(one(rng, &["resume", "refresh", "refresh", "nothing"])),
         "p_url" => json!("https://agents.example.com/mcp"),
         "p_tools" => tools(one(rng, &["auto", "auto", "confirm", "ask", "nothing"])),

@@ -34,12 +34,17 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "renew_chatkit_session",
         tenant: Tenant::SessionOfPerson,
-        // The user has no secret at hand, some others do, and the rest have one that ran out.
+        // The user has no secret at hand, some others do, and the rest have one that ran out. All others are just asking for one.
         before: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null
                  where session_id = '{session}';
                  update public.chatkit_sessions set expires_at = now() - interval '1 hour'
-                 where org_id <> '{org}' and sealed_secret is not null",
-        call: r#"{ {the user's session}, "p_purpose": "resume", "p_min_life_seconds": 60,
+                 where org_id <> '{org}' and sealed_secret is not null;
+                 update public.chatkit_sessions set recorded_at = now() - interval '1 minute'
+                 where recorded_at is not null;
+                 update public.chatkit_sessions
+                 set requested_at = now() - case when session_id = '{session}' then interval '1 hour' else '0' end
+                 where recorded_at is null",
+        call: r#"{ {the user's session}, "p_purpose": "refresh", "p_rejected": true, "p_min_life_seconds": 60,
                    "p_chatkit_request_id": "{new}", "p_idempotency_key": "{new}", "p_request_hash": "{hash}" }"#,
         answer: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false, "limit": { "limit": 1000 } }"#,
         after: "",
