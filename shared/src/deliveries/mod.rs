@@ -39,6 +39,9 @@ const LEASE_SECONDS: u32 = 90;
 /// How long before its end a lease is too short to record anything under it.
 const LEASE_RESERVE: Duration = Duration::from_secs(3);
 
+/// How long a claim is sent again whatever Supabase answers.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How often new work is looked for while calls are under way and none comes back.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -166,7 +169,8 @@ impl Router {
     async fn claim(&self, limit: usize, deadline: Deadline) -> Result<Claim, Error> {
         let arguments =
             json!({ "p_limit": limit, "p_lease_seconds": LEASE_SECONDS, "p_claim_id": Uuid::now_v7() });
-        Ok(self.writer.call("claim_deliveries", &arguments, deadline).await?)
+        // Sent again under its own id: what a claim began whose answer was lost would otherwise wait for its lease to end.
+        Ok(self.writer.record("claim_deliveries", &arguments, deadline.within(CLAIM_PATIENCE)).await?)
     }
 
     /// Makes a call and tells what came of it.

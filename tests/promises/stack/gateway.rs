@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         trial("gateway: the JWKS needs no key and shows no private one", jwks_is_open),
         trial("gateway: it goes down, is slow, and comes back", faults),
-        trial("postgrest: an answer has at most a thousand rows", at_most_a_thousand_rows),
+        trial("postgrest: an answer has no more rows than the project allows", at_most_max_rows),
     ]
 }
 
@@ -152,13 +152,13 @@ async fn faults(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn at_most_a_thousand_rows(world: World) -> Result<()> {
+async fn at_most_max_rows(world: World) -> Result<()> {
     let statement = "create table public.many (n int); grant select on public.many to service_role;
         insert into public.many select generate_series(1, 1200);";
     sqlx::raw_sql(statement).execute(world.database()).await?;
     world.supabase().reload_schema().await?;
     let key = world.supabase().secret_key();
     let (status, rows) = world.rest(key, http_client::Method::GET, "/many?select=n", None).await?;
-    assert_eq!((status.as_u16(), rows.as_array().map(Vec::len)), (200, Some(1000)), "{rows}");
+    assert_eq!((status.as_u16(), rows.as_array().map(Vec::len)), (200, Some(100)), "{rows}");
     Ok(())
 }
