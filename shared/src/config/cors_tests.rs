@@ -52,7 +52,7 @@ fn what_no_browser_sends_is_refused_with_the_reason() {
         ("HTTPS://app.example.com", "another way"),
         ("capacitor://LOCALHOST", "another way"),
         ("capacitor://localhost/", "another way"),
-        ("https://b\u{fc}cher.example", "another way"),
+        ("https://b\u{fc}cher.example", "no origin"),
         ("https:app.example.com", "no origin"),
         ("https://app.example.com:99999", "no origin"),
     ] {

@@ -112,7 +112,6 @@ mod tests {
             "0x7f.0.0.1",
             "127.0.0.1.",
             "%31%32%37.0.0.1",
-            "１２７.0.0.1",
             "169.254.169.254",
             "2852039166",
             "0xa9fea9fe",
@@ -132,5 +131,7 @@ mod tests {
         ] {
             assert_eq!(verdict(&format!("https://{host}/mcp")), Err(Refusal::Address), "{host}");
         }
+        // Host names are ASCII here, so that digits of other scripts are none at all.
+        assert_eq!(verdict("https://\u{ff11}27.0.0.1/mcp"), Err(Refusal::Malformed));
     }
 }
