@@ -10,7 +10,7 @@
  * @property {(fresh: boolean) => Promise<string>} getAccessToken The user's Supabase access token; a fresh one
  *   (`supabase.auth.refreshSession()`) where asked for.
  * @property {string} [sessionId] A session to resume, on another device or after a reload; without, a new one is opened.
- * @property {(session: { id: string }) => void} [onSession] Told of the session with each secret: the id to resume.
+ * @property {(session: { id: string }) => void} [onSession] Called with the session whenever a secret arrives: the id to resume.
  */
 
 /** What the API answered instead of a session: an RFC 9457 problem with a stable `code`. */

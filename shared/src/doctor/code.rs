@@ -72,7 +72,7 @@ codes! {
     FunctionClosed = "function_closed" "Somebody may not execute a function who should: what needs it is refused.", "Run the migration that grants it once more; each may be repeated.";
     TriggerMissing = "trigger_missing" "A trigger is gone: what it looks after goes wrong unnoticed.", "Run the migration that makes it once more; each may be repeated.";
     TriggerDisabled = "trigger_disabled" "A trigger is disabled: what it looks after goes wrong unnoticed.", "Enable it: alter table … enable trigger ….";
-    WebhookExtensionMissing = "webhook_extension_missing" "The database was told to wake route-events, and pg_net, which sends the request, is not there, as after a restore or a pause: events wait for the schedule.", "Enable the extension pg_net (create extension pg_net).";
+    WebhookExtensionMissing = "webhook_extension_missing" "The webhook is configured, but the extension pg_net, which sends its requests, is missing, for example after a restore or a pause: events wait for the schedule.", "Enable the extension pg_net (create extension pg_net).";
 
     ChatkitKeyRefused = "chatkit_key_refused" "OpenAI does not take the API key: it is wrong, revoked or cut short.", "Set OPENAI_CHATKIT_SECRET to a key of the workflows' project.";
     ChatkitProjectRefused = "chatkit_project_refused" "OpenAI does not let the key into the project: OPENAI_CHATKIT_PROJECT is another one, or the key may not use ChatKit.", "Set OPENAI_CHATKIT_PROJECT to the key's project, or leave it out; give the key the right to use ChatKit.";

@@ -137,18 +137,18 @@ fn played() -> Result<Vec<(Row, Vec<&'static str>)>> {
     Ok(rows.filter(|row| row.answer.is_some()).map(of).collect())
 }
 
+/// The calls that get a row's answer of this number: the first one every call, the others in turn.
+fn in_turn(names: &[&'static str], index: usize) -> impl Iterator<Item = &'static str> {
+    let is_its_turn = move |place: usize| index == 0 || (index + place) % names.len() == 0;
+    names.iter().enumerate().filter(move |(place, _)| is_its_turn(*place)).map(|(_, name)| *name)
+}
+
 async fn passes(world: World) -> Result<()> {
     let calls = Calls::new(&world).await?;
     let mut tried = 0;
     for (row, names) in played()?.into_iter().filter(|(row, _)| row.passes) {
         for (index, canned) in canned(&row).into_iter().enumerate() {
-            // The first answer of a row to every call, the others in turn.
-            let names: Vec<_> = names
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| index == 0 || (index + place) % names.len() == 0)
-                .collect();
-            for (_, name) in names {
+            for name in in_turn(&names, index) {
                 world.supabase().fault(Fault::Canned(canned.clone().times(1))).await;
                 calls.ask(name).await?.expect_success(&format!("{name} after one {row:?}"))?;
                 world.supabase().fault(Fault::None).await;
@@ -168,13 +168,8 @@ async fn stays(world: World) -> Result<()> {
     for (row, names) in played()? {
         let (status, code) = row.answer.clone().context("no code")?;
         for (index, canned) in canned(&row).into_iter().enumerate() {
-            let names: Vec<_> = names
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| index == 0 || (index + place) % names.len() == 0)
-                .collect();
             world.supabase().fault(Fault::Canned(canned.clone())).await;
-            for (_, name) in names {
+            for name in in_turn(&names, index) {
                 let reply = calls.ask(name).await?;
                 let wait =
                     reply.headers.get("retry-after").and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
