@@ -139,7 +139,7 @@ fn played() -> Result<Vec<(Row, Vec<&'static str>)>> {
 
 /// The calls that get a row's answer of this number: the first one every call, the others in turn.
 fn in_turn(names: &[&'static str], index: usize) -> impl Iterator<Item = &'static str> {
-    let is_its_turn = move |place: usize| index == 0 || (index + place) % names.len() == 0;
+    let is_its_turn = move |place: usize| index == 0 || (index + place).is_multiple_of(names.len());
     names.iter().enumerate().filter(move |(place, _)| is_its_turn(*place)).map(|(_, name)| *name)
 }
 
