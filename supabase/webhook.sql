@@ -4,7 +4,7 @@
 --   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$WEBHOOK_SECRET" -f supabase/webhook.sql
 --
 -- The request says nothing that is believed: the function compares the secret and then looks for itself. If it is lost, the
--- schedule finds the work a little later. `delete from private.webhook` ends it.
+-- schedule finds the work a little later. `delete from chatkit_private.webhook` ends it.
 \set ON_ERROR_STOP on
 \if :{?url}
 \else
@@ -19,6 +19,6 @@
 
 create extension if not exists pg_net;
 
-insert into private.webhook (url, secret)
+insert into chatkit_private.webhook (url, secret)
 values (:'url', :'secret')
 on conflict (only_one) do update set url = excluded.url, secret = excluded.secret;

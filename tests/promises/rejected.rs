@@ -87,7 +87,7 @@ fn creations(world: &World) -> usize {
 /// The ids of the ChatKit sessions that are to be cancelled.
 async fn retired(world: &World, session: &Value) -> Result<Value> {
     let id: uuid::Uuid = session["id"].as_str().context("no id")?.parse()?;
-    Ok(sqlx::query_scalar("select private.retired_chatkit_session_ids($1)")
+    Ok(sqlx::query_scalar("select chatkit_private.uncancelled_chatkit_session_ids($1)")
         .bind(id)
         .fetch_one(world.database())
         .await?)

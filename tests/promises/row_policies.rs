@@ -33,7 +33,7 @@ const BY_NAMES: &str = "
     create policy mfa on public.chat_sessions as restrictive for select to authenticated
     using (public.meets_demand())";
 /// The look taken out.
-const BLIND: &str = "create or replace function private.readable_ids(
+const BLIND: &str = "create or replace function chatkit_private.readable_ids(
       p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
     returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";
 

@@ -176,7 +176,7 @@ async fn charged_themselves(world: World) -> Result<()> {
     let nowhere = world.issuer().forge(&caller.user).without("app_metadata").sign();
     let (publishable, secret) = (world.supabase().publishable_key(), world.supabase().secret_key());
     let charge = async |key: &str, arguments: Value| {
-        world.rest(key, Method::POST, "/rpc/charge_thread_reading", Some(arguments)).await
+        world.rest(key, Method::POST, "/rpc/consume_thread_read_limit", Some(arguments)).await
     };
     for (key, status) in [(publishable, 401), (secret, 403), (&*anonymous, 403), (&*nowhere, 403)] {
         let (answered, body) = charge(key, json!({})).await?;

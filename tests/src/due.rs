@@ -42,8 +42,8 @@ pub const REFUSED: &str = "cthr_refused";
 /// All kinds.
 pub const KINDS: &[Kind] = &[
     Kind {
-        duty: "settle_abandoned",
-        function: "settle_abandoned",
+        duty: "fail_abandoned_requests",
+        function: "fail_abandoned_requests",
         rows: None,
         // A minute's secrets, until an hour after the schedule stood still.
         most: Some(60 * 60),
@@ -56,7 +56,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         duty: "cancel_retired",
-        function: "claim_stale_chatkit",
+        function: "claim_uncancelled_chatkit_sessions",
         rows: Some("/sessions"),
         // A minute's secrets, for their ten minutes.
         most: Some(60 * 10),
@@ -82,8 +82,8 @@ pub const KINDS: &[Kind] = &[
         left: "exists (select from chat_escalations as e where e.session_id = d.id and e.status = 'open')",
     },
     Kind {
-        duty: "sweep",
-        function: "sweep",
+        duty: "purge_expired",
+        function: "purge_expired",
         rows: None,
         // A day's idempotency keys.
         most: Some(10_000),

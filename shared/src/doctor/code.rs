@@ -57,8 +57,8 @@ codes! {
     DeploymentStateForbidden = "deployment_state_forbidden" "The role behind the secret key may not execute deployment_state: grants were changed by hand.", "Grant execute on function public.deployment_state() to service_role.";
     MigrationMissing = "migration_missing" "A migration was not applied.", "Apply the migrations (supabase db push).";
 
-    SchemaOpen = "schema_open" "A role of the API may use the schema private that has no business there.", "Revoke usage on schema private from it.";
-    SchemaClosed = "schema_closed" "The functions that write for callers need the schema private, and service_role may not use it: opening, events, cancelling and deciding are refused.", "Grant usage on schema private to service_role.";
+    SchemaOpen = "schema_open" "A role of the API may use the schema chatkit_private that has no business there.", "Revoke usage on schema chatkit_private from it.";
+    SchemaClosed = "schema_closed" "The functions that write for callers need the schema chatkit_private, and service_role may not use it: opening, events, cancelling and deciding are refused.", "Grant usage on schema chatkit_private to service_role.";
     TableMissing = "table_missing" "A table is gone, though its migration was applied.", "Restore it from a backup, or in a new project apply the migrations again.";
     RlsOff = "rls_off" "Row level security is switched off: whoever may read the table reads every organisation's rows.", "Switch it on at once: alter table … enable row level security.";
     PolicyMissing = "policy_missing" "A policy is gone: callers do not see what is theirs.", "Run the migration that makes it once more; each may be repeated.";

@@ -19,10 +19,13 @@ pub(super) fn examine(manifest: &Manifest, state: &State) -> Vec<Finding> {
 fn differences(expected: &Schema, found: &Schema) -> Vec<Finding> {
     let mut findings = Vec::new();
     for role in found.private_usage.difference(&expected.private_usage) {
-        findings.push(fault(Code::SchemaOpen, "private").detail(format!("usage is granted to {role}")));
+        findings
+            .push(fault(Code::SchemaOpen, "chatkit_private").detail(format!("usage is granted to {role}")));
     }
     for role in expected.private_usage.difference(&found.private_usage) {
-        findings.push(fault(Code::SchemaClosed, "private").detail(format!("usage is not granted to {role}")));
+        findings.push(
+            fault(Code::SchemaClosed, "chatkit_private").detail(format!("usage is not granted to {role}")),
+        );
     }
     for (name, table) in &expected.tables {
         let name = format!("public.{name}");

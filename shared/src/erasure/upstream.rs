@@ -89,7 +89,7 @@ impl Round<'_> {
             // On record first, so that those are counted, too, after whose deletion this process dies.
             let arguments =
                 json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_thread_ids": ids });
-            self.writer.call::<IgnoredAny>("note_erased_threads", &arguments, self.deadline).await?;
+            self.writer.call::<IgnoredAny>("record_deleted_threads", &arguments, self.deadline).await?;
             let delete = async |id: String| (chatkit.delete_thread(&id, self.deadline).await, id);
             let (_, not_deleted, failed) = self.each(ids, delete).await;
             refused.extend(not_deleted);

@@ -56,7 +56,7 @@ const AT_ONCE: usize = 5;
 /// # Errors
 /// `rate_limited`, and those of Supabase.
 pub async fn charge_threads(reader: &Reader, call: &Call) -> Result<Limit, Error> {
-    Ok(reader.charge("charge_thread_reading", &call.caller.token, call.deadline).await?)
+    Ok(reader.charge("consume_thread_read_limit", &call.caller.token, call.deadline).await?)
 }
 
 /// Asks ChatKit for the newest threads of a user.

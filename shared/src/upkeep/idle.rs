@@ -151,7 +151,7 @@ impl Look<'_> {
     async fn note(self, at: Timestamp) -> Result<Noted, Error> {
         let Self { share, idle } = self;
         let arguments = json!({ "p_org_id": idle.org_id, "p_session_id": idle.session_id, "p_at": at });
-        Ok(share.writer.call("note_upstream_activity", &arguments, share.deadline).await?)
+        Ok(share.writer.call("record_chatkit_activity", &arguments, share.deadline).await?)
     }
 
     /// Leaves the session to a later round, which goes on after the threads that were asked for.

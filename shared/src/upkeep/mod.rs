@@ -78,10 +78,10 @@ impl Duty {
     /// Its name in logs.
     fn name(self) -> &'static str {
         match self {
-            Self::SettleAbandoned => "settle_abandoned",
+            Self::SettleAbandoned => "fail_abandoned_requests",
             Self::CancelRetired => "cancel_retired",
             Self::ExpireEscalations => "expire_escalations",
-            Self::Sweep => "sweep",
+            Self::Sweep => "purge_expired",
             Self::ExpireIdleSessions => "expire_idle_sessions",
             Self::CopyTranscripts => "copy_transcripts",
             Self::TakeUpErasures => "take_up_erasures",
@@ -92,7 +92,7 @@ impl Duty {
     /// Does one batch of it.
     async fn batch(self, share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
         match self {
-            Self::SettleAbandoned => settling::settle_abandoned(share, report).await,
+            Self::SettleAbandoned => settling::fail_abandoned_requests(share, report).await,
             Self::CancelRetired => retired::cancel_retired(share, report).await,
             Self::ExpireEscalations => settling::expire_escalations(share, report).await,
             Self::Sweep => settling::sweep(share, report).await,

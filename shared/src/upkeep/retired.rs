@@ -22,7 +22,7 @@ pub(super) async fn cancel_retired(share: Share<'_>, report: &mut Report) -> Res
     }
     let Share { writer, chatkit: Some(chatkit), deadline, .. } = share else { return Ok(Batch::default()) };
     let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let Stale { sessions } = writer.call("claim_stale_chatkit", &arguments, deadline).await?;
+    let Stale { sessions } = writer.call("claim_uncancelled_chatkit_sessions", &arguments, deadline).await?;
     let batch = Batch::of(sessions.len());
     let cancel = async |Retired { org_id, session_id, chatkit_session_ids: ids }: Retired| {
         if share.is_over() {

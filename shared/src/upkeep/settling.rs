@@ -7,7 +7,7 @@ use super::{BATCH, Batch, Report, Share};
 use crate::error::Error;
 
 /// Marks requests to ChatKit whose process died as failed, and ends sessions that never got a secret.
-pub(super) async fn settle_abandoned(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+pub(super) async fn fail_abandoned_requests(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Settled {
         settled: u64,
@@ -15,7 +15,7 @@ pub(super) async fn settle_abandoned(share: Share<'_>, report: &mut Report) -> R
     }
     let arguments = json!({ "p_limit": BATCH });
     let Settled { settled, failed_sessions } =
-        share.writer.call("settle_abandoned", &arguments, share.deadline).await?;
+        share.writer.call("fail_abandoned_requests", &arguments, share.deadline).await?;
     report.settled_requests += settled;
     report.failed_sessions += failed_sessions;
     Ok(Batch { more: settled > 0, failure: None })
@@ -44,7 +44,7 @@ pub(super) async fn sweep(share: Share<'_>, report: &mut Report) -> Result<Batch
     }
     let arguments = json!({ "p_limit": 10 * BATCH });
     let Swept { secrets, keys, throttles, amounts } =
-        share.writer.call("sweep", &arguments, share.deadline).await?;
+        share.writer.call("purge_expired", &arguments, share.deadline).await?;
     report.erased_secrets += secrets;
     report.forgotten_keys += keys;
     Ok(Batch { more: secrets + keys + throttles + amounts > 0, failure: None })

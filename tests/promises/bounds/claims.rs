@@ -38,7 +38,7 @@ async fn shared(world: World) -> Result<()> {
         due::fill(&world, org_id, kind, amount).await?;
         let claimed = match kind.function {
             "claim_erasures" => claim(&world, kind, 1000).await?,
-            "sweep" => claim(&world, kind, 1000).await?,
+            "purge_expired" => claim(&world, kind, 1000).await?,
             // Nobody asks for more than a hundred; a hundred sessions with all that they link stay small.
             _ => claim(&world, kind, 100).await?,
         };

@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::{Fault, finds, found};
 
 /// Everything that the migrations brought, and their history.
-const EMPTIED: &str = "drop schema private cascade; drop schema public cascade; drop schema supabase_migrations cascade;
+const EMPTIED: &str = "drop schema chatkit_private cascade; drop schema public cascade; drop schema supabase_migrations cascade;
     create schema public authorization postgres; grant usage on schema public to anon, authenticated, service_role";
 
 /// What somebody did to the database, in SQL, and what is to be found.
@@ -42,8 +42,8 @@ const ALL: &[Done] = &[
     Done {
         what: "that the last migration of the orchestrator was not applied, by its file",
         sql: "drop function public.claim_transcripts(integer, integer);
-              delete from supabase_migrations.schema_migrations where version = '20261122141500'",
-        found: ("migrations", "migration_missing", "migrations/20261122141500_transcripts.sql"),
+              delete from supabase_migrations.schema_migrations where version = '20261127001900'",
+        found: ("migrations", "migration_missing", "migrations/20261127001900_transcripts.sql"),
         skipped: &["schema"],
     },
     done(
@@ -54,19 +54,19 @@ const ALL: &[Done] = &[
     ),
     done(
         "that a policy was dropped",
-        "drop policy \"their user and approvers read\" on public.chat_messages",
+        "drop policy \"session owner and approvers can read\" on public.chat_messages",
         "policy_missing",
         "public.chat_messages",
     ),
     done(
         "that a policy was widened",
-        "alter policy \"their user and approvers read\" on public.chat_events using (true)",
+        "alter policy \"session owner and approvers can read\" on public.chat_events using (true)",
         "policy_changed",
         "public.chat_events",
     ),
     done(
         "that a policy is for another role",
-        "alter policy \"their user and approvers read\" on public.chat_tasks to public",
+        "alter policy \"session owner and approvers can read\" on public.chat_tasks to public",
         "policy_changed",
         "public.chat_tasks",
     ),
@@ -85,8 +85,8 @@ const ALL: &[Done] = &[
     ),
     done(
         "a policy of ours that restricts instead",
-        "drop policy \"their user and approvers read\" on public.chat_tasks;
-         create policy \"their user and approvers read\" on public.chat_tasks as restrictive for select to authenticated
+        "drop policy \"session owner and approvers can read\" on public.chat_tasks;
+         create policy \"session owner and approvers can read\" on public.chat_tasks as restrictive for select to authenticated
            using (true)",
         "policy_changed",
         "public.chat_tasks",
@@ -111,41 +111,41 @@ const ALL: &[Done] = &[
     ),
     done(
         "a function that anybody may execute",
-        "grant execute on function public.sweep(integer, interval) to anon",
+        "grant execute on function public.purge_expired(integer, interval) to anon",
         "function_open",
-        "public.sweep",
+        "public.purge_expired",
     ),
     done(
         "a function that the service may not execute",
-        "revoke execute on function public.sweep(integer, interval) from service_role",
+        "revoke execute on function public.purge_expired(integer, interval) from service_role",
         "function_closed",
-        "public.sweep",
+        "public.purge_expired",
     ),
-    done("a function that is gone", "drop function public.sweep(integer, interval)", "function_missing", "public.sweep"),
+    done("a function that is gone", "drop function public.purge_expired(integer, interval)", "function_missing", "public.purge_expired"),
     done(
         "a function that runs as its caller",
-        "alter function public.sweep(integer, interval) security invoker",
+        "alter function public.purge_expired(integer, interval) security invoker",
         "function_changed",
-        "public.sweep",
+        "public.purge_expired",
     ),
     done(
         "a function that takes names from the search path",
-        "alter function public.sweep(integer, interval) reset search_path",
+        "alter function public.purge_expired(integer, interval) reset search_path",
         "function_changed",
-        "public.sweep",
+        "public.purge_expired",
     ),
     done(
         "a function with another body",
-        "create or replace function private.guard_secret() returns trigger language plpgsql set search_path = ''
+        "create or replace function chatkit_private.check_secret_owner() returns trigger language plpgsql set search_path = ''
            as 'begin return new; end'",
         "function_changed",
-        "private.guard_secret()",
+        "chatkit_private.check_secret_owner()",
     ),
     done(
         "that a trigger is disabled",
-        "alter table public.chatkit_sessions disable trigger guard_secret",
+        "alter table public.chatkit_sessions disable trigger check_secret_owner",
         "trigger_disabled",
-        "guard_secret",
+        "check_secret_owner",
     ),
     done(
         "that a trigger is gone",
@@ -155,22 +155,22 @@ const ALL: &[Done] = &[
     ),
     done("that a table is gone", "drop table public.throttles", "table_missing", "public.throttles"),
     done(
-        "that the schema private was opened",
-        "grant usage on schema private to authenticated",
+        "that the schema chatkit_private was opened",
+        "grant usage on schema chatkit_private to authenticated",
         "schema_open",
         "authenticated",
     ),
     done(
-        "that the schema private was closed",
-        "revoke usage on schema private from service_role",
+        "that the schema chatkit_private was closed",
+        "revoke usage on schema chatkit_private from service_role",
         "schema_closed",
         "service_role",
     ),
     done(
         "a function that looks as the caller and runs as its owner",
-        "alter function private.readable_ids(jsonb, uuid[], uuid[]) security definer",
+        "alter function chatkit_private.readable_ids(jsonb, uuid[], uuid[]) security definer",
         "function_changed",
-        "private.readable_ids",
+        "chatkit_private.readable_ids",
     ),
 ];
 
@@ -230,12 +230,12 @@ async fn no_history(world: &World) -> Result<()> {
 }
 
 async fn webhook(world: &World) -> Result<()> {
-    run(world, "alter table public.delivery_queues disable trigger wake_route_events").await?;
-    found(world, &[("schema", "trigger_disabled", "wake_route_events")], &[]).await.map(drop)
+    run(world, "alter table public.delivery_queues disable trigger notify_route_events").await?;
+    found(world, &[("schema", "trigger_disabled", "notify_route_events")], &[]).await.map(drop)
 }
 
 async fn no_webhook(world: &World) -> Result<()> {
-    run(world, "delete from private.webhook").await?;
+    run(world, "delete from chatkit_private.webhook").await?;
     found(world, &[], &["webhook"]).await.map(drop)
 }
 

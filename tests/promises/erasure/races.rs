@@ -99,7 +99,9 @@ async fn just_beginning(world: World) -> Result<()> {
     let opening = format!(
         "select public.open_session('{org}', '{user}', gen_random_uuid(), '{AGENT}', 'web', '{{}}', gen_random_uuid())"
     );
-    let claiming = format!("select private.claim_key('{org}', '{user}', 'x', 'k-1', repeat('0', 64))");
+    let claiming = format!(
+        "select chatkit_private.claim_idempotency_key('{org}', '{user}', 'x', 'k-1', repeat('0', 64))"
+    );
     // A key can be claimed in the middle, too.
     for (begun, begins) in [(false, opening), (false, claiming.clone()), (true, claiming.clone())] {
         let of_person = json!({ "p_org_id": org, "p_user_id": user });

@@ -201,7 +201,8 @@ async fn at_once(world: World) -> Result<()> {
     let options = world.database().connect_options().as_ref().clone();
     let pool = PgPoolOptions::new().max_connections(16).min_connections(16).connect_with(options).await?;
     let lock = "select s.id from chat_sessions as s join deliveries as d on d.session_id = s.id where d.id = $1 for update of s";
-    let begin = "select private.begin_call(d, 60, null) is not null from deliveries as d where d.id = $1";
+    let begin =
+        "select chatkit_private.begin_call(d, 60, null) is not null from deliveries as d where d.id = $1";
     let begun = deliveries.into_iter().map(|id| {
         let pool = &pool;
         async move {

@@ -11,7 +11,7 @@ use super::rules::{
 };
 use super::tenants::SEES_THE_SCHEMA;
 
-/// Everything in the schemas `public` and `private` that is granted to somebody other than its owner, in words.
+/// Everything in the schemas `public` and `chatkit_private` that is granted to somebody other than its owner, in words.
 const PRIVILEGES: &str = "
     with granted (what, owner, privilege) as (
       select c.relname, c.relowner, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner)))
@@ -25,11 +25,11 @@ const PRIVILEGES: &str = "
       select format('%s.%s()', p.pronamespace::regnamespace, p.proname), p.proowner,
              aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
       from pg_proc as p
-      where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+      where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
       union all
       select 'schema ' || n.nspname, n.nspowner, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner)))
       from pg_namespace as n
-      where n.nspname = 'private'
+      where n.nspname = 'chatkit_private'
     )
     select format('%s on %s to %s', lower((privilege).privilege_type), what,
                   case (privilege).grantee when 0 then 'public' else pg_get_userbyid((privilege).grantee) end)
@@ -43,9 +43,9 @@ const SWITCHES: &str = "
     select format('row level security of %s is off', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
     union all
-    select format('private.%s is shared with %s', c.relname, case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
+    select format('chatkit_private.%s is shared with %s', c.relname, case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
     from pg_class as c cross join lateral aclexplode(c.relacl) as a
-    where c.relnamespace = 'private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and a.grantee <> c.relowner
+    where c.relnamespace = 'chatkit_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and a.grantee <> c.relowner
     union all
     select format('%s is no table', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm', 'f', 'S')
@@ -60,7 +60,7 @@ const SWITCHES: &str = "
     where p.pronamespace = 'public'::regnamespace group by p.proname having count(*) > 1
     union all
     select format('%s takes names from the search path', p.proname) from pg_proc as p
-    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
       and p.proconfig is distinct from array['search_path=\"\"']
       and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan']
       and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
@@ -68,7 +68,7 @@ const SWITCHES: &str = "
 /// The functions that run as their owner. Whoever calls another one is asked for their own rights.
 const RUN_BY_OWNERS: &str = "
     select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_proc as p
-    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and p.prosecdef";
+    where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace) and p.prosecdef";
 
 /// The columns of which statistics are kept.
 const STATISTICS: &str = "
@@ -138,22 +138,22 @@ pub async fn privileges(database: &mut PgConnection) -> Result<BTreeSet<String>>
         .collect())
 }
 
-/// All of `public` but what writes for callers, which calls its like in `private`.
+/// All of `public` but what writes for callers, which calls its like in `chatkit_private`.
 fn expected_by_owners() -> BTreeSet<String> {
     let functions = every_function().map(|function| function.name).chain(CALLED_BY_CALLERS.iter().copied());
     let public =
         functions.filter(|name| !WRITES_FOR_CALLERS.contains(name)).map(|name| format!("public.{name}"));
-    let private = WRITES_FOR_CALLERS.iter().chain(READS_USERS).map(|name| format!("private.{name}"));
+    let private = WRITES_FOR_CALLERS.iter().chain(READS_USERS).map(|name| format!("chatkit_private.{name}"));
     public.chain(private).collect()
 }
 
 fn expected_privileges() -> BTreeSet<String> {
-    let mut expected = BTreeSet::from(["usage on schema private to service_role".to_owned()]);
+    let mut expected = BTreeSet::from(["usage on schema chatkit_private to service_role".to_owned()]);
     expected.extend(
         WRITES_FOR_CALLERS
             .iter()
             .chain(LOOKS_AS_CALLERS)
-            .map(|name| format!("execute on private.{name}() to service_role")),
+            .map(|name| format!("execute on chatkit_private.{name}() to service_role")),
     );
     for Table { name, shown, hidden, .. } in TABLES {
         if hidden.is_empty() {
@@ -170,8 +170,9 @@ fn expected_privileges() -> BTreeSet<String> {
         .extend(READS_AS_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
     expected
         .extend(CALLED_BY_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
-    expected
-        .extend(RUN_BY_POLICIES.iter().map(|name| format!("execute on private.{name}() to authenticated")));
+    expected.extend(
+        RUN_BY_POLICIES.iter().map(|name| format!("execute on chatkit_private.{name}() to authenticated")),
+    );
     expected
 }
 

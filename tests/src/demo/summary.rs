@@ -48,7 +48,7 @@ pub async fn tables(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
 /// The tables in which a text stands, in whatever column.
 async fn tables_with(play: &Play<'_>, text: &str) -> Result<Vec<String>> {
     let names = "select table_schema || '.' || table_name from information_schema.tables
-        where table_schema in ('public', 'private', 'auth') and table_type = 'BASE TABLE'";
+        where table_schema in ('public', 'chatkit_private', 'auth') and table_type = 'BASE TABLE'";
     let tables: Vec<String> = sqlx::query_scalar(names).fetch_all(play.world.database()).await?;
     let mut found = Vec::new();
     for table in tables {

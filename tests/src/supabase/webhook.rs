@@ -40,7 +40,7 @@ impl Webhook {
     /// Has `url` called with the secret in its header whenever a session comes to have something for an agent.
     pub async fn start(database: &PgPool, url: String, secret: String) -> Result<Self> {
         sqlx::raw_sql(PG_NET).execute(database).await.context("setting up pg_net")?;
-        let set = "insert into private.webhook (url, secret) values ($1, $2)
+        let set = "insert into chatkit_private.webhook (url, secret) values ($1, $2)
                    on conflict (only_one) do update set url = excluded.url, secret = excluded.secret";
         sqlx::query(set).bind(url).bind(secret).execute(database).await.context("setting up the webhook")?;
         let mut listener = PgListener::connect_with(database).await.context("listening for the webhook")?;

@@ -103,8 +103,8 @@ fn by_embedding() -> Vec<Request> {
 fn by_other_names() -> Vec<Request> {
     let session = json!({ "p_session_id": "00000000-0000-4000-8000-000000000000" });
     let mut closed = vec![
-        get("/chat_sessions?select=session_json"),
-        get("/chat_events?select=event_json"),
+        get("/chat_sessions?select=session_response"),
+        get("/chat_events?select=event_response"),
         get("/chat_events?select=id,link_thread"),
         get("/chat_sessions?select=count()"),
         get("/chat_sessions?select=id,chatkit_sessions(count)"),
@@ -112,18 +112,18 @@ fn by_other_names() -> Vec<Request> {
         get("/chat_sessions?select=last_event_seq.sum()"),
         get("/users"),
         get("/auth.users"),
-        get("/private.chat_sessions"),
+        get("/chatkit_private.chat_sessions"),
         get("/pg_authid"),
         get("/pg_class?select=relname"),
-        post("/rpc/session_json", session.clone()),
-        post("/rpc/private.session_json", session.clone()),
+        post("/rpc/session_response", session.clone()),
+        post("/rpc/chatkit_private.session_response", session.clone()),
         post("/rpc/lock_session", session),
         post("/rpc/member_role", json!({})),
-        post("/rpc/limits_of", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
-        post("/rpc/claim_key", json!({})),
+        post("/rpc/effective_limits", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
+        post("/rpc/claim_idempotency_key", json!({})),
         post("/rpc/caller_org_id", json!({})),
-        post("/rpc/slots_left", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
-        post("/rpc/organisations_due", json!({})),
+        post("/rpc/free_slots", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
+        post("/rpc/due_organisations", json!({})),
         get("/agent_routes_id_seq"),
         post("/rpc/set_config", json!({ "setting_name": "role", "new_value": "postgres", "is_local": true })),
         post(
@@ -133,7 +133,7 @@ fn by_other_names() -> Vec<Request> {
         post("/rpc/pg_read_file", json!({ "filename": "PG_VERSION" })),
     ];
     for (schema, table) in [
-        ("private", "chat_sessions"),
+        ("chatkit_private", "chat_sessions"),
         ("kept", "chat_sessions"),
         ("auth", "users"),
         ("pg_catalog", "pg_authid"),
@@ -141,7 +141,7 @@ fn by_other_names() -> Vec<Request> {
     ] {
         closed.push(with(("accept-profile", schema), get(format!("/{table}"))));
     }
-    closed.push(with(("content-profile", "private"), post("/rpc/session_json", json!({}))));
+    closed.push(with(("content-profile", "chatkit_private"), post("/rpc/session_response", json!({}))));
     // The plan of a query tells how many rows there are, also of those that are not shown.
     closed.push(with(("accept", "application/vnd.pgrst.plan+json; options=analyze"), get("/chat_sessions")));
     closed

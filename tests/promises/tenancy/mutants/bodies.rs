@@ -13,14 +13,14 @@ use super::{erasure, orchestrator};
 
 /// The first step of the RPC functions on a session, and one that does not care whose it is.
 const LOCKS: &[&str] = &[
-    "private.lock_session_of(p_org_id, p_user_id, p_session_id)",
-    "private.lock_session(p_org_id, p_session_id)",
+    "chatkit_private.lock_session_of(p_org_id, p_user_id, p_session_id)",
+    "chatkit_private.lock_session(p_org_id, p_session_id)",
 ];
 const ANYBODYS: &str = "(select s from public.chat_sessions as s where s.id = p_session_id)";
 
 /// A look that shows everything to everybody. What our policies hide from a caller is hidden from a weaker function too; the
 /// functions must keep tenants apart without that.
-const BLIND: &str = "create or replace function private.readable_ids(
+const BLIND: &str = "create or replace function chatkit_private.readable_ids(
       p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
     returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";
 
@@ -36,7 +36,7 @@ pub async fn hold_without_the_look(tenants: &Tenants) -> Result<()> {
 }
 
 /// What looks.
-const LOOK: &str = "private.readable_ids";
+const LOOK: &str = "chatkit_private.readable_ids";
 
 /// All of them.
 pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
@@ -60,7 +60,7 @@ pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
             Tenant::SessionOfOrganisation => LOCKS[1],
             _ => continue,
         };
-        let schema = if WRITES_FOR_CALLERS.contains(&function.name) { "private" } else { "public" };
+        let schema = if WRITES_FOR_CALLERS.contains(&function.name) { "chatkit_private" } else { "public" };
         let whole = definition(tenants, &format!("{schema}.{}", function.name)).await?;
         let by = By::Calling(vec![function], &[Who::Service]);
         mutants.push(edited(
@@ -77,19 +77,19 @@ pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-/// Who a token says is calling: a function of `private`, what it returns, and an expression instead of its own.
+/// Who a token says is calling: a function of `chatkit_private`, what it returns, and an expression instead of its own.
 const CALLERS: &[(&str, &str, &str, &str)] = &[
     (
         "anonymous sign-ins belong to the organisation they name",
         "caller_org_id",
         "uuid",
-        "private.org_id_of(auth.jwt() -> 'app_metadata')",
+        "chatkit_private.extract_org_id(auth.jwt() -> 'app_metadata')",
     ),
     (
         "users choose their organisation",
         "caller_org_id",
         "uuid",
-        "private.org_id_of(auth.jwt() -> 'user_metadata')",
+        "chatkit_private.extract_org_id(auth.jwt() -> 'user_metadata')",
     ),
     ("everybody is an approver", "caller_is_approver", "boolean", "true"),
     ("nobody is an approver", "caller_is_approver", "boolean", "false"),
@@ -97,7 +97,7 @@ const CALLERS: &[(&str, &str, &str, &str)] = &[
         "admins are no approvers",
         "caller_is_approver",
         "boolean",
-        "private.caller_org_role() in ('owner', 'approver')",
+        "chatkit_private.caller_org_role() in ('owner', 'approver')",
     ),
 ];
 
@@ -105,10 +105,10 @@ async fn callers(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
     for (what, name, returns, expression) in CALLERS {
         let sql = format!(
-            "create or replace function private.{name}() returns {returns}
+            "create or replace function chatkit_private.{name}() returns {returns}
              language sql stable set search_path = '' return {expression}"
         );
-        let undo = definition(tenants, &format!("private.{name}")).await?;
+        let undo = definition(tenants, &format!("chatkit_private.{name}")).await?;
         let noticed = By::Reading(table("chat_events")?, Who::ALL);
         mutants.push(Mutant::mended((*what).to_owned(), sql, undo, noticed));
     }

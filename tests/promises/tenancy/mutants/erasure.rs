@@ -15,10 +15,10 @@ pub const WEAKER: &[Weaker] = &[
         Called("begin_erasure"),
     ),
     weaker(
-        "public.note_erased_threads",
+        "public.record_deleted_threads",
         "e.org_id = p_org_id and e.user_id = p_user_id and",
         "",
-        Called("note_erased_threads"),
+        Called("record_deleted_threads"),
     ),
     weaker("public.claim_erasures", "and e.lease_until <= v_now", "", Called("claim_erasures")),
     weaker("public.claim_erasures", "for update skip locked", "for update", Waited("claim_erasures")),
@@ -41,20 +41,20 @@ pub const WEAKER: &[Weaker] = &[
         "s.status",
         Called("erase_batch"),
     ),
-    weaker("private.erase_session", "o.session_id = $1", "$1 is not null", Called("erase_batch")),
+    weaker("chatkit_private.erase_session", "o.session_id = $1", "$1 is not null", Called("erase_batch")),
     weaker(
-        "private.erase_session",
+        "chatkit_private.erase_session",
         "o.org_id = p_session.org_id and o.user_id = p_session.user_id and o.session_id = p_session.id",
         "true",
         Called("erase_batch"),
     ),
     weaker(
-        "private.erase_session",
+        "chatkit_private.erase_session",
         "t.scope = 'session' and t.subject = p_session.id",
         "true",
         Called("erase_batch"),
     ),
-    weaker("private.erase_session", "where s.id = p_session.id", "", Called("erase_batch")),
+    weaker("chatkit_private.erase_session", "where s.id = p_session.id", "", Called("erase_batch")),
     // What does not hang off a session.
     weaker(
         "public.finish_erasure",
@@ -108,7 +108,7 @@ pub const WEAKER: &[Weaker] = &[
         Called("erase_overdue_session"),
     ),
     weaker(
-        "private.overdue_before",
+        "chatkit_private.retention_cutoff",
         "where r.org_id = p_org_id",
         "where r.org_id <> p_org_id",
         Called("erase_overdue_session"),

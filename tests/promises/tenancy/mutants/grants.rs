@@ -38,7 +38,7 @@ const ON_TABLES: &str = "
 const ON_FUNCTIONS: &str = "
     select p.oid::regprocedure::text, p.proname::text, p.pronamespace::regnamespace::text, r.rolname
     from pg_proc as p, unnest($1::text[]) as r (rolname)
-    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
       and not exists (
         select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as g
         where case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end = r.rolname
@@ -149,13 +149,14 @@ pub fn missing_on_functions() -> Vec<Mutant> {
     let readers = TABLES.iter().filter(|table| table.name == "chat_sessions");
     let of_policies = readers.flat_map(|table| {
         RUN_BY_POLICIES.iter().map(move |name| {
-            let on = format!("execute on function private.{name}");
+            let on = format!("execute on function chatkit_private.{name}");
             Mutant::revoke(&on, "authenticated", By::Reading(table, &[Who::User]))
         })
     });
-    let behind = ["cancel_session", "decide_escalation"].into_iter().chain(["claims_of", "readable_ids"]);
-    let behind = behind.map(|name| format!("execute on function private.{name}"));
-    let of_writes = behind.chain(["usage on schema private".to_owned()]).map(|privilege| {
+    let behind =
+        ["cancel_session", "decide_escalation"].into_iter().chain(["effective_claims", "readable_ids"]);
+    let behind = behind.map(|name| format!("execute on function chatkit_private.{name}"));
+    let of_writes = behind.chain(["usage on schema chatkit_private".to_owned()]).map(|privilege| {
         let calls = every_function().filter(|function| function.name == "decide_escalation");
         let calls = calls.chain(every_function().filter(|function| function.name == "cancel_session"));
         Mutant::revoke(&privilege, "service_role", By::Calling(calls.collect(), &[Who::Service]))

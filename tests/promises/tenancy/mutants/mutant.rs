@@ -104,7 +104,7 @@ async fn reading_each(tenants: &Tenants, table: &Table, who: Who) -> Result<Vec<
 async fn as_it_stands(tenants: &Tenants) -> Result<BTreeSet<String>> {
     let definitions = "
         select pg_get_functiondef(p.oid) from pg_proc as p
-        where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+        where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
         union all
         select p::text from pg_policies as p where p.schemaname = 'public'
         union all

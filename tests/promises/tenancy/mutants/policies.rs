@@ -11,10 +11,13 @@ use super::table;
 
 /// What the policies ask, piece by piece.
 const PIECES: &[(&str, &str)] = &[
-    ("{org}", "org_id = (select private.caller_org_id())"),
+    ("{org}", "org_id = (select chatkit_private.caller_org_id())"),
     ("{user}", "user_id = (select auth.uid())"),
-    ("{approver}", "(select private.caller_is_approver())"),
-    ("{role}", "(allowed_org_roles is null or (select private.caller_org_role()) = any (allowed_org_roles))"),
+    ("{approver}", "(select chatkit_private.caller_is_approver())"),
+    (
+        "{role}",
+        "(allowed_org_roles is null or (select chatkit_private.caller_org_role()) = any (allowed_org_roles))",
+    ),
 ];
 
 /// Instead of `{org} and ({user} or {approver})`.

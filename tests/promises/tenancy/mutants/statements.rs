@@ -11,7 +11,7 @@ use super::super::catalogue;
 
 /// Takes away all that the migrations made.
 const CLEAR: &str = "
-    drop schema private cascade;
+    drop schema chatkit_private cascade;
     do $$
     declare
       v_drop text;
@@ -73,7 +73,7 @@ pub async fn no_revocation_can_be_left_out(world: World) -> Result<()> {
 }
 
 /// What these do to a table opens and closes nothing. That it is done is another test's.
-const SHAPING: &[&str] = &["add column", "add constraint", "drop constraint", "set (n_distinct"];
+const SHAPING: &[&str] = &["set (n_distinct"];
 
 /// All is applied once, in a transaction. Before each of these statements the rest is applied without it, looked at, and taken
 /// back to go on from there.
@@ -105,7 +105,7 @@ async fn leave_out_each(world: &World, beginnings: &[&str]) -> Result<()> {
         apply(&mut database, &text[applied..]).await?;
     }
     eprintln!("{tried} statements left out of the migrations");
-    ensure!(tried > 30, "only {tried} statements were found in the migrations");
+    ensure!(tried > 20, "only {tried} statements were found in the migrations");
     ensure!(missed.is_empty(), "{} of {tried} not noticed:\n{}", missed.len(), missed.join("\n"));
     let left = catalogue::violations(&mut database).await?;
     ensure!(left.is_empty(), "with all statements:\n{}", left.join("\n"));

@@ -34,17 +34,17 @@ pub fn all() -> Vec<Mutant> {
         ),
         (
             "a private table that is shared",
-            "grant select on private.webhook to service_role",
-            "revoke select on private.webhook from service_role",
+            "grant select on chatkit_private.webhook to service_role",
+            "revoke select on chatkit_private.webhook from service_role",
         ),
         (
             "a helper that is run by its owner",
-            "alter function private.session_json security definer",
-            "alter function private.session_json security invoker",
+            "alter function chatkit_private.session_response security definer",
+            "alter function chatkit_private.session_response security invoker",
         ),
         (
             "an RPC function that is run by its caller",
-            "alter function public.sweep security invoker",
+            "alter function public.purge_expired security invoker",
             MIGRATE,
         ),
         (
@@ -54,22 +54,22 @@ pub fn all() -> Vec<Mutant> {
         ),
         (
             "a function that writes for callers and is run by its caller",
-            "alter function private.cancel_session security invoker",
-            "alter function private.cancel_session security definer",
+            "alter function chatkit_private.cancel_session security invoker",
+            "alter function chatkit_private.cancel_session security definer",
         ),
         (
             "a function that takes names from the search path",
-            "alter function public.sweep reset search_path",
+            "alter function public.purge_expired reset search_path",
             MIGRATE,
         ),
         (
             "a use of the schema of the helpers",
-            "grant usage on schema private to authenticated",
-            "revoke usage on schema private from authenticated",
+            "grant usage on schema chatkit_private to authenticated",
+            "revoke usage on schema chatkit_private from authenticated",
         ),
         (
             "a policy for everybody",
-            r#"alter policy "their user and approvers read" on public.chat_sessions to public"#,
+            r#"alter policy "session owner and approvers can read" on public.chat_sessions to public"#,
             MIGRATE,
         ),
         (

@@ -1,6 +1,6 @@
 //! Pieces of functions' texts that keep tenants apart, or what is due from what is not.
 //!
-//! Not among them is the organisation that `private.let_go_of_key` asks for: whoever gets there has been asked whether the
+//! Not among them is the organisation that `chatkit_private.release_idempotency_key` asks for: whoever gets there has been asked whether the
 //! request to OpenAI is their session's, so that nobody could tell whether it is there.
 
 /// A function that asks less than it should.
@@ -32,17 +32,17 @@ pub const fn weaker(of: &'static str, text: &'static str, instead: &'static str,
 /// All of them.
 pub const WEAKER: &[Weaker] = &[
     // Whose session, and whose organisation.
-    weaker("private.lock_session_of", "s.org_id = p_org_id", "true", Called("cancel_session")),
-    weaker("private.lock_session_of", "s.user_id = p_user_id", "true", Called("cancel_session")),
-    weaker("private.lock_session", "s.org_id = p_org_id", "true", Called("record_tasks")),
+    weaker("chatkit_private.lock_session_of", "s.org_id = p_org_id", "true", Called("cancel_session")),
+    weaker("chatkit_private.lock_session_of", "s.user_id = p_user_id", "true", Called("cancel_session")),
+    weaker("chatkit_private.lock_session", "s.org_id = p_org_id", "true", Called("record_tasks")),
     weaker(
-        "private.member_role",
-        "private.org_id_of(u.raw_app_meta_data) = p_org_id",
+        "chatkit_private.member_role",
+        "chatkit_private.extract_org_id(u.raw_app_meta_data) = p_org_id",
         "true",
         Called("open_session"),
     ),
-    weaker("private.new_session", "and s.org_id = p_org_id and s.user_id = p_user_id", "", Called("open_session")),
-    weaker("private.new_session", "and s.user_id = p_user_id", "", Called("open_session")),
+    weaker("chatkit_private.create_session", "and s.org_id = p_org_id and s.user_id = p_user_id", "", Called("open_session")),
+    weaker("chatkit_private.create_session", "and s.user_id = p_user_id", "", Called("open_session")),
     // Rows of others beside one's own.
     weaker(
         "public.register_agent",
@@ -64,7 +64,7 @@ pub const WEAKER: &[Weaker] = &[
     ),
     // Whose key.
     weaker(
-        "private.claim_key",
+        "chatkit_private.claim_idempotency_key",
         "insert into public.idempotency_keys as k (",
         "select * into v_claim from public.idempotency_keys as k where (k.endpoint, k.key) = (p_endpoint, p_key);
          if found then return v_claim; end if;
@@ -72,7 +72,7 @@ pub const WEAKER: &[Weaker] = &[
         Guessed("open_session"),
     ),
     weaker(
-        "private.claim_key",
+        "chatkit_private.claim_idempotency_key",
         "insert into public.idempotency_keys as k (",
         "select * into v_claim from public.idempotency_keys as k
          where (k.org_id, k.endpoint, k.key) = (p_org_id, p_endpoint, p_key);
@@ -81,27 +81,27 @@ pub const WEAKER: &[Weaker] = &[
         Guessed("renew_chatkit_session"),
     ),
     weaker(
-        "private.hold_key",
+        "chatkit_private.lease_idempotency_key",
         "(k.org_id, k.user_id, k.endpoint, k.key) = (p_claim.org_id, p_claim.user_id, p_claim.endpoint, p_claim.key)",
         "(k.endpoint, k.key) = (p_claim.endpoint, p_claim.key)",
         Guessed("open_session"),
     ),
-    weaker("private.hold_key", "c.id = p_claim.chatkit_request_id", "true", Called("open_session")),
-    weaker("private.lock_key_of", "and k.org_id = p_org_id", "", Waited("record_chatkit_session")),
-    weaker("private.lock_key_of", "and k.org_id = p_org_id", "", Waited("fail_chatkit_session")),
-    weaker("private.let_go_of_key", "k.chatkit_request_id = p_chatkit_request_id", "true", Called("record_chatkit_session")),
-    weaker("private.let_go_of_key", "k.chatkit_request_id = p_chatkit_request_id", "true", Called("fail_chatkit_session")),
+    weaker("chatkit_private.lease_idempotency_key", "c.id = p_claim.chatkit_request_id", "true", Called("open_session")),
+    weaker("chatkit_private.lock_idempotency_key", "and k.org_id = p_org_id", "", Waited("record_chatkit_session")),
+    weaker("chatkit_private.lock_idempotency_key", "and k.org_id = p_org_id", "", Waited("fail_chatkit_session")),
+    weaker("chatkit_private.release_idempotency_key", "k.chatkit_request_id = p_chatkit_request_id", "true", Called("record_chatkit_session")),
+    weaker("chatkit_private.release_idempotency_key", "k.chatkit_request_id = p_chatkit_request_id", "true", Called("fail_chatkit_session")),
     // Whose request to OpenAI, and whose secret.
-    weaker("private.ask_for_secret", "and c.session_id = p_session.id", "", Guessed("renew_chatkit_session")),
-    weaker("private.live_secret", "c.session_id = p_session_id\n", "true\n", Called("renew_chatkit_session")),
+    weaker("chatkit_private.request_chatkit_session", "and c.session_id = p_session.id", "", Guessed("renew_chatkit_session")),
+    weaker("chatkit_private.usable_secret", "c.session_id = p_session_id\n", "true\n", Called("renew_chatkit_session")),
     weaker(
-        "private.live_secret",
+        "chatkit_private.usable_secret",
         "c.session_id = p_session_id and c.sealed_secret",
         "c.sealed_secret",
         Called("renew_chatkit_session"),
     ),
-    weaker("private.reject_secrets", "c.session_id = p_session_id", "true", Called("renew_chatkit_session")),
-    weaker("private.refuse_second_request", "c.session_id = p_session.id", "true", Called("renew_chatkit_session")),
+    weaker("chatkit_private.reject_secrets", "c.session_id = p_session_id", "true", Called("renew_chatkit_session")),
+    weaker("chatkit_private.reject_concurrent_refresh", "c.session_id = p_session.id", "true", Called("renew_chatkit_session")),
     weaker(
         "public.record_chatkit_session",
         "and c.session_id = p_session_id",
@@ -116,30 +116,30 @@ pub const WEAKER: &[Weaker] = &[
         Guessed("confirm_chatkit_cancelled"),
     ),
     weaker(
-        "private.failed_to_open",
+        "chatkit_private.failed_to_open",
         "c.session_id = p_session.id and c.failed_at is null",
         "c.failed_at is null",
         Called("fail_chatkit_session"),
     ),
-    weaker("private.retired_chatkit_session_ids", "c.session_id = p_session_id", "true", Called("expire_session")),
+    weaker("chatkit_private.uncancelled_chatkit_session_ids", "c.session_id = p_session_id", "true", Called("expire_session")),
     // Whose limits, and who is charged.
-    weaker("private.limits_of", "l.org_id = p_org_id", "l.org_id <> p_org_id", Called("set_org_limits")),
-    weaker("private.limits_of", "l.org_id = p_org_id", "l.org_id <> p_org_id", Called("record_events")),
-    weaker("private.charge", "'user', p_session.user_id", "'user', p_session.org_id", Called("record_events")),
-    weaker("private.charge", "'session', p_session.id", "'session', p_session.org_id", Called("open_session")),
-    weaker("private.charge_one", "values (p_org_id, ", "values (p_subject, ", Called("renew_chatkit_session")),
+    weaker("chatkit_private.effective_limits", "l.org_id = p_org_id", "l.org_id <> p_org_id", Called("set_org_limits")),
+    weaker("chatkit_private.effective_limits", "l.org_id = p_org_id", "l.org_id <> p_org_id", Called("record_events")),
+    weaker("chatkit_private.consume_rate_limit", "'user', p_session.user_id", "'user', p_session.org_id", Called("record_events")),
+    weaker("chatkit_private.consume_rate_limit", "'session', p_session.id", "'session', p_session.org_id", Called("open_session")),
+    weaker("chatkit_private.consume_bucket", "values (p_org_id, ", "values (p_subject, ", Called("renew_chatkit_session")),
     // Whose activity, and which agent's timeout.
     weaker(
-        "private.idle_at",
+        "chatkit_private.idle_deadline",
         "a.org_id = p_session.org_id",
         "a.org_id <> p_session.org_id",
-        Called("note_upstream_activity"),
+        Called("record_chatkit_activity"),
     ),
-    weaker("private.idle_at", "e.session_id = p_session.id and", "", Called("note_upstream_activity")),
-    weaker("private.idle_at", "q.session_id = p_session.id", "true", Called("note_upstream_activity")),
-    weaker("private.plan_idle_check", "i.session_id = p_session.id", "true", Called("expire_session")),
-    weaker("private.plan_idle_checks_of_agent", "s.org_id = new.org_id and", "", Called("register_agent")),
-    weaker("public.note_upstream_activity", "where s.id = p_session_id", "where true", Called("note_upstream_activity")),
+    weaker("chatkit_private.idle_deadline", "e.session_id = p_session.id and", "", Called("record_chatkit_activity")),
+    weaker("chatkit_private.idle_deadline", "q.session_id = p_session.id", "true", Called("record_chatkit_activity")),
+    weaker("chatkit_private.schedule_idle_check", "i.session_id = p_session.id", "true", Called("expire_session")),
+    weaker("chatkit_private.reschedule_agent_idle_checks", "s.org_id = new.org_id and", "", Called("register_agent")),
+    weaker("public.record_chatkit_activity", "where s.id = p_session_id", "where true", Called("record_chatkit_activity")),
     weaker("public.release_idle_session", "i.session_id = p_session_id", "true", Called("release_idle_session")),
     // What is due, and nothing else.
     weaker("public.claim_idle_sessions", "i.due_at <= v_now", "true", Called("claim_idle_sessions")),
@@ -159,43 +159,43 @@ pub const WEAKER: &[Weaker] = &[
     weaker("public.expire_escalations", "e.id = v_id and", "", Called("expire_escalations")),
     weaker("public.expire_escalations", "d.id = v_escalation.delivery_id and", "", Called("expire_escalations")),
     weaker("public.expire_escalations", "for update of s skip locked", "for update of s", Waited("expire_escalations")),
-    weaker("public.claim_stale_chatkit", "and c.sealed_secret is null", "", Called("claim_stale_chatkit")),
-    weaker("public.claim_stale_chatkit", "c.id = stale.id and", "", Called("claim_stale_chatkit")),
+    weaker("public.claim_uncancelled_chatkit_sessions", "and c.sealed_secret is null", "", Called("claim_uncancelled_chatkit_sessions")),
+    weaker("public.claim_uncancelled_chatkit_sessions", "c.id = stale.id and", "", Called("claim_uncancelled_chatkit_sessions")),
     weaker(
-        "public.claim_stale_chatkit",
+        "public.claim_uncancelled_chatkit_sessions",
         "for update of c skip locked",
         "for update of c",
-        Waited("claim_stale_chatkit"),
+        Waited("claim_uncancelled_chatkit_sessions"),
     ),
     weaker(
-        "public.settle_abandoned",
+        "public.fail_abandoned_requests",
         "for update of s skip locked",
         "for update of s",
-        Waited("settle_abandoned"),
+        Waited("fail_abandoned_requests"),
     ),
     weaker(
-        "public.settle_abandoned",
+        "public.fail_abandoned_requests",
         "c.requested_at < v_now - make_interval(secs => coalesce(p_older_than_seconds, 60))",
         "true",
-        Called("settle_abandoned"),
+        Called("fail_abandoned_requests"),
     ),
-    weaker("public.settle_abandoned", "k.chatkit_request_id = c.id and", "", Called("settle_abandoned")),
-    weaker("public.settle_abandoned", "k.lease_until > v_now", "false", Called("settle_abandoned")),
-    weaker("public.settle_abandoned", "c.id = any (v_ids) and", "", Called("settle_abandoned")),
-    weaker("public.sweep", "and c.expires_at <= v_now", "", Called("sweep")),
-    weaker("public.sweep", "c.id = run_out.id", "true", Called("sweep")),
-    weaker("public.sweep", "k.last_used_at < v_now - greatest(p_keep, interval '24 hours')", "true", Called("sweep")),
+    weaker("public.fail_abandoned_requests", "k.chatkit_request_id = c.id and", "", Called("fail_abandoned_requests")),
+    weaker("public.fail_abandoned_requests", "k.lease_until > v_now", "false", Called("fail_abandoned_requests")),
+    weaker("public.fail_abandoned_requests", "c.id = any (v_ids) and", "", Called("fail_abandoned_requests")),
+    weaker("chatkit_private.purge_secrets", "and c.expires_at <= p_now", "", Called("purge_expired")),
+    weaker("chatkit_private.purge_secrets", "c.id = expired.id", "true", Called("purge_expired")),
+    weaker("chatkit_private.purge_idempotency_keys", "k.last_used_at < v_unused_since", "true", Called("purge_expired")),
     weaker(
-        "public.sweep",
+        "chatkit_private.purge_idempotency_keys",
         "(k.org_id, k.user_id, k.endpoint, k.key) = (u.org_id, u.user_id, u.endpoint, u.key)",
         "(k.endpoint, k.key) = (u.endpoint, u.key)",
-        Called("sweep"),
+        Called("purge_expired"),
     ),
-    weaker("public.sweep", "t.full_at <= v_now", "true", Called("sweep")),
+    weaker("chatkit_private.purge_throttles", "t.full_at <= p_now", "true", Called("purge_expired")),
     weaker(
-        "public.sweep",
+        "chatkit_private.purge_throttles",
         "(t.org_id, t.scope, t.subject, t.kind) = (f.org_id, f.scope, f.subject, f.kind)",
         "(t.scope, t.subject, t.kind) = (f.scope, f.subject, f.kind)",
-        Called("sweep"),
+        Called("purge_expired"),
     ),
 ];

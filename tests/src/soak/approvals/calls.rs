@@ -56,7 +56,7 @@ impl State {
     }
 
     /// Why the requester may not have this agent do anything now.
-    fn requester_refusal(&self, delivery: usize) -> Option<&'static str> {
+    fn requester_rejection(&self, delivery: usize) -> Option<&'static str> {
         // "The requester gone: what was not begun is cancelled with an audit event."
         let Some(role) = self.role(people::REQUESTER) else { return Some("requester_gone") };
         // "`allowed_org_roles` holds on every way to an agent: opening, handover, routed events, follow-ups."
@@ -67,33 +67,33 @@ impl State {
     fn begin(&mut self, delivery: usize) -> Option<Sent> {
         let row = &self.deliveries[delivery];
         let ended = self.sessions[row.session].ended;
-        let refusal = self.requester_refusal(delivery);
+        let refusal = self.requester_rejection(delivery);
         let repeatable =
             self.tool(delivery).is_some_and(|tool| tool.idempotent) && !ended && refusal.is_none();
         if row.status == Status::Running && !repeatable {
             self.reach("lease_over");
-            self.lose_track(delivery, "lease_over");
+            self.mark_outcome_unknown(delivery, "lease_over");
             return None;
         }
         if let Some(error) = refusal {
             self.reach(error);
             self.settle(delivery, Status::Withdrawn, Some(error));
-            self.say_failed(delivery, error, ("system", None));
+            self.append_failure_event(delivery, error, ("system", None));
             return None;
         }
         if self.tool(delivery).is_none() {
             self.reach("never: not listed");
-            self.give_up(delivery, "tool_unavailable", false, ("system", None));
+            self.dead_letter(delivery, "tool_unavailable", false, ("system", None));
             return None;
         }
         let most = self.agent(self.deliveries[delivery].agent).map_or(0, |agent| agent.server.max_attempts);
         if self.deliveries[delivery].attempts >= most && self.verdict(delivery).0 != Verdict::Never {
-            self.give_up(delivery, "attempts_used_up", true, ("system", None));
+            self.dead_letter(delivery, "attempts_used_up", true, ("system", None));
             return None;
         }
         match self.admit(delivery) {
             Admission::Held(Verdict::Never) => {
-                self.give_up(delivery, "policy_never", false, ("system", None));
+                self.dead_letter(delivery, "policy_never", false, ("system", None));
                 None
             }
             Admission::Held(verdict) => {
@@ -148,29 +148,29 @@ impl State {
         let by_agent = ("agent", Some(agent.to_owned()));
         match outcome {
             Outcome::Completed { follow_ups, handover } => self.complete(delivery, follow_ups, *handover),
-            Outcome::Failed => self.give_up(delivery, FAILURE, true, by_agent),
-            Outcome::Ask(ask) if !ended => self.hold_for_agent(delivery, ask),
+            Outcome::Failed => self.dead_letter(delivery, FAILURE, true, by_agent),
+            Outcome::Ask(ask) if !ended => self.escalate_for_agent(delivery, ask),
             Outcome::Ask(_) => {
                 self.settle(delivery, Status::Withdrawn, Some("session_ended"));
-                self.say_failed(delivery, "session_ended", ("system", None));
+                self.append_failure_event(delivery, "session_ended", ("system", None));
             }
             Outcome::Retry => {
                 let most = self.agent(agent).map_or(0, |agent| agent.server.max_attempts);
                 if ended || row.attempts >= most {
-                    self.give_up(delivery, FAILURE, !ended, ("system", None));
+                    self.dead_letter(delivery, FAILURE, !ended, ("system", None));
                 } else {
                     let due_at = self.now + RETRY_AFTER;
                     self.settle(delivery, Status::Pending, Some(FAILURE));
                     self.deliveries[delivery].due_at = due_at;
                 }
             }
-            Outcome::Unknown => self.lose_track(delivery, LOST),
+            Outcome::Unknown => self.mark_outcome_unknown(delivery, LOST),
         }
         self.deliveries[delivery].finished_fence = Some(fence);
         true
     }
 
-    fn hold_for_agent(&mut self, delivery: usize, ask: &Ask) {
+    fn escalate_for_agent(&mut self, delivery: usize, ask: &Ask) {
         self.settle(delivery, Status::Asked, None);
         self.deliveries[delivery].request_state = ask.state;
         let question = Question {
@@ -200,7 +200,7 @@ impl State {
             .zip(&plan)
             .filter_map(|((agent, _), plan)| Some(json!({ "agentId": agent, "reason": plan.err()? })))
             .collect();
-        let handover_refused = handover.and_then(|to| self.handover_refusal(&row, to));
+        let handover_refused = handover.and_then(|to| self.handover_rejection(&row, to));
         let mut payload = json!({
             "deliveryId": self.delivery_name(delivery), "eventId": self.event_name(row.about), "agentId": row.agent,
             "tool": row.tool, "status": "completed",

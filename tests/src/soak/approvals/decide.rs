@@ -118,9 +118,11 @@ impl State {
             (Kind::AgentAsked, "reject") if !offered => {
                 self.settle(delivery, Status::Withdrawn, Some("rejected"));
             }
-            (Kind::Policy | Kind::Confirm, "edit") => self.resume_written(delivery, escalation, event)?,
+            (Kind::Policy | Kind::Confirm, "edit") => {
+                self.resume_with_new_call(delivery, escalation, event)?
+            }
             (Kind::AgentAsked, "approve" | "edit" | "respond") if words => {
-                self.resume_written(delivery, escalation, event)?;
+                self.resume_with_new_call(delivery, escalation, event)?;
             }
             // It was called before, and may have been done: it is called again under its own key, as it was shown.
             (Kind::Policy | Kind::Confirm, _) if self.deliveries[delivery].fence > 0 => {
@@ -185,7 +187,12 @@ impl State {
     }
 
     /// "Whoever edits, or whose answer reaches the tool, has written the call."
-    fn resume_written(&mut self, delivery: usize, escalation: usize, event: usize) -> Result<(), Refusal> {
+    fn resume_with_new_call(
+        &mut self,
+        delivery: usize,
+        escalation: usize,
+        event: usize,
+    ) -> Result<(), Refusal> {
         let asked = self.escalations[escalation].clone();
         let (Some(author), Some(answer)) = (asked.decided_by, asked.answer.clone()) else { return Ok(()) };
         let edited = asked.decision == Some("edit");

@@ -177,7 +177,7 @@ impl State {
     }
 
     /// Why an agent may not hand a session over.
-    pub fn handover_refusal(&self, from: &Delivery, to: &str) -> Option<&'static str> {
+    pub fn handover_rejection(&self, from: &Delivery, to: &str) -> Option<&'static str> {
         let session = &self.sessions[from.session];
         if session.ended {
             return Some("session_ended");

@@ -146,7 +146,7 @@ impl State {
     }
 
     /// Says that a call came to nothing.
-    pub fn say_failed(
+    pub fn append_failure_event(
         &mut self,
         delivery: usize,
         error: &'static str,
@@ -161,7 +161,7 @@ impl State {
     }
 
     /// Gives a delivery up and, where another attempt could help, asks for it.
-    pub fn give_up(
+    pub fn dead_letter(
         &mut self,
         delivery: usize,
         error: &'static str,
@@ -170,7 +170,7 @@ impl State {
     ) {
         self.reach(error);
         self.settle(delivery, Status::Dead, Some(error));
-        self.say_failed(delivery, error, actor);
+        self.append_failure_event(delivery, error, actor);
         if ask && !self.sessions[self.deliveries[delivery].session].ended {
             let question = Question::new(Kind::AgentFailed, &["approve", "reject"]);
             self.ask(delivery, Question { error: Some(error), ..question }, ("system", None));
@@ -178,11 +178,11 @@ impl State {
     }
 
     /// It is not known whether the call was done. After the session's end there is nobody to ask.
-    pub fn lose_track(&mut self, delivery: usize, error: &'static str) {
+    pub fn mark_outcome_unknown(&mut self, delivery: usize, error: &'static str) {
         self.reach("outcome_unknown");
         self.settle(delivery, Status::Unknown, Some(error));
         if self.sessions[self.deliveries[delivery].session].ended {
-            self.say_failed(delivery, "outcome_unknown", ("system", None));
+            self.append_failure_event(delivery, "outcome_unknown", ("system", None));
         } else {
             let question = Question::new(Kind::OutcomeUnknown, &["approve", "reject"]);
             self.ask(delivery, Question { error: Some(error), ..question }, ("system", None));

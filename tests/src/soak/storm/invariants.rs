@@ -83,7 +83,7 @@ const RULES: &[(&str, &str)] = &[
              and x.decision in ('approve', 'edit')
          where d.release_id is not null and (
            x.id is null
-           or (x.decision = 'approve' and d.released_hash <> private.hash_of(private.call_in(x.subject))))",
+           or (x.decision = 'approve' and d.released_hash <> chatkit_private.content_hash(chatkit_private.subject_call(x.subject))))",
     ),
     (
         "queues that are not due by their heads",

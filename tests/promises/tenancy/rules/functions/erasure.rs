@@ -35,7 +35,7 @@ pub const FUNCTIONS: &[Function] = &[
         after: "",
     },
     Function {
-        name: "note_erased_threads",
+        name: "record_deleted_threads",
         tenant: Tenant::ErasedPerson,
         before: ERASING,
         call: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_thread_ids": ["cthr_{session}"] }"#,

@@ -55,7 +55,7 @@ pub fn every_function() -> impl Iterator<Item = &'static Function> {
 
 /// The functions that signed-in callers execute themselves, and nobody else does. Whom they answer what is shown with the
 /// promises of what they are for (`metrics`, `throttles`).
-pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics", "charge_thread_reading"];
+pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics", "consume_thread_read_limit"];
 
 /// The functions that signed-in callers read lists by. They run with the rights of who calls them: row level security decides what
 /// they answer, as it does for the tables behind them.
@@ -63,17 +63,17 @@ pub const READS_AS_CALLERS: &[&str] =
     &["list_sessions", "list_messages", "list_escalations", "list_agents", "session_details"];
 
 /// The functions of `public` that write for a caller. They run with the rights of who calls them, to look as the caller, and
-/// then call the function of the same name in `private`, which runs as its owner.
+/// then call the function of the same name in `chatkit_private`, which runs as its owner.
 pub const WRITES_FOR_CALLERS: &[&str] =
     &["open_session", "renew_chatkit_session", "record_events", "cancel_session", "decide_escalation"];
 
 /// What those need beside it.
-pub const LOOKS_AS_CALLERS: &[&str] = &["claims_of", "readable_ids", "escalation_of"];
+pub const LOOKS_AS_CALLERS: &[&str] = &["effective_claims", "readable_ids", "decided_escalation_id"];
 
-/// Of the functions of `private`, those that run as their owner beside the ones that write for callers: they read `auth.users`.
-pub const READS_USERS: &[&str] = &["claims_of"];
+/// Of the functions of `chatkit_private`, those that run as their owner beside the ones that write for callers: they read `auth.users`.
+pub const READS_USERS: &[&str] = &["effective_claims"];
 
-/// The functions of `private` that a policy runs as the caller. All others there are for the functions above, which
+/// The functions of `chatkit_private` that a policy runs as the caller. All others there are for the functions above, which
 /// run as their owner.
 pub const RUN_BY_POLICIES: &[&str] =
-    &["org_id_of", "org_role_of", "caller_org_id", "caller_org_role", "caller_is_approver"];
+    &["extract_org_id", "extract_org_role", "caller_org_id", "caller_org_role", "caller_is_approver"];

@@ -14,7 +14,7 @@ pub const FUNCTIONS: &[Function] = &[
         after: "select not exists (select from public.transcripts_due where session_id = '{quiet}')",
     },
     Function {
-        name: "note_upstream_activity",
+        name: "record_chatkit_activity",
         tenant: Tenant::SessionOfOrganisation,
         // Too long ago for the agent here, and not for the one of the same name elsewhere.
         before: "update public.chat_sessions set last_activity_at = now() - interval '2 days' where id = '{quiet}'",
@@ -53,7 +53,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     // Leases ChatKit sessions without a secret.
     Function {
-        name: "claim_stale_chatkit",
+        name: "claim_uncancelled_chatkit_sessions",
         tenant: Tenant::Due,
         before: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null where id = '{request}'",
         call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
@@ -63,7 +63,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     // Fails requests to OpenAI, and ends the sessions that were only being opened by them.
     Function {
-        name: "settle_abandoned",
+        name: "fail_abandoned_requests",
         tenant: Tenant::Due,
         // What the user asked for is old, and its lease is over. Of the others here only the one is so, and elsewhere only
         // the other.
@@ -76,7 +76,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     // Erases secrets, and deletes keys and throttles.
     Function {
-        name: "sweep",
+        name: "purge_expired",
         tenant: Tenant::Due,
         // Throttles are full again within seconds, so those of others are emptied.
         before: "update public.chatkit_sessions set expires_at = now() - interval '1 hour' where id = '{request}';

@@ -1,0 +1,200 @@
+-- Rate limits of users and sessions, held in the database because functions come and go.
+
+create table if not exists public.org_limits (
+  org_id uuid primary key,
+  secrets_per_minute_user integer,
+  secrets_per_minute_session integer,
+  events_per_minute_user integer,
+  events_per_minute_session integer,
+  thread_reads_per_minute_user integer,
+  keys_per_day_user integer,
+  active_sessions_user integer,
+  constraint org_limits_secrets_user_range check (secrets_per_minute_user between 1 and 100000),
+  constraint org_limits_secrets_session_range check (secrets_per_minute_session between 1 and 100000),
+  -- A call may bring a hundred events, all or none: under a smaller limit it could be repeated for ever.
+  constraint org_limits_events_user_range check (events_per_minute_user between 100 and 1000000),
+  constraint org_limits_events_session_range check (events_per_minute_session between 100 and 1000000),
+  constraint org_limits_thread_reads_user_range check (thread_reads_per_minute_user between 1 and 100000),
+  constraint org_limits_keys_user_range check (keys_per_day_user between 100 and 1000000),
+  constraint org_limits_active_sessions_user_range check (active_sessions_user between 1 and 1000000)
+);
+
+comment on table public.org_limits is 
+  'What an organisation has agreed with us, where that is not the default; null is the default.';
+
+alter table public.org_limits enable row level security;
+revoke all on table public.org_limits from public, anon, authenticated, service_role;
+
+create table if not exists public.throttles (
+  org_id uuid not null,
+  scope text not null,
+  -- The user's or the session's id.
+  subject uuid not null,
+  kind text not null,
+  full_at timestamptz not null,
+  primary key (org_id, scope, subject, kind),
+  constraint throttles_scope_known check (scope in ('user', 'session')),
+  constraint throttles_kind_known check (kind in ('secret', 'event', 'thread_reading', 'key'))
+);
+
+comment on table public.throttles is 
+  'A bucket that a window (a minute, or a day) fills, kept as the one moment at which it will be '
+  'full again: what is left now is what flows in between that moment and the end of a window that '
+  'begins now. No row is a full bucket.';
+
+-- Buckets that are full again and need no row.
+create index if not exists throttles_by_full_at on public.throttles (full_at);
+
+alter table public.throttles enable row level security;
+revoke all on table public.throttles from public, anon, authenticated, service_role;
+
+-- The limits in force. The one place with the defaults: far above what a person does, far below what a loop gone wild does.
+create or replace function chatkit_private.effective_limits(p_org_id uuid) returns public.org_limits
+language sql stable
+set search_path = ''
+as $$
+  select p_org_id,
+         coalesce(l.secrets_per_minute_user, 60),
+         coalesce(l.secrets_per_minute_session, 20),
+         coalesce(l.events_per_minute_user, 600),
+         coalesce(l.events_per_minute_session, 300),
+         coalesce(l.thread_reads_per_minute_user, 120),
+         coalesce(l.keys_per_day_user, 10000),
+         coalesce(l.active_sessions_user, 200)
+  from (select) as one
+  left join public.org_limits as l on l.org_id = p_org_id
+$$;
+
+-- Takes `p_cost` out of one bucket and says what is left; more than there is, is refused with the time until it would fit.
+create or replace function chatkit_private.consume_bucket(
+  p_org_id uuid,
+  p_scope text,
+  p_subject uuid,
+  p_kind text,
+  p_limit integer,
+  p_cost integer,
+  p_window interval default interval '1 minute'
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- The cost is rounded down: a limit of 7 must let 7 through at once.
+  v_window numeric := extract(epoch from p_window);
+  v_cost interval := make_interval(secs => trunc(v_window * p_cost / p_limit, 6)::double precision);
+  v_left interval;
+begin
+  insert into public.throttles as t (org_id, scope, subject, kind, full_at)
+  values (p_org_id, p_scope, p_subject, p_kind, clock_timestamp() + v_cost)
+  on conflict (org_id, scope, subject, kind)
+  do update set full_at = greatest(t.full_at, clock_timestamp()) + v_cost
+  returning clock_timestamp() + p_window - t.full_at into v_left;
+
+  if v_left < interval '0' then
+    raise sqlstate 'PT429' using message = 'rate_limited', detail = jsonb_build_object(
+      'limit', p_limit,
+      'window_seconds', v_window::integer,
+      'remaining', greatest(0, floor(extract(epoch from v_left + v_cost) * p_limit / v_window)),
+      'retry_after_seconds', ceil(extract(epoch from -v_left))
+    )::text;
+  end if;
+  return jsonb_build_object(
+    'limit', p_limit,
+    'window_seconds', v_window::integer,
+    'remaining', least(p_limit, floor(extract(epoch from v_left) * p_limit / v_window)),
+    'reset_seconds', greatest(0, ceil(v_window - extract(epoch from v_left)))
+  );
+end
+$$;
+
+-- Takes it out of the user's bucket and the session's, always in this order and after the session is locked. Says what is left
+-- in the one with less.
+create or replace function chatkit_private.consume_rate_limit(p_session public.chat_sessions, p_kind text, p_cost integer) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_limits public.org_limits := chatkit_private.effective_limits(p_session.org_id);
+  v_of_user jsonb;
+  v_of_session jsonb;
+begin
+  v_of_user := chatkit_private.consume_bucket(
+    p_session.org_id, 'user', p_session.user_id, p_kind,
+    case p_kind when 'secret' then v_limits.secrets_per_minute_user else v_limits.events_per_minute_user end, p_cost
+  );
+  v_of_session := chatkit_private.consume_bucket(
+    p_session.org_id, 'session', p_session.id, p_kind,
+    case p_kind when 'secret' then v_limits.secrets_per_minute_session else v_limits.events_per_minute_session end, p_cost
+  );
+  return case
+    when (v_of_user -> 'remaining') < (v_of_session -> 'remaining') then v_of_user
+    else v_of_session
+  end;
+end
+$$;
+
+create or replace function public.consume_thread_read_limit() returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_org_id uuid := chatkit_private.caller_org_id();
+  v_user_id uuid := auth.uid();
+begin
+  if v_org_id is null or v_user_id is null then
+    raise sqlstate 'PT403' using message = 'no_organisation';
+  end if;
+  return chatkit_private.consume_bucket(
+    v_org_id, 'user', v_user_id, 'thread_reading', (chatkit_private.effective_limits(v_org_id)).thread_reads_per_minute_user, 1
+  );
+end
+$$;
+
+comment on function public.consume_thread_read_limit is 
+  'Charges the caller for one reading of a session''s threads, for which OpenAI is asked up to '
+  'eleven times. Signed-in callers execute this themselves, by their own token, since a function '
+  'that only reads has no other key.';
+
+create or replace function public.set_org_limits(
+  p_org_id uuid,
+  p_secrets_per_minute_user integer default null,
+  p_secrets_per_minute_session integer default null,
+  p_events_per_minute_user integer default null,
+  p_events_per_minute_session integer default null,
+  p_thread_reads_per_minute_user integer default null,
+  p_keys_per_day_user integer default null,
+  p_active_sessions_user integer default null
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_constraint text;
+  v_column text;
+begin
+  insert into public.org_limits as l (
+    org_id, secrets_per_minute_user, secrets_per_minute_session, events_per_minute_user, events_per_minute_session,
+    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user
+  ) values (
+    p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session, p_events_per_minute_user,
+    p_events_per_minute_session, p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user
+  )
+  on conflict (org_id) do update set
+    secrets_per_minute_user = excluded.secrets_per_minute_user,
+    secrets_per_minute_session = excluded.secrets_per_minute_session,
+    events_per_minute_user = excluded.events_per_minute_user,
+    events_per_minute_session = excluded.events_per_minute_session,
+    thread_reads_per_minute_user = excluded.thread_reads_per_minute_user,
+    keys_per_day_user = excluded.keys_per_day_user,
+    active_sessions_user = excluded.active_sessions_user;
+  return jsonb_build_object('limits', to_jsonb(chatkit_private.effective_limits(p_org_id)));
+exception
+  when check_violation or not_null_violation then
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    raise sqlstate 'PT422' using message = 'invalid_limits', detail = coalesce(nullif(v_constraint, ''), v_column);
+end
+$$;
+
+comment on function public.set_org_limits is 
+  'Sets an organisation''s limits, the whole of them: what a call leaves out gets its default. '
+  'Answers what is in force.';

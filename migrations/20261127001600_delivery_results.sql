@@ -1,0 +1,384 @@
+-- Results of calls: messages, events, follow-ups and handovers; retries and dead letters.
+
+-- Appends to the transcript, under the session's lock. What is empty was not said.
+create or replace function chatkit_private.append_agent_message(p_delivery public.deliveries, p_content text) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_seq bigint;
+begin
+  if coalesce(p_content, '') = '' then
+    return;
+  end if;
+  update public.chat_sessions as s
+  set last_message_seq = s.last_message_seq + 1
+  where s.id = p_delivery.session_id
+  returning s.last_message_seq into v_seq;
+  insert into public.chat_messages (org_id, user_id, session_id, id, seq, role, content, tool_invocation_id)
+  values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, chatkit_private.new_id(), v_seq, 'agent', p_content,
+          p_delivery.id::text);
+  perform chatkit_private.touch_session(p_delivery.session_id);
+end
+$$;
+
+-- Which of the follow-ups that an agent wants can be made, in order: [{tool, payload}], or [{refused, agent_id}] and why not.
+create or replace function chatkit_private.plan_follow_ups(
+  p_delivery public.deliveries,
+  p_session public.chat_sessions,
+  p_wanted jsonb
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_left integer := least(8, chatkit_private.remaining_fan_out(p_delivery.session_id, p_delivery.root_event_id));
+  v_wanted jsonb;
+  v_payload jsonb;
+  v_tool text;
+  v_refused text;
+  v_plan jsonb := '[]';
+begin
+  for v_wanted in
+    select f.value from jsonb_array_elements(coalesce(nullif(p_wanted, 'null'), '[]')) with ordinality as f (value, position)
+    order by f.position
+    -- The rest is not even noted.
+    limit 20
+  loop
+    v_payload := jsonb_build_object('agentId', v_wanted -> 'agent_id', 'fromAgentId', p_delivery.agent_id)
+      || jsonb_strip_nulls(jsonb_build_object('objective', v_wanted -> 'objective'))
+      || case when coalesce(v_wanted -> 'inputs', 'null') = 'null' then '{}'
+              else jsonb_build_object('inputs', v_wanted -> 'inputs') end;
+    v_tool := chatkit_private.follow_up_tool(p_session, v_wanted ->> 'agent_id');
+    v_refused := case
+      when p_session.status = 'ended' then 'session_ended'
+      when jsonb_typeof(v_wanted -> 'agent_id') is distinct from 'string'
+        or jsonb_typeof(v_payload -> 'objective') <> 'string'
+        or jsonb_typeof(v_payload -> 'inputs') <> 'object'
+        or octet_length(v_payload::text) > 16384 then 'invalid'
+      when v_tool is null then 'unknown_agent'
+      when not chatkit_private.agent_is_open_to(p_session.org_id, p_session.user_id, v_wanted ->> 'agent_id')
+        then 'agent_forbidden'
+      when p_delivery.depth >= 5 then 'too_deep'
+      when v_left = 0 then 'too_many'
+    end;
+    if v_refused is null then
+      v_left := v_left - 1;
+      v_plan := v_plan || jsonb_build_object('tool', v_tool, 'payload', v_payload);
+    else
+      v_plan := v_plan || jsonb_build_object('agent_id', left(v_wanted ->> 'agent_id', 63), 'refused', v_refused);
+    end if;
+  end loop;
+  return v_plan;
+end
+$$;
+
+-- Why an agent may not hand this session over to another; null if it may. It must have the session to hand it over, and its user
+-- must be allowed to open the other.
+create or replace function chatkit_private.handover_rejection(
+  p_delivery public.deliveries,
+  p_session public.chat_sessions,
+  p_agent_id text
+) returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_session.status = 'ended' then
+    return 'session_ended';
+  end if;
+  if p_session.agent_id <> p_delivery.agent_id or p_session.agent_id = p_agent_id then
+    return 'agent_changed';
+  end if;
+  perform chatkit_private.openable_agent(p_session.org_id, p_session.user_id, p_agent_id);
+  return null;
+exception
+  when sqlstate 'PT403' or sqlstate 'PT422' then
+    return sqlerrm;
+end
+$$;
+
+-- The result as an event of at most 16 KiB: what does not fit is left out, the notices first if that is enough, and `truncated`
+-- says so.
+create or replace function chatkit_private.append_result_event(
+  p_delivery public.deliveries,
+  p_outcome jsonb,
+  p_refused jsonb
+) returns public.chat_events
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_base jsonb := jsonb_build_object(
+    'deliveryId', p_delivery.id, 'eventId', p_delivery.about_event_id, 'agentId', p_delivery.agent_id,
+    'tool', p_delivery.tool, 'status', 'completed'
+  ) || p_refused;
+  v_output jsonb := case
+    when coalesce(p_outcome -> 'output', 'null') = 'null' then '{}'
+    else jsonb_build_object('output', p_outcome -> 'output')
+  end;
+  v_notices jsonb := case
+    when coalesce(p_outcome -> 'notices', '[]') in ('[]', 'null') then '{}'
+    else jsonb_build_object('notices', p_outcome -> 'notices')
+  end;
+  v_payload jsonb;
+begin
+  foreach v_payload in array array[
+    v_base || v_output || v_notices,
+    v_base || v_output || '{"truncated":true}',
+    v_base || v_notices || '{"truncated":true}',
+    v_base || '{"truncated":true}'
+  ] loop
+    exit when octet_length(v_payload::text) <= 16384;
+  end loop;
+  return chatkit_private.append_event(
+    p_delivery.session_id, chatkit_private.new_id(), 'agent_result', v_payload, 'agent', p_delivery.agent_id
+  );
+end
+$$;
+
+-- An agent is done: the result, then what it wants of others, then the session handed over. What it may not have is noted in the
+-- result and is no error: its work is done all the same.
+create or replace function chatkit_private.complete_delivery(p_delivery public.deliveries, p_outcome jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions;
+  v_plan jsonb;
+  v_follow_up jsonb;
+  v_handover jsonb := nullif(p_outcome -> 'handover', 'null');
+  v_refusal text;
+  v_refused jsonb;
+  v_event public.chat_events;
+begin
+  select * into strict v_session from public.chat_sessions as s where s.id = p_delivery.session_id;
+  perform chatkit_private.close_delivery(p_delivery.id, 'done');
+  v_plan := chatkit_private.plan_follow_ups(p_delivery, v_session, p_outcome -> 'follow_ups');
+  if v_handover is not null then
+    v_refusal := chatkit_private.handover_rejection(p_delivery, v_session, v_handover ->> 'agent_id');
+  end if;
+  select jsonb_strip_nulls(jsonb_build_object(
+    'followUpsRefused',
+    jsonb_agg(jsonb_build_object('agentId', f.value -> 'agent_id', 'reason', f.value -> 'refused') order by f.position)
+      filter (where f.value ? 'refused'),
+    'handoverRefused',
+    case when v_refusal is not null
+      then jsonb_build_object('agentId', left(v_handover ->> 'agent_id', 63), 'reason', v_refusal) end
+  ))
+  into v_refused
+  from jsonb_array_elements(v_plan) with ordinality as f (value, position);
+  perform chatkit_private.append_result_event(p_delivery, p_outcome, v_refused);
+  perform chatkit_private.touch_session(p_delivery.session_id);
+
+  for v_follow_up in
+    select f.value from jsonb_array_elements(v_plan) with ordinality as f (value, position)
+    where f.value ? 'tool'
+    order by f.position
+  loop
+    v_event := chatkit_private.append_event(
+      p_delivery.session_id, chatkit_private.new_id(), 'agent_follow_up', v_follow_up -> 'payload', 'agent', p_delivery.agent_id
+    );
+    insert into public.deliveries (
+      id, org_id, user_id, session_id, event_id, seq, agent_id, tool, about_event_id, depth, root_event_id
+    ) values (
+      chatkit_private.new_id(), v_event.org_id, v_event.user_id, v_event.session_id, v_event.id,
+      chatkit_private.next_delivery_seq(v_event.session_id), v_event.payload ->> 'agentId', v_follow_up ->> 'tool', v_event.id,
+      p_delivery.depth + 1, p_delivery.root_event_id
+    );
+  end loop;
+
+  if v_handover is not null and v_refusal is null then
+    v_event := chatkit_private.append_event(
+      p_delivery.session_id, chatkit_private.new_id(), 'handover',
+      jsonb_build_object('agentId', v_handover -> 'agent_id', 'fromAgentId', p_delivery.agent_id)
+        || jsonb_strip_nulls(jsonb_build_object('reason', v_handover -> 'reason', 'summary', v_handover -> 'summary')),
+      'agent', p_delivery.agent_id
+    );
+    update public.chat_sessions as s set agent_id = v_handover ->> 'agent_id' where s.id = p_delivery.session_id;
+    -- Told to the agent that has the session now.
+    perform chatkit_private.route_event(v_event, p_delivery.root_event_id, p_delivery.depth + 1);
+  end if;
+end
+$$;
+
+-- Not now, but again: later and later, at random within that, so that routers do not all come at once; not before the server
+-- wants it, within an hour. When all attempts are used up it is given up.
+create or replace function chatkit_private.retry_delivery(p_delivery public.deliveries, p_outcome jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_max_attempts integer;
+begin
+  select v.max_attempts into v_max_attempts
+  from public.agent_servers as v
+  where v.org_id = p_delivery.org_id and v.agent_id = p_delivery.agent_id;
+
+  if not chatkit_private.is_active(p_delivery.session_id) then
+    perform chatkit_private.dead_letter(p_delivery, p_outcome ->> 'error', false, 'system');
+  elsif p_delivery.attempts >= coalesce(v_max_attempts, 0) then
+    perform chatkit_private.dead_letter(p_delivery, p_outcome ->> 'error', true, 'system');
+  else
+    update public.deliveries as d
+    set status = 'pending',
+        error = p_outcome ->> 'error',
+        lease_until = null,
+        next_attempt_at = clock_timestamp() + make_interval(secs => greatest(
+          random() * least(300, power(2, d.attempts)),
+          least(3600, coalesce((p_outcome ->> 'retry_after_seconds')::double precision, 0))
+        ))
+    where d.id = p_delivery.id;
+  end if;
+end
+$$;
+
+-- The agent wants an answer before it goes on. After the session's end it gets none.
+create or replace function chatkit_private.escalate_for_agent(p_delivery public.deliveries, p_outcome jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not chatkit_private.is_active(p_delivery.session_id) then
+    perform chatkit_private.close_delivery(p_delivery.id, 'withdrawn', 'session_ended');
+    perform chatkit_private.append_failure_event(p_delivery, 'session_ended', 'system');
+    return;
+  end if;
+  update public.deliveries as d
+  set status = 'asked', error = null, lease_until = null, finished_at = clock_timestamp(),
+      request_state = nullif(p_outcome -> 'request_state', 'null')
+  where d.id = p_delivery.id;
+  perform chatkit_private.open_delivery_escalation(p_delivery, 'agent_asked', p_outcome -> 'ask', 'agent', p_delivery.agent_id);
+end
+$$;
+
+create or replace function public.finish_delivery(p_delivery_id uuid, p_fence bigint, p_outcome jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_delivery public.deliveries := chatkit_private.lock_delivery(p_delivery_id);
+  v_constraint text;
+  v_column text;
+begin
+  if (v_delivery.finished_fence = p_fence) is not true then
+    if v_delivery.status <> 'running' or (v_delivery.fence = p_fence) is not true then
+      return jsonb_build_object('finished', false);
+    end if;
+
+    perform chatkit_private.append_agent_message(v_delivery, p_outcome ->> 'message');
+    if coalesce(p_outcome -> 'tasks', 'null') not in ('null', '[]') then
+      perform public.record_tasks(v_delivery.org_id, v_delivery.session_id, p_outcome -> 'tasks');
+    end if;
+    case p_outcome ->> 'kind'
+      when 'completed' then
+        perform chatkit_private.complete_delivery(v_delivery, p_outcome);
+      when 'failed' then
+        perform chatkit_private.dead_letter(v_delivery, p_outcome ->> 'error', true, 'agent', v_delivery.agent_id);
+      when 'ask' then
+        perform chatkit_private.escalate_for_agent(v_delivery, p_outcome);
+      when 'retry' then
+        perform chatkit_private.retry_delivery(v_delivery, p_outcome);
+      when 'unknown' then
+        perform chatkit_private.mark_outcome_unknown(v_delivery, p_outcome ->> 'error');
+      else
+        raise sqlstate 'PT422' using message = 'invalid_outcome', detail = 'kind';
+    end case;
+
+    update public.deliveries as d
+    set finished_fence = p_fence, finished_as = d.status
+    where d.id = p_delivery_id
+    returning * into v_delivery;
+  end if;
+  return jsonb_build_object(
+    'finished', true,
+    'status', v_delivery.finished_as,
+    'live_chatkit_session_ids', chatkit_private.uncancelled_chatkit_session_ids(v_delivery.session_id)
+  );
+exception
+  -- The edge checks an agent's answer before; what still does not fit is refused as a whole, and can be finished as `failed`.
+  when check_violation or not_null_violation or data_exception then
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    raise sqlstate 'PT422' using message = 'invalid_outcome',
+      detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate);
+end
+$$;
+
+comment on function public.finish_delivery is 
+  'Finishes a call. Whoever comes with a fence that is not the delivery''s any more has lost it: '
+  '`finished` is false, and nothing changes. Who repeats a finish is answered the same. After the '
+  'session''s end the result is still recorded, and nothing begun. live_chatkit_session_ids: what a '
+  'handover retired and is still to be cancelled at OpenAI.';
+
+create or replace function public.list_dead_deliveries(p_org_id uuid, p_limit integer, p_after uuid default null)
+returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 1000);
+  v_deliveries jsonb;
+begin
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'id', d.id, 'org_id', d.org_id, 'user_id', d.user_id, 'session_id', d.session_id, 'event_id', d.event_id,
+      'agent_id', d.agent_id, 'tool', d.tool, 'status', d.status, 'error', d.error, 'attempts', d.attempts,
+      'depth', d.depth, 'created_at', chatkit_private.utc_text(d.created_at),
+      'finished_at', chatkit_private.utc_text(d.finished_at)
+    )
+    order by d.id desc
+  ), '[]')
+  into v_deliveries
+  from (
+    select *
+    from public.deliveries as o
+    where o.org_id = p_org_id
+      and o.status in ('dead', 'unknown')
+      and o.id < coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by o.id desc
+    limit v_limit
+  ) as d;
+  return jsonb_build_object(
+    'deliveries', v_deliveries,
+    'next', case when jsonb_array_length(v_deliveries) = v_limit then v_deliveries -> -1 ->> 'id' end
+  );
+end
+$$;
+
+comment on function public.list_dead_deliveries is 
+  'An organisation''s, the latest made first; `p_after` is the last id of the page before, `next` '
+  'that of this one if it is full.';
+
+create or replace function public.replay_delivery(p_org_id uuid, p_delivery_id uuid) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_delivery public.deliveries;
+  v_replayed boolean;
+begin
+  if not exists (select from public.deliveries as d where d.id = p_delivery_id and d.org_id = p_org_id) then
+    raise sqlstate 'PT404' using message = 'delivery_not_found';
+  end if;
+  v_delivery := chatkit_private.lock_delivery(p_delivery_id);
+  v_replayed := v_delivery.status in ('dead', 'unknown');
+  if v_replayed then
+    if not chatkit_private.is_active(v_delivery.session_id) then
+      raise sqlstate 'PT409' using message = 'session_ended';
+    end if;
+    update public.chat_escalations as x
+    set status = 'withdrawn', closed_at = clock_timestamp()
+    where x.delivery_id = p_delivery_id and x.status = 'open';
+    perform chatkit_private.requeue_delivery(p_delivery_id);
+    perform chatkit_private.touch_session(v_delivery.session_id);
+  elsif v_delivery.status not in ('pending', 'running') then
+    raise sqlstate 'PT409' using message = 'delivery_not_dead', detail = v_delivery.status;
+  end if;
+  return jsonb_build_object('replayed', v_replayed);
+end
+$$;
+
+comment on function public.replay_delivery is 
+  'Puts a dead letter into its session''s queue again, under the same key, with all its attempts; '
+  'what people were asked about it is withdrawn. One that waits or runs already is left as it is. '
+  'The policy is asked again, like before every call.';

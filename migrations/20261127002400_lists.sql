@@ -1,0 +1,243 @@
+-- Pages of lists, read with the caller's rights: row level security decides which rows.
+--
+-- A page is one document, so that the Data API's setting "max rows" cannot truncate it silently. It ends by rows or by bytes.
+
+create or replace function public.list_sessions(
+  p_limit integer,
+  p_user_id uuid default null,
+  p_status text default null,
+  p_agent_id text default null,
+  p_after_at timestamptz default null,
+  p_after_id uuid default null
+) returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_sort = off
+as $$
+declare
+  v_row jsonb;
+  v_rows jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select s.id, s.user_id, s.status, s.agent_id, s.channel, s.metadata, s.created_at, s.last_activity_at, s.ended_at, s.end_reason
+      from public.chat_sessions as s
+      where (p_user_id is null or s.user_id = p_user_id)
+        and (p_status is null or s.status = p_status)
+        and (p_agent_id is null or s.agent_id = p_agent_id)
+        and (p_after_at is null or (s.last_activity_at, s.id) < (p_after_at, p_after_id))
+      order by s.last_activity_at desc, s.id desc
+      limit p_limit + 1
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
+      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
+    end if;
+    v_rows := v_rows || v_row;
+  end loop;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+end
+$$;
+
+comment on function public.list_sessions is 
+  'A caller''s sessions (p_user_id) or all that they may see, the latest activity first; after '
+  '(p_after_at, p_after_id).';
+
+create or replace function public.list_messages(p_session_id uuid, p_limit integer, p_after_seq bigint default 0)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_sort = off
+as $$
+declare
+  v_row jsonb;
+  v_rows jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  if not exists (select from public.chat_sessions as s where s.id = p_session_id) then
+    raise sqlstate 'PT404' using message = 'session_not_found';
+  end if;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select m.id, m.seq, m.role, m.content, m.attachments, m.tool_invocation_id, m.created_at
+      from public.chat_messages as m
+      where m.session_id = p_session_id and m.seq > p_after_seq
+      order by m.seq
+      limit p_limit + 1
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
+      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
+    end if;
+    v_rows := v_rows || v_row;
+  end loop;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+end
+$$;
+
+comment on function public.list_messages is 
+  'The transcript of a session, from its beginning or after the message of this number. Asked '
+  'through the session, so that one which may not be seen is told from one without messages.';
+
+create or replace function public.list_escalations(
+  p_limit integer,
+  p_after_at timestamptz default null,
+  p_after_id uuid default null
+) returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_sort = off
+as $$
+declare
+  v_row jsonb;
+  v_rows jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select
+        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions, e.answer_schema, e.risk, e.approver,
+        e.author_id, e.predecessor_id, e.subject, e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
+        e.decided_by, e.decided_at
+      from public.chat_escalations as e
+      where e.status = 'open'
+        and (p_after_at is null or (e.created_at, e.id) > (p_after_at, p_after_id))
+      order by e.created_at, e.id
+      limit p_limit + 1
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
+      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
+    end if;
+    v_rows := v_rows || v_row;
+  end loop;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+end
+$$;
+
+comment on function public.list_escalations is 
+  'The open escalations that a caller may see, the longest waiting first; after (p_after_at, '
+  'p_after_id).';
+
+create or replace function public.list_agents(p_limit integer, p_after_id text default '') returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_sort = off
+as $$
+declare
+  v_row jsonb;
+  v_rows jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select a.id, a.display_name, a.description
+      from public.agents as a
+      where a.id > p_after_id
+      order by a.id
+      limit p_limit + 1
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
+      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
+    end if;
+    v_rows := v_rows || v_row;
+  end loop;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+end
+$$;
+
+comment on function public.list_agents is 'The agents that a caller may open, by id; after p_after_id.';
+
+create or replace function public.session_details(p_session_id uuid) returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_row jsonb;
+  v_tasks jsonb[] := '{}';
+  v_bytes bigint := 0;
+  v_cut text[] := '{}';
+  v_escalations jsonb[] := '{}';
+begin
+  if not exists (select from public.chat_sessions as s where s.id = p_session_id) then
+    raise sqlstate 'PT404' using message = 'session_not_found';
+  end if;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select t.id, t.title, t.status, t.requires_hitl, t.updated_at
+      from public.chat_tasks as t
+      where t.session_id = p_session_id
+      order by t.id
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if v_bytes > 1048576 then
+      v_cut := v_cut || 'tasks'::text;
+      exit;
+    end if;
+    v_tasks := v_tasks || v_row;
+  end loop;
+  v_bytes := 0;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select
+        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions, e.answer_schema, e.risk, e.approver,
+        e.author_id, e.predecessor_id, e.subject, e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
+        e.decided_by, e.decided_at
+      from public.chat_escalations as e
+      where e.session_id = p_session_id and e.status = 'open'
+      order by e.created_at, e.id
+      limit 21
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_escalations) >= 20 or (v_bytes > 1048576 and cardinality(v_escalations) > 0) then
+      v_cut := v_cut || 'escalations'::text;
+      exit;
+    end if;
+    v_escalations := v_escalations || v_row;
+  end loop;
+  return jsonb_build_object(
+    'events', (
+      select coalesce(jsonb_agg(to_jsonb(r) order by r.seq), '[]')
+      from (
+        select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
+        from public.chat_events as e
+        where e.session_id = p_session_id
+        order by e.seq desc
+        limit 20
+      ) as r
+    ),
+    'tasks', to_jsonb(v_tasks),
+    'escalations', to_jsonb(v_escalations),
+    'thread_ids', (
+      select coalesce(jsonb_agg(t.thread_id order by t.linked_at desc, t.thread_id desc), '[]')
+      from public.chatkit_threads as t
+      where t.session_id = p_session_id
+    ),
+    'cut', to_jsonb(v_cut)
+  );
+end
+$$;
+
+comment on function public.session_details is 
+  'What is shown with one session: the latest twenty events in order, its tasks by id, the open '
+  'escalations that have waited longest, and the threads that it linked, the last link first. Of '
+  'tasks and escalations each as many as a page holds; `cut` names what is not whole.';
