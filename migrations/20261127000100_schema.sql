@@ -187,17 +187,23 @@ return coalesce(cardinality(p_owners), 0) < p_read
 
 -- The rows that a claim takes, by their index in p_owners: one of each owner first, then a second, and so on, up to the same
 -- share of p_limit for each.
-create or replace function chatkit_private.fair_share(p_owners text[], p_limit integer)
-returns table (row_index integer, turn integer)
-language sql immutable parallel safe rows 500
+-- Returns the rows that a claim takes, of p_rows, whose owners p_owners names: one of each owner first, then a second, and so on, up
+-- to the same share of p_limit for each owner. Null if there are none.
+create or replace function chatkit_private.fair_share(p_rows anyarray, p_owners text[], p_limit integer) returns anyarray
+language sql immutable parallel safe
 set search_path = ''
 as $$
-  select r.row_index, r.turn
+  select array_agg(p_rows[c.row_index] order by c.turn, c.row_index)
   from (
-    select o.row_index::integer, row_number() over (partition by o.owner order by o.row_index)::integer as turn
-    from unnest(p_owners) with ordinality as o (owner, row_index)
-  ) as r
-  where r.turn <= ceil(p_limit::numeric / (select greatest(count(distinct o.owner), 1) from unnest(p_owners) as o (owner)))
-  order by r.turn, r.row_index
-  limit p_limit
+    select r.row_index, r.turn
+    from (
+      select o.row_index, row_number() over (partition by o.owner order by o.row_index) as turn
+      from unnest(p_owners) with ordinality as o (owner, row_index)
+    ) as r
+    where r.turn <= ceil(
+      p_limit::numeric / (select greatest(count(distinct o.owner), 1) from unnest(p_owners) as o (owner))
+    )
+    order by r.turn, r.row_index
+    limit p_limit
+  ) as c
 $$;

@@ -169,15 +169,16 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   with free as (
-    select i.session_id, i.threads_asked, s.turn, s.row_index
-    from chatkit_private.fair_share(v_owners, v_limit) as s
-    join public.idle_checks as i on i.session_id = v_ids[s.row_index]
+    select i.session_id, i.threads_asked, c.turn
+    from unnest(v_ids) with ordinality as c (id, turn)
+    join public.idle_checks as i on i.session_id = c.id
     where i.due_at <= v_now
     for update of i skip locked
   ), described as (
-    select f.session_id, f.turn, f.row_index, jsonb_build_object(
+    select f.session_id, f.turn, jsonb_build_object(
         'org_id', s.org_id,
         'session_id', s.id,
         'user_id', s.user_id,
@@ -203,7 +204,7 @@ begin
       ) as thread_ids
     ) as h
   ), measured as (
-    select d.*, sum(octet_length(d.session::text)) over (order by d.turn, d.row_index) as bytes
+    select d.*, sum(octet_length(d.session::text)) over (order by d.turn) as bytes
     from described as d
   ), leased as (
     update public.idle_checks as i
@@ -212,7 +213,7 @@ begin
     where i.session_id = m.session_id and m.bytes <= 1572864
     returning i.session_id
   )
-  select jsonb_agg(m.session order by m.turn, m.row_index)
+  select jsonb_agg(m.session order by m.turn)
   into v_sessions
   from leased as l
   join measured as m on m.session_id = l.session_id;

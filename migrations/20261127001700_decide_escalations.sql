@@ -334,14 +334,15 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   -- The sessions are locked first, as everywhere; one that somebody works on has its turn next time. Then they are gone through
   -- in the order of their ids, like all that works on several sessions at once.
   v_ids := array(
     with free as (
       select e.id, e.session_id, e.expires_at
-      from chatkit_private.fair_share(v_owners, v_limit) as c
-      join public.chat_escalations as e on e.id = v_ids[c.row_index]
+      from unnest(v_ids) as c (id)
+      join public.chat_escalations as e on e.id = c.id
       join public.chat_sessions as s on s.id = e.session_id
       for update of s skip locked
     )

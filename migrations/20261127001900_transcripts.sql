@@ -126,15 +126,16 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   with free as (
-    select t.org_id, t.user_id, t.session_id, t.claims, t.thread_id, t.after_item_id, s.turn, s.row_index
-    from chatkit_private.fair_share(v_owners, v_limit) as s
-    join public.transcripts_due as t on t.session_id = v_ids[s.row_index]
+    select t.org_id, t.user_id, t.session_id, t.claims, t.thread_id, t.after_item_id, c.turn
+    from unnest(v_ids) with ordinality as c (id, turn)
+    join public.transcripts_due as t on t.session_id = c.id
     where t.due_at <= v_now
     for update of t skip locked
   ), described as (
-    select l.session_id, l.turn, l.row_index, jsonb_build_object(
+    select l.session_id, l.turn, jsonb_build_object(
         'org_id', l.org_id,
         'session_id', l.session_id,
         'user_id', l.user_id,
@@ -164,7 +165,7 @@ begin
       ) as thread_ids
     ) as h
   ), measured as (
-    select d.*, sum(octet_length(d.transcript::text)) over (order by d.turn, d.row_index) as bytes
+    select d.*, sum(octet_length(d.transcript::text)) over (order by d.turn) as bytes
     from described as d
   ), leased as (
     update public.transcripts_due as t
@@ -175,7 +176,7 @@ begin
     where t.session_id = m.session_id and m.bytes <= 1572864
     returning t.session_id
   )
-  select jsonb_agg(m.transcript order by m.turn, m.row_index)
+  select jsonb_agg(m.transcript order by m.turn)
   into v_transcripts
   from leased as l
   join measured as m on m.session_id = l.session_id;

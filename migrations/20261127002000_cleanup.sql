@@ -34,15 +34,16 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   with free as (
-    select c.id, c.chatkit_session_id, s.turn, s.row_index
-    from chatkit_private.fair_share(v_owners, v_limit) as s
-    join public.chatkit_sessions as c on c.id = v_ids[s.row_index]
+    select c.id, c.chatkit_session_id, d.turn
+    from unnest(v_ids) with ordinality as d (id, turn)
+    join public.chatkit_sessions as c on c.id = d.id
     where c.cancelled_at is null and (c.cancel_lease_until is null or c.cancel_lease_until <= v_now)
     for update of c skip locked
   ), stale as (
-    select f.id, f.turn, sum(octet_length(f.chatkit_session_id) + 200) over (order by f.turn, f.row_index) as bytes
+    select f.id, f.turn, sum(octet_length(f.chatkit_session_id) + 200) over (order by f.turn) as bytes
     from free as f
   ), leased as (
     update public.chatkit_sessions as c
@@ -109,12 +110,13 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   -- The sessions are locked first, as everywhere.
   v_ids := array(
     select c.id
-    from chatkit_private.fair_share(v_owners, v_limit) as f
-    join public.chatkit_sessions as c on c.id = v_ids[f.row_index]
+    from unnest(v_ids) as d (id)
+    join public.chatkit_sessions as c on c.id = d.id
     join public.chat_sessions as s on s.id = c.session_id
     for update of s skip locked
   );
@@ -165,11 +167,12 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, p_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, p_limit);
 
   with expired as (
     select c.id
-    from chatkit_private.fair_share(v_owners, p_limit) as s
-    join public.chatkit_sessions as c on c.id = v_ids[s.row_index]
+    from unnest(v_ids) as d (id)
+    join public.chatkit_sessions as c on c.id = d.id
     where c.sealed_secret is not null and c.expires_at <= p_now
     for update of c skip locked
   )
@@ -191,15 +194,15 @@ as $$
 declare
   v_unused_since timestamptz := p_now - greatest(p_keep, interval '24 hours');
   v_read integer;
-  v_keys public.idempotency_keys[];
+  v_rows tid[];
   v_owners text[];
   v_count integer;
 begin
   foreach v_read in array array[2 * p_limit, 40000] loop
-    select array_agg(d order by d.last_used_at), array_agg(d.org_id::text || d.user_id order by d.last_used_at)
-    into v_keys, v_owners
+    select array_agg(d.row order by d.last_used_at), array_agg(d.org_id::text || d.user_id order by d.last_used_at)
+    into v_rows, v_owners
     from (
-      select k.*
+      select k.ctid as row, k.org_id, k.user_id, k.last_used_at
       from public.idempotency_keys as k
       where k.last_used_at < v_unused_since and (k.lease_until is null or k.lease_until <= p_now)
       order by k.last_used_at
@@ -207,13 +210,13 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, p_limit);
   end loop;
+  v_rows := chatkit_private.fair_share(v_rows, v_owners, p_limit);
 
   with unused as (
     select k.org_id, k.user_id, k.endpoint, k.key
-    from chatkit_private.fair_share(v_owners, p_limit) as s
-    join unnest(v_keys) with ordinality as d on d.ordinality = s.row_index
-    join public.idempotency_keys as k on (k.org_id, k.user_id, k.endpoint, k.key) = (d.org_id, d.user_id, d.endpoint, d.key)
-    where k.last_used_at < v_unused_since and (k.lease_until is null or k.lease_until <= p_now)
+    from public.idempotency_keys as k
+    -- A row that was updated since it was read is at another place, and in use.
+    where k.ctid = any (v_rows) and k.last_used_at < v_unused_since and (k.lease_until is null or k.lease_until <= p_now)
     for update of k skip locked
   )
   delete from public.idempotency_keys as k
@@ -231,25 +234,28 @@ set search_path = ''
 as $$
 declare
   v_read integer;
-  v_buckets public.throttles[];
+  v_rows tid[];
   v_owners text[];
   v_count integer;
 begin
   foreach v_read in array array[2 * p_limit, 40000] loop
-    select array_agg(d order by d.full_at), array_agg(d.org_id::text order by d.full_at)
-    into v_buckets, v_owners
+    select array_agg(d.row order by d.full_at), array_agg(d.org_id::text order by d.full_at)
+    into v_rows, v_owners
     from (
-      select t.* from public.throttles as t where t.full_at <= p_now order by t.full_at limit v_read
+      select t.ctid as row, t.org_id, t.full_at
+      from public.throttles as t
+      where t.full_at <= p_now
+      order by t.full_at
+      limit v_read
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, p_limit);
   end loop;
+  v_rows := chatkit_private.fair_share(v_rows, v_owners, p_limit);
 
   with full_again as (
     select t.org_id, t.scope, t.subject, t.kind
-    from chatkit_private.fair_share(v_owners, p_limit) as s
-    join unnest(v_buckets) with ordinality as d on d.ordinality = s.row_index
-    join public.throttles as t on (t.org_id, t.scope, t.subject, t.kind) = (d.org_id, d.scope, d.subject, d.kind)
-    where t.full_at <= p_now
+    from public.throttles as t
+    where t.ctid = any (v_rows) and t.full_at <= p_now
     for update of t skip locked
   )
   delete from public.throttles as t

@@ -123,12 +123,13 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   with free as (
     -- A session that another transaction works on is claimed next time.
-    select s.org_id, s.user_id, s.id, c.turn, c.row_index
-    from chatkit_private.fair_share(v_owners, v_limit) as c
-    join public.chat_sessions as s on s.id = v_ids[c.row_index]
+    select s.org_id, s.user_id, s.id, c.turn
+    from unnest(v_ids) with ordinality as c (id, turn)
+    join public.chat_sessions as s on s.id = c.id
     for update of s skip locked
   ), linked as materialized (
     select f.id as session_id, t.org_id, t.user_id, t.thread_id, t.linked_at
@@ -153,7 +154,7 @@ begin
     where k.thread_id is null
     group by l.session_id
   ), described as (
-    select f.org_id, f.user_id, f.id, f.turn, f.row_index, jsonb_build_object(
+    select f.org_id, f.user_id, f.id, f.turn, jsonb_build_object(
         'org_id', f.org_id,
         'session_id', f.id,
         'chatkit_user', u.chatkit_user,
@@ -164,7 +165,7 @@ begin
     join public.chatkit_users as u on u.org_id = f.org_id and u.user_id = f.user_id
     left join deletable as d on d.session_id = f.id
   ), measured as (
-    select d.*, sum(octet_length(d.session::text)) over (order by d.turn, d.row_index) as bytes
+    select d.*, sum(octet_length(d.session::text)) over (order by d.turn) as bytes
     from described as d
   ), leased as (
     insert into public.retention_leases as l (org_id, user_id, session_id, lease_until)
@@ -175,7 +176,7 @@ begin
     on conflict (session_id) do update set lease_until = excluded.lease_until where l.lease_until <= v_now
     returning l.session_id
   )
-  select jsonb_agg(m.session order by m.turn, m.row_index)
+  select jsonb_agg(m.session order by m.turn)
   into v_sessions
   from leased as l
   join measured as m on m.id = l.session_id;
