@@ -2,7 +2,7 @@
 
 // This is test code; the lints know only code under the standard harness as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-// Times and ids are read as any client reads them; `shared::parse` is what is tried.
+// Times and ids are read as any client reads them; `shared::platform::parse` is what is tried.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod auth;

@@ -1,6 +1,6 @@
 //! The local stack, and what the tests, the demo and the benchmarks need around it.
 
-// The tests read times as any client does; `shared::parse` is what they try.
+// The tests read times as any client does; `shared::platform::parse` is what they try.
 #![allow(clippy::disallowed_types)]
 
 use std::process::ExitCode;

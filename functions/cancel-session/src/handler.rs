@@ -1,12 +1,11 @@
 //! Marks the session first, then cancels every live ChatKit session of it.
 
 use shared::{
-    app::Setup,
-    chatkit::ChatKit,
-    edge::{Answer, Function, Request, Route},
+    clients::{openai::ChatKit, supabase::Writer},
+    domain::sessions,
     error::Error,
-    sessions,
-    supabase::Writer,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Ends a session.

@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::edge::serve::<handler::CancelSession>()
+    shared::runtime::serve::<handler::CancelSession>()
 }

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use shared::{
+    domain::sessions::{AgentId, Channel, Metadata, NewSession, Purpose, Renewal},
     error::{Error, FieldError},
-    parse::StrictUuid,
-    sessions::{AgentId, Channel, Metadata, NewSession, Purpose, Renewal},
+    platform::parse::StrictUuid,
 };
 
 /// The body as it comes.

@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 use shared::{
-    app::Setup,
-    chatkit::ChatKit,
-    edge::{Answer, Function, Request, Route},
+    clients::{openai::ChatKit, supabase::Writer},
+    domain::{
+        idempotency::Idempotency,
+        sessions::{self, ClientSecret, Session},
+    },
     error::Error,
-    idempotency::Idempotency,
-    sealing::Sealer,
-    sessions::{self, ClientSecret, Session},
-    supabase::Writer,
+    http::{Answer, Request, Route},
+    platform::sealing::Sealer,
+    runtime::{Function, Setup},
 };
 
 use crate::body::{Body, Wish};

@@ -4,5 +4,5 @@ mod body;
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::edge::serve::<handler::CreateSession>()
+    shared::runtime::serve::<handler::CreateSession>()
 }

@@ -1,12 +1,12 @@
 //! Checks the answer against what was asked, read as the caller, then has the database decide.
 
 use shared::{
-    app::Setup,
     auth::DecisionRules,
-    edge::{Answer, Function, Request, Route},
+    clients::supabase::{Reader, Writer},
+    domain::escalations::{self, NewDecision},
     error::Error,
-    escalations::{self, NewDecision},
-    supabase::{Reader, Writer},
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Decides an escalation.

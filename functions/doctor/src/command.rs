@@ -3,10 +3,12 @@
 use std::{error::Error, process::ExitCode, time::Duration};
 
 use shared::{
-    app::Setup,
-    config::Environment,
     doctor::{Doctor, Report},
-    upstream::{Deadline, Http},
+    platform::{
+        config::Environment,
+        http_client::{Deadline, Http},
+    },
+    runtime::Setup,
 };
 
 use super::{env_file, table};

@@ -2,11 +2,10 @@
 
 use serde::Deserialize;
 use shared::{
-    app::Setup,
     doctor::{self, Report},
-    edge::Operated,
     error::Error,
-    upstream::Deadline,
+    platform::http_client::Deadline,
+    runtime::{Operated, Setup},
 };
 
 /// Looks the deployment over.

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use shared::{
-    app::Setup,
-    chatkit::ChatKit,
-    edge::Operated,
-    erasure::{self, Erasure, Order},
+    clients::{openai::ChatKit, supabase::Writer},
     error::Error,
-    supabase::Writer,
-    upstream::Deadline,
+    jobs::erasure::{self, Erasure, Order},
+    platform::http_client::Deadline,
+    runtime::{Operated, Setup},
 };
 
 /// What is kept back for the last step to end.

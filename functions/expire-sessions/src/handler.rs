@@ -1,11 +1,12 @@
 //! One round of upkeep: many may run at once, and each does as much as its time allows.
 
 use shared::{
-    app::Setup,
-    edge::Scheduled,
-    round::Round,
-    upkeep::{Report, Upkeep},
-    upstream::Deadline,
+    jobs::{
+        Round,
+        maintenance::{Report, Upkeep},
+    },
+    platform::http_client::Deadline,
+    runtime::{Scheduled, Setup},
 };
 
 /// Ends idle sessions, and puts right what was left behind.

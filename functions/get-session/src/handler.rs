@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    app::Setup,
-    chatkit::ChatKit,
-    edge::{Answer, Function, Request, Route},
+    clients::{openai::ChatKit, supabase::Reader},
+    domain::{
+        escalations::Escalation,
+        events::{Event, Task},
+        sessions::{self, Include, Session, Threads},
+    },
     error::Error,
-    escalations::Escalation,
-    events::{Event, Task},
-    sessions::{self, Include, Session, Threads},
-    supabase::Reader,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Reads one session. Holds no secret key of Supabase.

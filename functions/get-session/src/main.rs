@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::edge::serve::<handler::GetSession>()
+    shared::runtime::serve::<handler::GetSession>()
 }

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    agents::{self, Agent},
-    app::Setup,
-    edge::{Answer, Function, Request, Route},
+    clients::supabase::Reader,
+    domain::{
+        agents::{self, Agent},
+        pagination::{IdCursor, PageSize},
+    },
     error::Error,
-    page::{IdCursor, PageSize},
-    supabase::Reader,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Lists the agents that the caller may open. Holds no secret key.

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    app::Setup,
-    edge::{Answer, Function, Request, Route},
+    clients::supabase::Reader,
+    domain::{
+        escalations::{self, Escalation},
+        pagination::{PageSize, TimeCursor},
+    },
     error::Error,
-    escalations::{self, Escalation},
-    page::{PageSize, TimeCursor},
-    supabase::Reader,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Lists open escalations. Holds no secret key.

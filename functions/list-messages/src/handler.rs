@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    app::Setup,
-    edge::{Answer, Function, Request, Route},
+    clients::supabase::Reader,
+    domain::{
+        messages::{self, Message},
+        pagination::{PageSize, SeqCursor},
+    },
     error::Error,
-    messages::{self, Message},
-    page::{PageSize, SeqCursor},
-    supabase::Reader,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Lists the messages of a session. Holds no secret key.

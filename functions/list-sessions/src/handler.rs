@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    app::Setup,
-    edge::{Answer, Function, Request, Route},
+    clients::supabase::Reader,
+    domain::{
+        pagination::{PageSize, TimeCursor},
+        sessions::{self, AgentId, Filter, Scope, Session, Status},
+    },
     error::{Code, Error},
-    page::{PageSize, TimeCursor},
-    sessions::{self, AgentId, Filter, Scope, Session, Status},
-    supabase::Reader,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Lists sessions. Holds no secret key.

@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::edge::serve::<handler::ListSessions>()
+    shared::runtime::serve::<handler::ListSessions>()
 }

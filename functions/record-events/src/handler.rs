@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 use shared::{
-    app::Setup,
     auth::DecisionRules,
-    chatkit::ChatKit,
-    edge::{Answer, Function, Request, Route},
+    clients::{openai::ChatKit, supabase::Writer},
+    domain::{
+        events::{self, RecordedEvent},
+        sessions,
+    },
     error::Error,
-    events::{self, RecordedEvent},
-    sessions,
-    supabase::Writer,
+    http::{Answer, Request, Route},
+    runtime::{Function, Setup},
 };
 
 /// Records events of a session.

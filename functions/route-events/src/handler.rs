@@ -1,11 +1,12 @@
 //! One round of the orchestrator: many may run at once, and each delivers until nothing is due.
 
 use shared::{
-    app::Setup,
-    deliveries::{Report, Router},
-    edge::Scheduled,
-    round::Round,
-    upstream::Deadline,
+    jobs::{
+        Round,
+        dispatch::{Report, Router},
+    },
+    platform::http_client::Deadline,
+    runtime::{Scheduled, Setup},
 };
 
 /// Brings events to agents.

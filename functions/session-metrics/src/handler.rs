@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 use shared::{
-    app::Setup,
-    edge::{Answer, Function, Request, Route},
+    clients::supabase::Reader,
+    domain::metrics::{self, Bucket, GroupBy, Question, Timestamp},
     error::{Code, Error},
-    metrics::{self, Bucket, GroupBy, Question, Timestamp},
-    parse::Integer,
-    supabase::Reader,
+    http::{Answer, Request, Route},
+    platform::parse::Integer,
+    runtime::{Function, Setup},
 };
 
 /// Tells the metrics. Holds no secret key.

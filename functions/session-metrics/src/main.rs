@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::edge::serve::<handler::SessionMetrics>()
+    shared::runtime::serve::<handler::SessionMetrics>()
 }

@@ -1,9 +1,8 @@
 //! What a token says of how somebody signed in and by which program, and what that is enough for.
 
 use crate::{
-    config::Environment,
     error::{Code, Error},
-    parse,
+    platform::{config::Environment, parse},
 };
 
 /// How somebody signed in, and by which program. Whatever acts for a caller later than their request keeps it.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Assurance;
-use crate::secret::Secret;
+use crate::platform::secret::Secret;
 
 /// A user of an organisation, verified.
 #[derive(Clone, Debug)]

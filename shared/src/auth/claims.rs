@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{Assurance, Caller, OrgRole, Refusal, TokenClaims};
-use crate::{parse, secret::Secret};
+use crate::platform::{parse, secret::Secret};
 
 /// The verified claims. `user_metadata` is missing on purpose: users write it themselves.
 #[derive(Deserialize)]

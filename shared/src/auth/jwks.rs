@@ -9,10 +9,12 @@ use tokio::sync::Mutex;
 use super::Refusal;
 use crate::{
     error::Code,
-    parse::Timestamp,
-    upstream::{
-        Deadline, Http, Manner, Repeat,
-        answers::supabase::{Cause, TABLE},
+    platform::{
+        http_client::{
+            Deadline, Http, Manner, Repeat,
+            classification::supabase::{Cause, TABLE},
+        },
+        parse::Timestamp,
     },
 };
 

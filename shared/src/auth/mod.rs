@@ -13,7 +13,7 @@ pub use jwks::Jwks;
 pub(crate) use jwks::{MANNER, usable_keys};
 pub use verifier::{Expected, Verifier};
 
-use crate::error::Code;
+use crate::error::{Code, Error};
 
 /// Why a caller is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,4 +30,17 @@ pub enum Refusal {
     NoOrganisation,
     /// The project's keys could not be fetched, so nothing can be said of the token; with the code of why.
     KeysUnavailable(Code),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(match refusal {
+            Refusal::NoToken => Code::MissingToken,
+            Refusal::InvalidToken => Code::InvalidToken,
+            Refusal::ExpiredToken => Code::ExpiredToken,
+            Refusal::Anonymous => Code::AnonymousUser,
+            Refusal::NoOrganisation => Code::NoOrganisation,
+            Refusal::KeysUnavailable(code) => code,
+        })
+    }
 }

@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde_json::value::RawValue;
 
 use super::{Caller, Jwks, Refusal, claims::Claims};
-use crate::{secret::Secret, upstream::Deadline};
+use crate::platform::{http_client::Deadline, secret::Secret};
 
 /// What every token must say.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use super::{
     state::{AgentServer, State, for_agents},
 };
 use crate::{
-    mcp::{Answered, CallError, Client, Reason, Target},
-    upstream::Deadline,
+    clients::mcp::{Answered, CallError, Client, Reason, Target},
+    platform::http_client::Deadline,
 };
 
 /// Servers asked at the same time.

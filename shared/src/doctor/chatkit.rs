@@ -10,8 +10,8 @@ use super::{
     state::{State, Workflow, for_agents},
 };
 use crate::{
-    chatkit::{ChatKit, Error, Kind, Opening},
-    upstream::Deadline,
+    clients::openai::{ChatKit, Error, Kind, Opening},
+    platform::http_client::Deadline,
 };
 
 /// Whom sessions are opened for. Users of ours are UUIDs.

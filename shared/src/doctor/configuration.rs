@@ -4,7 +4,7 @@ use super::{
     code::Code,
     finding::{Check, Finding},
 };
-use crate::config::Mistake;
+use crate::platform::config::Mistake;
 
 /// A finding a mistake, or one that all is well.
 pub(super) fn examine(mistakes: &[Mistake]) -> Vec<Finding> {
@@ -12,7 +12,7 @@ pub(super) fn examine(mistakes: &[Mistake]) -> Vec<Finding> {
         return vec![Finding::ok(Check::Configuration)];
     }
     let finding = |mistake: &Mistake| {
-        let code = if mistake.reason == crate::config::NOT_SET {
+        let code = if mistake.reason == crate::platform::config::NOT_SET {
             Code::VariableMissing
         } else {
             Code::VariableInvalid

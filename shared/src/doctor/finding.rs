@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::code::Code;
-use crate::words::words;
+use crate::platform::string_enum::words;
 
 words! {
     /// What is looked at.

@@ -26,14 +26,18 @@ pub use code::Code;
 pub use finding::{Check, Finding, Report, Status};
 
 use crate::{
-    app::Setup,
-    chatkit::ChatKit,
-    config::{self, Mistake},
-    mcp,
-    parse::Timestamp,
-    sealing::Sealer,
-    supabase::{Project, Reader, Writer, legacy_project},
-    upstream::{Deadline, Http},
+    clients::{
+        mcp,
+        openai::ChatKit,
+        supabase::{Project, Reader, Writer, legacy_project},
+    },
+    platform::{
+        config::{self, Mistake},
+        http_client::{Deadline, Http},
+        parse::Timestamp,
+        sealing::Sealer,
+    },
+    runtime::Setup,
 };
 use manifest::Manifest;
 use state::State;

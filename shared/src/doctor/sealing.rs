@@ -5,7 +5,7 @@ use super::{
     finding::{Check, Finding},
     state::State,
 };
-use crate::sealing::Sealer;
+use crate::platform::sealing::Sealer;
 
 /// A finding a key that is gone, or one that none is.
 pub(super) fn examine(sealer: &Sealer, state: &State) -> Vec<Finding> {

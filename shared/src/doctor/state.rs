@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::parse::Timestamp;
+use crate::platform::parse::Timestamp;
 
 /// The answer.
 #[derive(Debug, Deserialize)]

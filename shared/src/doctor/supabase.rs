@@ -14,11 +14,13 @@ use super::{
 };
 use crate::{
     auth::{MANNER, usable_keys},
-    parse::Timestamp,
-    supabase::{Cause, Error, Failed, Project, Reader, Writer},
-    upstream::{
-        Answer, Deadline, Failure, Http,
-        answers::{Rejection, supabase::TABLE},
+    clients::supabase::{Cause, Error, Failed, Project, Reader, Writer},
+    platform::{
+        http_client::{
+            Answer, Deadline, Failure, Http,
+            classification::{Rejection, supabase::TABLE},
+        },
+        parse::Timestamp,
     },
 };
 

@@ -1,13 +1,16 @@
 //! One error for two readers: the caller gets a stable code and what to do; the operator gets the cause in the log.
 
 mod code;
-mod from;
 mod pointer;
+mod rate_limit;
 
 use std::{borrow::Cow, time::Duration};
 
+use serde_json::{Map, Value};
+
 pub use code::Code;
 pub use pointer::pointer;
+pub use rate_limit::Limit;
 
 /// A request that is not answered as it hoped.
 #[derive(Debug)]
@@ -21,9 +24,9 @@ pub struct Error {
     /// How long to wait, where another system said so.
     pub retry_after: Option<Duration>,
     /// What a throttle allows, where one refused.
-    pub limit: Option<crate::limit::Limit>,
-    /// The decision that stands, where another came too late.
-    pub decided: Option<Box<crate::escalations::Decided>>,
+    pub limit: Option<Limit>,
+    /// Extension members of the problem details (RFC 9457, section 3.2).
+    pub extensions: Map<String, Value>,
     /// The cause, for the log only.
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -46,7 +49,7 @@ impl Error {
             fields: Vec::new(),
             retry_after: None,
             limit: None,
-            decided: None,
+            extensions: Map::new(),
             cause: None,
         }
     }
@@ -62,6 +65,13 @@ impl Error {
     #[must_use]
     pub fn cause(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds an extension member to the problem details.
+    #[must_use]
+    pub fn extension(mut self, name: &str, value: Value) -> Self {
+        self.extensions.insert(name.to_owned(), value);
         self
     }
 

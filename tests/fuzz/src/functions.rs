@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
-    app::Setup,
-    edge::{Answer, Function, Request, Route, Scheduled},
     error::Error,
-    round::Round,
-    upstream::Deadline,
+    http::{Answer, Request, Route},
+    jobs::Round,
+    platform::http_client::Deadline,
+    runtime::{Function, Scheduled, Setup},
 };
 
 /// An endpoint with an id, a query, a key, a body and an `ETag`.

@@ -17,10 +17,8 @@ use fastrand::Rng;
 use lambda_http::{Context, LambdaEvent, lambda_runtime::Config};
 use serde_json::Value;
 use shared::{
-    config::Environment,
-    edge::{self, Edge, Function, Payload},
-    secret::Secret,
-    upstream::Http,
+    platform::{config::Environment, http_client::Http, secret::Secret},
+    runtime::{self, Edge, Function, Payload},
 };
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -124,7 +122,7 @@ impl<F: Function> Target<F> {
 
         lines.forget();
         let event = LambdaEvent::new(Payload::parse(payload), context);
-        let woken = edge::wake(&Rounds, &self.secret, event).await.map_err(|error| error.to_string())?;
+        let woken = runtime::wake(&Rounds, &self.secret, event).await.map_err(|error| error.to_string())?;
         if woken.get("statusCode").is_some_and(|status| *status != 204) {
             let answer = tally::Answer::check(&woken)?;
             lines.check("request", Some(answer.status))?;

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Settings};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use shared::mcp::{CallError, Client, Credentials, Reason};
-use shared::outbound::{Allowed, Outbound, Refusal};
+use shared::clients::mcp::{CallError, Client, Credentials, Reason};
+use shared::platform::egress::{Allowed, Outbound, Refusal};
 use tower::{Layer, Service};
 
 use super::{call, completed, kept_in, pay, payables, payment, target};

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Fault, Revision, Settings, Team};
 use serde_json::json;
-use shared::mcp::{Answered, CallError, Reason, Target};
+use shared::clients::mcp::{Answered, CallError, Reason, Target};
 
 use super::{call, client, completed, failure, payment, target};
 use crate::harness::alone;

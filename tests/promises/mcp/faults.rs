@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Fault, Revision, Settings};
 use serde_json::json;
-use shared::mcp::{Answered, Call, CallError, Client, Reason, Target};
-use shared::upstream::Deadline;
+use shared::clients::mcp::{Answered, Call, CallError, Client, Reason, Target};
+use shared::platform::http_client::Deadline;
 
 use super::{call, client, completed, failure, pay, payables, payment, target};
 use crate::harness::alone;

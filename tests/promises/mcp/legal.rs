@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use shared::mcp::{Answered, CallError, Outcome, Reason, Target};
+use shared::clients::mcp::{Answered, CallError, Outcome, Reason, Target};
 
 use super::scripted::{Said, Script, Scripted, discovered, initialized, well};
 use super::{call, client, completed, failure, payment, target};

@@ -18,9 +18,9 @@ use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Settings, TOOL};
 use reqwest::ClientBuilder;
 use serde_json::{Map, Value, json};
-use shared::mcp::{Call, CallError, Client, Completed, Credentials, Outcome, Resume, Target};
-use shared::outbound::{Allowed, Outbound, System};
-use shared::upstream::Deadline;
+use shared::clients::mcp::{Call, CallError, Client, Completed, Credentials, Outcome, Resume, Target};
+use shared::platform::egress::{Allowed, Outbound, System};
+use shared::platform::http_client::Deadline;
 
 /// All of this room.
 pub fn trials() -> Vec<Trial> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Fault, LIMIT, Revision, Settings};
 use serde_json::{Value, json};
-use shared::mcp::{Approver, Asked, CallError, Decision, Outcome, Reason, Resume, Risk};
+use shared::clients::mcp::{Approver, Asked, CallError, Decision, Outcome, Reason, Resume, Risk};
 
 use super::{arguments, call, client, completed, pay, payables, payment, target};
 use crate::harness::alone;

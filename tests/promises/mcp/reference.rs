@@ -10,8 +10,8 @@ use local_stack::agents::{Reference, RoundRobin};
 use local_stack::http;
 use local_stack::tools::{MCP_2025, MCP_2026, Tool, ToolError};
 use serde_json::{Map, Value, json};
-use shared::mcp::{Call, CallError, Client, Completed, Outcome, Risk};
-use shared::upstream::Deadline;
+use shared::clients::mcp::{Call, CallError, Client, Completed, Outcome, Risk};
+use shared::platform::http_client::Deadline;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 

@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use libtest_mimic::Trial;
 use local_stack::http::{Port, Server};
 use serde_json::{Value, json};
-use shared::mcp::{CallError, Reason};
+use shared::clients::mcp::{CallError, Reason};
 
 use super::{call, client, completed, failure, payment, target};
 use crate::harness::alone;

@@ -1,0 +1,131 @@
+//! MCP's own way of asking (`input_required`, revision 2026-07-28): the server answers with what it wants to know, and the same
+//! call is made again with the answers. It fits a person's decision; only that hours may lie between the two.
+//! Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic/utilities/mrtr>
+
+use std::collections::BTreeMap;
+
+use rmcp::model::{CallToolRequestParams, ElicitRequestParams, InputRequest, InputRequiredResult};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{
+    error::Reason,
+    result::{Ask, Asked, Decision, cleaned, cut},
+};
+use crate::platform::json_schema::Schema;
+
+const MAX_REASON: usize = 2_000;
+const MAX_REQUESTS: usize = 8;
+const MAX_STATE: usize = 64 * 1024;
+
+/// A decision on what a server asked for in its own way.
+#[derive(Clone, Copy, Debug)]
+pub struct Resume<'a> {
+    /// What [`Asked::request_state`] was.
+    pub request_state: &'a Value,
+    /// What was decided.
+    pub decision: Decision,
+    /// The answer, if there is one.
+    pub answer: Option<&'a Value>,
+}
+
+/// What is kept while a person thinks.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    request_state: Option<String>,
+    inputs: Vec<String>,
+}
+
+/// What a server wants that is not done yet.
+pub(super) enum Wanted {
+    /// The same call again, with this state: it was only busy.
+    Again(String),
+    /// An answer.
+    Answer(Box<Asked>),
+}
+
+/// A question that cannot be put to a person.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadResult;
+
+/// Reads what a server asks for.
+pub(super) fn wanted(result: InputRequiredResult) -> Result<Wanted, BadResult> {
+    let state = result.request_state;
+    if state.as_ref().is_some_and(|state| state.len() > MAX_STATE || state.contains('\0')) {
+        return Err(BadResult);
+    }
+    let requests = result.input_requests.unwrap_or_default();
+    match (requests.len(), state) {
+        (0, Some(state)) => Ok(Wanted::Again(state)),
+        (1..=MAX_REQUESTS, state) => ask(requests, state).map(|asked| Wanted::Answer(Box::new(asked))),
+        _ => Err(BadResult),
+    }
+}
+
+fn ask(requests: BTreeMap<String, InputRequest>, request_state: Option<String>) -> Result<Asked, BadResult> {
+    let mut forms = Map::new();
+    let mut messages = Vec::new();
+    for (name, request) in requests {
+        let (message, schema) = form(request)?;
+        messages.push(message);
+        forms.insert(name, cleaned(schema));
+    }
+    let kept = Kept { request_state, inputs: forms.keys().cloned().collect() };
+    let schema = match (forms.len(), forms.values().next()) {
+        (1, Some(form)) => form.clone(),
+        _ => json!({"type": "object", "required": kept.inputs, "properties": forms}),
+    };
+    Schema::compile(&schema).map_err(|_| BadResult)?;
+    let Value::Object(schema) = schema else { return Err(BadResult) };
+    let reason = cut(&messages.join("\n").replace('\0', "\u{fffd}"), MAX_REASON);
+    let reason = if reason.is_empty() { "The agent asks for an answer.".to_owned() } else { reason };
+    Ok(Asked {
+        message: None,
+        tasks: Vec::new(),
+        ask: Ask {
+            reason,
+            decisions: vec![Decision::Respond, Decision::Reject],
+            schema: Some(schema),
+            expires_in_seconds: None,
+            risk: None,
+            approver: None,
+        },
+        request_state: serde_json::to_value(kept).ok(),
+    })
+}
+
+/// We say that we can fill in forms. A server that wants something else has not listened.
+fn form(request: InputRequest) -> Result<(String, Value), BadResult> {
+    let InputRequest::Elicitation(request) = request else { return Err(BadResult) };
+    let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = request.params else {
+        return Err(BadResult);
+    };
+    serde_json::to_value(requested_schema).map(|schema| (message, schema)).map_err(|_| BadResult)
+}
+
+impl Resume<'_> {
+    /// Puts the answers into the call.
+    pub(super) fn into(self, params: &mut CallToolRequestParams) -> Result<(), Reason> {
+        let kept = Kept::deserialize(self.request_state).map_err(|_| Reason::AnswerUnfit)?;
+        let response = |name: &String| {
+            let given = match kept.inputs.len() {
+                1 => self.answer,
+                _ => self.answer.and_then(|answer| answer.get(name)),
+            };
+            let response = match (self.decision, given) {
+                (Decision::Reject, _) => json!({"action": "decline"}),
+                (_, Some(content @ Value::Object(_))) => json!({"action": "accept", "content": content}),
+                _ => return Err(Reason::AnswerUnfit),
+            };
+            Ok((name.clone(), response))
+        };
+        params.input_responses = Some(kept.inputs.iter().map(response).collect::<Result<_, _>>()?);
+        params.request_state = kept.request_state;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "elicitation_tests.rs"]
+mod tests;

@@ -1,0 +1,51 @@
+//! What a server offers, for whoever wants to know before something is called.
+
+use std::collections::BTreeSet;
+
+use rmcp::model::{ListToolsResult, PaginatedRequestParams};
+
+use super::{CallError, Client, LEAVE, Reason, Server, Target, call_state::Course};
+use crate::platform::http_client::Deadline;
+
+/// Pages of a list. A server has few tools; one that pages for ever is stopped here.
+const MAX_PAGES: usize = 10;
+
+impl Client {
+    /// The names of the tools that a server offers. None is called.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn offered(
+        &self,
+        target: &Target<'_>,
+        deadline: Deadline,
+    ) -> Result<BTreeSet<String>, CallError> {
+        let deadline = deadline.within(target.timeout);
+        let mut greeter = self.greeter(target)?;
+        loop {
+            let mut server = greeter.greet(deadline).await?;
+            let course = greeter.course();
+            let listed = tokio::time::timeout(deadline.remaining(), listed(&server, course)).await;
+            let listed = listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)));
+            let _ = server.close_with_timeout(LEAVE).await;
+            if listed.is_ok() || !greeter.may_begin_anew() {
+                return listed;
+            }
+        }
+    }
+}
+
+async fn listed(server: &Server, course: &Course) -> Result<BTreeSet<String>, CallError> {
+    let (mut names, mut cursor) = (BTreeSet::new(), None);
+    for _ in 0..MAX_PAGES {
+        let page = PaginatedRequestParams::default().with_cursor(cursor);
+        let ListToolsResult { tools, next_cursor, .. } =
+            server.list_tools(Some(page)).await.map_err(|_| course.error(Reason::Nonsense))?;
+        names.extend(tools.into_iter().map(|tool| tool.name.into_owned()));
+        match next_cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(names),
+        }
+    }
+    Ok(names)
+}

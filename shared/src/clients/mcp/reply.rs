@@ -1,0 +1,53 @@
+//! The answer to a tool's call, read by ourselves. rmcp's types refuse a whole result for one block that they do not know, its parser
+//! gives up at 128 levels, and an error without an id finds nobody who waits for it. So rmcp is told only that the call was answered.
+
+use rmcp::model::RequestId;
+use serde_json::value::RawValue;
+
+use super::{
+    call_state::Course,
+    result::{
+        self,
+        json::{Members, parse},
+    },
+};
+
+/// For an error whose code is no number: of the range that is the server's own.
+const NO_CODE: i32 = -32000;
+
+/// Takes in the answer to the call `id`, if the text is that. What is to be told to rmcp instead is handed back.
+pub(super) fn read(text: &str, id: &RequestId, course: &Course) -> Option<String> {
+    // Servers of 2025-03-26 may answer with a batch.
+    match serde_json::from_str::<Vec<&RawValue>>(text) {
+        Ok(batch) => batch.into_iter().find_map(|message| one(message, id, course)),
+        Err(_) => one(parse(text)?, id, course),
+    }
+}
+
+fn one(message: &RawValue, id: &RequestId, course: &Course) -> Option<String> {
+    let message = Members::of(message).filter(|message| message.get("method").is_none())?;
+    let told = message.get("id").map(|id| id.get().trim_matches('"'));
+    let is_ours = told.is_some_and(|told| told == id.to_string());
+    let answered = match (message.get("result"), message.get("error")) {
+        (Some(result), _) if is_ours && is_complete(result) => {
+            course.answer(result::of_tool(result));
+            r#""result":{}"#.to_owned()
+        }
+        // One that could not read the request does not know its id.
+        (None, Some(error)) if is_ours || told.is_none() => {
+            let code = Members::of(error).and_then(|error| error.value("code")?.as_i64());
+            let code = code.and_then(|code| i32::try_from(code).ok()).unwrap_or(NO_CODE);
+            course.failed(code);
+            format!(r#""error":{{"code":{code},"message":""}}"#)
+        }
+        _ => return None,
+    };
+    let id = serde_json::to_string(id).ok()?;
+    Some(format!(r#"{{"jsonrpc":"2.0","id":{id},{answered}}}"#))
+}
+
+/// Whether it is a result, and not a question (`input_required`), which rmcp reads.
+fn is_complete(result: &RawValue) -> bool {
+    let kind = Members::of(result).and_then(|result| result.get("resultType"));
+    kind.is_none_or(|kind| kind.get() == r#""complete""#)
+}

@@ -1,0 +1,175 @@
+//! A server's JSON, member by member: one that cannot be kept or understood takes no other with it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::sanitize::cleaned;
+
+/// The most levels of lists and objects that are kept, as of a request's body: what is read again is wrapped in a few more, and parsers
+/// give up at 128.
+const MAX_DEPTH: usize = 64;
+
+/// The most bytes of a value that are sent on: some more than an event and all follow-ups have room for.
+pub(in crate::clients::mcp) const MAX_SIZE: usize = 256 * 1024;
+
+/// The members of an object as they stand in its text, which is read to any depth.
+#[derive(Debug, Default)]
+pub(in crate::clients::mcp) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'a> Members<'a> {
+    /// Of an object; `None` for any other value.
+    pub fn of(json: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(json.get()).ok().map(Self)
+    }
+
+    /// A member that is not null.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied().filter(|json| json.get() != "null")
+    }
+
+    /// A member that can be kept.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        self.get(name).and_then(|json| kept(json).ok())
+    }
+
+    /// A member that is text, of any length.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(|json| serde_json::from_str(json.get()).ok())
+    }
+
+    /// Whether it has one of these members, null or not.
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.0.contains_key(*name))
+    }
+
+    /// Takes a member out; null is none.
+    pub fn remove(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.0.remove(name).filter(|json| json.get() != "null")
+    }
+
+    /// Takes a member out if it is of a type and can be kept. One that is not stays.
+    pub fn take<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
+        let value = self.value(name).and_then(read);
+        if value.is_some() || self.get(name).is_none() {
+            self.0.remove(name);
+        }
+        value
+    }
+
+    /// Takes out those of these names.
+    pub fn split(&mut self, names: &[&str]) -> Self {
+        let (named, rest) =
+            std::mem::take(&mut self.0).into_iter().partition(|(name, _)| names.contains(&name.as_str()));
+        self.0 = rest;
+        Self(named)
+    }
+
+    /// All of them as one object; `None` if there are none.
+    pub fn into_value(self) -> Option<Value> {
+        let size = self.0.iter().map(|(name, json)| name.len() + json.get().len()).sum();
+        if size > MAX_SIZE {
+            return Some(left_out(size));
+        }
+        let members = self.0.into_iter().map(|(name, json)| (name, kept_or_text(json)));
+        Some(members.collect::<Map<_, _>>())
+            .filter(|members| !members.is_empty())
+            .map(Value::Object)
+            .map(cleaned)
+    }
+}
+
+/// A text that is JSON.
+pub(in crate::clients::mcp) fn parse(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
+}
+
+/// A value that can be kept, or else what is: its text, where it is nested too deep or holds a number that is none to us, and its size,
+/// where it is too large.
+pub(in crate::clients::mcp) fn kept(json: &RawValue) -> Result<Value, Value> {
+    let text = json.get();
+    if text.len() > MAX_SIZE {
+        return Err(left_out(text.len()));
+    }
+    let value = Some(text).filter(|text| depth(text) <= MAX_DEPTH);
+    let value = value.and_then(|text| serde_json::from_str(text).ok());
+    value.map(cleaned).ok_or_else(|| Value::String(text.to_owned()))
+}
+
+/// What stands for so many bytes that are not kept.
+pub(in crate::clients::mcp) fn left_out(size: usize) -> Value {
+    json!({"size": size, "leftOut": true})
+}
+
+pub(in crate::clients::mcp) fn kept_or_text(json: &RawValue) -> Value {
+    kept(json).unwrap_or_else(|text| text)
+}
+
+/// How deep the lists and objects of a sound JSON text are nested.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> String {
+        format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_kept_as_text() {
+        assert_eq!(depth(r#"{"a[[[": "\"[[", "b": [{}], "c\\": []}"#), 3);
+        for kept_as_it_is in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
+            let value: Value = serde_json::from_str(&kept_as_it_is).unwrap();
+            assert_eq!(kept(parse(&kept_as_it_is).unwrap()), Ok(value));
+        }
+        for text in [nested(MAX_DEPTH + 1), nested(10_000)] {
+            assert_eq!(kept(parse(&text).unwrap()), Err(Value::String(text.clone())));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_named_by_its_size() {
+        let large = format!("\"{}\"", "x".repeat(MAX_SIZE));
+        let named = json!({"size": MAX_SIZE + 2, "leftOut": true});
+        assert_eq!(kept(parse(&large).unwrap()), Err(named.clone()));
+        let many =
+            format!("{{{}\"z\": 0}}", r#""aaaa": 0, "bbbb": 0, "#.replace("aaaa", &"a".repeat(MAX_SIZE)));
+        let size = MAX_SIZE + 8;
+        assert_eq!(Members::of(parse(&many).unwrap()).unwrap().into_value(), Some(left_out(size)));
+        let members = format!("{{\"a\": {large}}}");
+        let members = Members::of(parse(&members).unwrap()).unwrap();
+        assert_eq!(members.text("a").unwrap().len(), MAX_SIZE);
+        assert_eq!(members.value("a"), None);
+    }
+
+    #[test]
+    fn a_member_that_is_not_as_it_should_be_stays() {
+        let text = format!(r#"{{"a": 7, "b": "x", "c": null, "d": {}}}"#, nested(500));
+        let mut members = Members::of(parse(&text).unwrap()).unwrap();
+        let number = |value: Value| value.as_u64();
+        assert_eq!(members.take("a", number), Some(7));
+        assert_eq!(members.take("b", number), None);
+        assert_eq!(members.take("c", number), None);
+        assert_eq!(members.take("d", Some), None);
+        assert_eq!(members.split(&["d"]).into_value(), Some(json!({"d": nested(500)})));
+        assert_eq!(members.into_value(), Some(json!({"b": "x"})));
+    }
+}

@@ -1,0 +1,345 @@
+//! From a tool's result to an outcome.
+//!
+//! Whatever a tool answers has an outcome. What says one of our three words as its `status` follows the contract, wherever servers
+//! put it; all else is the tool's output, and the call is done.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{
+    Approver, Ask, Asked, Completed, Decision, Failed, FollowUp, Handover, Outcome, Risk, Task,
+    content::Content,
+    json::{MAX_SIZE, Members, kept, kept_or_text, parse},
+    sanitize::cut,
+};
+use crate::platform::{json_schema::Schema, string_enum::words};
+
+/// The most characters of what is said to the user, and of a handover's summary.
+const MAX_MESSAGE: usize = 8_000;
+/// The most characters of a reason or an objective.
+const MAX_REASON: usize = 2_000;
+/// The most characters of a task's id, and of its title: the table has no room for more.
+const MAX_TASK_ID: usize = 200;
+const MAX_TASK_TITLE: usize = 500;
+/// The most entries of a list. How many follow-ups are taken up is decided where they are recorded.
+const MAX_ENTRIES: usize = 50;
+/// How long a question may stay open, in seconds.
+const EXPIRY: (f64, f64) = (60.0, 2_592_000.0);
+/// What is added to the reason of a question that is not as the contract says.
+const MALFORMED: &str = "(Part of the agent's question could not be read.)";
+/// Every member of a result but `status` and `output`.
+const MEMBERS: [&str; 6] = ["message", "notices", "tasks", "ask", "followUps", "handover"];
+
+words! {
+    /// What an agent says of its work.
+    enum Status {
+        /// Done.
+        Completed = "completed",
+        /// Not done.
+        Failed = "failed",
+        /// A person has to decide.
+        NeedsHitl = "needs_hitl",
+    }
+}
+
+/// Reads a tool's result.
+pub(in crate::clients::mcp) fn of_tool(result: &RawValue) -> Outcome {
+    let known = ["content", "structuredContent", "isError"];
+    let (members, structured) = match Members::of(result) {
+        Some(members) if members.has_any(&known) => {
+            let structured = members.get("structuredContent");
+            (members, structured)
+        }
+        // A server that forgot to wrap what it has to say.
+        Some(mut bare) => {
+            bare.split(&["_meta", "resultType"]);
+            (Members::default(), bare.into_value().map(|_| result))
+        }
+        None => (Members::default(), Some(result).filter(|result| result.get() != "null")),
+    };
+    let is_error = members.value("isError") == Some(Value::Bool(true));
+    let content = Content::read(members.get("content"));
+    let only_text = match content.texts.as_slice() {
+        [text] => parse(text),
+        _ => None,
+    };
+    if let Some((status, members)) = structured.and_then(contract) {
+        return follow(status, members, is_error, &content, None);
+    }
+    if let Some((status, members)) = only_text.and_then(contract) {
+        let beside = structured.filter(|structured| !repeats(&kept_or_text(structured), &content.texts[0]));
+        return follow(status, members, is_error, &content, beside);
+    }
+    foreign(structured, is_error, content)
+}
+
+/// What follows the contract: an object whose `status` is one of ours, or one that has such an object as its `result`.
+fn contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
+    let members = Members::of(json)?;
+    match word(members.value("status")) {
+        Some(status) => Some((status, members)),
+        None => {
+            let inner = Members::of(members.get("result")?)?;
+            Some((word(inner.value("status"))?, inner))
+        }
+    }
+}
+
+/// One of a few fixed words.
+fn word<T: TryFrom<String>>(value: Option<Value>) -> Option<T> {
+    value.and_then(text).and_then(|word| T::try_from(word).ok())
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A list with as many entries as are taken, each of which is sound.
+fn list<T: DeserializeOwned>(value: Value, is_sound: impl Fn(&T) -> bool) -> Option<Vec<T>> {
+    let list: Vec<T> = Vec::deserialize(value).ok()?;
+    Some(list).filter(|list| list.len() <= MAX_ENTRIES && list.iter().all(is_sound))
+}
+
+/// A result that follows no contract: the tool's output. What is no JSON is said to the user; JSON never is.
+fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> Outcome {
+    let mut notices = content.notes.clone();
+    let output = structured.map(|structured| output_of(structured, &mut notices));
+    // Of more texts than that, none is compared with every entry of a list.
+    let is_compared = content.texts.len() <= MAX_ENTRIES;
+    let is_said = |text: &&String| match parse(text) {
+        None => true,
+        // A tool that is typed as text may answer "42".
+        Some(json) => {
+            is_compared
+                && !json.get().starts_with(['{', '['])
+                && output.as_ref().is_some_and(|output| holds(output, text))
+        }
+    };
+    let (said, answered): (Vec<&String>, Vec<&String>) = content.texts.iter().partition(is_said);
+    let answered = answered.into_iter().filter_map(|text| parse(text));
+    let output = match output {
+        Some(output) => {
+            let other = answered.filter(|json| is_compared && !repeats(&output, json.get()));
+            notices.extend(other.map(kept_or_text));
+            Some(output)
+        }
+        None => output_of_all(answered.collect(), &mut notices),
+    };
+    let message = said_of(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
+    if is_error {
+        let message = with_links(message, &content);
+        return Outcome::Failed(Failed { message, output, notices, tasks: Vec::new() });
+    }
+    let output = output.filter(|output| !output.is_null());
+    Outcome::Completed(Completed { message, output, notices: bounded(notices), ..Completed::default() })
+}
+
+/// The output of a tool that answers in texts: one, or a list.
+fn output_of_all(all: Vec<&RawValue>, notices: &mut Vec<Value>) -> Option<Value> {
+    let size = all.iter().map(|json| json.get().len()).sum();
+    match all.as_slice() {
+        [] => None,
+        [json] => Some(output_of(json, notices)),
+        _ if size > MAX_SIZE => {
+            notices.push(output_left_out(size));
+            None
+        }
+        all => Some(all.iter().map(|json| output_of(json, notices)).collect()),
+    }
+}
+
+/// Whether a tool's result, as servers wrap it, is this text or a list with it.
+fn holds(structured: &Value, text: &str) -> bool {
+    let is_text = |value: &Value| value.as_str() == Some(text);
+    let result = &structured["result"];
+    is_text(result) || result.as_array().is_some_and(|all| all.iter().any(is_text))
+}
+
+/// Whether a text that is JSON says what the structured content says already, or one entry of it: for clients that know only text.
+fn repeats(structured: &Value, text: &str) -> bool {
+    let value = parse(text).map(kept_or_text);
+    let same = |said: &Value| Some(said) == value.as_ref();
+    let result = &structured["result"];
+    // One that was too deep or too large for a value is compared with nothing.
+    structured.is_string()
+        || structured.is_null()
+        || holds(structured, text)
+        || same(structured)
+        || same(result)
+        || result.as_array().is_some_and(|all| all.iter().any(same))
+}
+
+/// What can be kept of an output: all of it, if need be as text, and then a notice says so; or nothing of what is far too large.
+fn output_of(json: &RawValue, notices: &mut Vec<Value>) -> Value {
+    kept(json).unwrap_or_else(|instead| {
+        let is_text = instead.is_string();
+        notices.push(match is_text {
+            true => json!({"type": "output", "keptAs": "text"}),
+            false => output_left_out(json.get().len()),
+        });
+        if is_text { instead } else { Value::Null }
+    })
+}
+
+fn output_left_out(size: usize) -> Value {
+    json!({"type": "output", "size": size, "leftOut": true})
+}
+
+/// As many notices as may be sent on, and how many were left out.
+fn bounded(notices: Vec<Value>) -> Vec<Value> {
+    let (mut size, all) = (0, notices.len());
+    let mut kept: Vec<Value> = notices
+        .into_iter()
+        .take_while(|notice| {
+            size += notice.to_string().len();
+            size <= MAX_SIZE
+        })
+        .collect();
+    if kept.len() < all {
+        kept.push(json!({"type": "more", "leftOut": true, "count": all - kept.len()}));
+    }
+    kept
+}
+
+/// A result that follows the contract. What of it is not as the contract says is not acted on, and kept as a notice.
+fn follow(
+    status: Status,
+    mut members: Members<'_>,
+    is_error: bool,
+    content: &Content,
+    beside: Option<&RawValue>,
+) -> Outcome {
+    members.remove("status");
+    let mut notices = members.take("notices", array).unwrap_or_default();
+    notices.truncate(MAX_ENTRIES);
+    notices.extend(content.notes.iter().cloned());
+    let message = members.take("message", text).and_then(|message| said_of(&message));
+    let output = members.remove("output").map(|output| output_of(output, &mut notices));
+    let tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
+    if is_error || status == Status::Failed {
+        let text = is_error.then(|| content.texts.join("\n")).filter(|text| parse(text).is_none());
+        let message = message.or_else(|| said_of(&text?));
+        return Outcome::Failed(Failed { message: with_links(message, content), output, notices, tasks });
+    }
+    if status == Status::NeedsHitl {
+        let ask = ask(members.remove("ask"), message.as_deref());
+        return Outcome::Asked(Asked {
+            message: with_links(message, content),
+            tasks,
+            ask,
+            request_state: None,
+        });
+    }
+    members.remove("ask");
+    let is_sound = |follow_up: &FollowUp| is_agent(&follow_up.agent_id);
+    let mut follow_ups = members.take("followUps", |all| list(all, is_sound)).unwrap_or_default();
+    for follow_up in &mut follow_ups {
+        shorten(&mut follow_up.objective, MAX_REASON);
+    }
+    let mut handover = members.take("handover", |handover| {
+        Handover::deserialize(handover).ok().filter(|handover| is_agent(&handover.agent_id))
+    });
+    if let Some(handover) = &mut handover {
+        shorten(&mut handover.reason, MAX_REASON);
+        shorten(&mut handover.summary, MAX_MESSAGE);
+    }
+    let malformed = members.split(&MEMBERS).into_value();
+    notices.extend(malformed.map(|members| json!({"type": "malformed", "members": members})));
+    // A tool of its own that happens to use our word has the rest of what it says as its output.
+    let mut others = [beside.map(kept_or_text), members.into_value()].into_iter().flatten();
+    let output = output.or_else(|| others.next());
+    notices.extend(others.filter(|_| beside.is_some()));
+    let output = output.filter(|output| !output.is_null());
+    Outcome::Completed(Completed { message, output, notices: bounded(notices), tasks, follow_ups, handover })
+}
+
+/// What a person is asked. A question that is not as the contract says is asked all the same, of somebody else and as one of high
+/// risk: nobody has decided yet what was to be decided.
+fn ask(json: Option<&RawValue>, message: Option<&str>) -> Ask {
+    let given = json.and_then(Members::of);
+    let is_object = json.is_none() || given.is_some();
+    let mut given = given.unwrap_or_default();
+    let reason = given.take("reason", text).or_else(|| text(kept(json?).ok()?));
+    let reason = reason.filter(|reason| !reason.is_empty());
+    let mut reason = reason.as_deref().or(message).unwrap_or("The agent asks for a decision.").to_owned();
+    let mut decisions = given.take("decisions", decisions).unwrap_or_default();
+    let mut schema = given.take("schema", |schema| match schema {
+        Value::Object(schema) if schema.is_empty() => Some(schema),
+        schema => Schema::compile(&schema).ok().and(object(schema)),
+    });
+    let is_answerable = given.get("decisions").is_none() && given.get("schema").is_none();
+    let expires = given.take("expiresInSeconds", |seconds| seconds.as_f64());
+    let mut risk = given.take("risk", |risk| word(Some(risk)));
+    let mut approver = given.take("approver", |approver| word(Some(approver)));
+    if !is_object || given.has_any(&["reason", "decisions", "schema", "expiresInSeconds", "risk", "approver"])
+    {
+        (risk, approver) = (Some(Risk::High), Some(Approver::Other));
+        reason = format!("{} {MALFORMED}", cut(&reason, MAX_REASON - MALFORMED.len() - 1));
+    }
+    if decisions.is_empty() || !is_answerable {
+        decisions = vec![Decision::Approve, Decision::Reject];
+    }
+    schema = schema.filter(|schema| is_answerable && !schema.is_empty());
+    Ask {
+        reason: cut(&reason, MAX_REASON),
+        decisions,
+        schema,
+        // Within the bounds of the type, and so exact.
+        expires_in_seconds: expires.map(|seconds| seconds.clamp(EXPIRY.0, EXPIRY.1) as u32),
+        risk,
+        approver,
+    }
+}
+
+fn said_of(text: &str) -> Option<String> {
+    Some(cut(&text.replace('\0', "\u{fffd}"), MAX_MESSAGE)).filter(|text| !text.is_empty())
+}
+
+/// What fails or asks has no notices, so its links and files are said.
+fn with_links(message: Option<String>, content: &Content) -> Option<String> {
+    let lines: Vec<String> = message.into_iter().chain(content.lines()).collect();
+    said_of(&lines.join("\n"))
+}
+
+fn array(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(all) => Some(all),
+        _ => None,
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+/// Decisions of which each stands once.
+fn decisions(value: Value) -> Option<Vec<Decision>> {
+    let all: Vec<Decision> = array(value)?.into_iter().map(|one| word(Some(one))).collect::<Option<_>>()?;
+    let is_distinct = all.iter().enumerate().all(|(i, decision)| !all[..i].contains(decision));
+    is_distinct.then_some(all)
+}
+
+fn is_task(task: &Task) -> bool {
+    let fits = |text: &str, most| (1..=most).contains(&text.chars().count());
+    fits(&task.id, MAX_TASK_ID) && fits(&task.title, MAX_TASK_TITLE)
+}
+
+/// As agents are called in the registry.
+fn is_agent(id: &str) -> bool {
+    let plain = id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    plain && (1..=63).contains(&id.len()) && id.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+fn shorten(text: &mut Option<String>, most: usize) {
+    *text = text.take().filter(|text| !text.is_empty()).map(|text| cut(&text, most));
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

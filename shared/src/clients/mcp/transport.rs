@@ -1,0 +1,330 @@
+//! The HTTP under rmcp's transport: our client, with our bounds, and nothing of what a server says in a log or an error.
+//! Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports>, and the same page of the older revisions.
+
+use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use reqwest::{
+    Method, Request, Response, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+};
+use rmcp::{
+    model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, RequestId, ServerJsonRpcMessage},
+    transport::streamable_http_client::{
+        SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+    },
+};
+use sse_stream::{Sse, SseStream};
+use url::Url;
+
+use super::{call_state::Course, error::Reason, reply};
+use crate::platform::{egress::Outbound, http_client as upstream};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How long an answer to what needs none is waited for.
+const NOTICE: Duration = Duration::from_secs(1);
+/// Before a stopped answer is taken up again.
+const BREATH: Duration = Duration::from_millis(100);
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
+
+/// One call's way to one server.
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub outbound: Outbound,
+    pub url: Url,
+    /// Ours for this server. rmcp never holds it.
+    pub bearer: Option<HeaderValue>,
+    /// The trace that the call belongs to, as its header has it.
+    pub traceparent: Option<HeaderValue>,
+    pub course: Arc<Course>,
+}
+
+/// A request that came to nothing; why is on record.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request came to nothing")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+type Headers = HashMap<HeaderName, HeaderValue>;
+type Error = StreamableHttpError<Stopped>;
+type Posted = StreamableHttpPostResponse;
+type Events = BoxStream<'static, Result<Sse, SseError>>;
+
+const STOPPED: Error = StreamableHttpError::Client(Stopped);
+
+/// What of a message decides how its answer is read.
+enum Sent {
+    /// The probe for the newest revision.
+    Probe,
+    /// The tool's call.
+    Call(RequestId),
+    /// Another request.
+    Request,
+    /// What needs no answer.
+    Notice,
+}
+
+impl Sent {
+    fn of(message: &ClientJsonRpcMessage) -> Self {
+        let JsonRpcMessage::Request(request) = message else { return Self::Notice };
+        match &request.request {
+            ClientRequest::DiscoverRequest(_) => Self::Probe,
+            ClientRequest::CallToolRequest(_) => Self::Call(request.id.clone()),
+            _ => Self::Request,
+        }
+    }
+
+    fn is_call(&self) -> bool {
+        matches!(self, Self::Call(_))
+    }
+}
+
+impl StreamableHttpClient for Wire {
+    type Error = Stopped;
+
+    async fn post_message(
+        &self,
+        _: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session_id: Option<Arc<str>>,
+        _: Option<String>,
+        headers: Headers,
+    ) -> Result<Posted, Error> {
+        let sent = Sent::of(&message);
+        let mut request = self.request(Method::POST, session_id.as_deref(), headers)?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        // As a value first, as rmcp makes one of every message anyway: another serializer for all of its types is 50 KB of binary.
+        *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
+        if !matches!(sent, Sent::Notice) {
+            self.course.begins(match &sent {
+                Sent::Call(id) => Some(id),
+                _ => None,
+            });
+        }
+        if matches!(sent, Sent::Notice) {
+            // Whether the server is there, and knows the session, the call will tell.
+            let _ = tokio::time::timeout(NOTICE, self.send(request, &sent)).await;
+            return Ok(Posted::Accepted);
+        }
+        let response = self.send(request, &sent).await?;
+        let session = response.headers().get(SESSION_ID).cloned();
+        if let (Sent::Probe, Some(session)) = (&sent, &session) {
+            self.course.open_probe_session(session.clone());
+        }
+        let session = session.and_then(|id| id.to_str().ok().map(str::to_owned));
+        match (response.status(), is_events(&response)) {
+            (status, _) if !status.is_success() => self.refused(response, &sent, session_id.is_some()).await,
+            (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => Err(self.nonsense()),
+            (_, true) => Ok(Posted::Sse(self.events(response), session)),
+            (_, false) => {
+                let body = self.body(response).await?;
+                Ok(Posted::Json(self.answer(&String::from_utf8_lossy(&body), &sent)?, session))
+            }
+        }
+    }
+
+    /// An answer that stopped is taken up where the server lets us. The stream of what has nothing to do with a request is not
+    /// opened: nobody would be there to listen.
+    async fn get_stream(
+        &self,
+        _: Arc<str>,
+        session_id: Option<Arc<str>>,
+        last_event_id: Option<String>,
+        _: Option<String>,
+        headers: Headers,
+    ) -> Result<Events, Error> {
+        let last = last_event_id.ok_or(StreamableHttpError::ServerDoesNotSupportSse)?;
+        let mut request = self.request(Method::GET, session_id.as_deref(), headers)?;
+        let last = HeaderValue::from_str(&last).map_err(|_| STOPPED)?;
+        if !self.course.resumes() {
+            return Err(StreamableHttpError::ServerDoesNotSupportSse);
+        }
+        tokio::time::sleep(BREATH).await;
+        request.headers_mut().insert(LAST_EVENT_ID, last);
+        let response = self.outbound.send(request).await.map_err(|_| STOPPED)?;
+        match (response.status(), is_events(&response)) {
+            (StatusCode::OK, true) => Ok(self.events(response)),
+            (status, _) if status.is_server_error() => Err(STOPPED),
+            _ => Err(StreamableHttpError::ServerDoesNotSupportSse),
+        }
+    }
+
+    async fn delete_session(
+        &self,
+        _: Arc<str>,
+        session_id: Arc<str>,
+        _: Option<String>,
+        headers: Headers,
+    ) -> Result<(), Error> {
+        self.close(HeaderValue::from_str(&session_id).map_err(|_| STOPPED)?, headers).await
+    }
+}
+
+impl Wire {
+    fn request(&self, method: Method, session: Option<&str>, headers: Headers) -> Result<Request, Error> {
+        let mut request = Request::new(method, self.url.clone());
+        request.headers_mut().extend(headers);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        // Who says nothing takes any coding (RFC 9110, 12.5.3), and this binary has no decoder.
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(session) = session {
+            let session = HeaderValue::from_str(session).map_err(|_| STOPPED)?;
+            request.headers_mut().insert(SESSION_ID, session);
+        }
+        if let Some(bearer) = &self.bearer {
+            request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            request.headers_mut().insert(TRACEPARENT, traceparent.clone());
+        }
+        Ok(request)
+    }
+
+    async fn send(&self, request: Request, sent: &Sent) -> Result<Response, Error> {
+        self.outbound.send(request).await.map_err(|failure| {
+            match Reason::from(&failure) {
+                _ if matches!(sent, Sent::Notice) => {}
+                Reason::ConnectionLost => self.course.broke(Reason::ConnectionLost),
+                reason => self.course.not_taken(sent.is_call(), reason),
+            }
+            STOPPED
+        })
+    }
+
+    /// Writes down what a status says. A session that the server does not know is 404 by the protocol; older servers say it by 400 and a
+    /// word about it, and some by 401, which is not about a credential that `initialize` was just taken with.
+    async fn refused(&self, response: Response, sent: &Sent, in_session: bool) -> Result<Posted, Error> {
+        let (status, retry_after) = (response.status().as_u16(), upstream::retry_after(response.headers()));
+        match status {
+            // A server of a newer revision says so which ones it speaks.
+            400 if matches!(sent, Sent::Probe) => {
+                self.course.refused(status, retry_after);
+                let said = self.body(response).await?;
+                if let Ok(said @ JsonRpcMessage::Error(_)) =
+                    serde_json::from_str(&String::from_utf8_lossy(&said))
+                {
+                    return Ok(Posted::Json(said, None));
+                }
+            }
+            404 | 410 if in_session => self.course.lose_session(sent.is_call(), None),
+            400 | 401 if in_session => {
+                let said = self.body(response).await.unwrap_or_default().to_ascii_lowercase();
+                let about = |word: &[u8]| said.windows(word.len()).any(|part| part == word);
+                match about(b"session") || about(b"not initialized") {
+                    true => self.course.lose_session(sent.is_call(), None),
+                    false if status == 401 => self.course.lose_session(sent.is_call(), Some(status)),
+                    false => self.course.refused(status, retry_after),
+                }
+            }
+            _ => self.course.refused(status, retry_after),
+        }
+        Err(STOPPED)
+    }
+
+    fn answer(&self, text: &str, sent: &Sent) -> Result<ServerJsonRpcMessage, Error> {
+        let told = match sent {
+            Sent::Call(id) => reply::read(text, id, &self.course),
+            _ => None,
+        };
+        let message = told.as_deref().unwrap_or(text);
+        let message = serde_json::from_str(message).map_err(|_| self.nonsense())?;
+        match &message {
+            JsonRpcMessage::Error(error) => self.course.failed(error.error.code.0),
+            JsonRpcMessage::Response(_) => {}
+            _ => return Err(self.nonsense()),
+        }
+        Ok(message)
+    }
+
+    fn nonsense(&self) -> Error {
+        self.course.broke(Reason::Nonsense);
+        STOPPED
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        while let Some(chunk) = next(&mut response, &self.course).await.map_err(|_| STOPPED)? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn events(&self, response: Response) -> Events {
+        let chunks = stream::unfold(Some((response, self.course.clone())), async |state| {
+            let (mut response, course) = state?;
+            match next(&mut response, &course).await {
+                Ok(Some(chunk)) => Some((Ok(chunk), Some((response, course)))),
+                Ok(None) => {
+                    course.broke(Reason::ConnectionLost);
+                    None
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        let course = self.course.clone();
+        let read = move |mut event: Sse| {
+            let data = event.data.as_deref();
+            if let Some(told) = data.zip(course.call()).and_then(|(data, id)| reply::read(data, &id, &course))
+            {
+                event.data = Some(told);
+            } else if let Some(Ok(JsonRpcMessage::Error(error))) =
+                data.map(serde_json::from_str::<ServerJsonRpcMessage>)
+            {
+                course.failed(error.error.code.0);
+            }
+            event
+        };
+        SseStream::from_bytes_stream(chunks.boxed()).map(move |event| event.map(&read)).boxed()
+    }
+
+    /// Closes the session that a server opened for the probe: nobody will use it.
+    pub async fn close_probe_session(&self) {
+        if let Some(session) = self.course.take_probe_session() {
+            let _ = self.close(session, Headers::new()).await;
+        }
+    }
+
+    /// A courtesy; servers let sessions run out. Of two behind one address, the other one may be who knows it.
+    async fn close(&self, session: HeaderValue, headers: Headers) -> Result<(), Error> {
+        for _ in 0..2 {
+            let mut request = self.request(Method::DELETE, None, headers.clone())?;
+            request.headers_mut().insert(SESSION_ID, session.clone());
+            let closed = self.outbound.send(request).await.map_err(|_| STOPPED)?;
+            if !matches!(closed.status().as_u16(), 400 | 401 | 404) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next bytes of an answer, if the call may take in so many.
+async fn next(response: &mut Response, course: &Course) -> io::Result<Option<Bytes>> {
+    let broken = |_| {
+        course.broke(Reason::ConnectionLost);
+        io::Error::from(io::ErrorKind::ConnectionAborted)
+    };
+    let chunk = response.chunk().await.map_err(broken)?;
+    let fits = chunk.as_ref().is_none_or(|chunk| course.takes(chunk.len()));
+    fits.then_some(chunk).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+}
+
+/// Whether the answer is a stream of events. All else is read as JSON, whatever it is called.
+fn is_events(response: &Response) -> bool {
+    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(EVENTS)
+}

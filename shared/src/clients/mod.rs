@@ -1,0 +1,8 @@
+//! Clients of other systems.
+
+#[cfg(feature = "mcp")]
+pub mod mcp;
+pub mod openai;
+pub mod supabase;
+#[cfg(all(test, feature = "mcp"))]
+mod upstream_errors_page;

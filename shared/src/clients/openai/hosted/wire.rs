@@ -1,0 +1,231 @@
+//! The JSON of OpenAI's ChatKit API, as far as it is of use to us. Unknown fields are ignored.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Opened, Opening};
+use crate::{
+    clients::openai as chatkit,
+    platform::{parse::Timestamp, secret::Secret},
+};
+
+/// The body of `POST /chatkit/sessions`.
+#[derive(Serialize)]
+pub(super) struct CreateSession<'a> {
+    user: &'a str,
+    workflow: Workflow<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_after: Option<ExpiresAfter>,
+}
+
+#[derive(Serialize)]
+struct ExpiresAfter {
+    anchor: &'static str,
+    seconds: u32,
+}
+
+#[derive(Serialize)]
+struct Workflow<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    tracing: Tracing,
+}
+
+#[derive(Serialize)]
+struct Tracing {
+    enabled: bool,
+}
+
+impl<'a> CreateSession<'a> {
+    pub fn new(opening: &'a Opening) -> Self {
+        Self {
+            user: &opening.user,
+            workflow: Workflow {
+                id: &opening.workflow_id,
+                version: opening.workflow_version.as_deref(),
+                // OpenAI traces unless it is told not to.
+                tracing: Tracing { enabled: opening.tracing_enabled },
+            },
+            expires_after: opening
+                .lifetime_seconds
+                .map(|seconds| ExpiresAfter { anchor: "created_at", seconds }),
+        }
+    }
+}
+
+/// A session, as `POST /chatkit/sessions` answers it.
+#[derive(Deserialize)]
+pub(super) struct Session {
+    id: String,
+    client_secret: Secret,
+    /// Unix seconds.
+    expires_at: i64,
+}
+
+impl Session {
+    /// The session in our words; `None` for what cannot be true.
+    pub fn opened(self) -> Option<Opened> {
+        // The id becomes part of a path when the session is cancelled.
+        let sound = is_plain(&self.id) && !self.client_secret.expose().is_empty();
+        let expires_at = Timestamp::from_second(self.expires_at)?;
+        sound.then_some(Opened { id: self.id, client_secret: self.client_secret, expires_at })
+    }
+}
+
+/// Whether an id can be nothing else than one segment of a path.
+pub(super) fn is_plain(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=200).contains(&id.len()) && id.chars().all(plain)
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+pub(super) struct List<T> {
+    pub data: Vec<T>,
+}
+
+/// A thread.
+#[derive(Deserialize)]
+pub(super) struct Thread {
+    id: String,
+    /// Unix seconds.
+    created_at: i64,
+    title: Option<String>,
+    user: String,
+    status: Status,
+}
+
+/// Of a thread, only which and whose: what else OpenAI may say of it is in nobody's way.
+#[derive(Deserialize)]
+pub(super) struct Owned {
+    id: String,
+    user: String,
+}
+
+impl Owned {
+    /// The thread's id, if it is this user's.
+    pub fn id_if_of(self, user: &str) -> Option<String> {
+        (self.user == user && is_plain(&self.id)).then_some(self.id)
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Thread {
+    pub fn into_thread(self) -> Option<chatkit::Thread> {
+        Some(chatkit::Thread {
+            created_at: Timestamp::from_second(self.created_at)?,
+            id: self.id,
+            title: self.title,
+            status: self.status.kind,
+            user: self.user,
+        })
+    }
+}
+
+/// An item of a thread, of whatever kind.
+#[derive(Deserialize)]
+pub(super) struct Item {
+    /// Unix seconds.
+    created_at: i64,
+}
+
+impl Item {
+    pub fn created_at(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.created_at)
+    }
+}
+
+/// A page of a thread's items.
+#[derive(Deserialize)]
+pub(super) struct Items {
+    data: Vec<SaidItem>,
+    has_more: bool,
+    last_id: Option<String>,
+}
+
+/// An item with what was said in it. Of kinds that OpenAI may have one day nothing is read.
+#[derive(Deserialize)]
+struct SaidItem {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Unix seconds.
+    created_at: i64,
+    #[serde(default)]
+    content: Vec<Part>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Attachment {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    mime_type: String,
+}
+
+/// The most characters of a message that are kept, as of those that are said here.
+const MAX_CONTENT: usize = 60_000;
+
+impl Items {
+    pub fn into_messages(self) -> chatkit::Messages {
+        let next = self.last_id.filter(|_| self.has_more);
+        let messages = self.data.into_iter().filter_map(SaidItem::into_message).collect();
+        chatkit::Messages { messages, next }
+    }
+}
+
+impl SaidItem {
+    fn into_message(self) -> Option<chatkit::Message> {
+        let role = match self.kind.as_str() {
+            "chatkit.user_message" => "user",
+            "chatkit.assistant_message" => "agent",
+            _ => return None,
+        };
+        let line = |part: &Part| match part.kind.as_str() {
+            "quoted_text" => format!("> {}", part.text),
+            _ => part.text.clone(),
+        };
+        let content = self.content.iter().map(line).collect::<Vec<_>>().join("\n");
+        let attachments = self.attachments.into_iter().map(Attachment::into_json);
+        Some(chatkit::Message {
+            id: self.id,
+            role,
+            content: cleaned(&content),
+            attachments: attachments.collect(),
+            created_at: Timestamp::from_second(self.created_at)?,
+        })
+    }
+}
+
+impl Attachment {
+    /// Without its preview's URL, which runs out.
+    fn into_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "id": cleaned(&self.id),
+            "type": cleaned(&self.kind),
+            "name": cleaned(&self.name),
+            "mimeType": cleaned(&self.mime_type),
+        })
+    }
+}
+
+/// A text as PostgreSQL keeps it: without NUL, and bounded.
+fn cleaned(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(MAX_CONTENT).collect()
+}

@@ -1,0 +1,89 @@
+//! What an error of Supabase means to the caller of our API.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    clients::supabase,
+    error::{Code, Error, FieldError, Limit},
+    platform::parse::Timestamp,
+};
+
+impl From<supabase::Error> for Error {
+    fn from(error: supabase::Error) -> Self {
+        let answer = match &error {
+            supabase::Error::Refused { status, code, detail } => {
+                told(refusal(*status, code), detail.as_deref().unwrap_or_default())
+            }
+            supabase::Error::Failed(failed) => {
+                let code = failed.cause.meaning().code.unwrap_or(Code::SupabaseBadAnswer);
+                Self::new(code).retry_after(failed.retry_after)
+            }
+        };
+        answer.cause(error)
+    }
+}
+
+/// The SQL raises our codes. One that is not in the list is a constraint which the checks of the edge should have covered:
+/// the caller's mistake where the SQL says so, otherwise ours.
+fn refusal(status: u16, code: &str) -> Code {
+    let otherwise = if status == 422 { Code::InvalidRequest } else { Code::Internal };
+    Code::parse(code).unwrap_or(otherwise)
+}
+
+/// A refusal, with what the SQL's detail means to the caller.
+fn told(code: Code, detail: &str) -> Error {
+    let error = Error::new(code);
+    match code {
+        Code::EventConflict | Code::TooManyThreads => error.detail(format!("The event is {detail}.")),
+        // Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
+        Code::InvalidRequest => {
+            let reason = if detail.is_empty() { "no reason given" } else { detail };
+            Error::invalid(vec![FieldError::at("", format!("is not taken by the database: {reason}"))])
+        }
+        Code::AgentChanged => error.detail(format!("It is with {detail} now.")),
+        Code::EscalationResolved => match recorded_decision(detail) {
+            Some(decision) => error.extension("decision", decision),
+            None => error,
+        },
+        // Of the schema's mistakes, which are found before, each has its place.
+        Code::InvalidAnswer => error.detail("With edit, the answer is the call's new inputs: an object."),
+        Code::TooManySessions => error.detail(format!("At most {detail} may be active at once.")),
+        Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
+        Code::RateLimited => {
+            let limit = Limit::of_refusal(detail);
+            Error { limit, ..error.retry_after(limit.map(Limit::wait)) }
+        }
+        _ => error,
+    }
+}
+
+/// The decision that stands, out of the detail of `escalation_resolved`.
+fn recorded_decision(detail: &str) -> Option<Value> {
+    #[derive(Deserialize, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Decision {
+        decision: String,
+        decided_by: Uuid,
+        decided_at: Timestamp,
+    }
+    let decision: Decision = serde_json::from_str(detail).ok()?;
+    serde_json::to_value(decision).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_decision_has_the_api_form_of_its_time() {
+        let detail = r#"{"decision": "reject", "decidedAt": "2026-11-22T10:00:00.123456+00:00", "decidedBy": "019aab51-7c7e-7a52-b1a0-3f6c3f6f2a10"}"#;
+        let decision = recorded_decision(detail).unwrap();
+        assert_eq!(decision["decision"], "reject");
+        assert_eq!(decision["decidedAt"], "2026-11-22T10:00:00.123456Z");
+        assert_eq!(recorded_decision("not JSON"), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! Why Supabase did not do what it was asked.
+
+use std::time::Duration;
+
+pub use crate::platform::http_client::classification::supabase::Cause;
+use crate::platform::http_client::{
+    Answer, Failure, Verdict,
+    classification::{Rejection, plain, supabase::TABLE},
+};
+
+/// Why Supabase did not do what it was asked.
+#[derive(Debug)]
+pub enum Error {
+    /// One of our RPC functions said no: `raise sqlstate 'PTnnn'` with our code as message.
+    Refused {
+        /// The HTTP status that it chose.
+        status: u16,
+        /// Our own stable code, such as `session_ended`.
+        code: String,
+        /// What it is about, such as an event's id. Written by our SQL, without secrets.
+        detail: Option<String>,
+    },
+    /// Anything else.
+    Failed(Failed),
+}
+
+/// What went wrong outside our functions.
+#[derive(Debug)]
+pub struct Failed {
+    /// What it means.
+    pub cause: Cause,
+    /// The answer's status, where one came.
+    pub status: Option<u16>,
+    /// PostgREST's or PostgreSQL's code, or what makes an answer unreadable.
+    pub code: String,
+    /// How long to wait, if it said so.
+    pub retry_after: Option<Duration>,
+    /// Why no answer came, where none did.
+    pub failure: Option<Failure>,
+}
+
+impl Error {
+    /// Whether one of our functions said no, whatever its code.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// Whether one of our functions said no with this code.
+    pub fn is_refusal(&self, with: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == with)
+    }
+
+    /// What the error means.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Refused { .. } => Cause::Refused,
+            Self::Failed(failed) => failed.cause,
+        }
+    }
+
+    /// What makes a request unsendable, or an answer of success unreadable.
+    pub(super) fn unusable(status: Option<u16>, why: String) -> Self {
+        let cause = Cause::BadAnswer;
+        Self::Failed(Failed { cause, status, code: why, retry_after: None, failure: None })
+    }
+}
+
+/// What an answer asks for: every request may be repeated.
+pub(super) fn verdict(answer: &Answer, as_user: bool) -> Verdict {
+    answer.cause(&TABLE, as_user).map(Cause::verdict).unwrap_or_default()
+}
+
+impl From<Rejection<Cause>> for Error {
+    fn from(rejection: Rejection<Cause>) -> Self {
+        let Rejection { cause, status, code, message, details, retry_after } = rejection;
+        if cause == Cause::Refused {
+            let code = plain(message.as_deref().unwrap_or_default(), 40).to_owned();
+            return Self::Refused { status, code, detail: details };
+        }
+        Self::Failed(Failed { cause, status: Some(status), code, retry_after, failure: None })
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Failed {
+            cause: Cause::of_failure(&failure),
+            status: None,
+            code: String::new(),
+            retry_after: None,
+            failure: Some(failure),
+        })
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let failed = match self {
+            Self::Refused { code, .. } => return write!(f, "Supabase: our function refused with {code}"),
+            Self::Failed(failed) => failed,
+        };
+        write!(f, "Supabase: {:?}", failed.cause)?;
+        failed.status.map_or(Ok(()), |status| write!(f, ", answered {status}"))?;
+        if failed.code.is_empty() { Ok(()) } else { write!(f, " ({})", failed.code) }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(failed) => failed.failure.as_ref().map(|failure| failure as _),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: u16, body: &'static str) -> Error {
+        Answer::of(status, body).accepted(&TABLE, false).unwrap_err().into()
+    }
+
+    #[test]
+    fn our_functions_refusals_are_told_from_postgrests_errors() {
+        assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).is_refusal("session_ended"));
+        assert_eq!(error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(), Cause::BadAnswer);
+    }
+
+    #[test]
+    fn what_is_no_code_is_not_kept() {
+        assert!(!error(500, r#"{"code":"no such key: sb_secret_x"}"#).to_string().contains("sb_secret"));
+        let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#);
+        assert!(matches!(refused, Error::Refused { code, .. } if code.is_empty()));
+    }
+}

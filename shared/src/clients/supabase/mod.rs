@@ -1,0 +1,32 @@
+//! Supabase, reached through PostgREST only: reads as the caller, writes by RPC as the service.
+//!
+//! The `postgrest` crate builds the requests; the one HTTP client sends them ([`send`]), since the crate's own
+//! `execute` has no timeout, ignores the status and brings a second pool.
+
+mod api_error;
+mod api_key;
+mod error;
+mod service_client;
+mod transport;
+mod user_client;
+
+#[cfg(feature = "doctor")]
+pub(crate) use api_key::legacy_project;
+pub use api_key::{ApiKey, publishable_key, secret_key};
+pub use error::{Cause, Error, Failed};
+pub use service_client::Writer;
+pub use user_client::Reader;
+
+/// What the configuration says about where Supabase is.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// `SUPABASE_URL`, without a trailing slash.
+    pub url: url::Url,
+}
+
+impl Project {
+    /// An address below the project's URL.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
+    }
+}

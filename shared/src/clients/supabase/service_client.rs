@@ -1,0 +1,66 @@
+//! Writing as the service: RPC functions only, each one transaction, each safe to repeat.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{ApiKey, Error, Project, transport};
+use crate::platform::http_client::{Deadline, Http};
+
+/// The first and the longest pause before something is recorded again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Calls our RPC functions with the secret key. The role behind it may execute them and touch no table.
+#[derive(Clone)]
+pub struct Writer {
+    http: Http,
+    builder: std::sync::Arc<postgrest::Postgrest>,
+    key: ApiKey,
+}
+
+impl Writer {
+    /// A writer to this project with its secret key.
+    pub fn new(http: Http, project: &Project, key: ApiKey) -> Self {
+        let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
+        Self { http, builder, key }
+    }
+
+    /// Calls one of our functions.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        arguments: &impl Serialize,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let query = self.builder.rpc(function, transport::arguments(arguments)?);
+        transport::send(&self.http, query, self.key.headers(None), false, transport::MANNER, deadline).await
+    }
+
+    /// Has one of our functions record what was done elsewhere. It must not be lost to an outage: it is sent until the deadline,
+    /// whatever goes wrong, unless the function itself says no.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with our own code where the function said no; otherwise the last error before the deadline.
+    pub async fn record<T: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        arguments: &impl Serialize,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.call(function, arguments, deadline).await {
+                Err(error) if !error.is_refused() && deadline.remaining() > pause => {
+                    tracing::warn!(function, %error, "what was done is not recorded yet");
+                    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                recorded => return recorded,
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The organisation's agents, as far as a caller may see them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clients::supabase::Reader,
+    domain::{
+        Call,
+        pagination::{IdCursor, Page, PageSize, Rows},
+    },
+    error::Error,
+};
+
+/// An agent that the caller may open a session with.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Agent {
+    /// What sessions name it by.
+    pub id: String,
+    /// What people call it.
+    pub display_name: String,
+    /// What it is for.
+    pub description: String,
+}
+
+/// A page of the agents that this caller may open, by id.
+///
+/// # Errors
+/// Those of Supabase.
+pub async fn list(
+    reader: &Reader,
+    call: &Call,
+    limit: PageSize,
+    after: Option<IdCursor>,
+) -> Result<Page<Agent>, Error> {
+    #[derive(Serialize)]
+    struct Arguments {
+        p_limit: PageSize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_after_id: Option<String>,
+    }
+    let arguments = Arguments { p_limit: limit, p_after_id: after.map(|IdCursor(id)| id) };
+    let rows: Rows<Agent> = reader.read("list_agents", &arguments, &call.caller.token, call.deadline).await?;
+    Ok(rows.page(|agent| IdCursor(agent.id.clone()).encode()))
+}

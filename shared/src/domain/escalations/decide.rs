@@ -1,0 +1,120 @@
+//! Deciding: the answer is checked here, since the database knows no JSON schemas; all else is decided there, in one transaction.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Answer, Decision, Escalation, NewDecision, Status, find};
+use crate::{
+    auth::DecisionRules,
+    clients::supabase::{Reader, Writer},
+    domain::{Call, idempotency::Idempotency, model::event::RecordedEvent},
+    error::{Code, Error, FieldError},
+    platform::{json_schema::Schema, telemetry},
+};
+
+/// A decision that was taken.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Resolved {
+    /// The escalation as it stands now.
+    pub escalation: Escalation,
+    /// The event that says the decision.
+    pub event: RecordedEvent,
+}
+
+/// Decides an escalation as the caller. One decision wins; the same by the same person again is answered the same.
+///
+/// # Errors
+/// `oauth_client_forbidden`, `step_up_required`, `not_a_member`, `escalation_not_found`, `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
+/// `escalation_resolved` with the decision that stands, `escalation_closed`, `decision_not_offered`, `answer_required`,
+/// `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
+pub async fn decide(
+    reader: &Reader,
+    writer: &Writer,
+    call: &Call,
+    rules: &DecisionRules,
+    id: Uuid,
+    decision: &NewDecision,
+    idempotency: Option<Idempotency>,
+) -> Result<Resolved, Error> {
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_escalation_id: Uuid,
+        p_decision: Decision,
+        p_subject_hash: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_answer: Option<&'a Answer>,
+        #[serde(flatten)]
+        idempotency: Option<Idempotency>,
+    }
+    rules.check(&call.caller.assurance)?;
+    if let Some(answer) = &decision.answer {
+        check(&find(reader, call, id).await?, decision, answer)?;
+    }
+    let arguments = call.on_behalf(Arguments {
+        p_escalation_id: id,
+        p_decision: decision.decision,
+        p_subject_hash: decision.subject_hash.as_str(),
+        p_answer: decision.answer.as_ref(),
+        idempotency,
+    });
+    let resolved: Resolved = writer.call("decide_escalation", &arguments, call.deadline).await?;
+    telemetry::about_session(resolved.escalation.session_id);
+    Ok(resolved)
+}
+
+/// Checks an answer against the escalation's schema. Of one that cannot be decided so anyway the database has more to say: what
+/// is not open never is again, and a subject is never another's.
+fn check(asked: &Escalation, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
+    let undecided = asked.status == Status::Open && asked.subject_hash == decision.subject_hash.as_str();
+    let Some(schema) = asked.answer_schema.as_ref().filter(|_| undecided) else { return Ok(()) };
+    let schema = Schema::compile(schema).map_err(|why| {
+        let detail = format!("The escalation's schema {why}, so that it can take no answer.");
+        Error::new(Code::InvalidAnswer).detail(detail)
+    })?;
+    let mistakes = schema.mistakes(answer.value()).into_iter();
+    let fields: Vec<_> = mistakes
+        .map(|mistake| FieldError::at(format!("/answer{}", mistake.pointer), mistake.detail))
+        .collect();
+    if fields.is_empty() { Ok(()) } else { Err(Error { fields, ..Error::new(Code::InvalidAnswer) }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn verdict(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
+        let asked = serde_json::from_value(json!({
+            "id": Uuid::nil(), "session_id": Uuid::nil(), "user_id": Uuid::nil(), "event_id": Uuid::nil(),
+            "author_id": null, "predecessor_id": null, "origin": "orchestrator", "kind": "agent_asked", "reason": "r", "decisions": ["respond"],
+            "answer_schema": schema, "risk": "low", "approver": "other", "subject": {}, "subject_hash": "ab".repeat(32),
+            "status": status, "created_at": "2026-11-22T10:00:00+00:00", "expires_at": "2026-11-23T10:00:00+00:00", "decision": null,
+            "answer": null, "decided_by": null, "decided_at": null,
+        }));
+        let decision = json!({ "decision": "respond", "subjectHash": hash, "answer": { "amount": "much" } });
+        let decision: NewDecision = serde_json::from_value(decision).unwrap();
+        check(&asked.unwrap(), &decision, decision.answer.as_ref().unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_checked_where_it_could_be_taken() {
+        let (right, wrong) = ("ab".repeat(32), "cd".repeat(32));
+        let schema = json!({ "properties": { "amount": { "type": "number" } } });
+        let error = verdict(schema.clone(), "open", &right).unwrap_err();
+        assert_eq!((error.code, error.fields[0].pointer.as_str()), (Code::InvalidAnswer, "/answer/amount"));
+        assert!(verdict(json!({ "type": "object" }), "open", &right).is_ok());
+        assert!(verdict(Value::Null, "open", &right).is_ok());
+        // What the database refuses, it is to refuse in its own words.
+        assert!(
+            verdict(schema.clone(), "resolved", &right).is_ok() && verdict(schema, "open", &wrong).is_ok()
+        );
+    }
+
+    #[test]
+    fn a_schema_that_nobody_can_use_takes_no_answer() {
+        let error =
+            verdict(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
+        assert_eq!(error.code, Code::InvalidAnswer);
+        assert!(error.detail.unwrap().contains("leads out of it"));
+    }
+}

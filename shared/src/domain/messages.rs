@@ -1,0 +1,59 @@
+//! The transcript of a session.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    clients::supabase::Reader,
+    domain::{
+        Call,
+        pagination::{Page, PageSize, Rows, SeqCursor},
+    },
+    error::Error,
+    platform::parse::Timestamp,
+};
+
+/// A message, as the table keeps it and the API shows it.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Message {
+    /// Its id, unique in the session.
+    pub id: Uuid,
+    /// Its place in the session.
+    pub seq: i64,
+    /// `user`, `agent` or `system`.
+    pub role: String,
+    /// What was said.
+    pub content: String,
+    /// What was attached.
+    pub attachments: Vec<Value>,
+    /// The tool call that it came from.
+    pub tool_invocation_id: Option<String>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+/// A page of a session's messages, in the order in which they were said.
+///
+/// # Errors
+/// `session_not_found`.
+pub async fn list(
+    reader: &Reader,
+    call: &Call,
+    session_id: Uuid,
+    limit: PageSize,
+    after: Option<SeqCursor>,
+) -> Result<Page<Message>, Error> {
+    #[derive(Serialize)]
+    struct Arguments {
+        p_session_id: Uuid,
+        p_limit: PageSize,
+        p_after_seq: i64,
+    }
+    let p_after_seq = after.map_or(0, |SeqCursor(seq)| seq);
+    let arguments = Arguments { p_session_id: session_id, p_limit: limit, p_after_seq };
+    let rows: Rows<Message> =
+        reader.read("list_messages", &arguments, &call.caller.token, call.deadline).await?;
+    Ok(rows.page(|message| SeqCursor(message.seq).encode()))
+}

@@ -1,0 +1,161 @@
+//! What is asked: of when, and how it is divided.
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::{
+    error::{Error, FieldError},
+    platform::{parse::Timestamp, string_enum::words},
+};
+
+/// How long back the window begins where nothing else is asked.
+const DEFAULT_SPAN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Within how long people are to decide, where nothing else is asked.
+const DEFAULT_SERVICE_LEVEL: u32 = 3600;
+
+/// A year.
+const MAX_SERVICE_LEVEL: u32 = 31_536_000;
+
+words! {
+    /// How long the parts of the window are. They begin at full hours or at midnight, both of UTC.
+    pub enum Bucket {
+        /// Of an hour.
+        Hour = "hour",
+        /// Of a day.
+        Day = "day",
+    }
+}
+
+words! {
+    /// What is counted apart.
+    pub enum GroupBy {
+        /// Nothing.
+        None = "none",
+        /// The sessions of each agent, by whom they are with now.
+        Agent = "agent",
+        /// The sessions of each channel.
+        Channel = "channel",
+    }
+}
+
+/// A question that can be answered, as the database takes it.
+#[derive(Debug, Serialize)]
+pub struct Question {
+    #[serde(rename = "p_from")]
+    from: Timestamp,
+    #[serde(rename = "p_to")]
+    to: Timestamp,
+    #[serde(rename = "p_bucket")]
+    bucket: Bucket,
+    #[serde(rename = "p_group_by")]
+    group_by: GroupBy,
+    #[serde(rename = "p_service_level_seconds")]
+    service_level_seconds: u32,
+}
+
+impl Bucket {
+    const fn length(self) -> SignedDuration {
+        SignedDuration::from_hours(match self {
+            Self::Hour => 1,
+            Self::Day => 24,
+        })
+    }
+
+    /// How many days a window may have: its buckets are to be looked at by people.
+    const fn most_days(self) -> i64 {
+        match self {
+            Self::Hour => 31,
+            Self::Day => 400,
+        }
+    }
+
+    /// When the bucket began in which this is.
+    fn beginning(self, at: Timestamp) -> Timestamp {
+        let into = at.as_second().rem_euclid(self.length().as_secs());
+        // Before the first moment there is nothing to begin; such a window is refused as it is.
+        Timestamp::from_second(at.as_second() - into).unwrap_or(at)
+    }
+}
+
+impl Question {
+    /// Fills in what is left out: up to now, the week before that from the beginning of a bucket on, by day, without groups,
+    /// and an hour for decisions.
+    ///
+    /// # Errors
+    /// `invalid_request` with every parameter that cannot be so.
+    pub fn new(
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        bucket: Option<Bucket>,
+        group_by: Option<GroupBy>,
+        service_level_seconds: Option<u32>,
+    ) -> Result<Self, Error> {
+        let bucket = bucket.unwrap_or(Bucket::Day);
+        let to = to.unwrap_or_else(Timestamp::now);
+        let from = from.unwrap_or_else(|| bucket.beginning(to.saturating_sub(DEFAULT_SPAN)));
+        let service_level_seconds = service_level_seconds.unwrap_or(DEFAULT_SERVICE_LEVEL);
+        let mut wrong = Vec::new();
+        if from < Timestamp::UNIX_EPOCH {
+            wrong.push(FieldError::at("from", "must not be before 1970"));
+        }
+        if to <= from {
+            wrong.push(FieldError::at(
+                "to",
+                "must be after from, which is a week before to where it is left out",
+            ));
+        } else if to.duration_since(from) > SignedDuration::from_hours(24 * bucket.most_days()) {
+            let detail =
+                format!("must be at most {} days before to, by {}", bucket.most_days(), bucket.as_str());
+            wrong.push(FieldError::at("from", detail));
+        }
+        if !(1..=MAX_SERVICE_LEVEL).contains(&service_level_seconds) {
+            let detail = format!("must be from 1 to {MAX_SERVICE_LEVEL}");
+            wrong.push(FieldError::at("serviceLevelSeconds", detail));
+        }
+        if wrong.is_empty() {
+            let group_by = group_by.unwrap_or(GroupBy::None);
+            Ok(Self { from, to, bucket, group_by, service_level_seconds })
+        } else {
+            Err(Error::invalid(wrong))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_last_week_from_midnight_on() {
+        let question = Question::new(None, Some(at("2026-11-22T10:30:00Z")), None, None, None).unwrap();
+        assert_eq!(question.from, at("2026-11-15T00:00:00Z"));
+        let hours = Question::new(None, Some(question.to), Some(Bucket::Hour), None, None).unwrap();
+        assert_eq!(hours.from, at("2026-11-15T10:00:00Z"));
+        let json = serde_json::to_value(question).unwrap();
+        assert_eq!(json["p_bucket"], "day");
+        assert_eq!(json["p_group_by"], "none");
+        assert_eq!(json["p_service_level_seconds"], 3600);
+    }
+
+    #[test]
+    fn every_parameter_that_cannot_be_so_is_named() {
+        let wrong = |from: &str, to: &str, bucket, level| {
+            let error = Question::new(Some(at(from)), Some(at(to)), bucket, None, level).unwrap_err();
+            error.fields.into_iter().map(|field| field.pointer).collect::<Vec<_>>()
+        };
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-11-01T00:00:00Z");
+        assert_eq!(wrong(late, early, None, Some(0)), ["to", "serviceLevelSeconds"]);
+        assert_eq!(wrong(early, early, None, None), ["to"]);
+        assert_eq!(
+            wrong(early, late, Some(Bucket::Hour), Some(MAX_SERVICE_LEVEL + 1)),
+            ["from", "serviceLevelSeconds"]
+        );
+        assert_eq!(wrong("2025-01-01T00:00:00Z", "2026-02-05T00:00:01Z", None, None), ["from"]);
+        assert_eq!(wrong("1969-12-31T00:00:00Z", "1970-01-02T00:00:00Z", None, None), ["from"]);
+    }
+}

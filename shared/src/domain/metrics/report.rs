@@ -1,0 +1,162 @@
+//! What is answered. The words are those of docs/metrics.md, and of the database.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bucket, GroupBy};
+
+use crate::platform::parse::Timestamp;
+
+/// The metrics of an organisation.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Metrics {
+    from: Timestamp,
+    to: Timestamp,
+    bucket: Bucket,
+    group_by: GroupBy,
+    service_level_seconds: u32,
+    /// What is open or active is so at this moment, and what may still change stood so then.
+    as_of: Timestamp,
+    /// Of the whole window.
+    total: Whole,
+    /// Of each group in the whole window; empty without groups.
+    groups: Vec<Group>,
+    /// Of each bucket; with groups, of each group in each bucket.
+    buckets: Vec<Part>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+struct Whole {
+    #[serde(flatten)]
+    figures: Figures,
+    approval_load: Vec<Load>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Group {
+    #[serde(flatten)]
+    name: Name,
+    #[serde(flatten)]
+    whole: Whole,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Part {
+    start: Timestamp,
+    end: Timestamp,
+    #[serde(flatten)]
+    name: Name,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+/// Which group it is, by what it is grouped by.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+struct Name {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
+}
+
+/// What is counted of a window, or of a part of it.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Figures {
+    sessions: Sessions,
+    cohort: Cohort,
+    time_to_escalation: Times,
+    time_to_decision: Times,
+    service_level: ServiceLevel,
+    confirmations: Confirmations,
+    automation: Automation,
+    deliveries: Deliveries,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Sessions {
+    created: u64,
+    active: u64,
+    ended: Ended,
+    events: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Ended {
+    cancelled: u64,
+    expired: u64,
+    failed: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+struct Cohort {
+    cancelled: u64,
+    cancel_rate: Option<f64>,
+    expired: u64,
+    expiry_rate: Option<f64>,
+    escalated: u64,
+    escalation_rate: Option<f64>,
+    contained: u64,
+    containment_rate: Option<f64>,
+}
+
+/// Percentiles, in seconds.
+#[derive(Debug, Deserialize, Serialize)]
+struct Times {
+    count: u64,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct ServiceLevel {
+    met: u64,
+    missed: u64,
+    undecided: u64,
+    rate: Option<f64>,
+}
+
+/// Confirmations by requesters, which are not escalations.
+#[derive(Debug, Deserialize, Serialize)]
+struct Confirmations {
+    asked: u64,
+    decided: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Automation {
+    actions: u64,
+    automatic: u64,
+    rate: Option<f64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+struct Deliveries {
+    made: u64,
+    delivered: u64,
+    taken_up: u64,
+    under_way: u64,
+    dead: u64,
+    unknown: u64,
+    withdrawn: u64,
+    retried: u64,
+}
+
+/// What one tool of an agent asked people for; neither, where a page asked.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+struct Load {
+    agent_id: Option<String>,
+    tool: Option<String>,
+    asked: u64,
+    decided: u64,
+    expired: u64,
+    withdrawn: u64,
+    open: u64,
+}

@@ -1,0 +1,166 @@
+//! Cross-origin requests: the only place that knows of them. Neither the gateway nor the function URLs set anything.
+//! Source: <https://fetch.spec.whatwg.org/#http-cors-protocol>
+
+use lambda_http::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    error::{Code, Error},
+    platform::{
+        config::{CorsSettings, Origins},
+        telemetry::{self, excerpt},
+    },
+};
+
+/// Which pages may call the API, and with what. Tokens come in a header, never in a cookie, so credentials are not allowed.
+#[derive(Debug)]
+pub(crate) struct Cors {
+    origins: Origins,
+    request_headers: Vec<String>,
+    /// The same, as an answer has them.
+    allow_headers: HeaderValue,
+}
+
+const METHODS: [&str; 2] = ["GET", "POST"];
+const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+const ANSWER_HEADERS: HeaderValue =
+    HeaderValue::from_static("etag, ratelimit, ratelimit-policy, retry-after, x-request-id");
+
+/// What the API itself reads.
+const OURS: [&str; 4] = ["authorization", "content-type", "idempotency-key", "if-none-match"];
+
+/// What the common tracing and monitoring libraries add to a page's requests by themselves. A page that has one would otherwise be
+/// refused whole. We read the first only.
+const TRACING: [&str; 20] = [
+    // W3C Trace Context and Baggage: OpenTelemetry, and most of the others beside their own.
+    "traceparent",
+    "tracestate",
+    "baggage",
+    // Sentry.
+    "sentry-trace",
+    // Supabase's own client, where a page lends its `fetch` to us.
+    "x-client-info",
+    // New Relic.
+    "newrelic",
+    // Datadog.
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-trace-id",
+    // Zipkin's B3, which OpenTelemetry and Datadog can be set to.
+    "b3",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    // CloudWatch RUM.
+    "x-amzn-trace-id",
+    // Application Insights.
+    "request-id",
+    "request-context",
+    // Ids that HTTP clients are commonly set up to send.
+    "x-request-id",
+    "x-correlation-id",
+];
+
+/// What any page may send, and what a browser therefore need not ask for.
+/// Source: <https://fetch.spec.whatwg.org/#cors-safelisted-request-header>
+const SAFELISTED: [&str; 4] = ["accept", "accept-language", "content-language", "range"];
+
+impl Cors {
+    pub fn new(settings: CorsSettings) -> Self {
+        let CorsSettings { origins, headers } = settings;
+        let mut request_headers: Vec<String> = OURS.into_iter().chain(TRACING).map(str::to_owned).collect();
+        for name in headers {
+            if !request_headers.contains(&name) {
+                request_headers.push(name);
+            }
+        }
+        // Names of headers always make a value.
+        let allow_headers = HeaderValue::from_str(&request_headers.join(", ")).ok();
+        Self {
+            origins,
+            allow_headers: allow_headers.unwrap_or(HeaderValue::from_static("")),
+            request_headers,
+        }
+    }
+
+    /// Whether a request with the method OPTIONS is a browser's question.
+    pub fn is_preflight(&self, request: &HeaderMap) -> bool {
+        request.contains_key(header::ORIGIN) && request.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// Answers a preflight. One for a method or a header that is not allowed is answered with those that are: so the browser says to
+    /// the page's author which one it was, and the line says it to the operator.
+    pub fn preflight(&self, request: &HeaderMap) -> Result<Response<Vec<u8>>, Error> {
+        if let Some(refused) = self.refused(request) {
+            telemetry::preflight_refused(&refused);
+        }
+        self.allowed(request).ok_or_else(|| Error::new(Code::OriginForbidden))?;
+        let mut response = Response::new(Vec::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, self.allow_headers.clone());
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+        Ok(response)
+    }
+
+    /// Lets the page at a configured origin read an answer, whatever it is.
+    pub fn mark(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        answer.insert(header::VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = self.allowed(request) {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+        }
+    }
+
+    fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let origin = request.get(header::ORIGIN)?;
+        self.origins.contain(origin.to_str().ok()?).then(|| origin.clone())
+    }
+
+    /// What a browser will not let the page go on for, the first of it.
+    fn refused(&self, request: &HeaderMap) -> Option<String> {
+        let text =
+            |name| request.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()));
+        if self.allowed(request).is_none() {
+            return Some(format!("origin {}", excerpt(&text(header::ORIGIN)?)));
+        }
+        let method = text(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+        if !METHODS.contains(&method.as_ref()) {
+            return Some(format!("method {}", excerpt(&method)));
+        }
+        let names = text(header::ACCESS_CONTROL_REQUEST_HEADERS)?.to_ascii_lowercase();
+        let mut names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let is_allowed =
+            |name: &str| SAFELISTED.contains(&name) || self.request_headers.iter().any(|known| known == name);
+        names.find(|name| !is_allowed(name)).map(|name| format!("header {}", excerpt(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(headers: &[(&'static str, &str)]) -> Option<String> {
+        let origins = Origins::parse("https://app.example.com").unwrap();
+        let cors = Cors::new(CorsSettings { origins, headers: vec!["x-ours".to_owned()] });
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        cors.refused(&headers.collect())
+    }
+
+    #[test]
+    fn the_line_says_what_a_preflight_was_refused_for() {
+        let app = ("origin", "https://app.example.com");
+        let get = ("access-control-request-method", "GET");
+        let headers = |value| ("access-control-request-headers", value);
+        assert_eq!(refused(&[app, get]), None);
+        assert_eq!(refused(&[app, get, headers("baggage, Authorization,,x-ours,accept")]), None);
+        assert_eq!(refused(&[app, get, headers("baggage,x-other,x-more")]).unwrap(), "header x-other");
+        assert_eq!(refused(&[app, ("access-control-request-method", "PUT")]).unwrap(), "method PUT");
+        assert_eq!(refused(&[("origin", "null"), get]).unwrap(), "origin null");
+        let long = refused(&[("origin", &"x".repeat(10_000)), get]).unwrap();
+        assert_eq!(long.len(), "origin ".len() + 100);
+        assert_eq!(refused(&[app, get, headers("x\ty")]).unwrap(), "header x\\ty");
+    }
+}

@@ -1,0 +1,126 @@
+//! The one place that turns an error into an answer: `application/problem+json`, RFC 9457.
+
+use std::time::Duration;
+
+use lambda_http::http::{HeaderValue, Response, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Serialize;
+
+use serde_json::{Map, Value};
+
+use super::response as answer;
+use crate::error::{Code, Error, FieldError};
+
+/// How long to wait where nobody said: long enough for a passing fault to pass.
+const DEFAULT_RETRY_AFTER: u64 = 2;
+
+/// What stands in no URI as it is (RFC 3986). API Gateway hands paths over decoded.
+const NOT_IN_A_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    instance: String,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    #[serde(flatten)]
+    extensions: &'a Map<String, Value>,
+}
+
+/// The answer to a request that failed. `instance` is the path that was asked.
+pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Vec<u8>> {
+    let code = error.code;
+    let problem = Problem {
+        r#type: format!("urn:problem-type:{}", code.as_str()),
+        title: code.title(),
+        status: code.status(),
+        detail: match &error.detail {
+            Some(detail) => format!("{detail} {}", code.advice()),
+            None => code.advice().to_owned(),
+        },
+        // An event may have no path.
+        instance: utf8_percent_encode(if instance.is_empty() { "/" } else { instance }, NOT_IN_A_URI)
+            .to_string(),
+        code: code.as_str(),
+        request_id,
+        errors: &error.fields,
+        extensions: &error.extensions,
+    };
+    // Strings and numbers always serialise; an empty body would be the worst that could come of it.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer::limit_headers(error.limit, headers);
+    match code {
+        Code::MissingToken => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Code::InvalidToken | Code::ExpiredToken => {
+            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        Code::UnsupportedContentEncoding => {
+            // RFC 9110, section 15.5.16.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        Code::MethodNotAllowed => {
+            headers.extend(HeaderValue::from_str(allow).map(|allow| (header::ALLOW, allow)));
+        }
+        _ if error.retry_after.is_some() || matches!(code.status(), 503 | 429) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(error)));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// The longest that a caller waits for another system. A limit of ours says how long it lasts, whatever that is.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+
+/// Whole seconds, rounded up: coming back early would be refused again.
+fn retry_after(error: &Error) -> u64 {
+    let longest = if error.code.status() >= 500 { MAX_RETRY_AFTER } else { Duration::MAX };
+    let wait = error.retry_after.map(|wait| wait.min(longest).as_millis().div_ceil(1000).max(1) as u64);
+    wait.unwrap_or(match error.code {
+        // It takes a person.
+        Code::SupabasePaused | Code::SupabaseReadOnly => MAX_RETRY_AFTER.as_secs(),
+        _ => DEFAULT_RETRY_AFTER,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_a_uri_reference() {
+        let instance = |path: &str| {
+            let response = response(&Error::new(Code::RouteNotFound), path, "id", "GET");
+            let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            problem["instance"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(instance("/v1/chatkit/agents"), "/v1/chatkit/agents");
+        assert_eq!(instance("/chatkit/%61gents"), "/chatkit/%61gents");
+        assert_eq!(instance("/a b\"<\u{fc}\n"), "/a%20b%22%3C%C3%BC%0A");
+        assert_eq!(instance(""), "/");
+    }
+}

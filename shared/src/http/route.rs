@@ -1,0 +1,190 @@
+//! The one path and method that a function answers.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use lambda_http::http::Method;
+use percent_encoding::percent_decode_str;
+
+/// A method and a path, in which `{id}` stands for one segment.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, such as `/chatkit/sessions/{id}`.
+    pub path: &'static str,
+}
+
+/// Where a request was sent, and what the gateway made of that.
+#[derive(Debug, Default)]
+pub(crate) struct Target {
+    /// As it was asked for: with the mapping key of a custom domain and the name of a stage.
+    pub path: String,
+    /// The path of the route that the gateway matched, such as `/chatkit/sessions/{id}`. A function URL has no routes.
+    pub route: Option<String>,
+    /// What the gateway found in the place of the route's names.
+    pub parameters: BTreeMap<String, String>,
+    /// The stage, unless it is the default one, which stands in no path.
+    pub stage: Option<String>,
+}
+
+impl Route {
+    /// A route that reads.
+    pub const fn get(path: &'static str) -> Self {
+        Self { method: Method::GET, path }
+    }
+
+    /// A route that writes.
+    pub const fn post(path: &'static str) -> Self {
+        Self { method: Method::POST, path }
+    }
+
+    /// Whether what stands in the place of `{id}` is a session.
+    pub(crate) fn is_of_session(&self) -> bool {
+        self.path.starts_with("/chatkit/sessions/{id}")
+    }
+
+    /// What stands in the place of `{id}`; `Some("")` for a path without one, `None` for a request that is not this route's.
+    ///
+    /// The gateway's word goes before the path: what a custom domain or a stage puts before a path, only the gateway knows. Where it
+    /// matched nothing, or only "everything", the path itself is matched.
+    pub(crate) fn id_in(&self, target: &Target) -> Option<String> {
+        if target.path.contains("//") {
+            return None;
+        }
+        let path = target.path.strip_suffix('/').unwrap_or(&target.path);
+        if let Some(route) = &target.route {
+            if let Some(name) = self.name_in(route) {
+                let parameter = target.parameters.get(name).map(String::as_str);
+                return match parameter {
+                    _ if name.is_empty() => Some(String::new()),
+                    Some(id) => Some(decoded(id).into_owned()),
+                    None => self.matched(self.end_of(path)?),
+                };
+            }
+            if let Some((before, name)) = greedy(route) {
+                let path = format!("{before}{}", target.parameters.get(name)?);
+                return self.matched(path.strip_suffix('/').unwrap_or(&path));
+            }
+        }
+        let below_stage = || {
+            let below = path.strip_prefix('/')?.strip_prefix(target.stage.as_deref()?)?;
+            self.matched(below)
+        };
+        self.matched(path).or_else(below_stage)
+    }
+
+    /// What the gateway's route calls our `{id}`, if it is this route; nothing for a route without one.
+    fn name_in<'r>(&self, route: &'r str) -> Option<&'r str> {
+        let mut name = "";
+        let (mut ours, mut theirs) = (self.path.split('/'), route.split('/'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return Some(name),
+                (Some("{id}"), Some(their)) => {
+                    name = their.strip_prefix('{')?.strip_suffix('}').filter(|name| !name.ends_with('+'))?;
+                }
+                (Some(our), Some(their)) if our == their => {}
+                _ => return None,
+            }
+        }
+    }
+
+    /// The end of a path that has as many segments as this route.
+    fn end_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let segments = self.path.matches('/').count();
+        path.rmatch_indices('/').nth(segments.checked_sub(1)?).map(|(at, _)| &path[at..])
+    }
+
+    /// What stands in the place of `{id}` in a path that is this route's. Percent-encoding makes no other path of it (RFC 3986,
+    /// section 6.2.2.2); a slash so written is none.
+    fn matched(&self, path: &str) -> Option<String> {
+        let mut id = Some(String::new());
+        let (mut ours, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (ours.next(), given.next()) {
+                (None, None) => return id,
+                (Some("{id}"), Some(given)) if !given.is_empty() => id = Some(decoded(given).into_owned()),
+                (Some(our), Some(given)) if our == decoded(given) => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// `/chatkit/` and `proxy` of `/chatkit/{proxy+}`.
+fn greedy(route: &str) -> Option<(&str, &str)> {
+    let (before, name) = route.strip_suffix("+}")?.rsplit_once('{')?;
+    (!before.contains('{')).then_some((before, name))
+}
+
+fn decoded(segment: &str) -> Cow<'_, str> {
+    percent_decode_str(segment).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_path(path: &str) -> Target {
+        Target { path: path.to_owned(), ..Target::default() }
+    }
+
+    fn by_route(path: &str, route: &str, parameters: &[(&str, &str)]) -> Target {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Target { route: Some(route.to_owned()), parameters: parameters.collect(), ..by_path(path) }
+    }
+
+    #[test]
+    fn a_path_gives_its_id_and_no_other_path_does() {
+        let route = Route::post("/chatkit/sessions/{id}/cancel");
+        let id = |path: &str| route.id_in(&by_path(path));
+        assert_eq!(id("/chatkit/sessions/7/cancel").as_deref(), Some("7"));
+        assert_eq!(id("/chatkit/sessions/7/cancel/").as_deref(), Some("7"));
+        assert_eq!(id("/%63hatkit/sessions/%37/cancel").as_deref(), Some("7"));
+        assert_eq!(id("/chatkit/sessions/a%2Fb/cancel").as_deref(), Some("a/b"));
+        for other in [
+            "",
+            "/",
+            "/chatkit/sessions//cancel",
+            "//chatkit/sessions/7/cancel",
+            "/chatkit/sessions/7/cancel//",
+            "/chatkit/sessions/7/8/cancel",
+            "/chatkit/sessions/7",
+            "/v1/chatkit/sessions/7/cancel",
+            "chatkit/sessions/7/cancel",
+        ] {
+            assert_eq!(id(other), None, "{other}");
+        }
+        let agents = Route::get("/chatkit/agents");
+        assert_eq!(agents.id_in(&by_path("/chatkit/agents")).as_deref(), Some(""));
+        assert_eq!(agents.id_in(&by_path("/chatkit/agent")), None);
+    }
+
+    #[test]
+    fn the_gateways_match_goes_before_the_path() {
+        let route = Route::post("/chatkit/sessions/{id}/cancel");
+        const KEY: &str = "/chatkit/sessions/{sessionId}/cancel";
+        const PATH: &str = "/v1/chatkit/sessions/7/cancel";
+        let id = |target: Target| route.id_in(&target);
+        assert_eq!(id(by_route(PATH, KEY, &[("sessionId", "7")])).as_deref(), Some("7"));
+        assert_eq!(id(by_route(PATH, KEY, &[])).as_deref(), Some("7"));
+        assert_eq!(id(by_route("/v1/mapped", KEY, &[])), None);
+        assert_eq!(
+            id(by_route(PATH, "/{proxy+}", &[("proxy", "chatkit/sessions/7/cancel")])).as_deref(),
+            Some("7")
+        );
+        assert_eq!(
+            id(by_route(PATH, "/chatkit/{rest+}", &[("rest", "sessions/7/cancel")])).as_deref(),
+            Some("7")
+        );
+        let slash = [("proxy", "chatkit/sessions/7/cancel/")];
+        assert_eq!(id(by_route("/v1/chatkit/sessions/7/cancel/", "/{proxy+}", &slash)).as_deref(), Some("7"));
+        assert_eq!(id(by_route(PATH, "/{proxy+}", &[])), None);
+        assert_eq!(id(by_route(PATH, "/chatkit/sessions/{id}/events", &[("id", "7")])), None);
+        assert_eq!(id(by_route("/v1//chatkit/sessions/7/cancel", KEY, &[("sessionId", "7")])), None);
+        let staged = |path: &str| Target { stage: Some("prod".to_owned()), ..by_path(path) };
+        assert_eq!(id(staged("/prod/chatkit/sessions/7/cancel")).as_deref(), Some("7"));
+        assert_eq!(id(staged("/chatkit/sessions/7/cancel")).as_deref(), Some("7"));
+        assert_eq!(id(staged("/production/chatkit/sessions/7/cancel")), None);
+    }
+}

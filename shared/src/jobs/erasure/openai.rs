@@ -1,0 +1,132 @@
+//! What has to go at ChatKit: the tokens first, so that nobody begins another thread while the threads go.
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Round;
+use crate::{clients::openai as chatkit, error::Error};
+
+/// Sessions that are ended in one transaction.
+const BATCH: u32 = 50;
+
+/// Calls of ChatKit at the same time.
+const AT_ONCE: usize = 8;
+
+impl Round<'_> {
+    /// Ends the person's sessions and cancels what lives of them at ChatKit, until none is left. One that OpenAI refuses to cancel is
+    /// over within ten minutes; its row stays until then.
+    pub(super) async fn end_sessions(self) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Ended {
+            active: bool,
+            sessions: Vec<Live>,
+        }
+        #[derive(Deserialize)]
+        struct Live {
+            session_id: Uuid,
+            chatkit_session_ids: Vec<String>,
+        }
+        let mut refused = Vec::new();
+        loop {
+            let arguments = json!({
+                "p_org_id": self.org_id,
+                "p_user_id": self.user_id,
+                "p_limit": BATCH,
+                "p_refused_ids": refused,
+            });
+            let Ended { active, sessions } =
+                self.writer.call("end_erased_sessions", &arguments, self.deadline).await?;
+            if !active && (sessions.is_empty() || self.chatkit.is_none()) {
+                return Ok(());
+            }
+            for Live { session_id, chatkit_session_ids } in sessions {
+                refused.extend(self.cancel(session_id, chatkit_session_ids).await?);
+            }
+            self.has_room()?;
+        }
+    }
+
+    /// Cancels ChatKit sessions. Unlike a session's own end, this goes no further until it is done: the row that knows of one
+    /// is about to go. Says which ones OpenAI refuses to cancel; their rows stay until they are over by themselves.
+    async fn cancel(self, session_id: Uuid, ids: Vec<String>) -> Result<Vec<String>, Error> {
+        let Some(chatkit) = self.chatkit else { return Ok(Vec::new()) };
+        let cancel = async |id: String| (chatkit.cancel(&id, self.deadline).await, id);
+        let (cancelled, refused, failed) = self.each(ids, cancel).await;
+        if !cancelled.is_empty() {
+            let arguments = json!({
+                "p_org_id": self.org_id,
+                "p_session_id": session_id,
+                "p_chatkit_session_ids": cancelled,
+            });
+            match self.writer.call::<IgnoredAny>("confirm_chatkit_cancelled", &arguments, self.deadline).await
+            {
+                // Somebody else is at the same erasure, and further.
+                Err(error) if error.is_refusal("session_not_found") => {}
+                confirmed => drop(confirmed?),
+            }
+        }
+        failed.map_or(Ok(refused), |error| Err(error.into()))
+    }
+
+    /// Deletes the person's threads until ChatKit lists none: it lists a hundred at a time. Says which ones OpenAI lists and refuses
+    /// to delete.
+    pub(super) async fn delete_threads(self) -> Result<Vec<String>, Error> {
+        let mut refused: Vec<String> = Vec::new();
+        let (Some(chatkit), Some(user)) = (self.chatkit, self.user) else { return Ok(refused) };
+        let mut after: Option<String> = None;
+        loop {
+            let ids = chatkit.thread_ids(user, after.as_deref(), self.deadline).await?;
+            let Some(last) = ids.last().cloned() else { return Ok(refused) };
+            let ids: Vec<String> = ids.into_iter().filter(|id| !refused.contains(id)).collect();
+            if ids.is_empty() {
+                // Nothing but what was refused is here: the list goes on behind it.
+                after = Some(last);
+                self.has_room()?;
+                continue;
+            }
+            // On record first, so that those are counted, too, after whose deletion this process dies.
+            let arguments =
+                json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_thread_ids": ids });
+            self.writer.call::<IgnoredAny>("record_deleted_threads", &arguments, self.deadline).await?;
+            let delete = async |id: String| (chatkit.delete_thread(&id, self.deadline).await, id);
+            let (_, not_deleted, failed) = self.each(ids, delete).await;
+            refused.extend(not_deleted);
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            self.has_room()?;
+        }
+    }
+
+    /// Does this for every id, some at once. Says for which it was done, which OpenAI refused, and the first error that was no
+    /// refusal of one of them.
+    async fn each<F: Future<Output = (Result<(), chatkit::Error>, String)>>(
+        self,
+        ids: Vec<String>,
+        job: impl Fn(String) -> F,
+    ) -> (Vec<String>, Vec<String>, Option<chatkit::Error>) {
+        let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), None);
+        let mut outcomes = std::pin::pin!(stream::iter(ids).map(job).buffer_unordered(AT_ONCE));
+        while let Some((outcome, id)) = outcomes.next().await {
+            match outcome {
+                Ok(()) => done.push(id),
+                Err(error) if self.is_refused(&error).await => {
+                    let user_id = self.user_id;
+                    tracing::warn!(%user_id, upstream_id = id, %error, "something is not erased at OpenAI");
+                    refused.push(id);
+                }
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        (done, refused, failed)
+    }
+
+    async fn is_refused(self, error: &chatkit::Error) -> bool {
+        match (self.chatkit, self.user) {
+            (Some(chatkit), Some(user)) => chatkit.refuses_thread(error, user, self.deadline).await,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How the service is, for an operator's dashboard: what waits, and what was given up.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Report;
+use crate::{clients::supabase::Writer, error::Error, platform::http_client::Deadline};
+
+/// Looks, once a round.
+pub(super) async fn look_at_service(
+    writer: &Writer,
+    deadline: Deadline,
+    report: &mut Report,
+) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct State {
+        open_escalations: u64,
+        oldest_undelivered_seconds: u64,
+        dead_deliveries: u64,
+    }
+    let state: State = writer.call("service_state", &json!({}), deadline).await?;
+    report.open_escalations = state.open_escalations;
+    report.oldest_undelivered_seconds = state.oldest_undelivered_seconds;
+    report.dead_deliveries = state.dead_deliveries;
+    Ok(())
+}

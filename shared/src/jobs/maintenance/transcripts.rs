@@ -1,0 +1,195 @@
+//! What was said at ChatKit in a session's threads, copied into its transcript: once it has ended, and on demand.
+
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{AT_ONCE, Batch, LEASE_SECONDS, Report, SMALL_BATCH, Share, share::Budget};
+use crate::{
+    clients::{
+        openai::{self as chatkit, ChatKit},
+        supabase,
+    },
+    error::{Code, Error},
+};
+
+/// After how many seconds a transcript is fetched again that ChatKit did not answer for; the database makes it more each time.
+const POSTPONE_SECONDS: u32 = 60;
+
+/// Copies the threads of sessions that have ended, each item once. What ChatKit does not answer for is fetched later.
+pub(super) async fn copy_transcripts(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+    #[derive(Deserialize)]
+    struct Claimed {
+        transcripts: Vec<Transcript>,
+    }
+    let Some(chatkit) = share.chatkit else { return Ok(Batch::default()) };
+    let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": LEASE_SECONDS });
+    let Claimed { transcripts } = share.writer.call("claim_transcripts", &arguments, share.deadline).await?;
+    let mut batch = Batch::of(transcripts.len());
+    let copy = async |transcript: Transcript| {
+        let budget = Budget::new(share.deadline);
+        let mut copying = Copying { share, chatkit, budget, transcript: &transcript, added: 0, at: None };
+        let told = copying.run().await;
+        (copying.added, told)
+    };
+    let mut outcomes = std::pin::pin!(stream::iter(transcripts).map(copy).buffer_unordered(AT_ONCE));
+    while let Some((added, told)) = outcomes.next().await {
+        report.copied_messages += added;
+        told.or_else(|error| batch.note(error))?;
+    }
+    Ok(batch)
+}
+
+/// A session whose threads are to be copied.
+#[derive(Deserialize)]
+struct Transcript {
+    org_id: Uuid,
+    session_id: Uuid,
+    chatkit_user: String,
+    attempt: u32,
+    thread_ids: Vec<String>,
+    /// After which item of the first thread it goes on.
+    after_item_id: Option<String>,
+    /// The thread after those, which is a later round's.
+    next_thread_id: Option<String>,
+}
+
+/// A transcript that is being copied.
+struct Copying<'a> {
+    share: Share<'a>,
+    chatkit: &'a ChatKit,
+    budget: Budget,
+    transcript: &'a Transcript,
+    /// Messages that were new.
+    added: u64,
+    /// Where a later round goes on: in this thread, after this item. None where nothing is left.
+    at: Option<(&'a str, Option<String>)>,
+}
+
+enum Failed {
+    /// The budget is used up.
+    BudgetOver,
+    Chatkit(chatkit::Error),
+    Supabase(Error),
+    /// The session was erased since it was claimed, or is being erased.
+    Erased,
+}
+
+impl From<supabase::Error> for Failed {
+    fn from(error: supabase::Error) -> Self {
+        if is_gone(&error) { Self::Erased } else { Self::Supabase(error.into()) }
+    }
+}
+
+/// Whether it is refused for what it is about not being there any more.
+fn is_gone(error: &supabase::Error) -> bool {
+    error.is_refusal("session_not_found") || error.is_refusal("thread_not_found")
+}
+
+impl Copying<'_> {
+    /// Copies what the budget allows, and tells the database how far it came.
+    async fn run(&mut self) -> Result<(), Error> {
+        let (share, transcript) = (self.share, self.transcript);
+        let mut finished = json!({
+            "p_org_id": transcript.org_id,
+            "p_session_id": transcript.session_id,
+            "p_attempt": transcript.attempt,
+        });
+        match self.copy().await {
+            Ok(()) | Err(Failed::BudgetOver) => {}
+            Err(Failed::Chatkit(error)) => {
+                tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is postponed");
+                finished["p_retry_after_seconds"] = json!(POSTPONE_SECONDS);
+            }
+            Err(Failed::Erased) => return Ok(()),
+            // What the table does not take today it does not take tomorrow.
+            Err(Failed::Supabase(error)) if error.code == Code::InvalidRequest => {
+                tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is incomplete");
+                self.at = None;
+            }
+            Err(Failed::Supabase(error)) => return Err(error),
+        }
+        if let Some((thread_id, after)) = &self.at {
+            finished["p_thread_id"] = json!(thread_id);
+            if let Some(after) = after {
+                finished["p_after_item_id"] = json!(after);
+            }
+        }
+        let told = share.writer.call::<serde::de::IgnoredAny>("finish_transcript", &finished, share.deadline);
+        match told.await {
+            Err(error) if is_gone(&error) => Ok(()),
+            told => told.map(drop).map_err(Error::from),
+        }
+    }
+
+    /// Copies thread after thread, from where an earlier round stopped.
+    async fn copy(&mut self) -> Result<(), Failed> {
+        let Transcript { thread_ids, after_item_id, next_thread_id, .. } = self.transcript;
+        for (place, id) in thread_ids.iter().enumerate() {
+            self.at = Some((id, after_item_id.clone().filter(|_| place == 0)));
+            let mut copied = self.copy_thread(id).await;
+            if let (Err(Failed::Chatkit(error)), Some((_, after @ Some(_)))) = (&copied, &mut self.at)
+                && matches!(error.status, Some(400 | 404))
+            {
+                // The item after which it was to go on may be gone. What is there already is not copied twice.
+                *after = None;
+                copied = self.copy_thread(id).await;
+            }
+            match copied {
+                Err(Failed::Chatkit(error)) if self.is_refused(&error).await => {
+                    let session_id = self.transcript.session_id;
+                    tracing::warn!(%session_id, thread_id = id, %error, "a thread is not copied");
+                }
+                copied => copied?,
+            }
+        }
+        self.at = next_thread_id.as_deref().map(|id| (id, None));
+        Ok(())
+    }
+
+    /// Copies a thread page by page.
+    async fn copy_thread(&mut self, thread_id: &str) -> Result<(), Failed> {
+        #[derive(Deserialize)]
+        struct Recorded {
+            added: u64,
+        }
+        let (Share { writer, deadline, .. }, Transcript { org_id, session_id, .. }) =
+            (self.share, self.transcript);
+        // A page can name any thread: only one of the session's own user is shown, here as everywhere.
+        self.take()?;
+        let thread = self.chatkit.thread(thread_id, deadline).await.map_err(Failed::Chatkit)?;
+        if thread.is_none_or(|thread| thread.user != self.transcript.chatkit_user) {
+            return Ok(());
+        }
+        loop {
+            self.take()?;
+            let after = self.at.as_ref().and_then(|(_, after)| after.clone());
+            let page = self.chatkit.messages(thread_id, after.as_deref(), deadline).await;
+            let page = page.map_err(Failed::Chatkit)?;
+            if !page.messages.is_empty() {
+                let arguments = json!({
+                    "p_org_id": org_id,
+                    "p_session_id": session_id,
+                    "p_thread_id": thread_id,
+                    "p_items": page.messages,
+                });
+                let recorded: Recorded = writer.call("record_thread_items", &arguments, deadline).await?;
+                self.added += recorded.added;
+            }
+            // A list that does not go on is at its end.
+            let Some(next) = page.next.filter(|next| Some(next) != after.as_ref()) else { return Ok(()) };
+            if let Some((_, after)) = &mut self.at {
+                *after = Some(next);
+            }
+        }
+    }
+
+    fn take(&self) -> Result<(), Failed> {
+        (!self.share.is_over() && self.budget.take()).then_some(()).ok_or(Failed::BudgetOver)
+    }
+
+    async fn is_refused(&self, error: &chatkit::Error) -> bool {
+        self.chatkit.refuses_thread(error, &self.transcript.chatkit_user, self.share.deadline).await
+    }
+}

@@ -1,0 +1,69 @@
+//! Parsers for values that more than one room reads.
+
+use url::{Host, Url};
+
+use crate::platform::secret::Secret;
+
+/// A base URL without a trailing slash, `https` unless its host is this machine.
+///
+/// # Errors
+/// What the URL should be. The value is not repeated, since a URL can hold a password.
+pub fn base_url(value: &str) -> Result<Url, String> {
+    let url = Url::parse(value.trim_end_matches('/')).map_err(|_| "must be an absolute URL".to_owned())?;
+    if url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return Err("must be a plain base URL, without user, query or fragment".to_owned());
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err("must start with https:// (http:// only for this machine)".to_owned()),
+    }
+}
+
+/// A secret that is made and not remembered, so long that nobody guesses it.
+///
+/// # Errors
+/// That it is shorter.
+pub fn long_secret(value: &str) -> Result<Secret, String> {
+    if value.len() < 32 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(
+            "must have at least 32 visible ASCII characters, like `openssl rand -hex 32` makes".to_owned()
+        );
+    }
+    Ok(Secret::new(value))
+}
+
+/// Any value: the emptiness was already refused.
+///
+/// # Errors
+/// None.
+pub fn non_empty(value: &str) -> Result<String, String> {
+    Ok(value.to_owned())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        assert!(base_url("http://127.0.0.1:8000/").is_ok());
+        assert!(base_url("http://localhost:8000").is_ok());
+        assert!(base_url("https://project.supabase.co").is_ok());
+        assert!(base_url("http://project.supabase.co").is_err());
+        assert!(base_url("https://user:pass@project.supabase.co").is_err());
+    }
+}

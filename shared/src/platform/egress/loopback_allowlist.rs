@@ -1,0 +1,109 @@
+//! `AGENT_ALLOWED_HOSTS`: the exceptions by which the local stack's agents can be reached on loopback.
+
+use std::net::SocketAddr;
+
+use url::{Host, Url};
+
+use crate::platform::config::Environment;
+
+const VARIABLE: &str = "AGENT_ALLOWED_HOSTS";
+
+/// Loopback addresses with their ports that may be connected to, also without TLS. None where functions are deployed.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed(Vec<SocketAddr>);
+
+impl Allowed {
+    /// Reads `AGENT_ALLOWED_HOSTS`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. A deployed function takes none.
+    ///
+    /// The region tells whether this is Lambda: Lambda sets it, keeps anybody from setting it otherwise, and has none that is
+    /// called `local`, as the local stack's is. (Its Runtime API is on a loopback address like ours.)
+    pub fn read(environment: &mut Environment) -> Option<Self> {
+        let region = environment.optional("AWS_REGION", crate::platform::config::non_empty)?;
+        let deployed = region.is_some_and(|region| region != "local");
+        let allowed = environment.optional(VARIABLE, Self::parse)?;
+        if deployed && allowed.is_some() {
+            environment.note(VARIABLE, "is for the local stack only, and AWS_REGION says that this is none");
+            return None;
+        }
+        Some(allowed.unwrap_or_default())
+    }
+
+    /// Parses the variable.
+    ///
+    /// # Errors
+    /// What an entry looks like.
+    pub fn parse(value: &str) -> Result<Self, String> {
+        let address = |entry: &str| {
+            let address = entry.trim().parse::<SocketAddr>().ok()?;
+            (address.ip().is_loopback() && address.port() != 0).then_some(address)
+        };
+        let allowed = value.split(',').map(address).collect::<Option<Vec<_>>>();
+        allowed
+            .map(Self)
+            .ok_or_else(|| "must list loopback addresses with ports, like 127.0.0.1:4000".to_owned())
+    }
+
+    /// Whether this is one of them, host and port.
+    pub(super) fn has(&self, url: &Url) -> bool {
+        let Some(port) = url.port_or_known_default() else { return false };
+        let ip = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.into(),
+            Some(Host::Ipv6(ip)) => ip.into(),
+            Some(Host::Domain(_)) | None => return false,
+        };
+        self.0.contains(&SocketAddr::new(ip, port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_and_only_with_a_port_can_be_excepted() {
+        assert!(Allowed::parse("127.0.0.1:4000, [::1]:4001").is_ok());
+        for wrong in [
+            "127.0.0.1",
+            "localhost:4000",
+            "10.0.0.1:4000",
+            "*",
+            "127.0.0.1:0",
+            "http://127.0.0.1:1",
+            "0.0.0.0:80",
+        ] {
+            assert!(Allowed::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_exception_is_one_port_of_one_address() {
+        let allowed = Allowed::parse("127.0.0.1:4000").unwrap();
+        let has = |url: &str| allowed.has(&url.parse().unwrap());
+        assert!(has("http://127.0.0.1:4000/mcp") && has("http://0x7f.1:4000/"));
+        assert!(
+            !has("http://127.0.0.1:4001/") && !has("http://127.0.0.1/") && !has("http://127.0.0.2:4000/")
+        );
+        assert!(!has("http://localhost:4000/") && !has("http://[::ffff:127.0.0.1]:4000/"));
+    }
+
+    #[test]
+    fn a_deployed_function_does_not_start_with_one() {
+        let read = |region: Option<&'static str>, hosts: Option<&'static str>| {
+            let mut environment = Environment::new(move |name| match name {
+                "AWS_REGION" => region.map(str::to_owned),
+                VARIABLE => hosts.map(str::to_owned),
+                _ => None,
+            });
+            let allowed = Allowed::read(&mut environment);
+            environment
+                .finish(allowed)
+                .map(|allowed| allowed.0.len())
+                .map_err(|mistakes| mistakes.to_string())
+        };
+        assert_eq!(read(Some("local"), Some("127.0.0.1:4000")), Ok(1));
+        assert_eq!(read(None, Some("127.0.0.1:4000")), Ok(1));
+        assert_eq!(read(Some("eu-central-1"), None), Ok(0));
+        let refused = read(Some("eu-central-1"), Some("127.0.0.1:4000")).unwrap_err();
+        assert!(refused.contains("AGENT_ALLOWED_HOSTS is for the local stack only"), "{refused}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Which URLs may be asked at all, as far as the URL alone tells.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use super::{ip_ranges::is_global, loopback_allowlist::Allowed};
+
+/// Why nothing was connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is no absolute URL.
+    Malformed,
+    /// It is not `https`.
+    NotHttps,
+    /// It has a user or a password in it.
+    Credentials,
+    /// Its host is an address that is not out in the open.
+    Address,
+    /// Its host is a name with such an address among its own.
+    Name,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "is no absolute URL",
+            Self::NotHttps => "is not https",
+            Self::Credentials => "has credentials in it",
+            Self::Address => "leads to an address that is not public",
+            Self::Name => "leads to a name with an address that is not public",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Parses a URL of the registry, if it may be asked. A number in whatever spelling (decimal, octal, hexadecimal, shortened)
+/// is an address once it is parsed: <https://url.spec.whatwg.org/#concept-ipv4-parser>.
+pub(super) fn admit(url: &str, allowed: &Allowed) -> Result<Url, Refusal> {
+    let url = Url::parse(url).map_err(|_| Refusal::Malformed)?;
+    check(&url, allowed)?;
+    Ok(url)
+}
+
+/// Checks a URL. What a name resolves to is for the resolver to check, which in turn never sees a literal address.
+pub(super) fn check(url: &Url, allowed: &Allowed) -> Result<(), Refusal> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::Credentials);
+    }
+    if matches!(url.scheme(), "http" | "https") && allowed.has(url) {
+        return Ok(());
+    }
+    if url.scheme() != "https" {
+        return Err(Refusal::NotHttps);
+    }
+    match url.host() {
+        Some(Host::Domain(_)) => Ok(()),
+        Some(Host::Ipv4(ip)) if is_global(ip.into()) => Ok(()),
+        Some(Host::Ipv6(ip)) if is_global(ip.into()) => Ok(()),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Err(Refusal::Address),
+        None => Err(Refusal::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(url: &str) -> Result<(), Refusal> {
+        admit(url, &Allowed::parse("127.0.0.1:4000").unwrap()).map(|_| ())
+    }
+
+    #[test]
+    fn an_agent_is_asked_over_https_or_where_the_local_stack_said() {
+        for url in
+            ["https://agents.example.com/mcp", "https://1.1.1.1/", "https://agents.example.com:8443/mcp?v=1"]
+        {
+            assert_eq!(verdict(url), Ok(()), "{url}");
+        }
+        for url in ["http://127.0.0.1:4000/mcp", "https://127.0.0.1:4000/mcp"] {
+            assert_eq!(verdict(url), Ok(()), "{url}");
+        }
+        for url in [
+            "http://agents.example.com/mcp",
+            "http://1.1.1.1/",
+            "ftp://agents.example.com/",
+            "http://127.0.0.1/",
+        ] {
+            assert_eq!(verdict(url), Err(Refusal::NotHttps), "{url}");
+        }
+        for url in ["agents.example.com", "/mcp", "https://", "https://[::1", "data:,x"] {
+            assert!(matches!(verdict(url), Err(Refusal::Malformed | Refusal::NotHttps)), "{url}");
+        }
+        for url in [
+            "https://user@agents.example.com/",
+            "https://:pass@agents.example.com/",
+            "http://u:p@127.0.0.1:4000/",
+        ] {
+            assert_eq!(verdict(url), Err(Refusal::Credentials), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_refused_however_it_is_spelled() {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "0x7f.0.0.1",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
+            "169.254.169.254",
+            "2852039166",
+            "0xa9fea9fe",
+            "10.0.0.1",
+            "192.168.0.1",
+            "0.0.0.0",
+            "0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:a9fe:a9fe]",
+            "[fd00:ec2::254]",
+            "[fe80::1]",
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+            "[::127.0.0.1]",
+        ] {
+            assert_eq!(verdict(&format!("https://{host}/mcp")), Err(Refusal::Address), "{host}");
+        }
+        // Host names are ASCII here, so that digits of other scripts are none at all.
+        assert_eq!(verdict("https://\u{ff11}27.0.0.1/mcp"), Err(Refusal::Malformed));
+    }
+}

@@ -1,0 +1,102 @@
+//! OpenAI, and the network before it.
+//! Source: <https://platform.openai.com/docs/guides/error-codes>
+
+use super::{Acts, Done, Meaning, Row, Speaker, Table};
+use crate::{
+    error::Code,
+    platform::http_client::{Failure, Verdict},
+};
+
+/// Why OpenAI did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The API key is wrong or revoked.
+    KeyRefused,
+    /// The key may not do this, or not in this project.
+    ProjectRefused,
+    /// A firewall, or a rule about addresses or regions, refused the request.
+    Blocked,
+    /// No such workflow, or the key belongs to another project. OpenAI does not tell which.
+    WorkflowNotFound,
+    /// There is no such session, thread or user.
+    NotFound,
+    /// OpenAI does not take what the registry says of the agent.
+    AgentRefused,
+    /// Too many requests at the moment.
+    RateLimited,
+    /// The project's credit or budget is used up.
+    QuotaExhausted,
+    /// It said that it is out of order, or could not be reached: it did nothing.
+    Unavailable,
+    /// The network gave up waiting for it, or the connection broke.
+    Interrupted,
+    /// No answer came in time.
+    TimedOut,
+    /// An answer that makes no sense.
+    BadAnswer,
+}
+
+use Cause::*;
+use Speaker::{Gateway, OpenAi, Other};
+
+/// From the top; the first row that fits decides.
+pub const TABLE: Table<Cause> = Table { rows: ROWS, rest: BadAnswer };
+
+const ROWS: &[Row<Cause>] = &[
+    Row::new(OpenAi, Blocked).code(&["unsupported_country_region_territory", "ip_not_authorized"]),
+    Row::new(OpenAi, QuotaExhausted).code(&[
+        "insufficient_quota",
+        "billing_not_active",
+        "billing_hard_limit_reached",
+    ]),
+    Row::new(OpenAi, KeyRefused).status(&[401..=401]),
+    Row::new(OpenAi, ProjectRefused).status(&[403..=403]),
+    Row::new(OpenAi, NotFound).status(&[404..=404]),
+    Row::new(OpenAi, AgentRefused).status(&[400..=400, 422..=422]),
+    Row::new(OpenAi, RateLimited).status(&[429..=429]),
+    Row::new(OpenAi, Unavailable).status(&[408..=409, 500..=599]),
+    Row::new(Gateway, Blocked).status(&[401..=401, 403..=403, 451..=451]),
+    Row::new(Gateway, RateLimited).status(&[429..=429]),
+    Row::new(Gateway, Unavailable).status(&[503..=503]),
+    Row::new(Gateway, Interrupted).status(&[408..=408, 500..=599]),
+    Row::new(Other, Blocked).status(&[401..=401, 403..=403, 406..=406, 451..=451]),
+    Row::new(Other, RateLimited).status(&[429..=429]),
+    Row::new(Other, Unavailable).status(&[503..=503, 521..=523, 525..=526, 530..=530]),
+    Row::new(Other, Interrupted).status(&[408..=408, 500..=599]),
+];
+
+impl Cause {
+    /// What follows from it. What opens something is repeated only where it was not done.
+    pub const fn meaning(self) -> Meaning {
+        let (passes, done, acts, code) = match self {
+            KeyRefused => (false, Done::No, Acts::Operator, Code::ChatkitKeyRefused),
+            ProjectRefused => (false, Done::No, Acts::Operator, Code::ChatkitProjectRefused),
+            Blocked => (false, Done::No, Acts::Operator, Code::ChatkitRequestBlocked),
+            WorkflowNotFound => (false, Done::No, Acts::Operator, Code::ChatkitWorkflowNotFound),
+            NotFound => (false, Done::No, Acts::System, Code::ChatkitBadAnswer),
+            AgentRefused => (false, Done::No, Acts::Operator, Code::ChatkitAgentRefused),
+            RateLimited => (true, Done::No, Acts::System, Code::ChatkitRateLimited),
+            QuotaExhausted => (false, Done::No, Acts::Operator, Code::ChatkitQuotaExhausted),
+            Unavailable => (true, Done::No, Acts::System, Code::ChatkitUnavailable),
+            Interrupted => (true, Done::Unknown, Acts::System, Code::ChatkitUnavailable),
+            TimedOut => (true, Done::Unknown, Acts::System, Code::ChatkitTimeout),
+            BadAnswer => (false, Done::Unknown, Acts::Operator, Code::ChatkitBadAnswer),
+        };
+        Meaning { passes, done, acts, code: Some(code) }
+    }
+
+    /// What it asks of whoever sent the request, where a repeat is safe.
+    pub const fn verdict(self) -> Verdict {
+        Verdict { again: self.meaning().passes, unauthorized: matches!(self, KeyRefused | ProjectRefused) }
+    }
+
+    /// What it means that no answer came.
+    pub(crate) const fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Unreachable(_) => Unavailable,
+            Failure::Broken(_) => Interrupted,
+            Failure::TimedOut => TimedOut,
+            Failure::TooLarge => BadAnswer,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Supabase: PostgREST, the gateway in front of it, the auth server, and the networks before those.
+//! Sources: <https://docs.postgrest.org/en/stable/references/errors.html>,
+//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
+//! <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
+
+use super::{Acts, Done, Meaning, Row, Speaker, Table};
+use crate::{
+    error::Code,
+    platform::http_client::{Failure, Verdict},
+};
+
+/// Why Supabase did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// One of our functions said no.
+    Refused,
+    /// The user's token ran out between our check and PostgREST's.
+    TokenExpired,
+    /// PostgREST does not take the user's token.
+    TokenRefused,
+    /// The clocks of Supabase's servers are apart: a token that one has just made is none yet for the other.
+    ClockSkew,
+    /// PostgREST does not take the token that the gateway made of our key.
+    ServiceTokenRefused,
+    /// The gateway refuses our key.
+    KeyRefused,
+    /// The role lacks a grant.
+    GrantMissing,
+    /// PostgREST knows no such function, table or column.
+    SchemaMismatch,
+    /// The database takes no writes.
+    ReadOnly,
+    /// The project is paused or restricted.
+    Paused,
+    /// No connection is free, or too many requests came.
+    Overloaded,
+    /// Two transactions were in each other's way.
+    Conflict,
+    /// The database cancelled the statement.
+    StatementTimeout,
+    /// A firewall refused the request.
+    Blocked,
+    /// It could not be reached, or said that it is out of order.
+    Unavailable,
+    /// No answer came in time.
+    TimedOut,
+    /// Anything else: a fault of ours, or of the deployment.
+    BadAnswer,
+}
+
+use Cause::*;
+use Speaker::{Gateway, Other, PostgRest};
+
+/// From the top; the first row that fits decides.
+pub const TABLE: Table<Cause> = Table { rows: ROWS, rest: BadAnswer };
+
+const ROWS: &[Row<Cause>] = &[
+    Row::new(PostgRest, Refused).code(&["PT*"]),
+    Row::new(PostgRest, ClockSkew).code(&["PGRST303"]).says("future"),
+    Row::new(PostgRest, ClockSkew).code(&["PGRST303"]).says("not yet valid"),
+    Row::new(PostgRest, TokenExpired).code(&["PGRST303"]).says("expired").asked_with_token(true),
+    Row::new(PostgRest, TokenRefused).code(&["PGRST301", "PGRST302", "PGRST303"]).asked_with_token(true),
+    Row::new(PostgRest, ServiceTokenRefused)
+        .code(&["PGRST301", "PGRST302", "PGRST303"])
+        .asked_with_token(false),
+    Row::new(PostgRest, GrantMissing).code(&["42501"]),
+    Row::new(PostgRest, StatementTimeout).code(&["57014"]),
+    Row::new(PostgRest, Conflict).code(&["40001", "40P01", "55P03"]),
+    Row::new(PostgRest, ReadOnly).code(&["25006", "53100"]),
+    Row::new(PostgRest, Overloaded).code(&["PGRST003", "53*"]),
+    Row::new(PostgRest, Unavailable)
+        .code(&["PGRST000", "PGRST001", "PGRST002", "57P*", "08*", "58*", "XX000"]),
+    Row::new(PostgRest, SchemaMismatch).code(&[
+        "PGRST106", "PGRST200", "PGRST201", "PGRST202", "PGRST203", "PGRST204", "PGRST205", "3F000", "42703",
+        "42704", "42725", "42883", "42P01",
+    ]),
+    Row::new(Gateway, KeyRefused).status(&[401..=401, 403..=403]),
+    Row::new(Gateway, Paused).status(&[402..=402, 540..=540]),
+    Row::new(Gateway, Overloaded).status(&[429..=429]),
+    Row::new(Gateway, Unavailable).status(&[408..=408, 500..=599]),
+    Row::new(Other, Blocked).status(&[401..=401, 403..=403, 406..=406, 451..=451]),
+    Row::new(Other, Paused).status(&[402..=402, 540..=540]),
+    Row::new(Other, Overloaded).status(&[429..=429]),
+    Row::new(Other, Unavailable).status(&[408..=408, 500..=599]),
+];
+
+impl Cause {
+    /// What follows from it. Reads change nothing and each of our functions may be called again, so whatever passes is repeated.
+    pub const fn meaning(self) -> Meaning {
+        let (passes, done, acts, code) = match self {
+            Refused => (false, Done::No, Acts::Caller, None),
+            TokenExpired => (false, Done::No, Acts::Caller, Some(Code::ExpiredToken)),
+            TokenRefused => (false, Done::No, Acts::Caller, Some(Code::InvalidToken)),
+            ClockSkew | ServiceTokenRefused | Conflict => {
+                (true, Done::No, Acts::System, Some(Code::SupabaseUnavailable))
+            }
+            KeyRefused | GrantMissing => (false, Done::No, Acts::Operator, Some(Code::SupabaseKeyRefused)),
+            SchemaMismatch => (true, Done::No, Acts::Operator, Some(Code::SupabaseSchemaMismatch)),
+            ReadOnly => (false, Done::No, Acts::Operator, Some(Code::SupabaseReadOnly)),
+            Paused => (false, Done::No, Acts::Operator, Some(Code::SupabasePaused)),
+            Overloaded => (true, Done::No, Acts::Operator, Some(Code::SupabaseOverloaded)),
+            StatementTimeout => (false, Done::No, Acts::Operator, Some(Code::SupabaseTimeout)),
+            Blocked => (false, Done::No, Acts::Operator, Some(Code::SupabaseRequestBlocked)),
+            Unavailable => (true, Done::Unknown, Acts::System, Some(Code::SupabaseUnavailable)),
+            TimedOut => (true, Done::Unknown, Acts::System, Some(Code::SupabaseTimeout)),
+            BadAnswer => (false, Done::Unknown, Acts::Operator, Some(Code::SupabaseBadAnswer)),
+        };
+        Meaning { passes, done, acts, code }
+    }
+
+    /// What it asks of whoever sent the request.
+    pub const fn verdict(self) -> Verdict {
+        let unauthorized = matches!(self, TokenExpired | TokenRefused | KeyRefused | GrantMissing);
+        Verdict { again: self.meaning().passes, unauthorized }
+    }
+
+    /// What it means that no answer came.
+    pub(crate) const fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Unreachable(_) | Failure::Broken(_) => Unavailable,
+            Failure::TimedOut => TimedOut,
+            Failure::TooLarge => BadAnswer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::http_client::Answer;
+
+    /// Answers as they were seen in public reports.
+    #[test]
+    fn answers_that_were_really_given_are_understood() {
+        let html = "<!DOCTYPE html><title>supabase.co | 522: Connection timed out</title>";
+        for (status, body, as_user, cause) in [
+            (
+                401,
+                r#"{"code":"PGRST303","details":null,"hint":null,"message":"JWT issued at future"}"#,
+                false,
+                ClockSkew,
+            ),
+            (
+                401,
+                r#"{"code":"PGRST303","details":null,"hint":null,"message":"JWT issued at future"}"#,
+                true,
+                ClockSkew,
+            ),
+            (
+                401,
+                r#"{"code":"PGRST303","details":null,"hint":null,"message":"JWT expired"}"#,
+                true,
+                TokenExpired,
+            ),
+            (
+                401,
+                r#"{"code":"PGRST303","details":null,"hint":null,"message":"JWT expired"}"#,
+                false,
+                ServiceTokenRefused,
+            ),
+            (
+                401,
+                r#"{"code":"PGRST301","details":"No suitable key","hint":null,"message":"No suitable key or wrong key type"}"#,
+                true,
+                TokenRefused,
+            ),
+            (
+                401,
+                r#"{"message":"Invalid API key","hint":"Double check your Supabase `anon` or `service_role` API key."}"#,
+                false,
+                KeyRefused,
+            ),
+            (
+                401,
+                r#"{"message":"No API key found in request","hint":"No `apikey` request header or url param was found."}"#,
+                true,
+                KeyRefused,
+            ),
+            (
+                403,
+                r#"{"code":"42501","details":null,"hint":null,"message":"permission denied for function open_session"}"#,
+                false,
+                GrantMissing,
+            ),
+            (
+                403,
+                "<html><head><title>Attention Required! | Cloudflare</title></head></html>",
+                false,
+                Blocked,
+            ),
+            (403, "", true, Blocked),
+            (
+                500,
+                r#"{"code":"57014","details":null,"hint":null,"message":"canceling statement due to statement timeout"}"#,
+                false,
+                StatementTimeout,
+            ),
+            (
+                405,
+                r#"{"code":"25006","details":null,"hint":null,"message":"cannot execute INSERT in a read-only transaction"}"#,
+                false,
+                ReadOnly,
+            ),
+            (
+                500,
+                r#"{"code":"40P01","details":"Process 1 waits","hint":null,"message":"deadlock detected"}"#,
+                false,
+                Conflict,
+            ),
+            (
+                404,
+                r#"{"code":"PGRST202","details":null,"hint":null,"message":"Could not find the function public.open_session"}"#,
+                false,
+                SchemaMismatch,
+            ),
+            (
+                404,
+                r#"{"code":"PGRST205","details":null,"hint":null,"message":"Could not find the table 'public.agents' in the schema cache"}"#,
+                true,
+                SchemaMismatch,
+            ),
+            (
+                504,
+                r#"{"code":"PGRST003","details":null,"hint":null,"message":"Timed out acquiring connection from connection pool."}"#,
+                false,
+                Overloaded,
+            ),
+            (
+                503,
+                r#"{"code":"PGRST002","details":null,"hint":null,"message":"Could not query the database for the schema cache. Retrying."}"#,
+                false,
+                Unavailable,
+            ),
+            (429, r#"{"message":"API rate limit exceeded"}"#, false, Overloaded),
+            (
+                402,
+                r#"{"message":"Service for this project is restricted due to the following violations: exceed_egress_quota."}"#,
+                false,
+                Paused,
+            ),
+            (540, "<html>Project paused</html>", false, Paused),
+            (520, html, false, Unavailable),
+            (522, html, true, Unavailable),
+            (526, html, false, Unavailable),
+            (530, "error code: 1016", false, Unavailable),
+            (
+                502,
+                r#"{"message":"An invalid response was received from the upstream server"}"#,
+                false,
+                Unavailable,
+            ),
+            (503, r#"{"message":"name resolution failed"}"#, false, Unavailable),
+            (404, html, false, BadAnswer),
+            (
+                400,
+                r#"{"code":"22P02","details":null,"hint":null,"message":"invalid input syntax for type uuid"}"#,
+                false,
+                BadAnswer,
+            ),
+        ] {
+            assert_eq!(Answer::of(status, body).cause(&TABLE, as_user), Some(cause), "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A unit of work's metrics, in CloudWatch's embedded metric format: CloudWatch reads them out of the log's line, so sending them costs no
+//! call and no permission. What they are, says docs/observability.md.
+
+use metrique_writer_core::{
+    Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format,
+    unit::NegativeScale,
+};
+use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective, NoMetric};
+use serde_json::{Map, Value as Json};
+
+use super::upstream_stats::Tallies;
+
+/// The members of a line that are dimensions. Never an organisation, a user or a session: each value is a metric of its own.
+const FUNCTION: &str = "function";
+const CODE: &str = "code";
+pub(super) const DIMENSIONS: [&str; 2] = [FUNCTION, CODE];
+
+/// The metric that is counted by code.
+const ERRORS: &str = "Errors";
+
+const MILLISECONDS: Unit = Unit::Second(NegativeScale::Milli);
+
+/// What became of a unit of work, as its line says.
+pub(super) struct Record<'a> {
+    pub function: &'a str,
+    /// The span's name: `request`, `round`, `order`.
+    pub kind: &'static str,
+    pub duration_ms: f64,
+    pub cold: bool,
+    pub line: &'a Map<String, Json>,
+    pub tallies: &'a Tallies,
+}
+
+/// The members that make a line's metrics, as text that begins with `{`; none where they cannot be written.
+pub(super) fn members(namespace: &str, record: &Record<'_>) -> Option<String> {
+    let everywhere = vec![vec![], vec![FUNCTION.to_owned()]];
+    let mut format = Emf::builder(namespace.to_owned(), everywhere);
+    if record.code().is_some() {
+        let metrics = vec![MetricDefinition { name: ERRORS, unit: Unit::Count, storage_resolution: None }];
+        format = format.directive(MetricDirective { dimensions: vec![vec![CODE]], metrics, namespace });
+    }
+    let mut written = Vec::new();
+    format.build().format(record, &mut written).ok()?;
+    String::from_utf8(written).ok()
+}
+
+impl Record<'_> {
+    fn code(&self) -> Option<&str> {
+        self.line.get(CODE)?.as_str()
+    }
+}
+
+impl Entry for Record<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        writer.value(FUNCTION, self.function);
+        writer.value("ColdStarts", &count(self.cold.into()));
+        let took = Figure { unit: MILLISECONDS, values: vec![(self.duration_ms, 1)] };
+        let failed = u64::from(self.code().is_some());
+        match self.kind {
+            "request" => {
+                let status = self.line.get("status").and_then(Json::as_u64).unwrap_or_default();
+                writer.value("Requests", &count(1));
+                writer.value("Latency", &took);
+                writer.value("ClientErrors", &count((400..500).contains(&status).into()));
+                writer.value("ServerErrors", &count((status >= 500).into()));
+                writer.value("Throttles", &count((status == 429).into()));
+            }
+            "round" => {
+                writer.value("Rounds", &count(1));
+                writer.value("RoundFailures", &count(failed));
+                let duties = self.line.get("failed_duties").and_then(Json::as_u64).unwrap_or_default();
+                writer.value("FailedDuties", &count(duties));
+                writer.value("RoundDuration", &took);
+            }
+            _ => {
+                writer.value("Orders", &count(1));
+                writer.value("OrderFailures", &count(failed));
+            }
+        }
+        if let Some(code) = self.code() {
+            writer.value(CODE, code);
+            // In the line, and a metric by code only: the directive of its own says so.
+            writer.value(ERRORS, &NoMetric::from(count(1)));
+        }
+        for (system, tally) in &self.tallies.0 {
+            for (what, number) in [
+                ("Calls", tally.calls),
+                ("Failures", tally.failures),
+                ("Retries", tally.retries),
+                ("Unauthorized", tally.unauthorized),
+            ] {
+                writer.value(format!("{system}{what}"), &count(number));
+            }
+            let latencies = Figure { unit: MILLISECONDS, values: tally.latencies.values() };
+            writer.value(format!("{system}Latency"), &latencies);
+        }
+        for (name, number) in self.line.get("report").and_then(Json::as_object).into_iter().flatten() {
+            let Some(number) = number.as_f64() else { continue };
+            let unit = if name.ends_with("Seconds") { Unit::Second(NegativeScale::One) } else { Unit::Count };
+            writer.value(pascal(name), &Figure { unit, values: vec![(number, 1)] });
+        }
+    }
+}
+
+/// A metric's values in a line, and how often each occurred.
+struct Figure {
+    unit: Unit,
+    values: Vec<(f64, u64)>,
+}
+
+fn count(number: u64) -> Figure {
+    Figure { unit: Unit::Count, values: vec![(number as f64, 1)] }
+}
+
+impl Value for Figure {
+    fn write(&self, writer: impl ValueWriter) {
+        let observations = self.values.iter().map(|(value, occurrences)| match occurrences {
+            1 => Observation::Floating(*value),
+            _ => Observation::Repeated { total: value * *occurrences as f64, occurrences: *occurrences },
+        });
+        writer.metric(observations, self.unit, [], MetricFlags::empty());
+    }
+}
+
+/// A report's field as CloudWatch's own metrics are written.
+fn pascal(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}

@@ -1,0 +1,141 @@
+//! Spans for an OpenTelemetry collector, where the standard variable `OTEL_EXPORTER_OTLP_ENDPOINT` (or that of traces alone) names one.
+//! Source: <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>
+//!
+//! They are sent when a unit of work is over and before its answer leaves, since Lambda may freeze the process right after: what is
+//! sent in the background would come late or never.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use ::opentelemetry::{
+    Context,
+    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider},
+};
+use async_trait::async_trait;
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{SdkTracer, SdkTracerProvider, SpanData, SpanExporter as _, SpanProcessor},
+};
+use tracing::Span;
+use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::{trace_context::Trace, variable};
+use crate::platform::tls as client;
+
+/// The longest that an answer waits for the collector. What it does not take by then is lost; the log has it all the same.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Where a collector may be named.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
+/// What the process has for a collector, if there is one.
+static OUTBOX: OnceLock<Outbox> = OnceLock::new();
+
+struct Outbox {
+    ended: Ended,
+    exporter: SpanExporter,
+}
+
+/// Spans that have ended and were not sent yet.
+#[derive(Clone, Debug, Default)]
+struct Ended(Arc<Mutex<Vec<SpanData>>>);
+
+/// The layer that makes spans for the collector; none where none is named, or it cannot be made.
+pub(super) fn layer<S>(function: &str) -> Option<OpenTelemetryLayer<S, SdkTracer>>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    ENDPOINTS.iter().find_map(|name| variable(name))?;
+    let client = client::builder().ok()?.timeout(PATIENCE).build().ok()?;
+    let exporter = SpanExporter::builder().with_http().with_http_client(Client(client)).build().ok()?;
+    let ended = Ended::default();
+    let resource = Resource::builder().with_service_name(function.to_owned()).build();
+    let mut exporter = exporter;
+    exporter.set_resource(&resource);
+    let provider =
+        SdkTracerProvider::builder().with_span_processor(ended.clone()).with_resource(resource).build();
+    let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
+    OUTBOX.set(Outbox { ended, exporter }).ok()?;
+    Some(tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false))
+}
+
+/// Has the collector's span of a unit of work go on with the caller's trace, and says what place that span has.
+pub(super) fn place(span: &Span, trace: Trace) -> Trace {
+    if OUTBOX.get().is_none() {
+        return trace;
+    }
+    if let Some(parent) = trace.parent {
+        let (id, flags) = (TraceId::from(trace.id), TraceFlags::new(trace.flags));
+        let caller = SpanContext::new(id, SpanId::from(parent), flags, true, TraceState::NONE);
+        // It fails for a span that has begun to be recorded, which one that was just made has not.
+        let _ = span.set_parent(Context::new().with_remote_span_context(caller));
+    }
+    of(span).unwrap_or(trace)
+}
+
+/// The current span's place, as the collector will know it.
+pub(super) fn current() -> Option<Trace> {
+    OUTBOX.get().and_then(|_| of(&Span::current()))
+}
+
+fn of(span: &Span) -> Option<Trace> {
+    let context = span.context();
+    let span = context.span().span_context().clone();
+    span.is_valid().then(|| Trace {
+        id: u128::from_be_bytes(span.trace_id().to_bytes()),
+        parent: None,
+        place: u64::from_be_bytes(span.span_id().to_bytes()),
+        flags: span.trace_flags().to_u8(),
+    })
+}
+
+/// Sends what has ended.
+pub(super) async fn flush() {
+    let Some(outbox) = OUTBOX.get() else { return };
+    let ended = mem::take(&mut *outbox.ended.0.lock().unwrap_or_else(PoisonError::into_inner));
+    if ended.is_empty() {
+        return;
+    }
+    if let Err(error) = outbox.exporter.export(ended).await {
+        tracing::warn!(%error, "the collector did not take the spans");
+    }
+}
+
+impl SpanProcessor for Ended {
+    fn on_start(&self, _span: &mut opentelemetry_sdk::trace::Span, _context: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// The exporter's way out.
+#[derive(Debug)]
+struct Client(reqwest::Client);
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let mut answer = self.0.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
+        let (status, headers) = (answer.status(), mem::take(answer.headers_mut()));
+        let mut response = Response::new(answer.bytes().await.map_err(reqwest::Error::without_url)?);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}

@@ -1,0 +1,149 @@
+//! What a function is given: the rooms that it asks for, each built from the environment.
+
+use crate::{
+    auth::{DecisionRules, Expected, Jwks, Verifier},
+    clients::{
+        openai::{self as chatkit, ChatKit, Hosted},
+        supabase::{self, Project, Reader, Writer},
+    },
+    platform::{
+        config::{self, Environment},
+        http_client::Http,
+        sealing::Sealer,
+        secret::Secret,
+    },
+};
+
+/// Without it, ChatKit is not configured.
+const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
+
+/// Builds the rooms a function asks for. Each method answers `None` once it has noted a mistake; a function asks for
+/// all it needs before it looks at any answer, so that every mistake is reported at once.
+pub struct Setup {
+    environment: Environment,
+    http: Http,
+    project: Option<Project>,
+}
+
+impl Setup {
+    /// A set-up from this environment, with the process's one HTTP client.
+    pub fn new(mut environment: Environment, http: Http) -> Self {
+        let project = environment.required("SUPABASE_URL", config::base_url).map(|url| Project { url });
+        Self { environment, http, project }
+    }
+
+    /// Reading as the caller. No secret key is read for it.
+    pub fn reader(&mut self) -> Option<Reader> {
+        let key = self.environment.required("SUPABASE_PUBLISHABLE_KEY", supabase::publishable_key);
+        Some(Reader::new(self.http.clone(), self.project.as_ref()?, key?))
+    }
+
+    /// Writing as the service.
+    pub fn writer(&mut self) -> Option<Writer> {
+        let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::secret_key);
+        Some(Writer::new(self.http.clone(), self.project.as_ref()?, key?))
+    }
+
+    /// Who may decide, as far as tokens say.
+    pub fn decision_rules(&mut self) -> Option<DecisionRules> {
+        DecisionRules::read(&mut self.environment)
+    }
+
+    /// ChatKit, or `Some(None)` where it is not configured.
+    #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and configured
+    pub fn chatkit(&mut self) -> Option<Option<ChatKit>> {
+        let key = self.environment.optional(CHATKIT_SECRET, chatkit::api_key);
+        let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::project);
+        let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
+        let (key, project, base) = (key?, project?, base?);
+        let base = match base {
+            Some(base) => base,
+            None => config::base_url("https://api.openai.com/v1").ok()?,
+        };
+        Some(key.map(|key| ChatKit::Hosted(Hosted::new(self.http.clone(), &base, key, project))))
+    }
+
+    /// ChatKit with what seals its secrets, or `Some(None)` where it is not configured and there is nothing to seal.
+    #[allow(clippy::option_option)] // as above
+    pub fn sealed_chatkit(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
+        let chatkit = self.chatkit();
+        if !self.environment.is_set(CHATKIT_SECRET) {
+            return chatkit.map(|_| None);
+        }
+        let sealer = self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse);
+        let (chatkit, sealer) = (chatkit?, sealer?);
+        Some(chatkit.map(|chatkit| (chatkit, sealer)))
+    }
+
+    /// The way to agents' servers.
+    #[cfg(feature = "mcp")]
+    pub fn agents(&mut self) -> Option<crate::clients::mcp::Client> {
+        use crate::{clients::mcp, platform::egress as outbound};
+        let allowed = outbound::Allowed::read(&mut self.environment);
+        let credentials = self.environment.optional("AGENT_CREDENTIALS", mcp::Credentials::parse);
+        let outbound = outbound::Outbound::new(allowed?).ok()?;
+        Some(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
+    }
+
+    /// What whoever wakes a function has to know.
+    pub(crate) fn webhook_secret(&mut self) -> Option<Secret> {
+        self.environment.required("WEBHOOK_SECRET", config::long_secret)
+    }
+
+    /// The verifier of callers, which every HTTP function has.
+    pub(crate) fn verifier(&mut self) -> Option<Verifier> {
+        let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));
+        let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::non_empty);
+        let audience = self.environment.optional("SUPABASE_JWT_AUDIENCE", config::non_empty);
+        let project = self.project.as_ref()?;
+        let jwks = Jwks::new(self.http.clone(), project.join("/auth/v1/.well-known/jwks.json").parse().ok()?);
+        let expected = Expected {
+            issuer: issuer?.unwrap_or_else(|| project.join("/auth/v1")),
+            audience: audience?.unwrap_or_else(|| "authenticated".to_owned()),
+        };
+        Some(Verifier::new(jwks, secret?, expected))
+    }
+
+    /// Which pages may call the API, and with what.
+    pub(crate) fn cors(&mut self) -> Option<config::CorsSettings> {
+        let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::Origins::parse);
+        let headers = self.environment.optional("CORS_ALLOWED_HEADERS", config::header_names);
+        let (origins, headers) = (origins?.unwrap_or_default(), headers?.unwrap_or_default());
+        Some(config::CorsSettings { origins, headers })
+    }
+
+    /// The environment itself, the client and the project, for who looks at the configuration rather than uses it.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn parts(&mut self) -> (&mut Environment, &Http, Option<&Project>) {
+        (&mut self.environment, &self.http, self.project.as_ref())
+    }
+
+    /// What was built, if the environment had no mistakes.
+    pub(crate) fn finish<T>(self, built: Option<T>) -> Result<T, config::Mistakes> {
+        self.environment.finish(built)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_chatkit_needs_is_asked_for_only_with_it_and_then_all_at_once() {
+        let mistakes = |variables: &'static [(&str, &str)]| {
+            let read =
+                |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+            let mut setup = Setup::new(Environment::new(read), Http::new().unwrap());
+            let chatkit = setup.sealed_chatkit();
+            setup.finish(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
+        };
+        const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
+        assert_eq!(mistakes(&[URL]), "");
+        let wrong = mistakes(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
+        assert!(wrong.contains("2 mistake(s)"), "{wrong}");
+        assert!(
+            wrong.contains("OPENAI_CHATKIT_PROJECT must be")
+                && wrong.contains("CHATKIT_SEALING_KEYS is not set")
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! Lambda's events: an HTTP request as API Gateway and function URLs describe it, and the answer as they take it.
+//! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+//!
+//! `lambda_http` has such a conversion. It panics for a query with a space, a host that is none and broken base64, before any code of
+//! ours, and takes no event in which one header is not ASCII. This one takes every event: what cannot be read is named, and answered
+//! like any other bad request.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use lambda_http::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, header::Entry, uri::PathAndQuery,
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::http::Target;
+
+/// What an invocation brought; `None` for what is no JSON that can be read. Deserialising it never fails, since the runtime would
+/// report a failure as the function's, and write no line of ours.
+#[derive(Clone, Debug)]
+pub struct Payload(Option<Value>);
+
+impl Payload {
+    /// The payload in these bytes.
+    pub fn parse(bytes: &[u8]) -> Self {
+        Self(serde_json::from_slice(bytes).ok())
+    }
+
+    /// How the gateway writes its requests and wants its answers.
+    pub fn format(&self) -> Format {
+        let member = |path: &str| self.0.as_ref().and_then(|event| event.pointer(path));
+        match (member("/requestContext/http"), member("/httpMethod")) {
+            (None, Some(_)) => Format::V1,
+            _ => Format::V2,
+        }
+    }
+
+    /// The JSON that it is.
+    pub(super) fn into_value(self) -> Option<Value> {
+        self.0
+    }
+
+    /// Whether it looks like an HTTP request, a broken one included: nothing of what EventBridge sends does.
+    pub(super) fn is_http(&self) -> bool {
+        let members = ["requestContext", "httpMethod", "rawPath", "headers", "routeKey"];
+        self.0.as_ref().is_some_and(|event| members.iter().any(|member| event.get(member).is_some()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Value::deserialize(deserializer).ok()))
+    }
+}
+
+/// A payload format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// 1.0: REST APIs, and HTTP APIs that ask for it.
+    V1,
+    /// 2.0: function URLs and HTTP APIs.
+    V2,
+}
+
+/// A request, as far as its event can be read.
+#[derive(Debug, Default)]
+pub(super) struct HttpEvent {
+    pub method: Method,
+    pub target: Target,
+    pub query: String,
+    /// One value for each name: what came several times is joined by commas, as HTTP APIs and function URLs join it.
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// What cannot be read, the first of it. Such a request is refused.
+    pub fault: Option<&'static str>,
+}
+
+impl HttpEvent {
+    /// The request in an event of either format.
+    pub fn read(payload: Payload) -> Self {
+        Self::read_with(payload, |reader, request| {
+            request.query = if reader.is_v2 { reader.raw_query() } else { reader.query_of_parameters() };
+            request.body = reader.body();
+        })
+    }
+
+    /// The same without its query and its body, for who does not look at them.
+    pub fn read_head(payload: Payload) -> Self {
+        Self::read_with(payload, |_, _| {})
+    }
+
+    fn read_with(payload: Payload, rest: impl FnOnce(&mut Reader, &mut Self)) -> Self {
+        let is_v2 = payload.format() == Format::V2;
+        let Some(Value::Object(event)) = payload.0 else {
+            return Self { fault: Some("The event is not a JSON object."), ..Self::default() };
+        };
+        let mut reader = Reader { event, is_v2, fault: None };
+        let mut request = reader.head();
+        rest(&mut reader, &mut request);
+        Self { fault: reader.fault, ..request }
+    }
+}
+
+/// Takes an event apart. What is missing or of another type than the gateway's becomes a fault, and nothing stops at it: to answer a
+/// page readably, its origin has to be known.
+struct Reader {
+    event: Map<String, Value>,
+    is_v2: bool,
+    fault: Option<&'static str>,
+}
+
+impl Reader {
+    fn head(&mut self) -> HttpEvent {
+        let is_v2 = self.is_v2;
+        let context = self.event.remove("requestContext").unwrap_or_default();
+        let method = if is_v2 { context.pointer("/http/method").cloned() } else { self.take("httpMethod") };
+        let method = self.method(method);
+        let path = self.take(if is_v2 { "rawPath" } else { "path" });
+        let path = self.text(path, "The event has no path.").unwrap_or_default();
+        let route = self.take(if is_v2 { "routeKey" } else { "resource" });
+        let stage = context.get("stage").and_then(Value::as_str).filter(|stage| *stage != "$default");
+        let target = Target {
+            path,
+            route: route.as_ref().and_then(Value::as_str).and_then(route_path).map(str::to_owned),
+            parameters: self.take("pathParameters").map(texts).unwrap_or_default(),
+            stage: stage.map(str::to_owned),
+        };
+        HttpEvent { method, target, headers: self.headers(), ..HttpEvent::default() }
+    }
+
+    /// A member; one that is null is none.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.event.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn note(&mut self, fault: &'static str) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn text(&mut self, value: Option<Value>, fault: &'static str) -> Option<String> {
+        match value {
+            Some(Value::String(text)) => Some(text),
+            _ => {
+                self.note(fault);
+                None
+            }
+        }
+    }
+
+    fn method(&mut self, method: Option<Value>) -> Method {
+        const FAULT: &str = "The event has no HTTP method: it is no request of payload format 2.0 or 1.0.";
+        let method = self.text(method, FAULT).and_then(|method| method.parse().ok());
+        method.unwrap_or_else(|| {
+            self.note(FAULT);
+            Method::default()
+        })
+    }
+
+    fn headers(&mut self) -> HeaderMap {
+        // Where both are there, the first has every value and the second the last of each name.
+        let (all, last) = (self.take("multiValueHeaders"), self.take("headers"));
+        let mut headers = HeaderMap::new();
+        match all.or(last) {
+            None => {}
+            Some(Value::Object(given)) => {
+                for (name, value) in given {
+                    if add_header(&mut headers, &name, value).is_none() {
+                        self.note("A header has a name or a value that no header can have.");
+                    }
+                }
+            }
+            Some(_) => self.note("The headers are not an object."),
+        }
+        headers
+    }
+
+    fn raw_query(&mut self) -> String {
+        let query = match self.take("rawQueryString") {
+            None => return String::new(),
+            query => self.text(query, "The query is not text.").unwrap_or_default(),
+        };
+        // A fragment would be cut off in silence: no client sends one.
+        let parsed = format!("/?{query}").parse::<PathAndQuery>();
+        if !parsed.is_ok_and(|parsed| parsed.query() == Some(query.as_str())) {
+            self.note(
+                "The query has a character that has to be percent-encoded in a URL, or is too long for one.",
+            );
+        }
+        query
+    }
+
+    /// Format 1.0 has the query's parameters only, decoded.
+    fn query_of_parameters(&mut self) -> String {
+        let (all, last) = (self.take("multiValueQueryStringParameters"), self.take("queryStringParameters"));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        match all.or(last) {
+            None => {}
+            Some(Value::Object(parameters)) => {
+                for (name, values) in &parameters {
+                    let values = values.as_array().map_or(std::slice::from_ref(values), Vec::as_slice);
+                    match values.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
+                        Some(values) => drop(query.extend_pairs(values.iter().map(|value| (name, value)))),
+                        None => self.note("A query parameter is not text."),
+                    }
+                }
+            }
+            Some(_) => self.note("The query parameters are not an object."),
+        }
+        query.finish()
+    }
+
+    fn body(&mut self) -> Vec<u8> {
+        let is_base64 = match self.take("isBase64Encoded") {
+            None => false,
+            Some(Value::Bool(is_base64)) => is_base64,
+            Some(_) => {
+                self.note("Whether the body is base64 is not a boolean.");
+                false
+            }
+        };
+        let body = match self.take("body") {
+            None => return Vec::new(),
+            body => self.text(body, "The body is not text.").unwrap_or_default(),
+        };
+        if !is_base64 {
+            return body.into_bytes();
+        }
+        STANDARD.decode(body).unwrap_or_else(|_| {
+            self.note("The body is not the base64 that it is said to be.");
+            Vec::new()
+        })
+    }
+}
+
+/// The path in `GET /chatkit/agents`, or in a REST API's `/chatkit/agents`; `$default` names none.
+fn route_path(key: &str) -> Option<&str> {
+    let path = key.split_once(' ').map_or(key, |(_method, path)| path);
+    path.starts_with('/').then_some(path)
+}
+
+fn texts(object: Value) -> BTreeMap<String, String> {
+    let Value::Object(members) = object else { return BTreeMap::new() };
+    members.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
+}
+
+/// Adds a header's value or list of values; `None` for what cannot be one.
+fn add_header(headers: &mut HeaderMap, name: &str, value: Value) -> Option<()> {
+    let values = match value {
+        Value::Null => return Some(()),
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    let mut joined = values.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?.join(",");
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    // `insert` and `entry` panic where there are more than 32,768.
+    match headers.try_entry(name).ok()? {
+        Entry::Occupied(mut known) => {
+            // A name that stands twice, in other letters.
+            joined.insert(0, ',');
+            joined.insert_str(0, &String::from_utf8_lossy(known.get().as_bytes()));
+            known.insert(HeaderValue::from_bytes(joined.as_bytes()).ok()?);
+        }
+        Entry::Vacant(free) => {
+            // Bytes beyond ASCII are allowed, and mean nothing to us (RFC 9110, section 5.5).
+            free.try_insert(HeaderValue::from_bytes(joined.as_bytes()).ok()?).ok()?;
+        }
+    }
+    Some(())
+}
+
+/// An answer as the gateways take it from a function that does not stream.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventResponse {
+    status_code: u16,
+    headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    is_base64_encoded: bool,
+    /// None are set. `cargo lambda watch` wants them named in format 2.0; format 1.0 does not know them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<[String; 0]>,
+}
+
+impl EventResponse {
+    /// This response, in the format of the event that it answers.
+    pub fn new(response: Response<Vec<u8>>, format: Format) -> Self {
+        let (parts, body) = response.into_parts();
+        let headers = parts.headers.iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        // JSON is text; what is none goes in base64.
+        let (body, is_base64_encoded) = match String::from_utf8(body) {
+            Ok(text) => (text, false),
+            Err(error) => (STANDARD.encode(error.into_bytes()), true),
+        };
+        Self {
+            status_code: parts.status.as_u16(),
+            headers: headers.collect(),
+            body: Some(body).filter(|body| !body.is_empty()),
+            is_base64_encoded,
+            cookies: (format == Format::V2).then_some([]),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;
