@@ -1,24 +1,30 @@
--- The schema of the helpers, and what every other file uses: who is calling, and how times and ids are written.
+-- The schema of the internal helpers, and what the other files use: the caller, times and ids.
 --
--- Migrations are applied in the order of their names. Each object is defined once, in its final form, so a file can be applied again.
+-- Migrations are applied in the order of their names. Each object is defined once, in its final
+-- form, and each file can be applied again.
 --
--- Lock order. A transaction that locks several things locks them in this order, so that none waits in a circle: person (advisory
--- lock of an erasure), idempotency key, session, active sessions of a user, delivery queue, delivery, escalation, rate limit.
--- Several sessions are locked in the order of their ids. claim_deliveries skips what is locked.
+-- Lock order. A transaction that takes several of these locks takes them in this order, which
+-- rules out deadlocks: person (an erasure's advisory lock), idempotency key, session, the user's
+-- active sessions, delivery queue, delivery, escalation, rate limit. Several sessions are locked
+-- in the order of their ids. claim_deliveries skips locked rows.
 --
--- Planner statistics. PostgREST tells anybody how many rows the planner expects for a filter of theirs (`Prefer: count=planned`).
--- Statistics are kept over the rows of all tenants, so a filter such as `content=lt.m` would reveal what others wrote, step by
--- step, and `user_id` how much others do. Tables that callers can read therefore keep none for such columns (`set statistics 0`).
--- For the same reason an index of such a table does not begin with a column that names the user.
+-- Planner statistics. PostgREST returns the planner's row estimate for any filter that a caller
+-- sends (`Prefer: count=planned`). Statistics cover the rows of all tenants. A filter such as
+-- `content=lt.m` would therefore reveal, step by step, what other tenants wrote, and a filter on
+-- `user_id` how active other users are. Tables that callers can read keep no statistics for such
+-- columns (`set statistics 0`). For the same reason an index of such a table does not begin with a
+-- column that names the user.
 
--- Outside the schemas that the Data API exposes. A new schema is closed to every role but its owner.
+-- Not among the schemas that the Data API exposes. Only the owner can use a new schema.
 create schema if not exists chatkit_private;
 
--- The five RPCs that look as the caller before they write run with the rights of service_role, and call functions in here.
+-- Five RPCs check as the caller before they write. They run with the privileges of service_role
+-- and call functions of this schema.
 grant usage on schema chatkit_private to service_role;
 
--- The organisation in somebody's app metadata, which only the project's operator can write (user metadata is the user's own).
--- A malformed id is no organisation rather than an error: a policy that raised would turn one bad token into 400s.
+-- Returns the organisation in a user's app metadata, which only the project's operator can write
+-- (users can write their own user metadata). A malformed id yields null instead of an error: a
+-- policy that raised an error would turn one bad token into 400 responses.
 create or replace function chatkit_private.extract_org_id(app_metadata jsonb) returns uuid
 language sql immutable parallel safe
 set search_path = ''
@@ -27,39 +33,44 @@ return case
     then (app_metadata ->> 'org_id')::uuid
 end;
 
--- The role in the organisation. What is missing or unknown counts as the least of them.
+-- Returns the role in the organisation. A missing or unknown role counts as the lowest, `member`.
 create or replace function chatkit_private.extract_org_role(app_metadata jsonb) returns text
 language sql immutable parallel safe
 set search_path = ''
 return case
-  when app_metadata ->> 'org_role' in ('owner', 'admin', 'approver') then app_metadata ->> 'org_role'
+  when app_metadata ->> 'org_role' in ('owner', 'admin', 'approver')
+    then app_metadata ->> 'org_role'
   else 'member'
 end;
 
--- The caller's organisation, null for an anonymous sign-in, who belongs to none. Null equals nothing, so every policy that
--- compares with it then shows no row. Written with `return`: its names are bound when it is created, so that a caller needs
--- no usage on the schema `chatkit_private`.
+-- Returns the caller's organisation; null for an anonymous sign-in, which has none. Null equals
+-- nothing, so every policy that compares with it shows no row. `return` resolves the names in the
+-- body when the function is created, so a caller needs no usage on the schema chatkit_private.
 create or replace function chatkit_private.caller_org_id() returns uuid
 language sql stable
 set search_path = ''
 return case
-  when coalesce(auth.jwt() ->> 'is_anonymous', 'false') = 'false' then chatkit_private.extract_org_id(auth.jwt() -> 'app_metadata')
+  when coalesce(auth.jwt() ->> 'is_anonymous', 'false') = 'false'
+    then chatkit_private.extract_org_id(auth.jwt() -> 'app_metadata')
 end;
 
+-- Returns the caller's role in their organisation.
 create or replace function chatkit_private.caller_org_role() returns text
 language sql stable
 set search_path = ''
 return chatkit_private.extract_org_role(auth.jwt() -> 'app_metadata');
 
--- Owners, admins and approvers see the sessions of their whole organisation. Only ever asked together with caller_org_id().
+-- Returns whether the caller can read the sessions of their whole organisation: owners, admins and
+-- approvers can. Policies always combine it with caller_org_id().
 create or replace function chatkit_private.caller_is_approver() returns boolean
 language sql stable
 set search_path = ''
 return chatkit_private.caller_org_role() in ('owner', 'admin', 'approver');
 
--- The role that a user has in an organisation now, or null if there is none (any longer). Asked by RPCs that give something
--- out, because a token may be an hour older than somebody's dismissal. The body is text, not `return`: bound names would
--- stand in the way of Supabase's own migrations of auth.users.
+-- Returns the user's current role in an organisation, or null if the user is not (or no longer) a
+-- member. RPCs that issue secrets or release data check this, because a token can be an hour older
+-- than the end of a membership. The body is text instead of `return`: resolved names would block
+-- Supabase's own migrations of auth.users.
 create or replace function chatkit_private.member_role(p_org_id uuid, p_user_id uuid) returns text
 language sql stable
 set search_path = ''
@@ -73,10 +84,15 @@ as $$
     and (u.banned_until is null or u.banned_until <= now())
 $$;
 
--- The claims to look with: those of the caller's verified token, which must be about the user and the organisation that the call
--- names. Without any, what the database knows of the user: enough for our own policies, and nothing by which a policy that
--- demands more (a second factor, say) would be met.
-create or replace function chatkit_private.effective_claims(p_org_id uuid, p_user_id uuid, p_claims jsonb) returns jsonb
+-- Returns the JWT claims under which row policies are checked: those of the caller's verified
+-- token. They must be about the user and the organisation of the call. Without a token the claims
+-- come from auth.users. That is enough for this project's policies, and does not satisfy a policy
+-- that requires more, for example a second factor.
+create or replace function chatkit_private.effective_claims(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_claims jsonb
+) returns jsonb
 language plpgsql stable security definer
 set search_path = ''
 as $$
@@ -85,12 +101,14 @@ begin
     return jsonb_build_object(
       'sub', p_user_id,
       'role', 'authenticated',
-      'app_metadata', coalesce((select u.raw_app_meta_data from auth.users as u where u.id = p_user_id), '{}')
-        || jsonb_build_object('org_id', p_org_id)
+      'app_metadata', coalesce(
+        (select u.raw_app_meta_data from auth.users as u where u.id = p_user_id), '{}'
+      ) || jsonb_build_object('org_id', p_org_id)
     );
   end if;
   if (
-    lower(p_claims ->> 'sub') = p_user_id::text and chatkit_private.extract_org_id(p_claims -> 'app_metadata') = p_org_id
+    lower(p_claims ->> 'sub') = p_user_id::text
+    and chatkit_private.extract_org_id(p_claims -> 'app_metadata') = p_org_id
   ) is not true then
     raise sqlstate 'PT403' using message = 'not_a_member';
   end if;
@@ -98,10 +116,14 @@ begin
 end
 $$;
 
--- Which of these sessions and escalations the policies let the caller read; an escalation only with its session. Policies may call
--- functions that take names from the search path, so it is that of a request meanwhile.
-create or replace function chatkit_private.readable_ids(p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
-returns uuid[]
+-- Returns the ids of those sessions and escalations that the row policies let the caller read. An
+-- escalation is readable only together with its session. While it checks, search_path is that of a
+-- Data API request, because policies may call functions by unqualified names.
+create or replace function chatkit_private.readable_ids(
+  p_claims jsonb,
+  p_session_ids uuid[],
+  p_escalation_ids uuid[] default '{}'
+) returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
@@ -128,7 +150,8 @@ begin
 end
 $$;
 
--- The escalation that an event decides; null where it decides none. Takes every spelling of an id that PostgreSQL takes.
+-- Returns the escalation that an event decides, or null if it decides none. Accepts every spelling
+-- of a UUID that PostgreSQL accepts.
 create or replace function chatkit_private.decided_escalation_id(p_given jsonb) returns uuid
 language sql immutable parallel safe
 set search_path = ''
@@ -138,8 +161,9 @@ return case
     then translate(p_given #>> '{payload,escalationId}', '{}-', '')::uuid
 end;
 
--- A time as it is written for others, wherever SQL makes the text: RFC 3339 in UTC with six digits, always, so that texts are in the
--- order of the times and a hash of one is the same in every session. What to_jsonb makes of a time leaves out zeros.
+-- Returns a time as RFC 3339 text in UTC, always with six fractional digits. Texts then sort as the
+-- times do, and a hash of one is the same in every database session. to_jsonb would omit trailing
+-- zeros.
 create or replace function chatkit_private.utc_text(p_at timestamptz) returns text
 language sql stable
 set search_path = ''
@@ -147,7 +171,8 @@ as $$
   select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 $$;
 
--- A version 7 UUID, for what is made here. It begins with the time, so rows stand in the order they were made.
+-- Returns a version 7 UUID, for ids that the database makes. It begins with the time, so ids sort
+-- in the order of their creation.
 create or replace function chatkit_private.new_id() returns uuid
 language sql volatile
 set search_path = ''
@@ -156,7 +181,9 @@ as $$
     set_bit(set_bit(
       overlay(
         uuid_send(gen_random_uuid())
-        placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6
+        placing substring(
+          int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3
+        ) from 1 for 6
       ),
       52, 1
     ), 53, 1),
@@ -164,8 +191,9 @@ as $$
   )::uuid
 $$;
 
--- The hash by which a thing is named. PostgreSQL writes equal jsonb as equal text. (It is called immutable because UTF-8 is
--- what the database is in, and a generated column wants it.)
+-- Returns the SHA-256 hash of a JSON document. PostgreSQL writes equal jsonb values as equal text.
+-- A generated column requires an immutable function; this one is, because the database encoding is
+-- UTF-8.
 create or replace function chatkit_private.content_hash(p_thing jsonb) returns text
 language sql immutable parallel safe
 set search_path = ''
@@ -173,23 +201,30 @@ as $$
   select encode(sha256(convert_to(p_thing::text, 'UTF8')), 'hex')
 $$;
 
--- Fair claims. A claim reads the rows that are due, the earliest first, and shares them out between their owners, so that one
--- owner with many rows does not make the others wait. It reads 10 (or 2) rows for each that it may take; if those belong to too few
--- owners, it reads up to 40,000.
+-- Fair claims. A claim reads due rows, the earliest first, and divides them among their owners, so
+-- that an owner with many rows does not delay the others. It first reads 10 times its limit (some
+-- claims 2 times). If those rows belong to too few owners, it reads up to 40,000.
 
--- Whether a claim has read enough rows: all that are due, or rows of as many owners as it may take rows.
-create or replace function chatkit_private.has_enough_owners(p_owners text[], p_read integer, p_limit integer)
-returns boolean
+-- Returns whether a claim has read enough rows: either all that are due, or rows of as many owners
+-- as it may claim rows.
+create or replace function chatkit_private.has_enough_owners(
+  p_owners text[],
+  p_read integer,
+  p_limit integer
+) returns boolean
 language sql immutable parallel safe
 set search_path = ''
 return coalesce(cardinality(p_owners), 0) < p_read
   or (select count(distinct o.owner) from unnest(p_owners) as o (owner)) >= p_limit;
 
--- The rows that a claim takes, by their index in p_owners: one of each owner first, then a second, and so on, up to the same
--- share of p_limit for each.
--- Returns the rows that a claim takes, of p_rows, whose owners p_owners names: one of each owner first, then a second, and so on, up
--- to the same share of p_limit for each owner. Null if there are none.
-create or replace function chatkit_private.fair_share(p_rows anyarray, p_owners text[], p_limit integer) returns anyarray
+-- Returns the rows of p_rows that a claim takes; p_owners names the owner of each. One row of each
+-- owner comes first, then a second of each, and so on, up to the same share of p_limit for every
+-- owner. Returns null if there are none.
+create or replace function chatkit_private.fair_share(
+  p_rows anyarray,
+  p_owners text[],
+  p_limit integer
+) returns anyarray
 language sql immutable parallel safe
 set search_path = ''
 as $$
@@ -201,7 +236,8 @@ as $$
       from unnest(p_owners) with ordinality as o (owner, row_index)
     ) as r
     where r.turn <= ceil(
-      p_limit::numeric / (select greatest(count(distinct o.owner), 1) from unnest(p_owners) as o (owner))
+      p_limit::numeric
+        / (select greatest(count(distinct o.owner), 1) from unnest(p_owners) as o (owner))
     )
     order by r.turn, r.row_index
     limit p_limit

@@ -1,25 +1,31 @@
--- Where agents are reached, which tools they offer under which policy, and which events they receive.
+-- Agents' servers, the tools they offer, the policy of each tool, and the events they receive.
 
 create table if not exists public.agent_servers (
   org_id uuid not null,
   agent_id text not null,
   url text not null,
-  -- The name of a credential, which the function looks up in its own configuration; never its value.
+  -- The name of a credential in the functions' configuration, never its value.
   credential text,
   timeout_seconds integer not null default 20,
   max_attempts integer not null default 5,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (org_id, agent_id),
-  constraint agent_servers_agent_fkey foreign key (org_id, agent_id) references public.agents (org_id, id),
-  -- The form only. Whether the address may be reached at all is decided where it is resolved, at every call; plain http is for
-  -- the local stack, which lists the exact hosts, and refused everywhere else.
-  constraint agent_servers_url_form check (url ~ '^https?://[^[:space:]/?#@]+([/?][^[:space:]#]*)?$'),
+  constraint agent_servers_agent_fkey
+    foreign key (org_id, agent_id) references public.agents (org_id, id),
+  -- Checks the form only. Each call checks whether the resolved address is allowed. Plain http is
+  -- for the local stack, which allowlists exact hosts; it is rejected everywhere else.
+  constraint agent_servers_url_form
+    check (url ~ '^https?://[^[:space:]/?#@]+([/?][^[:space:]#]*)?$'),
   constraint agent_servers_url_length check (char_length(url) <= 2000),
   constraint agent_servers_credential_form check (credential ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint agent_servers_timeout_range check (timeout_seconds between 1 and 60),
   constraint agent_servers_max_attempts_range check (max_attempts between 1 and 20)
 );
+
+comment on table public.agent_servers is
+  'The MCP server of each agent: its URL, the credential''s name, the timeout of a call and the '
+  'number of attempts.';
 
 alter table public.agent_servers enable row level security;
 revoke all on table public.agent_servers from public, anon, authenticated, service_role;
@@ -28,35 +34,39 @@ create table if not exists public.agent_tools (
   org_id uuid not null,
   agent_id text not null,
   name text not null,
-  -- Whether a call may be repeated under the same key without a second effect.
+  -- Whether a call can be repeated under the same idempotency key without a second effect.
   idempotent boolean not null default false,
-  -- auto: called. confirm: the requester confirms first. ask: another person approves first. never: not called.
+  -- auto: call at once. confirm: the requester confirms first. ask: another person approves first.
+  -- never: do not call.
   policy text not null default 'ask',
-  -- Where the amount is: a JSON pointer (RFC 6901) into the call's inputs or, if it has none, the event's payload.
+  -- JSON pointer (RFC 6901) to the amount in the call's inputs or, without inputs, in the event's
+  -- payload.
   amount_pointer text,
-  -- The currency of the limits (ISO 4217), and where a call says its own. A call in another currency is never below a limit. With
-  -- a pointer and no currency, the limits hold for each currency by itself.
+  -- The currency of the limits (ISO 4217), and a pointer to the currency of a call. A call in
+  -- another currency is never below a limit. With a pointer and no currency, the limits apply to
+  -- each currency separately.
   currency text,
   currency_pointer text,
-  -- The unit of the amounts and the limits. Nothing is converted; an amount in minor units is an integer.
+  -- The unit of amounts and limits. Nothing is converted; an amount in minor units is an integer.
   unit text not null default 'major',
-  -- Above this amount another person approves first, under `auto` and `confirm`.
+  -- Above this amount another person approves first, also under `auto` and `confirm`.
   ask_above numeric,
-  -- Above this total of what `auto` called for one user in the last 24 hours, another person approves first.
+  -- Above this total of a user's `auto` calls in the last 24 hours, another person approves first.
   ask_above_total numeric,
   -- Above this amount the tool is never called, under any policy and by any decision.
   refuse_above numeric,
-  -- Whether an approver's edit that only lowers the amount is released without another person's approval.
+  -- Whether an approver's edit that only lowers the amount is released without a second approval.
   release_lowered_amount boolean not null default false,
   risk text not null default 'medium',
   approver text not null default 'other',
   ask_expires_in_seconds integer not null default 86400,
   primary key (org_id, agent_id, name),
   constraint agent_tools_server_fkey
-    foreign key (org_id, agent_id) references public.agent_servers (org_id, agent_id) on delete cascade,
+    foreign key (org_id, agent_id)
+    references public.agent_servers (org_id, agent_id) on delete cascade,
   constraint agent_tools_name_form check (name ~ '^[A-Za-z0-9_.-]{1,128}$'),
   constraint agent_tools_policy_known check (policy in ('auto', 'confirm', 'ask', 'never')),
-  -- A confirmation by the requester is not a control.
+  -- A confirmation by the requester is not a control, so it is enough only for low risk.
   constraint agent_tools_confirm_is_low_risk check (policy <> 'confirm' or risk = 'low'),
   constraint agent_tools_amount_pointer_form
     check (amount_pointer ~ '^(/([^~/]|~[01])*)*$' and char_length(amount_pointer) <= 200),
@@ -66,16 +76,19 @@ create table if not exists public.agent_tools (
   constraint agent_tools_unit_known check (unit in ('major', 'minor')),
   constraint agent_tools_limits_have_an_amount
     check (num_nulls(ask_above, ask_above_total, refuse_above) = 3 or amount_pointer is not null),
-  constraint agent_tools_lowering_has_an_amount check (not release_lowered_amount or amount_pointer is not null),
+  constraint agent_tools_lowering_has_an_amount
+    check (not release_lowered_amount or amount_pointer is not null),
   constraint agent_tools_ask_above_range check (ask_above >= 0 and ask_above < 'infinity'),
-  constraint agent_tools_ask_above_total_range check (ask_above_total >= 0 and ask_above_total < 'infinity'),
+  constraint agent_tools_ask_above_total_range
+    check (ask_above_total >= 0 and ask_above_total < 'infinity'),
   constraint agent_tools_refuse_above_range check (refuse_above >= 0 and refuse_above < 'infinity'),
   constraint agent_tools_risk_known check (risk in ('low', 'medium', 'high')),
   constraint agent_tools_approver_known check (approver in ('self', 'other')),
   constraint agent_tools_ask_expires_range check (ask_expires_in_seconds between 1 and 31536000)
 );
 
-comment on table public.agent_tools is 'The tools that may be called, and on what terms: the allow-list.';
+comment on table public.agent_tools is
+  'The allowlist of tools that may be called, each with its approval policy and limits.';
 
 alter table public.agent_tools enable row level security;
 revoke all on table public.agent_tools from public, anon, authenticated, service_role;
@@ -83,18 +96,20 @@ revoke all on table public.agent_tools from public, anon, authenticated, service
 create table if not exists public.agent_routes (
   org_id uuid not null,
   agent_id text not null,
-  -- In the order of the registration: of several tools that take follow-ups, the first is asked.
+  -- The order of the registration. Of several routes that take follow-ups, the first is used.
   place integer not null,
   tool text not null,
   event_type text not null,
-  -- Null: whichever agent the session is with.
+  -- Null: sessions with any agent.
   session_agent_id text,
-  -- What the session's metadata must hold.
+  -- Matches sessions whose metadata contains this.
   metadata jsonb not null default '{}',
   primary key (org_id, agent_id, place),
   constraint agent_routes_tool_fkey
-    foreign key (org_id, agent_id, tool) references public.agent_tools (org_id, agent_id, name) on delete cascade,
-  -- What the orchestrator says itself goes to nobody: an agent that hears of its own answer would answer again.
+    foreign key (org_id, agent_id, tool)
+    references public.agent_tools (org_id, agent_id, name) on delete cascade,
+  -- Events that the orchestrator writes have no route: an agent that received its own result would
+  -- answer again.
   constraint agent_routes_event_type_form check (
     event_type ~ '^[a-z][a-z0-9_]{0,62}$'
     and event_type <> all (array['session_ended', 'hitl_expired', 'agent_result', 'agent_failed'])
@@ -104,21 +119,22 @@ create table if not exists public.agent_routes (
   constraint agent_routes_metadata_size check (octet_length(metadata::text) <= 16384)
 );
 
-comment on table public.agent_routes is 
-  'Which events go to which tool. `agent_follow_up` is special: it goes to the agent that it names, '
-  'and a route for it says by which tool that agent takes such work.';
+comment on table public.agent_routes is
+  'Which events go to which tool. `agent_follow_up` is special: it goes to the agent that it '
+  'names, and a route for it names the tool with which that agent takes follow-ups.';
 
--- Who wants an event.
+-- Finds the routes of an event.
 create index if not exists agent_routes_by_event on public.agent_routes (org_id, event_type);
 
--- A tool's own; covers the foreign key.
+-- Finds a tool's routes; covers the foreign key.
 create index if not exists agent_routes_by_tool on public.agent_routes (org_id, agent_id, tool);
 
 alter table public.agent_routes enable row level security;
 revoke all on table public.agent_routes from public, anon, authenticated, service_role;
 
--- Refuses members that a registration does not have: a misspelt limit would be a limit that does not hold.
-create or replace function chatkit_private.reject_unknown_fields(p_objects jsonb, p_known text[]) returns void
+-- Rejects unknown fields in a registration: a misspelt limit would otherwise not apply.
+create or replace function chatkit_private.reject_unknown_fields(p_objects jsonb, p_known text[])
+returns void
 language plpgsql immutable
 set search_path = ''
 as $$
@@ -132,7 +148,8 @@ begin
   order by k.name
   limit 1;
   if v_unknown is not null then
-    raise sqlstate 'PT422' using message = 'invalid_agent_server', detail = 'unknown_field:' || left(v_unknown, 63);
+    raise sqlstate 'PT422' using message = 'invalid_agent_server',
+      detail = 'unknown_field:' || left(v_unknown, 63);
   end if;
 end
 $$;
@@ -154,8 +171,10 @@ declare
   v_constraint text;
   v_column text;
 begin
-  -- The row's lock lets one registration of an agent go after the other.
-  insert into public.agent_servers as a (org_id, agent_id, url, credential, timeout_seconds, max_attempts)
+  -- The row lock serialises registrations of one agent.
+  insert into public.agent_servers as a (
+    org_id, agent_id, url, credential, timeout_seconds, max_attempts
+  )
   values (p_org_id, p_agent_id, p_url, p_credential, p_timeout_seconds, p_max_attempts)
   on conflict (org_id, agent_id) do update set
     url = excluded.url,
@@ -166,25 +185,34 @@ begin
   delete from public.agent_tools as t where t.org_id = p_org_id and t.agent_id = p_agent_id;
 
   perform chatkit_private.reject_unknown_fields(p_tools, array[
-    'name', 'idempotent', 'policy', 'amount_pointer', 'currency', 'currency_pointer', 'unit', 'ask_above', 'ask_above_total',
-    'refuse_above', 'release_lowered_amount', 'risk', 'approver', 'ask_expires_in_seconds'
+    'name', 'idempotent', 'policy', 'amount_pointer', 'currency', 'currency_pointer', 'unit',
+    'ask_above', 'ask_above_total', 'refuse_above', 'release_lowered_amount', 'risk', 'approver',
+    'ask_expires_in_seconds'
   ]);
   insert into public.agent_tools (
-    org_id, agent_id, name, idempotent, policy, amount_pointer, currency, currency_pointer, unit, ask_above, ask_above_total,
-    refuse_above, release_lowered_amount, risk, approver, ask_expires_in_seconds
+    org_id, agent_id, name, idempotent, policy, amount_pointer, currency, currency_pointer, unit,
+    ask_above, ask_above_total, refuse_above, release_lowered_amount, risk, approver,
+    ask_expires_in_seconds
   )
-  select p_org_id, p_agent_id, t.name, coalesce(t.idempotent, false), coalesce(t.policy, 'ask'), t.amount_pointer,
-         t.currency, t.currency_pointer, coalesce(t.unit, 'major'), t.ask_above, t.ask_above_total, t.refuse_above,
-         coalesce(t.release_lowered_amount, false), coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
+  select p_org_id, p_agent_id, t.name, coalesce(t.idempotent, false), coalesce(t.policy, 'ask'),
+         t.amount_pointer, t.currency, t.currency_pointer, coalesce(t.unit, 'major'),
+         t.ask_above, t.ask_above_total, t.refuse_above, coalesce(t.release_lowered_amount, false),
+         coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
          coalesce(t.ask_expires_in_seconds, 86400)
   from jsonb_to_recordset(p_tools) as t (
-    name text, idempotent boolean, policy text, amount_pointer text, currency text, currency_pointer text, unit text,
-    ask_above numeric, ask_above_total numeric, refuse_above numeric, release_lowered_amount boolean, risk text,
-    approver text, ask_expires_in_seconds integer
+    name text, idempotent boolean, policy text, amount_pointer text, currency text,
+    currency_pointer text, unit text, ask_above numeric, ask_above_total numeric,
+    refuse_above numeric, release_lowered_amount boolean, risk text, approver text,
+    ask_expires_in_seconds integer
   );
-  perform chatkit_private.reject_unknown_fields(p_routes, array['tool', 'event_type', 'session_agent_id', 'metadata']);
-  insert into public.agent_routes (org_id, agent_id, place, tool, event_type, session_agent_id, metadata)
-  select p_org_id, p_agent_id, r.position, r.value ->> 'tool', r.value ->> 'event_type', r.value ->> 'session_agent_id',
+  perform chatkit_private.reject_unknown_fields(
+    p_routes, array['tool', 'event_type', 'session_agent_id', 'metadata']
+  );
+  insert into public.agent_routes (
+    org_id, agent_id, place, tool, event_type, session_agent_id, metadata
+  )
+  select p_org_id, p_agent_id, r.position, r.value ->> 'tool', r.value ->> 'event_type',
+         r.value ->> 'session_agent_id',
          coalesce(nullif(r.value -> 'metadata', 'null'), '{}')
   from jsonb_array_elements(p_routes) with ordinality as r (value, position);
 
@@ -198,7 +226,9 @@ begin
         where t.org_id = a.org_id and t.agent_id = a.agent_id
       ),
       'routes', (
-        select coalesce(jsonb_agg(to_jsonb(r) - '{place,org_id,agent_id}'::text[] order by r.place), '[]')
+        select coalesce(
+          jsonb_agg(to_jsonb(r) - '{place,org_id,agent_id}'::text[] order by r.place), '[]'
+        )
         from public.agent_routes as r
         where r.org_id = a.org_id and r.agent_id = a.agent_id
       )
@@ -207,14 +237,15 @@ begin
     where a.org_id = p_org_id and a.agent_id = p_agent_id
   ));
 exception
-  when check_violation or not_null_violation or foreign_key_violation or unique_violation or data_exception then
-    -- Name the rule and not the row: an operator needs to know which field is wrong.
+  when check_violation or not_null_violation or foreign_key_violation or unique_violation
+    or data_exception then
+    -- The detail names the constraint or column, so that the operator learns which field is wrong.
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
     raise sqlstate 'PT422' using message = 'invalid_agent_server',
       detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate);
 end
 $$;
 
-comment on function public.register_agent_server is 
-  'Registers an agent''s server or replaces its registration: the whole of it, tools and routes '
-  'included. What waits for a tool that is no longer listed is not called.';
+comment on function public.register_agent_server is
+  'Registers an agent''s server, or replaces its whole registration, including tools and routes. '
+  'Pending deliveries for a tool that is no longer listed are not called.';

@@ -1,4 +1,4 @@
--- Transcripts and task cards.
+-- Transcripts and tasks of sessions.
 
 create table if not exists public.chat_messages (
   org_id uuid not null,
@@ -11,21 +11,27 @@ create table if not exists public.chat_messages (
   attachments jsonb not null default '[]',
   created_at timestamptz not null default clock_timestamp(),
   tool_invocation_id text,
-  -- The item of a ChatKit thread that the message is a copy of.
+  -- The item of a ChatKit thread that this message copies.
   chatkit_item_id text,
   -- Unique per session, for the same reason as an event's id.
   primary key (session_id, id),
-  -- Also what lists a transcript, from any point of it.
+  -- Its index also lists a transcript from any position.
   constraint chat_messages_seq_key unique (session_id, seq),
   constraint chat_messages_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_messages_seq_positive check (seq > 0),
   constraint chat_messages_role_known check (role in ('user', 'agent', 'system')),
   constraint chat_messages_attachments_array check (jsonb_typeof(attachments) = 'array'),
-  constraint chat_messages_chatkit_item_id_length check (char_length(chatkit_item_id) between 1 and 512),
-  constraint chat_messages_size check (octet_length(to_jsonb(content)::text) + octet_length(attachments::text) <= 2097152),
+  constraint chat_messages_chatkit_item_id_length
+    check (char_length(chatkit_item_id) between 1 and 512),
+  constraint chat_messages_size
+    check (octet_length(to_jsonb(content)::text) + octet_length(attachments::text) <= 2097152),
   constraint chat_messages_created_at_finite check (isfinite(created_at))
 );
+
+comment on table public.chat_messages is
+  'The transcript of a session, in order: messages that were recorded, and copies of the items of '
+  'its ChatKit threads.';
 
 create unique index if not exists chat_messages_by_chatkit_item
   on public.chat_messages (session_id, chatkit_item_id) where chatkit_item_id is not null;
@@ -54,7 +60,11 @@ create policy "session owner and approvers can read" on public.chat_messages
     and (user_id = (select auth.uid()) or (select chatkit_private.caller_is_approver()))
   );
 
-create or replace function public.record_messages(p_org_id uuid, p_session_id uuid, p_messages jsonb) returns jsonb
+create or replace function public.record_messages(
+  p_org_id uuid,
+  p_session_id uuid,
+  p_messages jsonb
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -69,7 +79,9 @@ declare
   v_column text;
 begin
   for v_given in
-    select m.value from jsonb_array_elements(p_messages) with ordinality as m (value, position) order by m.position
+    select m.value
+    from jsonb_array_elements(p_messages) with ordinality as m (value, position)
+    order by m.position
   loop
     v_attachments := coalesce(v_given -> 'attachments', '[]');
     select * into v_message
@@ -86,7 +98,8 @@ begin
       returning * into v_message;
     elsif (v_message.role, v_message.content, v_message.attachments, v_message.tool_invocation_id)
           is distinct from
-          (v_given ->> 'role', v_given ->> 'content', v_attachments, v_given ->> 'tool_invocation_id') then
+          (v_given ->> 'role', v_given ->> 'content', v_attachments,
+           v_given ->> 'tool_invocation_id') then
       raise sqlstate 'PT409' using message = 'message_conflict', detail = v_message.id::text;
     end if;
     v_answers := v_answers || jsonb_build_object('id', v_message.id, 'seq', v_message.seq);
@@ -105,28 +118,32 @@ exception
 end
 $$;
 
-comment on function public.record_messages is 
-  'Appends to the transcript; all of a call or nothing, in the order given. A repeat answers what '
-  'is stored.';
+comment on function public.record_messages is
+  'Appends messages to the transcript in the given order, all or none. A repeated message is not '
+  'added again; the response has its stored number.';
 
 create table if not exists public.chat_tasks (
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid not null,
-  -- The agent's own name for it.
+  -- The agent's own id for the task.
   id text not null,
   title text not null,
   status text not null,
   requires_hitl boolean not null default false,
   updated_at timestamptz not null default clock_timestamp(),
-  -- Begins with the session, so it lists a session's tasks and serves the foreign key.
+  -- Begins with the session, so it lists a session's tasks and covers the foreign key.
   primary key (session_id, id),
   constraint chat_tasks_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_tasks_id_length check (char_length(id) between 1 and 200),
   constraint chat_tasks_title_length check (char_length(title) between 1 and 500),
-  constraint chat_tasks_status_known check (status in ('pending', 'running', 'completed', 'blocked'))
+  constraint chat_tasks_status_known
+    check (status in ('pending', 'running', 'completed', 'blocked'))
 );
+
+comment on table public.chat_tasks is
+  'The latest state of the tasks that agents report for a session.';
 
 alter table public.chat_tasks enable row level security;
 revoke all on table public.chat_tasks from public, anon, authenticated, service_role;
@@ -150,7 +167,11 @@ create policy "session owner and approvers can read" on public.chat_tasks
     and (user_id = (select auth.uid()) or (select chatkit_private.caller_is_approver()))
   );
 
-create or replace function public.record_tasks(p_org_id uuid, p_session_id uuid, p_tasks jsonb) returns jsonb
+create or replace function public.record_tasks(
+  p_org_id uuid,
+  p_session_id uuid,
+  p_tasks jsonb
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -163,11 +184,16 @@ declare
   v_column text;
 begin
   for v_given in
-    select t.value from jsonb_array_elements(p_tasks) with ordinality as t (value, position) order by t.position
+    select t.value
+    from jsonb_array_elements(p_tasks) with ordinality as t (value, position)
+    order by t.position
   loop
-    insert into public.chat_tasks as t (org_id, user_id, session_id, id, title, status, requires_hitl)
+    insert into public.chat_tasks as t (
+      org_id, user_id, session_id, id, title, status, requires_hitl
+    )
     values (
-      v_session.org_id, v_session.user_id, p_session_id, v_given ->> 'id', v_given ->> 'title', v_given ->> 'status',
+      v_session.org_id, v_session.user_id, p_session_id,
+      v_given ->> 'id', v_given ->> 'title', v_given ->> 'status',
       coalesce((v_given ->> 'requires_hitl')::boolean, false)
     )
     on conflict (session_id, id) do update
@@ -175,11 +201,13 @@ begin
         status = excluded.status,
         requires_hitl = excluded.requires_hitl,
         updated_at = clock_timestamp()
-    where (t.title, t.status, t.requires_hitl) is distinct from (excluded.title, excluded.status, excluded.requires_hitl);
+    where (t.title, t.status, t.requires_hitl)
+      is distinct from (excluded.title, excluded.status, excluded.requires_hitl);
     v_something_new := v_something_new or found;
 
     v_answers := v_answers || (
-      select jsonb_build_object('id', t.id, 'title', t.title, 'status', t.status, 'requires_hitl', t.requires_hitl,
+      select jsonb_build_object('id', t.id, 'title', t.title, 'status', t.status,
+                                'requires_hitl', t.requires_hitl,
                                 'updated_at', chatkit_private.utc_text(t.updated_at))
       from public.chat_tasks as t
       where t.session_id = p_session_id and t.id = v_given ->> 'id'
@@ -198,6 +226,5 @@ exception
 end
 $$;
 
-comment on function public.record_tasks is 
-  'Writes the latest state of tasks. A repeat finds them so already and changes nothing, '
-  '`updated_at` included.';
+comment on function public.record_tasks is
+  'Stores the latest state of tasks. A repeated call changes nothing, `updated_at` included.';

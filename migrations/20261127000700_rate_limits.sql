@@ -1,4 +1,5 @@
--- Rate limits of users and sessions, held in the database because functions come and go.
+-- Rate limits of users and sessions. They are kept in the database because Lambda instances are
+-- short-lived and do not share memory.
 
 create table if not exists public.org_limits (
   org_id uuid primary key,
@@ -10,17 +11,21 @@ create table if not exists public.org_limits (
   keys_per_day_user integer,
   active_sessions_user integer,
   constraint org_limits_secrets_user_range check (secrets_per_minute_user between 1 and 100000),
-  constraint org_limits_secrets_session_range check (secrets_per_minute_session between 1 and 100000),
-  -- A call may bring a hundred events, all or none: under a smaller limit it could be repeated for ever.
+  constraint org_limits_secrets_session_range
+    check (secrets_per_minute_session between 1 and 100000),
+  -- A request carries up to a hundred events, all or none; a smaller limit could never admit it.
   constraint org_limits_events_user_range check (events_per_minute_user between 100 and 1000000),
-  constraint org_limits_events_session_range check (events_per_minute_session between 100 and 1000000),
-  constraint org_limits_thread_reads_user_range check (thread_reads_per_minute_user between 1 and 100000),
+  constraint org_limits_events_session_range
+    check (events_per_minute_session between 100 and 1000000),
+  constraint org_limits_thread_reads_user_range
+    check (thread_reads_per_minute_user between 1 and 100000),
   constraint org_limits_keys_user_range check (keys_per_day_user between 100 and 1000000),
-  constraint org_limits_active_sessions_user_range check (active_sessions_user between 1 and 1000000)
+  constraint org_limits_active_sessions_user_range
+    check (active_sessions_user between 1 and 1000000)
 );
 
-comment on table public.org_limits is 
-  'What an organisation has agreed with us, where that is not the default; null is the default.';
+comment on table public.org_limits is
+  'Limits of an organisation that differ from the defaults; null means the default.';
 
 alter table public.org_limits enable row level security;
 revoke all on table public.org_limits from public, anon, authenticated, service_role;
@@ -28,7 +33,7 @@ revoke all on table public.org_limits from public, anon, authenticated, service_
 create table if not exists public.throttles (
   org_id uuid not null,
   scope text not null,
-  -- The user's or the session's id.
+  -- The id of the user or session.
   subject uuid not null,
   kind text not null,
   full_at timestamptz not null,
@@ -37,18 +42,19 @@ create table if not exists public.throttles (
   constraint throttles_kind_known check (kind in ('secret', 'event', 'thread_reading', 'key'))
 );
 
-comment on table public.throttles is 
-  'A bucket that a window (a minute, or a day) fills, kept as the one moment at which it will be '
-  'full again: what is left now is what flows in between that moment and the end of a window that '
-  'begins now. No row is a full bucket.';
+comment on table public.throttles is
+  'Token buckets, each refilled over a window of a minute or a day. A bucket is stored as the time '
+  'at which it is full again: what is left is the refill between that time and the end of a window '
+  'that begins now. A bucket without a row is full.';
 
--- Buckets that are full again and need no row.
+-- Finds the buckets that are full again and need no row.
 create index if not exists throttles_by_full_at on public.throttles (full_at);
 
 alter table public.throttles enable row level security;
 revoke all on table public.throttles from public, anon, authenticated, service_role;
 
--- The limits in force. The one place with the defaults: far above what a person does, far below what a loop gone wild does.
+-- Returns the limits in force. The defaults are defined only here: far above what a person does,
+-- and far below what a runaway loop does.
 create or replace function chatkit_private.effective_limits(p_org_id uuid) returns public.org_limits
 language sql stable
 set search_path = ''
@@ -65,7 +71,8 @@ as $$
   left join public.org_limits as l on l.org_id = p_org_id
 $$;
 
--- Takes `p_cost` out of one bucket and says what is left; more than there is, is refused with the time until it would fit.
+-- Takes p_cost out of one bucket and returns what is left. Rejects a cost that does not fit, with
+-- the time after which it will.
 create or replace function chatkit_private.consume_bucket(
   p_org_id uuid,
   p_scope text,
@@ -79,8 +86,8 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  -- The cost is rounded down: a limit of 7 must let 7 through at once.
   v_window numeric := extract(epoch from p_window);
+  -- Rounded down: a limit of 7 must allow 7 at once.
   v_cost interval := make_interval(secs => trunc(v_window * p_cost / p_limit, 6)::double precision);
   v_left interval;
 begin
@@ -107,9 +114,13 @@ begin
 end
 $$;
 
--- Takes it out of the user's bucket and the session's, always in this order and after the session is locked. Says what is left
--- in the one with less.
-create or replace function chatkit_private.consume_rate_limit(p_session public.chat_sessions, p_kind text, p_cost integer) returns jsonb
+-- Takes p_cost out of the user's bucket and out of the session's, always in this order and after
+-- the session is locked. Returns the state of the one with less left.
+create or replace function chatkit_private.consume_rate_limit(
+  p_session public.chat_sessions,
+  p_kind text,
+  p_cost integer
+) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
@@ -120,11 +131,19 @@ declare
 begin
   v_of_user := chatkit_private.consume_bucket(
     p_session.org_id, 'user', p_session.user_id, p_kind,
-    case p_kind when 'secret' then v_limits.secrets_per_minute_user else v_limits.events_per_minute_user end, p_cost
+    case p_kind
+      when 'secret' then v_limits.secrets_per_minute_user
+      else v_limits.events_per_minute_user
+    end,
+    p_cost
   );
   v_of_session := chatkit_private.consume_bucket(
     p_session.org_id, 'session', p_session.id, p_kind,
-    case p_kind when 'secret' then v_limits.secrets_per_minute_session else v_limits.events_per_minute_session end, p_cost
+    case p_kind
+      when 'secret' then v_limits.secrets_per_minute_session
+      else v_limits.events_per_minute_session
+    end,
+    p_cost
   );
   return case
     when (v_of_user -> 'remaining') < (v_of_session -> 'remaining') then v_of_user
@@ -145,15 +164,16 @@ begin
     raise sqlstate 'PT403' using message = 'no_organisation';
   end if;
   return chatkit_private.consume_bucket(
-    v_org_id, 'user', v_user_id, 'thread_reading', (chatkit_private.effective_limits(v_org_id)).thread_reads_per_minute_user, 1
+    v_org_id, 'user', v_user_id, 'thread_reading',
+    (chatkit_private.effective_limits(v_org_id)).thread_reads_per_minute_user, 1
   );
 end
 $$;
 
-comment on function public.consume_thread_read_limit is 
-  'Charges the caller for one reading of a session''s threads, for which OpenAI is asked up to '
-  'eleven times. Signed-in callers execute this themselves, by their own token, since a function '
-  'that only reads has no other key.';
+comment on function public.consume_thread_read_limit is
+  'Charges the caller for one read of a session''s threads, which takes up to eleven requests to '
+  'OpenAI. Signed-in callers execute it with their own token, because a function that only reads '
+  'has no other key.';
 
 create or replace function public.set_org_limits(
   p_org_id uuid,
@@ -173,11 +193,13 @@ declare
   v_column text;
 begin
   insert into public.org_limits as l (
-    org_id, secrets_per_minute_user, secrets_per_minute_session, events_per_minute_user, events_per_minute_session,
+    org_id, secrets_per_minute_user, secrets_per_minute_session,
+    events_per_minute_user, events_per_minute_session,
     thread_reads_per_minute_user, keys_per_day_user, active_sessions_user
   ) values (
-    p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session, p_events_per_minute_user,
-    p_events_per_minute_session, p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user
+    p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session,
+    p_events_per_minute_user, p_events_per_minute_session,
+    p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user
   )
   on conflict (org_id) do update set
     secrets_per_minute_user = excluded.secrets_per_minute_user,
@@ -191,10 +213,11 @@ begin
 exception
   when check_violation or not_null_violation then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
-    raise sqlstate 'PT422' using message = 'invalid_limits', detail = coalesce(nullif(v_constraint, ''), v_column);
+    raise sqlstate 'PT422' using message = 'invalid_limits',
+      detail = coalesce(nullif(v_constraint, ''), v_column);
 end
 $$;
 
-comment on function public.set_org_limits is 
-  'Sets an organisation''s limits, the whole of them: what a call leaves out gets its default. '
-  'Answers what is in force.';
+comment on function public.set_org_limits is
+  'Replaces an organisation''s limits: an argument that a call omits gets its default. Returns the '
+  'limits in force.';

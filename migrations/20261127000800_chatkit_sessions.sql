@@ -1,12 +1,13 @@
--- ChatKit sessions, their sealed client secrets, and the threads that a session linked.
+-- ChatKit sessions, their sealed client secrets, and the ChatKit threads of sessions.
 
 create table if not exists public.chatkit_sessions (
-  -- The id of our request, written before OpenAI is asked: no ChatKit session can exist that no row knows of.
+  -- The id of a request to OpenAI. The row is written before the request is sent, so every ChatKit
+  -- session has a row.
   id uuid primary key,
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid not null,
-  -- The agent it was asked for, which the session may have left since.
+  -- The agent of the request; the session may have moved to another since.
   agent_id text not null,
   -- OpenAI's id, once known.
   chatkit_session_id text,
@@ -14,51 +15,68 @@ create table if not exists public.chatkit_sessions (
   recorded_at timestamptz,
   failed_at timestamptz,
   expires_at timestamptz,
-  -- When OpenAI confirmed that it is cancelled.
+  -- When OpenAI confirmed the cancellation.
   cancelled_at timestamptz,
-  -- The client secret, sealed by the function that asked for it; the key is not in the database.
+  -- The client secret, sealed by the function that made the request; the database has no key.
   sealed_secret text,
   sealing_key_id text,
-  -- Until when a maintenance run may take to cancel it.
+  -- The end of the lease of the maintenance run that is cancelling it.
   cancel_lease_until timestamptz,
   constraint chatkit_sessions_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
-  constraint chatkit_sessions_agent_fkey foreign key (org_id, agent_id) references public.agents (org_id, id),
-  -- One ChatKit session under two of ours would be cancelled by both.
+  constraint chatkit_sessions_agent_fkey
+    foreign key (org_id, agent_id) references public.agents (org_id, id),
+  -- Otherwise two sessions could share a ChatKit session, and each would cancel it.
   constraint chatkit_sessions_chatkit_session_id_key unique (chatkit_session_id),
-  constraint chatkit_sessions_chatkit_session_id_length check (char_length(chatkit_session_id) between 1 and 512),
-  constraint chatkit_sessions_record_is_whole check (num_nonnulls(chatkit_session_id, recorded_at, expires_at) in (0, 3)),
+  constraint chatkit_sessions_chatkit_session_id_length
+    check (char_length(chatkit_session_id) between 1 and 512),
+  constraint chatkit_sessions_record_is_whole
+    check (num_nonnulls(chatkit_session_id, recorded_at, expires_at) in (0, 3)),
   constraint chatkit_sessions_expires_at_finite check (isfinite(expires_at)),
-  constraint chatkit_sessions_seal_is_whole check ((sealed_secret is null) = (sealing_key_id is null)),
-  -- A secret is kept only of what is of use: recorded, neither failed nor cancelled, and (check_secret_owner, below) of an active
-  -- session and its current agent.
+  constraint chatkit_sessions_seal_is_whole
+    check ((sealed_secret is null) = (sealing_key_id is null)),
+  -- A secret is kept only if it is recorded, neither failed nor cancelled, and (by the trigger
+  -- check_secret_owner) belongs to an active session and its current agent.
   constraint chatkit_sessions_secret_of_use
-    check (sealed_secret is null or (recorded_at is not null and failed_at is null and cancelled_at is null)),
-  constraint chatkit_sessions_cancelled_was_recorded check (cancelled_at is null or recorded_at is not null)
+    check (
+      sealed_secret is null
+      or (recorded_at is not null and failed_at is null and cancelled_at is null)
+    ),
+  constraint chatkit_sessions_cancelled_was_recorded
+    check (cancelled_at is null or recorded_at is not null)
 );
 
--- All of a session's: for the live one, and for those to cancel. Also covers the foreign key to the session.
-create index if not exists chatkit_sessions_by_session on public.chatkit_sessions (session_id, requested_at);
+comment on table public.chatkit_sessions is
+  'Requests to OpenAI for a ChatKit session, and what became of each: failed, or recorded with its '
+  'sealed client secret, then cancelled or expired.';
+
+-- Finds a session's live secret and its ChatKit sessions to cancel; covers the foreign key to
+-- chat_sessions.
+create index if not exists chatkit_sessions_by_session
+  on public.chatkit_sessions (session_id, requested_at);
 
 -- Covers the foreign key to agents.
 create index if not exists chatkit_sessions_by_agent on public.chatkit_sessions (org_id, agent_id);
 
--- Without a secret of use and not confirmed as cancelled. Most of these ran out long ago; the expiry tells them apart.
+-- Finds ChatKit sessions without a stored secret whose cancellation is not confirmed. Most of them
+-- expired long ago; expires_at excludes those.
 create index if not exists chatkit_sessions_retired
   on public.chatkit_sessions (expires_at)
   where recorded_at is not null and sealed_secret is null and cancelled_at is null;
 
+-- Finds requests without an outcome.
 create index if not exists chatkit_sessions_pending
   on public.chatkit_sessions (requested_at) where recorded_at is null and failed_at is null;
 
+-- Finds expired secrets.
 create index if not exists chatkit_sessions_sealed
   on public.chatkit_sessions (expires_at) where sealed_secret is not null;
 
 alter table public.chatkit_sessions enable row level security;
 revoke all on table public.chatkit_sessions from public, anon, authenticated, service_role;
 
--- No secret is written for a session that has ended, or for an agent that it has left. The lock makes a writer that
--- forgot to lock the session wait for one that is ending it.
+-- Rejects a secret for a session that has ended, or for an agent that the session has left. The
+-- lock makes a writer that did not lock the session wait for a transaction that is ending it.
 create or replace function chatkit_private.check_secret_owner() returns trigger
 language plpgsql
 set search_path = ''
@@ -68,7 +86,8 @@ begin
   where s.id = new.session_id and s.status = 'active' and s.agent_id = new.agent_id
   for share;
   if not found then
-    raise check_violation using message = 'a secret is kept only for an active session and its current agent';
+    raise check_violation
+      using message = 'a secret is kept only for an active session and its current agent';
   end if;
   return new;
 end
@@ -79,8 +98,9 @@ create or replace trigger check_secret_owner
   for each row when (new.sealed_secret is not null)
   execute function chatkit_private.check_secret_owner();
 
--- A session that ends or moves to another agent takes its secrets with it, however that comes about. Nobody can open the
--- connection with what is erased here; what a browser already holds is dead once the ChatKit session is cancelled.
+-- Erases the secrets of a session that ends or moves to another agent, whatever caused the change.
+-- An erased secret cannot be issued again. A copy in a browser works until the ChatKit session is
+-- cancelled.
 create or replace function chatkit_private.erase_secrets() returns trigger
 language plpgsql
 set search_path = ''
@@ -104,23 +124,27 @@ create table if not exists public.chatkit_threads (
   session_id uuid not null,
   thread_id text not null,
   linked_at timestamptz not null default now(),
-  -- Begins with the session, so it serves the foreign key as well.
+  -- Begins with the session, so it covers the foreign key as well.
   primary key (session_id, thread_id),
   constraint chatkit_threads_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chatkit_threads_thread_id_length check (char_length(thread_id) between 1 and 512)
 );
 
-comment on table public.chatkit_threads is 'Threads that a session''s `thread_changed` events linked.';
+comment on table public.chatkit_threads is
+  'ChatKit threads that the `thread_changed` events of a session linked to it.';
 
--- A session's threads in the order of their links, a few at a time.
-create index if not exists chatkit_threads_by_link on public.chatkit_threads (session_id, linked_at, thread_id);
+-- Lists a session's threads in the order in which they were linked, a few at a time.
+create index if not exists chatkit_threads_by_link
+  on public.chatkit_threads (session_id, linked_at, thread_id);
 
--- Who else links a thread.
+-- Finds the other sessions that link a thread.
 --
--- The thread stands first: an index that began with the user would be taken where a session's rows are looked for (a foreign key's
--- check does it by organisation, user and session), and all that the user ever linked would be read.
-create index if not exists chatkit_threads_by_thread on public.chatkit_threads (thread_id, org_id, user_id);
+-- It begins with the thread. The planner would use an index that begins with the user to look for
+-- a session's rows (a foreign key check does so by organisation, user and session), and would then
+-- read every thread that the user ever linked.
+create index if not exists chatkit_threads_by_thread
+  on public.chatkit_threads (thread_id, org_id, user_id);
 
 alter table public.chatkit_threads enable row level security;
 revoke all on table public.chatkit_threads from public, anon, authenticated, service_role;
@@ -142,9 +166,11 @@ create policy "session owner and approvers can read" on public.chatkit_threads
     and (user_id = (select auth.uid()) or (select chatkit_private.caller_is_approver()))
   );
 
--- The ChatKit sessions that may still be live at OpenAI though their secret is of no use to us any more: to be cancelled there.
--- Derived from the rows each time, so a repeat finishes what failed. OpenAI's clock is not ours: a minute of grace.
-create or replace function chatkit_private.uncancelled_chatkit_session_ids(p_session_id uuid) returns jsonb
+-- Returns the ids of the ChatKit sessions that may still be live at OpenAI although their secret is
+-- no longer stored. The caller cancels them there. The ids are derived from the rows at each call,
+-- so a repeated call completes one that failed. A minute of grace allows for OpenAI's clock.
+create or replace function chatkit_private.uncancelled_chatkit_session_ids(p_session_id uuid)
+returns jsonb
 language sql
 set search_path = ''
 as $$
@@ -157,8 +183,9 @@ as $$
     and c.expires_at > clock_timestamp() - interval '1 minute'
 $$;
 
--- What the function needs to ask OpenAI with.
-create or replace function chatkit_private.chatkit_params(p_user_id uuid, p_agent public.agents) returns jsonb
+-- Returns the parameters of a request to OpenAI for a ChatKit session.
+create or replace function chatkit_private.chatkit_params(p_user_id uuid, p_agent public.agents)
+returns jsonb
 language sql
 set search_path = ''
 as $$
@@ -172,19 +199,24 @@ as $$
   where u.org_id = p_agent.org_id and u.user_id = p_user_id
 $$;
 
--- A client secret at hand that lives long enough, still sealed; or null.
-create or replace function chatkit_private.usable_secret(p_session_id uuid, p_min_life_seconds integer) returns jsonb
+-- Returns the session's stored client secret, still sealed, if it lives for at least
+-- p_min_life_seconds; otherwise null.
+create or replace function chatkit_private.usable_secret(
+  p_session_id uuid,
+  p_min_life_seconds integer
+) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 begin
-  -- A secret that ran out is of no use to anybody, so it does not lie about.
+  -- Expired secrets have no use, so they are not kept.
   update public.chatkit_sessions as c
   set sealed_secret = null, sealing_key_id = null
-  where c.session_id = p_session_id and c.sealed_secret is not null and c.expires_at <= clock_timestamp();
+  where c.session_id = p_session_id and c.sealed_secret is not null
+    and c.expires_at <= clock_timestamp();
 
-  -- A sealed secret is there only while it is recorded, not cancelled and of the current agent: constraints and triggers see to
-  -- that.
+  -- Constraints and triggers guarantee that a stored secret is recorded, not cancelled and of the
+  -- current agent.
   return (
     select jsonb_build_object(
       'chatkit_session_id', c.chatkit_session_id,
@@ -202,9 +234,10 @@ begin
 end
 $$;
 
--- The holder of a secret says that it does not work: no secret of the session is handed out again, and the ChatKit sessions are
--- cancelled as retired ones are. One that was made within the last seconds stays: it was made for somebody else who said the
--- same of the same secret, since a request does not tell which one it means.
+-- Erases a session's secrets after a client reported that one of them does not work. None of them
+-- is issued again, and maintenance cancels their ChatKit sessions. Secrets of the last 10 seconds
+-- stay: a request does not name the secret that it means, so a new one was probably made for
+-- another client that reported the same old secret.
 create or replace function chatkit_private.reject_secrets(p_session_id uuid) returns void
 language sql
 set search_path = ''
@@ -216,20 +249,23 @@ as $$
     and c.recorded_at <= clock_timestamp() - interval '10 seconds'
 $$;
 
--- Whether a session was opened together with a request to OpenAI, and neither that nor any later one came through or may
--- still do so. Then nobody ever got in. A session that was opened while ChatKit was not configured is none of these.
-create or replace function chatkit_private.failed_to_open(p_session public.chat_sessions) returns boolean
+-- Returns whether a session was opened together with a request to OpenAI, and that request and
+-- every later one failed. No client can have a working secret then. A session that was opened while
+-- ChatKit was not configured does not count.
+create or replace function chatkit_private.failed_to_open(p_session public.chat_sessions)
+returns boolean
 language sql stable
 set search_path = ''
 as $$
   select p_session.status = 'active'
     and exists (
       select from public.chatkit_sessions as c
-      -- One transaction wrote both, so they are of one moment.
+      -- One transaction wrote both rows, so their times are equal.
       where c.session_id = p_session.id and c.requested_at = p_session.created_at
     )
     and not exists (
-      select from public.chatkit_sessions as c where c.session_id = p_session.id and c.failed_at is null
+      select from public.chatkit_sessions as c
+      where c.session_id = p_session.id and c.failed_at is null
     )
 $$;
 
@@ -252,6 +288,6 @@ begin
 end
 $$;
 
-comment on function public.confirm_chatkit_cancelled is 
-  'OpenAI has cancelled these, or does not know them any more. Ids that are not this session''s are '
-  'passed over.';
+comment on function public.confirm_chatkit_cancelled is
+  'Records that OpenAI has cancelled these ChatKit sessions or no longer knows them. Ids that do '
+  'not belong to the session are ignored.';

@@ -1,52 +1,59 @@
--- Idempotency keys: what a client's `Idempotency-Key` stands for.
+-- Idempotency keys: the request and the session that a client's `Idempotency-Key` identifies.
 
 create table if not exists public.idempotency_keys (
   org_id uuid not null,
   user_id uuid not null,
-  -- The same key at another endpoint is another key.
+  -- Keys of different endpoints are independent.
   endpoint text not null,
   key text not null,
-  -- SHA-256 of the request's body in canonical form: the same key must always ask the same.
+  -- SHA-256 of the request body in canonical form: a key always stands for the same request.
   request_hash text not null,
-  -- The session that the key stands for.
+  -- The session that the key identifies, once known.
   session_id uuid,
-  -- The attempt that holds the key: its request to OpenAI. Nobody else may finish the claim.
+  -- The attempt that holds the key, by its request to OpenAI. Only this attempt can complete it.
   chatkit_request_id uuid,
-  -- Until when the attempt may take; null when none runs. If it dies, this is when the next takes over.
+  -- The end of the attempt's lease; null when no attempt runs. Then another attempt may take over.
   lease_until timestamptz,
-  -- When an attempt last came through.
+  -- When an attempt last succeeded.
   completed_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
   last_used_at timestamptz not null default clock_timestamp(),
   primary key (org_id, user_id, endpoint, key),
   constraint idempotency_keys_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
-  constraint idempotency_keys_lease_has_holder check (lease_until is null or chatkit_request_id is not null)
+  constraint idempotency_keys_lease_has_holder
+    check (lease_until is null or chatkit_request_id is not null)
 );
 
--- The claim of a request, when OpenAI has answered it.
+comment on table public.idempotency_keys is
+  'Idempotency keys of clients: the hash of the request, the session that it led to, and the '
+  'attempt that holds the key.';
+
+-- Finds the key of a request to OpenAI once it has completed.
 create index if not exists idempotency_keys_by_request
   on public.idempotency_keys (chatkit_request_id) where chatkit_request_id is not null;
 
--- A session's; covers the foreign key, whose check would otherwise read all keys of the user.
+-- Finds a session's keys; covers the foreign key, whose check would otherwise read all keys of the
+-- user.
 create index if not exists idempotency_keys_by_session
   on public.idempotency_keys (org_id, user_id, session_id) where session_id is not null;
 
--- Those that have not been used for long.
+-- Finds keys that have not been used for a long time.
 create index if not exists idempotency_keys_by_last_use on public.idempotency_keys (last_used_at);
 
 alter table public.idempotency_keys enable row level security;
 revoke all on table public.idempotency_keys from public, anon, authenticated, service_role;
 
--- Claims a key, its row locked until the transaction ends; duplicates wait here for the first one's transaction, not for
--- OpenAI. Without a key there is nothing to claim: a row of nulls. `session_id` of the answer is null where the key is new.
+-- Claims a key and locks its row until the transaction ends. Duplicate requests wait here for the
+-- first one's transaction, not for OpenAI. Without a key it returns a row of nulls. A returned
+-- session_id of null means that the key is new.
 create or replace function chatkit_private.claim_idempotency_key(
   p_org_id uuid,
   p_user_id uuid,
   p_endpoint text,
   p_key text,
   p_request_hash text,
-  -- The session it is about, where the request names one.
+  -- The session that the request names, if it names one.
   p_session_id uuid default null,
   p_chatkit_request_id uuid default null
 ) returns public.idempotency_keys
@@ -63,7 +70,7 @@ begin
     raise sqlstate 'PT422' using message = 'invalid_idempotency_key';
   end if;
 
-  -- One statement and not two: between "it is there" and "lock it" the sweeper could delete it.
+  -- One statement, because purge_expired could delete the row between a check and a lock.
   insert into public.idempotency_keys as k (org_id, user_id, endpoint, key, request_hash)
   values (p_org_id, p_user_id, p_endpoint, p_key, p_request_hash)
   on conflict (org_id, user_id, endpoint, key) do update set last_used_at = clock_timestamp()
@@ -72,18 +79,22 @@ begin
   if v_claim.request_hash <> p_request_hash or v_claim.session_id <> p_session_id then
     raise sqlstate 'PT422' using message = 'idempotency_key_reused';
   end if;
-  -- Its own call again (the first answer was lost on its way) is no other attempt.
-  if v_claim.lease_until > clock_timestamp() and v_claim.chatkit_request_id is distinct from p_chatkit_request_id then
+  -- The holder's own call, repeated because its response was lost, is not another attempt.
+  if v_claim.lease_until > clock_timestamp()
+     and v_claim.chatkit_request_id is distinct from p_chatkit_request_id then
     raise sqlstate 'PT409' using message = 'still_running',
-      detail = greatest(1, ceil(extract(epoch from v_claim.lease_until - clock_timestamp())))::integer::text;
+      detail = greatest(
+        1, ceil(extract(epoch from v_claim.lease_until - clock_timestamp()))
+      )::integer::text;
   end if;
   return v_claim;
 end
 $$;
 
--- The attempt holds the key from here on: for as long as it may take to ask OpenAI, or, with no request to OpenAI, it is
--- complete already. The attempt before it is fenced: should it live after all, its answer is recorded without a secret. A new key is
--- charged: each is a row that is kept for a day, whatever the request does.
+-- Gives the key to an attempt. With a request to OpenAI the attempt holds a lease for as long as
+-- that may take; without one the key is complete at once. The previous attempt is fenced: if it
+-- still runs, its result is recorded without a secret. A new key is charged to the user's limit,
+-- because its row is kept for a day, whatever the request does.
 create or replace function chatkit_private.lease_idempotency_key(
   p_claim public.idempotency_keys,
   p_session_id uuid,
@@ -106,8 +117,8 @@ begin
 
   if p_claim.session_id is null and p_claim.completed_at is null then
     perform chatkit_private.consume_bucket(
-      p_claim.org_id, 'user', p_claim.user_id, 'key', (chatkit_private.effective_limits(p_claim.org_id)).keys_per_day_user, 1,
-      interval '24 hours'
+      p_claim.org_id, 'user', p_claim.user_id, 'key',
+      (chatkit_private.effective_limits(p_claim.org_id)).keys_per_day_user, 1, interval '24 hours'
     );
   end if;
 
@@ -123,8 +134,12 @@ begin
 end
 $$;
 
--- Locks the key that a request to OpenAI holds, if one does; before the session, as everywhere.
-create or replace function chatkit_private.lock_idempotency_key(p_org_id uuid, p_chatkit_request_id uuid) returns void
+-- Locks the key that a request to OpenAI holds, if any. Called before the session is locked, as
+-- the lock order requires.
+create or replace function chatkit_private.lock_idempotency_key(
+  p_org_id uuid,
+  p_chatkit_request_id uuid
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -135,14 +150,19 @@ begin
 end
 $$;
 
--- The attempt is over, come through or not: the next one under its key need not wait. An attempt that was taken over holds no
--- key any more and ends nothing.
-create or replace function chatkit_private.release_idempotency_key(p_org_id uuid, p_chatkit_request_id uuid, p_completed boolean) returns void
+-- Ends an attempt, successful or not, so that the next one under its key need not wait. Does
+-- nothing for an attempt that another one replaced, because it no longer holds a key.
+create or replace function chatkit_private.release_idempotency_key(
+  p_org_id uuid,
+  p_chatkit_request_id uuid,
+  p_completed boolean
+) returns void
 language sql
 set search_path = ''
 as $$
   update public.idempotency_keys as k
   set lease_until = null,
       completed_at = case when p_completed then clock_timestamp() end
-  where k.chatkit_request_id = p_chatkit_request_id and k.org_id = p_org_id and k.lease_until is not null
+  where k.chatkit_request_id = p_chatkit_request_id and k.org_id = p_org_id
+    and k.lease_until is not null
 $$;

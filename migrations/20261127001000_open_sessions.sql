@@ -1,8 +1,12 @@
--- Opening, renewing and cancelling a session, and the requests to OpenAI that this takes.
+-- Opening, renewing and cancelling sessions, and the requests to OpenAI that these need.
 
--- Writes a request to OpenAI down, once, and charges for it. Says what is left of the limit; null where nothing was charged,
--- because it stood there already or, without an id, ChatKit is not configured.
-create or replace function chatkit_private.request_chatkit_session(p_session public.chat_sessions, p_request_id uuid) returns jsonb
+-- Records a request to OpenAI once and charges it to the rate limits. Returns what is left of the
+-- limit, or null if nothing was charged: the request was recorded before, or p_request_id is null
+-- because ChatKit is not configured.
+create or replace function chatkit_private.request_chatkit_session(
+  p_session public.chat_sessions,
+  p_request_id uuid
+) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
@@ -17,7 +21,8 @@ begin
     return chatkit_private.consume_rate_limit(p_session, 'secret', 1);
   end if;
   if not exists (
-    select from public.chatkit_sessions as c where c.id = p_request_id and c.session_id = p_session.id
+    select from public.chatkit_sessions as c
+    where c.id = p_request_id and c.session_id = p_session.id
   ) then
     raise sqlstate 'PT409' using message = 'chatkit_request_taken';
   end if;
@@ -25,9 +30,13 @@ begin
 end
 $$;
 
--- Refuses a session that was just made where its user has too many active ones with it. Counted under a lock, so that of
--- sessions that are opened at once each counts those before it; it counts no further than the limit.
-create or replace function chatkit_private.check_active_session_limit(p_org_id uuid, p_user_id uuid) returns void
+-- Rejects a session that was just inserted if its user now has too many active ones. The count is
+-- taken under a lock, so that each of several concurrent transactions counts those before it. It
+-- stops at the limit.
+create or replace function chatkit_private.check_active_session_limit(
+  p_org_id uuid,
+  p_user_id uuid
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -35,7 +44,9 @@ declare
   v_most integer := (chatkit_private.effective_limits(p_org_id)).active_sessions_user;
   v_active integer;
 begin
-  perform pg_advisory_xact_lock(hashtextextended('active sessions of ' || p_org_id || ' ' || p_user_id, 0));
+  perform pg_advisory_xact_lock(
+    hashtextextended('active sessions of ' || p_org_id || ' ' || p_user_id, 0)
+  );
   select count(*) into v_active
   from (
     select from public.chat_sessions as s
@@ -48,7 +59,8 @@ begin
 end
 $$;
 
--- A session under the id that the caller minted, locked: the one that a call before made with the same arguments, or a new one.
+-- Creates and locks a session under the id that the caller generated. If an earlier call with the
+-- same arguments created it, returns that session.
 create or replace function chatkit_private.create_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -83,16 +95,18 @@ begin
   if v_session.status = 'ended' then
     raise sqlstate 'PT409' using message = 'session_ended';
   end if;
-  if (v_session.agent_id, v_session.channel, v_session.metadata) is distinct from (p_agent_id, p_channel, p_metadata) then
+  if (v_session.agent_id, v_session.channel, v_session.metadata)
+     is distinct from (p_agent_id, p_channel, p_metadata) then
     raise sqlstate 'PT422' using message = 'session_mismatch';
   end if;
   return v_session;
 end
 $$;
 
--- Opens a session, or answers the one that the key stands for: with its secret at hand, or with leave to ask OpenAI for one.
--- A session that failed to open is none; under its key another is opened. A replay is no sign of life, and what became of the
--- session since (another agent, say) is no mismatch.
+-- Opens a session, or returns the one that the idempotency key identifies. `live` is its stored
+-- secret; if null, the caller may request one from OpenAI. A session that failed to open is not
+-- returned for its key; another one is opened. A replay does not count as activity. Changes to the
+-- session since then, for example another agent, are not a mismatch.
 create or replace function chatkit_private.open_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -130,7 +144,9 @@ begin
   if v_session.id is null or v_session.end_reason = 'failed' then
     v_agent := chatkit_private.openable_agent(p_org_id, p_user_id, p_agent_id);
     v_made := not exists (select from public.chat_sessions as s where s.id = p_session_id);
-    v_session := chatkit_private.create_session(p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata);
+    v_session := chatkit_private.create_session(
+      p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata
+    );
   elsif v_session.status = 'ended' then
     raise sqlstate 'PT409' using message = 'session_ended';
   else
@@ -141,7 +157,7 @@ begin
   if v_live is null then
     v_limit := chatkit_private.request_chatkit_session(v_session, p_chatkit_request_id);
   end if;
-  -- A session costs no less where it gets no secret, ChatKit not being configured.
+  -- A new session costs the same when it gets no secret because ChatKit is not configured.
   if v_made and p_chatkit_request_id is null then
     v_limit := chatkit_private.consume_rate_limit(v_session, 'secret', 1);
   end if;
@@ -158,7 +174,8 @@ begin
 exception
   when check_violation or not_null_violation then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
-    raise sqlstate 'PT422' using message = 'invalid_session', detail = coalesce(nullif(v_constraint, ''), v_column);
+    raise sqlstate 'PT422' using message = 'invalid_session',
+      detail = coalesce(nullif(v_constraint, ''), v_column);
 end
 $$;
 
@@ -182,8 +199,8 @@ as $$
 declare
   v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
   v_opened jsonb := chatkit_private.open_session(
-    p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata, p_chatkit_request_id, p_idempotency_key,
-    p_request_hash, p_lease_seconds, p_min_life_seconds
+    p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata, p_chatkit_request_id,
+    p_idempotency_key, p_request_hash, p_lease_seconds, p_min_life_seconds
   );
   v_id uuid := (v_opened #>> '{session,id}')::uuid;
 begin
@@ -197,13 +214,14 @@ begin
 end
 $$;
 
-comment on function public.open_session is 
-  'Opens a session, see chatkit_private.open_session. Which one it answers with is known afterwards, so '
-  'that is when it is looked at: a new one that its user could not read is not made, an earlier one '
-  'is not found.';
+comment on function public.open_session is
+  'Opens a session, or returns the one that the idempotency key identifies. The session is known '
+  'only afterwards, so the row policies are checked then: a new session that its user could not '
+  'read is not created, and an earlier one is reported as not found.';
 
--- Refuses a refresh while OpenAI is being asked for the session already, so that those that come at once share one secret. A
--- request that is older than any function runs has died; the refresh's own is there when the call is repeated.
+-- Rejects a refresh while another request to OpenAI for the session is running, so that concurrent
+-- refreshes share one secret. A request that is older than the lease has failed, because no
+-- function runs that long. The refresh's own request exists already when its call is repeated.
 create or replace function chatkit_private.reject_concurrent_refresh(
   p_session public.chat_sessions,
   p_request_id uuid,
@@ -227,9 +245,11 @@ begin
 end
 $$;
 
--- Another client secret for a session: the one at hand if it lives long enough, else leave to ask OpenAI for one.
--- `resume` is a person coming back, on another device perhaps; `refresh` is ChatKit.js asking by itself, which is no sign of
--- life, and neither is a replay of either. A replay does not reject (p_rejected) what was made in answer to its first.
+-- Returns another client secret for a session: the stored one if it lives long enough. If `live` is
+-- null, the caller may request one from OpenAI. `resume` is a user who returns, possibly on another
+-- device; it counts as activity. `refresh` is an automatic request of ChatKit.js and does not, nor
+-- does a replay of either. A replay does not reject (p_rejected) the secret that the first call led
+-- to.
 create or replace function chatkit_private.renew_chatkit_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -256,20 +276,22 @@ declare
   v_limit jsonb;
 begin
   v_claim := chatkit_private.claim_idempotency_key(
-    p_org_id, p_user_id, 'create_session', p_idempotency_key, p_request_hash, p_session_id, p_chatkit_request_id
+    p_org_id, p_user_id, 'create_session', p_idempotency_key, p_request_hash, p_session_id,
+    p_chatkit_request_id
   );
-  -- The same request to OpenAI is the same attempt, which only did not hear its answer.
+  -- The same request to OpenAI is the same attempt, repeated because its response was lost.
   v_replayed := v_claim.session_id is not null
     and (v_claim.chatkit_request_id = p_chatkit_request_id) is not true;
   v_session := chatkit_private.lock_session_of(p_org_id, p_user_id, p_session_id);
 
-  if p_purpose is null or p_purpose not in ('resume', 'refresh') or (p_rejected and p_purpose <> 'refresh') then
+  if p_purpose is null or p_purpose not in ('resume', 'refresh')
+     or (p_rejected and p_purpose <> 'refresh') then
     raise sqlstate 'PT422' using message = 'invalid_purpose';
   end if;
   if v_session.status = 'ended' then
     raise sqlstate 'PT409' using message = 'session_ended';
   end if;
-  -- Handover changes the agent, nothing changes the metadata; what the caller leaves out, they don't claim.
+  -- Handover changes the agent; nothing changes the metadata. Omitted arguments are not compared.
   if not v_replayed and (p_agent_id <> v_session.agent_id or p_metadata <> v_session.metadata) then
     raise sqlstate 'PT422' using message = 'session_mismatch';
   end if;
@@ -283,7 +305,9 @@ begin
   end if;
   v_live := chatkit_private.usable_secret(p_session_id, p_min_life_seconds);
   if v_live is null and p_purpose = 'refresh' and p_chatkit_request_id is not null then
-    perform chatkit_private.reject_concurrent_refresh(v_session, p_chatkit_request_id, p_lease_seconds);
+    perform chatkit_private.reject_concurrent_refresh(
+      v_session, p_chatkit_request_id, p_lease_seconds
+    );
   end if;
   if v_live is null then
     v_limit := chatkit_private.request_chatkit_session(v_session, p_chatkit_request_id);
@@ -301,7 +325,6 @@ begin
 end
 $$;
 
--- Asks for another client secret, see chatkit_private.renew_chatkit_session.
 create or replace function public.renew_chatkit_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -322,20 +345,21 @@ set search_path = ''
 as $$
 declare
   v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean := p_session_id = any (chatkit_private.readable_ids(v_claims, array[p_session_id]));
+  v_readable boolean :=
+    p_session_id = any (chatkit_private.readable_ids(v_claims, array[p_session_id]));
 begin
   return chatkit_private.renew_chatkit_session(
-    p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end, p_purpose,
-    p_min_life_seconds, p_chatkit_request_id, p_agent_id, p_metadata, case when v_readable then p_idempotency_key end,
-    p_request_hash, p_lease_seconds, p_rejected
+    p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end,
+    p_purpose, p_min_life_seconds, p_chatkit_request_id, p_agent_id, p_metadata,
+    case when v_readable then p_idempotency_key end, p_request_hash, p_lease_seconds, p_rejected
   );
 end
 $$;
 
-comment on function public.renew_chatkit_session is 
-  'The others know beforehand what they are about. What the caller may not read becomes an id that '
-  'does not exist, without the idempotency key, which could tell that it does: so all that follows '
-  'is as for such an id, and no lock is taken.';
+comment on function public.renew_chatkit_session is
+  'Returns another client secret for a session. The row policies are checked first. If the caller '
+  'may not read the session, the call continues with a random id, and without the idempotency key, '
+  'which could reveal the session. The result is then that of an unknown id, and no lock is taken.';
 
 create or replace function public.record_chatkit_session(
   p_org_id uuid,
@@ -381,8 +405,10 @@ begin
     raise sqlstate 'PT409' using message = 'chatkit_request_conflict';
   end if;
 
-  perform chatkit_private.release_idempotency_key(p_org_id, p_chatkit_request_id, v_request.sealed_secret is not null);
-  -- On a repeat too this is the truth of now: a secret erased since the first call must not be handed out by the second.
+  perform chatkit_private.release_idempotency_key(
+    p_org_id, p_chatkit_request_id, v_request.sealed_secret is not null
+  );
+  -- A repeated call returns the current state: a secret that was erased since must not be issued.
   return jsonb_build_object(
     'recorded', v_request.sealed_secret is not null,
     'session', to_jsonb(v_session)
@@ -393,16 +419,17 @@ exception
   when check_violation or not_null_violation then
     -- PostgreSQL's own error would quote the row.
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
-    raise sqlstate 'PT422' using message = 'invalid_chatkit_session', detail = coalesce(nullif(v_constraint, ''), v_column);
+    raise sqlstate 'PT422' using message = 'invalid_chatkit_session',
+      detail = coalesce(nullif(v_constraint, ''), v_column);
 end
 $$;
 
-comment on function public.record_chatkit_session is 
-  'Records OpenAI''s answer. The id and expiry are kept whatever happened meanwhile, so that a '
-  'cancel can find them; the secret only while the session is active and with the agent it was '
-  'asked for, and the attempt was not given up, by itself or by the one that took over. `recorded` '
-  'says which: if false, the caller hands nothing out and cancels upstream. Whether this or a '
-  'cancel comes first, the session''s lock decides, and no third thing happens.';
+comment on function public.record_chatkit_session is
+  'Records OpenAI''s response. The id and the expiry are always stored, so that a cancellation can '
+  'find the ChatKit session. The secret is stored only if the session is active and still with the '
+  'agent of the request, and neither the attempt itself nor its successor marked the request as '
+  'failed. `recorded` is true if it is stored. If not, the caller issues no secret and cancels the '
+  'ChatKit session. The session''s lock decides whether this or a cancellation comes first.';
 
 create or replace function public.fail_chatkit_session(
   p_org_id uuid,
@@ -419,7 +446,9 @@ begin
   perform chatkit_private.lock_idempotency_key(p_org_id, p_chatkit_request_id);
   v_session := chatkit_private.lock_session(p_org_id, p_session_id);
   update public.chatkit_sessions as c
-  set failed_at = coalesce(c.failed_at, clock_timestamp()), sealed_secret = null, sealing_key_id = null
+  set failed_at = coalesce(c.failed_at, clock_timestamp()),
+      sealed_secret = null,
+      sealing_key_id = null
   where c.id = p_chatkit_request_id and c.session_id = p_session_id;
   if not found then
     raise sqlstate 'PT404' using message = 'chatkit_request_not_found';
@@ -433,14 +462,14 @@ begin
 end
 $$;
 
-comment on function public.fail_chatkit_session is 
-  'Notes that a request failed, so that the next attempt under its key goes on at once. With '
-  'p_end_session (the session was only being opened) the session ends as failed, unless somebody '
-  'got in by another request meanwhile, from another tab say, or took this one over: a session in '
-  'use stays.';
+comment on function public.fail_chatkit_session is
+  'Records that a request to OpenAI failed, so that the next attempt under its key need not wait. '
+  'With p_end_session, for a request that was to open the session, the session ends as failed. It '
+  'stays if another request for it succeeded or is running, for example one from another browser '
+  'tab, or the attempt that replaced this one.';
 
--- Ends a session and says which ChatKit sessions remain to be cancelled. On a session that has ended, for whatever reason, it
--- changes nothing and says what still remains.
+-- Ends a session and returns the ChatKit sessions that remain to be cancelled. If the session has
+-- already ended, for any reason, it changes nothing and returns those that still remain.
 create or replace function chatkit_private.cancel_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -455,7 +484,9 @@ declare
   v_claim public.idempotency_keys;
   v_session public.chat_sessions;
 begin
-  v_claim := chatkit_private.claim_idempotency_key(p_org_id, p_user_id, 'cancel_session', p_idempotency_key, p_request_hash, p_session_id);
+  v_claim := chatkit_private.claim_idempotency_key(
+    p_org_id, p_user_id, 'cancel_session', p_idempotency_key, p_request_hash, p_session_id
+  );
   v_session := chatkit_private.lock_session_of(p_org_id, p_user_id, p_session_id);
   if v_session.status = 'active' then
     perform chatkit_private.end_session(p_session_id, 'cancelled', 'user', p_user_id::text);
@@ -481,7 +512,8 @@ set search_path = ''
 as $$
 declare
   v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean := p_session_id = any (chatkit_private.readable_ids(v_claims, array[p_session_id]));
+  v_readable boolean :=
+    p_session_id = any (chatkit_private.readable_ids(v_claims, array[p_session_id]));
 begin
   return chatkit_private.cancel_session(
     p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end,
@@ -490,4 +522,6 @@ begin
 end
 $$;
 
-comment on function public.cancel_session is 'Ends a session, see chatkit_private.cancel_session.';
+comment on function public.cancel_session is
+  'Ends a session and returns the ChatKit sessions that remain to be cancelled. A session that the '
+  'row policies hide from the caller is treated as by renew_chatkit_session.';

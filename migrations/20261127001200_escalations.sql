@@ -1,36 +1,42 @@
--- Escalations: requests for a decision by a person. A decision names the hash of its subject, so an approval holds only for what was shown.
+-- Escalations: requests for a human decision.
+--
+-- A decision must quote subject_hash, so an approval applies only to the subject that was shown.
 
 create table if not exists public.chat_escalations (
   id uuid primary key,
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid not null,
-  -- The event that opened it.
+  -- The event that opened the escalation.
   event_id uuid not null,
-  -- One that a browser opened asks for a person and carries no authority; only the orchestrator's can release a tool call.
+  -- An escalation from a browser requests attention and has no authority. Only one that the
+  -- orchestrator opened can release a tool call.
   origin text not null,
   reason text not null,
-  -- What may be answered.
+  -- The decisions that are offered.
   decisions text[] not null,
-  -- The JSON schema of the answer, where it has one.
+  -- The JSON schema of the answer, if there is one.
   answer_schema jsonb,
-  -- browser: a page asks for a person, and nothing depends on the decision. policy: a call is held until another person approves
-  -- it. confirm: a call is held until the requester confirms it. agent_asked: an agent needs an answer to go on. agent_failed,
-  -- outcome_unknown: whether to make a call once more.
+  -- browser: a page requests a person's attention; nothing depends on the decision.
+  -- policy: a call is held until another person approves it.
+  -- confirm: a call is held until the requester confirms it.
+  -- agent_asked: an agent needs an answer to continue.
+  -- agent_failed, outcome_unknown: whether to call once more.
   kind text not null default 'browser',
   delivery_id uuid,
-  -- What is decided on, exactly: what people are shown, and what the hash covers.
+  -- What is decided: exactly what people are shown, and what the hash covers.
   subject jsonb not null default '{}',
-  -- Computed by the database, so that it is the hash of this subject and no other.
+  -- Computed by the database, so it always matches the subject.
   subject_hash text generated always as (chatkit_private.content_hash(subject)) stored,
-  -- The agent and tool of the subject, null for a page's. Columns, since extracting them from many subjects is slow.
+  -- The subject's agent and tool; null for kind `browser`. They are columns because extracting them
+  -- from many subjects is slow.
   agent_id text generated always as (subject ->> 'agentId') stored,
   tool text generated always as (subject ->> 'tool') stored,
   risk text not null default 'low',
-  -- Who may decide: `self` includes the session's user, `other` is only somebody else.
+  -- self: the session's user may decide too. other: the session's user may not.
   approver text not null default 'self',
-  -- Where the call was edited or answered: its author, who may not decide; the escalation in which it was written; and how many
-  -- such escalations in a row this is.
+  -- If the call was edited or answered: its author, who may not decide; the escalation in which it
+  -- was written; and the number of such escalations in a row.
   author_id uuid,
   predecessor_id uuid,
   revision integer not null default 0,
@@ -44,7 +50,8 @@ create table if not exists public.chat_escalations (
   decided_at timestamptz,
   -- The event that records the decision.
   decision_event_id uuid,
-  -- One event opens one escalation; also how an event's replay finds it, and what covers both foreign keys.
+  -- One event opens one escalation. The index also finds the escalation of a replayed event and
+  -- covers both foreign keys.
   constraint chat_escalations_event_key unique (session_id, event_id),
   constraint chat_escalations_event_fkey
     foreign key (session_id, event_id) references public.chat_events (session_id, id),
@@ -53,60 +60,87 @@ create table if not exists public.chat_escalations (
   constraint chat_escalations_origin_known check (origin in ('browser', 'orchestrator')),
   constraint chat_escalations_reason_length check (char_length(reason) between 1 and 2000),
   constraint chat_escalations_decisions_known
-    check (decisions <@ array['approve', 'edit', 'reject', 'respond'] and cardinality(decisions) > 0),
+    check (
+      decisions <@ array['approve', 'edit', 'reject', 'respond'] and cardinality(decisions) > 0
+    ),
   constraint chat_escalations_answer_schema_object check (jsonb_typeof(answer_schema) = 'object'),
-  constraint chat_escalations_status_known check (status in ('open', 'resolved', 'expired', 'withdrawn')),
+  constraint chat_escalations_status_known
+    check (status in ('open', 'resolved', 'expired', 'withdrawn')),
   constraint chat_escalations_kind_known
-    check (kind in ('browser', 'policy', 'confirm', 'agent_asked', 'agent_failed', 'outcome_unknown')),
-  -- A requester may not approve what a policy held or what has more than a low risk; a confirmation is theirs.
+    check (
+      kind in ('browser', 'policy', 'confirm', 'agent_asked', 'agent_failed', 'outcome_unknown')
+    ),
+  -- The requester may not approve what a policy holds or what has more than a low risk. Only the
+  -- requester confirms.
   constraint chat_escalations_approver_is_strict check (
-    case when kind = 'policy' or risk <> 'low' then approver = 'other' when kind = 'confirm' then approver = 'self' else true end
+    case
+      when kind = 'policy' or risk <> 'low' then approver = 'other'
+      when kind = 'confirm' then approver = 'self'
+      else true
+    end
   ),
   constraint chat_escalations_revision_range
     check (revision between 0 and 5 and (revision > 0) = (predecessor_id is not null)),
-  -- Only what the orchestrator opened can release a delivery, and its subject names that delivery.
+  -- Only an escalation that the orchestrator opened can release a delivery, and its subject names
+  -- that delivery.
   constraint chat_escalations_delivery_is_the_subjects check (
     (kind = 'browser') = (delivery_id is null)
-    and (delivery_id is null or (origin = 'orchestrator' and subject ->> 'deliveryId' is not distinct from delivery_id::text))
+    and (
+      delivery_id is null
+      or (
+        origin = 'orchestrator'
+        and subject ->> 'deliveryId' is not distinct from delivery_id::text
+      )
+    )
   ),
-  constraint chat_escalations_delivery_fkey foreign key (delivery_id) references public.deliveries (id),
+  constraint chat_escalations_delivery_fkey
+    foreign key (delivery_id) references public.deliveries (id),
   constraint chat_escalations_decision_event_fkey
     foreign key (session_id, decision_event_id) references public.chat_events (session_id, id),
   constraint chat_escalations_risk_known check (risk in ('low', 'medium', 'high')),
   constraint chat_escalations_approver_known check (approver in ('self', 'other')),
   constraint chat_escalations_decision_is_whole check (
-    num_nonnulls(decision, decided_by, decided_at, decision_event_id) = case status when 'resolved' then 4 else 0 end
+    num_nonnulls(decision, decided_by, decided_at, decision_event_id)
+      = case status when 'resolved' then 4 else 0 end
   ),
-  -- A requester may withdraw by `reject` even where it was not offered.
+  -- A requester may withdraw with `reject` even if it was not offered.
   constraint chat_escalations_decision_was_offered
     check (decision is null or decision = 'reject' or decision = any (decisions)),
   constraint chat_escalations_closing_is_whole check ((status = 'open') = (closed_at is null)),
   constraint chat_escalations_expires_later check (expires_at > created_at and isfinite(expires_at))
 );
 
--- The organisation's open escalations, oldest first: the approvers' list. Closed ones, soon nearly all, are not in it.
+comment on table public.chat_escalations is
+  'Requests for a human decision: what is decided, who may decide and until when, and the '
+  'decision. A decision must quote the subject''s hash.';
+
+-- Lists an organisation's open escalations, oldest first, for its approvers. Nearly all escalations
+-- are closed, and those are not in the index.
 create index if not exists chat_escalations_open
   on public.chat_escalations (org_id, created_at, id) where status = 'open';
 
--- How many a user's pages have open.
+-- Counts the open escalations that a user's pages opened.
 create index if not exists chat_escalations_open_of_browsers
   on public.chat_escalations (org_id, user_id) where status = 'open' and origin = 'browser';
 
+-- Finds open escalations that expire.
 create index if not exists chat_escalations_expiring
   on public.chat_escalations (expires_at) where status = 'open' and expires_at is not null;
 
--- A delivery waits for one decision at a time.
+-- Allows one open decision per delivery.
 create unique index if not exists chat_escalations_open_by_delivery
   on public.chat_escalations (delivery_id) where status = 'open' and delivery_id is not null;
 
--- All that was asked about a delivery; covers the foreign key.
+-- Finds all escalations of a delivery; covers the foreign key.
 create index if not exists chat_escalations_by_delivery
   on public.chat_escalations (delivery_id) where delivery_id is not null;
 
--- The organisation's escalations by the time they were opened, with all that is counted of them: their rows are wide, for what
--- they ask stands in them. Written when one is opened and when it is closed.
+-- Lists an organisation's escalations by creation, with the columns that metrics count. The rows
+-- are wide, because they contain the subject, so they are not read. An entry is written when an
+-- escalation is opened and when it is closed.
 create index if not exists chat_escalations_by_creation
-  on public.chat_escalations (org_id, created_at) include (session_id, status, closed_at, delivery_id, agent_id, tool, kind);
+  on public.chat_escalations (org_id, created_at)
+  include (session_id, status, closed_at, delivery_id, agent_id, tool, kind);
 
 alter table public.chat_escalations enable row level security;
 revoke all on table public.chat_escalations from public, anon, authenticated, service_role;
@@ -149,30 +183,34 @@ create policy "session owner and approvers can read" on public.chat_escalations
     and (user_id = (select auth.uid()) or (select chatkit_private.caller_is_approver()))
   );
 
--- Nobody is asked on behalf of a session that has ended.
+-- A session that has ended opens no escalations.
 create or replace trigger require_active_session
   before insert on public.chat_escalations
   for each row execute function chatkit_private.require_active_session();
 
--- What is asked does not change while people look at it, and what was decided stays decided.
+-- Rejects changes to what an open escalation asks, and any change to a closed one.
 create or replace function chatkit_private.prevent_escalation_rewrite() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  if (new.id, new.org_id, new.user_id, new.session_id, new.event_id, new.origin, new.reason, new.decisions,
-      new.answer_schema, new.kind, new.delivery_id, new.subject, new.risk, new.approver, new.author_id,
+  if (new.id, new.org_id, new.user_id, new.session_id, new.event_id, new.origin, new.reason,
+      new.decisions, new.answer_schema, new.kind, new.delivery_id, new.subject, new.risk,
+      new.approver, new.author_id,
       new.predecessor_id, new.revision)
      is distinct from
-     (old.id, old.org_id, old.user_id, old.session_id, old.event_id, old.origin, old.reason, old.decisions,
-      old.answer_schema, old.kind, old.delivery_id, old.subject, old.risk, old.approver, old.author_id,
+     (old.id, old.org_id, old.user_id, old.session_id, old.event_id, old.origin, old.reason,
+      old.decisions, old.answer_schema, old.kind, old.delivery_id, old.subject, old.risk,
+      old.approver, old.author_id,
       old.predecessor_id, old.revision) then
     raise check_violation using message = 'an escalation keeps what it asks';
   end if;
   if old.status <> 'open'
-     and (new.status, new.closed_at, new.decision, new.answer, new.decided_by, new.decided_at, new.decision_event_id)
+     and (new.status, new.closed_at, new.decision, new.answer, new.decided_by, new.decided_at,
+          new.decision_event_id)
          is distinct from
-         (old.status, old.closed_at, old.decision, old.answer, old.decided_by, old.decided_at, old.decision_event_id) then
+         (old.status, old.closed_at, old.decision, old.answer, old.decided_by, old.decided_at,
+          old.decision_event_id) then
     raise check_violation using message = 'an escalation that is closed stays as it was closed';
   end if;
   return new;
@@ -183,7 +221,7 @@ create or replace trigger prevent_escalation_rewrite
   before update on public.chat_escalations
   for each row execute function chatkit_private.prevent_escalation_rewrite();
 
--- And a session that ends, however it ends, withdraws what it asked.
+-- Withdraws the open escalations of a session that ends, for any reason.
 create or replace function chatkit_private.withdraw_escalations() returns trigger
 language plpgsql
 set search_path = ''
@@ -201,7 +239,7 @@ create or replace trigger withdraw_escalations
   for each row when (old.status <> new.status)
   execute function chatkit_private.withdraw_escalations();
 
--- A browser's escalation asks no more than its event says. (Also of those that are there already.)
+-- Returns the subject of an escalation that a page opened: its event and nothing else.
 create or replace function chatkit_private.browser_subject(p_event public.chat_events) returns jsonb
 language sql
 set search_path = ''
@@ -212,11 +250,16 @@ as $$
   )
 $$;
 
--- `hitl_escalation` {reason, decisions, schema?, expiresInSeconds?}: a page asks for a person. The id is minted by the caller; if
--- it exists already (it would be another event's), the refusal does not say whose it is. The escalation sets nothing going,
--- however it is decided, so its user may decide it too. It ends after thirty days if it names no end, and a user's pages have
--- no more open than people can look at: an open one keeps its session from being idle.
-create or replace function chatkit_private.open_escalation(p_event public.chat_events, p_escalation_id uuid) returns void
+-- Opens an escalation for a `hitl_escalation` event of a page, whose payload is {reason, decisions,
+-- schema?, expiresInSeconds?}. The caller generates the id. If the id exists, it belongs to another
+-- event, and the error does not reveal which. Nothing depends on the decision, so the session's
+-- user may decide too. Without expiresInSeconds the escalation expires after thirty days. The
+-- number of open ones per session and per user is limited to what people can review, because each
+-- keeps its session from becoming idle.
+create or replace function chatkit_private.open_escalation(
+  p_event public.chat_events,
+  p_escalation_id uuid
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -226,26 +269,31 @@ declare
   v_of_session integer;
   v_of_user integer;
 begin
-  -- One at a time for a user, so that two sessions do not count the same.
-  perform pg_advisory_xact_lock(hashtextextended(concat_ws('/', p_event.org_id, p_event.user_id), 140300));
+  -- Serialises the count per user, so that two sessions do not pass with the same count.
+  perform pg_advisory_xact_lock(
+    hashtextextended(concat_ws('/', p_event.org_id, p_event.user_id), 140300)
+  );
   select count(*) filter (where o.session_id = p_event.session_id), count(*)
   into v_of_session, v_of_user
   from public.chat_escalations as o
-  where o.org_id = p_event.org_id and o.user_id = p_event.user_id and o.origin = 'browser' and o.status = 'open';
+  where o.org_id = p_event.org_id and o.user_id = p_event.user_id
+    and o.origin = 'browser' and o.status = 'open';
   if v_of_session >= c_most_of_session or v_of_user >= c_most_of_user then
     raise sqlstate 'PT409' using message = 'too_many_escalations',
       detail = case when v_of_session >= c_most_of_session then 'session' else 'user' end;
   end if;
 
   insert into public.chat_escalations (
-    id, org_id, user_id, session_id, event_id, origin, reason, decisions, answer_schema, expires_at, subject
+    id, org_id, user_id, session_id, event_id, origin, reason, decisions, answer_schema,
+    expires_at, subject
   ) values (
     p_escalation_id, p_event.org_id, p_event.user_id, p_event.session_id, p_event.id,
     case p_event.actor_type when 'user' then 'browser' else 'orchestrator' end,
     p_event.payload ->> 'reason',
     array(select jsonb_array_elements_text(p_event.payload -> 'decisions')),
     nullif(p_event.payload -> 'schema', 'null'),
-    clock_timestamp() + make_interval(secs => coalesce((p_event.payload ->> 'expiresInSeconds')::integer, 2592000)),
+    clock_timestamp()
+      + make_interval(secs => coalesce((p_event.payload ->> 'expiresInSeconds')::integer, 2592000)),
     chatkit_private.browser_subject(p_event)
   )
   on conflict (id) do nothing;
@@ -255,7 +303,7 @@ begin
 end
 $$;
 
--- The call in an escalation's subject: what was shown, less what the question itself adds.
+-- Returns the call in an escalation's subject, without the members that describe the escalation.
 create or replace function chatkit_private.subject_call(p_subject jsonb) returns jsonb
 language sql immutable
 set search_path = ''

@@ -1,31 +1,35 @@
--- Ending idle sessions.
+-- Expiry of idle sessions.
 
 create table if not exists public.idle_checks (
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid primary key,
-  -- The last activity plus the agent's timeout; while somebody is looking, the end of their lease.
+  -- The last activity plus the agent's timeout; while a maintenance run checks the session, the end
+  -- of its lease.
   due_at timestamptz not null,
-  -- How many of the session's threads were found idle at OpenAI since its last activity.
+  -- The number of the session's threads that OpenAI reported as idle since the last activity.
   threads_asked integer not null default 0,
   constraint idle_checks_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
 );
 
-comment on table public.idle_checks is 
-  'One row for every session that can become idle: active, and nobody is asked in it. A table of '
-  'its own and not a column of the session: a lease taken here stands in nobody''s way who works on '
-  'the session, and rewrites none of its many indexes.';
+comment on table public.idle_checks is
+  'One row for every session that can become idle: it is active, and has no open escalation and no '
+  'queued delivery. A separate table, so that a lease does not block other work on the session and '
+  'does not update the many indexes of chat_sessions.';
 
--- With whose session it is, so that a claim that shares out between users reads the index only.
-create index if not exists idle_checks_due on public.idle_checks (due_at) include (org_id, user_id, session_id);
+-- Includes the owner, so that a fair claim reads only the index.
+create index if not exists idle_checks_due
+  on public.idle_checks (due_at) include (org_id, user_id, session_id);
 
 alter table public.idle_checks enable row level security;
 revoke all on table public.idle_checks from public, anon, authenticated, service_role;
 
--- When a session becomes idle if nothing happens; null while it cannot: it has ended, an escalation is open, or an agent is
--- still to be told something. Otherwise an agent that is down for an afternoon would lose what its users did before.
-create or replace function chatkit_private.idle_deadline(p_session public.chat_sessions) returns timestamptz
+-- Returns when a session becomes idle without further activity. Null if it cannot: it has ended, an
+-- escalation is open, or a delivery is queued. Otherwise, while an agent is down for an afternoon,
+-- its users' sessions would end and their deliveries would be lost.
+create or replace function chatkit_private.idle_deadline(p_session public.chat_sessions)
+returns timestamptz
 language sql stable
 set search_path = ''
 as $$
@@ -35,13 +39,15 @@ as $$
     and a.id = p_session.agent_id
     and p_session.status = 'active'
     and not exists (
-      select from public.chat_escalations as e where e.session_id = p_session.id and e.status = 'open'
+      select from public.chat_escalations as e
+      where e.session_id = p_session.id and e.status = 'open'
     )
     and not exists (select from public.delivery_queues as q where q.session_id = p_session.id)
 $$;
 
--- Plans the next look at a session anew; a lease on it is gone with that.
-create or replace function chatkit_private.schedule_idle_check(p_session public.chat_sessions) returns void
+-- Schedules a session's next idle check from its current state. This ends a lease on the check.
+create or replace function chatkit_private.schedule_idle_check(p_session public.chat_sessions)
+returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -59,7 +65,7 @@ begin
 end
 $$;
 
--- Whatever moves a session's activity, status or agent plans its next look, whoever writes it.
+-- Schedules the next check after any change of a session's activity, status or agent.
 create or replace function chatkit_private.schedule_session_idle_check() returns trigger
 language plpgsql
 set search_path = ''
@@ -74,7 +80,7 @@ create or replace trigger schedule_idle_check
   after insert or update of last_activity_at, status, agent_id on public.chat_sessions
   for each row execute function chatkit_private.schedule_session_idle_check();
 
--- An open escalation pauses its session, and a closed one lets it go on.
+-- Pauses the idle check while an escalation is open, and schedules it again when it is closed.
 create or replace function chatkit_private.schedule_escalation_idle_check() returns trigger
 language plpgsql
 set search_path = ''
@@ -92,7 +98,7 @@ create or replace trigger schedule_idle_check
   after insert or update of status on public.chat_escalations
   for each row execute function chatkit_private.schedule_escalation_idle_check();
 
--- A queue that begins pauses its session, and one that is empty lets it go on.
+-- Pauses the idle check while a session has queued deliveries, and schedules it again afterwards.
 create or replace function chatkit_private.schedule_queue_idle_check() returns trigger
 language plpgsql
 set search_path = ''
@@ -114,8 +120,8 @@ create or replace trigger schedule_idle_check
   after insert or delete on public.delivery_queues
   for each row execute function chatkit_private.schedule_queue_idle_check();
 
--- Another timeout holds for the sessions that are open now, too. Locked in the order of their ids, like all that ends several
--- sessions at once.
+-- Applies an agent's new timeout to its open sessions. The rows are locked in the order of session
+-- ids, like everywhere that several sessions are locked.
 create or replace function chatkit_private.reschedule_agent_idle_checks() returns trigger
 language plpgsql
 set search_path = ''
@@ -142,7 +148,8 @@ create or replace trigger reschedule_idle_checks
   for each row when (old.idle_timeout_seconds <> new.idle_timeout_seconds)
   execute function chatkit_private.reschedule_agent_idle_checks();
 
-create or replace function public.claim_idle_sessions(p_limit integer, p_lease_seconds integer) returns jsonb
+create or replace function public.claim_idle_sessions(p_limit integer, p_lease_seconds integer)
+returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -154,11 +161,12 @@ declare
   v_owners text[];
   v_sessions jsonb;
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- Plan for the actual limit; for an unknown one, a scan of the whole table can look cheaper.
   set local plan_cache_mode = force_custom_plan;
 
   foreach v_read in array array[10 * v_limit, 40000] loop
-    select array_agg(d.id order by d.due_at, d.id), array_agg(d.org_id::text || d.user_id order by d.due_at, d.id)
+    select array_agg(d.id order by d.due_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.due_at, d.id)
     into v_ids, v_owners
     from (
       select i.session_id as id, i.org_id, i.user_id, i.due_at
@@ -221,13 +229,13 @@ begin
 end
 $$;
 
-comment on function public.claim_idle_sessions is 
-  'Sessions that are due, leased to the caller: others get other ones, and these again should the '
-  'caller die. Reads the due end of an index and nothing else. Every user who has some gets the '
-  'same share of p_limit, one session each first and the longest idle first: however many one user '
-  'has, nobody else''s wait for them. Of a session''s threads it tells up to 25 that are still to '
-  'be asked for, and `threads_left` says whether there are more. The answer has at most 1.5 MiB; '
-  'what does not fit stays due.';
+comment on function public.claim_idle_sessions is
+  'Leases sessions whose idle check is due. Other calls do not get them until the lease ends; if '
+  'the caller fails, they are returned again after that. Reads only the due end of an index. Every '
+  'user with due sessions gets the same share of p_limit: one session each first, the longest idle '
+  'first. One user''s many sessions therefore do not delay those of others. `thread_ids` has up to '
+  '25 of the session''s threads that are still to be checked, and `threads_left` is true if there '
+  'are more. The response has at most 1.5 MiB; sessions that do not fit stay due.';
 
 create or replace function public.expire_session(
   p_org_id uuid,
@@ -240,7 +248,8 @@ as $$
 declare
   v_session public.chat_sessions := chatkit_private.lock_session(p_org_id, p_session_id);
 begin
-  if v_session.last_activity_at = p_last_activity_at and chatkit_private.idle_deadline(v_session) <= clock_timestamp() then
+  if v_session.last_activity_at = p_last_activity_at
+     and chatkit_private.idle_deadline(v_session) <= clock_timestamp() then
     perform chatkit_private.end_session(p_session_id, 'expired', 'system', null);
     v_session.end_reason := 'expired';
   else
@@ -253,13 +262,17 @@ begin
 end
 $$;
 
-comment on function public.expire_session is 
-  'Ends a session as expired if it is what the caller looked at: no activity since, no escalation, '
-  'idle by the timeout of now. Otherwise the lease is let go. Repeated on a session that expired, '
-  'it says what still remains to be cancelled.';
+comment on function public.expire_session is
+  'Ends a session as expired if it is unchanged since the caller checked it: no activity since '
+  'p_last_activity_at, no open escalation or queued delivery, and idle by the current timeout. '
+  'Otherwise it ends the lease and schedules the next check. Repeated for an expired session, it '
+  'returns the ChatKit sessions that remain to be cancelled.';
 
-create or replace function public.record_chatkit_activity(p_org_id uuid, p_session_id uuid, p_at timestamptz)
-returns jsonb
+create or replace function public.record_chatkit_activity(
+  p_org_id uuid,
+  p_session_id uuid,
+  p_at timestamptz
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -267,9 +280,11 @@ declare
   v_session public.chat_sessions := chatkit_private.lock_session(p_org_id, p_session_id);
 begin
   if v_session.status = 'active' then
-    -- Plans the next look too, by the trigger, also when the time stays what it is.
+    -- The trigger on this column schedules the next check, even if the time stays the same.
     update public.chat_sessions as s
-    set last_activity_at = greatest(s.last_activity_at, least(coalesce(p_at, s.last_activity_at), clock_timestamp()))
+    set last_activity_at = greatest(
+      s.last_activity_at, least(coalesce(p_at, s.last_activity_at), clock_timestamp())
+    )
     where s.id = p_session_id
     returning * into v_session;
   end if;
@@ -280,9 +295,10 @@ begin
 end
 $$;
 
-comment on function public.record_chatkit_activity is 
-  'OpenAI knows of something newer in one of the session''s threads: that was its last activity, '
-  'though never in the future, as OpenAI''s clock is not ours. `idle`: even that is too long ago.';
+comment on function public.record_chatkit_activity is
+  'Records activity that OpenAI reports for one of the session''s threads as the session''s last '
+  'activity. OpenAI''s clock can differ, so the time is never in the future. `idle` is true if the '
+  'session is idle even so.';
 
 create or replace function public.release_idle_session(
   p_org_id uuid,
@@ -303,7 +319,8 @@ begin
     clock_timestamp() + make_interval(secs => coalesce(p_retry_after_seconds, 60))
   ),
   threads_asked = case
-    when v_session.last_activity_at = p_last_activity_at then greatest(i.threads_asked, p_threads_asked)
+    when v_session.last_activity_at = p_last_activity_at
+      then greatest(i.threads_asked, p_threads_asked)
     else i.threads_asked
   end
   where i.session_id = p_session_id;
@@ -311,8 +328,8 @@ begin
 end
 $$;
 
-comment on function public.release_idle_session is 
-  'OpenAI was not asked for all threads: the session stays, and is looked at again later. Not '
-  'before it is due, though, should something have happened since it was claimed. p_threads_asked: '
-  'so many threads had nothing newer than p_last_activity_at; the next look goes on after them, '
-  'unless something has happened.';
+comment on function public.release_idle_session is
+  'Ends the lease on a session of which not all threads could be checked at OpenAI. It stays '
+  'active and is checked again after p_retry_after_seconds, or when it is due if that is later. '
+  'p_threads_asked: this many threads had no activity after p_last_activity_at. The next check '
+  'continues after them, unless the session has had activity since.';

@@ -1,10 +1,13 @@
--- Wakes route-events as soon as a session has something for an agent. Not a migration: URL and secret are the project's own. Run
--- it once, and again when either changes:
+-- Sets the webhook that starts route-events as soon as a session has an event for an agent. This is
+-- not a migration, because the URL and the secret belong to one deployment. Run it once, and again
+-- when either changes:
 --
---   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$WEBHOOK_SECRET" -f supabase/webhook.sql
+--   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$WEBHOOK_SECRET" \
+--     -f supabase/webhook.sql
 --
--- The request says nothing that is believed: the function compares the secret and then looks for itself. If it is lost, the
--- schedule finds the work a little later. `delete from chatkit_private.webhook` ends it.
+-- The request carries no data: route-events compares the secret and then reads the queues itself.
+-- If a request is lost, the schedule finds the work a little later. To disable the webhook, run
+-- `delete from chatkit_private.webhook`.
 \set ON_ERROR_STOP on
 \if :{?url}
 \else
