@@ -1,35 +1,42 @@
 //! Marks the session first, then cancels every live ChatKit session of it.
 
 use shared::{
-    clients::{openai::ChatKit, supabase::Writer},
+    clients::{openai::ChatKit, supabase::ServiceClient},
     domain::sessions,
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Ends a session.
 pub struct CancelSession {
-    writer: Writer,
+    service_client: ServiceClient,
     chatkit: Option<ChatKit>,
 }
 
-impl Function for CancelSession {
+impl Endpoint for CancelSession {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/cancel");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.chatkit());
-        Some(Self { writer: writer?, chatkit: chatkit? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
+        Some(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let (id, call) = (request.id()?, &request.call);
-        request.without_body()?;
-        let cancelled = sessions::cancel(&self.writer, call, id, request.idempotency()?).await?;
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let (id, context) = (request.id()?, &request.context);
+        request.require_empty_body()?;
+        let cancelled =
+            sessions::cancel(&self.service_client, context, id, request.idempotency_key()?).await?;
         if let Some(chatkit) = &self.chatkit {
-            let of = sessions::Of::call(call, id);
-            sessions::cancel_upstream(chatkit, &self.writer, of, &cancelled.live_chatkit_session_ids).await;
+            let of = sessions::SessionRef::of_caller(context, id);
+            sessions::cancel_chatkit_sessions(
+                chatkit,
+                &self.service_client,
+                of,
+                &cancelled.live_chatkit_session_ids,
+            )
+            .await;
         }
-        Answer::ok(&cancelled.session)
+        Response::ok(&cancelled.session)
     }
 }

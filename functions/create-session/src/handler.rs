@@ -2,22 +2,22 @@
 
 use serde::Serialize;
 use shared::{
-    clients::{openai::ChatKit, supabase::Writer},
+    clients::{openai::ChatKit, supabase::ServiceClient},
     domain::{
-        idempotency::Idempotency,
+        idempotency::IdempotencyKey,
         sessions::{self, ClientSecret, Session},
     },
     error::Error,
-    http::{Answer, Request, Route},
+    http::{Request, Response, Route},
     platform::sealing::Sealer,
-    runtime::{Function, Setup},
+    runtime::{Dependencies, Endpoint},
 };
 
 use crate::body::{Body, Wish};
 
 /// Opens a session, or gives an open one to another device.
 pub struct CreateSession {
-    writer: Writer,
+    service_client: ServiceClient,
     /// ChatKit, and what seals its secrets; none where it is not configured.
     chatkit: Option<(ChatKit, Sealer)>,
 }
@@ -29,33 +29,37 @@ struct Created {
     chatkit: Option<ClientSecret>,
 }
 
-impl Function for CreateSession {
+impl Endpoint for CreateSession {
     const ROUTE: Route = Route::post("/chatkit/sessions");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.sealed_chatkit());
-        Some(Self { writer: writer?, chatkit: chatkit? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit_with_sealer());
+        Some(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let (writer, call, with_chatkit) = (&self.writer, &request.call, self.chatkit.is_some());
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let (service_client, context, with_chatkit) =
+            (&self.service_client, &request.context, self.chatkit.is_some());
         let wish = request.json::<Body>()?.wish()?;
-        let key = request.idempotency()?.map(Idempotency::leased);
+        let key = request.idempotency_key()?.map(IdempotencyKey::with_lease);
         let opened = match &wish {
-            Wish::New(new) => sessions::open(writer, call, new, with_chatkit, key).await?,
-            Wish::Renewal(renewal) => sessions::renew(writer, call, renewal, with_chatkit, key).await?,
+            Wish::New(new) => sessions::open(service_client, context, new, with_chatkit, key).await?,
+            Wish::Renewal(renewal) => {
+                sessions::renew(service_client, context, renewal, with_chatkit, key).await?
+            }
         };
         // A session that is being opened ends if it gets no secret, also where an earlier attempt with the key put it on record.
         let opening = matches!(wish, Wish::New(_));
         let is_new = opening && !opened.replayed;
         let chatkit = match &self.chatkit {
-            Some((chatkit, sealer)) => {
-                Some(sessions::obtain((chatkit, writer, sealer), call, &opened, opening).await?)
-            }
+            Some((chatkit, sealer)) => Some(
+                sessions::issue_client_secret((chatkit, service_client, sealer), context, &opened, opening)
+                    .await?,
+            ),
             None => None,
         };
         let created = Created { session: opened.session, chatkit };
-        let answer = if is_new { Answer::created(&created)? } else { Answer::ok(&created)? };
-        Ok(answer.limited(opened.limit))
+        let answer = if is_new { Response::created(&created)? } else { Response::ok(&created)? };
+        Ok(answer.with_rate_limit(opened.limit))
     }
 }

@@ -2,33 +2,36 @@
 
 use shared::{
     auth::DecisionRules,
-    clients::supabase::{Reader, Writer},
+    clients::supabase::{ServiceClient, UserClient},
     domain::escalations::{self, NewDecision},
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Decides an escalation.
 pub struct DecideEscalation {
-    reader: Reader,
-    writer: Writer,
+    user_client: UserClient,
+    service_client: ServiceClient,
     rules: DecisionRules,
 }
 
-impl Function for DecideEscalation {
+impl Endpoint for DecideEscalation {
     const ROUTE: Route = Route::post("/chatkit/escalations/{id}/decision");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (reader, writer, rules) = (setup.reader(), setup.writer(), setup.decision_rules());
-        Some(Self { reader: reader?, writer: writer?, rules: rules? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (user_client, service_client, rules) =
+            (dependencies.user_client(), dependencies.service_client(), dependencies.decision_rules());
+        Some(Self { user_client: user_client?, service_client: service_client?, rules: rules? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let (id, call) = (request.id()?, &request.call);
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let (id, context) = (request.id()?, &request.context);
         let decision: NewDecision = request.json()?;
-        let key = request.idempotency()?;
-        let Self { reader, writer, rules } = self;
-        Answer::ok(&escalations::decide(reader, writer, call, rules, id, &decision, key).await?)
+        let key = request.idempotency_key()?;
+        let Self { user_client, service_client, rules } = self;
+        Response::ok(
+            &escalations::decide(user_client, service_client, context, rules, id, &decision, key).await?,
+        )
     }
 }

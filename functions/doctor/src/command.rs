@@ -6,9 +6,9 @@ use shared::{
     doctor::{Doctor, Report},
     platform::{
         config::Environment,
-        http_client::{Deadline, Http},
+        http_client::{Deadline, HttpClient},
     },
-    runtime::Setup,
+    runtime::Dependencies,
 };
 
 use super::{env_file, table};
@@ -68,10 +68,10 @@ fn examined(wanted: &Wanted) -> Result<Report, Box<dyn Error>> {
             let variables = env_file::read(path)?;
             Environment::new(move |name| variables.get(name).cloned())
         }
-        None => Environment::of_process(),
+        None => Environment::from_process(),
     };
-    let http = Http::new().map_err(|error| -> Box<dyn Error> { error })?;
-    let doctor = Doctor::new(&mut Setup::new(environment, http));
+    let http = HttpClient::new().map_err(|error| -> Box<dyn Error> { error })?;
+    let doctor = Doctor::new(&mut Dependencies::new(environment, http));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(async { doctor.examine(Deadline::after(PATIENCE)).await }))
+    Ok(runtime.block_on(async { doctor.run(Deadline::after(PATIENCE)).await }))
 }

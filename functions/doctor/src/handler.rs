@@ -5,7 +5,7 @@ use shared::{
     doctor::{self, Report},
     error::Error,
     platform::http_client::Deadline,
-    runtime::{Operated, Setup},
+    runtime::{AdminTask, Dependencies},
 };
 
 /// Looks the deployment over.
@@ -16,12 +16,12 @@ pub struct Doctor(doctor::Doctor);
 #[serde(deny_unknown_fields)]
 pub struct Order {}
 
-impl Operated for Doctor {
-    type Order = Order;
+impl AdminTask for Doctor {
+    type Input = Order;
     type Report = Report;
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let doctor = doctor::Doctor::new(setup);
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let doctor = doctor::Doctor::new(dependencies);
         if let Some(mistakes) = doctor.mistakes() {
             tracing::warn!(%mistakes, "the configuration is wrong");
         }
@@ -29,6 +29,6 @@ impl Operated for Doctor {
     }
 
     async fn run(&self, Order {}: Order, deadline: Deadline) -> Result<Report, Error> {
-        Ok(self.0.examine(deadline).await)
+        Ok(self.0.run(deadline).await)
     }
 }

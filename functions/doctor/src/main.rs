@@ -10,7 +10,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Lambda's Runtime API tells a function from a command.
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
-        shared::runtime::serve_operated::<handler::Doctor>()
+        shared::runtime::serve_admin::<handler::Doctor>()
     } else {
         command::run(std::env::args().skip(1))
     }

@@ -1,6 +1,6 @@
 //! A report for people: a line for what is well, and of what is not the cause and the remedy below it.
 
-use shared::doctor::{Finding, Report, Status};
+use shared::doctor::{CheckResult, Report, Status};
 
 /// The width of the column that says what was looked at.
 const WIDTH: usize = 16;
@@ -25,7 +25,7 @@ pub fn text(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn lines(finding: &Finding) -> Vec<String> {
+fn lines(finding: &CheckResult) -> Vec<String> {
     let about = finding.about.as_deref().unwrap_or_default();
     let first = |mark: &str, more: &str| {
         let more = [about, more].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("  ");

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use shared::{
-    clients::{openai::ChatKit, supabase::Writer},
+    clients::{openai::ChatKit, supabase::ServiceClient},
     error::Error,
-    jobs::erasure::{self, Erasure, Order},
+    jobs::erasure::{self, Erasure, ErasureRequest},
     platform::http_client::Deadline,
-    runtime::{Operated, Setup},
+    runtime::{AdminTask, Dependencies},
 };
 
 /// What is kept back for the last step to end.
@@ -15,22 +15,22 @@ const RESERVE: Duration = Duration::from_secs(10);
 
 /// Erases a person.
 pub struct EraseUser {
-    writer: Writer,
+    service_client: ServiceClient,
     chatkit: Option<ChatKit>,
 }
 
-impl Operated for EraseUser {
-    type Order = Order;
+impl AdminTask for EraseUser {
+    type Input = ErasureRequest;
     type Report = Erasure;
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.chatkit());
-        Some(Self { writer: writer?, chatkit: chatkit? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
+        Some(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
-    async fn run(&self, order: Order, deadline: Deadline) -> Result<Erasure, Error> {
-        let begun = erasure::begin(&self.writer, &order, deadline).await?;
-        let until = deadline.leaving(RESERVE);
-        erasure::carry_out(begun, &self.writer, self.chatkit.as_ref(), deadline, until).await
+    async fn run(&self, order: ErasureRequest, deadline: Deadline) -> Result<Erasure, Error> {
+        let begun = erasure::begin(&self.service_client, &order, deadline).await?;
+        let until = deadline.minus(RESERVE);
+        erasure::run(begun, &self.service_client, self.chatkit.as_ref(), deadline, until).await
     }
 }

@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve_operated::<handler::EraseUser>()
+    shared::runtime::serve_admin::<handler::EraseUser>()
 }

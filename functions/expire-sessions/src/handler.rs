@@ -2,25 +2,25 @@
 
 use shared::{
     jobs::{
-        Round,
-        maintenance::{Report, Upkeep},
+        Run,
+        maintenance::{Maintenance, MaintenanceReport},
     },
     platform::http_client::Deadline,
-    runtime::{Scheduled, Setup},
+    runtime::{Dependencies, ScheduledJob},
 };
 
 /// Ends idle sessions, and puts right what was left behind.
-pub struct ExpireSessions(Upkeep);
+pub struct ExpireSessions(Maintenance);
 
-impl Scheduled for ExpireSessions {
-    type Report = Report;
+impl ScheduledJob for ExpireSessions {
+    type Report = MaintenanceReport;
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit) = (setup.writer(), setup.chatkit());
-        Some(Self(Upkeep { writer: writer?, chatkit: chatkit? }))
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
+        Some(Self(Maintenance { service_client: service_client?, chatkit: chatkit? }))
     }
 
-    async fn run(&self, deadline: Deadline) -> Round<Report> {
-        self.0.round(deadline).await
+    async fn run(&self, deadline: Deadline) -> Run<MaintenanceReport> {
+        self.0.run(deadline).await
     }
 }

@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve_scheduled::<handler::ExpireSessions>()
+    shared::runtime::serve_schedule::<handler::ExpireSessions>()
 }

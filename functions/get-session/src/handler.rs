@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    clients::{openai::ChatKit, supabase::Reader},
+    clients::{openai::ChatKit, supabase::UserClient},
     domain::{
         escalations::Escalation,
         events::{Event, Task},
         sessions::{self, Include, Session, Threads},
     },
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Reads one session. Holds no secret key of Supabase.
 pub struct GetSession {
-    reader: Reader,
+    user_client: UserClient,
     chatkit: Option<ChatKit>,
 }
 
@@ -36,34 +36,38 @@ struct Body {
     cut: Vec<String>,
 }
 
-impl Function for GetSession {
+impl Endpoint for GetSession {
     const ROUTE: Route = Route::get("/chatkit/sessions/{id}");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (reader, chatkit) = (setup.reader(), setup.chatkit());
-        Some(Self { reader: reader?, chatkit: chatkit? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (user_client, chatkit) = (dependencies.user_client(), dependencies.chatkit());
+        Some(Self { user_client: user_client?, chatkit: chatkit? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let (id, call) = (request.id()?, &request.call);
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let (id, context) = (request.id()?, &request.context);
         let Query { include } = request.query()?;
         let asked = self.chatkit.as_ref().filter(|_| include != Some(Include::Nothing));
-        let summary = sessions::find(&self.reader, call, id).await?;
+        let summary = sessions::find(&self.user_client, context, id).await?;
         let threads = async {
             let Some(chatkit) = asked else { return Ok(None) };
-            let limit = sessions::charge_threads(&self.reader, call).await?;
-            Ok(Some((chatkit, limit, sessions::newest_threads(chatkit, call, summary.chatkit_user()).await)))
+            let limit = sessions::consume_thread_read_limit(&self.user_client, context).await?;
+            Ok(Some((
+                chatkit,
+                limit,
+                sessions::newest_threads(chatkit, context, summary.chatkit_user()).await,
+            )))
         };
         // The row has named its user: from here on neither side waits for the other.
-        let details = sessions::details(&self.reader, call, summary.session.id);
+        let details = sessions::details(&self.user_client, context, summary.session.id);
         let (details, threads) = tokio::try_join!(details, threads)?;
         let (chatkit, limit) = match threads {
             Some((chatkit, limit, newest)) => {
-                (Some(newest.linked(chatkit, &details.thread_ids).await), Some(limit))
+                (Some(newest.with_linked(chatkit, &details.thread_ids).await), Some(limit))
             }
             None => (None, None),
         };
-        let answer = Answer::ok(&Body {
+        let answer = Response::ok(&Body {
             session: summary.session,
             chatkit,
             events: details.events,
@@ -71,6 +75,6 @@ impl Function for GetSession {
             escalations: details.escalations,
             cut: details.cut,
         })?;
-        Ok(request.unless_unchanged(answer).limited(limit))
+        Ok(request.conditional(answer).with_rate_limit(limit))
     }
 }

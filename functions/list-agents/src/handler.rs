@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
         agents::{self, Agent},
         pagination::{IdCursor, PageSize},
     },
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Lists the agents that the caller may open. Holds no secret key.
 pub struct ListAgents {
-    reader: Reader,
+    user_client: UserClient,
 }
 
 #[derive(Deserialize)]
@@ -31,19 +31,19 @@ struct Agents {
     next_cursor: Option<String>,
 }
 
-impl Function for ListAgents {
+impl Endpoint for ListAgents {
     const ROUTE: Route = Route::get("/chatkit/agents");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        Some(Self { reader: setup.reader()? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        Some(Self { user_client: dependencies.user_client()? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { limit, cursor } = request.query()?;
         let after = cursor.as_deref().map(IdCursor::decode).transpose()?;
         // Few organisations have more than a page: whoever asks for nothing gets all that one can hold.
-        let limit = limit.unwrap_or(PageSize::MOST);
-        let page = agents::list(&self.reader, &request.call, limit, after).await?;
-        Answer::ok(&Agents { agents: page.rows, next_cursor: page.next_cursor })
+        let limit = limit.unwrap_or(PageSize::MAX);
+        let page = agents::list(&self.user_client, &request.context, limit, after).await?;
+        Response::ok(&Agents { agents: page.rows, next_cursor: page.next_cursor })
     }
 }

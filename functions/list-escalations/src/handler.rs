@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
         escalations::{self, Escalation},
         pagination::{PageSize, TimeCursor},
     },
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Lists open escalations. Holds no secret key.
 pub struct ListEscalations {
-    reader: Reader,
+    user_client: UserClient,
 }
 
 #[derive(Deserialize)]
@@ -31,17 +31,18 @@ struct Escalations {
     next_cursor: Option<String>,
 }
 
-impl Function for ListEscalations {
+impl Endpoint for ListEscalations {
     const ROUTE: Route = Route::get("/chatkit/escalations");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        Some(Self { reader: setup.reader()? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        Some(Self { user_client: dependencies.user_client()? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { limit, cursor } = request.query()?;
         let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
-        let page = escalations::list(&self.reader, &request.call, limit.unwrap_or_default(), after).await?;
-        Answer::ok(&Escalations { escalations: page.rows, next_cursor: page.next_cursor })
+        let page =
+            escalations::list(&self.user_client, &request.context, limit.unwrap_or_default(), after).await?;
+        Response::ok(&Escalations { escalations: page.rows, next_cursor: page.next_cursor })
     }
 }

@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
         messages::{self, Message},
         pagination::{PageSize, SeqCursor},
     },
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Lists the messages of a session. Holds no secret key.
 pub struct ListMessages {
-    reader: Reader,
+    user_client: UserClient,
 }
 
 #[derive(Deserialize)]
@@ -31,18 +31,19 @@ struct Messages {
     next_cursor: Option<String>,
 }
 
-impl Function for ListMessages {
+impl Endpoint for ListMessages {
     const ROUTE: Route = Route::get("/chatkit/sessions/{id}/messages");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        Some(Self { reader: setup.reader()? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        Some(Self { user_client: dependencies.user_client()? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
         let id = request.id()?;
         let Query { limit, cursor } = request.query()?;
         let after = cursor.as_deref().map(SeqCursor::decode).transpose()?;
-        let page = messages::list(&self.reader, &request.call, id, limit.unwrap_or_default(), after).await?;
-        Answer::ok(&Messages { messages: page.rows, next_cursor: page.next_cursor })
+        let page =
+            messages::list(&self.user_client, &request.context, id, limit.unwrap_or_default(), after).await?;
+        Response::ok(&Messages { messages: page.rows, next_cursor: page.next_cursor })
     }
 }

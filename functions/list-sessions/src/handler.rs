@@ -2,26 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
         pagination::{PageSize, TimeCursor},
-        sessions::{self, AgentId, Filter, Scope, Session, Status},
+        sessions::{self, AgentId, Filter, Scope, Session, SessionStatus},
     },
-    error::{Code, Error},
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    error::{Error, ErrorCode},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Lists sessions. Holds no secret key.
 pub struct ListSessions {
-    reader: Reader,
+    user_client: UserClient,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Query {
     scope: Option<Scope>,
-    status: Option<Status>,
+    status: Option<SessionStatus>,
     agent_id: Option<AgentId>,
     limit: Option<PageSize>,
     cursor: Option<String>,
@@ -34,23 +34,23 @@ struct Sessions {
     next_cursor: Option<String>,
 }
 
-impl Function for ListSessions {
+impl Endpoint for ListSessions {
     const ROUTE: Route = Route::get("/chatkit/sessions");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        Some(Self { reader: setup.reader()? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        Some(Self { user_client: dependencies.user_client()? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { scope, status, agent_id, limit, cursor } = request.query()?;
         let scope = scope.unwrap_or(Scope::Own);
         // Row level security would answer with the caller's own sessions, which would look like all there are.
-        if scope == Scope::Organisation && !request.call.caller.org_role.sees_organisation() {
-            return Err(Error::new(Code::ScopeForbidden));
+        if scope == Scope::Organisation && !request.context.caller.org_role.can_read_organisation() {
+            return Err(Error::new(ErrorCode::ScopeForbidden));
         }
         let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
         let filter = Filter { scope, status, agent_id, limit: limit.unwrap_or_default(), after };
-        let page = sessions::list(&self.reader, &request.call, &filter).await?;
-        Answer::ok(&Sessions { sessions: page.rows, next_cursor: page.next_cursor })
+        let page = sessions::list(&self.user_client, &request.context, &filter).await?;
+        Response::ok(&Sessions { sessions: page.rows, next_cursor: page.next_cursor })
     }
 }

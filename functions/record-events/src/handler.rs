@@ -3,19 +3,19 @@
 use serde::Serialize;
 use shared::{
     auth::DecisionRules,
-    clients::{openai::ChatKit, supabase::Writer},
+    clients::{openai::ChatKit, supabase::ServiceClient},
     domain::{
         events::{self, RecordedEvent},
         sessions,
     },
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::{Function, Setup},
+    http::{Request, Response, Route},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Records events of a session.
 pub struct RecordEvents {
-    writer: Writer,
+    service_client: ServiceClient,
     chatkit: Option<ChatKit>,
     rules: DecisionRules,
 }
@@ -25,23 +25,30 @@ struct Body {
     events: Vec<RecordedEvent>,
 }
 
-impl Function for RecordEvents {
+impl Endpoint for RecordEvents {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit, rules) = (setup.writer(), setup.chatkit(), setup.decision_rules());
-        Some(Self { writer: writer?, chatkit: chatkit?, rules: rules? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (service_client, chatkit, rules) =
+            (dependencies.service_client(), dependencies.chatkit(), dependencies.decision_rules());
+        Some(Self { service_client: service_client?, chatkit: chatkit?, rules: rules? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let (id, call) = (request.id()?, &request.call);
-        let events = events::parse(request.any_json()?)?;
-        let key = request.idempotency()?;
-        let recorded = events::record(&self.writer, call, &self.rules, id, &events, key).await?;
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let (id, context) = (request.id()?, &request.context);
+        let events = events::parse(request.json_value()?)?;
+        let key = request.idempotency_key()?;
+        let recorded = events::record(&self.service_client, context, &self.rules, id, &events, key).await?;
         if let Some(chatkit) = &self.chatkit {
-            let of = sessions::Of::call(call, id);
-            sessions::cancel_upstream(chatkit, &self.writer, of, &recorded.live_chatkit_session_ids).await;
+            let of = sessions::SessionRef::of_caller(context, id);
+            sessions::cancel_chatkit_sessions(
+                chatkit,
+                &self.service_client,
+                of,
+                &recorded.live_chatkit_session_ids,
+            )
+            .await;
         }
-        Ok(Answer::created(&Body { events: recorded.events })?.limited(recorded.limit))
+        Ok(Response::created(&Body { events: recorded.events })?.with_rate_limit(recorded.limit))
     }
 }

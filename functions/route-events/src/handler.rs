@@ -2,25 +2,26 @@
 
 use shared::{
     jobs::{
-        Round,
-        dispatch::{Report, Router},
+        Run,
+        dispatch::{DispatchReport, Dispatcher},
     },
     platform::http_client::Deadline,
-    runtime::{Scheduled, Setup},
+    runtime::{Dependencies, ScheduledJob},
 };
 
 /// Brings events to agents.
-pub struct RouteEvents(Router);
+pub struct RouteEvents(Dispatcher);
 
-impl Scheduled for RouteEvents {
-    type Report = Report;
+impl ScheduledJob for RouteEvents {
+    type Report = DispatchReport;
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        let (writer, chatkit, agents) = (setup.writer(), setup.chatkit(), setup.agents());
-        Some(Self(Router { writer: writer?, chatkit: chatkit?, agents: agents? }))
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        let (service_client, chatkit, agents) =
+            (dependencies.service_client(), dependencies.chatkit(), dependencies.agent_client());
+        Some(Self(Dispatcher { service_client: service_client?, chatkit: chatkit?, agents: agents? }))
     }
 
-    async fn run(&self, deadline: Deadline) -> Round<Report> {
-        self.0.route(deadline).await
+    async fn run(&self, deadline: Deadline) -> Run<DispatchReport> {
+        self.0.run(deadline).await
     }
 }

@@ -3,5 +3,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve_woken::<handler::RouteEvents>()
+    shared::runtime::serve_webhook::<handler::RouteEvents>()
 }

@@ -2,17 +2,17 @@
 
 use serde::Deserialize;
 use shared::{
-    clients::supabase::Reader,
-    domain::metrics::{self, Bucket, GroupBy, Question, Timestamp},
-    error::{Code, Error},
-    http::{Answer, Request, Route},
+    clients::supabase::UserClient,
+    domain::metrics::{self, Bucket, GroupBy, MetricsQuery, Timestamp},
+    error::{Error, ErrorCode},
+    http::{Request, Response, Route},
     platform::parse::Integer,
-    runtime::{Function, Setup},
+    runtime::{Dependencies, Endpoint},
 };
 
 /// Tells the metrics. Holds no secret key.
 pub struct SessionMetrics {
-    reader: Reader,
+    user_client: UserClient,
 }
 
 #[derive(Deserialize)]
@@ -25,21 +25,21 @@ struct Query {
     service_level_seconds: Option<Integer<u32>>,
 }
 
-impl Function for SessionMetrics {
+impl Endpoint for SessionMetrics {
     const ROUTE: Route = Route::get("/chatkit/metrics");
 
-    fn new(setup: &mut Setup) -> Option<Self> {
-        Some(Self { reader: setup.reader()? })
+    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+        Some(Self { user_client: dependencies.user_client()? })
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { from, to, bucket, group_by, service_level_seconds } = request.query()?;
         // The database would refuse them too; this saves the call.
-        if !request.call.caller.org_role.sees_organisation() {
-            return Err(Error::new(Code::MetricsForbidden));
+        if !request.context.caller.org_role.can_read_organisation() {
+            return Err(Error::new(ErrorCode::MetricsForbidden));
         }
         let service_level_seconds = service_level_seconds.map(|Integer(seconds)| seconds);
-        let question = Question::new(from, to, bucket, group_by, service_level_seconds)?;
-        Answer::ok(&metrics::ask(&self.reader, &request.call, &question).await?)
+        let question = MetricsQuery::new(from, to, bucket, group_by, service_level_seconds)?;
+        Response::ok(&metrics::fetch(&self.user_client, &request.context, &question).await?)
     }
 }

@@ -1,7 +1,7 @@
 //! What a token says of how somebody signed in and by which program, and what that is enough for.
 
 use crate::{
-    error::{Code, Error},
+    error::{Error, ErrorCode},
     platform::{config::Environment, parse},
 };
 
@@ -24,8 +24,8 @@ pub struct DecisionRules {
 
 impl DecisionRules {
     /// Reads the rules; `None` once a mistake has been noted.
-    pub fn read(environment: &mut Environment) -> Option<Self> {
-        let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", client_ids);
+    pub fn from_environment(environment: &mut Environment) -> Option<Self> {
+        let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", parse_client_ids);
         let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", parse::boolean);
         Some(Self {
             oauth_clients: oauth_clients?.unwrap_or_default(),
@@ -39,17 +39,17 @@ impl DecisionRules {
     /// `oauth_client_forbidden`, `step_up_required`.
     pub fn check(&self, assurance: &Assurance) -> Result<(), Error> {
         if assurance.client_id.as_ref().is_some_and(|id| !self.oauth_clients.contains(id)) {
-            return Err(Error::new(Code::OauthClientForbidden));
+            return Err(Error::new(ErrorCode::OauthClientForbidden));
         }
         if self.require_aal2 && assurance.aal.as_deref() != Some("aal2") {
-            return Err(Error::new(Code::StepUpRequired));
+            return Err(Error::new(ErrorCode::StepUpRequired));
         }
         Ok(())
     }
 }
 
 /// Ids separated by commas. The value is not repeated: what stands there by mistake may be a secret.
-fn client_ids(value: &str) -> Result<Vec<String>, String> {
+fn parse_client_ids(value: &str) -> Result<Vec<String>, String> {
     let id = |(i, id): (usize, &str)| {
         let id = id.trim();
         let sound = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -68,7 +68,7 @@ mod tests {
             "REQUIRE_AAL2_TO_DECIDE" => Some(aal2.to_owned()),
             _ => None,
         });
-        let rules = DecisionRules::read(&mut environment);
+        let rules = DecisionRules::from_environment(&mut environment);
         environment.finish(rules).map_err(|mistakes| mistakes.to_string())
     }
 
@@ -77,18 +77,18 @@ mod tests {
         let none = (None, None);
         for (clients, aal2, (client_id, aal), expected) in [
             ("", "", none, None),
-            ("", "", (Some("c1"), Some("aal2")), Some(Code::OauthClientForbidden)),
+            ("", "", (Some("c1"), Some("aal2")), Some(ErrorCode::OauthClientForbidden)),
             ("c1, c2", "", (Some("c2"), None), None),
-            ("c1,c2", "", (Some("c"), None), Some(Code::OauthClientForbidden)),
-            ("c1", "", (Some(""), None), Some(Code::OauthClientForbidden)),
+            ("c1,c2", "", (Some("c"), None), Some(ErrorCode::OauthClientForbidden)),
+            ("c1", "", (Some(""), None), Some(ErrorCode::OauthClientForbidden)),
             ("c1", "false", (Some("c1"), Some("aal1")), None),
-            ("", "true", none, Some(Code::StepUpRequired)),
-            ("", "true", (None, Some("aal1")), Some(Code::StepUpRequired)),
-            ("", "true", (None, Some("AAL2")), Some(Code::StepUpRequired)),
+            ("", "true", none, Some(ErrorCode::StepUpRequired)),
+            ("", "true", (None, Some("aal1")), Some(ErrorCode::StepUpRequired)),
+            ("", "true", (None, Some("AAL2")), Some(ErrorCode::StepUpRequired)),
             ("", "true", (None, Some("aal2")), None),
-            ("c1", "true", (Some("c1"), Some("aal1")), Some(Code::StepUpRequired)),
+            ("c1", "true", (Some("c1"), Some("aal1")), Some(ErrorCode::StepUpRequired)),
             ("c1", "true", (Some("c1"), Some("aal2")), None),
-            ("c1", "true", (Some("c2"), Some("aal1")), Some(Code::OauthClientForbidden)),
+            ("c1", "true", (Some("c2"), Some("aal1")), Some(ErrorCode::OauthClientForbidden)),
         ] {
             let assurance =
                 Assurance { client_id: client_id.map(str::to_owned), aal: aal.map(str::to_owned) };

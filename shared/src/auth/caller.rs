@@ -61,7 +61,7 @@ pub enum OrgRole {
 
 impl OrgRole {
     /// Whether this role sees the whole organisation's sessions. Row level security decides; this only words the answer.
-    pub fn sees_organisation(self) -> bool {
+    pub fn can_read_organisation(self) -> bool {
         matches!(self, Self::Owner | Self::Admin | Self::Approver)
     }
 }

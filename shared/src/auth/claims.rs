@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{Assurance, Caller, OrgRole, Refusal, TokenClaims};
+use super::{Assurance, AuthError, Caller, OrgRole, TokenClaims};
 use crate::platform::{parse, secret::Secret};
 
 /// The verified claims. `user_metadata` is missing on purpose: users write it themselves.
@@ -28,23 +28,23 @@ struct AppMetadata {
 
 impl Claims {
     /// Reads the claims that a token says.
-    pub(super) fn read(claims: &RawValue) -> Result<Self, Refusal> {
-        serde_json::from_str(claims.get()).map_err(|_| Refusal::InvalidToken)
+    pub(super) fn parse(claims: &RawValue) -> Result<Self, AuthError> {
+        serde_json::from_str(claims.get()).map_err(|_| AuthError::InvalidToken)
     }
 
     /// The caller that these claims, a part of `all`, describe.
-    pub(super) fn into_caller(self, all: Box<RawValue>, token: &str) -> Result<Caller, Refusal> {
+    pub(super) fn into_caller(self, all: Box<RawValue>, token: &str) -> Result<Caller, AuthError> {
         if self.role != "authenticated" {
-            return Err(Refusal::InvalidToken);
+            return Err(AuthError::InvalidToken);
         }
         if self.is_anonymous {
-            return Err(Refusal::Anonymous);
+            return Err(AuthError::Anonymous);
         }
-        let user_id = parse::uuid(&self.sub).ok_or(Refusal::InvalidToken)?;
+        let user_id = parse::uuid(&self.sub).ok_or(AuthError::InvalidToken)?;
         let app_metadata = self.app_metadata.unwrap_or_default();
         // The form that the database's policies take: both must mean the same by a token.
         let org_id = app_metadata.org_id.as_ref().and_then(Value::as_str).and_then(parse::uuid);
-        let org_id = org_id.ok_or(Refusal::NoOrganisation)?;
+        let org_id = org_id.ok_or(AuthError::NoOrganisation)?;
         let org_role = app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
         Ok(Caller {
             user_id,
@@ -52,8 +52,8 @@ impl Claims {
             org_role: org_role.unwrap_or(OrgRole::Member),
             assurance: Assurance {
                 // Whatever stands there names a client; only a text can be one that is allowed.
-                client_id: self.client_id.map(text),
-                aal: self.aal.map(text),
+                client_id: self.client_id.map(claim_text),
+                aal: self.aal.map(claim_text),
             },
             claims: TokenClaims::new(all),
             token: Secret::new(token),
@@ -61,7 +61,7 @@ impl Claims {
     }
 }
 
-fn text(claim: Value) -> String {
+fn claim_text(claim: Value) -> String {
     match claim {
         Value::String(text) => text,
         other => other.to_string(),

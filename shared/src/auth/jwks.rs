@@ -6,12 +6,12 @@ use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, jwk};
 use tokio::sync::Mutex;
 
-use super::Refusal;
+use super::AuthError;
 use crate::{
-    error::Code,
+    error::ErrorCode,
     platform::{
         http_client::{
-            Deadline, Http, Manner, Repeat,
+            Deadline, HttpClient, Idempotency, RetryPolicy,
             classification::supabase::{Cause, TABLE},
         },
         parse::Timestamp,
@@ -24,17 +24,17 @@ const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 /// An unknown key id asks for a new set at most this often: made-up ids must not become a load on Supabase.
 const MIN_REFETCH: SignedDuration = SignedDuration::from_mins(1);
 
-pub(crate) const MANNER: Manner = Manner {
+pub(crate) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     system: "supabase auth",
     try_timeout: Duration::from_secs(2),
-    patience: Duration::from_secs(1),
-    repeat: Repeat::Safe,
+    retry_window: Duration::from_secs(1),
+    idempotency: Idempotency::Idempotent,
     verdict: |answer| answer.cause(&TABLE, false).map(Cause::verdict).unwrap_or_default(),
 };
 
 /// The key set of one project.
 pub struct Jwks {
-    http: Http,
+    http: HttpClient,
     url: url::Url,
     cache: Mutex<Cache>,
 }
@@ -47,7 +47,7 @@ struct Cache {
     /// right after a start must be found.
     asked: Option<Timestamp>,
     /// Why the last attempt brought no set, where it did not.
-    failed: Option<Code>,
+    failed: Option<ErrorCode>,
 }
 
 /// A public key and the one algorithm that it is for.
@@ -59,12 +59,12 @@ pub(super) struct Key {
 
 impl Jwks {
     /// The key set at `url`; nothing is fetched yet.
-    pub fn new(http: Http, url: url::Url) -> Self {
+    pub fn new(http: HttpClient, url: url::Url) -> Self {
         Self { http, url, cache: Mutex::default() }
     }
 
     /// Fetches the set ahead of the first request, which also opens the connection to Supabase.
-    pub async fn warm(&self, deadline: Deadline) {
+    pub async fn prefetch(&self, deadline: Deadline) {
         let mut cache = self.cache.lock().await;
         self.refetch(&mut cache, Timestamp::now(), deadline).await;
     }
@@ -72,7 +72,7 @@ impl Jwks {
     /// The key with this id.
     ///
     /// The wall clock is asked, not a monotonic one: it goes on while a function is frozen.
-    pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<Key, Refusal> {
+    pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<Key, AuthError> {
         let mut cache = self.cache.lock().await;
         let now = Timestamp::now();
         if cache.is_outdated_for(id, now) {
@@ -84,30 +84,30 @@ impl Jwks {
     /// Replaces the set if a new one can be had; the old one stays until it is too old.
     async fn refetch(&self, cache: &mut Cache, now: Timestamp, deadline: Deadline) {
         let request = reqwest::Request::new(reqwest::Method::GET, self.url.clone());
-        let outcome = self.http.send(request, MANNER, deadline.within(Duration::from_secs(2))).await;
+        let outcome = self.http.send(request, RETRY_POLICY, deadline.capped(Duration::from_secs(2))).await;
         let read = match &outcome {
-            Err(failure) => Err(Cause::of_failure(failure)),
+            Err(failure) => Err(Cause::from_transport_error(failure)),
             Ok(answer) => answer.accepted(&TABLE, false).map_err(|rejection| rejection.cause),
         };
         match read.and_then(|body| serde_json::from_slice::<KeySet>(body).map_err(|_| Cause::BadAnswer)) {
             Ok(set) => {
-                cache.keys = set.keys.into_iter().filter_map(usable).collect();
+                cache.keys = set.keys.into_iter().filter_map(parse_jwk).collect();
                 (cache.fetched, cache.failed) = (Some(now), None);
             }
             Err(cause) => {
                 tracing::warn!(?cause, "the project's key set cannot be fetched");
-                cache.failed = Some(code(cause));
+                cache.failed = Some(error_code(cause));
             }
         }
     }
 }
 
 /// What a caller is told. No key goes along, so that none can be refused; and a set that comes late is one that cannot be had.
-fn code(cause: Cause) -> Code {
+fn error_code(cause: Cause) -> ErrorCode {
     match cause {
-        Cause::KeyRefused | Cause::GrantMissing => Code::SupabaseBadAnswer,
-        Cause::TimedOut => Code::SupabaseUnavailable,
-        cause => cause.meaning().code.unwrap_or(Code::SupabaseBadAnswer),
+        Cause::KeyRefused | Cause::GrantMissing => ErrorCode::SupabaseBadAnswer,
+        Cause::TimedOut => ErrorCode::SupabaseUnavailable,
+        cause => cause.meaning().code.unwrap_or(ErrorCode::SupabaseBadAnswer),
     }
 }
 
@@ -130,13 +130,13 @@ impl Cache {
     }
 
     /// The key with this id. One that is missing proves nothing while no newer set can be had.
-    fn find(&self, id: &str, now: Timestamp) -> Result<Key, Refusal> {
+    fn find(&self, id: &str, now: Timestamp) -> Result<Key, AuthError> {
         match self.keys.get(id).filter(|_| self.is_fresh(now)) {
             Some(key) => Ok(key.clone()),
             None => Err(match self.failed {
-                Some(code) => Refusal::KeysUnavailable(code),
-                None if !self.is_fresh(now) => Refusal::KeysUnavailable(Code::SupabaseUnavailable),
-                None => Refusal::InvalidToken,
+                Some(code) => AuthError::KeysUnavailable(code),
+                None if !self.is_fresh(now) => AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable),
+                None => AuthError::InvalidToken,
             }),
         }
     }
@@ -156,13 +156,13 @@ struct KeySet {
 
 /// How many keys of a published set we verify with; `None` where it is no key set.
 #[cfg(feature = "doctor")]
-pub(crate) fn usable_keys(published: &[u8]) -> Option<usize> {
+pub(crate) fn count_usable_keys(published: &[u8]) -> Option<usize> {
     let set: KeySet = serde_json::from_slice(published).ok()?;
-    Some(set.keys.into_iter().filter_map(usable).count())
+    Some(set.keys.into_iter().filter_map(parse_jwk).count())
 }
 
 /// A key that we verify with: ES256 or RS256, for signatures, with an id.
-fn usable(key: serde_json::Value) -> Option<(String, Key)> {
+fn parse_jwk(key: serde_json::Value) -> Option<(String, Key)> {
     let key: jwk::Jwk = serde_json::from_value(key).ok()?;
     let algorithm = match &key.algorithm {
         jwk::AlgorithmParameters::EllipticCurve(curve) if curve.curve == jwk::EllipticCurve::P256 => {
@@ -192,7 +192,7 @@ mod tests {
         Cache { keys: [("known".to_owned(), key)].into(), fetched: Some(at(seconds)), ..Cache::default() }
     }
 
-    fn verdict(cache: &Cache, id: &str, seconds: i64) -> Option<Refusal> {
+    fn verdict(cache: &Cache, id: &str, seconds: i64) -> Option<AuthError> {
         cache.find(id, at(seconds)).err()
     }
 
@@ -201,7 +201,10 @@ mod tests {
         let mut cache = fetched_at(0);
         assert!(!cache.is_outdated_for("known", at(599)) && verdict(&cache, "known", 599).is_none());
         assert!(cache.is_outdated_for("known", at(600)));
-        assert_eq!(verdict(&cache, "known", 600), Some(Refusal::KeysUnavailable(Code::SupabaseUnavailable)));
+        assert_eq!(
+            verdict(&cache, "known", 600),
+            Some(AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable))
+        );
         assert!(Cache::default().is_outdated_for("known", at(0)));
     }
 
@@ -209,7 +212,10 @@ mod tests {
     fn a_clock_that_was_set_back_makes_a_set_too_old() {
         let mut cache = fetched_at(0);
         assert!(cache.is_outdated_for("known", at(-1)));
-        assert_eq!(verdict(&cache, "known", -1), Some(Refusal::KeysUnavailable(Code::SupabaseUnavailable)));
+        assert_eq!(
+            verdict(&cache, "known", -1),
+            Some(AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable))
+        );
     }
 
     #[test]
@@ -224,9 +230,12 @@ mod tests {
     #[test]
     fn an_unknown_id_is_refused_only_if_the_newest_set_could_be_had() {
         let mut cache = fetched_at(0);
-        assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::InvalidToken));
-        cache.failed = Some(Code::SupabaseUnavailable);
-        assert_eq!(verdict(&cache, "made up", 1), Some(Refusal::KeysUnavailable(Code::SupabaseUnavailable)));
+        assert_eq!(verdict(&cache, "made up", 1), Some(AuthError::InvalidToken));
+        cache.failed = Some(ErrorCode::SupabaseUnavailable);
+        assert_eq!(
+            verdict(&cache, "made up", 1),
+            Some(AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable))
+        );
         assert_eq!(verdict(&cache, "known", 1), None);
     }
 }

@@ -10,14 +10,14 @@ pub use assurance::{Assurance, DecisionRules};
 pub use caller::{Caller, OrgRole, TokenClaims};
 pub use jwks::Jwks;
 #[cfg(feature = "doctor")]
-pub(crate) use jwks::{MANNER, usable_keys};
-pub use verifier::{Expected, Verifier};
+pub(crate) use jwks::{RETRY_POLICY, count_usable_keys};
+pub use verifier::{TokenRequirements, Verifier};
 
-use crate::error::{Code, Error};
+use crate::error::{Error, ErrorCode};
 
 /// Why a caller is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AuthError {
     /// There is no `Authorization: Bearer …`.
     NoToken,
     /// The token is not one of this project's: malformed, of another issuer or audience, wrongly signed.
@@ -29,18 +29,18 @@ pub enum Refusal {
     /// The user belongs to no organisation (`app_metadata.org_id`).
     NoOrganisation,
     /// The project's keys could not be fetched, so nothing can be said of the token; with the code of why.
-    KeysUnavailable(Code),
+    KeysUnavailable(ErrorCode),
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<AuthError> for Error {
+    fn from(refusal: AuthError) -> Self {
         Self::new(match refusal {
-            Refusal::NoToken => Code::MissingToken,
-            Refusal::InvalidToken => Code::InvalidToken,
-            Refusal::ExpiredToken => Code::ExpiredToken,
-            Refusal::Anonymous => Code::AnonymousUser,
-            Refusal::NoOrganisation => Code::NoOrganisation,
-            Refusal::KeysUnavailable(code) => code,
+            AuthError::NoToken => ErrorCode::MissingToken,
+            AuthError::InvalidToken => ErrorCode::InvalidToken,
+            AuthError::ExpiredToken => ErrorCode::ExpiredToken,
+            AuthError::Anonymous => ErrorCode::AnonymousUser,
+            AuthError::NoOrganisation => ErrorCode::NoOrganisation,
+            AuthError::KeysUnavailable(code) => code,
         })
     }
 }

@@ -3,12 +3,12 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde_json::value::RawValue;
 
-use super::{Caller, Jwks, Refusal, claims::Claims};
+use super::{AuthError, Caller, Jwks, claims::Claims};
 use crate::platform::{http_client::Deadline, secret::Secret};
 
 /// What every token must say.
 #[derive(Clone, Debug)]
-pub struct Expected {
+pub struct TokenRequirements {
     /// `iss`.
     pub issuer: String,
     /// `aud`.
@@ -20,50 +20,54 @@ pub struct Verifier {
     jwks: Jwks,
     /// The project's shared secret, where it still signs with one (HS256).
     legacy: Option<DecodingKey>,
-    expected: Expected,
+    expected: TokenRequirements,
 }
 
 impl Verifier {
     /// A verifier with the project's key set and, where one is configured, its legacy secret.
-    pub fn new(jwks: Jwks, legacy: Option<Secret>, expected: Expected) -> Self {
+    pub fn new(jwks: Jwks, legacy: Option<Secret>, expected: TokenRequirements) -> Self {
         let legacy = legacy.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()));
         Self { jwks, legacy, expected }
     }
 
     /// Fetches the keys before the first request.
-    pub async fn warm(&self, deadline: Deadline) {
-        self.jwks.warm(deadline).await;
+    pub async fn prefetch_keys(&self, deadline: Deadline) {
+        self.jwks.prefetch(deadline).await;
     }
 
     /// Who sends this `Authorization` header.
     ///
     /// # Errors
     /// Why they are not let in.
-    pub async fn caller(&self, authorization: Option<&str>, deadline: Deadline) -> Result<Caller, Refusal> {
-        let token = authorization.and_then(bearer).ok_or(Refusal::NoToken)?;
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::InvalidToken)?;
+    pub async fn authenticate(
+        &self,
+        authorization: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Caller, AuthError> {
+        let token = authorization.and_then(bearer).ok_or(AuthError::NoToken)?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::InvalidToken)?;
         // An extension that must be understood is none of ours (RFC 7515, section 4.1.11).
         if header.crit.is_some() {
-            return Err(Refusal::InvalidToken);
+            return Err(AuthError::InvalidToken);
         }
         // The header only chooses between keys that are configured; each key brings its own algorithm.
         let claims = match (&self.legacy, header.alg, header.kid) {
-            (Some(secret), Algorithm::HS256, _) => self.verified(token, secret, Algorithm::HS256)?,
+            (Some(secret), Algorithm::HS256, _) => self.verify(token, secret, Algorithm::HS256)?,
             (_, _, Some(id)) => {
                 let key = self.jwks.key(&id, deadline).await?;
-                self.verified(token, &key.decoding, key.algorithm)?
+                self.verify(token, &key.decoding, key.algorithm)?
             }
-            _ => return Err(Refusal::InvalidToken),
+            _ => return Err(AuthError::InvalidToken),
         };
-        Claims::read(&claims)?.into_caller(claims, token)
+        Claims::parse(&claims)?.into_caller(claims, token)
     }
 
-    fn verified(
+    fn verify(
         &self,
         token: &str,
         key: &DecodingKey,
         algorithm: Algorithm,
-    ) -> Result<Box<RawValue>, Refusal> {
+    ) -> Result<Box<RawValue>, AuthError> {
         let mut validation = Validation::new(algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.expected.issuer]);
@@ -73,8 +77,8 @@ impl Verifier {
         validation.validate_nbf = true;
         let decoded = jsonwebtoken::decode::<Box<RawValue>>(token, key, &validation);
         decoded.map(|token| token.claims).map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature => Refusal::ExpiredToken,
-            _ => Refusal::InvalidToken,
+            ErrorKind::ExpiredSignature => AuthError::ExpiredToken,
+            _ => AuthError::InvalidToken,
         })
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::clients::mcp::{Answered, CallError, Reason};
+use crate::clients::mcp::{CallError, ErrorResponse, Reason};
 
-use crate::platform::http_client::classification::{Acts, Done, Meaning, Row, Speaker, openai, supabase};
+use crate::platform::http_client::classification::{
+    Done, Meaning, Responsible, Row, Speaker, openai, supabase,
+};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upstream-errors.md");
 
@@ -109,7 +111,7 @@ fn page() -> String {
         [302, 400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 504, 522].map(|status| (status, None));
     for (status, rpc) in statuses.into_iter().chain([(200, Some(-32602)), (200, Some(-32603))]) {
         for called in [false, true] {
-            let answered = Answered { status, rpc, retry_after: None, called };
+            let answered = ErrorResponse { status, rpc, retry_after: None, called };
             let error = rpc.map_or_else(String::new, |rpc| format!(" with the JSON-RPC error {rpc}"));
             let to = if called { "the call" } else { "the handshake" };
             agent(&mut page, &format!("{status}{error} to {to}"), &CallError::Answered(answered));
@@ -131,8 +133,8 @@ the rest is `dead`. The probe of the newest revision falls back to `initialize` 
 
 fn agent(page: &mut String, what: &str, error: &CallError) {
     let yes = |is, yes, no| if is { yes } else { no };
-    let passes = yes(error.is_passing(), "yes", "no");
-    let done = yes(error.may_have_been_done(), "perhaps", "no");
+    let passes = yes(error.is_retryable(), "yes", "no");
+    let done = yes(error.outcome_is_unknown(), "perhaps", "no");
     let _ = writeln!(page, "| {what} | `{}` | {passes} | {done} |", error.code());
 }
 
@@ -181,9 +183,9 @@ fn line(page: &mut String, cells: &[&str], meaning: &Meaning) {
     let (passes, done) =
         (if meaning.passes { "yes" } else { "no" }, if meaning.done == Done::No { "no" } else { "perhaps" });
     let acts = match meaning.acts {
-        Acts::Caller => "caller",
-        Acts::Operator => "operator",
-        Acts::System => "it passes by itself",
+        Responsible::Caller => "caller",
+        Responsible::Operator => "operator",
+        Responsible::System => "it passes by itself",
     };
     let code = meaning.code.map_or_else(
         || "the code in the message".to_owned(),

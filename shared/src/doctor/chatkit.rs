@@ -4,13 +4,13 @@
 use futures_util::{StreamExt, stream};
 
 use super::{
-    LEAST,
-    code::Code,
-    finding::{Check, Finding},
+    MIN_TIME_LEFT,
+    code::FaultCode,
+    finding::{Check, CheckResult},
     state::{State, Workflow, for_agents},
 };
 use crate::{
-    clients::openai::{ChatKit, Error, Kind, Opening},
+    clients::openai::{ChatKit, CreateSession, Error, Kind},
     platform::http_client::Deadline,
 };
 
@@ -25,96 +25,98 @@ const ALLOW_LIST: &str =
 const AT_ONCE: usize = 4;
 
 /// Whether the key and the project are taken, by a question that costs nothing.
-pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> Finding {
+pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> CheckResult {
     match chatkit.threads(USER, deadline).await {
-        Ok(_) => Finding::ok(Check::Chatkit).detail(ALLOW_LIST),
+        Ok(_) => CheckResult::ok(Check::Chatkit).detail(ALLOW_LIST),
         // Asked too often: whom OpenAI does not know it does not count.
-        Err(error) if error.kind == Kind::RateLimited => Finding::ok(Check::Chatkit)
+        Err(error) if error.kind == Kind::RateLimited => CheckResult::ok(Check::Chatkit)
             .detail("OpenAI asks to wait, which it does only where it takes the key"),
         Err(error) => {
             let code = match code(error.kind) {
-                Code::ChatkitKeyRefused if taken_alone(chatkit, deadline).await => {
-                    Code::ChatkitProjectRefused
+                FaultCode::ChatkitKeyRefused if taken_alone(chatkit, deadline).await => {
+                    FaultCode::ChatkitProjectRefused
                 }
                 code => code,
             };
-            refused(Finding::fault(Check::Chatkit, code), &error)
+            refused(CheckResult::fault(Check::Chatkit, code), &error)
         }
     }
 }
 
 /// Whether the key is taken where no project is named: OpenAI answers to a key in another's project as to one that it does not know.
 async fn taken_alone(chatkit: &ChatKit, deadline: Deadline) -> bool {
-    chatkit.unbound().threads(USER, deadline).await.is_ok()
+    chatkit.without_project().threads(USER, deadline).await.is_ok()
 }
 
 /// A finding a workflow.
-pub(super) async fn workflows(chatkit: &ChatKit, state: &State, deadline: Deadline) -> Vec<Finding> {
+pub(super) async fn workflows(chatkit: &ChatKit, state: &State, deadline: Deadline) -> Vec<CheckResult> {
     if state.workflows.is_empty() {
-        return vec![Finding::skipped(Check::Workflow, "no agent is enabled")];
+        return vec![CheckResult::skipped(Check::Workflow, "no agent is enabled")];
     }
     let opened: Vec<_> =
         state.workflows.iter().map(|workflow| examine(chatkit, workflow, deadline)).collect();
     let mut findings: Vec<_> = stream::iter(opened).buffered(AT_ONCE).collect().await;
     let left = state.workflow_count.saturating_sub(state.workflows.len());
     if left > 0 {
-        findings.push(Finding::skipped(Check::Workflow, format!("{left} more, of fewer agents each")));
+        findings.push(CheckResult::skipped(Check::Workflow, format!("{left} more, of fewer agents each")));
     }
     findings
 }
 
-async fn examine(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> Finding {
+async fn examine(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> CheckResult {
     let finding = match deadline.remaining() {
-        remaining if remaining < LEAST => Finding::skipped(Check::Workflow, "no time was left for it"),
-        _ => opened_and_cancelled(chatkit, workflow, deadline.within(super::LONGEST)).await,
+        remaining if remaining < MIN_TIME_LEFT => {
+            CheckResult::skipped(Check::Workflow, "no time was left for it")
+        }
+        _ => opened_and_cancelled(chatkit, workflow, deadline.capped(super::CHECK_TIMEOUT)).await,
     };
     let version = workflow.workflow_version.as_ref().map(|version| format!(", version {version}"));
     let agents = for_agents(&workflow.agent_id, workflow.agents);
-    finding.about(format!("{}{} ({agents})", workflow.workflow_id, version.unwrap_or_default()))
+    finding.subject(format!("{}{} ({agents})", workflow.workflow_id, version.unwrap_or_default()))
 }
 
-async fn opened_and_cancelled(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> Finding {
-    let opening = Opening {
+async fn opened_and_cancelled(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> CheckResult {
+    let opening = CreateSession {
         user: USER.to_owned(),
         workflow_id: workflow.workflow_id.clone(),
         workflow_version: workflow.workflow_version.clone(),
         tracing_enabled: false,
         lifetime_seconds: Some(1),
     };
-    let opened = match chatkit.open(&opening, deadline).await {
+    let opened = match chatkit.create_session(&opening, deadline).await {
         Ok(opened) => opened,
         Err(error) if error.kind == Kind::RateLimited => {
-            return Finding::skipped(
+            return CheckResult::skipped(
                 Check::Workflow,
                 "OpenAI asks to wait: its quota is used up for the moment",
             );
         }
-        Err(error) => return refused(Finding::fault(Check::Workflow, code(error.kind)), &error),
+        Err(error) => return refused(CheckResult::fault(Check::Workflow, code(error.kind)), &error),
     };
-    match chatkit.cancel(&opened.id, deadline).await {
-        Ok(()) => Finding::ok(Check::Workflow),
-        Err(error) => refused(Finding::fault(Check::Workflow, Code::SessionNotCancelled), &error),
+    match chatkit.cancel_session(&opened.id, deadline).await {
+        Ok(()) => CheckResult::ok(Check::Workflow),
+        Err(error) => refused(CheckResult::fault(Check::Workflow, FaultCode::SessionNotCancelled), &error),
     }
 }
 
 /// With what OpenAI's support finds the call by.
-fn refused(finding: Finding, error: &Error) -> Finding {
+fn refused(finding: CheckResult, error: &Error) -> CheckResult {
     match &error.request_id {
         Some(id) => finding.detail(format!("OpenAI's request {id}")),
         None => finding,
     }
 }
 
-fn code(kind: Kind) -> Code {
+fn code(kind: Kind) -> FaultCode {
     match kind {
-        Kind::KeyRefused => Code::ChatkitKeyRefused,
-        Kind::ProjectRefused => Code::ChatkitProjectRefused,
-        Kind::WorkflowNotFound => Code::WorkflowNotFound,
-        Kind::AgentRefused => Code::WorkflowRefused,
-        Kind::Blocked => Code::ChatkitRequestBlocked,
-        Kind::QuotaExhausted => Code::ChatkitQuotaExhausted,
-        Kind::RateLimited | Kind::Unavailable | Kind::Interrupted => Code::ChatkitUnavailable,
-        Kind::TimedOut => Code::ChatkitTimedOut,
-        Kind::BadAnswer | Kind::NotFound => Code::ChatkitBadAnswer,
+        Kind::KeyRefused => FaultCode::ChatkitKeyRefused,
+        Kind::ProjectRefused => FaultCode::ChatkitProjectRefused,
+        Kind::WorkflowNotFound => FaultCode::WorkflowNotFound,
+        Kind::AgentRefused => FaultCode::WorkflowRefused,
+        Kind::Blocked => FaultCode::ChatkitRequestBlocked,
+        Kind::QuotaExhausted => FaultCode::ChatkitQuotaExhausted,
+        Kind::RateLimited | Kind::Unavailable | Kind::Interrupted => FaultCode::ChatkitUnavailable,
+        Kind::TimedOut => FaultCode::ChatkitTimedOut,
+        Kind::BadAnswer | Kind::NotFound => FaultCode::ChatkitBadAnswer,
     }
 }

@@ -8,9 +8,9 @@ macro_rules! codes {
         /// A fault's stable code. docs/doctor.md lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs)] // each line below says what it means
-        pub enum Code { $($variant,)* }
+        pub enum FaultCode { $($variant,)* }
 
-        impl Code {
+        impl FaultCode {
             /// Every code, in the order of the checks.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
@@ -101,13 +101,13 @@ codes! {
     ApproversTooFew = "approvers_too_few" "Agents of an organisation may need an approval by another person, and fewer than two people may approve: an edit of one's own is then refused, and requests of the only approver wait until they expire.", "Give another member of the organisation the org_role owner, admin or approver; docs/doctor.md has the query that names them.";
 }
 
-impl serde::Serialize for Code {
+impl serde::Serialize for FaultCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for FaultCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

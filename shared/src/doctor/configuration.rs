@@ -1,23 +1,23 @@
 //! The environment's variables: every mistake that would keep some function from starting, all at once.
 
 use super::{
-    code::Code,
-    finding::{Check, Finding},
+    code::FaultCode,
+    finding::{Check, CheckResult},
 };
-use crate::platform::config::Mistake;
+use crate::platform::config::ConfigError;
 
 /// A finding a mistake, or one that all is well.
-pub(super) fn examine(mistakes: &[Mistake]) -> Vec<Finding> {
+pub(super) fn check(mistakes: &[ConfigError]) -> Vec<CheckResult> {
     if mistakes.is_empty() {
-        return vec![Finding::ok(Check::Configuration)];
+        return vec![CheckResult::ok(Check::Configuration)];
     }
-    let finding = |mistake: &Mistake| {
+    let finding = |mistake: &ConfigError| {
         let code = if mistake.reason == crate::platform::config::NOT_SET {
-            Code::VariableMissing
+            FaultCode::VariableMissing
         } else {
-            Code::VariableInvalid
+            FaultCode::VariableInvalid
         };
-        let finding = Finding::fault(Check::Configuration, code).about(mistake.variable);
+        let finding = CheckResult::fault(Check::Configuration, code).subject(mistake.variable);
         finding.detail(format!("{} {}", mistake.variable, mistake.reason))
     };
     mistakes.iter().map(finding).collect()

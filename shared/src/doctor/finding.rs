@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::code::Code;
+use super::code::FaultCode;
 use crate::platform::string_enum::words;
 
 words! {
@@ -58,7 +58,7 @@ words! {
 
 /// What came of one check, about one thing. Never holds a secret.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct CheckResult {
     /// What was looked at.
     pub check: Check,
     /// Which of several, by its name.
@@ -68,7 +68,7 @@ pub struct Finding {
     pub status: Status,
     /// The fault, or what deserves attention.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<Code>,
+    pub code: Option<FaultCode>,
     /// A fault's or a warning's likely cause, or why it was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
@@ -80,20 +80,20 @@ pub struct Finding {
     pub remedy: Option<&'static str>,
 }
 
-impl Finding {
+impl CheckResult {
     /// All is well.
     pub(super) fn ok(check: Check) -> Self {
         Self { check, about: None, status: Status::Ok, code: None, cause: None, detail: None, remedy: None }
     }
 
     /// Something is wrong.
-    pub(super) fn fault(check: Check, code: Code) -> Self {
+    pub(super) fn fault(check: Check, code: FaultCode) -> Self {
         let (cause, remedy) = (Some(code.cause().to_owned()), Some(code.remedy()));
         Self { status: Status::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
     }
 
     /// It works, and an operator should know of it.
-    pub(super) fn warning(check: Check, code: Code) -> Self {
+    pub(super) fn warning(check: Check, code: FaultCode) -> Self {
         Self { status: Status::Warning, ..Self::fault(check, code) }
     }
 
@@ -103,13 +103,13 @@ impl Finding {
     }
 
     /// It was not looked at, because of a fault that another check found.
-    pub(super) fn waits_for(check: Check, other: Check) -> Self {
+    pub(super) fn blocked_by(check: Check, other: Check) -> Self {
         Self::skipped(check, format!("see {} first", other.as_str()))
     }
 
     /// Says which of several it is about.
     #[must_use]
-    pub(super) fn about(mut self, about: impl Into<String>) -> Self {
+    pub(super) fn subject(mut self, about: impl Into<String>) -> Self {
         self.about = Some(about.into());
         self
     }
@@ -137,12 +137,12 @@ pub struct Report {
     /// How much else an operator should know of.
     pub warnings: usize,
     /// What came of each check, in their order.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CheckResult>,
 }
 
 impl Report {
     /// A report of these findings.
-    pub(super) fn of(findings: Vec<Finding>) -> Self {
+    pub(super) fn from_results(findings: Vec<CheckResult>) -> Self {
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
         let (faults, warnings) = (count(Status::Fault), count(Status::Warning));
         Self { healthy: faults == 0, faults, warnings, findings }

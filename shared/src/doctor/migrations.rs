@@ -1,24 +1,25 @@
 //! Which migrations were applied: those that were not, by their files.
 
 use super::{
-    code::Code,
-    finding::{Check, Finding},
+    code::FaultCode,
+    finding::{Check, CheckResult},
     manifest::Manifest,
     state::State,
 };
 
 /// A finding a migration that is missing, or one that none is.
-pub(super) fn examine(manifest: &Manifest, state: &State) -> Vec<Finding> {
+pub(super) fn check(manifest: &Manifest, state: &State) -> Vec<CheckResult> {
     let Some(applied) = &state.migrations else {
         let why = "the database keeps no history of migrations (supabase_migrations.schema_migrations); schema compares what they make";
-        return vec![Finding::skipped(Check::Migrations, why)];
+        return vec![CheckResult::skipped(Check::Migrations, why)];
     };
     let is_missing = |file: &&String| file.split('_').next().is_none_or(|version| !applied.contains(version));
     let missing = manifest.migrations.iter().filter(is_missing);
     let findings: Vec<_> = missing
         .map(|file| {
-            Finding::fault(Check::Migrations, Code::MigrationMissing).about(format!("migrations/{file}"))
+            CheckResult::fault(Check::Migrations, FaultCode::MigrationMissing)
+                .subject(format!("migrations/{file}"))
         })
         .collect();
-    if findings.is_empty() { vec![Finding::ok(Check::Migrations)] } else { findings }
+    if findings.is_empty() { vec![CheckResult::ok(Check::Migrations)] } else { findings }
 }

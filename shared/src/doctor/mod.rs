@@ -22,42 +22,42 @@ use std::time::Duration;
 
 use futures_util::join;
 
-pub use code::Code;
-pub use finding::{Check, Finding, Report, Status};
+pub use code::FaultCode;
+pub use finding::{Check, CheckResult, Report, Status};
 
 use crate::{
     clients::{
         mcp,
         openai::ChatKit,
-        supabase::{Project, Reader, Writer, legacy_project},
+        supabase::{Project, ServiceClient, UserClient, legacy_project},
     },
     platform::{
-        config::{self, Mistake},
-        http_client::{Deadline, Http},
+        config::{self, ConfigError},
+        http_client::{Deadline, HttpClient},
         parse::Timestamp,
         sealing::Sealer,
     },
-    runtime::Setup,
+    runtime::Dependencies,
 };
 use manifest::Manifest;
 use state::State;
 
 /// The longest that one question may take, whoever is asked.
-const LONGEST: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Before something is asked again that was answered with a fault.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// With less than this left, nothing new is begun.
-const LEAST: Duration = Duration::from_secs(3);
+const MIN_TIME_LEFT: Duration = Duration::from_secs(3);
 
 /// Looks a deployment over.
 pub struct Doctor {
-    mistakes: Vec<Mistake>,
-    http: Http,
+    mistakes: Vec<ConfigError>,
+    http: HttpClient,
     project: Option<Project>,
-    reader: Option<Reader>,
-    writer: Option<Writer>,
+    user_client: Option<UserClient>,
+    service_client: Option<ServiceClient>,
     /// The projects that legacy keys name.
     publishable_of: Option<String>,
     secret_of: Option<String>,
@@ -70,18 +70,23 @@ pub struct Doctor {
 
 impl Doctor {
     /// Reads what all functions read. Mistakes keep it from nothing: they are its first findings.
-    pub fn new(setup: &mut Setup) -> Self {
-        let (reader, writer) = (setup.reader(), setup.writer());
-        let (chatkit, sealed) = (setup.chatkit(), setup.sealed_chatkit());
-        let agents = setup.agents();
-        let _ = (setup.webhook_secret(), setup.verifier(), setup.cors(), setup.decision_rules());
-        let (environment, http, project) = setup.parts();
+    pub fn new(dependencies: &mut Dependencies) -> Self {
+        let (user_client, service_client) = (dependencies.user_client(), dependencies.service_client());
+        let (chatkit, sealed) = (dependencies.chatkit(), dependencies.chatkit_with_sealer());
+        let agents = dependencies.agent_client();
+        let _ = (
+            dependencies.webhook_secret(),
+            dependencies.verifier(),
+            dependencies.cors(),
+            dependencies.decision_rules(),
+        );
+        let (environment, http, project) = dependencies.as_parts();
         let mut of = |name| environment.optional(name, |key| Ok(legacy_project(key))).flatten().flatten();
         let (publishable_of, secret_of) = (of("SUPABASE_PUBLISHABLE_KEY"), of("SUPABASE_SECRET_KEY"));
-        let issuer = environment.optional("SUPABASE_JWT_ISSUER", config::non_empty).flatten();
+        let issuer = environment.optional("SUPABASE_JWT_ISSUER", config::any_string).flatten();
         let has_legacy_secret = environment.is_set("SUPABASE_JWT_SECRET");
-        let mut mistakes: Vec<Mistake> = Vec::new();
-        for mistake in environment.take_mistakes() {
+        let mut mistakes: Vec<ConfigError> = Vec::new();
+        for mistake in environment.take_errors() {
             // Several rooms may have read the same variable.
             if !mistakes.contains(&mistake) {
                 mistakes.push(mistake);
@@ -92,8 +97,8 @@ impl Doctor {
             http: http.clone(),
             issuer: issuer.or_else(|| project.map(|project| project.join("/auth/v1"))),
             project: project.cloned(),
-            reader,
-            writer,
+            user_client,
+            service_client,
             publishable_of,
             secret_of,
             has_legacy_secret,
@@ -104,13 +109,13 @@ impl Doctor {
     }
 
     /// The mistakes of the configuration, as a function that does not start would name them.
-    pub fn mistakes(&self) -> Option<config::Mistakes> {
-        (!self.mistakes.is_empty()).then(|| config::Mistakes(self.mistakes.clone()))
+    pub fn mistakes(&self) -> Option<config::ConfigErrors> {
+        (!self.mistakes.is_empty()).then(|| config::ConfigErrors(self.mistakes.clone()))
     }
 
     /// Looks at everything, at the same time where one thing does not depend on another.
-    pub async fn examine(&self, deadline: Deadline) -> Report {
-        let mut findings = configuration::examine(&self.mistakes);
+    pub async fn run(&self, deadline: Deadline) -> Report {
+        let mut findings = configuration::check(&self.mistakes);
         let ((of_supabase, state), chatkit) = join!(self.supabase(deadline), self.chatkit(deadline));
         let (workflows, servers) = join!(
             self.workflows(state.as_ref(), &chatkit, deadline),
@@ -121,13 +126,13 @@ impl Doctor {
         findings.extend(workflows);
         findings.extend(self.sealing_keys(state.as_ref()));
         findings.extend(servers);
-        findings.push(approvers::examine(state.as_ref()));
+        findings.push(approvers::check(state.as_ref()));
         findings.sort_by_key(|finding| finding.check as u8);
-        Report::of(findings)
+        Report::from_results(findings)
     }
 
     /// Everything about Supabase, and what it says.
-    async fn supabase(&self, deadline: Deadline) -> (Vec<Finding>, Option<State>) {
+    async fn supabase(&self, deadline: Deadline) -> (Vec<CheckResult>, Option<State>) {
         const BEHIND_IT: [Check; 8] = [
             Check::PublishableKey,
             Check::SecretKey,
@@ -138,15 +143,15 @@ impl Doctor {
             Check::Schema,
             Check::Webhook,
         ];
-        let waiting = |first: Finding, reason: Check| {
-            let waiting = BEHIND_IT.iter().map(|check| Finding::waits_for(*check, reason));
+        let waiting = |first: CheckResult, reason: Check| {
+            let waiting = BEHIND_IT.iter().map(|check| CheckResult::blocked_by(*check, reason));
             (std::iter::once(first).chain(waiting).collect(), None)
         };
         let Some(project) = &self.project else {
-            let unread = Finding::waits_for(Check::Supabase, Check::Configuration);
+            let unread = CheckResult::blocked_by(Check::Supabase, Check::Configuration);
             return waiting(unread, Check::Configuration);
         };
-        let reach = || supabase::reached(&self.http, project, deadline.within(LONGEST));
+        let reach = || supabase::reached(&self.http, project, deadline.capped(CHECK_TIMEOUT));
         let usable = match confirmed(reach, Result::is_err, deadline).await {
             Ok(usable) => usable,
             Err(fault) => return waiting(fault, Check::Supabase),
@@ -155,10 +160,10 @@ impl Doctor {
         let (publishable_key, (secret_key, state), issuer) = join!(
             self.publishable_key(project, deadline),
             self.secret_key(project, deadline),
-            supabase::issuer(&self.http, project, issuer, deadline.within(LONGEST)),
+            supabase::issuer(&self.http, project, issuer, deadline.capped(CHECK_TIMEOUT)),
         );
         let keys = supabase::keys(usable, self.has_legacy_secret);
-        let mut findings = vec![Finding::ok(Check::Supabase), publishable_key, secret_key, keys, issuer];
+        let mut findings = vec![CheckResult::ok(Check::Supabase), publishable_key, secret_key, keys, issuer];
         let state = match state {
             Ok(state) => state,
             Err(unsaid) => {
@@ -166,90 +171,99 @@ impl Doctor {
                 findings.push(unsaid);
                 findings.extend(
                     [Check::Clock, Check::Schema, Check::Webhook]
-                        .map(|check| Finding::waits_for(check, because)),
+                        .map(|check| CheckResult::blocked_by(check, because)),
                 );
                 return (findings, None);
             }
         };
         if state.read_only {
-            findings[0] = Finding::fault(Check::Supabase, Code::SupabaseReadOnly);
+            findings[0] = CheckResult::fault(Check::Supabase, FaultCode::SupabaseReadOnly);
         }
         findings.push(supabase::clock(state.now, Timestamp::now()));
         findings.extend(schema(&state));
-        findings.push(webhook::examine(&state));
+        findings.push(webhook::check(&state));
         (findings, Some(state))
     }
 
-    async fn publishable_key(&self, project: &Project, deadline: Deadline) -> Finding {
+    async fn publishable_key(&self, project: &Project, deadline: Deadline) -> CheckResult {
         let check = Check::PublishableKey;
-        match &self.reader {
-            None => Finding::waits_for(check, Check::Configuration),
+        match &self.user_client {
+            None => CheckResult::blocked_by(check, Check::Configuration),
             Some(_) if supabase::other_project(project, self.publishable_of.as_deref()) => {
-                Finding::fault(check, Code::KeyOfOtherProject)
+                CheckResult::fault(check, FaultCode::KeyOfOtherProject)
             }
-            Some(reader) => {
-                let ask = || supabase::publishable_key(reader, deadline.within(LONGEST));
-                confirmed(ask, Finding::is_fault, deadline).await
+            Some(user_client) => {
+                let ask = || supabase::publishable_key(user_client, deadline.capped(CHECK_TIMEOUT));
+                confirmed(ask, CheckResult::is_fault, deadline).await
             }
         }
     }
 
-    async fn secret_key(&self, project: &Project, deadline: Deadline) -> (Finding, Result<State, Finding>) {
+    async fn secret_key(
+        &self,
+        project: &Project,
+        deadline: Deadline,
+    ) -> (CheckResult, Result<State, CheckResult>) {
         let check = Check::SecretKey;
-        let unsaid = || Err(Finding::waits_for(Check::Migrations, check));
-        match &self.writer {
-            None => (Finding::waits_for(check, Check::Configuration), unsaid()),
+        let unsaid = || Err(CheckResult::blocked_by(Check::Migrations, check));
+        match &self.service_client {
+            None => (CheckResult::blocked_by(check, Check::Configuration), unsaid()),
             Some(_) if supabase::other_project(project, self.secret_of.as_deref()) => {
-                (Finding::fault(check, Code::KeyOfOtherProject), unsaid())
+                (CheckResult::fault(check, FaultCode::KeyOfOtherProject), unsaid())
             }
-            Some(writer) => {
-                let ask = || supabase::state(writer, deadline.within(LONGEST));
+            Some(service_client) => {
+                let ask = || supabase::state(service_client, deadline.capped(CHECK_TIMEOUT));
                 confirmed(ask, |(_, state)| state.is_err(), deadline).await
             }
         }
     }
 
-    async fn chatkit(&self, deadline: Deadline) -> Finding {
+    async fn chatkit(&self, deadline: Deadline) -> CheckResult {
         match &self.chatkit {
-            None => Finding::waits_for(Check::Chatkit, Check::Configuration),
-            Some(None) => Finding::skipped(
+            None => CheckResult::blocked_by(Check::Chatkit, Check::Configuration),
+            Some(None) => CheckResult::skipped(
                 Check::Chatkit,
                 "OPENAI_CHATKIT_SECRET is not set: sessions are opened without ChatKit",
             ),
             Some(Some(chatkit)) => {
-                let ask = || chatkit::key(chatkit, deadline.within(LONGEST));
-                confirmed(ask, Finding::is_fault, deadline).await
+                let ask = || chatkit::key(chatkit, deadline.capped(CHECK_TIMEOUT));
+                confirmed(ask, CheckResult::is_fault, deadline).await
             }
         }
     }
 
-    async fn workflows(&self, state: Option<&State>, key: &Finding, deadline: Deadline) -> Vec<Finding> {
+    async fn workflows(
+        &self,
+        state: Option<&State>,
+        key: &CheckResult,
+        deadline: Deadline,
+    ) -> Vec<CheckResult> {
         let check = Check::Workflow;
         match (&self.chatkit, state) {
             (Some(Some(chatkit)), Some(state)) if key.status == Status::Ok => {
                 chatkit::workflows(chatkit, state, deadline).await
             }
-            (_, Some(_)) => vec![Finding::waits_for(check, Check::Chatkit)],
-            (_, None) => vec![Finding::waits_for(check, Check::Migrations)],
+            (_, Some(_)) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
+            (_, None) => vec![CheckResult::blocked_by(check, Check::Migrations)],
         }
     }
 
-    fn sealing_keys(&self, state: Option<&State>) -> Vec<Finding> {
+    fn sealing_keys(&self, state: Option<&State>) -> Vec<CheckResult> {
         let check = Check::SealingKeys;
         match (&self.sealed, state) {
-            (None, _) => vec![Finding::waits_for(check, Check::Configuration)],
-            (Some(None), _) => vec![Finding::waits_for(check, Check::Chatkit)],
-            (_, None) => vec![Finding::waits_for(check, Check::Migrations)],
-            (Some(Some((_, sealer))), Some(state)) => sealing::examine(sealer, state),
+            (None, _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
+            (Some(None), _) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
+            (_, None) => vec![CheckResult::blocked_by(check, Check::Migrations)],
+            (Some(Some((_, sealer))), Some(state)) => sealing::check(sealer, state),
         }
     }
 
-    async fn agent_servers(&self, state: Option<&State>, deadline: Deadline) -> Vec<Finding> {
+    async fn agent_servers(&self, state: Option<&State>, deadline: Deadline) -> Vec<CheckResult> {
         let check = Check::AgentServer;
         match (&self.agents, state) {
-            (None, _) => vec![Finding::waits_for(check, Check::Configuration)],
-            (_, None) => vec![Finding::waits_for(check, Check::Migrations)],
-            (Some(client), Some(state)) => agents::examine(client, state, deadline).await,
+            (None, _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
+            (_, None) => vec![CheckResult::blocked_by(check, Check::Migrations)],
+            (Some(client), Some(state)) => agents::check(client, state, deadline).await,
         }
     }
 }
@@ -261,7 +275,7 @@ async fn confirmed<T, Asked: Future<Output = T>>(
     deadline: Deadline,
 ) -> T {
     let first = ask().await;
-    if !is_fault(&first) || deadline.remaining() < PAUSE + LEAST {
+    if !is_fault(&first) || deadline.remaining() < PAUSE + MIN_TIME_LEFT {
         return first;
     }
     tokio::time::sleep(PAUSE).await;
@@ -269,16 +283,16 @@ async fn confirmed<T, Asked: Future<Output = T>>(
 }
 
 /// The migrations, and what they make; which is not looked at while some are missing.
-fn schema(state: &State) -> Vec<Finding> {
+fn schema(state: &State) -> Vec<CheckResult> {
     let Some(manifest) = Manifest::read() else {
         let why = "the manifest of this version cannot be read";
-        return [Check::Migrations, Check::Schema].map(|check| Finding::skipped(check, why)).into();
+        return [Check::Migrations, Check::Schema].map(|check| CheckResult::skipped(check, why)).into();
     };
-    let mut findings = migrations::examine(&manifest, state);
-    if findings.iter().any(Finding::is_fault) {
-        findings.push(Finding::waits_for(Check::Schema, Check::Migrations));
+    let mut findings = migrations::check(&manifest, state);
+    if findings.iter().any(CheckResult::is_fault) {
+        findings.push(CheckResult::blocked_by(Check::Schema, Check::Migrations));
     } else {
-        findings.extend(schema::examine(&manifest, state));
+        findings.extend(schema::check(&manifest, state));
     }
     findings
 }

@@ -4,54 +4,56 @@
 use std::collections::BTreeSet;
 
 use super::{
-    code::Code,
-    finding::{Check, Finding},
+    code::FaultCode,
+    finding::{Check, CheckResult},
     manifest::Manifest,
     state::{Function, Schema, State, Table},
 };
 
 /// A finding a difference, or one that there is none.
-pub(super) fn examine(manifest: &Manifest, state: &State) -> Vec<Finding> {
+pub(super) fn check(manifest: &Manifest, state: &State) -> Vec<CheckResult> {
     let findings = differences(&manifest.schema, &state.schema);
-    if findings.is_empty() { vec![Finding::ok(Check::Schema)] } else { findings }
+    if findings.is_empty() { vec![CheckResult::ok(Check::Schema)] } else { findings }
 }
 
-fn differences(expected: &Schema, found: &Schema) -> Vec<Finding> {
+fn differences(expected: &Schema, found: &Schema) -> Vec<CheckResult> {
     let mut findings = Vec::new();
     for role in found.private_usage.difference(&expected.private_usage) {
-        findings
-            .push(fault(Code::SchemaOpen, "chatkit_private").detail(format!("usage is granted to {role}")));
+        findings.push(
+            fault(FaultCode::SchemaOpen, "chatkit_private").detail(format!("usage is granted to {role}")),
+        );
     }
     for role in expected.private_usage.difference(&found.private_usage) {
         findings.push(
-            fault(Code::SchemaClosed, "chatkit_private").detail(format!("usage is not granted to {role}")),
+            fault(FaultCode::SchemaClosed, "chatkit_private")
+                .detail(format!("usage is not granted to {role}")),
         );
     }
     for (name, table) in &expected.tables {
         let name = format!("public.{name}");
         match found.tables.get(name.trim_start_matches("public.")) {
             Some(there) => tables(&name, table, there, &mut findings),
-            None => findings.push(fault(Code::TableMissing, &name)),
+            None => findings.push(fault(FaultCode::TableMissing, &name)),
         }
     }
     for (name, function) in &expected.functions {
         match found.functions.get(name) {
             Some(there) => functions(name, function, there, &mut findings),
-            None => findings.push(fault(Code::FunctionMissing, name)),
+            None => findings.push(fault(FaultCode::FunctionMissing, name)),
         }
     }
     findings
 }
 
-fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<Finding>) {
+fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<CheckResult>) {
     if expected.row_level_security && !found.row_level_security {
-        findings.push(fault(Code::RlsOff, name));
+        findings.push(fault(FaultCode::RlsOff, name));
     }
     for (policy, says) in &expected.policies {
         let code = match found.policies.get(policy) {
             Some(there) if there == says => continue,
-            Some(_) => Code::PolicyChanged,
-            None => Code::PolicyMissing,
+            Some(_) => FaultCode::PolicyChanged,
+            None => FaultCode::PolicyMissing,
         };
         findings.push(fault(code, name).detail(format!("the policy \"{policy}\"")));
     }
@@ -61,37 +63,42 @@ fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<Findin
         .iter()
         .filter(|(policy, says)| !expected.policies.contains_key(*policy) && says.permissive);
     for (policy, _) in added {
-        findings.push(fault(Code::PolicyAdded, name).detail(format!("the policy \"{policy}\"")));
+        findings.push(fault(FaultCode::PolicyAdded, name).detail(format!("the policy \"{policy}\"")));
     }
-    findings.extend(granted(Code::GrantAdded, name, &found.grants, &expected.grants));
-    findings.extend(granted(Code::GrantMissing, name, &expected.grants, &found.grants));
+    findings.extend(granted(FaultCode::GrantAdded, name, &found.grants, &expected.grants));
+    findings.extend(granted(FaultCode::GrantMissing, name, &expected.grants, &found.grants));
     for trigger in expected.triggers.keys() {
         let code = match found.triggers.get(trigger) {
             Some(true) => continue,
-            Some(false) => Code::TriggerDisabled,
-            None => Code::TriggerMissing,
+            Some(false) => FaultCode::TriggerDisabled,
+            None => FaultCode::TriggerMissing,
         };
         findings.push(fault(code, name).detail(format!("the trigger {trigger}")));
     }
 }
 
-fn functions(name: &str, expected: &Function, found: &Function, findings: &mut Vec<Finding>) {
+fn functions(name: &str, expected: &Function, found: &Function, findings: &mut Vec<CheckResult>) {
     let same = expected.security_definer == found.security_definer
         && expected.settings == found.settings
         && expected.body == found.body;
     if !same {
-        findings.push(fault(Code::FunctionChanged, name));
+        findings.push(fault(FaultCode::FunctionChanged, name));
     }
-    findings.extend(granted(Code::FunctionOpen, name, &found.execute, &expected.execute));
-    findings.extend(granted(Code::FunctionClosed, name, &expected.execute, &found.execute));
+    findings.extend(granted(FaultCode::FunctionOpen, name, &found.execute, &expected.execute));
+    findings.extend(granted(FaultCode::FunctionClosed, name, &expected.execute, &found.execute));
 }
 
 /// What is among the one and not among the other, in one finding: somebody granted it in one statement.
-fn granted(code: Code, name: &str, those: &BTreeSet<String>, others: &BTreeSet<String>) -> Option<Finding> {
+fn granted(
+    code: FaultCode,
+    name: &str,
+    those: &BTreeSet<String>,
+    others: &BTreeSet<String>,
+) -> Option<CheckResult> {
     let only: Vec<&str> = those.difference(others).map(String::as_str).collect();
     (!only.is_empty()).then(|| fault(code, name).detail(only.join(", ")))
 }
 
-fn fault(code: Code, about: &str) -> Finding {
-    Finding::fault(Check::Schema, code).about(about)
+fn fault(code: FaultCode, about: &str) -> CheckResult {
+    CheckResult::fault(Check::Schema, code).subject(about)
 }

@@ -8,16 +8,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    code::Code,
-    finding::{Check, Finding},
+    code::FaultCode,
+    finding::{Check, CheckResult},
     state::State,
 };
 use crate::{
-    auth::{MANNER, usable_keys},
-    clients::supabase::{Cause, Error, Failed, Project, Reader, Writer},
+    auth::{RETRY_POLICY, count_usable_keys},
+    clients::supabase::{Cause, Error, Failed, Project, ServiceClient, UserClient},
     platform::{
         http_client::{
-            Answer, Deadline, Failure, Http,
+            Deadline, HttpClient, HttpResponse, TransportError,
             classification::{Rejection, supabase::TABLE},
         },
         parse::Timestamp,
@@ -28,36 +28,49 @@ use crate::{
 const CLOCKS_APART: Duration = Duration::from_secs(30);
 
 /// Whether Supabase is there, and how many of its keys we verify with.
-pub(super) async fn reached(http: &Http, project: &Project, deadline: Deadline) -> Result<usize, Finding> {
-    let fault = |code| Finding::fault(Check::Supabase, code);
+pub(super) async fn reached(
+    http: &HttpClient,
+    project: &Project,
+    deadline: Deadline,
+) -> Result<usize, CheckResult> {
+    let fault = |code| CheckResult::fault(Check::Supabase, code);
     let answer = get(http, project, "/auth/v1/.well-known/jwks.json", deadline).await;
     let cause = match answer {
         Ok(answer) => match answer.accepted(&TABLE, false) {
-            Ok(body) => return usable_keys(body).ok_or_else(|| fault(Code::NotSupabase)),
+            Ok(body) => return count_usable_keys(body).ok_or_else(|| fault(FaultCode::NotSupabase)),
             // No key goes along.
             Err(Rejection { cause: Cause::KeyRefused | Cause::BadAnswer, status, .. }) => {
-                return Err(fault(Code::NotSupabase).detail(format!("it answers {status} for the key set")));
+                return Err(
+                    fault(FaultCode::NotSupabase).detail(format!("it answers {status} for the key set"))
+                );
             }
             Err(rejection) => rejection.cause,
         },
-        Err(Failure::TooLarge) => return Err(fault(Code::NotSupabase)),
-        Err(Failure::Unreachable(_) | Failure::Broken(_)) => return Err(fault(Code::SupabaseUnreachable)),
-        Err(Failure::TimedOut) => Cause::TimedOut,
+        Err(TransportError::TooLarge) => return Err(fault(FaultCode::NotSupabase)),
+        Err(TransportError::Unreachable(_) | TransportError::Broken(_)) => {
+            return Err(fault(FaultCode::SupabaseUnreachable));
+        }
+        Err(TransportError::TimedOut) => Cause::TimedOut,
     };
     Err(fault(code(cause)))
 }
 
 /// Whether there is anything to verify tokens with.
-pub(super) fn keys(usable: usize, has_legacy_secret: bool) -> Finding {
+pub(super) fn keys(usable: usize, has_legacy_secret: bool) -> CheckResult {
     match usable {
-        0 if !has_legacy_secret => Finding::fault(Check::Jwks, Code::JwksEmpty),
-        0 => Finding::ok(Check::Jwks).detail("tokens are verified with SUPABASE_JWT_SECRET"),
-        _ => Finding::ok(Check::Jwks),
+        0 if !has_legacy_secret => CheckResult::fault(Check::Jwks, FaultCode::JwksEmpty),
+        0 => CheckResult::ok(Check::Jwks).detail("tokens are verified with SUPABASE_JWT_SECRET"),
+        _ => CheckResult::ok(Check::Jwks),
     }
 }
 
 /// Whether users' tokens are from whom we expect them to be. Supabase tells since it is an OpenID provider.
-pub(super) async fn issuer(http: &Http, project: &Project, expected: &str, deadline: Deadline) -> Finding {
+pub(super) async fn issuer(
+    http: &HttpClient,
+    project: &Project,
+    expected: &str,
+    deadline: Deadline,
+) -> CheckResult {
     #[derive(Deserialize)]
     struct Discovery {
         issuer: String,
@@ -65,39 +78,42 @@ pub(super) async fn issuer(http: &Http, project: &Project, expected: &str, deadl
     let answer = get(http, project, "/auth/v1/.well-known/openid-configuration", deadline).await;
     let told = answer.as_ref().ok().and_then(|answer| answer.accepted(&TABLE, false).ok());
     match told.and_then(|body| serde_json::from_slice::<Discovery>(body).ok()) {
-        Some(Discovery { issuer }) if issuer == expected => Finding::ok(Check::Issuer),
-        Some(Discovery { issuer }) => Finding::fault(Check::Issuer, Code::IssuerDiffers)
+        Some(Discovery { issuer }) if issuer == expected => CheckResult::ok(Check::Issuer),
+        Some(Discovery { issuer }) => CheckResult::fault(Check::Issuer, FaultCode::IssuerDiffers)
             .detail(format!("the project names {issuer:?}, and expected is {expected:?}")),
-        None => Finding::skipped(Check::Issuer, "the project does not say whom its tokens are from"),
+        None => CheckResult::skipped(Check::Issuer, "the project does not say whom its tokens are from"),
     }
 }
 
 /// Whether the publishable key is taken. Nobody may read a table with it alone, and is told so only with a key that is known.
-pub(super) async fn publishable_key(reader: &Reader, deadline: Deadline) -> Finding {
+pub(super) async fn publishable_key(user_client: &UserClient, deadline: Deadline) -> CheckResult {
     let check = Check::PublishableKey;
-    match reader.knock(deadline).await.map_err(|error| error.cause()) {
-        Ok(()) | Err(Cause::SchemaMismatch | Cause::GrantMissing) => Finding::ok(check),
-        Err(Cause::KeyRefused) => Finding::fault(check, Code::PublishableKeyRefused),
-        Err(cause) => Finding::fault(check, code(cause)),
+    match user_client.check_key(deadline).await.map_err(|error| error.cause()) {
+        Ok(()) | Err(Cause::SchemaMismatch | Cause::GrantMissing) => CheckResult::ok(check),
+        Err(Cause::KeyRefused) => CheckResult::fault(check, FaultCode::PublishableKeyRefused),
+        Err(cause) => CheckResult::fault(check, code(cause)),
     }
 }
 
 /// What the database says, and whether the secret key is taken; or why it says nothing.
-pub(super) async fn state(writer: &Writer, deadline: Deadline) -> (Finding, Result<State, Finding>) {
+pub(super) async fn state(
+    service_client: &ServiceClient,
+    deadline: Deadline,
+) -> (CheckResult, Result<State, CheckResult>) {
     let check = Check::SecretKey;
-    let taken = Finding::ok(check);
-    let unsaid = |code| Err(Finding::fault(Check::Migrations, code));
-    let error = match writer.call("deployment_state", &json!({}), deadline).await {
+    let taken = CheckResult::ok(check);
+    let unsaid = |code| Err(CheckResult::fault(Check::Migrations, code));
+    let error = match service_client.rpc("deployment_state", &json!({}), deadline).await {
         Ok(state) => return (taken, Ok(state)),
         Err(error) => error,
     };
     match error.cause() {
-        Cause::SchemaMismatch => (taken, unsaid(Code::DeploymentStateMissing)),
-        Cause::GrantMissing => (taken, unsaid(Code::DeploymentStateForbidden)),
+        Cause::SchemaMismatch => (taken, unsaid(FaultCode::DeploymentStateMissing)),
+        Cause::GrantMissing => (taken, unsaid(FaultCode::DeploymentStateForbidden)),
         // It answered, and said something else than we understand: it is of another version.
-        Cause::BadAnswer if is_success(&error) => (taken, unsaid(Code::SupabaseBadAnswer)),
-        Cause::KeyRefused => (Finding::fault(check, Code::SecretKeyRefused), Err(waits_for_key())),
-        cause => (Finding::fault(check, code(cause)), Err(waits_for_key())),
+        Cause::BadAnswer if is_success(&error) => (taken, unsaid(FaultCode::SupabaseBadAnswer)),
+        Cause::KeyRefused => (CheckResult::fault(check, FaultCode::SecretKeyRefused), Err(waits_for_key())),
+        cause => (CheckResult::fault(check, code(cause)), Err(waits_for_key())),
     }
 }
 
@@ -106,12 +122,12 @@ fn is_success(error: &Error) -> bool {
 }
 
 /// Whether the database's clock, read a moment ago, and ours agree.
-pub(super) fn clock(database: Timestamp, ours: Timestamp) -> Finding {
+pub(super) fn clock(database: Timestamp, ours: Timestamp) -> CheckResult {
     let apart = database.duration_since(ours).unsigned_abs();
     if apart <= CLOCKS_APART {
-        return Finding::ok(Check::Clock);
+        return CheckResult::ok(Check::Clock);
     }
-    Finding::fault(Check::Clock, Code::ClockDiffers)
+    CheckResult::fault(Check::Clock, FaultCode::ClockDiffers)
         .detail(format!("they are {} seconds apart", apart.as_secs()))
 }
 
@@ -122,29 +138,34 @@ pub(super) fn other_project(project: &Project, named: Option<&str>) -> bool {
     reference.zip(named).is_some_and(|(reference, named)| reference != named)
 }
 
-fn waits_for_key() -> Finding {
-    Finding::waits_for(Check::Migrations, Check::SecretKey)
+fn waits_for_key() -> CheckResult {
+    CheckResult::blocked_by(Check::Migrations, Check::SecretKey)
 }
 
 /// The fault that such an answer points to, where it is not about a key or a function.
-fn code(cause: Cause) -> Code {
+fn code(cause: Cause) -> FaultCode {
     match cause {
-        Cause::TimedOut | Cause::StatementTimeout => Code::SupabaseTimedOut,
-        Cause::Paused => Code::SupabasePaused,
-        Cause::Overloaded => Code::SupabaseOverloaded,
-        Cause::ReadOnly => Code::SupabaseReadOnly,
-        Cause::Blocked => Code::SupabaseRequestBlocked,
+        Cause::TimedOut | Cause::StatementTimeout => FaultCode::SupabaseTimedOut,
+        Cause::Paused => FaultCode::SupabasePaused,
+        Cause::Overloaded => FaultCode::SupabaseOverloaded,
+        Cause::ReadOnly => FaultCode::SupabaseReadOnly,
+        Cause::Blocked => FaultCode::SupabaseRequestBlocked,
         Cause::ClockSkew | Cause::ServiceTokenRefused | Cause::Conflict | Cause::Unavailable => {
-            Code::SupabaseUnavailable
+            FaultCode::SupabaseUnavailable
         }
-        _ => Code::SupabaseBadAnswer,
+        _ => FaultCode::SupabaseBadAnswer,
     }
 }
 
-async fn get(http: &Http, project: &Project, path: &str, deadline: Deadline) -> Result<Answer, Failure> {
+async fn get(
+    http: &HttpClient,
+    project: &Project,
+    path: &str,
+    deadline: Deadline,
+) -> Result<HttpResponse, TransportError> {
     let mut url = project.url.clone();
     url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-    http.send(Request::new(Method::GET, url), MANNER, deadline).await
+    http.send(Request::new(Method::GET, url), RETRY_POLICY, deadline).await
 }
 
 #[cfg(test)]
@@ -156,8 +177,8 @@ mod tests {
     fn clocks_half_a_minute_apart_are_told_of() {
         let at = |second: i64| Timestamp::from_second(1_795_341_600 + second).unwrap();
         assert_eq!(clock(at(0), at(30)).status, Status::Ok);
-        assert_eq!(clock(at(31), at(0)).code, Some(Code::ClockDiffers));
-        assert_eq!(clock(at(0), at(31)).code, Some(Code::ClockDiffers));
+        assert_eq!(clock(at(31), at(0)).code, Some(FaultCode::ClockDiffers));
+        assert_eq!(clock(at(0), at(31)).code, Some(FaultCode::ClockDiffers));
     }
 
     #[test]
@@ -171,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_project_that_publishes_no_key_needs_the_secret() {
-        assert_eq!(keys(0, false).code, Some(Code::JwksEmpty));
+        assert_eq!(keys(0, false).code, Some(FaultCode::JwksEmpty));
         assert!(keys(0, true).code.is_none() && keys(1, false).code.is_none());
     }
 }

@@ -2,17 +2,17 @@
 //! schema.
 
 use super::{
-    code::Code,
-    finding::{Check, Finding},
+    code::FaultCode,
+    finding::{Check, CheckResult},
     state::State,
 };
 
 /// Without a webhook all goes on, only later.
-pub(super) fn examine(state: &State) -> Finding {
+pub(super) fn check(state: &State) -> CheckResult {
     match (state.webhook.is_set, state.webhook.can_call) {
-        (true, true) => Finding::ok(Check::Webhook),
-        (true, false) => Finding::fault(Check::Webhook, Code::WebhookExtensionMissing),
-        (false, _) => Finding::skipped(
+        (true, true) => CheckResult::ok(Check::Webhook),
+        (true, false) => CheckResult::fault(Check::Webhook, FaultCode::WebhookExtensionMissing),
+        (false, _) => CheckResult::skipped(
             Check::Webhook,
             "there is none (supabase/webhook.sql): events wait for the schedule",
         ),

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
-        Call,
+        RequestContext,
         pagination::{IdCursor, Page, PageSize, Rows},
     },
     error::Error,
@@ -28,8 +28,8 @@ pub struct Agent {
 /// # Errors
 /// Those of Supabase.
 pub async fn list(
-    reader: &Reader,
-    call: &Call,
+    user_client: &UserClient,
+    context: &RequestContext,
     limit: PageSize,
     after: Option<IdCursor>,
 ) -> Result<Page<Agent>, Error> {
@@ -40,6 +40,7 @@ pub async fn list(
         p_after_id: Option<String>,
     }
     let arguments = Arguments { p_limit: limit, p_after_id: after.map(|IdCursor(id)| id) };
-    let rows: Rows<Agent> = reader.read("list_agents", &arguments, &call.caller.token, call.deadline).await?;
-    Ok(rows.page(|agent| IdCursor(agent.id.clone()).encode()))
+    let rows: Rows<Agent> =
+        user_client.read("list_agents", &arguments, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|agent| IdCursor(agent.id.clone()).encode()))
 }

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Code, Error};
+use crate::error::{Error, ErrorCode};
 
 /// The header that carries a key.
 pub const HEADER: &str = "idempotency-key";
@@ -18,7 +18,7 @@ const LEASE_SECONDS: u32 = 30;
 
 /// A key, and what was asked under it. Serialises to the arguments of our RPC functions.
 #[derive(Clone, Debug, Serialize)]
-pub struct Idempotency {
+pub struct IdempotencyKey {
     #[serde(rename = "p_idempotency_key")]
     key: String,
     #[serde(rename = "p_request_hash")]
@@ -27,38 +27,38 @@ pub struct Idempotency {
 
 /// A key of a request that takes more than one transaction.
 #[derive(Clone, Debug, Serialize)]
-pub struct Leased {
+pub struct LeasedKey {
     #[serde(flatten)]
-    idempotency: Idempotency,
+    idempotency: IdempotencyKey,
     p_lease_seconds: u32,
 }
 
-impl Idempotency {
+impl IdempotencyKey {
     /// Checks a key, and hashes the body in its canonical form (RFC 8785): the order of fields and the spelling of numbers do
     /// not make another request.
     ///
     /// # Errors
-    /// [`Code::InvalidIdempotencyKey`].
+    /// [`ErrorCode::InvalidIdempotencyKey`].
     pub fn new(key: &[u8], body: &Value) -> Result<Self, Error> {
         let sound = (1..=MAX_KEY).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         let key = String::from_utf8(key.to_vec()).ok().filter(|_| sound);
-        let key = key.ok_or_else(|| Error::new(Code::InvalidIdempotencyKey))?;
-        let canonical = serde_json_canonicalizer::to_vec(&distinguishable(body.clone()))
-            .map_err(|error| Error::new(Code::Internal).cause(error))?;
+        let key = key.ok_or_else(|| Error::new(ErrorCode::InvalidIdempotencyKey))?;
+        let canonical = serde_json_canonicalizer::to_vec(&canonical_numbers(body.clone()))
+            .map_err(|error| Error::new(ErrorCode::Internal).cause(error))?;
         let request_hash =
             digest(&SHA256, &canonical).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { key, request_hash })
     }
 
     /// The same for a request that asks another system in between.
-    pub fn leased(self) -> Leased {
-        Leased { idempotency: self, p_lease_seconds: LEASE_SECONDS }
+    pub fn with_lease(self) -> LeasedKey {
+        LeasedKey { idempotency: self, p_lease_seconds: LEASE_SECONDS }
     }
 }
 
 /// The body with each integer that RFC 8785 would write like its neighbour, since doubles end at 2^53 (RFC 7493, section 2.2), as a
 /// text that no body can hold.
-fn distinguishable(body: Value) -> Value {
+fn canonical_numbers(body: Value) -> Value {
     const MOST: u64 = (1 << 53) - 1;
     match body {
         Value::Number(number) => match (number.as_u64(), number.as_i64()) {
@@ -67,9 +67,9 @@ fn distinguishable(body: Value) -> Value {
             }
             _ => Value::Number(number),
         },
-        Value::Array(items) => items.into_iter().map(distinguishable).collect(),
+        Value::Array(items) => items.into_iter().map(canonical_numbers).collect(),
         Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, distinguishable(value))).collect()
+            fields.into_iter().map(|(name, value)| (name, canonical_numbers(value))).collect()
         }
         other => other,
     }
@@ -81,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     fn hash(body: Value) -> String {
-        Idempotency::new(b"key", &body).unwrap().request_hash
+        IdempotencyKey::new(b"key", &body).unwrap().request_hash
     }
 
     #[test]
@@ -100,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_key_is_visible_ascii_of_a_bounded_length() {
-        let new = |key: &[u8]| Idempotency::new(key, &Value::Null);
+        let new = |key: &[u8]| IdempotencyKey::new(key, &Value::Null);
         assert!(new(b"0192-abc!").is_ok() && new(&[b'x'; 255]).is_ok());
         for wrong in [&b""[..], b"two words", "schl\u{fc}ssel".as_bytes(), &[b'x'; 256]] {
-            assert_eq!(new(wrong).unwrap_err().code, Code::InvalidIdempotencyKey);
+            assert_eq!(new(wrong).unwrap_err().code, ErrorCode::InvalidIdempotencyKey);
         }
     }
 }

@@ -5,9 +5,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
-        Call,
+        RequestContext,
         pagination::{Page, PageSize, Rows, SeqCursor},
     },
     error::Error,
@@ -39,8 +39,8 @@ pub struct Message {
 /// # Errors
 /// `session_not_found`.
 pub async fn list(
-    reader: &Reader,
-    call: &Call,
+    user_client: &UserClient,
+    context: &RequestContext,
     session_id: Uuid,
     limit: PageSize,
     after: Option<SeqCursor>,
@@ -54,6 +54,6 @@ pub async fn list(
     let p_after_seq = after.map_or(0, |SeqCursor(seq)| seq);
     let arguments = Arguments { p_session_id: session_id, p_limit: limit, p_after_seq };
     let rows: Rows<Message> =
-        reader.read("list_messages", &arguments, &call.caller.token, call.deadline).await?;
-    Ok(rows.page(|message| SeqCursor(message.seq).encode()))
+        user_client.read("list_messages", &arguments, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|message| SeqCursor(message.seq).encode()))
 }

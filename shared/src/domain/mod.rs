@@ -11,4 +11,4 @@ pub mod pagination;
 mod request_context;
 pub mod sessions;
 
-pub use request_context::{Call, OnBehalf};
+pub use request_context::{OnBehalf, RequestContext};

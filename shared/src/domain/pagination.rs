@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use uuid::Uuid;
 
 use crate::{
-    error::{Code, Error},
+    error::{Error, ErrorCode},
     platform::parse::{Integer, Timestamp, base64url, integer, uuid},
 };
 
@@ -37,7 +37,7 @@ impl TimeCursor {
     /// Reads a cursor back.
     ///
     /// # Errors
-    /// [`Code::MalformedCursor`].
+    /// [`ErrorCode::MalformedCursor`].
     pub fn decode(cursor: &str) -> Result<Self, Error> {
         let decoded = || {
             let text = String::from_utf8(base64url(cursor)?).ok()?;
@@ -46,7 +46,7 @@ impl TimeCursor {
             // Nothing was touched before 1970, and the database has no word for a time long before.
             Some(Self { at, id: uuid(id)? }).filter(|_| at >= Timestamp::UNIX_EPOCH)
         };
-        decoded().ok_or_else(|| Error::new(Code::MalformedCursor))
+        decoded().ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
     }
 }
 
@@ -63,11 +63,11 @@ impl SeqCursor {
     /// Reads a cursor back.
     ///
     /// # Errors
-    /// [`Code::MalformedCursor`].
+    /// [`ErrorCode::MalformedCursor`].
     pub fn decode(cursor: &str) -> Result<Self, Error> {
         let text = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok());
         let seq = text.and_then(|text| integer(&text)).filter(|seq| *seq >= 0);
-        seq.map(Self).ok_or_else(|| Error::new(Code::MalformedCursor))
+        seq.map(Self).ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
     }
 }
 
@@ -84,11 +84,11 @@ impl IdCursor {
     /// Reads a cursor back.
     ///
     /// # Errors
-    /// [`Code::MalformedCursor`].
+    /// [`ErrorCode::MalformedCursor`].
     pub fn decode(cursor: &str) -> Result<Self, Error> {
         let plain = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
         let id = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok()).filter(plain);
-        id.map(Self).ok_or_else(|| Error::new(Code::MalformedCursor))
+        id.map(Self).ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
     }
 }
 
@@ -102,7 +102,7 @@ pub struct Rows<T> {
 
 impl<T> Rows<T> {
     /// The page, with where the next one begins as the caller keeps it.
-    pub fn page(self, cursor: impl FnOnce(&T) -> String) -> Page<T> {
+    pub fn into_page(self, cursor: impl FnOnce(&T) -> String) -> Page<T> {
         let next_cursor = self.rows.last().filter(|_| self.more).map(cursor);
         Page { rows: self.rows, next_cursor }
     }
@@ -123,7 +123,7 @@ pub struct PageSize(u16);
 
 impl PageSize {
     /// The most that a page may hold.
-    pub const MOST: Self = Self(MAX_LIMIT);
+    pub const MAX: Self = Self(MAX_LIMIT);
 }
 
 impl Default for PageSize {
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(SeqCursor::decode(&SeqCursor(12).encode()).unwrap(), SeqCursor(12));
         let before = TimeCursor { at: Timestamp::from_second(-1).unwrap(), id: Uuid::from_u128(7) }.encode();
         for wrong in ["", "x", "AAAA", "!!!", &before] {
-            assert_eq!(TimeCursor::decode(wrong).unwrap_err().code, Code::MalformedCursor);
+            assert_eq!(TimeCursor::decode(wrong).unwrap_err().code, ErrorCode::MalformedCursor);
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn the_last_page_has_no_next() {
         let page = |answer: &str| {
             let rows: Rows<i64> = serde_json::from_str(answer).unwrap();
-            rows.page(|row| SeqCursor(*row).encode())
+            rows.into_page(|row| SeqCursor(*row).encode())
         };
         assert_eq!(page(r#"{"rows": [1, 2], "more": false}"#).next_cursor, None);
         let first = page(r#"{"rows": [1, 2], "more": true}"#);

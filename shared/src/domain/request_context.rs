@@ -10,7 +10,7 @@ use crate::{
 
 /// A verified call. Whatever is done for it is given this, and nothing is looked up elsewhere.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct RequestContext {
     /// Who is calling.
     pub caller: Caller,
     /// Until when an answer is of use, with time left to send it.
@@ -28,7 +28,7 @@ pub struct OnBehalf<T> {
     arguments: T,
 }
 
-impl Call {
+impl RequestContext {
     /// These arguments, on behalf of the caller.
     pub fn on_behalf<T: Serialize>(&self, arguments: T) -> OnBehalf<T> {
         let Caller { org_id, user_id, claims, .. } = &self.caller;

@@ -5,9 +5,9 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $status:literal $code:literal $title:literal, $advice:literal;)*) => {
         /// A stable code: programs may depend on it. Its text is what the problem's `code` says.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Code { $(#[doc = concat!($title, ". ", $advice)] $variant,)* }
+        pub enum ErrorCode { $(#[doc = concat!($title, ". ", $advice)] $variant,)* }
 
-        impl Code {
+        impl ErrorCode {
             /// Every code there is.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
@@ -105,7 +105,7 @@ codes! {
     DeadlineExceeded = 504 "deadline_exceeded" "The answer took too long", "Try again.";
 }
 
-impl Code {
+impl ErrorCode {
     /// The code with this text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn codes_are_distinct_and_each_says_what_to_do() {
-        for code in Code::ALL {
-            assert_eq!(Code::parse(code.as_str()), Some(*code));
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::parse(code.as_str()), Some(*code));
             assert!((400..600).contains(&code.status()) && code.advice().ends_with('.'), "{code:?}");
         }
     }

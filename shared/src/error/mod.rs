@@ -8,15 +8,15 @@ use std::{borrow::Cow, time::Duration};
 
 use serde_json::{Map, Value};
 
-pub use code::Code;
+pub use code::ErrorCode;
 pub use pointer::pointer;
-pub use rate_limit::Limit;
+pub use rate_limit::RateLimit;
 
 /// A request that is not answered as it hoped.
 #[derive(Debug)]
 pub struct Error {
     /// The stable code: it decides status, title and what the caller should do.
-    pub code: Code,
+    pub code: ErrorCode,
     /// More about this occurrence, where the code does not say it all. Never holds a secret.
     pub detail: Option<Cow<'static, str>>,
     /// What is wrong with which part of the body.
@@ -24,7 +24,7 @@ pub struct Error {
     /// How long to wait, where another system said so.
     pub retry_after: Option<Duration>,
     /// What a throttle allows, where one refused.
-    pub limit: Option<Limit>,
+    pub limit: Option<RateLimit>,
     /// Extension members of the problem details (RFC 9457, section 3.2).
     pub extensions: Map<String, Value>,
     /// The cause, for the log only.
@@ -42,7 +42,7 @@ pub struct FieldError {
 
 impl Error {
     /// An error that its code describes completely.
-    pub fn new(code: Code) -> Self {
+    pub fn new(code: ErrorCode) -> Self {
         Self {
             code,
             detail: None,
@@ -84,7 +84,7 @@ impl Error {
 
     /// Well-formed input that is wrong in these places.
     pub fn invalid(fields: Vec<FieldError>) -> Self {
-        Self { fields, ..Self::new(Code::InvalidRequest) }
+        Self { fields, ..Self::new(ErrorCode::InvalidRequest) }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// How much of a minute's or a day's allowance is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct Limit {
+pub struct RateLimit {
     /// What the window allows.
     pub limit: u32,
     /// How long the window is.
@@ -19,24 +19,24 @@ pub struct Limit {
     pub reset_seconds: u32,
 }
 
-impl Limit {
+impl RateLimit {
     /// Reads the detail of a refusal.
-    pub fn of_refusal(detail: &str) -> Option<Self> {
+    pub fn from_error_detail(detail: &str) -> Option<Self> {
         serde_json::from_str(detail).ok()
     }
 
     /// How long a refused caller has to wait.
-    pub fn wait(self) -> Duration {
+    pub fn retry_after(self) -> Duration {
         Duration::from_secs(self.reset_seconds.max(1).into())
     }
 
     /// The value of `RateLimit-Policy`.
-    pub fn policy(self) -> String {
+    pub fn policy_header(self) -> String {
         format!("\"{}\";q={};w={}", self.name(), self.limit, self.window_seconds)
     }
 
     /// The value of `RateLimit`.
-    pub fn state(self) -> String {
+    pub fn state_header(self) -> String {
         format!("\"{}\";r={};t={}", self.name(), self.remaining, self.reset_seconds)
     }
 

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    error::{Code, Error, FieldError, pointer},
+    error::{Error, ErrorCode, FieldError, pointer},
     platform::parse,
 };
 
@@ -13,27 +13,27 @@ use crate::{
 const MAX_BODY: usize = 256 * 1024;
 
 /// Any JSON.
-pub(super) fn value(headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
+pub(super) fn parse_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
     if !is_json(headers) {
-        return Err(Error::new(Code::UnsupportedMediaType));
+        return Err(Error::new(ErrorCode::UnsupportedMediaType));
     }
     let coding = headers.get(header::CONTENT_ENCODING).map_or(b"".as_slice(), |coding| coding.as_bytes());
     if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
-        return Err(Error::new(Code::UnsupportedContentEncoding));
+        return Err(Error::new(ErrorCode::UnsupportedContentEncoding));
     }
     if body.len() > MAX_BODY {
-        return Err(Error::new(Code::BodyTooLarge));
+        return Err(Error::new(ErrorCode::BodyTooLarge));
     }
     // A parser may pass over it (RFC 8259, section 8.1). Ours does not, so that one text has one form.
     if body.starts_with(b"\xef\xbb\xbf") {
-        return Err(Error::new(Code::MalformedBody).detail("The body begins with a byte order mark."));
+        return Err(Error::new(ErrorCode::MalformedBody).detail("The body begins with a byte order mark."));
     }
     parse::json(body)
 }
 
 /// An object. A list is refused here since a derived parser would take one as the fields in their order.
-pub(super) fn object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
-    let Value::Object(fields) = value(headers, body)? else {
+pub(super) fn parse_object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
+    let Value::Object(fields) = parse_json(headers, body)? else {
         return Err(Error::invalid(vec![FieldError::at("", "must be an object")]));
     };
     serde_path_to_error::deserialize(fields)
@@ -64,7 +64,7 @@ mod tests {
     fn outcome(body: &str) -> Result<Body, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
-        object(&headers, body.as_bytes())
+        parse_object(&headers, body.as_bytes())
     }
 
     #[test]
@@ -73,7 +73,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
             headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, coding.parse().unwrap())));
-            value(&headers, b"{}").err().map(|error| error.code)
+            parse_json(&headers, b"{}").err().map(|error| error.code)
         };
         for taken in [
             "application/json",
@@ -94,7 +94,7 @@ mod tests {
             "application/json; charset=",
             "application/json; charset=utf-8; Charset=latin1",
         ] {
-            assert_eq!(code(refused, None), Some(Code::UnsupportedMediaType), "{refused}");
+            assert_eq!(code(refused, None), Some(ErrorCode::UnsupportedMediaType), "{refused}");
         }
         for coding in ["", "identity", "Identity"] {
             assert_eq!(code("application/json", Some(coding)), None, "{coding}");
@@ -102,7 +102,7 @@ mod tests {
         for coding in ["gzip", "br", "gzip, identity", "x"] {
             assert_eq!(
                 code("application/json", Some(coding)),
-                Some(Code::UnsupportedContentEncoding),
+                Some(ErrorCode::UnsupportedContentEncoding),
                 "{coding}"
             );
         }
@@ -111,11 +111,16 @@ mod tests {
     #[test]
     fn each_kind_of_bad_body_has_its_code_and_its_place() {
         assert!(outcome(r#"{"name":"x"}"#).is_ok());
-        assert_eq!(outcome("{").unwrap_err().code, Code::MalformedBody);
+        assert_eq!(outcome("{").unwrap_err().code, ErrorCode::MalformedBody);
         let marked = outcome("\u{feff}{\"name\":\"x\"}").unwrap_err();
-        assert!(marked.code == Code::MalformedBody && marked.detail.unwrap().contains("byte order mark"));
-        assert_eq!(object::<Body>(&HeaderMap::new(), b"{}").unwrap_err().code, Code::UnsupportedMediaType);
-        assert_eq!(outcome(&" ".repeat(MAX_BODY + 1)).unwrap_err().code, Code::BodyTooLarge);
+        assert!(
+            marked.code == ErrorCode::MalformedBody && marked.detail.unwrap().contains("byte order mark")
+        );
+        assert_eq!(
+            parse_object::<Body>(&HeaderMap::new(), b"{}").unwrap_err().code,
+            ErrorCode::UnsupportedMediaType
+        );
+        assert_eq!(outcome(&" ".repeat(MAX_BODY + 1)).unwrap_err().code, ErrorCode::BodyTooLarge);
         for (body, pointer) in [
             (r#"{"name":7}"#, "/name"),
             (r#"{"name":"x","other":1}"#, "/other"),
@@ -126,7 +131,7 @@ mod tests {
             let error = outcome(body).unwrap_err();
             assert_eq!(
                 (error.code, error.fields[0].pointer.as_str()),
-                (Code::InvalidRequest, pointer),
+                (ErrorCode::InvalidRequest, pointer),
                 "{body}"
             );
             assert!(!error.fields[0].detail.contains("line"), "{:?}", error.fields);

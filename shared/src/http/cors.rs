@@ -4,9 +4,9 @@
 use lambda_http::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::{
-    error::{Code, Error},
+    error::{Error, ErrorCode},
     platform::{
-        config::{CorsSettings, Origins},
+        config::{AllowedOrigins, CorsSettings},
         telemetry::{self, excerpt},
     },
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Which pages may call the API, and with what. Tokens come in a header, never in a cookie, so credentials are not allowed.
 #[derive(Debug)]
 pub(crate) struct Cors {
-    origins: Origins,
+    origins: AllowedOrigins,
     request_headers: Vec<String>,
     /// The same, as an answer has them.
     allow_headers: HeaderValue,
@@ -22,11 +22,11 @@ pub(crate) struct Cors {
 
 const METHODS: [&str; 2] = ["GET", "POST"];
 const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
-const ANSWER_HEADERS: HeaderValue =
+const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("etag, ratelimit, ratelimit-policy, retry-after, x-request-id");
 
 /// What the API itself reads.
-const OURS: [&str; 4] = ["authorization", "content-type", "idempotency-key", "if-none-match"];
+const API_HEADERS: [&str; 4] = ["authorization", "content-type", "idempotency-key", "if-none-match"];
 
 /// What the common tracing and monitoring libraries add to a page's requests by themselves. A page that has one would otherwise be
 /// refused whole. We read the first only.
@@ -69,7 +69,8 @@ const SAFELISTED: [&str; 4] = ["accept", "accept-language", "content-language", 
 impl Cors {
     pub fn new(settings: CorsSettings) -> Self {
         let CorsSettings { origins, headers } = settings;
-        let mut request_headers: Vec<String> = OURS.into_iter().chain(TRACING).map(str::to_owned).collect();
+        let mut request_headers: Vec<String> =
+            API_HEADERS.into_iter().chain(TRACING).map(str::to_owned).collect();
         for name in headers {
             if !request_headers.contains(&name) {
                 request_headers.push(name);
@@ -92,10 +93,10 @@ impl Cors {
     /// Answers a preflight. One for a method or a header that is not allowed is answered with those that are: so the browser says to
     /// the page's author which one it was, and the line says it to the operator.
     pub fn preflight(&self, request: &HeaderMap) -> Result<Response<Vec<u8>>, Error> {
-        if let Some(refused) = self.refused(request) {
+        if let Some(refused) = self.refusal_reason(request) {
             telemetry::preflight_refused(&refused);
         }
-        self.allowed(request).ok_or_else(|| Error::new(Code::OriginForbidden))?;
+        self.allowed_origin(request).ok_or_else(|| Error::new(ErrorCode::OriginForbidden))?;
         let mut response = Response::new(Vec::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -106,24 +107,24 @@ impl Cors {
     }
 
     /// Lets the page at a configured origin read an answer, whatever it is.
-    pub fn mark(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    pub fn apply(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         answer.insert(header::VARY, HeaderValue::from_static("origin"));
-        if let Some(origin) = self.allowed(request) {
+        if let Some(origin) = self.allowed_origin(request) {
             answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         }
     }
 
-    fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
+    fn allowed_origin(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let origin = request.get(header::ORIGIN)?;
-        self.origins.contain(origin.to_str().ok()?).then(|| origin.clone())
+        self.origins.contains(origin.to_str().ok()?).then(|| origin.clone())
     }
 
     /// What a browser will not let the page go on for, the first of it.
-    fn refused(&self, request: &HeaderMap) -> Option<String> {
+    fn refusal_reason(&self, request: &HeaderMap) -> Option<String> {
         let text =
             |name| request.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()));
-        if self.allowed(request).is_none() {
+        if self.allowed_origin(request).is_none() {
             return Some(format!("origin {}", excerpt(&text(header::ORIGIN)?)));
         }
         let method = text(header::ACCESS_CONTROL_REQUEST_METHOD)?;
@@ -143,10 +144,10 @@ mod tests {
     use super::*;
 
     fn refused(headers: &[(&'static str, &str)]) -> Option<String> {
-        let origins = Origins::parse("https://app.example.com").unwrap();
+        let origins = AllowedOrigins::parse("https://app.example.com").unwrap();
         let cors = Cors::new(CorsSettings { origins, headers: vec!["x-ours".to_owned()] });
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        cors.refused(&headers.collect())
+        cors.refusal_reason(&headers.collect())
     }
 
     #[test]

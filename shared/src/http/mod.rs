@@ -8,6 +8,6 @@ mod response;
 mod route;
 
 pub use request::Request;
-pub use response::Answer;
+pub use response::Response;
+pub(crate) use route::RequestTarget;
 pub use route::Route;
-pub(crate) use route::Target;

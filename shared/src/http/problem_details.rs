@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::response as answer;
-use crate::error::{Code, Error, FieldError};
+use crate::error::{Error, ErrorCode, FieldError};
 
 /// How long to wait where nobody said: long enough for a passing fault to pass.
 const DEFAULT_RETRY_AFTER: u64 = 2;
@@ -69,20 +69,20 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer::limit_headers(error.limit, headers);
+    answer::insert_rate_limit_headers(error.limit, headers);
     match code {
-        Code::MissingToken => {
+        ErrorCode::MissingToken => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        Code::InvalidToken | Code::ExpiredToken => {
+        ErrorCode::InvalidToken | ErrorCode::ExpiredToken => {
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        Code::UnsupportedContentEncoding => {
+        ErrorCode::UnsupportedContentEncoding => {
             // RFC 9110, section 15.5.16.
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        Code::MethodNotAllowed => {
+        ErrorCode::MethodNotAllowed => {
             headers.extend(HeaderValue::from_str(allow).map(|allow| (header::ALLOW, allow)));
         }
         _ if error.retry_after.is_some() || matches!(code.status(), 503 | 429) => {
@@ -102,7 +102,7 @@ fn retry_after(error: &Error) -> u64 {
     let wait = error.retry_after.map(|wait| wait.min(longest).as_millis().div_ceil(1000).max(1) as u64);
     wait.unwrap_or(match error.code {
         // It takes a person.
-        Code::SupabasePaused | Code::SupabaseReadOnly => MAX_RETRY_AFTER.as_secs(),
+        ErrorCode::SupabasePaused | ErrorCode::SupabaseReadOnly => MAX_RETRY_AFTER.as_secs(),
         _ => DEFAULT_RETRY_AFTER,
     })
 }
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn an_instance_is_a_uri_reference() {
         let instance = |path: &str| {
-            let response = response(&Error::new(Code::RouteNotFound), path, "id", "GET");
+            let response = response(&Error::new(ErrorCode::RouteNotFound), path, "id", "GET");
             let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
             problem["instance"].as_str().unwrap_or_default().to_owned()
         };

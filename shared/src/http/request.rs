@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Call,
-        idempotency::{self, Idempotency},
+        RequestContext,
+        idempotency::{self, IdempotencyKey},
     },
-    error::{Code, Error},
-    http::{Answer, body},
+    error::{Error, ErrorCode},
+    http::{Response, body},
     platform::parse,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Request {
     /// Who is calling, and until when they wait.
-    pub call: Call,
+    pub context: RequestContext,
     pub(crate) path_id: String,
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
@@ -30,26 +30,26 @@ impl Request {
     /// The id in the path.
     ///
     /// # Errors
-    /// [`Code::MalformedId`].
+    /// [`ErrorCode::MalformedId`].
     pub fn id(&self) -> Result<Uuid, Error> {
-        parse::uuid(&self.path_id).ok_or_else(|| Error::new(Code::MalformedId))
+        parse::uuid(&self.path_id).ok_or_else(|| Error::new(ErrorCode::MalformedId))
     }
 
     /// The body, which must be a JSON object.
     ///
     /// # Errors
-    /// [`Code::UnsupportedMediaType`], [`Code::BodyTooLarge`], [`Code::MalformedBody`], or [`Code::InvalidRequest`] with a
+    /// [`ErrorCode::UnsupportedMediaType`], [`ErrorCode::BodyTooLarge`], [`ErrorCode::MalformedBody`], or [`ErrorCode::InvalidRequest`] with a
     /// pointer to the mistake.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        body::object(&self.headers, &self.body)
+        body::parse_object(&self.headers, &self.body)
     }
 
     /// The body, whatever JSON it is.
     ///
     /// # Errors
     /// As for [`Request::json`].
-    pub fn any_json(&self) -> Result<Value, Error> {
-        body::value(&self.headers, &self.body)
+    pub fn json_value(&self) -> Result<Value, Error> {
+        body::parse_json(&self.headers, &self.body)
     }
 
     /// Checks that the body says nothing, where nothing is asked: it may be empty, or an object without fields. Who says
@@ -57,7 +57,7 @@ impl Request {
     ///
     /// # Errors
     /// As for [`Request::json`].
-    pub fn without_body(&self) -> Result<(), Error> {
+    pub fn require_empty_body(&self) -> Result<(), Error> {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Nothing {}
@@ -67,7 +67,7 @@ impl Request {
     /// The query parameters, each given once.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`].
+    /// [`ErrorCode::InvalidRequest`].
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse::query(&self.query)
     }
@@ -75,16 +75,16 @@ impl Request {
     /// The idempotency key that the request came with, bound to its body.
     ///
     /// # Errors
-    /// [`Code::InvalidIdempotencyKey`], and those of [`Request::json`].
-    pub fn idempotency(&self) -> Result<Option<Idempotency>, Error> {
+    /// [`ErrorCode::InvalidIdempotencyKey`], and those of [`Request::json`].
+    pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Error> {
         let Some(key) = self.headers.get(idempotency::HEADER) else { return Ok(None) };
         // Nothing and an object without fields say the same, where a body says nothing.
-        let body = if self.body.is_empty() { json!({}) } else { self.any_json()? };
-        Idempotency::new(key.as_bytes(), &body).map(Some)
+        let body = if self.body.is_empty() { json!({}) } else { self.json_value()? };
+        IdempotencyKey::new(key.as_bytes(), &body).map(Some)
     }
 
     /// Answers 304 where the caller has this very answer already, otherwise the answer with its `ETag`.
-    pub fn unless_unchanged(&self, answer: Answer) -> Answer {
+    pub fn conditional(&self, answer: Response) -> Response {
         let known = self.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         answer.with_etag(known)
     }

@@ -2,20 +2,20 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use lambda_http::http::{self, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::error::{Code, Error, Limit};
+use crate::error::{Error, ErrorCode, RateLimit};
 
 /// A successful answer: a status, a JSON body, and what may be kept of it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// 200 with this body.
     ///
     /// # Errors
@@ -27,13 +27,13 @@ impl Answer {
     /// 201 with this body.
     ///
     /// # Errors
-    /// As for [`Answer::ok`].
+    /// As for [`Response::ok`].
     pub fn created(body: &impl Serialize) -> Result<Self, Error> {
         Self::json(StatusCode::CREATED, body)
     }
 
     fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Error> {
-        let body = serde_json::to_vec(body).map_err(|error| Error::new(Code::Internal).cause(error))?;
+        let body = serde_json::to_vec(body).map_err(|error| Error::new(ErrorCode::Internal).cause(error))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Answers belong to one user; what may be kept says so itself.
@@ -43,8 +43,8 @@ impl Answer {
 
     /// Adds what the throttle says, where something was counted.
     #[must_use]
-    pub fn limited(mut self, limit: Option<Limit>) -> Self {
-        limit_headers(limit, &mut self.headers);
+    pub fn with_rate_limit(mut self, limit: Option<RateLimit>) -> Self {
+        insert_rate_limit_headers(limit, &mut self.headers);
         self
     }
 
@@ -65,8 +65,8 @@ impl Answer {
         self
     }
 
-    pub(crate) fn into_response(self) -> Response<Vec<u8>> {
-        let mut response = Response::new(self.body);
+    pub(crate) fn into_response(self) -> http::Response<Vec<u8>> {
+        let mut response = http::Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -74,9 +74,9 @@ impl Answer {
 }
 
 /// What a throttle allows, in the answer's headers.
-pub(crate) fn limit_headers(limit: Option<Limit>, headers: &mut HeaderMap) {
+pub(crate) fn insert_rate_limit_headers(limit: Option<RateLimit>, headers: &mut HeaderMap) {
     let Some(limit) = limit else { return };
-    for (name, value) in [("ratelimit-policy", limit.policy()), ("ratelimit", limit.state())] {
+    for (name, value) in [("ratelimit-policy", limit.policy_header()), ("ratelimit", limit.state_header())] {
         headers.extend(HeaderValue::from_str(&value).map(|value| (HeaderName::from_static(name), value)));
     }
 }

@@ -16,7 +16,7 @@ pub struct Route {
 
 /// Where a request was sent, and what the gateway made of that.
 #[derive(Debug, Default)]
-pub(crate) struct Target {
+pub(crate) struct RequestTarget {
     /// As it was asked for: with the mapping key of a custom domain and the name of a stage.
     pub path: String,
     /// The path of the route that the gateway matched, such as `/chatkit/sessions/{id}`. A function URL has no routes.
@@ -39,7 +39,7 @@ impl Route {
     }
 
     /// Whether what stands in the place of `{id}` is a session.
-    pub(crate) fn is_of_session(&self) -> bool {
+    pub(crate) fn names_a_session(&self) -> bool {
         self.path.starts_with("/chatkit/sessions/{id}")
     }
 
@@ -47,34 +47,34 @@ impl Route {
     ///
     /// The gateway's word goes before the path: what a custom domain or a stage puts before a path, only the gateway knows. Where it
     /// matched nothing, or only "everything", the path itself is matched.
-    pub(crate) fn id_in(&self, target: &Target) -> Option<String> {
+    pub(crate) fn match_path(&self, target: &RequestTarget) -> Option<String> {
         if target.path.contains("//") {
             return None;
         }
         let path = target.path.strip_suffix('/').unwrap_or(&target.path);
         if let Some(route) = &target.route {
-            if let Some(name) = self.name_in(route) {
+            if let Some(name) = self.parameter_name(route) {
                 let parameter = target.parameters.get(name).map(String::as_str);
                 return match parameter {
                     _ if name.is_empty() => Some(String::new()),
                     Some(id) => Some(decoded(id).into_owned()),
-                    None => self.matched(self.end_of(path)?),
+                    None => self.match_segments(self.last_segments(path)?),
                 };
             }
-            if let Some((before, name)) = greedy(route) {
+            if let Some((before, name)) = greedy_parameter(route) {
                 let path = format!("{before}{}", target.parameters.get(name)?);
-                return self.matched(path.strip_suffix('/').unwrap_or(&path));
+                return self.match_segments(path.strip_suffix('/').unwrap_or(&path));
             }
         }
         let below_stage = || {
             let below = path.strip_prefix('/')?.strip_prefix(target.stage.as_deref()?)?;
-            self.matched(below)
+            self.match_segments(below)
         };
-        self.matched(path).or_else(below_stage)
+        self.match_segments(path).or_else(below_stage)
     }
 
     /// What the gateway's route calls our `{id}`, if it is this route; nothing for a route without one.
-    fn name_in<'r>(&self, route: &'r str) -> Option<&'r str> {
+    fn parameter_name<'r>(&self, route: &'r str) -> Option<&'r str> {
         let mut name = "";
         let (mut ours, mut theirs) = (self.path.split('/'), route.split('/'));
         loop {
@@ -90,14 +90,14 @@ impl Route {
     }
 
     /// The end of a path that has as many segments as this route.
-    fn end_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+    fn last_segments<'p>(&self, path: &'p str) -> Option<&'p str> {
         let segments = self.path.matches('/').count();
         path.rmatch_indices('/').nth(segments.checked_sub(1)?).map(|(at, _)| &path[at..])
     }
 
     /// What stands in the place of `{id}` in a path that is this route's. Percent-encoding makes no other path of it (RFC 3986,
     /// section 6.2.2.2); a slash so written is none.
-    fn matched(&self, path: &str) -> Option<String> {
+    fn match_segments(&self, path: &str) -> Option<String> {
         let mut id = Some(String::new());
         let (mut ours, mut given) = (self.path.split('/'), path.split('/'));
         loop {
@@ -112,7 +112,7 @@ impl Route {
 }
 
 /// `/chatkit/` and `proxy` of `/chatkit/{proxy+}`.
-fn greedy(route: &str) -> Option<(&str, &str)> {
+fn greedy_parameter(route: &str) -> Option<(&str, &str)> {
     let (before, name) = route.strip_suffix("+}")?.rsplit_once('{')?;
     (!before.contains('{')).then_some((before, name))
 }
@@ -125,19 +125,19 @@ fn decoded(segment: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn by_path(path: &str) -> Target {
-        Target { path: path.to_owned(), ..Target::default() }
+    fn by_path(path: &str) -> RequestTarget {
+        RequestTarget { path: path.to_owned(), ..RequestTarget::default() }
     }
 
-    fn by_route(path: &str, route: &str, parameters: &[(&str, &str)]) -> Target {
+    fn by_route(path: &str, route: &str, parameters: &[(&str, &str)]) -> RequestTarget {
         let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Target { route: Some(route.to_owned()), parameters: parameters.collect(), ..by_path(path) }
+        RequestTarget { route: Some(route.to_owned()), parameters: parameters.collect(), ..by_path(path) }
     }
 
     #[test]
     fn a_path_gives_its_id_and_no_other_path_does() {
         let route = Route::post("/chatkit/sessions/{id}/cancel");
-        let id = |path: &str| route.id_in(&by_path(path));
+        let id = |path: &str| route.match_path(&by_path(path));
         assert_eq!(id("/chatkit/sessions/7/cancel").as_deref(), Some("7"));
         assert_eq!(id("/chatkit/sessions/7/cancel/").as_deref(), Some("7"));
         assert_eq!(id("/%63hatkit/sessions/%37/cancel").as_deref(), Some("7"));
@@ -156,8 +156,8 @@ mod tests {
             assert_eq!(id(other), None, "{other}");
         }
         let agents = Route::get("/chatkit/agents");
-        assert_eq!(agents.id_in(&by_path("/chatkit/agents")).as_deref(), Some(""));
-        assert_eq!(agents.id_in(&by_path("/chatkit/agent")), None);
+        assert_eq!(agents.match_path(&by_path("/chatkit/agents")).as_deref(), Some(""));
+        assert_eq!(agents.match_path(&by_path("/chatkit/agent")), None);
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let route = Route::post("/chatkit/sessions/{id}/cancel");
         const KEY: &str = "/chatkit/sessions/{sessionId}/cancel";
         const PATH: &str = "/v1/chatkit/sessions/7/cancel";
-        let id = |target: Target| route.id_in(&target);
+        let id = |target: RequestTarget| route.match_path(&target);
         assert_eq!(id(by_route(PATH, KEY, &[("sessionId", "7")])).as_deref(), Some("7"));
         assert_eq!(id(by_route(PATH, KEY, &[])).as_deref(), Some("7"));
         assert_eq!(id(by_route("/v1/mapped", KEY, &[])), None);
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(id(by_route(PATH, "/{proxy+}", &[])), None);
         assert_eq!(id(by_route(PATH, "/chatkit/sessions/{id}/events", &[("id", "7")])), None);
         assert_eq!(id(by_route("/v1//chatkit/sessions/7/cancel", KEY, &[("sessionId", "7")])), None);
-        let staged = |path: &str| Target { stage: Some("prod".to_owned()), ..by_path(path) };
+        let staged = |path: &str| RequestTarget { stage: Some("prod".to_owned()), ..by_path(path) };
         assert_eq!(id(staged("/prod/chatkit/sessions/7/cancel")).as_deref(), Some("7"));
         assert_eq!(id(staged("/chatkit/sessions/7/cancel")).as_deref(), Some("7"));
         assert_eq!(id(staged("/production/chatkit/sessions/7/cancel")), None);

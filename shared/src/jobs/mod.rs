@@ -6,4 +6,4 @@ pub mod erasure;
 pub mod maintenance;
 mod run;
 
-pub use run::{FailedDuty, Round};
+pub use run::{FailedJob, Run};

@@ -48,7 +48,7 @@ impl Schema {
             return Err("is too large");
         }
         let mut nodes = 0;
-        bounded(schema, schema, 0, &mut nodes)?;
+        check_complexity(schema, schema, 0, &mut nodes)?;
         let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
         jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -59,7 +59,7 @@ impl Schema {
     }
 
     /// What is wrong with a value, as far as a person wants to read; nothing if it is as it should be.
-    pub fn mistakes(&self, value: &Value) -> Vec<Mistake> {
+    pub fn errors(&self, value: &Value) -> Vec<Mistake> {
         let mistake = |error: jsonschema::ValidationError<'_>| Mistake {
             pointer: error.instance_path().to_string(),
             detail: error.masked_with("it").to_string(),
@@ -69,22 +69,27 @@ impl Schema {
 }
 
 /// Walks a schema as a validator would, and gives up where that takes too long.
-fn bounded(node: &Value, root: &Value, depth: usize, nodes: &mut usize) -> Result<(), &'static str> {
+fn check_complexity(node: &Value, root: &Value, depth: usize, nodes: &mut usize) -> Result<(), &'static str> {
     *nodes += 1;
     if depth > MAX_DEPTH || *nodes > MAX_NODES {
         return Err("is nested too deeply, or its references lead too far");
     }
     match node {
-        Value::Array(all) => all.iter().try_for_each(|value| bounded(value, root, depth + 1, nodes)),
+        Value::Array(all) => all.iter().try_for_each(|value| check_complexity(value, root, depth + 1, nodes)),
         Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match (name.as_str(), value) {
             ("$ref", Value::String(reference)) => {
                 let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
-                bounded(target.ok_or("has a reference that leads out of it")?, root, depth + 1, nodes)
+                check_complexity(
+                    target.ok_or("has a reference that leads out of it")?,
+                    root,
+                    depth + 1,
+                    nodes,
+                )
             }
             // With these `#/…` would mean something else than it does above.
             ("$id", Value::String(_)) if depth > 0 => Err("has a schema with a name of its own in it"),
             ("$dynamicRef" | "$recursiveRef", Value::String(_)) => Err("has a dynamic reference"),
-            _ => bounded(value, root, depth + 1, nodes),
+            _ => check_complexity(value, root, depth + 1, nodes),
         }),
         _ => Ok(()),
     }
@@ -107,8 +112,8 @@ mod tests {
             "$defs": {"why": {"enum": ["late", "wrong"]}}
         }));
         let schema = schema.unwrap();
-        assert_eq!(schema.mistakes(&json!({"amount": 7, "why": "late"})), []);
-        let mistakes = schema.mistakes(&json!({"amount": 31337, "why": "s3cret"}));
+        assert_eq!(schema.errors(&json!({"amount": 7, "why": "late"})), []);
+        let mistakes = schema.errors(&json!({"amount": 31337, "why": "s3cret"}));
         let pointers: Vec<&str> = mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect();
         assert_eq!(pointers, ["/amount", "/why"]);
         assert!(!format!("{mistakes:?}").contains("31337") && !format!("{mistakes:?}").contains("s3cret"));
@@ -158,7 +163,7 @@ mod tests {
         assert!(refused(&json!({"pattern": "((a{500}){500}){500}"})), "memory");
         let schema = Schema::compile(&json!({"pattern": "^(a+)+$"})).unwrap();
         let started = std::time::Instant::now();
-        assert_eq!(schema.mistakes(&json!(format!("{}!", "a".repeat(5_000)))).len(), 1);
+        assert_eq!(schema.errors(&json!(format!("{}!", "a".repeat(5_000)))).len(), 1);
         assert!(started.elapsed() < std::time::Duration::from_secs(2));
     }
 

@@ -32,7 +32,7 @@ pub struct Sealed {
 
 /// What a sealed secret belongs to; it opens only together with the same.
 #[derive(Clone, Copy, Debug)]
-pub struct Belongs<'a> {
+pub struct AssociatedData<'a> {
     /// The organisation.
     pub org_id: uuid::Uuid,
     /// Our session.
@@ -41,7 +41,7 @@ pub struct Belongs<'a> {
     pub chatkit_session_id: &'a str,
 }
 
-impl Belongs<'_> {
+impl AssociatedData<'_> {
     fn associated_data(&self) -> Aad<Vec<u8>> {
         // Two ids of fixed length and one at the end: no two of these can read the same.
         let ids = [
@@ -59,7 +59,7 @@ impl Sealer {
     /// # Errors
     /// What is wrong, without repeating a key.
     pub fn parse(value: &str) -> Result<Self, String> {
-        let keys = value.split(',').map(|entry| key(entry.trim())).collect::<Result<Vec<_>, _>>()?;
+        let keys = value.split(',').map(|entry| parse_key(entry.trim())).collect::<Result<Vec<_>, _>>()?;
         let distinct: std::collections::HashSet<_> = keys.iter().map(|key| &key.id).collect();
         if distinct.len() != keys.len() {
             return Err("must not name two keys alike".to_owned());
@@ -69,12 +69,12 @@ impl Sealer {
 
     /// Whether what this key sealed can be opened.
     #[cfg(feature = "doctor")]
-    pub(crate) fn knows(&self, key_id: &str) -> bool {
+    pub(crate) fn has_key(&self, key_id: &str) -> bool {
         self.0.iter().any(|key| key.id == key_id)
     }
 
     /// Seals a secret; `None` where the system has no randomness to give.
-    pub fn seal(&self, secret: &Secret, belongs: Belongs<'_>) -> Option<Sealed> {
+    pub fn seal(&self, secret: &Secret, belongs: AssociatedData<'_>) -> Option<Sealed> {
         let key = self.0.first()?;
         let mut sealed = secret.expose().as_bytes().to_vec();
         let nonce = key.key.seal_in_place_append_tag(belongs.associated_data(), &mut sealed).ok()?;
@@ -83,7 +83,7 @@ impl Sealer {
     }
 
     /// Opens a sealed secret; `None` where its key is gone, or it belongs to something else.
-    pub fn open(&self, sealed: &Sealed, belongs: Belongs<'_>) -> Option<Secret> {
+    pub fn open(&self, sealed: &Sealed, belongs: AssociatedData<'_>) -> Option<Secret> {
         let key = self.0.iter().find(|key| key.id == sealed.key_id)?;
         let bytes = STANDARD.decode(&sealed.text).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
@@ -94,7 +94,7 @@ impl Sealer {
     }
 }
 
-fn key(entry: &str) -> Result<Key, String> {
+fn parse_key(entry: &str) -> Result<Key, String> {
     let shape = || "must be id:key pairs separated by commas, each key 32 bytes in base64".to_owned();
     let (id, key) = entry.split_once(':').ok_or_else(shape)?;
     let bytes = STANDARD.decode(key).map_err(|_| shape())?;
@@ -116,8 +116,8 @@ mod tests {
         format!("{id}:{}", STANDARD.encode([byte; 32]))
     }
 
-    fn belongs(chatkit_session_id: &str) -> Belongs<'_> {
-        Belongs { org_id: Uuid::from_u128(1), session_id: Uuid::from_u128(2), chatkit_session_id }
+    fn belongs(chatkit_session_id: &str) -> AssociatedData<'_> {
+        AssociatedData { org_id: Uuid::from_u128(1), session_id: Uuid::from_u128(2), chatkit_session_id }
     }
 
     #[test]

@@ -25,10 +25,7 @@ impl Secret {
 ///
 /// # Errors
 /// Those of the serializer.
-pub fn serialize_for_its_owner<S: serde::Serializer>(
-    secret: &Secret,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub fn serialize_exposed<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     secret.expose().serialize(serializer)
 }
 

@@ -10,30 +10,30 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use crate::{
-    error::{Code, Error, FieldError, pointer},
+    error::{Error, ErrorCode, FieldError, pointer},
     platform::{
         config::Environment,
-        http_client::{Deadline, Http},
+        http_client::{Deadline, HttpClient},
         telemetry::{self, TARGET},
     },
     runtime::{
-        Setup,
+        Dependencies,
         event::Payload,
-        http_service::{Fault, causes, deadline, start},
+        http_service::{BoxError, bootstrap, deadline, error_chain},
     },
 };
 
 /// What is done when an operator says so.
-pub trait Operated: Send + Sync + Sized + 'static {
+pub trait AdminTask: Send + Sync + Sized + 'static {
     /// What the operator sends. Unknown members should be refused: an order that is half understood is none.
-    type Order: DeserializeOwned + Send;
+    type Input: DeserializeOwned + Send;
 
     /// What came of it, for the operator to read.
     type Report: Serialize + Send;
 
     /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
     /// mistake in the configuration is reported at once.
-    fn new(setup: &mut Setup) -> Option<Self>;
+    fn new(dependencies: &mut Dependencies) -> Option<Self>;
 
     /// Carries out an order, until the deadline nears.
     ///
@@ -41,35 +41,35 @@ pub trait Operated: Send + Sync + Sized + 'static {
     /// What kept it from being carried out. The invocation fails then, and says why to whoever invoked it.
     fn run(
         &self,
-        order: Self::Order,
+        order: Self::Input,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Self::Report, Error>> + Send;
 }
 
 /// Serves such a function until Lambda ends the process.
-pub fn serve_operated<O: Operated>() -> ExitCode {
-    start::<O>(run::<O>())
+pub fn serve_admin<O: AdminTask>() -> ExitCode {
+    bootstrap::<O>(run::<O>())
 }
 
-async fn run<O: Operated>() -> Result<(), Fault> {
-    let mut setup = Setup::new(Environment::of_process(), Http::new()?);
-    let built = O::new(&mut setup);
-    let operated = Arc::new(setup.finish(built)?);
+async fn run<O: AdminTask>() -> Result<(), BoxError> {
+    let mut dependencies = Dependencies::new(Environment::from_process(), HttpClient::new()?);
+    let built = O::new(&mut dependencies);
+    let operated = Arc::new(dependencies.build(built)?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let operated = Arc::clone(&operated);
-        async move { order(operated.as_ref(), event).await }
+        async move { run_task(operated.as_ref(), event).await }
     }))
     .await
 }
 
 /// One order and its log line. A panic is a failure like another.
-async fn order<O: Operated>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, Fault> {
-    let span = telemetry::order(&event.context);
+async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, BoxError> {
+    let span = telemetry::admin_task(&event.context);
     let outcome = async {
-        let outcome = match understood(event.payload.into_value().unwrap_or_default()) {
+        let outcome = match parse_input(event.payload.into_value().unwrap_or_default()) {
             Ok(order) => {
                 let run = AssertUnwindSafe(operated.run(order, deadline(&event.context))).catch_unwind();
-                run.await.unwrap_or_else(|_panic| Err(Error::new(Code::Internal).cause("panicked")))
+                run.await.unwrap_or_else(|_panic| Err(Error::new(ErrorCode::Internal).cause("panicked")))
             }
             Err(error) => Err(error),
         };
@@ -80,8 +80,8 @@ async fn order<O: Operated>(operated: &O, event: LambdaEvent<Payload>) -> Result
                 Ok(report)
             }
             Err(error) => {
-                tracing::error!(target: TARGET, code = error.code.as_str(), cause = causes(&error), "order failed");
-                Err(Fault::from(told(&error)))
+                tracing::error!(target: TARGET, code = error.code.as_str(), cause = error_chain(&error), "order failed");
+                Err(BoxError::from(error_message(&error)))
             }
         }
     }
@@ -93,7 +93,7 @@ async fn order<O: Operated>(operated: &O, event: LambdaEvent<Payload>) -> Result
 
 /// The order, or where in it the mistake is. A list is refused here since a derived parser would take one as the fields in
 /// their order.
-fn understood<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
+fn parse_input<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
     let Value::Object(fields) = payload else {
         return Err(Error::invalid(vec![FieldError::at("", "must be an object")]));
     };
@@ -103,7 +103,7 @@ fn understood<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
 
 /// What a failed invocation says to the operator, as its `errorMessage`: the code, what it means, and what to do. The causes
 /// are for the log, as everywhere.
-fn told(error: &Error) -> String {
+fn error_message(error: &Error) -> String {
     let mut told = format!("{}: {}.", error.code.as_str(), error.code.title());
     for field in &error.fields {
         let at = if field.pointer.is_empty() { "The order" } else { &field.pointer };
@@ -112,7 +112,7 @@ fn told(error: &Error) -> String {
     if let Some(detail) = &error.detail {
         told.push_str(&format!(" {detail}"));
     }
-    if error.code != Code::InvalidRequest {
+    if error.code != ErrorCode::InvalidRequest {
         told.push_str(&format!(" {}", error.code.advice()));
     }
     told
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_order_that_is_not_understood_says_where() {
-        let refused = |order: Value| told(&understood::<Dismissal>(order).unwrap_err());
+        let refused = |order: Value| error_message(&parse_input::<Dismissal>(order).unwrap_err());
         let wrong = refused(serde_json::json!({ "userId": "s3cret" }));
         assert!(wrong.starts_with("invalid_request: ") && wrong.contains("/userId: "), "{wrong}");
         assert!(refused(serde_json::json!({})).contains("The order: missing field `userId`"));
@@ -138,18 +138,18 @@ mod tests {
         assert!(refused(serde_json::json!({ "user": 1 })).contains("unknown field"));
         let user_id = uuid::Uuid::nil();
         assert_eq!(
-            understood::<Dismissal>(serde_json::json!({ "userId": user_id })).unwrap(),
+            parse_input::<Dismissal>(serde_json::json!({ "userId": user_id })).unwrap(),
             Dismissal { user_id }
         );
     }
 
     struct Panics;
 
-    impl Operated for Panics {
-        type Order = Dismissal;
+    impl AdminTask for Panics {
+        type Input = Dismissal;
         type Report = ();
 
-        fn new(_: &mut Setup) -> Option<Self> {
+        fn new(_: &mut Dependencies) -> Option<Self> {
             Some(Self)
         }
 
@@ -162,7 +162,7 @@ mod tests {
     async fn a_panic_and_a_payload_that_is_no_json_are_orders_that_failed() {
         let said = async |payload: &str| {
             let event = LambdaEvent::new(Payload::parse(payload.as_bytes()), Default::default());
-            order(&Panics, event).await.unwrap_err().to_string()
+            run_task(&Panics, event).await.unwrap_err().to_string()
         };
         let panicked = said(r#"{"userId":"00000000-0000-0000-0000-000000000000"}"#).await;
         assert!(panicked.starts_with("internal_error: "), "{panicked}");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_failed_order_says_what_to_do() {
-        let failed = told(&Error::new(Code::SupabaseUnavailable).cause("10.0.0.1"));
+        let failed = error_message(&Error::new(ErrorCode::SupabaseUnavailable).cause("10.0.0.1"));
         assert!(failed.starts_with("supabase_unavailable: Supabase is unavailable. Try again"), "{failed}");
         assert!(!failed.contains("10.0.0.1"));
     }

@@ -1,14 +1,14 @@
 //! What a function is given: the rooms that it asks for, each built from the environment.
 
 use crate::{
-    auth::{DecisionRules, Expected, Jwks, Verifier},
+    auth::{DecisionRules, Jwks, TokenRequirements, Verifier},
     clients::{
-        openai::{self as chatkit, ChatKit, Hosted},
-        supabase::{self, Project, Reader, Writer},
+        openai::{self as chatkit, ChatKit},
+        supabase::{self, Project, ServiceClient, UserClient},
     },
     platform::{
         config::{self, Environment},
-        http_client::Http,
+        http_client::HttpClient,
         sealing::Sealer,
         secret::Secret,
     },
@@ -19,53 +19,53 @@ const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
 
 /// Builds the rooms a function asks for. Each method answers `None` once it has noted a mistake; a function asks for
 /// all it needs before it looks at any answer, so that every mistake is reported at once.
-pub struct Setup {
+pub struct Dependencies {
     environment: Environment,
-    http: Http,
+    http: HttpClient,
     project: Option<Project>,
 }
 
-impl Setup {
+impl Dependencies {
     /// A set-up from this environment, with the process's one HTTP client.
-    pub fn new(mut environment: Environment, http: Http) -> Self {
+    pub fn new(mut environment: Environment, http: HttpClient) -> Self {
         let project = environment.required("SUPABASE_URL", config::base_url).map(|url| Project { url });
         Self { environment, http, project }
     }
 
     /// Reading as the caller. No secret key is read for it.
-    pub fn reader(&mut self) -> Option<Reader> {
-        let key = self.environment.required("SUPABASE_PUBLISHABLE_KEY", supabase::publishable_key);
-        Some(Reader::new(self.http.clone(), self.project.as_ref()?, key?))
+    pub fn user_client(&mut self) -> Option<UserClient> {
+        let key = self.environment.required("SUPABASE_PUBLISHABLE_KEY", supabase::parse_publishable_key);
+        Some(UserClient::new(self.http.clone(), self.project.as_ref()?, key?))
     }
 
     /// Writing as the service.
-    pub fn writer(&mut self) -> Option<Writer> {
-        let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::secret_key);
-        Some(Writer::new(self.http.clone(), self.project.as_ref()?, key?))
+    pub fn service_client(&mut self) -> Option<ServiceClient> {
+        let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::parse_secret_key);
+        Some(ServiceClient::new(self.http.clone(), self.project.as_ref()?, key?))
     }
 
     /// Who may decide, as far as tokens say.
     pub fn decision_rules(&mut self) -> Option<DecisionRules> {
-        DecisionRules::read(&mut self.environment)
+        DecisionRules::from_environment(&mut self.environment)
     }
 
     /// ChatKit, or `Some(None)` where it is not configured.
     #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and configured
     pub fn chatkit(&mut self) -> Option<Option<ChatKit>> {
-        let key = self.environment.optional(CHATKIT_SECRET, chatkit::api_key);
-        let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::project);
+        let key = self.environment.optional(CHATKIT_SECRET, chatkit::parse_api_key);
+        let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::parse_project);
         let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
         let (key, project, base) = (key?, project?, base?);
         let base = match base {
             Some(base) => base,
             None => config::base_url("https://api.openai.com/v1").ok()?,
         };
-        Some(key.map(|key| ChatKit::Hosted(Hosted::new(self.http.clone(), &base, key, project))))
+        Some(key.map(|key| ChatKit::new(self.http.clone(), &base, key, project)))
     }
 
     /// ChatKit with what seals its secrets, or `Some(None)` where it is not configured and there is nothing to seal.
     #[allow(clippy::option_option)] // as above
-    pub fn sealed_chatkit(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
+    pub fn chatkit_with_sealer(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
         let chatkit = self.chatkit();
         if !self.environment.is_set(CHATKIT_SECRET) {
             return chatkit.map(|_| None);
@@ -77,27 +77,27 @@ impl Setup {
 
     /// The way to agents' servers.
     #[cfg(feature = "mcp")]
-    pub fn agents(&mut self) -> Option<crate::clients::mcp::Client> {
+    pub fn agent_client(&mut self) -> Option<crate::clients::mcp::Client> {
         use crate::{clients::mcp, platform::egress as outbound};
-        let allowed = outbound::Allowed::read(&mut self.environment);
+        let allowed = outbound::LoopbackAllowlist::from_environment(&mut self.environment);
         let credentials = self.environment.optional("AGENT_CREDENTIALS", mcp::Credentials::parse);
-        let outbound = outbound::Outbound::new(allowed?).ok()?;
+        let outbound = outbound::EgressClient::new(allowed?).ok()?;
         Some(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
     }
 
     /// What whoever wakes a function has to know.
     pub(crate) fn webhook_secret(&mut self) -> Option<Secret> {
-        self.environment.required("WEBHOOK_SECRET", config::long_secret)
+        self.environment.required("WEBHOOK_SECRET", config::secret_min_32)
     }
 
     /// The verifier of callers, which every HTTP function has.
     pub(crate) fn verifier(&mut self) -> Option<Verifier> {
         let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));
-        let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::non_empty);
-        let audience = self.environment.optional("SUPABASE_JWT_AUDIENCE", config::non_empty);
+        let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::any_string);
+        let audience = self.environment.optional("SUPABASE_JWT_AUDIENCE", config::any_string);
         let project = self.project.as_ref()?;
         let jwks = Jwks::new(self.http.clone(), project.join("/auth/v1/.well-known/jwks.json").parse().ok()?);
-        let expected = Expected {
+        let expected = TokenRequirements {
             issuer: issuer?.unwrap_or_else(|| project.join("/auth/v1")),
             audience: audience?.unwrap_or_else(|| "authenticated".to_owned()),
         };
@@ -106,7 +106,7 @@ impl Setup {
 
     /// Which pages may call the API, and with what.
     pub(crate) fn cors(&mut self) -> Option<config::CorsSettings> {
-        let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::Origins::parse);
+        let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::AllowedOrigins::parse);
         let headers = self.environment.optional("CORS_ALLOWED_HEADERS", config::header_names);
         let (origins, headers) = (origins?.unwrap_or_default(), headers?.unwrap_or_default());
         Some(config::CorsSettings { origins, headers })
@@ -114,12 +114,12 @@ impl Setup {
 
     /// The environment itself, the client and the project, for who looks at the configuration rather than uses it.
     #[cfg(feature = "doctor")]
-    pub(crate) fn parts(&mut self) -> (&mut Environment, &Http, Option<&Project>) {
+    pub(crate) fn as_parts(&mut self) -> (&mut Environment, &HttpClient, Option<&Project>) {
         (&mut self.environment, &self.http, self.project.as_ref())
     }
 
     /// What was built, if the environment had no mistakes.
-    pub(crate) fn finish<T>(self, built: Option<T>) -> Result<T, config::Mistakes> {
+    pub(crate) fn build<T>(self, built: Option<T>) -> Result<T, config::ConfigErrors> {
         self.environment.finish(built)
     }
 }
@@ -133,9 +133,9 @@ mod tests {
         let mistakes = |variables: &'static [(&str, &str)]| {
             let read =
                 |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-            let mut setup = Setup::new(Environment::new(read), Http::new().unwrap());
-            let chatkit = setup.sealed_chatkit();
-            setup.finish(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
+            let mut dependencies = Dependencies::new(Environment::new(read), HttpClient::new().unwrap());
+            let chatkit = dependencies.chatkit_with_sealer();
+            dependencies.build(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
         assert_eq!(mistakes(&[URL]), "");

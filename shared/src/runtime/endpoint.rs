@@ -4,22 +4,22 @@ use std::future::Future;
 
 use crate::{
     error::Error,
-    http::{Answer, Request, Route},
-    runtime::Setup,
+    http::{Request, Response, Route},
+    runtime::Dependencies,
 };
 
 /// An endpoint.
-pub trait Function: Send + Sync + Sized + 'static {
+pub trait Endpoint: Send + Sync + Sized + 'static {
     /// What it answers to.
     const ROUTE: Route;
 
     /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
     /// mistake in the configuration is reported at once.
-    fn new(setup: &mut Setup) -> Option<Self>;
+    fn new(dependencies: &mut Dependencies) -> Option<Self>;
 
     /// Answers a request of a verified caller.
     ///
     /// # Errors
     /// Whatever kept it from doing so; the edge turns it into a problem.
-    fn handle(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
+    fn handle(&self, request: Request) -> impl Future<Output = Result<Response, Error>> + Send;
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::http::Target;
+use crate::http::RequestTarget;
 
 /// What an invocation brought; `None` for what is no JSON that can be read. Deserialising it never fails, since the runtime would
 /// report a failure as the function's, and write no line of ours.
@@ -68,7 +68,7 @@ pub enum Format {
 #[derive(Debug, Default)]
 pub(super) struct HttpEvent {
     pub method: Method,
-    pub target: Target,
+    pub target: RequestTarget,
     pub query: String,
     /// One value for each name: what came several times is joined by commas, as HTTP APIs and function URLs join it.
     pub headers: HeaderMap,
@@ -79,7 +79,7 @@ pub(super) struct HttpEvent {
 
 impl HttpEvent {
     /// The request in an event of either format.
-    pub fn read(payload: Payload) -> Self {
+    pub fn from_payload(payload: Payload) -> Self {
         Self::read_with(payload, |reader, request| {
             request.query = if reader.is_v2 { reader.raw_query() } else { reader.query_of_parameters() };
             request.body = reader.body();
@@ -87,7 +87,7 @@ impl HttpEvent {
     }
 
     /// The same without its query and its body, for who does not look at them.
-    pub fn read_head(payload: Payload) -> Self {
+    pub fn head_from_payload(payload: Payload) -> Self {
         Self::read_with(payload, |_, _| {})
     }
 
@@ -115,27 +115,28 @@ impl Reader {
     fn head(&mut self) -> HttpEvent {
         let is_v2 = self.is_v2;
         let context = self.event.remove("requestContext").unwrap_or_default();
-        let method = if is_v2 { context.pointer("/http/method").cloned() } else { self.take("httpMethod") };
+        let method =
+            if is_v2 { context.pointer("/http/method").cloned() } else { self.take_member("httpMethod") };
         let method = self.method(method);
-        let path = self.take(if is_v2 { "rawPath" } else { "path" });
+        let path = self.take_member(if is_v2 { "rawPath" } else { "path" });
         let path = self.text(path, "The event has no path.").unwrap_or_default();
-        let route = self.take(if is_v2 { "routeKey" } else { "resource" });
+        let route = self.take_member(if is_v2 { "routeKey" } else { "resource" });
         let stage = context.get("stage").and_then(Value::as_str).filter(|stage| *stage != "$default");
-        let target = Target {
+        let target = RequestTarget {
             path,
             route: route.as_ref().and_then(Value::as_str).and_then(route_path).map(str::to_owned),
-            parameters: self.take("pathParameters").map(texts).unwrap_or_default(),
+            parameters: self.take_member("pathParameters").map(texts).unwrap_or_default(),
             stage: stage.map(str::to_owned),
         };
         HttpEvent { method, target, headers: self.headers(), ..HttpEvent::default() }
     }
 
     /// A member; one that is null is none.
-    fn take(&mut self, name: &str) -> Option<Value> {
+    fn take_member(&mut self, name: &str) -> Option<Value> {
         self.event.remove(name).filter(|value| !value.is_null())
     }
 
-    fn note(&mut self, fault: &'static str) {
+    fn add_fault(&mut self, fault: &'static str) {
         self.fault.get_or_insert(fault);
     }
 
@@ -143,7 +144,7 @@ impl Reader {
         match value {
             Some(Value::String(text)) => Some(text),
             _ => {
-                self.note(fault);
+                self.add_fault(fault);
                 None
             }
         }
@@ -153,38 +154,38 @@ impl Reader {
         const FAULT: &str = "The event has no HTTP method: it is no request of payload format 2.0 or 1.0.";
         let method = self.text(method, FAULT).and_then(|method| method.parse().ok());
         method.unwrap_or_else(|| {
-            self.note(FAULT);
+            self.add_fault(FAULT);
             Method::default()
         })
     }
 
     fn headers(&mut self) -> HeaderMap {
         // Where both are there, the first has every value and the second the last of each name.
-        let (all, last) = (self.take("multiValueHeaders"), self.take("headers"));
+        let (all, last) = (self.take_member("multiValueHeaders"), self.take_member("headers"));
         let mut headers = HeaderMap::new();
         match all.or(last) {
             None => {}
             Some(Value::Object(given)) => {
                 for (name, value) in given {
                     if add_header(&mut headers, &name, value).is_none() {
-                        self.note("A header has a name or a value that no header can have.");
+                        self.add_fault("A header has a name or a value that no header can have.");
                     }
                 }
             }
-            Some(_) => self.note("The headers are not an object."),
+            Some(_) => self.add_fault("The headers are not an object."),
         }
         headers
     }
 
     fn raw_query(&mut self) -> String {
-        let query = match self.take("rawQueryString") {
+        let query = match self.take_member("rawQueryString") {
             None => return String::new(),
             query => self.text(query, "The query is not text.").unwrap_or_default(),
         };
         // A fragment would be cut off in silence: no client sends one.
         let parsed = format!("/?{query}").parse::<PathAndQuery>();
         if !parsed.is_ok_and(|parsed| parsed.query() == Some(query.as_str())) {
-            self.note(
+            self.add_fault(
                 "The query has a character that has to be percent-encoded in a URL, or is too long for one.",
             );
         }
@@ -193,7 +194,8 @@ impl Reader {
 
     /// Format 1.0 has the query's parameters only, decoded.
     fn query_of_parameters(&mut self) -> String {
-        let (all, last) = (self.take("multiValueQueryStringParameters"), self.take("queryStringParameters"));
+        let (all, last) =
+            (self.take_member("multiValueQueryStringParameters"), self.take_member("queryStringParameters"));
         let mut query = form_urlencoded::Serializer::new(String::new());
         match all.or(last) {
             None => {}
@@ -202,25 +204,25 @@ impl Reader {
                     let values = values.as_array().map_or(std::slice::from_ref(values), Vec::as_slice);
                     match values.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
                         Some(values) => drop(query.extend_pairs(values.iter().map(|value| (name, value)))),
-                        None => self.note("A query parameter is not text."),
+                        None => self.add_fault("A query parameter is not text."),
                     }
                 }
             }
-            Some(_) => self.note("The query parameters are not an object."),
+            Some(_) => self.add_fault("The query parameters are not an object."),
         }
         query.finish()
     }
 
     fn body(&mut self) -> Vec<u8> {
-        let is_base64 = match self.take("isBase64Encoded") {
+        let is_base64 = match self.take_member("isBase64Encoded") {
             None => false,
             Some(Value::Bool(is_base64)) => is_base64,
             Some(_) => {
-                self.note("Whether the body is base64 is not a boolean.");
+                self.add_fault("Whether the body is base64 is not a boolean.");
                 false
             }
         };
-        let body = match self.take("body") {
+        let body = match self.take_member("body") {
             None => return Vec::new(),
             body => self.text(body, "The body is not text.").unwrap_or_default(),
         };
@@ -228,7 +230,7 @@ impl Reader {
             return body.into_bytes();
         }
         STANDARD.decode(body).unwrap_or_else(|_| {
-            self.note("The body is not the base64 that it is said to be.");
+            self.add_fault("The body is not the base64 that it is said to be.");
             Vec::new()
         })
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 
 fn read(event: Value) -> HttpEvent {
-    HttpEvent::read(Payload(Some(event)))
+    HttpEvent::from_payload(Payload(Some(event)))
 }
 
 /// An event of format 2.0 with these members beside or instead of its own.

@@ -8,10 +8,10 @@ mod http_service;
 mod schedule;
 mod webhook;
 
-pub use admin::{Operated, serve_operated};
-pub use dependencies::Setup;
-pub use endpoint::Function;
+pub use admin::{AdminTask, serve_admin};
+pub use dependencies::Dependencies;
+pub use endpoint::Endpoint;
 pub use event::{EventResponse, Format, Payload};
-pub use http_service::{Edge, serve};
-pub use schedule::{Scheduled, serve_scheduled};
-pub use webhook::{serve_woken, wake};
+pub use http_service::{HttpService, serve};
+pub use schedule::{ScheduledJob, serve_schedule};
+pub use webhook::{handle_webhook, serve_webhook};

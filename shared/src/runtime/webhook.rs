@@ -14,14 +14,14 @@ use lambda_http::{
 use serde_json::Value;
 
 use crate::{
-    error::{Code, Error},
+    error::{Error, ErrorCode},
     http::problem_details as problem,
-    platform::{config::Environment, http_client::Http, secret::Secret, telemetry},
+    platform::{config::Environment, http_client::HttpClient, secret::Secret, telemetry},
     runtime::{
-        Setup,
+        Dependencies,
         event::{EventResponse, HttpEvent, Payload},
-        http_service::{Fault, refused, start},
-        schedule::{Scheduled, round},
+        http_service::{BoxError, bootstrap, log_error},
+        schedule::{ScheduledJob, run_job},
     },
 };
 
@@ -29,19 +29,19 @@ use crate::{
 const HEADER: &str = "x-webhook-secret";
 
 /// Serves such a function until Lambda ends the process.
-pub fn serve_woken<S: Scheduled>() -> ExitCode {
-    start::<S>(run::<S>())
+pub fn serve_webhook<S: ScheduledJob>() -> ExitCode {
+    bootstrap::<S>(run::<S>())
 }
 
-async fn run<S: Scheduled>() -> Result<(), Fault> {
-    let mut setup = Setup::new(Environment::of_process(), Http::new()?);
-    let (built, secret) = (S::new(&mut setup), setup.webhook_secret());
-    let served = Arc::new(setup.finish(built.zip(secret))?);
+async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
+    let mut dependencies = Dependencies::new(Environment::from_process(), HttpClient::new()?);
+    let (built, secret) = (S::new(&mut dependencies), dependencies.webhook_secret());
+    let served = Arc::new(dependencies.build(built.zip(secret))?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let served = Arc::clone(&served);
         async move {
             let (scheduled, secret) = served.as_ref();
-            wake(scheduled, secret, event).await
+            handle_webhook(scheduled, secret, event).await
         }
     }))
     .await
@@ -52,57 +52,57 @@ async fn run<S: Scheduled>() -> Result<(), Fault> {
 ///
 /// # Errors
 /// That a round of the schedule failed.
-pub async fn wake<S: Scheduled>(
+pub async fn handle_webhook<S: ScheduledJob>(
     scheduled: &S,
     secret: &Secret,
     event: LambdaEvent<Payload>,
-) -> Result<Value, Fault> {
+) -> Result<Value, BoxError> {
     let LambdaEvent { payload, context } = event;
     // A request that is hard to read is still one: it must not pass for the schedule, which needs no secret.
     if !payload.is_http() {
-        return round(scheduled, &context).await;
+        return run_job(scheduled, &context).await;
     }
     let format = payload.format();
-    let request = HttpEvent::read_head(payload);
-    let response = answer(scheduled, secret, &request, &context).await;
+    let request = HttpEvent::head_from_payload(payload);
+    let response = respond(scheduled, secret, &request, &context).await;
     Ok(serde_json::to_value(EventResponse::new(response, format))?)
 }
 
 /// Why this request does not wake anybody.
-fn refusal(request: &HttpEvent, secret: &Secret) -> Option<Error> {
+fn rejection(request: &HttpEvent, secret: &Secret) -> Option<Error> {
     let given = request.headers.get(HEADER).map_or(b"".as_slice(), |given| given.as_bytes());
     // In constant time: how long a comparison takes would tell how much of a guess was right.
     if verify_slices_are_equal(given, secret.expose().as_bytes()).is_err() {
-        return Some(Error::new(Code::WebhookSecretRefused));
+        return Some(Error::new(ErrorCode::WebhookSecretRefused));
     }
     if let Some(fault) = request.fault {
-        return Some(Error::new(Code::MalformedRequest).detail(fault));
+        return Some(Error::new(ErrorCode::MalformedRequest).detail(fault));
     }
-    (request.method != Method::POST).then(|| Error::new(Code::MethodNotAllowed))
+    (request.method != Method::POST).then(|| Error::new(ErrorCode::MethodNotAllowed))
 }
 
 /// Does a round, unless it was refused, and says what came of it.
-async fn answer<S: Scheduled>(
+async fn respond<S: ScheduledJob>(
     scheduled: &S,
     secret: &Secret,
     request: &HttpEvent,
     context: &Context,
 ) -> Response<Vec<u8>> {
-    let error = match refusal(request, secret) {
+    let error = match rejection(request, secret) {
         Some(error) => {
             // A line of its own: what was refused is no round. The path is the caller's, and not repeated.
             let method = telemetry::excerpt(request.method.as_str());
-            telemetry::request(context, None, &method, "/").in_scope(|| refused(&error));
+            telemetry::request(context, None, &method, "/").in_scope(|| log_error(&error));
             error
         }
-        None => match round(scheduled, context).await {
+        None => match run_job(scheduled, context).await {
             Ok(_) => {
                 let mut response = Response::new(Vec::new());
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 return response;
             }
             // It has been logged with its cause.
-            Err(_) => Error::new(Code::SupabaseUnavailable),
+            Err(_) => Error::new(ErrorCode::SupabaseUnavailable),
         },
     };
     problem::response(&error, &request.target.path, &context.request_id, Method::POST.as_str())
@@ -113,33 +113,33 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{jobs::Round, platform::http_client::Deadline};
+    use crate::{jobs::Run, platform::http_client::Deadline};
 
     struct Nothing;
 
     struct Panics;
 
-    impl Scheduled for Panics {
+    impl ScheduledJob for Panics {
         type Report = ();
 
-        fn new(_: &mut Setup) -> Option<Self> {
+        fn new(_: &mut Dependencies) -> Option<Self> {
             Some(Self)
         }
 
-        async fn run(&self, _: Deadline) -> Round<()> {
+        async fn run(&self, _: Deadline) -> Run<()> {
             panic!("as a control")
         }
     }
 
-    impl Scheduled for Nothing {
+    impl ScheduledJob for Nothing {
         type Report = ();
 
-        fn new(_: &mut Setup) -> Option<Self> {
+        fn new(_: &mut Dependencies) -> Option<Self> {
             Some(Self)
         }
 
-        async fn run(&self, _: Deadline) -> Round<()> {
-            Round { report: (), failures: Vec::new() }
+        async fn run(&self, _: Deadline) -> Run<()> {
+            Run { report: (), failures: Vec::new() }
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
     async fn status(event: Value) -> Option<u64> {
         let payload = Payload::parse(event.to_string().as_bytes());
         let secret = Secret::new("s3cret");
-        let answer = wake(&Nothing, &secret, LambdaEvent::new(payload, Context::default())).await;
+        let answer = handle_webhook(&Nothing, &secret, LambdaEvent::new(payload, Context::default())).await;
         answer.unwrap()["statusCode"].as_u64()
     }
 
@@ -155,10 +155,10 @@ mod tests {
     async fn a_panic_is_a_round_that_failed() {
         let secret = Secret::new("s3cret");
         let event = |text: &str| LambdaEvent::new(Payload::parse(text.as_bytes()), Context::default());
-        let failed = wake(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
+        let failed = handle_webhook(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
         assert_eq!(failed, "round: internal_error");
         let woken = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
-        assert_eq!(wake(&Panics, &secret, event(woken)).await.unwrap()["statusCode"], 503);
+        assert_eq!(handle_webhook(&Panics, &secret, event(woken)).await.unwrap()["statusCode"], 503);
     }
 
     #[tokio::test]

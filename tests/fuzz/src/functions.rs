@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     error::Error,
-    http::{Answer, Request, Route},
-    jobs::Round,
+    http::{Request, Response, Route},
+    jobs::Run,
     platform::http_client::Deadline,
-    runtime::{Function, Scheduled, Setup},
+    runtime::{Dependencies, Endpoint, ScheduledJob},
 };
 
 /// An endpoint with an id, a query, a key, a body and an `ETag`.
@@ -27,33 +27,33 @@ struct Read {
     key: bool,
 }
 
-impl Function for Reader {
+impl Endpoint for Reader {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
-    fn new(_: &mut Setup) -> Option<Self> {
+    fn new(_: &mut Dependencies) -> Option<Self> {
         Some(Self)
     }
 
-    async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        let (id, key) = (request.id()?, request.idempotency()?.is_some());
+    async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let (id, key) = (request.id()?, request.idempotency_key()?.is_some());
         request.query::<Query>()?;
-        let answer = Answer::ok(&Read { id, body: request.any_json()?, key })?;
-        Ok(request.unless_unchanged(answer))
+        let answer = Response::ok(&Read { id, body: request.json_value()?, key })?;
+        Ok(request.conditional(answer))
     }
 }
 
 /// The control: an endpoint that panics.
 pub struct Faulty;
 
-impl Function for Faulty {
+impl Endpoint for Faulty {
     const ROUTE: Route = Reader::ROUTE;
 
-    fn new(_: &mut Setup) -> Option<Self> {
+    fn new(_: &mut Dependencies) -> Option<Self> {
         Some(Self)
     }
 
     #[allow(clippy::panic)] // what it is for
-    async fn handle(&self, _: Request) -> Result<Answer, Error> {
+    async fn handle(&self, _: Request) -> Result<Response, Error> {
         panic!("as a control");
     }
 }
@@ -61,14 +61,14 @@ impl Function for Faulty {
 /// Rounds in which nothing is to be done.
 pub struct Rounds;
 
-impl Scheduled for Rounds {
+impl ScheduledJob for Rounds {
     type Report = ();
 
-    fn new(_: &mut Setup) -> Option<Self> {
+    fn new(_: &mut Dependencies) -> Option<Self> {
         Some(Self)
     }
 
-    async fn run(&self, _: Deadline) -> Round<()> {
-        Round { report: (), failures: Vec::new() }
+    async fn run(&self, _: Deadline) -> Run<()> {
+        Run { report: (), failures: Vec::new() }
     }
 }

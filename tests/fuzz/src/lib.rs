@@ -17,8 +17,8 @@ use fastrand::Rng;
 use lambda_http::{Context, LambdaEvent, lambda_runtime::Config};
 use serde_json::Value;
 use shared::{
-    platform::{config::Environment, http_client::Http, secret::Secret},
-    runtime::{self, Edge, Function, Payload},
+    platform::{config::Environment, http_client::HttpClient, secret::Secret},
+    runtime::{self, Endpoint, HttpService, Payload},
 };
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -52,7 +52,7 @@ pub fn fuzz_faulty(plan: &Plan) -> Result<Tally> {
     on_all_cores::<Faulty>(plan)
 }
 
-fn on_all_cores<F: Function>(plan: &Plan) -> Result<Tally> {
+fn on_all_cores<F: Endpoint>(plan: &Plan) -> Result<Tally> {
     // Where a panic is from is seen by trying the event by itself.
     std::panic::set_hook(Box::new(|panic| {
         PANICS.set(PANICS.get() + 1);
@@ -70,7 +70,7 @@ fn on_all_cores<F: Function>(plan: &Plan) -> Result<Tally> {
 }
 
 /// Every so manieth event.
-fn every<F: Function>(plan: &Plan, from: u64, step: u64) -> Result<Tally> {
+fn every<F: Endpoint>(plan: &Plan, from: u64, step: u64) -> Result<Tally> {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::registry().with(lines.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -98,16 +98,16 @@ fn every<F: Function>(plan: &Plan, from: u64, step: u64) -> Result<Tally> {
 
 /// What is tried: a function behind its edge, and one that is woken.
 struct Target<F> {
-    edge: Edge<F>,
+    edge: HttpService<F>,
     secret: Secret,
     events: Vec<Value>,
 }
 
-impl<F: Function> Target<F> {
+impl<F: Endpoint> Target<F> {
     fn new() -> Result<Self> {
         let environment = Environment::new(|name| events::variable(name).map(str::to_owned));
-        let http = Http::new().map_err(|error| anyhow!("{error}"))?;
-        let edge = Edge::new(environment, http)?;
+        let http = HttpClient::new().map_err(|error| anyhow!("{error}"))?;
+        let edge = HttpService::new(environment, http)?;
         Ok(Self { edge, secret: Secret::new(events::WEBHOOK_SECRET), events: events::all()? })
     }
 
@@ -115,14 +115,15 @@ impl<F: Function> Target<F> {
     async fn ask(&self, payload: &[u8], context: Context, lines: &Lines) -> Result<tally::Answer, String> {
         lines.forget();
         let event = LambdaEvent::new(Payload::parse(payload), context.clone());
-        let response = self.edge.buffered(event).await;
+        let response = self.edge.serve_buffered(event).await;
         let response = serde_json::to_value(&response).map_err(|error| error.to_string())?;
         let answer = tally::Answer::check(&response)?;
         lines.check("request", Some(answer.status))?;
 
         lines.forget();
         let event = LambdaEvent::new(Payload::parse(payload), context);
-        let woken = runtime::wake(&Rounds, &self.secret, event).await.map_err(|error| error.to_string())?;
+        let woken =
+            runtime::handle_webhook(&Rounds, &self.secret, event).await.map_err(|error| error.to_string())?;
         if woken.get("statusCode").is_some_and(|status| *status != 204) {
             let answer = tally::Answer::check(&woken)?;
             lines.check("request", Some(answer.status))?;

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use shared::doctor::Code;
+use shared::doctor::FaultCode;
 
 use crate::harness::alone;
 
@@ -17,13 +17,13 @@ async fn explained() -> Result<()> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md");
     let page = fs::read_to_string(page).context("docs/doctor.md")?;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
-    for code in Code::ALL {
+    for code in FaultCode::ALL {
         let row = format!("| `{code}` | {} | {} |", code.cause(), code.remedy());
         ensure!(rows.contains(&row.as_str()), "there is no such row:\n{row}");
     }
-    let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let codes: BTreeSet<&str> = FaultCode::ALL.iter().map(|code| code.as_str()).collect();
     ensure!(
-        codes.len() == Code::ALL.len() && rows.len() == codes.len(),
+        codes.len() == FaultCode::ALL.len() && rows.len() == codes.len(),
         "{} rows, {} codes",
         rows.len(),
         codes.len()

@@ -15,7 +15,7 @@ use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Settings};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use shared::clients::mcp::{CallError, Client, Credentials, Reason};
-use shared::platform::egress::{Allowed, Outbound, Refusal};
+use shared::platform::egress::{EgressClient, LoopbackAllowlist, UrlRejection};
 use tower::{Layer, Service};
 
 use super::{call, completed, kept_in, pay, payables, payment, target};
@@ -102,11 +102,15 @@ struct Confined {
 impl Confined {
     fn new(allowed: &str) -> Result<Self> {
         let (names, connections) = (Names::default(), Counted::default());
-        let allowed = if allowed.is_empty() { Ok(Allowed::default()) } else { Allowed::parse(allowed) };
+        let allowed = if allowed.is_empty() {
+            Ok(LoopbackAllowlist::default())
+        } else {
+            LoopbackAllowlist::parse(allowed)
+        };
         let counted = connections.clone();
         let confined = |builder| kept_in(builder).connector_layer(counted);
         let allowed = allowed.map_err(|reason| anyhow!(reason))?;
-        let outbound = Outbound::through(allowed, names.clone(), confined)
+        let outbound = EgressClient::with_resolver(allowed, names.clone(), confined)
             .map_err(|e: Box<dyn Error + Send + Sync>| anyhow!(e))?;
         Ok(Self { client: Client::new(outbound, Credentials::default()), names, connections })
     }
@@ -122,7 +126,7 @@ impl Confined {
     }
 }
 
-fn refused(refusal: Refusal) -> CallError {
+fn refused(refusal: UrlRejection) -> CallError {
     CallError::NotSent(Reason::Refused(refusal))
 }
 
@@ -158,15 +162,15 @@ async fn literals() -> Result<()> {
         "[64:ff9b::169.254.169.254]",
     ] {
         let error = confined.error(&format!("https://{host}/mcp")).await?;
-        assert_eq!(error, refused(Refusal::Address), "{host}");
-        ensure!(!error.is_passing() && error.code() == "address_refused");
+        assert_eq!(error, refused(UrlRejection::Address), "{host}");
+        ensure!(!error.is_retryable() && error.code() == "address_refused");
     }
     for (url, refusal) in [
-        ("http://agents.example.com/mcp", Refusal::NotHttps),
-        ("http://127.0.0.1:80/mcp", Refusal::NotHttps),
-        ("file:///etc/passwd", Refusal::NotHttps),
-        ("https://user:pass@agents.example.com/mcp", Refusal::Credentials),
-        ("not a url", Refusal::Malformed),
+        ("http://agents.example.com/mcp", UrlRejection::NotHttps),
+        ("http://127.0.0.1:80/mcp", UrlRejection::NotHttps),
+        ("file:///etc/passwd", UrlRejection::NotHttps),
+        ("https://user:pass@agents.example.com/mcp", UrlRejection::Credentials),
+        ("not a url", UrlRejection::Malformed),
     ] {
         assert_eq!(confined.error(url).await?, refused(refusal), "{url}");
     }
@@ -190,12 +194,12 @@ async fn names() -> Result<()> {
     ] {
         confined.names.put("agents.example.com", &[addresses])?;
         let error = confined.error("https://agents.example.com/mcp").await?;
-        assert_eq!(error, refused(Refusal::Name), "{addresses:?}");
-        ensure!(!error.is_passing() && !error.may_have_been_done());
+        assert_eq!(error, refused(UrlRejection::Name), "{addresses:?}");
+        ensure!(!error.is_retryable() && !error.outcome_is_unknown());
         assert_eq!(confined.seen().0, 1, "{addresses:?}");
     }
     confined.names.put("localhost", &[&["127.0.0.1"]])?;
-    assert_eq!(confined.error("https://localhost/mcp").await?, refused(Refusal::Name));
+    assert_eq!(confined.error("https://localhost/mcp").await?, refused(UrlRejection::Name));
     confined.names.put("nobody.example.com", &[&[]])?;
     let error = confined.error("https://nobody.example.com/mcp").await?;
     assert_eq!(error, CallError::NotSent(Reason::Unreachable));
@@ -219,7 +223,7 @@ async fn rebinding() -> Result<()> {
     confined.names.put("agents.example.com", &[&["1.1.1.1"], &["127.0.0.1"]])?;
     let first = confined.error("https://agents.example.com/mcp").await?;
     let second = confined.error("https://agents.example.com/mcp").await?;
-    assert_eq!((first, second), (CallError::NotSent(Reason::Unreachable), refused(Refusal::Name)));
+    assert_eq!((first, second), (CallError::NotSent(Reason::Unreachable), refused(UrlRejection::Name)));
     Ok(())
 }
 
@@ -230,13 +234,13 @@ async fn exceptions() -> Result<()> {
     );
     let confined = Confined::new(&ours.address().to_string())?;
     completed(call(&confined.client, &target(&ours.url()), payment("k1", 7.0), None).await)?;
-    assert_eq!(confined.error(&other.url()).await?, refused(Refusal::NotHttps));
+    assert_eq!(confined.error(&other.url()).await?, refused(UrlRejection::NotHttps));
     let over_tls = other.url().replace("http:", "https:");
-    assert_eq!(confined.error(&over_tls).await?, refused(Refusal::Address));
+    assert_eq!(confined.error(&over_tls).await?, refused(UrlRejection::Address));
     // A name for it is none.
     confined.names.put("localhost", &[&["127.0.0.1"]])?;
     let named = ours.url().replace("127.0.0.1", "localhost");
-    assert_eq!(confined.error(&named).await?, refused(Refusal::NotHttps));
+    assert_eq!(confined.error(&named).await?, refused(UrlRejection::NotHttps));
     ensure!(other.requests().is_empty());
     Ok(())
 }

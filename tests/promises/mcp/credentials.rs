@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Fault, Revision, Settings, Team};
 use serde_json::json;
-use shared::clients::mcp::{Answered, CallError, Reason, Target};
+use shared::clients::mcp::{CallError, ErrorResponse, Reason, Target};
 
 use super::{call, client, completed, failure, payment, target};
 use crate::harness::alone;
@@ -64,11 +64,11 @@ async fn redirects() -> Result<()> {
                 let fault = ours.fault(Fault::on(rpc).status(status).header("location", &to).times(1));
                 let target = Target { credential: Some("payables"), ..target(&url) };
                 let error = failure(call(&client, &target, payment("k1", 7.0), None).await)?;
-                let CallError::Answered(Answered { status: answered, called, .. }) = error else {
+                let CallError::Answered(ErrorResponse { status: answered, called, .. }) = error else {
                     anyhow::bail!("{revision:?}: {error:?}");
                 };
                 assert_eq!((answered, called), (status, rpc == "tools/call"));
-                ensure!(error.code() == "redirected" && !error.is_passing());
+                ensure!(error.code() == "redirected" && !error.is_retryable());
                 let after =
                     ours.requests().into_iter().skip(before).filter(|request| request.rpc == rpc).count();
                 assert_eq!((ours.hits(fault), after), (1, 1), "followed to {to}");

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Fault, Revision, Settings};
 use serde_json::json;
-use shared::clients::mcp::{Answered, Call, CallError, Client, Reason, Target};
+use shared::clients::mcp::{CallError, Client, ErrorResponse, Reason, Target, ToolCall};
 use shared::platform::http_client::Deadline;
 
 use super::{call, client, completed, failure, pay, payables, payment, target};
@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
 
 fn answered(status: u16, retry_after: Option<u64>, called: bool) -> CallError {
     let retry_after = retry_after.map(Duration::from_secs);
-    CallError::Answered(Answered { status, rpc: None, retry_after, called })
+    CallError::Answered(ErrorResponse { status, rpc: None, retry_after, called })
 }
 
 async fn statuses() -> Result<()> {
@@ -45,13 +45,17 @@ async fn statuses() -> Result<()> {
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, answered(status, Some(7), true), "{revision:?}");
             assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-            assert_eq!((error.is_passing(), error.may_have_been_done()), (passing, perhaps_done), "{status}");
+            assert_eq!(
+                (error.is_retryable(), error.outcome_is_unknown()),
+                (passing, perhaps_done),
+                "{status}"
+            );
             assert_eq!(agent.hits(fault), 1, "no repeat of our own");
         }
         // In a session it may be the session that is not known, so it is begun anew, once.
         let fault = agent.fault(Fault::on_calls().status(401));
         let error = failure(pay(&client, &agent, "k1").await)?;
-        assert_eq!((&error, error.is_passing()), (&answered(401, None, true), false), "{revision:?}");
+        assert_eq!((&error, error.is_retryable()), (&answered(401, None, true), false), "{revision:?}");
         assert_eq!(agent.hits(fault), if revision == Revision::V20260728 { 1 } else { 2 });
         agent.clear_faults();
         // The handshake is no call of the tool.
@@ -59,7 +63,7 @@ async fn statuses() -> Result<()> {
         agent.fault(Fault::on(rpc).status(503).header("retry-after", "7").times(1));
         let error = failure(pay(&client, &agent, "k1").await)?;
         assert_eq!(error, answered(503, Some(7), false), "{revision:?}: {rpc}");
-        ensure!(error.is_passing() && !error.may_have_been_done());
+        ensure!(error.is_retryable() && !error.outcome_is_unknown());
         agent.fault(Fault::everywhere().status(404));
         assert_eq!(
             failure(pay(&client, &agent, "k1").await)?,
@@ -147,7 +151,7 @@ async fn slow() -> Result<()> {
     let (agent, client) = payables(Settings::default()).await?;
     agent.fault(Fault::on_calls().delay(long));
     let (started, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(500)));
-    let call = Call { tool: "handle_event", arguments: payment("k1", 7.0), resume: None };
+    let call = ToolCall { tool: "handle_event", arguments: payment("k1", 7.0), resume: None };
     let outcome = client.call(&target(&agent.url()), call, deadline).await;
     assert_eq!(outcome, Err(CallError::Unknown(Reason::TimedOut)));
     ensure!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
@@ -160,7 +164,7 @@ async fn unreachable() -> Result<()> {
     drop(agent);
     let error = failure(call(&client, &target(&url), payment("k1", 7.0), None).await)?;
     assert_eq!(error, CallError::NotSent(Reason::Unreachable));
-    ensure!(error.is_passing() && !error.may_have_been_done());
+    ensure!(error.is_retryable() && !error.outcome_is_unknown());
     Ok(())
 }
 
@@ -182,12 +186,12 @@ async fn refusals() -> Result<()> {
         for streams in [false, true] {
             let (agent, client) = payables(Settings { revision, streams }).await?;
             let (url, deadline) = (agent.url(), Deadline::after(Duration::from_secs(20)));
-            let unknown = Call { tool: "no_such_tool", arguments: payment("k1", 7.0), resume: None };
+            let unknown = ToolCall { tool: "no_such_tool", arguments: payment("k1", 7.0), resume: None };
             let error = failure(client.call(&target(&url), unknown, deadline).await)?;
-            let CallError::Answered(Answered { rpc: Some(-32602), called: true, .. }) = error else {
+            let CallError::Answered(ErrorResponse { rpc: Some(-32602), called: true, .. }) = error else {
                 anyhow::bail!("{revision:?}: {error:?}");
             };
-            ensure!(!error.is_passing() && !error.may_have_been_done());
+            ensure!(!error.is_retryable() && !error.outcome_is_unknown());
             assert_eq!(error.code(), "call_refused");
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use shared::clients::mcp::{Answered, CallError, Outcome, Reason, Target};
+use shared::clients::mcp::{CallError, ErrorResponse, Reason, Target, ToolResult};
 
 use super::scripted::{Said, Script, Scripted, discovered, initialized, well};
 use super::{call, client, completed, failure, payment, target};
@@ -28,7 +28,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-async fn called(script: Script, timeout: Duration) -> Result<(Scripted, Result<Outcome, CallError>)> {
+async fn called(script: Script, timeout: Duration) -> Result<(Scripted, Result<ToolResult, CallError>)> {
     let scripted = Scripted::start(script).await?;
     let (client, url) = (client(&[scripted.server().address()], "{}")?, scripted.url());
     let target = Target { timeout, ..target(&url) };
@@ -41,7 +41,7 @@ const LONG: Duration = Duration::from_secs(20);
 /// Makes a call by each of these scripts, and looks at what came of it.
 async fn each(
     scripts: Vec<(String, Script)>,
-    look: impl Fn(&Scripted, Result<Outcome, CallError>) -> Result<()>,
+    look: impl Fn(&Scripted, Result<ToolResult, CallError>) -> Result<()>,
 ) -> Result<()> {
     let calls = scripts.into_iter().map(async |(name, script)| {
         let (scripted, outcome) = called(script, LONG).await?;
@@ -51,7 +51,7 @@ async fn each(
     Ok(())
 }
 
-fn is_well(_: &Scripted, outcome: Result<Outcome, CallError>) -> Result<()> {
+fn is_well(_: &Scripted, outcome: Result<ToolResult, CallError>) -> Result<()> {
     let message = completed(outcome)?.message;
     ensure!(message.as_deref() == Some("All is well."), "{message:?}");
     Ok(())
@@ -107,8 +107,8 @@ async fn refused_probes() -> Result<()> {
         let script = Script { probe: vec![Said::status(status)], ..Script::default() };
         let (scripted, outcome) = called(script, LONG).await?;
         let error = failure(outcome)?;
-        let answered = Answered { status, rpc: None, retry_after: None, called: false };
-        assert_eq!((&error, error.is_passing()), (&CallError::Answered(answered), passing));
+        let answered = ErrorResponse { status, rpc: None, retry_after: None, called: false };
+        assert_eq!((&error, error.is_retryable()), (&CallError::Answered(answered), passing));
         assert_eq!(scripted.seen(), ["server/discover"], "{status}");
     }
     let newer = json!({"code": -32_022, "message": "no", "data": {"supported": ["2031-01-01"]}});
@@ -116,7 +116,7 @@ async fn refused_probes() -> Result<()> {
     for said in [newer.clone(), newer.with_status(400)] {
         let script = Script { probe: vec![said], ..Script::default() };
         let error = failure(called(script, LONG).await?.1)?;
-        assert_eq!((&error, error.is_passing()), (&CallError::NotSent(Reason::Incompatible), false));
+        assert_eq!((&error, error.is_retryable()), (&CallError::NotSent(Reason::Incompatible), false));
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ async fn newest() -> Result<()> {
         let script = |probe| Script { probe, initialize: vec![initialize.clone()], ..Script::default() };
         let trouble = vec![Said::status(503).header("retry-after", "7")];
         let error = failure(called(script(trouble), LONG).await?.1)?;
-        ensure!(error.is_passing() && error.status() == Some(503), "{error:?}");
+        ensure!(error.is_retryable() && error.status() == Some(503), "{error:?}");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         // Half of the time is the probe's; what is left is its second one's.
         let slow = vec![Said::json("").hanging(), discovered()];
@@ -141,7 +141,7 @@ async fn newest() -> Result<()> {
         assert_eq!(scripted.seen(), ["server/discover", "initialize", "server/discover", "tools/call"]);
         // A server that knows neither is told apart from one that is in trouble.
         let error = failure(called(script(vec![Said::status(404)]), LONG).await?.1)?;
-        ensure!(!error.is_passing() && !error.may_have_been_done(), "{error:?}");
+        ensure!(!error.is_retryable() && !error.outcome_is_unknown(), "{error:?}");
     }
     Ok(())
 }
@@ -232,7 +232,7 @@ async fn lost_sessions() -> Result<()> {
         let (scripted, outcome) = called(Script { call: vec![lost], ..Script::default() }, LONG).await?;
         let error = failure(outcome)?;
         assert_eq!(scripted.count("tools/call"), 2, "{:?}", scripted.seen());
-        assert_eq!((error.is_passing(), error.may_have_been_done()), (is_certain, false), "{error:?}");
+        assert_eq!((error.is_retryable(), error.outcome_is_unknown()), (is_certain, false), "{error:?}");
         assert_eq!(error.code(), if is_certain { "session_lost" } else { "unauthorized" });
     }
     // What is not about the session is not repeated, nor what is said where there is none.
@@ -382,7 +382,7 @@ async fn errors() -> Result<()> {
         let error = failure(outcome)?;
         // Said where the time was over.
         ensure!(scripted.count("notifications/cancelled") == 0, "it was waited for in vain");
-        ensure!(error.code() == "call_refused" && !error.may_have_been_done(), "{error:?}");
+        ensure!(error.code() == "call_refused" && !error.outcome_is_unknown(), "{error:?}");
         Ok(())
     })
     .await

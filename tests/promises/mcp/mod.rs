@@ -18,8 +18,10 @@ use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Settings, TOOL};
 use reqwest::ClientBuilder;
 use serde_json::{Map, Value, json};
-use shared::clients::mcp::{Call, CallError, Client, Completed, Credentials, Outcome, Resume, Target};
-use shared::platform::egress::{Allowed, Outbound, System};
+use shared::clients::mcp::{
+    CallError, Client, Completed, Credentials, ElicitationAnswer, Target, ToolCall, ToolResult,
+};
+use shared::platform::egress::{EgressClient, LoopbackAllowlist, SystemResolver};
 use shared::platform::http_client::Deadline;
 
 /// All of this room.
@@ -45,8 +47,9 @@ pub fn kept_in(builder: ClientBuilder) -> ClientBuilder {
 /// A client as functions have it, that may reach these ports.
 pub fn client(hosts: &[SocketAddr], credentials: &str) -> Result<Client> {
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    let allowed = Allowed::parse(&hosts.join(",")).map_err(|reason| anyhow!(reason))?;
-    let outbound = Outbound::through(allowed, System, kept_in).map_err(|error| anyhow!(error))?;
+    let allowed = LoopbackAllowlist::parse(&hosts.join(",")).map_err(|reason| anyhow!(reason))?;
+    let outbound =
+        EgressClient::with_resolver(allowed, SystemResolver, kept_in).map_err(|error| anyhow!(error))?;
     Ok(Client::new(outbound, Credentials::parse(credentials).map_err(|reason| anyhow!(reason))?))
 }
 
@@ -79,25 +82,25 @@ pub async fn call(
     client: &Client,
     target: &Target<'_>,
     arguments: Map<String, Value>,
-    resume: Option<Resume<'_>>,
-) -> Result<Outcome, CallError> {
+    resume: Option<ElicitationAnswer<'_>>,
+) -> Result<ToolResult, CallError> {
     let deadline = Deadline::after(Duration::from_secs(30));
-    client.call(target, Call { tool: TOOL, arguments, resume }, deadline).await
+    client.call(target, ToolCall { tool: TOOL, arguments, resume }, deadline).await
 }
 
 /// Pays a small invoice.
-pub async fn pay(client: &Client, agent: &Agent, key: &str) -> Result<Outcome, CallError> {
+pub async fn pay(client: &Client, agent: &Agent, key: &str) -> Result<ToolResult, CallError> {
     call(client, &target(&agent.url()), payment(key, 7.0), None).await
 }
 
-pub fn completed(outcome: Result<Outcome, CallError>) -> Result<Completed> {
+pub fn completed(outcome: Result<ToolResult, CallError>) -> Result<Completed> {
     match outcome {
-        Ok(Outcome::Completed(completed)) => Ok(completed),
+        Ok(ToolResult::Completed(completed)) => Ok(completed),
         other => Err(anyhow!("not completed: {other:?}")),
     }
 }
 
-pub fn failure(outcome: Result<Outcome, CallError>) -> Result<CallError> {
+pub fn failure(outcome: Result<ToolResult, CallError>) -> Result<CallError> {
     match outcome {
         Err(error) => Ok(error),
         Ok(outcome) => Err(anyhow!("no failure: {outcome:?}")),

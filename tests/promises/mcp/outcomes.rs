@@ -4,7 +4,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Trial;
 use local_stack::agents::{Agent, Fault, LIMIT, Revision, Settings};
 use serde_json::{Value, json};
-use shared::clients::mcp::{Approver, Asked, CallError, Decision, Outcome, Reason, Resume, Risk};
+use shared::clients::mcp::{
+    Approver, CallError, Decision, ElicitationAnswer, NeedsHuman, Reason, Risk, ToolResult,
+};
 
 use super::{arguments, call, client, completed, pay, payables, payment, target};
 use crate::harness::alone;
@@ -53,9 +55,9 @@ async fn every_revision() -> Result<()> {
     Ok(())
 }
 
-fn asked(outcome: Result<Outcome, CallError>) -> Result<Asked> {
+fn asked(outcome: Result<ToolResult, CallError>) -> Result<NeedsHuman> {
     match outcome {
-        Ok(Outcome::Asked(asked)) => Ok(asked),
+        Ok(ToolResult::Asked(asked)) => Ok(asked),
         other => Err(anyhow!("not asked: {other:?}")),
     }
 }
@@ -139,14 +141,14 @@ async fn asked_by_protocol() -> Result<()> {
         let kept: Value = serde_json::from_str(&asked.request_state.context("no state")?.to_string())?;
         let answer = json!({"costCentre": "4711"});
         for (key, decision, paid) in [("k1", Decision::Reject, 0), ("k1", Decision::Respond, 1)] {
-            let resume = Resume { request_state: &kept, decision, answer: Some(&answer) };
+            let resume = ElicitationAnswer { request_state: &kept, decision, answer: Some(&answer) };
             completed(call(&client, &target(&url), payment(key, above), Some(resume)).await)?;
             assert_eq!(agent.deeds().len(), paid, "{decision:?}");
         }
         let sent = agent.calls().pop().context("no call")?.params;
         assert_eq!(sent["inputResponses"]["approval"], json!({"action": "accept", "content": answer}));
 
-        let unfit = Resume { request_state: &kept, decision: Decision::Respond, answer: None };
+        let unfit = ElicitationAnswer { request_state: &kept, decision: Decision::Respond, answer: None };
         let refused = call(&client, &target(&url), payment("k2", above), Some(unfit)).await;
         assert_eq!(refused, Err(CallError::NotSent(Reason::AnswerUnfit)));
     }
@@ -199,7 +201,7 @@ async fn results() -> Result<()> {
         let said = completed(order(json!({"content": text("All is well.")})).await)?;
         assert_eq!((said.message.as_deref(), said.output), (Some("All is well."), None));
         let failed = order(json!({"content": text("The books are closed."), "isError": true})).await;
-        let Ok(Outcome::Failed(failed)) = failed else { return Err(anyhow!("{failed:?}")) };
+        let Ok(ToolResult::Failed(failed)) = failed else { return Err(anyhow!("{failed:?}")) };
         assert_eq!(failed.message.as_deref(), Some("The books are closed."));
         let structured = |value: Value| json!({"content": [], "structuredContent": value});
         let own = json!({"status": "perhaps"});

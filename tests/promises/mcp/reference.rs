@@ -10,7 +10,7 @@ use local_stack::agents::{Reference, RoundRobin};
 use local_stack::http;
 use local_stack::tools::{MCP_2025, MCP_2026, Tool, ToolError};
 use serde_json::{Map, Value, json};
-use shared::clients::mcp::{Call, CallError, Client, Completed, Outcome, Risk};
+use shared::clients::mcp::{CallError, Client, Completed, Risk, ToolCall, ToolResult};
 use shared::platform::http_client::Deadline;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -55,10 +55,10 @@ async fn workers() -> Result<[&'static Reference; 2], ToolError> {
     Ok([first, second])
 }
 
-async fn call(client: &Client, url: &str, tool: &str, arguments: Value) -> Result<Outcome, CallError> {
+async fn call(client: &Client, url: &str, tool: &str, arguments: Value) -> Result<ToolResult, CallError> {
     let arguments: Map<String, Value> = arguments.as_object().cloned().unwrap_or_default();
     let deadline = Deadline::after(Duration::from_secs(30));
-    client.call(&target(url), Call { tool, arguments, resume: None }, deadline).await
+    client.call(&target(url), ToolCall { tool, arguments, resume: None }, deadline).await
 }
 
 async fn answers(sdk: Tool) -> Result<()> {
@@ -75,7 +75,7 @@ async fn answers(sdk: Tool) -> Result<()> {
 
     for (tool, arguments) in [("fail", json!({})), ("greet", json!({"name": {"not": "text"}}))] {
         let outcome = call(tool, arguments).await;
-        let Ok(Outcome::Failed(failed)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
+        let Ok(ToolResult::Failed(failed)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
         ensure!(failed.message.is_some_and(|message| message.contains(tool)));
     }
     Ok(())
@@ -104,7 +104,7 @@ async fn tools(sdk: Tool) -> Result<()> {
     for tool in ["union", "optional", "bare_dict", "typed_dict", "model", "text", "untyped", "untyped_model"]
     {
         let outcome = call(&client, &url, tool, json!({"ours": true})).await;
-        let Ok(Outcome::Asked(asked)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
+        let Ok(ToolResult::Asked(asked)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
         assert_eq!(
             (asked.message.as_deref(), asked.ask.reason.as_str()),
             (Some("May I?"), "Large."),
@@ -147,7 +147,7 @@ async fn typescript() -> Result<()> {
     let answer = async |with: &str| call(&client, &url, "answer", json!({"with": with})).await;
     for with in ["structured", "text"] {
         let outcome = answer(with).await;
-        let Ok(Outcome::Asked(asked)) = outcome else { return Err(anyhow!("{with}: {outcome:?}")) };
+        let Ok(ToolResult::Asked(asked)) = outcome else { return Err(anyhow!("{with}: {outcome:?}")) };
         assert_eq!((asked.message.as_deref(), asked.ask.risk), (Some("May I?"), Some(Risk::Medium)));
     }
     for with in ["own", "own_structured"] {
@@ -160,7 +160,7 @@ async fn typescript() -> Result<()> {
     }
     assert_eq!(completed(answer("plain").await)?.message.as_deref(), Some("All is well."));
     let outcome = answer("failed").await;
-    let Ok(Outcome::Failed(failed)) = outcome else { return Err(anyhow!("{outcome:?}")) };
+    let Ok(ToolResult::Failed(failed)) = outcome else { return Err(anyhow!("{outcome:?}")) };
     assert_eq!(failed.message.as_deref(), Some("The books are closed."));
     let files = completed(answer("files").await)?;
     assert_eq!(files.message.as_deref(), Some("Two files."));

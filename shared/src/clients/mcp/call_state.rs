@@ -10,8 +10,8 @@ use reqwest::header::HeaderValue;
 use rmcp::model::RequestId;
 
 use super::{
-    error::{Answered, CallError, Reason},
-    result::Outcome,
+    error::{CallError, ErrorResponse, Reason},
+    result::ToolResult,
 };
 
 /// The most bytes that a server may answer with in one call, handshake included: room for an image or a file of three megabytes, which
@@ -23,7 +23,7 @@ const MAX_RESUMPTIONS: u32 = 20;
 
 /// The record of one call.
 #[derive(Debug)]
-pub(super) struct Course(Mutex<State>);
+pub(super) struct CallState(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -32,13 +32,13 @@ struct State {
     /// The id of the call under way.
     call: Option<RequestId>,
     /// What went wrong with the request under way.
-    trouble: Option<Trouble>,
+    trouble: Option<TransportFailure>,
     /// How many bytes may still come.
     room: usize,
     /// How often the answer may still be taken up again.
     resumptions: u32,
     /// What the tool answered.
-    outcome: Option<Outcome>,
+    outcome: Option<ToolResult>,
     /// Whether the server has forgotten the session that the request was made in.
     session_lost: bool,
     /// The session that the server opened for the probe.
@@ -46,13 +46,13 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Trouble {
+enum TransportFailure {
     Nothing(Reason),
     Status(u16, Option<Duration>),
     Rpc(i32),
 }
 
-impl Course {
+impl CallState {
     pub fn new() -> Self {
         Self(Mutex::new(State {
             called: false,
@@ -67,7 +67,7 @@ impl Course {
     }
 
     /// A request leaves; if it is the tool's call, from now on it may have been done.
-    pub fn begins(&self, call: Option<&RequestId>) {
+    pub fn request_sent(&self, call: Option<&RequestId>) {
         let mut state = self.lock();
         (state.trouble, state.session_lost) = (None, false);
         state.called |= call.is_some();
@@ -75,17 +75,17 @@ impl Course {
     }
 
     /// The request did not reach the server. If it was the tool's call, that was not made.
-    pub fn not_taken(&self, call: bool, reason: Reason) {
+    pub fn not_delivered(&self, call: bool, reason: Reason) {
         let mut state = self.lock();
-        state.trouble = Some(Trouble::Nothing(reason));
+        state.trouble = Some(TransportFailure::Nothing(reason));
         state.called &= !call;
     }
 
     /// The server does not know the session, and has done nothing. `refused`: by a status that may mean something else as well.
-    pub fn lose_session(&self, call: bool, refused: Option<u16>) {
+    pub fn session_lost(&self, call: bool, refused: Option<u16>) {
         match refused {
-            Some(status) => self.refused(status, None),
-            None => self.not_taken(call, Reason::SessionLost),
+            Some(status) => self.http_error(status, None),
+            None => self.not_delivered(call, Reason::SessionLost),
         }
         self.lock().session_lost = true;
     }
@@ -101,12 +101,12 @@ impl Course {
     }
 
     /// Keeps what the tool answered.
-    pub fn answer(&self, outcome: Outcome) {
+    pub fn set_result(&self, outcome: ToolResult) {
         self.lock().outcome = Some(outcome);
     }
 
     /// Hands out what the tool answered.
-    pub fn take_outcome(&self) -> Option<Outcome> {
+    pub fn take_result(&self) -> Option<ToolResult> {
         self.lock().outcome.take()
     }
 
@@ -121,34 +121,34 @@ impl Course {
     }
 
     /// The answer is none, or stopped.
-    pub fn broke(&self, reason: Reason) {
-        self.lock().trouble.get_or_insert(Trouble::Nothing(reason));
+    pub fn stream_failed(&self, reason: Reason) {
+        self.lock().trouble.get_or_insert(TransportFailure::Nothing(reason));
     }
 
     /// The answer has a status that is not one of success.
-    pub fn refused(&self, status: u16, retry_after: Option<Duration>) {
-        self.lock().trouble = Some(Trouble::Status(status, retry_after));
+    pub fn http_error(&self, status: u16, retry_after: Option<Duration>) {
+        self.lock().trouble = Some(TransportFailure::Status(status, retry_after));
     }
 
     /// The answer is a JSON-RPC error.
-    pub fn failed(&self, code: i32) {
-        self.lock().trouble = Some(Trouble::Rpc(code));
+    pub fn rpc_error(&self, code: i32) {
+        self.lock().trouble = Some(TransportFailure::Rpc(code));
     }
 
     /// Takes in so many bytes more, if there is room for them.
-    pub fn takes(&self, bytes: usize) -> bool {
+    pub fn consume_bytes(&self, bytes: usize) -> bool {
         let mut state = self.lock();
         match state.room.checked_sub(bytes) {
             Some(room) => state.room = room,
-            None => state.trouble = Some(Trouble::Nothing(Reason::TooLarge)),
+            None => state.trouble = Some(TransportFailure::Nothing(Reason::TooLarge)),
         }
-        !matches!(state.trouble, Some(Trouble::Nothing(Reason::TooLarge)))
+        !matches!(state.trouble, Some(TransportFailure::Nothing(Reason::TooLarge)))
     }
 
     /// Takes up a stopped answer again, if that was not done too often and it was not we who stopped it.
-    pub fn resumes(&self) -> bool {
+    pub fn try_resume(&self) -> bool {
         let mut state = self.lock();
-        let ours = matches!(state.trouble, Some(Trouble::Nothing(Reason::TooLarge)));
+        let ours = matches!(state.trouble, Some(TransportFailure::Nothing(Reason::TooLarge)));
         let left = state.resumptions.checked_sub(1).filter(|_| !ours);
         state.resumptions = left.unwrap_or_default();
         left.is_some()
@@ -158,13 +158,14 @@ impl Course {
     pub fn error(&self, otherwise: Reason) -> CallError {
         let state = self.lock();
         let called = state.called;
-        let answered =
-            |status, rpc, retry_after| CallError::Answered(Answered { status, rpc, retry_after, called });
+        let answered = |status, rpc, retry_after| {
+            CallError::Answered(ErrorResponse { status, rpc, retry_after, called })
+        };
         let nothing = if called { CallError::Unknown } else { CallError::NotSent };
         match state.trouble {
-            Some(Trouble::Status(status, retry_after)) => answered(status, None, retry_after),
-            Some(Trouble::Rpc(code)) => answered(200, Some(code), None),
-            Some(Trouble::Nothing(reason)) => nothing(reason),
+            Some(TransportFailure::Status(status, retry_after)) => answered(status, None, retry_after),
+            Some(TransportFailure::Rpc(code)) => answered(200, Some(code), None),
+            Some(TransportFailure::Nothing(reason)) => nothing(reason),
             None => nothing(otherwise),
         }
     }

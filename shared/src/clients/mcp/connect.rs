@@ -13,66 +13,67 @@ use rmcp::{
 };
 
 use super::{
-    LEAVE,
-    call_state::Course,
+    CLOSE_TIMEOUT,
+    call_state::CallState,
     error::{CallError, Reason},
-    transport::Wire,
+    transport::HttpTransport,
 };
 use crate::platform::http_client::Deadline;
 
 /// How long the probe may take: half of the time that there is, within these bounds. A server that has to wake up is given a second in
 /// any case; and one that cannot be connected to is found out by the first request.
-const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+const PROBE_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// What we speak: the newest revision, and what is offered in the handshake of the older ones, in which the server says its own.
-const NEWEST: ProtocolVersion = ProtocolVersion::V_2026_07_28;
-const OLDER: ProtocolVersion = ProtocolVersion::V_2025_11_25;
+const LATEST_PROTOCOL: ProtocolVersion = ProtocolVersion::V_2026_07_28;
+const LEGACY_PROTOCOL: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 
 /// Who we are to a server. To one of an older revision we can do nothing but call: it would ask in the middle of a call, which
 /// is no time to wait for a person.
-pub(super) struct Caller;
+pub(super) struct ClientInfo;
 
-impl ClientHandler for Caller {
+impl ClientHandler for ClientInfo {
     fn get_info(&self) -> ClientConfig {
         let this = Implementation::new("chatkit-sessions", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), this).with_protocol_version(OLDER)
+        ClientConfig::new(ClientCapabilities::default(), this).with_protocol_version(LEGACY_PROTOCOL)
     }
 }
 
-pub(super) type Server = RunningService<RoleClient, Caller>;
+pub(super) type Server = RunningService<RoleClient, ClientInfo>;
 
 /// Greets a server for one call, which may need that twice.
-pub(super) struct Greeter {
-    wire: Wire,
+pub(super) struct Connector {
+    wire: HttpTransport,
     config: StreamableHttpClientTransportConfig,
     greeted: u8,
 }
 
-impl Greeter {
-    pub fn new(wire: Wire, config: StreamableHttpClientTransportConfig) -> Self {
+impl Connector {
+    pub fn new(wire: HttpTransport, config: StreamableHttpClientTransportConfig) -> Self {
         Self { wire, config, greeted: 0 }
     }
 
     /// The record of the call.
-    pub fn course(&self) -> &Course {
+    pub fn state(&self) -> &CallState {
         &self.wire.course
     }
 
     /// Whether the call came to nothing since the server had forgotten the session that it had just given: it was started anew, or there
     /// are several behind one address. Nothing was done, so it may be begun anew; once.
-    pub fn may_begin_anew(&self) -> bool {
-        self.greeted == 1 && self.course().has_lost_session()
+    pub fn can_reconnect(&self) -> bool {
+        self.greeted == 1 && self.state().has_lost_session()
     }
 
     /// Greets the server in the newest way, and in the older one if that comes to nothing. The second time it is known to be older.
-    pub async fn greet(&mut self, deadline: Deadline) -> Result<Server, CallError> {
+    pub async fn connect(&mut self, deadline: Deadline) -> Result<Server, CallError> {
         self.greeted += 1;
         if self.greeted > 1 {
             return self.initialize(deadline).await;
         }
         let remaining = deadline.remaining();
-        let budget = (remaining / 2).clamp(PROBE.0, PROBE.1).min(remaining);
-        let close = async { drop(tokio::time::timeout(LEAVE, self.wire.close_probe_session()).await) };
+        let budget = (remaining / 2).clamp(PROBE_TIMEOUTS.0, PROBE_TIMEOUTS.1).min(remaining);
+        let close =
+            async { drop(tokio::time::timeout(CLOSE_TIMEOUT, self.wire.close_probe_session()).await) };
         let refusal = match self.discover(budget).await {
             Err(refusal) if !refusal.is_final_for_probe() && !deadline.remaining().is_zero() => refusal,
             greeted => {
@@ -83,9 +84,9 @@ impl Greeter {
         let (begun, ()) = tokio::join!(self.initialize(deadline), close);
         match begun {
             // It knows no `initialize`, so it is of the newest revision, and was slow or in trouble.
-            Err(error) if error.is_of_protocol() => match refusal {
+            Err(error) if error.is_protocol_error() => match refusal {
                 CallError::NotSent(Reason::TimedOut) => self.discover(deadline.remaining()).await,
-                refusal if refusal.is_passing() => Err(refusal),
+                refusal if refusal.is_retryable() => Err(refusal),
                 _ => Err(error),
             },
             begun => begun,
@@ -93,7 +94,7 @@ impl Greeter {
     }
 
     async fn discover(&self, budget: Duration) -> Result<Server, CallError> {
-        self.serve(ClientLifecycleMode::Discover { preferred_versions: vec![NEWEST] }, budget).await
+        self.serve(ClientLifecycleMode::Discover { preferred_versions: vec![LATEST_PROTOCOL] }, budget).await
     }
 
     async fn initialize(&self, deadline: Deadline) -> Result<Server, CallError> {
@@ -102,8 +103,8 @@ impl Greeter {
 
     async fn serve(&self, lifecycle: ClientLifecycleMode, budget: Duration) -> Result<Server, CallError> {
         let transport = StreamableHttpClientTransport::with_client(self.wire.clone(), self.config.clone());
-        let course = self.course();
-        match tokio::time::timeout(budget, Caller.serve_with_lifecycle(transport, lifecycle)).await {
+        let course = self.state();
+        match tokio::time::timeout(budget, ClientInfo.serve_with_lifecycle(transport, lifecycle)).await {
             Ok(Ok(server)) => Ok(server),
             Ok(Err(error)) if has_no_common_revision(&error) => Err(CallError::NotSent(Reason::Incompatible)),
             Ok(Err(ClientInitializeError::ConnectionClosed(_))) => Err(course.error(Reason::ConnectionLost)),

@@ -21,7 +21,7 @@ struct Credential {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct RawCredential {
     origin: String,
     bearer: Secret,
 }
@@ -33,7 +33,7 @@ impl Credentials {
     /// What an entry looks like. None is quoted.
     pub fn parse(value: &str) -> Result<Self, String> {
         // A name that is given twice is refused like any other mistake: either token would be sent in silence.
-        let given: Option<HashMap<String, Given>> =
+        let given: Option<HashMap<String, RawCredential>> =
             parse::json(value.as_bytes()).ok().and_then(|given| serde_json::from_value(given).ok());
         let given = given.ok_or_else(|| {
             r#"must be JSON like {"name": {"origin": "https://…", "bearer": "…"}}, each name once"#.to_owned()
@@ -58,7 +58,7 @@ impl Credentials {
     }
 }
 
-impl Given {
+impl RawCredential {
     fn credential(self) -> Result<Credential, String> {
         let origin = config::base_url(&self.origin)?;
         if origin.path() != "/" {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     error::Reason,
-    result::{Ask, Asked, Decision, cleaned, cut},
+    result::{Decision, HumanRequest, NeedsHuman, replace_nul, truncate},
 };
 use crate::platform::json_schema::Schema;
 
@@ -20,7 +20,7 @@ const MAX_STATE: usize = 64 * 1024;
 
 /// A decision on what a server asked for in its own way.
 #[derive(Clone, Copy, Debug)]
-pub struct Resume<'a> {
+pub struct ElicitationAnswer<'a> {
     /// What [`Asked::request_state`] was.
     pub request_state: &'a Value,
     /// What was decided.
@@ -32,58 +32,61 @@ pub struct Resume<'a> {
 /// What is kept while a person thinks.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Kept {
+struct PendingElicitation {
     request_state: Option<String>,
     inputs: Vec<String>,
 }
 
 /// What a server wants that is not done yet.
-pub(super) enum Wanted {
+pub(super) enum InputRequired {
     /// The same call again, with this state: it was only busy.
-    Again(String),
+    Retry(String),
     /// An answer.
-    Answer(Box<Asked>),
+    Ask(Box<NeedsHuman>),
 }
 
 /// A question that cannot be put to a person.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadResult;
+pub(super) struct InvalidResult;
 
 /// Reads what a server asks for.
-pub(super) fn wanted(result: InputRequiredResult) -> Result<Wanted, BadResult> {
+pub(super) fn parse(result: InputRequiredResult) -> Result<InputRequired, InvalidResult> {
     let state = result.request_state;
     if state.as_ref().is_some_and(|state| state.len() > MAX_STATE || state.contains('\0')) {
-        return Err(BadResult);
+        return Err(InvalidResult);
     }
     let requests = result.input_requests.unwrap_or_default();
     match (requests.len(), state) {
-        (0, Some(state)) => Ok(Wanted::Again(state)),
-        (1..=MAX_REQUESTS, state) => ask(requests, state).map(|asked| Wanted::Answer(Box::new(asked))),
-        _ => Err(BadResult),
+        (0, Some(state)) => Ok(InputRequired::Retry(state)),
+        (1..=MAX_REQUESTS, state) => ask(requests, state).map(|asked| InputRequired::Ask(Box::new(asked))),
+        _ => Err(InvalidResult),
     }
 }
 
-fn ask(requests: BTreeMap<String, InputRequest>, request_state: Option<String>) -> Result<Asked, BadResult> {
+fn ask(
+    requests: BTreeMap<String, InputRequest>,
+    request_state: Option<String>,
+) -> Result<NeedsHuman, InvalidResult> {
     let mut forms = Map::new();
     let mut messages = Vec::new();
     for (name, request) in requests {
         let (message, schema) = form(request)?;
         messages.push(message);
-        forms.insert(name, cleaned(schema));
+        forms.insert(name, replace_nul(schema));
     }
-    let kept = Kept { request_state, inputs: forms.keys().cloned().collect() };
+    let kept = PendingElicitation { request_state, inputs: forms.keys().cloned().collect() };
     let schema = match (forms.len(), forms.values().next()) {
         (1, Some(form)) => form.clone(),
         _ => json!({"type": "object", "required": kept.inputs, "properties": forms}),
     };
-    Schema::compile(&schema).map_err(|_| BadResult)?;
-    let Value::Object(schema) = schema else { return Err(BadResult) };
-    let reason = cut(&messages.join("\n").replace('\0', "\u{fffd}"), MAX_REASON);
+    Schema::compile(&schema).map_err(|_| InvalidResult)?;
+    let Value::Object(schema) = schema else { return Err(InvalidResult) };
+    let reason = truncate(&messages.join("\n").replace('\0', "\u{fffd}"), MAX_REASON);
     let reason = if reason.is_empty() { "The agent asks for an answer.".to_owned() } else { reason };
-    Ok(Asked {
+    Ok(NeedsHuman {
         message: None,
         tasks: Vec::new(),
-        ask: Ask {
+        ask: HumanRequest {
             reason,
             decisions: vec![Decision::Respond, Decision::Reject],
             schema: Some(schema),
@@ -96,18 +99,18 @@ fn ask(requests: BTreeMap<String, InputRequest>, request_state: Option<String>) 
 }
 
 /// We say that we can fill in forms. A server that wants something else has not listened.
-fn form(request: InputRequest) -> Result<(String, Value), BadResult> {
-    let InputRequest::Elicitation(request) = request else { return Err(BadResult) };
+fn form(request: InputRequest) -> Result<(String, Value), InvalidResult> {
+    let InputRequest::Elicitation(request) = request else { return Err(InvalidResult) };
     let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = request.params else {
-        return Err(BadResult);
+        return Err(InvalidResult);
     };
-    serde_json::to_value(requested_schema).map(|schema| (message, schema)).map_err(|_| BadResult)
+    serde_json::to_value(requested_schema).map(|schema| (message, schema)).map_err(|_| InvalidResult)
 }
 
-impl Resume<'_> {
+impl ElicitationAnswer<'_> {
     /// Puts the answers into the call.
-    pub(super) fn into(self, params: &mut CallToolRequestParams) -> Result<(), Reason> {
-        let kept = Kept::deserialize(self.request_state).map_err(|_| Reason::AnswerUnfit)?;
+    pub(super) fn apply_to(self, params: &mut CallToolRequestParams) -> Result<(), Reason> {
+        let kept = PendingElicitation::deserialize(self.request_state).map_err(|_| Reason::AnswerUnfit)?;
         let response = |name: &String| {
             let given = match kept.inputs.len() {
                 1 => self.answer,

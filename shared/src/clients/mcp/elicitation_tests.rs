@@ -1,11 +1,11 @@
 use super::*;
 
-fn required(requests: &Value, state: Option<&str>) -> Result<Wanted, BadResult> {
+fn required(requests: &Value, state: Option<&str>) -> Result<InputRequired, InvalidResult> {
     let mut result = json!({"resultType": "input_required", "inputRequests": requests});
     if let Some(state) = state {
         result["requestState"] = json!(state);
     }
-    wanted(serde_json::from_value(result).unwrap())
+    parse(serde_json::from_value(result).unwrap())
 }
 
 fn elicitation(message: &str, field: &str) -> Value {
@@ -14,18 +14,18 @@ fn elicitation(message: &str, field: &str) -> Value {
 }
 
 fn resumed(
-    asked: &Asked,
+    asked: &NeedsHuman,
     decision: Decision,
     answer: Option<&Value>,
 ) -> Result<CallToolRequestParams, Reason> {
     let mut params = CallToolRequestParams::new("tool");
     let request_state = asked.request_state.as_ref().unwrap();
-    Resume { request_state, decision, answer }.into(&mut params).map(|()| params)
+    ElicitationAnswer { request_state, decision, answer }.apply_to(&mut params).map(|()| params)
 }
 
 #[test]
 fn one_form_is_asked_as_it_is_and_its_answer_goes_back_with_the_state() {
-    let Ok(Wanted::Answer(asked)) =
+    let Ok(InputRequired::Ask(asked)) =
         required(&json!({"who": elicitation("Who pays?", "name")}), Some("st.ate ü"))
     else {
         panic!("not asked")
@@ -48,7 +48,7 @@ fn one_form_is_asked_as_it_is_and_its_answer_goes_back_with_the_state() {
 #[test]
 fn several_forms_become_one() {
     let requests = json!({"a": elicitation("First?", "x"), "b": elicitation("Second?", "y")});
-    let Ok(Wanted::Answer(asked)) = required(&requests, None) else { panic!("not asked") };
+    let Ok(InputRequired::Ask(asked)) = required(&requests, None) else { panic!("not asked") };
     assert_eq!(asked.ask.reason, "First?\nSecond?");
     assert_eq!(asked.ask.schema.as_ref().unwrap()["required"], json!(["a", "b"]));
     let params =
@@ -59,7 +59,9 @@ fn several_forms_become_one() {
 
 #[test]
 fn a_state_alone_means_again() {
-    assert!(matches!(required(&json!({}), Some("later")), Ok(Wanted::Again(state)) if state == "later"));
+    assert!(
+        matches!(required(&json!({}), Some("later")), Ok(InputRequired::Retry(state)) if state == "later")
+    );
 }
 
 #[test]
@@ -77,6 +79,7 @@ fn what_no_person_can_answer_is_no_result() {
 #[test]
 fn a_state_that_was_not_ours_is_no_state() {
     let mut params = CallToolRequestParams::new("tool");
-    let resume = Resume { request_state: &json!("opaque"), decision: Decision::Reject, answer: None };
-    assert_eq!(resume.into(&mut params), Err(Reason::AnswerUnfit));
+    let resume =
+        ElicitationAnswer { request_state: &json!("opaque"), decision: Decision::Reject, answer: None };
+    assert_eq!(resume.apply_to(&mut params), Err(Reason::AnswerUnfit));
 }

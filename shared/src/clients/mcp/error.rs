@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::platform::egress::{Failure, Refusal};
+use crate::platform::egress::{EgressError, UrlRejection};
 
 /// A call without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum CallError {
     /// The tool was not called: nothing was done.
     NotSent(Reason),
     /// The server answered, with an error.
-    Answered(Answered),
+    Answered(ErrorResponse),
     /// The call was sent and no answer that can be understood came back: it may have been done.
     Unknown(Reason),
 }
@@ -19,7 +19,7 @@ pub enum CallError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The registry's URL may not be connected to.
-    Refused(Refusal),
+    Refused(UrlRejection),
     /// The registry refers to a credential that is not configured.
     CredentialMissing,
     /// The registry refers to a credential of another origin.
@@ -48,7 +48,7 @@ pub enum Reason {
 
 /// An error that the server answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct ErrorResponse {
     /// The HTTP status: that of success where the error is in the message.
     pub status: u16,
     /// The JSON-RPC error code, where the status is one of success.
@@ -64,7 +64,7 @@ const INTERNAL_ERROR: i32 = -32603;
 
 impl CallError {
     /// Whether another try may end otherwise.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotSent(reason) => !matches!(
                 reason,
@@ -96,7 +96,7 @@ impl CallError {
     }
 
     /// Whether it is what a server says that does not know the request.
-    pub(super) fn is_of_protocol(&self) -> bool {
+    pub(super) fn is_protocol_error(&self) -> bool {
         match self {
             Self::NotSent(reason) => matches!(reason, Reason::Nonsense | Reason::Incompatible),
             Self::Answered(answered) => {
@@ -108,7 +108,7 @@ impl CallError {
 
     /// Whether the tool may have done its work all the same. A gateway answers 502 or 504 for a server that may still be at it, and
     /// a server may break with 500 after the deed; 503 and 429 are said before.
-    pub fn may_have_been_done(&self) -> bool {
+    pub fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::NotSent(_) => false,
             Self::Answered(answered) => {
@@ -148,10 +148,10 @@ impl CallError {
 impl Reason {
     fn code(self) -> &'static str {
         match self {
-            Self::Refused(Refusal::Malformed) => "url_malformed",
-            Self::Refused(Refusal::NotHttps) => "url_not_https",
-            Self::Refused(Refusal::Credentials) => "url_with_credentials",
-            Self::Refused(Refusal::Address | Refusal::Name) => "address_refused",
+            Self::Refused(UrlRejection::Malformed) => "url_malformed",
+            Self::Refused(UrlRejection::NotHttps) => "url_not_https",
+            Self::Refused(UrlRejection::Credentials) => "url_with_credentials",
+            Self::Refused(UrlRejection::Address | UrlRejection::Name) => "address_refused",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialElsewhere => "credential_of_other_origin",
             Self::AnswerUnfit => "answer_unfit",
@@ -167,7 +167,7 @@ impl Reason {
     }
 }
 
-impl Answered {
+impl ErrorResponse {
     fn code(self) -> &'static str {
         match (self.rpc, self.status) {
             (Some(INTERNAL_ERROR), _) | (None, 500..=599) => "server_error",
@@ -181,13 +181,13 @@ impl Answered {
     }
 }
 
-impl From<&Failure> for Reason {
-    fn from(failure: &Failure) -> Self {
+impl From<&EgressError> for Reason {
+    fn from(failure: &EgressError) -> Self {
         match failure {
-            Failure::Refused(refusal) => Self::Refused(*refusal),
-            Failure::Unreachable => Self::Unreachable,
-            Failure::Untrusted => Self::Untrusted,
-            Failure::Broken => Self::ConnectionLost,
+            EgressError::Refused(refusal) => Self::Refused(*refusal),
+            EgressError::Unreachable => Self::Unreachable,
+            EgressError::Untrusted => Self::Untrusted,
+            EgressError::Broken => Self::ConnectionLost,
         }
     }
 }
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, rpc: Option<i32>) -> CallError {
-        CallError::Answered(Answered { status, rpc, retry_after: None, called: true })
+        CallError::Answered(ErrorResponse { status, rpc, retry_after: None, called: true })
     }
 
     #[test]
@@ -217,30 +217,30 @@ mod tests {
             answered(503, None),
             answered(200, Some(INTERNAL_ERROR)),
         ] {
-            assert!(passing.is_passing(), "{passing:?}");
+            assert!(passing.is_retryable(), "{passing:?}");
         }
         for lasting in [
-            CallError::NotSent(Reason::Refused(Refusal::Name)),
+            CallError::NotSent(Reason::Refused(UrlRejection::Name)),
             CallError::NotSent(Reason::CredentialMissing),
             answered(401, None),
             answered(302, None),
             answered(200, Some(-32602)),
         ] {
-            assert!(!lasting.is_passing(), "{lasting:?}");
+            assert!(!lasting.is_retryable(), "{lasting:?}");
         }
     }
 
     #[test]
     fn an_error_after_the_deed_is_told_from_one_before() {
         for after in [answered(500, None), answered(504, None), answered(200, Some(INTERNAL_ERROR))] {
-            assert!(after.may_have_been_done(), "{after:?}");
+            assert!(after.outcome_is_unknown(), "{after:?}");
         }
         for before in
             [answered(503, None), answered(429, None), answered(400, None), answered(200, Some(-32601))]
         {
-            assert!(!before.may_have_been_done(), "{before:?}");
+            assert!(!before.outcome_is_unknown(), "{before:?}");
         }
-        let handshake = Answered { status: 500, rpc: None, retry_after: None, called: false };
-        assert!(!CallError::Answered(handshake).may_have_been_done());
+        let handshake = ErrorResponse { status: 500, rpc: None, retry_after: None, called: false };
+        assert!(!CallError::Answered(handshake).outcome_is_unknown());
     }
 }

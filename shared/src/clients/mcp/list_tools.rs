@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rmcp::model::{ListToolsResult, PaginatedRequestParams};
 
-use super::{CallError, Client, LEAVE, Reason, Server, Target, call_state::Course};
+use super::{CLOSE_TIMEOUT, CallError, Client, Reason, Server, Target, call_state::CallState};
 use crate::platform::http_client::Deadline;
 
 /// Pages of a list. A server has few tools; one that pages for ever is stopped here.
@@ -15,27 +15,27 @@ impl Client {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn offered(
+    pub async fn list_tools(
         &self,
         target: &Target<'_>,
         deadline: Deadline,
     ) -> Result<BTreeSet<String>, CallError> {
-        let deadline = deadline.within(target.timeout);
-        let mut greeter = self.greeter(target)?;
+        let deadline = deadline.capped(target.timeout);
+        let mut greeter = self.connector(target)?;
         loop {
-            let mut server = greeter.greet(deadline).await?;
-            let course = greeter.course();
-            let listed = tokio::time::timeout(deadline.remaining(), listed(&server, course)).await;
+            let mut server = greeter.connect(deadline).await?;
+            let course = greeter.state();
+            let listed = tokio::time::timeout(deadline.remaining(), list_all_pages(&server, course)).await;
             let listed = listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)));
-            let _ = server.close_with_timeout(LEAVE).await;
-            if listed.is_ok() || !greeter.may_begin_anew() {
+            let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
+            if listed.is_ok() || !greeter.can_reconnect() {
                 return listed;
             }
         }
     }
 }
 
-async fn listed(server: &Server, course: &Course) -> Result<BTreeSet<String>, CallError> {
+async fn list_all_pages(server: &Server, course: &CallState) -> Result<BTreeSet<String>, CallError> {
     let (mut names, mut cursor) = (BTreeSet::new(), None);
     for _ in 0..MAX_PAGES {
         let page = PaginatedRequestParams::default().with_cursor(cursor);

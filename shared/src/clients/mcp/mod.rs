@@ -32,28 +32,29 @@ use rmcp::{
 use serde_json::{Map, Value};
 
 pub use credentials::Credentials;
-pub use elicitation::Resume;
-pub use error::{Answered, CallError, Reason};
+pub use elicitation::ElicitationAnswer;
+pub use error::{CallError, ErrorResponse, Reason};
 pub use result::{
-    Approver, Ask, Asked, Completed, Decision, Failed, FollowUp, Handover, Outcome, Risk, Task, TaskStatus,
+    Approver, Completed, Decision, Failed, FollowUp, Handover, HumanRequest, NeedsHuman, Risk, Task,
+    TaskStatus, ToolResult,
 };
 
-use crate::platform::{egress::Outbound, http_client::Deadline, telemetry};
-use call_state::Course;
-use connect::{Greeter, Server};
-use elicitation::Wanted;
-use transport::Wire;
+use crate::platform::{egress::EgressClient, http_client::Deadline, telemetry};
+use call_state::CallState;
+use connect::{Connector, Server};
+use elicitation::InputRequired;
+use transport::HttpTransport;
 
 /// How often a server may say that it is busy before it has done anything.
 const MAX_ROUNDS: usize = 4;
 
 /// How long we take leave of a server.
-const LEAVE: Duration = Duration::from_millis(300);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Calls tools of agents' servers.
 #[derive(Clone, Debug)]
 pub struct Client {
-    outbound: Outbound,
+    outbound: EgressClient,
     credentials: Arc<Credentials>,
 }
 
@@ -70,18 +71,18 @@ pub struct Target<'a> {
 
 /// A call of a tool.
 #[derive(Clone, Debug)]
-pub struct Call<'a> {
+pub struct ToolCall<'a> {
     /// The tool's name.
     pub tool: &'a str,
     /// What it is given.
     pub arguments: Map<String, Value>,
     /// The decision on what the server had asked for in MCP's own way; a question by the contract is answered in the arguments.
-    pub resume: Option<Resume<'a>>,
+    pub resume: Option<ElicitationAnswer<'a>>,
 }
 
 impl Client {
     /// A client by this way out, with these credentials.
-    pub fn new(outbound: Outbound, credentials: Credentials) -> Self {
+    pub fn new(outbound: EgressClient, credentials: Credentials) -> Self {
         Self { outbound, credentials: Arc::new(credentials) }
     }
 
@@ -92,77 +93,80 @@ impl Client {
     pub async fn call(
         &self,
         target: &Target<'_>,
-        call: Call<'_>,
+        call: ToolCall<'_>,
         deadline: Deadline,
-    ) -> Result<Outcome, CallError> {
-        let deadline = deadline.within(target.timeout);
+    ) -> Result<ToolResult, CallError> {
+        let deadline = deadline.capped(target.timeout);
         let params = call.params().map_err(CallError::NotSent)?;
-        let mut greeter = self.greeter(target)?;
+        let mut greeter = self.connector(target)?;
         loop {
-            let mut server = greeter.greet(deadline).await?;
-            let outcome = converse(&server, params.clone(), greeter.course(), deadline).await;
-            let _ = server.close_with_timeout(LEAVE).await;
-            if outcome.is_ok() || !greeter.may_begin_anew() {
+            let mut server = greeter.connect(deadline).await?;
+            let outcome = call_until_result(&server, params.clone(), greeter.state(), deadline).await;
+            let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
+            if outcome.is_ok() || !greeter.can_reconnect() {
                 return outcome;
             }
         }
     }
 
     /// Who greets a server for one call.
-    fn greeter(&self, target: &Target<'_>) -> Result<Greeter, CallError> {
+    fn connector(&self, target: &Target<'_>) -> Result<Connector, CallError> {
         let url = self
             .outbound
-            .admit(target.url)
+            .parse_allowed_url(target.url)
             .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
         let bearer = self.credentials.header(target.credential, &url).map_err(CallError::NotSent)?;
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
-        config.retry_config = Arc::new(resumption());
+        config.retry_config = Arc::new(resume_backoff());
         // rmcp sends from a task of its own, which knows no trace.
         let traceparent = telemetry::traceparent();
-        let course = Arc::new(Course::new());
-        Ok(Greeter::new(Wire { outbound: self.outbound.clone(), url, bearer, traceparent, course }, config))
+        let course = Arc::new(CallState::new());
+        Ok(Connector::new(
+            HttpTransport { outbound: self.outbound.clone(), url, bearer, traceparent, course },
+            config,
+        ))
     }
 }
 
-impl Call<'_> {
+impl ToolCall<'_> {
     fn params(self) -> Result<CallToolRequestParams, Reason> {
         let mut params = CallToolRequestParams::new(self.tool.to_owned()).with_arguments(self.arguments);
         if let Some(resume) = self.resume {
-            resume.into(&mut params)?;
+            resume.apply_to(&mut params)?;
         }
         Ok(params)
     }
 }
 
 /// How a stopped stream is taken up again, within the call's deadline.
-fn resumption() -> ExponentialBackoff {
+fn resume_backoff() -> ExponentialBackoff {
     let mut resumption = ExponentialBackoff::default();
     (resumption.max_times, resumption.base_duration) = (Some(3), Duration::from_millis(200));
     resumption
 }
 
 /// What came of one request.
-enum Answer {
+enum CallResponse {
     /// What the tool answered.
-    Outcome(Outcome),
+    Outcome(ToolResult),
     /// What the server wants to know first, in MCP's own way.
     Question(InputRequiredResult),
 }
 
 /// Calls until the server has an answer or a question.
-async fn converse(
+async fn call_until_result(
     server: &Server,
     mut params: CallToolRequestParams,
-    course: &Course,
+    course: &CallState,
     deadline: Deadline,
-) -> Result<Outcome, CallError> {
+) -> Result<ToolResult, CallError> {
     for _ in 0..MAX_ROUNDS {
-        match once(server, params.clone(), course, deadline).await? {
-            Answer::Outcome(outcome) => return Ok(outcome),
-            Answer::Question(result) => match elicitation::wanted(result) {
-                Ok(Wanted::Answer(asked)) => return Ok(Outcome::Asked(*asked)),
-                Ok(Wanted::Again(state)) => params.request_state = Some(state),
+        match send_call(server, params.clone(), course, deadline).await? {
+            CallResponse::Outcome(outcome) => return Ok(outcome),
+            CallResponse::Question(result) => match elicitation::parse(result) {
+                Ok(InputRequired::Ask(asked)) => return Ok(ToolResult::Asked(*asked)),
+                Ok(InputRequired::Retry(state)) => params.request_state = Some(state),
                 Err(_) => return Err(CallError::Unknown(Reason::BadResult)),
             },
         }
@@ -170,36 +174,38 @@ async fn converse(
     Err(CallError::Unknown(Reason::BadResult))
 }
 
-async fn once(
+async fn send_call(
     server: &Server,
     params: CallToolRequestParams,
-    course: &Course,
+    course: &CallState,
     deadline: Deadline,
-) -> Result<Answer, CallError> {
+) -> Result<CallResponse, CallError> {
     let call = CallToolRequest::new(params);
     let mut options = PeerRequestOptions::no_options();
     if server.peer_info().is_some_and(|info| !info.protocol_version.has_initialize()) {
-        options = options.with_meta(forms());
+        options = options.with_meta(elicitation_capabilities());
     }
     let sending = server.send_request_with_option(ClientRequest::CallToolRequest(call), options);
     let handle = sending.await.map_err(|_| course.error(Reason::ConnectionLost))?;
     let id = handle.id.clone();
     match tokio::time::timeout(deadline.remaining(), handle.await_response()).await {
-        Ok(Ok(ServerResult::InputRequiredResult(question))) => Ok(Answer::Question(question)),
-        Ok(Ok(_)) => course.take_outcome().map(Answer::Outcome).ok_or(CallError::Unknown(Reason::BadResult)),
+        Ok(Ok(ServerResult::InputRequiredResult(question))) => Ok(CallResponse::Question(question)),
+        Ok(Ok(_)) => {
+            course.take_result().map(CallResponse::Outcome).ok_or(CallError::Unknown(Reason::BadResult))
+        }
         Ok(Err(ServiceError::UnexpectedResponse)) => Err(CallError::Unknown(Reason::BadResult)),
         Ok(Err(_)) => Err(course.error(Reason::ConnectionLost)),
         Err(_) => {
             let error = course.error(Reason::TimedOut);
             let cancelled = CancelledNotificationParam::new(Some(id), None);
-            let _ = tokio::time::timeout(LEAVE, server.notify_cancelled(cancelled)).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, server.notify_cancelled(cancelled)).await;
             Err(error)
         }
     }
 }
 
 /// What we can do for a server of the newest revision: have a person fill in a form, between two calls.
-fn forms() -> RequestMetaObject {
+fn elicitation_capabilities() -> RequestMetaObject {
     let mut capabilities = ClientCapabilities::default();
     capabilities.elicitation =
         Some(ElicitationCapability::new().with_form(FormElicitationCapability::default()));

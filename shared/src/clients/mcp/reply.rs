@@ -5,7 +5,7 @@ use rmcp::model::RequestId;
 use serde_json::value::RawValue;
 
 use super::{
-    call_state::Course,
+    call_state::CallState,
     result::{
         self,
         json::{Members, parse},
@@ -16,7 +16,7 @@ use super::{
 const NO_CODE: i32 = -32000;
 
 /// Takes in the answer to the call `id`, if the text is that. What is to be told to rmcp instead is handed back.
-pub(super) fn read(text: &str, id: &RequestId, course: &Course) -> Option<String> {
+pub(super) fn read(text: &str, id: &RequestId, course: &CallState) -> Option<String> {
     // Servers of 2025-03-26 may answer with a batch.
     match serde_json::from_str::<Vec<&RawValue>>(text) {
         Ok(batch) => batch.into_iter().find_map(|message| one(message, id, course)),
@@ -24,20 +24,20 @@ pub(super) fn read(text: &str, id: &RequestId, course: &Course) -> Option<String
     }
 }
 
-fn one(message: &RawValue, id: &RequestId, course: &Course) -> Option<String> {
-    let message = Members::of(message).filter(|message| message.get("method").is_none())?;
+fn one(message: &RawValue, id: &RequestId, course: &CallState) -> Option<String> {
+    let message = Members::parse(message).filter(|message| message.get("method").is_none())?;
     let told = message.get("id").map(|id| id.get().trim_matches('"'));
     let is_ours = told.is_some_and(|told| told == id.to_string());
     let answered = match (message.get("result"), message.get("error")) {
         (Some(result), _) if is_ours && is_complete(result) => {
-            course.answer(result::of_tool(result));
+            course.set_result(result::parse_tool_result(result));
             r#""result":{}"#.to_owned()
         }
         // One that could not read the request does not know its id.
         (None, Some(error)) if is_ours || told.is_none() => {
-            let code = Members::of(error).and_then(|error| error.value("code")?.as_i64());
+            let code = Members::parse(error).and_then(|error| error.value("code")?.as_i64());
             let code = code.and_then(|code| i32::try_from(code).ok()).unwrap_or(NO_CODE);
-            course.failed(code);
+            course.rpc_error(code);
             format!(r#""error":{{"code":{code},"message":""}}"#)
         }
         _ => return None,
@@ -48,6 +48,6 @@ fn one(message: &RawValue, id: &RequestId, course: &Course) -> Option<String> {
 
 /// Whether it is a result, and not a question (`input_required`), which rmcp reads.
 fn is_complete(result: &RawValue) -> bool {
-    let kind = Members::of(result).and_then(|result| result.get("resultType"));
+    let kind = Members::parse(result).and_then(|result| result.get("resultType"));
     kind.is_none_or(|kind| kind.get() == r#""complete""#)
 }

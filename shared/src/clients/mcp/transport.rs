@@ -21,52 +21,52 @@ use rmcp::{
 use sse_stream::{Sse, SseStream};
 use url::Url;
 
-use super::{call_state::Course, error::Reason, reply};
-use crate::platform::{egress::Outbound, http_client as upstream};
+use super::{call_state::CallState, error::Reason, reply};
+use crate::platform::{egress::EgressClient, http_client as upstream};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long an answer to what needs none is waited for.
-const NOTICE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Before a stopped answer is taken up again.
-const BREATH: Duration = Duration::from_millis(100);
+const RESUME_DELAY: Duration = Duration::from_millis(100);
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
 /// One call's way to one server.
 #[derive(Clone)]
-pub(super) struct Wire {
-    pub outbound: Outbound,
+pub(super) struct HttpTransport {
+    pub outbound: EgressClient,
     pub url: Url,
     /// Ours for this server. rmcp never holds it.
     pub bearer: Option<HeaderValue>,
     /// The trace that the call belongs to, as its header has it.
     pub traceparent: Option<HeaderValue>,
-    pub course: Arc<Course>,
+    pub course: Arc<CallState>,
 }
 
 /// A request that came to nothing; why is on record.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(super) struct Aborted;
 
-impl fmt::Display for Stopped {
+impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the request came to nothing")
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for Aborted {}
 
 type Headers = HashMap<HeaderName, HeaderValue>;
-type Error = StreamableHttpError<Stopped>;
-type Posted = StreamableHttpPostResponse;
+type Error = StreamableHttpError<Aborted>;
+type PostResponse = StreamableHttpPostResponse;
 type Events = BoxStream<'static, Result<Sse, SseError>>;
 
-const STOPPED: Error = StreamableHttpError::Client(Stopped);
+const ABORTED: Error = StreamableHttpError::Client(Aborted);
 
 /// What of a message decides how its answer is read.
-enum Sent {
+enum RequestKind {
     /// The probe for the newest revision.
     Probe,
     /// The tool's call.
@@ -77,8 +77,8 @@ enum Sent {
     Notice,
 }
 
-impl Sent {
-    fn of(message: &ClientJsonRpcMessage) -> Self {
+impl RequestKind {
+    fn from_message(message: &ClientJsonRpcMessage) -> Self {
         let JsonRpcMessage::Request(request) = message else { return Self::Notice };
         match &request.request {
             ClientRequest::DiscoverRequest(_) => Self::Probe,
@@ -92,8 +92,8 @@ impl Sent {
     }
 }
 
-impl StreamableHttpClient for Wire {
-    type Error = Stopped;
+impl StreamableHttpClient for HttpTransport {
+    type Error = Aborted;
 
     async fn post_message(
         &self,
@@ -102,36 +102,38 @@ impl StreamableHttpClient for Wire {
         session_id: Option<Arc<str>>,
         _: Option<String>,
         headers: Headers,
-    ) -> Result<Posted, Error> {
-        let sent = Sent::of(&message);
+    ) -> Result<PostResponse, Error> {
+        let sent = RequestKind::from_message(&message);
         let mut request = self.request(Method::POST, session_id.as_deref(), headers)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         // As a value first, as rmcp makes one of every message anyway: another serializer for all of its types is 50 KB of binary.
         *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
-        if !matches!(sent, Sent::Notice) {
-            self.course.begins(match &sent {
-                Sent::Call(id) => Some(id),
+        if !matches!(sent, RequestKind::Notice) {
+            self.course.request_sent(match &sent {
+                RequestKind::Call(id) => Some(id),
                 _ => None,
             });
         }
-        if matches!(sent, Sent::Notice) {
+        if matches!(sent, RequestKind::Notice) {
             // Whether the server is there, and knows the session, the call will tell.
-            let _ = tokio::time::timeout(NOTICE, self.send(request, &sent)).await;
-            return Ok(Posted::Accepted);
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(request, &sent)).await;
+            return Ok(PostResponse::Accepted);
         }
         let response = self.send(request, &sent).await?;
         let session = response.headers().get(SESSION_ID).cloned();
-        if let (Sent::Probe, Some(session)) = (&sent, &session) {
+        if let (RequestKind::Probe, Some(session)) = (&sent, &session) {
             self.course.open_probe_session(session.clone());
         }
         let session = session.and_then(|id| id.to_str().ok().map(str::to_owned));
         match (response.status(), is_events(&response)) {
-            (status, _) if !status.is_success() => self.refused(response, &sent, session_id.is_some()).await,
-            (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => Err(self.nonsense()),
-            (_, true) => Ok(Posted::Sse(self.events(response), session)),
+            (status, _) if !status.is_success() => {
+                self.error_response(response, &sent, session_id.is_some()).await
+            }
+            (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => Err(self.invalid_response()),
+            (_, true) => Ok(PostResponse::Sse(self.events(response), session)),
             (_, false) => {
-                let body = self.body(response).await?;
-                Ok(Posted::Json(self.answer(&String::from_utf8_lossy(&body), &sent)?, session))
+                let body = self.read_body(response).await?;
+                Ok(PostResponse::Json(self.parse_message(&String::from_utf8_lossy(&body), &sent)?, session))
             }
         }
     }
@@ -148,16 +150,16 @@ impl StreamableHttpClient for Wire {
     ) -> Result<Events, Error> {
         let last = last_event_id.ok_or(StreamableHttpError::ServerDoesNotSupportSse)?;
         let mut request = self.request(Method::GET, session_id.as_deref(), headers)?;
-        let last = HeaderValue::from_str(&last).map_err(|_| STOPPED)?;
-        if !self.course.resumes() {
+        let last = HeaderValue::from_str(&last).map_err(|_| ABORTED)?;
+        if !self.course.try_resume() {
             return Err(StreamableHttpError::ServerDoesNotSupportSse);
         }
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(RESUME_DELAY).await;
         request.headers_mut().insert(LAST_EVENT_ID, last);
-        let response = self.outbound.send(request).await.map_err(|_| STOPPED)?;
+        let response = self.outbound.send(request).await.map_err(|_| ABORTED)?;
         match (response.status(), is_events(&response)) {
             (StatusCode::OK, true) => Ok(self.events(response)),
-            (status, _) if status.is_server_error() => Err(STOPPED),
+            (status, _) if status.is_server_error() => Err(ABORTED),
             _ => Err(StreamableHttpError::ServerDoesNotSupportSse),
         }
     }
@@ -169,11 +171,11 @@ impl StreamableHttpClient for Wire {
         _: Option<String>,
         headers: Headers,
     ) -> Result<(), Error> {
-        self.close(HeaderValue::from_str(&session_id).map_err(|_| STOPPED)?, headers).await
+        self.close(HeaderValue::from_str(&session_id).map_err(|_| ABORTED)?, headers).await
     }
 }
 
-impl Wire {
+impl HttpTransport {
     fn request(&self, method: Method, session: Option<&str>, headers: Headers) -> Result<Request, Error> {
         let mut request = Request::new(method, self.url.clone());
         request.headers_mut().extend(headers);
@@ -181,7 +183,7 @@ impl Wire {
         // Who says nothing takes any coding (RFC 9110, 12.5.3), and this binary has no decoder.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(session) = session {
-            let session = HeaderValue::from_str(session).map_err(|_| STOPPED)?;
+            let session = HeaderValue::from_str(session).map_err(|_| ABORTED)?;
             request.headers_mut().insert(SESSION_ID, session);
         }
         if let Some(bearer) = &self.bearer {
@@ -193,70 +195,75 @@ impl Wire {
         Ok(request)
     }
 
-    async fn send(&self, request: Request, sent: &Sent) -> Result<Response, Error> {
+    async fn send(&self, request: Request, sent: &RequestKind) -> Result<Response, Error> {
         self.outbound.send(request).await.map_err(|failure| {
             match Reason::from(&failure) {
-                _ if matches!(sent, Sent::Notice) => {}
-                Reason::ConnectionLost => self.course.broke(Reason::ConnectionLost),
-                reason => self.course.not_taken(sent.is_call(), reason),
+                _ if matches!(sent, RequestKind::Notice) => {}
+                Reason::ConnectionLost => self.course.stream_failed(Reason::ConnectionLost),
+                reason => self.course.not_delivered(sent.is_call(), reason),
             }
-            STOPPED
+            ABORTED
         })
     }
 
     /// Writes down what a status says. A session that the server does not know is 404 by the protocol; older servers say it by 400 and a
     /// word about it, and some by 401, which is not about a credential that `initialize` was just taken with.
-    async fn refused(&self, response: Response, sent: &Sent, in_session: bool) -> Result<Posted, Error> {
+    async fn error_response(
+        &self,
+        response: Response,
+        sent: &RequestKind,
+        in_session: bool,
+    ) -> Result<PostResponse, Error> {
         let (status, retry_after) = (response.status().as_u16(), upstream::retry_after(response.headers()));
         match status {
             // A server of a newer revision says so which ones it speaks.
-            400 if matches!(sent, Sent::Probe) => {
-                self.course.refused(status, retry_after);
-                let said = self.body(response).await?;
+            400 if matches!(sent, RequestKind::Probe) => {
+                self.course.http_error(status, retry_after);
+                let said = self.read_body(response).await?;
                 if let Ok(said @ JsonRpcMessage::Error(_)) =
                     serde_json::from_str(&String::from_utf8_lossy(&said))
                 {
-                    return Ok(Posted::Json(said, None));
+                    return Ok(PostResponse::Json(said, None));
                 }
             }
-            404 | 410 if in_session => self.course.lose_session(sent.is_call(), None),
+            404 | 410 if in_session => self.course.session_lost(sent.is_call(), None),
             400 | 401 if in_session => {
-                let said = self.body(response).await.unwrap_or_default().to_ascii_lowercase();
+                let said = self.read_body(response).await.unwrap_or_default().to_ascii_lowercase();
                 let about = |word: &[u8]| said.windows(word.len()).any(|part| part == word);
                 match about(b"session") || about(b"not initialized") {
-                    true => self.course.lose_session(sent.is_call(), None),
-                    false if status == 401 => self.course.lose_session(sent.is_call(), Some(status)),
-                    false => self.course.refused(status, retry_after),
+                    true => self.course.session_lost(sent.is_call(), None),
+                    false if status == 401 => self.course.session_lost(sent.is_call(), Some(status)),
+                    false => self.course.http_error(status, retry_after),
                 }
             }
-            _ => self.course.refused(status, retry_after),
+            _ => self.course.http_error(status, retry_after),
         }
-        Err(STOPPED)
+        Err(ABORTED)
     }
 
-    fn answer(&self, text: &str, sent: &Sent) -> Result<ServerJsonRpcMessage, Error> {
+    fn parse_message(&self, text: &str, sent: &RequestKind) -> Result<ServerJsonRpcMessage, Error> {
         let told = match sent {
-            Sent::Call(id) => reply::read(text, id, &self.course),
+            RequestKind::Call(id) => reply::read(text, id, &self.course),
             _ => None,
         };
         let message = told.as_deref().unwrap_or(text);
-        let message = serde_json::from_str(message).map_err(|_| self.nonsense())?;
+        let message = serde_json::from_str(message).map_err(|_| self.invalid_response())?;
         match &message {
-            JsonRpcMessage::Error(error) => self.course.failed(error.error.code.0),
+            JsonRpcMessage::Error(error) => self.course.rpc_error(error.error.code.0),
             JsonRpcMessage::Response(_) => {}
-            _ => return Err(self.nonsense()),
+            _ => return Err(self.invalid_response()),
         }
         Ok(message)
     }
 
-    fn nonsense(&self) -> Error {
-        self.course.broke(Reason::Nonsense);
-        STOPPED
+    fn invalid_response(&self) -> Error {
+        self.course.stream_failed(Reason::Nonsense);
+        ABORTED
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Error> {
+    async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
-        while let Some(chunk) = next(&mut response, &self.course).await.map_err(|_| STOPPED)? {
+        while let Some(chunk) = next(&mut response, &self.course).await.map_err(|_| ABORTED)? {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
@@ -268,7 +275,7 @@ impl Wire {
             match next(&mut response, &course).await {
                 Ok(Some(chunk)) => Some((Ok(chunk), Some((response, course)))),
                 Ok(None) => {
-                    course.broke(Reason::ConnectionLost);
+                    course.stream_failed(Reason::ConnectionLost);
                     None
                 }
                 Err(error) => Some((Err(error), None)),
@@ -283,7 +290,7 @@ impl Wire {
             } else if let Some(Ok(JsonRpcMessage::Error(error))) =
                 data.map(serde_json::from_str::<ServerJsonRpcMessage>)
             {
-                course.failed(error.error.code.0);
+                course.rpc_error(error.error.code.0);
             }
             event
         };
@@ -302,7 +309,7 @@ impl Wire {
         for _ in 0..2 {
             let mut request = self.request(Method::DELETE, None, headers.clone())?;
             request.headers_mut().insert(SESSION_ID, session.clone());
-            let closed = self.outbound.send(request).await.map_err(|_| STOPPED)?;
+            let closed = self.outbound.send(request).await.map_err(|_| ABORTED)?;
             if !matches!(closed.status().as_u16(), 400 | 401 | 404) {
                 break;
             }
@@ -312,13 +319,13 @@ impl Wire {
 }
 
 /// The next bytes of an answer, if the call may take in so many.
-async fn next(response: &mut Response, course: &Course) -> io::Result<Option<Bytes>> {
+async fn next(response: &mut Response, course: &CallState) -> io::Result<Option<Bytes>> {
     let broken = |_| {
-        course.broke(Reason::ConnectionLost);
+        course.stream_failed(Reason::ConnectionLost);
         io::Error::from(io::ErrorKind::ConnectionAborted)
     };
     let chunk = response.chunk().await.map_err(broken)?;
-    let fits = chunk.as_ref().is_none_or(|chunk| course.takes(chunk.len()));
+    let fits = chunk.as_ref().is_none_or(|chunk| course.consume_bytes(chunk.len()));
     fits.then_some(chunk).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 

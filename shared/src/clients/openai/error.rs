@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::platform::http_client::classification::openai::Cause as Kind;
-use crate::platform::http_client::{Answer, Failure, classification::Rejection};
+use crate::platform::http_client::{HttpResponse, TransportError, classification::Rejection};
 
 /// A refusal or a failure of the provider. Carries the provider's request id, never its body.
 #[derive(Debug)]
@@ -17,33 +17,33 @@ pub struct Error {
     /// The answer's status, where one came.
     pub status: Option<u16>,
     /// Why none came, where none did.
-    pub failure: Option<Failure>,
+    pub failure: Option<TransportError>,
 }
 
 impl Error {
     /// The error in an answer that is no success.
-    pub(super) fn rejected(rejection: Rejection<Kind>, request_id: Option<String>) -> Self {
+    pub(super) fn from_rejection(rejection: Rejection<Kind>, request_id: Option<String>) -> Self {
         let Rejection { cause: kind, status, retry_after, .. } = rejection;
         Self { kind, request_id, retry_after, status: Some(status), failure: None }
     }
 
     /// An answer of success that cannot be read.
-    pub(super) fn bad_answer(answer: &Answer) -> Self {
-        Self { request_id: answer.request_id(), ..Self::unanswered(Kind::BadAnswer, None) }
+    pub(super) fn invalid_response(answer: &HttpResponse) -> Self {
+        Self { request_id: answer.request_id(), ..Self::no_response(Kind::BadAnswer, None) }
     }
 
     /// A request that cannot even be built from what was given.
-    pub(super) fn unsendable() -> Self {
-        Self::unanswered(Kind::AgentRefused, None)
+    pub(super) fn invalid_request() -> Self {
+        Self::no_response(Kind::AgentRefused, None)
     }
 
     /// An error that no answer says.
-    pub(super) fn unanswered(kind: Kind, failure: Option<Failure>) -> Self {
+    pub(super) fn no_response(kind: Kind, failure: Option<TransportError>) -> Self {
         Self { kind, request_id: None, retry_after: None, status: None, failure }
     }
 
     /// The same error, where not finding means that the workflow is not there.
-    pub(super) fn on_opening(mut self) -> Self {
+    pub(super) fn for_create_session(mut self) -> Self {
         if self.kind == Kind::NotFound {
             self.kind = Kind::WorkflowNotFound;
         }
@@ -51,10 +51,10 @@ impl Error {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        let kind = Kind::of_failure(&failure);
-        Self::unanswered(kind, Some(failure))
+impl From<TransportError> for Error {
+    fn from(failure: TransportError) -> Self {
+        let kind = Kind::from_transport_error(&failure);
+        Self::no_response(kind, Some(failure))
     }
 }
 
@@ -74,7 +74,7 @@ impl std::error::Error for Error {
 
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
-        let code = error.kind.meaning().code.unwrap_or(crate::error::Code::ChatkitBadAnswer);
+        let code = error.kind.meaning().code.unwrap_or(crate::error::ErrorCode::ChatkitBadAnswer);
         Self::new(code).retry_after(error.retry_after).cause(error)
     }
 }

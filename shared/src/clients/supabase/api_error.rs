@@ -8,18 +8,18 @@ use uuid::Uuid;
 
 use crate::{
     clients::supabase,
-    error::{Code, Error, FieldError, Limit},
+    error::{Error, ErrorCode, FieldError, RateLimit},
     platform::parse::Timestamp,
 };
 
 impl From<supabase::Error> for Error {
     fn from(error: supabase::Error) -> Self {
         let answer = match &error {
-            supabase::Error::Refused { status, code, detail } => {
-                told(refusal(*status, code), detail.as_deref().unwrap_or_default())
+            supabase::Error::Rpc { status, code, detail } => {
+                from_rpc_error(code_for_rpc_error(*status, code), detail.as_deref().unwrap_or_default())
             }
             supabase::Error::Failed(failed) => {
-                let code = failed.cause.meaning().code.unwrap_or(Code::SupabaseBadAnswer);
+                let code = failed.cause.meaning().code.unwrap_or(ErrorCode::SupabaseBadAnswer);
                 Self::new(code).retry_after(failed.retry_after)
             }
         };
@@ -29,33 +29,37 @@ impl From<supabase::Error> for Error {
 
 /// The SQL raises our codes. One that is not in the list is a constraint which the checks of the edge should have covered:
 /// the caller's mistake where the SQL says so, otherwise ours.
-fn refusal(status: u16, code: &str) -> Code {
-    let otherwise = if status == 422 { Code::InvalidRequest } else { Code::Internal };
-    Code::parse(code).unwrap_or(otherwise)
+fn code_for_rpc_error(status: u16, code: &str) -> ErrorCode {
+    let otherwise = if status == 422 { ErrorCode::InvalidRequest } else { ErrorCode::Internal };
+    ErrorCode::parse(code).unwrap_or(otherwise)
 }
 
 /// A refusal, with what the SQL's detail means to the caller.
-fn told(code: Code, detail: &str) -> Error {
+fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
     let error = Error::new(code);
     match code {
-        Code::EventConflict | Code::TooManyThreads => error.detail(format!("The event is {detail}.")),
+        ErrorCode::EventConflict | ErrorCode::TooManyThreads => {
+            error.detail(format!("The event is {detail}."))
+        }
         // Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
-        Code::InvalidRequest => {
+        ErrorCode::InvalidRequest => {
             let reason = if detail.is_empty() { "no reason given" } else { detail };
             Error::invalid(vec![FieldError::at("", format!("is not taken by the database: {reason}"))])
         }
-        Code::AgentChanged => error.detail(format!("It is with {detail} now.")),
-        Code::EscalationResolved => match recorded_decision(detail) {
+        ErrorCode::AgentChanged => error.detail(format!("It is with {detail} now.")),
+        ErrorCode::EscalationResolved => match recorded_decision(detail) {
             Some(decision) => error.extension("decision", decision),
             None => error,
         },
         // Of the schema's mistakes, which are found before, each has its place.
-        Code::InvalidAnswer => error.detail("With edit, the answer is the call's new inputs: an object."),
-        Code::TooManySessions => error.detail(format!("At most {detail} may be active at once.")),
-        Code::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
-        Code::RateLimited => {
-            let limit = Limit::of_refusal(detail);
-            Error { limit, ..error.retry_after(limit.map(Limit::wait)) }
+        ErrorCode::InvalidAnswer => {
+            error.detail("With edit, the answer is the call's new inputs: an object.")
+        }
+        ErrorCode::TooManySessions => error.detail(format!("At most {detail} may be active at once.")),
+        ErrorCode::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
+        ErrorCode::RateLimited => {
+            let limit = RateLimit::from_error_detail(detail);
+            Error { limit, ..error.retry_after(limit.map(RateLimit::retry_after)) }
         }
         _ => error,
     }

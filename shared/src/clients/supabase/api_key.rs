@@ -36,7 +36,7 @@ impl ApiKey {
 ///
 /// # Errors
 /// Which keys are taken.
-pub fn publishable_key(value: &str) -> Result<ApiKey, String> {
+pub fn parse_publishable_key(value: &str) -> Result<ApiKey, String> {
     parse(value, "sb_publishable_", "anon")
 }
 
@@ -44,7 +44,7 @@ pub fn publishable_key(value: &str) -> Result<ApiKey, String> {
 ///
 /// # Errors
 /// Which keys are taken.
-pub fn secret_key(value: &str) -> Result<ApiKey, String> {
+pub fn parse_secret_key(value: &str) -> Result<ApiKey, String> {
     parse(value, "sb_secret_", "service_role")
 }
 
@@ -92,16 +92,16 @@ mod tests {
 
     #[test]
     fn a_key_in_the_wrong_variable_is_refused() {
-        assert!(publishable_key("sb_publishable_x").is_ok());
-        assert!(secret_key("sb_secret_x").is_ok());
-        assert!(publishable_key("sb_secret_x").is_err());
-        assert!(secret_key("sb_publishable_x").is_err());
-        assert!(secret_key("eyJub3QiOiJhIn0.token.at-all").is_err());
+        assert!(parse_publishable_key("sb_publishable_x").is_ok());
+        assert!(parse_secret_key("sb_secret_x").is_ok());
+        assert!(parse_publishable_key("sb_secret_x").is_err());
+        assert!(parse_secret_key("sb_publishable_x").is_err());
+        assert!(parse_secret_key("eyJub3QiOiJhIn0.token.at-all").is_err());
     }
 
     #[test]
     fn an_opaque_secret_key_goes_into_apikey_alone() {
-        let headers = secret_key("sb_secret_x").unwrap().headers(None);
+        let headers = parse_secret_key("sb_secret_x").unwrap().headers(None);
         assert_eq!(headers["apikey"], "sb_secret_x");
         assert!(!headers.contains_key(AUTHORIZATION));
     }

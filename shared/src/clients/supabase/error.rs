@@ -4,15 +4,15 @@ use std::time::Duration;
 
 pub use crate::platform::http_client::classification::supabase::Cause;
 use crate::platform::http_client::{
-    Answer, Failure, Verdict,
-    classification::{Rejection, plain, supabase::TABLE},
+    HttpResponse, TransportError, Verdict,
+    classification::{Rejection, sanitize_code, supabase::TABLE},
 };
 
 /// Why Supabase did not do what it was asked.
 #[derive(Debug)]
 pub enum Error {
     /// One of our RPC functions said no: `raise sqlstate 'PTnnn'` with our code as message.
-    Refused {
+    Rpc {
         /// The HTTP status that it chose.
         status: u16,
         /// Our own stable code, such as `session_ended`.
@@ -36,37 +36,37 @@ pub struct Failed {
     /// How long to wait, if it said so.
     pub retry_after: Option<Duration>,
     /// Why no answer came, where none did.
-    pub failure: Option<Failure>,
+    pub failure: Option<TransportError>,
 }
 
 impl Error {
     /// Whether one of our functions said no, whatever its code.
-    pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+    pub fn is_rpc_error(&self) -> bool {
+        matches!(self, Self::Rpc { .. })
     }
 
     /// Whether one of our functions said no with this code.
-    pub fn is_refusal(&self, with: &str) -> bool {
-        matches!(self, Self::Refused { code, .. } if code == with)
+    pub fn has_code(&self, with: &str) -> bool {
+        matches!(self, Self::Rpc { code, .. } if code == with)
     }
 
     /// What the error means.
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Refused { .. } => Cause::Refused,
+            Self::Rpc { .. } => Cause::Refused,
             Self::Failed(failed) => failed.cause,
         }
     }
 
     /// What makes a request unsendable, or an answer of success unreadable.
-    pub(super) fn unusable(status: Option<u16>, why: String) -> Self {
+    pub(super) fn invalid_response(status: Option<u16>, why: String) -> Self {
         let cause = Cause::BadAnswer;
         Self::Failed(Failed { cause, status, code: why, retry_after: None, failure: None })
     }
 }
 
 /// What an answer asks for: every request may be repeated.
-pub(super) fn verdict(answer: &Answer, as_user: bool) -> Verdict {
+pub(super) fn verdict(answer: &HttpResponse, as_user: bool) -> Verdict {
     answer.cause(&TABLE, as_user).map(Cause::verdict).unwrap_or_default()
 }
 
@@ -74,17 +74,17 @@ impl From<Rejection<Cause>> for Error {
     fn from(rejection: Rejection<Cause>) -> Self {
         let Rejection { cause, status, code, message, details, retry_after } = rejection;
         if cause == Cause::Refused {
-            let code = plain(message.as_deref().unwrap_or_default(), 40).to_owned();
-            return Self::Refused { status, code, detail: details };
+            let code = sanitize_code(message.as_deref().unwrap_or_default(), 40).to_owned();
+            return Self::Rpc { status, code, detail: details };
         }
         Self::Failed(Failed { cause, status: Some(status), code, retry_after, failure: None })
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<TransportError> for Error {
+    fn from(failure: TransportError) -> Self {
         Self::Failed(Failed {
-            cause: Cause::of_failure(&failure),
+            cause: Cause::from_transport_error(&failure),
             status: None,
             code: String::new(),
             retry_after: None,
@@ -96,7 +96,7 @@ impl From<Failure> for Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let failed = match self {
-            Self::Refused { code, .. } => return write!(f, "Supabase: our function refused with {code}"),
+            Self::Rpc { code, .. } => return write!(f, "Supabase: our function refused with {code}"),
             Self::Failed(failed) => failed,
         };
         write!(f, "Supabase: {:?}", failed.cause)?;
@@ -109,7 +109,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed(failed) => failed.failure.as_ref().map(|failure| failure as _),
-            Self::Refused { .. } => None,
+            Self::Rpc { .. } => None,
         }
     }
 }
@@ -119,12 +119,12 @@ mod tests {
     use super::*;
 
     fn error(status: u16, body: &'static str) -> Error {
-        Answer::of(status, body).accepted(&TABLE, false).unwrap_err().into()
+        HttpResponse::for_test(status, body).accepted(&TABLE, false).unwrap_err().into()
     }
 
     #[test]
     fn our_functions_refusals_are_told_from_postgrests_errors() {
-        assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).is_refusal("session_ended"));
+        assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).has_code("session_ended"));
         assert_eq!(error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(), Cause::BadAnswer);
     }
 
@@ -132,6 +132,6 @@ mod tests {
     fn what_is_no_code_is_not_kept() {
         assert!(!error(500, r#"{"code":"no such key: sb_secret_x"}"#).to_string().contains("sb_secret"));
         let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#);
-        assert!(matches!(refused, Error::Refused { code, .. } if code.is_empty()));
+        assert!(matches!(refused, Error::Rpc { code, .. } if code.is_empty()));
     }
 }

@@ -12,10 +12,10 @@ mod user_client;
 
 #[cfg(feature = "doctor")]
 pub(crate) use api_key::legacy_project;
-pub use api_key::{ApiKey, publishable_key, secret_key};
+pub use api_key::{ApiKey, parse_publishable_key, parse_secret_key};
 pub use error::{Cause, Error, Failed};
-pub use service_client::Writer;
-pub use user_client::Reader;
+pub use service_client::ServiceClient;
+pub use user_client::UserClient;
 
 /// What the configuration says about where Supabase is.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ApiKey, Error, Project, transport};
-use crate::platform::http_client::{Deadline, Http};
+use crate::platform::http_client::{Deadline, HttpClient};
 
 /// The first and the longest pause before something is recorded again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -13,15 +13,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls our RPC functions with the secret key. The role behind it may execute them and touch no table.
 #[derive(Clone)]
-pub struct Writer {
-    http: Http,
+pub struct ServiceClient {
+    http: HttpClient,
     builder: std::sync::Arc<postgrest::Postgrest>,
     key: ApiKey,
 }
 
-impl Writer {
+impl ServiceClient {
     /// A writer to this project with its secret key.
-    pub fn new(http: Http, project: &Project, key: ApiKey) -> Self {
+    pub fn new(http: HttpClient, project: &Project, key: ApiKey) -> Self {
         let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
         Self { http, builder, key }
     }
@@ -30,14 +30,15 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
-    pub async fn call<T: DeserializeOwned>(
+    pub async fn rpc<T: DeserializeOwned>(
         &self,
         function: &'static str,
         arguments: &impl Serialize,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let query = self.builder.rpc(function, transport::arguments(arguments)?);
-        transport::send(&self.http, query, self.key.headers(None), false, transport::MANNER, deadline).await
+        let query = self.builder.rpc(function, transport::serialize_arguments(arguments)?);
+        transport::send(&self.http, query, self.key.headers(None), false, transport::RETRY_POLICY, deadline)
+            .await
     }
 
     /// Has one of our functions record what was done elsewhere. It must not be lost to an outage: it is sent until the deadline,
@@ -45,7 +46,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Refused`] with our own code where the function said no; otherwise the last error before the deadline.
-    pub async fn record<T: DeserializeOwned>(
+    pub async fn rpc_until_recorded<T: DeserializeOwned>(
         &self,
         function: &'static str,
         arguments: &impl Serialize,
@@ -53,8 +54,8 @@ impl Writer {
     ) -> Result<T, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.call(function, arguments, deadline).await {
-                Err(error) if !error.is_refused() && deadline.remaining() > pause => {
+            match self.rpc(function, arguments, deadline).await {
+                Err(error) if !error.is_rpc_error() && deadline.remaining() > pause => {
                     tracing::warn!(function, %error, "what was done is not recorded yet");
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -6,49 +6,53 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Error, error::verdict};
-use crate::platform::http_client::{Deadline, Http, Manner, Repeat, classification::supabase::TABLE};
+use crate::platform::http_client::{
+    Deadline, HttpClient, Idempotency, RetryPolicy, classification::supabase::TABLE,
+};
 
 /// Every request may be repeated: reads change nothing, and each of our RPC functions is idempotent.
-pub(super) const MANNER: Manner = Manner {
+pub(super) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     system: "supabase",
     try_timeout: Duration::from_secs(3),
     // Supabase down is a quick 503: who has not answered by then is not asked again.
-    patience: Duration::from_secs(1),
-    repeat: Repeat::Safe,
+    retry_window: Duration::from_secs(1),
+    idempotency: Idempotency::Idempotent,
     verdict: |answer| verdict(answer, false),
 };
 
 /// A statement may run for 8 seconds; one that counts is given them. It has then been asked once.
-pub(super) const COUNTING: Manner = Manner { try_timeout: Duration::from_secs(9), ..MANNER };
+pub(super) const SLOW_QUERY_POLICY: RetryPolicy =
+    RetryPolicy { try_timeout: Duration::from_secs(9), ..RETRY_POLICY };
 
 /// What a function of ours is called with.
-pub(super) fn arguments(arguments: &impl Serialize) -> Result<String, Error> {
-    serde_json::to_string(arguments).map_err(|error| Error::unusable(None, error.to_string()))
+pub(super) fn serialize_arguments(arguments: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(arguments).map_err(|error| Error::invalid_response(None, error.to_string()))
 }
 
 /// Sends what the builder built, with our headers, and reads the answer as JSON.
 pub(super) async fn send<T: DeserializeOwned>(
-    http: &Http,
+    http: &HttpClient,
     builder: postgrest::Builder,
     headers: HeaderMap,
     as_user: bool,
-    manner: Manner,
+    policy: RetryPolicy,
     deadline: Deadline,
 ) -> Result<T, Error> {
-    let unbuilt = || Error::unusable(None, "request cannot be built".to_owned());
-    let request = converted(builder, headers).ok_or_else(unbuilt)?;
-    let manner = if as_user { Manner { verdict: |answer| verdict(answer, true), ..manner } } else { manner };
-    let answer = http.send(request, manner, deadline).await?;
+    let unbuilt = || Error::invalid_response(None, "request cannot be built".to_owned());
+    let request = to_reqwest_013(builder, headers).ok_or_else(unbuilt)?;
+    let policy =
+        if as_user { RetryPolicy { verdict: |answer| verdict(answer, true), ..policy } } else { policy };
+    let answer = http.send(request, policy, deadline).await?;
     let body = answer.accepted(&TABLE, as_user)?;
     // The parser's message can quote the body: it stays out of the error.
     serde_json::from_slice(body).map_err(|error| {
         let why = format!("body is not as expected at line {}, column {}", error.line(), error.column());
-        Error::unusable(Some(200), why)
+        Error::invalid_response(Some(200), why)
     })
 }
 
 /// The builder makes a request of an older `reqwest`; its parts are the same on the wire.
-fn converted(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest::Request> {
+fn to_reqwest_013(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest::Request> {
     let built = builder.build().build().ok()?;
     let method = built.method().as_str().parse().ok()?;
     let mut request = reqwest::Request::new(method, built.url().clone());

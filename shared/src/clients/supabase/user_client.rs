@@ -4,24 +4,24 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ApiKey, Error, Project, transport};
 use crate::{
-    error::Limit,
+    error::RateLimit,
     platform::{
-        http_client::{Deadline, Http},
+        http_client::{Deadline, HttpClient},
         secret::Secret,
     },
 };
 
 /// Reads tables with a caller's own token. Holds no secret key.
 #[derive(Clone)]
-pub struct Reader {
-    http: Http,
+pub struct UserClient {
+    http: HttpClient,
     builder: std::sync::Arc<postgrest::Postgrest>,
     key: ApiKey,
 }
 
-impl Reader {
+impl UserClient {
     /// A reader of this project with its publishable key.
-    pub fn new(http: Http, project: &Project, key: ApiKey) -> Self {
+    pub fn new(http: HttpClient, project: &Project, key: ApiKey) -> Self {
         let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
         Self { http, builder, key }
     }
@@ -37,11 +37,17 @@ impl Reader {
     /// # Errors
     /// See [`Error`]; that nobody may see the table is one of them.
     #[cfg(feature = "doctor")]
-    pub(crate) async fn knock(&self, deadline: Deadline) -> Result<(), Error> {
+    pub(crate) async fn check_key(&self, deadline: Deadline) -> Result<(), Error> {
         let query = self.from("agents").select("id").limit(1);
-        let answer: Result<Vec<serde::de::IgnoredAny>, Error> =
-            transport::send(&self.http, query, self.key.headers(None), false, transport::MANNER, deadline)
-                .await;
+        let answer: Result<Vec<serde::de::IgnoredAny>, Error> = transport::send(
+            &self.http,
+            query,
+            self.key.headers(None),
+            false,
+            transport::RETRY_POLICY,
+            deadline,
+        )
+        .await;
         answer.map(drop)
     }
 
@@ -55,8 +61,15 @@ impl Reader {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<Vec<T>, Error> {
-        transport::send(&self.http, query, self.key.headers(Some(token)), true, transport::MANNER, deadline)
-            .await
+        transport::send(
+            &self.http,
+            query,
+            self.key.headers(Some(token)),
+            true,
+            transport::RETRY_POLICY,
+            deadline,
+        )
+        .await
     }
 
     /// Has one of our functions charge the caller, by their own token. Where its answer is lost, it may charge twice.
@@ -68,10 +81,17 @@ impl Reader {
         function: &'static str,
         token: &Secret,
         deadline: Deadline,
-    ) -> Result<Limit, Error> {
+    ) -> Result<RateLimit, Error> {
         let query = self.builder.rpc(function, "{}");
-        transport::send(&self.http, query, self.key.headers(Some(token)), true, transport::MANNER, deadline)
-            .await
+        transport::send(
+            &self.http,
+            query,
+            self.key.headers(Some(token)),
+            true,
+            transport::RETRY_POLICY,
+            deadline,
+        )
+        .await
     }
 
     /// Has one of our functions read for the caller, under row level security like a table.
@@ -85,24 +105,38 @@ impl Reader {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let query = self.builder.rpc(function, transport::arguments(arguments)?);
-        transport::send(&self.http, query, self.key.headers(Some(token)), true, transport::MANNER, deadline)
-            .await
+        let query = self.builder.rpc(function, transport::serialize_arguments(arguments)?);
+        transport::send(
+            &self.http,
+            query,
+            self.key.headers(Some(token)),
+            true,
+            transport::RETRY_POLICY,
+            deadline,
+        )
+        .await
     }
 
     /// Has one of our functions count for the caller. That may take as long as the database lets a statement take.
     ///
     /// # Errors
     /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
-    pub async fn call<T: DeserializeOwned>(
+    pub async fn rpc<T: DeserializeOwned>(
         &self,
         function: &'static str,
         arguments: &impl Serialize,
         token: &Secret,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let query = self.builder.rpc(function, transport::arguments(arguments)?);
-        transport::send(&self.http, query, self.key.headers(Some(token)), true, transport::COUNTING, deadline)
-            .await
+        let query = self.builder.rpc(function, transport::serialize_arguments(arguments)?);
+        transport::send(
+            &self.http,
+            query,
+            self.key.headers(Some(token)),
+            true,
+            transport::SLOW_QUERY_POLICY,
+            deadline,
+        )
+        .await
     }
 }

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Answer, Decision, Escalation, NewDecision, Status, find};
+use super::{Answer, Decision, Escalation, EscalationStatus, NewDecision, find};
 use crate::{
     auth::DecisionRules,
-    clients::supabase::{Reader, Writer},
-    domain::{Call, idempotency::Idempotency, model::event::RecordedEvent},
-    error::{Code, Error, FieldError},
+    clients::supabase::{ServiceClient, UserClient},
+    domain::{RequestContext, idempotency::IdempotencyKey, model::event::RecordedEvent},
+    error::{Error, ErrorCode, FieldError},
     platform::{json_schema::Schema, telemetry},
 };
 
 /// A decision that was taken.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Resolved {
+pub struct ResolvedEscalation {
     /// The escalation as it stands now.
     pub escalation: Escalation,
     /// The event that says the decision.
@@ -28,14 +28,14 @@ pub struct Resolved {
 /// `escalation_resolved` with the decision that stands, `escalation_closed`, `decision_not_offered`, `answer_required`,
 /// `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
 pub async fn decide(
-    reader: &Reader,
-    writer: &Writer,
-    call: &Call,
+    user_client: &UserClient,
+    service_client: &ServiceClient,
+    context: &RequestContext,
     rules: &DecisionRules,
     id: Uuid,
     decision: &NewDecision,
-    idempotency: Option<Idempotency>,
-) -> Result<Resolved, Error> {
+    idempotency: Option<IdempotencyKey>,
+) -> Result<ResolvedEscalation, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
         p_escalation_id: Uuid,
@@ -44,38 +44,40 @@ pub async fn decide(
         #[serde(skip_serializing_if = "Option::is_none")]
         p_answer: Option<&'a Answer>,
         #[serde(flatten)]
-        idempotency: Option<Idempotency>,
+        idempotency: Option<IdempotencyKey>,
     }
-    rules.check(&call.caller.assurance)?;
+    rules.check(&context.caller.assurance)?;
     if let Some(answer) = &decision.answer {
-        check(&find(reader, call, id).await?, decision, answer)?;
+        check(&find(user_client, context, id).await?, decision, answer)?;
     }
-    let arguments = call.on_behalf(Arguments {
+    let arguments = context.on_behalf(Arguments {
         p_escalation_id: id,
         p_decision: decision.decision,
         p_subject_hash: decision.subject_hash.as_str(),
         p_answer: decision.answer.as_ref(),
         idempotency,
     });
-    let resolved: Resolved = writer.call("decide_escalation", &arguments, call.deadline).await?;
-    telemetry::about_session(resolved.escalation.session_id);
+    let resolved: ResolvedEscalation =
+        service_client.rpc("decide_escalation", &arguments, context.deadline).await?;
+    telemetry::record_session_id(resolved.escalation.session_id);
     Ok(resolved)
 }
 
 /// Checks an answer against the escalation's schema. Of one that cannot be decided so anyway the database has more to say: what
 /// is not open never is again, and a subject is never another's.
 fn check(asked: &Escalation, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
-    let undecided = asked.status == Status::Open && asked.subject_hash == decision.subject_hash.as_str();
+    let undecided =
+        asked.status == EscalationStatus::Open && asked.subject_hash == decision.subject_hash.as_str();
     let Some(schema) = asked.answer_schema.as_ref().filter(|_| undecided) else { return Ok(()) };
     let schema = Schema::compile(schema).map_err(|why| {
         let detail = format!("The escalation's schema {why}, so that it can take no answer.");
-        Error::new(Code::InvalidAnswer).detail(detail)
+        Error::new(ErrorCode::InvalidAnswer).detail(detail)
     })?;
-    let mistakes = schema.mistakes(answer.value()).into_iter();
+    let mistakes = schema.errors(answer.value()).into_iter();
     let fields: Vec<_> = mistakes
         .map(|mistake| FieldError::at(format!("/answer{}", mistake.pointer), mistake.detail))
         .collect();
-    if fields.is_empty() { Ok(()) } else { Err(Error { fields, ..Error::new(Code::InvalidAnswer) }) }
+    if fields.is_empty() { Ok(()) } else { Err(Error { fields, ..Error::new(ErrorCode::InvalidAnswer) }) }
 }
 
 #[cfg(test)]
@@ -101,7 +103,10 @@ mod tests {
         let (right, wrong) = ("ab".repeat(32), "cd".repeat(32));
         let schema = json!({ "properties": { "amount": { "type": "number" } } });
         let error = verdict(schema.clone(), "open", &right).unwrap_err();
-        assert_eq!((error.code, error.fields[0].pointer.as_str()), (Code::InvalidAnswer, "/answer/amount"));
+        assert_eq!(
+            (error.code, error.fields[0].pointer.as_str()),
+            (ErrorCode::InvalidAnswer, "/answer/amount")
+        );
         assert!(verdict(json!({ "type": "object" }), "open", &right).is_ok());
         assert!(verdict(Value::Null, "open", &right).is_ok());
         // What the database refuses, it is to refuse in its own words.
@@ -114,7 +119,7 @@ mod tests {
     fn a_schema_that_nobody_can_use_takes_no_answer() {
         let error =
             verdict(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
-        assert_eq!(error.code, Code::InvalidAnswer);
+        assert_eq!(error.code, ErrorCode::InvalidAnswer);
         assert!(error.detail.unwrap().contains("leads out of it"));
     }
 }

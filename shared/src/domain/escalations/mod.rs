@@ -6,9 +6,10 @@ mod decide;
 mod query;
 
 #[cfg(feature = "json-schema")]
-pub use decide::{Resolved, decide};
+pub use decide::{ResolvedEscalation, decide};
 pub use query::{find, list};
 
 pub use super::model::escalation::{
-    Answer, Approver, Decision, Escalation, Kind, NewDecision, Origin, Risk, Status, SubjectHash,
+    Answer, Approver, Decision, Escalation, EscalationKind, EscalationStatus, NewDecision, Origin, Risk,
+    SubjectHash,
 };

@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 use super::Escalation;
 use crate::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
-        Call,
+        RequestContext,
         pagination::{Page, PageSize, Rows, TimeCursor},
     },
-    error::{Code, Error},
+    error::{Error, ErrorCode},
 };
 
 const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
@@ -21,8 +21,8 @@ const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisio
 /// # Errors
 /// Those of Supabase.
 pub async fn list(
-    reader: &Reader,
-    call: &Call,
+    user_client: &UserClient,
+    context: &RequestContext,
     limit: PageSize,
     after: Option<TimeCursor>,
 ) -> Result<Page<Escalation>, Error> {
@@ -34,16 +34,16 @@ pub async fn list(
     }
     let arguments = Arguments { p_limit: limit, after };
     let rows: Rows<Escalation> =
-        reader.read("list_escalations", &arguments, &call.caller.token, call.deadline).await?;
-    Ok(rows.page(|escalation| TimeCursor { at: escalation.created_at, id: escalation.id }.encode()))
+        user_client.read("list_escalations", &arguments, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|escalation| TimeCursor { at: escalation.created_at, id: escalation.id }.encode()))
 }
 
 /// One escalation, open or not.
 ///
 /// # Errors
 /// `escalation_not_found`, the same whether it is somebody else's or nobody's.
-pub async fn find(reader: &Reader, call: &Call, id: Uuid) -> Result<Escalation, Error> {
-    let query = reader.from("chat_escalations").select(COLUMNS).eq("id", id.to_string());
-    let rows = reader.rows(query, &call.caller.token, call.deadline).await?;
-    rows.into_iter().next().ok_or_else(|| Error::new(Code::EscalationNotFound))
+pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Escalation, Error> {
+    let query = user_client.from("chat_escalations").select(COLUMNS).eq("id", id.to_string());
+    let rows = user_client.rows(query, &context.caller.token, context.deadline).await?;
+    rows.into_iter().next().ok_or_else(|| Error::new(ErrorCode::EscalationNotFound))
 }

@@ -5,6 +5,6 @@ mod payload;
 mod record;
 
 pub use parse::{MAX_EVENTS, NewEvent, parse};
-pub use record::{Recorded, record};
+pub use record::{RecordedEvents, record};
 
 pub use super::model::event::{Event, RecordedEvent, Task};

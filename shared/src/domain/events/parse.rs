@@ -31,29 +31,29 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// Whether it decides an escalation.
-    pub(super) fn decides(&self) -> bool {
+    pub(super) fn is_decision(&self) -> bool {
         self.kind == "hitl_resolved"
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Submitted {
+struct RawEvent {
     #[serde(deserialize_with = "StrictUuid::field")]
     id: Uuid,
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
     payload: Map<String, Value>,
-    occurred_at: Option<Moment>,
+    occurred_at: Option<EventTime>,
 }
 
 /// A time that every calendar of ours has: the database has no year nought, and a clock that is so far off is broken.
 #[derive(Deserialize)]
 #[serde(try_from = "Timestamp")]
-struct Moment(Timestamp);
+struct EventTime(Timestamp);
 
-impl TryFrom<Timestamp> for Moment {
+impl TryFrom<Timestamp> for EventTime {
     type Error = &'static str;
 
     fn try_from(time: Timestamp) -> Result<Self, Self::Error> {
@@ -77,9 +77,9 @@ pub fn parse(body: Value) -> Result<Vec<NewEvent>, Error> {
             return Err(Error::invalid(vec![FieldError::at("", detail)]));
         }
         Value::Array(events) => {
-            events.into_iter().enumerate().map(|(i, event)| one(event, &format!("/{i}"))).collect()
+            events.into_iter().enumerate().map(|(i, event)| parse_event(event, &format!("/{i}"))).collect()
         }
-        event => vec![one(event, "")],
+        event => vec![parse_event(event, "")],
     };
     let mut events = Vec::with_capacity(parsed.len());
     let mut mistakes = Vec::new();
@@ -92,12 +92,12 @@ pub fn parse(body: Value) -> Result<Vec<NewEvent>, Error> {
     if mistakes.is_empty() { Ok(events) } else { Err(Error::invalid(mistakes)) }
 }
 
-fn one(event: Value, at: &str) -> Result<NewEvent, FieldError> {
+fn parse_event(event: Value, at: &str) -> Result<NewEvent, FieldError> {
     // A derived parser would take a list as the fields in their order.
     let Value::Object(event) = event else { return Err(FieldError::at(at, "must be an object")) };
-    let Submitted { id, kind, payload, occurred_at } = serde_path_to_error::deserialize(event)
+    let RawEvent { id, kind, payload, occurred_at } = serde_path_to_error::deserialize(event)
         .map_err(|error| FieldError::parsing(format!("{at}{}", pointer(error.path())), error.inner()))?;
-    payload::check(&kind, &payload)
+    payload::validate(&kind, &payload)
         .map_err(|error| FieldError::at(format!("{at}{}", error.pointer), error.detail))?;
     let size = serde_json::to_vec(&payload).map_or(usize::MAX, |bytes| bytes.len());
     if size > MAX_PAYLOAD {
@@ -105,6 +105,6 @@ fn one(event: Value, at: &str) -> Result<NewEvent, FieldError> {
         return Err(FieldError::at(format!("{at}/payload"), detail));
     }
     let escalation_id = (kind == "hitl_escalation").then(Uuid::now_v7);
-    let occurred_at = occurred_at.map(|Moment(time)| time);
+    let occurred_at = occurred_at.map(|EventTime(time)| time);
     Ok(NewEvent { id, kind, payload, occurred_at, escalation_id })
 }

@@ -15,9 +15,9 @@ use crate::{
 /// Text that is there, and no longer than a table cell should be.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Text<const MAX: usize>;
+struct BoundedText<const MAX: usize>;
 
-impl<const MAX: usize> TryFrom<String> for Text<MAX> {
+impl<const MAX: usize> TryFrom<String> for BoundedText<MAX> {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -32,9 +32,9 @@ impl<const MAX: usize> TryFrom<String> for Text<MAX> {
 /// An id of ChatKit's: it becomes part of a path.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct UpstreamId;
+struct ChatKitId;
 
-impl TryFrom<String> for UpstreamId {
+impl TryFrom<String> for ChatKitId {
     type Error = &'static str;
 
     fn try_from(id: String) -> Result<Self, Self::Error> {
@@ -58,39 +58,39 @@ macro_rules! payload {
 
 payload! {
     /// A click on a button or an action card.
-    ButtonClick { action: Text<200>, label: Option<Text<200>>, widget_id: Option<Text<200>>, thread_id: Option<UpstreamId>, data: Option<Map<String, Value>>, }
+    ButtonClick { action: BoundedText<200>, label: Option<BoundedText<200>>, widget_id: Option<BoundedText<200>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
     /// A form that was sent.
-    FormSubmit { form: Text<200>, values: Map<String, Value>, thread_id: Option<UpstreamId>, data: Option<Map<String, Value>>, }
+    FormSubmit { form: BoundedText<200>, values: Map<String, Value>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
     /// A tool that the agent asked for.
-    ToolCall { name: Text<200>, call_id: Option<Text<200>>, arguments: Option<Map<String, Value>>, thread_id: Option<UpstreamId>, data: Option<Map<String, Value>>, }
+    ToolCall { name: BoundedText<200>, call_id: Option<BoundedText<200>>, arguments: Option<Map<String, Value>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
     /// A tool that failed.
-    ToolFailed { name: Text<200>, message: Text<2000>, call_id: Option<Text<200>>, thread_id: Option<UpstreamId>, data: Option<Map<String, Value>>, }
+    ToolFailed { name: BoundedText<200>, message: BoundedText<2000>, call_id: Option<BoundedText<200>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
     /// The conversation that the user is in now; `null` is a new one that has no id yet.
-    ThreadChanged { thread_id: Option<UpstreamId>, }
+    ThreadChanged { thread_id: Option<ChatKitId>, }
 }
 payload! {
     /// What the user thought of an answer.
-    Feedback { rating: Rating, comment: Option<Text<2000>>, item_id: Option<UpstreamId>, thread_id: Option<UpstreamId>, data: Option<Map<String, Value>>, }
+    Feedback { rating: Rating, comment: Option<BoundedText<2000>>, item_id: Option<ChatKitId>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
     /// Something that went wrong in the frontend.
-    Failed { message: Text<2000>, name: Option<Text<200>>, thread_id: Option<UpstreamId>, data: Option<Map<String, Value>>, }
+    Failed { message: BoundedText<2000>, name: Option<BoundedText<200>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
     /// The session goes to another agent.
-    Handover { agent_id: crate::domain::model::session::AgentId, from_agent_id: Option<crate::domain::model::session::AgentId>, reason: Option<Text<2000>>, summary: Option<Text<8000>>, }
+    Handover { agent_id: crate::domain::model::session::AgentId, from_agent_id: Option<crate::domain::model::session::AgentId>, reason: Option<BoundedText<2000>>, summary: Option<BoundedText<8000>>, }
 }
 payload! {
     /// A person is needed.
-    HitlEscalation { reason: Text<2000>, decisions: Decisions, schema: Option<Map<String, Value>>, expires_in_seconds: Option<Expiry>, }
+    HitlEscalation { reason: BoundedText<2000>, decisions: Decisions, schema: Option<Map<String, Value>>, expires_in_seconds: Option<Expiry>, }
 }
 payload! {
     /// A person has decided.
@@ -135,18 +135,18 @@ impl TryFrom<u32> for Expiry {
 }
 
 /// Checks the type, and the payload against it. Pointers are relative to the event.
-pub(super) fn check(kind: &str, payload: &Map<String, Value>) -> Result<(), FieldError> {
+pub(super) fn validate(kind: &str, payload: &Map<String, Value>) -> Result<(), FieldError> {
     match kind {
-        "button_click" => matches::<ButtonClick>(payload),
-        "form_submit" => matches::<FormSubmit>(payload),
-        "tool_call" => matches::<ToolCall>(payload),
-        "tool_failed" => matches::<ToolFailed>(payload),
-        "thread_changed" => matches::<ThreadChanged>(payload),
-        "feedback" => matches::<Feedback>(payload),
-        "error" => matches::<Failed>(payload),
-        "handover" => matches::<Handover>(payload),
-        "hitl_escalation" => matches::<HitlEscalation>(payload),
-        "hitl_resolved" => matches::<HitlResolved>(payload),
+        "button_click" => validate_as::<ButtonClick>(payload),
+        "form_submit" => validate_as::<FormSubmit>(payload),
+        "tool_call" => validate_as::<ToolCall>(payload),
+        "tool_failed" => validate_as::<ToolFailed>(payload),
+        "thread_changed" => validate_as::<ThreadChanged>(payload),
+        "feedback" => validate_as::<Feedback>(payload),
+        "error" => validate_as::<Failed>(payload),
+        "handover" => validate_as::<Handover>(payload),
+        "hitl_escalation" => validate_as::<HitlEscalation>(payload),
+        "hitl_resolved" => validate_as::<HitlResolved>(payload),
         _ if is_custom(kind) => Ok(()),
         _ => Err(FieldError::at("/type", "is no known type; types of your own begin with custom_")),
     }
@@ -159,7 +159,7 @@ fn is_custom(kind: &str) -> bool {
         && kind.len() <= 63
 }
 
-fn matches<T: DeserializeOwned>(payload: &Map<String, Value>) -> Result<(), FieldError> {
+fn validate_as<T: DeserializeOwned>(payload: &Map<String, Value>) -> Result<(), FieldError> {
     serde_path_to_error::deserialize::<_, T>(payload)
         .map(|_| ())
         .map_err(|error| FieldError::parsing(format!("/payload{}", pointer(error.path())), error.inner()))
@@ -172,7 +172,7 @@ mod tests {
     use uuid::Uuid;
 
     fn verdict(kind: &str, payload: Value) -> Result<(), FieldError> {
-        check(kind, payload.as_object().unwrap())
+        validate(kind, payload.as_object().unwrap())
     }
 
     #[test]

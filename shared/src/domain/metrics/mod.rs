@@ -5,15 +5,19 @@ mod query;
 mod report;
 
 pub use crate::platform::parse::Timestamp;
-pub use query::{Bucket, GroupBy, Question};
-pub use report::{Figures, Metrics};
+pub use query::{Bucket, GroupBy, MetricsQuery};
+pub use report::{MetricSet, MetricsReport};
 
-use crate::{clients::supabase::Reader, domain::Call, error::Error};
+use crate::{clients::supabase::UserClient, domain::RequestContext, error::Error};
 
 /// The metrics of the caller's organisation.
 ///
 /// # Errors
 /// `metrics_forbidden` to who is no owner, admin or approver of it; `too_many_figures`; those of Supabase.
-pub async fn ask(reader: &Reader, call: &Call, question: &Question) -> Result<Metrics, Error> {
-    Ok(reader.call("session_metrics", question, &call.caller.token, call.deadline).await?)
+pub async fn fetch(
+    user_client: &UserClient,
+    context: &RequestContext,
+    question: &MetricsQuery,
+) -> Result<MetricsReport, Error> {
+    Ok(user_client.rpc("session_metrics", question, &context.caller.token, context.deadline).await?)
 }

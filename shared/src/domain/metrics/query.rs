@@ -41,7 +41,7 @@ words! {
 
 /// A question that can be answered, as the database takes it.
 #[derive(Debug, Serialize)]
-pub struct Question {
+pub struct MetricsQuery {
     #[serde(rename = "p_from")]
     from: Timestamp,
     #[serde(rename = "p_to")]
@@ -63,7 +63,7 @@ impl Bucket {
     }
 
     /// How many days a window may have: its buckets are to be looked at by people.
-    const fn most_days(self) -> i64 {
+    const fn max_days(self) -> i64 {
         match self {
             Self::Hour => 31,
             Self::Day => 400,
@@ -71,14 +71,14 @@ impl Bucket {
     }
 
     /// When the bucket began in which this is.
-    fn beginning(self, at: Timestamp) -> Timestamp {
+    fn start_of(self, at: Timestamp) -> Timestamp {
         let into = at.as_second().rem_euclid(self.length().as_secs());
         // Before the first moment there is nothing to begin; such a window is refused as it is.
         Timestamp::from_second(at.as_second() - into).unwrap_or(at)
     }
 }
 
-impl Question {
+impl MetricsQuery {
     /// Fills in what is left out: up to now, the week before that from the beginning of a bucket on, by day, without groups,
     /// and an hour for decisions.
     ///
@@ -93,7 +93,7 @@ impl Question {
     ) -> Result<Self, Error> {
         let bucket = bucket.unwrap_or(Bucket::Day);
         let to = to.unwrap_or_else(Timestamp::now);
-        let from = from.unwrap_or_else(|| bucket.beginning(to.saturating_sub(DEFAULT_SPAN)));
+        let from = from.unwrap_or_else(|| bucket.start_of(to.saturating_sub(DEFAULT_SPAN)));
         let service_level_seconds = service_level_seconds.unwrap_or(DEFAULT_SERVICE_LEVEL);
         let mut wrong = Vec::new();
         if from < Timestamp::UNIX_EPOCH {
@@ -104,9 +104,9 @@ impl Question {
                 "to",
                 "must be after from, which is a week before to where it is left out",
             ));
-        } else if to.duration_since(from) > SignedDuration::from_hours(24 * bucket.most_days()) {
+        } else if to.duration_since(from) > SignedDuration::from_hours(24 * bucket.max_days()) {
             let detail =
-                format!("must be at most {} days before to, by {}", bucket.most_days(), bucket.as_str());
+                format!("must be at most {} days before to, by {}", bucket.max_days(), bucket.as_str());
             wrong.push(FieldError::at("from", detail));
         }
         if !(1..=MAX_SERVICE_LEVEL).contains(&service_level_seconds) {
@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_the_last_week_from_midnight_on() {
-        let question = Question::new(None, Some(at("2026-11-22T10:30:00Z")), None, None, None).unwrap();
+        let question = MetricsQuery::new(None, Some(at("2026-11-22T10:30:00Z")), None, None, None).unwrap();
         assert_eq!(question.from, at("2026-11-15T00:00:00Z"));
-        let hours = Question::new(None, Some(question.to), Some(Bucket::Hour), None, None).unwrap();
+        let hours = MetricsQuery::new(None, Some(question.to), Some(Bucket::Hour), None, None).unwrap();
         assert_eq!(hours.from, at("2026-11-15T10:00:00Z"));
         let json = serde_json::to_value(question).unwrap();
         assert_eq!(json["p_bucket"], "day");
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn every_parameter_that_cannot_be_so_is_named() {
         let wrong = |from: &str, to: &str, bucket, level| {
-            let error = Question::new(Some(at(from)), Some(at(to)), bucket, None, level).unwrap_err();
+            let error = MetricsQuery::new(Some(at(from)), Some(at(to)), bucket, None, level).unwrap_err();
             error.fields.into_iter().map(|field| field.pointer).collect::<Vec<_>>()
         };
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-11-01T00:00:00Z");

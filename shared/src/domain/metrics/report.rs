@@ -9,7 +9,7 @@ use crate::platform::parse::Timestamp;
 /// The metrics of an organisation.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-pub struct Metrics {
+pub struct MetricsReport {
     from: Timestamp,
     to: Timestamp,
     bucket: Bucket,
@@ -18,43 +18,43 @@ pub struct Metrics {
     /// What is open or active is so at this moment, and what may still change stood so then.
     as_of: Timestamp,
     /// Of the whole window.
-    total: Whole,
+    total: Totals,
     /// Of each group in the whole window; empty without groups.
-    groups: Vec<Group>,
+    groups: Vec<GroupMetrics>,
     /// Of each bucket; with groups, of each group in each bucket.
-    buckets: Vec<Part>,
+    buckets: Vec<BucketMetrics>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-struct Whole {
+struct Totals {
     #[serde(flatten)]
-    figures: Figures,
-    approval_load: Vec<Load>,
+    figures: MetricSet,
+    approval_load: Vec<ApprovalLoad>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Group {
+struct GroupMetrics {
     #[serde(flatten)]
-    name: Name,
+    name: Dimensions,
     #[serde(flatten)]
-    whole: Whole,
+    whole: Totals,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Part {
+struct BucketMetrics {
     start: Timestamp,
     end: Timestamp,
     #[serde(flatten)]
-    name: Name,
+    name: Dimensions,
     #[serde(flatten)]
-    figures: Figures,
+    figures: MetricSet,
 }
 
 /// Which group it is, by what it is grouped by.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-struct Name {
+struct Dimensions {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,27 +64,27 @@ struct Name {
 /// What is counted of a window, or of a part of it.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-pub struct Figures {
-    sessions: Sessions,
+pub struct MetricSet {
+    sessions: SessionCounts,
     cohort: Cohort,
-    time_to_escalation: Times,
-    time_to_decision: Times,
+    time_to_escalation: Percentiles,
+    time_to_decision: Percentiles,
     service_level: ServiceLevel,
     confirmations: Confirmations,
     automation: Automation,
-    deliveries: Deliveries,
+    deliveries: DeliveryCounts,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Sessions {
+struct SessionCounts {
     created: u64,
     active: u64,
-    ended: Ended,
+    ended: EndedCounts,
     events: u64,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Ended {
+struct EndedCounts {
     cancelled: u64,
     expired: u64,
     failed: u64,
@@ -105,7 +105,7 @@ struct Cohort {
 
 /// Percentiles, in seconds.
 #[derive(Debug, Deserialize, Serialize)]
-struct Times {
+struct Percentiles {
     count: u64,
     p50: Option<f64>,
     p90: Option<f64>,
@@ -137,7 +137,7 @@ struct Automation {
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-struct Deliveries {
+struct DeliveryCounts {
     made: u64,
     delivered: u64,
     taken_up: u64,
@@ -151,7 +151,7 @@ struct Deliveries {
 /// What one tool of an agent asked people for; neither, where a page asked.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-struct Load {
+struct ApprovalLoad {
     agent_id: Option<String>,
     tool: Option<String>,
     asked: u64,

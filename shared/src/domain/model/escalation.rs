@@ -21,7 +21,7 @@ pub struct Escalation {
     /// Who opened it.
     pub origin: Origin,
     /// What it is about.
-    pub kind: Kind,
+    pub kind: EscalationKind,
     /// Why a person is needed.
     pub reason: String,
     /// What may be decided.
@@ -41,7 +41,7 @@ pub struct Escalation {
     /// The hash by which a decision names the subject.
     pub subject_hash: String,
     /// What has become of it.
-    pub status: Status,
+    pub status: EscalationStatus,
     /// Since when it is open.
     pub created_at: Timestamp,
     /// Until when it can be decided.
@@ -68,7 +68,7 @@ words! {
 
 words! {
     /// What an escalation is about.
-    pub enum Kind {
+    pub enum EscalationKind {
         /// The frontend asked for a person.
         Browser = "browser",
         /// A call was held before it was made, because its tool's policy says so.
@@ -114,15 +114,15 @@ words! {
     /// Who may decide.
     pub enum Approver {
         /// The session's user too.
-        Oneself = "self",
+        SelfOrOther = "self",
         /// Only somebody else.
-        Other = "other",
+        OtherOnly = "other",
     }
 }
 
 words! {
     /// What has become of an escalation. Whatever is not open stays as it is.
-    pub enum Status {
+    pub enum EscalationStatus {
         /// It waits for a person.
         Open = "open",
         /// A person has decided.

@@ -15,7 +15,7 @@ pub struct Session {
     /// Whose it is.
     pub user_id: Uuid,
     /// Whether it goes on.
-    pub status: Status,
+    pub status: SessionStatus,
     /// The agent that it is with now.
     pub agent_id: String,
     /// How the user talks.
@@ -34,7 +34,7 @@ pub struct Session {
 
 words! {
     /// Whether a session goes on. An ended one never does again.
-    pub enum Status {
+    pub enum SessionStatus {
         /// It goes on.
         Active = "active",
         /// It is over.

@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 use super::Session;
 use crate::{
-    clients::{openai::ChatKit, supabase::Writer},
-    domain::{Call, idempotency::Idempotency},
+    clients::{openai::ChatKit, supabase::ServiceClient},
+    domain::{RequestContext, idempotency::IdempotencyKey},
     error::Error,
     platform::http_client::Deadline,
 };
 
 /// A session that is ended on record.
 #[derive(Debug, Deserialize)]
-pub struct Cancelled {
+pub struct CancelledSession {
     /// The session.
     pub session: Session,
     /// ChatKit sessions of it that may still be alive.
@@ -25,10 +25,10 @@ pub struct Cancelled {
 }
 
 /// How long the caller waits for ChatKit: the session is ended on record already.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// ChatKit sessions that are cancelled at the same time.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// Time kept back for recording what was cancelled.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -38,24 +38,24 @@ const RESERVE: Duration = Duration::from_secs(1);
 /// # Errors
 /// `session_not_found`.
 pub async fn cancel(
-    writer: &Writer,
-    call: &Call,
+    service_client: &ServiceClient,
+    context: &RequestContext,
     session_id: Uuid,
-    idempotency: Option<Idempotency>,
-) -> Result<Cancelled, Error> {
+    idempotency: Option<IdempotencyKey>,
+) -> Result<CancelledSession, Error> {
     #[derive(Serialize)]
     struct Arguments {
         p_session_id: Uuid,
         #[serde(flatten)]
-        idempotency: Option<Idempotency>,
+        idempotency: Option<IdempotencyKey>,
     }
-    let arguments = call.on_behalf(Arguments { p_session_id: session_id, idempotency });
-    Ok(writer.call("cancel_session", &arguments, call.deadline).await?)
+    let arguments = context.on_behalf(Arguments { p_session_id: session_id, idempotency });
+    Ok(service_client.rpc("cancel_session", &arguments, context.deadline).await?)
 }
 
 /// Which session something is done for, and until when it is of use.
 #[derive(Clone, Copy, Debug)]
-pub struct Of {
+pub struct SessionRef {
     /// The organisation.
     pub org_id: Uuid,
     /// The session.
@@ -64,10 +64,10 @@ pub struct Of {
     pub deadline: Deadline,
 }
 
-impl Of {
+impl SessionRef {
     /// A session of the caller's organisation.
-    pub fn call(call: &Call, session_id: Uuid) -> Self {
-        Self { org_id: call.caller.org_id, session_id, deadline: call.deadline }
+    pub fn of_caller(context: &RequestContext, session_id: Uuid) -> Self {
+        Self { org_id: context.caller.org_id, session_id, deadline: context.deadline }
     }
 }
 
@@ -75,11 +75,16 @@ impl Of {
 ///
 /// What fails is left as it is: the record still lists it as live, so the next cancel or the scheduler tries again, and it
 /// dies by itself within ten minutes.
-pub async fn cancel_upstream(chatkit: &ChatKit, writer: &Writer, of: Of, ids: &[String]) -> usize {
-    let Of { org_id, session_id, deadline } = of;
-    let asking = deadline.leaving(RESERVE).within(PATIENCE);
-    let cancel = async |id: &String| (chatkit.cancel(id, asking).await, id.clone());
-    let mut outcomes = std::pin::pin!(stream::iter(ids).map(cancel).buffer_unordered(AT_ONCE));
+pub async fn cancel_chatkit_sessions(
+    chatkit: &ChatKit,
+    service_client: &ServiceClient,
+    of: SessionRef,
+    ids: &[String],
+) -> usize {
+    let SessionRef { org_id, session_id, deadline } = of;
+    let asking = deadline.minus(RESERVE).capped(RECORD_TIMEOUT);
+    let cancel = async |id: &String| (chatkit.cancel_session(id, asking).await, id.clone());
+    let mut outcomes = std::pin::pin!(stream::iter(ids).map(cancel).buffer_unordered(CONCURRENCY));
     let mut cancelled = Vec::with_capacity(ids.len());
     while let Some((outcome, id)) = outcomes.next().await {
         match outcome {
@@ -93,8 +98,12 @@ pub async fn cancel_upstream(chatkit: &ChatKit, writer: &Writer, of: Of, ids: &[
     let arguments =
         json!({ "p_org_id": org_id, "p_session_id": session_id, "p_chatkit_session_ids": cancelled });
     // Not for long: what is not noted is cancelled once more later, which does no harm.
-    let noting = deadline.within(PATIENCE);
-    let confirmed = writer.record::<serde::de::IgnoredAny>("confirm_chatkit_cancelled", &arguments, noting);
+    let noting = deadline.capped(RECORD_TIMEOUT);
+    let confirmed = service_client.rpc_until_recorded::<serde::de::IgnoredAny>(
+        "confirm_chatkit_cancelled",
+        &arguments,
+        noting,
+    );
     if let Err(error) = confirmed.await {
         tracing::warn!(%session_id, %error, "cancelled ChatKit sessions could not be noted");
     }

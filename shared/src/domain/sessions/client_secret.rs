@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Of, Opened, Session, Status};
+use super::{OpenedSession, Session, SessionRef, SessionStatus};
 use crate::{
     clients::{
         openai::{self as chatkit, ChatKit},
-        supabase::Writer,
+        supabase::ServiceClient,
     },
-    domain::Call,
-    error::{Code, Error},
+    domain::RequestContext,
+    error::{Error, ErrorCode},
     platform::{
         parse::Timestamp,
-        sealing::{Belongs, Sealed, Sealer},
-        secret::{Secret, serialize_for_its_owner},
+        sealing::{AssociatedData, Sealed, Sealer},
+        secret::{Secret, serialize_exposed},
     },
 };
 
@@ -32,7 +32,7 @@ pub struct ClientSecret {
     /// ChatKit's id of its session.
     pub session_id: String,
     /// The secret itself.
-    #[serde(serialize_with = "serialize_for_its_owner")]
+    #[serde(serialize_with = "serialize_exposed")]
     pub client_secret: Secret,
     /// When it runs out.
     pub expires_at: Timestamp,
@@ -50,46 +50,48 @@ const RESERVE: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// What ChatKit failed with; `session_ended` where the session ended while ChatKit was asked.
-pub async fn obtain(
-    (chatkit, writer, sealer): (&ChatKit, &Writer, &Sealer),
-    call: &Call,
-    opened: &Opened,
+pub async fn issue_client_secret(
+    (chatkit, service_client, sealer): (&ChatKit, &ServiceClient, &Sealer),
+    context: &RequestContext,
+    opened: &OpenedSession,
     first: bool,
 ) -> Result<ClientSecret, Error> {
     let renewed;
-    let opened = match handed_out_again(sealer, call, opened) {
+    let opened = match reuse_live_secret(sealer, context, opened) {
         Some(again) => return Ok(again),
         None if opened.live.is_some() => {
             tracing::warn!("a sealed secret cannot be opened: its key is not configured any more");
-            renewed = super::open::renew_anyway(writer, call, opened.session.id).await?;
+            renewed = super::open::force_renew(service_client, context, opened.session.id).await?;
             &renewed
         }
         None => opened,
     };
-    let request_id = opened.request_id.ok_or_else(|| Error::new(Code::Internal))?;
-    let asked = Asked { writer, call, session_id: opened.session.id, request_id };
-    let new = match chatkit.open(&opened.upstream, call.deadline.leaving(RESERVE)).await {
+    let request_id = opened.request_id.ok_or_else(|| Error::new(ErrorCode::Internal))?;
+    let asked = PendingRequest { service_client, context, session_id: opened.session.id, request_id };
+    let new = match chatkit.create_session(&opened.upstream, context.deadline.minus(RESERVE)).await {
         Ok(new) => new,
         Err(error) => {
-            asked.failed(first).await;
+            asked.record_failure(first).await;
             return Err(error.into());
         }
     };
-    match asked.recorded(sealer, &new).await {
-        Ok(Recorded { recorded: true, .. }) => Ok(secret(new.id, new.client_secret, new.expires_at)),
-        Ok(Recorded { session, .. }) => {
-            discard(chatkit, &asked, &new.id).await;
+    match asked.record(sealer, &new).await {
+        Ok(RecordResult { recorded: true, .. }) => {
+            Ok(client_secret(new.id, new.client_secret, new.expires_at))
+        }
+        Ok(RecordResult { session, .. }) => {
+            cancel_unrecorded(chatkit, &asked, &new.id).await;
             // Active, it is in the hands of a later attempt that took this one for dead, or of another agent.
             match session.status {
-                Status::Active => {
-                    Err(Error::new(Code::StillRunning).retry_after(Some(Duration::from_secs(1))))
+                SessionStatus::Active => {
+                    Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(1))))
                 }
-                Status::Ended => Err(Error::new(Code::SessionEnded)),
+                SessionStatus::Ended => Err(Error::new(ErrorCode::SessionEnded)),
             }
         }
         Err(error) => {
-            discard(chatkit, &asked, &new.id).await;
-            asked.failed(first).await;
+            cancel_unrecorded(chatkit, &asked, &new.id).await;
+            asked.record_failure(first).await;
             Err(error)
         }
     }
@@ -97,22 +99,22 @@ pub async fn obtain(
 
 /// What recording came to.
 #[derive(Deserialize)]
-struct Recorded {
+struct RecordResult {
     recorded: bool,
     session: Session,
 }
 
 /// A request to ChatKit that is on record.
-struct Asked<'a> {
-    writer: &'a Writer,
-    call: &'a Call,
+struct PendingRequest<'a> {
+    service_client: &'a ServiceClient,
+    context: &'a RequestContext,
     session_id: Uuid,
     request_id: Uuid,
 }
 
-impl Asked<'_> {
+impl PendingRequest<'_> {
     /// Records the ChatKit session with its sealed secret, unless the session has ended meanwhile or this attempt was overtaken.
-    async fn recorded(&self, sealer: &Sealer, new: &chatkit::Opened) -> Result<Recorded, Error> {
+    async fn record(&self, sealer: &Sealer, new: &chatkit::ChatKitSession) -> Result<RecordResult, Error> {
         #[derive(Serialize)]
         struct Arguments<'a> {
             p_org_id: Uuid,
@@ -124,10 +126,10 @@ impl Asked<'_> {
             p_sealing_key_id: String,
         }
         let Sealed { text, key_id } = sealer
-            .seal(&new.client_secret, belongs(self.call, self.session_id, &new.id))
-            .ok_or_else(|| Error::new(Code::Internal).cause("sealing failed"))?;
+            .seal(&new.client_secret, associated_data(self.context, self.session_id, &new.id))
+            .ok_or_else(|| Error::new(ErrorCode::Internal).cause("sealing failed"))?;
         let arguments = Arguments {
-            p_org_id: self.call.caller.org_id,
+            p_org_id: self.context.caller.org_id,
             p_session_id: self.session_id,
             p_chatkit_request_id: self.request_id,
             p_chatkit_session_id: &new.id,
@@ -135,20 +137,23 @@ impl Asked<'_> {
             p_sealed_secret: text,
             p_sealing_key_id: key_id,
         };
-        let deadline = self.call.deadline.leaving(RESERVE / 2);
-        Ok(self.writer.record("record_chatkit_session", &arguments, deadline).await?)
+        let deadline = self.context.deadline.minus(RESERVE / 2);
+        Ok(self.service_client.rpc_until_recorded("record_chatkit_session", &arguments, deadline).await?)
     }
 
     /// Notes that nothing came of it. Should this fail too, the row still says that ChatKit was asked, and when.
-    async fn failed(&self, end_session: bool) {
+    async fn record_failure(&self, end_session: bool) {
         let arguments = json!({
-            "p_org_id": self.call.caller.org_id,
+            "p_org_id": self.context.caller.org_id,
             "p_session_id": self.session_id,
             "p_chatkit_request_id": self.request_id,
             "p_end_session": end_session,
         });
-        let noted =
-            self.writer.call::<serde::de::IgnoredAny>("fail_chatkit_session", &arguments, self.call.deadline);
+        let noted = self.service_client.rpc::<serde::de::IgnoredAny>(
+            "fail_chatkit_session",
+            &arguments,
+            self.context.deadline,
+        );
         if let Err(error) = noted.await {
             tracing::warn!(session_id = %self.session_id, %error, "a failed ChatKit request could not be noted");
         }
@@ -156,23 +161,37 @@ impl Asked<'_> {
 }
 
 /// Cancels a ChatKit session that no one may use, and notes that.
-async fn discard(chatkit: &ChatKit, asked: &Asked<'_>, chatkit_session_id: &str) {
+async fn cancel_unrecorded(chatkit: &ChatKit, asked: &PendingRequest<'_>, chatkit_session_id: &str) {
     let ids = [chatkit_session_id.to_owned()];
-    super::cancel_upstream(chatkit, asked.writer, Of::call(asked.call, asked.session_id), &ids).await;
+    super::cancel_chatkit_sessions(
+        chatkit,
+        asked.service_client,
+        SessionRef::of_caller(asked.context, asked.session_id),
+        &ids,
+    )
+    .await;
 }
 
-fn handed_out_again(sealer: &Sealer, call: &Call, opened: &Opened) -> Option<ClientSecret> {
+fn reuse_live_secret(
+    sealer: &Sealer,
+    context: &RequestContext,
+    opened: &OpenedSession,
+) -> Option<ClientSecret> {
     let live = opened.live.as_ref()?;
-    let belongs = belongs(call, opened.session.id, &live.chatkit_session_id);
+    let belongs = associated_data(context, opened.session.id, &live.chatkit_session_id);
     let text = sealer.open(&live.sealed, belongs)?;
-    Some(secret(live.chatkit_session_id.clone(), text, live.expires_at))
+    Some(client_secret(live.chatkit_session_id.clone(), text, live.expires_at))
 }
 
-fn belongs<'a>(call: &Call, session_id: Uuid, chatkit_session_id: &'a str) -> Belongs<'a> {
-    Belongs { org_id: call.caller.org_id, session_id, chatkit_session_id }
+fn associated_data<'a>(
+    context: &RequestContext,
+    session_id: Uuid,
+    chatkit_session_id: &'a str,
+) -> AssociatedData<'a> {
+    AssociatedData { org_id: context.caller.org_id, session_id, chatkit_session_id }
 }
 
-fn secret(session_id: String, client_secret: Secret, expires_at: Timestamp) -> ClientSecret {
+fn client_secret(session_id: String, client_secret: Secret, expires_at: Timestamp) -> ClientSecret {
     let refresh_after = expires_at.saturating_sub(REFRESH_MARGIN);
     ClientSecret { session_id, client_secret, expires_at, refresh_after }
 }

@@ -7,10 +7,10 @@ mod open;
 mod query;
 mod threads;
 
-pub use cancel::{Cancelled, Of, cancel, cancel_upstream};
-pub use client_secret::{ClientSecret, obtain};
-pub use open::{NewSession, Opened, Renewal, open, renew};
+pub use cancel::{CancelledSession, SessionRef, cancel, cancel_chatkit_sessions};
+pub use client_secret::{ClientSecret, issue_client_secret};
+pub use open::{NewSession, OpenedSession, Renewal, open, renew};
 pub use query::{Details, Filter, Scope, Summary, details, find, list};
-pub use threads::{Include, Newest, Threads, charge_threads, newest_threads};
+pub use threads::{Include, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
-pub use super::model::session::{AgentId, Channel, EndReason, Metadata, Purpose, Session, Status};
+pub use super::model::session::{AgentId, Channel, EndReason, Metadata, Purpose, Session, SessionStatus};

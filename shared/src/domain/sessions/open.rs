@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::{AgentId, Channel, Metadata, Purpose, Session};
 use crate::{
-    clients::{openai::Opening, supabase::Writer},
-    domain::{Call, idempotency::Leased},
-    error::{Error, Limit},
+    clients::{openai::CreateSession, supabase::ServiceClient},
+    domain::{RequestContext, idempotency::LeasedKey},
+    error::{Error, RateLimit},
     platform::{parse::Timestamp, sealing::Sealed, telemetry},
 };
 
@@ -39,11 +39,11 @@ pub struct Renewal {
 
 /// A session on record, with what ChatKit has to be asked.
 #[derive(Debug, Deserialize)]
-pub struct Opened {
+pub struct OpenedSession {
     /// The session.
     pub session: Session,
     /// What to open a ChatKit session with.
-    pub upstream: Opening,
+    pub upstream: CreateSession,
     /// Our id of the request to ChatKit that is now on record; none where ChatKit is not asked.
     #[serde(skip)]
     pub request_id: Option<Uuid>,
@@ -52,15 +52,15 @@ pub struct Opened {
     pub replayed: bool,
     /// What the throttle of secrets says, where one was counted.
     #[serde(default)]
-    pub limit: Option<Limit>,
+    pub limit: Option<RateLimit>,
     /// A ChatKit session that has enough of its life left, so that none needs to be asked for.
     #[serde(default)]
-    pub live: Option<Live>,
+    pub live: Option<LiveSecret>,
 }
 
 /// A ChatKit session on record, with its secret sealed.
 #[derive(Debug, Deserialize)]
-pub struct Live {
+pub struct LiveSecret {
     /// ChatKit's id.
     pub chatkit_session_id: String,
     /// The sealed secret.
@@ -74,19 +74,19 @@ pub struct Live {
 const MIN_LIFE_SECONDS: u32 = 120;
 
 /// Longer than any secret lives: another is asked for, whatever is at hand.
-const LONGER_THAN_ANY: u32 = 3600;
+const FORCE_NEW_SECRET: u32 = 3600;
 
 /// Records a session, and that ChatKit is about to be asked for it (`with_chatkit`).
 ///
 /// # Errors
 /// Of the codes of `open_session`: not a member, no such agent, not open to the role.
 pub async fn open(
-    writer: &Writer,
-    call: &Call,
+    service_client: &ServiceClient,
+    context: &RequestContext,
     new: &NewSession,
     with_chatkit: bool,
-    idempotency: Option<Leased>,
-) -> Result<Opened, Error> {
+    idempotency: Option<LeasedKey>,
+) -> Result<OpenedSession, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
         p_session_id: Uuid,
@@ -97,10 +97,10 @@ pub async fn open(
         p_metadata: &'a Metadata,
         p_min_life_seconds: u32,
         #[serde(flatten)]
-        idempotency: Option<Leased>,
+        idempotency: Option<LeasedKey>,
     }
     let request_id = with_chatkit.then(Uuid::now_v7);
-    let arguments = call.on_behalf(Arguments {
+    let arguments = context.on_behalf(Arguments {
         p_session_id: Uuid::now_v7(),
         p_chatkit_request_id: request_id,
         p_agent_id: &new.agent_id,
@@ -109,9 +109,9 @@ pub async fn open(
         p_min_life_seconds: MIN_LIFE_SECONDS,
         idempotency,
     });
-    let opened: Opened = writer.call("open_session", &arguments, call.deadline).await?;
-    telemetry::about_session(opened.session.id);
-    Ok(Opened { request_id, ..opened })
+    let opened: OpenedSession = service_client.rpc("open_session", &arguments, context.deadline).await?;
+    telemetry::record_session_id(opened.session.id);
+    Ok(OpenedSession { request_id, ..opened })
 }
 
 /// Finds a live ChatKit session to hand out again, or records that ChatKit is about to be asked for another.
@@ -120,30 +120,34 @@ pub async fn open(
 /// Of the codes of `renew_chatkit_session`: not found, ended, another agent or other metadata; `still_running` where ChatKit is
 /// being asked already.
 pub async fn renew(
-    writer: &Writer,
-    call: &Call,
+    service_client: &ServiceClient,
+    context: &RequestContext,
     renewal: &Renewal,
     with_chatkit: bool,
-    idempotency: Option<Leased>,
-) -> Result<Opened, Error> {
-    renewed(writer, call, renewal, with_chatkit, MIN_LIFE_SECONDS, idempotency).await
+    idempotency: Option<LeasedKey>,
+) -> Result<OpenedSession, Error> {
+    renew_with(service_client, context, renewal, with_chatkit, MIN_LIFE_SECONDS, idempotency).await
 }
 
 /// The same for a session whose secret at hand is of no use: the key that sealed it is gone.
-pub(super) async fn renew_anyway(writer: &Writer, call: &Call, session_id: Uuid) -> Result<Opened, Error> {
+pub(super) async fn force_renew(
+    service_client: &ServiceClient,
+    context: &RequestContext,
+    session_id: Uuid,
+) -> Result<OpenedSession, Error> {
     let renewal =
         Renewal { session_id, purpose: Purpose::Refresh, rejected: false, agent_id: None, metadata: None };
-    renewed(writer, call, &renewal, true, LONGER_THAN_ANY, None).await
+    renew_with(service_client, context, &renewal, true, FORCE_NEW_SECRET, None).await
 }
 
-async fn renewed(
-    writer: &Writer,
-    call: &Call,
+async fn renew_with(
+    service_client: &ServiceClient,
+    context: &RequestContext,
     renewal: &Renewal,
     with_chatkit: bool,
     min_life_seconds: u32,
-    idempotency: Option<Leased>,
-) -> Result<Opened, Error> {
+    idempotency: Option<LeasedKey>,
+) -> Result<OpenedSession, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
         p_session_id: Uuid,
@@ -157,10 +161,10 @@ async fn renewed(
         p_metadata: Option<&'a Metadata>,
         p_min_life_seconds: u32,
         #[serde(flatten)]
-        idempotency: Option<Leased>,
+        idempotency: Option<LeasedKey>,
     }
     let request_id = with_chatkit.then(Uuid::now_v7);
-    let arguments = call.on_behalf(Arguments {
+    let arguments = context.on_behalf(Arguments {
         p_session_id: renewal.session_id,
         p_chatkit_request_id: request_id,
         p_purpose: renewal.purpose,
@@ -170,7 +174,8 @@ async fn renewed(
         p_min_life_seconds: min_life_seconds,
         idempotency,
     });
-    telemetry::about_session(renewal.session_id);
-    let opened: Opened = writer.call("renew_chatkit_session", &arguments, call.deadline).await?;
-    Ok(Opened { request_id, ..opened })
+    telemetry::record_session_id(renewal.session_id);
+    let opened: OpenedSession =
+        service_client.rpc("renew_chatkit_session", &arguments, context.deadline).await?;
+    Ok(OpenedSession { request_id, ..opened })
 }

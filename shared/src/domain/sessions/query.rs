@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AgentId, Session, Status};
+use super::{AgentId, Session, SessionStatus};
 use crate::{
-    clients::supabase::Reader,
+    clients::supabase::UserClient,
     domain::{
-        Call,
+        RequestContext,
         model::escalation::Escalation,
         model::event::{Event, Task},
         pagination::{Page, PageSize, Rows, TimeCursor},
     },
-    error::{Code, Error},
+    error::{Error, ErrorCode},
     platform::string_enum::words,
 };
 
@@ -71,7 +71,7 @@ pub struct Filter {
     /// Whose.
     pub scope: Scope,
     /// Only those with this status.
-    pub status: Option<Status>,
+    pub status: Option<SessionStatus>,
     /// Only those with this agent.
     pub agent_id: Option<AgentId>,
     /// How many.
@@ -84,40 +84,44 @@ pub struct Filter {
 ///
 /// # Errors
 /// `session_not_found`, the same whether it is somebody else's or nobody's.
-pub async fn find(reader: &Reader, call: &Call, id: Uuid) -> Result<Summary, Error> {
-    let query = reader
+pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Summary, Error> {
+    let query = user_client
         .from("chat_sessions")
         .select(format!("{COLUMNS},chatkit_users(chatkit_user)"))
         .eq("id", id.to_string());
-    let rows = reader.rows(query, &call.caller.token, call.deadline).await?;
-    rows.into_iter().next().ok_or_else(|| Error::new(Code::SessionNotFound))
+    let rows = user_client.rows(query, &context.caller.token, context.deadline).await?;
+    rows.into_iter().next().ok_or_else(|| Error::new(ErrorCode::SessionNotFound))
 }
 
 /// What hangs off a session, of one moment.
 ///
 /// # Errors
 /// `session_not_found`.
-pub async fn details(reader: &Reader, call: &Call, id: Uuid) -> Result<Details, Error> {
+pub async fn details(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Details, Error> {
     #[derive(Serialize)]
     struct Arguments {
         p_session_id: Uuid,
     }
     let arguments = Arguments { p_session_id: id };
-    Ok(reader.read("session_details", &arguments, &call.caller.token, call.deadline).await?)
+    Ok(user_client.read("session_details", &arguments, &context.caller.token, context.deadline).await?)
 }
 
 /// A page of sessions, newest activity first.
 ///
 /// # Errors
 /// Those of Supabase.
-pub async fn list(reader: &Reader, call: &Call, filter: &Filter) -> Result<Page<Session>, Error> {
+pub async fn list(
+    user_client: &UserClient,
+    context: &RequestContext,
+    filter: &Filter,
+) -> Result<Page<Session>, Error> {
     #[derive(Serialize)]
     struct Arguments<'a> {
         p_limit: PageSize,
         #[serde(skip_serializing_if = "Option::is_none")]
         p_user_id: Option<Uuid>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        p_status: Option<Status>,
+        p_status: Option<SessionStatus>,
         #[serde(skip_serializing_if = "Option::is_none")]
         p_agent_id: Option<&'a AgentId>,
         #[serde(flatten)]
@@ -125,12 +129,12 @@ pub async fn list(reader: &Reader, call: &Call, filter: &Filter) -> Result<Page<
     }
     let arguments = Arguments {
         p_limit: filter.limit,
-        p_user_id: (filter.scope == Scope::Own).then_some(call.caller.user_id),
+        p_user_id: (filter.scope == Scope::Own).then_some(context.caller.user_id),
         p_status: filter.status,
         p_agent_id: filter.agent_id.as_ref(),
         after: filter.after,
     };
     let rows: Rows<Session> =
-        reader.read("list_sessions", &arguments, &call.caller.token, call.deadline).await?;
-    Ok(rows.page(|session| TimeCursor { at: session.last_activity_at, id: session.id }.encode()))
+        user_client.read("list_sessions", &arguments, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|session| TimeCursor { at: session.last_activity_at, id: session.id }.encode()))
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::{
     clients::{
         openai::{ChatKit, Thread},
-        supabase::Reader,
+        supabase::UserClient,
     },
-    domain::Call,
-    error::{Error, Limit},
+    domain::RequestContext,
+    error::{Error, RateLimit},
     platform::{http_client::Deadline, string_enum::words},
 };
 
@@ -36,54 +36,58 @@ pub struct Threads {
 }
 
 /// The newest threads of the session's user, whichever session they belong to: to be narrowed by [`Newest::linked`].
-pub struct Newest {
+pub struct UserThreads {
     user: String,
     threads: Option<Vec<Thread>>,
     deadline: Deadline,
 }
 
 /// How long a reader waits for ChatKit. The rest of the session is there already.
-const PATIENCE: Duration = Duration::from_millis(2500);
+const TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// How many threads beyond the newest are looked up one by one.
-const MOST_OLDER: usize = 10;
+const MAX_EXTRA_LOOKUPS: usize = 10;
 
 /// How many of those at the same time.
-const AT_ONCE: usize = 5;
+const CONCURRENCY: usize = 5;
 
 /// Charges the caller for the threads of one session: each is up to eleven requests to OpenAI.
 ///
 /// # Errors
 /// `rate_limited`, and those of Supabase.
-pub async fn charge_threads(reader: &Reader, call: &Call) -> Result<Limit, Error> {
-    Ok(reader.charge("consume_thread_read_limit", &call.caller.token, call.deadline).await?)
+pub async fn consume_thread_read_limit(
+    user_client: &UserClient,
+    context: &RequestContext,
+) -> Result<RateLimit, Error> {
+    Ok(user_client.charge("consume_thread_read_limit", &context.caller.token, context.deadline).await?)
 }
 
 /// Asks ChatKit for the newest threads of a user.
-pub async fn newest_threads(chatkit: &ChatKit, call: &Call, user: &str) -> Newest {
-    let deadline = call.deadline.within(PATIENCE);
+pub async fn newest_threads(chatkit: &ChatKit, context: &RequestContext, user: &str) -> UserThreads {
+    let deadline = context.deadline.capped(TIMEOUT);
     let threads = chatkit.threads(user, deadline).await;
     if let Err(error) = &threads {
         tracing::warn!(%error, "a session is read without its threads");
     }
-    Newest { user: user.to_owned(), threads: threads.ok(), deadline }
+    UserThreads { user: user.to_owned(), threads: threads.ok(), deadline }
 }
 
-impl Newest {
+impl UserThreads {
     /// The threads that the session linked, and that ChatKit says are its user's. Linked ones that are not among the
     /// newest are asked for one by one.
-    pub async fn linked(self, chatkit: &ChatKit, links: &[String]) -> Threads {
+    pub async fn with_linked(self, chatkit: &ChatKit, links: &[String]) -> Threads {
         let Self { user, threads: Some(newest), deadline } = self else {
             return Threads { available: false, threads: None };
         };
         let known = |link: &&String| newest.iter().any(|thread| thread.id == **link);
-        let older: Vec<String> = links.iter().filter(|link| !known(link)).take(MOST_OLDER).cloned().collect();
+        let older: Vec<String> =
+            links.iter().filter(|link| !known(link)).take(MAX_EXTRA_LOOKUPS).cloned().collect();
         let ask = async |id: String| match chatkit.thread(&id, deadline).await {
             // What OpenAI refuses of one thread hides that one.
             Err(error) if chatkit.refuses_thread(&error, &user, deadline).await => Ok(None),
             thread => thread,
         };
-        let older: Vec<_> = stream::iter(older).map(ask).buffered(AT_ONCE).collect().await;
+        let older: Vec<_> = stream::iter(older).map(ask).buffered(CONCURRENCY).collect().await;
         let Ok(older) = older.into_iter().collect::<Result<Vec<_>, _>>() else {
             return Threads { available: false, threads: None };
         };

@@ -11,24 +11,25 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    clients::{mcp, openai::ChatKit, supabase::Writer},
+    clients::{mcp, openai::ChatKit, supabase::ServiceClient},
     domain::sessions,
-    error::{Code, Error},
-    jobs::{FailedDuty, Round},
+    error::{Error, ErrorCode},
+    jobs::{FailedJob, Run},
     platform::{
         http_client::Deadline,
         telemetry::{self, TARGET},
     },
 };
-use delivery::Claimed;
+use delivery::Delivery;
+use outcome::RpcOutcome;
 
 /// Calls at the same time: they wait for others, and cost next to nothing meanwhile.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// The longest that a call may take by the registry, with taking leave of the server and telling what came of it.
 const LONGEST_CALL: Duration = Duration::from_secs(64);
@@ -40,21 +41,21 @@ const LEASE_SECONDS: u32 = 90;
 const LEASE_RESERVE: Duration = Duration::from_secs(3);
 
 /// How long a claim is sent again whatever Supabase answers.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often new work is looked for while calls are under way and none comes back.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How soon something must be due to be waited for; the schedule finds what is due later.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_IDLE_WAIT: Duration = Duration::from_secs(5);
 
 /// The shortest wait: a session that is locked for a moment is due at once.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_WAIT: Duration = Duration::from_millis(100);
 
 /// Brings events to agents.
-pub struct Router {
+pub struct Dispatcher {
     /// Where deliveries are claimed and told of.
-    pub writer: Writer,
+    pub service_client: ServiceClient,
     /// For the secrets of an agent that hands over; none where ChatKit is not configured.
     pub chatkit: Option<ChatKit>,
     /// The way to agents.
@@ -64,7 +65,7 @@ pub struct Router {
 /// What a round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct DispatchReport {
     /// Calls that were made.
     pub called: u64,
     /// Deliveries that are done.
@@ -83,15 +84,15 @@ pub struct Report {
 
 #[derive(Deserialize)]
 struct Claim {
-    deliveries: Vec<Claimed>,
+    deliveries: Vec<Delivery>,
     /// What came to an end without a call.
-    settled: Vec<Settled>,
+    settled: Vec<ClosedDelivery>,
     next_due_in_seconds: Option<f64>,
 }
 
 /// A delivery that the database settled by itself: a lease ran out, a policy forbids the call, a person is asked first.
 #[derive(Deserialize)]
-struct Settled {
+struct ClosedDelivery {
     id: Uuid,
     org_id: Uuid,
     session_id: Uuid,
@@ -102,7 +103,7 @@ struct Settled {
 }
 
 #[derive(Deserialize)]
-struct Finished {
+struct FinishResult {
     finished: bool,
     #[serde(default)]
     status: String,
@@ -110,14 +111,14 @@ struct Finished {
     live_chatkit_session_ids: Vec<String>,
 }
 
-impl Router {
+impl Dispatcher {
     /// Delivers until nothing is due, or the time for another call is over. A delivery that fails stops no other; what was claimed is free
     /// again when its lease ends.
-    pub async fn route(&self, deadline: Deadline) -> Round<Report> {
-        let (mut report, mut running) = (Report::default(), FuturesUnordered::new());
+    pub async fn run(&self, deadline: Deadline) -> Run<DispatchReport> {
+        let (mut report, mut running) = (DispatchReport::default(), FuturesUnordered::new());
         let (mut failed_claim, mut failed_delivery) = (None, None);
         loop {
-            let free = AT_ONCE.saturating_sub(running.len());
+            let free = CONCURRENCY.saturating_sub(running.len());
             let mut next = None;
             if free > 0 && failed_claim.is_none() && deadline.remaining() > LONGEST_CALL {
                 match self.claim(free, deadline).await {
@@ -129,7 +130,10 @@ impl Router {
                             report.count(&settled.status);
                         }
                         running.extend(
-                            claim.deliveries.into_iter().map(|claimed| self.deliver(claimed, deadline)),
+                            claim
+                                .deliveries
+                                .into_iter()
+                                .map(|claimed| self.deliver_traced(claimed, deadline)),
                         );
                     }
                     // What is under way is told of all the same.
@@ -138,20 +142,20 @@ impl Router {
             }
             if running.is_empty() {
                 match next {
-                    Some(due) if due <= PATIENCE && failed_claim.is_none() => {
-                        tokio::time::sleep(due.max(SHORTEST)).await;
+                    Some(due) if due <= MAX_IDLE_WAIT && failed_claim.is_none() => {
+                        tokio::time::sleep(due.max(MIN_WAIT)).await;
                     }
                     _ => {
                         let failures = [("claim_deliveries", failed_claim), ("deliver", failed_delivery)];
                         let failures = failures
                             .into_iter()
-                            .filter_map(|(duty, error)| Some(FailedDuty { duty, error: error? }));
-                        return Round { report, failures: failures.collect() };
+                            .filter_map(|(duty, error)| Some(FailedJob { duty, error: error? }));
+                        return Run { report, failures: failures.collect() };
                     }
                 }
                 continue;
             }
-            let look = next.unwrap_or(LOOK).clamp(SHORTEST, LOOK);
+            let look = next.unwrap_or(POLL_INTERVAL).clamp(MIN_WAIT, POLL_INTERVAL);
             match tokio::time::timeout(look, running.next()).await {
                 Ok(Some(Ok(status))) => {
                     report.called += 1;
@@ -170,19 +174,22 @@ impl Router {
         let arguments =
             json!({ "p_limit": limit, "p_lease_seconds": LEASE_SECONDS, "p_claim_id": Uuid::now_v7() });
         // Sent again under its own id: what a claim began whose answer was lost would otherwise wait for its lease to end.
-        Ok(self.writer.record("claim_deliveries", &arguments, deadline.within(CLAIM_PATIENCE)).await?)
+        Ok(self
+            .service_client
+            .rpc_until_recorded("claim_deliveries", &arguments, deadline.capped(CLAIM_TIMEOUT))
+            .await?)
     }
 
     /// Makes a call and tells what came of it.
-    async fn deliver(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
-        let Claimed { id, org_id, session_id, ref agent_id, attempt, .. } = claimed;
+    async fn deliver_traced(&self, claimed: Delivery, deadline: Deadline) -> Result<String, Error> {
+        let Delivery { id, org_id, session_id, ref agent_id, attempt, .. } = claimed;
         let span = delivery_span(id, org_id, session_id, agent_id, attempt);
-        self.delivered(claimed, deadline).instrument(span).await
+        self.deliver(claimed, deadline).instrument(span).await
     }
 
-    async fn delivered(&self, claimed: Claimed, deadline: Deadline) -> Result<String, Error> {
-        let lease = deadline.within(claimed.lease()).leaving(LEASE_RESERVE);
-        let outcome = match claimed.call() {
+    async fn deliver(&self, claimed: Delivery, deadline: Deadline) -> Result<String, Error> {
+        let lease = deadline.capped(claimed.lease()).minus(LEASE_RESERVE);
+        let outcome = match claimed.tool_call() {
             Ok((target, call)) => {
                 let span = telemetry::call("agent", claimed.attempt);
                 let outcome = self.agents.call(&target, call, deadline).instrument(span.clone()).await;
@@ -194,38 +201,50 @@ impl Router {
             Err(reason) => Err(mcp::CallError::NotSent(reason)),
         };
         let error = outcome.as_ref().err().map(mcp::CallError::code);
-        let told = outcome::of(outcome, claimed.idempotent);
-        let finished = match self.record(&claimed, told, lease).await {
+        let outcome = RpcOutcome::new(outcome, claimed.idempotent);
+        let finished = match self.record(&claimed, &outcome, lease).await {
             // The agent's result is of the right form and does not fit a column all the same.
-            Err(error) if error.code == Code::InvalidRequest => {
-                self.record(&claimed, outcome::failed("invalid_result"), lease).await?
+            Err(error) if error.code == ErrorCode::InvalidRequest => {
+                self.record(&claimed, &RpcOutcome::failed("invalid_result"), lease).await?
             }
             finished => finished?,
         };
         tracing::info!(finished = finished.finished, status = finished.status, error, "delivered");
         if let Some(chatkit) = &self.chatkit {
-            let of = sessions::Of { org_id: claimed.org_id, session_id: claimed.session_id, deadline };
-            sessions::cancel_upstream(chatkit, &self.writer, of, &finished.live_chatkit_session_ids).await;
+            let of =
+                sessions::SessionRef { org_id: claimed.org_id, session_id: claimed.session_id, deadline };
+            sessions::cancel_chatkit_sessions(
+                chatkit,
+                &self.service_client,
+                of,
+                &finished.live_chatkit_session_ids,
+            )
+            .await;
         }
         Ok(if finished.finished { finished.status } else { String::new() })
     }
 
     /// Records what came of a call, as long as the lease lasts.
-    async fn record(&self, claimed: &Claimed, outcome: Value, lease: Deadline) -> Result<Finished, Error> {
+    async fn record(
+        &self,
+        claimed: &Delivery,
+        outcome: &RpcOutcome,
+        lease: Deadline,
+    ) -> Result<FinishResult, Error> {
         let arguments =
             json!({ "p_delivery_id": claimed.id, "p_fence": claimed.fence, "p_outcome": outcome });
-        match self.writer.record("finish_delivery", &arguments, lease).await {
+        match self.service_client.rpc_until_recorded("finish_delivery", &arguments, lease).await {
             // Erased, with its session: there is nobody left whom the answer could concern.
-            Err(error) if error.is_refusal("delivery_not_found") => {
+            Err(error) if error.has_code("delivery_not_found") => {
                 let (status, live_chatkit_session_ids) = (String::new(), Vec::new());
-                Ok(Finished { finished: false, status, live_chatkit_session_ids })
+                Ok(FinishResult { finished: false, status, live_chatkit_session_ids })
             }
             finished => Ok(finished?),
         }
     }
 }
 
-impl Settled {
+impl ClosedDelivery {
     /// The same line as of a delivery that was called.
     fn log(&self) {
         let span = delivery_span(self.id, self.org_id, self.session_id, &self.agent_id, self.attempt);
@@ -242,7 +261,7 @@ fn delivery_span(id: Uuid, org_id: Uuid, session_id: Uuid, agent_id: &str, attem
     )
 }
 
-impl Report {
+impl DispatchReport {
     fn count(&mut self, status: &str) {
         *match status {
             "done" => &mut self.done,

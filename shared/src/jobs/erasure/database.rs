@@ -5,16 +5,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Erasure, Round};
+use super::{Erasure, ErasureRun};
 use crate::error::Error;
 
 /// Rows that go in one transaction.
 const BATCH: u32 = 2000;
 
 /// How often it is looked again whether a call under way has come to its end, in seconds.
-const LOOK_SECONDS: u64 = 2;
+const POLL_SECONDS: u64 = 2;
 
-impl Round<'_> {
+impl ErasureRun<'_> {
     /// Erases rows until none is left. What has to wait for a call under way is waited for.
     pub(super) async fn erase_rows(self) -> Result<(), Error> {
         #[derive(Deserialize)]
@@ -26,13 +26,13 @@ impl Round<'_> {
         loop {
             let arguments = json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_limit": BATCH });
             let Batch { left, rows, wait_seconds } =
-                self.writer.call("erase_batch", &arguments, self.deadline).await?;
+                self.service_client.rpc("erase_batch", &arguments, self.deadline).await?;
             if !left {
                 return Ok(());
             }
-            self.has_room()?;
+            self.check_time_left()?;
             if rows == 0 {
-                tokio::time::sleep(Duration::from_secs(wait_seconds.clamp(1, LOOK_SECONDS))).await;
+                tokio::time::sleep(Duration::from_secs(wait_seconds.clamp(1, POLL_SECONDS))).await;
                 // What OpenAI was just being asked for may be there by now, and somebody has to cancel it.
                 self.end_sessions().await?;
             }
@@ -51,7 +51,8 @@ impl Round<'_> {
             "p_user_id": self.user_id,
             "p_refused_thread_ids": refused,
         });
-        let Finished { erasure } = self.writer.record("finish_erasure", &arguments, self.deadline).await?;
+        let Finished { erasure } =
+            self.service_client.rpc_until_recorded("finish_erasure", &arguments, self.deadline).await?;
         Ok(erasure)
     }
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    clients::{openai::ChatKit, supabase::Writer},
-    error::{Code, Error},
+    clients::{openai::ChatKit, supabase::ServiceClient},
+    error::{Error, ErrorCode},
     platform::{
         http_client::Deadline,
         parse::{StrictUuid, Timestamp},
@@ -23,7 +23,7 @@ use crate::{
 /// What an operator orders.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Order {
+pub struct ErasureRequest {
     /// The organisation in which the person is erased; elsewhere they are somebody else.
     #[serde(deserialize_with = "StrictUuid::field")]
     pub org_id: Uuid,
@@ -77,7 +77,7 @@ pub struct Counts {
 
 /// An erasure that is under way.
 #[derive(Debug, Deserialize)]
-pub struct Begun {
+pub struct PendingErasure {
     erasure: Erasure,
     /// Under which name ChatKit knows the person; none if it never did.
     chatkit_user: Option<String>,
@@ -85,7 +85,7 @@ pub struct Begun {
     at_chatkit: bool,
 }
 
-impl Begun {
+impl PendingErasure {
     /// Which erasure it is.
     pub fn id(&self) -> Uuid {
         self.erasure.id
@@ -96,14 +96,18 @@ impl Begun {
 ///
 /// # Errors
 /// `user_not_found`, if nothing is known of the person.
-pub async fn begin(writer: &Writer, order: &Order, deadline: Deadline) -> Result<Begun, Error> {
+pub async fn begin(
+    service_client: &ServiceClient,
+    order: &ErasureRequest,
+    deadline: Deadline,
+) -> Result<PendingErasure, Error> {
     let arguments = json!({
         "p_org_id": order.org_id,
         "p_user_id": order.user_id,
         "p_requested_by": order.requested_by,
         "p_reason": order.reason,
     });
-    Ok(writer.call("begin_erasure", &arguments, deadline).await?)
+    Ok(service_client.rpc("begin_erasure", &arguments, deadline).await?)
 }
 
 /// Carries out what was begun, from wherever it stopped; no step begins after `until`. The answer is a finished erasure; everything
@@ -111,24 +115,24 @@ pub async fn begin(writer: &Writer, order: &Order, deadline: Deadline) -> Result
 ///
 /// # Errors
 /// Those of Supabase and ChatKit, and `deadline_exceeded`: it is to be taken up again.
-pub async fn carry_out(
-    begun: Begun,
-    writer: &Writer,
+pub async fn run(
+    begun: PendingErasure,
+    service_client: &ServiceClient,
     chatkit: Option<&ChatKit>,
     deadline: Deadline,
     until: Deadline,
 ) -> Result<Erasure, Error> {
-    let Begun { erasure, chatkit_user, at_chatkit } = begun;
+    let PendingErasure { erasure, chatkit_user, at_chatkit } = begun;
     if erasure.finished_at.is_some() {
         return Ok(erasure);
     }
     if at_chatkit && chatkit.is_none() {
         let detail = "ChatKit is not configured here, and something of this person's is there.";
-        return Err(Error::new(Code::ChatkitUnavailable).detail(detail));
+        return Err(Error::new(ErrorCode::ChatkitUnavailable).detail(detail));
     }
     let (org_id, user_id) = (erasure.org_id, erasure.user_id);
     let user = chatkit_user.as_deref();
-    let round = Round { org_id, user_id, user, writer, chatkit, deadline, until };
+    let round = ErasureRun { org_id, user_id, user, service_client, chatkit, deadline, until };
     round.end_sessions().await?;
     let refused = round.delete_threads().await?;
     round.erase_rows().await?;
@@ -137,22 +141,22 @@ pub async fn carry_out(
 
 /// One attempt at an erasure.
 #[derive(Clone, Copy)]
-struct Round<'a> {
+struct ErasureRun<'a> {
     org_id: Uuid,
     user_id: Uuid,
     /// Under which name ChatKit knows the person.
     user: Option<&'a str>,
-    writer: &'a Writer,
+    service_client: &'a ServiceClient,
     chatkit: Option<&'a ChatKit>,
     deadline: Deadline,
     until: Deadline,
 }
 
-impl Round<'_> {
+impl ErasureRun<'_> {
     /// Refuses to begin with another batch when there is no time for it.
-    fn has_room(&self) -> Result<(), Error> {
+    fn check_time_left(&self) -> Result<(), Error> {
         let detail = "The rounds of expire-sessions go on with it; order it again to see it finished.";
-        let late = || Error::new(Code::DeadlineExceeded).detail(detail);
+        let late = || Error::new(ErrorCode::DeadlineExceeded).detail(detail);
         (!self.until.remaining().is_zero()).then_some(()).ok_or_else(late)
     }
 }

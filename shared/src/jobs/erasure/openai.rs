@@ -5,16 +5,16 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Round;
+use super::ErasureRun;
 use crate::{clients::openai as chatkit, error::Error};
 
 /// Sessions that are ended in one transaction.
 const BATCH: u32 = 50;
 
 /// Calls of ChatKit at the same time.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
-impl Round<'_> {
+impl ErasureRun<'_> {
     /// Ends the person's sessions and cancels what lives of them at ChatKit, until none is left. One that OpenAI refuses to cancel is
     /// over within ten minutes; its row stays until then.
     pub(super) async fn end_sessions(self) -> Result<(), Error> {
@@ -37,14 +37,14 @@ impl Round<'_> {
                 "p_refused_ids": refused,
             });
             let Ended { active, sessions } =
-                self.writer.call("end_erased_sessions", &arguments, self.deadline).await?;
+                self.service_client.rpc("end_erased_sessions", &arguments, self.deadline).await?;
             if !active && (sessions.is_empty() || self.chatkit.is_none()) {
                 return Ok(());
             }
             for Live { session_id, chatkit_session_ids } in sessions {
                 refused.extend(self.cancel(session_id, chatkit_session_ids).await?);
             }
-            self.has_room()?;
+            self.check_time_left()?;
         }
     }
 
@@ -52,18 +52,21 @@ impl Round<'_> {
     /// is about to go. Says which ones OpenAI refuses to cancel; their rows stay until they are over by themselves.
     async fn cancel(self, session_id: Uuid, ids: Vec<String>) -> Result<Vec<String>, Error> {
         let Some(chatkit) = self.chatkit else { return Ok(Vec::new()) };
-        let cancel = async |id: String| (chatkit.cancel(&id, self.deadline).await, id);
-        let (cancelled, refused, failed) = self.each(ids, cancel).await;
+        let cancel = async |id: String| (chatkit.cancel_session(&id, self.deadline).await, id);
+        let (cancelled, refused, failed) = self.for_each(ids, cancel).await;
         if !cancelled.is_empty() {
             let arguments = json!({
                 "p_org_id": self.org_id,
                 "p_session_id": session_id,
                 "p_chatkit_session_ids": cancelled,
             });
-            match self.writer.call::<IgnoredAny>("confirm_chatkit_cancelled", &arguments, self.deadline).await
+            match self
+                .service_client
+                .rpc::<IgnoredAny>("confirm_chatkit_cancelled", &arguments, self.deadline)
+                .await
             {
                 // Somebody else is at the same erasure, and further.
-                Err(error) if error.is_refusal("session_not_found") => {}
+                Err(error) if error.has_code("session_not_found") => {}
                 confirmed => drop(confirmed?),
             }
         }
@@ -83,32 +86,34 @@ impl Round<'_> {
             if ids.is_empty() {
                 // Nothing but what was refused is here: the list goes on behind it.
                 after = Some(last);
-                self.has_room()?;
+                self.check_time_left()?;
                 continue;
             }
             // On record first, so that those are counted, too, after whose deletion this process dies.
             let arguments =
                 json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_thread_ids": ids });
-            self.writer.call::<IgnoredAny>("record_deleted_threads", &arguments, self.deadline).await?;
+            self.service_client
+                .rpc::<IgnoredAny>("record_deleted_threads", &arguments, self.deadline)
+                .await?;
             let delete = async |id: String| (chatkit.delete_thread(&id, self.deadline).await, id);
-            let (_, not_deleted, failed) = self.each(ids, delete).await;
+            let (_, not_deleted, failed) = self.for_each(ids, delete).await;
             refused.extend(not_deleted);
             if let Some(error) = failed {
                 return Err(error.into());
             }
-            self.has_room()?;
+            self.check_time_left()?;
         }
     }
 
     /// Does this for every id, some at once. Says for which it was done, which OpenAI refused, and the first error that was no
     /// refusal of one of them.
-    async fn each<F: Future<Output = (Result<(), chatkit::Error>, String)>>(
+    async fn for_each<F: Future<Output = (Result<(), chatkit::Error>, String)>>(
         self,
         ids: Vec<String>,
         job: impl Fn(String) -> F,
     ) -> (Vec<String>, Vec<String>, Option<chatkit::Error>) {
         let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), None);
-        let mut outcomes = std::pin::pin!(stream::iter(ids).map(job).buffer_unordered(AT_ONCE));
+        let mut outcomes = std::pin::pin!(stream::iter(ids).map(job).buffer_unordered(CONCURRENCY));
         while let Some((outcome, id)) = outcomes.next().await {
             match outcome {
                 Ok(()) => done.push(id),

@@ -3,22 +3,22 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Report;
-use crate::{clients::supabase::Writer, error::Error, platform::http_client::Deadline};
+use super::MaintenanceReport;
+use crate::{clients::supabase::ServiceClient, error::Error, platform::http_client::Deadline};
 
 /// Looks, once a round.
-pub(super) async fn look_at_service(
-    writer: &Writer,
+pub(super) async fn collect_gauges(
+    service_client: &ServiceClient,
     deadline: Deadline,
-    report: &mut Report,
+    report: &mut MaintenanceReport,
 ) -> Result<(), Error> {
     #[derive(Deserialize)]
-    struct State {
+    struct ServiceState {
         open_escalations: u64,
         oldest_undelivered_seconds: u64,
         dead_deliveries: u64,
     }
-    let state: State = writer.call("service_state", &json!({}), deadline).await?;
+    let state: ServiceState = service_client.rpc("service_state", &json!({}), deadline).await?;
     report.open_escalations = state.open_escalations;
     report.oldest_undelivered_seconds = state.oldest_undelivered_seconds;
     report.dead_deliveries = state.dead_deliveries;

@@ -6,34 +6,38 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{AT_ONCE, BATCH, Batch, LEASE_SECONDS, Report, Share, share::Budget};
+use super::{BATCH, Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, share::CallBudget};
 use crate::{
     clients::openai as chatkit,
     domain::sessions,
-    error::{Code, Error},
+    error::{Error, ErrorCode},
     platform::parse::Timestamp,
 };
 
 /// Threads of one session that are asked for at the same time.
-const THREADS_AT_ONCE: usize = 4;
+const THREAD_CONCURRENCY: usize = 4;
 
 /// After how many seconds a session is looked into again that ChatKit did not answer for.
 const POSTPONE_SECONDS: u32 = 300;
 
 /// The same of one with more threads than a round asks for.
-const GO_ON_SECONDS: u32 = 60;
+const CONTINUE_SECONDS: u32 = 60;
 
 /// Ends sessions that are idle, here and at ChatKit. A session that ChatKit does not answer for is postponed.
-pub(super) async fn expire_idle_sessions(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+pub(super) async fn expire_idle_sessions(
+    share: BatchContext<'_>,
+    report: &mut MaintenanceReport,
+) -> Result<Batch, Error> {
     #[derive(Deserialize)]
-    struct Claimed {
-        sessions: Vec<Idle>,
+    struct IdleClaim {
+        sessions: Vec<IdleSession>,
     }
     let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let Claimed { sessions } = share.writer.call("claim_idle_sessions", &arguments, share.deadline).await?;
-    let mut batch = Batch::of(sessions.len());
-    let end = async |idle: Idle| Look { share, idle: &idle }.end().await;
-    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(end).buffer_unordered(AT_ONCE));
+    let IdleClaim { sessions } =
+        share.service_client.rpc("claim_idle_sessions", &arguments, share.deadline).await?;
+    let mut batch = Batch::from_rows(sessions.len());
+    let end = async |idle: IdleSession| IdleCheck { share, idle: &idle }.end().await;
+    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(end).buffer_unordered(CONCURRENCY));
     while let Some(outcome) = outcomes.next().await {
         match outcome {
             Ok(Outcome::Expired { cancelled, uncancelled }) => {
@@ -44,8 +48,8 @@ pub(super) async fn expire_idle_sessions(share: Share<'_>, report: &mut Report) 
             Ok(Outcome::Active) => report.found_active += 1,
             Ok(Outcome::Postponed) => report.postponed += 1,
             // Erased since it was claimed.
-            Err(error) if error.code == Code::SessionNotFound => {}
-            Err(error) => batch.note(error)?,
+            Err(error) if error.code == ErrorCode::SessionNotFound => {}
+            Err(error) => batch.record_error(error)?,
         }
     }
     Ok(batch)
@@ -53,7 +57,7 @@ pub(super) async fn expire_idle_sessions(share: Share<'_>, report: &mut Report) 
 
 /// A session that is idle as far as the database knows.
 #[derive(Debug, Deserialize)]
-struct Idle {
+struct IdleSession {
     org_id: Uuid,
     session_id: Uuid,
     chatkit_user: String,
@@ -72,7 +76,7 @@ enum Outcome {
 
 /// What ChatKit says of a session's threads.
 #[derive(Default)]
-struct Asked {
+struct ThreadActivity {
     /// When the newest item was made.
     newest: Option<Timestamp>,
     /// For how many threads there was an answer, one after the other.
@@ -82,23 +86,23 @@ struct Asked {
 }
 
 #[derive(Clone, Copy)]
-struct Look<'a> {
-    share: Share<'a>,
-    idle: &'a Idle,
+struct IdleCheck<'a> {
+    share: BatchContext<'a>,
+    idle: &'a IdleSession,
 }
 
-impl Look<'_> {
+impl IdleCheck<'_> {
     async fn end(self) -> Result<Outcome, Error> {
         let Self { share, idle } = self;
-        if share.is_over() {
+        if share.is_last() {
             // Its lease runs out, and a later round takes it.
             return Ok(Outcome::Postponed);
         }
-        let asked = self.ask().await;
+        let asked = self.read_threads().await;
         let mut last_activity_at = idle.last_activity_at;
         if let Some(at) = asked.newest.filter(|at| *at > idle.last_activity_at) {
             // Somebody talked at ChatKit meanwhile: that counts, and may still be too long ago.
-            let noted = self.note(at).await?;
+            let noted = self.record_activity(at).await?;
             if !noted.idle {
                 return Ok(Outcome::Active);
             }
@@ -109,21 +113,21 @@ impl Look<'_> {
             return self.release(POSTPONE_SECONDS, asked.threads, last_activity_at).await;
         }
         if share.chatkit.is_some() && (asked.threads < idle.thread_ids.len() || idle.threads_left) {
-            return self.release(GO_ON_SECONDS, asked.threads, last_activity_at).await;
+            return self.release(CONTINUE_SECONDS, asked.threads, last_activity_at).await;
         }
         self.expire(last_activity_at).await
     }
 
     /// Asks when something was last said in the session's threads, until that is known to be too recent or the budget is used up.
-    async fn ask(self) -> Asked {
+    async fn read_threads(self) -> ThreadActivity {
         let Self { share, idle } = self;
-        let (mut asked, budget) = (Asked::default(), Budget::new(share.deadline));
+        let (mut asked, budget) = (ThreadActivity::default(), CallBudget::new(share.deadline));
         let Some(chatkit) = share.chatkit else { return asked };
         let ask = async |id: &String| {
-            if !budget.take() {
+            if !budget.spend_call() {
                 return None;
             }
-            match chatkit.newest_item(id, share.deadline).await {
+            match chatkit.newest_item_time(id, share.deadline).await {
                 Err(error) if chatkit.refuses_thread(&error, &idle.chatkit_user, share.deadline).await => {
                     tracing::warn!(session_id = %idle.session_id, thread_id = id, %error, "a thread is passed over");
                     Some(Ok(None))
@@ -131,7 +135,8 @@ impl Look<'_> {
                 newest => Some(newest),
             }
         };
-        let mut answers = std::pin::pin!(stream::iter(&idle.thread_ids).map(ask).buffered(THREADS_AT_ONCE));
+        let mut answers =
+            std::pin::pin!(stream::iter(&idle.thread_ids).map(ask).buffered(THREAD_CONCURRENCY));
         while let Some(Some(answer)) = answers.next().await {
             match answer {
                 Ok(newest) => asked.newest = asked.newest.max(newest),
@@ -148,10 +153,10 @@ impl Look<'_> {
         asked
     }
 
-    async fn note(self, at: Timestamp) -> Result<Noted, Error> {
+    async fn record_activity(self, at: Timestamp) -> Result<RecordedActivity, Error> {
         let Self { share, idle } = self;
         let arguments = json!({ "p_org_id": idle.org_id, "p_session_id": idle.session_id, "p_at": at });
-        Ok(share.writer.call("record_chatkit_activity", &arguments, share.deadline).await?)
+        Ok(share.service_client.rpc("record_chatkit_activity", &arguments, share.deadline).await?)
     }
 
     /// Leaves the session to a later round, which goes on after the threads that were asked for.
@@ -169,8 +174,11 @@ impl Look<'_> {
             "p_threads_asked": idle.threads_asked + threads,
             "p_last_activity_at": last_activity_at,
         });
-        let released =
-            share.writer.call::<serde::de::IgnoredAny>("release_idle_session", &arguments, share.deadline);
+        let released = share.service_client.rpc::<serde::de::IgnoredAny>(
+            "release_idle_session",
+            &arguments,
+            share.deadline,
+        );
         released.await?;
         Ok(Outcome::Postponed)
     }
@@ -190,13 +198,17 @@ impl Look<'_> {
             "p_last_activity_at": last_activity_at,
         });
         let Ended { expired, live_chatkit_session_ids: ids } =
-            share.writer.call("expire_session", &arguments, share.deadline).await?;
+            share.service_client.rpc("expire_session", &arguments, share.deadline).await?;
         if !expired {
             return Ok(Outcome::Active);
         }
-        let of = sessions::Of { org_id: idle.org_id, session_id: idle.session_id, deadline: share.deadline };
+        let of = sessions::SessionRef {
+            org_id: idle.org_id,
+            session_id: idle.session_id,
+            deadline: share.deadline,
+        };
         let cancelled = match share.chatkit {
-            Some(chatkit) => sessions::cancel_upstream(chatkit, share.writer, of, &ids).await,
+            Some(chatkit) => sessions::cancel_chatkit_sessions(chatkit, share.service_client, of, &ids).await,
             None => 0,
         };
         Ok(Outcome::Expired { cancelled, uncancelled: ids.len() - cancelled })
@@ -204,12 +216,12 @@ impl Look<'_> {
 }
 
 #[derive(Deserialize)]
-struct Noted {
+struct RecordedActivity {
     idle: bool,
     last_activity_at: Timestamp,
 }
 
-impl Idle {
+impl IdleSession {
     /// Whether the session is in use with something said at that time.
     fn is_in_use(&self, at: Timestamp) -> bool {
         at > self.last_activity_at

@@ -18,12 +18,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    clients::{openai::ChatKit, supabase::Writer},
+    clients::{openai::ChatKit, supabase::ServiceClient},
     error::Error,
-    jobs::{FailedDuty, Round},
+    jobs::{FailedJob, Run},
     platform::http_client::Deadline,
 };
-use share::{Batch, Share};
+use share::{Batch, BatchContext};
 
 /// Rows that one call of the database takes on.
 const BATCH: u32 = 100;
@@ -32,7 +32,7 @@ const BATCH: u32 = 100;
 const SMALL_BATCH: u32 = 24;
 
 /// Rows of a batch that are worked on at the same time.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// How long the rows of a batch are nobody else's, in seconds.
 const LEASE_SECONDS: u32 = 60;
@@ -41,85 +41,87 @@ const LEASE_SECONDS: u32 = 60;
 const RESERVE: Duration = Duration::from_secs(10);
 
 /// Does what has to be done without a caller.
-pub struct Upkeep {
+pub struct Maintenance {
     /// Where rows are claimed and written.
-    pub writer: Writer,
+    pub service_client: ServiceClient,
     /// None where ChatKit is not configured.
     pub chatkit: Option<ChatKit>,
 }
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Duty {
-    SettleAbandoned,
-    CancelRetired,
+enum Job {
+    FailAbandonedRequests,
+    CancelChatKitSessions,
     ExpireEscalations,
-    Sweep,
+    PurgeExpired,
     ExpireIdleSessions,
     CopyTranscripts,
-    TakeUpErasures,
-    EraseOverdue,
+    ResumeErasures,
+    ApplyRetention,
 }
 
-impl Duty {
+impl Job {
     /// All of them. What has ten minutes to live goes before what has been idle for a day, and persons before sessions.
     const ALL: [Self; 8] = [
-        Self::SettleAbandoned,
-        Self::CancelRetired,
+        Self::FailAbandonedRequests,
+        Self::CancelChatKitSessions,
         Self::ExpireEscalations,
-        Self::Sweep,
+        Self::PurgeExpired,
         Self::ExpireIdleSessions,
         Self::CopyTranscripts,
-        Self::TakeUpErasures,
-        Self::EraseOverdue,
+        Self::ResumeErasures,
+        Self::ApplyRetention,
     ];
 
     /// Its name in logs.
     fn name(self) -> &'static str {
         match self {
-            Self::SettleAbandoned => "fail_abandoned_requests",
-            Self::CancelRetired => "cancel_retired",
+            Self::FailAbandonedRequests => "fail_abandoned_requests",
+            Self::CancelChatKitSessions => "cancel_retired",
             Self::ExpireEscalations => "expire_escalations",
-            Self::Sweep => "purge_expired",
+            Self::PurgeExpired => "purge_expired",
             Self::ExpireIdleSessions => "expire_idle_sessions",
             Self::CopyTranscripts => "copy_transcripts",
-            Self::TakeUpErasures => "take_up_erasures",
-            Self::EraseOverdue => "erase_overdue",
+            Self::ResumeErasures => "take_up_erasures",
+            Self::ApplyRetention => "erase_overdue",
         }
     }
 
     /// Does one batch of it.
-    async fn batch(self, share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+    async fn batch(self, share: BatchContext<'_>, report: &mut MaintenanceReport) -> Result<Batch, Error> {
         match self {
-            Self::SettleAbandoned => cleanup::fail_abandoned_requests(share, report).await,
-            Self::CancelRetired => uncancelled_chatkit_sessions::cancel_retired(share, report).await,
+            Self::FailAbandonedRequests => cleanup::fail_abandoned_requests(share, report).await,
+            Self::CancelChatKitSessions => {
+                uncancelled_chatkit_sessions::cancel_chatkit_sessions(share, report).await
+            }
             Self::ExpireEscalations => cleanup::expire_escalations(share, report).await,
-            Self::Sweep => cleanup::sweep(share, report).await,
+            Self::PurgeExpired => cleanup::purge_expired(share, report).await,
             Self::ExpireIdleSessions => idle_sessions::expire_idle_sessions(share, report).await,
             Self::CopyTranscripts => transcripts::copy_transcripts(share, report).await,
-            Self::TakeUpErasures => pending_erasures::take_up_erasures(share, report).await,
-            Self::EraseOverdue => retention::erase_overdue(share, report).await,
+            Self::ResumeErasures => pending_erasures::resume_erasures(share, report).await,
+            Self::ApplyRetention => retention::apply_retention(share, report).await,
         }
     }
 }
 
-impl Upkeep {
+impl Maintenance {
     /// One round: every duty as far as its share of the time goes, whatever becomes of the others.
-    pub async fn round(&self, deadline: Deadline) -> Round<Report> {
-        let mut round = Round { report: Report::default(), failures: Vec::new() };
-        let mut open = Duty::ALL.to_vec();
-        while !open.is_empty() && deadline.leaves_room() {
+    pub async fn run(&self, deadline: Deadline) -> Run<MaintenanceReport> {
+        let mut round = Run { report: MaintenanceReport::default(), failures: Vec::new() };
+        let mut open = Job::ALL.to_vec();
+        while !open.is_empty() && deadline.allows_another_batch() {
             let mut unfinished = Vec::new();
             for (place, duty) in open.iter().copied().enumerate() {
-                let (left, duties) = (deadline.leaving(RESERVE), open.len() - place);
+                let (left, duties) = (deadline.minus(RESERVE), open.len() - place);
                 let time = left.remaining() / u32::try_from(duties).unwrap_or(1);
-                let share = Share {
-                    writer: &self.writer,
+                let share = BatchContext {
+                    service_client: &self.service_client,
                     chatkit: self.chatkit.as_ref(),
                     deadline,
-                    until: left.within(time),
+                    until: left.capped(time),
                 };
-                if share.is_over() {
+                if share.is_last() {
                     break;
                 }
                 match duty.batch(share, &mut round.report).await {
@@ -132,27 +134,27 @@ impl Upkeep {
             }
             open = unfinished;
         }
-        let state = gauges::look_at_service(&self.writer, deadline, &mut round.report).await;
+        let state = gauges::collect_gauges(&self.service_client, deadline, &mut round.report).await;
         round.fail("look_at_service", state.err());
         round
     }
 }
 
-impl Round<Report> {
+impl Run<MaintenanceReport> {
     /// Notes the first failure of a duty.
     fn fail(&mut self, duty: &'static str, error: Option<Error>) {
         let Some(error) = error.filter(|_| self.failures.iter().all(|failed| failed.duty != duty)) else {
             return;
         };
         tracing::warn!(duty, code = error.code.as_str(), "a duty failed; the others go on");
-        self.failures.push(FailedDuty { duty, error });
+        self.failures.push(FailedJob { duty, error });
     }
 }
 
 /// What a round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct MaintenanceReport {
     /// Requests to ChatKit whose process died, now marked as failed.
     pub settled_requests: u64,
     /// Sessions that never got a secret, now ended.

@@ -4,33 +4,36 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Batch, Report, SMALL_BATCH, Share};
+use super::{Batch, BatchContext, MaintenanceReport, SMALL_BATCH};
 use crate::{
     error::Error,
-    jobs::erasure::{self, Begun},
+    jobs::erasure::{self, PendingErasure},
 };
 
 /// Erasures that are carried out at the same time.
-const AT_ONCE: usize = 4;
+const CONCURRENCY: usize = 4;
 
 /// Takes up those that have waited longest. What keeps one from being finished is logged, and it comes again.
-pub(super) async fn take_up_erasures(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+pub(super) async fn resume_erasures(
+    share: BatchContext<'_>,
+    report: &mut MaintenanceReport,
+) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Claimed {
-        erasures: Vec<Begun>,
+        erasures: Vec<PendingErasure>,
     }
-    let Share { writer, chatkit, deadline, until } = share;
+    let BatchContext { service_client, chatkit, deadline, until } = share;
     // As long as this share: what it does not finish is there again for the next one.
     let lease = until.remaining().as_secs().max(1);
     let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": lease });
-    let Claimed { erasures } = writer.call("claim_erasures", &arguments, deadline).await?;
-    let batch = Batch::of(erasures.len());
-    let carry_out = async |begun: Begun| {
+    let Claimed { erasures } = service_client.rpc("claim_erasures", &arguments, deadline).await?;
+    let batch = Batch::from_rows(erasures.len());
+    let carry_out = async |begun: PendingErasure| {
         let erasure_id = begun.id();
-        let finished = erasure::carry_out(begun, writer, chatkit, deadline, until).await;
+        let finished = erasure::run(begun, service_client, chatkit, deadline, until).await;
         finished.inspect_err(|error| tracing::warn!(%erasure_id, %error, "an erasure is not finished"))
     };
-    let mut outcomes = std::pin::pin!(stream::iter(erasures).map(carry_out).buffer_unordered(AT_ONCE));
+    let mut outcomes = std::pin::pin!(stream::iter(erasures).map(carry_out).buffer_unordered(CONCURRENCY));
     while let Some(finished) = outcomes.next().await {
         match finished {
             Ok(_) => report.finished_erasures += 1,

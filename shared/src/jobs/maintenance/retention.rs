@@ -5,24 +5,29 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{AT_ONCE, Batch, LEASE_SECONDS, Report, SMALL_BATCH, Share, share::Budget};
-use crate::error::{Code, Error};
+use super::{
+    Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, SMALL_BATCH, share::CallBudget,
+};
+use crate::error::{Error, ErrorCode};
 
 /// Rows that go in one transaction.
 const ROWS: u32 = 2000;
 
 /// Erases them, here and at ChatKit. A session with threads that ChatKit does not delete comes again with a later round.
-pub(super) async fn erase_overdue(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+pub(super) async fn apply_retention(
+    share: BatchContext<'_>,
+    report: &mut MaintenanceReport,
+) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Claimed {
-        sessions: Vec<Overdue>,
+        sessions: Vec<OverdueSession>,
     }
     let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": LEASE_SECONDS });
     let Claimed { sessions } =
-        share.writer.call("claim_overdue_sessions", &arguments, share.deadline).await?;
-    let mut batch = Batch::of(sessions.len());
-    let erase = async |overdue: Overdue| overdue.erase(share).await;
-    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(erase).buffer_unordered(AT_ONCE));
+        share.service_client.rpc("claim_overdue_sessions", &arguments, share.deadline).await?;
+    let mut batch = Batch::from_rows(sessions.len());
+    let erase = async |overdue: OverdueSession| overdue.erase(share).await;
+    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(erase).buffer_unordered(CONCURRENCY));
     while let Some((deleted, erased)) = outcomes.next().await {
         report.deleted_threads += deleted;
         match erased {
@@ -30,7 +35,7 @@ pub(super) async fn erase_overdue(share: Share<'_>, report: &mut Report) -> Resu
             Ok(false) => report.unerased_sessions += 1,
             Err(error) => {
                 report.unerased_sessions += 1;
-                batch.note(error)?;
+                batch.record_error(error)?;
             }
         }
     }
@@ -39,7 +44,7 @@ pub(super) async fn erase_overdue(share: Share<'_>, report: &mut Report) -> Resu
 
 /// A session that is overdue, with those of its threads that no session links that stays.
 #[derive(Deserialize)]
-struct Overdue {
+struct OverdueSession {
     org_id: Uuid,
     session_id: Uuid,
     chatkit_user: String,
@@ -50,16 +55,16 @@ struct Overdue {
 
 /// What became of a session's threads.
 #[derive(Default)]
-struct Threads {
+struct ThreadCleanup {
     deleted: u64,
     /// How many need not be looked at again, one after the other.
     done: usize,
 }
 
-impl Overdue {
+impl OverdueSession {
     /// Erases the session. Says how many threads were deleted, and whether the session is gone.
-    async fn erase(&self, share: Share<'_>) -> (u64, Result<bool, Error>) {
-        let mut threads = Threads::default();
+    async fn erase(&self, share: BatchContext<'_>) -> (u64, Result<bool, Error>) {
+        let mut threads = ThreadCleanup::default();
         // The threads first: without the session nobody would know of them.
         if let Err(error) = self.delete_threads(share, &mut threads).await {
             tracing::warn!(session_id = %self.session_id, %error, "an overdue session stays");
@@ -75,11 +80,15 @@ impl Overdue {
     }
 
     /// Deletes its threads, as far as the budget goes.
-    async fn delete_threads(&self, share: Share<'_>, threads: &mut Threads) -> Result<(), Error> {
-        let budget = Budget::new(share.deadline);
+    async fn delete_threads(
+        &self,
+        share: BatchContext<'_>,
+        threads: &mut ThreadCleanup,
+    ) -> Result<(), Error> {
+        let budget = CallBudget::new(share.deadline);
         for id in &self.thread_ids {
-            let chatkit = share.chatkit.ok_or_else(|| Error::new(Code::ChatkitUnavailable))?;
-            if share.is_over() || !budget.take() {
+            let chatkit = share.chatkit.ok_or_else(|| Error::new(ErrorCode::ChatkitUnavailable))?;
+            if share.is_last() || !budget.spend_call() {
                 return Ok(());
             }
             // A page can name any thread: only one of the session's own user is deleted.
@@ -88,7 +97,7 @@ impl Overdue {
                 if thread.is_none_or(|thread| thread.user != self.chatkit_user) {
                     return Ok(Some(0));
                 }
-                if !budget.take() {
+                if !budget.spend_call() {
                     return Ok(None);
                 }
                 chatkit.delete_thread(id, share.deadline).await.map(|()| Some(1))
@@ -107,19 +116,22 @@ impl Overdue {
     }
 
     /// Forgets threads that are deleted, where the session has more: a later round goes on with those.
-    async fn unlink(&self, share: Share<'_>, thread_ids: &[String]) -> Result<(), Error> {
+    async fn unlink(&self, share: BatchContext<'_>, thread_ids: &[String]) -> Result<(), Error> {
         let arguments =
             json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_thread_ids": thread_ids });
-        let unlinked =
-            share.writer.record::<serde::de::IgnoredAny>("erase_overdue_session", &arguments, share.until);
+        let unlinked = share.service_client.rpc_until_recorded::<serde::de::IgnoredAny>(
+            "erase_overdue_session",
+            &arguments,
+            share.until,
+        );
         match unlinked.await {
-            Err(error) if error.is_refusal("session_not_found") => Ok(()),
+            Err(error) if error.has_code("session_not_found") => Ok(()),
             unlinked => unlinked.map(drop).map_err(Error::from),
         }
     }
 
     /// Erases its rows, and says whether it is gone.
-    async fn erase_rows(&self, share: Share<'_>) -> Result<bool, Error> {
+    async fn erase_rows(&self, share: BatchContext<'_>) -> Result<bool, Error> {
         #[derive(Deserialize)]
         struct Step {
             erased: bool,
@@ -127,13 +139,17 @@ impl Overdue {
             wait_seconds: u64,
         }
         let arguments = json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_limit": ROWS });
-        while !share.is_over() {
-            match share.writer.record("erase_overdue_session", &arguments, share.until).await {
+        while !share.is_last() {
+            match share
+                .service_client
+                .rpc_until_recorded("erase_overdue_session", &arguments, share.until)
+                .await
+            {
                 Ok(Step { erased: true, .. }) => return Ok(true),
                 Ok(Step { overdue, wait_seconds, .. }) if !overdue || wait_seconds > 0 => return Ok(false),
                 Ok(_) => {}
                 // Somebody else was as fast, or an answer was lost.
-                Err(error) if error.is_refusal("session_not_found") => return Ok(true),
+                Err(error) if error.has_code("session_not_found") => return Ok(true),
                 Err(error) => return Err(error.into()),
             }
         }

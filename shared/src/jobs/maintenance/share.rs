@@ -6,15 +6,15 @@ use std::{
 };
 
 use crate::{
-    clients::{openai::ChatKit, supabase::Writer},
+    clients::{openai::ChatKit, supabase::ServiceClient},
     error::Error,
     platform::http_client::Deadline,
 };
 
 /// What a duty works with, and its share of the round's time.
 #[derive(Clone, Copy)]
-pub(super) struct Share<'a> {
-    pub writer: &'a Writer,
+pub(super) struct BatchContext<'a> {
+    pub service_client: &'a ServiceClient,
     pub chatkit: Option<&'a ChatKit>,
     /// The round's own deadline: what is begun may be finished until then.
     pub deadline: Deadline,
@@ -32,27 +32,27 @@ pub(super) struct Batch {
 }
 
 /// The most calls of ChatKit for one session in a batch.
-const CALLS: u32 = 100;
+const MAX_CALLS: u32 = 100;
 
 /// How long one session may take in a batch; a call that was begun is waited for.
-const TIME: Duration = Duration::from_secs(10);
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// What is left of a session's calls and time.
-pub(super) struct Budget {
+pub(super) struct CallBudget {
     calls: AtomicU32,
     until: Deadline,
 }
 
-impl Share<'_> {
+impl BatchContext<'_> {
     /// Whether the time is over.
-    pub fn is_over(&self) -> bool {
+    pub fn is_last(&self) -> bool {
         self.until.remaining().is_zero()
     }
 }
 
 impl Batch {
     /// A batch of this many rows.
-    pub fn of(rows: usize) -> Self {
+    pub fn from_rows(rows: usize) -> Self {
         Self { more: rows > 0, failure: None }
     }
 
@@ -60,8 +60,8 @@ impl Batch {
     ///
     /// # Errors
     /// Those that concern all.
-    pub fn note(&mut self, error: Error) -> Result<(), Error> {
-        use crate::error::Code as C;
+    pub fn record_error(&mut self, error: Error) -> Result<(), Error> {
+        use crate::error::ErrorCode as C;
         let concerns_all = matches!(
             error.code,
             C::SupabaseKeyRefused
@@ -78,14 +78,14 @@ impl Batch {
     }
 }
 
-impl Budget {
+impl CallBudget {
     /// A whole one, within the round's deadline.
     pub fn new(deadline: Deadline) -> Self {
-        Self { calls: AtomicU32::new(CALLS), until: deadline.within(TIME) }
+        Self { calls: AtomicU32::new(MAX_CALLS), until: deadline.capped(MAX_TIME) }
     }
 
     /// Takes a call out of it; says whether there was one left.
-    pub fn take(&self) -> bool {
+    pub fn spend_call(&self) -> bool {
         let taken = |left: u32| left.checked_sub(1);
         !self.until.remaining().is_zero()
             && self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
@@ -95,19 +95,21 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
+    use crate::error::ErrorCode;
 
     #[tokio::test]
     async fn a_budget_ends_with_its_calls_or_with_its_time() {
-        let budget = Budget::new(Deadline::after(Duration::from_secs(60)));
-        assert_eq!((0..1000).filter(|_| budget.take()).count(), 100);
-        assert!(!Budget::new(Deadline::after(Duration::ZERO)).take());
+        let budget = CallBudget::new(Deadline::after(Duration::from_secs(60)));
+        assert_eq!((0..1000).filter(|_| budget.spend_call()).count(), 100);
+        assert!(!CallBudget::new(Deadline::after(Duration::ZERO)).spend_call());
     }
 
     #[test]
     fn only_what_concerns_all_ends_a_batch() {
-        let mut batch = Batch::of(2);
-        assert!(batch.note(Error::new(Code::SupabaseBadAnswer)).is_ok() && batch.failure.is_some());
-        assert!(batch.note(Error::new(Code::SupabaseUnavailable)).is_err());
+        let mut batch = Batch::from_rows(2);
+        assert!(
+            batch.record_error(Error::new(ErrorCode::SupabaseBadAnswer)).is_ok() && batch.failure.is_some()
+        );
+        assert!(batch.record_error(Error::new(ErrorCode::SupabaseUnavailable)).is_err());
     }
 }

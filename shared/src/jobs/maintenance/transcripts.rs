@@ -5,38 +5,45 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{AT_ONCE, Batch, LEASE_SECONDS, Report, SMALL_BATCH, Share, share::Budget};
+use super::{
+    Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, SMALL_BATCH, share::CallBudget,
+};
 use crate::{
     clients::{
         openai::{self as chatkit, ChatKit},
         supabase,
     },
-    error::{Code, Error},
+    error::{Error, ErrorCode},
 };
 
 /// After how many seconds a transcript is fetched again that ChatKit did not answer for; the database makes it more each time.
 const POSTPONE_SECONDS: u32 = 60;
 
 /// Copies the threads of sessions that have ended, each item once. What ChatKit does not answer for is fetched later.
-pub(super) async fn copy_transcripts(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+pub(super) async fn copy_transcripts(
+    share: BatchContext<'_>,
+    report: &mut MaintenanceReport,
+) -> Result<Batch, Error> {
     #[derive(Deserialize)]
     struct Claimed {
         transcripts: Vec<Transcript>,
     }
     let Some(chatkit) = share.chatkit else { return Ok(Batch::default()) };
     let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let Claimed { transcripts } = share.writer.call("claim_transcripts", &arguments, share.deadline).await?;
-    let mut batch = Batch::of(transcripts.len());
+    let Claimed { transcripts } =
+        share.service_client.rpc("claim_transcripts", &arguments, share.deadline).await?;
+    let mut batch = Batch::from_rows(transcripts.len());
     let copy = async |transcript: Transcript| {
-        let budget = Budget::new(share.deadline);
-        let mut copying = Copying { share, chatkit, budget, transcript: &transcript, added: 0, at: None };
+        let budget = CallBudget::new(share.deadline);
+        let mut copying =
+            TranscriptCopy { share, chatkit, budget, transcript: &transcript, added: 0, at: None };
         let told = copying.run().await;
         (copying.added, told)
     };
-    let mut outcomes = std::pin::pin!(stream::iter(transcripts).map(copy).buffer_unordered(AT_ONCE));
+    let mut outcomes = std::pin::pin!(stream::iter(transcripts).map(copy).buffer_unordered(CONCURRENCY));
     while let Some((added, told)) = outcomes.next().await {
         report.copied_messages += added;
-        told.or_else(|error| batch.note(error))?;
+        told.or_else(|error| batch.record_error(error))?;
     }
     Ok(batch)
 }
@@ -56,10 +63,10 @@ struct Transcript {
 }
 
 /// A transcript that is being copied.
-struct Copying<'a> {
-    share: Share<'a>,
+struct TranscriptCopy<'a> {
+    share: BatchContext<'a>,
     chatkit: &'a ChatKit,
-    budget: Budget,
+    budget: CallBudget,
     transcript: &'a Transcript,
     /// Messages that were new.
     added: u64,
@@ -67,7 +74,7 @@ struct Copying<'a> {
     at: Option<(&'a str, Option<String>)>,
 }
 
-enum Failed {
+enum CopyError {
     /// The budget is used up.
     BudgetOver,
     Chatkit(chatkit::Error),
@@ -76,7 +83,7 @@ enum Failed {
     Erased,
 }
 
-impl From<supabase::Error> for Failed {
+impl From<supabase::Error> for CopyError {
     fn from(error: supabase::Error) -> Self {
         if is_gone(&error) { Self::Erased } else { Self::Supabase(error.into()) }
     }
@@ -84,10 +91,10 @@ impl From<supabase::Error> for Failed {
 
 /// Whether it is refused for what it is about not being there any more.
 fn is_gone(error: &supabase::Error) -> bool {
-    error.is_refusal("session_not_found") || error.is_refusal("thread_not_found")
+    error.has_code("session_not_found") || error.has_code("thread_not_found")
 }
 
-impl Copying<'_> {
+impl TranscriptCopy<'_> {
     /// Copies what the budget allows, and tells the database how far it came.
     async fn run(&mut self) -> Result<(), Error> {
         let (share, transcript) = (self.share, self.transcript);
@@ -97,18 +104,18 @@ impl Copying<'_> {
             "p_attempt": transcript.attempt,
         });
         match self.copy().await {
-            Ok(()) | Err(Failed::BudgetOver) => {}
-            Err(Failed::Chatkit(error)) => {
+            Ok(()) | Err(CopyError::BudgetOver) => {}
+            Err(CopyError::Chatkit(error)) => {
                 tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is postponed");
                 finished["p_retry_after_seconds"] = json!(POSTPONE_SECONDS);
             }
-            Err(Failed::Erased) => return Ok(()),
+            Err(CopyError::Erased) => return Ok(()),
             // What the table does not take today it does not take tomorrow.
-            Err(Failed::Supabase(error)) if error.code == Code::InvalidRequest => {
+            Err(CopyError::Supabase(error)) if error.code == ErrorCode::InvalidRequest => {
                 tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is incomplete");
                 self.at = None;
             }
-            Err(Failed::Supabase(error)) => return Err(error),
+            Err(CopyError::Supabase(error)) => return Err(error),
         }
         if let Some((thread_id, after)) = &self.at {
             finished["p_thread_id"] = json!(thread_id);
@@ -116,7 +123,8 @@ impl Copying<'_> {
                 finished["p_after_item_id"] = json!(after);
             }
         }
-        let told = share.writer.call::<serde::de::IgnoredAny>("finish_transcript", &finished, share.deadline);
+        let told =
+            share.service_client.rpc::<serde::de::IgnoredAny>("finish_transcript", &finished, share.deadline);
         match told.await {
             Err(error) if is_gone(&error) => Ok(()),
             told => told.map(drop).map_err(Error::from),
@@ -124,12 +132,12 @@ impl Copying<'_> {
     }
 
     /// Copies thread after thread, from where an earlier round stopped.
-    async fn copy(&mut self) -> Result<(), Failed> {
+    async fn copy(&mut self) -> Result<(), CopyError> {
         let Transcript { thread_ids, after_item_id, next_thread_id, .. } = self.transcript;
         for (place, id) in thread_ids.iter().enumerate() {
             self.at = Some((id, after_item_id.clone().filter(|_| place == 0)));
             let mut copied = self.copy_thread(id).await;
-            if let (Err(Failed::Chatkit(error)), Some((_, after @ Some(_)))) = (&copied, &mut self.at)
+            if let (Err(CopyError::Chatkit(error)), Some((_, after @ Some(_)))) = (&copied, &mut self.at)
                 && matches!(error.status, Some(400 | 404))
             {
                 // The item after which it was to go on may be gone. What is there already is not copied twice.
@@ -137,7 +145,7 @@ impl Copying<'_> {
                 copied = self.copy_thread(id).await;
             }
             match copied {
-                Err(Failed::Chatkit(error)) if self.is_refused(&error).await => {
+                Err(CopyError::Chatkit(error)) if self.is_refused(&error).await => {
                     let session_id = self.transcript.session_id;
                     tracing::warn!(%session_id, thread_id = id, %error, "a thread is not copied");
                 }
@@ -149,24 +157,24 @@ impl Copying<'_> {
     }
 
     /// Copies a thread page by page.
-    async fn copy_thread(&mut self, thread_id: &str) -> Result<(), Failed> {
+    async fn copy_thread(&mut self, thread_id: &str) -> Result<(), CopyError> {
         #[derive(Deserialize)]
         struct Recorded {
             added: u64,
         }
-        let (Share { writer, deadline, .. }, Transcript { org_id, session_id, .. }) =
+        let (BatchContext { service_client, deadline, .. }, Transcript { org_id, session_id, .. }) =
             (self.share, self.transcript);
         // A page can name any thread: only one of the session's own user is shown, here as everywhere.
-        self.take()?;
-        let thread = self.chatkit.thread(thread_id, deadline).await.map_err(Failed::Chatkit)?;
+        self.spend_call()?;
+        let thread = self.chatkit.thread(thread_id, deadline).await.map_err(CopyError::Chatkit)?;
         if thread.is_none_or(|thread| thread.user != self.transcript.chatkit_user) {
             return Ok(());
         }
         loop {
-            self.take()?;
+            self.spend_call()?;
             let after = self.at.as_ref().and_then(|(_, after)| after.clone());
             let page = self.chatkit.messages(thread_id, after.as_deref(), deadline).await;
-            let page = page.map_err(Failed::Chatkit)?;
+            let page = page.map_err(CopyError::Chatkit)?;
             if !page.messages.is_empty() {
                 let arguments = json!({
                     "p_org_id": org_id,
@@ -174,7 +182,8 @@ impl Copying<'_> {
                     "p_thread_id": thread_id,
                     "p_items": page.messages,
                 });
-                let recorded: Recorded = writer.call("record_thread_items", &arguments, deadline).await?;
+                let recorded: Recorded =
+                    service_client.rpc("record_thread_items", &arguments, deadline).await?;
                 self.added += recorded.added;
             }
             // A list that does not go on is at its end.
@@ -185,8 +194,8 @@ impl Copying<'_> {
         }
     }
 
-    fn take(&self) -> Result<(), Failed> {
-        (!self.share.is_over() && self.budget.take()).then_some(()).ok_or(Failed::BudgetOver)
+    fn spend_call(&self) -> Result<(), CopyError> {
+        (!self.share.is_last() && self.budget.spend_call()).then_some(()).ok_or(CopyError::BudgetOver)
     }
 
     async fn is_refused(&self, error: &chatkit::Error) -> bool {

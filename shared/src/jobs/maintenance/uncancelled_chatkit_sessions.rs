@@ -5,34 +5,41 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{AT_ONCE, BATCH, Batch, LEASE_SECONDS, Report, Share};
+use super::{BATCH, Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport};
 use crate::{domain::sessions, error::Error};
 
 /// Cancels them, as long as they may be alive. What ChatKit does not do comes again with a later round.
-pub(super) async fn cancel_retired(share: Share<'_>, report: &mut Report) -> Result<Batch, Error> {
+pub(super) async fn cancel_chatkit_sessions(
+    share: BatchContext<'_>,
+    report: &mut MaintenanceReport,
+) -> Result<Batch, Error> {
     #[derive(Deserialize)]
-    struct Stale {
-        sessions: Vec<Retired>,
+    struct UncancelledClaim {
+        sessions: Vec<UncancelledSession>,
     }
     #[derive(Deserialize)]
-    struct Retired {
+    struct UncancelledSession {
         org_id: Uuid,
         session_id: Uuid,
         chatkit_session_ids: Vec<String>,
     }
-    let Share { writer, chatkit: Some(chatkit), deadline, .. } = share else { return Ok(Batch::default()) };
-    let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let Stale { sessions } = writer.call("claim_uncancelled_chatkit_sessions", &arguments, deadline).await?;
-    let batch = Batch::of(sessions.len());
-    let cancel = async |Retired { org_id, session_id, chatkit_session_ids: ids }: Retired| {
-        if share.is_over() {
-            return (0, ids.len());
-        }
-        let of = sessions::Of { org_id, session_id, deadline };
-        let cancelled = sessions::cancel_upstream(chatkit, writer, of, &ids).await;
-        (cancelled, ids.len() - cancelled)
+    let BatchContext { service_client, chatkit: Some(chatkit), deadline, .. } = share else {
+        return Ok(Batch::default());
     };
-    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(cancel).buffer_unordered(AT_ONCE));
+    let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
+    let UncancelledClaim { sessions } =
+        service_client.rpc("claim_uncancelled_chatkit_sessions", &arguments, deadline).await?;
+    let batch = Batch::from_rows(sessions.len());
+    let cancel =
+        async |UncancelledSession { org_id, session_id, chatkit_session_ids: ids }: UncancelledSession| {
+            if share.is_last() {
+                return (0, ids.len());
+            }
+            let of = sessions::SessionRef { org_id, session_id, deadline };
+            let cancelled = sessions::cancel_chatkit_sessions(chatkit, service_client, of, &ids).await;
+            (cancelled, ids.len() - cancelled)
+        };
+    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(cancel).buffer_unordered(CONCURRENCY));
     while let Some((cancelled, uncancelled)) = outcomes.next().await {
         report.cancelled_chatkit += cancelled as u64;
         report.uncancelled_chatkit += uncancelled as u64;

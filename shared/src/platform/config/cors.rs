@@ -6,14 +6,14 @@ use url::{Host, Url};
 #[derive(Debug)]
 pub struct CorsSettings {
     /// Whose pages may call.
-    pub origins: Origins,
+    pub origins: AllowedOrigins,
     /// The request headers that are allowed beside those that the edge allows by itself, in lower case.
     pub headers: Vec<String>,
 }
 
 /// The origins whose pages may call the API.
 #[derive(Debug, Default)]
-pub struct Origins(Vec<Pattern>);
+pub struct AllowedOrigins(Vec<Pattern>);
 
 #[derive(Debug)]
 enum Pattern {
@@ -49,7 +49,7 @@ const SHARED: [&str; 16] = [
 /// What registries of countries sell names below: `co.uk`, `com.au`.
 const SECOND_LEVEL: [&str; 10] = ["ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org"];
 
-impl Origins {
+impl AllowedOrigins {
     /// Origins as browsers send them (RFC 6454), separated by commas: `scheme://host` and a port that is not the scheme's own. `*.`
     /// before a host stands for every name below it.
     ///
@@ -57,13 +57,13 @@ impl Origins {
     /// Which of them is none, by its place, and why. The value is not repeated: what stands there by mistake may be a secret.
     pub fn parse(value: &str) -> Result<Self, String> {
         let pattern = |(i, value): (usize, &str)| {
-            pattern(value.trim()).map_err(|why| format!("has as number {} {why}", i + 1))
+            parse_pattern(value.trim()).map_err(|why| format!("has as number {} {why}", i + 1))
         };
         value.split(',').enumerate().map(pattern).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether a page of this origin may call.
-    pub fn contain(&self, origin: &str) -> bool {
+    pub fn contains(&self, origin: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
             Pattern::Exact(exact) => exact == origin,
             Pattern::Below { scheme, domain } => {
@@ -79,7 +79,7 @@ fn is_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
-fn pattern(value: &str) -> Result<Pattern, &'static str> {
+fn parse_pattern(value: &str) -> Result<Pattern, &'static str> {
     match value {
         "*" => return Err("`*`, which would let every page in: name each origin"),
         "null" => {
@@ -90,13 +90,13 @@ fn pattern(value: &str) -> Result<Pattern, &'static str> {
     let Some((scheme, host)) = value.split_once("://*.") else {
         return match value.contains('*') {
             true => Err("a `*` that is not the whole first name of a host, as in https://*.example.com"),
-            false => exact(value).map(Pattern::Exact),
+            false => parse_origin(value).map(Pattern::Exact),
         };
     };
     if host.contains('*') {
         return Err("more than one `*`");
     }
-    let base = exact(&format!("{scheme}://{host}"))?;
+    let base = parse_origin(&format!("{scheme}://{host}"))?;
     let name = host.split(':').next().unwrap_or_default();
     let labels: Vec<&str> = name.split('.').collect();
     let is_domain = labels.len() >= 2 && labels.iter().all(|label| is_label(label));
@@ -114,7 +114,7 @@ fn pattern(value: &str) -> Result<Pattern, &'static str> {
 }
 
 /// An origin in the one form in which browsers send it.
-fn exact(value: &str) -> Result<String, &'static str> {
+fn parse_origin(value: &str) -> Result<String, &'static str> {
     const NONE: &str = "no origin like https://app.example.com";
     const FORM: &str = "an origin that browsers write in another way: scheme and host in lower case (a name beyond ASCII as \
                         xn--…), no port that is the scheme's own, and nothing after the port, not even a slash";
@@ -137,7 +137,7 @@ fn exact(value: &str) -> Result<String, &'static str> {
 pub fn header_names(value: &str) -> Result<Vec<String>, String> {
     let name = |(i, name): (usize, &str)| {
         let name = name.trim().to_ascii_lowercase();
-        let why = unsendable(&name);
+        let why = forbidden_reason(&name);
         why.map_or(Ok(name), |why| Err(format!("has as number {} {why}", i + 1)))
     };
     value.split(',').enumerate().map(name).collect()
@@ -145,7 +145,7 @@ pub fn header_names(value: &str) -> Result<Vec<String>, String> {
 
 /// Why no page sends a header of this name to us.
 /// Source: <https://fetch.spec.whatwg.org/#forbidden-request-header>
-fn unsendable(name: &str) -> Option<&'static str> {
+fn forbidden_reason(name: &str) -> Option<&'static str> {
     const FORBIDDEN: [&str; 20] = [
         "accept-charset",
         "accept-encoding",

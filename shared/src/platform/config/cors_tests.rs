@@ -18,13 +18,13 @@ fn origins_of_any_scheme_are_taken_as_browsers_send_them() {
         "moz-extension://2b1f0c7e-58b5-4d3a-9a53-0d3f6c1f2b11",
         "custom+app-1.0://host:1234",
     ] {
-        let origins = Origins::parse(&format!("https://first.example.com, {origin}"))
+        let origins = AllowedOrigins::parse(&format!("https://first.example.com, {origin}"))
             .unwrap_or_else(|why| panic!("{origin} {why}"));
-        assert!(origins.contain(origin) && origins.contain("https://first.example.com"), "{origin}");
+        assert!(origins.contains(origin) && origins.contains("https://first.example.com"), "{origin}");
         for other in
             ["https://other.example.com", "null", "", "*", &format!("{origin}/"), &format!("{origin}0")]
         {
-            assert!(!origins.contain(other), "{other} by {origin}");
+            assert!(!origins.contains(other), "{other} by {origin}");
         }
     }
 }
@@ -56,7 +56,7 @@ fn what_no_browser_sends_is_refused_with_the_reason() {
         ("https:app.example.com", "no origin"),
         ("https://app.example.com:99999", "no origin"),
     ] {
-        let why = Origins::parse(&format!("http://localhost:3000,{wrong}")).unwrap_err();
+        let why = AllowedOrigins::parse(&format!("http://localhost:3000,{wrong}")).unwrap_err();
         assert!(why.starts_with("has as number 2 ") && why.contains(reason), "{wrong}: {why}");
     }
 }
@@ -64,7 +64,7 @@ fn what_no_browser_sends_is_refused_with_the_reason() {
 #[test]
 fn a_wildcard_stands_for_names_below_a_domain() {
     let origins =
-        Origins::parse("https://*.example.app,chrome://*.a.b,http://*.dev.example.com:8080").unwrap();
+        AllowedOrigins::parse("https://*.example.app,chrome://*.a.b,http://*.dev.example.com:8080").unwrap();
     for inside in [
         "https://a.example.app",
         "https://pr-7.team_1.example.app",
@@ -72,7 +72,7 @@ fn a_wildcard_stands_for_names_below_a_domain() {
         "chrome://x.a.b",
         "http://x.dev.example.com:8080",
     ] {
-        assert!(origins.contain(inside), "{inside}");
+        assert!(origins.contains(inside), "{inside}");
     }
     for outside in [
         "https://example.app",
@@ -92,7 +92,7 @@ fn a_wildcard_stands_for_names_below_a_domain() {
         "http://x.dev.example.com:80800",
         "null",
     ] {
-        assert!(!origins.contain(outside), "{outside}");
+        assert!(!origins.contains(outside), "{outside}");
     }
 }
 
@@ -122,10 +122,10 @@ fn any_other_star_is_refused_with_the_reason() {
         ("https://*.co.uk", "anybody"),
         ("https://*.com.au:8443", "anybody"),
     ] {
-        let why = Origins::parse(wrong).unwrap_err();
+        let why = AllowedOrigins::parse(wrong).unwrap_err();
         assert!(why.starts_with("has as number 1 ") && why.contains(reason), "{wrong}: {why}");
     }
-    assert!(Origins::parse("https://*.my-team.vercel.app,https://*.example.co.uk").is_ok());
+    assert!(AllowedOrigins::parse("https://*.my-team.vercel.app,https://*.example.co.uk").is_ok());
 }
 
 #[test]

@@ -8,8 +8,8 @@ mod parse;
 
 use std::fmt;
 
-pub use cors::{CorsSettings, Origins, header_names};
-pub use parse::{base_url, long_secret, non_empty};
+pub use cors::{AllowedOrigins, CorsSettings, header_names};
+pub use parse::{any_string, base_url, secret_min_32};
 
 /// What is wrong with a variable that is needed and not there.
 pub(crate) const NOT_SET: &str = "is not set";
@@ -19,12 +19,12 @@ type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 /// The variables of a process, and the mistakes found in them so far.
 pub struct Environment {
     read: Lookup,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigError>,
 }
 
 /// One variable that is missing or wrong. The value itself is never kept: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     /// The variable's name.
     pub variable: &'static str,
     /// What is wrong with it and what it should be.
@@ -33,11 +33,11 @@ pub struct Mistake {
 
 /// All the mistakes of an environment.
 #[derive(Debug)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl Environment {
     /// The environment of this process.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         Self::new(|name| std::env::var(name).ok())
     }
 
@@ -53,9 +53,9 @@ impl Environment {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         match self.value(name) {
-            Some(value) => self.parsed(name, &value, parse),
+            Some(value) => self.parse(name, &value, parse),
             None => {
-                self.note(name, NOT_SET);
+                self.add_error(name, NOT_SET);
                 None
             }
         }
@@ -69,7 +69,7 @@ impl Environment {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<Option<T>> {
         match self.value(name) {
-            Some(value) => self.parsed(name, &value, parse).map(Some),
+            Some(value) => self.parse(name, &value, parse).map(Some),
             None => Some(None),
         }
     }
@@ -80,13 +80,13 @@ impl Environment {
     }
 
     /// Notes a mistake that only shows when variables are seen together.
-    pub fn note(&mut self, variable: &'static str, reason: impl Into<String>) {
-        self.mistakes.push(Mistake { variable, reason: reason.into() });
+    pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) {
+        self.mistakes.push(ConfigError { variable, reason: reason.into() });
     }
 
     /// The mistakes so far, which no longer keep anything from being built: whoever takes them tells of them.
     #[cfg(feature = "doctor")]
-    pub(crate) fn take_mistakes(&mut self) -> Vec<Mistake> {
+    pub(crate) fn take_errors(&mut self) -> Vec<ConfigError> {
         std::mem::take(&mut self.mistakes)
     }
 
@@ -94,10 +94,10 @@ impl Environment {
     ///
     /// # Errors
     /// Every mistake that was noted.
-    pub fn finish<T>(self, built: Option<T>) -> Result<T, Mistakes> {
+    pub fn finish<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
         match built {
             Some(built) if self.mistakes.is_empty() => Ok(built),
-            _ => Err(Mistakes(self.mistakes)),
+            _ => Err(ConfigErrors(self.mistakes)),
         }
     }
 
@@ -106,24 +106,24 @@ impl Environment {
         (self.read)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    fn parsed<T>(
+    fn parse<T>(
         &mut self,
         name: &'static str,
         value: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        parse(value).map_err(|reason| self.note(name, reason)).ok()
+        parse(value).map_err(|reason| self.add_error(name, reason)).ok()
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration has {} mistake(s)", self.0.len())?;
         self.0.iter().try_for_each(|mistake| write!(f, "; {} {}", mistake.variable, mistake.reason))
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for ConfigErrors {}
 
 #[cfg(test)]
 mod tests {
@@ -133,7 +133,7 @@ mod tests {
     fn every_mistake_is_reported_at_once_and_none_shows_a_value() {
         let mut env = Environment::new(|name| (name == "SUPABASE_URL").then(|| "ftp://s3cret".to_owned()));
         let url = env.required("SUPABASE_URL", base_url);
-        let key = env.required("SUPABASE_PUBLISHABLE_KEY", non_empty);
+        let key = env.required("SUPABASE_PUBLISHABLE_KEY", any_string);
         let mistakes = env.finish(url.zip(key)).unwrap_err().to_string();
         assert!(mistakes.contains("2 mistake(s)"), "{mistakes}");
         assert!(
@@ -146,6 +146,6 @@ mod tests {
     #[test]
     fn an_empty_variable_is_one_that_is_not_set() {
         let mut env = Environment::new(|_| Some("  ".to_owned()));
-        assert_eq!(env.optional("OPENAI_CHATKIT_PROJECT", non_empty), Some(None));
+        assert_eq!(env.optional("OPENAI_CHATKIT_PROJECT", any_string), Some(None));
     }
 }

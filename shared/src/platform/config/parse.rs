@@ -28,7 +28,7 @@ pub fn base_url(value: &str) -> Result<Url, String> {
 ///
 /// # Errors
 /// That it is shorter.
-pub fn long_secret(value: &str) -> Result<Secret, String> {
+pub fn secret_min_32(value: &str) -> Result<Secret, String> {
     if value.len() < 32 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(
             "must have at least 32 visible ASCII characters, like `openssl rand -hex 32` makes".to_owned()
@@ -41,7 +41,7 @@ pub fn long_secret(value: &str) -> Result<Secret, String> {
 ///
 /// # Errors
 /// None.
-pub fn non_empty(value: &str) -> Result<String, String> {
+pub fn any_string(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 

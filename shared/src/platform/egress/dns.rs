@@ -5,13 +5,13 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{ip_ranges::is_global, url_policy::Refusal};
+use super::{ip_ranges::is_global, url_policy::UrlRejection};
 
 /// The system's resolver, as a rule of its own: reqwest's cannot be wrapped.
 #[derive(Clone, Copy, Debug)]
-pub struct System;
+pub struct SystemResolver;
 
-impl Resolve for System {
+impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             // The port is the URL's: reqwest puts it where 0 stands.
@@ -23,9 +23,9 @@ impl Resolve for System {
 
 /// A resolver that answers nothing for a name of which any address is not public: such a name is a trick or a mistake, and
 /// which of its addresses a connection takes is chance.
-pub(super) struct Guarded<R>(pub Arc<R>);
+pub(super) struct PublicOnlyResolver<R>(pub Arc<R>);
 
-impl<R: Resolve + 'static> Resolve for Guarded<R> {
+impl<R: Resolve + 'static> Resolve for PublicOnlyResolver<R> {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.0.clone();
         Box::pin(async move {
@@ -34,7 +34,7 @@ impl<R: Resolve + 'static> Resolve for Guarded<R> {
                 return Err(io::Error::from(io::ErrorKind::NotFound).into());
             }
             if !addresses.iter().all(|address| is_global(address.ip())) {
-                return Err(Refusal::Name.into());
+                return Err(UrlRejection::Name.into());
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 /// IPv4 blocks that are not global unicast.
-const REFUSED_V4: [Ipv4Net; 20] = [
+const BLOCKED_V4: [Ipv4Net; 20] = [
     v4([0, 0, 0, 0], 8),          // "this network" (RFC 791)
     v4([10, 0, 0, 0], 8),         // private (RFC 1918)
     v4([100, 64, 0, 0], 10),      // shared by carriers' customers (RFC 6598); Alibaba's metadata service too
@@ -37,10 +37,10 @@ const REFUSED_V4: [Ipv4Net; 20] = [
 
 /// All global unicast that IANA has given out. What lies outside is loopback, link-local, unique local, multicast, reserved, or
 /// another spelling of an IPv4 address.
-const GIVEN_OUT_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
+const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
 
 /// Blocks within that are not global unicast.
-const REFUSED_V6: [Ipv6Net; 5] = [
+const BLOCKED_V6: [Ipv6Net; 5] = [
     v6([0x2001, 0, 0], 23), // IETF protocol assignments (RFC 2928), Teredo (RFC 4380) and benchmarking among them
     v6([0x2001, 0x0db8, 0], 32), // documentation (RFC 3849)
     v6([0x2002, 0, 0], 16), // 6to4: an IPv4 address, spelled differently (RFC 3056)
@@ -60,13 +60,13 @@ pub(super) fn is_global(address: IpAddr) -> bool {
             is_global_v4(Ipv4Addr::new(a, b, c, d))
         }
         IpAddr::V6(address) => {
-            GIVEN_OUT_V6.contains(&address) && !REFUSED_V6.iter().any(|block| block.contains(&address))
+            GLOBAL_UNICAST_V6.contains(&address) && !BLOCKED_V6.iter().any(|block| block.contains(&address))
         }
     }
 }
 
 fn is_global_v4(address: Ipv4Addr) -> bool {
-    !REFUSED_V4.iter().any(|block| block.contains(&address))
+    !BLOCKED_V4.iter().any(|block| block.contains(&address))
 }
 
 const fn v4([a, b, c, d]: [u8; 4], length: u8) -> Ipv4Net {
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn both_ends_of_every_refused_block_are_refused() {
-        for block in REFUSED_V4 {
+        for block in BLOCKED_V4 {
             assert!(!is_global(block.network().into()) && !is_global(block.broadcast().into()), "{block}");
         }
-        for block in REFUSED_V6 {
+        for block in BLOCKED_V6 {
             assert!(!is_global(block.network().into()) && !is_global(block.broadcast().into()), "{block}");
         }
     }

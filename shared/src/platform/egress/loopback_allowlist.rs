@@ -10,19 +10,20 @@ const VARIABLE: &str = "AGENT_ALLOWED_HOSTS";
 
 /// Loopback addresses with their ports that may be connected to, also without TLS. None where functions are deployed.
 #[derive(Clone, Debug, Default)]
-pub struct Allowed(Vec<SocketAddr>);
+pub struct LoopbackAllowlist(Vec<SocketAddr>);
 
-impl Allowed {
+impl LoopbackAllowlist {
     /// Reads `AGENT_ALLOWED_HOSTS`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. A deployed function takes none.
     ///
     /// The region tells whether this is Lambda: Lambda sets it, keeps anybody from setting it otherwise, and has none that is
     /// called `local`, as the local stack's is. (Its Runtime API is on a loopback address like ours.)
-    pub fn read(environment: &mut Environment) -> Option<Self> {
-        let region = environment.optional("AWS_REGION", crate::platform::config::non_empty)?;
+    pub fn from_environment(environment: &mut Environment) -> Option<Self> {
+        let region = environment.optional("AWS_REGION", crate::platform::config::any_string)?;
         let deployed = region.is_some_and(|region| region != "local");
         let allowed = environment.optional(VARIABLE, Self::parse)?;
         if deployed && allowed.is_some() {
-            environment.note(VARIABLE, "is for the local stack only, and AWS_REGION says that this is none");
+            environment
+                .add_error(VARIABLE, "is for the local stack only, and AWS_REGION says that this is none");
             return None;
         }
         Some(allowed.unwrap_or_default())
@@ -44,7 +45,7 @@ impl Allowed {
     }
 
     /// Whether this is one of them, host and port.
-    pub(super) fn has(&self, url: &Url) -> bool {
+    pub(super) fn allows(&self, url: &Url) -> bool {
         let Some(port) = url.port_or_known_default() else { return false };
         let ip = match url.host() {
             Some(Host::Ipv4(ip)) => ip.into(),
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn only_this_machine_and_only_with_a_port_can_be_excepted() {
-        assert!(Allowed::parse("127.0.0.1:4000, [::1]:4001").is_ok());
+        assert!(LoopbackAllowlist::parse("127.0.0.1:4000, [::1]:4001").is_ok());
         for wrong in [
             "127.0.0.1",
             "localhost:4000",
@@ -71,14 +72,14 @@ mod tests {
             "http://127.0.0.1:1",
             "0.0.0.0:80",
         ] {
-            assert!(Allowed::parse(wrong).is_err(), "{wrong}");
+            assert!(LoopbackAllowlist::parse(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn an_exception_is_one_port_of_one_address() {
-        let allowed = Allowed::parse("127.0.0.1:4000").unwrap();
-        let has = |url: &str| allowed.has(&url.parse().unwrap());
+        let allowed = LoopbackAllowlist::parse("127.0.0.1:4000").unwrap();
+        let has = |url: &str| allowed.allows(&url.parse().unwrap());
         assert!(has("http://127.0.0.1:4000/mcp") && has("http://0x7f.1:4000/"));
         assert!(
             !has("http://127.0.0.1:4001/") && !has("http://127.0.0.1/") && !has("http://127.0.0.2:4000/")
@@ -94,7 +95,7 @@ mod tests {
                 VARIABLE => hosts.map(str::to_owned),
                 _ => None,
             });
-            let allowed = Allowed::read(&mut environment);
+            let allowed = LoopbackAllowlist::from_environment(&mut environment);
             environment
                 .finish(allowed)
                 .map(|allowed| allowed.0.len())

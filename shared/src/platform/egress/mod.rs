@@ -15,9 +15,9 @@ use std::{error::Error, sync::Arc, time::Duration};
 use reqwest::{ClientBuilder, Request, Response, dns::Resolve};
 use url::Url;
 
-pub use dns::System;
-pub use loopback_allowlist::Allowed;
-pub use url_policy::Refusal;
+pub use dns::SystemResolver;
+pub use loopback_allowlist::LoopbackAllowlist;
+pub use url_policy::UrlRejection;
 
 use crate::platform::tls as client;
 
@@ -26,16 +26,16 @@ use crate::platform::tls as client;
 /// A client of its own beside [`crate::platform::http_client::Http`]: which addresses a name may have is a matter of the client, and Supabase's
 /// may well be private.
 #[derive(Clone, Debug)]
-pub struct Outbound {
+pub struct EgressClient {
     client: reqwest::Client,
-    allowed: Allowed,
+    allowed: LoopbackAllowlist,
 }
 
 /// Why no answer came.
 #[derive(Debug)]
-pub enum Failure {
+pub enum EgressError {
     /// It may not be connected to, and was not.
-    Refused(Refusal),
+    Refused(UrlRejection),
     /// It could not be connected to.
     Unreachable,
     /// It was connected to, and TLS found it not to be who it should be, or to speak no TLS.
@@ -44,13 +44,13 @@ pub enum Failure {
     Broken,
 }
 
-impl Outbound {
+impl EgressClient {
     /// By the system's resolver.
     ///
     /// # Errors
     /// Only where TLS cannot be set up at all.
-    pub fn new(allowed: Allowed) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        Self::through(allowed, System, |builder| builder)
+    pub fn new(allowed: LoopbackAllowlist) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Self::with_resolver(allowed, SystemResolver, |builder| builder)
     }
 
     /// By another resolver, whose answers are checked like the system's, and with what else a test does to the client (a
@@ -58,13 +58,13 @@ impl Outbound {
     ///
     /// # Errors
     /// Only where TLS cannot be set up at all.
-    pub fn through(
-        allowed: Allowed,
+    pub fn with_resolver(
+        allowed: LoopbackAllowlist,
         resolver: impl Resolve + 'static,
         also: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let guarded = dns::Guarded(Arc::new(resolver));
-        let builder = client::builder()?.dns_resolver(guarded);
+        let guarded = dns::PublicOnlyResolver(Arc::new(resolver));
+        let builder = client::client_builder()?.dns_resolver(guarded);
         // Somebody else's server, anywhere in the world: farther away than our own.
         let builder = builder.connect_timeout(Duration::from_secs(3));
         Ok(Self { client: also(builder).build()?, allowed })
@@ -74,25 +74,25 @@ impl Outbound {
     ///
     /// # Errors
     /// Why it may not.
-    pub fn admit(&self, url: &str) -> Result<Url, Refusal> {
-        url_policy::admit(url, &self.allowed)
+    pub fn parse_allowed_url(&self, url: &str) -> Result<Url, UrlRejection> {
+        url_policy::parse_allowed_url(url, &self.allowed)
     }
 
     /// Sends a request and hands on the answer, its body unread: how long and how large it may be is the caller's affair.
     ///
     /// # Errors
     /// See [`Failure`]. An answer of any status is an answer, a redirect too.
-    pub async fn send(&self, request: Request) -> Result<Response, Failure> {
-        url_policy::check(request.url(), &self.allowed).map_err(Failure::Refused)?;
-        self.client.execute(request).await.map_err(|error| Failure::from(&error))
+    pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
+        url_policy::check_url(request.url(), &self.allowed).map_err(EgressError::Refused)?;
+        self.client.execute(request).await.map_err(|error| EgressError::from(&error))
     }
 }
 
-impl From<&reqwest::Error> for Failure {
+impl From<&reqwest::Error> for EgressError {
     fn from(error: &reqwest::Error) -> Self {
-        match refusal(error) {
+        match find_rejection(error) {
             Some(refusal) => Self::Refused(refusal),
-            None if is_of_tls(error) => Self::Untrusted,
+            None if is_tls_error(error) => Self::Untrusted,
             None if error.is_connect() => Self::Unreachable,
             None => Self::Broken,
         }
@@ -100,10 +100,10 @@ impl From<&reqwest::Error> for Failure {
 }
 
 /// The resolver's refusal, somewhere among an error's causes.
-fn refusal(error: &reqwest::Error) -> Option<Refusal> {
+fn find_rejection(error: &reqwest::Error) -> Option<UrlRejection> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        if let Some(refusal) = error.downcast_ref::<UrlRejection>() {
             return Some(*refusal);
         }
         cause = error.source();
@@ -112,16 +112,16 @@ fn refusal(error: &reqwest::Error) -> Option<Refusal> {
 }
 
 /// Whether the cause is one of TLS, which comes as an error of the connection, wrapped more than once.
-fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     match wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source()) {
         _ if error.is::<rustls::Error>() => true,
-        Some(cause) => is_of_tls(cause),
+        Some(cause) => is_tls_error(cause),
         None => false,
     }
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for EgressError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
@@ -132,7 +132,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl Error for Failure {}
+impl Error for EgressError {}
 
 #[cfg(test)]
 mod tests {
@@ -147,7 +147,7 @@ mod tests {
     async fn what_is_no_tls_is_told_from_what_is_not_there() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let outbound = Outbound::new(Allowed::parse(&address.to_string()).unwrap()).unwrap();
+        let outbound = EgressClient::new(LoopbackAllowlist::parse(&address.to_string()).unwrap()).unwrap();
         let ask = || {
             let url = format!("https://{address}/").parse().unwrap();
             outbound.send(Request::new(reqwest::Method::GET, url))
@@ -158,8 +158,8 @@ mod tests {
             // Kept open until the other side is through with it.
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        assert!(matches!(ask().await, Err(Failure::Untrusted)));
+        assert!(matches!(ask().await, Err(EgressError::Untrusted)));
         plain.join().unwrap();
-        assert!(matches!(ask().await, Err(Failure::Unreachable)));
+        assert!(matches!(ask().await, Err(EgressError::Unreachable)));
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use super::{ip_ranges::is_global, loopback_allowlist::Allowed};
+use super::{ip_ranges::is_global, loopback_allowlist::LoopbackAllowlist};
 
 /// Why nothing was connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum UrlRejection {
     /// It is no absolute URL.
     Malformed,
     /// It is not `https`.
@@ -21,7 +21,7 @@ pub enum Refusal {
     Name,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for UrlRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "is no absolute URL",
@@ -33,33 +33,33 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for UrlRejection {}
 
 /// Parses a URL of the registry, if it may be asked. A number in whatever spelling (decimal, octal, hexadecimal, shortened)
 /// is an address once it is parsed: <https://url.spec.whatwg.org/#concept-ipv4-parser>.
-pub(super) fn admit(url: &str, allowed: &Allowed) -> Result<Url, Refusal> {
-    let url = Url::parse(url).map_err(|_| Refusal::Malformed)?;
-    check(&url, allowed)?;
+pub(super) fn parse_allowed_url(url: &str, allowed: &LoopbackAllowlist) -> Result<Url, UrlRejection> {
+    let url = Url::parse(url).map_err(|_| UrlRejection::Malformed)?;
+    check_url(&url, allowed)?;
     Ok(url)
 }
 
 /// Checks a URL. What a name resolves to is for the resolver to check, which in turn never sees a literal address.
-pub(super) fn check(url: &Url, allowed: &Allowed) -> Result<(), Refusal> {
+pub(super) fn check_url(url: &Url, allowed: &LoopbackAllowlist) -> Result<(), UrlRejection> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refusal::Credentials);
+        return Err(UrlRejection::Credentials);
     }
-    if matches!(url.scheme(), "http" | "https") && allowed.has(url) {
+    if matches!(url.scheme(), "http" | "https") && allowed.allows(url) {
         return Ok(());
     }
     if url.scheme() != "https" {
-        return Err(Refusal::NotHttps);
+        return Err(UrlRejection::NotHttps);
     }
     match url.host() {
         Some(Host::Domain(_)) => Ok(()),
         Some(Host::Ipv4(ip)) if is_global(ip.into()) => Ok(()),
         Some(Host::Ipv6(ip)) if is_global(ip.into()) => Ok(()),
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Err(Refusal::Address),
-        None => Err(Refusal::Malformed),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Err(UrlRejection::Address),
+        None => Err(UrlRejection::Malformed),
     }
 }
 
@@ -67,8 +67,8 @@ pub(super) fn check(url: &Url, allowed: &Allowed) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    fn verdict(url: &str) -> Result<(), Refusal> {
-        admit(url, &Allowed::parse("127.0.0.1:4000").unwrap()).map(|_| ())
+    fn verdict(url: &str) -> Result<(), UrlRejection> {
+        parse_allowed_url(url, &LoopbackAllowlist::parse("127.0.0.1:4000").unwrap()).map(|_| ())
     }
 
     #[test]
@@ -87,17 +87,17 @@ mod tests {
             "ftp://agents.example.com/",
             "http://127.0.0.1/",
         ] {
-            assert_eq!(verdict(url), Err(Refusal::NotHttps), "{url}");
+            assert_eq!(verdict(url), Err(UrlRejection::NotHttps), "{url}");
         }
         for url in ["agents.example.com", "/mcp", "https://", "https://[::1", "data:,x"] {
-            assert!(matches!(verdict(url), Err(Refusal::Malformed | Refusal::NotHttps)), "{url}");
+            assert!(matches!(verdict(url), Err(UrlRejection::Malformed | UrlRejection::NotHttps)), "{url}");
         }
         for url in [
             "https://user@agents.example.com/",
             "https://:pass@agents.example.com/",
             "http://u:p@127.0.0.1:4000/",
         ] {
-            assert_eq!(verdict(url), Err(Refusal::Credentials), "{url}");
+            assert_eq!(verdict(url), Err(UrlRejection::Credentials), "{url}");
         }
     }
 
@@ -129,9 +129,9 @@ mod tests {
             "[2002:7f00:1::]",
             "[::127.0.0.1]",
         ] {
-            assert_eq!(verdict(&format!("https://{host}/mcp")), Err(Refusal::Address), "{host}");
+            assert_eq!(verdict(&format!("https://{host}/mcp")), Err(UrlRejection::Address), "{host}");
         }
         // Host names are ASCII here, so that digits of other scripts are none at all.
-        assert_eq!(verdict("https://\u{ff11}27.0.0.1/mcp"), Err(Refusal::Malformed));
+        assert_eq!(verdict("https://\u{ff11}27.0.0.1/mcp"), Err(UrlRejection::Malformed));
     }
 }

@@ -2,23 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::retry_budget::Budget;
-use crate::platform::tls::builder;
+use super::retry_budget::RetryBudget;
+use crate::platform::tls::client_builder;
 
 /// The process's HTTP client for the systems that its configuration names: one pool of connections, one TLS configuration.
 #[derive(Clone, Debug)]
-pub struct Http {
+pub struct HttpClient {
     client: reqwest::Client,
-    budget: Arc<Budget>,
+    budget: Arc<RetryBudget>,
 }
 
-impl Http {
+impl HttpClient {
     /// Builds the client; once a process.
     ///
     /// # Errors
     /// Only where TLS cannot be set up at all.
     pub fn new() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let client = builder()?.connect_timeout(Duration::from_secs(1)).build()?;
+        let client = client_builder()?.connect_timeout(Duration::from_secs(1)).build()?;
         Ok(Self { client, budget: Arc::default() })
     }
 
@@ -26,7 +26,7 @@ impl Http {
         &self.client
     }
 
-    pub(super) fn budget(&self) -> &Budget {
+    pub(super) fn budget(&self) -> &RetryBudget {
         &self.budget
     }
 }

@@ -20,24 +20,24 @@ impl Deadline {
     }
 
     /// Whether there is time to begin with another batch.
-    pub fn leaves_room(self) -> bool {
+    pub fn allows_another_batch(self) -> bool {
         self.remaining() > Duration::from_secs(10)
     }
 
     /// An earlier deadline, that leaves `reserve` for what has to be done afterwards.
     #[must_use]
-    pub fn leaving(self, reserve: Duration) -> Self {
+    pub fn minus(self, reserve: Duration) -> Self {
         Self(self.0.checked_sub(reserve).unwrap_or_else(Instant::now))
     }
 
     /// This deadline, or one that far from now, whichever comes first.
     #[must_use]
-    pub fn within(self, time: Duration) -> Self {
+    pub fn capped(self, time: Duration) -> Self {
         Self(self.0.min(Instant::now() + time))
     }
 
     /// What is left, but at most `time`.
-    pub fn at_most(self, time: Duration) -> Duration {
+    pub fn timeout_up_to(self, time: Duration) -> Duration {
         self.remaining().min(time)
     }
 }

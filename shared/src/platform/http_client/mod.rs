@@ -15,46 +15,46 @@ use tracing::Instrument;
 
 use crate::platform::telemetry;
 
-pub use client::Http;
+pub use client::HttpClient;
 pub use deadline::Deadline;
 pub use retry_after::retry_after;
 
 /// How one kind of call behaves: how long a try may take and when it may be repeated.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct RetryPolicy {
     /// The other system, as the logs name it.
     pub system: &'static str,
     /// The most that one try may take; the request's own deadline cuts it shorter.
     pub try_timeout: Duration,
     /// For how long after the first try another may begin: who waits is a person.
-    pub patience: Duration,
+    pub retry_window: Duration,
     /// When a try may be followed by another.
-    pub repeat: Repeat,
+    pub idempotency: Idempotency,
     /// What an answer asks for.
-    pub verdict: fn(&Answer) -> Verdict,
+    pub verdict: fn(&HttpResponse) -> Verdict,
 }
 
 /// What an answer asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Another try.
-    pub again: bool,
+    pub retry: bool,
     /// Another key or token: the one that was shown is refused.
     pub unauthorized: bool,
 }
 
 /// When a call may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
+pub enum Idempotency {
     /// Doing it twice is the same as doing it once.
-    Safe,
+    Idempotent,
     /// Doing it twice does harm: repeated only where the other system answered that it did nothing, or was never reached.
-    OnlyIfNotDone,
+    NotIdempotent,
 }
 
 /// What came back. What it means only its system's table says: see [`answers`].
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -62,7 +62,7 @@ pub struct Answer {
 
 /// No answer came back.
 #[derive(Debug)]
-pub enum Failure {
+pub enum TransportError {
     /// The other system was not reached: nothing was done there.
     Unreachable(reqwest::Error),
     /// The time was over before the answer: it may have been done there.
@@ -73,7 +73,7 @@ pub enum Failure {
     TooLarge,
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for TransportError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Unreachable(_) => "could not be reached",
@@ -84,7 +84,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {
+impl std::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreachable(error) | Self::Broken(error) => Some(error),
@@ -94,12 +94,12 @@ impl std::error::Error for Failure {
 }
 
 /// The most bytes that an answer may have. Lambda itself cannot answer with more than 6 MiB.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 
 /// Tries in all, the first one included.
-const MAX_TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
-impl Http {
+impl HttpClient {
     /// Sends a request, within the deadline, up to three times where its manner and the retry budget allow.
     ///
     /// # Errors
@@ -107,27 +107,29 @@ impl Http {
     pub async fn send(
         &self,
         request: Request,
-        manner: Manner,
+        policy: RetryPolicy,
         deadline: Deadline,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpResponse, TransportError> {
         let mut request = Some(request);
         let (mut tries, begun) = (0, Instant::now());
         loop {
             tries += 1;
             // Without a clone left to send, this try is the last one: streamed bodies cannot be sent twice.
             let next = request.as_ref().and_then(Request::try_clone);
-            let Some(current) = std::mem::replace(&mut request, next) else { return Err(Failure::TimedOut) };
-            let call = telemetry::call(manner.system, tries);
-            let within = deadline.at_most(manner.try_timeout);
+            let Some(current) = std::mem::replace(&mut request, next) else {
+                return Err(TransportError::TimedOut);
+            };
+            let call = telemetry::call(policy.system, tries);
+            let within = deadline.timeout_up_to(policy.try_timeout);
             let outcome = self.send_once(current, within).instrument(call.clone()).await;
-            told(call, &outcome, manner);
-            let Some(pause) = retry_after::pause(&outcome, manner, tries) else {
-                self.count(&outcome, manner);
+            told(call, &outcome, policy);
+            let Some(pause) = retry_after::pause(&outcome, policy, tries) else {
+                self.update_budget(&outcome, policy);
                 return outcome;
             };
-            let affordable = self.budget().failed(manner.system);
-            let in_time = pause < deadline.remaining() && begun.elapsed() + pause < manner.patience;
-            if !(affordable && in_time && tries < MAX_TRIES && request.is_some()) {
+            let affordable = self.budget().failed(policy.system);
+            let in_time = pause < deadline.remaining() && begun.elapsed() + pause < policy.retry_window;
+            if !(affordable && in_time && tries < MAX_ATTEMPTS && request.is_some()) {
                 return outcome;
             }
             tokio::time::sleep(pause).await;
@@ -135,32 +137,36 @@ impl Http {
     }
 
     /// An outcome that is not tried again: it may still be a failure, only not one that a repeat would mend.
-    fn count(&self, outcome: &Result<Answer, Failure>, manner: Manner) {
+    fn update_budget(&self, outcome: &Result<HttpResponse, TransportError>, policy: RetryPolicy) {
         match outcome {
-            Err(_) => drop(self.budget().failed(manner.system)),
-            Ok(_) => self.budget().succeeded(manner.system),
+            Err(_) => drop(self.budget().failed(policy.system)),
+            Ok(_) => self.budget().succeeded(policy.system),
         }
     }
 
-    async fn send_once(&self, mut request: Request, timeout: Duration) -> Result<Answer, Failure> {
-        telemetry::pass_on(request.headers_mut());
+    async fn send_once(
+        &self,
+        mut request: Request,
+        timeout: Duration,
+    ) -> Result<HttpResponse, TransportError> {
+        telemetry::inject_traceparent(request.headers_mut());
         let exchange = async {
-            let mut response = self.client().execute(request).await.map_err(Failure::from)?;
+            let mut response = self.client().execute(request).await.map_err(TransportError::from)?;
             let (status, headers) = (response.status(), response.headers().clone());
             let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(Failure::from)? {
-                if body.len() + chunk.len() > MAX_ANSWER {
-                    return Err(Failure::TooLarge);
+            while let Some(chunk) = response.chunk().await.map_err(TransportError::from)? {
+                if body.len() + chunk.len() > MAX_RESPONSE {
+                    return Err(TransportError::TooLarge);
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(Answer { status, headers, body: body.into() })
+            Ok(HttpResponse { status, headers, body: body.into() })
         };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(Failure::TimedOut))
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(TransportError::TimedOut))
     }
 }
 
-impl From<reqwest::Error> for Failure {
+impl From<reqwest::Error> for TransportError {
     /// The URL is left out of the error: it can hold an organisation's or a user's id.
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
@@ -173,11 +179,11 @@ impl From<reqwest::Error> for Failure {
 }
 
 /// Says in the call's span what came of it, and in a line of its own where that is nothing.
-fn told(call: tracing::Span, outcome: &Result<Answer, Failure>, manner: Manner) {
+fn told(call: tracing::Span, outcome: &Result<HttpResponse, TransportError>, policy: RetryPolicy) {
     match outcome {
         Ok(answer) => {
             call.record("status", answer.status.as_u16());
-            call.record("unauthorized", (manner.verdict)(answer).unauthorized);
+            call.record("unauthorized", (policy.verdict)(answer).unauthorized);
             call.in_scope(|| tracing::debug!("upstream answered"));
         }
         Err(failure) => {

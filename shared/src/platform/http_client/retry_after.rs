@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 
 #[cfg(test)]
 use super::Verdict;
-use super::{Answer, Failure, Manner, Repeat};
+use super::{HttpResponse, Idempotency, RetryPolicy, TransportError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -14,18 +14,26 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// The pause before the next try, or `None` if there should be none.
-pub(super) fn pause(outcome: &Result<Answer, Failure>, manner: Manner, tries: u32) -> Option<Duration> {
+pub(super) fn pause(
+    outcome: &Result<HttpResponse, TransportError>,
+    policy: RetryPolicy,
+    tries: u32,
+) -> Option<Duration> {
     match outcome {
         Ok(answer) => {
             let asked = match header(&answer.headers, "x-should-retry") {
                 Some("true") => true,
                 Some("false") => false,
-                _ => (manner.verdict)(answer).again,
+                _ => (policy.verdict)(answer).retry,
             };
             asked.then(|| retry_after(&answer.headers).unwrap_or_else(|| jitter(tries)))
         }
-        Err(Failure::Unreachable(_)) => Some(jitter(tries)),
-        Err(Failure::TimedOut | Failure::Broken(_)) if manner.repeat == Repeat::Safe => Some(jitter(tries)),
+        Err(TransportError::Unreachable(_)) => Some(jitter(tries)),
+        Err(TransportError::TimedOut | TransportError::Broken(_))
+            if policy.idempotency == Idempotency::Idempotent =>
+        {
+            Some(jitter(tries))
+        }
         Err(_) => None,
     }
 }
@@ -57,20 +65,20 @@ mod tests {
     use super::*;
     use reqwest::StatusCode;
 
-    const MANNER: Manner = Manner {
+    const MANNER: RetryPolicy = RetryPolicy {
         system: "test",
         try_timeout: Duration::from_secs(1),
-        patience: Duration::from_secs(1),
-        repeat: Repeat::OnlyIfNotDone,
-        verdict: |answer| Verdict { again: answer.status.is_server_error(), unauthorized: false },
+        retry_window: Duration::from_secs(1),
+        idempotency: Idempotency::NotIdempotent,
+        verdict: |answer| Verdict { retry: answer.status.is_server_error(), unauthorized: false },
     };
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Result<Answer, Failure> {
+    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Result<HttpResponse, TransportError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
-        Ok(Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: bytes::Bytes::new() })
+        Ok(HttpResponse { status: StatusCode::from_u16(status).unwrap(), headers, body: bytes::Bytes::new() })
     }
 
     #[test]
@@ -107,8 +115,15 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_repeated_only_where_that_is_safe() {
-        assert_eq!(pause(&Err(Failure::TimedOut), MANNER, 1), None);
-        assert!(pause(&Err(Failure::TimedOut), Manner { repeat: Repeat::Safe, ..MANNER }, 1).is_some());
+        assert_eq!(pause(&Err(TransportError::TimedOut), MANNER, 1), None);
+        assert!(
+            pause(
+                &Err(TransportError::TimedOut),
+                RetryPolicy { idempotency: Idempotency::Idempotent, ..MANNER },
+                1
+            )
+            .is_some()
+        );
         assert_eq!(pause(&answer(200, &[]), MANNER, 1), None);
         assert_eq!(pause(&answer(404, &[]), MANNER, 1), None);
     }

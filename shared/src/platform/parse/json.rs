@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, error::Category};
 
-use crate::error::{Code, Error, FieldError, pointer};
+use crate::error::{Error, ErrorCode, FieldError, pointer};
 
 /// The most levels of lists and objects. Parsers, ours among them, give up at 128, and what is read again is wrapped
 /// in a few more: what was taken at 127 levels could be written and never read.
@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 64;
 /// number is one that a double or a 64-bit integer can be.
 ///
 /// # Errors
-/// [`Code::MalformedBody`] for what is no JSON, otherwise [`Code::InvalidRequest`] with a pointer.
+/// [`ErrorCode::MalformedBody`] for what is no JSON, otherwise [`ErrorCode::InvalidRequest`] with a pointer.
 pub fn json(text: &[u8]) -> Result<Value, Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let mut track = serde_path_to_error::Track::new();
@@ -40,7 +40,7 @@ fn reason(error: &serde_json::Error) -> Option<String> {
 
 fn malformed(error: &serde_json::Error) -> Error {
     let detail = format!("The text stops being JSON at line {}, column {}.", error.line(), error.column());
-    Error::new(Code::MalformedBody).detail(detail)
+    Error::new(ErrorCode::MalformedBody).detail(detail)
 }
 
 /// A value at this depth, under a name that was there before or not.
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for Keepable {
 mod tests {
     use super::*;
 
-    fn verdict(text: &str) -> Result<Value, (Code, Option<String>)> {
+    fn verdict(text: &str) -> Result<Value, (ErrorCode, Option<String>)> {
         json(text.as_bytes())
             .map_err(|error| (error.code, error.fields.into_iter().next().map(|field| field.pointer)))
     }
@@ -151,10 +151,10 @@ mod tests {
             (r#"[{"a/b":"\u0000"}]"#, "/0/a~1b"),
             (r#"{"a":{"\u0000":1}}"#, "/a"),
         ] {
-            assert_eq!(verdict(text), Err((Code::InvalidRequest, Some(at.to_owned()))), "{text}");
+            assert_eq!(verdict(text), Err((ErrorCode::InvalidRequest, Some(at.to_owned()))), "{text}");
         }
         for text in ["", "{", "{}{}", "nul", "\"\u{0}\"", r#""\ud800""#] {
-            assert_eq!(verdict(text), Err((Code::MalformedBody, None)), "{text}");
+            assert_eq!(verdict(text), Err((ErrorCode::MalformedBody, None)), "{text}");
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn what_is_too_deep_is_named_before_the_parser_gives_up() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(verdict(&nested(MAX_DEPTH)).is_ok());
-        let too_deep = Err((Code::InvalidRequest, Some("/0".repeat(MAX_DEPTH))));
+        let too_deep = Err((ErrorCode::InvalidRequest, Some("/0".repeat(MAX_DEPTH))));
         assert_eq!(verdict(&nested(MAX_DEPTH + 1)), too_deep);
         assert_eq!(verdict(&nested(10_000)), too_deep);
     }

@@ -8,7 +8,7 @@ use metrique_writer_core::{
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective, NoMetric};
 use serde_json::{Map, Value as Json};
 
-use super::upstream_stats::Tallies;
+use super::upstream_stats::UpstreamStats;
 
 /// The members of a line that are dimensions. Never an organisation, a user or a session: each value is a metric of its own.
 const FUNCTION: &str = "function";
@@ -28,11 +28,11 @@ pub(super) struct Record<'a> {
     pub duration_ms: f64,
     pub cold: bool,
     pub line: &'a Map<String, Json>,
-    pub tallies: &'a Tallies,
+    pub tallies: &'a UpstreamStats,
 }
 
 /// The members that make a line's metrics, as text that begins with `{`; none where they cannot be written.
-pub(super) fn members(namespace: &str, record: &Record<'_>) -> Option<String> {
+pub(super) fn render(namespace: &str, record: &Record<'_>) -> Option<String> {
     let everywhere = vec![vec![], vec![FUNCTION.to_owned()]];
     let mut format = Emf::builder(namespace.to_owned(), everywhere);
     if record.code().is_some() {
@@ -54,7 +54,7 @@ impl Entry for Record<'_> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
         writer.value(FUNCTION, self.function);
         writer.value("ColdStarts", &count(self.cold.into()));
-        let took = Figure { unit: MILLISECONDS, values: vec![(self.duration_ms, 1)] };
+        let took = MetricValue { unit: MILLISECONDS, values: vec![(self.duration_ms, 1)] };
         let failed = u64::from(self.code().is_some());
         match self.kind {
             "request" => {
@@ -91,28 +91,28 @@ impl Entry for Record<'_> {
             ] {
                 writer.value(format!("{system}{what}"), &count(number));
             }
-            let latencies = Figure { unit: MILLISECONDS, values: tally.latencies.values() };
+            let latencies = MetricValue { unit: MILLISECONDS, values: tally.latencies.values() };
             writer.value(format!("{system}Latency"), &latencies);
         }
         for (name, number) in self.line.get("report").and_then(Json::as_object).into_iter().flatten() {
             let Some(number) = number.as_f64() else { continue };
             let unit = if name.ends_with("Seconds") { Unit::Second(NegativeScale::One) } else { Unit::Count };
-            writer.value(pascal(name), &Figure { unit, values: vec![(number, 1)] });
+            writer.value(pascal(name), &MetricValue { unit, values: vec![(number, 1)] });
         }
     }
 }
 
 /// A metric's values in a line, and how often each occurred.
-struct Figure {
+struct MetricValue {
     unit: Unit,
     values: Vec<(f64, u64)>,
 }
 
-fn count(number: u64) -> Figure {
-    Figure { unit: Unit::Count, values: vec![(number as f64, 1)] }
+fn count(number: u64) -> MetricValue {
+    MetricValue { unit: Unit::Count, values: vec![(number as f64, 1)] }
 }
 
-impl Value for Figure {
+impl Value for MetricValue {
     fn write(&self, writer: impl ValueWriter) {
         let observations = self.values.iter().map(|(value, occurrences)| match occurrences {
             1 => Observation::Floating(*value),

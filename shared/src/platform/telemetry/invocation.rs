@@ -15,8 +15,8 @@ use tracing::{Span, field::Empty, info_span};
 use tracing_subscriber::{Registry, registry::LookupSpan};
 
 use super::{
-    trace_context::Trace,
-    upstream_stats::{Call, Tallies, millis},
+    trace_context::TraceContext,
+    upstream_stats::{UpstreamCall, UpstreamStats, millis},
 };
 
 /// What marks the spans of units of work and of their calls, and the event that ends the work.
@@ -30,49 +30,49 @@ pub(super) const CALL: &str = "call";
 
 /// The calls that a line lists, in the order in which they ended; its metrics count all of them. With more, a round's line would have
 /// more fields than the two hundred that CloudWatch Logs Insights finds by name.
-const LISTED: usize = 14;
+const MAX_LISTED_CALLS: usize = 14;
 
 /// What the log's line gathers, kept with the work's span.
-pub(super) struct Work {
+pub(super) struct Invocation {
     started: Instant,
     pub(super) traceparent: String,
     calls: Vec<Value>,
     unlisted: u64,
-    pub(super) tallies: Tallies,
+    pub(super) tallies: UpstreamStats,
 }
 
 /// Begins a request.
 pub(crate) fn request(context: &Context, traceparent: Option<&str>, method: &str, route: &str) -> Span {
-    let trace = Trace::continuing(traceparent, context.xray_trace_id.as_deref());
+    let trace = TraceContext::continuing(traceparent, context.xray_trace_id.as_deref());
     let span = info_span!(
         target: TARGET, parent: None, "request",
         request_id = context.request_id, trace_id = Empty, traceparent = Empty, method, route,
         org_id = Empty, session_id = Empty, preflight_refused = Empty,
     );
-    placed(span, trace)
+    with_trace(span, trace)
 }
 
 /// Begins a round of a scheduled function.
-pub(crate) fn round(context: &Context) -> Span {
-    let trace = Trace::continuing(None, context.xray_trace_id.as_deref());
+pub(crate) fn scheduled_run(context: &Context) -> Span {
+    let trace = TraceContext::continuing(None, context.xray_trace_id.as_deref());
     let id = &context.request_id;
     let span = info_span!(
         target: TARGET, parent: None, "round", request_id = id, trace_id = Empty, traceparent = Empty,
     );
-    placed(span, trace)
+    with_trace(span, trace)
 }
 
 /// Begins what an operator ordered.
-pub(crate) fn order(context: &Context) -> Span {
-    let trace = Trace::continuing(None, context.xray_trace_id.as_deref());
+pub(crate) fn admin_task(context: &Context) -> Span {
+    let trace = TraceContext::continuing(None, context.xray_trace_id.as_deref());
     let id = &context.request_id;
     let span = info_span!(
         target: TARGET, parent: None, "order", request_id = id, trace_id = Empty, traceparent = Empty,
     );
-    placed(span, trace)
+    with_trace(span, trace)
 }
 
-fn placed(span: Span, trace: Trace) -> Span {
+fn with_trace(span: Span, trace: TraceContext) -> Span {
     #[cfg(feature = "opentelemetry")]
     let trace = super::opentelemetry::place(&span, trace);
     span.record("trace_id", trace.id()).record("traceparent", tracing::field::display(trace));
@@ -86,7 +86,7 @@ pub(crate) fn call(system: &'static str, attempt: u32) -> Span {
 }
 
 /// The session that the work is about, once it is known.
-pub(crate) fn about_session(id: uuid::Uuid) {
+pub(crate) fn record_session_id(id: uuid::Uuid) {
     Span::current().record("session_id", tracing::field::display(id));
 }
 
@@ -103,29 +103,29 @@ pub(crate) fn traceparent() -> Option<HeaderValue> {
     }
     let found = Span::current().with_subscriber(|(id, subscriber)| {
         let span = subscriber.downcast_ref::<Registry>()?.span(id)?;
-        span.scope().find_map(|span| Some(span.extensions().get::<Work>()?.traceparent.clone()))
+        span.scope().find_map(|span| Some(span.extensions().get::<Invocation>()?.traceparent.clone()))
     });
     found.flatten().and_then(|value| value.parse().ok())
 }
 
 /// Sends the trace along with a request.
-pub(crate) fn pass_on(headers: &mut HeaderMap) {
+pub(crate) fn inject_traceparent(headers: &mut HeaderMap) {
     headers.extend(traceparent().map(|value| (HeaderName::from_static("traceparent"), value)));
 }
 
-impl Work {
-    pub(super) fn begin() -> Self {
-        let (calls, tallies) = (Vec::new(), Tallies::default());
+impl Invocation {
+    pub(super) fn start() -> Self {
+        let (calls, tallies) = (Vec::new(), UpstreamStats::default());
         Self { started: Instant::now(), traceparent: String::new(), calls, unlisted: 0, tallies }
     }
 
-    pub(super) fn took(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    pub(super) fn called(&mut self, call: &Call) {
+    pub(super) fn record_call(&mut self, call: &UpstreamCall) {
         self.tallies.count(call);
-        if self.calls.len() == LISTED {
+        if self.calls.len() == MAX_LISTED_CALLS {
             self.unlisted += 1;
             return;
         }
@@ -140,7 +140,7 @@ impl Work {
     }
 
     /// The calls that are listed, and how many others there were.
-    pub(super) fn calls(&self) -> (Value, u64) {
+    pub(super) fn render_calls(&self) -> (Value, u64) {
         (self.calls.clone().into(), self.unlisted)
     }
 }

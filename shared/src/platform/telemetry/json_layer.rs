@@ -23,12 +23,12 @@ use crate::platform::parse::Timestamp;
 
 use super::{
     emf,
-    invocation::{CALL, KINDS, TARGET, Work},
-    upstream_stats::{Call, millis},
+    invocation::{CALL, Invocation, KINDS, TARGET},
+    upstream_stats::{UpstreamCall, millis},
 };
 
 /// Writes events to standard output.
-pub(super) struct Lines {
+pub(super) struct JsonLogLayer {
     function: String,
     /// Of the metrics.
     namespace: String,
@@ -40,11 +40,11 @@ pub(super) struct Lines {
 struct Fields(Map<String, Value>);
 
 /// When a call began, kept with its span.
-struct Begun(Instant);
+struct StartedAt(Instant);
 
 struct Visitor<'a>(&'a mut Map<String, Value>);
 
-impl Lines {
+impl JsonLogLayer {
     pub fn new(function: String, namespace: String) -> Self {
         Self { function, namespace, cold: AtomicBool::new(true) }
     }
@@ -52,11 +52,11 @@ impl Lines {
     /// Adds what is known of the work to the line that says how it ended, and writes it with its metrics.
     fn end<'s, S: LookupSpan<'s>>(&self, root: &SpanRef<'s, S>, mut line: Map<String, Value>) {
         let mut extensions = root.extensions_mut();
-        let Some(work) = extensions.get_mut::<Work>() else { return write(&Value::Object(line)) };
-        let (duration_ms, cold) = (millis(work.took()), self.cold.swap(false, Ordering::Relaxed));
+        let Some(work) = extensions.get_mut::<Invocation>() else { return write(&Value::Object(line)) };
+        let (duration_ms, cold) = (millis(work.elapsed()), self.cold.swap(false, Ordering::Relaxed));
         line.insert("duration_ms".to_owned(), duration_ms.into());
         line.insert("cold_start".to_owned(), cold.into());
-        let (calls, unlisted) = work.calls();
+        let (calls, unlisted) = work.render_calls();
         line.insert("upstream".to_owned(), calls);
         if unlisted > 0 {
             line.insert("upstream_unlisted".to_owned(), unlisted.into());
@@ -76,7 +76,7 @@ impl Lines {
             line: &line,
             tallies: &work.tallies,
         };
-        let metrics = emf::members(&self.namespace, &record);
+        let metrics = emf::render(&self.namespace, &record);
         let metrics = metrics.as_deref().and_then(|metrics| metrics.trim_end().strip_prefix('{'));
         let Some(metrics) = metrics else { return write(&Value::Object(line)) };
         // Two objects become one; these members are in both.
@@ -90,16 +90,16 @@ impl Lines {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLogLayer {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let mut fields = Map::new();
         attributes.record(&mut Visitor(&mut fields));
         if span.name() == CALL {
-            span.extensions_mut().insert(Begun(Instant::now()));
+            span.extensions_mut().insert(StartedAt(Instant::now()));
         }
         if KINDS.contains(&span.name()) {
-            span.extensions_mut().insert(Work::begin());
+            span.extensions_mut().insert(Invocation::start());
         }
         span.extensions_mut().insert(Fields(fields));
     }
@@ -111,7 +111,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         values.record(&mut Visitor(fields));
         // It goes to others; for the line, the trace's id is enough.
         let traceparent = fields.remove("traceparent");
-        if let (Some(Value::String(traceparent)), Some(work)) = (traceparent, extensions.get_mut::<Work>()) {
+        if let (Some(Value::String(traceparent)), Some(work)) =
+            (traceparent, extensions.get_mut::<Invocation>())
+        {
             work.traceparent = traceparent;
         }
     }
@@ -138,8 +140,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 
     fn on_close(&self, id: span::Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
-        let Some(took) = span.extensions().get::<Begun>().map(|begun| begun.0.elapsed()) else { return };
-        let call = span.extensions().get::<Fields>().map(|Fields(fields)| Call {
+        let Some(took) = span.extensions().get::<StartedAt>().map(|begun| begun.0.elapsed()) else { return };
+        let call = span.extensions().get::<Fields>().map(|Fields(fields)| UpstreamCall {
             system: text(fields, "system").unwrap_or_default(),
             attempt: fields.get("attempt").and_then(Value::as_u64).unwrap_or_default(),
             status: fields.get("status").and_then(Value::as_u64).and_then(|status| status.try_into().ok()),
@@ -148,8 +150,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             took,
         });
         for outer in span.scope().skip(1) {
-            if let (Some(call), Some(work)) = (&call, outer.extensions_mut().get_mut::<Work>()) {
-                work.called(call);
+            if let (Some(call), Some(work)) = (&call, outer.extensions_mut().get_mut::<Invocation>()) {
+                work.record_call(call);
             }
         }
     }

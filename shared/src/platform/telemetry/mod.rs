@@ -17,7 +17,10 @@ use tracing_subscriber::{
 
 #[cfg(feature = "mcp")]
 pub(crate) use invocation::traceparent;
-pub(crate) use invocation::{TARGET, about_session, call, order, pass_on, preflight_refused, request, round};
+pub(crate) use invocation::{
+    TARGET, admin_task, call, inject_traceparent, preflight_refused, record_session_id, request,
+    scheduled_run,
+};
 
 /// Where metrics go that no `METRICS_NAMESPACE` sends elsewhere.
 const NAMESPACE: &str = "ChatkitSessions";
@@ -28,7 +31,7 @@ const NAMESPACE: &str = "ChatkitSessions";
 /// `AWS_LAMBDA_LOG_FORMAT` is not asked: a line of JSON is good text, and one format is enough.
 pub fn init(function: &str) {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    let heard = heard(level, function);
+    let heard = level_filter(level, function);
     // Crates are named by their packages, which is what everybody calls the functions by.
     let package = function.replace('_', "-");
     let namespace = variable("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
@@ -42,7 +45,7 @@ pub fn init(function: &str) {
     #[cfg(feature = "opentelemetry")]
     let subscriber = subscriber.with(opentelemetry::layer(&package));
     // A second call (in a test) leaves the first subscriber in place.
-    let _ = subscriber.with(json_layer::Lines::new(package, namespace)).try_init();
+    let _ = subscriber.with(json_layer::JsonLogLayer::new(package, namespace)).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
         // The message is left out: it may quote a value.
@@ -62,7 +65,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// Our own crates at the level that is asked for, and all others at `INFO` at most: below that the Lambda runtime writes
 /// down whole events, with the user's token. rmcp is not heard at all: even its warnings quote what a server said.
-fn heard(level: Level, function: &str) -> Targets {
+fn level_filter(level: Level, function: &str) -> Targets {
     let others = LevelFilter::from_level(level).min(LevelFilter::INFO);
     Targets::new()
         .with_default(others)
@@ -83,12 +86,14 @@ mod tests {
 
     #[test]
     fn others_are_not_heard_below_info() {
-        let heard = heard(Level::TRACE, "get_session");
+        let heard = level_filter(Level::TRACE, "get_session");
         assert!(heard.would_enable("shared::edge", &Level::TRACE));
         assert!(heard.would_enable("get_session::handler", &Level::TRACE));
         assert!(heard.would_enable("lambda_runtime", &Level::INFO));
         assert!(!heard.would_enable("lambda_runtime::layers", &Level::DEBUG));
         assert!(!heard.would_enable("rmcp::transport::worker", &Level::ERROR));
-        assert!(!super::heard(Level::ERROR, "get_session").would_enable("lambda_runtime", &Level::INFO));
+        assert!(
+            !super::level_filter(Level::ERROR, "get_session").would_enable("lambda_runtime", &Level::INFO)
+        );
     }
 }

@@ -26,7 +26,7 @@ use tracing::Span;
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{trace_context::Trace, variable};
+use super::{trace_context::TraceContext, variable};
 use crate::platform::tls as client;
 
 /// The longest that an answer waits for the collector. What it does not take by then is lost; the log has it all the same.
@@ -53,7 +53,7 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     ENDPOINTS.iter().find_map(|name| variable(name))?;
-    let client = client::builder().ok()?.timeout(PATIENCE).build().ok()?;
+    let client = client::client_builder().ok()?.timeout(PATIENCE).build().ok()?;
     let exporter = SpanExporter::builder().with_http().with_http_client(Client(client)).build().ok()?;
     let ended = Ended::default();
     let resource = Resource::builder().with_service_name(function.to_owned()).build();
@@ -67,7 +67,7 @@ where
 }
 
 /// Has the collector's span of a unit of work go on with the caller's trace, and says what place that span has.
-pub(super) fn place(span: &Span, trace: Trace) -> Trace {
+pub(super) fn place(span: &Span, trace: TraceContext) -> TraceContext {
     if OUTBOX.get().is_none() {
         return trace;
     }
@@ -81,14 +81,14 @@ pub(super) fn place(span: &Span, trace: Trace) -> Trace {
 }
 
 /// The current span's place, as the collector will know it.
-pub(super) fn current() -> Option<Trace> {
+pub(super) fn current() -> Option<TraceContext> {
     OUTBOX.get().and_then(|_| of(&Span::current()))
 }
 
-fn of(span: &Span) -> Option<Trace> {
+fn of(span: &Span) -> Option<TraceContext> {
     let context = span.context();
     let span = context.span().span_context().clone();
-    span.is_valid().then(|| Trace {
+    span.is_valid().then(|| TraceContext {
         id: u128::from_be_bytes(span.trace_id().to_bytes()),
         parent: None,
         place: u64::from_be_bytes(span.span_id().to_bytes()),

@@ -9,7 +9,7 @@ const SAMPLED: u8 = 1;
 
 /// A place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Trace {
+pub(super) struct TraceContext {
     pub id: u128,
     /// The caller's place, where it has one.
     pub parent: Option<u64>,
@@ -18,10 +18,10 @@ pub(super) struct Trace {
     pub flags: u8,
 }
 
-impl Trace {
+impl TraceContext {
     /// The caller's trace, or the one that Lambda's `X-Amzn-Trace-Id` names, or a new one; and a new place in it, which is ours.
     pub fn continuing(traceparent: Option<&str>, xray: Option<&str>) -> Self {
-        let found = traceparent.and_then(parse).or_else(|| xray.and_then(of_xray));
+        let found = traceparent.and_then(parse).or_else(|| xray.and_then(parse_xray));
         // Version 7 ids begin with the time and are random in the bytes that samplers look at.
         let new = || (Uuid::now_v7().as_u128(), None, SAMPLED);
         let (id, parent, flags) = found.unwrap_or_else(new);
@@ -35,17 +35,17 @@ impl Trace {
 }
 
 /// As the header `traceparent` has it, for whoever is called. `tracestate` is not passed on: nothing in it is ours, and it may be dropped.
-impl fmt::Display for Trace {
+impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.place, self.flags)
     }
 }
 
 /// A trace, a place in it, if any, and flags.
-type Found = (u128, Option<u64>, u8);
+type ParsedTrace = (u128, Option<u64>, u8);
 
 /// What a `traceparent` says; one that is not of its form counts as none.
-fn parse(header: &str) -> Option<Found> {
+fn parse(header: &str) -> Option<ParsedTrace> {
     let mut parts = header.split('-');
     let (version, id, place, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     // Later versions may add parts, which say nothing to us; this one has none.
@@ -57,7 +57,7 @@ fn parse(header: &str) -> Option<Found> {
 /// What Lambda's header says: `Root=1-<8 digits>-<24 digits>;Parent=<16 digits>;Sampled=1`. That X-Ray does not record, which is what it
 /// says of a function without it, keeps nobody else from recording; only then there is no parent that anybody knows.
 /// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html>
-fn of_xray(header: &str) -> Option<Found> {
+fn parse_xray(header: &str) -> Option<ParsedTrace> {
     let part =
         |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     let (time, rest) = part("Root")?.strip_prefix("1-")?.split_once('-')?;
@@ -83,8 +83,10 @@ mod tests {
 
     #[test]
     fn a_callers_trace_goes_on_from_a_place_of_its_own() {
-        let trace =
-            Trace::continuing(Some(CALLERS), Some("Root=1-67891233-abcdef012345678912345678;Sampled=0"));
+        let trace = TraceContext::continuing(
+            Some(CALLERS),
+            Some("Root=1-67891233-abcdef012345678912345678;Sampled=0"),
+        );
         let header = trace.to_string();
         assert!(
             header.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && header.ends_with("-01"),
@@ -99,10 +101,10 @@ mod tests {
     #[test]
     fn lambdas_trace_is_taken_where_the_caller_has_none() {
         const ROOT: &str = "Self=1-x;Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8";
-        let trace = Trace::continuing(None, Some(&format!("{ROOT};Sampled=1")));
+        let trace = TraceContext::continuing(None, Some(&format!("{ROOT};Sampled=1")));
         assert_eq!(trace.id(), "67891233abcdef012345678912345678");
         assert_eq!(trace.parent, Some(0x5399_5c3f_42cd_8ad8));
-        let unrecorded = Trace::continuing(None, Some(&format!("{ROOT};Sampled=0")));
+        let unrecorded = TraceContext::continuing(None, Some(&format!("{ROOT};Sampled=0")));
         assert_eq!((unrecorded.id, unrecorded.parent, unrecorded.flags), (trace.id, None, SAMPLED));
     }
 
@@ -120,10 +122,11 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
-            let (one, other) = (Trace::continuing(Some(bad), None), Trace::continuing(Some(bad), None));
+            let (one, other) =
+                (TraceContext::continuing(Some(bad), None), TraceContext::continuing(Some(bad), None));
             assert_ne!(one.id(), other.id());
             assert_eq!(parse(&one.to_string()), Some((one.id, Some(one.place), SAMPLED)));
         }
-        assert_eq!(of_xray("Root=1-0-0"), None);
+        assert_eq!(parse_xray("Root=1-0-0"), None);
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 const MOST_VALUES: usize = 100;
 
 /// One try of a call.
-pub(super) struct Call {
+pub(super) struct UpstreamCall {
     pub(super) system: String,
     pub(super) attempt: u64,
     pub(super) status: Option<u16>,
@@ -18,11 +18,11 @@ pub(super) struct Call {
 
 /// By the system's name in metrics.
 #[derive(Default)]
-pub(super) struct Tallies(pub BTreeMap<&'static str, Tally>);
+pub(super) struct UpstreamStats(pub BTreeMap<&'static str, SystemStats>);
 
 /// The calls of one system.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct SystemStats {
     pub calls: u64,
     /// Without an answer, or with one that says that the system is not well.
     pub failures: u64,
@@ -37,8 +37,8 @@ pub(super) struct Tally {
 #[derive(Clone, Default)]
 pub(super) struct Latencies(BTreeMap<u64, u64>);
 
-impl Tallies {
-    pub fn count(&mut self, call: &Call) {
+impl UpstreamStats {
+    pub fn count(&mut self, call: &UpstreamCall) {
         let tally = self.0.entry(prefix(&call.system)).or_default();
         tally.calls += 1;
         tally.failures +=

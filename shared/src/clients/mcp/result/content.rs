@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     json::Members,
-    sanitize::{cleaned, cut},
+    sanitize::{replace_nul, truncate},
 };
 
 /// The most blocks that are noted. How many more there were is noted as well.
@@ -25,13 +25,13 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub fn read(content: Option<&RawValue>) -> Self {
+    pub fn parse(content: Option<&RawValue>) -> Self {
         let blocks: Vec<&RawValue> =
             content.and_then(|content| serde_json::from_str(content.get()).ok()).unwrap_or_default();
         let mut read = Self::default();
         let mut more = 0;
         for json in blocks {
-            let block = Members::of(json).unwrap_or_default();
+            let block = Members::parse(json).unwrap_or_default();
             match (block.text("type").as_deref(), block.text("text")) {
                 (Some("text"), Some(text)) => read.texts.push(text),
                 _ if read.notes.len() == MAX_NOTES => more += 1,
@@ -65,14 +65,14 @@ impl Content {
 
 /// A block that is no text. `length` is that of its JSON.
 fn note(kind: &str, block: &Members<'_>, length: usize) -> Value {
-    let embedded = block.get("resource").and_then(Members::of);
+    let embedded = block.get("resource").and_then(Members::parse);
     let source = embedded.as_ref().unwrap_or(block);
-    let mut note = Map::from_iter([("type".to_owned(), json!(cut(kind, MAX_LABEL)))]);
+    let mut note = Map::from_iter([("type".to_owned(), json!(truncate(kind, MAX_LABEL)))]);
     let uri = source.text("uri").filter(|uri| uri.chars().count() <= MAX_URI);
     let is_link = kind == "resource_link" && uri.is_some();
     note.extend(uri.map(|uri| ("uri".to_owned(), json!(uri))));
     for name in ["name", "title", "description", "mimeType"] {
-        let label = source.text(name).map(|label| json!(cut(&label, MAX_LABEL)));
+        let label = source.text(name).map(|label| json!(truncate(&label, MAX_LABEL)));
         note.extend(label.map(|label| (name.to_owned(), label)));
     }
     let encoded = source.text("data").or_else(|| source.text("blob"));
@@ -87,7 +87,7 @@ fn note(kind: &str, block: &Members<'_>, length: usize) -> Value {
     if !is_link {
         note.insert("leftOut".to_owned(), Value::Bool(true));
     }
-    cleaned(Value::Object(note))
+    replace_nul(Value::Object(note))
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn read(content: &Value) -> Content {
-        Content::read(serde_json::value::to_raw_value(content).ok().as_deref())
+        Content::parse(serde_json::value::to_raw_value(content).ok().as_deref())
     }
 
     #[test]

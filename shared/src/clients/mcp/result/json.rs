@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::sanitize::cleaned;
+use super::sanitize::replace_nul;
 
 /// The most levels of lists and objects that are kept, as of a request's body: what is read again is wrapped in a few more, and parsers
 /// give up at 128.
@@ -19,7 +19,7 @@ pub(in crate::clients::mcp) struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Members<'a> {
     /// Of an object; `None` for any other value.
-    pub fn of(json: &'a RawValue) -> Option<Self> {
+    pub fn parse(json: &'a RawValue) -> Option<Self> {
         serde_json::from_str(json.get()).ok().map(Self)
     }
 
@@ -30,7 +30,7 @@ impl<'a> Members<'a> {
 
     /// A member that can be kept.
     pub fn value(&self, name: &str) -> Option<Value> {
-        self.get(name).and_then(|json| kept(json).ok())
+        self.get(name).and_then(|json| to_value(json).ok())
     }
 
     /// A member that is text, of any length.
@@ -69,13 +69,13 @@ impl<'a> Members<'a> {
     pub fn into_value(self) -> Option<Value> {
         let size = self.0.iter().map(|(name, json)| name.len() + json.get().len()).sum();
         if size > MAX_SIZE {
-            return Some(left_out(size));
+            return Some(omitted(size));
         }
-        let members = self.0.into_iter().map(|(name, json)| (name, kept_or_text(json)));
+        let members = self.0.into_iter().map(|(name, json)| (name, to_value_or_text(json)));
         Some(members.collect::<Map<_, _>>())
             .filter(|members| !members.is_empty())
             .map(Value::Object)
-            .map(cleaned)
+            .map(replace_nul)
     }
 }
 
@@ -86,23 +86,23 @@ pub(in crate::clients::mcp) fn parse(text: &str) -> Option<&RawValue> {
 
 /// A value that can be kept, or else what is: its text, where it is nested too deep or holds a number that is none to us, and its size,
 /// where it is too large.
-pub(in crate::clients::mcp) fn kept(json: &RawValue) -> Result<Value, Value> {
+pub(in crate::clients::mcp) fn to_value(json: &RawValue) -> Result<Value, Value> {
     let text = json.get();
     if text.len() > MAX_SIZE {
-        return Err(left_out(text.len()));
+        return Err(omitted(text.len()));
     }
     let value = Some(text).filter(|text| depth(text) <= MAX_DEPTH);
     let value = value.and_then(|text| serde_json::from_str(text).ok());
-    value.map(cleaned).ok_or_else(|| Value::String(text.to_owned()))
+    value.map(replace_nul).ok_or_else(|| Value::String(text.to_owned()))
 }
 
 /// What stands for so many bytes that are not kept.
-pub(in crate::clients::mcp) fn left_out(size: usize) -> Value {
+pub(in crate::clients::mcp) fn omitted(size: usize) -> Value {
     json!({"size": size, "leftOut": true})
 }
 
-pub(in crate::clients::mcp) fn kept_or_text(json: &RawValue) -> Value {
-    kept(json).unwrap_or_else(|text| text)
+pub(in crate::clients::mcp) fn to_value_or_text(json: &RawValue) -> Value {
+    to_value(json).unwrap_or_else(|text| text)
 }
 
 /// How deep the lists and objects of a sound JSON text are nested.
@@ -138,10 +138,10 @@ mod tests {
         assert_eq!(depth(r#"{"a[[[": "\"[[", "b": [{}], "c\\": []}"#), 3);
         for kept_as_it_is in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
             let value: Value = serde_json::from_str(&kept_as_it_is).unwrap();
-            assert_eq!(kept(parse(&kept_as_it_is).unwrap()), Ok(value));
+            assert_eq!(to_value(parse(&kept_as_it_is).unwrap()), Ok(value));
         }
         for text in [nested(MAX_DEPTH + 1), nested(10_000)] {
-            assert_eq!(kept(parse(&text).unwrap()), Err(Value::String(text.clone())));
+            assert_eq!(to_value(parse(&text).unwrap()), Err(Value::String(text.clone())));
         }
     }
 
@@ -149,13 +149,13 @@ mod tests {
     fn what_is_too_large_is_named_by_its_size() {
         let large = format!("\"{}\"", "x".repeat(MAX_SIZE));
         let named = json!({"size": MAX_SIZE + 2, "leftOut": true});
-        assert_eq!(kept(parse(&large).unwrap()), Err(named.clone()));
+        assert_eq!(to_value(parse(&large).unwrap()), Err(named.clone()));
         let many =
             format!("{{{}\"z\": 0}}", r#""aaaa": 0, "bbbb": 0, "#.replace("aaaa", &"a".repeat(MAX_SIZE)));
         let size = MAX_SIZE + 8;
-        assert_eq!(Members::of(parse(&many).unwrap()).unwrap().into_value(), Some(left_out(size)));
+        assert_eq!(Members::parse(parse(&many).unwrap()).unwrap().into_value(), Some(omitted(size)));
         let members = format!("{{\"a\": {large}}}");
-        let members = Members::of(parse(&members).unwrap()).unwrap();
+        let members = Members::parse(parse(&members).unwrap()).unwrap();
         assert_eq!(members.text("a").unwrap().len(), MAX_SIZE);
         assert_eq!(members.value("a"), None);
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_member_that_is_not_as_it_should_be_stays() {
         let text = format!(r#"{{"a": 7, "b": "x", "c": null, "d": {}}}"#, nested(500));
-        let mut members = Members::of(parse(&text).unwrap()).unwrap();
+        let mut members = Members::parse(parse(&text).unwrap()).unwrap();
         let number = |value: Value| value.as_u64();
         assert_eq!(members.take("a", number), Some(7));
         assert_eq!(members.take("b", number), None);

@@ -11,26 +11,24 @@ mod sanitize;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(super) use parse::of_tool;
-pub(super) use sanitize::{cleaned, cut};
+pub(super) use parse::parse_tool_result;
+pub(super) use sanitize::{replace_nul, truncate};
 
 use crate::platform::string_enum::words;
 
 /// What became of a call.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Outcome {
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToolResult {
     /// It is done.
     Completed(Completed),
     /// The agent says that it failed.
     Failed(Failed),
     /// A person has to decide before it goes on.
-    Asked(Asked),
+    Asked(NeedsHuman),
 }
 
 /// What an agent has done and wants to be done next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Completed {
     /// Said to the user.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +52,6 @@ pub struct Completed {
 
 /// An agent's word that it failed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Failed {
     /// Said to the user.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,8 +69,7 @@ pub struct Failed {
 
 /// An agent that waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct NeedsHuman {
     /// Said to the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -81,7 +77,7 @@ pub struct Asked {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
     /// The question.
-    pub ask: Ask,
+    pub ask: HumanRequest,
     /// For a question of MCP's own (`input_required`): what to hand to [`super::Resume`] with the decision, as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_state: Option<Value>,
@@ -89,8 +85,7 @@ pub struct Asked {
 
 /// A question to a person.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ask {
+pub struct HumanRequest {
     /// Why a person is needed.
     pub reason: String,
     /// What may be decided; at least one, each once.
@@ -111,7 +106,7 @@ pub struct Ask {
 
 /// The state of a piece of work: a task card.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all(deserialize = "camelCase"))]
 pub struct Task {
     /// The agent's id of it.
     pub id: String,
@@ -126,7 +121,7 @@ pub struct Task {
 
 /// What another agent is to do.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all(deserialize = "camelCase"))]
 pub struct FollowUp {
     /// Who.
     pub agent_id: String,
@@ -140,7 +135,7 @@ pub struct FollowUp {
 
 /// Who takes over the session.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all(deserialize = "camelCase"))]
 pub struct Handover {
     /// Who.
     pub agent_id: String,

@@ -7,10 +7,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    Approver, Ask, Asked, Completed, Decision, Failed, FollowUp, Handover, Outcome, Risk, Task,
+    Approver, Completed, Decision, Failed, FollowUp, Handover, HumanRequest, NeedsHuman, Risk, Task,
+    ToolResult,
     content::Content,
-    json::{MAX_SIZE, Members, kept, kept_or_text, parse},
-    sanitize::cut,
+    json::{MAX_SIZE, Members, parse, to_value, to_value_or_text},
+    sanitize::truncate,
 };
 use crate::platform::{json_schema::Schema, string_enum::words};
 
@@ -43,9 +44,9 @@ words! {
 }
 
 /// Reads a tool's result.
-pub(in crate::clients::mcp) fn of_tool(result: &RawValue) -> Outcome {
+pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResult {
     let known = ["content", "structuredContent", "isError"];
-    let (members, structured) = match Members::of(result) {
+    let (members, structured) = match Members::parse(result) {
         Some(members) if members.has_any(&known) => {
             let structured = members.get("structuredContent");
             (members, structured)
@@ -58,35 +59,36 @@ pub(in crate::clients::mcp) fn of_tool(result: &RawValue) -> Outcome {
         None => (Members::default(), Some(result).filter(|result| result.get() != "null")),
     };
     let is_error = members.value("isError") == Some(Value::Bool(true));
-    let content = Content::read(members.get("content"));
+    let content = Content::parse(members.get("content"));
     let only_text = match content.texts.as_slice() {
         [text] => parse(text),
         _ => None,
     };
-    if let Some((status, members)) = structured.and_then(contract) {
+    if let Some((status, members)) = structured.and_then(parse_contract) {
         return follow(status, members, is_error, &content, None);
     }
-    if let Some((status, members)) = only_text.and_then(contract) {
-        let beside = structured.filter(|structured| !repeats(&kept_or_text(structured), &content.texts[0]));
+    if let Some((status, members)) = only_text.and_then(parse_contract) {
+        let beside =
+            structured.filter(|structured| !repeats(&to_value_or_text(structured), &content.texts[0]));
         return follow(status, members, is_error, &content, beside);
     }
-    foreign(structured, is_error, content)
+    parse_foreign_result(structured, is_error, content)
 }
 
 /// What follows the contract: an object whose `status` is one of ours, or one that has such an object as its `result`.
-fn contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
-    let members = Members::of(json)?;
-    match word(members.value("status")) {
+fn parse_contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
+    let members = Members::parse(json)?;
+    match parse_enum(members.value("status")) {
         Some(status) => Some((status, members)),
         None => {
-            let inner = Members::of(members.get("result")?)?;
-            Some((word(inner.value("status"))?, inner))
+            let inner = Members::parse(members.get("result")?)?;
+            Some((parse_enum(inner.value("status"))?, inner))
         }
     }
 }
 
 /// One of a few fixed words.
-fn word<T: TryFrom<String>>(value: Option<Value>) -> Option<T> {
+fn parse_enum<T: TryFrom<String>>(value: Option<Value>) -> Option<T> {
     value.and_then(text).and_then(|word| T::try_from(word).ok())
 }
 
@@ -104,9 +106,9 @@ fn list<T: DeserializeOwned>(value: Value, is_sound: impl Fn(&T) -> bool) -> Opt
 }
 
 /// A result that follows no contract: the tool's output. What is no JSON is said to the user; JSON never is.
-fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> Outcome {
+fn parse_foreign_result(structured: Option<&RawValue>, is_error: bool, content: Content) -> ToolResult {
     let mut notices = content.notes.clone();
-    let output = structured.map(|structured| output_of(structured, &mut notices));
+    let output = structured.map(|structured| parse_output(structured, &mut notices));
     // Of more texts than that, none is compared with every entry of a list.
     let is_compared = content.texts.len() <= MAX_ENTRIES;
     let is_said = |text: &&String| match parse(text) {
@@ -115,7 +117,7 @@ fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> O
         Some(json) => {
             is_compared
                 && !json.get().starts_with(['{', '['])
-                && output.as_ref().is_some_and(|output| holds(output, text))
+                && output.as_ref().is_some_and(|output| contains_value(output, text))
         }
     };
     let (said, answered): (Vec<&String>, Vec<&String>) = content.texts.iter().partition(is_said);
@@ -123,36 +125,41 @@ fn foreign(structured: Option<&RawValue>, is_error: bool, content: Content) -> O
     let output = match output {
         Some(output) => {
             let other = answered.filter(|json| is_compared && !repeats(&output, json.get()));
-            notices.extend(other.map(kept_or_text));
+            notices.extend(other.map(to_value_or_text));
             Some(output)
         }
-        None => output_of_all(answered.collect(), &mut notices),
+        None => combine_outputs(answered.collect(), &mut notices),
     };
     let message = said_of(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
     if is_error {
         let message = with_links(message, &content);
-        return Outcome::Failed(Failed { message, output, notices, tasks: Vec::new() });
+        return ToolResult::Failed(Failed { message, output, notices, tasks: Vec::new() });
     }
     let output = output.filter(|output| !output.is_null());
-    Outcome::Completed(Completed { message, output, notices: bounded(notices), ..Completed::default() })
+    ToolResult::Completed(Completed {
+        message,
+        output,
+        notices: limit_notices(notices),
+        ..Completed::default()
+    })
 }
 
 /// The output of a tool that answers in texts: one, or a list.
-fn output_of_all(all: Vec<&RawValue>, notices: &mut Vec<Value>) -> Option<Value> {
+fn combine_outputs(all: Vec<&RawValue>, notices: &mut Vec<Value>) -> Option<Value> {
     let size = all.iter().map(|json| json.get().len()).sum();
     match all.as_slice() {
         [] => None,
-        [json] => Some(output_of(json, notices)),
+        [json] => Some(parse_output(json, notices)),
         _ if size > MAX_SIZE => {
             notices.push(output_left_out(size));
             None
         }
-        all => Some(all.iter().map(|json| output_of(json, notices)).collect()),
+        all => Some(all.iter().map(|json| parse_output(json, notices)).collect()),
     }
 }
 
 /// Whether a tool's result, as servers wrap it, is this text or a list with it.
-fn holds(structured: &Value, text: &str) -> bool {
+fn contains_value(structured: &Value, text: &str) -> bool {
     let is_text = |value: &Value| value.as_str() == Some(text);
     let result = &structured["result"];
     is_text(result) || result.as_array().is_some_and(|all| all.iter().any(is_text))
@@ -160,21 +167,21 @@ fn holds(structured: &Value, text: &str) -> bool {
 
 /// Whether a text that is JSON says what the structured content says already, or one entry of it: for clients that know only text.
 fn repeats(structured: &Value, text: &str) -> bool {
-    let value = parse(text).map(kept_or_text);
+    let value = parse(text).map(to_value_or_text);
     let same = |said: &Value| Some(said) == value.as_ref();
     let result = &structured["result"];
     // One that was too deep or too large for a value is compared with nothing.
     structured.is_string()
         || structured.is_null()
-        || holds(structured, text)
+        || contains_value(structured, text)
         || same(structured)
         || same(result)
         || result.as_array().is_some_and(|all| all.iter().any(same))
 }
 
 /// What can be kept of an output: all of it, if need be as text, and then a notice says so; or nothing of what is far too large.
-fn output_of(json: &RawValue, notices: &mut Vec<Value>) -> Value {
-    kept(json).unwrap_or_else(|instead| {
+fn parse_output(json: &RawValue, notices: &mut Vec<Value>) -> Value {
+    to_value(json).unwrap_or_else(|instead| {
         let is_text = instead.is_string();
         notices.push(match is_text {
             true => json!({"type": "output", "keptAs": "text"}),
@@ -189,7 +196,7 @@ fn output_left_out(size: usize) -> Value {
 }
 
 /// As many notices as may be sent on, and how many were left out.
-fn bounded(notices: Vec<Value>) -> Vec<Value> {
+fn limit_notices(notices: Vec<Value>) -> Vec<Value> {
     let (mut size, all) = (0, notices.len());
     let mut kept: Vec<Value> = notices
         .into_iter()
@@ -211,22 +218,22 @@ fn follow(
     is_error: bool,
     content: &Content,
     beside: Option<&RawValue>,
-) -> Outcome {
+) -> ToolResult {
     members.remove("status");
     let mut notices = members.take("notices", array).unwrap_or_default();
     notices.truncate(MAX_ENTRIES);
     notices.extend(content.notes.iter().cloned());
     let message = members.take("message", text).and_then(|message| said_of(&message));
-    let output = members.remove("output").map(|output| output_of(output, &mut notices));
+    let output = members.remove("output").map(|output| parse_output(output, &mut notices));
     let tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
     if is_error || status == Status::Failed {
         let text = is_error.then(|| content.texts.join("\n")).filter(|text| parse(text).is_none());
         let message = message.or_else(|| said_of(&text?));
-        return Outcome::Failed(Failed { message: with_links(message, content), output, notices, tasks });
+        return ToolResult::Failed(Failed { message: with_links(message, content), output, notices, tasks });
     }
     if status == Status::NeedsHitl {
         let ask = ask(members.remove("ask"), message.as_deref());
-        return Outcome::Asked(Asked {
+        return ToolResult::Asked(NeedsHuman {
             message: with_links(message, content),
             tasks,
             ask,
@@ -237,32 +244,39 @@ fn follow(
     let is_sound = |follow_up: &FollowUp| is_agent(&follow_up.agent_id);
     let mut follow_ups = members.take("followUps", |all| list(all, is_sound)).unwrap_or_default();
     for follow_up in &mut follow_ups {
-        shorten(&mut follow_up.objective, MAX_REASON);
+        truncate_field(&mut follow_up.objective, MAX_REASON);
     }
     let mut handover = members.take("handover", |handover| {
         Handover::deserialize(handover).ok().filter(|handover| is_agent(&handover.agent_id))
     });
     if let Some(handover) = &mut handover {
-        shorten(&mut handover.reason, MAX_REASON);
-        shorten(&mut handover.summary, MAX_MESSAGE);
+        truncate_field(&mut handover.reason, MAX_REASON);
+        truncate_field(&mut handover.summary, MAX_MESSAGE);
     }
     let malformed = members.split(&MEMBERS).into_value();
     notices.extend(malformed.map(|members| json!({"type": "malformed", "members": members})));
     // A tool of its own that happens to use our word has the rest of what it says as its output.
-    let mut others = [beside.map(kept_or_text), members.into_value()].into_iter().flatten();
+    let mut others = [beside.map(to_value_or_text), members.into_value()].into_iter().flatten();
     let output = output.or_else(|| others.next());
     notices.extend(others.filter(|_| beside.is_some()));
     let output = output.filter(|output| !output.is_null());
-    Outcome::Completed(Completed { message, output, notices: bounded(notices), tasks, follow_ups, handover })
+    ToolResult::Completed(Completed {
+        message,
+        output,
+        notices: limit_notices(notices),
+        tasks,
+        follow_ups,
+        handover,
+    })
 }
 
 /// What a person is asked. A question that is not as the contract says is asked all the same, of somebody else and as one of high
 /// risk: nobody has decided yet what was to be decided.
-fn ask(json: Option<&RawValue>, message: Option<&str>) -> Ask {
-    let given = json.and_then(Members::of);
+fn ask(json: Option<&RawValue>, message: Option<&str>) -> HumanRequest {
+    let given = json.and_then(Members::parse);
     let is_object = json.is_none() || given.is_some();
     let mut given = given.unwrap_or_default();
-    let reason = given.take("reason", text).or_else(|| text(kept(json?).ok()?));
+    let reason = given.take("reason", text).or_else(|| text(to_value(json?).ok()?));
     let reason = reason.filter(|reason| !reason.is_empty());
     let mut reason = reason.as_deref().or(message).unwrap_or("The agent asks for a decision.").to_owned();
     let mut decisions = given.take("decisions", decisions).unwrap_or_default();
@@ -272,19 +286,19 @@ fn ask(json: Option<&RawValue>, message: Option<&str>) -> Ask {
     });
     let is_answerable = given.get("decisions").is_none() && given.get("schema").is_none();
     let expires = given.take("expiresInSeconds", |seconds| seconds.as_f64());
-    let mut risk = given.take("risk", |risk| word(Some(risk)));
-    let mut approver = given.take("approver", |approver| word(Some(approver)));
+    let mut risk = given.take("risk", |risk| parse_enum(Some(risk)));
+    let mut approver = given.take("approver", |approver| parse_enum(Some(approver)));
     if !is_object || given.has_any(&["reason", "decisions", "schema", "expiresInSeconds", "risk", "approver"])
     {
         (risk, approver) = (Some(Risk::High), Some(Approver::Other));
-        reason = format!("{} {MALFORMED}", cut(&reason, MAX_REASON - MALFORMED.len() - 1));
+        reason = format!("{} {MALFORMED}", truncate(&reason, MAX_REASON - MALFORMED.len() - 1));
     }
     if decisions.is_empty() || !is_answerable {
         decisions = vec![Decision::Approve, Decision::Reject];
     }
     schema = schema.filter(|schema| is_answerable && !schema.is_empty());
-    Ask {
-        reason: cut(&reason, MAX_REASON),
+    HumanRequest {
+        reason: truncate(&reason, MAX_REASON),
         decisions,
         schema,
         // Within the bounds of the type, and so exact.
@@ -295,7 +309,7 @@ fn ask(json: Option<&RawValue>, message: Option<&str>) -> Ask {
 }
 
 fn said_of(text: &str) -> Option<String> {
-    Some(cut(&text.replace('\0', "\u{fffd}"), MAX_MESSAGE)).filter(|text| !text.is_empty())
+    Some(truncate(&text.replace('\0', "\u{fffd}"), MAX_MESSAGE)).filter(|text| !text.is_empty())
 }
 
 /// What fails or asks has no notices, so its links and files are said.
@@ -320,7 +334,8 @@ fn object(value: Value) -> Option<Map<String, Value>> {
 
 /// Decisions of which each stands once.
 fn decisions(value: Value) -> Option<Vec<Decision>> {
-    let all: Vec<Decision> = array(value)?.into_iter().map(|one| word(Some(one))).collect::<Option<_>>()?;
+    let all: Vec<Decision> =
+        array(value)?.into_iter().map(|one| parse_enum(Some(one))).collect::<Option<_>>()?;
     let is_distinct = all.iter().enumerate().all(|(i, decision)| !all[..i].contains(decision));
     is_distinct.then_some(all)
 }
@@ -336,8 +351,8 @@ fn is_agent(id: &str) -> bool {
     plain && (1..=63).contains(&id.len()) && id.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
-fn shorten(text: &mut Option<String>, most: usize) {
-    *text = text.take().filter(|text| !text.is_empty()).map(|text| cut(&text, most));
+fn truncate_field(text: &mut Option<String>, most: usize) {
+    *text = text.take().filter(|text| !text.is_empty()).map(|text| truncate(&text, most));
 }
 
 #[cfg(test)]

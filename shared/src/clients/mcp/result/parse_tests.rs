@@ -1,7 +1,7 @@
 use super::*;
 
-fn read(result: &Value) -> Outcome {
-    of_tool(&serde_json::value::to_raw_value(result).unwrap())
+fn read(result: &Value) -> ToolResult {
+    parse_tool_result(&serde_json::value::to_raw_value(result).unwrap())
 }
 
 fn text(text: &str) -> Value {
@@ -9,22 +9,22 @@ fn text(text: &str) -> Value {
 }
 
 /// As servers answer that speak to clients which know only text as well.
-fn structured(value: &Value) -> Outcome {
+fn structured(value: &Value) -> ToolResult {
     read(&json!({"content": text(&value.to_string()), "structuredContent": value}))
 }
 
-fn completed(outcome: Outcome) -> Completed {
-    let Outcome::Completed(completed) = outcome else { panic!("not completed: {outcome:?}") };
+fn completed(outcome: ToolResult) -> Completed {
+    let ToolResult::Completed(completed) = outcome else { panic!("not completed: {outcome:?}") };
     completed
 }
 
-fn failed(outcome: Outcome) -> Failed {
-    let Outcome::Failed(failed) = outcome else { panic!("not failed: {outcome:?}") };
+fn failed(outcome: ToolResult) -> Failed {
+    let ToolResult::Failed(failed) = outcome else { panic!("not failed: {outcome:?}") };
     failed
 }
 
-fn asked(outcome: Outcome) -> Asked {
-    let Outcome::Asked(asked) = outcome else { panic!("not asked: {outcome:?}") };
+fn asked(outcome: ToolResult) -> NeedsHuman {
+    let ToolResult::Asked(asked) = outcome else { panic!("not asked: {outcome:?}") };
     asked
 }
 
@@ -90,12 +90,12 @@ fn a_result_of_ours_is_found_wherever_servers_put_it() {
             ours.clone(),
         ] {
             match read(&result) {
-                Outcome::Asked(asked) if is_found => {
+                ToolResult::Asked(asked) if is_found => {
                     assert!(asked.message.is_some_and(|message| message.starts_with("Pay?")), "{result}");
                     assert_eq!(asked.ask.reason, "Large.", "{result}");
                     assert_eq!(asked.ask.risk, Some(Risk::Medium), "{result}");
                 }
-                Outcome::Completed(completed) if !is_found => {
+                ToolResult::Completed(completed) if !is_found => {
                     assert!(completed.output.is_some() && completed.message.is_none(), "{result}");
                 }
                 outcome => panic!("{result}: {outcome:?}"),
@@ -285,8 +285,9 @@ fn links_are_kept_and_files_named_whatever_was_answered() {
 #[test]
 fn an_output_of_any_depth_is_kept() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let raw =
-        |text: &str| completed(of_tool(&serde_json::value::RawValue::from_string(text.to_owned()).unwrap()));
+    let raw = |text: &str| {
+        completed(parse_tool_result(&serde_json::value::RawValue::from_string(text.to_owned()).unwrap()))
+    };
     for levels in [1, 64, 65, 127, 128, 5_000] {
         let deep = nested(levels);
         let as_text = serde_json::to_string(&deep).unwrap();
@@ -369,7 +370,8 @@ fn no_outcome_holds_what_cannot_be_stored() {
         r#"{"content": [{"type": "text", "text": "\ud83d"}]}"#,
         r#"{"structuredContent": 1e999}"#,
     ] {
-        let outcome = of_tool(&serde_json::value::RawValue::from_string(result.to_owned()).unwrap());
+        let outcome =
+            parse_tool_result(&serde_json::value::RawValue::from_string(result.to_owned()).unwrap());
         let text = serde_json::to_string(&completed(outcome)).unwrap();
         assert!(
             serde_json::from_str::<Value>(&text).is_ok() && !text.replace(r"\\u", "").contains(r"\u0000"),

@@ -3,19 +3,20 @@
 use serde_json::Value;
 
 /// The first `most` characters.
-pub(in crate::clients::mcp) fn cut(text: &str, most: usize) -> String {
+pub(in crate::clients::mcp) fn truncate(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
 /// The same value without `\u0000`, which PostgreSQL keeps neither in text nor in JSON: one would make a result that cannot be
 /// recorded, however often it is tried.
-pub(in crate::clients::mcp) fn cleaned(value: Value) -> Value {
+pub(in crate::clients::mcp) fn replace_nul(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(all) => all.into_iter().map(cleaned).collect(),
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), cleaned(value))).collect()
-        }
+        Value::Array(all) => all.into_iter().map(replace_nul).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name.replace('\0', "\u{fffd}"), replace_nul(value)))
+            .collect(),
         other => other,
     }
 }
@@ -27,13 +28,13 @@ mod tests {
 
     #[test]
     fn text_is_cut_between_characters() {
-        assert_eq!(cut("grün", 3), "grü");
-        assert_eq!(cut("grün", 9), "grün");
+        assert_eq!(truncate("grün", 3), "grü");
+        assert_eq!(truncate("grün", 9), "grün");
     }
 
     #[test]
     fn what_cannot_be_stored_is_replaced_wherever_it_is() {
         let value = json!({"a\u{0}": ["x\u{0}y", {"b": "\u{0}"}], "c": 1});
-        assert_eq!(cleaned(value), json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c": 1}));
+        assert_eq!(replace_nul(value), json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c": 1}));
     }
 }

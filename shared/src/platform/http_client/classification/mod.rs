@@ -13,8 +13,8 @@ use std::{ops::RangeInclusive, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Answer, retry_after};
-use crate::error::Code;
+use super::{HttpResponse, retry_after};
+use crate::error::ErrorCode;
 
 /// Who wrote an answer, told by its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Done {
 
 /// Who can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acts {
+pub enum Responsible {
     /// Who called us, as the code says.
     Caller,
     /// Who runs the deployment.
@@ -59,9 +59,9 @@ pub struct Meaning {
     /// Whether it may have been done.
     pub done: Done,
     /// Who acts.
-    pub acts: Acts,
+    pub acts: Responsible,
     /// What our caller is told; none where the answer itself has the code.
-    pub code: Option<Code>,
+    pub code: Option<ErrorCode>,
 }
 
 /// What a system's answers mean.
@@ -125,7 +125,7 @@ impl<C: Copy> Row<C> {
         Self { as_user: Some(as_user), ..self }
     }
 
-    fn fits(&self, said: &Said, status: u16, as_user: bool) -> bool {
+    fn matches(&self, said: &ErrorBody, status: u16, as_user: bool) -> bool {
         let is_code = |pattern: &&str| match pattern.strip_suffix('*') {
             Some(beginning) => said.code.starts_with(beginning),
             None => said.code == **pattern,
@@ -140,20 +140,20 @@ impl<C: Copy> Row<C> {
 }
 
 /// What an answer's body says of itself.
-struct Said {
+struct ErrorBody {
     speaker: Speaker,
     code: String,
     message: Option<String>,
     details: Option<String>,
 }
 
-impl Said {
+impl ErrorBody {
     fn read(body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let (error, code) = (&body["error"], body["code"].as_str().unwrap_or_default());
         let (speaker, code, message) = match () {
-            () if is_of_postgrest(code) => (Speaker::PostgRest, code, text(&body["message"])),
+            () if is_postgrest_code(code) => (Speaker::PostgRest, code, text(&body["message"])),
             () if error["message"].is_string() => {
                 (Speaker::OpenAi, error["code"].as_str().unwrap_or_default(), text(&error["message"]))
             }
@@ -162,24 +162,24 @@ impl Said {
                 None => (Speaker::Other, "", None),
             },
         };
-        Self { speaker, code: plain(code, 60).to_owned(), message, details: text(&body["details"]) }
+        Self { speaker, code: sanitize_code(code, 60).to_owned(), message, details: text(&body["details"]) }
     }
 }
 
 /// A SQLSTATE, or PostgREST's own `PGRST` with three digits.
-fn is_of_postgrest(code: &str) -> bool {
+fn is_postgrest_code(code: &str) -> bool {
     let is_plain = code.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
     is_plain && (code.len() == 5 || (code.len() == 8 && code.starts_with("PGRST")))
 }
 
 /// A code such as `23505`, `PGRST116` or our own `session_ended`. What does not look like one may quote the request, with its
 /// key, and codes are logged.
-pub(crate) fn plain(code: &str, longest: usize) -> &str {
+pub(crate) fn sanitize_code(code: &str, longest: usize) -> &str {
     let is_plain = code.len() <= longest && code.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
     if is_plain { code } else { "" }
 }
 
-impl Answer {
+impl HttpResponse {
     /// The body of a success, or what the answer means by its system's table. `as_user` says whether a user's own token went
     /// with the request.
     ///
@@ -189,8 +189,8 @@ impl Answer {
         if self.status.is_success() {
             return Ok(&self.body);
         }
-        let (status, said) = (self.status.as_u16(), Said::read(&self.body));
-        let row = table.rows.iter().find(|row| row.fits(&said, status, as_user));
+        let (status, said) = (self.status.as_u16(), ErrorBody::read(&self.body));
+        let row = table.rows.iter().find(|row| row.matches(&said, status, as_user));
         Err(Rejection {
             cause: row.map_or(table.rest, |row| row.cause),
             status,
@@ -214,7 +214,7 @@ impl Answer {
 
     /// An answer as it might come.
     #[cfg(test)]
-    pub(crate) fn of(status: u16, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn for_test(status: u16, body: impl Into<Bytes>) -> Self {
         let status = reqwest::StatusCode::from_u16(status).unwrap();
         Self { status, headers: reqwest::header::HeaderMap::new(), body: body.into() }
     }
@@ -245,7 +245,7 @@ mod tests {
             ("[]", Speaker::Other, ""),
             ("null", Speaker::Other, ""),
         ] {
-            let said = Said::read(body.as_bytes());
+            let said = ErrorBody::read(body.as_bytes());
             assert_eq!((said.speaker, said.code.as_str()), (speaker, code), "{body}");
         }
     }

@@ -1,10 +1,10 @@
 //! OpenAI, and the network before it.
 //! Source: <https://platform.openai.com/docs/guides/error-codes>
 
-use super::{Acts, Done, Meaning, Row, Speaker, Table};
+use super::{Done, Meaning, Responsible, Row, Speaker, Table};
 use crate::{
-    error::Code,
-    platform::http_client::{Failure, Verdict},
+    error::ErrorCode,
+    platform::http_client::{TransportError, Verdict},
 };
 
 /// Why OpenAI did not do what it was asked.
@@ -69,34 +69,34 @@ impl Cause {
     /// What follows from it. What opens something is repeated only where it was not done.
     pub const fn meaning(self) -> Meaning {
         let (passes, done, acts, code) = match self {
-            KeyRefused => (false, Done::No, Acts::Operator, Code::ChatkitKeyRefused),
-            ProjectRefused => (false, Done::No, Acts::Operator, Code::ChatkitProjectRefused),
-            Blocked => (false, Done::No, Acts::Operator, Code::ChatkitRequestBlocked),
-            WorkflowNotFound => (false, Done::No, Acts::Operator, Code::ChatkitWorkflowNotFound),
-            NotFound => (false, Done::No, Acts::System, Code::ChatkitBadAnswer),
-            AgentRefused => (false, Done::No, Acts::Operator, Code::ChatkitAgentRefused),
-            RateLimited => (true, Done::No, Acts::System, Code::ChatkitRateLimited),
-            QuotaExhausted => (false, Done::No, Acts::Operator, Code::ChatkitQuotaExhausted),
-            Unavailable => (true, Done::No, Acts::System, Code::ChatkitUnavailable),
-            Interrupted => (true, Done::Unknown, Acts::System, Code::ChatkitUnavailable),
-            TimedOut => (true, Done::Unknown, Acts::System, Code::ChatkitTimeout),
-            BadAnswer => (false, Done::Unknown, Acts::Operator, Code::ChatkitBadAnswer),
+            KeyRefused => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitKeyRefused),
+            ProjectRefused => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitProjectRefused),
+            Blocked => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitRequestBlocked),
+            WorkflowNotFound => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitWorkflowNotFound),
+            NotFound => (false, Done::No, Responsible::System, ErrorCode::ChatkitBadAnswer),
+            AgentRefused => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitAgentRefused),
+            RateLimited => (true, Done::No, Responsible::System, ErrorCode::ChatkitRateLimited),
+            QuotaExhausted => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitQuotaExhausted),
+            Unavailable => (true, Done::No, Responsible::System, ErrorCode::ChatkitUnavailable),
+            Interrupted => (true, Done::Unknown, Responsible::System, ErrorCode::ChatkitUnavailable),
+            TimedOut => (true, Done::Unknown, Responsible::System, ErrorCode::ChatkitTimeout),
+            BadAnswer => (false, Done::Unknown, Responsible::Operator, ErrorCode::ChatkitBadAnswer),
         };
         Meaning { passes, done, acts, code: Some(code) }
     }
 
     /// What it asks of whoever sent the request, where a repeat is safe.
     pub const fn verdict(self) -> Verdict {
-        Verdict { again: self.meaning().passes, unauthorized: matches!(self, KeyRefused | ProjectRefused) }
+        Verdict { retry: self.meaning().passes, unauthorized: matches!(self, KeyRefused | ProjectRefused) }
     }
 
     /// What it means that no answer came.
-    pub(crate) const fn of_failure(failure: &Failure) -> Self {
+    pub(crate) const fn from_transport_error(failure: &TransportError) -> Self {
         match failure {
-            Failure::Unreachable(_) => Unavailable,
-            Failure::Broken(_) => Interrupted,
-            Failure::TimedOut => TimedOut,
-            Failure::TooLarge => BadAnswer,
+            TransportError::Unreachable(_) => Unavailable,
+            TransportError::Broken(_) => Interrupted,
+            TransportError::TimedOut => TimedOut,
+            TransportError::TooLarge => BadAnswer,
         }
     }
 }

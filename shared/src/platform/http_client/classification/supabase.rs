@@ -3,10 +3,10 @@
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 //! <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
 
-use super::{Acts, Done, Meaning, Row, Speaker, Table};
+use super::{Done, Meaning, Responsible, Row, Speaker, Table};
 use crate::{
-    error::Code,
-    platform::http_client::{Failure, Verdict},
+    error::ErrorCode,
+    platform::http_client::{TransportError, Verdict},
 };
 
 /// Why Supabase did not do what it was asked.
@@ -88,22 +88,26 @@ impl Cause {
     /// What follows from it. Reads change nothing and each of our functions may be called again, so whatever passes is repeated.
     pub const fn meaning(self) -> Meaning {
         let (passes, done, acts, code) = match self {
-            Refused => (false, Done::No, Acts::Caller, None),
-            TokenExpired => (false, Done::No, Acts::Caller, Some(Code::ExpiredToken)),
-            TokenRefused => (false, Done::No, Acts::Caller, Some(Code::InvalidToken)),
+            Refused => (false, Done::No, Responsible::Caller, None),
+            TokenExpired => (false, Done::No, Responsible::Caller, Some(ErrorCode::ExpiredToken)),
+            TokenRefused => (false, Done::No, Responsible::Caller, Some(ErrorCode::InvalidToken)),
             ClockSkew | ServiceTokenRefused | Conflict => {
-                (true, Done::No, Acts::System, Some(Code::SupabaseUnavailable))
+                (true, Done::No, Responsible::System, Some(ErrorCode::SupabaseUnavailable))
             }
-            KeyRefused | GrantMissing => (false, Done::No, Acts::Operator, Some(Code::SupabaseKeyRefused)),
-            SchemaMismatch => (true, Done::No, Acts::Operator, Some(Code::SupabaseSchemaMismatch)),
-            ReadOnly => (false, Done::No, Acts::Operator, Some(Code::SupabaseReadOnly)),
-            Paused => (false, Done::No, Acts::Operator, Some(Code::SupabasePaused)),
-            Overloaded => (true, Done::No, Acts::Operator, Some(Code::SupabaseOverloaded)),
-            StatementTimeout => (false, Done::No, Acts::Operator, Some(Code::SupabaseTimeout)),
-            Blocked => (false, Done::No, Acts::Operator, Some(Code::SupabaseRequestBlocked)),
-            Unavailable => (true, Done::Unknown, Acts::System, Some(Code::SupabaseUnavailable)),
-            TimedOut => (true, Done::Unknown, Acts::System, Some(Code::SupabaseTimeout)),
-            BadAnswer => (false, Done::Unknown, Acts::Operator, Some(Code::SupabaseBadAnswer)),
+            KeyRefused | GrantMissing => {
+                (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseKeyRefused))
+            }
+            SchemaMismatch => {
+                (true, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseSchemaMismatch))
+            }
+            ReadOnly => (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseReadOnly)),
+            Paused => (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabasePaused)),
+            Overloaded => (true, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseOverloaded)),
+            StatementTimeout => (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseTimeout)),
+            Blocked => (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseRequestBlocked)),
+            Unavailable => (true, Done::Unknown, Responsible::System, Some(ErrorCode::SupabaseUnavailable)),
+            TimedOut => (true, Done::Unknown, Responsible::System, Some(ErrorCode::SupabaseTimeout)),
+            BadAnswer => (false, Done::Unknown, Responsible::Operator, Some(ErrorCode::SupabaseBadAnswer)),
         };
         Meaning { passes, done, acts, code }
     }
@@ -111,15 +115,15 @@ impl Cause {
     /// What it asks of whoever sent the request.
     pub const fn verdict(self) -> Verdict {
         let unauthorized = matches!(self, TokenExpired | TokenRefused | KeyRefused | GrantMissing);
-        Verdict { again: self.meaning().passes, unauthorized }
+        Verdict { retry: self.meaning().passes, unauthorized }
     }
 
     /// What it means that no answer came.
-    pub(crate) const fn of_failure(failure: &Failure) -> Self {
+    pub(crate) const fn from_transport_error(failure: &TransportError) -> Self {
         match failure {
-            Failure::Unreachable(_) | Failure::Broken(_) => Unavailable,
-            Failure::TimedOut => TimedOut,
-            Failure::TooLarge => BadAnswer,
+            TransportError::Unreachable(_) | TransportError::Broken(_) => Unavailable,
+            TransportError::TimedOut => TimedOut,
+            TransportError::TooLarge => BadAnswer,
         }
     }
 }
@@ -127,7 +131,7 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::http_client::Answer;
+    use crate::platform::http_client::HttpResponse;
 
     /// Answers as they were seen in public reports.
     #[test]
@@ -258,7 +262,11 @@ mod tests {
                 BadAnswer,
             ),
         ] {
-            assert_eq!(Answer::of(status, body).cause(&TABLE, as_user), Some(cause), "{status} {body}");
+            assert_eq!(
+                HttpResponse::for_test(status, body).cause(&TABLE, as_user),
+                Some(cause),
+                "{status} {body}"
+            );
         }
     }
 }

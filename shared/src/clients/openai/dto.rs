@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Opened, Opening};
+use super::{ChatKitSession, CreateSession};
 use crate::{
-    clients::openai as chatkit,
+    clients::openai,
     platform::{parse::Timestamp, secret::Secret},
 };
 
 /// The body of `POST /chatkit/sessions`.
 #[derive(Serialize)]
-pub(super) struct CreateSession<'a> {
+pub(super) struct CreateSessionBody<'a> {
     user: &'a str,
     workflow: Workflow<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,8 +36,8 @@ struct Tracing {
     enabled: bool,
 }
 
-impl<'a> CreateSession<'a> {
-    pub fn new(opening: &'a Opening) -> Self {
+impl<'a> CreateSessionBody<'a> {
+    pub fn new(opening: &'a CreateSession) -> Self {
         Self {
             user: &opening.user,
             workflow: Workflow {
@@ -64,16 +64,16 @@ pub(super) struct Session {
 
 impl Session {
     /// The session in our words; `None` for what cannot be true.
-    pub fn opened(self) -> Option<Opened> {
+    pub fn into_chatkit_session(self) -> Option<ChatKitSession> {
         // The id becomes part of a path when the session is cancelled.
-        let sound = is_plain(&self.id) && !self.client_secret.expose().is_empty();
+        let sound = is_path_safe(&self.id) && !self.client_secret.expose().is_empty();
         let expires_at = Timestamp::from_second(self.expires_at)?;
-        sound.then_some(Opened { id: self.id, client_secret: self.client_secret, expires_at })
+        sound.then_some(ChatKitSession { id: self.id, client_secret: self.client_secret, expires_at })
     }
 }
 
 /// Whether an id can be nothing else than one segment of a path.
-pub(super) fn is_plain(id: &str) -> bool {
+pub(super) fn is_path_safe(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (1..=200).contains(&id.len()) && id.chars().all(plain)
 }
@@ -97,15 +97,15 @@ pub(super) struct Thread {
 
 /// Of a thread, only which and whose: what else OpenAI may say of it is in nobody's way.
 #[derive(Deserialize)]
-pub(super) struct Owned {
+pub(super) struct ThreadOwner {
     id: String,
     user: String,
 }
 
-impl Owned {
+impl ThreadOwner {
     /// The thread's id, if it is this user's.
-    pub fn id_if_of(self, user: &str) -> Option<String> {
-        (self.user == user && is_plain(&self.id)).then_some(self.id)
+    pub fn into_owned_id(self, user: &str) -> Option<String> {
+        (self.user == user && is_path_safe(&self.id)).then_some(self.id)
     }
 }
 
@@ -116,8 +116,8 @@ struct Status {
 }
 
 impl Thread {
-    pub fn into_thread(self) -> Option<chatkit::Thread> {
-        Some(chatkit::Thread {
+    pub fn into_thread(self) -> Option<openai::Thread> {
+        Some(openai::Thread {
             created_at: Timestamp::from_second(self.created_at)?,
             id: self.id,
             title: self.title,
@@ -143,14 +143,14 @@ impl Item {
 /// A page of a thread's items.
 #[derive(Deserialize)]
 pub(super) struct Items {
-    data: Vec<SaidItem>,
+    data: Vec<ThreadItem>,
     has_more: bool,
     last_id: Option<String>,
 }
 
 /// An item with what was said in it. Of kinds that OpenAI may have one day nothing is read.
 #[derive(Deserialize)]
-struct SaidItem {
+struct ThreadItem {
     id: String,
     #[serde(rename = "type")]
     kind: String,
@@ -183,15 +183,15 @@ struct Attachment {
 const MAX_CONTENT: usize = 60_000;
 
 impl Items {
-    pub fn into_messages(self) -> chatkit::Messages {
+    pub fn into_messages(self) -> openai::MessagePage {
         let next = self.last_id.filter(|_| self.has_more);
-        let messages = self.data.into_iter().filter_map(SaidItem::into_message).collect();
-        chatkit::Messages { messages, next }
+        let messages = self.data.into_iter().filter_map(ThreadItem::into_message).collect();
+        openai::MessagePage { messages, next }
     }
 }
 
-impl SaidItem {
-    fn into_message(self) -> Option<chatkit::Message> {
+impl ThreadItem {
+    fn into_message(self) -> Option<openai::Message> {
         let role = match self.kind.as_str() {
             "chatkit.user_message" => "user",
             "chatkit.assistant_message" => "agent",
@@ -203,10 +203,10 @@ impl SaidItem {
         };
         let content = self.content.iter().map(line).collect::<Vec<_>>().join("\n");
         let attachments = self.attachments.into_iter().map(Attachment::into_json);
-        Some(chatkit::Message {
+        Some(openai::Message {
             id: self.id,
             role,
-            content: cleaned(&content),
+            content: strip_nul_and_truncate(&content),
             attachments: attachments.collect(),
             created_at: Timestamp::from_second(self.created_at)?,
         })
@@ -217,15 +217,15 @@ impl Attachment {
     /// Without its preview's URL, which runs out.
     fn into_json(self) -> serde_json::Value {
         serde_json::json!({
-            "id": cleaned(&self.id),
-            "type": cleaned(&self.kind),
-            "name": cleaned(&self.name),
-            "mimeType": cleaned(&self.mime_type),
+            "id": strip_nul_and_truncate(&self.id),
+            "type": strip_nul_and_truncate(&self.kind),
+            "name": strip_nul_and_truncate(&self.name),
+            "mimeType": strip_nul_and_truncate(&self.mime_type),
         })
     }
 }
 
 /// A text as PostgreSQL keeps it: without NUL, and bounded.
-fn cleaned(text: &str) -> String {
+fn strip_nul_and_truncate(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_CONTENT).collect()
 }
