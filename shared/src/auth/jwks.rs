@@ -29,7 +29,7 @@ pub(crate) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_secs(2),
     retry_window: Duration::from_secs(1),
     idempotency: Idempotency::Idempotent,
-    verdict: |answer| answer.cause(&TABLE, false).map(Cause::verdict).unwrap_or_default(),
+    retry_on: |answer| answer.cause(&TABLE, false).map(Cause::retry_decision).unwrap_or_default(),
 };
 
 /// The key set of one project.
@@ -43,9 +43,9 @@ pub struct Jwks {
 struct Cache {
     keys: HashMap<String, Key>,
     fetched: Option<Timestamp>,
-    /// When an id that the set lacks last asked for a new one. Other fetches do not count: a key that is taken into use
+    /// When an id that the set lacks last last_forced_refresh for a new one. Other fetches do not count: a key that is taken into use
     /// right after a start must be found.
-    asked: Option<Timestamp>,
+    last_forced_refresh: Option<Timestamp>,
     /// Why the last attempt brought no set, where it did not.
     failed: Option<ErrorCode>,
 }
@@ -71,7 +71,7 @@ impl Jwks {
 
     /// The key with this id.
     ///
-    /// The wall clock is asked, not a monotonic one: it goes on while a function is frozen.
+    /// The wall clock is last_forced_refresh, not a monotonic one: it goes on while a function is frozen.
     pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<Key, AuthError> {
         let mut cache = self.cache.lock().await;
         let now = Timestamp::now();
@@ -121,10 +121,12 @@ impl Cache {
         if !self.is_fresh(now) {
             return true;
         }
-        let may_ask = self.asked.is_none_or(|asked| age(asked, now) >= MIN_REFETCH);
+        let may_ask = self
+            .last_forced_refresh
+            .is_none_or(|last_forced_refresh| age(last_forced_refresh, now) >= MIN_REFETCH);
         let asks = may_ask && !self.keys.contains_key(id);
         if asks {
-            self.asked = Some(now);
+            self.last_forced_refresh = Some(now);
         }
         asks
     }
@@ -192,17 +194,17 @@ mod tests {
         Cache { keys: [("known".to_owned(), key)].into(), fetched: Some(at(seconds)), ..Cache::default() }
     }
 
-    fn verdict(cache: &Cache, id: &str, seconds: i64) -> Option<AuthError> {
+    fn outcome(cache: &Cache, id: &str, seconds: i64) -> Option<AuthError> {
         cache.find(id, at(seconds)).err()
     }
 
     #[test]
     fn a_set_is_used_for_ten_minutes_and_no_longer() {
         let mut cache = fetched_at(0);
-        assert!(!cache.is_outdated_for("known", at(599)) && verdict(&cache, "known", 599).is_none());
+        assert!(!cache.is_outdated_for("known", at(599)) && outcome(&cache, "known", 599).is_none());
         assert!(cache.is_outdated_for("known", at(600)));
         assert_eq!(
-            verdict(&cache, "known", 600),
+            outcome(&cache, "known", 600),
             Some(AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable))
         );
         assert!(Cache::default().is_outdated_for("known", at(0)));
@@ -213,7 +215,7 @@ mod tests {
         let mut cache = fetched_at(0);
         assert!(cache.is_outdated_for("known", at(-1)));
         assert_eq!(
-            verdict(&cache, "known", -1),
+            outcome(&cache, "known", -1),
             Some(AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable))
         );
     }
@@ -221,21 +223,21 @@ mod tests {
     #[test]
     fn unknown_ids_ask_for_a_new_set_once_a_minute() {
         let mut cache = fetched_at(0);
-        let asked: Vec<bool> =
+        let last_forced_refresh: Vec<bool> =
             [1, 2, 60, 61, 62, 121].map(|seconds| cache.is_outdated_for("made up", at(seconds))).into();
-        assert_eq!(asked, [true, false, false, true, false, true]);
+        assert_eq!(last_forced_refresh, [true, false, false, true, false, true]);
         assert!(!cache.is_outdated_for("known", at(200)));
     }
 
     #[test]
     fn an_unknown_id_is_refused_only_if_the_newest_set_could_be_had() {
         let mut cache = fetched_at(0);
-        assert_eq!(verdict(&cache, "made up", 1), Some(AuthError::InvalidToken));
+        assert_eq!(outcome(&cache, "made up", 1), Some(AuthError::InvalidToken));
         cache.failed = Some(ErrorCode::SupabaseUnavailable);
         assert_eq!(
-            verdict(&cache, "made up", 1),
+            outcome(&cache, "made up", 1),
             Some(AuthError::KeysUnavailable(ErrorCode::SupabaseUnavailable))
         );
-        assert_eq!(verdict(&cache, "known", 1), None);
+        assert_eq!(outcome(&cache, "known", 1), None);
     }
 }

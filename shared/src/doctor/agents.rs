@@ -14,7 +14,7 @@ use crate::{
     platform::http_client::Deadline,
 };
 
-/// Servers asked at the same time.
+/// Servers checks at the same time.
 const AT_ONCE: usize = 8;
 
 /// A finding a server.
@@ -22,8 +22,8 @@ pub(super) async fn check(client: &Client, state: &State, deadline: Deadline) ->
     if state.agent_servers.is_empty() {
         return vec![CheckResult::skipped(Check::AgentServer, "no enabled agent has a server")];
     }
-    let asked: Vec<_> = state.agent_servers.iter().map(|server| ask(client, server, deadline)).collect();
-    let mut findings: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let checks: Vec<_> = state.agent_servers.iter().map(|server| ask(client, server, deadline)).collect();
+    let mut findings: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
     let left = state.agent_server_count.saturating_sub(state.agent_servers.len());
     if left > 0 {
         findings.push(CheckResult::skipped(Check::AgentServer, format!("{left} more, of fewer agents each")));

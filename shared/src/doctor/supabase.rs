@@ -76,8 +76,8 @@ pub(super) async fn issuer(
         issuer: String,
     }
     let answer = get(http, project, "/auth/v1/.well-known/openid-configuration", deadline).await;
-    let told = answer.as_ref().ok().and_then(|answer| answer.accepted(&TABLE, false).ok());
-    match told.and_then(|body| serde_json::from_slice::<Discovery>(body).ok()) {
+    let accepted = answer.as_ref().ok().and_then(|answer| answer.accepted(&TABLE, false).ok());
+    match accepted.and_then(|body| serde_json::from_slice::<Discovery>(body).ok()) {
         Some(Discovery { issuer }) if issuer == expected => CheckResult::ok(Check::Issuer),
         Some(Discovery { issuer }) => CheckResult::fault(Check::Issuer, FaultCode::IssuerDiffers)
             .detail(format!("the project names {issuer:?}, and expected is {expected:?}")),

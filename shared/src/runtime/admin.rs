@@ -104,18 +104,18 @@ fn parse_input<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
 /// What a failed invocation says to the operator, as its `errorMessage`: the code, what it means, and what to do. The causes
 /// are for the log, as everywhere.
 fn error_message(error: &Error) -> String {
-    let mut told = format!("{}: {}.", error.code.as_str(), error.code.title());
+    let mut message = format!("{}: {}.", error.code.as_str(), error.code.title());
     for field in &error.fields {
         let at = if field.pointer.is_empty() { "The order" } else { &field.pointer };
-        told.push_str(&format!(" {at}: {}.", field.detail));
+        message.push_str(&format!(" {at}: {}.", field.detail));
     }
     if let Some(detail) = &error.detail {
-        told.push_str(&format!(" {detail}"));
+        message.push_str(&format!(" {detail}"));
     }
     if error.code != ErrorCode::InvalidRequest {
-        told.push_str(&format!(" {}", error.code.advice()));
+        message.push_str(&format!(" {}", error.code.advice()));
     }
-    told
+    message
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{ChatKitSession, CreateSession, Error, MessagePage, Thread, dto, error::Kind};
 use crate::platform::{
     http_client::{
-        Deadline, HttpClient, Idempotency, RetryPolicy, Verdict,
+        Deadline, HttpClient, Idempotency, RetryDecision, RetryPolicy,
         classification::{Done, openai::TABLE},
     },
     parse::Timestamp,
@@ -24,7 +24,7 @@ const READ: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_secs(3),
     retry_window: Duration::from_secs(2),
     idempotency: Idempotency::Idempotent,
-    verdict: |answer| answer.cause(&TABLE, false).map(Kind::verdict).unwrap_or_default(),
+    retry_on: |answer| answer.cause(&TABLE, false).map(Kind::retry_decision).unwrap_or_default(),
 };
 
 /// Cancelling what is cancelled already answers 404, which is as good.
@@ -37,11 +37,12 @@ const DELETE: RetryPolicy = READ;
 const CREATE: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_secs(6),
     idempotency: Idempotency::NotIdempotent,
-    verdict: |answer| match answer.cause(&TABLE, false) {
-        Some(kind) => {
-            Verdict { retry: kind.verdict().retry && kind.meaning().done == Done::No, ..kind.verdict() }
-        }
-        None => Verdict::default(),
+    retry_on: |answer| match answer.cause(&TABLE, false) {
+        Some(kind) => RetryDecision {
+            retry: kind.retry_decision().retry && kind.meaning().done == Done::No,
+            ..kind.retry_decision()
+        },
+        None => RetryDecision::default(),
     },
     ..READ
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub use crate::platform::http_client::classification::supabase::Cause;
 use crate::platform::http_client::{
-    HttpResponse, TransportError, Verdict,
+    HttpResponse, RetryDecision, TransportError,
     classification::{Rejection, sanitize_code, supabase::TABLE},
 };
 
@@ -66,8 +66,8 @@ impl Error {
 }
 
 /// What an answer asks for: every request may be repeated.
-pub(super) fn verdict(answer: &HttpResponse, as_user: bool) -> Verdict {
-    answer.cause(&TABLE, as_user).map(Cause::verdict).unwrap_or_default()
+pub(super) fn retry_decision(answer: &HttpResponse, as_user: bool) -> RetryDecision {
+    answer.cause(&TABLE, as_user).map(Cause::retry_decision).unwrap_or_default()
 }
 
 impl From<Rejection<Cause>> for Error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, error::verdict};
+use super::{Error, error::retry_decision};
 use crate::platform::http_client::{
     Deadline, HttpClient, Idempotency, RetryPolicy, classification::supabase::TABLE,
 };
@@ -17,7 +17,7 @@ pub(super) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     // Supabase down is a quick 503: who has not answered by then is not asked again.
     retry_window: Duration::from_secs(1),
     idempotency: Idempotency::Idempotent,
-    verdict: |answer| verdict(answer, false),
+    retry_on: |answer| retry_decision(answer, false),
 };
 
 /// A statement may run for 8 seconds; one that counts is given them. It has then been asked once.
@@ -40,8 +40,11 @@ pub(super) async fn send<T: DeserializeOwned>(
 ) -> Result<T, Error> {
     let unbuilt = || Error::invalid_response(None, "request cannot be built".to_owned());
     let request = to_reqwest_013(builder, headers).ok_or_else(unbuilt)?;
-    let policy =
-        if as_user { RetryPolicy { verdict: |answer| verdict(answer, true), ..policy } } else { policy };
+    let policy = if as_user {
+        RetryPolicy { retry_on: |answer| retry_decision(answer, true), ..policy }
+    } else {
+        policy
+    };
     let answer = http.send(request, policy, deadline).await?;
     let body = answer.accepted(&TABLE, as_user)?;
     // The parser's message can quote the body: it stays out of the error.

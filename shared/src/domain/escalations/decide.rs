@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn verdict(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
+    fn outcome(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
         let asked = serde_json::from_value(json!({
             "id": Uuid::nil(), "session_id": Uuid::nil(), "user_id": Uuid::nil(), "event_id": Uuid::nil(),
             "author_id": null, "predecessor_id": null, "origin": "orchestrator", "kind": "agent_asked", "reason": "r", "decisions": ["respond"],
@@ -102,23 +102,23 @@ mod tests {
     fn an_answer_is_checked_where_it_could_be_taken() {
         let (right, wrong) = ("ab".repeat(32), "cd".repeat(32));
         let schema = json!({ "properties": { "amount": { "type": "number" } } });
-        let error = verdict(schema.clone(), "open", &right).unwrap_err();
+        let error = outcome(schema.clone(), "open", &right).unwrap_err();
         assert_eq!(
             (error.code, error.fields[0].pointer.as_str()),
             (ErrorCode::InvalidAnswer, "/answer/amount")
         );
-        assert!(verdict(json!({ "type": "object" }), "open", &right).is_ok());
-        assert!(verdict(Value::Null, "open", &right).is_ok());
+        assert!(outcome(json!({ "type": "object" }), "open", &right).is_ok());
+        assert!(outcome(Value::Null, "open", &right).is_ok());
         // What the database refuses, it is to refuse in its own words.
         assert!(
-            verdict(schema.clone(), "resolved", &right).is_ok() && verdict(schema, "open", &wrong).is_ok()
+            outcome(schema.clone(), "resolved", &right).is_ok() && outcome(schema, "open", &wrong).is_ok()
         );
     }
 
     #[test]
     fn a_schema_that_nobody_can_use_takes_no_answer() {
         let error =
-            verdict(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
+            outcome(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidAnswer);
         assert!(error.detail.unwrap().contains("leads out of it"));
     }

@@ -171,7 +171,7 @@ mod tests {
     use serde_json::json;
     use uuid::Uuid;
 
-    fn verdict(kind: &str, payload: Value) -> Result<(), FieldError> {
+    fn outcome(kind: &str, payload: Value) -> Result<(), FieldError> {
         validate(kind, payload.as_object().unwrap())
     }
 
@@ -198,7 +198,7 @@ mod tests {
             ),
             ("custom_anything", json!({"free": ["form"]})),
         ] {
-            assert_eq!(verdict(kind, payload), Ok(()), "{kind}");
+            assert_eq!(outcome(kind, payload), Ok(()), "{kind}");
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
             ("session_ended", json!({}), "/type"),
             ("custom_", json!({}), "/type"),
         ] {
-            assert_eq!(verdict(kind, payload).unwrap_err().pointer, pointer, "{kind}");
+            assert_eq!(outcome(kind, payload).unwrap_err().pointer, pointer, "{kind}");
         }
     }
 }

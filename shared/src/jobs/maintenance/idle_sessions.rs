@@ -1,4 +1,4 @@
-//! Idle sessions. ChatKit talks past us, so a session that looks idle here is asked for there before it ends.
+//! Idle sessions. ChatKit talks past us, so a session that looks idle here is activity for there before it ends.
 
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use crate::{
     platform::parse::Timestamp,
 };
 
-/// Threads of one session that are asked for at the same time.
+/// Threads of one session that are activity for at the same time.
 const THREAD_CONCURRENCY: usize = 4;
 
 /// After how many seconds a session is looked into again that ChatKit did not answer for.
@@ -81,7 +81,7 @@ struct ThreadActivity {
     newest: Option<Timestamp>,
     /// For how many threads there was an answer, one after the other.
     threads: usize,
-    /// Why no more were asked for, where that was not for the budget's end.
+    /// Why no more were activity for, where that was not for the budget's end.
     error: Option<chatkit::Error>,
 }
 
@@ -98,9 +98,9 @@ impl IdleCheck<'_> {
             // Its lease runs out, and a later round takes it.
             return Ok(Outcome::Postponed);
         }
-        let asked = self.read_threads().await;
+        let activity = self.read_threads().await;
         let mut last_activity_at = idle.last_activity_at;
-        if let Some(at) = asked.newest.filter(|at| *at > idle.last_activity_at) {
+        if let Some(at) = activity.newest.filter(|at| *at > idle.last_activity_at) {
             // Somebody talked at ChatKit meanwhile: that counts, and may still be too long ago.
             let noted = self.record_activity(at).await?;
             if !noted.idle {
@@ -108,12 +108,12 @@ impl IdleCheck<'_> {
             }
             last_activity_at = noted.last_activity_at;
         }
-        if let Some(error) = asked.error {
+        if let Some(error) = activity.error {
             tracing::warn!(session_id = %idle.session_id, %error, "an idle session is postponed");
-            return self.release(POSTPONE_SECONDS, asked.threads, last_activity_at).await;
+            return self.release(POSTPONE_SECONDS, activity.threads, last_activity_at).await;
         }
-        if share.chatkit.is_some() && (asked.threads < idle.thread_ids.len() || idle.threads_left) {
-            return self.release(CONTINUE_SECONDS, asked.threads, last_activity_at).await;
+        if share.chatkit.is_some() && (activity.threads < idle.thread_ids.len() || idle.threads_left) {
+            return self.release(CONTINUE_SECONDS, activity.threads, last_activity_at).await;
         }
         self.expire(last_activity_at).await
     }
@@ -121,8 +121,8 @@ impl IdleCheck<'_> {
     /// Asks when something was last said in the session's threads, until that is known to be too recent or the budget is used up.
     async fn read_threads(self) -> ThreadActivity {
         let Self { share, idle } = self;
-        let (mut asked, budget) = (ThreadActivity::default(), CallBudget::new(share.deadline));
-        let Some(chatkit) = share.chatkit else { return asked };
+        let (mut activity, budget) = (ThreadActivity::default(), CallBudget::new(share.deadline));
+        let Some(chatkit) = share.chatkit else { return activity };
         let ask = async |id: &String| {
             if !budget.spend_call() {
                 return None;
@@ -139,18 +139,18 @@ impl IdleCheck<'_> {
             std::pin::pin!(stream::iter(&idle.thread_ids).map(ask).buffered(THREAD_CONCURRENCY));
         while let Some(Some(answer)) = answers.next().await {
             match answer {
-                Ok(newest) => asked.newest = asked.newest.max(newest),
+                Ok(newest) => activity.newest = activity.newest.max(newest),
                 Err(error) => {
-                    asked.error = Some(error);
+                    activity.error = Some(error);
                     break;
                 }
             }
-            asked.threads += 1;
-            if asked.newest.is_some_and(|at| idle.is_in_use(at)) {
+            activity.threads += 1;
+            if activity.newest.is_some_and(|at| idle.is_in_use(at)) {
                 break;
             }
         }
-        asked
+        activity
     }
 
     async fn record_activity(self, at: Timestamp) -> Result<RecordedActivity, Error> {
@@ -159,7 +159,7 @@ impl IdleCheck<'_> {
         Ok(share.service_client.rpc("record_chatkit_activity", &arguments, share.deadline).await?)
     }
 
-    /// Leaves the session to a later round, which goes on after the threads that were asked for.
+    /// Leaves the session to a later round, which goes on after the threads that were activity for.
     async fn release(
         self,
         after_seconds: u32,

@@ -37,13 +37,13 @@ pub(super) async fn copy_transcripts(
         let budget = CallBudget::new(share.deadline);
         let mut copying =
             TranscriptCopy { share, chatkit, budget, transcript: &transcript, added: 0, at: None };
-        let told = copying.run().await;
-        (copying.added, told)
+        let copied = copying.run().await;
+        (copying.added, copied)
     };
     let mut outcomes = std::pin::pin!(stream::iter(transcripts).map(copy).buffer_unordered(CONCURRENCY));
-    while let Some((added, told)) = outcomes.next().await {
+    while let Some((added, copied)) = outcomes.next().await {
         report.copied_messages += added;
-        told.or_else(|error| batch.record_error(error))?;
+        copied.or_else(|error| batch.record_error(error))?;
     }
     Ok(batch)
 }
@@ -123,11 +123,11 @@ impl TranscriptCopy<'_> {
                 finished["p_after_item_id"] = json!(after);
             }
         }
-        let told =
+        let copied =
             share.service_client.rpc::<serde::de::IgnoredAny>("finish_transcript", &finished, share.deadline);
-        match told.await {
+        match copied.await {
             Err(error) if is_gone(&error) => Ok(()),
-            told => told.map(drop).map_err(Error::from),
+            copied => copied.map(drop).map_err(Error::from),
         }
     }
 

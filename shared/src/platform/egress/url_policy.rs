@@ -67,7 +67,7 @@ pub(super) fn check_url(url: &Url, allowed: &LoopbackAllowlist) -> Result<(), Ur
 mod tests {
     use super::*;
 
-    fn verdict(url: &str) -> Result<(), UrlRejection> {
+    fn outcome(url: &str) -> Result<(), UrlRejection> {
         parse_allowed_url(url, &LoopbackAllowlist::parse("127.0.0.1:4000").unwrap()).map(|_| ())
     }
 
@@ -76,10 +76,10 @@ mod tests {
         for url in
             ["https://agents.example.com/mcp", "https://1.1.1.1/", "https://agents.example.com:8443/mcp?v=1"]
         {
-            assert_eq!(verdict(url), Ok(()), "{url}");
+            assert_eq!(outcome(url), Ok(()), "{url}");
         }
         for url in ["http://127.0.0.1:4000/mcp", "https://127.0.0.1:4000/mcp"] {
-            assert_eq!(verdict(url), Ok(()), "{url}");
+            assert_eq!(outcome(url), Ok(()), "{url}");
         }
         for url in [
             "http://agents.example.com/mcp",
@@ -87,17 +87,17 @@ mod tests {
             "ftp://agents.example.com/",
             "http://127.0.0.1/",
         ] {
-            assert_eq!(verdict(url), Err(UrlRejection::NotHttps), "{url}");
+            assert_eq!(outcome(url), Err(UrlRejection::NotHttps), "{url}");
         }
         for url in ["agents.example.com", "/mcp", "https://", "https://[::1", "data:,x"] {
-            assert!(matches!(verdict(url), Err(UrlRejection::Malformed | UrlRejection::NotHttps)), "{url}");
+            assert!(matches!(outcome(url), Err(UrlRejection::Malformed | UrlRejection::NotHttps)), "{url}");
         }
         for url in [
             "https://user@agents.example.com/",
             "https://:pass@agents.example.com/",
             "http://u:p@127.0.0.1:4000/",
         ] {
-            assert_eq!(verdict(url), Err(UrlRejection::Credentials), "{url}");
+            assert_eq!(outcome(url), Err(UrlRejection::Credentials), "{url}");
         }
     }
 
@@ -129,9 +129,9 @@ mod tests {
             "[2002:7f00:1::]",
             "[::127.0.0.1]",
         ] {
-            assert_eq!(verdict(&format!("https://{host}/mcp")), Err(UrlRejection::Address), "{host}");
+            assert_eq!(outcome(&format!("https://{host}/mcp")), Err(UrlRejection::Address), "{host}");
         }
         // Host names are ASCII here, so that digits of other scripts are none at all.
-        assert_eq!(verdict("https://\u{ff11}27.0.0.1/mcp"), Err(UrlRejection::Malformed));
+        assert_eq!(outcome("https://\u{ff11}27.0.0.1/mcp"), Err(UrlRejection::Malformed));
     }
 }

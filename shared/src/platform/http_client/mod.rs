@@ -31,12 +31,12 @@ pub struct RetryPolicy {
     /// When a try may be followed by another.
     pub idempotency: Idempotency,
     /// What an answer asks for.
-    pub verdict: fn(&HttpResponse) -> Verdict,
+    pub retry_on: fn(&HttpResponse) -> RetryDecision,
 }
 
 /// What an answer asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RetryDecision {
     /// Another try.
     pub retry: bool,
     /// Another key or token: the one that was shown is refused.
@@ -122,7 +122,7 @@ impl HttpClient {
             let call = telemetry::call(policy.system, tries);
             let within = deadline.timeout_up_to(policy.try_timeout);
             let outcome = self.send_once(current, within).instrument(call.clone()).await;
-            told(call, &outcome, policy);
+            record_outcome(call, &outcome, policy);
             let Some(pause) = retry_after::pause(&outcome, policy, tries) else {
                 self.update_budget(&outcome, policy);
                 return outcome;
@@ -179,11 +179,11 @@ impl From<reqwest::Error> for TransportError {
 }
 
 /// Says in the call's span what came of it, and in a line of its own where that is nothing.
-fn told(call: tracing::Span, outcome: &Result<HttpResponse, TransportError>, policy: RetryPolicy) {
+fn record_outcome(call: tracing::Span, outcome: &Result<HttpResponse, TransportError>, policy: RetryPolicy) {
     match outcome {
         Ok(answer) => {
             call.record("status", answer.status.as_u16());
-            call.record("unauthorized", (policy.verdict)(answer).unauthorized);
+            call.record("unauthorized", (policy.retry_on)(answer).unauthorized);
             call.in_scope(|| tracing::debug!("upstream answered"));
         }
         Err(failure) => {

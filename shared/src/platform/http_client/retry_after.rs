@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName};
 
 #[cfg(test)]
-use super::Verdict;
+use super::RetryDecision;
 use super::{HttpResponse, Idempotency, RetryPolicy, TransportError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -21,12 +21,12 @@ pub(super) fn pause(
 ) -> Option<Duration> {
     match outcome {
         Ok(answer) => {
-            let asked = match header(&answer.headers, "x-should-retry") {
+            let should_retry = match header(&answer.headers, "x-should-retry") {
                 Some("true") => true,
                 Some("false") => false,
-                _ => (policy.verdict)(answer).retry,
+                _ => (policy.retry_on)(answer).retry,
             };
-            asked.then(|| retry_after(&answer.headers).unwrap_or_else(|| jitter(tries)))
+            should_retry.then(|| retry_after(&answer.headers).unwrap_or_else(|| jitter(tries)))
         }
         Err(TransportError::Unreachable(_)) => Some(jitter(tries)),
         Err(TransportError::TimedOut | TransportError::Broken(_))
@@ -41,7 +41,7 @@ pub(super) fn pause(
 /// What an answer asks to wait, in whole or (`retry-after-ms`) thousandths of seconds.
 ///
 /// `Retry-After` as a date is not obeyed: it needs two clocks that agree. More than an hour is taken for an hour: who asks for more
-/// has made a mistake, and would not be asked again today.
+/// has made a mistake, and would not be should_retry again today.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name| header(headers, name).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
     // Too many digits for a number are more than an hour.
@@ -70,7 +70,7 @@ mod tests {
         try_timeout: Duration::from_secs(1),
         retry_window: Duration::from_secs(1),
         idempotency: Idempotency::NotIdempotent,
-        verdict: |answer| Verdict { retry: answer.status.is_server_error(), unauthorized: false },
+        retry_on: |answer| RetryDecision { retry: answer.status.is_server_error(), unauthorized: false },
     };
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Result<HttpResponse, TransportError> {

@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for Keepable {
 mod tests {
     use super::*;
 
-    fn verdict(text: &str) -> Result<Value, (ErrorCode, Option<String>)> {
+    fn outcome(text: &str) -> Result<Value, (ErrorCode, Option<String>)> {
         json(text.as_bytes())
             .map_err(|error| (error.code, error.fields.into_iter().next().map(|field| field.pointer)))
     }
@@ -140,7 +140,7 @@ mod tests {
         // Fractions and numbers that are too large are tried on the functions themselves: a test of the whole workspace has
         // features of the parser switched on, by the local stack's dependencies, that the functions are built without.
         for text in [r#"{"a":[1,-1,null,true,"\u0001"],"":{}}"#, "7", r#""x""#, " [ ] "] {
-            assert_eq!(verdict(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
+            assert_eq!(outcome(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
         }
     }
 
@@ -151,19 +151,19 @@ mod tests {
             (r#"[{"a/b":"\u0000"}]"#, "/0/a~1b"),
             (r#"{"a":{"\u0000":1}}"#, "/a"),
         ] {
-            assert_eq!(verdict(text), Err((ErrorCode::InvalidRequest, Some(at.to_owned()))), "{text}");
+            assert_eq!(outcome(text), Err((ErrorCode::InvalidRequest, Some(at.to_owned()))), "{text}");
         }
         for text in ["", "{", "{}{}", "nul", "\"\u{0}\"", r#""\ud800""#] {
-            assert_eq!(verdict(text), Err((ErrorCode::MalformedBody, None)), "{text}");
+            assert_eq!(outcome(text), Err((ErrorCode::MalformedBody, None)), "{text}");
         }
     }
 
     #[test]
     fn what_is_too_deep_is_named_before_the_parser_gives_up() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(verdict(&nested(MAX_DEPTH)).is_ok());
+        assert!(outcome(&nested(MAX_DEPTH)).is_ok());
         let too_deep = Err((ErrorCode::InvalidRequest, Some("/0".repeat(MAX_DEPTH))));
-        assert_eq!(verdict(&nested(MAX_DEPTH + 1)), too_deep);
-        assert_eq!(verdict(&nested(10_000)), too_deep);
+        assert_eq!(outcome(&nested(MAX_DEPTH + 1)), too_deep);
+        assert_eq!(outcome(&nested(10_000)), too_deep);
     }
 }

@@ -4,7 +4,7 @@
 use super::{Done, Meaning, Responsible, Row, Speaker, Table};
 use crate::{
     error::ErrorCode,
-    platform::http_client::{TransportError, Verdict},
+    platform::http_client::{RetryDecision, TransportError},
 };
 
 /// Why OpenAI did not do what it was asked.
@@ -86,8 +86,11 @@ impl Cause {
     }
 
     /// What it asks of whoever sent the request, where a repeat is safe.
-    pub const fn verdict(self) -> Verdict {
-        Verdict { retry: self.meaning().passes, unauthorized: matches!(self, KeyRefused | ProjectRefused) }
+    pub const fn retry_decision(self) -> RetryDecision {
+        RetryDecision {
+            retry: self.meaning().passes,
+            unauthorized: matches!(self, KeyRefused | ProjectRefused),
+        }
     }
 
     /// What it means that no answer came.

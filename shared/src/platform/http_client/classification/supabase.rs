@@ -6,7 +6,7 @@
 use super::{Done, Meaning, Responsible, Row, Speaker, Table};
 use crate::{
     error::ErrorCode,
-    platform::http_client::{TransportError, Verdict},
+    platform::http_client::{RetryDecision, TransportError},
 };
 
 /// Why Supabase did not do what it was asked.
@@ -113,9 +113,9 @@ impl Cause {
     }
 
     /// What it asks of whoever sent the request.
-    pub const fn verdict(self) -> Verdict {
+    pub const fn retry_decision(self) -> RetryDecision {
         let unauthorized = matches!(self, TokenExpired | TokenRefused | KeyRefused | GrantMissing);
-        Verdict { retry: self.meaning().passes, unauthorized }
+        RetryDecision { retry: self.meaning().passes, unauthorized }
     }
 
     /// What it means that no answer came.
