@@ -26,7 +26,7 @@ pub struct Error {
     /// What a throttle allows, where one refused.
     pub limit: Option<RateLimit>,
     /// Extension members of the problem details (RFC 9457, section 3.2).
-    pub extensions: Map<String, Value>,
+    pub extensions: Option<Box<Map<String, Value>>>,
     /// The cause, for the log only.
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -49,7 +49,7 @@ impl Error {
             fields: Vec::new(),
             retry_after: None,
             limit: None,
-            extensions: Map::new(),
+            extensions: None,
             cause: None,
         }
     }
@@ -71,7 +71,7 @@ impl Error {
     /// Adds an extension member to the problem details.
     #[must_use]
     pub fn extension(mut self, name: &str, value: Value) -> Self {
-        self.extensions.insert(name.to_owned(), value);
+        self.extensions.get_or_insert_default().insert(name.to_owned(), value);
         self
     }
 

@@ -40,7 +40,7 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
     #[serde(flatten)]
-    extensions: &'a Map<String, Value>,
+    extensions: Option<&'a Map<String, Value>>,
 }
 
 /// The answer to a request that failed. `instance` is the path that was asked.
@@ -60,7 +60,7 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         code: code.as_str(),
         request_id,
         errors: &error.fields,
-        extensions: &error.extensions,
+        extensions: error.extensions.as_deref(),
     };
     // Strings and numbers always serialise; an empty body would be the worst that could come of it.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
