@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use local_stack::lambda::{Workspace, workspace};
+use serde_json::{Map, Value};
 
 use super::{document::Document, markdown, same, template::Template, text};
 use crate::harness::alone;
@@ -21,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         alone("described: every function is routed, and preflights of every path", functions),
         alone("described: the README's endpoints are those of the API description", readme),
         alone("described: the API description's links lead to operations of it", links),
+        alone("described: schemas of the API description extend a reference by `allOf`", extended),
     ]
 }
 
@@ -89,6 +91,40 @@ async fn links() -> Result<()> {
     }
     ensure!(followed > 0, "there are no links");
     Ok(())
+}
+
+/// Generators ignore the siblings of a `$ref`, except for a description.
+async fn extended() -> Result<()> {
+    let document = Document::read()?;
+    let references = references(&document.root, "#".to_owned());
+    ensure!(references.len() > 300, "only {} references were found", references.len());
+    for (place, node) in references {
+        let sibling = node.keys().find(|key| !["$ref", "description"].contains(&key.as_str()));
+        ensure!(sibling.is_none(), "{place} has a `$ref` and beside it `{}`", sibling.map_or("", |key| key));
+    }
+    Ok(())
+}
+
+/// Every object with a `$ref`, with its place in the document.
+fn references<'a>(node: &'a Value, place: String) -> Vec<(String, &'a Map<String, Value>)> {
+    let below = |(key, child): (String, &'a Value)| references(child, format!("{place}/{key}"));
+    match node {
+        Value::Object(object) => {
+            let children = object.iter().map(|(key, child)| (key.clone(), child));
+            let mut found: Vec<_> = children.flat_map(below).collect();
+            if object.contains_key("$ref") {
+                found.push((place, object));
+            }
+            found
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, child)| (index.to_string(), child))
+            .flat_map(below)
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn routed(workspace: &Workspace) -> Result<Routes> {

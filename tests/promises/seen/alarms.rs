@@ -130,6 +130,10 @@ async fn alike() -> Result<()> {
         for action in ["AlarmActions", "OKActions"] {
             ensure!(properties[action] == told, "{alarm}: {action} {}", properties[action]);
         }
+        // SAM does not find them missing, and the shared properties do not hold them all.
+        for required in ["ComparisonOperator", "EvaluationPeriods", "Threshold"] {
+            ensure!(!properties[required].is_null(), "{alarm} has no {required}");
+        }
         ensure!(properties["AlarmName"].is_null(), "{alarm} could be there only once in an account");
         let period = |stat: &Value| stat["Period"] == 300;
         let metrics = properties["Metrics"].as_array();

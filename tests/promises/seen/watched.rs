@@ -72,10 +72,16 @@ fn metric(by: &str, said: &Value, statistic: Option<&str>) -> Result<Watched> {
     })
 }
 
-/// The dashboard, as CloudWatch gets it for a stack by the local stack's name.
+/// The dashboard as CloudWatch gets it, for a stack with the local stack's name.
 pub fn dashboard(template: &Template) -> Result<Value> {
-    let body = template.0["Resources"]["Dashboard"]["Properties"]["DashboardBody"].as_str();
-    serde_json::from_str(&named(body.context("no dashboard")?)).context("the dashboard is no JSON")
+    let substitution = &template.0["Resources"]["Dashboard"]["Properties"]["DashboardBody"];
+    let mut body = substitution[0].as_str().context("no dashboard")?.to_owned();
+    for (name, value) in substitution[1].as_object().context("no variables of `Fn::Sub`")? {
+        let variable = format!("${{{name}}}");
+        ensure!(body.contains(&variable), "the dashboard does not use {variable}");
+        body = body.replace(&variable, value.as_str().with_context(|| format!("the value of {variable}"))?);
+    }
+    serde_json::from_str(&named(&body)).context("the dashboard is not JSON")
 }
 
 /// What the dashboard looks at.
