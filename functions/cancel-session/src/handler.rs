@@ -5,7 +5,7 @@ use shared::{
     domain::sessions,
     error::Error,
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Ends a session.
@@ -17,9 +17,9 @@ pub struct CancelSession {
 impl Endpoint for CancelSession {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/cancel");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
-        Some(Self { service_client: service_client?, chatkit: chatkit? })
+        Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

@@ -10,7 +10,7 @@ use shared::{
     error::Error,
     http::{Request, Response, Route},
     platform::sealing::Sealer,
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 use crate::body::{Body, Wish};
@@ -32,9 +32,9 @@ struct Created {
 impl Endpoint for CreateSession {
     const ROUTE: Route = Route::post("/chatkit/sessions");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit_with_sealer());
-        Some(Self { service_client: service_client?, chatkit: chatkit? })
+        Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

@@ -6,7 +6,7 @@ use shared::{
     domain::escalations::{self, NewDecision},
     error::Error,
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Decides an escalation.
@@ -19,10 +19,10 @@ pub struct DecideEscalation {
 impl Endpoint for DecideEscalation {
     const ROUTE: Route = Route::post("/chatkit/escalations/{id}/decision");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (user_client, service_client, rules) =
             (dependencies.user_client(), dependencies.service_client(), dependencies.decision_rules());
-        Some(Self { user_client: user_client?, service_client: service_client?, rules: rules? })
+        Ok(Self { user_client: user_client?, service_client: service_client?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

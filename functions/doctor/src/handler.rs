@@ -5,7 +5,7 @@ use shared::{
     doctor::{self, Report},
     error::Error,
     platform::http_client::Deadline,
-    runtime::{AdminTask, Dependencies},
+    runtime::{AdminTask, Dependencies, Reported},
 };
 
 /// Looks the deployment over.
@@ -20,12 +20,12 @@ impl AdminTask for Doctor {
     type Input = Order;
     type Report = Report;
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let doctor = doctor::Doctor::new(dependencies);
         if let Some(mistakes) = doctor.mistakes() {
             tracing::warn!(%mistakes, "the configuration is wrong");
         }
-        Some(Self(doctor))
+        Ok(Self(doctor))
     }
 
     async fn run(&self, Order {}: Order, deadline: Deadline) -> Result<Report, Error> {

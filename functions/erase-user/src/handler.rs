@@ -23,9 +23,9 @@ impl AdminTask for EraseUser {
     type Input = ErasureRequest;
     type Report = Erasure;
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
-        Some(Self { service_client: service_client?, chatkit: chatkit? })
+        Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
     async fn run(&self, order: ErasureRequest, deadline: Deadline) -> Result<Erasure, Error> {

@@ -6,7 +6,7 @@ use shared::{
         maintenance::{Maintenance, MaintenanceReport},
     },
     platform::http_client::Deadline,
-    runtime::{Dependencies, ScheduledJob},
+    runtime::{Dependencies, Reported, ScheduledJob},
 };
 
 /// Ends idle sessions, and puts right what was left behind.
@@ -15,9 +15,9 @@ pub struct ExpireSessions(Maintenance);
 impl ScheduledJob for ExpireSessions {
     type Report = MaintenanceReport;
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
-        Some(Self(Maintenance { service_client: service_client?, chatkit: chatkit? }))
+        Ok(Self(Maintenance { service_client: service_client?, chatkit: chatkit? }))
     }
 
     async fn run(&self, deadline: Deadline) -> Run<MaintenanceReport> {

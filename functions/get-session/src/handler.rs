@@ -10,7 +10,7 @@ use shared::{
     },
     error::Error,
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Reads one session. Holds no secret key of Supabase.
@@ -39,9 +39,9 @@ struct Body {
 impl Endpoint for GetSession {
     const ROUTE: Route = Route::get("/chatkit/sessions/{id}");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (user_client, chatkit) = (dependencies.user_client(), dependencies.chatkit());
-        Some(Self { user_client: user_client?, chatkit: chatkit? })
+        Ok(Self { user_client: user_client?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

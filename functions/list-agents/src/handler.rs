@@ -9,7 +9,7 @@ use shared::{
     },
     error::Error,
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Lists the agents that the caller may open. Holds no secret key.
@@ -34,8 +34,8 @@ struct Agents {
 impl Endpoint for ListAgents {
     const ROUTE: Route = Route::get("/chatkit/agents");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
-        Some(Self { user_client: dependencies.user_client()? })
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self { user_client: dependencies.user_client()? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

@@ -9,7 +9,7 @@ use shared::{
     },
     error::Error,
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Lists the messages of a session. Holds no secret key.
@@ -34,8 +34,8 @@ struct Messages {
 impl Endpoint for ListMessages {
     const ROUTE: Route = Route::get("/chatkit/sessions/{id}/messages");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
-        Some(Self { user_client: dependencies.user_client()? })
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self { user_client: dependencies.user_client()? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

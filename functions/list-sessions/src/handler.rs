@@ -9,7 +9,7 @@ use shared::{
     },
     error::{Error, ErrorCode},
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Lists sessions. Holds no secret key.
@@ -37,8 +37,8 @@ struct Sessions {
 impl Endpoint for ListSessions {
     const ROUTE: Route = Route::get("/chatkit/sessions");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
-        Some(Self { user_client: dependencies.user_client()? })
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self { user_client: dependencies.user_client()? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

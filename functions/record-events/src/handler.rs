@@ -10,7 +10,7 @@ use shared::{
     },
     error::Error,
     http::{Request, Response, Route},
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Records events of a session.
@@ -28,10 +28,10 @@ struct Body {
 impl Endpoint for RecordEvents {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (service_client, chatkit, rules) =
             (dependencies.service_client(), dependencies.chatkit(), dependencies.decision_rules());
-        Some(Self { service_client: service_client?, chatkit: chatkit?, rules: rules? })
+        Ok(Self { service_client: service_client?, chatkit: chatkit?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

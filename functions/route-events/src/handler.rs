@@ -6,7 +6,7 @@ use shared::{
         dispatch::{DispatchReport, Dispatcher},
     },
     platform::http_client::Deadline,
-    runtime::{Dependencies, ScheduledJob},
+    runtime::{Dependencies, Reported, ScheduledJob},
 };
 
 /// Brings events to agents.
@@ -15,10 +15,10 @@ pub struct RouteEvents(Dispatcher);
 impl ScheduledJob for RouteEvents {
     type Report = DispatchReport;
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let (service_client, chatkit, agents) =
             (dependencies.service_client(), dependencies.chatkit(), dependencies.agent_client());
-        Some(Self(Dispatcher { service_client: service_client?, chatkit: chatkit?, agents: agents? }))
+        Ok(Self(Dispatcher { service_client: service_client?, chatkit: chatkit?, agents: agents? }))
     }
 
     async fn run(&self, deadline: Deadline) -> Run<DispatchReport> {

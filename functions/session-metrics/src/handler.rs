@@ -7,7 +7,7 @@ use shared::{
     error::{Error, ErrorCode},
     http::{Request, Response, Route},
     platform::parse::Integer,
-    runtime::{Dependencies, Endpoint},
+    runtime::{Dependencies, Endpoint, Reported},
 };
 
 /// Tells the metrics. Holds no secret key.
@@ -28,8 +28,8 @@ struct Query {
 impl Endpoint for SessionMetrics {
     const ROUTE: Route = Route::get("/chatkit/metrics");
 
-    fn new(dependencies: &mut Dependencies) -> Option<Self> {
-        Some(Self { user_client: dependencies.user_client()? })
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self { user_client: dependencies.user_client()? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {

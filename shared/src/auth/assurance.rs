@@ -2,7 +2,10 @@
 
 use crate::{
     error::{Error, ErrorCode},
-    platform::{config::Environment, parse},
+    platform::{
+        config::{Environment, Reported},
+        parse,
+    },
 };
 
 /// How somebody signed in, and by which program. Whatever acts for a caller later than their request keeps it.
@@ -23,11 +26,11 @@ pub struct DecisionRules {
 }
 
 impl DecisionRules {
-    /// Reads the rules; `None` once a mistake has been noted.
-    pub fn from_environment(environment: &mut Environment) -> Option<Self> {
+    /// Reads the rules.
+    pub fn from_environment(environment: &mut Environment) -> Result<Self, Reported> {
         let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", parse_client_ids);
         let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", parse::boolean);
-        Some(Self {
+        Ok(Self {
             oauth_clients: oauth_clients?.unwrap_or_default(),
             require_aal2: require_aal2?.unwrap_or_default(),
         })

@@ -32,7 +32,7 @@ use crate::{
         supabase::{Project, ServiceClient, UserClient, legacy_project},
     },
     platform::{
-        config::{self, ConfigError},
+        config::{self, ConfigError, Reported},
         http_client::{Deadline, HttpClient},
         parse::Timestamp,
         sealing::Sealer,
@@ -63,17 +63,18 @@ pub struct Doctor {
     secret_of: Option<String>,
     has_legacy_secret: bool,
     issuer: Option<String>,
-    chatkit: Option<Option<ChatKit>>,
-    sealed: Option<Option<(ChatKit, Sealer)>>,
+    chatkit: Result<Option<ChatKit>, Reported>,
+    sealed: Result<Option<(ChatKit, Sealer)>, Reported>,
     agents: Option<mcp::Client>,
 }
 
 impl Doctor {
     /// Reads what all functions read. Mistakes keep it from nothing: they are its first findings.
     pub fn new(dependencies: &mut Dependencies) -> Self {
-        let (user_client, service_client) = (dependencies.user_client(), dependencies.service_client());
+        let (user_client, service_client) =
+            (dependencies.user_client().ok(), dependencies.service_client().ok());
         let (chatkit, sealed) = (dependencies.chatkit(), dependencies.chatkit_with_sealer());
-        let agents = dependencies.agent_client();
+        let agents = dependencies.agent_client().ok();
         let _ = (
             dependencies.webhook_secret(),
             dependencies.verifier(),
@@ -81,9 +82,10 @@ impl Doctor {
             dependencies.decision_rules(),
         );
         let (environment, http, project) = dependencies.as_parts();
-        let mut of = |name| environment.optional(name, |key| Ok(legacy_project(key))).flatten().flatten();
+        let mut of =
+            |name| environment.optional(name, |key| Ok(legacy_project(key))).ok().flatten().flatten();
         let (publishable_of, secret_of) = (of("SUPABASE_PUBLISHABLE_KEY"), of("SUPABASE_SECRET_KEY"));
-        let issuer = environment.optional("SUPABASE_JWT_ISSUER", config::any_string).flatten();
+        let issuer = environment.optional("SUPABASE_JWT_ISSUER", config::any_string).ok().flatten();
         let has_legacy_secret = environment.is_set("SUPABASE_JWT_SECRET");
         let mut mistakes: Vec<ConfigError> = Vec::new();
         for mistake in environment.take_errors() {
@@ -220,12 +222,12 @@ impl Doctor {
 
     async fn chatkit(&self, deadline: Deadline) -> CheckResult {
         match &self.chatkit {
-            None => CheckResult::blocked_by(Check::Chatkit, Check::Configuration),
-            Some(None) => CheckResult::skipped(
+            Err(_) => CheckResult::blocked_by(Check::Chatkit, Check::Configuration),
+            Ok(None) => CheckResult::skipped(
                 Check::Chatkit,
                 "OPENAI_CHATKIT_SECRET is not set: sessions are opened without ChatKit",
             ),
-            Some(Some(chatkit)) => {
+            Ok(Some(chatkit)) => {
                 let ask = || chatkit::key(chatkit, deadline.capped(CHECK_TIMEOUT));
                 confirmed(ask, CheckResult::is_fault, deadline).await
             }
@@ -240,7 +242,7 @@ impl Doctor {
     ) -> Vec<CheckResult> {
         let check = Check::Workflow;
         match (&self.chatkit, state) {
-            (Some(Some(chatkit)), Some(state)) if key.status == Status::Ok => {
+            (Ok(Some(chatkit)), Some(state)) if key.status == Status::Ok => {
                 chatkit::workflows(chatkit, state, deadline).await
             }
             (_, Some(_)) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
@@ -251,10 +253,10 @@ impl Doctor {
     fn sealing_keys(&self, state: Option<&State>) -> Vec<CheckResult> {
         let check = Check::SealingKeys;
         match (&self.sealed, state) {
-            (None, _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
-            (Some(None), _) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
+            (Err(_), _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
+            (Ok(None), _) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
             (_, None) => vec![CheckResult::blocked_by(check, Check::Migrations)],
-            (Some(Some((_, sealer))), Some(state)) => sealing::check(sealer, state),
+            (Ok(Some((_, sealer))), Some(state)) => sealing::check(sealer, state),
         }
     }
 

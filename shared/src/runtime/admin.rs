@@ -12,12 +12,11 @@ use tracing::Instrument;
 use crate::{
     error::{Error, ErrorCode, FieldError, pointer},
     platform::{
-        config::Environment,
-        http_client::{Deadline, HttpClient},
+        http_client::Deadline,
         telemetry::{self, TARGET},
     },
     runtime::{
-        Dependencies,
+        Dependencies, Reported,
         event::Payload,
         http_service::{BoxError, bootstrap, deadline, error_chain},
     },
@@ -33,7 +32,7 @@ pub trait AdminTask: Send + Sync + Sized + 'static {
 
     /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
     /// mistake in the configuration is reported at once.
-    fn new(dependencies: &mut Dependencies) -> Option<Self>;
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported>;
 
     /// Carries out an order, until the deadline nears.
     ///
@@ -52,9 +51,7 @@ pub fn serve_admin<O: AdminTask>() -> ExitCode {
 }
 
 async fn run<O: AdminTask>() -> Result<(), BoxError> {
-    let mut dependencies = Dependencies::new(Environment::from_process(), HttpClient::new()?);
-    let built = O::new(&mut dependencies);
-    let operated = Arc::new(dependencies.build(built)?);
+    let operated = Arc::new(Dependencies::build_from_process(O::new)?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let operated = Arc::clone(&operated);
         async move { run_task(operated.as_ref(), event).await }
@@ -149,8 +146,8 @@ mod tests {
         type Input = Dismissal;
         type Report = ();
 
-        fn new(_: &mut Dependencies) -> Option<Self> {
-            Some(Self)
+        fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+            Ok(Self)
         }
 
         async fn run(&self, _: Dismissal, _: Deadline) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use crate::{
         supabase::{self, Project, ServiceClient, UserClient},
     },
     platform::{
-        config::{self, Environment},
+        config::{self, Environment, Reported},
         http_client::HttpClient,
         sealing::Sealer,
         secret::Secret,
@@ -22,7 +22,7 @@ const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
 pub struct Dependencies {
     environment: Environment,
     http: HttpClient,
-    project: Option<Project>,
+    project: Result<Project, Reported>,
 }
 
 impl Dependencies {
@@ -33,93 +33,108 @@ impl Dependencies {
     }
 
     /// Reading as the caller. No secret key is read for it.
-    pub fn user_client(&mut self) -> Option<UserClient> {
+    pub fn user_client(&mut self) -> Result<UserClient, Reported> {
         let key = self.environment.required("SUPABASE_PUBLISHABLE_KEY", supabase::parse_publishable_key);
-        Some(UserClient::new(self.http.clone(), self.project.as_ref()?, key?))
+        Ok(UserClient::new(self.http.clone(), self.project.as_ref().map_err(|reported| *reported)?, key?))
     }
 
     /// Writing as the service.
-    pub fn service_client(&mut self) -> Option<ServiceClient> {
+    pub fn service_client(&mut self) -> Result<ServiceClient, Reported> {
         let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::parse_secret_key);
-        Some(ServiceClient::new(self.http.clone(), self.project.as_ref()?, key?))
+        Ok(ServiceClient::new(self.http.clone(), self.project.as_ref().map_err(|reported| *reported)?, key?))
     }
 
     /// Who may decide, as far as tokens say.
-    pub fn decision_rules(&mut self) -> Option<DecisionRules> {
+    pub fn decision_rules(&mut self) -> Result<DecisionRules, Reported> {
         DecisionRules::from_environment(&mut self.environment)
     }
 
-    /// ChatKit, or `Some(None)` where it is not configured.
-    #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and configured
-    pub fn chatkit(&mut self) -> Option<Option<ChatKit>> {
+    /// ChatKit, or `None` where it is not configured.
+    pub fn chatkit(&mut self) -> Result<Option<ChatKit>, Reported> {
         let key = self.environment.optional(CHATKIT_SECRET, chatkit::parse_api_key);
         let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::parse_project);
         let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
         let (key, project, base) = (key?, project?, base?);
         let base = match base {
             Some(base) => base,
-            None => config::base_url("https://api.openai.com/v1").ok()?,
+            None => config::base_url("https://api.openai.com/v1")
+                .map_err(|reason| self.environment.add_error("OPENAI_CHATKIT_BASE_URL", reason))?,
         };
-        Some(key.map(|key| ChatKit::new(self.http.clone(), &base, key, project)))
+        Ok(key.map(|key| ChatKit::new(self.http.clone(), &base, key, project)))
     }
 
-    /// ChatKit with what seals its secrets, or `Some(None)` where it is not configured and there is nothing to seal.
-    #[allow(clippy::option_option)] // as above
-    pub fn chatkit_with_sealer(&mut self) -> Option<Option<(ChatKit, Sealer)>> {
+    /// ChatKit with what seals its secrets, or `None` where it is not configured and there is nothing to seal.
+    pub fn chatkit_with_sealer(&mut self) -> Result<Option<(ChatKit, Sealer)>, Reported> {
         let chatkit = self.chatkit();
         if !self.environment.is_set(CHATKIT_SECRET) {
             return chatkit.map(|_| None);
         }
         let sealer = self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse);
         let (chatkit, sealer) = (chatkit?, sealer?);
-        Some(chatkit.map(|chatkit| (chatkit, sealer)))
+        Ok(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
     /// The way to agents' servers.
     #[cfg(feature = "mcp")]
-    pub fn agent_client(&mut self) -> Option<crate::clients::mcp::Client> {
+    pub fn agent_client(&mut self) -> Result<crate::clients::mcp::Client, Reported> {
         use crate::{clients::mcp, platform::egress as outbound};
         let allowed = outbound::LoopbackAllowlist::from_environment(&mut self.environment);
         let credentials = self.environment.optional("AGENT_CREDENTIALS", mcp::Credentials::parse);
-        let outbound = outbound::EgressClient::new(allowed?).ok()?;
-        Some(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
+        let outbound = outbound::EgressClient::new(allowed?)
+            .map_err(|error| self.environment.add_error("AGENT_ALLOWED_HOSTS", error.to_string()))?;
+        Ok(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
     }
 
     /// What whoever wakes a function has to know.
-    pub(crate) fn webhook_secret(&mut self) -> Option<Secret> {
+    pub(crate) fn webhook_secret(&mut self) -> Result<Secret, Reported> {
         self.environment.required("WEBHOOK_SECRET", config::secret_min_32)
     }
 
     /// The verifier of callers, which every HTTP function has.
-    pub(crate) fn verifier(&mut self) -> Option<Verifier> {
+    pub(crate) fn verifier(&mut self) -> Result<Verifier, Reported> {
         let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));
         let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::any_string);
         let audience = self.environment.optional("SUPABASE_JWT_AUDIENCE", config::any_string);
-        let project = self.project.as_ref()?;
-        let jwks = Jwks::new(self.http.clone(), project.join("/auth/v1/.well-known/jwks.json").parse().ok()?);
+        let project = self.project.as_ref().map_err(|reported| *reported)?;
+        let jwks = project.join("/auth/v1/.well-known/jwks.json").parse();
+        let jwks =
+            jwks.map_err(|_| self.environment.add_error("SUPABASE_URL", "cannot be extended by a path"))?;
+        let jwks = Jwks::new(self.http.clone(), jwks);
         let expected = TokenRequirements {
             issuer: issuer?.unwrap_or_else(|| project.join("/auth/v1")),
             audience: audience?.unwrap_or_else(|| "authenticated".to_owned()),
         };
-        Some(Verifier::new(jwks, secret?, expected))
+        Ok(Verifier::new(jwks, secret?, expected))
     }
 
     /// Which pages may call the API, and with what.
-    pub(crate) fn cors(&mut self) -> Option<config::CorsSettings> {
+    pub(crate) fn cors(&mut self) -> Result<config::CorsSettings, Reported> {
         let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::AllowedOrigins::parse);
         let headers = self.environment.optional("CORS_ALLOWED_HEADERS", config::header_names);
         let (origins, headers) = (origins?.unwrap_or_default(), headers?.unwrap_or_default());
-        Some(config::CorsSettings { origins, headers })
+        Ok(config::CorsSettings { origins, headers })
     }
 
     /// The environment itself, the client and the project, for who looks at the configuration rather than uses it.
     #[cfg(feature = "doctor")]
     pub(crate) fn as_parts(&mut self) -> (&mut Environment, &HttpClient, Option<&Project>) {
-        (&mut self.environment, &self.http, self.project.as_ref())
+        (&mut self.environment, &self.http, self.project.as_ref().ok())
+    }
+
+    /// Builds from the environment of this process.
+    ///
+    /// # Errors
+    /// Every error in the environment.
+    pub(crate) fn build_from_process<T>(
+        build: impl FnOnce(&mut Self) -> Result<T, Reported>,
+    ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
+        let mut dependencies = Self::new(Environment::from_process(), HttpClient::new()?);
+        let built = build(&mut dependencies);
+        Ok(dependencies.build(built)?)
     }
 
     /// What was built, if the environment had no mistakes.
-    pub(crate) fn build<T>(self, built: Option<T>) -> Result<T, config::ConfigErrors> {
+    pub(crate) fn build<T>(self, built: Result<T, Reported>) -> Result<T, config::ConfigErrors> {
         self.environment.finish(built)
     }
 }

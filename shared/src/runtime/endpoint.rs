@@ -5,7 +5,7 @@ use std::future::Future;
 use crate::{
     error::Error,
     http::{Request, Response, Route},
-    runtime::Dependencies,
+    runtime::{Dependencies, Reported},
 };
 
 /// An endpoint.
@@ -15,7 +15,7 @@ pub trait Endpoint: Send + Sync + Sized + 'static {
 
     /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
     /// mistake in the configuration is reported at once.
-    fn new(dependencies: &mut Dependencies) -> Option<Self>;
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported>;
 
     /// Answers a request of a verified caller.
     ///

@@ -83,9 +83,9 @@ impl<F: Endpoint> HttpService<F> {
         let mut dependencies = Dependencies::new(environment, http);
         let (function, verifier, cors) =
             (F::new(&mut dependencies), dependencies.verifier(), dependencies.cors());
-        let edge = function.zip(verifier).zip(cors);
-        let ((function, verifier), cors) = dependencies.build(edge)?;
-        Ok(Self { function, verifier, cors: Cors::new(cors) })
+        let built =
+            function.and_then(|function| Ok(Self { function, verifier: verifier?, cors: Cors::new(cors?) }));
+        dependencies.build(built)
     }
 
     /// Answers an event as a function that does not stream.

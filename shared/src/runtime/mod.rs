@@ -8,6 +8,7 @@ mod http_service;
 mod schedule;
 mod webhook;
 
+pub use crate::platform::config::Reported;
 pub use admin::{AdminTask, serve_admin};
 pub use dependencies::Dependencies;
 pub use endpoint::Endpoint;

@@ -15,12 +15,11 @@ use crate::{
     error::{Error, ErrorCode},
     jobs::{FailedJob, Run},
     platform::{
-        config::Environment,
-        http_client::{Deadline, HttpClient},
+        http_client::Deadline,
         telemetry::{self, TARGET},
     },
     runtime::{
-        Dependencies,
+        Dependencies, Reported,
         event::Payload,
         http_service::{BoxError, bootstrap, deadline, error_chain},
     },
@@ -33,7 +32,7 @@ pub trait ScheduledJob: Send + Sync + Sized + 'static {
 
     /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
     /// mistake in the configuration is reported at once.
-    fn new(dependencies: &mut Dependencies) -> Option<Self>;
+    fn new(dependencies: &mut Dependencies) -> Result<Self, Reported>;
 
     /// Does as much as there is to do, until the deadline nears. Where something failed, the invocation fails at its end, so that the
     /// schedule's retries and alarms see it.
@@ -46,9 +45,7 @@ pub fn serve_schedule<S: ScheduledJob>() -> ExitCode {
 }
 
 async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
-    let mut dependencies = Dependencies::new(Environment::from_process(), HttpClient::new()?);
-    let built = S::new(&mut dependencies);
-    let scheduled = Arc::new(dependencies.build(built)?);
+    let scheduled = Arc::new(Dependencies::build_from_process(S::new)?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let scheduled = Arc::clone(&scheduled);
         async move { run_job(scheduled.as_ref(), &event.context).await }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     error::{Error, ErrorCode},
     http::problem_details as problem,
-    platform::{config::Environment, http_client::HttpClient, secret::Secret, telemetry},
+    platform::{secret::Secret, telemetry},
     runtime::{
         Dependencies,
         event::{EventResponse, HttpEvent, Payload},
@@ -34,9 +34,10 @@ pub fn serve_webhook<S: ScheduledJob>() -> ExitCode {
 }
 
 async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
-    let mut dependencies = Dependencies::new(Environment::from_process(), HttpClient::new()?);
-    let (built, secret) = (S::new(&mut dependencies), dependencies.webhook_secret());
-    let served = Arc::new(dependencies.build(built.zip(secret))?);
+    let served = Arc::new(Dependencies::build_from_process(|dependencies| {
+        let (job, secret) = (S::new(dependencies), dependencies.webhook_secret());
+        Ok((job?, secret?))
+    })?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let served = Arc::clone(&served);
         async move {
@@ -113,6 +114,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::platform::config::Reported;
     use crate::{jobs::Run, platform::http_client::Deadline};
 
     struct Nothing;
@@ -122,8 +124,8 @@ mod tests {
     impl ScheduledJob for Panics {
         type Report = ();
 
-        fn new(_: &mut Dependencies) -> Option<Self> {
-            Some(Self)
+        fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+            Ok(Self)
         }
 
         async fn run(&self, _: Deadline) -> Run<()> {
@@ -134,8 +136,8 @@ mod tests {
     impl ScheduledJob for Nothing {
         type Report = ();
 
-        fn new(_: &mut Dependencies) -> Option<Self> {
-            Some(Self)
+        fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+            Ok(Self)
         }
 
         async fn run(&self, _: Deadline) -> Run<()> {

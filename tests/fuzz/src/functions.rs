@@ -7,7 +7,7 @@ use shared::{
     http::{Request, Response, Route},
     jobs::Run,
     platform::http_client::Deadline,
-    runtime::{Dependencies, Endpoint, ScheduledJob},
+    runtime::{Dependencies, Endpoint, Reported, ScheduledJob},
 };
 
 /// An endpoint with an id, a query, a key, a body and an `ETag`.
@@ -30,8 +30,8 @@ struct Read {
 impl Endpoint for Reader {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
-    fn new(_: &mut Dependencies) -> Option<Self> {
-        Some(Self)
+    fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self)
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
@@ -48,8 +48,8 @@ pub struct Faulty;
 impl Endpoint for Faulty {
     const ROUTE: Route = Reader::ROUTE;
 
-    fn new(_: &mut Dependencies) -> Option<Self> {
-        Some(Self)
+    fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self)
     }
 
     #[allow(clippy::panic)] // what it is for
@@ -64,8 +64,8 @@ pub struct Rounds;
 impl ScheduledJob for Rounds {
     type Report = ();
 
-    fn new(_: &mut Dependencies) -> Option<Self> {
-        Some(Self)
+    fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+        Ok(Self)
     }
 
     async fn run(&self, _: Deadline) -> Run<()> {

@@ -19,7 +19,7 @@ type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 /// The variables of a process, and the mistakes found in them so far.
 pub struct Environment {
     read: Lookup,
-    mistakes: Vec<ConfigError>,
+    errors: Vec<ConfigError>,
 }
 
 /// One variable that is missing or wrong. The value itself is never kept: it may be a secret.
@@ -30,6 +30,10 @@ pub struct ConfigError {
     /// What is wrong with it and what it should be.
     pub reason: String,
 }
+
+/// Proof that an error was added to the [`Environment`], so that building can go on and report all of them at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported(());
 
 /// All the mistakes of an environment.
 #[derive(Debug)]
@@ -43,35 +47,28 @@ impl Environment {
 
     /// An environment that is looked up by `read`.
     pub fn new(read: impl Fn(&str) -> Option<String> + 'static) -> Self {
-        Self { read: Box::new(read), mistakes: Vec::new() }
+        Self { read: Box::new(read), errors: Vec::new() }
     }
 
-    /// A variable that must be there; `None` once a mistake has been noted.
+    /// A variable that must be set.
     pub fn required<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    ) -> Result<T, Reported> {
         match self.value(name) {
             Some(value) => self.parse(name, &value, parse),
-            None => {
-                self.add_error(name, NOT_SET);
-                None
-            }
+            None => Err(self.add_error(name, NOT_SET)),
         }
     }
 
-    /// A variable that may be left out: `Some(None)` if it is, `None` once a mistake has been noted.
-    #[allow(clippy::option_option)] // the two levels are two facts: read without mistake, and present
+    /// A variable that may be left out.
     pub fn optional<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Option<T>> {
-        match self.value(name) {
-            Some(value) => self.parse(name, &value, parse).map(Some),
-            None => Some(None),
-        }
+    ) -> Result<Option<T>, Reported> {
+        self.value(name).map(|value| self.parse(name, &value, parse)).transpose()
     }
 
     /// Whether a variable is set, rightly or not.
@@ -80,24 +77,25 @@ impl Environment {
     }
 
     /// Notes a mistake that only shows when variables are seen together.
-    pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) {
-        self.mistakes.push(ConfigError { variable, reason: reason.into() });
+    pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) -> Reported {
+        self.errors.push(ConfigError { variable, reason: reason.into() });
+        Reported(())
     }
 
     /// The mistakes so far, which no longer keep anything from being built: whoever takes them tells of them.
     #[cfg(feature = "doctor")]
     pub(crate) fn take_errors(&mut self) -> Vec<ConfigError> {
-        std::mem::take(&mut self.mistakes)
+        std::mem::take(&mut self.errors)
     }
 
     /// What was built from this environment, if nothing was wrong with it.
     ///
     /// # Errors
     /// Every mistake that was noted.
-    pub fn finish<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
+    pub fn finish<T>(self, built: Result<T, Reported>) -> Result<T, ConfigErrors> {
         match built {
-            Some(built) if self.mistakes.is_empty() => Ok(built),
-            _ => Err(ConfigErrors(self.mistakes)),
+            Ok(built) if self.errors.is_empty() => Ok(built),
+            _ => Err(ConfigErrors(self.errors)),
         }
     }
 
@@ -111,8 +109,8 @@ impl Environment {
         name: &'static str,
         value: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        parse(value).map_err(|reason| self.add_error(name, reason)).ok()
+    ) -> Result<T, Reported> {
+        parse(value).map_err(|reason| self.add_error(name, reason))
     }
 }
 
@@ -134,7 +132,7 @@ mod tests {
         let mut env = Environment::new(|name| (name == "SUPABASE_URL").then(|| "ftp://s3cret".to_owned()));
         let url = env.required("SUPABASE_URL", base_url);
         let key = env.required("SUPABASE_PUBLISHABLE_KEY", any_string);
-        let mistakes = env.finish(url.zip(key)).unwrap_err().to_string();
+        let mistakes = env.finish(url.and_then(|url| Ok((url, key?)))).unwrap_err().to_string();
         assert!(mistakes.contains("2 mistake(s)"), "{mistakes}");
         assert!(
             mistakes.contains("SUPABASE_URL must")

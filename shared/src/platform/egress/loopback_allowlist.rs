@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use url::{Host, Url};
 
-use crate::platform::config::Environment;
+use crate::platform::config::{Environment, Reported};
 
 const VARIABLE: &str = "AGENT_ALLOWED_HOSTS";
 
@@ -17,16 +17,15 @@ impl LoopbackAllowlist {
     ///
     /// The region tells whether this is Lambda: Lambda sets it, keeps anybody from setting it otherwise, and has none that is
     /// called `local`, as the local stack's is. (Its Runtime API is on a loopback address like ours.)
-    pub fn from_environment(environment: &mut Environment) -> Option<Self> {
+    pub fn from_environment(environment: &mut Environment) -> Result<Self, Reported> {
         let region = environment.optional("AWS_REGION", crate::platform::config::any_string)?;
         let deployed = region.is_some_and(|region| region != "local");
         let allowed = environment.optional(VARIABLE, Self::parse)?;
         if deployed && allowed.is_some() {
-            environment
-                .add_error(VARIABLE, "is for the local stack only, and AWS_REGION says that this is none");
-            return None;
+            return Err(environment
+                .add_error(VARIABLE, "is for the local stack only, and AWS_REGION says that this is none"));
         }
-        Some(allowed.unwrap_or_default())
+        Ok(allowed.unwrap_or_default())
     }
 
     /// Parses the variable.
