@@ -28,7 +28,7 @@ pub struct Error {
     pub limit: Option<RateLimit>,
     /// Extension members of the problem details (RFC 9457, section 3.2).
     pub extensions: Map<String, Value>,
-    /// Underlying error, for the log only.
+    /// The cause, for the log only.
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
