@@ -7,7 +7,7 @@ use shared::{
     error::Error,
     jobs::erasure::{self, Erasure, ErasureRequest},
     platform::http_client::Deadline,
-    runtime::{AdminTask, Dependencies},
+    runtime::{AdminTask, Dependencies, Reported},
 };
 
 /// What is kept back for the last step to end.

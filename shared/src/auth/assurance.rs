@@ -1,4 +1,5 @@
-//! What a token says of how somebody signed in and by which program, and what that is enough for.
+//! Authentication assurance: how a user signed in, through which OAuth client, and whether that is
+//! enough to decide an escalation.
 
 use crate::{
     error::{Error, ErrorCode},
@@ -8,17 +9,19 @@ use crate::{
     },
 };
 
-/// How somebody signed in, and by which program. Whatever acts for a caller later than their request keeps it.
+/// How the user signed in and through which client. Code that acts for a caller after the
+/// request has ended keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assurance {
-    /// `client_id`: the third-party OAuth client that the token was issued to; none for the project's own pages.
+    /// `client_id`: the third-party OAuth client that the token was issued to. `None`
+    /// for the project's own pages.
     pub client_id: Option<String>,
-    /// `aal`: the authenticator assurance level, `aal2` with a second factor.
+    /// `aal`: the authenticator assurance level; `aal2` means with a second factor.
     pub aal: Option<String>,
 }
 
-/// Who may decide, edit, answer or withdraw an escalation, as far as their token says. Every way to do so asks
-/// [`DecisionRules::check`], and what only the database knows is asked there.
+/// Rules on which tokens may decide, edit, answer or withdraw an escalation. Every such operation
+/// calls [`DecisionRules::check`]. The database checks the rules that depend on stored data.
 #[derive(Clone, Debug, Default)]
 pub struct DecisionRules {
     oauth_clients: Vec<String>,
@@ -26,8 +29,13 @@ pub struct DecisionRules {
 }
 
 impl DecisionRules {
+<<<<<<< HEAD
     /// Reads the rules.
     pub fn from_environment(environment: &mut Environment) -> Result<Self, Reported> {
+=======
+    /// Reads the rules. Returns `None` if it recorded a configuration error.
+    pub fn from_environment(environment: &mut Environment) -> Option<Self> {
+>>>>>>> ca
         let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", parse_client_ids);
         let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", parse::boolean);
         Ok(Self {
@@ -36,10 +44,11 @@ impl DecisionRules {
         })
     }
 
-    /// Refuses those whose token does not do for deciding.
+    /// Checks whether a token with this assurance may decide.
     ///
     /// # Errors
-    /// `oauth_client_forbidden`, `step_up_required`.
+    /// Returns [`ErrorCode::OauthClientForbidden`] if the token's OAuth client is not allowed, and
+    /// [`ErrorCode::StepUpRequired`] if `aal2` is required and missing.
     pub fn check(&self, assurance: &Assurance) -> Result<(), Error> {
         if assurance.client_id.as_ref().is_some_and(|id| !self.oauth_clients.contains(id)) {
             return Err(Error::new(ErrorCode::OauthClientForbidden));
@@ -51,7 +60,8 @@ impl DecisionRules {
     }
 }
 
-/// Ids separated by commas. The value is not repeated: what stands there by mistake may be a secret.
+/// Parses client ids separated by commas. Error texts do not repeat the value, since it may be a
+/// secret in the wrong variable.
 fn parse_client_ids(value: &str) -> Result<Vec<String>, String> {
     let id = |(i, id): (usize, &str)| {
         let id = id.trim();
@@ -72,11 +82,11 @@ mod tests {
             _ => None,
         });
         let rules = DecisionRules::from_environment(&mut environment);
-        environment.finish(rules).map_err(|mistakes| mistakes.to_string())
+        environment.finish(rules).map_err(|errors| errors.to_string())
     }
 
     #[test]
-    fn a_client_is_allowed_by_its_id_and_a_second_factor_where_it_is_required() {
+    fn check_requires_an_allowed_client_and_the_configured_second_factor() {
         let none = (None, None);
         for (clients, aal2, (client_id, aal), expected) in [
             ("", "", none, None),
@@ -95,22 +105,22 @@ mod tests {
         ] {
             let assurance =
                 Assurance { client_id: client_id.map(str::to_owned), aal: aal.map(str::to_owned) };
-            let refused = rules(clients, aal2).unwrap().check(&assurance).err().map(|error| error.code);
-            assert_eq!(refused, expected, "{clients:?} {aal2:?} {assurance:?}");
+            let code = rules(clients, aal2).unwrap().check(&assurance).err().map(|error| error.code);
+            assert_eq!(code, expected, "{clients:?} {aal2:?} {assurance:?}");
         }
     }
 
     #[test]
-    fn mistakes_are_reported_without_the_value() {
-        for (clients, aal2, mistake) in [
+    fn invalid_rules_are_reported_without_the_value() {
+        for (clients, aal2, expected) in [
             ("c1,,c2", "", "OAUTH_CLIENTS_ALLOWED_TO_DECIDE has no client id as number 2"),
             ("c1,", "", "OAUTH_CLIENTS_ALLOWED_TO_DECIDE has no client id as number 2"),
             ("c1 c4n4ry", "", "OAUTH_CLIENTS_ALLOWED_TO_DECIDE has no client id as number 1"),
             ("", "yes", "REQUIRE_AAL2_TO_DECIDE must be true or false"),
             ("", "1", "REQUIRE_AAL2_TO_DECIDE must be true or false"),
         ] {
-            let mistakes = rules(clients, aal2).unwrap_err();
-            assert!(mistakes.contains(mistake) && !mistakes.contains("c4n4ry"), "{mistakes}");
+            let errors = rules(clients, aal2).unwrap_err();
+            assert!(errors.contains(expected) && !errors.contains("c4n4ry"), "{errors}");
         }
     }
 }

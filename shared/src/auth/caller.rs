@@ -1,4 +1,4 @@
-//! The verified caller.
+//! The verified caller of a request: user, organisation, role and token.
 
 use std::{fmt, sync::Arc};
 
@@ -9,24 +9,21 @@ use uuid::Uuid;
 use super::Assurance;
 use crate::platform::secret::Secret;
 
-/// A user of an organisation, verified.
+/// A verified user of an organisation. `user_id` is the claim `sub`; `org_id` and `org_role` are
+/// members of the claim `app_metadata`.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `sub`.
     pub user_id: Uuid,
-    /// `app_metadata.org_id`.
     pub org_id: Uuid,
-    /// `app_metadata.org_role`.
     pub org_role: OrgRole,
-    /// How they signed in, and by which program.
     pub assurance: Assurance,
-    /// All that their token says.
     pub claims: TokenClaims,
-    /// The token itself: reads are made with it.
+    /// The access token. Reads are sent with it, so that row level security applies to them.
     pub token: Secret,
 }
 
-/// The claims of a verified token, as JSON: what row level security sees of a caller. `Debug` prints a placeholder.
+/// All claims of a verified token as JSON, as row level security sees
+/// them. `Debug` prints a placeholder.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct TokenClaims(Arc<RawValue>);
@@ -43,24 +40,23 @@ impl fmt::Debug for TokenClaims {
     }
 }
 
-/// What a user may do in the organisation.
+/// Role of a user in the organisation. Owners, admins and approvers can read every session of the
+/// organisation; members can read their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrgRole {
-    /// Sees every session of the organisation.
     Owner,
-    /// Sees every session of the organisation.
     Admin,
-    /// Sees every session of the organisation.
     Approver,
-    /// Sees their own sessions; what any other or missing role means.
+    /// Also stands for an unknown or missing role.
     #[default]
     #[serde(other)]
     Member,
 }
 
 impl OrgRole {
-    /// Whether this role sees the whole organisation's sessions. Row level security decides; this only words the answer.
+    /// Returns whether this role can read every session of the organisation. Row level security
+    /// enforces it; callers of this function only choose the error to report.
     pub fn can_read_organisation(self) -> bool {
         matches!(self, Self::Owner | Self::Admin | Self::Approver)
     }

@@ -1,4 +1,4 @@
-//! The claims of a Supabase access token that we rely on.
+//! Claims of a Supabase access token that the functions rely on.
 //! Source: <https://supabase.com/docs/guides/auth/jwt-fields>
 
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::{Value, value::RawValue};
 use super::{Assurance, AuthError, Caller, OrgRole, TokenClaims};
 use crate::platform::{parse, secret::Secret};
 
-/// The verified claims. `user_metadata` is missing on purpose: users write it themselves.
+/// The verified claims. `user_metadata` is left out on purpose, because users can write it.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     sub: String,
@@ -27,12 +27,12 @@ struct AppMetadata {
 }
 
 impl Claims {
-    /// Reads the claims that a token says.
+    /// Parses the claims of a verified token.
     pub(super) fn parse(claims: &RawValue) -> Result<Self, AuthError> {
         serde_json::from_str(claims.get()).map_err(|_| AuthError::InvalidToken)
     }
 
-    /// The caller that these claims, a part of `all`, describe.
+    /// Builds the caller. `all` holds every claim of the token, of which `self` is a part.
     pub(super) fn into_caller(self, all: Box<RawValue>, token: &str) -> Result<Caller, AuthError> {
         if self.role != "authenticated" {
             return Err(AuthError::InvalidToken);
@@ -42,7 +42,7 @@ impl Claims {
         }
         let user_id = parse::uuid(&self.sub).ok_or(AuthError::InvalidToken)?;
         let app_metadata = self.app_metadata.unwrap_or_default();
-        // The form that the database's policies take: both must mean the same by a token.
+        // Only the UUID format that the database's policies accept: both must read a token alike.
         let org_id = app_metadata.org_id.as_ref().and_then(Value::as_str).and_then(parse::uuid);
         let org_id = org_id.ok_or(AuthError::NoOrganisation)?;
         let org_role = app_metadata.org_role.and_then(|role| serde_json::from_value(role).ok());
@@ -51,7 +51,8 @@ impl Claims {
             org_id,
             org_role: org_role.unwrap_or(OrgRole::Member),
             assurance: Assurance {
-                // Whatever stands there names a client; only a text can be one that is allowed.
+                // A value of any type names a client, so that it is
+                // checked against the allowed ones.
                 client_id: self.client_id.map(claim_text),
                 aal: self.aal.map(claim_text),
             },

@@ -1,4 +1,4 @@
-//! The project's public keys, fetched from Supabase and kept for a while.
+//! JWKS cache: the project's public keys, fetched from Supabase and cached by key id.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,10 +18,11 @@ use crate::{
     },
 };
 
-/// No key set older than this is used: a revoked key is out of use by then.
+/// Maximum age of a cached key set. After this time at the latest a revoked key is rejected.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 
-/// An unknown key id asks for a new set at most this often: made-up ids must not become a load on Supabase.
+/// Minimum time between two fetches for unknown key ids, so that invented ids do
+/// not put load on Supabase.
 const MIN_REFETCH: SignedDuration = SignedDuration::from_mins(1);
 
 pub(crate) const RETRY_POLICY: RetryPolicy = RetryPolicy {
@@ -32,7 +33,7 @@ pub(crate) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     retry_on: |answer| answer.cause(&TABLE, false).map(Cause::retry_decision).unwrap_or_default(),
 };
 
-/// The key set of one project.
+/// Key set (JWKS) of one Supabase project.
 pub struct Jwks {
     http: HttpClient,
     url: url::Url,
@@ -43,14 +44,14 @@ pub struct Jwks {
 struct Cache {
     keys: HashMap<String, Key>,
     fetched: Option<Timestamp>,
-    /// When an id that the set lacks last last_forced_refresh for a new one. Other fetches do not count: a key that is taken into use
-    /// right after a start must be found.
+    /// When an unknown key id last caused a fetch. Other fetches do not count: a key that comes
+    /// into use right after a start must be found.
     last_forced_refresh: Option<Timestamp>,
-    /// Why the last attempt brought no set, where it did not.
+    /// Why the last fetch failed, if it did.
     failed: Option<ErrorCode>,
 }
 
-/// A public key and the one algorithm that it is for.
+/// A public key and the only algorithm that it is used with.
 #[derive(Clone)]
 pub(super) struct Key {
     pub algorithm: Algorithm,
@@ -58,20 +59,21 @@ pub(super) struct Key {
 }
 
 impl Jwks {
-    /// The key set at `url`; nothing is fetched yet.
+    /// Creates an empty cache for the key set at `url`, without fetching it.
     pub fn new(http: HttpClient, url: url::Url) -> Self {
         Self { http, url, cache: Mutex::default() }
     }
 
-    /// Fetches the set ahead of the first request, which also opens the connection to Supabase.
+    /// Fetches the set before the first request, which also opens the connection to Supabase.
     pub async fn prefetch(&self, deadline: Deadline) {
         let mut cache = self.cache.lock().await;
         self.refetch(&mut cache, Timestamp::now(), deadline).await;
     }
 
-    /// The key with this id.
+    /// Returns the key with this id, and fetches the set first if it is outdated.
     ///
-    /// The wall clock is last_forced_refresh, not a monotonic one: it goes on while a function is frozen.
+    /// Ages use the wall clock and not a monotonic clock, because the wall clock advances
+    /// while a function is frozen.
     pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<Key, AuthError> {
         let mut cache = self.cache.lock().await;
         let now = Timestamp::now();
@@ -81,7 +83,7 @@ impl Jwks {
         cache.find(id, now)
     }
 
-    /// Replaces the set if a new one can be had; the old one stays until it is too old.
+    /// Replaces the set. If the fetch fails, the old set stays in use until it is too old.
     async fn refetch(&self, cache: &mut Cache, now: Timestamp, deadline: Deadline) {
         let request = reqwest::Request::new(reqwest::Method::GET, self.url.clone());
         let outcome = self.http.send(request, RETRY_POLICY, deadline.capped(Duration::from_secs(2))).await;
@@ -102,7 +104,9 @@ impl Jwks {
     }
 }
 
-/// What a caller is told. No key goes along, so that none can be refused; and a set that comes late is one that cannot be had.
+/// Maps a failed fetch to the code that the caller receives. The request carries no
+/// API key that Supabase could reject, so such an answer is an invalid response. A
+/// late set counts as unavailable.
 fn error_code(cause: Cause) -> ErrorCode {
     match cause {
         Cause::KeyRefused | Cause::GrantMissing => ErrorCode::SupabaseBadAnswer,
@@ -116,7 +120,8 @@ impl Cache {
         self.fetched.is_some_and(|fetched| age(fetched, now) < MAX_AGE)
     }
 
-    /// Whether a new set should be fetched for a token with this key's id; notes where it is the id that asks for it.
+    /// Returns whether to fetch the set for a token with this key id. Records the time if the
+    /// reason is that the id is unknown.
     fn is_outdated_for(&mut self, id: &str, now: Timestamp) -> bool {
         if !self.is_fresh(now) {
             return true;
@@ -131,7 +136,8 @@ impl Cache {
         asks
     }
 
-    /// The key with this id. One that is missing proves nothing while no newer set can be had.
+    /// Finds the key with this id. A missing key does not prove that a token is invalid while the
+    /// newest set cannot be fetched.
     fn find(&self, id: &str, now: Timestamp) -> Result<Key, AuthError> {
         match self.keys.get(id).filter(|_| self.is_fresh(now)) {
             Some(key) => Ok(key.clone()),
@@ -144,26 +150,29 @@ impl Cache {
     }
 }
 
-/// A clock that was set back makes everything old rather than young.
+/// Time since `then`. Returns the maximum if the clock was set back, so
+/// that everything counts as old.
 fn age(then: Timestamp, now: Timestamp) -> SignedDuration {
     let age = now.duration_since(then);
     if age.is_negative() { SignedDuration::MAX } else { age }
 }
 
-/// Each key is parsed by itself, so that one of a kind we do not know does not hide the others.
+/// A published key set. Each key is parsed separately, so that a key of an unknown kind
+/// does not hide the others.
 #[derive(serde::Deserialize)]
 struct KeySet {
     keys: Vec<serde_json::Value>,
 }
 
-/// How many keys of a published set we verify with; `None` where it is no key set.
+/// Counts the keys of a published set that can verify tokens. Returns `None` if it
+/// is not a key set.
 #[cfg(feature = "doctor")]
 pub(crate) fn count_usable_keys(published: &[u8]) -> Option<usize> {
     let set: KeySet = serde_json::from_slice(published).ok()?;
     Some(set.keys.into_iter().filter_map(parse_jwk).count())
 }
 
-/// A key that we verify with: ES256 or RS256, for signatures, with an id.
+/// Parses a key that can verify tokens: ES256 or RS256, for signatures, with an id.
 fn parse_jwk(key: serde_json::Value) -> Option<(String, Key)> {
     let key: jwk::Jwk = serde_json::from_value(key).ok()?;
     let algorithm = match &key.algorithm {
@@ -199,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_used_for_ten_minutes_and_no_longer() {
+    fn key_set_older_than_ten_minutes_is_outdated() {
         let mut cache = fetched_at(0);
         assert!(!cache.is_outdated_for("known", at(599)) && outcome(&cache, "known", 599).is_none());
         assert!(cache.is_outdated_for("known", at(600)));
@@ -211,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_a_set_too_old() {
+    fn key_set_is_outdated_after_the_clock_is_set_back() {
         let mut cache = fetched_at(0);
         assert!(cache.is_outdated_for("known", at(-1)));
         assert_eq!(
@@ -221,16 +230,16 @@ mod tests {
     }
 
     #[test]
-    fn unknown_ids_ask_for_a_new_set_once_a_minute() {
+    fn unknown_key_ids_cause_one_fetch_per_minute() {
         let mut cache = fetched_at(0);
-        let last_forced_refresh: Vec<bool> =
+        let fetches: Vec<bool> =
             [1, 2, 60, 61, 62, 121].map(|seconds| cache.is_outdated_for("made up", at(seconds))).into();
-        assert_eq!(last_forced_refresh, [true, false, false, true, false, true]);
+        assert_eq!(fetches, [true, false, false, true, false, true]);
         assert!(!cache.is_outdated_for("known", at(200)));
     }
 
     #[test]
-    fn an_unknown_id_is_refused_only_if_the_newest_set_could_be_had() {
+    fn unknown_key_id_is_rejected_only_if_the_last_fetch_succeeded() {
         let mut cache = fetched_at(0);
         assert_eq!(outcome(&cache, "made up", 1), Some(AuthError::InvalidToken));
         cache.failed = Some(ErrorCode::SupabaseUnavailable);

@@ -1,4 +1,4 @@
-//! Who is calling: Supabase's user access tokens, verified here.
+//! Authentication of callers: verifies Supabase user access tokens (JWT).
 
 mod assurance;
 mod caller;
@@ -15,20 +15,22 @@ pub use verifier::{TokenRequirements, Verifier};
 
 use crate::error::{Error, ErrorCode};
 
-/// Why a caller is not let in.
+/// Reason why a caller is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthError {
-    /// There is no `Authorization: Bearer …`.
+    /// The request has no `Authorization: Bearer …` header.
     NoToken,
-    /// The token is not one of this project's: malformed, of another issuer or audience, wrongly signed.
+    /// The token does not belong to this project: it is malformed, has another issuer or audience,
+    /// or has a wrong signature.
     InvalidToken,
-    /// It was one, but its time is over.
+    /// The token was valid and has expired.
     ExpiredToken,
-    /// An anonymous sign-in has no organisation and opens nothing.
+    /// The user signed in anonymously. Such a user has no organisation and cannot use the API.
     Anonymous,
-    /// The user belongs to no organisation (`app_metadata.org_id`).
+    /// The user does not belong to an organisation (`app_metadata.org_id`).
     NoOrganisation,
-    /// The project's keys could not be fetched, so nothing can be said of the token; with the code of why.
+    /// The project's keys could not be fetched, so the token could not be checked. Holds the
+    /// code that describes the cause.
     KeysUnavailable(ErrorCode),
 }
 

@@ -1,4 +1,4 @@
-//! From an `Authorization` header to a caller.
+//! Token verifier: turns an `Authorization` header into a verified caller.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde_json::value::RawValue;
@@ -6,39 +6,34 @@ use serde_json::value::RawValue;
 use super::{AuthError, Caller, Jwks, claims::Claims};
 use crate::platform::{http_client::Deadline, secret::Secret};
 
-/// What every token must say.
+/// Issuer (`iss`) and audience (`aud`) that every token must have.
 #[derive(Clone, Debug)]
 pub struct TokenRequirements {
-    /// `iss`.
     pub issuer: String,
-    /// `aud`.
     pub audience: String,
 }
 
-/// Verifies access tokens.
+/// Verifies access tokens with the project's key set or its legacy shared secret.
 pub struct Verifier {
     jwks: Jwks,
-    /// The project's shared secret, where it still signs with one (HS256).
+    /// The legacy shared secret (HS256), for projects that still sign with it.
     legacy: Option<DecodingKey>,
     expected: TokenRequirements,
 }
 
 impl Verifier {
-    /// A verifier with the project's key set and, where one is configured, its legacy secret.
+    /// Creates a verifier. `legacy` is the shared secret, if one is configured.
     pub fn new(jwks: Jwks, legacy: Option<Secret>, expected: TokenRequirements) -> Self {
         let legacy = legacy.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()));
         Self { jwks, legacy, expected }
     }
 
-    /// Fetches the keys before the first request.
+    /// Fetches the key set before the first request needs it.
     pub async fn prefetch_keys(&self, deadline: Deadline) {
         self.jwks.prefetch(deadline).await;
     }
 
-    /// Who sends this `Authorization` header.
-    ///
-    /// # Errors
-    /// Why they are not let in.
+    /// Verifies the token in an `Authorization` header and returns the caller.
     pub async fn authenticate(
         &self,
         authorization: Option<&str>,
@@ -46,11 +41,12 @@ impl Verifier {
     ) -> Result<Caller, AuthError> {
         let token = authorization.and_then(bearer).ok_or(AuthError::NoToken)?;
         let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::InvalidToken)?;
-        // An extension that must be understood is none of ours (RFC 7515, section 4.1.11).
+        // `crit` lists extensions that must be understood, and none is
+        // supported (RFC 7515, section 4.1.11).
         if header.crit.is_some() {
             return Err(AuthError::InvalidToken);
         }
-        // The header only chooses between keys that are configured; each key brings its own algorithm.
+        // The header only selects among the configured keys. Each key determines its own algorithm.
         let claims = match (&self.legacy, header.alg, header.kid) {
             (Some(secret), Algorithm::HS256, _) => self.verify(token, secret, Algorithm::HS256)?,
             (_, _, Some(id)) => {
@@ -72,7 +68,8 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.expected.issuer]);
         validation.set_audience(&[&self.expected.audience]);
-        // PostgREST checks the same token again a moment later; leniency here would only move the refusal there.
+        // PostgREST checks the same token a moment later. Leeway would
+        // only move the rejection there.
         validation.leeway = 0;
         validation.validate_nbf = true;
         let decoded = jsonwebtoken::decode::<Box<RawValue>>(token, key, &validation);
@@ -83,7 +80,7 @@ impl Verifier {
     }
 }
 
-/// The scheme's name is case-insensitive (RFC 9110, section 11.1).
+/// Returns the token. The scheme's name is case-insensitive (RFC 9110, section 11.1).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())

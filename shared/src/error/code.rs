@@ -1,26 +1,24 @@
-//! Every code that a caller can meet, with its status and what to do about it.
+//! Error codes of the API, each with its HTTP status, title and advice.
 
-/// Declares the codes in one table, so that none can lack a part.
+/// Declares the codes in one table, so that no code can lack a part.
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $status:literal $code:literal $title:literal, $advice:literal;)*) => {
-        /// A stable code: programs may depend on it. Its text is what the problem's `code` says.
+        /// A stable error code, on which programs may depend. [`ErrorCode::as_str`] is the member
+        /// `code` of the problem details.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ErrorCode { $(#[doc = concat!($title, ". ", $advice)] $variant,)* }
 
         impl ErrorCode {
-            /// Every code there is.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The code as it is sent.
             pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $code,)* } }
 
-            /// The HTTP status that goes with it.
             pub const fn status(self) -> u16 { match self { $(Self::$variant => $status,)* } }
 
-            /// What happened, the same for every occurrence.
+            /// Describes the condition, with the same text for every occurrence.
             pub const fn title(self) -> &'static str { match self { $(Self::$variant => $title,)* } }
 
-            /// What the caller can do about it.
+            /// Instructs the caller or the operator how to resolve the error.
             pub const fn advice(self) -> &'static str { match self { $(Self::$variant => $advice,)* } }
         }
     };
@@ -106,7 +104,6 @@ codes! {
 }
 
 impl ErrorCode {
-    /// The code with this text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }
@@ -117,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_distinct_and_each_says_what_to_do() {
+    fn codes_are_distinct_and_have_a_status_and_advice() {
         for code in ErrorCode::ALL {
             assert_eq!(ErrorCode::parse(code.as_str()), Some(*code));
             assert!((400..600).contains(&code.status()) && code.advice().ends_with('.'), "{code:?}");

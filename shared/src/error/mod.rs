@@ -1,4 +1,5 @@
-//! One error for two readers: the caller gets a stable code and what to do; the operator gets the cause in the log.
+//! The error type: the caller receives a stable code and advice, and the operator finds
+//! the cause in the log.
 
 mod code;
 mod pointer;
@@ -12,18 +13,18 @@ pub use code::ErrorCode;
 pub use pointer::pointer;
 pub use rate_limit::RateLimit;
 
-/// A request that is not answered as it hoped.
+/// Error of a request, sent to the caller as problem details (RFC 9457).
 #[derive(Debug)]
 pub struct Error {
-    /// The stable code: it decides status, title and what the caller should do.
+    /// Determines the status, the title and the advice of the response.
     pub code: ErrorCode,
-    /// More about this occurrence, where the code does not say it all. Never holds a secret.
+    /// Describes this occurrence, where the code is not enough. Never holds a secret.
     pub detail: Option<Cow<'static, str>>,
-    /// What is wrong with which part of the body.
+    /// Errors in parts of the body or query.
     pub fields: Vec<FieldError>,
-    /// How long to wait, where another system said so.
+    /// How long another system asked to wait.
     pub retry_after: Option<Duration>,
-    /// What a throttle allows, where one refused.
+    /// State of the rate limit that rejected the request.
     pub limit: Option<RateLimit>,
     /// Extension members of the problem details (RFC 9457, section 3.2).
     pub extensions: Option<Box<Map<String, Value>>>,
@@ -31,17 +32,17 @@ pub struct Error {
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// A mistake in one part of a body or query.
+/// Error in one part of a body or query.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {
-    /// Where: a JSON pointer (RFC 6901), or the name of a query parameter.
+    /// JSON pointer (RFC 6901), or the name of a query parameter.
     pub pointer: String,
-    /// What is wrong, and what would be right.
+    /// Describes what is wrong and what is expected.
     pub detail: String,
 }
 
 impl Error {
-    /// An error that its code describes completely.
+    /// Creates an error that its code describes completely.
     pub fn new(code: ErrorCode) -> Self {
         Self {
             code,
@@ -54,14 +55,12 @@ impl Error {
         }
     }
 
-    /// Says more about this occurrence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// Keeps the cause for the log.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
@@ -75,26 +74,26 @@ impl Error {
         self
     }
 
-    /// Passes on how long to wait.
     #[must_use]
     pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
     }
 
-    /// Well-formed input that is wrong in these places.
+    /// Creates an [`ErrorCode::InvalidRequest`] error: well-formed input that
+    /// is wrong in these places.
     pub fn invalid(fields: Vec<FieldError>) -> Self {
         Self { fields, ..Self::new(ErrorCode::InvalidRequest) }
     }
 }
 
 impl FieldError {
-    /// A mistake at this JSON pointer.
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 
-    /// A mistake that a parser found there. What it quotes is left out: it may be a secret in the wrong place.
+    /// Creates an error from a parser's message. Values that the message quotes are removed, since
+    /// a secret may have been sent in the wrong field.
     pub fn parsing(pointer: impl Into<String>, error: &impl std::fmt::Display) -> Self {
         let message = error.to_string();
         let unquoted =
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parsers_words_lose_the_value_and_nothing_else() {
+    fn parser_message_with_a_value_omits_only_the_value() {
         let detail = |message: &str| FieldError::parsing("/a", &message).detail;
         assert_eq!(
             detail("invalid type: string \"a\", expected b\", expected a map"),

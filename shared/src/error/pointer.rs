@@ -1,8 +1,8 @@
-//! Where a mistake is.
+//! JSON pointers to the position of an error in a document.
 
 use serde_path_to_error::{Path, Segment};
 
-/// Where a path of the parser points, as a JSON pointer (RFC 6901).
+/// Converts a parser's path to a JSON pointer (RFC 6901).
 pub fn pointer(path: &Path) -> String {
     path.iter()
         .filter_map(|segment| match segment {

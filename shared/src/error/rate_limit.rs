@@ -1,41 +1,41 @@
-//! Throttles, as the database keeps them and as callers are told.
+//! Rate limits: the state that the database reports and the response headers for callers.
 //! Source: <https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/>
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// How much of a minute's or a day's allowance is left.
+/// State of a limit per minute or per day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct RateLimit {
-    /// What the window allows.
+    /// Quota of one window.
     pub limit: u32,
-    /// How long the window is.
     pub window_seconds: u32,
-    /// What is left of it.
+    /// Quota that is left in the current window.
     pub remaining: u32,
-    /// In how many seconds all of it is there again; while refused, in how many this request would be taken.
+    /// Seconds until the whole quota is available again. In a rejection: seconds until
+    /// this request would be accepted.
     #[serde(alias = "retry_after_seconds")]
     pub reset_seconds: u32,
 }
 
 impl RateLimit {
-    /// Reads the detail of a refusal.
+    /// Parses the error detail with which the database rejects a request.
     pub fn from_error_detail(detail: &str) -> Option<Self> {
         serde_json::from_str(detail).ok()
     }
 
-    /// How long a refused caller has to wait.
+    /// Returns how long a rejected caller must wait, at least one second.
     pub fn retry_after(self) -> Duration {
         Duration::from_secs(self.reset_seconds.max(1).into())
     }
 
-    /// The value of `RateLimit-Policy`.
+    /// Formats the value of the `RateLimit-Policy` header.
     pub fn policy_header(self) -> String {
         format!("\"{}\";q={};w={}", self.name(), self.limit, self.window_seconds)
     }
 
-    /// The value of `RateLimit`.
+    /// Formats the value of the `RateLimit` header.
     pub fn state_header(self) -> String {
         format!("\"{}\";r={};t={}", self.name(), self.remaining, self.reset_seconds)
     }

@@ -1,37 +1,37 @@
-//! JSON schemas that others wrote: what the answer to an escalation must look like.
+//! JSON Schema validation: checks the answer to an escalation against a schema from an agent.
 //!
-//! Whoever wrote one must not make us work without end. So a schema is bounded before it is compiled: its size, its depth, and what
-//! it comes to once its references are followed, which must lead into itself and not in circles. Patterns are matched by an engine
-//! that takes linear time, at the price of look-around and back-references. Source: <https://json-schema.org/draft/2020-12>
+//! The author of a schema must not be able to cause unbounded work. So a schema is limited before
+//! it is compiled: its size, its depth, and its expansion through references, which must stay
+//! inside the schema and must not be circular. Patterns are matched in linear time by an engine
+//! without look-around and back-references. Source: <https://json-schema.org/draft/2020-12>
 
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
-/// The most bytes of a schema, as compact JSON: an event's payload has no more.
+/// Maximum size of a schema as compact JSON, in bytes: that of an event's payload.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// The deepest nesting, references followed.
+/// Maximum depth of nesting, with references followed.
 const MAX_DEPTH: usize = 32;
 
-/// The most values that a schema may come to, references followed.
+/// Maximum number of values in a schema, with references followed.
 const MAX_NODES: usize = 4_000;
 
-/// The most bytes of a compiled pattern.
+/// Maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 256 * 1024;
 
-/// The most mistakes that are told of a value.
+/// Maximum number of errors that are reported for a value.
 const MAX_MISTAKES: usize = 20;
 
-/// A schema that values can be checked against.
+/// A compiled schema to validate values with.
 #[derive(Debug)]
 pub struct Schema(Validator);
 
-/// Where a value is not as the schema wants it, and how. The value itself is not quoted.
+/// Where and how a value violates the schema. The value itself is not quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// A JSON pointer (RFC 6901) into the value.
+    /// JSON pointer (RFC 6901) into the value.
     pub pointer: String,
-    /// What it should be.
     pub detail: String,
 }
 
@@ -39,7 +39,7 @@ impl Schema {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// What keeps it from being used.
+    /// Returns why the schema cannot be used.
     pub fn compile(schema: &Value) -> Result<Self, &'static str> {
         if !schema.is_object() {
             return Err("must be an object");
@@ -58,7 +58,7 @@ impl Schema {
             .map_err(|_| "is no JSON schema of draft 2020-12 that can be used")
     }
 
-    /// What is wrong with a value, as far as a person wants to read; nothing if it is as it should be.
+    /// Returns the errors of a value, as many as a person wants to read; empty if it is valid.
     pub fn errors(&self, value: &Value) -> Vec<Mistake> {
         let mistake = |error: jsonschema::ValidationError<'_>| Mistake {
             pointer: error.instance_path().to_string(),
@@ -68,7 +68,7 @@ impl Schema {
     }
 }
 
-/// Walks a schema as a validator would, and gives up where that takes too long.
+/// Walks a schema like a validator, and fails if that takes too long.
 fn check_complexity(node: &Value, root: &Value, depth: usize, nodes: &mut usize) -> Result<(), &'static str> {
     *nodes += 1;
     if depth > MAX_DEPTH || *nodes > MAX_NODES {
@@ -86,7 +86,7 @@ fn check_complexity(node: &Value, root: &Value, depth: usize, nodes: &mut usize)
                     nodes,
                 )
             }
-            // With these `#/…` would mean something else than it does above.
+            // With these, `#/…` would have another meaning than it has above.
             ("$id", Value::String(_)) if depth > 0 => Err("has a schema with a name of its own in it"),
             ("$dynamicRef" | "$recursiveRef", Value::String(_)) => Err("has a dynamic reference"),
             _ => check_complexity(value, root, depth + 1, nodes),
@@ -100,12 +100,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn refused(schema: &Value) -> bool {
+    fn is_rejected(schema: &Value) -> bool {
         Schema::compile(schema).is_err()
     }
 
     #[test]
-    fn an_answer_is_checked_and_not_quoted() {
+    fn invalid_value_is_reported_by_pointer_without_quoting_it() {
         let schema = Schema::compile(&json!({
             "type": "object", "required": ["amount"], "additionalProperties": false,
             "properties": {"amount": {"type": "number", "maximum": 100}, "why": {"$ref": "#/$defs/why"}},
@@ -113,14 +113,14 @@ mod tests {
         }));
         let schema = schema.unwrap();
         assert_eq!(schema.errors(&json!({"amount": 7, "why": "late"})), []);
-        let mistakes = schema.errors(&json!({"amount": 31337, "why": "s3cret"}));
-        let pointers: Vec<&str> = mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect();
+        let errors = schema.errors(&json!({"amount": 31337, "why": "s3cret"}));
+        let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/amount", "/why"]);
-        assert!(!format!("{mistakes:?}").contains("31337") && !format!("{mistakes:?}").contains("s3cret"));
+        assert!(!format!("{errors:?}").contains("31337") && !format!("{errors:?}").contains("s3cret"));
     }
 
     #[test]
-    fn nothing_is_fetched() {
+    fn reference_outside_the_schema_is_rejected() {
         for reference in [
             "https://example.com/schema",
             "http://127.0.0.1:1/s",
@@ -129,38 +129,38 @@ mod tests {
             "#anchor",
             "#/no",
         ] {
-            assert!(refused(&json!({"properties": {"a": {"$ref": reference}}})), "{reference}");
+            assert!(is_rejected(&json!({"properties": {"a": {"$ref": reference}}})), "{reference}");
         }
-        assert!(refused(&json!({"$dynamicRef": "#meta"})));
-        assert!(refused(
+        assert!(is_rejected(&json!({"$dynamicRef": "#meta"})));
+        assert!(is_rejected(
             &json!({"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://example.com/a", "type": "null"}}})
         ));
     }
 
     #[test]
-    fn what_would_be_work_without_end_is_refused() {
-        assert!(refused(&json!({"$ref": "#"})), "a circle");
+    fn schema_with_unbounded_expansion_is_rejected() {
+        assert!(is_rejected(&json!({"$ref": "#"})), "a circle");
         assert!(
-            refused(&json!({"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}})),
+            is_rejected(&json!({"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}})),
             "a circle by the value"
         );
-        // Twelve steps that double each.
+        // Twelve levels, each of which doubles the size.
         let steps = (0..12).map(|i| {
             let next = json!({"$ref": format!("#/$defs/{}", i + 1)});
             (i.to_string(), json!({"allOf": [next.clone(), next]}))
         });
         let mut defs: serde_json::Map<String, Value> = steps.collect();
         defs.insert("12".to_owned(), json!({"type": "null"}));
-        assert!(refused(&json!({"$ref": "#/$defs/0", "$defs": defs})), "doubling");
+        assert!(is_rejected(&json!({"$ref": "#/$defs/0", "$defs": defs})), "doubling");
         let deep = (0..40).fold(json!({}), |inner, _| json!({"not": inner}));
-        assert!(refused(&deep), "depth");
-        assert!(refused(&json!({"description": "x".repeat(17_000)})), "size");
+        assert!(is_rejected(&deep), "depth");
+        assert!(is_rejected(&json!({"description": "x".repeat(17_000)})), "size");
     }
 
     #[test]
-    fn patterns_take_linear_time_and_bounded_memory() {
-        assert!(refused(&json!({"pattern": "(a)\\1"})), "a back-reference");
-        assert!(refused(&json!({"pattern": "((a{500}){500}){500}"})), "memory");
+    fn pattern_with_unbounded_time_or_memory_is_rejected() {
+        assert!(is_rejected(&json!({"pattern": "(a)\\1"})), "a back-reference");
+        assert!(is_rejected(&json!({"pattern": "((a{500}){500}){500}"})), "memory");
         let schema = Schema::compile(&json!({"pattern": "^(a+)+$"})).unwrap();
         let started = std::time::Instant::now();
         assert_eq!(schema.errors(&json!(format!("{}!", "a".repeat(5_000)))).len(), 1);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_is_refused() {
+    fn invalid_schema_is_rejected() {
         for schema in [
             json!(true),
             json!("string"),
@@ -176,7 +176,7 @@ mod tests {
             json!({"required": "amount"}),
             json!({"minimum": "1"}),
         ] {
-            assert!(refused(&schema), "{schema}");
+            assert!(is_rejected(&schema), "{schema}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What knows nothing of sessions: configuration, telemetry, HTTP, parsing, encryption.
+//! Platform layer: configuration, telemetry, HTTP clients, parsing and encryption. It does
+//! not depend on the domain.
 
 pub mod config;
 pub mod egress;

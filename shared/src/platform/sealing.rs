@@ -1,6 +1,6 @@
-//! Sealing: a client secret is stored only encrypted (AES-256-GCM), bound to the session that it belongs to.
+//! Encryption of client secrets for storage (AES-256-GCM), bound to the session of the secret.
 //!
-//! The nonce is random, which is safe for 2³² secrets a key: rotate long before.
+//! The nonce is random, which is safe for 2³² secrets per key: rotate keys long before that.
 //! Source: NIST SP 800-38D, section 8.3.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::platform::secret::Secret;
 
-/// The keys that seal and open.
+/// The encryption keys. The first one seals, and all of them open.
 #[derive(Clone)]
 pub struct Sealer(Arc<Vec<Key>>);
 
@@ -19,31 +19,28 @@ struct Key {
     key: RandomizedNonceKey,
 }
 
-/// A sealed secret, as it is stored.
+/// An encrypted secret in the form in which it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sealed {
-    /// Nonce and ciphertext, base64.
+    /// Nonce and ciphertext, encoded in base64.
     #[serde(rename = "sealed_secret")]
     pub text: String,
-    /// Which key sealed it.
     #[serde(rename = "sealing_key_id")]
     pub key_id: String,
 }
 
-/// What a sealed secret belongs to; it opens only together with the same.
+/// What a sealed secret is bound to. It can be opened only with the same values.
 #[derive(Clone, Copy, Debug)]
 pub struct AssociatedData<'a> {
-    /// The organisation.
     pub org_id: uuid::Uuid,
-    /// Our session.
     pub session_id: uuid::Uuid,
-    /// The ChatKit session.
     pub chatkit_session_id: &'a str,
 }
 
 impl AssociatedData<'_> {
     fn associated_data(&self) -> Aad<Vec<u8>> {
-        // Two ids of fixed length and one at the end: no two of these can read the same.
+        // Two ids of fixed length and one at the end, so that different values
+        // cannot have the same bytes.
         let ids = [
             self.org_id.as_bytes().as_slice(),
             self.session_id.as_bytes(),
@@ -54,10 +51,11 @@ impl AssociatedData<'_> {
 }
 
 impl Sealer {
-    /// Parses `CHATKIT_SEALING_KEYS`: `id:key[,id:key…]`, keys of 32 bytes in base64. The first seals, all of them open.
+    /// Parses `CHATKIT_SEALING_KEYS`: `id:key[,id:key…]`, keys of 32 bytes in base64. The first key
+    /// seals, and all of them open.
     ///
     /// # Errors
-    /// What is wrong, without repeating a key.
+    /// Returns what is wrong, without repeating a key.
     pub fn parse(value: &str) -> Result<Self, String> {
         let keys = value.split(',').map(|entry| parse_key(entry.trim())).collect::<Result<Vec<_>, _>>()?;
         let distinct: std::collections::HashSet<_> = keys.iter().map(|key| &key.id).collect();
@@ -67,13 +65,13 @@ impl Sealer {
         Ok(Self(Arc::new(keys)))
     }
 
-    /// Whether what this key sealed can be opened.
+    /// Returns whether secrets that this key sealed can be opened.
     #[cfg(feature = "doctor")]
     pub(crate) fn has_key(&self, key_id: &str) -> bool {
         self.0.iter().any(|key| key.id == key_id)
     }
 
-    /// Seals a secret; `None` where the system has no randomness to give.
+    /// Encrypts a secret. Returns `None` if the system cannot provide randomness.
     pub fn seal(&self, secret: &Secret, belongs: AssociatedData<'_>) -> Option<Sealed> {
         let key = self.0.first()?;
         let mut sealed = secret.expose().as_bytes().to_vec();
@@ -82,7 +80,7 @@ impl Sealer {
         Some(Sealed { text, key_id: key.id.clone() })
     }
 
-    /// Opens a sealed secret; `None` where its key is gone, or it belongs to something else.
+    /// Decrypts a secret. Returns `None` if its key is missing or it is bound to something else.
     pub fn open(&self, sealed: &Sealed, belongs: AssociatedData<'_>) -> Option<Secret> {
         let key = self.0.iter().find(|key| key.id == sealed.key_id)?;
         let bytes = STANDARD.decode(&sealed.text).ok()?;
@@ -116,31 +114,31 @@ mod tests {
         format!("{id}:{}", STANDARD.encode([byte; 32]))
     }
 
-    fn belongs(chatkit_session_id: &str) -> AssociatedData<'_> {
+    fn associated_data(chatkit_session_id: &str) -> AssociatedData<'_> {
         AssociatedData { org_id: Uuid::from_u128(1), session_id: Uuid::from_u128(2), chatkit_session_id }
     }
 
     #[test]
-    fn a_secret_opens_only_where_it_belongs() {
+    fn sealed_secret_opens_only_with_the_same_associated_data() {
         let sealer = Sealer::parse(&entry("a", 1)).unwrap();
-        let sealed = sealer.seal(&Secret::new("ek_canary"), belongs("cksess_1")).unwrap();
+        let sealed = sealer.seal(&Secret::new("ek_canary"), associated_data("cksess_1")).unwrap();
         assert!(!sealed.text.contains("canary"));
-        assert_eq!(sealer.open(&sealed, belongs("cksess_1")).unwrap().expose(), "ek_canary");
-        assert!(sealer.open(&sealed, belongs("cksess_2")).is_none());
+        assert_eq!(sealer.open(&sealed, associated_data("cksess_1")).unwrap().expose(), "ek_canary");
+        assert!(sealer.open(&sealed, associated_data("cksess_2")).is_none());
     }
 
     #[test]
-    fn keys_rotate_by_standing_second() {
+    fn secret_of_a_rotated_key_opens_while_the_key_is_listed() {
         let old = Sealer::parse(&entry("a", 1)).unwrap();
-        let sealed = old.seal(&Secret::new("ek"), belongs("cksess_1")).unwrap();
+        let sealed = old.seal(&Secret::new("ek"), associated_data("cksess_1")).unwrap();
         let both = Sealer::parse(&format!("{},{}", entry("b", 2), entry("a", 1))).unwrap();
-        assert!(both.open(&sealed, belongs("cksess_1")).is_some());
-        assert_eq!(both.seal(&Secret::new("ek"), belongs("cksess_1")).unwrap().key_id, "b");
-        assert!(Sealer::parse(&entry("b", 2)).unwrap().open(&sealed, belongs("cksess_1")).is_none());
+        assert!(both.open(&sealed, associated_data("cksess_1")).is_some());
+        assert_eq!(both.seal(&Secret::new("ek"), associated_data("cksess_1")).unwrap().key_id, "b");
+        assert!(Sealer::parse(&entry("b", 2)).unwrap().open(&sealed, associated_data("cksess_1")).is_none());
     }
 
     #[test]
-    fn wrong_keys_are_refused_without_being_shown() {
+    fn invalid_keys_are_rejected_without_being_shown() {
         for wrong in ["", "a", "a:short", "a:c2hvcnQ=", ":x"] {
             assert!(Sealer::parse(wrong).is_err_and(|reason| !reason.contains("c2hvcnQ")), "{wrong}");
         }

@@ -1,30 +1,27 @@
-//! Values that must not be seen: they print nothing and are wiped from memory when dropped.
+//! Secret texts, which `Debug` does not print and which are erased from memory when dropped.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// A secret text: a key, a token, a client secret. `Debug` prints a placeholder; there is no `Display`.
+/// A secret: a key, a token or a client secret. `Debug` prints a placeholder,
+/// and `Display` is not implemented.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text itself, for the one place that has to send it.
+    /// Returns the text, for the one place that has to send it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
-/// A client secret is made to be sent to its user. The only type that serialises one is the answer
-/// of `POST /chatkit/sessions`, by this function; `Secret` itself cannot be serialised.
-///
-/// # Errors
-/// Those of the serializer.
+/// Serialises a client secret, which is made to be sent to its user. Only the response of `POST
+/// /chatkit/sessions` uses this function. `Secret` itself does not implement `Serialize`.
 pub fn serialize_exposed<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     secret.expose().serialize(serializer)
 }
@@ -34,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_prints_nothing_of_itself() {
+    fn debug_output_redacts_the_secret() {
         assert!(!format!("{:?}", Secret::new("ek_canary")).contains("canary"));
     }
 }

@@ -1,6 +1,7 @@
-//! Types whose values are a few fixed words, the same in SQL, in JSON and here.
+//! String enums: types with a fixed set of values that are the same in SQL, JSON and Rust.
 
-/// Declares such a type. It is read from a string and from nothing else: serde's own derive would also take `{"web": null}`.
+/// Declares a string enum. It is deserialised from a string only: serde's derive
+/// would also accept `{"web": null}`.
 macro_rules! words {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -9,8 +10,7 @@ macro_rules! words {
         $vis enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
-            /// The word for it.
-            #[allow(dead_code)] // some are only ever read
+            #[allow(dead_code)] // some enums are only deserialised
             $vis const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
@@ -40,17 +40,14 @@ pub(crate) use words;
 #[cfg(test)]
 mod tests {
     words! {
-        /// For the test.
         enum Channel {
-            /// One.
             Web = "web",
-            /// Another.
             Voice = "voice",
         }
     }
 
     #[test]
-    fn only_a_word_is_taken() {
+    fn string_enum_accepts_only_its_values() {
         let read = serde_json::from_str::<Channel>;
         assert_eq!(read(r#""voice""#).unwrap(), Channel::Voice);
         assert_eq!(read(r#""mail""#).unwrap_err().to_string(), "must be one of: web voice");

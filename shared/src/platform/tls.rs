@@ -1,19 +1,22 @@
-//! What all HTTP clients of this process have in common: one TLS configuration, no redirects, no proxies.
+//! TLS and settings shared by all HTTP clients: one TLS configuration, no redirects, no proxies.
 
 use std::{sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-/// A client to be: the one for what is configured ([`crate::platform::http_client`]), that for what the registry names ([`crate::platform::egress`]), and
-/// that for a collector of spans ([`crate::platform::telemetry`]).
-#[allow(clippy::disallowed_methods)] // here is the one place where a client may be built
+/// Returns the builder of each HTTP client of a process: for configured systems
+/// ([`http_client`](crate::platform::http_client)), for URLs from the registry
+/// ([`egress`](crate::platform::egress)), and for an OpenTelemetry collector
+/// ([`telemetry`](crate::platform::telemetry)).
+#[allow(clippy::disallowed_methods)] // the only place that may build a client
 pub(crate) fn client_builder() -> Result<reqwest::ClientBuilder, rustls::Error> {
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls_config()?)
-        // A redirect would carry keys to a host that nobody configured.
+        // A redirect would carry keys to a host that is not configured.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        // Shorter than what load balancers keep: a frozen function must not wake up to a dead connection.
+        // Shorter than the timeout of load balancers, so that a frozen function does not
+        // resume with a dead connection.
         .pool_idle_timeout(Duration::from_secs(15));
     Ok(builder)
 }

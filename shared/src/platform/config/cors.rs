@@ -1,32 +1,32 @@
-//! What browsers may do: the origins of pages, and the headers that those may send.
+//! CORS configuration: the origins and request headers that browsers may use.
 
 use url::{Host, Url};
 
-/// What the edge answers preflights by.
+/// Settings that the HTTP service answers CORS preflights with.
 #[derive(Debug)]
 pub struct CorsSettings {
-    /// Whose pages may call.
     pub origins: AllowedOrigins,
-    /// The request headers that are allowed beside those that the edge allows by itself, in lower case.
+    /// Request headers that are allowed in addition to the built-in ones, in lower case.
     pub headers: Vec<String>,
 }
 
-/// The origins whose pages may call the API.
+/// Origins whose pages may call the API.
 #[derive(Debug, Default)]
 pub struct AllowedOrigins(Vec<Pattern>);
 
 #[derive(Debug)]
 enum Pattern {
     Exact(String),
-    /// Every name below a domain: `https://` and `.example.app:8443`.
+    /// Every subdomain at any depth, for example of `https://` and `.example.app:8443`.
     Below {
         scheme: String,
         domain: String,
     },
 }
 
-/// Domains below which anybody may have a name: a wildcard for one of them would let anybody's page in. Not the whole of the
-/// [public suffix list](https://publicsuffix.org), which is as large as a function: those that a deployment is likely to have.
+/// Hosting domains whose subdomains belong to different customers: a wildcard for one of them would
+/// allow every customer's pages. The list holds the domains that a deployment is likely to have.
+/// The complete [public suffix list](https://publicsuffix.org) is as large as a function.
 const SHARED: [&str; 16] = [
     "amazonaws.com",
     "azurestaticapps.net",
@@ -46,15 +46,17 @@ const SHARED: [&str; 16] = [
     "workers.dev",
 ];
 
-/// What registries of countries sell names below: `co.uk`, `com.au`.
+/// Labels below which country registries sell names, as in `co.uk` and `com.au`.
 const SECOND_LEVEL: [&str; 10] = ["ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org"];
 
 impl AllowedOrigins {
-    /// Origins as browsers send them (RFC 6454), separated by commas: `scheme://host` and a port that is not the scheme's own. `*.`
-    /// before a host stands for every name below it.
+    /// Parses origins separated by commas, in the form that browsers send (RFC 6454):
+    /// `scheme://host`, with a port unless it is the scheme's default. `*.` before a host
+    /// allows every name below it.
     ///
     /// # Errors
-    /// Which of them is none, by its place, and why. The value is not repeated: what stands there by mistake may be a secret.
+    /// Returns the position of an invalid origin and the reason. The value is not repeated, since
+    /// it may be a secret in the wrong variable.
     pub fn parse(value: &str) -> Result<Self, String> {
         let pattern = |(i, value): (usize, &str)| {
             parse_pattern(value.trim()).map_err(|why| format!("has as number {} {why}", i + 1))
@@ -62,7 +64,7 @@ impl AllowedOrigins {
         value.split(',').enumerate().map(pattern).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a page of this origin may call.
+    /// Returns whether pages of this origin may call the API.
     pub fn contains(&self, origin: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
             Pattern::Exact(exact) => exact == origin,
@@ -100,7 +102,7 @@ fn parse_pattern(value: &str) -> Result<Pattern, &'static str> {
     let name = host.split(':').next().unwrap_or_default();
     let labels: Vec<&str> = name.split('.').collect();
     let is_domain = labels.len() >= 2 && labels.iter().all(|label| is_label(label));
-    // An address is a number at its end, and has nothing below it.
+    // The last label of an IPv4 address is a number, and an address has no subdomains.
     if !is_domain || labels.last().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err("a `*` that is not before a domain of two names or more, as in https://*.example.com");
     }
@@ -113,7 +115,7 @@ fn parse_pattern(value: &str) -> Result<Pattern, &'static str> {
     Ok(Pattern::Below { scheme, domain })
 }
 
-/// An origin in the one form in which browsers send it.
+/// Parses an origin, which must be in the exact form that browsers send.
 fn parse_origin(value: &str) -> Result<String, &'static str> {
     const NONE: &str = "no origin like https://app.example.com";
     const FORM: &str = "an origin that browsers write in another way: scheme and host in lower case (a name beyond ASCII as \
@@ -124,16 +126,16 @@ fn parse_origin(value: &str) -> Result<String, &'static str> {
         return Err(NONE);
     }
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    // `Url` leaves the case of a host alone where it does not know the scheme.
+    // `Url` keeps the case of a host if it does not know the scheme.
     let host = host.to_string().to_ascii_lowercase();
     let written = format!("{}://{host}{port}", url.scheme());
     if written == value { Ok(written) } else { Err(FORM) }
 }
 
-/// Names of request headers, separated by commas, in lower case.
+/// Parses names of request headers, separated by commas, and converts them to lower case.
 ///
 /// # Errors
-/// Which of them no page can send, by its place, and why.
+/// Returns the position of a name that pages cannot send, and the reason.
 pub fn header_names(value: &str) -> Result<Vec<String>, String> {
     let name = |(i, name): (usize, &str)| {
         let name = name.trim().to_ascii_lowercase();
@@ -143,7 +145,7 @@ pub fn header_names(value: &str) -> Result<Vec<String>, String> {
     value.split(',').enumerate().map(name).collect()
 }
 
-/// Why no page sends a header of this name to us.
+/// Returns the reason why pages do not send a header of this name to the API, if there is one.
 /// Source: <https://fetch.spec.whatwg.org/#forbidden-request-header>
 fn forbidden_reason(name: &str) -> Option<&'static str> {
     const FORBIDDEN: [&str; 20] = [
@@ -168,7 +170,7 @@ fn forbidden_reason(name: &str) -> Option<&'static str> {
         "upgrade",
         "via",
     ];
-    // RFC 9110, section 5.6.2.
+    // Characters of a token: RFC 9110, section 5.6.2.
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match name {
         "*" => Some("`*`, which does not stand for `authorization`: name each header"),

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn origins_of_any_scheme_are_taken_as_browsers_send_them() {
+fn origin_in_browser_form_is_allowed_for_any_scheme() {
     for origin in [
         "https://app.example.com",
         "http://localhost:5173",
@@ -30,7 +30,7 @@ fn origins_of_any_scheme_are_taken_as_browsers_send_them() {
 }
 
 #[test]
-fn what_no_browser_sends_is_refused_with_the_reason() {
+fn origin_in_another_form_is_rejected_with_a_reason() {
     for (wrong, reason) in [
         ("", "no origin"),
         ("app.example.com", "no origin"),
@@ -62,7 +62,7 @@ fn what_no_browser_sends_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_wildcard_stands_for_names_below_a_domain() {
+fn wildcard_origin_matches_names_below_the_domain_only() {
     let origins =
         AllowedOrigins::parse("https://*.example.app,chrome://*.a.b,http://*.dev.example.com:8080").unwrap();
     for inside in [
@@ -97,7 +97,7 @@ fn a_wildcard_stands_for_names_below_a_domain() {
 }
 
 #[test]
-fn any_other_star_is_refused_with_the_reason() {
+fn misplaced_wildcard_is_rejected_with_a_reason() {
     for (wrong, reason) in [
         ("https://*", "whole first name"),
         ("https://*.com", "two names"),
@@ -129,7 +129,7 @@ fn any_other_star_is_refused_with_the_reason() {
 }
 
 #[test]
-fn header_names_are_those_that_a_page_can_send() {
+fn header_name_that_pages_cannot_send_is_rejected() {
     assert_eq!(header_names("X-Tenant, x_y.z,a!#$%&'+^`|~").unwrap(), ["x-tenant", "x_y.z", "a!#$%&'+^`|~"]);
     for (wrong, reason) in [
         ("", "nothing"),

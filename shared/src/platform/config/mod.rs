@@ -1,7 +1,8 @@
-//! Configuration from the environment, read once at start.
+//! Configuration from environment variables, read once at startup.
 //!
-//! Every room reads its own variables through an [`Environment`], which keeps each mistake under the
-//! variable's name. A function with mistakes does not start, and reports all of them at once.
+//! Each module reads its own variables through an [`Environment`], which records every error
+//! under the variable's name. A function with configuration errors does not start, and reports
+//! all of them at once.
 
 mod cors;
 mod parse;
@@ -11,46 +12,51 @@ use std::fmt;
 pub use cors::{AllowedOrigins, CorsSettings, header_names};
 pub use parse::{any_string, base_url, secret_min_32};
 
-/// What is wrong with a variable that is needed and not there.
+/// Reason of the error for a required variable that is missing.
 pub(crate) const NOT_SET: &str = "is not set";
 
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
-/// The variables of a process, and the mistakes found in them so far.
+/// The environment variables of a process, and the errors found in them so far.
 pub struct Environment {
     read: Lookup,
     errors: Vec<ConfigError>,
 }
 
-/// One variable that is missing or wrong. The value itself is never kept: it may be a secret.
+/// A variable that is missing or invalid. The value is never kept, since it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The variable's name.
     pub variable: &'static str,
-    /// What is wrong with it and what it should be.
+    /// What is wrong and what is expected.
     pub reason: String,
 }
 
+<<<<<<< HEAD
 /// Proof that an error was added to the [`Environment`], so that building can go on and report all of them at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Reported(());
 
 /// All the mistakes of an environment.
+=======
+>>>>>>> ca
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl Environment {
-    /// The environment of this process.
     pub fn from_process() -> Self {
         Self::new(|name| std::env::var(name).ok())
     }
 
-    /// An environment that is looked up by `read`.
+    /// Creates an environment that looks up variables with `read`.
     pub fn new(read: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self { read: Box::new(read), errors: Vec::new() }
     }
 
+<<<<<<< HEAD
     /// A variable that must be set.
+=======
+    /// Reads a required variable. Returns `None` if it recorded an error.
+>>>>>>> ca
     pub fn required<T>(
         &mut self,
         name: &'static str,
@@ -62,7 +68,13 @@ impl Environment {
         }
     }
 
+<<<<<<< HEAD
     /// A variable that may be left out.
+=======
+    /// Reads an optional variable. Returns `Some(None)` if it is not set, and `None`
+    /// if it recorded an error.
+    #[allow(clippy::option_option)] // outer: no error; inner: the variable is set
+>>>>>>> ca
     pub fn optional<T>(
         &mut self,
         name: &'static str,
@@ -71,35 +83,47 @@ impl Environment {
         self.value(name).map(|value| self.parse(name, &value, parse)).transpose()
     }
 
-    /// Whether a variable is set, rightly or not.
+    /// Returns whether a variable is set, even if its value is invalid.
     pub fn is_set(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
 
+<<<<<<< HEAD
     /// Notes a mistake that only shows when variables are seen together.
     pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) -> Reported {
         self.errors.push(ConfigError { variable, reason: reason.into() });
         Reported(())
+=======
+    /// Records an error that depends on several variables.
+    pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) {
+        self.mistakes.push(ConfigError { variable, reason: reason.into() });
+>>>>>>> ca
     }
 
-    /// The mistakes so far, which no longer keep anything from being built: whoever takes them tells of them.
+    /// Takes the errors out, so that they do not keep [`Environment::finish`] from succeeding.
+    /// The caller must report them.
     #[cfg(feature = "doctor")]
     pub(crate) fn take_errors(&mut self) -> Vec<ConfigError> {
         std::mem::take(&mut self.errors)
     }
 
+<<<<<<< HEAD
     /// What was built from this environment, if nothing was wrong with it.
     ///
     /// # Errors
     /// Every mistake that was noted.
     pub fn finish<T>(self, built: Result<T, Reported>) -> Result<T, ConfigErrors> {
+=======
+    /// Returns what was built from this environment, or every error that was recorded.
+    pub fn finish<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
+>>>>>>> ca
         match built {
             Ok(built) if self.errors.is_empty() => Ok(built),
             _ => Err(ConfigErrors(self.errors)),
         }
     }
 
-    /// An empty variable counts as one that is not set: a template cannot leave one out.
+    /// Treats an empty variable as not set, because a template cannot leave a variable out.
     fn value(&self, name: &str) -> Option<String> {
         (self.read)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
@@ -128,21 +152,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mistake_is_reported_at_once_and_none_shows_a_value() {
+    fn errors_are_reported_together_and_without_values() {
         let mut env = Environment::new(|name| (name == "SUPABASE_URL").then(|| "ftp://s3cret".to_owned()));
         let url = env.required("SUPABASE_URL", base_url);
         let key = env.required("SUPABASE_PUBLISHABLE_KEY", any_string);
+<<<<<<< HEAD
         let mistakes = env.finish(url.and_then(|url| Ok((url, key?)))).unwrap_err().to_string();
         assert!(mistakes.contains("2 mistake(s)"), "{mistakes}");
+=======
+        let errors = env.finish(url.zip(key)).unwrap_err().to_string();
+        assert!(errors.contains("2 mistake(s)"), "{errors}");
+>>>>>>> ca
         assert!(
-            mistakes.contains("SUPABASE_URL must")
-                && mistakes.contains("SUPABASE_PUBLISHABLE_KEY is not set")
+            errors.contains("SUPABASE_URL must") && errors.contains("SUPABASE_PUBLISHABLE_KEY is not set")
         );
-        assert!(!mistakes.contains("s3cret"), "{mistakes}");
+        assert!(!errors.contains("s3cret"), "{errors}");
     }
 
     #[test]
-    fn an_empty_variable_is_one_that_is_not_set() {
+    fn empty_variable_counts_as_not_set() {
         let mut env = Environment::new(|_| Some("  ".to_owned()));
         assert_eq!(env.optional("OPENAI_CHATKIT_PROJECT", any_string), Some(None));
     }

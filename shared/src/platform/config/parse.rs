@@ -1,13 +1,14 @@
-//! Parsers for values that more than one room reads.
+//! Parsers for configuration values that several modules use.
 
 use url::{Host, Url};
 
 use crate::platform::secret::Secret;
 
-/// A base URL without a trailing slash, `https` unless its host is this machine.
+/// Parses a base URL and ignores trailing slashes. The scheme must be `https`; a loopback
+/// host may also use `http`.
 ///
 /// # Errors
-/// What the URL should be. The value is not repeated, since a URL can hold a password.
+/// Returns what is expected. The value is not repeated, since a URL can hold a password.
 pub fn base_url(value: &str) -> Result<Url, String> {
     let url = Url::parse(value.trim_end_matches('/')).map_err(|_| "must be an absolute URL".to_owned())?;
     if url.query().is_some()
@@ -24,10 +25,7 @@ pub fn base_url(value: &str) -> Result<Url, String> {
     }
 }
 
-/// A secret that is made and not remembered, so long that nobody guesses it.
-///
-/// # Errors
-/// That it is shorter.
+/// Parses a generated secret of at least 32 visible ASCII characters, too long to be guessed.
 pub fn secret_min_32(value: &str) -> Result<Secret, String> {
     if value.len() < 32 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(
@@ -37,10 +35,7 @@ pub fn secret_min_32(value: &str) -> Result<Secret, String> {
     Ok(Secret::new(value))
 }
 
-/// Any value: the emptiness was already refused.
-///
-/// # Errors
-/// None.
+/// Accepts any value. Empty values do not get here, since they count as not set.
 pub fn any_string(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
@@ -59,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_http_is_for_this_machine_only() {
+    fn base_url_over_http_requires_a_loopback_host() {
         assert!(base_url("http://127.0.0.1:8000/").is_ok());
         assert!(base_url("http://localhost:8000").is_ok());
         assert!(base_url("https://project.supabase.co").is_ok());

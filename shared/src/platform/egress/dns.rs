@@ -1,5 +1,5 @@
-//! Looking up names. The addresses that are handed on are the ones that are connected to: there is no second lookup in which
-//! a name could change its mind.
+//! DNS resolution for outbound requests. The client connects to the addresses that were checked,
+//! without a second lookup that could return others (DNS rebinding).
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -7,22 +7,22 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{ip_ranges::is_global, url_policy::UrlRejection};
 
-/// The system's resolver, as a rule of its own: reqwest's cannot be wrapped.
+/// The system's resolver. It is implemented here because reqwest's own resolver cannot be wrapped.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            // The port is the URL's: reqwest puts it where 0 stands.
+            // reqwest replaces port 0 with the port of the URL.
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-/// A resolver that answers nothing for a name of which any address is not public: such a name is a trick or a mistake, and
-/// which of its addresses a connection takes is chance.
+/// A resolver that fails if any address of a name is not public. Such a name is an attack or a
+/// mistake, and which of its addresses a connection uses is left to chance.
 pub(super) struct PublicOnlyResolver<R>(pub Arc<R>);
 
 impl<R: Resolve + 'static> Resolve for PublicOnlyResolver<R> {

@@ -1,11 +1,14 @@
-//! Which IP addresses are out in the open: unicast, reachable from everywhere, and nobody's own network.
+//! IP ranges: which addresses are public, that is, global unicast and
+//! outside private and special-purpose networks.
 //!
-//! No crate with a current copy of IANA's tables was found, and the standard library's `is_global` is unstable. So the tables
-//! are here, row by row, as IANA has them:
+//! The standard library's `is_global` is unstable, and no crate with a current copy of IANA's
+//! tables was found. So the tables are here, row by row as IANA publishes them:
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry>,
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>,
 //! <https://www.iana.org/assignments/ipv6-address-space>.
-//! A block is refused whole, also where IANA carves a few reachable anycast addresses out of it: no agent lives at one.
+//!
+//! A block is rejected as a whole, even where IANA assigns a few reachable anycast addresses in it:
+//! agents do not run at those.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,12 +18,12 @@ use ipnet::{Ipv4Net, Ipv6Net};
 const BLOCKED_V4: [Ipv4Net; 20] = [
     v4([0, 0, 0, 0], 8),          // "this network" (RFC 791)
     v4([10, 0, 0, 0], 8),         // private (RFC 1918)
-    v4([100, 64, 0, 0], 10),      // shared by carriers' customers (RFC 6598); Alibaba's metadata service too
+    v4([100, 64, 0, 0], 10),      // carrier-grade NAT (RFC 6598); also Alibaba's metadata service
     v4([127, 0, 0, 0], 8),        // loopback (RFC 1122)
-    v4([168, 63, 129, 16], 32),   // Azure's host, seen from its virtual machines only
+    v4([168, 63, 129, 16], 32),   // Azure's host, reachable from its virtual machines only
     v4([169, 254, 0, 0], 16),     // link-local (RFC 3927); the metadata services of most clouds
     v4([172, 16, 0, 0], 12),      // private (RFC 1918)
-    v4([192, 0, 0, 0], 24),       // IETF protocol assignments (RFC 6890); Oracle's metadata service too
+    v4([192, 0, 0, 0], 24),       // IETF protocols (RFC 6890); also Oracle's metadata service
     v4([192, 0, 2, 0], 24),       // documentation (RFC 5737)
     v4([192, 31, 196, 0], 24),    // AS112 (RFC 7535)
     v4([192, 52, 193, 0], 24),    // AMT relays (RFC 7450)
@@ -35,23 +38,24 @@ const BLOCKED_V4: [Ipv4Net; 20] = [
     v4([255, 255, 255, 255], 32), // broadcast (RFC 919)
 ];
 
-/// All global unicast that IANA has given out. What lies outside is loopback, link-local, unique local, multicast, reserved, or
-/// another spelling of an IPv4 address.
+/// IPv6 global unicast space that IANA has allocated. Addresses outside it are loopback,
+/// link-local, unique local, multicast, reserved, or an IPv4 address in another form.
 const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
 
-/// Blocks within that are not global unicast.
+/// Blocks in that space that are not global unicast.
 const BLOCKED_V6: [Ipv6Net; 5] = [
-    v6([0x2001, 0, 0], 23), // IETF protocol assignments (RFC 2928), Teredo (RFC 4380) and benchmarking among them
+    v6([0x2001, 0, 0], 23), // IETF protocol assignments (RFC 2928), such as Teredo (RFC 4380)
     v6([0x2001, 0x0db8, 0], 32), // documentation (RFC 3849)
-    v6([0x2002, 0, 0], 16), // 6to4: an IPv4 address, spelled differently (RFC 3056)
+    v6([0x2002, 0, 0], 16), // 6to4: embeds an IPv4 address (RFC 3056)
     v6([0x2620, 0x4f, 0x8000], 48), // AS112 (RFC 7534)
     v6([0x3fff, 0, 0], 20), // documentation (RFC 9637)
 ];
 
-/// NAT64's well-known prefix (RFC 6052): how a network without IPv4 reaches the IPv4 address in the last four bytes.
+/// The well-known NAT64 prefix (RFC 6052). Networks without IPv4 use it to reach the IPv4 address
+/// in the last four bytes.
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0], 96);
 
-/// Whether a function may connect to this address on somebody's behalf.
+/// Returns whether a function may connect to this address for a URL from the registry.
 pub(super) fn is_global(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_global_v4(address),
@@ -86,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_in_the_open_is_let_through() {
+    fn public_addresses_are_accepted() {
         for address in [
             "1.1.1.1",
             "9.255.255.255",
@@ -121,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_of_every_refused_block_are_refused() {
+    fn both_ends_of_every_blocked_range_are_rejected() {
         for block in BLOCKED_V4 {
             assert!(!is_global(block.network().into()) && !is_global(block.broadcast().into()), "{block}");
         }
@@ -130,9 +134,9 @@ mod tests {
         }
     }
 
-    /// Written down apart from the table, so that a row lost there is missed here.
+    /// Kept apart from the tables, so that a row that is missing there fails here.
     #[test]
-    fn what_is_somebodys_own_is_refused() {
+    fn private_and_special_addresses_are_rejected() {
         for address in [
             "0.0.0.0",
             "10.1.2.3",
@@ -166,7 +170,7 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "::ffff:1.1.1.1",
-            // NAT64 of what is refused itself, and its local prefix.
+            // NAT64 of addresses that are rejected themselves, and the local-use NAT64 prefix.
             "64:ff9b::7f00:1",
             "64:ff9b::a9fe:a9fe",
             "64:ff9b::a00:1",
@@ -183,7 +187,7 @@ mod tests {
             "3fff::1",
             "3fff:fff:ffff::1",
             "5f00::1",
-            // Unique local (AWS's metadata service among them), link-local, site-local, multicast.
+            // Unique local (including AWS's metadata service), link-local, site-local, multicast.
             "fc00::1",
             "fd00:ec2::254",
             "fe80::1",

@@ -1,4 +1,4 @@
-//! `AGENT_ALLOWED_HOSTS`: the exceptions by which the local stack's agents can be reached on loopback.
+//! `AGENT_ALLOWED_HOSTS`: loopback addresses at which the local stack's agents are reachable.
 
 use std::net::SocketAddr;
 
@@ -8,15 +8,18 @@ use crate::platform::config::{Environment, Reported};
 
 const VARIABLE: &str = "AGENT_ALLOWED_HOSTS";
 
-/// Loopback addresses with their ports that may be connected to, also without TLS. None where functions are deployed.
+/// Loopback addresses with ports that requests may connect to, also without
+/// TLS. Empty in deployed functions.
 #[derive(Clone, Debug, Default)]
 pub struct LoopbackAllowlist(Vec<SocketAddr>);
 
 impl LoopbackAllowlist {
-    /// Reads `AGENT_ALLOWED_HOSTS`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. A deployed function takes none.
+    /// Reads `AGENT_ALLOWED_HOSTS`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. It is an
+    /// error to set it for a deployed function.
     ///
-    /// The region tells whether this is Lambda: Lambda sets it, keeps anybody from setting it otherwise, and has none that is
-    /// called `local`, as the local stack's is. (Its Runtime API is on a loopback address like ours.)
+    /// `AWS_REGION` shows whether the process runs in Lambda. Lambda sets and reserves this
+    /// variable, and does not have a region called `local`, which is the value in the local stack.
+    /// The check is needed because Lambda's Runtime API also has a loopback address.
     pub fn from_environment(environment: &mut Environment) -> Result<Self, Reported> {
         let region = environment.optional("AWS_REGION", crate::platform::config::any_string)?;
         let deployed = region.is_some_and(|region| region != "local");
@@ -28,10 +31,7 @@ impl LoopbackAllowlist {
         Ok(allowed.unwrap_or_default())
     }
 
-    /// Parses the variable.
-    ///
-    /// # Errors
-    /// What an entry looks like.
+    /// Parses the value of the variable.
     pub fn parse(value: &str) -> Result<Self, String> {
         let address = |entry: &str| {
             let address = entry.trim().parse::<SocketAddr>().ok()?;
@@ -43,7 +43,7 @@ impl LoopbackAllowlist {
             .ok_or_else(|| "must list loopback addresses with ports, like 127.0.0.1:4000".to_owned())
     }
 
-    /// Whether this is one of them, host and port.
+    /// Returns whether the list has the host and port of this URL.
     pub(super) fn allows(&self, url: &Url) -> bool {
         let Some(port) = url.port_or_known_default() else { return false };
         let ip = match url.host() {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_and_only_with_a_port_can_be_excepted() {
+    fn entry_must_be_a_loopback_address_with_a_port() {
         assert!(LoopbackAllowlist::parse("127.0.0.1:4000, [::1]:4001").is_ok());
         for wrong in [
             "127.0.0.1",
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_is_one_port_of_one_address() {
+    fn entry_allows_one_port_of_one_address() {
         let allowed = LoopbackAllowlist::parse("127.0.0.1:4000").unwrap();
         let has = |url: &str| allowed.allows(&url.parse().unwrap());
         assert!(has("http://127.0.0.1:4000/mcp") && has("http://0x7f.1:4000/"));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployed_function_does_not_start_with_one() {
+    fn allowlist_in_a_deployed_function_is_an_error() {
         let read = |region: Option<&'static str>, hosts: Option<&'static str>| {
             let mut environment = Environment::new(move |name| match name {
                 "AWS_REGION" => region.map(str::to_owned),
@@ -95,15 +95,12 @@ mod tests {
                 _ => None,
             });
             let allowed = LoopbackAllowlist::from_environment(&mut environment);
-            environment
-                .finish(allowed)
-                .map(|allowed| allowed.0.len())
-                .map_err(|mistakes| mistakes.to_string())
+            environment.finish(allowed).map(|allowed| allowed.0.len()).map_err(|errors| errors.to_string())
         };
         assert_eq!(read(Some("local"), Some("127.0.0.1:4000")), Ok(1));
         assert_eq!(read(None, Some("127.0.0.1:4000")), Ok(1));
         assert_eq!(read(Some("eu-central-1"), None), Ok(0));
-        let refused = read(Some("eu-central-1"), Some("127.0.0.1:4000")).unwrap_err();
-        assert!(refused.contains("AGENT_ALLOWED_HOSTS is for the local stack only"), "{refused}");
+        let error = read(Some("eu-central-1"), Some("127.0.0.1:4000")).unwrap_err();
+        assert!(error.contains("AGENT_ALLOWED_HOSTS is for the local stack only"), "{error}");
     }
 }

@@ -1,9 +1,12 @@
-//! Where a function may connect to on behalf of a row of the registry: public addresses, over `https`.
+//! Egress: requests to URLs from the agent registry, guarded against server-side request forgery
+//! (SSRF). They may connect to public addresses only, over `https`.
 //!
-//! A URL that an operator of one organisation registered is used inside our network, by a process with our keys. So what it
-//! leads to is checked before every connection: the URL itself, a literal address in it ([`Outbound::admit`]), and every
-//! address that a name resolves to. No redirect is followed, and no proxy of the environment is asked, which would look names
-//! up by itself. Source: <https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html>
+//! An operator of one organisation registers such a URL, and a process with our keys uses it
+//! inside our network. So every connection is checked first: the URL, a literal address in it
+//! ([`EgressClient::parse_allowed_url`]), and every address that a name resolves to.
+//! Redirects are not followed. Proxies from the environment are not used, because a proxy
+//! would resolve names itself. Source:
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html>
 
 mod dns;
 mod ip_ranges;
@@ -21,43 +24,45 @@ pub use url_policy::UrlRejection;
 
 use crate::platform::tls as client;
 
-/// The way to what the registry names; one a process.
+/// HTTP client for URLs from the registry; one per process.
 ///
-/// A client of its own beside [`crate::platform::http_client::Http`]: which addresses a name may have is a matter of the client, and Supabase's
-/// may well be private.
+/// It is separate from [`HttpClient`](crate::platform::http_client::HttpClient), because the
+/// allowed addresses are a property of a client and Supabase's addresses may be private.
 #[derive(Clone, Debug)]
 pub struct EgressClient {
     client: reqwest::Client,
     allowed: LoopbackAllowlist,
 }
 
-/// Why no answer came.
+/// Reason why a request has no response.
 #[derive(Debug)]
 pub enum EgressError {
-    /// It may not be connected to, and was not.
+    /// The URL or its address is not allowed. The client did not connect.
     Refused(UrlRejection),
-    /// It could not be connected to.
+    /// The client could not connect.
     Unreachable,
-    /// It was connected to, and TLS found it not to be who it should be, or to speak no TLS.
+    /// The client connected, and TLS failed: the server could not prove its identity
+    /// or does not use TLS.
     Untrusted,
-    /// The connection broke once it was there: the request may have arrived.
+    /// The connection broke after it was established. The request may have arrived.
     Broken,
 }
 
 impl EgressClient {
-    /// By the system's resolver.
+    /// Creates a client with the system's resolver.
     ///
     /// # Errors
-    /// Only where TLS cannot be set up at all.
+    /// Fails only if TLS cannot be set up.
     pub fn new(allowed: LoopbackAllowlist) -> Result<Self, Box<dyn Error + Send + Sync>> {
         Self::with_resolver(allowed, SystemResolver, |builder| builder)
     }
 
-    /// By another resolver, whose answers are checked like the system's, and with what else a test does to the client (a
-    /// connector that counts instead of connecting).
+    /// Creates a client with another resolver, whose addresses are checked in the same
+    /// way. Tests change the client further with `also`, for example to a connector
+    /// that counts instead of connecting.
     ///
     /// # Errors
-    /// Only where TLS cannot be set up at all.
+    /// Fails only if TLS cannot be set up.
     pub fn with_resolver(
         allowed: LoopbackAllowlist,
         resolver: impl Resolve + 'static,
@@ -65,23 +70,21 @@ impl EgressClient {
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let guarded = dns::PublicOnlyResolver(Arc::new(resolver));
         let builder = client::client_builder()?.dns_resolver(guarded);
-        // Somebody else's server, anywhere in the world: farther away than our own.
+        // Agents' servers can be anywhere, and farther away than the systems we configure.
         let builder = builder.connect_timeout(Duration::from_secs(3));
         Ok(Self { client: also(builder).build()?, allowed })
     }
 
-    /// Parses a URL of the registry, if it may be asked.
-    ///
-    /// # Errors
-    /// Why it may not.
+    /// Parses a URL from the registry and checks that it is allowed.
     pub fn parse_allowed_url(&self, url: &str) -> Result<Url, UrlRejection> {
         url_policy::parse_allowed_url(url, &self.allowed)
     }
 
-    /// Sends a request and hands on the answer, its body unread: how long and how large it may be is the caller's affair.
+    /// Sends a request and returns the response with its body unread. The caller limits how long
+    /// and how large the body may be.
     ///
     /// # Errors
-    /// See [`Failure`]. An answer of any status is an answer, a redirect too.
+    /// A response with any status, including a redirect, is not an error.
     pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
         url_policy::check_url(request.url(), &self.allowed).map_err(EgressError::Refused)?;
         self.client.execute(request).await.map_err(|error| EgressError::from(&error))
@@ -99,7 +102,7 @@ impl From<&reqwest::Error> for EgressError {
     }
 }
 
-/// The resolver's refusal, somewhere among an error's causes.
+/// Finds the resolver's rejection among the causes of an error.
 fn find_rejection(error: &reqwest::Error) -> Option<UrlRejection> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -111,7 +114,8 @@ fn find_rejection(error: &reqwest::Error) -> Option<UrlRejection> {
     None
 }
 
-/// Whether the cause is one of TLS, which comes as an error of the connection, wrapped more than once.
+/// Returns whether TLS is the cause. reqwest reports it as a connection
+/// error, wrapped more than once.
 fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     match wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source()) {
@@ -144,22 +148,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_no_tls_is_told_from_what_is_not_there() {
+    async fn server_without_tls_is_untrusted_and_closed_port_is_unreachable() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let outbound = EgressClient::new(LoopbackAllowlist::parse(&address.to_string()).unwrap()).unwrap();
-        let ask = || {
+        let client = EgressClient::new(LoopbackAllowlist::parse(&address.to_string()).unwrap()).unwrap();
+        let send = || {
             let url = format!("https://{address}/").parse().unwrap();
-            outbound.send(Request::new(reqwest::Method::GET, url))
+            client.send(Request::new(reqwest::Method::GET, url))
         };
-        let plain = std::thread::spawn(move || {
+        let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-            // Kept open until the other side is through with it.
+            // Keep the connection open until the client has closed it.
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        assert!(matches!(ask().await, Err(EgressError::Untrusted)));
-        plain.join().unwrap();
-        assert!(matches!(ask().await, Err(EgressError::Unreachable)));
+        assert!(matches!(send().await, Err(EgressError::Untrusted)));
+        server.join().unwrap();
+        assert!(matches!(send().await, Err(EgressError::Unreachable)));
     }
 }

@@ -1,4 +1,4 @@
-//! Which URLs may be asked at all, as far as the URL alone tells.
+//! URL policy: which URLs from the registry may be requested, judged by the URL alone.
 
 use std::fmt;
 
@@ -6,18 +6,16 @@ use url::{Host, Url};
 
 use super::{ip_ranges::is_global, loopback_allowlist::LoopbackAllowlist};
 
-/// Why nothing was connected to.
+/// Reason why a URL is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlRejection {
-    /// It is no absolute URL.
     Malformed,
-    /// It is not `https`.
     NotHttps,
-    /// It has a user or a password in it.
+    /// The URL contains a user name or a password.
     Credentials,
-    /// Its host is an address that is not out in the open.
+    /// The host is an address that is not public.
     Address,
-    /// Its host is a name with such an address among its own.
+    /// The host is a name that resolves to an address that is not public.
     Name,
 }
 
@@ -35,15 +33,16 @@ impl fmt::Display for UrlRejection {
 
 impl std::error::Error for UrlRejection {}
 
-/// Parses a URL of the registry, if it may be asked. A number in whatever spelling (decimal, octal, hexadecimal, shortened)
-/// is an address once it is parsed: <https://url.spec.whatwg.org/#concept-ipv4-parser>.
+/// Parses a URL from the registry and checks it. The parser turns every form of an IPv4 address
+/// (decimal, octal, hexadecimal, shortened) into an address:
+/// <https://url.spec.whatwg.org/#concept-ipv4-parser>.
 pub(super) fn parse_allowed_url(url: &str, allowed: &LoopbackAllowlist) -> Result<Url, UrlRejection> {
     let url = Url::parse(url).map_err(|_| UrlRejection::Malformed)?;
     check_url(&url, allowed)?;
     Ok(url)
 }
 
-/// Checks a URL. What a name resolves to is for the resolver to check, which in turn never sees a literal address.
+/// Checks a URL. The resolver checks the addresses of a name, and never sees a literal address.
 pub(super) fn check_url(url: &Url, allowed: &LoopbackAllowlist) -> Result<(), UrlRejection> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(UrlRejection::Credentials);
@@ -72,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_asked_over_https_or_where_the_local_stack_said() {
+    fn url_must_be_https_or_on_the_loopback_allowlist() {
         for url in
             ["https://agents.example.com/mcp", "https://1.1.1.1/", "https://agents.example.com:8443/mcp?v=1"]
         {
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_refused_however_it_is_spelled() {
+    fn private_address_in_any_notation_is_rejected() {
         for host in [
             "127.0.0.1",
             "127.1",
@@ -131,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(outcome(&format!("https://{host}/mcp")), Err(UrlRejection::Address), "{host}");
         }
-        // Host names are ASCII here, so that digits of other scripts are none at all.
+        // Host names must be ASCII here, so digits of other scripts are not digits.
         assert_eq!(outcome("https://\u{ff11}27.0.0.1/mcp"), Err(UrlRejection::Malformed));
     }
 }

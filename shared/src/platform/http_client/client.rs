@@ -1,11 +1,12 @@
-//! The process's HTTP client.
+//! The HTTP client of a process.
 
 use std::{sync::Arc, time::Duration};
 
 use super::retry_budget::RetryBudget;
 use crate::platform::tls::client_builder;
 
-/// The process's HTTP client for the systems that its configuration names: one pool of connections, one TLS configuration.
+/// HTTP client for the systems that the configuration names. A process has one, with one connection
+/// pool and one TLS configuration.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: reqwest::Client,
@@ -13,10 +14,10 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// Builds the client; once a process.
+    /// Builds the client; called once per process.
     ///
     /// # Errors
-    /// Only where TLS cannot be set up at all.
+    /// Fails only if TLS cannot be set up.
     pub fn new() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let client = client_builder()?.connect_timeout(Duration::from_secs(1)).build()?;
         Ok(Self { client, budget: Arc::default() })

@@ -1,5 +1,5 @@
-//! The one way out: every call to another system goes through [`Http::send`], which holds the deadline,
-//! repeats what may be repeated, and bounds what comes back.
+//! HTTP client for configured systems, with deadlines, retries and a limit on response size. Every
+//! call to such a system goes through [`HttpClient::send`].
 
 pub mod classification;
 mod client;
@@ -19,40 +19,39 @@ pub use client::HttpClient;
 pub use deadline::Deadline;
 pub use retry_after::retry_after;
 
-/// How one kind of call behaves: how long a try may take and when it may be repeated.
+/// Timeout and retry policy of one kind of call.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// The other system, as the logs name it.
+    /// Name of the other system in logs.
     pub system: &'static str,
-    /// The most that one try may take; the request's own deadline cuts it shorter.
+    /// Maximum duration of one attempt. The deadline of the request can shorten it.
     pub try_timeout: Duration,
-    /// For how long after the first try another may begin: who waits is a person.
+    /// Time after the first attempt in which a retry may start. It is short, because a user waits.
     pub retry_window: Duration,
-    /// When a try may be followed by another.
     pub idempotency: Idempotency,
-    /// What an answer asks for.
+    /// Decides from a response whether to retry.
     pub retry_on: fn(&HttpResponse) -> RetryDecision,
 }
 
-/// What an answer asks for.
+/// What to do after a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetryDecision {
-    /// Another try.
     pub retry: bool,
-    /// Another key or token: the one that was shown is refused.
+    /// Whether the key or token was rejected.
     pub unauthorized: bool,
 }
 
-/// When a call may be repeated.
+/// Whether a call can be repeated safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idempotency {
-    /// Doing it twice is the same as doing it once.
+    /// Repeating the call has the same effect as sending it once.
     Idempotent,
-    /// Doing it twice does harm: repeated only where the other system answered that it did nothing, or was never reached.
+    /// Repeating the call does harm. It is retried only if the other system reported that it did
+    /// nothing, or was not reached.
     NotIdempotent,
 }
 
-/// What came back. What it means only its system's table says: see [`answers`].
+/// A response, which the table of its system interprets: see [`classification`].
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
     status: StatusCode,
@@ -60,16 +59,16 @@ pub struct HttpResponse {
     body: Bytes,
 }
 
-/// No answer came back.
+/// Reason why a call has no response.
 #[derive(Debug)]
 pub enum TransportError {
-    /// The other system was not reached: nothing was done there.
+    /// The other system was not reached, so the request was not performed.
     Unreachable(reqwest::Error),
-    /// The time was over before the answer: it may have been done there.
+    /// The time ran out before the response. The request may have been performed.
     TimedOut,
-    /// The connection broke on the way: it may have been done there.
+    /// The connection broke. The request may have been performed.
     Broken(reqwest::Error),
-    /// The answer was larger than any that is expected.
+    /// The response was larger than allowed.
     TooLarge,
 }
 
@@ -93,17 +92,18 @@ impl std::error::Error for TransportError {
     }
 }
 
-/// The most bytes that an answer may have. Lambda itself cannot answer with more than 6 MiB.
+/// Maximum size of a response body in bytes. Lambda itself cannot return more than 6 MiB.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 
-/// Tries in all, the first one included.
+/// Maximum number of attempts, including the first one.
 const MAX_ATTEMPTS: u32 = 3;
 
 impl HttpClient {
-    /// Sends a request, within the deadline, up to three times where its manner and the retry budget allow.
+    /// Sends a request within the deadline, up to three times if the policy
+    /// and the retry budget allow.
     ///
     /// # Errors
-    /// The failure of the last try. An answer of any status is an answer, not a failure.
+    /// Returns the error of the last attempt. A response with any status is not an error.
     pub async fn send(
         &self,
         request: Request,
@@ -114,7 +114,7 @@ impl HttpClient {
         let (mut tries, begun) = (0, Instant::now());
         loop {
             tries += 1;
-            // Without a clone left to send, this try is the last one: streamed bodies cannot be sent twice.
+            // Streamed bodies cannot be sent twice. Without a clone this attempt is the last one.
             let next = request.as_ref().and_then(Request::try_clone);
             let Some(current) = std::mem::replace(&mut request, next) else {
                 return Err(TransportError::TimedOut);
@@ -136,7 +136,8 @@ impl HttpClient {
         }
     }
 
-    /// An outcome that is not tried again: it may still be a failure, only not one that a repeat would mend.
+    /// Updates the retry budget for an outcome that is not retried. It may be a failure that
+    /// a retry would not resolve.
     fn update_budget(&self, outcome: &Result<HttpResponse, TransportError>, policy: RetryPolicy) {
         match outcome {
             Err(_) => drop(self.budget().failed(policy.system)),
@@ -167,7 +168,7 @@ impl HttpClient {
 }
 
 impl From<reqwest::Error> for TransportError {
-    /// The URL is left out of the error: it can hold an organisation's or a user's id.
+    /// Removes the URL from the error, since it can hold the id of an organisation or a user.
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
         match () {
@@ -178,7 +179,7 @@ impl From<reqwest::Error> for TransportError {
     }
 }
 
-/// Says in the call's span what came of it, and in a line of its own where that is nothing.
+/// Records the outcome in the span of the call, and logs a warning if the response is missing.
 fn record_outcome(call: tracing::Span, outcome: &Result<HttpResponse, TransportError>, policy: RetryPolicy) {
     match outcome {
         Ok(answer) => {

@@ -1,4 +1,4 @@
-//! When to try again, and how long to wait before.
+//! Retry delays: `Retry-After` and exponential backoff with jitter.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::{HttpResponse, Idempotency, RetryPolicy, TransportError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest that another system's word is taken for.
+/// Longest wait that another system may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// The pause before the next try, or `None` if there should be none.
+/// Returns the delay before the next attempt, or `None` if the call must not be retried.
 pub(super) fn pause(
     outcome: &Result<HttpResponse, TransportError>,
     policy: RetryPolicy,
@@ -38,20 +38,22 @@ pub(super) fn pause(
     }
 }
 
-/// What an answer asks to wait, in whole or (`retry-after-ms`) thousandths of seconds.
+/// Returns how long a response asks to wait: `retry-after-ms` in
+/// milliseconds, or `Retry-After` in seconds.
 ///
-/// `Retry-After` as a date is not obeyed: it needs two clocks that agree. More than an hour is taken for an hour: who asks for more
-/// has made a mistake, and would not be should_retry again today.
+/// `Retry-After` as a date is ignored, because it needs two clocks that agree. A wait of more than
+/// an hour is shortened to one hour. A longer one is a mistake of the other system, and would stop
+/// requests to it for the rest of the day.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name| header(headers, name).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
-    // Too many digits for a number are more than an hour.
+    // A number with too many digits to parse is longer than an hour.
     let parsed = |value: &str| (!value.is_empty()).then(|| value.parse().unwrap_or(u64::MAX));
     let millis = number("retry-after-ms").and_then(parsed).map(Duration::from_millis);
     let seconds = || number("retry-after").and_then(parsed).map(Duration::from_secs);
     millis.or_else(seconds).map(|wait| wait.min(MAX_WAIT))
 }
 
-/// Full jitter: anything between nothing and a bound that doubles with each try.
+/// Full jitter: a random delay between zero and a bound that doubles with each attempt.
 fn jitter(tries: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << tries.min(8)).mul_f64(fastrand::f64())
 }
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
     use reqwest::StatusCode;
 
-    const MANNER: RetryPolicy = RetryPolicy {
+    const POLICY: RetryPolicy = RetryPolicy {
         system: "test",
         try_timeout: Duration::from_secs(1),
         retry_window: Duration::from_secs(1),
@@ -73,7 +75,10 @@ mod tests {
         retry_on: |answer| RetryDecision { retry: answer.status.is_server_error(), unauthorized: false },
     };
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Result<HttpResponse, TransportError> {
+    fn response(
+        status: u16,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<HttpResponse, TransportError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
@@ -82,17 +87,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_other_side_asks_is_obeyed() {
-        let pause = |headers| pause(&answer(503, headers), MANNER, 1);
+    fn response_headers_determine_the_delay() {
+        let pause = |headers| pause(&response(503, headers), POLICY, 1);
         assert_eq!(pause(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
         assert_eq!(pause(&[("retry-after-ms", "20"), ("retry-after", "2")]), Some(Duration::from_millis(20)));
         assert_eq!(pause(&[("x-should-retry", "false")]), None);
     }
 
     #[test]
-    fn an_absurd_wait_is_an_hour_and_what_is_no_number_is_not_there() {
-        let wait = |value| match answer(503, &[("retry-after", value)]) {
-            Ok(answer) => retry_after(&answer.headers),
+    fn retry_after_is_at_most_an_hour_and_ignored_if_not_numeric() {
+        let wait = |value| match response(503, &[("retry-after", value)]) {
+            Ok(response) => retry_after(&response.headers),
             Err(_) => None,
         };
         let seconds = |seconds| Some(Duration::from_secs(seconds));
@@ -114,17 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_outcome_is_repeated_only_where_that_is_safe() {
-        assert_eq!(pause(&Err(TransportError::TimedOut), MANNER, 1), None);
+    fn unknown_outcome_is_retried_only_if_idempotent() {
+        assert_eq!(pause(&Err(TransportError::TimedOut), POLICY, 1), None);
         assert!(
             pause(
                 &Err(TransportError::TimedOut),
-                RetryPolicy { idempotency: Idempotency::Idempotent, ..MANNER },
+                RetryPolicy { idempotency: Idempotency::Idempotent, ..POLICY },
                 1
             )
             .is_some()
         );
-        assert_eq!(pause(&answer(200, &[]), MANNER, 1), None);
-        assert_eq!(pause(&answer(404, &[]), MANNER, 1), None);
+        assert_eq!(pause(&response(200, &[]), POLICY, 1), None);
+        assert_eq!(pause(&response(404, &[]), POLICY, 1), None);
     }
 }

@@ -1,30 +1,31 @@
-//! The retry budget: a system that is down is not asked more often for being down.
-//! After gRPC's retry throttling: <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs>
+//! Retry budget: a system that is down does not receive more requests because of retries.
+//! It follows gRPC's retry throttling:
+//! <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs>
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
-/// What a process starts with, and the most it can have. Below the half of it nothing is tried again.
+/// Tokens at the start, which is also the maximum. Calls are retried only while more than
+/// half of them are left.
 const MAX_TOKENS: u32 = 20;
 
-/// A failed try costs two and one that went well brings one: where a fifth of all tries fail retries go on, and where all do
-/// there are none after the first five.
+/// A failed attempt costs two tokens, and a successful one returns one. If a fifth of all attempts
+/// fail, retries continue. If all fail, retries stop after the first five.
 const FAILURE_COST: u32 = 2;
 const SUCCESS_CREDIT: u32 = 1;
 
-/// How well each system has answered lately.
+/// Tokens left for each system.
 #[derive(Debug, Default)]
 pub(super) struct RetryBudget(Mutex<HashMap<&'static str, u32>>);
 
 impl RetryBudget {
-    /// A try went well.
     pub fn succeeded(&self, system: &'static str) {
         self.with(system, |left| *left = (*left + SUCCESS_CREDIT).min(MAX_TOKENS));
     }
 
-    /// A try failed. Says whether another can be afforded.
+    /// Records a failed attempt. Returns whether the budget allows a retry.
     pub fn failed(&self, system: &'static str) -> bool {
         self.with(system, |left| {
             *left = left.saturating_sub(FAILURE_COST);
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_system_that_is_down_is_not_asked_again() {
+    fn failing_system_uses_up_its_own_budget_only() {
         let budget = RetryBudget::default();
         let retries = (0..100).filter(|_| budget.failed("openai")).count();
         assert_eq!(retries, 4);
@@ -53,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_fifth_fails_retries_go_on() {
+    fn one_failure_in_five_leaves_retries_allowed() {
         let budget = RetryBudget::default();
         for _ in 0..1000 {
             (0..4).for_each(|_| budget.succeeded("openai"));

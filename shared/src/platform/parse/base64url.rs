@@ -1,9 +1,9 @@
-//! base64url (RFC 4648, section 5).
+//! Strict base64url (RFC 4648, section 5).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// Parses base64url without padding. One text for each sequence of bytes: the bits left over in the last character must be
-/// zero (section 3.5).
+/// Parses base64url without padding. Each sequence of bytes has one encoding: the unused bits of
+/// the last character must be zero (section 3.5).
 pub fn base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
@@ -13,9 +13,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_text_for_each_sequence_of_bytes() {
+    fn base64url_in_another_encoding_is_rejected() {
         assert_eq!(base64url("-_8").as_deref(), Some(&[0xfb, 0xff][..]));
-        // Standard alphabet, padding, leftover bits, an impossible length, white space.
+        // Standard alphabet, padding, unused bits, an impossible length, white space.
         for wrong in ["+/8", "-_8=", "-_9", "-", "-_8 ", "-_\n8"] {
             assert_eq!(base64url(wrong), None, "{wrong:?}");
         }

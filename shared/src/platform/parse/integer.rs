@@ -1,11 +1,11 @@
-//! Integers as text (the integers of RFC 8259, section 6).
+//! Strict integers in text (the integers of RFC 8259, section 6).
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Visitor};
 
-/// Parses digits, without a plus sign, without zeros in front and without anything around them; a minus sign where the type has
-/// negative numbers. `FromStr` alone would take `+5` and `007`.
+/// Parses digits without a plus sign, leading zeros or surrounding characters. A minus sign is
+/// allowed if the type has negative numbers. `FromStr` alone would accept `+5` and `007`.
 pub fn integer<T: FromStr>(text: &str) -> Option<T> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -13,7 +13,7 @@ pub fn integer<T: FromStr>(text: &str) -> Option<T> {
     (plain && shortest).then(|| text.parse().ok()).flatten()
 }
 
-/// An integer as a query parameter or a configuration value has it: as text.
+/// An integer in a query parameter or configuration value, where it is text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Integer<T>(pub T);
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_integer_has_one_form() {
+    fn integer_in_another_form_is_rejected() {
         assert_eq!(integer::<u16>("0"), Some(0));
         assert_eq!(integer::<u16>("65535"), Some(65_535));
         assert_eq!(integer::<i64>("-7"), Some(-7));

@@ -1,4 +1,5 @@
-//! JSON (RFC 8259) that can be kept and read again: less than the grammar allows, for the database and the next reader.
+//! Strict JSON (RFC 8259, RFC 7493): accepts only what the database can store and
+//! every parser can read again.
 
 use std::fmt;
 
@@ -7,15 +8,17 @@ use serde_json::{Map, Number, Value, error::Category};
 
 use crate::error::{Error, ErrorCode, FieldError, pointer};
 
-/// The most levels of lists and objects. Parsers, ours among them, give up at 128, and what is read again is wrapped
-/// in a few more: what was taken at 127 levels could be written and never read.
+/// Maximum depth of arrays and objects. Parsers, including ours, stop at 128 levels, and
+/// stored values are wrapped in a few more when they are read. A value with 127 levels could
+/// be written and never read.
 const MAX_DEPTH: usize = 64;
 
-/// Parses UTF-8 as JSON in which every name stands once in its object (RFC 7493, section 2.3), nothing holds a U+0000 and every
-/// number is one that a double or a 64-bit integer can be.
+/// Parses UTF-8 as JSON. Names must be unique in their object (RFC 7493, section 2.3), texts must
+/// not contain U+0000, and each number must fit a double or a 64-bit integer.
 ///
 /// # Errors
-/// [`ErrorCode::MalformedBody`] for what is no JSON, otherwise [`ErrorCode::InvalidRequest`] with a pointer.
+/// Returns [`ErrorCode::MalformedBody`] if the text is not JSON, and
+/// otherwise [`ErrorCode::InvalidRequest`] with a pointer.
 pub fn json(text: &[u8]) -> Result<Value, Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let mut track = serde_path_to_error::Track::new();
@@ -29,12 +32,12 @@ pub fn json(text: &[u8]) -> Result<Value, Error> {
     }
 }
 
-/// What is wrong with well-formed JSON; `None` for what is no JSON.
+/// Returns what is wrong with well-formed JSON, or `None` if it is not JSON.
 fn reason(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
-    // The pointer says where; line and column would say it worse.
+    // The pointer gives the position, and better than line and column.
     let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
-    // To the parser a number that is too large is an error of the grammar. It is not one.
+    // The parser reports a number out of range as a syntax error, which it is not.
     (error.classify() == Category::Data || text == "number out of range").then(|| text.to_owned())
 }
 
@@ -43,7 +46,7 @@ fn malformed(error: &serde_json::Error) -> Error {
     Error::new(ErrorCode::MalformedBody).detail(detail)
 }
 
-/// A value at this depth, under a name that was there before or not.
+/// State of the visitor for one value: its depth, and whether its name is a duplicate.
 struct Keepable {
     depth: usize,
     twice: bool,
@@ -69,7 +72,7 @@ impl<'de> DeserializeSeed<'de> for Keepable {
 }
 
 fn without_null<E: serde::de::Error>(text: String) -> Result<String, E> {
-    // PostgreSQL's `jsonb` and `text` cannot hold one.
+    // PostgreSQL's `jsonb` and `text` cannot store this character.
     match text.contains('\0') {
         true => Err(E::custom("contains the character U+0000, which cannot be kept")),
         false => Ok(text),
@@ -136,16 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_kept_is_taken_as_it_is() {
-        // Fractions and numbers that are too large are tried on the functions themselves: a test of the whole workspace has
-        // features of the parser switched on, by the local stack's dependencies, that the functions are built without.
+    fn valid_json_is_returned_unchanged() {
+        // Tests of the functions cover fractions and numbers out of range. In a test of
+        // the whole workspace, dependencies of the local stack enable parser features
+        // that functions are built without.
         for text in [r#"{"a":[1,-1,null,true,"\u0001"],"":{}}"#, "7", r#""x""#, " [ ] "] {
             assert_eq!(outcome(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
         }
     }
 
     #[test]
-    fn what_cannot_is_named_by_its_place() {
+    fn duplicate_keys_and_nul_report_a_pointer() {
         for (text, at) in [
             (r#"{"a":{"b":1,"b":1}}"#, "/a/b"),
             (r#"[{"a/b":"\u0000"}]"#, "/0/a~1b"),
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_deep_is_named_before_the_parser_gives_up() {
+    fn deep_nesting_reports_a_pointer() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(outcome(&nested(MAX_DEPTH)).is_ok());
         let too_deep = Err((ErrorCode::InvalidRequest, Some("/0".repeat(MAX_DEPTH))));

@@ -1,14 +1,18 @@
-//! Strict parsing: the one set of parsers for what others write, wherever it stands: path, query, body, cursor, token, variable.
+//! Strict parsers for all untrusted input: paths, queries, bodies,
+//! cursors, tokens and environment variables.
 //!
-//! | of | in | follows |
-//! | --- | --- | --- |
-//! | times | [`Timestamp`] | RFC 3339, section 5.6, with the years and seconds that it names; written in one form only |
-//! | ids | [`uuid`], [`StrictUuid`] | RFC 9562, section 4: 36 characters, in either case; written in lower case |
-//! | integers as text | [`integer`], [`Integer`] | the integers of RFC 8259, section 6: no plus sign, no zeros in front |
-//! | booleans as text | [`boolean`] | the literals of RFC 8259, section 3 |
-//! | JSON | [`json`] | RFC 8259; UTF-8 and distinct names as in RFC 7493, sections 2.1 and 2.3 |
-//! | query strings | [`query`] | WHATWG URL, `application/x-www-form-urlencoded`; escapes as in RFC 3986, section 2.1; UTF-8; distinct names |
-//! | base64url | [`base64url`] | RFC 4648, section 5, without padding, and section 3.5: bits left over are zero |
+//! - Times: [`Timestamp`]. RFC 3339, section 5.6, with the range of years and seconds defined
+//!   there. Written in one form only.
+//! - Ids: [`uuid()`], [`StrictUuid`]. RFC 9562, section 4: 36 characters, in either
+//!   case. Written in lower case.
+//! - Integers as text: [`integer()`], [`Integer`]. The integers of RFC 8259, section 6: no
+//!   plus sign, no leading zeros.
+//! - Booleans as text: [`boolean`]. The literals of RFC 8259, section 3.
+//! - JSON: [`json()`]. RFC 8259; UTF-8 and unique names as in RFC 7493, sections 2.1 and 2.3.
+//! - Query strings: [`query()`]. WHATWG URL, `application/x-www-form-urlencoded`; escapes as in RFC
+//!   3986, section 2.1; UTF-8; unique names.
+//! - base64url: [`base64url()`]. RFC 4648, section 5, without padding; unused
+//!   bits are zero (section 3.5).
 
 mod base64url;
 mod integer;
@@ -25,9 +29,6 @@ pub use timestamp::Timestamp;
 pub use uuid::{StrictUuid, uuid};
 
 /// Parses `true` or `false`, in lower case.
-///
-/// # Errors
-/// What it should be.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),

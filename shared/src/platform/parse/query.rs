@@ -1,4 +1,4 @@
-//! Query strings (WHATWG URL, `application/x-www-form-urlencoded`).
+//! Strict query strings (WHATWG URL, `application/x-www-form-urlencoded`).
 
 use std::collections::HashSet;
 
@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, FieldError};
 
-/// Parses a query string, each parameter given once. What the WHATWG's parser mends is refused, since a caller would be answered
-/// about something else than they asked: escapes that are none (RFC 3986, section 2.1), and bytes that are no UTF-8.
+/// Parses a query string in which each parameter occurs once. The WHATWG parser corrects invalid
+/// escapes (RFC 3986, section 2.1) and bytes that are not UTF-8. Both are rejected here, since the
+/// response would otherwise answer another question than the caller asked.
 ///
 /// # Errors
-/// `invalid_request` with the parameter's name.
+/// Returns `invalid_request` with the name of the parameter.
 pub fn query<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
     let mut names = HashSet::new();
     for (raw, (name, _)) in query.split('&').filter(|raw| !raw.is_empty()).zip(pairs(query)) {
@@ -42,7 +43,7 @@ fn is_escaped(raw: &str) -> bool {
         .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// Whether the bytes of a pair whose escapes are sound are UTF-8.
+/// Returns whether a pair with valid escapes decodes to UTF-8.
 fn is_utf8(raw: &str) -> bool {
     let mut parts = raw.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -61,7 +62,7 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)] // reading is the check
+    #[allow(dead_code)] // only deserialised
     struct Query {
         limit: Option<Integer<u16>>,
         text: Option<String>,
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named() {
+    fn invalid_parameter_is_reported_by_name() {
         assert_eq!(pointer("limit=5&text=a%20b+c%C3%A9&at=2026-11-22T10:00:00%2B01:00"), None);
         assert_eq!(pointer(""), None);
         assert_eq!(query::<Query>("text=%C3%A9+%2B").unwrap().text.as_deref(), Some("é +"));
@@ -91,7 +92,8 @@ mod tests {
             ("text=%FF", "text"),
             ("text=%ED%A0%80", "text"),
             ("limit=5&&other=1", "other"),
-            // A plus sign is a space here, as browsers write it: an offset must be escaped.
+            // A plus sign means a space, as browsers write it, so the plus sign of
+            // an offset must be escaped.
             ("at=2026-11-22T10:00:00+01:00", "at"),
             ("id=01981d3c000070008000000000000000", "id"),
         ] {

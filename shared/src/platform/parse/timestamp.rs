@@ -1,4 +1,4 @@
-//! Times (RFC 3339).
+//! Strict timestamps (RFC 3339).
 
 use std::fmt;
 
@@ -9,56 +9,56 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
-/// A moment to the microsecond, of the years 0000 to 9999 of UTC: what RFC 3339 can write and the database can keep.
+/// A time with microseconds, from year 0000 to 9999 of UTC: the range that RFC 3339 can write
+/// and the database can store.
 ///
-/// It is read as RFC 3339, section 5.6, has it: `T` and `Z` in either case, an offset always (`-00:00` included), any number of
-/// digits after the seconds, of which six are kept. A leap second is read as the second before it, and only where one can be. It is
-/// written in one form only, in UTC with six digits, so that texts are in the order of the moments.
+/// Parsing follows RFC 3339, section 5.6: `T` and `Z` in either case, a required offset (`-00:00`
+/// included), and any number of fractional digits, of which six are kept. A leap second is read as
+/// the second before it, and accepted only where one can occur. Formatting has one form, UTC with
+/// six digits, so that texts sort in the order of the times.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(clippy::disallowed_types)] // the one place
+#[allow(clippy::disallowed_types)] // the only use of jiff's type
 pub struct Timestamp(jiff::Timestamp);
 
 #[allow(clippy::disallowed_types)]
 impl Timestamp {
-    /// 1970-01-01.
     pub const UNIX_EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
 
-    /// 0000-01-01 and 9999-12-31T23:59:59.999999, in microseconds.
+    /// From 0000-01-01 to 9999-12-31T23:59:59.999999, in microseconds.
     const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
 
-    /// This moment.
     pub fn now() -> Self {
         Self::from_microsecond(jiff::Timestamp::now().as_microsecond()).unwrap_or(Self::UNIX_EPOCH)
     }
 
-    /// The moment so many microseconds after 1970, in the years that there are.
+    /// Converts microseconds since 1970. Returns `None` outside the years 0000 to 9999.
     pub fn from_microsecond(microsecond: i64) -> Option<Self> {
-        // Beyond its last day, and that is within this range, jiff has no moment.
+        // jiff's maximum lies inside this range, so the conversion can fail.
         let moment = || jiff::Timestamp::from_microsecond(microsecond).ok().map(Self);
         Self::RANGE.contains(&microsecond).then(moment).flatten()
     }
 
-    /// The moment so many seconds after 1970, in the years that there are.
+    /// Converts seconds since 1970. Returns `None` outside the years 0000 to 9999.
     pub fn from_second(second: i64) -> Option<Self> {
         second.checked_mul(1_000_000).and_then(Self::from_microsecond)
     }
 
-    /// Microseconds since 1970.
+    /// Returns the microseconds since 1970.
     pub fn as_microsecond(self) -> i64 {
         self.0.as_microsecond()
     }
 
-    /// Whole seconds since 1970.
+    /// Returns the whole seconds since 1970, rounded down.
     pub fn as_second(self) -> i64 {
         self.as_microsecond().div_euclid(1_000_000)
     }
 
-    /// How long after another moment this is.
+    /// Returns the time from `other` to this time.
     pub fn duration_since(self, other: Self) -> SignedDuration {
         self.0.duration_since(other.0)
     }
 
-    /// So much earlier, but not before the first moment that there is.
+    /// Subtracts a duration, down to the earliest time in range.
     #[must_use]
     pub fn saturating_sub(self, duration: SignedDuration) -> Self {
         let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
@@ -66,7 +66,7 @@ impl Timestamp {
         Self::from_microsecond(earlier).unwrap_or(Self::UNIX_EPOCH)
     }
 
-    /// Parses a time of RFC 3339.
+    /// Parses an RFC 3339 timestamp.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let (date, rest) = bytes.split_at_checked(10)?;
@@ -86,21 +86,21 @@ impl Timestamp {
         (second < 60 || second == 60 && moment.is_before_a_month()).then_some(moment)
     }
 
-    /// Whether this is in the last second of a month of UTC, after which there can be a leap second (RFC 3339, section 5.7).
+    /// Returns whether this is in the last second of a month of UTC, after which there can be a
+    /// leap second (RFC 3339, section 5.7).
     fn is_before_a_month(self) -> bool {
         let next = Self::from_second(self.as_second() + 1).map(|next| Offset::UTC.to_datetime(next.0));
         next.is_some_and(|next| (next.day(), next.hour(), next.minute(), next.second()) == (1, 0, 0, 0))
     }
 }
 
-/// Digits and nothing else.
 fn number(digits: &[u8]) -> Option<i16> {
     digits.iter().try_fold(0, |number: i16, digit| {
         digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0'))
     })
 }
 
-/// The microseconds of a fraction, if there is one, and what follows it.
+/// Parses an optional fraction. Returns its microseconds and the text that follows it.
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let [b'.', rest @ ..] = text else { return Some((0, text)) };
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).filter(|end| *end > 0)?;
@@ -108,7 +108,7 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((digits.fold(0, |number, digit| number * 10 + i64::from(digit - b'0')), &rest[end..]))
 }
 
-/// Minutes east of UTC.
+/// Parses an offset. Returns minutes east of UTC.
 fn offset(text: &[u8]) -> Option<i16> {
     let (sign, [a, b, b':', c, d]) = (match text {
         [b'Z' | b'z'] => return Some(0),
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_rfc_has_is_read_and_written_with_six_digits() {
+    fn valid_timestamp_is_written_in_utc_with_six_digits() {
         for (text, written) in [
             ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00.000000Z"),
             ("2026-11-22t10:00:00z", "2026-11-22T10:00:00.000000Z"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_rfc_lacks_is_refused() {
+    fn invalid_timestamp_is_rejected() {
         for wrong in [
             "",
             "2026-11-22",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_moment_that_cannot_be_written() {
+    fn timestamp_outside_the_range_is_rejected_or_saturated() {
         assert_eq!(Timestamp::from_second(i64::MAX), None);
         assert_eq!(Timestamp::from_microsecond(*Timestamp::RANGE.start() - 1), None);
         let first = Timestamp::from_microsecond(*Timestamp::RANGE.start()).unwrap();

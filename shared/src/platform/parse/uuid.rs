@@ -1,18 +1,19 @@
-//! UUIDs (RFC 9562).
+//! Strict UUIDs (RFC 9562).
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::Visitor};
 use uuid::Uuid;
 
-/// Parses a UUID in the format of RFC 9562, section 4: 36 characters with hyphens, in either case. The crate would also take 32
-/// digits, braces and `urn:uuid:`; one thing would then have several names in paths, cursors and tables.
-#[allow(clippy::disallowed_methods)] // the one place
+/// Parses a UUID in the format of RFC 9562, section 4: 36 characters with hyphens, in either case.
+/// The crate would also accept 32 digits, braces and `urn:uuid:`, and one id would have several
+/// spellings in paths, cursors and tables.
+#[allow(clippy::disallowed_methods)] // the only parser of UUIDs
 pub fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
-/// A UUID that somebody else wrote.
+/// A UUID in untrusted input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StrictUuid(pub Uuid);
 
@@ -36,10 +37,7 @@ impl<'de> Deserialize<'de> for StrictUuid {
 }
 
 impl StrictUuid {
-    /// Reads a field of another type's derived parser, which thereby need not name this one.
-    ///
-    /// # Errors
-    /// What a UUID looks like.
+    /// Deserialises a field of type [`Uuid`], for `#[serde(deserialize_with)]`.
     pub fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
         Self::deserialize(deserializer).map(|Self(id)| id)
     }
@@ -50,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_format_in_either_case() {
+    fn uuid_in_another_format_is_rejected() {
         let text = "01981d3c-0000-7000-8000-00000000abcd";
         assert_eq!(uuid(text).unwrap().to_string(), text);
         assert_eq!(uuid(&text.to_uppercase()), uuid(text));

@@ -1,5 +1,6 @@
-//! A unit of work's metrics, in CloudWatch's embedded metric format: CloudWatch reads them out of the log's line, so sending them costs no
-//! call and no permission. What they are, says docs/observability.md.
+//! Metrics of an invocation in CloudWatch's embedded metric format (EMF). CloudWatch extracts them
+//! from the log line, so sending them needs no request and no permission. The observability page
+//! of the docs lists them.
 
 use metrique_writer_core::{
     Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format,
@@ -10,7 +11,8 @@ use serde_json::{Map, Value as Json};
 
 use super::upstream_stats::UpstreamStats;
 
-/// The members of a line that are dimensions. Never an organisation, a user or a session: each value is a metric of its own.
+/// Members of a line that are dimensions. An organisation, a user or a session never is one, since
+/// each value would be a metric of its own.
 const FUNCTION: &str = "function";
 const CODE: &str = "code";
 pub(super) const DIMENSIONS: [&str; 2] = [FUNCTION, CODE];
@@ -20,10 +22,10 @@ const ERRORS: &str = "Errors";
 
 const MILLISECONDS: Unit = Unit::Second(NegativeScale::Milli);
 
-/// What became of a unit of work, as its line says.
+/// Outcome of an invocation, as its log line reports it.
 pub(super) struct Record<'a> {
     pub function: &'a str,
-    /// The span's name: `request`, `round`, `order`.
+    /// Name of the invocation's span, one of `KINDS`.
     pub kind: &'static str,
     pub duration_ms: f64,
     pub cold: bool,
@@ -31,7 +33,8 @@ pub(super) struct Record<'a> {
     pub tallies: &'a UpstreamStats,
 }
 
-/// The members that make a line's metrics, as text that begins with `{`; none where they cannot be written.
+/// Returns the members for a line's metrics as text that begins with `{`, or `None`
+/// if they cannot be written.
 pub(super) fn render(namespace: &str, record: &Record<'_>) -> Option<String> {
     let everywhere = vec![vec![], vec![FUNCTION.to_owned()]];
     let mut format = Emf::builder(namespace.to_owned(), everywhere);
@@ -79,7 +82,7 @@ impl Entry for Record<'_> {
         }
         if let Some(code) = self.code() {
             writer.value(CODE, code);
-            // In the line, and a metric by code only: the directive of its own says so.
+            // Written as a member only: the directive for `code` makes it a metric.
             writer.value(ERRORS, &NoMetric::from(count(1)));
         }
         for (system, tally) in &self.tallies.0 {
@@ -102,7 +105,7 @@ impl Entry for Record<'_> {
     }
 }
 
-/// A metric's values in a line, and how often each occurred.
+/// Values of a metric in a line, and how often each occurred.
 struct MetricValue {
     unit: Unit,
     values: Vec<(f64, u64)>,
@@ -122,7 +125,7 @@ impl Value for MetricValue {
     }
 }
 
-/// A report's field as CloudWatch's own metrics are written.
+/// Converts a field name of a report to the case of CloudWatch's own metrics.
 fn pascal(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()

@@ -1,8 +1,9 @@
-//! A unit of work: a request, a round, an order. Each has one line in the log, which is written when it is over and holds what it did
-//! with whom; the same line carries its metrics.
+//! Invocations: an HTTP request, a scheduled run or an admin task. Each has one line in the log,
+//! which is written when it ends. The line holds its calls to other systems and its metrics.
 //!
-//! Told by tracing's own means: a span for the work, a span for each call of another system within it, and a last event that says how
-//! it ended. So whoever does the work needs to know nothing of lines and metrics.
+//! It is built from tracing data: a span for the invocation, a span for each call within
+//! it, and a last event with the outcome. So the code that does the work does not depend
+//! on log lines and metrics.
 
 use std::time::{Duration, Instant};
 
@@ -19,20 +20,21 @@ use super::{
     upstream_stats::{UpstreamCall, UpstreamStats, millis},
 };
 
-/// What marks the spans of units of work and of their calls, and the event that ends the work.
+/// Target of the spans of invocations and their calls, and of the event that ends an invocation.
 pub(crate) const TARGET: &str = "work";
 
-/// The spans of units of work, by name.
+/// Names of the spans that are invocations.
 pub(super) const KINDS: [&str; 3] = ["request", "round", "order"];
 
-/// The span of a call, by name.
+/// Name of the span of a call.
 pub(super) const CALL: &str = "call";
 
-/// The calls that a line lists, in the order in which they ended; its metrics count all of them. With more, a round's line would have
-/// more fields than the two hundred that CloudWatch Logs Insights finds by name.
+/// Maximum number of calls that a line lists, in the order in which they ended. Metrics
+/// count all of them. With more calls, a scheduled run's line would exceed the 200 fields
+/// that CloudWatch Logs Insights discovers.
 const MAX_LISTED_CALLS: usize = 14;
 
-/// What the log's line gathers, kept with the work's span.
+/// Data for the log line of an invocation, stored with its span.
 pub(super) struct Invocation {
     started: Instant,
     pub(super) traceparent: String,
@@ -41,7 +43,7 @@ pub(super) struct Invocation {
     pub(super) tallies: UpstreamStats,
 }
 
-/// Begins a request.
+/// Starts the span of an HTTP request.
 pub(crate) fn request(context: &Context, traceparent: Option<&str>, method: &str, route: &str) -> Span {
     let trace = TraceContext::continuing(traceparent, context.xray_trace_id.as_deref());
     let span = info_span!(
@@ -52,7 +54,7 @@ pub(crate) fn request(context: &Context, traceparent: Option<&str>, method: &str
     with_trace(span, trace)
 }
 
-/// Begins a round of a scheduled function.
+/// Starts the span of a scheduled run.
 pub(crate) fn scheduled_run(context: &Context) -> Span {
     let trace = TraceContext::continuing(None, context.xray_trace_id.as_deref());
     let id = &context.request_id;
@@ -62,7 +64,7 @@ pub(crate) fn scheduled_run(context: &Context) -> Span {
     with_trace(span, trace)
 }
 
-/// Begins what an operator ordered.
+/// Starts the span of an admin task.
 pub(crate) fn admin_task(context: &Context) -> Span {
     let trace = TraceContext::continuing(None, context.xray_trace_id.as_deref());
     let id = &context.request_id;
@@ -79,23 +81,22 @@ fn with_trace(span: Span, trace: TraceContext) -> Span {
     span
 }
 
-/// Begins one try of a call of another system. What came of it goes into `status`, or `failure`; `unauthorized` where the key or
-/// token that was shown is refused.
+/// Starts the span of one attempt of a call to another system. The outcome is recorded in `status`
+/// or `failure`, and in `unauthorized` if the key or token was rejected.
 pub(crate) fn call(system: &'static str, attempt: u32) -> Span {
     info_span!(target: TARGET, CALL, system, attempt, status = Empty, failure = Empty, unauthorized = Empty)
 }
 
-/// The session that the work is about, once it is known.
 pub(crate) fn record_session_id(id: uuid::Uuid) {
     Span::current().record("session_id", tracing::field::display(id));
 }
 
-/// What a browser's preflight asked for in vain.
+/// Records the part of a CORS preflight that was rejected.
 pub(crate) fn preflight_refused(what: &str) {
     Span::current().record("preflight_refused", what);
 }
 
-/// The header `traceparent` for whoever is called now.
+/// Returns the `traceparent` header for a call to another system.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     #[cfg(feature = "opentelemetry")]
     if let Some(trace) = super::opentelemetry::current() {
@@ -108,7 +109,7 @@ pub(crate) fn traceparent() -> Option<HeaderValue> {
     found.flatten().and_then(|value| value.parse().ok())
 }
 
-/// Sends the trace along with a request.
+/// Adds the `traceparent` header to a request.
 pub(crate) fn inject_traceparent(headers: &mut HeaderMap) {
     headers.extend(traceparent().map(|value| (HeaderName::from_static("traceparent"), value)));
 }
@@ -139,7 +140,7 @@ impl Invocation {
         self.calls.push(entry);
     }
 
-    /// The calls that are listed, and how many others there were.
+    /// Returns the listed calls and the number of those that are not listed.
     pub(super) fn render_calls(&self) -> (Value, u64) {
         (self.calls.clone().into(), self.unlisted)
     }

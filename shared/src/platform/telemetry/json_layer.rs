@@ -1,4 +1,5 @@
-//! A line of JSON an event, with the fields of the spans that it happened in; and of a unit of work's last event, its whole story.
+//! JSON log layer: writes each event as one line of JSON with the fields of its spans. The last
+//! event of an invocation also holds its calls, duration and metrics.
 
 use std::{
     fmt,
@@ -27,19 +28,19 @@ use super::{
     upstream_stats::{UpstreamCall, millis},
 };
 
-/// Writes events to standard output.
+/// The layer that writes events to standard output.
 pub(super) struct JsonLogLayer {
     function: String,
-    /// Of the metrics.
+    /// Namespace of the metrics in CloudWatch.
     namespace: String,
-    /// Whether this process has ended no unit of work yet.
+    /// Whether no invocation has ended in this process yet.
     cold: AtomicBool,
 }
 
-/// The fields of a span, kept with it.
+/// Fields of a span, stored with it.
 struct Fields(Map<String, Value>);
 
-/// When a call began, kept with its span.
+/// When a call started, stored with its span.
 struct StartedAt(Instant);
 
 struct Visitor<'a>(&'a mut Map<String, Value>);
@@ -49,7 +50,7 @@ impl JsonLogLayer {
         Self { function, namespace, cold: AtomicBool::new(true) }
     }
 
-    /// Adds what is known of the work to the line that says how it ended, and writes it with its metrics.
+    /// Adds the data of the invocation to its last line, and writes the line with its metrics.
     fn end<'s, S: LookupSpan<'s>>(&self, root: &SpanRef<'s, S>, mut line: Map<String, Value>) {
         let mut extensions = root.extensions_mut();
         let Some(work) = extensions.get_mut::<Invocation>() else { return write(&Value::Object(line)) };
@@ -61,7 +62,7 @@ impl JsonLogLayer {
         if unlisted > 0 {
             line.insert("upstream_unlisted".to_owned(), unlisted.into());
         }
-        // Reports are written as JSON, since a field holds nothing larger than a text.
+        // Reports are recorded as JSON text, since a field cannot hold a structure.
         if let Some(report) =
             line.get("report").and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok())
         {
@@ -79,11 +80,11 @@ impl JsonLogLayer {
         let metrics = emf::render(&self.namespace, &record);
         let metrics = metrics.as_deref().and_then(|metrics| metrics.trim_end().strip_prefix('{'));
         let Some(metrics) = metrics else { return write(&Value::Object(line)) };
-        // Two objects become one; these members are in both.
+        // Two objects are merged into one, and both have these members.
         for member in emf::DIMENSIONS {
             line.remove(member);
         }
-        // It is there as a metric.
+        // The metrics contain this value.
         line.remove("failed_duties");
         let line = Value::Object(line).to_string();
         write(&format_args!("{},{metrics}", line.strip_suffix('}').unwrap_or_default()));
@@ -109,7 +110,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLogLayer {
         let mut extensions = span.extensions_mut();
         let Some(Fields(fields)) = extensions.get_mut::<Fields>() else { return };
         values.record(&mut Visitor(fields));
-        // It goes to others; for the line, the trace's id is enough.
+        // It is for calls to other systems. The line needs only the trace id.
         let traceparent = fields.remove("traceparent");
         if let (Some(Value::String(traceparent)), Some(work)) =
             (traceparent, extensions.get_mut::<Invocation>())
@@ -157,7 +158,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLogLayer {
     }
 }
 
-/// Whole lines in one write, so that concurrent ones do not mix; where nobody reads, there is nobody to tell.
+/// Writes whole lines in one call, so that concurrent lines do not mix. Errors are ignored, since
+/// they cannot be reported elsewhere.
 fn write(line: &dyn fmt::Display) {
     let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
 }

@@ -1,8 +1,9 @@
-//! Spans for an OpenTelemetry collector, where the standard variable `OTEL_EXPORTER_OTLP_ENDPOINT` (or that of traces alone) names one.
+//! OpenTelemetry export: sends spans to a collector if `OTEL_EXPORTER_OTLP_ENDPOINT`, or the
+//! variable for traces alone, names one.
 //! Source: <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>
 //!
-//! They are sent when a unit of work is over and before its answer leaves, since Lambda may freeze the process right after: what is
-//! sent in the background would come late or never.
+//! Spans are sent when an invocation ends and before its response leaves, since Lambda may freeze
+//! the process right after. A background export would be late or lost.
 
 use std::{
     mem,
@@ -29,13 +30,14 @@ use tracing_subscriber::registry::LookupSpan;
 use super::{trace_context::TraceContext, variable};
 use crate::platform::tls as client;
 
-/// The longest that an answer waits for the collector. What it does not take by then is lost; the log has it all the same.
+/// Maximum time that a response waits for the collector. Spans that it does not accept by then are
+/// lost. The log has the same data.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Where a collector may be named.
+/// Variables that can name a collector.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// What the process has for a collector, if there is one.
+/// Exporter and ended spans of this process, if there is a collector.
 static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 
 struct Outbox {
@@ -43,11 +45,12 @@ struct Outbox {
     exporter: SpanExporter,
 }
 
-/// Spans that have ended and were not sent yet.
+/// Spans that have ended and are not sent yet.
 #[derive(Clone, Debug, Default)]
 struct Ended(Arc<Mutex<Vec<SpanData>>>);
 
-/// The layer that makes spans for the collector; none where none is named, or it cannot be made.
+/// Creates the layer that makes spans for the collector. Returns `None` if no collector is named or
+/// the exporter cannot be built.
 pub(super) fn layer<S>(function: &str) -> Option<OpenTelemetryLayer<S, SdkTracer>>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
@@ -66,7 +69,8 @@ where
     Some(tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false))
 }
 
-/// Has the collector's span of a unit of work go on with the caller's trace, and says what place that span has.
+/// Makes the span of an invocation continue the caller's trace, and returns the
+/// span's context in that trace.
 pub(super) fn place(span: &Span, trace: TraceContext) -> TraceContext {
     if OUTBOX.get().is_none() {
         return trace;
@@ -74,13 +78,13 @@ pub(super) fn place(span: &Span, trace: TraceContext) -> TraceContext {
     if let Some(parent) = trace.parent {
         let (id, flags) = (TraceId::from(trace.id), TraceFlags::new(trace.flags));
         let caller = SpanContext::new(id, SpanId::from(parent), flags, true, TraceState::NONE);
-        // It fails for a span that has begun to be recorded, which one that was just made has not.
+        // Fails only for a span whose recording has started, and this span is new.
         let _ = span.set_parent(Context::new().with_remote_span_context(caller));
     }
     of(span).unwrap_or(trace)
 }
 
-/// The current span's place, as the collector will know it.
+/// Returns the context of the current span, as the collector receives it.
 pub(super) fn current() -> Option<TraceContext> {
     OUTBOX.get().and_then(|_| of(&Span::current()))
 }
@@ -96,7 +100,6 @@ fn of(span: &Span) -> Option<TraceContext> {
     })
 }
 
-/// Sends what has ended.
 pub(super) async fn flush() {
     let Some(outbox) = OUTBOX.get() else { return };
     let ended = mem::take(&mut *outbox.ended.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -124,7 +127,7 @@ impl SpanProcessor for Ended {
     }
 }
 
-/// The exporter's way out.
+/// HTTP client of the exporter.
 #[derive(Debug)]
 struct Client(reqwest::Client);
 

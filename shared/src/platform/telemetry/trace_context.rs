@@ -1,61 +1,65 @@
-//! Which trace a unit of work belongs to. Source: <https://www.w3.org/TR/trace-context/>
+//! Trace context of an invocation (W3C `traceparent`). Source:
+//! <https://www.w3.org/TR/trace-context/>
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// The flag that says that the trace is recorded.
+/// Flag of a trace that is recorded.
 const SAMPLED: u8 = 1;
 
-/// A place in a trace.
+/// A trace, and a span's place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TraceContext {
     pub id: u128,
-    /// The caller's place, where it has one.
+    /// Span id of the caller, if it has one.
     pub parent: Option<u64>,
-    /// Ours, from which others go on.
+    /// Our span id, which is the parent of the calls to other systems.
     pub place: u64,
     pub flags: u8,
 }
 
 impl TraceContext {
-    /// The caller's trace, or the one that Lambda's `X-Amzn-Trace-Id` names, or a new one; and a new place in it, which is ours.
+    /// Continues the caller's trace, or the one that Lambda's `X-Amzn-Trace-Id` names, or starts a
+    /// new one. The span id is always new.
     pub fn continuing(traceparent: Option<&str>, xray: Option<&str>) -> Self {
         let found = traceparent.and_then(parse).or_else(|| xray.and_then(parse_xray));
-        // Version 7 ids begin with the time and are random in the bytes that samplers look at.
+        // Version 7 ids begin with the time and are random in the bytes that samplers use.
         let new = || (Uuid::now_v7().as_u128(), None, SAMPLED);
         let (id, parent, flags) = found.unwrap_or_else(new);
         Self { id, parent, place: fastrand::u64(1..), flags }
     }
 
-    /// The trace's id.
     pub fn id(self) -> String {
         format!("{:032x}", self.id)
     }
 }
 
-/// As the header `traceparent` has it, for whoever is called. `tracestate` is not passed on: nothing in it is ours, and it may be dropped.
+/// Formats the `traceparent` header for calls to other systems. `tracestate` is not propagated: it
+/// holds nothing of ours, and the standard allows dropping it.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.place, self.flags)
     }
 }
 
-/// A trace, a place in it, if any, and flags.
+/// Trace id, parent span id if there is one, and flags.
 type ParsedTrace = (u128, Option<u64>, u8);
 
-/// What a `traceparent` says; one that is not of its form counts as none.
+/// Parses a `traceparent` header. A malformed one is ignored.
 fn parse(header: &str) -> Option<ParsedTrace> {
     let mut parts = header.split('-');
     let (version, id, place, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    // Later versions may add parts, which say nothing to us; this one has none.
+    // Later versions may append parts, which are ignored. Version 00 has none.
     let known = hex(version, 2)? != 0xff && (version != "00" || parts.next().is_none());
     let (id, place, flags) = (hex(id, 32)?, hex(place, 16)? as u64, hex(flags, 2)? as u8);
     (known && id != 0 && place != 0).then_some((id, Some(place), flags & SAMPLED))
 }
 
-/// What Lambda's header says: `Root=1-<8 digits>-<24 digits>;Parent=<16 digits>;Sampled=1`. That X-Ray does not record, which is what it
-/// says of a function without it, keeps nobody else from recording; only then there is no parent that anybody knows.
+/// Parses Lambda's header: `Root=1-<8 digits>-<24 digits>;Parent=<16 digits>;Sampled=1`.
+///
+/// Without X-Ray, Lambda sends `Sampled=0`. Other systems still record the trace, but then the
+/// parent is a span that no system has recorded, so it is ignored.
 /// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html>
 fn parse_xray(header: &str) -> Option<ParsedTrace> {
     let part =
@@ -68,7 +72,7 @@ fn parse_xray(header: &str) -> Option<ParsedTrace> {
     (id != 0).then_some((id, place.filter(|place| *place != 0), SAMPLED))
 }
 
-/// A number of exactly so many lower-case hexadecimal digits.
+/// Parses a number of exactly `length` lower-case hexadecimal digits.
 fn hex(digits: &str, length: usize) -> Option<u128> {
     let right =
         digits.len() == length && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -79,12 +83,12 @@ fn hex(digits: &str, length: usize) -> Option<u128> {
 mod tests {
     use super::*;
 
-    const CALLERS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn a_callers_trace_goes_on_from_a_place_of_its_own() {
+    fn caller_trace_continues_with_a_new_span_id() {
         let trace = TraceContext::continuing(
-            Some(CALLERS),
+            Some(TRACEPARENT),
             Some("Root=1-67891233-abcdef012345678912345678;Sampled=0"),
         );
         let header = trace.to_string();
@@ -99,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn lambdas_trace_is_taken_where_the_caller_has_none() {
+    fn lambda_trace_is_used_without_a_caller_trace() {
         const ROOT: &str = "Self=1-x;Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8";
         let trace = TraceContext::continuing(None, Some(&format!("{ROOT};Sampled=1")));
         assert_eq!(trace.id(), "67891233abcdef012345678912345678");
@@ -109,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trace_begins_a_new_one() {
-        let upper = CALLERS.to_uppercase();
+    fn malformed_header_starts_a_new_trace() {
+        let upper = TRACEPARENT.to_uppercase();
         for bad in [
             "",
             &upper,

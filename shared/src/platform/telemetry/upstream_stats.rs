@@ -1,12 +1,12 @@
-//! What a unit of work's calls of other systems come to, by system.
+//! Statistics of an invocation's calls to other systems, by system.
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// The most values that one metric of a line may have.
-/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+/// Maximum number of values of one metric in a line. Source:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 const MOST_VALUES: usize = 100;
 
-/// One try of a call.
+/// One attempt of a call.
 pub(super) struct UpstreamCall {
     pub(super) system: String,
     pub(super) attempt: u64,
@@ -16,24 +16,23 @@ pub(super) struct UpstreamCall {
     pub(super) took: Duration,
 }
 
-/// By the system's name in metrics.
+/// Statistics by the system's name in metrics.
 #[derive(Default)]
 pub(super) struct UpstreamStats(pub BTreeMap<&'static str, SystemStats>);
 
-/// The calls of one system.
 #[derive(Default)]
 pub(super) struct SystemStats {
     pub calls: u64,
-    /// Without an answer, or with one that says that the system is not well.
+    /// Calls without a response, or with a status of 500 or more.
     pub failures: u64,
-    /// Those that were not the first try.
+    /// Calls other than the first attempt.
     pub retries: u64,
-    /// Refused for the key or token that was shown; not by a firewall.
+    /// Calls whose key or token the system rejected; not those that a firewall rejected.
     pub unauthorized: u64,
     pub latencies: Latencies,
 }
 
-/// How often a call took so long, in tenths of milliseconds.
+/// Number of calls by latency, in tenths of a millisecond.
 #[derive(Clone, Default)]
 pub(super) struct Latencies(BTreeMap<u64, u64>);
 
@@ -50,8 +49,9 @@ impl UpstreamStats {
 }
 
 impl Latencies {
-    /// Values in milliseconds and how often each occurred. More values than a line may hold are rounded until they fit, to two
-    /// digits and then to one, of which there are nine in each power of ten.
+    /// Returns latencies in milliseconds and how often each occurred. If there are more values
+    /// than a line may hold, they are rounded to two digits and then to one, which leaves nine
+    /// for each power of ten.
     pub fn values(&self) -> Vec<(f64, u64)> {
         let mut all = self.0.clone();
         for digits in [2, 1] {
@@ -67,17 +67,17 @@ impl Latencies {
     }
 }
 
-/// Milliseconds to a tenth.
+/// Converts to milliseconds, rounded to a tenth.
 pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// What a system's metrics begin with.
+/// Returns the prefix of a system's metrics.
 fn prefix(system: &str) -> &'static str {
     match system {
         "openai" => "OpenAi",
         "agent" => "Agent",
-        // PostgREST, and the issuer of tokens beside it.
+        // PostgREST, and the auth server that issues tokens.
         _ => "Supabase",
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_latencies_as_there_are_fit_and_all_are_counted() {
+    fn too_many_latencies_are_rounded_and_all_are_counted() {
         let latencies = Latencies((0..100_000).map(|tenths| (tenths, 2)).collect());
         let values = latencies.values();
         assert!(values.len() <= MOST_VALUES, "{}", values.len());

@@ -1,11 +1,13 @@
-//! What an answer that is no success means: a table a system, read from the top; the first row that fits decides.
+//! Classification of upstream errors: what a response other than a success means. Each system has a
+//! table, and the first row that matches determines the cause.
 //!
-//! A status alone does not say whose fault something is: a gateway, a firewall and PostgREST all answer 401, and PostgREST answers
-//! 405 where its database is read-only. So it counts who wrote the answer, told by its body, and the code in it. Nobody outside
-//! [`upstream`](super) sees an answer's status: [`Answer::accepted`] is the only way to its body.
+//! The status alone does not show what failed: a gateway, a firewall and PostgREST all
+//! answer 401, and PostgREST answers 405 if its database is read-only. So rows also match
+//! the author of a response, which its body shows, and the error code in the body. Code
+//! outside [`http_client`](super) cannot read a status: [`HttpResponse::accepted`] is the
+//! only access to a body.
 
 pub mod openai;
-// The page has the agents' table too, which only the orchestrator's build knows.
 pub mod supabase;
 
 use std::{ops::RangeInclusive, time::Duration};
@@ -16,91 +18,88 @@ use serde_json::Value;
 use super::{HttpResponse, retry_after};
 use crate::error::ErrorCode;
 
-/// Who wrote an answer, told by its body.
+/// Author of a response, recognised by its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
-    /// PostgREST: `{"code", "message", "details", "hint"}` with a code of its own, of PostgreSQL or of our functions.
+    /// PostgREST: `{"code", "message", "details", "hint"}`. The code is PostgREST's, PostgreSQL's
+    /// or one of our SQL functions'.
     /// Source: <https://docs.postgrest.org/en/stable/references/errors.html>
     PostgRest,
     /// OpenAI: `{"error": {"message", "type", "param", "code"}}`.
     /// Source: <https://platform.openai.com/docs/guides/error-codes>
     OpenAi,
-    /// Another JSON object with a message: Supabase's gateway and its auth server.
+    /// Another JSON object with a message: from Supabase's gateway or its auth server.
     Gateway,
-    /// Anything else: the HTML of a network in between, a firewall's page, an empty body.
+    /// Anything else: HTML from a network in between, a firewall's page, an empty body.
     Other,
 }
 
-/// Whether what was asked for may have been done all the same.
+/// Whether the request may have been performed despite the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It was not.
     No,
-    /// Nobody knows.
     Unknown,
 }
 
-/// Who can do something about it.
+/// Party that can resolve the problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Responsible {
-    /// Who called us, as the code says.
+    /// The caller of the API, by following the error code.
     Caller,
-    /// Who runs the deployment.
+    /// The operator of the deployment.
     Operator,
-    /// The other system, by itself.
+    /// The other system, without intervention.
     System,
 }
 
-/// What follows from a cause.
+/// Consequences of a cause.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning {
     /// Whether the same request may succeed a moment later.
     pub passes: bool,
-    /// Whether it may have been done.
+    /// Whether the request may have been performed.
     pub done: Done,
-    /// Who acts.
     pub acts: Responsible,
-    /// What our caller is told; none where the answer itself has the code.
+    /// Code that the caller receives. `None` if the response itself contains the code.
     pub code: Option<ErrorCode>,
 }
 
-/// What a system's answers mean.
+/// Classification table of one system.
 #[derive(Debug)]
 pub struct Table<C: 'static> {
     pub(crate) rows: &'static [Row<C>],
-    /// What no row fits.
+    /// Cause of a response that no row matches.
     pub(crate) rest: C,
 }
 
-/// Answers that mean the same.
+/// Pattern of responses that have the same cause.
 #[derive(Clone, Debug)]
 pub struct Row<C: 'static> {
     pub(crate) speaker: Speaker,
-    /// Any of these; all where there is none.
+    /// Any of these statuses matches; an empty list matches all.
     pub(crate) statuses: &'static [RangeInclusive<u16>],
-    /// Any of these, where a `*` at the end stands for any rest; all where there is none.
+    /// Any of these codes matches, and `*` at the end matches any suffix;
+    /// an empty list matches all.
     pub(crate) codes: &'static [&'static str],
-    /// What the message contains, in lower case.
+    /// Text that the message must contain, in lower case.
     pub(crate) says: &'static str,
-    /// Whether a user's own token went with the request; none where that does not matter.
+    /// Whether the request must have carried a user's token; `None` if it does not matter.
     pub(crate) as_user: Option<bool>,
     pub(crate) cause: C,
 }
 
-/// An answer that is no success.
+/// A response other than a success, with its cause.
 #[derive(Clone, Debug)]
 pub struct Rejection<C> {
-    /// What it means.
     pub cause: C,
-    /// Its HTTP status.
     pub status: u16,
-    /// The code in it: PostgREST's, PostgreSQL's, OpenAI's. Empty where there is none that looks like one.
+    /// Code of PostgREST, PostgreSQL or OpenAI. Empty if the response has none
+    /// that looks like a code.
     pub code: String,
-    /// The message in it. It may quote the request.
+    /// Message of the response. It may quote the request.
     pub message: Option<String>,
-    /// PostgREST's details.
     pub details: Option<String>,
-    /// How long it asks to wait.
+    /// How long the response asks to wait.
     pub retry_after: Option<Duration>,
 }
 
@@ -139,7 +138,7 @@ impl<C: Copy> Row<C> {
     }
 }
 
-/// What an answer's body says of itself.
+/// Fields of an error response's body.
 struct ErrorBody {
     speaker: Speaker,
     code: String,
@@ -166,25 +165,24 @@ impl ErrorBody {
     }
 }
 
-/// A SQLSTATE, or PostgREST's own `PGRST` with three digits.
+/// Returns whether this is a SQLSTATE, or PostgREST's `PGRST` with three digits.
 fn is_postgrest_code(code: &str) -> bool {
     let is_plain = code.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
     is_plain && (code.len() == 5 || (code.len() == 8 && code.starts_with("PGRST")))
 }
 
-/// A code such as `23505`, `PGRST116` or our own `session_ended`. What does not look like one may quote the request, with its
-/// key, and codes are logged.
+/// Returns a code such as `23505`, `PGRST116` or `session_ended` unchanged, and an empty text
+/// instead of anything else. Codes are logged, and other text may quote the request with its key.
 pub(crate) fn sanitize_code(code: &str, longest: usize) -> &str {
     let is_plain = code.len() <= longest && code.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
     if is_plain { code } else { "" }
 }
 
 impl HttpResponse {
-    /// The body of a success, or what the answer means by its system's table. `as_user` says whether a user's own token went
-    /// with the request.
+    /// Returns the body of a success. `as_user` is whether the request carried a user's token.
     ///
     /// # Errors
-    /// What is no success.
+    /// Returns the cause of any other response by the table of its system.
     pub fn accepted<C: Copy>(&self, table: &Table<C>, as_user: bool) -> Result<&Bytes, Rejection<C>> {
         if self.status.is_success() {
             return Ok(&self.body);
@@ -201,18 +199,17 @@ impl HttpResponse {
         })
     }
 
-    /// What it means by its system's table, where it is no success.
+    /// Returns the cause by the table of the system, or `None` for a success.
     pub fn cause<C: Copy>(&self, table: &Table<C>, as_user: bool) -> Option<C> {
         self.accepted(table, as_user).err().map(|rejection| rejection.cause)
     }
 
-    /// The other system's id of the call, for its support.
+    /// Returns the other system's id of the request, for its support.
     pub fn request_id(&self) -> Option<String> {
         let id = self.headers.get("x-request-id")?.to_str().ok()?;
         Some(id.chars().take(100).collect())
     }
 
-    /// An answer as it might come.
     #[cfg(test)]
     pub(crate) fn for_test(status: u16, body: impl Into<Bytes>) -> Self {
         let status = reqwest::StatusCode::from_u16(status).unwrap();
@@ -225,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_wrote_an_answer_is_told_by_its_body() {
+    fn error_body_identifies_the_author_of_a_response() {
         for (body, speaker, code) in [
             (r#"{"code":"PGRST303","message":"JWT expired","details":null}"#, Speaker::PostgRest, "PGRST303"),
             (r#"{"code":"57014","message":"canceling statement"}"#, Speaker::PostgRest, "57014"),
@@ -245,8 +242,8 @@ mod tests {
             ("[]", Speaker::Other, ""),
             ("null", Speaker::Other, ""),
         ] {
-            let said = ErrorBody::read(body.as_bytes());
-            assert_eq!((said.speaker, said.code.as_str()), (speaker, code), "{body}");
+            let parsed = ErrorBody::read(body.as_bytes());
+            assert_eq!((parsed.speaker, parsed.code.as_str()), (speaker, code), "{body}");
         }
     }
 }

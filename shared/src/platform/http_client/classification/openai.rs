@@ -1,4 +1,4 @@
-//! OpenAI, and the network before it.
+//! Classification of responses from OpenAI and the network in front of it.
 //! Source: <https://platform.openai.com/docs/guides/error-codes>
 
 use super::{Done, Meaning, Responsible, Row, Speaker, Table};
@@ -7,39 +7,38 @@ use crate::{
     platform::http_client::{RetryDecision, TransportError},
 };
 
-/// Why OpenAI did not do what it was asked.
+/// Cause of a failed request to OpenAI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The API key is wrong or revoked.
     KeyRefused,
-    /// The key may not do this, or not in this project.
+    /// The key may not perform this request, or not in this project.
     ProjectRefused,
-    /// A firewall, or a rule about addresses or regions, refused the request.
+    /// A firewall, or a rule on addresses or regions, rejected the request.
     Blocked,
-    /// No such workflow, or the key belongs to another project. OpenAI does not tell which.
+    /// The workflow does not exist, or the key belongs to another project.
+    /// OpenAI does not report which.
     WorkflowNotFound,
-    /// There is no such session, thread or user.
+    /// The session, thread or user does not exist.
     NotFound,
-    /// OpenAI does not take what the registry says of the agent.
+    /// OpenAI does not accept the agent's settings in the registry.
     AgentRefused,
-    /// Too many requests at the moment.
     RateLimited,
     /// The project's credit or budget is used up.
     QuotaExhausted,
-    /// It said that it is out of order, or could not be reached: it did nothing.
+    /// OpenAI reported an outage or could not be reached. The request was not performed.
     Unavailable,
-    /// The network gave up waiting for it, or the connection broke.
+    /// A network in between timed out, or the connection broke.
     Interrupted,
-    /// No answer came in time.
     TimedOut,
-    /// An answer that makes no sense.
+    /// The response is invalid or unexpected.
     BadAnswer,
 }
 
 use Cause::*;
 use Speaker::{Gateway, OpenAi, Other};
 
-/// From the top; the first row that fits decides.
+/// The first row that matches determines the cause.
 pub const TABLE: Table<Cause> = Table { rows: ROWS, rest: BadAnswer };
 
 const ROWS: &[Row<Cause>] = &[
@@ -66,7 +65,8 @@ const ROWS: &[Row<Cause>] = &[
 ];
 
 impl Cause {
-    /// What follows from it. What opens something is repeated only where it was not done.
+    /// Returns the consequences of a cause. A request that creates something is repeated only
+    /// if it was not performed.
     pub const fn meaning(self) -> Meaning {
         let (passes, done, acts, code) = match self {
             KeyRefused => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitKeyRefused),
@@ -85,7 +85,7 @@ impl Cause {
         Meaning { passes, done, acts, code: Some(code) }
     }
 
-    /// What it asks of whoever sent the request, where a repeat is safe.
+    /// Returns whether to retry a request that is safe to repeat, and whether the key was rejected.
     pub const fn retry_decision(self) -> RetryDecision {
         RetryDecision {
             retry: self.meaning().passes,
@@ -93,7 +93,7 @@ impl Cause {
         }
     }
 
-    /// What it means that no answer came.
+    /// Returns the cause for a call without a response.
     pub(crate) const fn from_transport_error(failure: &TransportError) -> Self {
         match failure {
             TransportError::Unreachable(_) => Unavailable,

@@ -1,4 +1,5 @@
-//! Supabase: PostgREST, the gateway in front of it, the auth server, and the networks before those.
+//! Classification of responses from Supabase: PostgREST, the gateway in front of it, the auth
+//! server, and the networks in between.
 //! Sources: <https://docs.postgrest.org/en/stable/references/errors.html>,
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 //! <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
@@ -9,49 +10,49 @@ use crate::{
     platform::http_client::{RetryDecision, TransportError},
 };
 
-/// Why Supabase did not do what it was asked.
+/// Cause of a failed request to Supabase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// One of our functions said no.
+    /// One of our SQL functions rejected the request.
     Refused,
-    /// The user's token ran out between our check and PostgREST's.
+    /// The user's token expired between our check and PostgREST's.
     TokenExpired,
-    /// PostgREST does not take the user's token.
+    /// PostgREST does not accept the user's token.
     TokenRefused,
-    /// The clocks of Supabase's servers are apart: a token that one has just made is none yet for the other.
+    /// The clocks of Supabase's servers differ: a token that one server has just issued is
+    /// not valid yet for another.
     ClockSkew,
-    /// PostgREST does not take the token that the gateway made of our key.
+    /// PostgREST does not accept the token that the gateway derived from our key.
     ServiceTokenRefused,
-    /// The gateway refuses our key.
+    /// The gateway does not accept our key.
     KeyRefused,
-    /// The role lacks a grant.
+    /// The database role lacks a grant.
     GrantMissing,
-    /// PostgREST knows no such function, table or column.
+    /// PostgREST does not know the function, table or column.
     SchemaMismatch,
-    /// The database takes no writes.
+    /// The database does not accept writes.
     ReadOnly,
     /// The project is paused or restricted.
     Paused,
-    /// No connection is free, or too many requests came.
+    /// All connections are in use, or there are too many requests.
     Overloaded,
-    /// Two transactions were in each other's way.
+    /// Two transactions conflicted with each other.
     Conflict,
-    /// The database cancelled the statement.
+    /// The database cancelled the statement after its timeout.
     StatementTimeout,
-    /// A firewall refused the request.
+    /// A firewall rejected the request.
     Blocked,
-    /// It could not be reached, or said that it is out of order.
+    /// Supabase could not be reached or reported an outage.
     Unavailable,
-    /// No answer came in time.
     TimedOut,
-    /// Anything else: a fault of ours, or of the deployment.
+    /// Anything else: a defect of ours or of the deployment.
     BadAnswer,
 }
 
 use Cause::*;
 use Speaker::{Gateway, Other, PostgRest};
 
-/// From the top; the first row that fits decides.
+/// The first row that matches determines the cause.
 pub const TABLE: Table<Cause> = Table { rows: ROWS, rest: BadAnswer };
 
 const ROWS: &[Row<Cause>] = &[
@@ -85,7 +86,8 @@ const ROWS: &[Row<Cause>] = &[
 ];
 
 impl Cause {
-    /// What follows from it. Reads change nothing and each of our functions may be called again, so whatever passes is repeated.
+    /// Returns the consequences of a cause. Reads change nothing, and each of our SQL functions may
+    /// be called again, so every transient cause is retried.
     pub const fn meaning(self) -> Meaning {
         let (passes, done, acts, code) = match self {
             Refused => (false, Done::No, Responsible::Caller, None),
@@ -112,13 +114,13 @@ impl Cause {
         Meaning { passes, done, acts, code }
     }
 
-    /// What it asks of whoever sent the request.
+    /// Returns whether to retry the request, and whether the key or token was rejected.
     pub const fn retry_decision(self) -> RetryDecision {
         let unauthorized = matches!(self, TokenExpired | TokenRefused | KeyRefused | GrantMissing);
         RetryDecision { retry: self.meaning().passes, unauthorized }
     }
 
-    /// What it means that no answer came.
+    /// Returns the cause for a call without a response.
     pub(crate) const fn from_transport_error(failure: &TransportError) -> Self {
         match failure {
             TransportError::Unreachable(_) | TransportError::Broken(_) => Unavailable,
@@ -133,9 +135,9 @@ mod tests {
     use super::*;
     use crate::platform::http_client::HttpResponse;
 
-    /// Answers as they were seen in public reports.
+    /// The responses are taken from public reports.
     #[test]
-    fn answers_that_were_really_given_are_understood() {
+    fn responses_from_public_reports_have_the_expected_cause() {
         let html = "<!DOCTYPE html><title>supabase.co | 522: Connection timed out</title>";
         for (status, body, as_user, cause) in [
             (
