@@ -1,4 +1,6 @@
-//! The tables as a page of the docs: `UPDATE_DOCS=1 cargo test -p shared --features mcp` writes it, and the same test without it compares.
+//! Generates docs/upstream-errors.md from the classification tables.
+//! `UPDATE_DOCS=1 cargo test -p shared --features mcp` writes the page; without the variable
+//! the same test compares it.
 
 use std::fmt::Write;
 
@@ -42,7 +44,7 @@ fn the_page_is_what_the_tables_say() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A row that another one above it hides would never decide.
+/// A row that one above it hides would never apply.
 #[test]
 fn every_row_decides_something() {
     fn hidden<C: Copy + std::fmt::Debug>(rows: &[Row<C>]) {
@@ -168,7 +170,7 @@ fn rest<C: Copy>(page: &mut String, cause: &C, meaning: impl Fn(C) -> (Meaning, 
     line(page, &["anyone", "any", "any", "any", "any", &cause], &meaning);
 }
 
-/// Where no answer came.
+/// Appends the rows for requests without a usable response.
 fn failures(page: &mut String, [broken, timed_out, too_large]: &[Meaning; 3]) {
     for (what, meaning) in [
         ("nobody: no connection, or it broke", broken),

@@ -8,7 +8,7 @@ fn text(text: &str) -> Value {
     json!([{"type": "text", "text": text}])
 }
 
-/// As servers answer that speak to clients which know only text as well.
+/// Wraps a result as servers do that also support clients which read only text.
 fn structured(value: &Value) -> ToolResult {
     read(&json!({"content": text(&value.to_string()), "structuredContent": value}))
 }
@@ -64,7 +64,7 @@ fn nothing_may_be_said_as_null() {
     assert_eq!(completed(read(&nothing)), Completed::default());
 }
 
-/// Servers put it in three places, and some forget to wrap it.
+/// Servers put the result in three places, and some do not wrap it.
 #[test]
 fn a_result_of_ours_is_found_wherever_servers_put_it() {
     for (ours, is_found) in [
@@ -137,7 +137,7 @@ fn text_alone_is_the_message() {
     };
     let done = || Some("Done.".to_owned());
     assert_eq!(said(json!({"content": text("Done.")})), (done(), None, vec![]));
-    // As FastMCP answers for text, for a list of text, and for a text that is a number.
+    // FastMCP's responses with a text, a list of texts, and a text that is a number.
     let wrapped = json!({"result": "Done."});
     let answer = said(json!({"content": text("Done."), "structuredContent": wrapped}));
     assert_eq!(answer, (done(), Some(wrapped), vec![]));
@@ -160,17 +160,17 @@ fn json_is_never_said() {
     let texts = |texts: &[&str]| -> Value {
         texts.iter().map(|text| json!({"type": "text", "text": text})).collect()
     };
-    // One text an entry, as FastMCP answers for lists, typed and untyped.
+    // One text an entry: FastMCP's responses with lists, typed and untyped.
     let entries = texts(&[r#"{"a": 1}"#, "[2]"]);
     let list = json!([{"a": 1}, [2]]);
     assert_eq!(said(json!({"content": entries})), (list.clone(), vec![]));
     let wrapped = json!({"result": list});
     assert_eq!(said(json!({"content": entries, "structuredContent": wrapped})), (wrapped, vec![]));
-    // A tool that is typed as text and answers JSON.
+    // A tool whose result is typed as text and that returns JSON.
     let object = json!({"result": r#"{"status": "success"}"#});
     let answer = said(json!({"content": texts(&[r#"{"status": "success"}"#]), "structuredContent": object}));
     assert_eq!(answer, (object, vec![]));
-    // What the text says beside the structured content is not lost.
+    // JSON in the text that differs from the structured content is kept.
     let answer = said(json!({"content": texts(&[r#"{"b": 2}"#]), "structuredContent": {"a": 1}}));
     assert_eq!(answer, (json!({"a": 1}), vec![json!({"b": 2})]));
     let error = failed(read(&json!({"content": text(r#"{"error": "no such invoice"}"#), "isError": true})));
@@ -190,7 +190,7 @@ fn an_error_is_a_failure_whatever_else_it_says() {
     assert_eq!(message(json!({"status": "completed", "message": "Not paid."}), "{}"), "Not paid.");
 }
 
-/// The work is done, whatever else the agent says of it; what is not as it should be is not acted on, and not lost.
+/// The work is done, whatever else the agent reports. A malformed member is not acted on, but kept.
 #[test]
 fn a_member_that_is_malformed_takes_nothing_with_it() {
     let task = json!({"id": "a", "title": "t", "status": "running"});
@@ -221,12 +221,12 @@ fn a_member_that_is_malformed_takes_nothing_with_it() {
     }
 }
 
-/// A tool of its own that says `completed` of its work, as ours do.
+/// A tool that does not know the contract may report `completed`, as our agents do.
 #[test]
 fn what_is_no_member_of_ours_is_the_output_where_there_is_none() {
     let answer = completed(structured(&json!({"status": "completed", "orderId": "X", "total": 12})));
     assert_eq!(answer.output, Some(json!({"orderId": "X", "total": 12})));
-    // What stands beside a result that was found in the text is kept as well.
+    // Structured content beside a result that was found in the text is kept as well.
     let ours = json!({"status": "completed", "message": "Paid."}).to_string();
     let answer = completed(read(&json!({"content": text(&ours), "structuredContent": {"a": 1}})));
     assert_eq!((answer.message.as_deref(), answer.output), (Some("Paid."), Some(json!({"a": 1}))));
@@ -234,7 +234,7 @@ fn what_is_no_member_of_ours_is_the_output_where_there_is_none() {
     assert_eq!((answer.message.as_deref(), answer.output), (Some("Paid."), None));
 }
 
-/// Somebody else is asked: never is a question lost, nor one that nobody understood taken lightly.
+/// A malformed question goes to another person as high risk, so no question is lost.
 #[test]
 fn a_malformed_question_is_put_all_the_same() {
     let question = asked(structured(&json!({"status": "needs_hitl", "ask": "May I?"}))).ask;
@@ -308,14 +308,14 @@ fn an_output_of_any_depth_is_kept() {
                 }
             }
         }
-        // Nobody is sent what nobody could read.
+        // Inputs that are nested too deeply to be read again are not sent.
         let inputs = format!(r#"[{{"agentId": "tax", "inputs": {{"a": {deep}}}}}]"#);
         let result = format!(r#"{{"structuredContent": {{"status": "completed", "followUps": {inputs}}}}}"#);
         assert_eq!(raw(&result).follow_ups.len(), usize::from(levels == 1), "{levels}");
     }
 }
 
-/// It would be left out where it is recorded, with everything else that has no room beside it.
+/// Recording the result would drop it, together with all else that does not fit beside it.
 #[test]
 fn an_output_that_is_far_too_large_is_named() {
     let large = json!({"a": "x".repeat(MAX_SIZE)});
@@ -340,7 +340,7 @@ fn an_output_that_is_far_too_large_is_named() {
     assert_eq!(answer.output, Some(json!({"leftOut": true, "size": MAX_SIZE + 6})));
 }
 
-/// An answer of many texts and a long list would otherwise be compared a million million times.
+/// A response with many texts and a long list would otherwise take quadratic time.
 #[test]
 fn many_texts_are_not_compared_with_a_long_list() {
     let texts: Vec<Value> = (0..20_000).map(|n| json!({"type": "text", "text": n.to_string()})).collect();
@@ -365,7 +365,7 @@ fn no_outcome_holds_what_cannot_be_stored() {
         r#"{"structuredContent": {"a\u0000": ["\u0000"]}}"#,
         r#"{"content": [{"type": "text", "text": "a\u0000b"}]}"#,
         r#"{"content": [{"type": "resource_link", "uri": "a\u0000b"}, {"type": "\u0000"}]}"#,
-        // Half of a character: no text to us, and none to PostgreSQL.
+        // Half of a surrogate pair, which is not text in Rust or PostgreSQL.
         r#"{"structuredContent": {"status": "completed", "message": "\ud83d", "output": {"a": "\ud83d"}}}"#,
         r#"{"content": [{"type": "text", "text": "\ud83d"}]}"#,
         r#"{"structuredContent": 1e999}"#,
