@@ -1,6 +1,6 @@
-//! Checks each registered agent's server: whether it may be connected to and is
-//! reachable, speaks MCP, accepts our credential, and offers the tools that its
-//! registration lists. No tool is called.
+//! Checks the server of each registered agent, without calling a tool. The server
+//! must be allowed and reachable, speak MCP, accept our credential, and offer the
+//! tools that its registration lists.
 
 use futures_util::{StreamExt, stream};
 

@@ -7,7 +7,7 @@ macro_rules! codes {
     ($($variant:ident = $text:literal $cause:literal, $remedy:literal;)*) => {
         /// Stable code of a fault. docs/doctor.md lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[allow(missing_docs)] // each line below says what it means
+        #[allow(missing_docs)] // the table below documents each code
         pub enum FaultCode { $($variant,)* }
 
         impl FaultCode {

@@ -6,7 +6,7 @@ use super::code::FaultCode;
 use crate::platform::string_enum::words;
 
 words! {
-    /// What the doctor checks.
+    /// Part of a deployment that is checked.
     pub enum Check {
         /// Each of the environment's variables.
         Configuration = "configuration",

@@ -23,7 +23,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_is_compiled_in_can_be_read() {
+    fn compiled_in_manifest_can_be_parsed() {
         let manifest = super::Manifest::read().unwrap();
         assert!(!manifest.migrations.is_empty() && !manifest.schema.tables.is_empty());
     }

@@ -178,7 +178,7 @@ mod tests {
     use crate::doctor::finding::Status;
 
     #[test]
-    fn clocks_half_a_minute_apart_are_told_of() {
+    fn clock_difference_above_30_seconds_is_a_fault() {
         let at = |second: i64| Timestamp::from_second(1_795_341_600 + second).unwrap();
         assert_eq!(clock(at(0), at(30)).status, Status::Ok);
         assert_eq!(clock(at(31), at(0)).code, Some(FaultCode::ClockDiffers));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_key_is_of_the_project_that_it_names() {
+    fn legacy_key_of_another_project_is_detected() {
         let project = |url: &str| Project { url: url.parse().unwrap() };
         assert!(other_project(&project("https://abc.supabase.co"), Some("xyz")));
         assert!(!other_project(&project("https://abc.supabase.co"), Some("abc")));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_that_publishes_no_key_needs_the_secret() {
+    fn project_without_usable_keys_needs_the_jwt_secret() {
         assert_eq!(keys(0, false).code, Some(FaultCode::JwksEmpty));
         assert!(keys(0, true).code.is_none() && keys(1, false).code.is_none());
     }

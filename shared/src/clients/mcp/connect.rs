@@ -26,13 +26,13 @@ use crate::platform::http_client::Deadline;
 /// detected by the first request.
 const PROBE_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// Revisions that we speak: the newest one, and the one that we offer in the handshake of the older
-/// ones, to which the server answers with its own.
+/// Revisions that we speak. We offer the second one in the handshake of the older ones, and the
+/// server answers with its own.
 const LATEST_PROTOCOL: ProtocolVersion = ProtocolVersion::V_2026_07_28;
 const LEGACY_PROTOCOL: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 
-/// Client information for a server. A server of an older revision gets no capabilities: it would
-/// ask for input in the middle of a call, which is too short to wait for a person.
+/// Client information for a server. An older server gets no capabilities: it would ask for input in
+/// the middle of a call, which cannot wait for a person.
 pub(super) struct ClientInfo;
 
 impl ClientHandler for ClientInfo {

@@ -97,11 +97,11 @@ impl fmt::Debug for Credentials {
 mod tests {
     use super::*;
 
-    const GIVEN: &str = r#"{"payables": {"origin": "https://agents.example.com", "bearer": "t0ken-canary"}}"#;
+    const VALID: &str = r#"{"payables": {"origin": "https://agents.example.com", "bearer": "t0ken-canary"}}"#;
 
     #[test]
-    fn a_bearer_goes_to_its_origin_and_nowhere_else() {
-        let credentials = Credentials::parse(GIVEN).unwrap();
+    fn bearer_is_sent_to_its_origin_only() {
+        let credentials = Credentials::parse(VALID).unwrap();
         let header = |name, url: &str| credentials.header(name, &url.parse().unwrap());
         let sent = header(Some("payables"), "https://agents.example.com/mcp").unwrap().unwrap();
         assert_eq!(sent, "Bearer t0ken-canary");
@@ -119,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_is_printed() {
-        let credentials = Credentials::parse(GIVEN).unwrap();
+    fn debug_output_and_errors_redact_credentials() {
+        let credentials = Credentials::parse(VALID).unwrap();
         assert!(!format!("{credentials:?}").contains("canary"));
         for wrong in [
             r#"{"a": {"origin": "https://a.example", "bearer": "t0ken-canary", "more": 1}}"#,

@@ -38,7 +38,7 @@ struct PendingElicitation {
     inputs: Vec<String>,
 }
 
-/// What a server needs to complete the call.
+/// A server's request before it completes the call.
 pub(super) enum InputRequired {
     /// The same call again, with this state: the server was only busy.
     Retry(String),

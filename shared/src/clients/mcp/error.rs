@@ -15,7 +15,7 @@ pub enum CallError {
     Unknown(Reason),
 }
 
-/// Why a call failed. Holds nothing that the server sent.
+/// Reason of a failed call. Holds nothing that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The egress guard rejects the registry's URL.
@@ -50,7 +50,7 @@ pub struct ErrorResponse {
     pub status: u16,
     /// JSON-RPC error code, if the HTTP status is one of success.
     pub rpc: Option<i32>,
-    /// How long the server asks the client to wait.
+    /// Delay that the server requests before a retry.
     pub retry_after: Option<Duration>,
     /// Whether this is the response to the tool call. Otherwise the tool was not even called.
     pub called: bool,
@@ -105,8 +105,8 @@ impl CallError {
     }
 
     /// Returns whether the tool may have been executed despite the error. A gateway responds with
-    /// 502 or 504 for a server that may still be working, and a server may fail with 500 after
-    /// executing the tool. It sends 503 and 429 before that.
+    /// 502 or 504 for a server that may still be working. A server may fail with 500 after
+    /// executing the tool; it sends 503 and 429 before that.
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::NotSent(_) => false,
@@ -119,7 +119,7 @@ impl CallError {
         }
     }
 
-    /// Returns how long the server asks the client to wait.
+    /// Returns the delay that the server requests before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answered(answered) => answered.retry_after,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_has_to_mend_is_not_tried_again() {
+    fn errors_for_the_operator_are_not_retryable() {
         for passing in [
             CallError::NotSent(Reason::Unreachable),
             CallError::Unknown(Reason::TimedOut),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_after_the_deed_is_told_from_one_before() {
+    fn outcome_is_unknown_only_after_execution() {
         for after in [answered(500, None), answered(504, None), answered(200, Some(INTERNAL_ERROR))] {
             assert!(after.outcome_is_unknown(), "{after:?}");
         }

@@ -1,7 +1,7 @@
 //! Parses the response to a tool call in place of rmcp.
 //!
-//! rmcp's types reject a whole result for one block that they do not know, its parser stops at 128
-//! levels, and it does not deliver an error without an id to the pending call. So rmcp gets only a
+//! rmcp's types reject a whole result for one block that they do not know, and its parser stops at
+//! 128 levels. It does not deliver an error without an id to the pending call. So rmcp gets only a
 //! message that the call was answered.
 
 use rmcp::model::RequestId;

@@ -12,7 +12,7 @@ pub struct Error {
     pub kind: Kind,
     /// OpenAI's id of the request (`x-request-id`), for its support.
     pub request_id: Option<String>,
-    /// How long OpenAI asks the client to wait.
+    /// Delay that OpenAI requests before a retry.
     pub retry_after: Option<Duration>,
     /// HTTP status, if there was a response.
     pub status: Option<u16>,

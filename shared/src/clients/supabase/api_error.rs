@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recorded_decision_has_the_api_form_of_its_time() {
+    fn recorded_decision_time_has_the_api_format() {
         let detail = r#"{"decision": "reject", "decidedAt": "2026-11-22T10:00:00.123456+00:00", "decidedBy": "019aab51-7c7e-7a52-b1a0-3f6c3f6f2a10"}"#;
         let decision = recorded_decision(detail).unwrap();
         assert_eq!(decision["decision"], "reject");

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_the_wrong_variable_is_refused() {
+    fn api_keys_in_the_wrong_variable_are_rejected() {
         assert!(parse_publishable_key("sb_publishable_x").is_ok());
         assert!(parse_secret_key("sb_secret_x").is_ok());
         assert!(parse_publishable_key("sb_secret_x").is_err());
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opaque_secret_key_goes_into_apikey_alone() {
+    fn opaque_secret_key_is_sent_in_apikey_header_only() {
         let headers = parse_secret_key("sb_secret_x").unwrap().headers(None);
         assert_eq!(headers["apikey"], "sb_secret_x");
         assert!(!headers.contains_key(AUTHORIZATION));

@@ -31,7 +31,7 @@ pub struct Failed {
     pub status: Option<u16>,
     /// Code of PostgREST or PostgreSQL, or why a response cannot be parsed.
     pub code: String,
-    /// How long Supabase asks the client to wait, if it does.
+    /// Delay that Supabase requests before a retry, if any.
     pub retry_after: Option<Duration>,
     /// Transport error, if there was no response.
     pub failure: Option<TransportError>,
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn our_functions_refusals_are_told_from_postgrests_errors() {
+    fn rpc_errors_are_distinguished_from_postgrest_errors() {
         assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).has_code("session_ended"));
         assert_eq!(error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(), Cause::BadAnswer);
     }
 
     #[test]
-    fn what_is_no_code_is_not_kept() {
+    fn malformed_error_codes_are_dropped() {
         assert!(!error(500, r#"{"code":"no such key: sb_secret_x"}"#).to_string().contains("sb_secret"));
         let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#);
         assert!(matches!(refused, Error::Rpc { code, .. } if code.is_empty()));

@@ -42,9 +42,9 @@ impl ServiceClient {
             .await
     }
 
-    /// Calls a function that records what was done elsewhere. The record must not be lost
-    /// to an outage, so the call is repeated until the deadline after any error, unless
-    /// the function itself raised it.
+    /// Calls a function that records what was done elsewhere. The record must not be lost to
+    /// an outage. So the call is repeated until the deadline after any error that the
+    /// function itself did not raise.
     ///
     /// # Errors
     /// Returns [`Error::Rpc`] with our code if the function raised an error, otherwise the

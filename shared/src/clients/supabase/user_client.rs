@@ -26,7 +26,7 @@ impl UserClient {
     }
 
     /// Starts a query of a table. PostgREST reads the values given to the builder's `or`, `and` and
-    /// `in_` as raw text, so only ids, times and other values of our own types may be passed.
+    /// `in_` as raw text. Pass only ids, times and other values of our own types.
     pub fn from(&self, table: &'static str) -> postgrest::Builder {
         self.builder.from(table)
     }

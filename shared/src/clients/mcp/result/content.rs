@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_kept_and_files_named() {
+    fn links_are_kept_and_files_are_described() {
         let link = json!({"type": "resource_link", "uri": "https://example.com/42.pdf", "name": "42.pdf",
             "title": "Invoice 42", "mimeType": "application/pdf", "size": 7, "annotations": {"priority": 1}});
         let mut kept = link.clone();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_is_none_says_nothing() {
+    fn malformed_content_is_empty() {
         for content in [json!(null), json!([]), json!({}), json!("text")] {
             let content = read(&content);
             assert!(content.texts.is_empty() && content.notes.is_empty());

@@ -91,8 +91,8 @@ pub(in crate::clients::mcp) fn parse(text: &str) -> Option<&RawValue> {
 /// Converts raw JSON to a value that can be stored.
 ///
 /// # Errors
-/// Returns what is stored instead: the text of a value that is nested too deeply or holds a number
-/// that we cannot represent, or the size of a value that is too large.
+/// Returns the value to store instead. It is the text of JSON that is nested too deeply or holds a
+/// number that we cannot represent. It is the size of JSON that is too large.
 pub(in crate::clients::mcp) fn to_value(json: &RawValue) -> Result<Value, Value> {
     let text = json.get();
     if text.len() > MAX_SIZE {
@@ -141,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_kept_as_text() {
+    fn deeply_nested_values_become_text() {
         assert_eq!(depth(r#"{"a[[[": "\"[[", "b": [{}], "c\\": []}"#), 3);
-        for kept_as_it_is in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
-            let value: Value = serde_json::from_str(&kept_as_it_is).unwrap();
-            assert_eq!(to_value(parse(&kept_as_it_is).unwrap()), Ok(value));
+        for storable in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
+            let value: Value = serde_json::from_str(&storable).unwrap();
+            assert_eq!(to_value(parse(&storable).unwrap()), Ok(value));
         }
         for text in [nested(MAX_DEPTH + 1), nested(10_000)] {
             assert_eq!(to_value(parse(&text).unwrap()), Err(Value::String(text.clone())));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_named_by_its_size() {
+    fn oversized_values_become_their_size() {
         let large = format!("\"{}\"", "x".repeat(MAX_SIZE));
         let named = json!({"size": MAX_SIZE + 2, "leftOut": true});
         assert_eq!(to_value(parse(&large).unwrap()), Err(named.clone()));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_not_as_it_should_be_stays() {
+    fn mistyped_members_are_not_taken() {
         let text = format!(r#"{{"a": 7, "b": "x", "c": null, "d": {}}}"#, nested(500));
         let mut members = Members::parse(parse(&text).unwrap()).unwrap();
         let number = |value: Value| value.as_u64();

@@ -26,7 +26,7 @@ pub enum ToolResult {
     Asked(NeedsHuman),
 }
 
-/// What an agent has done, and what it wants to be done next.
+/// Work that an agent has done, and what it wants to be done next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Completed {
     /// Message to the session's user.
@@ -77,14 +77,14 @@ pub struct NeedsHuman {
 /// A request for a person's decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HumanRequest {
-    /// Why a person has to decide.
+    /// Reason why a person has to decide.
     pub reason: String,
     /// Decisions that are allowed: at least one, each once.
     pub decisions: Vec<Decision>,
     /// JSON Schema of the answer, which is known to compile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Map<String, Value>>,
-    /// How long the request is open: from a minute to thirty days.
+    /// Time in which a person can decide: from a minute to thirty days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,7 +124,7 @@ pub struct Handover {
     pub agent_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the next agent needs to know.
+    /// Information that the next agent needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
 }

@@ -181,7 +181,7 @@ fn repeats(structured: &Value, text: &str) -> bool {
 }
 
 /// Returns what is stored of an output. An output that cannot be stored as a value is stored as
-/// text, and one that is far too large is dropped; a notice records both.
+/// text. One that is far too large is dropped. A notice records both.
 fn parse_output(json: &RawValue, notices: &mut Vec<Value>) -> Value {
     to_value(json).unwrap_or_else(|instead| {
         let is_text = instead.is_string();
@@ -274,8 +274,8 @@ fn follow(
     })
 }
 
-/// Parses the question to a person. A question that violates the contract is asked as well, with
-/// high risk and of another person, since the decision that it needs has not been made.
+/// Parses the question to a person. A question that violates the contract is asked as well, since
+/// the decision that it needs has not been made. It goes to another person, with high risk.
 fn ask(json: Option<&RawValue>, message: Option<&str>) -> HumanRequest {
     let given = json.and_then(Members::parse);
     let is_object = json.is_none() || given.is_some();

@@ -27,13 +27,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn text_is_cut_between_characters() {
+    fn truncate_cuts_between_characters() {
         assert_eq!(truncate("grün", 3), "grü");
         assert_eq!(truncate("grün", 9), "grün");
     }
 
     #[test]
-    fn what_cannot_be_stored_is_replaced_wherever_it_is() {
+    fn nul_is_replaced_in_keys_and_values() {
         let value = json!({"a\u{0}": ["x\u{0}y", {"b": "\u{0}"}], "c": 1});
         assert_eq!(replace_nul(value), json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c": 1}));
     }
