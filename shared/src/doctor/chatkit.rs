@@ -46,8 +46,8 @@ pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> CheckResult {
     }
 }
 
-/// Returns whether OpenAI accepts the key if no project is named. OpenAI responds to a key with
-/// another key's project as to an unknown key.
+/// Returns whether OpenAI accepts the key if no project is named. OpenAI returns the same error for
+/// a project of another key as for an unknown key.
 async fn taken_alone(chatkit: &ChatKit, deadline: Deadline) -> bool {
     chatkit.without_project().threads(USER, deadline).await.is_ok()
 }

@@ -46,7 +46,7 @@ use state::State;
 /// Timeout of one request, to any system.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Delay before a request is repeated that found a fault.
+/// Delay before a check that found a fault is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Minimum remaining time to begin another check.
@@ -270,7 +270,8 @@ impl Doctor {
     }
 }
 
-/// Repeats a check once if it found a fault: what passes within a second is not a fault.
+/// Repeats a check once if it found a fault, so that a problem that passes within
+/// a second is not reported.
 async fn confirmed<T, Asked: Future<Output = T>>(
     ask: impl Fn() -> Asked,
     is_fault: impl Fn(&T) -> bool,

@@ -58,7 +58,7 @@ fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<CheckR
         };
         findings.push(fault(code, name).detail(format!("the policy \"{policy}\"")));
     }
-    // A restrictive policy lets no role see more, so an operator may add one. What it
+    // A restrictive policy lets no role see more, so an operator may add one. Rows that it
     // hides cannot be written either.
     let added = found
         .policies

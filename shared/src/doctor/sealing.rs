@@ -1,4 +1,4 @@
-//! Checks that every client secret that could still be handed out can be opened.
+//! Checks that every client secret that could still be returned to a client can be opened.
 
 use super::{
     code::FaultCode,

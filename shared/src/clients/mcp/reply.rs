@@ -18,8 +18,8 @@ use super::{
 /// Code for an error whose code is not a number, from the range of server errors.
 const NO_CODE: i32 = -32000;
 
-/// Reads the response to the call `id`, if the text is one, and records it in `course`. Returns the
-/// message that rmcp gets instead.
+/// Reads the response to the call `id`, if the text is one, and records it in the call state.
+/// Returns the message that rmcp gets instead.
 pub(super) fn read(text: &str, id: &RequestId, course: &CallState) -> Option<String> {
     // Servers of 2025-03-26 may answer with a batch.
     match serde_json::from_str::<Vec<&RawValue>>(text) {

@@ -107,8 +107,8 @@ impl StreamableHttpClient for HttpTransport {
         let sent = RequestKind::from_message(&message);
         let mut request = self.request(Method::POST, session_id.as_deref(), headers)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        // As a value first, as rmcp makes one of every message anyway. A second serialiser for all
-        // of its types would add 50 KB to the binary.
+        // Serialised as a value first, since rmcp makes one of every message anyway. A second
+        // serialiser for all of its types would add 50 KB to the binary.
         *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
         if !matches!(sent, RequestKind::Notice) {
             self.course.request_sent(match &sent {

@@ -107,7 +107,7 @@ impl ChatKit {
         Ok(list.data.into_iter().filter_map(dto::Thread::into_thread).collect())
     }
 
-    /// Returns the ids of a user's threads, oldest first and at most 100, from after the thread
+    /// Returns the ids of a user's threads, oldest first and at most 100, starting after the thread
     /// `after` or from the beginning. The list is empty if the user has no thread left.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl ChatKit {
         }
     }
 
-    /// Returns a page of a thread's messages, oldest first, from after the item
+    /// Returns a page of a thread's messages, oldest first, starting after the item
     /// `after` or from the beginning.
     pub async fn messages(
         &self,

@@ -8,7 +8,7 @@ use super::{
     sanitize::{replace_nul, truncate},
 };
 
-/// Maximum number of blocks with a note. One more note gives the number of the others.
+/// Maximum number of blocks with a note. One more note counts the rest.
 const MAX_NOTES: usize = 50;
 /// Maximum length of a URI. A longer one is left out: a truncated URI leads nowhere.
 const MAX_URI: usize = 2_000;

@@ -103,7 +103,7 @@ pub(in crate::clients::mcp) fn to_value(json: &RawValue) -> Result<Value, Value>
     value.map(replace_nul).ok_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Returns the value that replaces an omitted one of so many bytes.
+/// Returns the value that stands for an omitted value of `size` bytes.
 pub(in crate::clients::mcp) fn omitted(size: usize) -> Value {
     json!({"size": size, "leftOut": true})
 }

@@ -1,8 +1,8 @@
 //! Tool results, by the contract with agents ("Agents over MCP").
 //!
 //! Parsing is strict only where the result is acted on. Only `status` is required, and `null`
-//! counts as missing. Text that is only shown is truncated to what can be stored. What violates the
-//! contract is kept as it came.
+//! counts as missing. Text that is only shown is truncated to what can be stored. Values that
+//! violate the contract are kept as received.
 
 mod content;
 pub(super) mod json;
