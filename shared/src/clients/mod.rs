@@ -1,4 +1,4 @@
-//! Clients of other systems.
+//! Clients of other systems: Supabase, OpenAI's ChatKit API, and agents' MCP servers.
 
 #[cfg(feature = "mcp")]
 pub mod mcp;

@@ -1,4 +1,6 @@
-//! The tables as a page of the docs: `UPDATE_DOCS=1 cargo test -p shared --features mcp` writes it, and the same test without it compares.
+//! Generates docs/upstream-errors.md from the classification tables.
+//! `UPDATE_DOCS=1 cargo test -p shared --features mcp` writes the page; without the variable
+//! the same test compares it.
 
 use std::fmt::Write;
 
@@ -10,7 +12,7 @@ use crate::platform::http_client::classification::{
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upstream-errors.md");
 
-const BEGINNING: &str = "# Errors of other systems
+const INTRODUCTION: &str = "# Errors of other systems
 
 How an answer of Supabase, OpenAI or an agent's server is classified, and what a caller is told then. `cargo test` writes this page's
 tables from the source (`shared/src/platform/http_client/classification/`) and plays each row to the functions.
@@ -29,7 +31,7 @@ Supabase a repeat is always safe; OpenAI is asked for a second session only wher
 ";
 
 #[test]
-fn the_page_is_what_the_tables_say() -> std::io::Result<()> {
+fn upstream_errors_page_matches_classification_tables() -> std::io::Result<()> {
     let page = page();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         return std::fs::write(PAGE, page);
@@ -42,10 +44,10 @@ fn the_page_is_what_the_tables_say() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A row that another one above it hides would never decide.
+/// A row that one above it hides would never apply.
 #[test]
-fn every_row_decides_something() {
-    fn hidden<C: Copy + std::fmt::Debug>(rows: &[Row<C>]) {
+fn classification_rows_are_not_hidden_by_earlier_rows() {
+    fn assert_no_hidden_row<C: Copy + std::fmt::Debug>(rows: &[Row<C>]) {
         for (index, row) in rows.iter().enumerate() {
             let by = rows[..index].iter().find(|above| {
                 above.speaker == row.speaker
@@ -57,19 +59,19 @@ fn every_row_decides_something() {
             assert!(by.is_none() || row.codes.is_empty() && !row.statuses.is_empty(), "{row:?} by {by:?}");
         }
     }
-    hidden(supabase::TABLE.rows);
-    hidden(openai::TABLE.rows);
+    assert_no_hidden_row(supabase::TABLE.rows);
+    assert_no_hidden_row(openai::TABLE.rows);
 }
 
 fn page() -> String {
-    let mut page = BEGINNING.to_owned();
+    let mut page = INTRODUCTION.to_owned();
     let headings = "| who answers | status | code | message has | asked with | cause | passes | done | who acts | we answer |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     page.push_str("\n## Supabase\n\n");
     page.push_str(headings);
-    table(&mut page, supabase::TABLE.rows, |cause| (cause.meaning(), format!("{cause:?}")));
-    rest(&mut page, &supabase::TABLE.rest, |cause| (cause.meaning(), format!("{cause:?}")));
-    failures(
+    table_rows(&mut page, supabase::TABLE.rows, |cause| (cause.meaning(), format!("{cause:?}")));
+    rest_row(&mut page, &supabase::TABLE.rest, |cause| (cause.meaning(), format!("{cause:?}")));
+    failure_rows(
         &mut page,
         &[supabase::Cause::Unavailable, supabase::Cause::TimedOut, supabase::Cause::BadAnswer]
             .map(|cause| cause.meaning()),
@@ -79,9 +81,9 @@ fn page() -> String {
     );
     page.push_str("\n## OpenAI\n\n");
     page.push_str(headings);
-    table(&mut page, openai::TABLE.rows, |cause| (cause.meaning(), format!("{cause:?}")));
-    rest(&mut page, &openai::TABLE.rest, |cause| (cause.meaning(), format!("{cause:?}")));
-    failures(
+    table_rows(&mut page, openai::TABLE.rows, |cause| (cause.meaning(), format!("{cause:?}")));
+    rest_row(&mut page, &openai::TABLE.rest, |cause| (cause.meaning(), format!("{cause:?}")));
+    failure_rows(
         &mut page,
         &[openai::Cause::Interrupted, openai::Cause::TimedOut, openai::Cause::BadAnswer]
             .map(|cause| cause.meaning()),
@@ -105,7 +107,7 @@ fn page() -> String {
         ("the call's answer is larger than 4 MiB", CallError::Unknown(Reason::TooLarge)),
     ];
     for (what, error) in sent {
-        agent(&mut page, what, &error);
+        agent_row(&mut page, what, &error);
     }
     let statuses =
         [302, 400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 504, 522].map(|status| (status, None));
@@ -114,7 +116,7 @@ fn page() -> String {
             let answered = ErrorResponse { status, rpc, retry_after: None, called };
             let error = rpc.map_or_else(String::new, |rpc| format!(" with the JSON-RPC error {rpc}"));
             let to = if called { "the call" } else { "the handshake" };
-            agent(&mut page, &format!("{status}{error} to {to}"), &CallError::Answered(answered));
+            agent_row(&mut page, &format!("{status}{error} to {to}"), &CallError::Answered(answered));
         }
     }
     page
@@ -131,21 +133,21 @@ the rest is `dead`. The probe of the newest revision falls back to `initialize` 
 | --- | --- | --- | --- |
 ";
 
-fn agent(page: &mut String, what: &str, error: &CallError) {
+fn agent_row(page: &mut String, what: &str, error: &CallError) {
     let yes = |is, yes, no| if is { yes } else { no };
     let passes = yes(error.is_retryable(), "yes", "no");
     let done = yes(error.outcome_is_unknown(), "perhaps", "no");
     let _ = writeln!(page, "| {what} | `{}` | {passes} | {done} |", error.code());
 }
 
-fn table<C: Copy>(page: &mut String, rows: &[Row<C>], meaning: impl Fn(C) -> (Meaning, String)) {
+fn table_rows<C: Copy>(page: &mut String, rows: &[Row<C>], meaning: impl Fn(C) -> (Meaning, String)) {
     for row in rows {
         let statuses = row.statuses.iter().map(|range| match (range.start(), range.end()) {
             (first, last) if first == last => first.to_string(),
             (first, last) => format!("{first}–{last}"),
         });
         let codes = row.codes.iter().map(|code| format!("`{code}`"));
-        let asked = match row.as_user {
+        let credential = match row.as_user {
             None => "any",
             Some(true) => "user's token",
             Some(false) => "our key",
@@ -158,28 +160,28 @@ fn table<C: Copy>(page: &mut String, rows: &[Row<C>], meaning: impl Fn(C) -> (Me
             Speaker::Gateway => "gateway",
             Speaker::Other => "other",
         };
-        let cells = [speaker, &any(statuses), &any(codes), &says, asked, &cause];
-        line(page, &cells, &meaning);
+        let cells = [speaker, &join_or_any(statuses), &join_or_any(codes), &says, credential, &cause];
+        write_row(page, &cells, &meaning);
     }
 }
 
-fn rest<C: Copy>(page: &mut String, cause: &C, meaning: impl Fn(C) -> (Meaning, String)) {
+fn rest_row<C: Copy>(page: &mut String, cause: &C, meaning: impl Fn(C) -> (Meaning, String)) {
     let (meaning, cause) = meaning(*cause);
-    line(page, &["anyone", "any", "any", "any", "any", &cause], &meaning);
+    write_row(page, &["anyone", "any", "any", "any", "any", &cause], &meaning);
 }
 
-/// Where no answer came.
-fn failures(page: &mut String, [broken, timed_out, too_large]: &[Meaning; 3]) {
+/// Appends the rows for requests without a usable response.
+fn failure_rows(page: &mut String, [broken, timed_out, too_large]: &[Meaning; 3]) {
     for (what, meaning) in [
         ("nobody: no connection, or it broke", broken),
         ("nobody in time", timed_out),
         ("anyone, with more than 4 MiB", too_large),
     ] {
-        line(page, &[what, "", "", "", "any", ""], meaning);
+        write_row(page, &[what, "", "", "", "any", ""], meaning);
     }
 }
 
-fn line(page: &mut String, cells: &[&str], meaning: &Meaning) {
+fn write_row(page: &mut String, cells: &[&str], meaning: &Meaning) {
     let (passes, done) =
         (if meaning.passes { "yes" } else { "no" }, if meaning.done == Done::No { "no" } else { "perhaps" });
     let acts = match meaning.acts {
@@ -194,7 +196,7 @@ fn line(page: &mut String, cells: &[&str], meaning: &Meaning) {
     let _ = writeln!(page, "| {} | {passes} | {done} | {acts} | {code} |", cells.join(" | "));
 }
 
-fn any(list: impl Iterator<Item = String>) -> String {
+fn join_or_any(list: impl Iterator<Item = String>) -> String {
     let list = list.collect::<Vec<_>>().join(", ");
     if list.is_empty() { "any".to_owned() } else { list }
 }

@@ -1,5 +1,6 @@
-//! Each registered agent's server: whether it may be reached and is, speaks MCP, takes our credential, and offers the tools that its
-//! registration lists. No tool is called.
+//! Checks the server of each registered agent, without calling a tool. The server
+//! must be allowed and reachable, speak MCP, accept our credential, and offer the
+//! tools that its registration lists.
 
 use futures_util::{StreamExt, stream};
 
@@ -14,10 +15,10 @@ use crate::{
     platform::http_client::Deadline,
 };
 
-/// Servers checks at the same time.
+/// Number of servers that are checked concurrently.
 const AT_ONCE: usize = 8;
 
-/// A finding a server.
+/// Returns one result per server.
 pub(super) async fn check(client: &Client, state: &State, deadline: Deadline) -> Vec<CheckResult> {
     if state.agent_servers.is_empty() {
         return vec![CheckResult::skipped(Check::AgentServer, "no enabled agent has a server")];
@@ -52,7 +53,7 @@ async fn ask(client: &Client, server: &AgentServer, deadline: Deadline) -> Check
     finding.subject(about)
 }
 
-/// A URL without its query, in which somebody may have put what nobody should see.
+/// Returns a URL without its query, which may hold a secret.
 fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
@@ -76,7 +77,7 @@ fn code(error: &CallError) -> FaultCode {
             }
         },
         CallError::Answered(ErrorResponse { status: 401 | 403, .. }) => FaultCode::AgentUnauthorized,
-        // A page that is not there, moved, or takes no POST.
+        // The page does not exist, has moved, or does not accept POST.
         CallError::Answered(ErrorResponse { status: 300..=499, .. }) => FaultCode::AgentNotMcp,
         CallError::Answered(_) => FaultCode::AgentFailed,
     }

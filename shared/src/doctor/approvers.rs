@@ -1,4 +1,4 @@
-//! Whether organisations have the people that approvals by another person need.
+//! Checks that organisations have enough approvers for approvals by another person.
 
 use super::{
     code::FaultCode,
@@ -6,7 +6,8 @@ use super::{
     state::State,
 };
 
-/// A warning if an organisation has fewer than two approvers. Which one is not said: a report names no organisation.
+/// Returns a warning if an organisation has fewer than two approvers.
+/// A report names no organisation.
 pub(super) fn check(state: Option<&State>) -> CheckResult {
     let check = Check::Approvers;
     match state.map(|state| state.organisations_short_of_approvers) {

@@ -1,5 +1,7 @@
-//! Whether OpenAI takes our key and project, and opens sessions with each agent's workflow. A session that is opened here lives for a
-//! second, belongs to nobody, and is cancelled at once; nobody ever holds its secret.
+//! Checks that OpenAI accepts our key and project, and creates sessions with each agent's workflow.
+//!
+//! A session that is created here lives for a second, belongs to no user, and is cancelled at once.
+//! Its client secret is never used.
 
 use futures_util::{StreamExt, stream};
 
@@ -14,21 +16,22 @@ use crate::{
     platform::http_client::Deadline,
 };
 
-/// Whom sessions are opened for. Users of ours are UUIDs.
+/// User that sessions are created for. Our own users are UUIDs.
 const USER: &str = "chatkit-sessions-doctor";
 
-/// What cannot be asked from here, and is the commonest reason for a chat that stays blank.
+/// A requirement that cannot be checked from here, and the most common reason for
+/// a chat that stays blank.
 const ALLOW_LIST: &str =
     "not seen from here: the domain of every page with the chat has to be on OpenAI's domain allow-list";
 
-/// Sessions opened at the same time.
+/// Number of sessions that are created concurrently.
 const AT_ONCE: usize = 4;
 
-/// Whether the key and the project are taken, by a question that costs nothing.
+/// Checks that OpenAI accepts the key and the project, with a request that is free of charge.
 pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> CheckResult {
     match chatkit.threads(USER, deadline).await {
         Ok(_) => CheckResult::ok(Check::Chatkit).detail(ALLOW_LIST),
-        // Asked too often: whom OpenAI does not know it does not count.
+        // OpenAI applies a rate limit only to keys that it knows.
         Err(error) if error.kind == Kind::RateLimited => CheckResult::ok(Check::Chatkit)
             .detail("OpenAI asks to wait, which it does only where it takes the key"),
         Err(error) => {
@@ -43,12 +46,13 @@ pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> CheckResult {
     }
 }
 
-/// Whether the key is taken where no project is named: OpenAI answers to a key in another's project as to one that it does not know.
+/// Returns whether OpenAI accepts the key if no project is named. OpenAI returns the same error for
+/// a project of another key as for an unknown key.
 async fn taken_alone(chatkit: &ChatKit, deadline: Deadline) -> bool {
     chatkit.without_project().threads(USER, deadline).await.is_ok()
 }
 
-/// A finding a workflow.
+/// Returns one result per workflow.
 pub(super) async fn workflows(chatkit: &ChatKit, state: &State, deadline: Deadline) -> Vec<CheckResult> {
     if state.workflows.is_empty() {
         return vec![CheckResult::skipped(Check::Workflow, "no agent is enabled")];
@@ -99,7 +103,7 @@ async fn opened_and_cancelled(chatkit: &ChatKit, workflow: &Workflow, deadline: 
     }
 }
 
-/// With what OpenAI's support finds the call by.
+/// Adds OpenAI's request id, by which its support finds the request.
 fn refused(finding: CheckResult, error: &Error) -> CheckResult {
     match &error.request_id {
         Some(id) => finding.detail(format!("OpenAI's request {id}")),

@@ -1,30 +1,27 @@
-//! What can be wrong with a deployment: a stable code each, with the likely cause and the remedy.
+//! Codes of a deployment's faults: a stable code each, with the likely cause and the remedy.
 
 use std::fmt;
 
-/// Declares the codes and keeps, for each, its text, the likely cause and the remedy in one place.
+/// Declares the codes, with the text, the likely cause and the remedy of each in one place.
 macro_rules! codes {
     ($($variant:ident = $text:literal $cause:literal, $remedy:literal;)*) => {
-        /// A fault's stable code. docs/doctor.md lists them.
+        /// Stable code of a fault. docs/doctor.md lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[allow(missing_docs)] // each line below says what it means
+        #[allow(missing_docs)] // the table below documents each code
         pub enum FaultCode { $($variant,)* }
 
         impl FaultCode {
-            /// Every code, in the order of the checks.
+            /// All codes, in the order of the checks.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The code as reports have it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// The likely cause.
             pub const fn cause(self) -> &'static str {
                 match self { $(Self::$variant => $cause,)* }
             }
 
-            /// What to do about it.
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$variant => $remedy,)* }
             }

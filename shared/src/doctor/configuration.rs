@@ -1,4 +1,5 @@
-//! The environment's variables: every mistake that would keep some function from starting, all at once.
+//! Checks the environment's variables, and reports all errors at once that would
+//! keep any function from starting.
 
 use super::{
     code::FaultCode,
@@ -6,7 +7,7 @@ use super::{
 };
 use crate::platform::config::ConfigError;
 
-/// A finding a mistake, or one that all is well.
+/// Returns one result per error, or one success.
 pub(super) fn check(mistakes: &[ConfigError]) -> Vec<CheckResult> {
     if mistakes.is_empty() {
         return vec![CheckResult::ok(Check::Configuration)];

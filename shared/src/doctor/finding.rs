@@ -1,5 +1,4 @@
-//! What the doctor says: of everything that was looked at, whether it is well, deserves attention, is at fault, or could not be looked
-//! at.
+//! Results of the doctor's checks, and the report that they make up.
 
 use serde::Serialize;
 
@@ -7,141 +6,125 @@ use super::code::FaultCode;
 use crate::platform::string_enum::words;
 
 words! {
-    /// What is looked at.
+    /// Part of a deployment that is checked.
     pub enum Check {
-        /// The environment's variables, each by itself.
+        /// Each of the environment's variables.
         Configuration = "configuration",
-        /// Whether Supabase is there.
+        /// Whether Supabase is reachable at `SUPABASE_URL`.
         Supabase = "supabase",
-        /// Whether Supabase takes the publishable key.
+        /// Whether Supabase accepts the publishable key.
         PublishableKey = "publishable_key",
-        /// Whether Supabase takes the secret key.
+        /// Whether Supabase accepts the secret key.
         SecretKey = "secret_key",
-        /// The keys that users' tokens are verified with.
+        /// Keys that users' tokens are verified with.
         Jwks = "jwks",
-        /// Who users' tokens are said to be from.
+        /// Whether users' tokens have the expected issuer.
         Issuer = "issuer",
-        /// The database's clock against ours.
+        /// The database's clock compared with ours.
         Clock = "clock",
         /// Which migrations were applied.
         Migrations = "migrations",
-        /// Whether the database is as the migrations make it.
+        /// Whether the schema is as the migrations define it.
         Schema = "schema",
-        /// Whether the database wakes the orchestrator.
+        /// Whether the database calls the orchestrator's webhook.
         Webhook = "webhook",
-        /// Whether OpenAI takes the key and the project.
+        /// Whether OpenAI accepts the key and the project.
         Chatkit = "chatkit",
-        /// Whether a session can be opened with each enabled agent's workflow, and cancelled.
+        /// Whether a session can be created with each enabled agent's workflow, and cancelled.
         Workflow = "workflow",
-        /// Whether living client secrets can still be opened.
+        /// Whether unexpired client secrets can be opened.
         SealingKeys = "sealing_keys",
-        /// Each registered agent's server and the tools that it offers.
+        /// Each registered agent's server, and the tools that it offers.
         AgentServer = "agent_server",
-        /// Whether there are people who may approve what agents need approved.
+        /// Whether organisations have people who may approve what agents need approved.
         Approvers = "approvers",
     }
 }
 
 words! {
-    /// What came of looking.
     pub enum Status {
-        /// All is well.
         Ok = "ok",
-        /// It works, and an operator should know of it.
+        /// It works, but an operator should know about it.
         Warning = "warning",
-        /// Something is wrong.
         Fault = "fault",
-        /// It was not looked at.
+        /// The check was not run.
         Skipped = "skipped",
     }
 }
 
-/// What came of one check, about one thing. Never holds a secret.
+/// Result of one check of one subject. Never holds a secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckResult {
-    /// What was looked at.
     pub check: Check,
-    /// Which of several, by its name.
+    /// Name of the subject, if the check has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// What came of it.
     pub status: Status,
-    /// The fault, or what deserves attention.
+    /// Code of the fault or the warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<FaultCode>,
-    /// A fault's or a warning's likely cause, or why it was not looked at.
+    /// Likely cause of a fault or a warning, or why the check was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// More about this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<&'static str>,
 }
 
 impl CheckResult {
-    /// All is well.
     pub(super) fn ok(check: Check) -> Self {
         Self { check, about: None, status: Status::Ok, code: None, cause: None, detail: None, remedy: None }
     }
 
-    /// Something is wrong.
     pub(super) fn fault(check: Check, code: FaultCode) -> Self {
         let (cause, remedy) = (Some(code.cause().to_owned()), Some(code.remedy()));
         Self { status: Status::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
     }
 
-    /// It works, and an operator should know of it.
     pub(super) fn warning(check: Check, code: FaultCode) -> Self {
         Self { status: Status::Warning, ..Self::fault(check, code) }
     }
 
-    /// It was not looked at, because.
+    /// Creates the result of a check that was not run, with the reason.
     pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
         Self { status: Status::Skipped, cause: Some(why.into()), ..Self::ok(check) }
     }
 
-    /// It was not looked at, because of a fault that another check found.
+    /// Creates the result of a check that was not run because another check found a fault.
     pub(super) fn blocked_by(check: Check, other: Check) -> Self {
         Self::skipped(check, format!("see {} first", other.as_str()))
     }
 
-    /// Says which of several it is about.
+    /// Names the subject, if the check has several.
     #[must_use]
     pub(super) fn subject(mut self, about: impl Into<String>) -> Self {
         self.about = Some(about.into());
         self
     }
 
-    /// Says more.
     #[must_use]
     pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// Whether something is wrong.
     pub fn is_fault(&self) -> bool {
         self.status == Status::Fault
     }
 }
 
-/// Everything that was looked at.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Whether no fault was found.
     pub healthy: bool,
-    /// How many were.
     pub faults: usize,
-    /// How much else an operator should know of.
     pub warnings: usize,
-    /// What came of each check, in their order.
+    /// Results in the order of [`Check`].
     pub findings: Vec<CheckResult>,
 }
 
 impl Report {
-    /// A report of these findings.
+    /// Creates a report, and counts its faults and warnings.
     pub(super) fn from_results(findings: Vec<CheckResult>) -> Self {
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
         let (faults, warnings) = (count(Status::Fault), count(Status::Warning));

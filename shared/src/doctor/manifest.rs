@@ -1,11 +1,12 @@
-//! What the migrations make, compiled in. A test keeps it true, and writes it anew when told to (docs/doctor.md). PostgreSQL 15 and 18
+//! Manifest of the schema that the migrations define, compiled in. A test compares it
+//! with a database, and rewrites it on request (docs/doctor.md). PostgreSQL 15 and 18
 //! print policies and grants alike.
 
 use serde::Deserialize;
 
 use super::state::Schema;
 
-/// The migrations' files and the schema after the last of them.
+/// Files of the migrations, and the schema after the last one.
 #[derive(Debug, Deserialize)]
 pub(super) struct Manifest {
     pub migrations: Vec<String>,
@@ -13,7 +14,7 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// The one of this version.
+    /// Reads the manifest of this version.
     pub fn read() -> Option<Self> {
         serde_json::from_str(include_str!("manifest.json")).ok()
     }
@@ -22,7 +23,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_is_compiled_in_can_be_read() {
+    fn compiled_in_manifest_can_be_parsed() {
         let manifest = super::Manifest::read().unwrap();
         assert!(!manifest.migrations.is_empty() && !manifest.schema.tables.is_empty());
     }

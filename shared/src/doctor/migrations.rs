@@ -1,4 +1,4 @@
-//! Which migrations were applied: those that were not, by their files.
+//! Checks which migrations were applied, and reports each missing one by its file.
 
 use super::{
     code::FaultCode,
@@ -7,7 +7,7 @@ use super::{
     state::State,
 };
 
-/// A finding a migration that is missing, or one that none is.
+/// Returns one result per missing migration, or one success.
 pub(super) fn check(manifest: &Manifest, state: &State) -> Vec<CheckResult> {
     let Some(applied) = &state.migrations else {
         let why = "the database keeps no history of migrations (supabase_migrations.schema_migrations); schema compares what they make";

@@ -1,8 +1,9 @@
-//! The doctor: looks a deployment over from the inside, with the configuration that the functions have, and says of everything that
-//! is wrong what it likely comes from and what to do about it.
+//! Doctor: checks a deployment from the inside, with the configuration that the functions have.
+//! Each fault is reported with its likely cause and the remedy.
 //!
-//! What depends on something that is at fault is skipped, so that one mistake is told of once. Nothing is changed anywhere, but for
-//! sessions of a second at OpenAI that are cancelled at once.
+//! A check that depends on something with a fault is skipped, so that each fault is reported once.
+//! The doctor changes nothing, except that it creates sessions at OpenAI that live for a second
+//! and are cancelled at once.
 
 mod agents;
 mod approvers;
@@ -42,23 +43,23 @@ use crate::{
 use manifest::Manifest;
 use state::State;
 
-/// The longest that one question may take, whoever is asked.
+/// Timeout of one request, to any system.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Before something is asked again that was answered with a fault.
+/// Delay before a check that found a fault is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// With less than this left, nothing new is begun.
+/// Minimum remaining time to begin another check.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(3);
 
-/// Looks a deployment over.
+/// Runs the checks of a deployment.
 pub struct Doctor {
     mistakes: Vec<ConfigError>,
     http: HttpClient,
     project: Option<Project>,
     user_client: Option<UserClient>,
     service_client: Option<ServiceClient>,
-    /// The projects that legacy keys name.
+    /// Projects that the legacy keys name.
     publishable_of: Option<String>,
     secret_of: Option<String>,
     has_legacy_secret: bool,
@@ -69,7 +70,8 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Reads what all functions read. Mistakes keep it from nothing: they are its first findings.
+    /// Reads the variables that all functions read. Errors do not stop the doctor:
+    /// they are its first results.
     pub fn new(dependencies: &mut Dependencies) -> Self {
         let (user_client, service_client) =
             (dependencies.user_client().ok(), dependencies.service_client().ok());
@@ -89,7 +91,7 @@ impl Doctor {
         let has_legacy_secret = environment.is_set("SUPABASE_JWT_SECRET");
         let mut mistakes: Vec<ConfigError> = Vec::new();
         for mistake in environment.take_errors() {
-            // Several rooms may have read the same variable.
+            // Several modules may have read the same variable.
             if !mistakes.contains(&mistake) {
                 mistakes.push(mistake);
             }
@@ -110,12 +112,12 @@ impl Doctor {
         }
     }
 
-    /// The mistakes of the configuration, as a function that does not start would name them.
+    /// Returns the errors of the configuration, as a function that fails to start reports them.
     pub fn mistakes(&self) -> Option<config::ConfigErrors> {
         (!self.mistakes.is_empty()).then(|| config::ConfigErrors(self.mistakes.clone()))
     }
 
-    /// Looks at everything, at the same time where one thing does not depend on another.
+    /// Runs all checks, concurrently where one does not depend on another.
     pub async fn run(&self, deadline: Deadline) -> Report {
         let mut findings = configuration::check(&self.mistakes);
         let ((of_supabase, state), chatkit) = join!(self.supabase(deadline), self.chatkit(deadline));
@@ -133,7 +135,7 @@ impl Doctor {
         Report::from_results(findings)
     }
 
-    /// Everything about Supabase, and what it says.
+    /// Runs the checks of Supabase, and returns the state that the database reports.
     async fn supabase(&self, deadline: Deadline) -> (Vec<CheckResult>, Option<State>) {
         const BEHIND_IT: [Check; 8] = [
             Check::PublishableKey,
@@ -270,7 +272,8 @@ impl Doctor {
     }
 }
 
-/// Asks once more where an answer is a fault: what passes within a second is nobody's.
+/// Repeats a check once if it found a fault, so that a problem that passes within
+/// a second is not reported.
 async fn confirmed<T, Asked: Future<Output = T>>(
     ask: impl Fn() -> Asked,
     is_fault: impl Fn(&T) -> bool,
@@ -284,7 +287,7 @@ async fn confirmed<T, Asked: Future<Output = T>>(
     ask().await
 }
 
-/// The migrations, and what they make; which is not looked at while some are missing.
+/// Checks the migrations, and the schema unless some of them are missing.
 fn schema(state: &State) -> Vec<CheckResult> {
     let Some(manifest) = Manifest::read() else {
         let why = "the manifest of this version cannot be read";

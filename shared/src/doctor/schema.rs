@@ -1,5 +1,6 @@
-//! Whether the database is as the migrations make it. What is not of their making, another application's tables in the same project
-//! say, is passed over; what was added to ours is not.
+//! Compares the database with what the migrations define. Objects that they do not define,
+//! for example another application's tables in the same project, are ignored. Additions to
+//! our own tables are not.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use super::{
     state::{Function, Schema, State, Table},
 };
 
-/// A finding a difference, or one that there is none.
+/// Returns one result per difference, or one success.
 pub(super) fn check(manifest: &Manifest, state: &State) -> Vec<CheckResult> {
     let findings = differences(&manifest.schema, &state.schema);
     if findings.is_empty() { vec![CheckResult::ok(Check::Schema)] } else { findings }
@@ -57,7 +58,8 @@ fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<CheckR
         };
         findings.push(fault(code, name).detail(format!("the policy \"{policy}\"")));
     }
-    // A restrictive policy lets nobody see more. It is the operator's right, and what it hides is not written either.
+    // A restrictive policy lets no role see more, so an operator may add one. Rows that it
+    // hides cannot be written either.
     let added = found
         .policies
         .iter()
@@ -88,7 +90,8 @@ fn functions(name: &str, expected: &Function, found: &Function, findings: &mut V
     findings.extend(granted(FaultCode::FunctionClosed, name, &expected.execute, &found.execute));
 }
 
-/// What is among the one and not among the other, in one finding: somebody granted it in one statement.
+/// Returns one result for all entries of `those` that are not in `others`: they were
+/// probably granted in one statement.
 fn granted(
     code: FaultCode,
     name: &str,

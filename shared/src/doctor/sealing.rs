@@ -1,4 +1,4 @@
-//! Whether every client secret that could still be handed out can be opened.
+//! Checks that every client secret that could still be returned to a client can be opened.
 
 use super::{
     code::FaultCode,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::platform::sealing::Sealer;
 
-/// A finding a key that is gone, or one that none is.
+/// Returns one result per missing key, or one success.
 pub(super) fn check(sealer: &Sealer, state: &State) -> Vec<CheckResult> {
     let gone = state.sealing_key_ids.iter().filter(|id| !sealer.has_key(id));
     let findings: Vec<_> = gone

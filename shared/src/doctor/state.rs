@@ -1,4 +1,5 @@
-//! What the database says of the deployment: the answer of `deployment_state`, in which nobody is named.
+//! State of a deployment, as the SQL function `deployment_state` reports it. It identifies
+//! no organisation, user or session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,37 +7,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::platform::parse::Timestamp;
 
-/// The answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct State {
-    /// The database's clock.
+    /// Time by the database's clock.
     pub now: Timestamp,
-    /// Whether transactions are read-only by default, as Supabase sets it where the disk is full.
+    /// Whether transactions are read-only by default, as Supabase sets it if the disk is full.
     pub read_only: bool,
     pub schema: Schema,
     pub webhook: Webhook,
-    /// The timestamps of the migrations that were applied; none where nobody keeps that history.
+    /// Timestamps of the applied migrations; `None` if the database keeps no history of them.
     pub migrations: Option<BTreeSet<String>>,
     pub workflow_count: usize,
     pub workflows: Vec<Workflow>,
     pub agent_server_count: usize,
     pub agent_servers: Vec<AgentServer>,
-    /// Organisations whose agents may need an approval, and that have fewer than two people who may give it.
+    /// Number of organisations whose agents may need an approval by another person and that
+    /// have fewer than two approvers.
     pub organisations_short_of_approvers: u64,
-    /// The keys that seal living secrets.
+    /// Ids of the keys that seal unexpired client secrets.
     pub sealing_key_ids: Vec<String>,
 }
 
-/// What wakes the orchestrator.
+/// Webhook that calls the orchestrator.
 #[derive(Debug, Deserialize)]
 pub(super) struct Webhook {
-    /// Whether the database was told where the function is.
+    /// Whether the function's URL is configured in the database.
     pub is_set: bool,
-    /// Whether what sends the request is there.
+    /// Whether the extension that sends the request is installed.
     pub can_call: bool,
 }
 
-/// What callers could get at.
+/// Objects that callers might be able to access.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Schema {
     pub tables: BTreeMap<String, Table>,
@@ -49,7 +50,7 @@ pub(super) struct Table {
     pub row_level_security: bool,
     pub policies: BTreeMap<String, Policy>,
     pub grants: BTreeSet<String>,
-    /// Whether each fires.
+    /// Whether each trigger is enabled, by name.
     pub triggers: BTreeMap<String, bool>,
 }
 
@@ -75,9 +76,9 @@ pub(super) struct Function {
 pub(super) struct Workflow {
     pub workflow_id: String,
     pub workflow_version: Option<String>,
-    /// One of them.
+    /// Id of one of these agents.
     pub agent_id: String,
-    /// How many there are.
+    /// Number of agents that use it.
     pub agents: usize,
 }
 
@@ -86,15 +87,15 @@ pub(super) struct Workflow {
 pub(super) struct AgentServer {
     pub url: String,
     pub credential: Option<String>,
-    /// One of them.
+    /// Id of one of these agents.
     pub agent_id: String,
-    /// How many there are.
+    /// Number of agents that use it.
     pub agents: usize,
-    /// The tools that may be called.
+    /// Tools that agents may call on it.
     pub tools: BTreeSet<String>,
 }
 
-/// One of the agents that something is for, and that there are others.
+/// Names one agent, and the number of the others.
 pub(super) fn for_agents(agent_id: &str, agents: usize) -> String {
     match agents {
         0 | 1 => agent_id.to_owned(),

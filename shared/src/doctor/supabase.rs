@@ -1,5 +1,7 @@
-//! Whether Supabase is there and takes our keys, and what it says of its own. The key set is asked for first: it is open to everybody,
-//! so that what goes wrong with it is nobody's key's fault.
+//! Checks that Supabase is reachable and accepts our keys, and reads the state of the database.
+//!
+//! The key set (JWKS) is requested first. It is public, so that an error there is not
+//! about one of our keys.
 
 use std::time::Duration;
 
@@ -24,10 +26,10 @@ use crate::{
     },
 };
 
-/// How far apart two clocks may be. Supabase's own leeway for tokens is as long.
+/// Maximum difference between two clocks. Supabase's own leeway for tokens is as long.
 const CLOCKS_APART: Duration = Duration::from_secs(30);
 
-/// Whether Supabase is there, and how many of its keys we verify with.
+/// Checks that Supabase is reachable, and returns how many of its keys we verify tokens with.
 pub(super) async fn reached(
     http: &HttpClient,
     project: &Project,
@@ -38,7 +40,7 @@ pub(super) async fn reached(
     let cause = match answer {
         Ok(answer) => match answer.accepted(&TABLE, false) {
             Ok(body) => return count_usable_keys(body).ok_or_else(|| fault(FaultCode::NotSupabase)),
-            // No key goes along.
+            // The request carries no key.
             Err(Rejection { cause: Cause::KeyRefused | Cause::BadAnswer, status, .. }) => {
                 return Err(
                     fault(FaultCode::NotSupabase).detail(format!("it answers {status} for the key set"))
@@ -55,7 +57,7 @@ pub(super) async fn reached(
     Err(fault(code(cause)))
 }
 
-/// Whether there is anything to verify tokens with.
+/// Checks that there is a key or a secret to verify tokens with.
 pub(super) fn keys(usable: usize, has_legacy_secret: bool) -> CheckResult {
     match usable {
         0 if !has_legacy_secret => CheckResult::fault(Check::Jwks, FaultCode::JwksEmpty),
@@ -64,7 +66,8 @@ pub(super) fn keys(usable: usize, has_legacy_secret: bool) -> CheckResult {
     }
 }
 
-/// Whether users' tokens are from whom we expect them to be. Supabase tells since it is an OpenID provider.
+/// Checks that users' tokens have the expected issuer, which Supabase
+/// publishes as an OpenID provider.
 pub(super) async fn issuer(
     http: &HttpClient,
     project: &Project,
@@ -85,7 +88,8 @@ pub(super) async fn issuer(
     }
 }
 
-/// Whether the publishable key is taken. Nobody may read a table with it alone, and is told so only with a key that is known.
+/// Checks that Supabase accepts the publishable key. The key alone may read no table, and Supabase
+/// reports that only for a key that it knows.
 pub(super) async fn publishable_key(user_client: &UserClient, deadline: Deadline) -> CheckResult {
     let check = Check::PublishableKey;
     match user_client.check_key(deadline).await.map_err(|error| error.cause()) {
@@ -95,7 +99,7 @@ pub(super) async fn publishable_key(user_client: &UserClient, deadline: Deadline
     }
 }
 
-/// What the database says, and whether the secret key is taken; or why it says nothing.
+/// Checks the secret key, and returns the state of the database or why it cannot be read.
 pub(super) async fn state(
     service_client: &ServiceClient,
     deadline: Deadline,
@@ -110,7 +114,7 @@ pub(super) async fn state(
     match error.cause() {
         Cause::SchemaMismatch => (taken, unsaid(FaultCode::DeploymentStateMissing)),
         Cause::GrantMissing => (taken, unsaid(FaultCode::DeploymentStateForbidden)),
-        // It answered, and said something else than we understand: it is of another version.
+        // A response that we cannot parse: the function is of another version.
         Cause::BadAnswer if is_success(&error) => (taken, unsaid(FaultCode::SupabaseBadAnswer)),
         Cause::KeyRefused => (CheckResult::fault(check, FaultCode::SecretKeyRefused), Err(waits_for_key())),
         cause => (CheckResult::fault(check, code(cause)), Err(waits_for_key())),
@@ -121,7 +125,7 @@ fn is_success(error: &Error) -> bool {
     matches!(error, Error::Failed(Failed { status: Some(200), .. }))
 }
 
-/// Whether the database's clock, read a moment ago, and ours agree.
+/// Compares the database's clock, read a moment ago, with ours.
 pub(super) fn clock(database: Timestamp, ours: Timestamp) -> CheckResult {
     let apart = database.duration_since(ours).unsigned_abs();
     if apart <= CLOCKS_APART {
@@ -131,7 +135,7 @@ pub(super) fn clock(database: Timestamp, ours: Timestamp) -> CheckResult {
         .detail(format!("they are {} seconds apart", apart.as_secs()))
 }
 
-/// A legacy key names its project, as Supabase's own URLs do.
+/// Returns whether a legacy key names another project than Supabase's own URL does.
 pub(super) fn other_project(project: &Project, named: Option<&str>) -> bool {
     let host = project.url.host_str().unwrap_or_default();
     let reference = host.strip_suffix(".supabase.co");
@@ -142,7 +146,7 @@ fn waits_for_key() -> CheckResult {
     CheckResult::blocked_by(Check::Migrations, Check::SecretKey)
 }
 
-/// The fault that such an answer points to, where it is not about a key or a function.
+/// Returns the fault code for an error that is not about a key or a function.
 fn code(cause: Cause) -> FaultCode {
     match cause {
         Cause::TimedOut | Cause::StatementTimeout => FaultCode::SupabaseTimedOut,
@@ -174,7 +178,7 @@ mod tests {
     use crate::doctor::finding::Status;
 
     #[test]
-    fn clocks_half_a_minute_apart_are_told_of() {
+    fn clock_difference_above_30_seconds_is_a_fault() {
         let at = |second: i64| Timestamp::from_second(1_795_341_600 + second).unwrap();
         assert_eq!(clock(at(0), at(30)).status, Status::Ok);
         assert_eq!(clock(at(31), at(0)).code, Some(FaultCode::ClockDiffers));
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_key_is_of_the_project_that_it_names() {
+    fn legacy_key_of_another_project_is_detected() {
         let project = |url: &str| Project { url: url.parse().unwrap() };
         assert!(other_project(&project("https://abc.supabase.co"), Some("xyz")));
         assert!(!other_project(&project("https://abc.supabase.co"), Some("abc")));
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_that_publishes_no_key_needs_the_secret() {
+    fn project_without_usable_keys_needs_the_jwt_secret() {
         assert_eq!(keys(0, false).code, Some(FaultCode::JwksEmpty));
         assert!(keys(0, true).code.is_none() && keys(1, false).code.is_none());
     }

@@ -1,5 +1,5 @@
-//! Whether the database wakes the orchestrator. Where it calls, and with which secret, nobody is told; the trigger itself is part of the
-//! schema.
+//! Checks that the database calls the orchestrator's webhook. The URL and the secret are not
+//! reported. The trigger itself is part of the schema.
 
 use super::{
     code::FaultCode,
@@ -7,7 +7,7 @@ use super::{
     state::State,
 };
 
-/// Without a webhook all goes on, only later.
+/// Without a webhook events are only delivered later, so the check is skipped.
 pub(super) fn check(state: &State) -> CheckResult {
     match (state.webhook.is_set, state.webhook.can_call) {
         (true, true) => CheckResult::ok(Check::Webhook),

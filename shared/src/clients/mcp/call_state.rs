@@ -1,5 +1,8 @@
-//! What became of a call on the wire. rmcp's errors tell neither whether the call had left nor the status of every answer, and they
-//! quote the server; so our side of its transport keeps a record of its own.
+//! State of one MCP tool call in flight: whether the request may have reached the
+//! server, and what went wrong.
+//!
+//! rmcp reports neither of these, nor the HTTP status of every response, and its errors quote the
+//! server. So our transport keeps its own record.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,34 +17,34 @@ use super::{
     result::ToolResult,
 };
 
-/// The most bytes that a server may answer with in one call, handshake included: room for an image or a file of three megabytes, which
-/// is only named, and little enough for as many calls at once as a function makes.
+/// Maximum number of bytes that a server may send in one call, handshake included. This is enough
+/// for an image or a file of three megabytes, of which only a description is kept. It is small
+/// enough for as many concurrent calls as a function makes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// How often a stopped answer is taken up again. The server says when, which may be at once, and every time.
+/// Maximum number of times that an interrupted response is resumed. The server chooses the delay,
+/// which may be zero every time.
 const MAX_RESUMPTIONS: u32 = 20;
 
-/// The record of one call.
 #[derive(Debug)]
 pub(super) struct CallState(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Whether the tool's call may have left.
+    /// Whether the tool call may have been sent.
     called: bool,
-    /// The id of the call under way.
+    /// Id of the tool call in flight.
     call: Option<RequestId>,
-    /// What went wrong with the request under way.
+    /// Failure of the request in flight.
     trouble: Option<TransportFailure>,
-    /// How many bytes may still come.
+    /// Number of bytes that the server may still send.
     room: usize,
-    /// How often the answer may still be taken up again.
+    /// Number of times that the response may still be resumed.
     resumptions: u32,
-    /// What the tool answered.
     outcome: Option<ToolResult>,
-    /// Whether the server has forgotten the session that the request was made in.
+    /// Whether the server has forgotten the session of the request.
     session_lost: bool,
-    /// The session that the server opened for the probe.
+    /// Session that the server opened for the probe.
     probe_session: Option<HeaderValue>,
 }
 
@@ -66,7 +69,8 @@ impl CallState {
         }))
     }
 
-    /// A request leaves; if it is the tool's call, from now on it may have been done.
+    /// Records that a request is about to be sent. `call` is the id of the tool call if the request
+    /// is one: from now on it may have been executed.
     pub fn request_sent(&self, call: Option<&RequestId>) {
         let mut state = self.lock();
         (state.trouble, state.session_lost) = (None, false);
@@ -74,14 +78,16 @@ impl CallState {
         state.call = call.cloned();
     }
 
-    /// The request did not reach the server. If it was the tool's call, that was not made.
+    /// Records that the request did not reach the server. If it was the tool call,
+    /// the call was not made.
     pub fn not_delivered(&self, call: bool, reason: Reason) {
         let mut state = self.lock();
         state.trouble = Some(TransportFailure::Nothing(reason));
         state.called &= !call;
     }
 
-    /// The server does not know the session, and has done nothing. `refused`: by a status that may mean something else as well.
+    /// Records that the server does not know the session and has done nothing. `refused` is the
+    /// HTTP status, if that status may mean something else as well.
     pub fn session_lost(&self, call: bool, refused: Option<u16>) {
         match refused {
             Some(status) => self.http_error(status, None),
@@ -90,52 +96,50 @@ impl CallState {
         self.lock().session_lost = true;
     }
 
-    /// The id of the tool's call, if that is what is under way.
+    /// Returns the id of the tool call, if that is the request in flight.
     pub fn call(&self) -> Option<RequestId> {
         self.lock().call.clone()
     }
 
-    /// Whether the last request came to nothing because the server does not know its session.
+    /// Returns whether the last request failed because the server does not know its session.
     pub fn has_lost_session(&self) -> bool {
         self.lock().session_lost
     }
 
-    /// Keeps what the tool answered.
     pub fn set_result(&self, outcome: ToolResult) {
         self.lock().outcome = Some(outcome);
     }
 
-    /// Hands out what the tool answered.
     pub fn take_result(&self) -> Option<ToolResult> {
         self.lock().outcome.take()
     }
 
-    /// The server opened a session for the probe, which nobody will use.
+    /// Records a session that the server opened for the probe. The call does not use it.
     pub fn open_probe_session(&self, id: HeaderValue) {
         self.lock().probe_session = Some(id);
     }
 
-    /// Hands out that session, to be closed.
+    /// Returns the session of the probe, to be closed.
     pub fn take_probe_session(&self) -> Option<HeaderValue> {
         self.lock().probe_session.take()
     }
 
-    /// The answer is none, or stopped.
+    /// Records that the response is missing, interrupted or unreadable. An earlier failure stays.
     pub fn stream_failed(&self, reason: Reason) {
         self.lock().trouble.get_or_insert(TransportFailure::Nothing(reason));
     }
 
-    /// The answer has a status that is not one of success.
+    /// Records a response whose status is not a success.
     pub fn http_error(&self, status: u16, retry_after: Option<Duration>) {
         self.lock().trouble = Some(TransportFailure::Status(status, retry_after));
     }
 
-    /// The answer is a JSON-RPC error.
+    /// Records a response that is a JSON-RPC error.
     pub fn rpc_error(&self, code: i32) {
         self.lock().trouble = Some(TransportFailure::Rpc(code));
     }
 
-    /// Takes in so many bytes more, if there is room for them.
+    /// Counts bytes of the response. Returns false if they exceed the limit.
     pub fn consume_bytes(&self, bytes: usize) -> bool {
         let mut state = self.lock();
         match state.room.checked_sub(bytes) {
@@ -145,7 +149,8 @@ impl CallState {
         !matches!(state.trouble, Some(TransportFailure::Nothing(Reason::TooLarge)))
     }
 
-    /// Takes up a stopped answer again, if that was not done too often and it was not we who stopped it.
+    /// Uses up one resumption of an interrupted response. Returns false if none is left, or if we
+    /// stopped reading because the response was too large.
     pub fn try_resume(&self) -> bool {
         let mut state = self.lock();
         let ours = matches!(state.trouble, Some(TransportFailure::Nothing(Reason::TooLarge)));
@@ -154,7 +159,8 @@ impl CallState {
         left.is_some()
     }
 
-    /// Why the call has no outcome. `otherwise` is what it looks like from above.
+    /// Returns why the call has no result. `otherwise` is the reason that the caller observed, for
+    /// the case that none is recorded.
     pub fn error(&self, otherwise: Reason) -> CallError {
         let state = self.lock();
         let called = state.called;

@@ -1,7 +1,8 @@
-//! Greeting a server: in the newest way, which is one request, and otherwise in the older one.
+//! Connects to an MCP server: with one request of the newest revision, otherwise with
+//! `initialize` of the older ones.
 //!
-//! A server of an older revision does not know that request, and what it says to it may be anything. So nearly nothing that it says is
-//! believed before `initialize` was tried.
+//! A server of an older revision does not know that request and may answer it with anything. So
+//! almost no error of the probe is believed before `initialize` was tried.
 
 use std::time::Duration;
 
@@ -20,16 +21,18 @@ use super::{
 };
 use crate::platform::http_client::Deadline;
 
-/// How long the probe may take: half of the time that there is, within these bounds. A server that has to wake up is given a second in
-/// any case; and one that cannot be connected to is found out by the first request.
+/// Bounds of the probe's timeout, which is half of the remaining time. A server that
+/// has to start gets a second in any case. A server that cannot be connected to is
+/// detected by the first request.
 const PROBE_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// What we speak: the newest revision, and what is offered in the handshake of the older ones, in which the server says its own.
+/// Revisions that we speak. We offer the second one in the handshake of the older ones, and the
+/// server answers with its own.
 const LATEST_PROTOCOL: ProtocolVersion = ProtocolVersion::V_2026_07_28;
 const LEGACY_PROTOCOL: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 
-/// Who we are to a server. To one of an older revision we can do nothing but call: it would ask in the middle of a call, which
-/// is no time to wait for a person.
+/// Client information for a server. An older server gets no capabilities: it would ask for input in
+/// the middle of a call, which cannot wait for a person.
 pub(super) struct ClientInfo;
 
 impl ClientHandler for ClientInfo {
@@ -41,7 +44,7 @@ impl ClientHandler for ClientInfo {
 
 pub(super) type Server = RunningService<RoleClient, ClientInfo>;
 
-/// Greets a server for one call, which may need that twice.
+/// Connects to a server for one call. A lost session makes a second connection necessary.
 pub(super) struct Connector {
     wire: HttpTransport,
     config: StreamableHttpClientTransportConfig,
@@ -53,18 +56,19 @@ impl Connector {
         Self { wire, config, greeted: 0 }
     }
 
-    /// The record of the call.
     pub fn state(&self) -> &CallState {
         &self.wire.course
     }
 
-    /// Whether the call came to nothing since the server had forgotten the session that it had just given: it was started anew, or there
-    /// are several behind one address. Nothing was done, so it may be begun anew; once.
+    /// Returns whether the call failed because the server forgot the session that it had just
+    /// created: it was restarted, or several servers share one address. Nothing was executed, so
+    /// the caller may connect again, once.
     pub fn can_reconnect(&self) -> bool {
         self.greeted == 1 && self.state().has_lost_session()
     }
 
-    /// Greets the server in the newest way, and in the older one if that comes to nothing. The second time it is known to be older.
+    /// Connects with the newest revision, and with `initialize` if that fails. A second connection
+    /// uses `initialize` only, since the server is then known to be older.
     pub async fn connect(&mut self, deadline: Deadline) -> Result<Server, CallError> {
         self.greeted += 1;
         if self.greeted > 1 {
@@ -83,7 +87,8 @@ impl Connector {
         };
         let (begun, ()) = tokio::join!(self.initialize(deadline), close);
         match begun {
-            // It knows no `initialize`, so it is of the newest revision, and was slow or in trouble.
+            // The server does not know `initialize`, so it speaks the newest revision
+            // and was slow or failing.
             Err(error) if error.is_protocol_error() => match refusal {
                 CallError::NotSent(Reason::TimedOut) => self.discover(deadline.remaining()).await,
                 refusal if refusal.is_retryable() => Err(refusal),
@@ -114,7 +119,8 @@ impl Connector {
     }
 }
 
-/// Whether the server said which revisions it speaks, and we speak none of them in either way.
+/// Returns whether the server reported its revisions and we speak none of
+/// them, with or without `initialize`.
 fn has_no_common_revision(error: &ClientInitializeError) -> bool {
     let ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. } = error else {
         return false;

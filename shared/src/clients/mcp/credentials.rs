@@ -1,4 +1,5 @@
-//! `AGENT_CREDENTIALS`: what we show agents' servers. The registry refers to one by name; its value is in no table.
+//! `AGENT_CREDENTIALS`: the bearer tokens for agents' servers. The registry refers to a token by
+//! name; its value is stored in no table.
 
 use std::{collections::HashMap, fmt};
 
@@ -27,12 +28,14 @@ struct RawCredential {
 }
 
 impl Credentials {
-    /// Parses `AGENT_CREDENTIALS`: `{"name": {"origin": "https://agents.example.com", "bearer": "…"}}`.
+    /// Parses `AGENT_CREDENTIALS`:
+    /// `{"name": {"origin": "https://agents.example.com", "bearer": "…"}}`.
     ///
     /// # Errors
-    /// What an entry looks like. None is quoted.
+    /// Returns a description of the expected format. It quotes no value.
     pub fn parse(value: &str) -> Result<Self, String> {
-        // A name that is given twice is refused like any other mistake: either token would be sent in silence.
+        // A name that is given twice is an error, like any other mistake. Otherwise one of the two
+        // tokens would be sent without notice.
         let given: Option<HashMap<String, RawCredential>> =
             parse::json(value.as_bytes()).ok().and_then(|given| serde_json::from_value(given).ok());
         let given = given.ok_or_else(|| {
@@ -44,10 +47,12 @@ impl Credentials {
             .collect()
     }
 
-    /// The header for a server at `url`, with the credential that the registry refers to.
+    /// Returns the header for a server at `url`, with the credential that the registry names.
     ///
     /// # Errors
-    /// There is none of that name, or it was configured for another origin: a row of the registry cannot send it elsewhere.
+    /// Returns [`Reason::CredentialMissing`] if no credential has this name. Returns
+    /// [`Reason::CredentialElsewhere`] if the credential is configured for another origin, so that
+    /// a row of the registry cannot send it there.
     pub(super) fn header(&self, name: Option<&str>, url: &Url) -> Result<Option<HeaderValue>, Reason> {
         let Some(name) = name else { return Ok(None) };
         let credential = self.0.get(name).ok_or(Reason::CredentialMissing)?;
@@ -81,7 +86,7 @@ impl FromIterator<(String, Credential)> for Credentials {
 }
 
 impl fmt::Debug for Credentials {
-    /// Names and origins only.
+    /// Prints names and origins only, never a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.0.iter().map(|(name, credential)| (name, credential.origin.ascii_serialization()));
         f.debug_map().entries(shown).finish()
@@ -92,11 +97,11 @@ impl fmt::Debug for Credentials {
 mod tests {
     use super::*;
 
-    const GIVEN: &str = r#"{"payables": {"origin": "https://agents.example.com", "bearer": "t0ken-canary"}}"#;
+    const VALID: &str = r#"{"payables": {"origin": "https://agents.example.com", "bearer": "t0ken-canary"}}"#;
 
     #[test]
-    fn a_bearer_goes_to_its_origin_and_nowhere_else() {
-        let credentials = Credentials::parse(GIVEN).unwrap();
+    fn bearer_is_sent_to_its_origin_only() {
+        let credentials = Credentials::parse(VALID).unwrap();
         let header = |name, url: &str| credentials.header(name, &url.parse().unwrap());
         let sent = header(Some("payables"), "https://agents.example.com/mcp").unwrap().unwrap();
         assert_eq!(sent, "Bearer t0ken-canary");
@@ -114,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_is_printed() {
-        let credentials = Credentials::parse(GIVEN).unwrap();
+    fn debug_output_and_errors_redact_credentials() {
+        let credentials = Credentials::parse(VALID).unwrap();
         assert!(!format!("{credentials:?}").contains("canary"));
         for wrong in [
             r#"{"a": {"origin": "https://a.example", "bearer": "t0ken-canary", "more": 1}}"#,

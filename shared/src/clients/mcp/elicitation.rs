@@ -1,5 +1,8 @@
-//! MCP's own way of asking (`input_required`, revision 2026-07-28): the server answers with what it wants to know, and the same
-//! call is made again with the answers. It fits a person's decision; only that hours may lie between the two.
+//! Requests for input by MCP's own means (`input_required`, revision 2026-07-28).
+//!
+//! The server answers a call with the input that it needs, and the client makes the
+//! same call again with that input. This fits a person's decision, except that hours
+//! may pass between the two calls.
 //! Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic/utilities/mrtr>
 
 use std::collections::BTreeMap;
@@ -18,18 +21,16 @@ const MAX_REASON: usize = 2_000;
 const MAX_REQUESTS: usize = 8;
 const MAX_STATE: usize = 64 * 1024;
 
-/// A decision on what a server asked for in its own way.
+/// A person's decision on an `input_required` request.
 #[derive(Clone, Copy, Debug)]
 pub struct ElicitationAnswer<'a> {
-    /// What [`Asked::request_state`] was.
+    /// Value of [`NeedsHuman::request_state`].
     pub request_state: &'a Value,
-    /// What was decided.
     pub decision: Decision,
-    /// The answer, if there is one.
     pub answer: Option<&'a Value>,
 }
 
-/// What is kept while a person thinks.
+/// State that is stored until a person decides.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PendingElicitation {
@@ -37,19 +38,19 @@ struct PendingElicitation {
     inputs: Vec<String>,
 }
 
-/// What a server wants that is not done yet.
+/// A server's request before it completes the call.
 pub(super) enum InputRequired {
-    /// The same call again, with this state: it was only busy.
+    /// The same call again, with this state: the server was only busy.
     Retry(String),
-    /// An answer.
+    /// An answer from a person.
     Ask(Box<NeedsHuman>),
 }
 
-/// A question that cannot be put to a person.
+/// A request for input that cannot be put to a person.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidResult;
 
-/// Reads what a server asks for.
+/// Parses an `input_required` result.
 pub(super) fn parse(result: InputRequiredResult) -> Result<InputRequired, InvalidResult> {
     let state = result.request_state;
     if state.as_ref().is_some_and(|state| state.len() > MAX_STATE || state.contains('\0')) {
@@ -98,7 +99,7 @@ fn ask(
     })
 }
 
-/// We say that we can fill in forms. A server that wants something else has not listened.
+/// Parses a request for a form. We declare no capability for any other kind of input.
 fn form(request: InputRequest) -> Result<(String, Value), InvalidResult> {
     let InputRequest::Elicitation(request) = request else { return Err(InvalidResult) };
     let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = request.params else {
@@ -108,7 +109,7 @@ fn form(request: InputRequest) -> Result<(String, Value), InvalidResult> {
 }
 
 impl ElicitationAnswer<'_> {
-    /// Puts the answers into the call.
+    /// Adds the answers to the parameters of the call.
     pub(super) fn apply_to(self, params: &mut CallToolRequestParams) -> Result<(), Reason> {
         let kept = PendingElicitation::deserialize(self.request_state).map_err(|_| Reason::AnswerUnfit)?;
         let response = |name: &String| {

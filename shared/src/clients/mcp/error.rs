@@ -1,69 +1,66 @@
-//! Why a call brought no outcome, told apart by what may be done next.
+//! Errors of an MCP tool call, classified by what may be done next.
 
 use std::{fmt, time::Duration};
 
 use crate::platform::egress::{EgressError, UrlRejection};
 
-/// A call without an outcome.
+/// A tool call without a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The tool was not called: nothing was done.
+    /// The tool was not called, so nothing was done.
     NotSent(Reason),
-    /// The server answered, with an error.
+    /// The server answered with an error.
     Answered(ErrorResponse),
-    /// The call was sent and no answer that can be understood came back: it may have been done.
+    /// The call was sent, but no readable response came back: it may have been executed.
     Unknown(Reason),
 }
 
-/// What went wrong. Nothing of what the server said is in it.
+/// Reason of a failed call. Holds nothing that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The registry's URL may not be connected to.
+    /// The egress guard rejects the registry's URL.
     Refused(UrlRejection),
-    /// The registry refers to a credential that is not configured.
+    /// The registry names a credential that is not configured.
     CredentialMissing,
-    /// The registry refers to a credential of another origin.
+    /// The registry names a credential of another origin.
     CredentialElsewhere,
-    /// The answer to what the server asked for does not fit what it asked.
+    /// A person's answer does not fit the server's request for input.
     AnswerUnfit,
-    /// No connection.
     Unreachable,
-    /// No TLS, or a certificate that is not sound.
+    /// The server speaks no TLS, or its certificate is not valid.
     Untrusted,
-    /// The time was over.
     TimedOut,
-    /// The connection broke.
     ConnectionLost,
-    /// The server forgot the session that it had just given.
+    /// The server forgot the session that it had just created.
     SessionLost,
-    /// It speaks no revision of MCP that we do.
+    /// The server speaks no revision of MCP that we speak.
     Incompatible,
-    /// It is no MCP, or no result of a tool.
+    /// The response is not MCP, or not a tool result.
     Nonsense,
-    /// More than any answer may have.
+    /// The responses to the call exceed the size limit.
     TooLarge,
-    /// A result of a tool that is not as the contract says.
+    /// The tool result violates the contract.
     BadResult,
 }
 
-/// An error that the server answered with.
+/// An error response of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
-    /// The HTTP status: that of success where the error is in the message.
+    /// HTTP status. It is one of success if the error is in the JSON-RPC message.
     pub status: u16,
-    /// The JSON-RPC error code, where the status is one of success.
+    /// JSON-RPC error code, if the HTTP status is one of success.
     pub rpc: Option<i32>,
-    /// How long the server asks to wait.
+    /// Delay that the server requests before a retry.
     pub retry_after: Option<Duration>,
-    /// Whether it was the tool's call that was answered so; otherwise it was not even made.
+    /// Whether this is the response to the tool call. Otherwise the tool was not even called.
     pub called: bool,
 }
 
-/// JSON-RPC's code for a failure inside the server: <https://www.jsonrpc.org/specification#error_object>.
+/// JSON-RPC code of an internal server error: <https://www.jsonrpc.org/specification#error_object>.
 const INTERNAL_ERROR: i32 = -32603;
 
 impl CallError {
-    /// Whether another try may end otherwise.
+    /// Returns whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotSent(reason) => !matches!(
@@ -81,9 +78,10 @@ impl CallError {
         }
     }
 
-    /// Whether an error that the probe ended with ends the greeting: it cannot be connected to, does not take our credential, is somewhere
-    /// else, wants to be left alone for a while, or speaks none of our revisions. All else may be an older server's way of not knowing
-    /// the probe.
+    /// Returns whether an error of the probe is final, so that `initialize` is not tried. It is
+    /// if the server cannot be connected to, rejects our credential, has moved, asks the client
+    /// to wait, or speaks none of our revisions. Any other error may be an older server's
+    /// response to an unknown request.
     pub(super) fn is_final_for_probe(&self) -> bool {
         match self {
             Self::NotSent(reason) => matches!(
@@ -95,7 +93,7 @@ impl CallError {
         }
     }
 
-    /// Whether it is what a server says that does not know the request.
+    /// Returns whether a server that does not know the request responds with this error.
     pub(super) fn is_protocol_error(&self) -> bool {
         match self {
             Self::NotSent(reason) => matches!(reason, Reason::Nonsense | Reason::Incompatible),
@@ -106,8 +104,9 @@ impl CallError {
         }
     }
 
-    /// Whether the tool may have done its work all the same. A gateway answers 502 or 504 for a server that may still be at it, and
-    /// a server may break with 500 after the deed; 503 and 429 are said before.
+    /// Returns whether the tool may have been executed despite the error. A gateway responds with
+    /// 502 or 504 for a server that may still be working. A server may fail with 500 after
+    /// executing the tool; it sends 503 and 429 before that.
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::NotSent(_) => false,
@@ -120,7 +119,7 @@ impl CallError {
         }
     }
 
-    /// How long the server asks to wait.
+    /// Returns the delay that the server requests before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answered(answered) => answered.retry_after,
@@ -128,7 +127,7 @@ impl CallError {
         }
     }
 
-    /// The HTTP status, where the server answered.
+    /// Returns the HTTP status, if the server responded.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Answered(answered) => Some(answered.status),
@@ -136,7 +135,7 @@ impl CallError {
         }
     }
 
-    /// A word for it, to be kept and shown.
+    /// Returns a stable code, which is stored and shown.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotSent(reason) | Self::Unknown(reason) => reason.code(),
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_has_to_mend_is_not_tried_again() {
+    fn errors_for_the_operator_are_not_retryable() {
         for passing in [
             CallError::NotSent(Reason::Unreachable),
             CallError::Unknown(Reason::TimedOut),
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_after_the_deed_is_told_from_one_before() {
+    fn outcome_is_unknown_only_after_execution() {
         for after in [answered(500, None), answered(504, None), answered(200, Some(INTERNAL_ERROR))] {
             assert!(after.outcome_is_unknown(), "{after:?}");
         }

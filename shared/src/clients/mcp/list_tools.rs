@@ -1,4 +1,4 @@
-//! What a server offers, for whoever wants to know before something is called.
+//! Lists the tools of an MCP server, to check it before any tool is called.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,12 @@ use rmcp::model::{ListToolsResult, PaginatedRequestParams};
 use super::{CLOSE_TIMEOUT, CallError, Client, Reason, Server, Target, call_state::CallState};
 use crate::platform::http_client::Deadline;
 
-/// Pages of a list. A server has few tools; one that pages for ever is stopped here.
+/// Maximum number of pages of the list. A server has few tools; one that sends pages
+/// without end is stopped here.
 const MAX_PAGES: usize = 10;
 
 impl Client {
-    /// The names of the tools that a server offers. None is called.
-    ///
-    /// # Errors
-    /// See [`CallError`].
+    /// Returns the names of the server's tools. None is called.
     pub async fn list_tools(
         &self,
         target: &Target<'_>,

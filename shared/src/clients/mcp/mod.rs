@@ -1,7 +1,8 @@
-//! Agents: servers of the Model Context Protocol, of which one tool is called at a time.
+//! MCP client: calls a tool of an agent's server, one call at a time.
 //!
-//! Servers of the revisions 2025-06-18, 2025-11-25 (with `initialize`) and 2026-07-28 (without) are spoken to as they need it. What
-//! a server gets is what is in [`Call`], and the bearer that was configured for its origin: never a token of a user.
+//! Supports the revisions 2025-06-18 and 2025-11-25 (with `initialize`) and 2026-07-28
+//! (without). A server gets what is in [`ToolCall`] and the bearer token that is configured for
+//! its origin, never a user's token.
 //! Source: <https://modelcontextprotocol.io/specification/2026-07-28>
 
 mod call_state;
@@ -45,51 +46,49 @@ use connect::{Connector, Server};
 use elicitation::InputRequired;
 use transport::HttpTransport;
 
-/// How often a server may say that it is busy before it has done anything.
+/// Maximum number of attempts at one call while the server reports that it is
+/// busy and has done nothing.
 const MAX_ROUNDS: usize = 4;
 
-/// How long we take leave of a server.
+/// Timeout for closing a connection to a server, and for cancelling a call.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Calls tools of agents' servers.
+/// Calls tools on agents' MCP servers.
 #[derive(Clone, Debug)]
 pub struct Client {
     outbound: EgressClient,
     credentials: Arc<Credentials>,
 }
 
-/// A server, as the registry has it.
+/// A server, as the registry describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// Where it is.
     pub url: &'a str,
-    /// The name of the credential to show it.
+    /// Name of the credential that the server gets.
     pub credential: Option<&'a str>,
-    /// The longest that a call may take, handshake included.
+    /// Maximum duration of a call, handshake included.
     pub timeout: Duration,
 }
 
-/// A call of a tool.
 #[derive(Clone, Debug)]
 pub struct ToolCall<'a> {
-    /// The tool's name.
     pub tool: &'a str,
-    /// What it is given.
     pub arguments: Map<String, Value>,
-    /// The decision on what the server had asked for in MCP's own way; a question by the contract is answered in the arguments.
+    /// Decision on an `input_required` request of the server. A decision on a question by the
+    /// contract is sent in the arguments.
     pub resume: Option<ElicitationAnswer<'a>>,
 }
 
 impl Client {
-    /// A client by this way out, with these credentials.
     pub fn new(outbound: EgressClient, credentials: Credentials) -> Self {
         Self { outbound, credentials: Arc::new(credentials) }
     }
 
-    /// Calls a tool, once. What may be repeated, and when, is the caller's to decide.
+    /// Calls a tool once. The caller decides what may be repeated, and when.
     ///
     /// # Errors
-    /// See [`CallError`]: whether nothing was done, an error was answered, or nobody knows.
+    /// The [`CallError`] states whether nothing was done, the server responded with an error,
+    /// or the outcome is unknown.
     pub async fn call(
         &self,
         target: &Target<'_>,
@@ -109,7 +108,7 @@ impl Client {
         }
     }
 
-    /// Who greets a server for one call.
+    /// Checks the URL, looks up the credential and prepares the connection for one call.
     fn connector(&self, target: &Target<'_>) -> Result<Connector, CallError> {
         let url = self
             .outbound
@@ -119,7 +118,7 @@ impl Client {
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
         config.retry_config = Arc::new(resume_backoff());
-        // rmcp sends from a task of its own, which knows no trace.
+        // rmcp sends from a task of its own, which has no trace context.
         let traceparent = telemetry::traceparent();
         let course = Arc::new(CallState::new());
         Ok(Connector::new(
@@ -139,22 +138,21 @@ impl ToolCall<'_> {
     }
 }
 
-/// How a stopped stream is taken up again, within the call's deadline.
+/// Returns the delays for resuming an interrupted stream, within the call's deadline.
 fn resume_backoff() -> ExponentialBackoff {
     let mut resumption = ExponentialBackoff::default();
     (resumption.max_times, resumption.base_duration) = (Some(3), Duration::from_millis(200));
     resumption
 }
 
-/// What came of one request.
+/// Response to one `tools/call` request.
 enum CallResponse {
-    /// What the tool answered.
     Outcome(ToolResult),
-    /// What the server wants to know first, in MCP's own way.
+    /// Input that the server needs first (`input_required`).
     Question(InputRequiredResult),
 }
 
-/// Calls until the server has an answer or a question.
+/// Repeats the call until the server returns a result or a question for a person.
 async fn call_until_result(
     server: &Server,
     mut params: CallToolRequestParams,
@@ -204,7 +202,8 @@ async fn send_call(
     }
 }
 
-/// What we can do for a server of the newest revision: have a person fill in a form, between two calls.
+/// Returns our capabilities for a server of the newest revision: a person can fill in
+/// a form, between two calls.
 fn elicitation_capabilities() -> RequestMetaObject {
     let mut capabilities = ClientCapabilities::default();
     capabilities.elicitation =

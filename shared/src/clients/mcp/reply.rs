@@ -1,5 +1,8 @@
-//! The answer to a tool's call, read by ourselves. rmcp's types refuse a whole result for one block that they do not know, its parser
-//! gives up at 128 levels, and an error without an id finds nobody who waits for it. So rmcp is told only that the call was answered.
+//! Parses the response to a tool call in place of rmcp.
+//!
+//! rmcp's types reject a whole result for one block that they do not know, and its parser stops at
+//! 128 levels. It does not deliver an error without an id to the pending call. So rmcp gets only a
+//! message that the call was answered.
 
 use rmcp::model::RequestId;
 use serde_json::value::RawValue;
@@ -12,10 +15,11 @@ use super::{
     },
 };
 
-/// For an error whose code is no number: of the range that is the server's own.
+/// Code for an error whose code is not a number, from the range of server errors.
 const NO_CODE: i32 = -32000;
 
-/// Takes in the answer to the call `id`, if the text is that. What is to be told to rmcp instead is handed back.
+/// Reads the response to the call `id`, if the text is one, and records it in the call state.
+/// Returns the message that rmcp gets instead.
 pub(super) fn read(text: &str, id: &RequestId, course: &CallState) -> Option<String> {
     // Servers of 2025-03-26 may answer with a batch.
     match serde_json::from_str::<Vec<&RawValue>>(text) {
@@ -33,7 +37,7 @@ fn one(message: &RawValue, id: &RequestId, course: &CallState) -> Option<String>
             course.set_result(result::parse_tool_result(result));
             r#""result":{}"#.to_owned()
         }
-        // One that could not read the request does not know its id.
+        // A server that could not read the request does not know its id.
         (None, Some(error)) if is_ours || told.is_none() => {
             let code = Members::parse(error).and_then(|error| error.value("code")?.as_i64());
             let code = code.and_then(|code| i32::try_from(code).ok()).unwrap_or(NO_CODE);
@@ -46,7 +50,8 @@ fn one(message: &RawValue, id: &RequestId, course: &CallState) -> Option<String>
     Some(format!(r#"{{"jsonrpc":"2.0","id":{id},{answered}}}"#))
 }
 
-/// Whether it is a result, and not a question (`input_required`), which rmcp reads.
+/// Returns whether this is a result and not a request for
+/// input (`input_required`), which rmcp reads.
 fn is_complete(result: &RawValue) -> bool {
     let kind = Members::parse(result).and_then(|result| result.get("resultType"));
     kind.is_none_or(|kind| kind.get() == r#""complete""#)

@@ -1,5 +1,7 @@
-//! The HTTP under rmcp's transport: our client, with our bounds, and nothing of what a server says in a log or an error.
-//! Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports>, and the same page of the older revisions.
+//! HTTP transport for rmcp: our HTTP client, with our limits. Logs and errors contain
+//! nothing that a server sent.
+//! Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports>, and the
+//! same page of the older revisions.
 
 use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
@@ -27,26 +29,26 @@ use crate::platform::{egress::EgressClient, http_client as upstream};
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// How long an answer to what needs none is waited for.
+/// Timeout for the response to a notification, which needs none.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Before a stopped answer is taken up again.
+/// Delay before an interrupted response is resumed.
 const RESUME_DELAY: Duration = Duration::from_millis(100);
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// One call's way to one server.
+/// Transport of one call to one server.
 #[derive(Clone)]
 pub(super) struct HttpTransport {
     pub outbound: EgressClient,
     pub url: Url,
-    /// Ours for this server. rmcp never holds it.
+    /// Our bearer token for this server. rmcp never holds it.
     pub bearer: Option<HeaderValue>,
-    /// The trace that the call belongs to, as its header has it.
+    /// `traceparent` header of the trace that the call belongs to.
     pub traceparent: Option<HeaderValue>,
     pub course: Arc<CallState>,
 }
 
-/// A request that came to nothing; why is on record.
+/// A request that failed. [`CallState`] holds the reason.
 #[derive(Debug)]
 pub(super) struct Aborted;
 
@@ -65,15 +67,14 @@ type Events = BoxStream<'static, Result<Sse, SseError>>;
 
 const ABORTED: Error = StreamableHttpError::Client(Aborted);
 
-/// What of a message decides how its answer is read.
+/// Kind of a message, which decides how its response is read.
 enum RequestKind {
-    /// The probe for the newest revision.
+    /// Probe for the newest revision.
     Probe,
-    /// The tool's call.
+    /// The tool call, with its request id.
     Call(RequestId),
-    /// Another request.
     Request,
-    /// What needs no answer.
+    /// A notification, which needs no response.
     Notice,
 }
 
@@ -106,7 +107,8 @@ impl StreamableHttpClient for HttpTransport {
         let sent = RequestKind::from_message(&message);
         let mut request = self.request(Method::POST, session_id.as_deref(), headers)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        // As a value first, as rmcp makes one of every message anyway: another serializer for all of its types is 50 KB of binary.
+        // Serialised as a value first, since rmcp makes one of every message anyway. A second
+        // serialiser for all of its types would add 50 KB to the binary.
         *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
         if !matches!(sent, RequestKind::Notice) {
             self.course.request_sent(match &sent {
@@ -115,7 +117,7 @@ impl StreamableHttpClient for HttpTransport {
             });
         }
         if matches!(sent, RequestKind::Notice) {
-            // Whether the server is there, and knows the session, the call will tell.
+            // The call will show whether the server is reachable and knows the session.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.send(request, &sent)).await;
             return Ok(PostResponse::Accepted);
         }
@@ -138,8 +140,8 @@ impl StreamableHttpClient for HttpTransport {
         }
     }
 
-    /// An answer that stopped is taken up where the server lets us. The stream of what has nothing to do with a request is not
-    /// opened: nobody would be there to listen.
+    /// Resumes an interrupted response if the server allows it. The stream for messages that belong
+    /// to no request is not opened, since nothing would read it.
     async fn get_stream(
         &self,
         _: Arc<str>,
@@ -180,7 +182,8 @@ impl HttpTransport {
         let mut request = Request::new(method, self.url.clone());
         request.headers_mut().extend(headers);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        // Who says nothing takes any coding (RFC 9110, 12.5.3), and this binary has no decoder.
+        // A request without this header accepts any coding (RFC 9110, 12.5.3), and
+        // this binary has no decoder.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(session) = session {
             let session = HeaderValue::from_str(session).map_err(|_| ABORTED)?;
@@ -206,8 +209,9 @@ impl HttpTransport {
         })
     }
 
-    /// Writes down what a status says. A session that the server does not know is 404 by the protocol; older servers say it by 400 and a
-    /// word about it, and some by 401, which is not about a credential that `initialize` was just taken with.
+    /// Records what an error status means. By the protocol, 404 means that the server does not know
+    /// the session. Older servers respond with 400 and a text about the session. Some respond with
+    /// 401, which is not about a credential that `initialize` was just accepted with.
     async fn error_response(
         &self,
         response: Response,
@@ -216,7 +220,7 @@ impl HttpTransport {
     ) -> Result<PostResponse, Error> {
         let (status, retry_after) = (response.status().as_u16(), upstream::retry_after(response.headers()));
         match status {
-            // A server of a newer revision says so which ones it speaks.
+            // A server of a newer revision responds with 400 and the revisions that it speaks.
             400 if matches!(sent, RequestKind::Probe) => {
                 self.course.http_error(status, retry_after);
                 let said = self.read_body(response).await?;
@@ -297,14 +301,15 @@ impl HttpTransport {
         SseStream::from_bytes_stream(chunks.boxed()).map(move |event| event.map(&read)).boxed()
     }
 
-    /// Closes the session that a server opened for the probe: nobody will use it.
+    /// Closes the session that a server opened for the probe. The call does not use it.
     pub async fn close_probe_session(&self) {
         if let Some(session) = self.course.take_probe_session() {
             let _ = self.close(session, Headers::new()).await;
         }
     }
 
-    /// A courtesy; servers let sessions run out. Of two behind one address, the other one may be who knows it.
+    /// Closes a session, as a courtesy: servers let sessions expire. If two servers share one
+    /// address, the other one may know the session, so a rejected request is repeated once.
     async fn close(&self, session: HeaderValue, headers: Headers) -> Result<(), Error> {
         for _ in 0..2 {
             let mut request = self.request(Method::DELETE, None, headers.clone())?;
@@ -318,7 +323,7 @@ impl HttpTransport {
     }
 }
 
-/// The next bytes of an answer, if the call may take in so many.
+/// Returns the next bytes of a response, within the byte limit of the call.
 async fn next(response: &mut Response, course: &CallState) -> io::Result<Option<Bytes>> {
     let broken = |_| {
         course.stream_failed(Reason::ConnectionLost);
@@ -329,7 +334,7 @@ async fn next(response: &mut Response, course: &CallState) -> io::Result<Option<
     fits.then_some(chunk).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
-/// Whether the answer is a stream of events. All else is read as JSON, whatever it is called.
+/// Returns whether the response is an event stream. Every other content type is read as JSON.
 fn is_events(response: &Response) -> bool {
     let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();

@@ -27,13 +27,13 @@ const READ: RetryPolicy = RetryPolicy {
     retry_on: |answer| answer.cause(&TABLE, false).map(Kind::retry_decision).unwrap_or_default(),
 };
 
-/// Cancelling what is cancelled already answers 404, which is as good.
+/// Cancelling a cancelled session returns 404, which counts as success.
 const CANCEL: RetryPolicy = READ;
 
-/// And so is deleting what is deleted.
+/// Deleting a deleted thread returns 404, which counts as success.
 const DELETE: RetryPolicy = READ;
 
-/// A second session opened by a repeat would be one that no row knows.
+/// Not idempotent: a retry could open a second session, which no row records.
 const CREATE: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_secs(6),
     idempotency: Idempotency::NotIdempotent,
@@ -58,7 +58,7 @@ pub struct ChatKit {
 }
 
 impl ChatKit {
-    /// A client of the API at `base`, with the headers that every call carries.
+    /// Creates a client of the API at `base`. Every request carries `key` and `project` as headers.
     pub fn new(http: HttpClient, base: &url::Url, key: HeaderValue, project: Option<HeaderValue>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, key);
@@ -68,7 +68,8 @@ impl ChatKit {
         Self { http, base: base.as_str().trim_end_matches('/').to_owned(), headers }
     }
 
-    /// The same without a project, to tell whether it is the project that is refused.
+    /// Returns a client that names no project, to find out whether OpenAI rejects
+    /// the project or the key.
     #[cfg(feature = "doctor")]
     pub(crate) fn without_project(&self) -> Self {
         let mut unbound = self.clone();
@@ -76,10 +77,7 @@ impl ChatKit {
         unbound
     }
 
-    /// Opens a ChatKit session. Not safe to repeat: each call opens another.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Creates a ChatKit session. Not idempotent: each call creates another one.
     pub async fn create_session(
         &self,
         session: &CreateSession,
@@ -92,21 +90,15 @@ impl ChatKit {
         session.into_chatkit_session().ok_or_else(|| Error::no_response(Kind::BadAnswer, None))
     }
 
-    /// Cancels a ChatKit session. One that is gone already is cancelled.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Cancels a ChatKit session. A session that no longer exists counts as cancelled.
     pub async fn cancel_session(&self, id: &str, deadline: Deadline) -> Result<(), Error> {
         let path = format!("/chatkit/sessions/{id}/cancel");
         let request = self.request(Method::POST, &path, &[], None::<&()>)?;
-        // The answer repeats the client secret: it is dropped unread.
+        // The response repeats the client secret, so its body is dropped unread.
         self.send_idempotent(request, CANCEL, deadline).await
     }
 
-    /// The newest threads of a user, a hundred at most.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Returns the newest threads of a user, at most 100.
     pub async fn threads(&self, user: &str, deadline: Deadline) -> Result<Vec<Thread>, Error> {
         // Without `user` OpenAI lists every thread of the project.
         let query = [("limit", "100"), ("order", "desc"), ("user", user)];
@@ -115,18 +107,19 @@ impl ChatKit {
         Ok(list.data.into_iter().filter_map(dto::Thread::into_thread).collect())
     }
 
-    /// The ids of a user's threads, a hundred at most: after the thread with this id, or from the oldest; none when they have no
-    /// thread left.
+    /// Returns the ids of a user's threads, oldest first and at most 100, starting after the thread
+    /// `after` or from the beginning. The list is empty if the user has no thread left.
     ///
     /// # Errors
-    /// See [`Error`]. A thread of somebody else's among them is [`Kind::BadAnswer`].
+    /// Returns [`Kind::BadAnswer`] if the list contains a thread of another user.
     pub async fn thread_ids(
         &self,
         user: &str,
         after: Option<&str>,
         deadline: Deadline,
     ) -> Result<Vec<String>, Error> {
-        // As above; and as these are to be deleted, nobody takes it on trust that they are this user's.
+        // Without `user` OpenAI lists every thread of the project. These threads are to be deleted,
+        // so the owner of each one is checked as well.
         let mut query = vec![("limit", "100"), ("order", "asc"), ("user", user)];
         query.extend(after.map(|after| ("after", after)));
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
@@ -135,10 +128,7 @@ impl ChatKit {
         ids.ok_or_else(|| Error::no_response(Kind::BadAnswer, None))
     }
 
-    /// Deletes a thread with all that was said in it. One that is gone already is deleted.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Deletes a thread with its messages. A thread that no longer exists counts as deleted.
     pub async fn delete_thread(&self, id: &str, deadline: Deadline) -> Result<(), Error> {
         if !dto::is_path_safe(id) {
             return Err(Error::invalid_request());
@@ -147,10 +137,7 @@ impl ChatKit {
         self.send_idempotent(request, DELETE, deadline).await
     }
 
-    /// One thread, whoever's it is; `None` if there is none.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Returns a thread of any user, or `None` if it does not exist.
     pub async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<Thread>, Error> {
         let request = self.request(Method::GET, &format!("/chatkit/threads/{id}"), &[], None::<&()>)?;
         match self.json::<dto::Thread>(request, READ, deadline).await {
@@ -160,10 +147,8 @@ impl ChatKit {
         }
     }
 
-    /// When the newest item of a thread was made; `None` if there is no such thread, or nothing in it.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Returns when the newest item of a thread was created, or `None` if the thread does
+    /// not exist or is empty.
     pub async fn newest_item_time(&self, id: &str, deadline: Deadline) -> Result<Option<Timestamp>, Error> {
         let query = [("limit", "1"), ("order", "desc")];
         let path = format!("/chatkit/threads/{id}/items");
@@ -175,10 +160,8 @@ impl ChatKit {
         }
     }
 
-    /// A page of what was said in a thread, oldest first: after the item with this id, or from the beginning.
-    ///
-    /// # Errors
-    /// See [`Error`].
+    /// Returns a page of a thread's messages, oldest first, starting after the item
+    /// `after` or from the beginning.
     pub async fn messages(
         &self,
         thread_id: &str,
@@ -198,13 +181,14 @@ impl ChatKit {
         }
     }
 
-    /// Whether an error is a refusal of the one thing that was asked about, a thread of this user say, and no outage: what else is
-    /// asked for is answered. A 403 may be one of everything, so the user's list is asked for as well.
+    /// Returns whether an error concerns only the requested object, for example one thread of this
+    /// user, and is not an outage: other requests succeed. A 403 may apply to every request, so the
+    /// user's threads are requested as well.
     pub async fn refuses_thread(&self, error: &Error, user: &str, deadline: Deadline) -> bool {
         match error.status {
             Some(403) => self.threads(user, deadline).await.is_ok(),
             Some(400 | 404 | 405 | 410 | 414 | 422) => true,
-            // What its id does not allow to be asked for at all.
+            // The id cannot be part of a path, so no request was sent.
             None => error.kind == Kind::AgentRefused,
             _ => false,
         }
@@ -232,7 +216,8 @@ impl ChatKit {
         Ok(request)
     }
 
-    /// Has something ended. Only OpenAI itself can say that it is gone already: a 404 of somebody in between says nothing of it.
+    /// Sends a request to cancel or delete something. A 404 counts as success only if OpenAI itself
+    /// sent it: one from a system in between does not prove that the object is gone.
     async fn send_idempotent(
         &self,
         request: Request,
@@ -247,7 +232,8 @@ impl ChatKit {
         }
     }
 
-    /// A body that cannot be read is never quoted: it may hold a secret.
+    /// Sends a request and parses the response. An error never quotes the body,
+    /// which may hold a secret.
     async fn json<T: DeserializeOwned>(
         &self,
         request: Request,
@@ -265,7 +251,7 @@ impl ChatKit {
 /// Parses `OPENAI_CHATKIT_SECRET` into the header that carries it.
 ///
 /// # Errors
-/// What a key looks like.
+/// Returns a description of the expected format.
 pub fn parse_api_key(value: &str) -> Result<HeaderValue, String> {
     let bearer = Secret::new(format!("Bearer {value}"));
     let mut header =
@@ -277,7 +263,7 @@ pub fn parse_api_key(value: &str) -> Result<HeaderValue, String> {
 /// Parses `OPENAI_CHATKIT_PROJECT`.
 ///
 /// # Errors
-/// What a project id looks like.
+/// Returns a description of the expected format.
 pub fn parse_project(value: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(value)
         .ok()

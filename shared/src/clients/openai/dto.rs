@@ -1,4 +1,4 @@
-//! The JSON of OpenAI's ChatKit API, as far as it is of use to us. Unknown fields are ignored.
+//! JSON types of OpenAI's ChatKit API, with the fields that we use. Unknown fields are ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::{
     platform::{parse::Timestamp, secret::Secret},
 };
 
-/// The body of `POST /chatkit/sessions`.
+/// Body of `POST /chatkit/sessions`.
 #[derive(Serialize)]
 pub(super) struct CreateSessionBody<'a> {
     user: &'a str,
@@ -43,7 +43,7 @@ impl<'a> CreateSessionBody<'a> {
             workflow: Workflow {
                 id: &opening.workflow_id,
                 version: opening.workflow_version.as_deref(),
-                // OpenAI traces unless it is told not to.
+                // OpenAI traces unless tracing is disabled.
                 tracing: Tracing { enabled: opening.tracing_enabled },
             },
             expires_after: opening
@@ -53,7 +53,7 @@ impl<'a> CreateSessionBody<'a> {
     }
 }
 
-/// A session, as `POST /chatkit/sessions` answers it.
+/// A session, as `POST /chatkit/sessions` returns it.
 #[derive(Deserialize)]
 pub(super) struct Session {
     id: String,
@@ -63,7 +63,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The session in our words; `None` for what cannot be true.
+    /// Converts the response; returns `None` if a value is not valid.
     pub fn into_chatkit_session(self) -> Option<ChatKitSession> {
         // The id becomes part of a path when the session is cancelled.
         let sound = is_path_safe(&self.id) && !self.client_secret.expose().is_empty();
@@ -72,19 +72,17 @@ impl Session {
     }
 }
 
-/// Whether an id can be nothing else than one segment of a path.
+/// Returns whether an id is always exactly one segment of a path.
 pub(super) fn is_path_safe(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (1..=200).contains(&id.len()) && id.chars().all(plain)
 }
 
-/// A page of a list.
 #[derive(Deserialize)]
 pub(super) struct List<T> {
     pub data: Vec<T>,
 }
 
-/// A thread.
 #[derive(Deserialize)]
 pub(super) struct Thread {
     id: String,
@@ -95,7 +93,7 @@ pub(super) struct Thread {
     status: Status,
 }
 
-/// Of a thread, only which and whose: what else OpenAI may say of it is in nobody's way.
+/// Id and owner of a thread. Other fields are not parsed, so they cannot cause an error.
 #[derive(Deserialize)]
 pub(super) struct ThreadOwner {
     id: String,
@@ -103,7 +101,7 @@ pub(super) struct ThreadOwner {
 }
 
 impl ThreadOwner {
-    /// The thread's id, if it is this user's.
+    /// Returns the thread's id if the thread belongs to this user.
     pub fn into_owned_id(self, user: &str) -> Option<String> {
         (self.user == user && is_path_safe(&self.id)).then_some(self.id)
     }
@@ -127,7 +125,7 @@ impl Thread {
     }
 }
 
-/// An item of a thread, of whatever kind.
+/// An item of a thread, of any kind.
 #[derive(Deserialize)]
 pub(super) struct Item {
     /// Unix seconds.
@@ -148,7 +146,7 @@ pub(super) struct Items {
     last_id: Option<String>,
 }
 
-/// An item with what was said in it. Of kinds that OpenAI may have one day nothing is read.
+/// An item with its text. Items of kinds that OpenAI may add are ignored.
 #[derive(Deserialize)]
 struct ThreadItem {
     id: String,
@@ -179,7 +177,7 @@ struct Attachment {
     mime_type: String,
 }
 
-/// The most characters of a message that are kept, as of those that are said here.
+/// Maximum number of characters that are kept of a message, as of our own messages.
 const MAX_CONTENT: usize = 60_000;
 
 impl Items {
@@ -214,7 +212,7 @@ impl ThreadItem {
 }
 
 impl Attachment {
-    /// Without its preview's URL, which runs out.
+    /// Leaves out the URL of the preview, which expires.
     fn into_json(self) -> serde_json::Value {
         serde_json::json!({
             "id": strip_nul_and_truncate(&self.id),
@@ -225,7 +223,7 @@ impl Attachment {
     }
 }
 
-/// A text as PostgreSQL keeps it: without NUL, and bounded.
+/// Returns a text that PostgreSQL can store: without NUL, and bounded.
 fn strip_nul_and_truncate(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_CONTENT).collect()
 }

@@ -1,48 +1,49 @@
-//! Why ChatKit did not do what it was asked, told apart by what an operator has to mend.
+//! Errors of the ChatKit API, classified by what an operator has to fix.
 
 use std::time::Duration;
 
 pub use crate::platform::http_client::classification::openai::Cause as Kind;
 use crate::platform::http_client::{HttpResponse, TransportError, classification::Rejection};
 
-/// A refusal or a failure of the provider. Carries the provider's request id, never its body.
+/// An error response of OpenAI, or a request without a response. Holds OpenAI's
+/// request id, never the body.
 #[derive(Debug)]
 pub struct Error {
-    /// What kind of failure it is.
     pub kind: Kind,
-    /// The provider's id of the call (`x-request-id`), for its support.
+    /// OpenAI's id of the request (`x-request-id`), for its support.
     pub request_id: Option<String>,
-    /// How long the provider asks to wait.
+    /// Delay that OpenAI requests before a retry.
     pub retry_after: Option<Duration>,
-    /// The answer's status, where one came.
+    /// HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// Why none came, where none did.
+    /// Transport error, if there was no response.
     pub failure: Option<TransportError>,
 }
 
 impl Error {
-    /// The error in an answer that is no success.
+    /// Creates the error of a response that is not a success.
     pub(super) fn from_rejection(rejection: Rejection<Kind>, request_id: Option<String>) -> Self {
         let Rejection { cause: kind, status, retry_after, .. } = rejection;
         Self { kind, request_id, retry_after, status: Some(status), failure: None }
     }
 
-    /// An answer of success that cannot be read.
+    /// Creates the error of a successful response that cannot be parsed.
     pub(super) fn invalid_response(answer: &HttpResponse) -> Self {
         Self { request_id: answer.request_id(), ..Self::no_response(Kind::BadAnswer, None) }
     }
 
-    /// A request that cannot even be built from what was given.
+    /// Creates the error of a request that cannot be built from its arguments.
     pub(super) fn invalid_request() -> Self {
         Self::no_response(Kind::AgentRefused, None)
     }
 
-    /// An error that no answer says.
+    /// Creates an error that does not come from a response.
     pub(super) fn no_response(kind: Kind, failure: Option<TransportError>) -> Self {
         Self { kind, request_id: None, retry_after: None, status: None, failure }
     }
 
-    /// The same error, where not finding means that the workflow is not there.
+    /// Returns the error of creating a session, where [`Kind::NotFound`] means that
+    /// the workflow does not exist.
     pub(super) fn for_create_session(mut self) -> Self {
         if self.kind == Kind::NotFound {
             self.kind = Kind::WorkflowNotFound;

@@ -1,4 +1,4 @@
-//! OpenAI's API.
+//! Client of OpenAI's ChatKit API.
 
 mod client;
 mod dto;

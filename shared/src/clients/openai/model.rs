@@ -1,72 +1,67 @@
-//! Types of the ChatKit API, as the rest of the crate sees them.
+//! Types of the ChatKit API for the rest of the crate.
 
 use crate::platform::{parse::Timestamp, secret::Secret};
 
-/// What a ChatKit session is opened with.
+/// Parameters of a new ChatKit session.
 #[derive(Clone, Debug, serde::Deserialize)]
 pub struct CreateSession {
-    /// The user as the provider knows them: opaque, one per organisation and user.
+    /// Opaque id of the user at OpenAI, one per organisation and user.
     #[serde(rename = "chatkit_user")]
     pub user: String,
-    /// The agent's workflow, from our registry.
+    /// Workflow of the agent, from our registry.
     pub workflow_id: String,
-    /// The version that the registry pins, if it does.
+    /// Version that the registry pins, if any.
     pub workflow_version: Option<String>,
-    /// Whether the provider keeps traces.
+    /// Whether OpenAI keeps traces of the session.
     pub tracing_enabled: bool,
-    /// How long it lives, if not the ten minutes that are the most.
+    /// Lifetime in seconds. `None` means ten minutes, which is the maximum.
     #[serde(skip)]
     pub lifetime_seconds: Option<u32>,
 }
 
-/// A ChatKit session: a token that lives ten minutes at most.
+/// A ChatKit session, which lives ten minutes at most.
 #[derive(Clone, Debug)]
 pub struct ChatKitSession {
-    /// The provider's id, `cksess_…`.
+    /// OpenAI's id of the session, `cksess_…`.
     pub id: String,
-    /// What the browser connects with.
+    /// Token that the browser connects with.
     pub client_secret: Secret,
-    /// When it runs out.
     pub expires_at: Timestamp,
 }
 
-/// A conversation at the provider.
+/// A conversation, stored at OpenAI.
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Thread {
-    /// The provider's id, `cthr_…`.
+    /// OpenAI's id of the thread, `cthr_…`.
     pub id: String,
-    /// Its title, once it has one.
     pub title: Option<String>,
-    /// `active`, `locked`, `closed`, or what else the provider says.
+    /// `active`, `locked`, `closed`, or another value from OpenAI.
     pub status: String,
-    /// When it began.
     pub created_at: Timestamp,
-    /// Whose it is, as the provider knows them.
+    /// Owner of the thread, as in [`CreateSession::user`].
     #[serde(skip)]
     pub user: String,
 }
 
-/// A page of what was said in a thread.
+/// A page of a thread's messages.
 #[derive(Debug)]
 pub struct MessagePage {
-    /// What people and the agent said; other items are passed over.
+    /// Messages of users and of the agent. Other items are left out.
     pub messages: Vec<Message>,
-    /// After which item the next page begins; none for the last page.
+    /// Id of the item after which the next page begins; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// Something that was said in a thread.
 #[derive(Debug, serde::Serialize)]
 pub struct Message {
     /// ChatKit's id of the item.
     pub id: String,
     /// `user` or `agent`.
     pub role: &'static str,
-    /// The text, its parts on lines of their own.
+    /// Text, with each part on a line of its own.
     pub content: String,
-    /// What was attached: id, name, type and MIME type of each.
+    /// Id, name, type and MIME type of each attachment.
     pub attachments: Vec<serde_json::Value>,
-    /// When it was said.
     pub created_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What an error of Supabase means to the caller of our API.
+//! Converts errors of Supabase to errors of our API.
 
 use std::time::Duration;
 
@@ -27,21 +27,22 @@ impl From<supabase::Error> for Error {
     }
 }
 
-/// The SQL raises our codes. One that is not in the list is a constraint which the checks of the edge should have covered:
-/// the caller's mistake where the SQL says so, otherwise ours.
+/// Returns the [`ErrorCode`] of an error that our SQL raised. An unknown code comes from a
+/// constraint that the validation of requests should have covered. It is the caller's error if the
+/// SQL raised it with 422, otherwise ours.
 fn code_for_rpc_error(status: u16, code: &str) -> ErrorCode {
     let otherwise = if status == 422 { ErrorCode::InvalidRequest } else { ErrorCode::Internal };
     ErrorCode::parse(code).unwrap_or(otherwise)
 }
 
-/// A refusal, with what the SQL's detail means to the caller.
+/// Creates the API error, with what the detail of the SQL error means to the caller.
 fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
     let error = Error::new(code);
     match code {
         ErrorCode::EventConflict | ErrorCode::TooManyThreads => {
             error.detail(format!("The event is {detail}."))
         }
-        // Something in the body that only the database noticed: it names its constraint, and not where in the body it is.
+        // Only the database rejects this body. It names its constraint, not the place in the body.
         ErrorCode::InvalidRequest => {
             let reason = if detail.is_empty() { "no reason given" } else { detail };
             Error::invalid(vec![FieldError::at("", format!("is not taken by the database: {reason}"))])
@@ -51,7 +52,7 @@ fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
             Some(decision) => error.extension("decision", decision),
             None => error,
         },
-        // Of the schema's mistakes, which are found before, each has its place.
+        // Violations of the answer's schema are found earlier, and each has its pointer.
         ErrorCode::InvalidAnswer => {
             error.detail("With edit, the answer is the call's new inputs: an object.")
         }
@@ -65,7 +66,7 @@ fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
     }
 }
 
-/// The decision that stands, out of the detail of `escalation_resolved`.
+/// Parses the recorded decision in the detail of `escalation_resolved`.
 fn recorded_decision(detail: &str) -> Option<Value> {
     #[derive(Deserialize, Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recorded_decision_has_the_api_form_of_its_time() {
+    fn recorded_decision_time_has_the_api_format() {
         let detail = r#"{"decision": "reject", "decidedAt": "2026-11-22T10:00:00.123456+00:00", "decidedBy": "019aab51-7c7e-7a52-b1a0-3f6c3f6f2a10"}"#;
         let decision = recorded_decision(detail).unwrap();
         assert_eq!(decision["decision"], "reject");

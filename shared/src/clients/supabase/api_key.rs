@@ -1,21 +1,22 @@
-//! Supabase's API keys, of both generations.
+//! Supabase's API keys: opaque keys and legacy JWTs.
 //! Source: <https://supabase.com/docs/guides/api/api-keys>
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::platform::secret::Secret;
 
-/// A key of the project, told apart by its prefix.
+/// API key of the project. Its prefix decides which kind it is.
 #[derive(Clone, Debug)]
 pub enum ApiKey {
-    /// `sb_publishable_…` or `sb_secret_…`: goes into the `apikey` header alone.
+    /// `sb_publishable_…` or `sb_secret_…`, sent in the `apikey` header only.
     Opaque(Secret),
-    /// A JWT (`anon`, `service_role`): goes into `Authorization` too, where no user's token does.
+    /// A JWT (`anon`, `service_role`), also sent in `Authorization` if there is no user's token.
     Legacy(Secret),
 }
 
 impl ApiKey {
-    /// The headers that a request with this key carries, for the user whose token is given or for the key's own role.
+    /// Returns the headers of a request with this key, for the user whose token is given or else
+    /// for the key's own role.
     pub(super) fn headers(&self, user: Option<&Secret>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let (Self::Opaque(key) | Self::Legacy(key)) = self;
@@ -35,7 +36,7 @@ impl ApiKey {
 /// Parses `SUPABASE_PUBLISHABLE_KEY`.
 ///
 /// # Errors
-/// Which keys are taken.
+/// Returns a description of the accepted keys.
 pub fn parse_publishable_key(value: &str) -> Result<ApiKey, String> {
     parse(value, "sb_publishable_", "anon")
 }
@@ -43,7 +44,7 @@ pub fn parse_publishable_key(value: &str) -> Result<ApiKey, String> {
 /// Parses `SUPABASE_SECRET_KEY`.
 ///
 /// # Errors
-/// Which keys are taken.
+/// Returns a description of the accepted keys.
 pub fn parse_secret_key(value: &str) -> Result<ApiKey, String> {
     parse(value, "sb_secret_", "service_role")
 }
@@ -59,7 +60,7 @@ fn parse(value: &str, prefix: &str, role: &str) -> Result<ApiKey, String> {
     }
 }
 
-/// The project that a legacy key names, by its reference. Not verified either.
+/// Returns the project reference in a legacy key. The signature is not verified.
 #[cfg(feature = "doctor")]
 pub(crate) fn legacy_project(value: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
@@ -70,7 +71,8 @@ pub(crate) fn legacy_project(value: &str) -> Option<String> {
     jsonwebtoken::dangerous::insecure_decode::<Claims>(value).ok().map(|token| token.claims.reference)
 }
 
-/// The role that a legacy key is for. Not verified: a wrong key only makes our own calls fail.
+/// Returns the role in a legacy key. The signature is not verified: a wrong key only
+/// makes our own requests fail.
 fn legacy_role(value: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Claims {
@@ -79,7 +81,8 @@ fn legacy_role(value: &str) -> Option<String> {
     jsonwebtoken::dangerous::insecure_decode::<Claims>(value).ok().map(|token| token.claims.role)
 }
 
-/// The parser refused every value that cannot be a header, and a verified token is base64url and dots.
+/// Returns a header that is not logged. It is never `None` here: the parser rejects keys that
+/// cannot be a header, and a verified token consists of base64url and dots.
 fn sensitive(name: HeaderName, value: &str) -> Option<(HeaderName, HeaderValue)> {
     let mut value = HeaderValue::from_str(value).ok()?;
     value.set_sensitive(true);
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_the_wrong_variable_is_refused() {
+    fn api_keys_in_the_wrong_variable_are_rejected() {
         assert!(parse_publishable_key("sb_publishable_x").is_ok());
         assert!(parse_secret_key("sb_secret_x").is_ok());
         assert!(parse_publishable_key("sb_secret_x").is_err());
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opaque_secret_key_goes_into_apikey_alone() {
+    fn opaque_secret_key_is_sent_in_apikey_header_only() {
         let headers = parse_secret_key("sb_secret_x").unwrap().headers(None);
         assert_eq!(headers["apikey"], "sb_secret_x");
         assert!(!headers.contains_key(AUTHORIZATION));

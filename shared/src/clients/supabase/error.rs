@@ -1,4 +1,4 @@
-//! Why Supabase did not do what it was asked.
+//! Errors of Supabase requests, separating errors that our SQL functions raise from all others.
 
 use std::time::Duration;
 
@@ -8,49 +8,46 @@ use crate::platform::http_client::{
     classification::{Rejection, sanitize_code, supabase::TABLE},
 };
 
-/// Why Supabase did not do what it was asked.
+/// Error of a Supabase request.
 #[derive(Debug)]
 pub enum Error {
-    /// One of our RPC functions said no: `raise sqlstate 'PTnnn'` with our code as message.
+    /// One of our RPC functions raised an error: `raise sqlstate 'PTnnn'` with our code as message.
     Rpc {
-        /// The HTTP status that it chose.
+        /// HTTP status, chosen by the function.
         status: u16,
-        /// Our own stable code, such as `session_ended`.
+        /// Our stable code, such as `session_ended`.
         code: String,
-        /// What it is about, such as an event's id. Written by our SQL, without secrets.
+        /// Subject of the error, such as an event's id. Our SQL writes it, without secrets.
         detail: Option<String>,
     },
-    /// Anything else.
     Failed(Failed),
 }
 
-/// What went wrong outside our functions.
+/// A failure outside our functions.
 #[derive(Debug)]
 pub struct Failed {
-    /// What it means.
     pub cause: Cause,
-    /// The answer's status, where one came.
+    /// HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// PostgREST's or PostgreSQL's code, or what makes an answer unreadable.
+    /// Code of PostgREST or PostgreSQL, or why a response cannot be parsed.
     pub code: String,
-    /// How long to wait, if it said so.
+    /// Delay that Supabase requests before a retry, if any.
     pub retry_after: Option<Duration>,
-    /// Why no answer came, where none did.
+    /// Transport error, if there was no response.
     pub failure: Option<TransportError>,
 }
 
 impl Error {
-    /// Whether one of our functions said no, whatever its code.
+    /// Returns whether one of our functions raised the error, with any code.
     pub fn is_rpc_error(&self) -> bool {
         matches!(self, Self::Rpc { .. })
     }
 
-    /// Whether one of our functions said no with this code.
+    /// Returns whether one of our functions raised the error with this code.
     pub fn has_code(&self, with: &str) -> bool {
         matches!(self, Self::Rpc { code, .. } if code == with)
     }
 
-    /// What the error means.
     pub fn cause(&self) -> Cause {
         match self {
             Self::Rpc { .. } => Cause::Refused,
@@ -58,14 +55,15 @@ impl Error {
         }
     }
 
-    /// What makes a request unsendable, or an answer of success unreadable.
+    /// Creates the error of a request that cannot be built, or of a successful
+    /// response that cannot be parsed.
     pub(super) fn invalid_response(status: Option<u16>, why: String) -> Self {
         let cause = Cause::BadAnswer;
         Self::Failed(Failed { cause, status, code: why, retry_after: None, failure: None })
     }
 }
 
-/// What an answer asks for: every request may be repeated.
+/// Returns the retry decision for a response. Every request may be repeated.
 pub(super) fn retry_decision(answer: &HttpResponse, as_user: bool) -> RetryDecision {
     answer.cause(&TABLE, as_user).map(Cause::retry_decision).unwrap_or_default()
 }
@@ -123,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn our_functions_refusals_are_told_from_postgrests_errors() {
+    fn rpc_errors_are_distinguished_from_postgrest_errors() {
         assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).has_code("session_ended"));
         assert_eq!(error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(), Cause::BadAnswer);
     }
 
     #[test]
-    fn what_is_no_code_is_not_kept() {
+    fn malformed_error_codes_are_dropped() {
         assert!(!error(500, r#"{"code":"no such key: sb_secret_x"}"#).to_string().contains("sb_secret"));
         let refused = error(409, r#"{"code":"PT409","message":"Bearer sb_secret_x"}"#);
         assert!(matches!(refused, Error::Rpc { code, .. } if code.is_empty()));

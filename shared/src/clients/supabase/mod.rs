@@ -1,7 +1,7 @@
-//! Supabase, reached through PostgREST only: reads as the caller, writes by RPC as the service.
+//! Client of Supabase's PostgREST: reads as the caller, writes by RPC as the service.
 //!
-//! The `postgrest` crate builds the requests; the one HTTP client sends them ([`send`]), since the crate's own
-//! `execute` has no timeout, ignores the status and brings a second pool.
+//! The `postgrest` crate builds the requests, and our own HTTP client sends them (`transport`). The
+//! crate's `execute` has no timeout, ignores the status and has a second connection pool.
 
 mod api_error;
 mod api_key;
@@ -17,7 +17,7 @@ pub use error::{Cause, Error, Failed};
 pub use service_client::ServiceClient;
 pub use user_client::UserClient;
 
-/// What the configuration says about where Supabase is.
+/// Address of the Supabase project, from the configuration.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// `SUPABASE_URL`, without a trailing slash.
@@ -25,7 +25,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// An address below the project's URL.
+    /// Returns a URL below the project's URL.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.url.as_str().trim_end_matches('/'))
     }

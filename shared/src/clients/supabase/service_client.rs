@@ -1,4 +1,5 @@
-//! Writing as the service: RPC functions only, each one transaction, each safe to repeat.
+//! Client with the secret key: calls RPC functions only, each of them one
+//! transaction and safe to repeat.
 
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{ApiKey, Error, Project, transport};
 use crate::platform::http_client::{Deadline, HttpClient};
 
-/// The first and the longest pause before something is recorded again.
+/// First and longest delay before a call that records something is repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Calls our RPC functions with the secret key. The role behind it may execute them and touch no table.
+/// Calls our RPC functions with the secret key. The role of the key may execute
+/// them and access no table.
 #[derive(Clone)]
 pub struct ServiceClient {
     http: HttpClient,
@@ -20,16 +22,15 @@ pub struct ServiceClient {
 }
 
 impl ServiceClient {
-    /// A writer to this project with its secret key.
     pub fn new(http: HttpClient, project: &Project, key: ApiKey) -> Self {
         let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
         Self { http, builder, key }
     }
 
-    /// Calls one of our functions.
+    /// Calls one of our RPC functions.
     ///
     /// # Errors
-    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
     pub async fn rpc<T: DeserializeOwned>(
         &self,
         function: &'static str,
@@ -41,11 +42,13 @@ impl ServiceClient {
             .await
     }
 
-    /// Has one of our functions record what was done elsewhere. It must not be lost to an outage: it is sent until the deadline,
-    /// whatever goes wrong, unless the function itself says no.
+    /// Calls a function that records what was done elsewhere. The record must not be lost to
+    /// an outage. So the call is repeated until the deadline after any error that the
+    /// function itself did not raise.
     ///
     /// # Errors
-    /// [`Error::Refused`] with our own code where the function said no; otherwise the last error before the deadline.
+    /// Returns [`Error::Rpc`] with our code if the function raised an error, otherwise the
+    /// last error before the deadline.
     pub async fn rpc_until_recorded<T: DeserializeOwned>(
         &self,
         function: &'static str,

@@ -1,4 +1,4 @@
-//! From the builder's request to the one client's, and from the answer to a value.
+//! Sends requests that the `postgrest` crate builds with our HTTP client, and parses the responses.
 
 use std::time::Duration;
 
@@ -10,26 +10,28 @@ use crate::platform::http_client::{
     Deadline, HttpClient, Idempotency, RetryPolicy, classification::supabase::TABLE,
 };
 
-/// Every request may be repeated: reads change nothing, and each of our RPC functions is idempotent.
+/// Every request may be repeated: reads change nothing, and each of
+/// our RPC functions is idempotent.
 pub(super) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     system: "supabase",
     try_timeout: Duration::from_secs(3),
-    // Supabase down is a quick 503: who has not answered by then is not asked again.
+    // While Supabase is down, callers get 503 quickly: no retry begins after this time.
     retry_window: Duration::from_secs(1),
     idempotency: Idempotency::Idempotent,
     retry_on: |answer| retry_decision(answer, false),
 };
 
-/// A statement may run for 8 seconds; one that counts is given them. It has then been asked once.
+/// For slow queries: a statement may run for 8 seconds. A query that takes
+/// that long is not retried.
 pub(super) const SLOW_QUERY_POLICY: RetryPolicy =
     RetryPolicy { try_timeout: Duration::from_secs(9), ..RETRY_POLICY };
 
-/// What a function of ours is called with.
+/// Returns the arguments of an RPC as JSON.
 pub(super) fn serialize_arguments(arguments: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(arguments).map_err(|error| Error::invalid_response(None, error.to_string()))
 }
 
-/// Sends what the builder built, with our headers, and reads the answer as JSON.
+/// Sends the builder's request with our headers and parses the response as JSON.
 pub(super) async fn send<T: DeserializeOwned>(
     http: &HttpClient,
     builder: postgrest::Builder,
@@ -47,14 +49,15 @@ pub(super) async fn send<T: DeserializeOwned>(
     };
     let answer = http.send(request, policy, deadline).await?;
     let body = answer.accepted(&TABLE, as_user)?;
-    // The parser's message can quote the body: it stays out of the error.
+    // The parser's message can quote the body, so the error leaves it out.
     serde_json::from_slice(body).map_err(|error| {
         let why = format!("body is not as expected at line {}, column {}", error.line(), error.column());
         Error::invalid_response(Some(200), why)
     })
 }
 
-/// The builder makes a request of an older `reqwest`; its parts are the same on the wire.
+/// Converts the builder's request, which is of an older `reqwest`. Its parts are
+/// the same on the wire.
 fn to_reqwest_013(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest::Request> {
     let built = builder.build().build().ok()?;
     let method = built.method().as_str().parse().ok()?;

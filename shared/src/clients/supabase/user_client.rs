@@ -1,4 +1,4 @@
-//! Reading as the caller: row level security decides what there is to see, and so do the functions that callers may execute.
+//! Client with the caller's token: reads tables and calls functions under row level security.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Reads tables with a caller's own token. Holds no secret key.
+/// Reads with a caller's own token. Holds no secret key.
 #[derive(Clone)]
 pub struct UserClient {
     http: HttpClient,
@@ -20,22 +20,22 @@ pub struct UserClient {
 }
 
 impl UserClient {
-    /// A reader of this project with its publishable key.
     pub fn new(http: HttpClient, project: &Project, key: ApiKey) -> Self {
         let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
         Self { http, builder, key }
     }
 
-    /// Starts a query of a table. Values given to the builder's `or`, `and` and `in_` are raw text to PostgREST:
-    /// only ids, times and other values of our own types may go in.
+    /// Starts a query of a table. PostgREST reads the values given to the builder's `or`, `and` and
+    /// `in_` as raw text. Pass only ids, times and other values of our own types.
     pub fn from(&self, table: &'static str) -> postgrest::Builder {
         self.builder.from(table)
     }
 
-    /// Asks for a row with the key alone, as nobody, who may see none: what counts is whether the key is taken.
+    /// Requests a row with the key alone, without a user's token, to find out
+    /// whether the key is accepted.
     ///
     /// # Errors
-    /// See [`Error`]; that nobody may see the table is one of them.
+    /// See [`Error`]. A valid key gives one as well, since the key alone may read no table.
     #[cfg(feature = "doctor")]
     pub(crate) async fn check_key(&self, deadline: Deadline) -> Result<(), Error> {
         let query = self.from("agents").select("id").limit(1);
@@ -51,10 +51,8 @@ impl UserClient {
         answer.map(drop)
     }
 
-    /// Runs a query with the caller's token.
-    ///
-    /// # Errors
-    /// See [`Error`]; a row that may not be seen is no error, it is not there.
+    /// Runs a query with the caller's token. A row that the caller may not read is missing from the
+    /// result; that is not an error.
     pub async fn rows<T: DeserializeOwned>(
         &self,
         query: postgrest::Builder,
@@ -72,10 +70,11 @@ impl UserClient {
         .await
     }
 
-    /// Has one of our functions charge the caller, by their own token. Where its answer is lost, it may charge twice.
+    /// Calls one of our functions that charges the caller's rate limit, with the caller's token. If
+    /// the response is lost, the retry may charge twice.
     ///
     /// # Errors
-    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
     pub async fn charge(
         &self,
         function: &'static str,
@@ -94,10 +93,10 @@ impl UserClient {
         .await
     }
 
-    /// Has one of our functions read for the caller, under row level security like a table.
+    /// Calls one of our functions that reads for the caller, under row level security like a table.
     ///
     /// # Errors
-    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
     pub async fn read<T: DeserializeOwned>(
         &self,
         function: &'static str,
@@ -117,10 +116,11 @@ impl UserClient {
         .await
     }
 
-    /// Has one of our functions count for the caller. That may take as long as the database lets a statement take.
+    /// Calls one of our functions that counts for the caller. It may take as long as the database
+    /// allows a statement to run.
     ///
     /// # Errors
-    /// [`Error::Refused`] with our own code where the function said no; see [`Error`].
+    /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
     pub async fn rpc<T: DeserializeOwned>(
         &self,
         function: &'static str,

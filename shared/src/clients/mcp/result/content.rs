@@ -1,4 +1,4 @@
-//! The blocks of a result's `content`: what is said, what is linked to, and what cannot be kept.
+//! Parses the blocks of a result's `content`: text, links, and blocks that cannot be kept.
 //! Source: <https://modelcontextprotocol.io/specification/2026-07-28/server/tools#tool-result>
 
 use serde_json::{Map, Value, json, value::RawValue};
@@ -8,19 +8,17 @@ use super::{
     sanitize::{replace_nul, truncate},
 };
 
-/// The most blocks that are noted. How many more there were is noted as well.
+/// Maximum number of blocks with a note. One more note counts the rest.
 const MAX_NOTES: usize = 50;
-/// The longest URI that is kept: half of one leads nowhere.
+/// Maximum length of a URI. A longer one is left out: a truncated URI leads nowhere.
 const MAX_URI: usize = 2_000;
-/// The most characters of what is said of a block.
+/// Maximum number of characters of each text in a note.
 const MAX_LABEL: usize = 200;
 
-/// What is in a result's `content`.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    /// The texts, in their order.
     pub texts: Vec<String>,
-    /// The other blocks: links as they are, and what is left out by type and size.
+    /// Notes on the other blocks: links as they are, omitted blocks by type and size.
     pub notes: Vec<Value>,
 }
 
@@ -44,7 +42,7 @@ impl Content {
         read
     }
 
-    /// The same in words, a line each.
+    /// Returns the notes as text, a line each.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let line = |note: &Value| {
             let of = |name: &str| note[name].as_str();
@@ -63,7 +61,7 @@ impl Content {
     }
 }
 
-/// A block that is no text. `length` is that of its JSON.
+/// Creates the note on a block that is not text. `length` is that of its JSON.
 fn note(kind: &str, block: &Members<'_>, length: usize) -> Value {
     let embedded = block.get("resource").and_then(Members::parse);
     let source = embedded.as_ref().unwrap_or(block);
@@ -78,7 +76,7 @@ fn note(kind: &str, block: &Members<'_>, length: usize) -> Value {
     let encoded = source.text("data").or_else(|| source.text("blob"));
     let size = match (encoded, source.text("text")) {
         _ if is_link => source.value("size").and_then(|size| size.as_u64()),
-        // Four characters of base64 for three bytes.
+        // Four characters of base64 encode three bytes.
         (Some(encoded), _) => u64::try_from(encoded.trim_end_matches('=').len() * 3 / 4).ok(),
         (_, Some(text)) => u64::try_from(text.len()).ok(),
         _ => u64::try_from(length).ok(),
@@ -99,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_kept_and_files_named() {
+    fn links_are_kept_and_files_are_described() {
         let link = json!({"type": "resource_link", "uri": "https://example.com/42.pdf", "name": "42.pdf",
             "title": "Invoice 42", "mimeType": "application/pdf", "size": 7, "annotations": {"priority": 1}});
         let mut kept = link.clone();
@@ -138,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_is_none_says_nothing() {
+    fn malformed_content_is_empty() {
         for content in [json!(null), json!([]), json!({}), json!("text")] {
             let content = read(&content);
             assert!(content.texts.is_empty() && content.notes.is_empty());

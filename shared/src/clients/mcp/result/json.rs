@@ -1,4 +1,5 @@
-//! A server's JSON, member by member: one that cannot be kept or understood takes no other with it.
+//! Reads a server's JSON member by member, so that a member which cannot be stored or understood
+//! does not affect the others.
 
 use std::collections::BTreeMap;
 
@@ -6,49 +7,51 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::sanitize::replace_nul;
 
-/// The most levels of lists and objects that are kept, as of a request's body: what is read again is wrapped in a few more, and parsers
-/// give up at 128.
+/// Maximum nesting depth of a stored value, as of a request's body. Stored values are wrapped in a
+/// few more levels, and parsers stop at 128.
 const MAX_DEPTH: usize = 64;
 
-/// The most bytes of a value that are sent on: some more than an event and all follow-ups have room for.
+/// Maximum size in bytes of a value that is passed on. It is somewhat more than an event and
+/// all its follow-ups can hold.
 pub(in crate::clients::mcp) const MAX_SIZE: usize = 256 * 1024;
 
-/// The members of an object as they stand in its text, which is read to any depth.
+/// Members of a JSON object as raw text, which may be nested to any depth.
 #[derive(Debug, Default)]
 pub(in crate::clients::mcp) struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Members<'a> {
-    /// Of an object; `None` for any other value.
+    /// Parses an object; returns `None` for any other value.
     pub fn parse(json: &'a RawValue) -> Option<Self> {
         serde_json::from_str(json.get()).ok().map(Self)
     }
 
-    /// A member that is not null.
+    /// Returns a member that is not null.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.get(name).copied().filter(|json| json.get() != "null")
     }
 
-    /// A member that can be kept.
+    /// Returns a member whose value can be stored.
     pub fn value(&self, name: &str) -> Option<Value> {
         self.get(name).and_then(|json| to_value(json).ok())
     }
 
-    /// A member that is text, of any length.
+    /// Returns a member that is a string, of any length.
     pub fn text(&self, name: &str) -> Option<String> {
         self.get(name).and_then(|json| serde_json::from_str(json.get()).ok())
     }
 
-    /// Whether it has one of these members, null or not.
+    /// Returns whether one of these members exists, null or not.
     pub fn has_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.0.contains_key(*name))
     }
 
-    /// Takes a member out; null is none.
+    /// Removes and returns a member. Null counts as missing.
     pub fn remove(&mut self, name: &str) -> Option<&'a RawValue> {
         self.0.remove(name).filter(|json| json.get() != "null")
     }
 
-    /// Takes a member out if it is of a type and can be kept. One that is not stays.
+    /// Removes and returns a member that can be stored and that `read` accepts. Any other member
+    /// stays, unless it is null.
     pub fn take<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
         let value = self.value(name).and_then(read);
         if value.is_some() || self.get(name).is_none() {
@@ -57,7 +60,7 @@ impl<'a> Members<'a> {
         value
     }
 
-    /// Takes out those of these names.
+    /// Removes the members with these names and returns them.
     pub fn split(&mut self, names: &[&str]) -> Self {
         let (named, rest) =
             std::mem::take(&mut self.0).into_iter().partition(|(name, _)| names.contains(&name.as_str()));
@@ -65,7 +68,8 @@ impl<'a> Members<'a> {
         Self(named)
     }
 
-    /// All of them as one object; `None` if there are none.
+    /// Returns all members as one object, or `None` if there are none. An object above [`MAX_SIZE`]
+    /// is replaced by its size.
     pub fn into_value(self) -> Option<Value> {
         let size = self.0.iter().map(|(name, json)| name.len() + json.get().len()).sum();
         if size > MAX_SIZE {
@@ -79,13 +83,16 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A text that is JSON.
+/// Returns the raw JSON of a text, or `None` if the text is not JSON.
 pub(in crate::clients::mcp) fn parse(text: &str) -> Option<&RawValue> {
     serde_json::from_str(text).ok()
 }
 
-/// A value that can be kept, or else what is: its text, where it is nested too deep or holds a number that is none to us, and its size,
-/// where it is too large.
+/// Converts raw JSON to a value that can be stored.
+///
+/// # Errors
+/// Returns the value to store instead. It is the text of JSON that is nested too deeply or holds a
+/// number that we cannot represent. It is the size of JSON that is too large.
 pub(in crate::clients::mcp) fn to_value(json: &RawValue) -> Result<Value, Value> {
     let text = json.get();
     if text.len() > MAX_SIZE {
@@ -96,7 +103,7 @@ pub(in crate::clients::mcp) fn to_value(json: &RawValue) -> Result<Value, Value>
     value.map(replace_nul).ok_or_else(|| Value::String(text.to_owned()))
 }
 
-/// What stands for so many bytes that are not kept.
+/// Returns the value that stands for an omitted value of `size` bytes.
 pub(in crate::clients::mcp) fn omitted(size: usize) -> Value {
     json!({"size": size, "leftOut": true})
 }
@@ -105,7 +112,7 @@ pub(in crate::clients::mcp) fn to_value_or_text(json: &RawValue) -> Value {
     to_value(json).unwrap_or_else(|text| text)
 }
 
-/// How deep the lists and objects of a sound JSON text are nested.
+/// Returns the nesting depth of the lists and objects in valid JSON.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
@@ -134,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_kept_as_text() {
+    fn deeply_nested_values_become_text() {
         assert_eq!(depth(r#"{"a[[[": "\"[[", "b": [{}], "c\\": []}"#), 3);
-        for kept_as_it_is in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
-            let value: Value = serde_json::from_str(&kept_as_it_is).unwrap();
-            assert_eq!(to_value(parse(&kept_as_it_is).unwrap()), Ok(value));
+        for storable in [nested(MAX_DEPTH), r#"{"a": [1.5, "ü"]}"#.to_owned()] {
+            let value: Value = serde_json::from_str(&storable).unwrap();
+            assert_eq!(to_value(parse(&storable).unwrap()), Ok(value));
         }
         for text in [nested(MAX_DEPTH + 1), nested(10_000)] {
             assert_eq!(to_value(parse(&text).unwrap()), Err(Value::String(text.clone())));
@@ -146,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_named_by_its_size() {
+    fn oversized_values_become_their_size() {
         let large = format!("\"{}\"", "x".repeat(MAX_SIZE));
         let named = json!({"size": MAX_SIZE + 2, "leftOut": true});
         assert_eq!(to_value(parse(&large).unwrap()), Err(named.clone()));
@@ -161,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_not_as_it_should_be_stays() {
+    fn mistyped_members_are_not_taken() {
         let text = format!(r#"{{"a": 7, "b": "x", "c": null, "d": {}}}"#, nested(500));
         let mut members = Members::parse(parse(&text).unwrap()).unwrap();
         let number = |value: Value| value.as_u64();

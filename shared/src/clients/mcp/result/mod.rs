@@ -1,7 +1,8 @@
-//! What a tool answered, in the words of the contract ("Agents over MCP").
+//! Tool results, by the contract with agents ("Agents over MCP").
 //!
-//! Strict in what is acted on, forgiving in the rest: only `status` must be there, `null` is as good as nothing, what is only shown is
-//! cut to what can be kept, and what is not as the contract says is kept as it came.
+//! Parsing is strict only where the result is acted on. Only `status` is required, and `null`
+//! counts as missing. Text that is only shown is truncated to what can be stored. Values that
+//! violate the contract are kept as received.
 
 mod content;
 pub(super) mod json;
@@ -16,183 +17,156 @@ pub(super) use sanitize::{replace_nul, truncate};
 
 use crate::platform::string_enum::words;
 
-/// What became of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolResult {
-    /// It is done.
     Completed(Completed),
-    /// The agent says that it failed.
+    /// The agent reports that it failed.
     Failed(Failed),
-    /// A person has to decide before it goes on.
+    /// A person has to decide before the agent continues.
     Asked(NeedsHuman),
 }
 
-/// What an agent has done and wants to be done next.
+/// Work that an agent has done, and what it wants to be done next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Completed {
-    /// Said to the user.
+    /// Message to the session's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// Remarks on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Value>,
-    /// The state of pieces of work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
-    /// What other agents are to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub follow_ups: Vec<FollowUp>,
-    /// Who takes over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<Handover>,
 }
 
-/// An agent's word that it failed.
+/// An agent's report that it failed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Failed {
-    /// Said to the user.
+    /// Message to the session's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What there is of a result.
+    /// Partial result, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// Remarks on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Value>,
-    /// The state of pieces of work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
 }
 
-/// An agent that waits for a person.
+/// A result that waits for a person's decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NeedsHuman {
-    /// Said to the user.
+    /// Message to the session's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The state of pieces of work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
-    /// The question.
     pub ask: HumanRequest,
-    /// For a question of MCP's own (`input_required`): what to hand to [`super::Resume`] with the decision, as it is.
+    /// State of an `input_required` request, to be passed unchanged to
+    /// [`ElicitationAnswer`](super::ElicitationAnswer) with the decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_state: Option<Value>,
 }
 
-/// A question to a person.
+/// A request for a person's decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HumanRequest {
-    /// Why a person is needed.
+    /// Reason why a person has to decide.
     pub reason: String,
-    /// What may be decided; at least one, each once.
+    /// Decisions that are allowed: at least one, each once.
     pub decisions: Vec<Decision>,
-    /// The JSON schema of the answer: one that compiles.
+    /// JSON Schema of the answer, which is known to compile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Map<String, Value>>,
-    /// How long it may be decided: from a minute to thirty days.
+    /// Time in which a person can decide: from a minute to thirty days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<u32>,
-    /// How much depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
-    /// Who may decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approver: Option<Approver>,
 }
 
-/// The state of a piece of work: a task card.
+/// State of a piece of work, shown as a task card.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
 pub struct Task {
-    /// The agent's id of it.
+    /// Id that the agent gave the task.
     pub id: String,
-    /// What people call it.
     pub title: String,
-    /// How far it is.
     pub status: TaskStatus,
-    /// Whether it waits for a person.
+    /// Whether the task waits for a person.
     #[serde(default)]
     pub requires_hitl: bool,
 }
 
-/// What another agent is to do.
+/// Work for another agent to do.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
 pub struct FollowUp {
-    /// Who.
     pub agent_id: String,
-    /// What.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<String>,
-    /// With what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Map<String, Value>>,
 }
 
-/// Who takes over the session.
+/// Transfer of the session to another agent.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
 pub struct Handover {
-    /// Who.
     pub agent_id: String,
-    /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the next one needs to know.
+    /// Information that the next agent needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
 }
 
 words! {
-    /// What a person may decide.
+    /// Decisions that a person can make.
     pub enum Decision {
-        /// Do it.
         Approve = "approve",
-        /// Do it otherwise.
+        /// Approve the call with new inputs.
         Edit = "edit",
-        /// Do not do it.
         Reject = "reject",
-        /// Here is the answer.
+        /// Answer the question of the agent.
         Respond = "respond",
     }
 }
 
 words! {
-    /// How far a piece of work is.
     pub enum TaskStatus {
-        /// Not begun.
         Pending = "pending",
-        /// Under way.
         Running = "running",
-        /// Done.
         Completed = "completed",
-        /// It cannot go on.
         Blocked = "blocked",
     }
 }
 
 words! {
-    /// How much depends on a decision.
+    /// Risk of a decision, which limits who may decide.
     pub enum Risk {
-        /// Whoever asked may decide.
+        /// The session's user may decide.
         Low = "low",
-        /// Somebody else has to.
+        /// Another person has to decide.
         Medium = "medium",
-        /// Likewise.
+        /// Another person has to decide.
         High = "high",
     }
 }
 
 words! {
-    /// Who may decide.
     pub enum Approver {
-        /// The session's user.
+        /// The session's user may decide.
         Itself = "self",
-        /// Somebody else.
+        /// Another person has to decide.
         Other = "other",
     }
 }

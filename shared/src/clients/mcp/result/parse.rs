@@ -1,7 +1,8 @@
-//! From a tool's result to an outcome.
+//! Parses a tool's result.
 //!
-//! Whatever a tool answers has an outcome. What says one of our three words as its `status` follows the contract, wherever servers
-//! put it; all else is the tool's output, and the call is done.
+//! Every response of a tool gives a result. A response whose `status` is one of our three
+//! values follows the contract, wherever the server puts it. Anything else is the tool's
+//! output, and the call is completed.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json, value::RawValue};
@@ -15,35 +16,33 @@ use super::{
 };
 use crate::platform::{json_schema::Schema, string_enum::words};
 
-/// The most characters of what is said to the user, and of a handover's summary.
+/// Maximum number of characters of a message to the user and of a handover's summary.
 const MAX_MESSAGE: usize = 8_000;
-/// The most characters of a reason or an objective.
+/// Maximum number of characters of a reason or an objective.
 const MAX_REASON: usize = 2_000;
-/// The most characters of a task's id, and of its title: the table has no room for more.
+/// Maximum number of characters of a task's id and title, as the table allows.
 const MAX_TASK_ID: usize = 200;
 const MAX_TASK_TITLE: usize = 500;
-/// The most entries of a list. How many follow-ups are taken up is decided where they are recorded.
+/// Maximum number of entries of a list. The code that records follow-ups limits how many
+/// of them are carried out.
 const MAX_ENTRIES: usize = 50;
-/// How long a question may stay open, in seconds.
+/// Bounds of the time that a question stays open, in seconds.
 const EXPIRY: (f64, f64) = (60.0, 2_592_000.0);
-/// What is added to the reason of a question that is not as the contract says.
+/// Added to the reason of a question that violates the contract.
 const MALFORMED: &str = "(Part of the agent's question could not be read.)";
-/// Every member of a result but `status` and `output`.
+/// Members of a result other than `status` and `output`.
 const MEMBERS: [&str; 6] = ["message", "notices", "tasks", "ask", "followUps", "handover"];
 
 words! {
-    /// What an agent says of its work.
+    /// Value of `status` by the contract.
     enum Status {
-        /// Done.
         Completed = "completed",
-        /// Not done.
         Failed = "failed",
         /// A person has to decide.
         NeedsHitl = "needs_hitl",
     }
 }
 
-/// Reads a tool's result.
 pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResult {
     let known = ["content", "structuredContent", "isError"];
     let (members, structured) = match Members::parse(result) {
@@ -51,7 +50,7 @@ pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResul
             let structured = members.get("structuredContent");
             (members, structured)
         }
-        // A server that forgot to wrap what it has to say.
+        // The server did not wrap its result.
         Some(mut bare) => {
             bare.split(&["_meta", "resultType"]);
             (Members::default(), bare.into_value().map(|_| result))
@@ -75,7 +74,8 @@ pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResul
     parse_foreign_result(structured, is_error, content)
 }
 
-/// What follows the contract: an object whose `status` is one of ours, or one that has such an object as its `result`.
+/// Finds a result by the contract: an object with one of our `status` values, or with such
+/// an object as its `result`.
 fn parse_contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
     let members = Members::parse(json)?;
     match parse_enum(members.value("status")) {
@@ -87,7 +87,6 @@ fn parse_contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
     }
 }
 
-/// One of a few fixed words.
 fn parse_enum<T: TryFrom<String>>(value: Option<Value>) -> Option<T> {
     value.and_then(text).and_then(|word| T::try_from(word).ok())
 }
@@ -99,21 +98,22 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-/// A list with as many entries as are taken, each of which is sound.
+/// Parses a list of at most [`MAX_ENTRIES`] entries, each of which is valid.
 fn list<T: DeserializeOwned>(value: Value, is_sound: impl Fn(&T) -> bool) -> Option<Vec<T>> {
     let list: Vec<T> = Vec::deserialize(value).ok()?;
     Some(list).filter(|list| list.len() <= MAX_ENTRIES && list.iter().all(is_sound))
 }
 
-/// A result that follows no contract: the tool's output. What is no JSON is said to the user; JSON never is.
+/// Reads a result that does not follow the contract as the tool's output. Text that is not JSON
+/// becomes the message to the user; JSON never does.
 fn parse_foreign_result(structured: Option<&RawValue>, is_error: bool, content: Content) -> ToolResult {
     let mut notices = content.notes.clone();
     let output = structured.map(|structured| parse_output(structured, &mut notices));
-    // Of more texts than that, none is compared with every entry of a list.
+    // More texts than that are not compared with the entries of a list: the cost is quadratic.
     let is_compared = content.texts.len() <= MAX_ENTRIES;
     let is_said = |text: &&String| match parse(text) {
         None => true,
-        // A tool that is typed as text may answer "42".
+        // A tool whose result is typed as text may return "42".
         Some(json) => {
             is_compared
                 && !json.get().starts_with(['{', '['])
@@ -144,7 +144,7 @@ fn parse_foreign_result(structured: Option<&RawValue>, is_error: bool, content: 
     })
 }
 
-/// The output of a tool that answers in texts: one, or a list.
+/// Combines the texts of a tool into its output: one value, or a list.
 fn combine_outputs(all: Vec<&RawValue>, notices: &mut Vec<Value>) -> Option<Value> {
     let size = all.iter().map(|json| json.get().len()).sum();
     match all.as_slice() {
@@ -158,19 +158,20 @@ fn combine_outputs(all: Vec<&RawValue>, notices: &mut Vec<Value>) -> Option<Valu
     }
 }
 
-/// Whether a tool's result, as servers wrap it, is this text or a list with it.
+/// Returns whether a tool's result, as servers wrap it, is this text or a list that contains it.
 fn contains_value(structured: &Value, text: &str) -> bool {
     let is_text = |value: &Value| value.as_str() == Some(text);
     let result = &structured["result"];
     is_text(result) || result.as_array().is_some_and(|all| all.iter().any(is_text))
 }
 
-/// Whether a text that is JSON says what the structured content says already, or one entry of it: for clients that know only text.
+/// Returns whether a JSON text repeats the structured content or one entry of it. Servers send both
+/// for clients that read only text.
 fn repeats(structured: &Value, text: &str) -> bool {
     let value = parse(text).map(to_value_or_text);
     let same = |said: &Value| Some(said) == value.as_ref();
     let result = &structured["result"];
-    // One that was too deep or too large for a value is compared with nothing.
+    // An output that was nested too deeply or too large is not compared.
     structured.is_string()
         || structured.is_null()
         || contains_value(structured, text)
@@ -179,7 +180,8 @@ fn repeats(structured: &Value, text: &str) -> bool {
         || result.as_array().is_some_and(|all| all.iter().any(same))
 }
 
-/// What can be kept of an output: all of it, if need be as text, and then a notice says so; or nothing of what is far too large.
+/// Returns what is stored of an output. An output that cannot be stored as a value is stored as
+/// text. One that is far too large is dropped. A notice records both.
 fn parse_output(json: &RawValue, notices: &mut Vec<Value>) -> Value {
     to_value(json).unwrap_or_else(|instead| {
         let is_text = instead.is_string();
@@ -195,7 +197,7 @@ fn output_left_out(size: usize) -> Value {
     json!({"type": "output", "size": size, "leftOut": true})
 }
 
-/// As many notices as may be sent on, and how many were left out.
+/// Drops the notices beyond [`MAX_SIZE`] and appends how many were dropped.
 fn limit_notices(notices: Vec<Value>) -> Vec<Value> {
     let (mut size, all) = (0, notices.len());
     let mut kept: Vec<Value> = notices
@@ -211,7 +213,8 @@ fn limit_notices(notices: Vec<Value>) -> Vec<Value> {
     kept
 }
 
-/// A result that follows the contract. What of it is not as the contract says is not acted on, and kept as a notice.
+/// Reads a result by the contract. Members that violate it are not acted on, and
+/// are kept as a notice.
 fn follow(
     status: Status,
     mut members: Members<'_>,
@@ -255,7 +258,8 @@ fn follow(
     }
     let malformed = members.split(&MEMBERS).into_value();
     notices.extend(malformed.map(|members| json!({"type": "malformed", "members": members})));
-    // A tool of its own that happens to use our word has the rest of what it says as its output.
+    // A tool that does not know the contract may use the same status value. The rest of
+    // its result is its output.
     let mut others = [beside.map(to_value_or_text), members.into_value()].into_iter().flatten();
     let output = output.or_else(|| others.next());
     notices.extend(others.filter(|_| beside.is_some()));
@@ -270,8 +274,8 @@ fn follow(
     })
 }
 
-/// What a person is asked. A question that is not as the contract says is asked all the same, of somebody else and as one of high
-/// risk: nobody has decided yet what was to be decided.
+/// Parses the question to a person. A question that violates the contract is asked as well, since
+/// the decision that it needs has not been made. It goes to another person, with high risk.
 fn ask(json: Option<&RawValue>, message: Option<&str>) -> HumanRequest {
     let given = json.and_then(Members::parse);
     let is_object = json.is_none() || given.is_some();
@@ -301,7 +305,7 @@ fn ask(json: Option<&RawValue>, message: Option<&str>) -> HumanRequest {
         reason: truncate(&reason, MAX_REASON),
         decisions,
         schema,
-        // Within the bounds of the type, and so exact.
+        // The bounds fit the type, so the cast cannot overflow.
         expires_in_seconds: expires.map(|seconds| seconds.clamp(EXPIRY.0, EXPIRY.1) as u32),
         risk,
         approver,
@@ -312,7 +316,7 @@ fn said_of(text: &str) -> Option<String> {
     Some(truncate(&text.replace('\0', "\u{fffd}"), MAX_MESSAGE)).filter(|text| !text.is_empty())
 }
 
-/// What fails or asks has no notices, so its links and files are said.
+/// Appends the links and files of a failure or a question to its message, a line each.
 fn with_links(message: Option<String>, content: &Content) -> Option<String> {
     let lines: Vec<String> = message.into_iter().chain(content.lines()).collect();
     said_of(&lines.join("\n"))
@@ -332,7 +336,7 @@ fn object(value: Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// Decisions of which each stands once.
+/// Parses a list of decisions without duplicates.
 fn decisions(value: Value) -> Option<Vec<Decision>> {
     let all: Vec<Decision> =
         array(value)?.into_iter().map(|one| parse_enum(Some(one))).collect::<Option<_>>()?;
@@ -345,7 +349,7 @@ fn is_task(task: &Task) -> bool {
     fits(&task.id, MAX_TASK_ID) && fits(&task.title, MAX_TASK_TITLE)
 }
 
-/// As agents are called in the registry.
+/// Returns whether this can be the id of an agent in the registry.
 fn is_agent(id: &str) -> bool {
     let plain = id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     plain && (1..=63).contains(&id.len()) && id.starts_with(|c: char| c.is_ascii_lowercase())

@@ -8,7 +8,7 @@ fn text(text: &str) -> Value {
     json!([{"type": "text", "text": text}])
 }
 
-/// As servers answer that speak to clients which know only text as well.
+/// Wraps a result as servers do that also support clients which read only text.
 fn structured(value: &Value) -> ToolResult {
     read(&json!({"content": text(&value.to_string()), "structuredContent": value}))
 }
@@ -29,7 +29,7 @@ fn asked(outcome: ToolResult) -> NeedsHuman {
 }
 
 #[test]
-fn a_status_is_all_that_must_be_there() {
+fn status_is_the_only_required_member() {
     assert_eq!(completed(structured(&json!({"status": "completed"}))), Completed::default());
     assert_eq!(failed(structured(&json!({"status": "failed"}))), Failed::default());
     let asked = asked(structured(&json!({"status": "needs_hitl"})));
@@ -38,7 +38,7 @@ fn a_status_is_all_that_must_be_there() {
 }
 
 #[test]
-fn what_is_there_is_read_and_what_nobody_knows_is_passed_over() {
+fn known_members_are_read_and_unknown_ones_are_ignored() {
     let completed = completed(structured(&json!({
         "status": "completed", "message": "Paid.", "output": {"paid": 42.1}, "notices": ["late"], "colour": "red",
         "tasks": [{"id": "pay-42", "title": "Pay invoice 42", "status": "completed", "requiresHitl": true, "x": 1}],
@@ -55,7 +55,7 @@ fn what_is_there_is_read_and_what_nobody_knows_is_passed_over() {
 }
 
 #[test]
-fn nothing_may_be_said_as_null() {
+fn null_members_count_as_missing() {
     let mut all: Map<String, Value> = MEMBERS.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
     all.insert("output".to_owned(), Value::Null);
     all.insert("status".to_owned(), json!("completed"));
@@ -64,9 +64,9 @@ fn nothing_may_be_said_as_null() {
     assert_eq!(completed(read(&nothing)), Completed::default());
 }
 
-/// Servers put it in three places, and some forget to wrap it.
+/// Servers put the result in three places, and some do not wrap it.
 #[test]
-fn a_result_of_ours_is_found_wherever_servers_put_it() {
+fn contract_result_is_found_in_every_position() {
     for (ours, is_found) in [
         (
             json!({"status": "needs_hitl", "message": "Pay?", "ask": {"reason": "Large.", "risk": "medium"}}),
@@ -105,7 +105,7 @@ fn a_result_of_ours_is_found_wherever_servers_put_it() {
 }
 
 #[test]
-fn what_follows_no_contract_is_the_output_and_the_call_is_done() {
+fn foreign_result_becomes_the_output_of_a_completed_call() {
     for output in [
         json!({"status": "success", "paid": true}),
         json!({"status": "COMPLETED"}),
@@ -130,29 +130,29 @@ fn what_follows_no_contract_is_the_output_and_the_call_is_done() {
 }
 
 #[test]
-fn text_alone_is_the_message() {
-    let said = |result: Value| {
+fn plain_text_becomes_the_message() {
+    let parts = |result: Value| {
         let completed = completed(read(&result));
         (completed.message, completed.output, completed.notices)
     };
     let done = || Some("Done.".to_owned());
-    assert_eq!(said(json!({"content": text("Done.")})), (done(), None, vec![]));
-    // As FastMCP answers for text, for a list of text, and for a text that is a number.
+    assert_eq!(parts(json!({"content": text("Done.")})), (done(), None, vec![]));
+    // FastMCP's responses with a text, a list of texts, and a text that is a number.
     let wrapped = json!({"result": "Done."});
-    let answer = said(json!({"content": text("Done."), "structuredContent": wrapped}));
+    let answer = parts(json!({"content": text("Done."), "structuredContent": wrapped}));
     assert_eq!(answer, (done(), Some(wrapped), vec![]));
     let list = json!({"result": ["7", "b"]});
     let texts = json!([{"type": "text", "text": "7"}, {"type": "text", "text": "b"}]);
-    let answer = said(json!({"content": texts, "structuredContent": list}));
+    let answer = parts(json!({"content": texts, "structuredContent": list}));
     assert_eq!(answer, (Some("7\nb".to_owned()), Some(list), vec![]));
     let number = json!({"result": "42"});
-    let answer = said(json!({"content": text("42"), "structuredContent": number}));
+    let answer = parts(json!({"content": text("42"), "structuredContent": number}));
     assert_eq!(answer, (Some("42".to_owned()), Some(number), vec![]));
 }
 
 #[test]
-fn json_is_never_said() {
-    let said = |result: Value| {
+fn json_text_never_becomes_the_message() {
+    let parts = |result: Value| {
         let completed = completed(read(&result));
         assert_eq!(completed.message, None, "{result}");
         (completed.output.unwrap(), completed.notices)
@@ -160,27 +160,27 @@ fn json_is_never_said() {
     let texts = |texts: &[&str]| -> Value {
         texts.iter().map(|text| json!({"type": "text", "text": text})).collect()
     };
-    // One text an entry, as FastMCP answers for lists, typed and untyped.
+    // One text an entry: FastMCP's responses with lists, typed and untyped.
     let entries = texts(&[r#"{"a": 1}"#, "[2]"]);
     let list = json!([{"a": 1}, [2]]);
-    assert_eq!(said(json!({"content": entries})), (list.clone(), vec![]));
+    assert_eq!(parts(json!({"content": entries})), (list.clone(), vec![]));
     let wrapped = json!({"result": list});
-    assert_eq!(said(json!({"content": entries, "structuredContent": wrapped})), (wrapped, vec![]));
-    // A tool that is typed as text and answers JSON.
+    assert_eq!(parts(json!({"content": entries, "structuredContent": wrapped})), (wrapped, vec![]));
+    // A tool whose result is typed as text and that returns JSON.
     let object = json!({"result": r#"{"status": "success"}"#});
-    let answer = said(json!({"content": texts(&[r#"{"status": "success"}"#]), "structuredContent": object}));
+    let answer = parts(json!({"content": texts(&[r#"{"status": "success"}"#]), "structuredContent": object}));
     assert_eq!(answer, (object, vec![]));
-    // What the text says beside the structured content is not lost.
-    let answer = said(json!({"content": texts(&[r#"{"b": 2}"#]), "structuredContent": {"a": 1}}));
+    // JSON in the text that differs from the structured content is kept.
+    let answer = parts(json!({"content": texts(&[r#"{"b": 2}"#]), "structuredContent": {"a": 1}}));
     assert_eq!(answer, (json!({"a": 1}), vec![json!({"b": 2})]));
     let error = failed(read(&json!({"content": text(r#"{"error": "no such invoice"}"#), "isError": true})));
     assert_eq!((error.message, error.output), (None, Some(json!({"error": "no such invoice"}))));
 }
 
 #[test]
-fn an_error_is_a_failure_whatever_else_it_says() {
-    let message = |structured: Value, said: &str| {
-        let result = json!({"content": text(said), "structuredContent": structured, "isError": true});
+fn is_error_means_failure_whatever_the_status() {
+    let message = |structured: Value, plain: &str| {
+        let result = json!({"content": text(plain), "structuredContent": structured, "isError": true});
         failed(read(&result)).message.unwrap()
     };
     assert_eq!(message(Value::Null, "No such invoice."), "No such invoice.");
@@ -190,9 +190,9 @@ fn an_error_is_a_failure_whatever_else_it_says() {
     assert_eq!(message(json!({"status": "completed", "message": "Not paid."}), "{}"), "Not paid.");
 }
 
-/// The work is done, whatever else the agent says of it; what is not as it should be is not acted on, and not lost.
+/// The work is done, whatever else the agent reports. A malformed member is not acted on, but kept.
 #[test]
-fn a_member_that_is_malformed_takes_nothing_with_it() {
+fn malformed_member_does_not_affect_the_others() {
     let task = json!({"id": "a", "title": "t", "status": "running"});
     for (name, malformed) in [
         ("message", json!({"text": "Paid."})),
@@ -221,12 +221,12 @@ fn a_member_that_is_malformed_takes_nothing_with_it() {
     }
 }
 
-/// A tool of its own that says `completed` of its work, as ours do.
+/// A tool that does not know the contract may report `completed`, as our agents do.
 #[test]
-fn what_is_no_member_of_ours_is_the_output_where_there_is_none() {
+fn unknown_members_replace_a_missing_output() {
     let answer = completed(structured(&json!({"status": "completed", "orderId": "X", "total": 12})));
     assert_eq!(answer.output, Some(json!({"orderId": "X", "total": 12})));
-    // What stands beside a result that was found in the text is kept as well.
+    // Structured content beside a result that was found in the text is kept as well.
     let ours = json!({"status": "completed", "message": "Paid."}).to_string();
     let answer = completed(read(&json!({"content": text(&ours), "structuredContent": {"a": 1}})));
     assert_eq!((answer.message.as_deref(), answer.output), (Some("Paid."), Some(json!({"a": 1}))));
@@ -234,9 +234,9 @@ fn what_is_no_member_of_ours_is_the_output_where_there_is_none() {
     assert_eq!((answer.message.as_deref(), answer.output), (Some("Paid."), None));
 }
 
-/// Somebody else is asked: never is a question lost, nor one that nobody understood taken lightly.
+/// A malformed question goes to another person as high risk, so no question is lost.
 #[test]
-fn a_malformed_question_is_put_all_the_same() {
+fn malformed_question_is_asked_with_high_risk() {
     let question = asked(structured(&json!({"status": "needs_hitl", "ask": "May I?"}))).ask;
     assert_eq!((question.reason, question.risk), (format!("May I? {MALFORMED}"), Some(Risk::High)));
     for ask in [
@@ -256,16 +256,16 @@ fn a_malformed_question_is_put_all_the_same() {
         assert_eq!(question.schema, None, "{ask}");
         assert_eq!(question.reason, format!("Pay? {MALFORMED}"), "{ask}");
     }
-    let sound = json!({"reason": "r", "decisions": ["respond"], "schema": {"type": "object"},
+    let valid = json!({"reason": "r", "decisions": ["respond"], "schema": {"type": "object"},
         "risk": "low", "approver": "self", "expiresInSeconds": 120.0, "colour": 1});
-    let question = asked(structured(&json!({"status": "needs_hitl", "ask": sound}))).ask;
+    let question = asked(structured(&json!({"status": "needs_hitl", "ask": valid}))).ask;
     assert_eq!((question.risk, question.approver), (Some(Risk::Low), Some(Approver::Itself)));
     assert_eq!((question.reason.as_str(), question.expires_in_seconds), ("r", Some(120)));
     assert!(question.schema.is_some() && question.decisions == [Decision::Respond]);
 }
 
 #[test]
-fn links_are_kept_and_files_named_whatever_was_answered() {
+fn links_and_files_are_reported_for_every_status() {
     let link = json!({"type": "resource_link", "uri": "https://example.com/42.pdf", "name": "42.pdf"});
     let image = json!({"type": "image", "data": "aGVsbG8=", "mimeType": "image/png"});
     let named = json!({"type": "image", "mimeType": "image/png", "size": 5, "leftOut": true});
@@ -283,7 +283,7 @@ fn links_are_kept_and_files_named_whatever_was_answered() {
 }
 
 #[test]
-fn an_output_of_any_depth_is_kept() {
+fn output_of_any_depth_is_kept() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let raw = |text: &str| {
         completed(parse_tool_result(&serde_json::value::RawValue::from_string(text.to_owned()).unwrap()))
@@ -308,16 +308,16 @@ fn an_output_of_any_depth_is_kept() {
                 }
             }
         }
-        // Nobody is sent what nobody could read.
+        // Inputs that are nested too deeply to be read again are not sent.
         let inputs = format!(r#"[{{"agentId": "tax", "inputs": {{"a": {deep}}}}}]"#);
         let result = format!(r#"{{"structuredContent": {{"status": "completed", "followUps": {inputs}}}}}"#);
         assert_eq!(raw(&result).follow_ups.len(), usize::from(levels == 1), "{levels}");
     }
 }
 
-/// It would be left out where it is recorded, with everything else that has no room beside it.
+/// Recording the result would drop it, together with all else that does not fit beside it.
 #[test]
-fn an_output_that_is_far_too_large_is_named() {
+fn oversized_output_is_replaced_by_its_size() {
     let large = json!({"a": "x".repeat(MAX_SIZE)});
     let size = large.to_string().len();
     let named = json!({"type": "output", "leftOut": true, "size": size});
@@ -340,7 +340,7 @@ fn an_output_that_is_far_too_large_is_named() {
     assert_eq!(answer.output, Some(json!({"leftOut": true, "size": MAX_SIZE + 6})));
 }
 
-/// An answer of many texts and a long list would otherwise be compared a million million times.
+/// A response with many texts and a long list would otherwise take quadratic time.
 #[test]
 fn many_texts_are_not_compared_with_a_long_list() {
     let texts: Vec<Value> = (0..20_000).map(|n| json!({"type": "text", "text": n.to_string()})).collect();
@@ -350,7 +350,7 @@ fn many_texts_are_not_compared_with_a_long_list() {
 }
 
 #[test]
-fn what_is_only_shown_is_cut_to_what_can_be_kept() {
+fn shown_texts_are_truncated() {
     let long = "ü".repeat(9_000);
     let ask = json!({"reason": long, "expiresInSeconds": 1});
     let asked = asked(structured(&json!({"status": "needs_hitl", "message": long, "ask": ask})));
@@ -359,13 +359,13 @@ fn what_is_only_shown_is_cut_to_what_can_be_kept() {
 }
 
 #[test]
-fn no_outcome_holds_what_cannot_be_stored() {
+fn results_contain_only_storable_text() {
     for result in [
         r#"{"structuredContent": {"status": "completed", "message": "a\u0000b", "output": {"\u0000": "\u0000"}, "x": "\u0000"}}"#,
         r#"{"structuredContent": {"a\u0000": ["\u0000"]}}"#,
         r#"{"content": [{"type": "text", "text": "a\u0000b"}]}"#,
         r#"{"content": [{"type": "resource_link", "uri": "a\u0000b"}, {"type": "\u0000"}]}"#,
-        // Half of a character: no text to us, and none to PostgreSQL.
+        // Half of a surrogate pair, which is not text in Rust or PostgreSQL.
         r#"{"structuredContent": {"status": "completed", "message": "\ud83d", "output": {"a": "\ud83d"}}}"#,
         r#"{"content": [{"type": "text", "text": "\ud83d"}]}"#,
         r#"{"structuredContent": 1e999}"#,

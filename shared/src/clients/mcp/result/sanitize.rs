@@ -1,14 +1,14 @@
-//! Text that can be kept.
+//! Makes text and JSON storable in PostgreSQL: length limits and NUL replacement.
 
 use serde_json::Value;
 
-/// The first `most` characters.
+/// Returns the first `most` characters.
 pub(in crate::clients::mcp) fn truncate(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-/// The same value without `\u0000`, which PostgreSQL keeps neither in text nor in JSON: one would make a result that cannot be
-/// recorded, however often it is tried.
+/// Replaces `\u0000`, which PostgreSQL stores neither in text nor in JSON. A result with one could
+/// not be recorded, however often that is tried.
 pub(in crate::clients::mcp) fn replace_nul(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
@@ -27,13 +27,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn text_is_cut_between_characters() {
+    fn truncate_cuts_between_characters() {
         assert_eq!(truncate("grün", 3), "grü");
         assert_eq!(truncate("grün", 9), "grün");
     }
 
     #[test]
-    fn what_cannot_be_stored_is_replaced_wherever_it_is() {
+    fn nul_is_replaced_in_keys_and_values() {
         let value = json!({"a\u{0}": ["x\u{0}y", {"b": "\u{0}"}], "c": 1});
         assert_eq!(replace_nul(value), json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c": 1}));
     }
