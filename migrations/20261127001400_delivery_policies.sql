@@ -159,8 +159,7 @@ $$;
 create or replace function chatkit_private.comparable_amount(
   p_tool public.agent_tools,
   p_call jsonb
-)
-returns numeric
+) returns numeric
 language sql immutable
 set search_path = ''
 as $$
@@ -248,8 +247,7 @@ create or replace function chatkit_private.only_lowers_amount(
   p_tool public.agent_tools,
   p_before jsonb,
   p_after jsonb
-)
-returns boolean
+) returns boolean
 language plpgsql immutable
 set search_path = ''
 as $$
