@@ -165,8 +165,7 @@ set search_path = ''
 as $$
   select case
     when p_tool.currency_pointer is null then chatkit_private.call_amount(p_tool, p_call)
-    when chatkit_private.call_currency(p_tool, p_call)
-      = coalesce(p_tool.currency, chatkit_private.call_currency(p_tool, p_call))
+    when chatkit_private.call_currency(p_tool, p_call) = coalesce(p_tool.currency, chatkit_private.call_currency(p_tool, p_call))
       then chatkit_private.call_amount(p_tool, p_call)
   end
 $$;
@@ -214,8 +213,7 @@ as $$
       and x.decision <> 'reject'
       and (
         (x.id = p_delivery.answer_id and x.answer is not null)
-        or coalesce(chatkit_private.member_role(x.org_id, x.decided_by), '')
-          not in ('owner', 'admin', 'approver')
+        or coalesce(chatkit_private.member_role(x.org_id, x.decided_by), '') not in ('owner', 'admin', 'approver')
       )
   )
 $$;
@@ -359,8 +357,8 @@ begin
           p_delivery.tool, v_currency, p_tool.unit, v_amount)
   -- A repeated call counts once, with the time at which it last began.
   on conflict (delivery_id) do update
-  set currency = excluded.currency, unit = excluded.unit, amount = excluded.amount,
-      begun_at = excluded.begun_at;
+  set currency = excluded.currency, unit = excluded.unit,
+      amount = excluded.amount, begun_at = excluded.begun_at;
   return true;
 end
 $$;
@@ -381,8 +379,7 @@ as $$
       when 'confirm' then x.decided_by = p_delivery.user_id
         and chatkit_private.member_role(p_delivery.org_id, x.decided_by) is not null
       else x.decided_by <> p_delivery.user_id
-        and chatkit_private.member_role(p_delivery.org_id, x.decided_by)
-          in ('owner', 'admin', 'approver')
+        and chatkit_private.member_role(p_delivery.org_id, x.decided_by) in ('owner', 'admin', 'approver')
     end
 $$;
 

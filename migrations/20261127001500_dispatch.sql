@@ -415,8 +415,7 @@ begin
   -- only if the tool is idempotent, the requester may still use the agent, and the session is
   -- active.
   if p_delivery.status = 'running' and not (
-    coalesce(v_tool.idempotent, false)
-    and v_refusal is null
+    coalesce(v_tool.idempotent, false) and v_refusal is null
     and chatkit_private.is_active(p_delivery.session_id)
   ) then
     perform chatkit_private.mark_outcome_unknown(p_delivery, 'lease_over');
