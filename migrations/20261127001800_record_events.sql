@@ -78,7 +78,8 @@ begin
   -- A user who may not open an agent may not hand a session over to it either.
   perform chatkit_private.openable_agent(p_event.org_id, p_event.user_id, v_to);
   update public.chat_sessions as s
-  set agent_id = v_to where s.id = p_event.session_id and s.agent_id <> v_to;
+  set agent_id = v_to
+  where s.id = p_event.session_id and s.agent_id <> v_to;
 end
 $$;
 
@@ -289,6 +290,8 @@ begin
   if v_decided <@ v_ids then
     v_events := p_events;
   else
+    -- Ids that the policies hide are replaced by random ones, so they give the same errors as ids
+    -- that do not exist.
     v_events := (
       select jsonb_agg(
         case
