@@ -354,5 +354,6 @@ $$;
 comment on function public.purge_expired is
   'Deletes expired rows, up to p_limit of each kind, and returns their numbers: expired secrets, '
   'idempotency keys that have not been used for p_keep (at least 24 hours), full rate-limit '
-  'buckets and old amounts. Every user, or organisation for rate limits, gets the same share of '
-  'p_limit. Rows that another transaction has locked are left to the next run.';
+  'buckets and old amounts. Every user (for buckets: every organisation) gets the same share of '
+  'p_limit, except for amounts. Rows that another transaction has locked are left to the next '
+  'run.';
