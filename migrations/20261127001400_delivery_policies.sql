@@ -311,9 +311,8 @@ revoke all on table public.auto_call_amounts from public, anon, authenticated, s
 -- false without recording it if the total of the last 24 hours would exceed the tool's limit. The
 -- advisory lock is held until the transaction ends, so two calls never read the same total.
 --
--- An amount in another currency is not added. An amount without a currency is added to every
--- total. Amounts in another unit cannot be added, so while there are any, the limit counts as
--- exceeded.
+-- An amount in another currency is not added. An unknown currency matches every currency. Amounts
+-- in another unit cannot be added, so the limit counts as exceeded while there are any.
 create or replace function chatkit_private.add_to_auto_total(
   p_delivery public.deliveries,
   p_tool public.agent_tools,

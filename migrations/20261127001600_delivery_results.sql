@@ -113,7 +113,7 @@ end
 $$;
 
 -- Appends the event `agent_result`, whose payload has at most 16 KiB. If the result does not fit,
--- the notices are left out, then the output, and the payload contains `truncated`.
+-- the notices are left out, or else the output, or else both, and `truncated` is set.
 create or replace function chatkit_private.append_result_event(
   p_delivery public.deliveries,
   p_outcome jsonb,

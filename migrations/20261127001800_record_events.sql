@@ -58,8 +58,8 @@ end
 $$;
 
 -- Applies `handover` {agentId, fromAgentId?, reason?, summary?}: moves the session to another
--- agent. Fails with agent_changed if the session is not with fromAgentId any more. A trigger on
--- the session erases the old agent's secrets.
+-- agent. Fails with agent_changed if the session is no longer with fromAgentId. A trigger on the
+-- session erases the old agent's secrets.
 create or replace function chatkit_private.hand_over(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''

@@ -164,8 +164,9 @@ $$;
 comment on function public.fail_abandoned_requests is
   'Marks requests to OpenAI as failed if the function that made them recorded no outcome within '
   'p_older_than_seconds: up to p_limit, the oldest first and the same share for every user. A '
-  'session that no request opened ends as `failed`. If the function is still running after all, '
-  'its response is recorded without a secret. Returns {settled, failed_sessions}.';
+  'session that could not be opened because of this ends as `failed`. If the function is still '
+  'running after all, its response is recorded without a secret. Returns {settled, '
+  'failed_sessions}.';
 
 -- Erases up to p_limit sealed secrets that have expired, and returns their number. Like the
 -- functions below, it skips rows that another transaction has locked.
@@ -352,8 +353,7 @@ end
 $$;
 
 comment on function public.purge_expired is
-  'Deletes expired rows, up to p_limit of each kind, and returns their numbers: expired secrets, '
-  'idempotency keys that have not been used for p_keep (at least 24 hours), full rate-limit '
-  'buckets and old amounts. Every user (for buckets: every organisation) gets the same share of '
-  'p_limit, except for amounts. Rows that another transaction has locked are left to the next '
-  'run.';
+  'Erases expired secrets, and deletes idempotency keys that have not been used for p_keep (at '
+  'least 24 hours), full rate-limit buckets and old amounts: up to p_limit of each kind. Returns '
+  'their numbers. Every user (for buckets: every organisation) gets the same share of p_limit, '
+  'except for amounts. Rows that another transaction has locked are left to the next run.';

@@ -3,7 +3,7 @@
 create table if not exists public.erasures (
   id uuid primary key,
   org_id uuid not null,
-  -- The user whose data is erased. Without an account the id identifies nobody.
+  -- The user whose data is erased. Without an account, the id cannot be linked to a person.
   user_id uuid not null,
   -- Who requested the erasure and why, as entered by the operator.
   requested_by text not null,
@@ -15,7 +15,7 @@ create table if not exists public.erasures (
   -- The ChatKit threads that were found, recorded before they are deleted at OpenAI. After the
   -- erasure only their number remains.
   thread_ids text[] not null default '{}',
-  -- Numbers of erased rows, by table.
+  -- Numbers of erased rows and threads, by kind.
   counts jsonb not null default '{}',
   finished_at timestamptz,
   constraint erasures_requested_by_length check (char_length(requested_by) between 1 and 200),
@@ -25,8 +25,8 @@ create table if not exists public.erasures (
 );
 
 comment on table public.erasures is
-  'Erasures of users'' data, running and finished. A row never changes after the erasure has '
-  'finished and is never deleted, so it proves that the erasure was done.';
+  'Erasures of users'' data, running and finished. A row is never deleted, and does not change '
+  'after the erasure has finished: it is the record that the erasure was done.';
 
 -- One running erasure for a user. reject_during_erasure looks it up.
 create unique index if not exists erasures_running
@@ -240,7 +240,7 @@ comment on function public.claim_erasures is
 
 -- Returns the time until which a session cannot be erased, or null if it can be erased now. It
 -- waits for a running call, for a request to OpenAI whose outcome is not recorded, and for ChatKit
--- sessions that may still be live, because each of them needs a row that names it.
+-- sessions that may still be live, because a row must name each of them until it is over.
 create or replace function chatkit_private.erasable_after(p_session_id uuid) returns timestamptz
 language sql stable
 set search_path = ''

@@ -211,9 +211,9 @@ comment on function public.claim_overdue_sessions is
   'Returns sessions whose retention period is over, and leases them to the caller; a session '
   'that is not erased is returned again after its lease. Every user gets the same share of '
   'p_limit, the sessions that ended first, and the response has at most 1.5 MiB; what does not '
-  'fit stays overdue. `thread_ids` lists up to 50 threads of a session that no session linked '
-  'which is kept, and `threads_left` reports whether there are more. If two overdue sessions '
-  'link the same thread, both list it.';
+  'fit stays overdue. `thread_ids` lists up to 50 threads of a session that no session to be '
+  'kept links, and `threads_left` reports whether there are more. If two overdue sessions link '
+  'the same thread, both list it.';
 
 create or replace function public.erase_overdue_session(
   p_org_id uuid,

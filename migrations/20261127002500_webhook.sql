@@ -14,8 +14,9 @@ comment on table chatkit_private.webhook is
   'supabase/webhook.sql.';
 
 -- Requests route-events when a session gets a delivery queue. Runs as the owner of the functions
--- that write deliveries, who may read the table above. pg_net sends the request after the commit.
--- If pg_net fails or is missing, for example after a restore, events wait for the schedule.
+-- that write deliveries, which may read the table above. pg_net sends the request after the
+-- commit. If pg_net fails or is missing, for example after a restore, events wait for the
+-- schedule.
 create or replace function chatkit_private.notify_route_events() returns trigger
 language plpgsql
 set search_path = ''

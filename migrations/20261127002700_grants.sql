@@ -1,6 +1,6 @@
 -- Grants: who may execute which function. PostgreSQL grants EXECUTE on a new function to PUBLIC,
--- so this is revoked first for the functions of both schemas. The schema `public` also contains
--- functions of the project, so the functions in it are listed by name.
+-- so this is revoked first for the functions of both schemas. Functions in `public` are listed by
+-- name, because a project may have functions of its own in that schema.
 
 revoke all on all functions in schema chatkit_private
 from public, anon, authenticated, service_role;
