@@ -1,7 +1,11 @@
--- What a call is, exactly, and whether it may be made: by the registry as it is in the transaction that would begin it.
+-- Delivery policies: builds the document that describes a call and decides whether the call may be
+-- made. The decision uses the agent's registration as it is in the transaction that would begin
+-- the call.
 
--- The value at a JSON pointer (RFC 6901); null if there is none. PostgreSQL's own `#>` would take -1 for the last of an array.
-create or replace function chatkit_private.json_at_pointer(p_document jsonb, p_pointer text) returns jsonb
+-- Returns the value at a JSON pointer (RFC 6901), or null if there is none. Does not use
+-- PostgreSQL's operator `#>`, which accepts -1 as the index of the last array element.
+create or replace function chatkit_private.json_at_pointer(p_document jsonb, p_pointer text)
+returns jsonb
 language plpgsql immutable strict
 set search_path = ''
 as $$
@@ -13,43 +17,56 @@ begin
     v_token := replace(replace(v_token, '~1', '/'), '~0', '~');
     v_found := case jsonb_typeof(v_found)
       when 'object' then v_found -> v_token
-      when 'array' then case when v_token ~ '^(0|[1-9][0-9]{0,8})$' then v_found -> v_token::integer end
+      when 'array' then
+        case when v_token ~ '^(0|[1-9][0-9]{0,8})$' then v_found -> v_token::integer end
     end;
   end loop;
   return v_found;
 end
 $$;
 
--- The tool, if it may be called at all now: listed, and its agent enabled. Otherwise a row of nulls.
-create or replace function chatkit_private.callable_tool(p_delivery public.deliveries) returns public.agent_tools
+-- Returns the tool of a delivery if it may be called now: it is registered and its agent is
+-- enabled. Otherwise returns a row of nulls.
+create or replace function chatkit_private.callable_tool(p_delivery public.deliveries)
+returns public.agent_tools
 language sql stable
 set search_path = ''
 as $$
   select t
   from public.agent_tools as t
   join public.agents as a on a.org_id = t.org_id and a.id = t.agent_id and a.enabled
-  where t.org_id = p_delivery.org_id and t.agent_id = p_delivery.agent_id and t.name = p_delivery.tool
+  where t.org_id = p_delivery.org_id
+    and t.agent_id = p_delivery.agent_id
+    and t.name = p_delivery.tool
 $$;
 
--- A decision as a tool is sent it. The answer goes along where it is meant for the tool: what was edited, and what was answered to
--- the agent's own question. A rejection carries none.
-create or replace function chatkit_private.decision_payload(p_escalation public.chat_escalations) returns jsonb
+-- Returns a decision in the form in which the tool receives it. The answer is included where it is
+-- meant for the tool: an edited call, or the answer to the agent's own question. A rejection has
+-- no answer.
+create or replace function chatkit_private.decision_payload(p_escalation public.chat_escalations)
+returns jsonb
 language sql stable
 set search_path = ''
 as $$
   select jsonb_build_object(
-    'escalationId', p_escalation.id, 'decision', p_escalation.decision, 'decidedBy', p_escalation.decided_by,
+    'escalationId', p_escalation.id,
+    'decision', p_escalation.decision,
+    'decidedBy', p_escalation.decided_by,
     'decidedAt', chatkit_private.utc_text(p_escalation.decided_at)
   ) || case
     when p_escalation.answer is not null
-      and (p_escalation.decision = 'edit' or (p_escalation.kind = 'agent_asked' and p_escalation.decision <> 'reject'))
+      and (
+        p_escalation.decision = 'edit'
+        or (p_escalation.kind = 'agent_asked' and p_escalation.decision <> 'reject')
+      )
       then jsonb_build_object('answer', p_escalation.answer)
     else '{}'
   end
 $$;
 
--- The call: what the tool is sent, less the idempotency key and the decision that releases the call itself. This document is what
--- the policy judges, what people are shown, what the hash of an approval covers, and what the router sends.
+-- Returns the call document: what the tool receives, without the idempotency key and without the
+-- decision that releases the call. One document serves four purposes: the policy checks it, people
+-- see it, the hash of an approval covers it, and the dispatcher sends it.
 create or replace function chatkit_private.build_call(p_delivery public.deliveries) returns jsonb
 language sql stable
 set search_path = ''
@@ -60,11 +77,14 @@ as $$
     'objective', case e.type when 'agent_follow_up' then e.payload -> 'objective' end
   )) || jsonb_build_object(
     'session', jsonb_build_object(
-      'id', s.id, 'orgId', s.org_id, 'userId', s.user_id, 'agentId', s.agent_id, 'channel', s.channel, 'metadata', s.metadata
+      'id', s.id, 'orgId', s.org_id, 'userId', s.user_id, 'agentId', s.agent_id,
+      'channel', s.channel, 'metadata', s.metadata
     ),
     'event', jsonb_build_object(
-      'id', e.id, 'seq', e.seq, 'type', e.type, 'payload', e.payload, 'actorType', e.actor_type, 'actorId', e.actor_id,
-      'occurredAt', chatkit_private.utc_text(e.occurred_at), 'createdAt', chatkit_private.utc_text(e.created_at)
+      'id', e.id, 'seq', e.seq, 'type', e.type, 'payload', e.payload,
+      'actorType', e.actor_type, 'actorId', e.actor_id,
+      'occurredAt', chatkit_private.utc_text(e.occurred_at),
+      'createdAt', chatkit_private.utc_text(e.created_at)
     )
   ) || case
     when p_delivery.inputs is not null then jsonb_build_object('inputs', p_delivery.inputs)
@@ -82,33 +102,40 @@ as $$
   where s.id = p_delivery.session_id
 $$;
 
--- What the amount and the currency of a call are looked for in.
+-- Returns the object in which the pointers to the amount and the currency are resolved.
 create or replace function chatkit_private.call_inputs(p_call jsonb) returns jsonb
 language sql immutable
 set search_path = ''
 return coalesce(p_call -> 'inputs', p_call -> 'event' -> 'payload');
 
--- The magnitude of the amount that a call is about: a number, or a text that is a plain decimal number and nothing else. Null if
--- none can be read. An amount in minor units is an integer.
-create or replace function chatkit_private.call_amount(p_tool public.agent_tools, p_call jsonb) returns numeric
+-- Returns the absolute value of a call's amount, or null if it cannot be read. The amount is a
+-- JSON number, or a string that contains only a plain decimal number. An amount in minor units
+-- must be an integer.
+create or replace function chatkit_private.call_amount(p_tool public.agent_tools, p_call jsonb)
+returns numeric
 language plpgsql immutable
 set search_path = ''
 as $$
 declare
-  v_found jsonb := chatkit_private.json_at_pointer(chatkit_private.call_inputs(p_call), p_tool.amount_pointer);
+  v_found jsonb :=
+    chatkit_private.json_at_pointer(chatkit_private.call_inputs(p_call), p_tool.amount_pointer);
   v_amount numeric;
 begin
   if jsonb_typeof(v_found) = 'number'
-     or (jsonb_typeof(v_found) = 'string' and v_found #>> '{}' ~ '^-?[0-9]{1,100}(\.[0-9]{1,100})?$') then
+     or (
+       jsonb_typeof(v_found) = 'string'
+       and v_found #>> '{}' ~ '^-?[0-9]{1,100}(\.[0-9]{1,100})?$'
+     ) then
     v_amount := abs((v_found #>> '{}')::numeric);
   end if;
   return case when p_tool.unit = 'major' or v_amount = trunc(v_amount) then v_amount end;
 end
 $$;
 
--- The currency that a call is in: what it says itself where the tool has a pointer to it, otherwise the tool's. Null if none is
--- said.
-create or replace function chatkit_private.call_currency(p_tool public.agent_tools, p_call jsonb) returns text
+-- Returns the currency of a call: the one in the call if the tool has a currency pointer,
+-- otherwise the tool's. Null if there is no valid currency.
+create or replace function chatkit_private.call_currency(p_tool public.agent_tools, p_call jsonb)
+returns text
 language plpgsql immutable
 set search_path = ''
 as $$
@@ -118,14 +145,21 @@ begin
   if p_tool.currency_pointer is null then
     return p_tool.currency;
   end if;
-  v_found := chatkit_private.json_at_pointer(chatkit_private.call_inputs(p_call), p_tool.currency_pointer);
-  return case when jsonb_typeof(v_found) = 'string' and v_found #>> '{}' ~ '^[A-Z]{3}$' then v_found #>> '{}' end;
+  v_found := chatkit_private.json_at_pointer(
+    chatkit_private.call_inputs(p_call), p_tool.currency_pointer
+  );
+  return case
+    when jsonb_typeof(v_found) = 'string' and v_found #>> '{}' ~ '^[A-Z]{3}$' then v_found #>> '{}'
+  end;
 end
 $$;
 
--- The amount of a call as far as it can be compared with the tool's limits: null in another currency than theirs, or in none where
--- one is demanded.
-create or replace function chatkit_private.comparable_amount(p_tool public.agent_tools, p_call jsonb) returns numeric
+-- Returns the amount of a call if it can be compared with the tool's limits. Null if its currency
+-- differs from that of the limits, or if a required currency is missing.
+create or replace function chatkit_private.comparable_amount(
+  p_tool public.agent_tools,
+  p_call jsonb
+) returns numeric
 language sql immutable
 set search_path = ''
 as $$
@@ -136,10 +170,15 @@ as $$
   end
 $$;
 
--- The registry's verdict on a call, without the total of the last day (see authorize_call).
--- never: not called, and no decision can release it. unreadable: released by no decision but an edit, because its amount cannot be
--- compared with a limit that holds for everybody. ask: another person approves first. confirm: the requester confirms first.
-create or replace function chatkit_private.policy_decision(p_tool public.agent_tools, p_call jsonb) returns text
+-- Returns the decision of a tool's registered policy on a call, without the total of the last 24
+-- hours (see authorize_call):
+--   never       the tool is not called, and no decision can release the call
+--   unreadable  the amount cannot be compared with refuse_above; only an edit can release the call
+--   ask         another person must approve first
+--   confirm     the requester must confirm first
+--   auto        the tool is called
+create or replace function chatkit_private.policy_decision(p_tool public.agent_tools, p_call jsonb)
+returns text
 language plpgsql immutable
 set search_path = ''
 as $$
@@ -158,9 +197,12 @@ begin
 end
 $$;
 
--- Whether another person has to approve a call for what was decided on it before, whatever its policy says: it holds an answer to a
--- question that was not the requester's own to decide, or the person who decided such a question may not decide any more.
-create or replace function chatkit_private.needs_approval(p_delivery public.deliveries) returns boolean
+-- Reports whether another person must approve a call because of earlier decisions about it,
+-- whatever its policy is. This is so if the call contains an answer to a question that the
+-- requester could not decide alone, or if the person who decided such a question may no longer
+-- decide.
+create or replace function chatkit_private.needs_approval(p_delivery public.deliveries)
+returns boolean
 language sql stable
 set search_path = ''
 as $$
@@ -176,7 +218,8 @@ as $$
   )
 $$;
 
--- The verdict on a delivery's call: the registry's or, where it would let the call pass, what was decided before.
+-- Returns the policy decision on a delivery's call. Differs from policy_decision if earlier
+-- decisions require an approval for a call that the tool's policy allows.
 create or replace function chatkit_private.delivery_decision(
   p_delivery public.deliveries,
   p_tool public.agent_tools,
@@ -195,10 +238,14 @@ begin
 end
 $$;
 
--- Whether the written call differs from the one that was shown in nothing but a lower amount: of the same JSON type and sign, at
--- the same place. The answer that wrote it is not compared: it is those inputs.
-create or replace function chatkit_private.only_lowers_amount(p_tool public.agent_tools, p_before jsonb, p_after jsonb)
-returns boolean
+-- Reports whether an edited call differs from the displayed one only by a lower amount, with the
+-- same JSON type and sign and at the same place. The edit's own answer is not compared, because it
+-- equals the edited inputs.
+create or replace function chatkit_private.only_lowers_amount(
+  p_tool public.agent_tools,
+  p_before jsonb,
+  p_after jsonb
+) returns boolean
 language plpgsql immutable
 set search_path = ''
 as $$
@@ -209,12 +256,14 @@ declare
   v_to jsonb := chatkit_private.json_at_pointer(v_after, p_tool.amount_pointer);
   v_path text[] := array(
     select replace(replace(t.token, '~1', '/'), '~0', '~')
-    from unnest((string_to_array(p_tool.amount_pointer, '/'))[2:]) with ordinality as t (token, place)
+    from unnest((string_to_array(p_tool.amount_pointer, '/'))[2:])
+      with ordinality as t (token, place)
     order by t.place
   );
 begin
   return coalesce(
-    chatkit_private.comparable_amount(p_tool, p_after) < chatkit_private.comparable_amount(p_tool, p_before)
+    chatkit_private.comparable_amount(p_tool, p_after)
+        < chatkit_private.comparable_amount(p_tool, p_before)
       and jsonb_typeof(v_from) = jsonb_typeof(v_to)
       and (left(v_from #>> '{}', 1) = '-') = (left(v_to #>> '{}', 1) = '-')
       and (v_before #- v_path) = (v_after #- v_path)
@@ -240,15 +289,16 @@ create table if not exists public.auto_call_amounts (
   constraint auto_call_amounts_amount_is_a_magnitude check (amount >= 0)
 );
 
-comment on table public.auto_call_amounts is 
-  'The amounts of the calls that were begun under `auto`: what `ask_above_total` adds up. A call is '
-  'kept once, however often it is tried, and whether or not it succeeds.';
+comment on table public.auto_call_amounts is
+  'The amounts of calls that were begun under the policy `auto`, which `ask_above_total` limits. A '
+  'call has one row, however often it is attempted and whether or not it succeeds.';
 
--- What one user had a tool do lately. The tool stands first, for the same reason as in chatkit_threads_by_thread.
+-- Totals of one user and tool. The index begins with the tool and not with the user, for the same
+-- reason as chatkit_threads_by_thread.
 create index if not exists auto_call_amounts_by_tool_and_user
   on public.auto_call_amounts (tool, agent_id, org_id, user_id, begun_at);
 
--- Those of before the last day.
+-- Rows that are old enough to be purged.
 create index if not exists auto_call_amounts_by_time on public.auto_call_amounts (begun_at);
 
 -- Covers the foreign key.
@@ -257,10 +307,12 @@ create index if not exists auto_call_amounts_by_session on public.auto_call_amou
 alter table public.auto_call_amounts enable row level security;
 revoke all on table public.auto_call_amounts from public, anon, authenticated, service_role;
 
--- Keeps the amount of a call that `auto` is about to begin, unless the total of the last 24 hours would exceed the tool's limit:
--- false then. The lock is held until the transaction ends, so that two calls never read the same total.
--- Amounts of another currency do not count; those without one count for each. Amounts kept in another unit cannot be added up, so
--- there is no total then that is below a limit.
+-- Records the amount of a call that is about to begin under `auto`, and returns true. Returns
+-- false without recording it if the total of the last 24 hours would exceed the tool's limit. The
+-- advisory lock is held until the transaction ends, so two calls never read the same total.
+--
+-- An amount in another currency is not added. An unknown currency matches every currency. Amounts
+-- in another unit cannot be added, so the limit counts as exceeded while there are any.
 create or replace function chatkit_private.add_to_auto_total(
   p_delivery public.deliveries,
   p_tool public.agent_tools,
@@ -279,7 +331,8 @@ begin
     return p_tool.ask_above_total is null;
   end if;
   perform pg_advisory_xact_lock(hashtextextended(
-    concat_ws('/', p_delivery.org_id, p_delivery.user_id, p_delivery.agent_id, p_delivery.tool), 140400
+    concat_ws('/', p_delivery.org_id, p_delivery.user_id, p_delivery.agent_id, p_delivery.tool),
+    140400
   ));
   select coalesce(sum(o.amount), 0), coalesce(bool_and(o.unit = p_tool.unit), true)
   into v_total, v_can_be_added
@@ -291,22 +344,29 @@ begin
     and o.begun_at > clock_timestamp() - interval '24 hours'
     and o.delivery_id <> p_delivery.id
     and (o.currency is null or v_currency is null or o.currency = v_currency);
-  if p_tool.ask_above_total is not null and (not v_can_be_added or v_total + v_amount > p_tool.ask_above_total) then
+  if p_tool.ask_above_total is not null
+     and (not v_can_be_added or v_total + v_amount > p_tool.ask_above_total) then
     return false;
   end if;
-  insert into public.auto_call_amounts (org_id, user_id, session_id, delivery_id, agent_id, tool, currency, unit, amount)
-  values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_delivery.id, p_delivery.agent_id,
+  insert into public.auto_call_amounts (
+    org_id, user_id, session_id, delivery_id, agent_id, tool, currency, unit, amount
+  )
+  values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_delivery.id,
+          p_delivery.agent_id,
           p_delivery.tool, v_currency, p_tool.unit, v_amount)
-  -- A repeat of the call is the same call, kept with the time of its last beginning.
+  -- A repeated call counts once, with the time at which it last began.
   on conflict (delivery_id) do update
-  set currency = excluded.currency, unit = excluded.unit, amount = excluded.amount, begun_at = excluded.begun_at;
+  set currency = excluded.currency, unit = excluded.unit,
+      amount = excluded.amount, begun_at = excluded.begun_at;
   return true;
 end
 $$;
 
--- The kind of the escalation that releases exactly this call, if one does and the person who decided it may still decide: an
--- approver for an approval, the requester for a confirmation.
-create or replace function chatkit_private.release_kind(p_delivery public.deliveries, p_call jsonb) returns text
+-- Returns the kind of the escalation that releases exactly this call, or null. The person who
+-- decided it must still be allowed to: an approver for an approval, the requester for a
+-- confirmation.
+create or replace function chatkit_private.release_kind(p_delivery public.deliveries, p_call jsonb)
+returns text
 language sql stable
 set search_path = ''
 as $$
@@ -322,9 +382,10 @@ as $$
     end
 $$;
 
--- Whether a call may be begun now, and if not, why. Every way to a call goes through here: a first delivery, a retry, one that was
--- resumed by a decision or replayed by an operator, a follow-up.
--- admitted, or what it takes: never, unreadable, ask, confirm (see policy_decision).
+-- Decides whether a call may begin now. Every call passes through here: first deliveries, retries,
+-- deliveries that a decision resumed, replays by an operator, and follow-ups. Returns `admitted`,
+-- or the policy decision that prevents the call: never, unreadable, ask or confirm (see
+-- policy_decision).
 create or replace function chatkit_private.authorize_call(
   p_delivery public.deliveries,
   p_tool public.agent_tools,
@@ -345,15 +406,18 @@ begin
     return 'admitted';
   end if;
   if v_verdict = 'auto' then
-    return case when chatkit_private.add_to_auto_total(p_delivery, p_tool, p_call) then 'admitted' else 'ask' end;
+    return case
+      when chatkit_private.add_to_auto_total(p_delivery, p_tool, p_call) then 'admitted' else 'ask'
+    end;
   end if;
   return v_verdict;
 end
 $$;
 
--- Whether anybody in the organisation may decide what this person wrote for that requester: an approver who is neither of them, nor
--- the author of an answer that the call holds.
-create or replace function chatkit_private.has_other_approver(p_org_id uuid, p_not uuid[]) returns boolean
+-- Reports whether an organisation has an approver other than the people in p_not: the requester,
+-- the author of the edited call, and the author of an answer that the call contains.
+create or replace function chatkit_private.has_other_approver(p_org_id uuid, p_not uuid[])
+returns boolean
 language sql stable
 set search_path = ''
 as $$
@@ -365,9 +429,11 @@ as $$
   )
 $$;
 
--- Why a requester may not have an agent do anything now: they left the organisation, or the agent is not open to their role. Null
--- if they may, and for an agent that is disabled, of which more is said later.
-create or replace function chatkit_private.requester_rejection(p_delivery public.deliveries) returns text
+-- Returns why a requester may not have an agent called now: they left the organisation, or the
+-- agent does not allow their role. Null if the requester may. A disabled agent is not checked here
+-- but by callable_tool.
+create or replace function chatkit_private.requester_rejection(p_delivery public.deliveries)
+returns text
 language sql stable
 set search_path = ''
 as $$

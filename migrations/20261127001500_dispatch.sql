@@ -1,8 +1,13 @@
--- Dispatch: an accepted event makes its deliveries in the same transaction; a dispatcher claims those that are due.
+-- Dispatch of events to agents. The transaction that records an event also creates its deliveries.
+-- A dispatcher claims the deliveries that are due.
 
--- How many more deliveries may come of one thing that a person did. Together with the bound on depth (a constraint of the
--- table) this ends whatever agents set each other to do. What a decision takes up again is not counted: people end that.
-create or replace function chatkit_private.remaining_fan_out(p_session_id uuid, p_root_event_id uuid) returns integer
+-- Returns how many more deliveries one action of a person may cause in a session. Together with
+-- the limit on depth (a constraint of the table), this stops agents that keep calling each other.
+-- Deliveries resumed by a decision are not counted, because a person controls those.
+create or replace function chatkit_private.remaining_fan_out(
+  p_session_id uuid,
+  p_root_event_id uuid
+) returns integer
 language sql stable
 set search_path = ''
 as $$
@@ -11,8 +16,9 @@ as $$
   where d.session_id = p_session_id and d.root_event_id = p_root_event_id and d.resumes is null
 $$;
 
--- Makes the deliveries of an event: to the agents of its organisation that its user may use and that have a route for its type, for
--- the agent that the session has now and for its metadata; each tool once. Beyond the bounds there are none.
+-- Creates the deliveries of an event, one for each tool. A tool receives the event if its agent
+-- has a matching route (event type, the session's current agent, the session's metadata) and the
+-- user may use that agent. Creates none beyond the limits on depth and number.
 create or replace function chatkit_private.route_event(
   p_event public.chat_events,
   p_root_event_id uuid,
@@ -24,15 +30,18 @@ as $$
 begin
   -- Most events have no route.
   if p_depth > 5 or not exists (
-    select from public.agent_routes as r where r.org_id = p_event.org_id and r.event_type = p_event.type
+    select from public.agent_routes as r
+    where r.org_id = p_event.org_id and r.event_type = p_event.type
   ) then
     return;
   end if;
   insert into public.deliveries (
-    id, org_id, user_id, session_id, event_id, seq, agent_id, tool, about_event_id, depth, root_event_id
+    id, org_id, user_id, session_id, event_id, seq, agent_id, tool, about_event_id, depth,
+    root_event_id
   )
   select chatkit_private.new_id(), p_event.org_id, p_event.user_id, p_event.session_id, p_event.id,
-         chatkit_private.next_delivery_seq(p_event.session_id) + row_number() over (order by w.agent_id, w.tool) - 1,
+         chatkit_private.next_delivery_seq(p_event.session_id)
+           + row_number() over (order by w.agent_id, w.tool) - 1,
          w.agent_id, w.tool, p_event.id, p_depth, p_root_event_id
   from (
     select distinct r.agent_id, r.tool
@@ -49,8 +58,12 @@ begin
 end
 $$;
 
--- The tool by which an agent takes follow-ups of a session: that of its first route for them. Null: it takes none.
-create or replace function chatkit_private.follow_up_tool(p_session public.chat_sessions, p_agent_id text) returns text
+-- Returns the tool with which an agent accepts follow-ups in a session: that of its first matching
+-- route. Null if it accepts none.
+create or replace function chatkit_private.follow_up_tool(
+  p_session public.chat_sessions,
+  p_agent_id text
+) returns text
 language sql stable
 set search_path = ''
 as $$
@@ -66,9 +79,11 @@ as $$
   limit 1
 $$;
 
--- Takes up the call of a delivery again, under a decision: as it was, or with what the decision wrote (p_inputs, and the answer to
--- the agent's own question). With p_released_hash the decision releases that call; without one, an earlier release is kept and holds
--- as long as the call is the one that it was given for.
+-- Creates a delivery that resumes the call of another one after a decision, and returns it. The
+-- call stays the same, or contains what the decision wrote: p_inputs, or the answer to the agent's
+-- own question. With p_released_hash, the decision releases the call that has this hash. Without
+-- it, the new delivery keeps an earlier release, which applies only while the call has the hash
+-- that was released.
 create or replace function chatkit_private.resume_delivery(
   p_delivery public.deliveries,
   p_escalation public.chat_escalations,
@@ -80,11 +95,14 @@ language sql
 set search_path = ''
 as $$
   insert into public.deliveries (
-    id, org_id, user_id, session_id, event_id, seq, agent_id, tool, resumes, about_event_id, inputs, escalation_id, answer_id,
+    id, org_id, user_id, session_id, event_id, seq, agent_id, tool, resumes, about_event_id, inputs,
+    escalation_id, answer_id,
     author_id, release_id, released_hash, depth, root_event_id, request_state
   ) values (
-    chatkit_private.new_id(), p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, p_escalation.decision_event_id,
-    chatkit_private.next_delivery_seq(p_delivery.session_id), p_delivery.agent_id, p_delivery.tool, p_delivery.id,
+    chatkit_private.new_id(), p_delivery.org_id, p_delivery.user_id, p_delivery.session_id,
+    p_escalation.decision_event_id,
+    chatkit_private.next_delivery_seq(p_delivery.session_id), p_delivery.agent_id, p_delivery.tool,
+    p_delivery.id,
     p_delivery.about_event_id, coalesce(p_inputs, p_delivery.inputs), p_escalation.id,
     case p_escalation.kind when 'agent_asked' then p_escalation.id else p_delivery.answer_id end,
     coalesce(p_author_id, p_delivery.author_id),
@@ -95,17 +113,27 @@ as $$
   returning *
 $$;
 
--- The riskier of two risks; null counts as the least.
+-- Returns the higher of two risks. Null counts as `low`.
 create or replace function chatkit_private.higher_risk(p_one text, p_other text) returns text
 language sql immutable parallel safe
 set search_path = ''
-return case when 'high' in (p_one, p_other) then 'high' when 'medium' in (p_one, p_other) then 'medium' else 'low' end;
+return case
+  when 'high' in (p_one, p_other) then 'high'
+  when 'medium' in (p_one, p_other) then 'medium'
+  else 'low'
+end;
 
--- Asks about a delivery, in its session: the event that says so, and the escalation. `p_ask`: {reason, decisions, schema?,
--- expires_in_seconds?, risk?, approver?}. Authority comes from the registry: what an agent asks makes the risk higher, the approver
--- stricter and the time shorter, never the other way; of a tool that is not listed any more, the most careful holds.
--- `p_predecessor`: the escalation in which the call was written as it is now. `p_tool`: the registration that the call was judged by;
--- read here where the question does not come from a verdict. The subject is the call as it stands, so a decision is on that.
+-- Opens an escalation about a delivery, and appends the event that announces it to the session.
+-- p_ask is {reason, decisions, schema?, expires_in_seconds?, risk?, approver?}.
+--
+-- The tool's registration sets the terms. An agent's request can only raise the risk, require a
+-- stricter approver and shorten the time. For a tool that is no longer registered, the strictest
+-- terms apply.
+--
+-- p_predecessor is the escalation in which the call was edited or answered. p_tool is the
+-- registration that the policy decision used; it is looked up here if the escalation does not come
+-- from a policy decision. The subject is the call in its current form, so a decision applies to
+-- exactly that call.
 create or replace function chatkit_private.open_delivery_escalation(
   p_delivery public.deliveries,
   p_kind text,
@@ -120,30 +148,38 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_tool public.agent_tools := case when p_tool.name is null then chatkit_private.callable_tool(p_delivery) else p_tool end;
+  v_tool public.agent_tools := case
+    when p_tool.name is null then chatkit_private.callable_tool(p_delivery)
+    else p_tool
+  end;
   v_id uuid := chatkit_private.new_id();
-  v_seconds integer := least((p_ask ->> 'expires_in_seconds')::integer, coalesce(v_tool.ask_expires_in_seconds, 86400));
+  v_seconds integer := least(
+    (p_ask ->> 'expires_in_seconds')::integer, coalesce(v_tool.ask_expires_in_seconds, 86400)
+  );
   v_risk text := chatkit_private.higher_risk(coalesce(v_tool.risk, 'high'), p_ask ->> 'risk');
   v_approver text := case
     when p_kind = 'confirm' then 'self'
     when p_kind = 'policy' or v_risk <> 'low' then 'other'
-    -- To call again what another person had to approve is not the requester's own to decide either.
+    -- If another person had to approve the call, the requester may not decide to repeat it.
     when p_kind in ('agent_failed', 'outcome_unknown') and exists (
-      select from public.chat_escalations as x where x.id = p_delivery.release_id and x.kind <> 'confirm'
+      select from public.chat_escalations as x
+      where x.id = p_delivery.release_id and x.kind <> 'confirm'
     ) then 'other'
     when 'other' in (coalesce(v_tool.approver, 'other'), p_ask ->> 'approver') then 'other'
     else 'self'
   end;
   v_schema jsonb := nullif(p_ask -> 'schema', 'null');
-  -- What the event says: what is asked and what may be answered.
-  v_asked jsonb := jsonb_build_object('reason', p_ask -> 'reason', 'decisions', p_ask -> 'decisions')
+  -- The part that the event and the subject share: the question and the decisions offered.
+  v_asked jsonb :=
+    jsonb_build_object('reason', p_ask -> 'reason', 'decisions', p_ask -> 'decisions')
     || case when v_schema is null then '{}' else jsonb_build_object('schema', v_schema) end;
   v_event public.chat_events;
 begin
   v_event := chatkit_private.append_event(
     p_delivery.session_id, chatkit_private.new_id(), 'hitl_escalation',
     v_asked || jsonb_build_object(
-      'escalationId', v_id, 'kind', p_kind, 'deliveryId', p_delivery.id, 'agentId', p_delivery.agent_id,
+      'escalationId', v_id, 'kind', p_kind, 'deliveryId', p_delivery.id,
+      'agentId', p_delivery.agent_id,
       'tool', p_delivery.tool, 'expiresInSeconds', v_seconds
     ),
     p_actor_type, p_actor_id
@@ -157,7 +193,8 @@ begin
     clock_timestamp() + make_interval(secs => v_seconds),
     p_kind, p_delivery.id,
     chatkit_private.build_call(p_delivery)
-      || jsonb_build_object('kind', p_kind, 'deliveryId', p_delivery.id, 'risk', v_risk, 'approver', v_approver,
+      || jsonb_build_object('kind', p_kind, 'deliveryId', p_delivery.id,
+                            'risk', v_risk, 'approver', v_approver,
                             'ask', v_asked)
       || jsonb_strip_nulls(jsonb_build_object(
         'error', p_error, 'authorId', p_delivery.author_id, 'predecessorId', p_predecessor.id
@@ -169,8 +206,9 @@ begin
 end
 $$;
 
--- Holds a delivery before its call and asks for what it takes: an approval by another person, an edit, or the requester's own
--- confirmation (p_verdict, see authorize_call).
+-- Holds a delivery before its call and opens the escalation that its policy decision (p_verdict,
+-- see authorize_call) requires: for an approval by another person, an edit, or a confirmation by
+-- the requester.
 create or replace function chatkit_private.escalate_before_call(
   p_delivery public.deliveries,
   p_tool public.agent_tools,
@@ -198,7 +236,9 @@ begin
         'decisions', '["edit","reject"]'::jsonb
       )
       else jsonb_build_object(
-        'reason', format('An approval is needed before %s calls %s.', p_delivery.agent_id, p_delivery.tool),
+        'reason', format(
+          'An approval is needed before %s calls %s.', p_delivery.agent_id, p_delivery.tool
+        ),
         'decisions', '["approve","edit","reject"]'::jsonb
       )
     end,
@@ -207,7 +247,7 @@ begin
 end
 $$;
 
--- Says that a delivery came to nothing.
+-- Appends the event `agent_failed` for a delivery.
 create or replace function chatkit_private.append_failure_event(
   p_delivery public.deliveries,
   p_error text,
@@ -221,7 +261,8 @@ begin
   perform chatkit_private.append_event(
     p_delivery.session_id, chatkit_private.new_id(), 'agent_failed',
     jsonb_build_object(
-      'deliveryId', p_delivery.id, 'eventId', p_delivery.about_event_id, 'agentId', p_delivery.agent_id,
+      'deliveryId', p_delivery.id, 'eventId', p_delivery.about_event_id,
+      'agentId', p_delivery.agent_id,
       'tool', p_delivery.tool, 'error', p_error
     ),
     p_actor_type, p_actor_id
@@ -230,7 +271,8 @@ begin
 end
 $$;
 
--- Gives a delivery up: it becomes a dead letter. Where another attempt could help, a person is asked for it.
+-- Marks a delivery as a dead letter and appends the event `agent_failed`. With p_ask, and while
+-- the session is active, opens an escalation that lets a person approve another attempt.
 create or replace function chatkit_private.dead_letter(
   p_delivery public.deliveries,
   p_error text,
@@ -248,7 +290,10 @@ begin
     perform chatkit_private.open_delivery_escalation(
       p_delivery, 'agent_failed',
       jsonb_build_object(
-        'reason', format('%s failed at %s (%s). Approve to try once more.', p_delivery.agent_id, p_delivery.tool, p_error),
+        'reason', format(
+          '%s failed at %s (%s). Approve to try once more.',
+          p_delivery.agent_id, p_delivery.tool, p_error
+        ),
         'decisions', '["approve","reject"]'::jsonb
       ),
       'system', null, p_error
@@ -257,8 +302,13 @@ begin
 end
 $$;
 
--- Nobody knows whether the call was done, and it may not be repeated unasked. After the session's end there is nobody to ask.
-create or replace function chatkit_private.mark_outcome_unknown(p_delivery public.deliveries, p_error text) returns void
+-- Marks a delivery whose call may or may not have been executed. Such a call is not repeated
+-- without a decision, so an escalation asks for one. After the session's end the event
+-- `agent_failed` is appended instead.
+create or replace function chatkit_private.mark_outcome_unknown(
+  p_delivery public.deliveries,
+  p_error text
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -269,7 +319,8 @@ begin
       p_delivery, 'outcome_unknown',
       jsonb_build_object(
         'reason', format(
-          'It is not known whether %s did %s (%s). Approve to call it again.', p_delivery.agent_id, p_delivery.tool, p_error
+          'It is not known whether %s did %s (%s). Approve to call it again.',
+          p_delivery.agent_id, p_delivery.tool, p_error
         ),
         'decisions', '["approve","reject"]'::jsonb
       ),
@@ -281,9 +332,12 @@ begin
 end
 $$;
 
--- A call as the router is given it: where it goes, and the document of build_call, which is sent as it stands. `decision` is the
--- answer to the agent's own question or, if it asked none, the decision that set the call going.
-create or replace function chatkit_private.delivery_payload(p_delivery public.deliveries) returns jsonb
+-- Returns a call as the dispatcher receives it: the server to send it to, and the document of
+-- build_call, which the dispatcher sends unchanged. `decision` is the answer to the agent's own
+-- question or, without one, the decision that resumed the call. Null if the tool is no longer
+-- registered.
+create or replace function chatkit_private.delivery_payload(p_delivery public.deliveries)
+returns jsonb
 language sql stable
 set search_path = ''
 as $$
@@ -315,11 +369,16 @@ as $$
     end
   from public.agent_tools as t
   join public.agent_servers as v on v.org_id = t.org_id and v.agent_id = t.agent_id
-  where t.org_id = p_delivery.org_id and t.agent_id = p_delivery.agent_id and t.name = p_delivery.tool
+  where t.org_id = p_delivery.org_id
+    and t.agent_id = p_delivery.agent_id
+    and t.name = p_delivery.tool
 $$;
 
--- Cancels a delivery before its call, with an event that says why.
-create or replace function chatkit_private.cancel_delivery(p_delivery public.deliveries, p_error text) returns void
+-- Cancels a delivery before its call, and appends the event `agent_failed` with the reason.
+create or replace function chatkit_private.cancel_delivery(
+  p_delivery public.deliveries,
+  p_error text
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -329,8 +388,9 @@ begin
 end
 $$;
 
--- Begins the call of a queue's head, or says why not, which releases the next one; null then. The session is locked, and the
--- delivery is due: pending, or running with its lease over.
+-- Begins the call of the first delivery in a queue and returns it. If the call may not be made,
+-- closes or holds the delivery, which releases the next one, and returns null. The caller has
+-- locked the session, and the delivery is due: pending, or running with an expired lease.
 create or replace function chatkit_private.begin_call(
   p_delivery public.deliveries,
   p_lease_seconds integer,
@@ -351,10 +411,12 @@ begin
   select * into v_server
   from public.agent_servers as v
   where v.org_id = p_delivery.org_id and v.agent_id = p_delivery.agent_id;
-  -- Whoever made the call has died or lost its way. Nothing is begun after the session's end or for a person who left, not even
-  -- again.
+  -- The lease of a running call has expired, so the call may have been executed. It is repeated
+  -- only if the tool is idempotent, the requester may still use the agent, and the session is
+  -- active.
   if p_delivery.status = 'running' and not (
-    coalesce(v_tool.idempotent, false) and v_refusal is null and chatkit_private.is_active(p_delivery.session_id)
+    coalesce(v_tool.idempotent, false) and v_refusal is null
+    and chatkit_private.is_active(p_delivery.session_id)
   ) then
     perform chatkit_private.mark_outcome_unknown(p_delivery, 'lease_over');
     return null;
@@ -368,19 +430,21 @@ begin
     perform chatkit_private.dead_letter(p_delivery, 'tool_unavailable', false, 'system');
     return null;
   end if;
-  if p_delivery.attempts >= v_server.max_attempts and chatkit_private.policy_decision(v_tool, v_call) <> 'never' then
+  if p_delivery.attempts >= v_server.max_attempts
+     and chatkit_private.policy_decision(v_tool, v_call) <> 'never' then
     perform chatkit_private.dead_letter(p_delivery, 'attempts_used_up', true, 'system');
     return null;
   end if;
   v_verdict := chatkit_private.authorize_call(p_delivery, v_tool, v_call);
   if v_verdict = 'never' then
-    -- No decision can release it, so there is none to ask for.
+    -- No decision can release the call, so no escalation is opened.
     perform chatkit_private.dead_letter(p_delivery, 'policy_never', false, 'system');
     return null;
   end if;
   if v_verdict <> 'admitted' then
     if p_delivery.author_id is not null then
-      -- The question names where the call was written, unless that is too far back.
+      -- The escalation names the one in which the call was edited, unless the limit on edits is
+      -- reached.
       select * into v_predecessor
       from public.chat_escalations as x
       where x.id = p_delivery.escalation_id and x.revision < 5;
@@ -394,17 +458,19 @@ begin
       attempts = d.attempts + 1,
       fence = d.fence + 1,
       claim_id = p_claim_id,
-      -- No longer than the call may take, and some time to record what came of it: what a dead router had in hand is soon another
-      -- router's.
+      -- The lease covers the call's timeout and the time to record the result, and is not longer,
+      -- so another dispatcher soon claims the calls of one that stopped.
       lease_until = clock_timestamp()
-        + make_interval(secs => least(greatest(coalesce(p_lease_seconds, 90), 1), v_server.timeout_seconds + 20))
+        + make_interval(
+          secs => least(greatest(coalesce(p_lease_seconds, 90), 1), v_server.timeout_seconds + 20)
+        )
   where d.id = p_delivery.id
   returning * into v_begun;
   return chatkit_private.delivery_payload(v_begun);
 end
 $$;
 
--- How many calls of one organisation may be under way at once.
+-- Returns how many more calls an organisation may begin now. At most 16 run at once.
 create or replace function chatkit_private.free_slots(p_org_id uuid) returns integer
 language sql stable
 set search_path = ''
@@ -414,8 +480,10 @@ as $$
   where d.org_id = p_org_id and d.status = 'running' and d.lease_until > clock_timestamp()
 $$;
 
--- Organisations with queues that are due, in no particular order. Usually few queues are, and reading those says whose. If many
--- are, they may be all of one organisation; then it is gone round the organisations, from anywhere, until enough are found.
+-- Returns organisations that have a due queue, in random order. Usually fewer than 500 queues are
+-- due, and reading those is enough. If more are due, they may all belong to one organisation. The
+-- function then walks the organisations in hash order from a random start, until it has found 256
+-- with a due queue.
 create or replace function chatkit_private.due_organisations() returns uuid[]
 language plpgsql
 set search_path = ''
@@ -430,7 +498,11 @@ begin
   select count(*), array_agg(distinct f.org_id)
   into v_read, v_org_ids
   from (
-    select q.org_id from public.delivery_queues as q where q.due_at <= v_now order by q.due_at limit 500
+    select q.org_id
+    from public.delivery_queues as q
+    where q.due_at <= v_now
+    order by q.due_at
+    limit 500
   ) as f;
 
   if v_read = 500 then
@@ -455,13 +527,15 @@ begin
             order by uuid_hash(q.org_id), q.org_id
             limit 1
           ) as n
-          -- Once round.
+          -- The second pass ends where the first began.
           where v_from = v_start or n.place < v_start
         )
         select o.org_id
         from organisations as o
         where (v_from = v_start or o.place < v_start)
-          and exists (select from public.delivery_queues as q where q.org_id = o.org_id and q.due_at <= v_now)
+          and exists (
+            select from public.delivery_queues as q where q.org_id = o.org_id and q.due_at <= v_now
+          )
         limit 256 - cardinality(v_org_ids)
       );
     end loop;
@@ -471,7 +545,7 @@ begin
 end
 $$;
 
--- What a claim settled without a call.
+-- Returns the deliveries that a claim closed or held without a call.
 create or replace function chatkit_private.closed_by_claim(p_claim_id uuid) returns jsonb
 language sql stable
 set search_path = ''
@@ -489,7 +563,7 @@ as $$
   where d.claim_id = p_claim_id and d.status <> 'running'
 $$;
 
--- The calls that a claim began and that still run; null if there are none.
+-- Returns the calls that a claim began and that are still running, or null if there are none.
 create or replace function chatkit_private.begun_by_claim(p_claim_id uuid) returns jsonb
 language sql stable
 set search_path = ''
@@ -501,12 +575,14 @@ as $$
     where d.claim_id = p_claim_id and d.status = 'running' and d.lease_until > clock_timestamp()
     order by d.session_id
   ) as c
-  -- Null if the tool was removed from the registration since.
+  -- Null if the tool was removed from the registration after the claim.
   where c.call is not null
 $$;
 
--- Chooses up to p_limit sessions whose queue is due, and locks both. Every organisation gets the same share; one that another
--- claim works on, or without free slots, is skipped. `more`: others may be due. `served_org_ids`: the organisations looked at.
+-- Chooses up to p_limit sessions whose queue is due, and locks each session and its queue. Every
+-- organisation gets the same share. An organisation without free slots, or one that another claim
+-- is processing, is skipped. `more` reports that other queues may be due, and `served_org_ids`
+-- lists the organisations that were not skipped.
 create or replace function chatkit_private.lock_due_sessions(
   p_now timestamptz,
   p_limit integer,
@@ -516,7 +592,7 @@ create or replace function chatkit_private.lock_due_sessions(
 )
 language plpgsql
 set search_path = ''
--- Planned for the organisation and moment at hand: for unknown ones a scan of the whole table may look cheaper.
+-- A generic plan may scan the whole table; the plan for the actual organisation and time does not.
 set plan_cache_mode = force_custom_plan
 as $$
 declare
@@ -535,7 +611,7 @@ begin
       more := true;
       exit;
     end if;
-    -- One claim at a time in an organisation: otherwise two would count the same slots.
+    -- One claim at a time in an organisation, so that two claims do not count the same free slots.
     if not pg_try_advisory_xact_lock(1835364455, hashtext(v_org_id::text)) then
       more := true;
       continue;
@@ -560,8 +636,9 @@ begin
 end
 $$;
 
--- Begins the first call of a session that is due and may be made; null if there is none. A delivery that cannot be called is closed,
--- which releases the next one; at most 20 in one claim.
+-- Begins the first call of a session that is due and may be made, and returns it; null if there is
+-- none. A delivery that cannot be called is closed, which releases the next one. One claim closes
+-- at most 20 deliveries of a session.
 create or replace function chatkit_private.begin_due_call(
   p_session_id uuid,
   p_now timestamptz,
@@ -584,7 +661,9 @@ begin
     exit when not found or coalesce(v_delivery.lease_until, v_delivery.next_attempt_at) > p_now;
     v_call := chatkit_private.begin_call(v_delivery, p_lease_seconds, p_claim_id);
     exit when v_call is not null;
-    update public.deliveries as d set claim_id = p_claim_id where d.id = v_delivery.id and d.status <> 'running';
+    update public.deliveries as d
+    set claim_id = p_claim_id
+    where d.id = v_delivery.id and d.status <> 'running';
   end loop;
   return v_call;
 end
@@ -610,13 +689,18 @@ declare
   v_more boolean;
 begin
   if v_calls is not null or v_settled <> '[]' then
-    return jsonb_build_object('deliveries', coalesce(v_calls, '[]'), 'settled', v_settled, 'next_due_in_seconds', 0);
+    return jsonb_build_object(
+      'deliveries', coalesce(v_calls, '[]'), 'settled', v_settled, 'next_due_in_seconds', 0
+    );
   end if;
 
   v_calls := '[]';
-  v_locked := chatkit_private.lock_due_sessions(v_now, least(greatest(coalesce(p_limit, 1), 1), 100));
+  v_locked := chatkit_private.lock_due_sessions(
+    v_now, least(greatest(coalesce(p_limit, 1), 1), 100)
+  );
   v_more := v_locked.more;
-  -- In the order of their ids, like every transaction that works on several sessions.
+  -- Sessions are processed in the order of their ids, as in every transaction that works on
+  -- several.
   for v_session_id in select u.id from unnest(v_locked.session_ids) as u (id) order by u.id loop
     if v_bytes > 1572864 then
       v_more := true;
@@ -629,12 +713,14 @@ begin
     end if;
   end loop;
 
-  -- Others are claimed at once only where there are free slots. Without any, the organisation is served when one of its calls is
-  -- finished, or its lease ends.
+  -- The dispatcher claims again at once only if there are free slots. Otherwise the organisation
+  -- is served when one of its calls is finished or a lease expires.
   v_more := v_more or exists (
     select
     from unnest(v_locked.served_org_ids) as o (id)
-    where exists (select from public.delivery_queues as q where q.org_id = o.id and q.due_at <= v_now)
+    where exists (
+        select from public.delivery_queues as q where q.org_id = o.id and q.due_at <= v_now
+      )
       and chatkit_private.free_slots(o.id) > 0
   );
   return jsonb_build_object(
@@ -654,11 +740,10 @@ begin
 end
 $$;
 
-comment on function public.claim_deliveries is 
-  'Up to p_limit calls, each leased to the caller, and no more than fit into some 1.5 MiB. Every '
-  'organisation gets its share, and what is left over is the next claim''s. What no call is made '
-  'for is settled here and answered as well, to be counted and logged like any other outcome: a '
-  'call whose lease ran out, a tool that a policy forbids, a person to be asked, a requester who '
-  'left. With the id of a claim whose answer was lost, the calls that it began and that still run '
-  'are answered again, and so is what it settled. next_due_in_seconds: when to claim again; 0 if '
-  'there is more to be had at once, null if nothing is queued.';
+comment on function public.claim_deliveries is
+  'Begins up to p_limit calls (about 1.5 MiB), the same share for every organisation, and leases '
+  'them to the caller. `settled` lists deliveries that were closed or held without a call, to be '
+  'counted and logged like other outcomes: an expired lease, a tool that its policy forbids, a '
+  'required decision, a requester who left. With the id of an earlier claim whose response was '
+  'lost, returns that claim''s running calls and settled deliveries again. `next_due_in_seconds` '
+  'is when to claim again: 0 if more is due now, null if nothing is queued.';

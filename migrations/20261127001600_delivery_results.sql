@@ -1,7 +1,11 @@
--- Results of calls: messages, events, follow-ups and handovers; retries and dead letters.
+-- Results of calls: messages, events, follow-ups, handovers, retries and dead letters.
 
--- Appends to the transcript, under the session's lock. What is empty was not said.
-create or replace function chatkit_private.append_agent_message(p_delivery public.deliveries, p_content text) returns void
+-- Appends a message of the agent to the transcript, unless it is empty. The caller has locked the
+-- session.
+create or replace function chatkit_private.append_agent_message(
+  p_delivery public.deliveries,
+  p_content text
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -15,14 +19,17 @@ begin
   set last_message_seq = s.last_message_seq + 1
   where s.id = p_delivery.session_id
   returning s.last_message_seq into v_seq;
-  insert into public.chat_messages (org_id, user_id, session_id, id, seq, role, content, tool_invocation_id)
-  values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, chatkit_private.new_id(), v_seq, 'agent', p_content,
-          p_delivery.id::text);
+  insert into public.chat_messages (
+    org_id, user_id, session_id, id, seq, role, content, tool_invocation_id
+  )
+  values (p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, chatkit_private.new_id(),
+          v_seq, 'agent', p_content, p_delivery.id::text);
   perform chatkit_private.touch_session(p_delivery.session_id);
 end
 $$;
 
--- Which of the follow-ups that an agent wants can be made, in order: [{tool, payload}], or [{refused, agent_id}] and why not.
+-- Returns a plan for the follow-ups that an agent requested, in their order: {tool, payload} for
+-- each that can be created, {agent_id, refused} with the reason for each that cannot.
 create or replace function chatkit_private.plan_follow_ups(
   p_delivery public.deliveries,
   p_session public.chat_sessions,
@@ -32,7 +39,8 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_left integer := least(8, chatkit_private.remaining_fan_out(p_delivery.session_id, p_delivery.root_event_id));
+  v_left integer :=
+    least(8, chatkit_private.remaining_fan_out(p_delivery.session_id, p_delivery.root_event_id));
   v_wanted jsonb;
   v_payload jsonb;
   v_tool text;
@@ -40,12 +48,15 @@ declare
   v_plan jsonb := '[]';
 begin
   for v_wanted in
-    select f.value from jsonb_array_elements(coalesce(nullif(p_wanted, 'null'), '[]')) with ordinality as f (value, position)
+    select f.value
+    from jsonb_array_elements(coalesce(nullif(p_wanted, 'null'), '[]'))
+      with ordinality as f (value, position)
     order by f.position
-    -- The rest is not even noted.
+    -- Further ones are ignored and do not appear in the plan.
     limit 20
   loop
-    v_payload := jsonb_build_object('agentId', v_wanted -> 'agent_id', 'fromAgentId', p_delivery.agent_id)
+    v_payload :=
+      jsonb_build_object('agentId', v_wanted -> 'agent_id', 'fromAgentId', p_delivery.agent_id)
       || jsonb_strip_nulls(jsonb_build_object('objective', v_wanted -> 'objective'))
       || case when coalesce(v_wanted -> 'inputs', 'null') = 'null' then '{}'
               else jsonb_build_object('inputs', v_wanted -> 'inputs') end;
@@ -57,7 +68,9 @@ begin
         or jsonb_typeof(v_payload -> 'inputs') <> 'object'
         or octet_length(v_payload::text) > 16384 then 'invalid'
       when v_tool is null then 'unknown_agent'
-      when not chatkit_private.agent_is_open_to(p_session.org_id, p_session.user_id, v_wanted ->> 'agent_id')
+      when not chatkit_private.agent_is_open_to(
+        p_session.org_id, p_session.user_id, v_wanted ->> 'agent_id'
+      )
         then 'agent_forbidden'
       when p_delivery.depth >= 5 then 'too_deep'
       when v_left = 0 then 'too_many'
@@ -66,15 +79,16 @@ begin
       v_left := v_left - 1;
       v_plan := v_plan || jsonb_build_object('tool', v_tool, 'payload', v_payload);
     else
-      v_plan := v_plan || jsonb_build_object('agent_id', left(v_wanted ->> 'agent_id', 63), 'refused', v_refused);
+      v_plan := v_plan
+        || jsonb_build_object('agent_id', left(v_wanted ->> 'agent_id', 63), 'refused', v_refused);
     end if;
   end loop;
   return v_plan;
 end
 $$;
 
--- Why an agent may not hand this session over to another; null if it may. It must have the session to hand it over, and its user
--- must be allowed to open the other.
+-- Returns why an agent may not hand a session over to another one, or null if it may. The session
+-- must be with the agent that hands it over, and its user must be allowed to open the other agent.
 create or replace function chatkit_private.handover_rejection(
   p_delivery public.deliveries,
   p_session public.chat_sessions,
@@ -98,8 +112,8 @@ exception
 end
 $$;
 
--- The result as an event of at most 16 KiB: what does not fit is left out, the notices first if that is enough, and `truncated`
--- says so.
+-- Appends the event `agent_result`, whose payload has at most 16 KiB. If the result does not fit,
+-- the notices are left out, or else the output, or else both, and `truncated` is set.
 create or replace function chatkit_private.append_result_event(
   p_delivery public.deliveries,
   p_outcome jsonb,
@@ -110,8 +124,8 @@ set search_path = ''
 as $$
 declare
   v_base jsonb := jsonb_build_object(
-    'deliveryId', p_delivery.id, 'eventId', p_delivery.about_event_id, 'agentId', p_delivery.agent_id,
-    'tool', p_delivery.tool, 'status', 'completed'
+    'deliveryId', p_delivery.id, 'eventId', p_delivery.about_event_id,
+    'agentId', p_delivery.agent_id, 'tool', p_delivery.tool, 'status', 'completed'
   ) || p_refused;
   v_output jsonb := case
     when coalesce(p_outcome -> 'output', 'null') = 'null' then '{}'
@@ -132,14 +146,19 @@ begin
     exit when octet_length(v_payload::text) <= 16384;
   end loop;
   return chatkit_private.append_event(
-    p_delivery.session_id, chatkit_private.new_id(), 'agent_result', v_payload, 'agent', p_delivery.agent_id
+    p_delivery.session_id, chatkit_private.new_id(), 'agent_result', v_payload,
+    'agent', p_delivery.agent_id
   );
 end
 $$;
 
--- An agent is done: the result, then what it wants of others, then the session handed over. What it may not have is noted in the
--- result and is no error: its work is done all the same.
-create or replace function chatkit_private.complete_delivery(p_delivery public.deliveries, p_outcome jsonb) returns void
+-- Completes a delivery: appends the result, then creates the follow-ups, then hands the session
+-- over. Follow-ups and handovers that are not allowed are listed in the result. They are not
+-- errors, because the agent's own work is done.
+create or replace function chatkit_private.complete_delivery(
+  p_delivery public.deliveries,
+  p_outcome jsonb
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -156,15 +175,21 @@ begin
   perform chatkit_private.close_delivery(p_delivery.id, 'done');
   v_plan := chatkit_private.plan_follow_ups(p_delivery, v_session, p_outcome -> 'follow_ups');
   if v_handover is not null then
-    v_refusal := chatkit_private.handover_rejection(p_delivery, v_session, v_handover ->> 'agent_id');
+    v_refusal :=
+      chatkit_private.handover_rejection(p_delivery, v_session, v_handover ->> 'agent_id');
   end if;
   select jsonb_strip_nulls(jsonb_build_object(
     'followUpsRefused',
-    jsonb_agg(jsonb_build_object('agentId', f.value -> 'agent_id', 'reason', f.value -> 'refused') order by f.position)
+    jsonb_agg(
+      jsonb_build_object('agentId', f.value -> 'agent_id', 'reason', f.value -> 'refused')
+      order by f.position
+    )
       filter (where f.value ? 'refused'),
     'handoverRefused',
     case when v_refusal is not null
-      then jsonb_build_object('agentId', left(v_handover ->> 'agent_id', 63), 'reason', v_refusal) end
+      then jsonb_build_object(
+        'agentId', left(v_handover ->> 'agent_id', 63), 'reason', v_refusal
+      ) end
   ))
   into v_refused
   from jsonb_array_elements(v_plan) with ordinality as f (value, position);
@@ -177,13 +202,16 @@ begin
     order by f.position
   loop
     v_event := chatkit_private.append_event(
-      p_delivery.session_id, chatkit_private.new_id(), 'agent_follow_up', v_follow_up -> 'payload', 'agent', p_delivery.agent_id
+      p_delivery.session_id, chatkit_private.new_id(), 'agent_follow_up', v_follow_up -> 'payload',
+      'agent', p_delivery.agent_id
     );
     insert into public.deliveries (
-      id, org_id, user_id, session_id, event_id, seq, agent_id, tool, about_event_id, depth, root_event_id
+      id, org_id, user_id, session_id, event_id, seq, agent_id, tool, about_event_id, depth,
+      root_event_id
     ) values (
       chatkit_private.new_id(), v_event.org_id, v_event.user_id, v_event.session_id, v_event.id,
-      chatkit_private.next_delivery_seq(v_event.session_id), v_event.payload ->> 'agentId', v_follow_up ->> 'tool', v_event.id,
+      chatkit_private.next_delivery_seq(v_event.session_id),
+      v_event.payload ->> 'agentId', v_follow_up ->> 'tool', v_event.id,
       p_delivery.depth + 1, p_delivery.root_event_id
     );
   end loop;
@@ -192,19 +220,27 @@ begin
     v_event := chatkit_private.append_event(
       p_delivery.session_id, chatkit_private.new_id(), 'handover',
       jsonb_build_object('agentId', v_handover -> 'agent_id', 'fromAgentId', p_delivery.agent_id)
-        || jsonb_strip_nulls(jsonb_build_object('reason', v_handover -> 'reason', 'summary', v_handover -> 'summary')),
+        || jsonb_strip_nulls(jsonb_build_object(
+          'reason', v_handover -> 'reason', 'summary', v_handover -> 'summary'
+        )),
       'agent', p_delivery.agent_id
     );
-    update public.chat_sessions as s set agent_id = v_handover ->> 'agent_id' where s.id = p_delivery.session_id;
-    -- Told to the agent that has the session now.
+    update public.chat_sessions as s
+    set agent_id = v_handover ->> 'agent_id' where s.id = p_delivery.session_id;
+    -- The event is routed after the handover, so it goes to the session's new agent.
     perform chatkit_private.route_event(v_event, p_delivery.root_event_id, p_delivery.depth + 1);
   end if;
 end
 $$;
 
--- Not now, but again: later and later, at random within that, so that routers do not all come at once; not before the server
--- wants it, within an hour. When all attempts are used up it is given up.
-create or replace function chatkit_private.retry_delivery(p_delivery public.deliveries, p_outcome jsonb) returns void
+-- Schedules another attempt, or makes the delivery a dead letter if no attempts are left or the
+-- session has ended. The delay grows exponentially up to five minutes and is random, so that
+-- dispatchers do not retry at the same moment. It is not shorter than the delay that the server
+-- requested, up to one hour.
+create or replace function chatkit_private.retry_delivery(
+  p_delivery public.deliveries,
+  p_outcome jsonb
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -233,8 +269,12 @@ begin
 end
 $$;
 
--- The agent wants an answer before it goes on. After the session's end it gets none.
-create or replace function chatkit_private.escalate_for_agent(p_delivery public.deliveries, p_outcome jsonb) returns void
+-- Holds a delivery and opens an escalation, because the agent needs an answer to continue. If the
+-- session has ended, cancels the delivery instead.
+create or replace function chatkit_private.escalate_for_agent(
+  p_delivery public.deliveries,
+  p_outcome jsonb
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -248,11 +288,17 @@ begin
   set status = 'asked', error = null, lease_until = null, finished_at = clock_timestamp(),
       request_state = nullif(p_outcome -> 'request_state', 'null')
   where d.id = p_delivery.id;
-  perform chatkit_private.open_delivery_escalation(p_delivery, 'agent_asked', p_outcome -> 'ask', 'agent', p_delivery.agent_id);
+  perform chatkit_private.open_delivery_escalation(
+    p_delivery, 'agent_asked', p_outcome -> 'ask', 'agent', p_delivery.agent_id
+  );
 end
 $$;
 
-create or replace function public.finish_delivery(p_delivery_id uuid, p_fence bigint, p_outcome jsonb) returns jsonb
+create or replace function public.finish_delivery(
+  p_delivery_id uuid,
+  p_fence bigint,
+  p_outcome jsonb
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -274,7 +320,9 @@ begin
       when 'completed' then
         perform chatkit_private.complete_delivery(v_delivery, p_outcome);
       when 'failed' then
-        perform chatkit_private.dead_letter(v_delivery, p_outcome ->> 'error', true, 'agent', v_delivery.agent_id);
+        perform chatkit_private.dead_letter(
+          v_delivery, p_outcome ->> 'error', true, 'agent', v_delivery.agent_id
+        );
       when 'ask' then
         perform chatkit_private.escalate_for_agent(v_delivery, p_outcome);
       when 'retry' then
@@ -293,10 +341,12 @@ begin
   return jsonb_build_object(
     'finished', true,
     'status', v_delivery.finished_as,
-    'live_chatkit_session_ids', chatkit_private.uncancelled_chatkit_session_ids(v_delivery.session_id)
+    'live_chatkit_session_ids',
+    chatkit_private.uncancelled_chatkit_session_ids(v_delivery.session_id)
   );
 exception
-  -- The edge checks an agent's answer before; what still does not fit is refused as a whole, and can be finished as `failed`.
+  -- The dispatcher validates a result before it calls this function. A result that still does not
+  -- fit is rejected as a whole, and the dispatcher can finish the call as `failed`.
   when check_violation or not_null_violation or data_exception then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
     raise sqlstate 'PT422' using message = 'invalid_outcome',
@@ -304,14 +354,18 @@ exception
 end
 $$;
 
-comment on function public.finish_delivery is 
-  'Finishes a call. Whoever comes with a fence that is not the delivery''s any more has lost it: '
-  '`finished` is false, and nothing changes. Who repeats a finish is answered the same. After the '
-  'session''s end the result is still recorded, and nothing begun. live_chatkit_session_ids: what a '
-  'handover retired and is still to be cancelled at OpenAI.';
+comment on function public.finish_delivery is
+  'Records the outcome of a call; a repeated call returns the same response. `finished` is '
+  'false, and nothing changes, if p_fence is outdated because another claim took the delivery '
+  'over. After the session''s end the result is recorded, but no follow-up or handover begins. '
+  '`live_chatkit_session_ids` lists the ChatKit sessions that must still be cancelled at OpenAI. '
+  'An outcome that violates a constraint fails with invalid_outcome.';
 
-create or replace function public.list_dead_deliveries(p_org_id uuid, p_limit integer, p_after uuid default null)
-returns jsonb
+create or replace function public.list_dead_deliveries(
+  p_org_id uuid,
+  p_limit integer,
+  p_after uuid default null
+) returns jsonb
 language plpgsql stable security definer
 set search_path = ''
 as $$
@@ -321,8 +375,10 @@ declare
 begin
   select coalesce(jsonb_agg(
     jsonb_build_object(
-      'id', d.id, 'org_id', d.org_id, 'user_id', d.user_id, 'session_id', d.session_id, 'event_id', d.event_id,
-      'agent_id', d.agent_id, 'tool', d.tool, 'status', d.status, 'error', d.error, 'attempts', d.attempts,
+      'id', d.id, 'org_id', d.org_id, 'user_id', d.user_id, 'session_id', d.session_id,
+      'event_id', d.event_id,
+      'agent_id', d.agent_id, 'tool', d.tool, 'status', d.status, 'error', d.error,
+      'attempts', d.attempts,
       'depth', d.depth, 'created_at', chatkit_private.utc_text(d.created_at),
       'finished_at', chatkit_private.utc_text(d.finished_at)
     )
@@ -340,14 +396,17 @@ begin
   ) as d;
   return jsonb_build_object(
     'deliveries', v_deliveries,
-    'next', case when jsonb_array_length(v_deliveries) = v_limit then v_deliveries -> -1 ->> 'id' end
+    'next', case
+      when jsonb_array_length(v_deliveries) = v_limit then v_deliveries -> -1 ->> 'id'
+    end
   );
 end
 $$;
 
-comment on function public.list_dead_deliveries is 
-  'An organisation''s, the latest made first; `p_after` is the last id of the page before, `next` '
-  'that of this one if it is full.';
+comment on function public.list_dead_deliveries is
+  'Returns a page of an organisation''s dead letters and deliveries of unknown outcome, the '
+  'newest first. `next` is the id to pass as p_after for the next page, null if the page is not '
+  'full.';
 
 create or replace function public.replay_delivery(p_org_id uuid, p_delivery_id uuid) returns jsonb
 language plpgsql security definer
@@ -357,7 +416,9 @@ declare
   v_delivery public.deliveries;
   v_replayed boolean;
 begin
-  if not exists (select from public.deliveries as d where d.id = p_delivery_id and d.org_id = p_org_id) then
+  if not exists (
+    select from public.deliveries as d where d.id = p_delivery_id and d.org_id = p_org_id
+  ) then
     raise sqlstate 'PT404' using message = 'delivery_not_found';
   end if;
   v_delivery := chatkit_private.lock_delivery(p_delivery_id);
@@ -378,7 +439,8 @@ begin
 end
 $$;
 
-comment on function public.replay_delivery is 
-  'Puts a dead letter into its session''s queue again, under the same key, with all its attempts; '
-  'what people were asked about it is withdrawn. One that waits or runs already is left as it is. '
-  'The policy is asked again, like before every call.';
+comment on function public.replay_delivery is
+  'Requeues a dead letter or a delivery of unknown outcome, with the same idempotency key and '
+  'all its attempts, and withdraws the open escalation about it. The policy is checked again, as '
+  'before every call. `replayed` is false if the delivery is already pending or running. Fails '
+  'with session_ended after the session''s end, and with delivery_not_dead for any other status.';

@@ -1,7 +1,8 @@
 -- Deciding escalations, and expiring those that were not decided in time.
 
--- Refuses a decision that this person may not take. Approving, editing and answering take more than rejecting: the requester, and
--- whoever wrote the call, have another person decide; a confirmation is the requester's. To withdraw one's own is always allowed.
+-- Rejects a decision that this person may not make. The requester and every approver may reject.
+-- Other decisions are restricted: where another person must decide, neither the requester nor the
+-- author of the call may; only the requester may confirm.
 create or replace function chatkit_private.check_decider(
   p_escalation public.chat_escalations,
   p_user_id uuid,
@@ -17,7 +18,7 @@ begin
   if v_role is null then
     raise sqlstate 'PT403' using message = 'not_a_member';
   end if;
-  -- To who may not read it, it does not exist.
+  -- A person who may not read the escalation gets the same error as for one that does not exist.
   if v_role not in ('owner', 'admin', 'approver') and not v_own then
     raise sqlstate 'PT404' using message = 'escalation_not_found';
   end if;
@@ -39,8 +40,9 @@ begin
 end
 $$;
 
--- Refuses a decision that may not be taken; says whether it was already, by the same person and in the same way. The session
--- and the escalation are locked.
+-- Rejects a decision that may not be made. Returns true if the same person already made the same
+-- decision, and false if the escalation is open. The caller has locked the session and the
+-- escalation.
 create or replace function chatkit_private.check_decision(
   p_escalation public.chat_escalations,
   p_user_id uuid,
@@ -63,10 +65,12 @@ begin
       return true;
     end if;
     raise sqlstate 'PT409' using message = 'escalation_resolved', detail = jsonb_build_object(
-      'decision', p_escalation.decision, 'decidedBy', p_escalation.decided_by, 'decidedAt', p_escalation.decided_at
+      'decision', p_escalation.decision,
+      'decidedBy', p_escalation.decided_by,
+      'decidedAt', p_escalation.decided_at
     )::text;
   end if;
-  -- Its time may be over before it is swept.
+  -- It may have expired although expire_escalations has not closed it yet.
   if p_escalation.status <> 'open' or p_escalation.expires_at <= clock_timestamp() then
     raise sqlstate 'PT409' using message = 'escalation_closed';
   end if;
@@ -84,9 +88,11 @@ begin
 end
 $$;
 
--- Takes up a call that a decision wrote, by editing it or by answering the agent. Where another person has to decide, the written
--- call is a new question, which its author may not decide; it is asked here, where the author still hears if there is no other
--- approver. An edit that only lowers the amount needs no second approver where the registry says so.
+-- Resumes a delivery with a call that a decision changed: an edit, or an answer to the agent. If
+-- the changed call needs an approval, opens another escalation, which the author may not decide.
+-- It is opened here and not when the call begins, so that the author's request fails if there is
+-- no other approver. If the registration allows it, an approver's edit that only lowers the amount
+-- needs no second approval.
 create or replace function chatkit_private.resume_with_new_call(
   p_delivery public.deliveries,
   p_escalation public.chat_escalations
@@ -98,12 +104,13 @@ declare
   v_tool public.agent_tools := chatkit_private.callable_tool(p_delivery);
   v_inputs jsonb := case p_escalation.decision when 'edit' then p_escalation.answer end;
   v_author uuid := p_escalation.decided_by;
-  v_written public.deliveries := chatkit_private.resume_delivery(p_delivery, p_escalation, v_inputs, v_author);
+  v_written public.deliveries :=
+    chatkit_private.resume_delivery(p_delivery, p_escalation, v_inputs, v_author);
   v_call jsonb := chatkit_private.build_call(v_written);
   v_verdict text := chatkit_private.delivery_decision(v_written, v_tool, v_call);
 begin
   if v_verdict in ('never', 'unreadable') then
-    -- What could not be released before cannot be written into being releasable by the answer to a question.
+    -- An edit that the policy forbids is rejected. After an answer, begin_call applies the policy.
     if v_inputs is not null then
       raise sqlstate 'PT422' using message = 'policy_forbids';
     end if;
@@ -112,8 +119,11 @@ begin
   if v_tool.release_lowered_amount
      and v_inputs is not null
      and v_author <> p_escalation.user_id
-     and chatkit_private.member_role(p_escalation.org_id, v_author) in ('owner', 'admin', 'approver')
-     and chatkit_private.only_lowers_amount(v_tool, chatkit_private.subject_call(p_escalation.subject), v_call) then
+     and chatkit_private.member_role(p_escalation.org_id, v_author)
+       in ('owner', 'admin', 'approver')
+     and chatkit_private.only_lowers_amount(
+       v_tool, chatkit_private.subject_call(p_escalation.subject), v_call
+     ) then
     update public.deliveries as d
     set release_id = p_escalation.id, released_hash = chatkit_private.content_hash(v_call)
     where d.id = v_written.id;
@@ -136,7 +146,7 @@ begin
 end
 $$;
 
--- Closes an escalation by the decision that an event says, and does what follows from it.
+-- Closes an escalation with a decision that an event records, and carries the decision out.
 create or replace function chatkit_private.resolve_escalation(
   p_escalation public.chat_escalations,
   p_event public.chat_events,
@@ -153,21 +163,26 @@ declare
   v_delivery public.deliveries;
 begin
   update public.chat_escalations as x
-  set status = 'resolved', closed_at = v_now, decision = p_decision, answer = p_answer, decided_by = p_user_id,
+  set status = 'resolved', closed_at = v_now, decision = p_decision, answer = p_answer,
+      decided_by = p_user_id,
       decided_at = v_now, decision_event_id = p_event.id
   where x.id = p_escalation.id
   returning * into strict v_escalation;
   perform chatkit_private.touch_session(v_escalation.session_id);
 
   if v_escalation.kind = 'browser' then
-    -- It releases nothing; agents may want to know, as of any event.
+    -- It does not release a delivery. The decision is routed to agents like any other event.
     perform chatkit_private.route_event(p_event, p_event.id);
     return v_escalation;
   end if;
 
-  select * into strict v_delivery from public.deliveries as d where d.id = v_escalation.delivery_id for update;
+  select * into strict v_delivery
+  from public.deliveries as d
+  where d.id = v_escalation.delivery_id
+  for update;
   if v_escalation.kind in ('agent_failed', 'outcome_unknown') then
-    -- The same call under the same key; rejected, it stays as it is.
+    -- An approval repeats the same call with the same key. After a rejection the delivery stays
+    -- closed.
     if p_decision = 'approve' then
       perform chatkit_private.requeue_delivery(v_delivery.id, v_escalation.id);
     end if;
@@ -179,24 +194,30 @@ begin
     return v_escalation;
   end if;
 
-  if p_decision = 'approve' and v_escalation.kind in ('policy', 'confirm') and v_delivery.fence > 0 then
-    -- It was called before, and may have been done: it is called again under its own key, as it was shown.
+  if p_decision = 'approve' and v_escalation.kind in ('policy', 'confirm')
+     and v_delivery.fence > 0 then
+    -- The call was made before and may have been executed, so it is repeated with its own key and
+    -- in the form that was displayed.
     update public.deliveries as d
     set escalation_id = v_escalation.id, release_id = v_escalation.id,
-        released_hash = chatkit_private.content_hash(chatkit_private.subject_call(v_escalation.subject))
+        released_hash =
+          chatkit_private.content_hash(chatkit_private.subject_call(v_escalation.subject))
     where d.id = v_delivery.id;
     perform chatkit_private.requeue_delivery(v_delivery.id, v_escalation.id);
     return v_escalation;
   end if;
   perform chatkit_private.close_delivery(v_delivery.id, 'done');
-  if p_decision = 'edit' or (v_escalation.kind = 'agent_asked' and p_decision <> 'reject' and p_answer is not null) then
+  if p_decision = 'edit'
+     or (v_escalation.kind = 'agent_asked' and p_decision <> 'reject' and p_answer is not null) then
     perform chatkit_private.resume_with_new_call(v_delivery, v_escalation);
   else
     perform chatkit_private.resume_delivery(
       v_delivery, v_escalation,
-      -- An approval releases the call that was shown. An answer to the agent's question is no leave from the policy.
+      -- An approval releases the call that was displayed. An answer to the agent's question does
+      -- not release a call.
       p_released_hash => case
-        when v_escalation.kind in ('policy', 'confirm') then chatkit_private.content_hash(chatkit_private.subject_call(v_escalation.subject))
+        when v_escalation.kind in ('policy', 'confirm') then
+          chatkit_private.content_hash(chatkit_private.subject_call(v_escalation.subject))
       end
     );
   end if;
@@ -204,8 +225,10 @@ begin
 end
 $$;
 
--- Decides an escalation. A repeat of the winning decision is answered the same; everybody else hears who won. p_event_id is the
--- id of the event that says it; one is made where it is left out.
+-- Decides an escalation. If the same person repeats the decision that was recorded, the response
+-- is the same. Every other decision on a resolved escalation fails with escalation_resolved, whose
+-- detail contains the recorded decision. p_event_id is the id of the event `hitl_resolved`;
+-- without it, an id is generated.
 create or replace function chatkit_private.decide_escalation(
   p_org_id uuid,
   p_user_id uuid,
@@ -234,7 +257,7 @@ begin
   if v_role is null then
     raise sqlstate 'PT403' using message = 'not_a_member';
   end if;
-  -- Part of the search, so that a stranger does not even wait for the session's lock.
+  -- The permission is part of this query, so a user without it never waits for the session's lock.
   select x.session_id into v_session_id
   from public.chat_escalations as x
   where x.id = p_escalation_id
@@ -244,10 +267,16 @@ begin
     raise sqlstate 'PT404' using message = 'escalation_not_found';
   end if;
 
-  v_claim := chatkit_private.claim_idempotency_key(p_org_id, p_user_id, 'decide_escalation', p_idempotency_key, p_request_hash);
+  v_claim := chatkit_private.claim_idempotency_key(
+    p_org_id, p_user_id, 'decide_escalation', p_idempotency_key, p_request_hash
+  );
   perform chatkit_private.lock_session(p_org_id, v_session_id);
-  select * into strict v_escalation from public.chat_escalations as x where x.id = p_escalation_id for update;
-  v_replayed := chatkit_private.check_decision(v_escalation, p_user_id, p_decision, p_subject_hash, v_answer);
+  select * into strict v_escalation
+  from public.chat_escalations as x
+  where x.id = p_escalation_id
+  for update;
+  v_replayed :=
+    chatkit_private.check_decision(v_escalation, p_user_id, p_decision, p_subject_hash, v_answer);
 
   if not v_replayed then
     v_event := chatkit_private.append_event(
@@ -256,7 +285,8 @@ begin
         || case when v_answer is null then '{}' else jsonb_build_object('answer', v_answer) end,
       'user', p_user_id::text
     );
-    v_escalation := chatkit_private.resolve_escalation(v_escalation, v_event, p_user_id, p_decision, v_answer);
+    v_escalation :=
+      chatkit_private.resolve_escalation(v_escalation, v_event, p_user_id, p_decision, v_answer);
   end if;
   select * into strict v_event
   from public.chat_events as e
@@ -294,16 +324,25 @@ set search_path = ''
 as $$
 declare
   v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean := p_escalation_id = any (chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id]));
+  v_readable boolean :=
+    p_escalation_id = any (chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id]));
 begin
+  -- An escalation that the policies hide is replaced by a random id, so it gives the same error as
+  -- one that does not exist.
   return chatkit_private.decide_escalation(
-    p_org_id, p_user_id, case when v_readable then p_escalation_id else gen_random_uuid() end, p_decision,
-    p_subject_hash, p_answer, p_event_id, case when v_readable then p_idempotency_key end, p_request_hash
+    p_org_id, p_user_id, case when v_readable then p_escalation_id else gen_random_uuid() end,
+    p_decision, p_subject_hash, p_answer, p_event_id,
+    case when v_readable then p_idempotency_key end, p_request_hash
   );
 end
 $$;
 
-comment on function public.decide_escalation is 'Decides an escalation, see chatkit_private.decide_escalation.';
+comment on function public.decide_escalation is
+  'Decides an escalation that the policies let the user read, and returns {escalation, event, '
+  'replayed}. If the same person repeats the decision that was recorded, the response is the '
+  'same; any other decision fails with escalation_resolved, whose detail contains the recorded '
+  'one. p_subject_hash must be the hash of the escalation''s subject, otherwise the decision '
+  'fails with subject_changed.';
 
 create or replace function public.expire_escalations(p_limit integer) returns jsonb
 language plpgsql security definer
@@ -319,11 +358,12 @@ declare
   v_id uuid;
   v_expired integer := 0;
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- A generic plan may scan the whole table; the plan for the actual limit does not.
   set local plan_cache_mode = force_custom_plan;
 
   foreach v_read in array array[10 * v_limit, 40000] loop
-    select array_agg(d.id order by d.expires_at, d.id), array_agg(d.org_id::text || d.user_id order by d.expires_at, d.id)
+    select array_agg(d.id order by d.expires_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.expires_at, d.id)
     into v_ids, v_owners
     from (
       select e.id, e.org_id, e.user_id, e.expires_at
@@ -336,8 +376,9 @@ begin
   end loop;
   v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
-  -- The sessions are locked first, as everywhere; one that somebody works on has its turn next time. Then they are gone through
-  -- in the order of their ids, like all that works on several sessions at once.
+  -- Sessions are locked before their escalations, as everywhere. A session that another
+  -- transaction has locked is left to the next run. The escalations are processed in the order of
+  -- their sessions' ids, as in every transaction that works on several sessions.
   v_ids := array(
     with free as (
       select e.id, e.session_id, e.expires_at
@@ -351,7 +392,7 @@ begin
   set local plan_cache_mode = auto;
 
   foreach v_id in array v_ids loop
-    -- Looked at again, now that nobody else can close it.
+    -- Another transaction may have closed it before the session was locked.
     update public.chat_escalations as e
     set status = 'expired', closed_at = clock_timestamp()
     where e.id = v_id and e.status = 'open'
@@ -361,7 +402,8 @@ begin
       set status = 'dead', error = 'ask_expired'
       where d.id = v_escalation.delivery_id and d.status = 'asked';
       perform chatkit_private.append_event(
-        v_escalation.session_id, chatkit_private.new_id(), 'hitl_expired', jsonb_build_object('escalationId', v_id), 'system', null
+        v_escalation.session_id, chatkit_private.new_id(), 'hitl_expired',
+        jsonb_build_object('escalationId', v_id), 'system', null
       );
       perform chatkit_private.touch_session(v_escalation.session_id);
       v_expired := v_expired + 1;
@@ -371,7 +413,8 @@ begin
 end
 $$;
 
-comment on function public.expire_escalations is 
-  'Closes what is past its time, with an event that says so. That event is activity: who waited for '
-  'an answer has the session''s whole timeout to do without one. Every user who has some gets the '
-  'same share of p_limit, one each first.';
+comment on function public.expire_escalations is
+  'Closes up to p_limit escalations whose time is over, each with an event `hitl_expired`, and '
+  'returns their number. The event counts as activity, so the user has the session''s whole idle '
+  'timeout to continue without a decision. Every user gets the same share of p_limit, one '
+  'escalation each first.';

@@ -1,9 +1,14 @@
--- Recording events of users, and what follows from them.
+-- Recording events, and applying what they cause.
 
--- The event that was already taken under this id, or null. The same id with other content is an error of the client's, and so is
--- the same id from another actor: answering "already there" would lose an event.
-create or replace function chatkit_private.find_recorded_event(p_session_id uuid, p_given jsonb, p_actor_type text, p_actor_id text)
-returns public.chat_events
+-- Returns the event that is already recorded under this id, or null. Rejects the id with
+-- event_conflict if the content or the actor differs, because accepting it as a repeat would lose
+-- an event.
+create or replace function chatkit_private.find_recorded_event(
+  p_session_id uuid,
+  p_given jsonb,
+  p_actor_type text,
+  p_actor_id text
+) returns public.chat_events
 language plpgsql
 set search_path = ''
 as $$
@@ -13,18 +18,21 @@ begin
   select * into v_event
   from public.chat_events as e
   where e.session_id = p_session_id and e.id = (p_given ->> 'id')::uuid;
-  if found and (v_event.type, v_event.payload, v_event.occurred_at, v_event.actor_type, v_event.actor_id)
+  if found
+     and (v_event.type, v_event.payload, v_event.occurred_at, v_event.actor_type, v_event.actor_id)
      is distinct from
-     (p_given ->> 'type', p_given -> 'payload', (p_given ->> 'occurred_at')::timestamptz, p_actor_type, p_actor_id) then
+     (p_given ->> 'type', p_given -> 'payload', (p_given ->> 'occurred_at')::timestamptz,
+      p_actor_type, p_actor_id) then
     raise sqlstate 'PT409' using message = 'event_conflict', detail = v_event.id::text;
   end if;
   return v_event;
 end
 $$;
 
--- `thread_changed` {threadId}: the thread is one of the session's from now on. ChatKit says null when a new thread begins; there
--- is nothing to link then. A session links at most 100 threads, since each is asked for at OpenAI before the session ends, when
--- its transcript is copied and when it is erased.
+-- Applies `thread_changed` {threadId}: links the thread to the session. ChatKit sends null when a
+-- new thread begins; then there is nothing to link. A session links at most 100 threads, because
+-- each one costs requests to OpenAI: before the session expires, for its transcript, and when it
+-- is erased.
 create or replace function chatkit_private.link_thread(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
@@ -33,12 +41,15 @@ declare
   v_thread_id text := p_event.payload ->> 'threadId';
 begin
   if jsonb_typeof(p_event.payload -> 'threadId') is distinct from 'string' or exists (
-    select from public.chatkit_threads as t where t.session_id = p_event.session_id and t.thread_id = v_thread_id
+    select from public.chatkit_threads as t
+    where t.session_id = p_event.session_id and t.thread_id = v_thread_id
   ) then
     return;
   end if;
   -- The caller holds the session's lock, so the count is exact.
-  if (select count(*) from public.chatkit_threads as t where t.session_id = p_event.session_id) >= 100 then
+  if (
+    select count(*) from public.chatkit_threads as t where t.session_id = p_event.session_id
+  ) >= 100 then
     raise sqlstate 'PT409' using message = 'too_many_threads', detail = p_event.id::text;
   end if;
   insert into public.chatkit_threads (org_id, user_id, session_id, thread_id)
@@ -46,8 +57,9 @@ begin
 end
 $$;
 
--- `handover` {agentId, fromAgentId?, reason?, summary?}: the session moves to another agent, if it is still with the one it is taken from.
--- The old agent's secrets are erased by the session's trigger.
+-- Applies `handover` {agentId, fromAgentId?, reason?, summary?}: moves the session to another
+-- agent. Fails with agent_changed if the session is no longer with fromAgentId. A trigger on the
+-- session erases the old agent's secrets.
 create or replace function chatkit_private.hand_over(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
@@ -57,18 +69,24 @@ declare
   v_to text := p_event.payload ->> 'agentId';
   v_current text;
 begin
-  select s.agent_id into strict v_current from public.chat_sessions as s where s.id = p_event.session_id;
+  select s.agent_id into strict v_current
+  from public.chat_sessions as s
+  where s.id = p_event.session_id;
   if v_from <> v_current then
     raise sqlstate 'PT409' using message = 'agent_changed', detail = v_current;
   end if;
-  -- Who may not open an agent may not be handed over to it either.
+  -- A user who may not open an agent may not hand a session over to it either.
   perform chatkit_private.openable_agent(p_event.org_id, p_event.user_id, v_to);
-  update public.chat_sessions as s set agent_id = v_to where s.id = p_event.session_id and s.agent_id <> v_to;
+  update public.chat_sessions as s
+  set agent_id = v_to
+  where s.id = p_event.session_id and s.agent_id <> v_to;
 end
 $$;
 
--- `hitl_resolved` {escalationId, decision, answer?, subjectHash}: the session's user decides, by the same rules as at the
--- decision's own endpoint. But there an answer is checked against its schema before it comes here; of an event's nobody has.
+-- Applies `hitl_resolved` {escalationId, decision, answer?, subjectHash}: the session's user
+-- decides, under the same rules as at the endpoint for decisions. That endpoint also checks an
+-- answer against its schema. The answer in an event has not been checked, so it is rejected if
+-- there is a schema.
 create or replace function chatkit_private.decide_by_event(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
@@ -85,11 +103,14 @@ begin
     raise sqlstate 'PT404' using message = 'escalation_not_found';
   end if;
   if chatkit_private.check_decision(
-    v_escalation, p_event.user_id, p_event.payload ->> 'decision', p_event.payload ->> 'subjectHash', v_answer
+    v_escalation, p_event.user_id, p_event.payload ->> 'decision',
+    p_event.payload ->> 'subjectHash', v_answer
   ) then
-    -- Decided so already, but by another event, and a decision is said once.
+    -- Another event already records this decision, and a decision has only one event.
     raise sqlstate 'PT409' using message = 'escalation_resolved', detail = jsonb_build_object(
-      'decision', v_escalation.decision, 'decidedBy', v_escalation.decided_by, 'decidedAt', v_escalation.decided_at
+      'decision', v_escalation.decision,
+      'decidedBy', v_escalation.decided_by,
+      'decidedAt', v_escalation.decided_at
     )::text;
   end if;
   if v_answer is not null and v_escalation.answer_schema is not null then
@@ -101,17 +122,23 @@ begin
 end
 $$;
 
--- Takes one new event and does what it says; then whoever wants to hear of it is told.
-create or replace function chatkit_private.apply_event(p_session_id uuid, p_given jsonb, p_actor_type text, p_actor_id text)
-returns public.chat_events
+-- Records one new event, applies its effect and routes it to agents.
+create or replace function chatkit_private.apply_event(
+  p_session_id uuid,
+  p_given jsonb,
+  p_actor_type text,
+  p_actor_id text
+) returns public.chat_events
 language plpgsql
 set search_path = ''
 as $$
 declare
   v_event public.chat_events;
 begin
-  -- These are said by the transaction that brings them about, and by nobody else; and only people decide.
-  if p_given ->> 'type' in ('session_ended', 'hitl_expired', 'agent_result', 'agent_failed', 'agent_follow_up')
+  -- Only the transaction that causes one of these records it. Only users decide.
+  if p_given ->> 'type' in (
+       'session_ended', 'hitl_expired', 'agent_result', 'agent_failed', 'agent_follow_up'
+     )
      or (p_given ->> 'type' = 'hitl_resolved' and p_actor_type <> 'user') then
     raise sqlstate 'PT422' using message = 'event_type_reserved';
   end if;
@@ -126,12 +153,13 @@ begin
   );
   case v_event.type
     when 'thread_changed' then perform chatkit_private.link_thread(v_event);
-    when 'hitl_escalation' then perform chatkit_private.open_escalation(v_event, (p_given ->> 'escalation_id')::uuid);
+    when 'hitl_escalation' then
+      perform chatkit_private.open_escalation(v_event, (p_given ->> 'escalation_id')::uuid);
     when 'hitl_resolved' then perform chatkit_private.decide_by_event(v_event);
     when 'handover' then perform chatkit_private.hand_over(v_event);
     else null;
   end case;
-  -- A decision is routed where it is taken. A handover is told to the agent that has the session now.
+  -- resolve_escalation routes decisions. A handover is routed to the session's new agent.
   if v_event.type <> 'hitl_resolved' then
     perform chatkit_private.route_event(v_event, v_event.id);
   end if;
@@ -139,7 +167,7 @@ begin
 end
 $$;
 
--- An event as it is answered: its id, place and author, and the escalation that it opened.
+-- Returns an event as the RPCs return it, with the id of the escalation that it opened.
 create or replace function chatkit_private.event_response(p_event public.chat_events) returns jsonb
 language sql
 set search_path = ''
@@ -159,9 +187,10 @@ as $$
   ), '{}')
 $$;
 
--- Records events of one actor. A repeat answers what is stored and changes nothing, also after the session's end. What a user
--- adds is charged; agents and the system answer to nobody's patience but their own.
--- live_chatkit_session_ids: what a handover retired and is still to be cancelled at OpenAI.
+-- Records events of one actor, all or none. A repeated event returns what is recorded and changes
+-- nothing, also after the session's end. New events of a user are charged to the rate limit; those
+-- of agents and the system are not. `live_chatkit_session_ids` in the response lists the ChatKit
+-- sessions that must still be cancelled at OpenAI.
 create or replace function chatkit_private.record_events(
   p_org_id uuid,
   p_user_id uuid,
@@ -186,14 +215,18 @@ declare
   v_constraint text;
   v_column text;
 begin
-  v_claim := chatkit_private.claim_idempotency_key(p_org_id, p_user_id, 'record_events', p_idempotency_key, p_request_hash, p_session_id);
+  v_claim := chatkit_private.claim_idempotency_key(
+    p_org_id, p_user_id, 'record_events', p_idempotency_key, p_request_hash, p_session_id
+  );
   v_session := chatkit_private.lock_session_of(p_org_id, p_user_id, p_session_id);
-  -- A token may be older than a dismissal.
+  -- The caller's token may be older than the user's removal from the organisation.
   if chatkit_private.member_role(p_org_id, p_user_id) is null then
     raise sqlstate 'PT403' using message = 'not_a_member';
   end if;
   for v_given in
-    select e.value from jsonb_array_elements(p_events) with ordinality as e (value, position) order by e.position
+    select e.value
+    from jsonb_array_elements(p_events) with ordinality as e (value, position)
+    order by e.position
   loop
     v_event := chatkit_private.find_recorded_event(p_session_id, v_given, p_actor_type, p_actor_id);
     if v_event.id is null then
@@ -219,8 +252,9 @@ begin
     'limit', v_limit
   );
 exception
-  -- The edge checks events before; what still does not fit a column is the client's mistake and not ours. (data_exception: a
-  -- text that is no uuid, time or number, an array that is none.)
+  -- The API validates events before it calls this function. An event that still violates a
+  -- constraint is an error of the client. (data_exception: a text is not a UUID, time or number,
+  -- or a value is not an array.)
   when check_violation or not_null_violation or data_exception then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
     raise sqlstate 'PT422' using message = 'invalid_event',
@@ -256,12 +290,16 @@ begin
   if v_decided <@ v_ids then
     v_events := p_events;
   else
+    -- Ids that the policies hide are replaced by random ones, so they give the same errors as ids
+    -- that do not exist.
     v_events := (
       select jsonb_agg(
         case
-          when chatkit_private.decided_escalation_id(e.value) <> all (v_ids) then e.value || jsonb_build_object(
+          when chatkit_private.decided_escalation_id(e.value) <> all (v_ids)
+          then e.value || jsonb_build_object(
             'id', gen_random_uuid(),
-            'payload', (e.value -> 'payload') || jsonb_build_object('escalationId', gen_random_uuid())
+            'payload',
+            (e.value -> 'payload') || jsonb_build_object('escalationId', gen_random_uuid())
           )
           else e.value
         end
@@ -271,12 +309,16 @@ begin
     );
   end if;
   return chatkit_private.record_events(
-    p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end, p_actor_type, v_events,
+    p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end,
+    p_actor_type, v_events,
     p_actor_id, case when v_readable then p_idempotency_key end, p_request_hash
   );
 end
 $$;
 
-comment on function public.record_events is 
-  'Records events, see chatkit_private.record_events. An event that decides an escalation is about that '
-  'too.';
+comment on function public.record_events is
+  'Records events of one actor in a session that the policies let the user read, all or none, '
+  'and returns {events, live_chatkit_session_ids, limit}. A repeated event returns what is '
+  'recorded and changes nothing; the same id with other content fails with event_conflict. An '
+  'event that decides an escalation requires that the user may read the escalation too. '
+  '`live_chatkit_session_ids` lists the ChatKit sessions that must still be cancelled at OpenAI.';

@@ -1,24 +1,24 @@
--- Copying ChatKit threads into transcripts after a session has ended.
+-- Transcripts: copying the messages of ChatKit threads after a session has ended.
 
 create table if not exists public.transcripts_due (
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid primary key,
   due_at timestamptz not null default clock_timestamp(),
-  -- How often it was claimed or asked for again: whose word counts.
+  -- How often it was claimed or requested. Results are accepted only for the current number.
   claims integer not null default 0,
-  -- Claims in a row of which nothing came.
+  -- Consecutive claims without progress.
   attempts integer not null default 0,
-  -- Where it goes on: this thread, after this item; null, from the beginning.
+  -- Where copying continues: in this thread, after this item. Null at the beginning.
   thread_id text,
   after_item_id text,
   constraint transcripts_due_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
 );
 
-comment on table public.transcripts_due is 
-  'Sessions whose threads are still to be copied: those that have ended, and those of which '
-  'somebody wants it now.';
+comment on table public.transcripts_due is
+  'Sessions whose ChatKit threads still have to be copied: because the session has ended, or '
+  'because a copy was requested.';
 
 create index if not exists transcripts_due_by_time
   on public.transcripts_due (due_at) include (org_id, user_id, session_id);
@@ -26,7 +26,7 @@ create index if not exists transcripts_due_by_time
 alter table public.transcripts_due enable row level security;
 revoke all on table public.transcripts_due from public, anon, authenticated, service_role;
 
--- A session that ends with threads has a transcript to be fetched.
+-- Schedules the transcript of a session that ends and has threads.
 create or replace function chatkit_private.enqueue_transcript() returns trigger
 language plpgsql
 set search_path = ''
@@ -35,9 +35,10 @@ begin
   insert into public.transcripts_due as t (org_id, user_id, session_id)
   select new.org_id, new.user_id, new.id
   where exists (select from public.chatkit_threads as h where h.session_id = new.id)
-  -- What was wanted before may be under way: that one's word is then of an earlier attempt.
+  -- A copy that was requested earlier may be running. Raising `claims` makes its result outdated.
   on conflict (session_id) do update
-  set due_at = clock_timestamp(), claims = t.claims + 1, attempts = 0, thread_id = null, after_item_id = null;
+  set due_at = clock_timestamp(), claims = t.claims + 1, attempts = 0,
+      thread_id = null, after_item_id = null;
   return null;
 end
 $$;
@@ -64,20 +65,25 @@ declare
   v_column text;
 begin
   if not exists (
-    select from public.chatkit_threads as t where t.session_id = p_session_id and t.thread_id = p_thread_id
+    select from public.chatkit_threads as t
+    where t.session_id = p_session_id and t.thread_id = p_thread_id
   ) then
     raise sqlstate 'PT404' using message = 'thread_not_found';
   end if;
   for v_given in
-    select i.value from jsonb_array_elements(p_items) with ordinality as i (value, position) order by i.position
+    select i.value
+    from jsonb_array_elements(p_items) with ordinality as i (value, position)
+    order by i.position
   loop
     insert into public.chat_messages (
       org_id, user_id, session_id, id, seq, role, content, attachments, created_at, chatkit_item_id
     ) values (
-      v_session.org_id, v_session.user_id, p_session_id, chatkit_private.new_id(), v_seq + 1, v_given ->> 'role',
+      v_session.org_id, v_session.user_id, p_session_id, chatkit_private.new_id(), v_seq + 1,
+      v_given ->> 'role',
       v_given ->> 'content', coalesce(nullif(v_given -> 'attachments', 'null'), '[]'),
       coalesce((v_given ->> 'created_at')::timestamptz, clock_timestamp()),
-      -- Without its id nobody would know it again.
+      -- Without an id a later copy would not recognise the item. An empty id violates a
+      -- constraint.
       coalesce(v_given ->> 'id', '')
     )
     on conflict (session_id, chatkit_item_id) where chatkit_item_id is not null do nothing;
@@ -85,7 +91,9 @@ begin
       v_seq := v_seq + 1;
     end if;
   end loop;
-  update public.chat_sessions as s set last_message_seq = v_seq where s.id = p_session_id and s.last_message_seq <> v_seq;
+  update public.chat_sessions as s
+  set last_message_seq = v_seq
+  where s.id = p_session_id and s.last_message_seq <> v_seq;
   return jsonb_build_object('added', v_seq - v_session.last_message_seq);
 exception
   when check_violation or not_null_violation or data_exception then
@@ -95,11 +103,16 @@ exception
 end
 $$;
 
-comment on function public.record_thread_items is 
-  'Copies items of one of the session''s threads, in the order given; one that is there already is '
-  'passed over. An old item is no sign of life, so activity stays what it was.';
+comment on function public.record_thread_items is
+  'Copies items of one of the session''s ChatKit threads into its messages, in the given order, '
+  'and returns the number of new ones. Items that were copied before are ignored. The session''s '
+  'last activity does not change. An item that violates a constraint fails with invalid_item, '
+  'and then none is copied.';
 
-create or replace function public.claim_transcripts(p_limit integer, p_lease_seconds integer) returns jsonb
+create or replace function public.claim_transcripts(
+  p_limit integer,
+  p_lease_seconds integer
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -111,11 +124,12 @@ declare
   v_owners text[];
   v_transcripts jsonb;
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- A generic plan may scan the whole table; the plan for the actual limit does not.
   set local plan_cache_mode = force_custom_plan;
 
   foreach v_read in array array[10 * v_limit, 40000] loop
-    select array_agg(d.id order by d.due_at, d.id), array_agg(d.org_id::text || d.user_id order by d.due_at, d.id)
+    select array_agg(d.id order by d.due_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.due_at, d.id)
     into v_ids, v_owners
     from (
       select t.session_id as id, t.org_id, t.user_id, t.due_at
@@ -184,12 +198,12 @@ begin
 end
 $$;
 
-comment on function public.claim_transcripts is 
-  'Sessions whose threads are to be copied, leased to the caller; these again should the caller '
-  'die. Every user who has some gets the same share of p_limit, one session each first and the '
-  'longest waiting first. Of a session''s threads it tells up to 25, from the one at which it '
-  'stopped on, and `next_thread_id` is the one after those. The answer has at most 1.5 MiB; what '
-  'does not fit stays due.';
+comment on function public.claim_transcripts is
+  'Returns sessions whose threads have to be copied, and leases them to the caller. A session '
+  'that is not finished is returned again after its lease. Every user gets the same share of '
+  'p_limit, the sessions that have waited longest first, and the response has at most 1.5 MiB; '
+  'what does not fit stays due. `thread_ids` lists up to 25 threads, beginning with the one to '
+  'continue, and `next_thread_id` is the one after them.';
 
 create or replace function public.request_transcript(p_org_id uuid, p_session_id uuid) returns jsonb
 language plpgsql security definer
@@ -204,15 +218,16 @@ begin
     insert into public.transcripts_due as t (org_id, user_id, session_id)
     values (v_session.org_id, v_session.user_id, v_session.id)
     on conflict (session_id) do update
-    set due_at = clock_timestamp(), claims = t.claims + 1, attempts = 0, thread_id = null, after_item_id = null;
+    set due_at = clock_timestamp(), claims = t.claims + 1, attempts = 0,
+        thread_id = null, after_item_id = null;
   end if;
   return jsonb_build_object('threads', v_threads);
 end
 $$;
 
-comment on function public.request_transcript is 
-  'Has the threads of a session copied with the next round, whether or not it has ended. `threads`: '
-  'how many there are.';
+comment on function public.request_transcript is
+  'Schedules a copy of a session''s threads for the next maintenance run, whether or not the '
+  'session has ended. Returns the number of its threads; without any, nothing is scheduled.';
 
 create or replace function public.finish_transcript(
   p_org_id uuid,
@@ -240,15 +255,19 @@ begin
       ),
       attempts = case when p_retry_after_seconds is null then 0 else t.attempts end,
       thread_id = coalesce(p_thread_id, t.thread_id),
-      after_item_id = case when p_thread_id is null then t.after_item_id else nullif(p_after_item_id, '') end
+      after_item_id = case
+        when p_thread_id is null then t.after_item_id
+        else nullif(p_after_item_id, '')
+      end
   where t.session_id = p_session_id and t.claims = coalesce(p_attempt, t.claims);
   return jsonb_build_object('due', found);
 end
 $$;
 
-comment on function public.finish_transcript is 
-  'All is copied; or not yet. With p_retry_after_seconds it failed: later and later, and after '
-  'twenty times not any more. With p_thread_id alone the session''s share of a round is used up, '
-  'which is no failure: it goes on in a minute. In both cases p_thread_id and p_after_item_id say '
-  'where it goes on. `due` says whether it comes again. The word of a claim before the one of now '
-  '(p_attempt, as it was claimed) counts for nothing.';
+comment on function public.finish_transcript is
+  'Finishes the claim of a transcript (p_attempt); an outdated claim changes nothing. Without '
+  'p_retry_after_seconds and p_thread_id the transcript is complete. With p_retry_after_seconds '
+  'the attempt failed: it is repeated with growing delays, and given up after 20 failures. With '
+  'p_thread_id alone the run''s share of the session is used up, and copying continues in a '
+  'minute; p_thread_id and p_after_item_id name the place. `due` reports whether the session '
+  'will be claimed again.';

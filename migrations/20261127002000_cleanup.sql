@@ -1,6 +1,10 @@
--- Scheduled clean-up: ChatKit sessions that are still to be cancelled, requests whose function died, and expired rows.
+-- Scheduled clean-up: stale ChatKit sessions to cancel, requests whose function stopped before it
+-- recorded an outcome, and expired rows.
 
-create or replace function public.claim_uncancelled_chatkit_sessions(p_limit integer, p_lease_seconds integer) returns jsonb
+create or replace function public.claim_uncancelled_chatkit_sessions(
+  p_limit integer,
+  p_lease_seconds integer
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -12,11 +16,12 @@ declare
   v_owners text[];
   v_sessions jsonb;
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- A generic plan may scan the whole table; the plan for the actual limit does not.
   set local plan_cache_mode = force_custom_plan;
 
   foreach v_read in array array[10 * v_limit, 40000] loop
-    select array_agg(d.id order by d.expires_at, d.id), array_agg(d.org_id::text || d.user_id order by d.expires_at, d.id)
+    select array_agg(d.id order by d.expires_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.expires_at, d.id)
     into v_ids, v_owners
     from (
       select c.id, c.org_id, c.user_id, c.expires_at
@@ -26,9 +31,15 @@ begin
         and c.sealed_secret is null
         and c.cancelled_at is null
         and (c.cancel_lease_until is null or c.cancel_lease_until <= v_now)
-        -- OpenAI's clock is not ours: a minute of grace, but not for what simply ran out.
+        -- OpenAI's clock may differ, so one minute is added to the expiry. A ChatKit session that
+        -- expired while it was in use is not cancelled.
         and c.expires_at > v_now - interval '1 minute'
-        and (c.expires_at > v_now or c.failed_at is not null or s.status = 'ended' or s.agent_id <> c.agent_id)
+        and (
+          c.expires_at > v_now
+          or c.failed_at is not null
+          or s.status = 'ended'
+          or s.agent_id <> c.agent_id
+        )
       order by c.expires_at
       limit v_read
     ) as d;
@@ -43,7 +54,8 @@ begin
     where c.cancelled_at is null and (c.cancel_lease_until is null or c.cancel_lease_until <= v_now)
     for update of c skip locked
   ), stale as (
-    select f.id, f.turn, sum(octet_length(f.chatkit_session_id) + 200) over (order by f.turn) as bytes
+    select f.id, f.turn,
+           sum(octet_length(f.chatkit_session_id) + 200) over (order by f.turn) as bytes
     from free as f
   ), leased as (
     update public.chatkit_sessions as c
@@ -55,25 +67,31 @@ begin
     select jsonb_build_object(
         'org_id', l.org_id,
         'session_id', l.session_id,
-        'chatkit_session_ids', jsonb_agg(l.chatkit_session_id order by l.expires_at, l.chatkit_session_id)
+        'chatkit_session_ids',
+        jsonb_agg(l.chatkit_session_id order by l.expires_at, l.chatkit_session_id)
       ) as session,
       min(l.turn) as turn,
       min(l.expires_at) as expires_at
     from leased as l
     group by l.org_id, l.session_id
   )
-  select jsonb_agg(b.session order by b.turn, b.expires_at, b.session) into v_sessions from by_session as b;
+  select jsonb_agg(b.session order by b.turn, b.expires_at, b.session)
+  into v_sessions
+  from by_session as b;
   return jsonb_build_object('sessions', coalesce(v_sessions, '[]'));
 end
 $$;
 
-comment on function public.claim_uncancelled_chatkit_sessions is 
-  'Those to cancel, leased to the caller, so that two schedulers don''t cancel the same at once. '
-  'What is not confirmed comes again after the lease. Every user who has some gets the same share '
-  'of p_limit, one each first; the answer has at most 1.5 MiB.';
+comment on function public.claim_uncancelled_chatkit_sessions is
+  'Returns ChatKit sessions that must be cancelled at OpenAI, grouped by session, and leases '
+  'them to the caller, so that two schedulers do not cancel the same one. A ChatKit session that '
+  'is not confirmed is returned again after its lease. Every user gets the same share of '
+  'p_limit, one each first, and the response has at most 1.5 MiB.';
 
-create or replace function public.fail_abandoned_requests(p_limit integer, p_older_than_seconds integer default 60)
-returns jsonb
+create or replace function public.fail_abandoned_requests(
+  p_limit integer,
+  p_older_than_seconds integer default 60
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -88,12 +106,13 @@ declare
   v_session public.chat_sessions;
   v_failed_sessions integer := 0;
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- A generic plan may scan the whole table; the plan for the actual limit does not.
   set local plan_cache_mode = force_custom_plan;
 
-  -- An attempt under a key has until the end of its lease.
+  -- A request under an idempotency key is not abandoned before the key's lease has expired.
   foreach v_read in array array[10 * v_limit, 40000] loop
-    select array_agg(d.id order by d.requested_at, d.id), array_agg(d.org_id::text || d.user_id order by d.requested_at, d.id)
+    select array_agg(d.id order by d.requested_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.requested_at, d.id)
     into v_ids, v_owners
     from (
       select c.id, c.org_id, c.user_id, c.requested_at
@@ -112,7 +131,7 @@ begin
   end loop;
   v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
-  -- The sessions are locked first, as everywhere.
+  -- Sessions are locked before their ChatKit sessions, as everywhere.
   v_ids := array(
     select c.id
     from unnest(v_ids) as d (id)
@@ -121,7 +140,7 @@ begin
     for update of s skip locked
   );
 
-  -- Looked at again, now that nobody else can record or fail them.
+  -- Another transaction may have recorded or failed a request before its session was locked.
   with settled as (
     update public.chatkit_sessions as c
     set failed_at = clock_timestamp()
@@ -130,7 +149,9 @@ begin
   )
   select count(*), array_agg(distinct t.session_id) into v_settled, v_session_ids from settled as t;
 
-  for v_session in select s.* from public.chat_sessions as s where s.id = any (v_session_ids) order by s.id loop
+  for v_session in
+    select s.* from public.chat_sessions as s where s.id = any (v_session_ids) order by s.id
+  loop
     if chatkit_private.failed_to_open(v_session) then
       perform chatkit_private.end_session(v_session.id, 'failed', 'system', null);
       v_failed_sessions := v_failed_sessions + 1;
@@ -140,12 +161,17 @@ begin
 end
 $$;
 
-comment on function public.fail_abandoned_requests is 
-  'Settles the oldest ones, of every user the same share of p_limit. Should somebody still be alive '
-  'after all, their answer is recorded without a secret.';
+comment on function public.fail_abandoned_requests is
+  'Marks requests to OpenAI as failed if the function that made them recorded no outcome within '
+  'p_older_than_seconds: up to p_limit, the oldest first and the same share for every user. A '
+  'session that could not be opened because of this ends as `failed`. If the function is still '
+  'running after all, its response is recorded without a secret. Returns {settled, '
+  'failed_sessions}.';
 
--- Erases up to p_limit sealed secrets that have expired. What another transaction works with is skipped, here and below.
-create or replace function chatkit_private.purge_secrets(p_now timestamptz, p_limit integer) returns integer
+-- Erases up to p_limit sealed secrets that have expired, and returns their number. Like the
+-- functions below, it skips rows that another transaction has locked.
+create or replace function chatkit_private.purge_secrets(p_now timestamptz, p_limit integer)
+returns integer
 language plpgsql
 set search_path = ''
 as $$
@@ -156,7 +182,8 @@ declare
   v_count integer;
 begin
   foreach v_read in array array[2 * p_limit, 40000] loop
-    select array_agg(d.id order by d.expires_at, d.id), array_agg(d.org_id::text || d.user_id order by d.expires_at, d.id)
+    select array_agg(d.id order by d.expires_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.expires_at, d.id)
     into v_ids, v_owners
     from (
       select c.id, c.org_id, c.user_id, c.expires_at
@@ -185,9 +212,13 @@ begin
 end
 $$;
 
--- Deletes up to p_limit idempotency keys that were not used for p_keep, and never within 24 hours, which clients are promised.
-create or replace function chatkit_private.purge_idempotency_keys(p_now timestamptz, p_limit integer, p_keep interval)
-returns integer
+-- Deletes up to p_limit idempotency keys that have not been used for p_keep, and returns their
+-- number. A key is kept for at least 24 hours, which the API promises to clients.
+create or replace function chatkit_private.purge_idempotency_keys(
+  p_now timestamptz,
+  p_limit integer,
+  p_keep interval
+) returns integer
 language plpgsql
 set search_path = ''
 as $$
@@ -199,7 +230,8 @@ declare
   v_count integer;
 begin
   foreach v_read in array array[2 * p_limit, 40000] loop
-    select array_agg(d.row order by d.last_used_at), array_agg(d.org_id::text || d.user_id order by d.last_used_at)
+    select array_agg(d.row order by d.last_used_at),
+           array_agg(d.org_id::text || d.user_id order by d.last_used_at)
     into v_rows, v_owners
     from (
       select k.ctid as row, k.org_id, k.user_id, k.last_used_at
@@ -215,8 +247,10 @@ begin
   with unused as (
     select k.org_id, k.user_id, k.endpoint, k.key
     from public.idempotency_keys as k
-    -- A row that was updated since it was read is at another place, and in use.
-    where k.ctid = any (v_rows) and k.last_used_at < v_unused_since and (k.lease_until is null or k.lease_until <= p_now)
+    -- A row that was updated after it was read has another ctid and is in use.
+    where k.ctid = any (v_rows)
+      and k.last_used_at < v_unused_since
+      and (k.lease_until is null or k.lease_until <= p_now)
     for update of k skip locked
   )
   delete from public.idempotency_keys as k
@@ -227,8 +261,10 @@ begin
 end
 $$;
 
--- Deletes up to p_limit rate-limit buckets that are full again: no row means the same.
-create or replace function chatkit_private.purge_throttles(p_now timestamptz, p_limit integer) returns integer
+-- Deletes up to p_limit rate-limit buckets that are full, and returns their number. A bucket
+-- without a row is full, too.
+create or replace function chatkit_private.purge_throttles(p_now timestamptz, p_limit integer)
+returns integer
 language plpgsql
 set search_path = ''
 as $$
@@ -266,8 +302,12 @@ begin
 end
 $$;
 
--- Deletes up to p_limit amounts that no total of a day counts any more.
-create or replace function chatkit_private.purge_auto_call_amounts(p_now timestamptz, p_limit integer) returns integer
+-- Deletes up to p_limit amounts that are too old for the total of 24 hours, and returns their
+-- number.
+create or replace function chatkit_private.purge_auto_call_amounts(
+  p_now timestamptz,
+  p_limit integer
+) returns integer
 language plpgsql
 set search_path = ''
 as $$
@@ -290,7 +330,10 @@ begin
 end
 $$;
 
-create or replace function public.purge_expired(p_limit integer, p_keep interval default '24 hours') returns jsonb
+create or replace function public.purge_expired(
+  p_limit integer,
+  p_keep interval default '24 hours'
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -298,7 +341,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 5000);
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- Generic plans may scan whole tables; the plans for the actual limit do not.
   set local plan_cache_mode = force_custom_plan;
   return jsonb_build_object(
     'secrets', chatkit_private.purge_secrets(v_now, v_limit),
@@ -309,6 +352,8 @@ begin
 end
 $$;
 
-comment on function public.purge_expired is 
-  'Up to p_limit of each; every user (of throttles: every organisation) who has some gets the same '
-  'share of it. What somebody works with is passed over; it has its turn next time.';
+comment on function public.purge_expired is
+  'Erases expired secrets, and deletes idempotency keys that have not been used for p_keep (at '
+  'least 24 hours), full rate-limit buckets and old amounts: up to p_limit of each kind. Returns '
+  'their numbers. Every user (for buckets: every organisation) gets the same share of p_limit, '
+  'except for amounts. Rows that another transaction has locked are left to the next run.';

@@ -1,19 +1,21 @@
--- Erasing a person: all that is stored about a user of an organisation, and their threads at ChatKit.
+-- Erasure of a user: all data of a user in an organisation, and the user's threads at OpenAI.
 
 create table if not exists public.erasures (
   id uuid primary key,
   org_id uuid not null,
-  -- Whose data; the id says nothing by itself once the account is gone.
+  -- The user whose data is erased. Without an account, the id cannot be linked to a person.
   user_id uuid not null,
-  -- Who ordered it and why, in the operator's words.
+  -- Who requested the erasure and why, as entered by the operator.
   requested_by text not null,
   reason text not null,
   started_at timestamptz not null default clock_timestamp(),
-  -- Until when somebody is at it; then the next may go on.
+  -- While this time is in the future, a run is working on the erasure. After it, another run may
+  -- resume.
   lease_until timestamptz not null,
-  -- The threads that were found at ChatKit, written down before they are deleted there. Only their number outlives the erasure.
+  -- The ChatKit threads that were found, recorded before they are deleted at OpenAI. After the
+  -- erasure only their number remains.
   thread_ids text[] not null default '{}',
-  -- How much was erased, by kind.
+  -- Numbers of erased rows and threads, by kind.
   counts jsonb not null default '{}',
   finished_at timestamptz,
   constraint erasures_requested_by_length check (char_length(requested_by) between 1 and 200),
@@ -22,19 +24,24 @@ create table if not exists public.erasures (
   constraint erasures_thread_ids_while_running check (finished_at is null or thread_ids = '{}')
 );
 
--- One at a time for a person; also what everything that begins looks at.
-create unique index if not exists erasures_running on public.erasures (org_id, user_id) where finished_at is null;
+comment on table public.erasures is
+  'Erasures of users'' data, running and finished. A row is never deleted, and does not change '
+  'after the erasure has finished: it is the record that the erasure was done.';
 
--- What was erased of a person before.
+-- One running erasure for a user. reject_during_erasure looks it up.
+create unique index if not exists erasures_running
+  on public.erasures (org_id, user_id) where finished_at is null;
+
+-- Earlier erasures of a user.
 create index if not exists erasures_by_user on public.erasures (org_id, user_id, started_at desc);
 
--- Those that nobody is at.
+-- Running erasures whose lease has expired.
 create index if not exists erasures_due on public.erasures (lease_until) where finished_at is null;
 
 alter table public.erasures enable row level security;
 revoke all on table public.erasures from public, anon, authenticated, service_role;
 
--- What was done stays as it was done.
+-- Rejects deletions, changes to the request, and changes to a finished erasure.
 create or replace function chatkit_private.prevent_erasure_rewrite() returns trigger
 language plpgsql
 set search_path = ''
@@ -42,7 +49,8 @@ as $$
 begin
   if tg_op = 'DELETE' or old.finished_at is not null
      or (new.id, new.org_id, new.user_id, new.requested_by, new.reason, new.started_at)
-        is distinct from (old.id, old.org_id, old.user_id, old.requested_by, old.reason, old.started_at) then
+        is distinct from
+        (old.id, old.org_id, old.user_id, old.requested_by, old.reason, old.started_at) then
     raise check_violation using message = 'an erasure stays on record as it was ordered and done';
   end if;
   return new;
@@ -53,18 +61,23 @@ create or replace trigger prevent_erasure_rewrite
   before update or delete on public.erasures
   for each row execute function chatkit_private.prevent_erasure_rewrite();
 
--- What is locked of a person: shared by whoever begins something for them, alone by who begins or finishes their erasure. Before
--- everything else: person, key, session, queue, delivery, escalation, throttles. Nobody waits for it with anything in hand.
-create or replace function chatkit_private.erasure_lock_key(p_org_id uuid, p_user_id uuid) returns bigint
+-- Returns the key of the advisory lock of a user. A transaction that begins something for the user
+-- holds it shared; one that begins or finishes the user's erasure holds it exclusively. It is the
+-- first lock that a transaction takes (see "Lock order" in schema.sql), so a transaction that
+-- waits for it holds no other.
+create or replace function chatkit_private.erasure_lock_key(p_org_id uuid, p_user_id uuid)
+returns bigint
 language sql immutable parallel safe
 set search_path = ''
 as $$
   select hashtextextended(p_org_id::text || p_user_id::text, 151000)
 $$;
 
--- Nothing begins for a person who is being erased. Who came first is decided by the lock: what began before is found by the
--- erasure, and what begins after finds it. Everything else of a person's hangs off a session, and goes with it. Keys go on, since
--- not every one has a session; those that there are at the end go then, and one that is just being claimed is waited for.
+-- Rejects new data of a user whose erasure is running. The lock decides which comes first: an
+-- erasure finds the data that was inserted before it, and an insert after that finds the erasure.
+-- All other data of a user belongs to a session and is erased with it. New idempotency keys are
+-- accepted; finish_erasure waits for a key that is being claimed and deletes those that are left,
+-- because not every key has a session.
 create or replace function chatkit_private.reject_during_erasure() returns trigger
 language plpgsql
 set search_path = ''
@@ -93,8 +106,9 @@ create or replace trigger reject_during_erasure
   before insert on public.idempotency_keys
   for each row execute function chatkit_private.reject_during_erasure();
 
--- An erasure as the RPCs answer it. `chatkit_user`: under which name to ask ChatKit, null if the person never had one.
--- `at_chatkit`: whether there may be something of theirs.
+-- Returns an erasure as the RPCs return it. `chatkit_user` is the user's name at ChatKit, null if
+-- there never was one or the erasure has finished. `at_chatkit` reports whether OpenAI may have
+-- data of the user.
 create or replace function chatkit_private.erasure_response(p_erasure public.erasures) returns jsonb
 language sql stable
 set search_path = ''
@@ -104,7 +118,9 @@ as $$
       'chatkit_user', (
         select u.chatkit_user
         from public.chatkit_users as u
-        where u.org_id = p_erasure.org_id and u.user_id = p_erasure.user_id and p_erasure.finished_at is null
+        where u.org_id = p_erasure.org_id
+          and u.user_id = p_erasure.user_id
+          and p_erasure.finished_at is null
       ),
       'at_chatkit', p_erasure.finished_at is null and (
         p_erasure.thread_ids <> '{}'
@@ -128,12 +144,14 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  v_lease_until timestamptz := clock_timestamp() + make_interval(secs => coalesce(p_lease_seconds, 300));
+  v_lease_until timestamptz :=
+    clock_timestamp() + make_interval(secs => coalesce(p_lease_seconds, 300));
   v_erasure public.erasures;
   v_constraint text;
   v_column text;
 begin
-  -- Waits for what is just beginning; all that comes later sees the row that is written here.
+  -- Waits for transactions that have begun something for the user. Later ones find the row that is
+  -- written below.
   perform pg_advisory_xact_lock(chatkit_private.erasure_lock_key(p_org_id, p_user_id));
   update public.erasures as e
   set lease_until = v_lease_until
@@ -141,8 +159,12 @@ begin
   returning * into v_erasure;
 
   if not found
-     and not exists (select from public.chatkit_users as u where u.org_id = p_org_id and u.user_id = p_user_id)
-     and not exists (select from public.idempotency_keys as k where k.org_id = p_org_id and k.user_id = p_user_id) then
+     and not exists (
+       select from public.chatkit_users as u where u.org_id = p_org_id and u.user_id = p_user_id
+     )
+     and not exists (
+       select from public.idempotency_keys as k where k.org_id = p_org_id and k.user_id = p_user_id
+     ) then
     select * into v_erasure
     from public.erasures as e
     where e.org_id = p_org_id and e.user_id = p_user_id
@@ -165,16 +187,21 @@ begin
 exception
   when check_violation or not_null_violation then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
-    raise sqlstate 'PT422' using message = 'invalid_erasure', detail = coalesce(nullif(v_constraint, ''), v_column);
+    raise sqlstate 'PT422' using message = 'invalid_erasure',
+      detail = coalesce(nullif(v_constraint, ''), v_column);
 end
 $$;
 
-comment on function public.begin_erasure is 
-  'Begins to erase a person, or takes up where it stopped: as often as one likes, and nobody has to '
-  'know how far it got. Of whom nothing is left since the last time, that last time is answered. A '
-  'person of whom nothing is known at all is more likely a wrong id than somebody to be erased.';
+comment on function public.begin_erasure is
+  'Begins to erase a user''s data, or resumes the running erasure; it may be called any number '
+  'of times. If nothing was stored since an earlier erasure, returns that one. Fails with '
+  'user_not_found if there is no data, no earlier erasure and no account in the organisation, '
+  'because the id is then probably wrong.';
 
-create or replace function public.claim_erasures(p_limit integer, p_lease_seconds integer) returns jsonb
+create or replace function public.claim_erasures(
+  p_limit integer,
+  p_lease_seconds integer
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -187,7 +214,8 @@ begin
     from public.erasures as e
     where e.finished_at is null and e.lease_until <= v_now
     order by e.lease_until
-    -- One of a person at a time, and 2,200 characters of the operator's words in each: far below 4 MiB.
+    -- A user has one running erasure, with at most 2,200 characters of the operator's text, so the
+    -- response stays far below 4 MiB.
     limit least(greatest(coalesce(p_limit, 1), 1), 100)
     for update skip locked
   ), leased as (
@@ -197,31 +225,39 @@ begin
     where e.id = due.id
     returning e as erasure, due.lease_until as waited_since
   )
-  select jsonb_agg(chatkit_private.erasure_response(l.erasure) order by l.waited_since, (l.erasure).id) into v_erasures from leased as l;
+  select jsonb_agg(
+    chatkit_private.erasure_response(l.erasure) order by l.waited_since, (l.erasure).id
+  )
+  into v_erasures
+  from leased as l;
   return jsonb_build_object('erasures', coalesce(v_erasures, '[]'));
 end
 $$;
 
-comment on function public.claim_erasures is 
-  'Erasures that were begun and are not finished, the longest waiting first, leased to the caller; '
-  'these again should the caller die.';
+comment on function public.claim_erasures is
+  'Returns running erasures whose lease has expired, those that have waited longest first, and '
+  'leases them to the caller. An erasure that is not finished is returned again after its lease.';
 
--- Until when a session has to wait before it can be erased, null if it need not: a call under way comes to its end, a request to
--- OpenAI is told what became of it, and no ChatKit session may live that no row knows of.
+-- Returns the time until which a session cannot be erased, or null if it can be erased now. It
+-- waits for a running call, for a request to OpenAI whose outcome is not recorded, and for ChatKit
+-- sessions that may still be live, because a row must name each of them until it is over.
 create or replace function chatkit_private.erasable_after(p_session_id uuid) returns timestamptz
 language sql stable
 set search_path = ''
 as $$
   select max(w.until)
   from (
-    select d.lease_until from public.deliveries as d where d.session_id = p_session_id and d.status = 'running'
+    select d.lease_until
+    from public.deliveries as d
+    where d.session_id = p_session_id and d.status = 'running'
     union all
-    -- Who asked has died, if nothing is known of it after a minute (see fail_abandoned_requests).
+    -- After a minute without an outcome the function that made the request has stopped (see
+    -- fail_abandoned_requests).
     select c.requested_at + interval '1 minute'
     from public.chatkit_sessions as c
     where c.session_id = p_session_id and c.recorded_at is null and c.failed_at is null
     union all
-    -- Until it is cancelled, or over by itself. OpenAI's clock is not ours: a minute of grace.
+    -- Until it is cancelled or has expired. OpenAI's clock may differ, so one minute is added.
     select c.expires_at + interval '1 minute'
     from public.chatkit_sessions as c
     where c.session_id = p_session_id and c.recorded_at is not null and c.cancelled_at is null
@@ -229,10 +265,14 @@ as $$
   where w.until > clock_timestamp()
 $$;
 
--- Erases up to p_limit rows of a session that has ended and that the caller has locked. What comes late finds no session then,
--- and every table that hangs off one refuses what has none; a table that is forgotten here keeps the session from going, and
--- the erasure from being finished. Answers {erased, rows, wait_seconds, counts}.
-create or replace function chatkit_private.erase_session(p_session public.chat_sessions, p_limit integer) returns jsonb
+-- Erases up to p_limit rows of a session, and returns {erased, rows, wait_seconds, counts}. The
+-- session has ended, and the caller has locked it. A late write finds no session, and every table
+-- that refers to sessions rejects rows without one. If the list below lacks a table, the table's
+-- foreign key blocks the deletion of the session, and the erasure cannot finish.
+create or replace function chatkit_private.erase_session(
+  p_session public.chat_sessions,
+  p_limit integer
+) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
@@ -250,14 +290,16 @@ begin
   if v_erasable_at is not null then
     return jsonb_build_object(
       'erased', false, 'rows', 0, 'counts', '{}'::jsonb,
-      -- A day at most: what an upstream says of its times is not ours to add up.
-      'wait_seconds', least(86400, greatest(1, ceil(extract(epoch from v_erasable_at - clock_timestamp()))))
+      -- At most a day, because OpenAI sets expires_at and may send any time.
+      'wait_seconds',
+      least(86400, greatest(1, ceil(extract(epoch from v_erasable_at - clock_timestamp()))))
     );
   end if;
 
-  -- In the order of the foreign keys between them.
+  -- In an order that satisfies the foreign keys between the tables.
   foreach v_table in array array[
-    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_messages', 'chat_tasks', 'chatkit_threads',
+    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_messages',
+    'chat_tasks', 'chatkit_threads',
     'chatkit_sessions', 'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
   ] loop
     exit when v_left = 0;
@@ -270,23 +312,31 @@ begin
     v_counts := v_counts || jsonb_build_object(v_table, v_gone);
   end loop;
   if v_left = 0 then
-    return jsonb_build_object('erased', false, 'rows', v_limit, 'counts', v_counts, 'wait_seconds', 0);
+    return jsonb_build_object(
+      'erased', false, 'rows', v_limit, 'counts', v_counts, 'wait_seconds', 0
+    );
   end if;
 
-  -- Keys are locked before their sessions everywhere else, so one that somebody works with is not waited for.
+  -- Everywhere else a key is locked before its session. Waiting for a locked key here could
+  -- deadlock, so it is skipped and erased by a later call.
   delete from public.idempotency_keys as k
   using (
     select o.org_id, o.user_id, o.endpoint, o.key
     from public.idempotency_keys as o
-    where o.org_id = p_session.org_id and o.user_id = p_session.user_id and o.session_id = p_session.id
+    where
+      o.org_id = p_session.org_id and o.user_id = p_session.user_id and o.session_id = p_session.id
     for update skip locked
   ) as u
   where (k.org_id, k.user_id, k.endpoint, k.key) = (u.org_id, u.user_id, u.endpoint, u.key);
   if exists (
     select from public.idempotency_keys as k
-    where k.org_id = p_session.org_id and k.user_id = p_session.user_id and k.session_id = p_session.id
+    where k.org_id = p_session.org_id
+      and k.user_id = p_session.user_id
+      and k.session_id = p_session.id
   ) then
-    return jsonb_build_object('erased', false, 'rows', v_limit - v_left, 'counts', v_counts, 'wait_seconds', 1);
+    return jsonb_build_object(
+      'erased', false, 'rows', v_limit - v_left, 'counts', v_counts, 'wait_seconds', 1
+    );
   end if;
 
   delete from public.throttles as t
@@ -299,7 +349,7 @@ begin
 end
 $$;
 
--- Numbers under names, added up.
+-- Returns two objects of numbers, added by key.
 create or replace function chatkit_private.add_counts(p_one jsonb, p_other jsonb) returns jsonb
 language sql immutable parallel safe
 set search_path = ''
@@ -307,7 +357,9 @@ as $$
   select coalesce(jsonb_object_agg(c.key, c.total), '{}')
   from (
     select n.key, sum(n.value::bigint) as total
-    from (select * from jsonb_each_text(p_one) union all select * from jsonb_each_text(p_other)) as n
+    from (
+      select * from jsonb_each_text(p_one) union all select * from jsonb_each_text(p_other)
+    ) as n
     group by n.key
   ) as c
 $$;
@@ -327,7 +379,7 @@ declare
   v_ended integer := 0;
   v_sessions jsonb;
 begin
-  -- Planned for the moment at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- A generic plan may scan the whole table; the plan for the actual time does not.
   set local plan_cache_mode = force_custom_plan;
 
   if not exists (
@@ -337,7 +389,7 @@ begin
     return jsonb_build_object('ended', 0, 'active', false, 'sessions', '[]'::jsonb);
   end if;
 
-  -- In the order of their ids, like all that works on several sessions at once.
+  -- In the order of the ids, as in every transaction that works on several sessions.
   for v_session_id in
     select s.id
     from public.chat_sessions as s
@@ -345,8 +397,10 @@ begin
     order by s.id
     limit least(greatest(coalesce(p_limit, 1), 1), 500)
   loop
-    -- Looked at again, now that nobody else can end it.
-    perform from public.chat_sessions as s where s.id = v_session_id and s.status = 'active' for update;
+    -- Another transaction may have ended it before it was locked.
+    perform from public.chat_sessions as s
+    where s.id = v_session_id and s.status = 'active'
+    for update;
     if found then
       perform chatkit_private.end_session(v_session_id, 'cancelled', 'system', null);
       v_ended := v_ended + 1;
@@ -354,7 +408,8 @@ begin
   end loop;
 
   select jsonb_agg(
-    jsonb_build_object('session_id', l.session_id, 'chatkit_session_ids', l.ids) order by l.session_id
+    jsonb_build_object('session_id', l.session_id, 'chatkit_session_ids', l.ids)
+    order by l.session_id
   )
   into v_sessions
   from (
@@ -382,12 +437,17 @@ begin
 end
 $$;
 
-comment on function public.end_erased_sessions is 
-  'Ends the person''s sessions, up to p_limit of them, and says which of their ChatKit sessions '
-  'remain to be cancelled, up to 200 of them. `active`: more of them to end. p_refused_ids: ChatKit '
-  'sessions that OpenAI does not cancel; they are over within ten minutes, and are not said again.';
+comment on function public.end_erased_sessions is
+  'Ends up to p_limit active sessions of a user whose erasure is running, and returns up to 200 '
+  'ChatKit sessions of the user that must be cancelled at OpenAI. `active` reports whether more '
+  'sessions have to be ended. p_refused_ids are ChatKit sessions that OpenAI did not cancel; '
+  'they are left out, and expire within ten minutes.';
 
-create or replace function public.record_deleted_threads(p_org_id uuid, p_user_id uuid, p_thread_ids text[]) returns jsonb
+create or replace function public.record_deleted_threads(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_thread_ids text[]
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -396,7 +456,11 @@ declare
 begin
   update public.erasures as e
   set thread_ids = array(
-    select t.id from unnest(e.thread_ids || p_thread_ids) as t (id) where t.id is not null group by t.id order by t.id
+    select t.id
+    from unnest(e.thread_ids || p_thread_ids) as t (id)
+    where t.id is not null
+    group by t.id
+    order by t.id
   )
   where e.org_id = p_org_id and e.user_id = p_user_id and e.finished_at is null
   returning cardinality(e.thread_ids) into v_threads;
@@ -404,11 +468,15 @@ begin
 end
 $$;
 
-comment on function public.record_deleted_threads is 
-  'Writes down which threads are about to be deleted at ChatKit: counted once, however often they '
-  'are found.';
+comment on function public.record_deleted_threads is
+  'Records the ChatKit threads that are about to be deleted at OpenAI, and returns how many the '
+  'running erasure has found. A thread is counted once, however often it is found.';
 
-create or replace function public.erase_batch(p_org_id uuid, p_user_id uuid, p_limit integer default 1000) returns jsonb
+create or replace function public.erase_batch(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_limit integer default 1000
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -422,7 +490,7 @@ declare
   v_wait integer;
   v_counts jsonb := '{}';
 begin
-  -- One batch after the other, so that each is counted.
+  -- Batches of one erasure run one after the other, so that each is counted.
   select * into v_erasure
   from public.erasures as e
   where e.org_id = p_org_id and e.user_id = p_user_id and e.finished_at is null
@@ -452,16 +520,19 @@ begin
   set counts = chatkit_private.add_counts(e.counts, v_counts)
   where e.id = v_erasure.id and v_counts <> '{}';
   return jsonb_build_object(
-    'left', exists (select from public.chat_sessions as s where s.org_id = p_org_id and s.user_id = p_user_id),
+    'left', exists (
+      select from public.chat_sessions as s where s.org_id = p_org_id and s.user_id = p_user_id
+    ),
     'rows', v_rows,
     'wait_seconds', coalesce(v_wait, 0)
   );
 end
 $$;
 
-comment on function public.erase_batch is 
-  'Erases rows, about p_limit of them. `left`: whether there are more; `wait_seconds`: after how '
-  'long the first of those can be erased that cannot be yet.';
+comment on function public.erase_batch is
+  'Erases about p_limit rows of a user''s ended sessions, if the user''s erasure is running, and '
+  'returns {left, rows, wait_seconds}. `left` reports whether sessions remain. `wait_seconds` is '
+  'the time until the first session that cannot be erased yet can be, 0 if there is none.';
 
 create or replace function public.finish_erasure(
   p_org_id uuid,
@@ -475,7 +546,7 @@ declare
   v_erasure public.erasures;
   v_refused integer := cardinality(p_refused_thread_ids);
 begin
-  -- Nobody is just beginning something, not even something that will be refused.
+  -- Waits for transactions that have begun something for the user, even if it will be rejected.
   perform pg_advisory_xact_lock(chatkit_private.erasure_lock_key(p_org_id, p_user_id));
   select * into v_erasure
   from public.erasures as e
@@ -489,19 +560,25 @@ begin
   if v_erasure.finished_at is not null then
     return chatkit_private.erasure_response(v_erasure);
   end if;
-  if exists (select from public.chat_sessions as s where s.org_id = p_org_id and s.user_id = p_user_id) then
+  if exists (
+    select from public.chat_sessions as s where s.org_id = p_org_id and s.user_id = p_user_id
+  ) then
     raise sqlstate 'PT409' using message = 'erasure_unfinished';
   end if;
 
   delete from public.idempotency_keys as k where k.org_id = p_org_id and k.user_id = p_user_id;
-  delete from public.throttles as t where t.org_id = p_org_id and t.scope = 'user' and t.subject = p_user_id;
+  delete from public.throttles as t
+  where t.org_id = p_org_id and t.scope = 'user' and t.subject = p_user_id;
   delete from public.chatkit_users as u where u.org_id = p_org_id and u.user_id = p_user_id;
   update public.erasures as e
   set finished_at = clock_timestamp(),
       counts = chatkit_private.add_counts(
         e.counts,
         jsonb_build_object('threads', greatest(0, cardinality(e.thread_ids) - v_refused))
-          || case when v_refused > 0 then jsonb_build_object('undeleted_threads', v_refused) else '{}' end
+          || case
+            when v_refused > 0 then jsonb_build_object('undeleted_threads', v_refused)
+            else '{}'
+          end
       ),
       thread_ids = '{}'
   where e.id = v_erasure.id
@@ -510,8 +587,10 @@ begin
 end
 $$;
 
-comment on function public.finish_erasure is 
-  'Finishes an erasure: what does not hang off a session goes, and with it the name under which '
-  'ChatKit knew the person. Repeated, it answers the one that was finished. p_refused_thread_ids: '
-  'threads that OpenAI lists and does not delete. They are counted apart, for the operator to have '
-  'them deleted by OpenAI''s support.';
+comment on function public.finish_erasure is
+  'Finishes an erasure after all sessions are erased: deletes the user''s data that does not '
+  'belong to a session, including the name at ChatKit, and returns the erasure. If it has '
+  'finished already, returns it unchanged. p_refused_thread_ids are threads that OpenAI lists '
+  'but does not delete; they are counted separately, and the operator must ask OpenAI''s support '
+  'to delete them. Fails with erasure_not_found or, while sessions are left, with '
+  'erasure_unfinished.';

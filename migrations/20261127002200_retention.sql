@@ -1,12 +1,16 @@
--- Retention: sessions are erased a number of days after their end.
+-- Retention: erasing sessions a number of days after they have ended.
 
 create table if not exists public.org_retention (
   org_id uuid primary key,
-  -- Whole days since the session's end.
+  -- Whole days after the end of a session.
   keep_days integer not null,
   updated_at timestamptz not null default clock_timestamp(),
   constraint org_retention_keep_days_range check (keep_days between 1 and 36500)
 );
+
+comment on table public.org_retention is
+  'How long an organisation keeps its ended sessions. An organisation without a row keeps them '
+  'forever.';
 
 alter table public.org_retention enable row level security;
 revoke all on table public.org_retention from public, anon, authenticated, service_role;
@@ -20,22 +24,28 @@ create table if not exists public.retention_leases (
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
 );
 
-comment on table public.retention_leases is 
-  'Sessions that somebody is about to erase. A table of its own, for the same reason as '
-  'idle_checks; a row goes with its session.';
+comment on table public.retention_leases is
+  'Leases of sessions that are about to be erased. A separate table, so that a lease neither '
+  'blocks transactions that work on the session nor updates its indexes. A row is deleted with '
+  'its session.';
 
 alter table public.retention_leases enable row level security;
 revoke all on table public.retention_leases from public, anon, authenticated, service_role;
 
--- Before when a session of an organisation must have ended to be overdue; null if the organisation keeps them.
+-- Returns the time before which a session of an organisation must have ended to be overdue. Null
+-- if the organisation keeps its sessions.
 create or replace function chatkit_private.retention_cutoff(p_org_id uuid) returns timestamptz
 language sql stable
 set search_path = ''
 as $$
-  select clock_timestamp() - make_interval(days => r.keep_days) from public.org_retention as r where r.org_id = p_org_id
+  select clock_timestamp() - make_interval(days => r.keep_days)
+  from public.org_retention as r where r.org_id = p_org_id
 $$;
 
-create or replace function public.set_retention(p_org_id uuid, p_keep_days integer default null) returns jsonb
+create or replace function public.set_retention(
+  p_org_id uuid,
+  p_keep_days integer default null
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -48,22 +58,29 @@ begin
   else
     insert into public.org_retention as r (org_id, keep_days)
     values (p_org_id, p_keep_days)
-    on conflict (org_id) do update set keep_days = excluded.keep_days, updated_at = clock_timestamp()
+    on conflict (org_id) do update
+    set keep_days = excluded.keep_days, updated_at = clock_timestamp()
     where r.keep_days <> excluded.keep_days;
   end if;
-  return jsonb_build_object('retention', jsonb_build_object('org_id', p_org_id, 'keep_days', p_keep_days));
+  return jsonb_build_object(
+    'retention', jsonb_build_object('org_id', p_org_id, 'keep_days', p_keep_days)
+  );
 exception
   when check_violation or not_null_violation then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
-    raise sqlstate 'PT422' using message = 'invalid_retention', detail = coalesce(nullif(v_constraint, ''), v_column);
+    raise sqlstate 'PT422' using message = 'invalid_retention',
+      detail = coalesce(nullif(v_constraint, ''), v_column);
 end
 $$;
 
-comment on function public.set_retention is 
-  'Sets for how many days an organisation keeps what has ended; left out, for ever. Answers what is '
-  'in force.';
+comment on function public.set_retention is
+  'Sets how many days an organisation keeps its ended sessions, and returns the setting. Null '
+  'keeps them forever.';
 
-create or replace function public.claim_overdue_sessions(p_limit integer, p_lease_seconds integer) returns jsonb
+create or replace function public.claim_overdue_sessions(
+  p_limit integer,
+  p_lease_seconds integer
+) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -76,10 +93,11 @@ declare
   v_owners text[];
   v_sessions jsonb;
 begin
-  -- Planned for the limit at hand: for an unknown one a scan of the whole table may look cheaper.
+  -- A generic plan may scan the whole table; the plan for the actual limit does not.
   set local plan_cache_mode = force_custom_plan;
 
-  -- The oldest of all are with the organisations whose oldest is oldest: no other needs to be looked into.
+  -- The sessions that ended first belong to the organisations whose oldest overdue session is the
+  -- oldest, so no more than v_limit organisations have to be read.
   v_org_ids := array(
     select r.org_id
     from public.org_retention as r
@@ -90,7 +108,8 @@ begin
         and o.status = 'ended'
         and o.ended_at < v_now - make_interval(days => r.keep_days)
         and not exists (
-          select from public.retention_leases as l where l.session_id = o.id and l.lease_until > v_now
+          select from public.retention_leases as l
+          where l.session_id = o.id and l.lease_until > v_now
         )
       order by o.ended_at
       limit 1
@@ -100,7 +119,8 @@ begin
   );
 
   foreach v_read in array array[2 * v_limit, 40000] loop
-    select array_agg(d.id order by d.ended_at, d.id), array_agg(d.org_id::text || d.user_id order by d.ended_at, d.id)
+    select array_agg(d.id order by d.ended_at, d.id),
+           array_agg(d.org_id::text || d.user_id order by d.ended_at, d.id)
     into v_ids, v_owners
     from (
       select s.*
@@ -112,7 +132,8 @@ begin
           and o.status = 'ended'
           and o.ended_at < v_now - make_interval(days => r.keep_days)
           and not exists (
-            select from public.retention_leases as l where l.session_id = o.id and l.lease_until > v_now
+            select from public.retention_leases as l
+            where l.session_id = o.id and l.lease_until > v_now
           )
         order by o.ended_at
         limit v_read
@@ -126,7 +147,7 @@ begin
   v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
   with free as (
-    -- A session that another transaction works on is claimed next time.
+    -- A session that another transaction has locked is claimed next time.
     select s.org_id, s.user_id, s.id, c.turn
     from unnest(v_ids) with ordinality as c (id, turn)
     join public.chat_sessions as s on s.id = c.id
@@ -136,7 +157,7 @@ begin
     from free as f
     join public.chatkit_threads as t on t.session_id = f.id
   ), kept as (
-    -- Each thread once: a user may link the same ones in all of their sessions.
+    -- Each thread is looked up once, because a user may link the same threads in all sessions.
     select k.org_id, k.user_id, k.thread_id
     from (select distinct l.org_id, l.user_id, l.thread_id from linked as l) as k
     join public.org_retention as r on r.org_id = k.org_id
@@ -150,7 +171,8 @@ begin
   ), deletable as (
     select l.session_id, array_agg(l.thread_id order by l.linked_at, l.thread_id) as thread_ids
     from linked as l
-    left join kept as k on k.org_id = l.org_id and k.user_id = l.user_id and k.thread_id = l.thread_id
+    left join kept as k
+      on k.org_id = l.org_id and k.user_id = l.user_id and k.thread_id = l.thread_id
     where k.thread_id is null
     group by l.session_id
   ), described as (
@@ -173,7 +195,8 @@ begin
     from measured as m
     where m.bytes <= 1572864
     order by m.id
-    on conflict (session_id) do update set lease_until = excluded.lease_until where l.lease_until <= v_now
+    on conflict (session_id) do update set lease_until = excluded.lease_until
+    where l.lease_until <= v_now
     returning l.session_id
   )
   select jsonb_agg(m.session order by m.turn)
@@ -184,12 +207,13 @@ begin
 end
 $$;
 
-comment on function public.claim_overdue_sessions is 
-  'Sessions that are overdue, leased to the caller; these again after the lease, should the caller '
-  'die or ChatKit be down. Every user who has some gets the same share of p_limit, one session each '
-  'first and those that ended first first. `thread_ids`: which of a session''s threads no session '
-  'links that stays, up to 50 of them; `threads_left`: there are more. Of two overdue ones that '
-  'link the same, both say it. The answer has at most 1.5 MiB; what does not fit stays overdue.';
+comment on function public.claim_overdue_sessions is
+  'Returns sessions whose retention period is over, and leases them to the caller; a session '
+  'that is not erased is returned again after its lease. Every user gets the same share of '
+  'p_limit, the sessions that ended first, and the response has at most 1.5 MiB; what does not '
+  'fit stays overdue. `thread_ids` lists up to 50 threads of a session that no session to be '
+  'kept links, and `threads_left` reports whether there are more. If two overdue sessions link '
+  'the same thread, both list it.';
 
 create or replace function public.erase_overdue_session(
   p_org_id uuid,
@@ -209,7 +233,8 @@ begin
     return jsonb_build_object('erased', false, 'overdue', false, 'wait_seconds', 0);
   end if;
   if p_thread_ids is not null then
-    delete from public.chatkit_threads as t where t.session_id = p_session_id and t.thread_id = any (p_thread_ids);
+    delete from public.chatkit_threads as t
+    where t.session_id = p_session_id and t.thread_id = any (p_thread_ids);
     return jsonb_build_object('erased', false, 'overdue', true, 'wait_seconds', 0);
   end if;
   v_step := chatkit_private.erase_session(v_session, p_limit);
@@ -219,8 +244,8 @@ begin
 end
 $$;
 
-comment on function public.erase_overdue_session is 
-  'Erases up to p_limit rows of a session, if it is still overdue. `erased`: nothing of it is left. '
-  '`overdue`: false if its organisation keeps it after all. With p_thread_ids only the links of '
-  'these go, which are deleted at ChatKit: the session has others, and stays until those are '
-  'deleted, too.';
+comment on function public.erase_overdue_session is
+  'Erases up to p_limit rows of a session if it is still overdue. `erased` reports whether '
+  'nothing of the session is left, and `overdue` is false if its organisation keeps it. With '
+  'p_thread_ids, deletes only the links to these threads, which were deleted at OpenAI; the '
+  'session remains until its other threads are deleted, too.';

@@ -1,16 +1,17 @@
--- Metrics, counted from the rows at every request. docs/metrics.md has the definitions.
+-- Metrics, computed from the rows at every request. docs/metrics.md defines them.
 
--- When buckets begin: at full hours, and at midnight, both of UTC.
+-- Returns the length of a bucket. Buckets begin at full hours or at midnight, in UTC.
 create or replace function chatkit_private.bucket_length(p_bucket text) returns interval
 language sql immutable parallel safe
 set search_path = ''
 return case p_bucket when 'hour' then interval '1 hour' when 'day' then interval '1 day' end;
 
--- Sessions that were there in the window, counted by group, by the buckets in which they were created and ended (null outside the
--- window), and by how they ended. `waits`: the seconds until the first escalation, of sessions created in the window.
+-- Counts the sessions that existed in the window, by group, by the buckets in which they were
+-- created and ended (null outside the window), and by end reason. `waits` holds the seconds until
+-- the first escalation of each session created in the window.
 --
--- Nothing ends before it begins, so the sessions to read are those that had not ended before the window. The rest of the metrics
--- are sums of these counts.
+-- A session never ends before it begins, so only sessions that had not ended before the window are
+-- read. All other session metrics are sums of these counts.
 create or replace function chatkit_private.session_cells(
   p_org_id uuid,
   p_from timestamptz,
@@ -37,19 +38,24 @@ declare
 begin
   return query
   with escalations as (
-    -- Of a session that began in the window none is older than the window. A confirmation by the requester is not an escalation.
+    -- A session created in the window has no escalation before the window. A confirmation by the
+    -- requester does not count as an escalation.
     select x.session_id, min(x.created_at) as first_at
     from public.chat_escalations as x
     where x.org_id = p_org_id and x.created_at >= p_from and x.kind <> 'confirm'
     group by x.session_id
   )
   select
-    case p_group_by when 'agent' then s.agent_id when 'channel' then s.channel else '' end as of_group,
-    case when s.created_at >= p_from then date_bin(v_length, s.created_at, v_origin) end as created_in,
+    case p_group_by
+      when 'agent' then s.agent_id when 'channel' then s.channel else ''
+    end as of_group,
+    case
+      when s.created_at >= p_from then date_bin(v_length, s.created_at, v_origin)
+    end as created_in,
     case when s.ended_at < p_to then date_bin(v_length, s.ended_at, v_origin) end as ended_in,
     s.end_reason,
     count(*) as n,
-    -- Events are numbered without gaps.
+    -- Events are numbered without gaps, so the last number is their count.
     sum(s.last_event_seq)::bigint as events,
     count(x.session_id) as escalated,
     array_agg(extract(epoch from x.first_at - s.created_at)::double precision)
@@ -63,9 +69,10 @@ begin
 end
 $$;
 
--- What is counted of sessions: for each group and bucket (level 0), for each group (level 1), and of all (level 3). Without
--- groups there is one, whose name is empty; where there is no group or bucket, it is empty or -infinity, so that the parts are
--- joined by equality. Where nothing was counted there is no row.
+-- Returns the counts of sessions for each group and bucket (level 0), each group (level 1) and in
+-- total (level 3). Without groups there is one group with an empty name. Rows without a group or a
+-- bucket have '' or -infinity in its place, so that they can be joined by equality. There is no
+-- row if nothing was counted.
 create or replace function chatkit_private.count_sessions(
   p_org_id uuid,
   p_from timestamptz,
@@ -76,7 +83,8 @@ create or replace function chatkit_private.count_sessions(
   level integer,
   of_group text,
   of_bucket timestamptz,
-  -- Active before the window, or created in it; and ended. The difference, summed up, is who is active.
+  -- `entered` counts sessions that were active before the window or created in it. The running sum
+  -- of `entered` minus `ended` is the number of active sessions.
   entered bigint,
   ended bigint,
   created bigint,
@@ -84,7 +92,7 @@ create or replace function chatkit_private.count_sessions(
   ended_cancelled bigint,
   ended_expired bigint,
   ended_failed bigint,
-  -- Of those created here.
+  -- Counts of the sessions created here, whenever they ended.
   cancelled bigint,
   expired bigint,
   completed bigint,
@@ -117,7 +125,9 @@ begin
       case when s.created_in is not null and s.end_reason = 'expired' then s.n end as expired,
       case when s.created_in is not null and s.end_reason <> 'failed' then s.n end as completed,
       case when s.created_in is not null then s.escalated end as escalated,
-      case when s.created_in is not null and s.end_reason <> 'failed' then s.n - s.escalated end as contained
+      case
+        when s.created_in is not null and s.end_reason <> 'failed' then s.n - s.escalated
+      end as contained
     from sessions as s
     union all
     select
@@ -135,9 +145,11 @@ begin
       coalesce(c.of_bucket, '-infinity') as of_bucket,
       sum(c.entered)::bigint as entered, sum(c.ended)::bigint as ended,
       sum(c.created)::bigint as created, sum(c.events)::bigint as events,
-      sum(c.ended_cancelled)::bigint as ended_cancelled, sum(c.ended_expired)::bigint as ended_expired,
+      sum(c.ended_cancelled)::bigint as ended_cancelled,
+      sum(c.ended_expired)::bigint as ended_expired,
       sum(c.ended_failed)::bigint as ended_failed,
-      sum(c.cancelled)::bigint as cancelled, sum(c.expired)::bigint as expired, sum(c.completed)::bigint as completed,
+      sum(c.cancelled)::bigint as cancelled, sum(c.expired)::bigint as expired,
+      sum(c.completed)::bigint as completed,
       sum(c.escalated)::bigint as escalated, sum(c.contained)::bigint as contained
     from cells as c
     group by grouping sets ((c.of_group, c.of_bucket), (c.of_group), ())
@@ -146,7 +158,8 @@ begin
       grouping(s.of_group, s.created_in) as level,
       coalesce(s.of_group, '') as of_group,
       coalesce(s.created_in, '-infinity') as of_bucket,
-      percentile_cont(array[0.5, 0.9, 0.95, 0.99]) within group (order by w.seconds) as escalated_after
+      percentile_cont(array[0.5, 0.9, 0.95, 0.99]) within group (order by w.seconds)
+        as escalated_after
     from sessions as s
     cross join unnest(s.waits) as w (seconds)
     group by grouping sets ((s.of_group, s.created_in), (s.of_group), ())
@@ -156,13 +169,15 @@ begin
     c.ended_cancelled, c.ended_expired, c.ended_failed,
     c.cancelled, c.expired, c.completed, c.escalated, c.contained, w.escalated_after
   from counts as c
-  left join waits as w on w.level = c.level and w.of_group = c.of_group and w.of_bucket = c.of_bucket;
+  left join waits as w
+    on w.level = c.level and w.of_group = c.of_group and w.of_bucket = c.of_bucket;
 end
 $$;
 
--- Escalations that were opened in the window, counted by group, bucket, agent, tool, status and whether they are confirmations.
--- `n_in_time`: those that waited no longer than the service level. `waits`: the seconds until the decision, confirmations left out.
--- An escalation belongs to the group of its session, which had not ended before the window.
+-- Counts the escalations that were opened in the window, by group, bucket, agent, tool, status and
+-- whether they are confirmations. `n_in_time` counts those that waited no longer than the service
+-- level. `waits` holds the seconds until each decision, without confirmations. An escalation
+-- belongs to the group of its session, which had not ended before the window.
 create or replace function chatkit_private.escalation_cells(
   p_org_id uuid,
   p_from timestamptz,
@@ -193,19 +208,22 @@ begin
   return query
   with escalations as (
     select
-      x.session_id, x.created_at, x.status, x.agent_id, x.tool, x.kind = 'confirm' as is_confirmation,
-      -- Until it was closed, however it was; otherwise until now.
+      x.session_id, x.created_at, x.status, x.agent_id, x.tool,
+      x.kind = 'confirm' as is_confirmation,
+      -- Until it was closed, with or without a decision; otherwise until now.
       coalesce(x.closed_at, p_as_of) - x.created_at as waited
     from public.chat_escalations as x
     where x.org_id = p_org_id and x.created_at >= p_from and x.created_at < p_to
   )
   select
-    case p_group_by when 'agent' then s.agent_id when 'channel' then s.channel else '' end as of_group,
+    case p_group_by
+      when 'agent' then s.agent_id when 'channel' then s.channel else ''
+    end as of_group,
     date_bin(v_length, x.created_at, v_origin) as of_bucket,
     x.agent_id, x.tool, x.status, x.is_confirmation,
     count(*) as n,
     count(*) filter (where x.waited <= p_service_level) as n_in_time,
-    array_agg(extract(epoch from x.waited)::double precision) 
+    array_agg(extract(epoch from x.waited)::double precision)
       filter (where x.status = 'resolved' and not x.is_confirmation) as waits
   from escalations as x
   left join public.chat_sessions as s
@@ -217,13 +235,15 @@ begin
 end
 $$;
 
--- What is counted of the escalations that were opened in the window, at the levels of count_sessions. An escalation is in its
--- session's group; the session had not ended before the window, or nobody would have been asked in it.
+-- Returns the counts of the escalations that were opened in the window, at the levels of
+-- count_sessions. An escalation belongs to the group of its session.
 --
--- Confirmations by the requester are not a control: they are counted apart, and in no other figure.
+-- A confirmation by the requester is not a control, so confirmations are counted separately and in
+-- no other metric.
 --
--- Who keeps people busy, `approval_load`, is answered of groups and of all: [{agent_id, tool, asked, decided, expired, withdrawn,
--- open}], the busiest first. What a page asked is about no agent and no tool: null.
+-- `approval_load` exists for each group and in total: [{agent_id, tool, asked, decided, expired,
+-- withdrawn, open}], the highest `asked` first. Agent and tool are null for escalations that a
+-- page opened.
 create or replace function chatkit_private.count_escalations(
   p_org_id uuid,
   p_from timestamptz,
@@ -242,7 +262,7 @@ create or replace function chatkit_private.count_escalations(
   met bigint,
   missed bigint,
   undecided bigint,
-  -- Confirmations that requesters were asked for, and those that they gave or refused.
+  -- Confirmations that were requested, and those that the requester gave or refused.
   confirmations_asked bigint,
   confirmations_decided bigint,
   approval_load jsonb
@@ -255,20 +275,26 @@ begin
   return query
   with parts as materialized (
     select *
-    from chatkit_private.escalation_cells(p_org_id, p_from, p_to, p_bucket, p_group_by, p_service_level, p_as_of)
+    from chatkit_private.escalation_cells(
+      p_org_id, p_from, p_to, p_bucket, p_group_by, p_service_level, p_as_of
+    )
   ), counts as (
     select
       grouping(p.of_group, p.of_bucket) as level,
       coalesce(p.of_group, '') as of_group,
       coalesce(p.of_bucket, '-infinity') as of_bucket,
       sum(p.n) filter (where p.status = 'resolved' and not p.is_confirmation)::bigint as decided,
-      sum(p.n_in_time) filter (where p.status = 'resolved' and not p.is_confirmation)::bigint as met,
-      -- Whose time ran out has missed it, however short that was.
+      sum(p.n_in_time) filter (where p.status = 'resolved' and not p.is_confirmation)::bigint
+        as met,
+      -- An expired escalation missed the service level, even if it expired earlier than that.
       sum(case p.status when 'expired' then p.n else p.n - p.n_in_time end)
         filter (where not p.is_confirmation)::bigint as missed,
-      sum(p.n_in_time) filter (where p.status in ('open', 'withdrawn') and not p.is_confirmation)::bigint as undecided,
+      sum(p.n_in_time)
+        filter (where p.status in ('open', 'withdrawn') and not p.is_confirmation)::bigint
+        as undecided,
       sum(p.n) filter (where p.is_confirmation)::bigint as confirmations_asked,
-      sum(p.n) filter (where p.status = 'resolved' and p.is_confirmation)::bigint as confirmations_decided
+      sum(p.n) filter (where p.status = 'resolved' and p.is_confirmation)::bigint
+        as confirmations_decided
     from parts as p
     group by grouping sets ((p.of_group, p.of_bucket), (p.of_group), ())
   ), waits as (
@@ -276,7 +302,8 @@ begin
       grouping(p.of_group, p.of_bucket) as level,
       coalesce(p.of_group, '') as of_group,
       coalesce(p.of_bucket, '-infinity') as of_bucket,
-      percentile_cont(array[0.5, 0.9, 0.95, 0.99]) within group (order by w.seconds) as decided_after
+      percentile_cont(array[0.5, 0.9, 0.95, 0.99]) within group (order by w.seconds)
+        as decided_after
     from parts as p
     cross join unnest(p.waits) as w (seconds)
     group by grouping sets ((p.of_group, p.of_bucket), (p.of_group), ())
@@ -296,7 +323,8 @@ begin
   ), loads as (
     select t.level, t.of_group, '-infinity'::timestamptz as of_bucket, jsonb_agg(
       jsonb_build_object(
-        'agent_id', t.agent_id, 'tool', t.tool, 'asked', t.asked, 'decided', t.decided, 'expired', t.expired,
+        'agent_id', t.agent_id, 'tool', t.tool,
+        'asked', t.asked, 'decided', t.decided, 'expired', t.expired,
         'withdrawn', t.withdrawn, 'open', t.open
       )
       order by t.asked desc, t.agent_id collate "C", t.tool collate "C"
@@ -305,16 +333,18 @@ begin
     group by t.level, t.of_group
   )
   select
-    level, of_group, of_bucket, c.decided, w.decided_after, coalesce(c.met, 0), coalesce(c.missed, 0),
-    coalesce(c.undecided, 0), coalesce(c.confirmations_asked, 0), coalesce(c.confirmations_decided, 0), l.approval_load
+    level, of_group, of_bucket, c.decided, w.decided_after,
+    coalesce(c.met, 0), coalesce(c.missed, 0), coalesce(c.undecided, 0),
+    coalesce(c.confirmations_asked, 0), coalesce(c.confirmations_decided, 0), l.approval_load
   from counts as c
   left join waits as w using (level, of_group, of_bucket)
   left join loads as l using (level, of_group, of_bucket);
 end
 $$;
 
--- What is counted of the deliveries that were made in the window, at the levels of count_sessions. Each is in one of six
--- states, so made = delivered + taken_up + under_way + dead + unknown + withdrawn.
+-- Returns the counts of the deliveries that were created in the window, at the levels of
+-- count_sessions. Each delivery is in one of six states, so made = delivered + taken_up +
+-- under_way + dead + unknown + withdrawn.
 create or replace function chatkit_private.count_deliveries(
   p_org_id uuid,
   p_from timestamptz,
@@ -326,7 +356,8 @@ create or replace function chatkit_private.count_deliveries(
   of_group text,
   of_bucket timestamptz,
   made bigint,
-  -- An agent did it; done without a result is one that was held, and taken up by another after a decision.
+  -- delivered: an agent completed it. taken_up: it was held, and another delivery resumed its call
+  -- after a decision, so it is done without a result.
   delivered bigint,
   taken_up bigint,
   under_way bigint,
@@ -335,7 +366,7 @@ create or replace function chatkit_private.count_deliveries(
   withdrawn bigint,
   -- Called more than once.
   retried bigint,
-  -- Delivered, and no person was ever asked about it.
+  -- Delivered without any escalation about it.
   automatic bigint
 )
 language plpgsql stable
@@ -348,24 +379,30 @@ declare
 begin
   return query
   with asked_about as (
-    -- Of a delivery that was made in the window none is older than the window.
+    -- A delivery created in the window has no escalation before the window.
     select distinct x.delivery_id
     from public.chat_escalations as x
     where x.org_id = p_org_id and x.created_at >= p_from and x.delivery_id is not null
   ), deliveries as (
     select
-      case p_group_by when 'agent' then s.agent_id when 'channel' then s.channel else '' end as of_group,
+      case p_group_by
+        when 'agent' then s.agent_id when 'channel' then s.channel else ''
+      end as of_group,
       date_bin(v_length, d.created_at, v_origin) as of_bucket,
       count(*) as made,
       count(*) filter (where d.status = 'done' and d.finished_as = 'done') as delivered,
-      count(*) filter (where d.status = 'done' and d.finished_as is distinct from 'done') as taken_up,
+      count(*) filter (where d.status = 'done' and d.finished_as is distinct from 'done')
+        as taken_up,
       count(*) filter (where d.status in ('pending', 'running', 'asked')) as under_way,
       count(*) filter (where d.status = 'dead') as dead,
       count(*) filter (where d.status = 'unknown') as unknown,
       count(*) filter (where d.status = 'withdrawn') as withdrawn,
       count(*) filter (where d.fence > 1) as retried,
       count(*) filter (
-        where d.status = 'done' and d.finished_as = 'done' and d.resumes is null and a.delivery_id is null
+        where d.status = 'done'
+          and d.finished_as = 'done'
+          and d.resumes is null
+          and a.delivery_id is null
       ) as automatic
     from public.deliveries as d
     left join asked_about as a on a.delivery_id = d.id
@@ -381,7 +418,8 @@ begin
     grouping(d.of_group, d.of_bucket),
     coalesce(d.of_group, ''),
     coalesce(d.of_bucket, '-infinity'),
-    sum(d.made)::bigint, sum(d.delivered)::bigint, sum(d.taken_up)::bigint, sum(d.under_way)::bigint,
+    sum(d.made)::bigint, sum(d.delivered)::bigint,
+    sum(d.taken_up)::bigint, sum(d.under_way)::bigint,
     sum(d.dead)::bigint, sum(d.unknown)::bigint, sum(d.withdrawn)::bigint,
     sum(d.retried)::bigint, sum(d.automatic)::bigint
   from deliveries as d
@@ -389,14 +427,18 @@ begin
 end
 $$;
 
--- A share, to six decimals; null of nothing.
+-- Returns a share, rounded to six decimals. Null if there is nothing to divide by.
 create or replace function chatkit_private.ratio(p_part bigint, p_whole bigint) returns numeric
 language sql immutable parallel safe
 set search_path = ''
 return round(coalesce(p_part, 0)::numeric / nullif(p_whole, 0), 6);
 
--- Times in seconds, to the microsecond, beside how many they rest on; null of none.
-create or replace function chatkit_private.percentiles_json(p_count bigint, p_percentiles double precision[]) returns jsonb
+-- Returns percentiles in seconds, rounded to microseconds, with the number of values behind them.
+-- The percentiles are null if there are no values.
+create or replace function chatkit_private.percentiles_json(
+  p_count bigint,
+  p_percentiles double precision[]
+) returns jsonb
 language sql immutable parallel safe
 set search_path = ''
 return jsonb_build_object(
@@ -407,7 +449,8 @@ return jsonb_build_object(
   'p99', round(p_percentiles[4]::numeric, 6)
 );
 
--- Refuses a question that makes no sense, or that would be answered with more than anybody reads.
+-- Rejects invalid parameters, and windows that are too long for their bucket length. The detail
+-- names the parameter.
 create or replace function chatkit_private.check_metrics_query(
   p_from timestamptz,
   p_to timestamptz,
@@ -425,7 +468,9 @@ declare
     when (p_service_level_seconds between 1 and 31536000) is not true then 'service_level_seconds'
     when (isfinite(p_from)) is not true then 'from'
     when (isfinite(p_to) and p_to > p_from) is not true then 'to'
-    when p_to - p_from > case p_bucket when 'hour' then interval '31 days' else interval '400 days' end then 'from'
+    when p_to - p_from > case p_bucket
+      when 'hour' then interval '31 days' else interval '400 days'
+    end then 'from'
   end;
 begin
   if v_wrong is not null then
@@ -434,8 +479,9 @@ begin
 end
 $$;
 
--- The metrics of each group and bucket (level 0), of each group (level 1) and of all (level 3), as JSON: `name` is what tells the
--- group. No rows at all if the window has more than 2,500 groups times buckets.
+-- Returns the metrics of each group and bucket (level 0), each group (level 1) and in total (level
+-- 3) as JSON. `name` identifies the group. Returns no rows if the number of groups times buckets
+-- exceeds 2,500.
 create or replace function chatkit_private.metric_sets(
   p_org_id uuid,
   p_from timestamptz,
@@ -444,7 +490,14 @@ create or replace function chatkit_private.metric_sets(
   p_group_by text,
   p_service_level interval,
   p_as_of timestamptz
-) returns table (level integer, of_group text, of_bucket timestamptz, name jsonb, metrics jsonb, approval_load jsonb)
+) returns table (
+  level integer,
+  of_group text,
+  of_bucket timestamptz,
+  name jsonb,
+  metrics jsonb,
+  approval_load jsonb
+)
 language plpgsql stable
 set search_path = ''
 as $$
@@ -467,7 +520,7 @@ begin
     from generate_series(date_bin(v_length, p_from, v_origin), p_to, v_length) as b (at)
     where b.at < p_to
   ), groups as (
-    -- Whatever is counted of a group, a session of it was there in the window.
+    -- Every group that was counted has a session that existed in the window.
     select s.of_group, case p_group_by
       when 'agent' then jsonb_build_object('agent_id', s.of_group)
       when 'channel' then jsonb_build_object('channel', s.of_group)
@@ -487,8 +540,10 @@ begin
   select level, of_group, of_bucket, g.name, jsonb_build_object(
     'sessions', jsonb_build_object(
       'created', coalesce(s.created, 0),
-      -- Summed up from the first bucket on; of a whole there is but one.
-      'active', coalesce(sum(s.entered - s.ended) over (partition by level, of_group order by of_bucket), 0),
+      -- A running sum from the first bucket. A group and the total have a single row.
+      'active', coalesce(
+        sum(s.entered - s.ended) over (partition by level, of_group order by of_bucket), 0
+      ),
       'ended', jsonb_build_object(
         'cancelled', coalesce(s.ended_cancelled, 0),
         'expired', coalesce(s.ended_expired, 0),
@@ -497,15 +552,19 @@ begin
       'events', coalesce(s.events, 0)
     ),
     'cohort', jsonb_build_object(
-      'cancelled', coalesce(s.cancelled, 0), 'cancel_rate', chatkit_private.ratio(s.cancelled, s.created),
+      'cancelled', coalesce(s.cancelled, 0),
+      'cancel_rate', chatkit_private.ratio(s.cancelled, s.created),
       'expired', coalesce(s.expired, 0), 'expiry_rate', chatkit_private.ratio(s.expired, s.created),
-      'escalated', coalesce(s.escalated, 0), 'escalation_rate', chatkit_private.ratio(s.escalated, s.created),
-      'contained', coalesce(s.contained, 0), 'containment_rate', chatkit_private.ratio(s.contained, s.completed)
+      'escalated', coalesce(s.escalated, 0),
+      'escalation_rate', chatkit_private.ratio(s.escalated, s.created),
+      'contained', coalesce(s.contained, 0),
+      'containment_rate', chatkit_private.ratio(s.contained, s.completed)
     ),
     'time_to_escalation', chatkit_private.percentiles_json(s.escalated, s.escalated_after),
     'time_to_decision', chatkit_private.percentiles_json(e.decided, e.decided_after),
     'service_level', jsonb_build_object(
-      'met', coalesce(e.met, 0), 'missed', coalesce(e.missed, 0), 'undecided', coalesce(e.undecided, 0),
+      'met', coalesce(e.met, 0), 'missed', coalesce(e.missed, 0),
+      'undecided', coalesce(e.undecided, 0),
       'rate', chatkit_private.ratio(e.met, e.met + e.missed)
     ),
     'confirmations', jsonb_build_object(
@@ -516,8 +575,9 @@ begin
       'rate', chatkit_private.ratio(d.automatic, d.delivered)
     ),
     'deliveries', jsonb_build_object(
-      'made', coalesce(d.made, 0), 'delivered', coalesce(d.delivered, 0), 'taken_up', coalesce(d.taken_up, 0),
-      'under_way', coalesce(d.under_way, 0), 'dead', coalesce(d.dead, 0), 'unknown', coalesce(d.unknown, 0),
+      'made', coalesce(d.made, 0), 'delivered', coalesce(d.delivered, 0),
+      'taken_up', coalesce(d.taken_up, 0), 'under_way', coalesce(d.under_way, 0),
+      'dead', coalesce(d.dead, 0), 'unknown', coalesce(d.unknown, 0),
       'withdrawn', coalesce(d.withdrawn, 0), 'retried', coalesce(d.retried, 0)
     )
   ) as metrics,
@@ -527,7 +587,7 @@ begin
   left join escalations as e using (level, of_group, of_bucket)
   left join deliveries as d using (level, of_group, of_bucket)
   left join groups as g using (of_group)
-  -- A constant condition: nothing is joined where it is false.
+  -- A constant condition. If it is false, PostgreSQL joins nothing.
   where (select count(*) from cells as b where b.level = 0) <= 2500;
 end
 $$;
@@ -551,11 +611,14 @@ begin
   if v_org_id is null or not chatkit_private.caller_is_approver() then
     raise sqlstate 'PT403' using message = 'metrics_forbidden';
   end if;
-  perform chatkit_private.check_metrics_query(p_from, p_to, p_bucket, p_group_by, p_service_level_seconds);
+  perform chatkit_private.check_metrics_query(
+    p_from, p_to, p_bucket, p_group_by, p_service_level_seconds
+  );
 
-  -- Until this transaction ends. Planned for the window at hand, and not compiled, which would take longer than it saves. Without
-  -- statistics of what is grouped the planner expects as many groups as rows, and would sort those by the million; counted in
-  -- tables of hashes they are a few thousand. An index is read about as fast as a table.
+  -- These settings apply until the transaction ends. The queries are planned for the actual
+  -- window. They are not compiled, because that takes longer than it saves. Without statistics on
+  -- the grouped columns, the planner expects as many groups as rows and would sort millions of
+  -- rows; a hash table has a few thousand entries. An index is read about as fast as a table.
   perform set_config('plan_cache_mode', 'force_custom_plan', true),
           set_config('jit', 'off', true),
           set_config('enable_sort', 'off', true),
@@ -565,7 +628,8 @@ begin
   with sets as materialized (
     select *
     from chatkit_private.metric_sets(
-      v_org_id, p_from, p_to, p_bucket, p_group_by, make_interval(secs => p_service_level_seconds), v_as_of
+      v_org_id, p_from, p_to, p_bucket, p_group_by,
+      make_interval(secs => p_service_level_seconds), v_as_of
     )
   )
   select case when exists (select from sets) then jsonb_build_object(
@@ -587,7 +651,9 @@ begin
     ),
     'buckets', (
       select coalesce(jsonb_agg(
-        jsonb_build_object('start', greatest(f.of_bucket, p_from), 'end', least(f.of_bucket + v_length, p_to))
+        jsonb_build_object(
+          'start', greatest(f.of_bucket, p_from), 'end', least(f.of_bucket + v_length, p_to)
+        )
           || f.name || f.metrics
         order by f.of_bucket, f.of_group collate "C"
       ), '[]')
@@ -603,3 +669,9 @@ begin
   return v_metrics;
 end
 $$;
+
+comment on function public.session_metrics is
+  'Returns the metrics of the caller''s organisation in a window: in total, for each group and '
+  'for each bucket (docs/metrics.md). Fails with metrics_forbidden unless the caller is an '
+  'owner, admin or approver, with invalid_metrics_question for an invalid parameter, and with '
+  'too_many_figures if the number of groups times buckets exceeds 2,500.';

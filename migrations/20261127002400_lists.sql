@@ -1,6 +1,7 @@
--- Pages of lists, read with the caller's rights: row level security decides which rows.
+-- Lists, read with the caller's rights: row level security decides which rows are returned.
 --
--- A page is one document, so that the Data API's setting "max rows" cannot truncate it silently. It ends by rows or by bytes.
+-- A page is a single JSON document, so that the Data API's setting "max rows" cannot truncate it
+-- silently. It is limited in rows and in bytes.
 
 create or replace function public.list_sessions(
   p_limit integer,
@@ -23,7 +24,8 @@ begin
   for v_row in
     select to_jsonb(r)
     from (
-      select s.id, s.user_id, s.status, s.agent_id, s.channel, s.metadata, s.created_at, s.last_activity_at, s.ended_at, s.end_reason
+      select s.id, s.user_id, s.status, s.agent_id, s.channel, s.metadata, s.created_at,
+             s.last_activity_at, s.ended_at, s.end_reason
       from public.chat_sessions as s
       where (p_user_id is null or s.user_id = p_user_id)
         and (p_status is null or s.status = p_status)
@@ -43,12 +45,17 @@ begin
 end
 $$;
 
-comment on function public.list_sessions is 
-  'A caller''s sessions (p_user_id) or all that they may see, the latest activity first; after '
-  '(p_after_at, p_after_id).';
+comment on function public.list_sessions is
+  'Returns a page of the sessions that the caller may read, the latest activity first, filtered '
+  'by p_user_id, p_status and p_agent_id. (p_after_at, p_after_id) is the last row of the '
+  'previous page. The response is {rows, more}, with up to p_limit rows in about 1 MiB; `more` '
+  'reports whether there are further rows.';
 
-create or replace function public.list_messages(p_session_id uuid, p_limit integer, p_after_seq bigint default 0)
-returns jsonb
+create or replace function public.list_messages(
+  p_session_id uuid,
+  p_limit integer,
+  p_after_seq bigint default 0
+) returns jsonb
 language plpgsql stable security invoker
 set search_path = ''
 set plan_cache_mode = force_custom_plan
@@ -82,9 +89,10 @@ begin
 end
 $$;
 
-comment on function public.list_messages is 
-  'The transcript of a session, from its beginning or after the message of this number. Asked '
-  'through the session, so that one which may not be seen is told from one without messages.';
+comment on function public.list_messages is
+  'Returns a page of a session''s messages with a number above p_after_seq, in order, as {rows, '
+  'more} (see list_sessions). Fails with session_not_found if the caller may not read the '
+  'session, so the caller can distinguish that from a session without messages.';
 
 create or replace function public.list_escalations(
   p_limit integer,
@@ -105,8 +113,9 @@ begin
     select to_jsonb(r)
     from (
       select
-        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions, e.answer_schema, e.risk, e.approver,
-        e.author_id, e.predecessor_id, e.subject, e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
+        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions,
+        e.answer_schema, e.risk, e.approver, e.author_id, e.predecessor_id, e.subject,
+        e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
         e.decided_by, e.decided_at
       from public.chat_escalations as e
       where e.status = 'open'
@@ -125,11 +134,12 @@ begin
 end
 $$;
 
-comment on function public.list_escalations is 
-  'The open escalations that a caller may see, the longest waiting first; after (p_after_at, '
-  'p_after_id).';
+comment on function public.list_escalations is
+  'Returns a page of the open escalations that the caller may read, the oldest first, as {rows, '
+  'more} (see list_sessions). (p_after_at, p_after_id) is the last row of the previous page.';
 
-create or replace function public.list_agents(p_limit integer, p_after_id text default '') returns jsonb
+create or replace function public.list_agents(p_limit integer, p_after_id text default '')
+returns jsonb
 language plpgsql stable security invoker
 set search_path = ''
 set plan_cache_mode = force_custom_plan
@@ -160,7 +170,9 @@ begin
 end
 $$;
 
-comment on function public.list_agents is 'The agents that a caller may open, by id; after p_after_id.';
+comment on function public.list_agents is
+  'Returns a page of the agents that the caller may open, in the order of their ids, as {rows, '
+  'more} (see list_sessions). p_after_id is the last id of the previous page.';
 
 create or replace function public.session_details(p_session_id uuid) returns jsonb
 language plpgsql stable security invoker
@@ -198,8 +210,9 @@ begin
     select to_jsonb(r)
     from (
       select
-        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions, e.answer_schema, e.risk, e.approver,
-        e.author_id, e.predecessor_id, e.subject, e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
+        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions,
+        e.answer_schema, e.risk, e.approver, e.author_id, e.predecessor_id, e.subject,
+        e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
         e.decided_by, e.decided_at
       from public.chat_escalations as e
       where e.session_id = p_session_id and e.status = 'open'
@@ -208,7 +221,8 @@ begin
     ) as r
   loop
     v_bytes := v_bytes + octet_length(v_row::text);
-    if cardinality(v_escalations) >= 20 or (v_bytes > 1048576 and cardinality(v_escalations) > 0) then
+    if cardinality(v_escalations) >= 20
+       or (v_bytes > 1048576 and cardinality(v_escalations) > 0) then
       v_cut := v_cut || 'escalations'::text;
       exit;
     end if;
@@ -237,7 +251,8 @@ begin
 end
 $$;
 
-comment on function public.session_details is 
-  'What is shown with one session: the latest twenty events in order, its tasks by id, the open '
-  'escalations that have waited longest, and the threads that it linked, the last link first. Of '
-  'tasks and escalations each as many as a page holds; `cut` names what is not whole.';
+comment on function public.session_details is
+  'Returns the parts of a session that the API shows with it: its latest 20 events in order, its '
+  'tasks, its oldest open escalations (up to 20), and its threads, the latest link first. Tasks '
+  'and escalations are limited to about 1 MiB each, and `cut` names those that are incomplete. '
+  'Fails with session_not_found if the caller may not read the session.';

@@ -1,4 +1,4 @@
--- The webhook that starts route-events as soon as a session has a delivery.
+-- The database webhook, which starts route-events as soon as a session has a delivery.
 
 create table if not exists chatkit_private.webhook (
   only_one boolean primary key default true,
@@ -9,11 +9,14 @@ create table if not exists chatkit_private.webhook (
   constraint webhook_secret_length check (length(secret) between 32 and 1024)
 );
 
-comment on table chatkit_private.webhook is 
-  'Where route-events is, and the secret it compares: set by supabase/webhook.sql, since both are '
-  'the project''s own.';
+comment on table chatkit_private.webhook is
+  'The URL of route-events and the secret that it checks. The project sets both with '
+  'supabase/webhook.sql.';
 
--- Runs as the owner of the functions that write deliveries, who may read the row above. pg_net sends the request after the commit. Where it is missing, as after a restore, or refuses, events wait for the schedule.
+-- Requests route-events when a session gets a delivery queue. Runs as the owner of the functions
+-- that write deliveries, which may read the table above. pg_net sends the request after the
+-- commit. If pg_net fails or is missing, for example after a restore, events wait for the
+-- schedule.
 create or replace function chatkit_private.notify_route_events() returns trigger
 language plpgsql
 set search_path = ''
@@ -37,7 +40,7 @@ create or replace trigger notify_route_events
   after insert on public.delivery_queues
   for each statement execute function chatkit_private.notify_route_events();
 
--- Whether route-events can be woken, for the doctor: whether it was said where it is, and whether pg_net is there.
+-- Reports to the doctor whether the webhook is configured and whether pg_net is installed.
 create or replace function chatkit_private.webhook_state() returns jsonb
 language sql stable
 set search_path = ''

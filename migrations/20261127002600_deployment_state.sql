@@ -1,4 +1,4 @@
--- What gauges and the doctor read.
+-- State of the deployment, for the metrics gauges and the doctor.
 
 create or replace function public.service_state() returns jsonb
 language plpgsql stable security definer
@@ -21,32 +21,36 @@ begin
     ), 0),
     'dead_deliveries', (
       select count(*)
-      from (select from public.deliveries as d where d.status in ('dead', 'unknown') limit 100000) as o
+      from (
+        select from public.deliveries as d where d.status in ('dead', 'unknown') limit 100000
+      ) as o
     )
   );
 end
 $$;
 
-comment on function public.service_state is 
-  'open_escalations: people who are asked and have not decided. oldest_undelivered_seconds: how '
-  'long the longest waiting queue has been due, 0 if none is. dead_deliveries: given up or of '
-  'unknown outcome. Beyond 100,000 nobody counts on.';
+comment on function public.service_state is
+  'Returns the values of the gauges. `open_escalations` and `dead_deliveries` (dead letters and '
+  'deliveries of unknown outcome) are counted up to 100,000. `oldest_undelivered_seconds` is how '
+  'long the oldest due queue has been due, 0 if none is.';
 
--- Of whom a grant is of interest here: PUBLIC and the API's roles.
+-- Returns which of PUBLIC and the API's roles have a privilege.
 create or replace function chatkit_private.grantees(p_acl aclitem[], p_privilege text) returns jsonb
 language sql stable
 set search_path = ''
 as $$
   select coalesce(jsonb_agg(g.grantee order by g.grantee), '[]')
   from (
-    select distinct case a.grantee when 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee) end as grantee
+    select distinct
+      case a.grantee when 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee) end as grantee
     from pg_catalog.aclexplode(p_acl) as a
     where a.privilege_type = p_privilege
   ) as g
   where g.grantee in ('public', 'anon', 'authenticated', 'service_role')
 $$;
 
--- The tables of `public`. A trigger's definition is left out: that of a webhook holds its secret.
+-- Returns the row level security, policies, grants and triggers of the tables in `public`. Trigger
+-- definitions are left out, because that of a database webhook contains its secret.
 create or replace function chatkit_private.table_state() returns jsonb
 language sql stable
 set search_path = ''
@@ -55,7 +59,8 @@ as $$
     'row_level_security', c.relrowsecurity,
     'policies', (
       select coalesce(jsonb_object_agg(p.policyname, jsonb_build_object(
-        'command', lower(p.cmd), 'permissive', p.permissive = 'PERMISSIVE', 'roles', to_jsonb(p.roles),
+        'command', lower(p.cmd), 'permissive', p.permissive = 'PERMISSIVE',
+        'roles', to_jsonb(p.roles),
         'using', p.qual, 'check', p.with_check
       )), '{}')
       from pg_catalog.pg_policies as p
@@ -66,17 +71,27 @@ as $$
       from (
         select lower(a.privilege_type) || ' to ' || r.role as granted
         from pg_catalog.aclexplode(coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))) as a,
-          lateral (select case a.grantee when 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee) end) as r (role)
+          lateral (
+            select case a.grantee
+              when 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee)
+            end
+          ) as r (role)
         where r.role in ('public', 'anon', 'authenticated', 'service_role')
         union
         select lower(a.privilege_type) || ' (' || o.attname || ') to ' || r.role
         from pg_catalog.pg_attribute as o,
           lateral pg_catalog.aclexplode(o.attacl) as a,
-          lateral (select case a.grantee when 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee) end) as r (role)
-        where o.attrelid = c.oid and not o.attisdropped and r.role in ('public', 'anon', 'authenticated', 'service_role')
+          lateral (
+            select case a.grantee
+              when 0 then 'public' else pg_catalog.pg_get_userbyid(a.grantee)
+            end
+          ) as r (role)
+        where o.attrelid = c.oid
+          and not o.attisdropped
+          and r.role in ('public', 'anon', 'authenticated', 'service_role')
       ) as g
     ),
-    -- One that fires on replicas only does not fire for the functions.
+    -- A trigger that fires only on replicas counts as disabled.
     'triggers', (
       select coalesce(jsonb_object_agg(t.tgname, t.tgenabled in ('O', 'A')), '{}')
       from pg_catalog.pg_trigger as t
@@ -87,18 +102,22 @@ as $$
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
 $$;
 
--- The functions of `public` and `chatkit_private`, less those of extensions. The body is told by its fingerprint.
+-- Returns the security mode, settings and grants of the functions in `public` and
+-- `chatkit_private`, with an MD5 hash of each body. Functions of extensions are left out.
 create or replace function chatkit_private.function_state() returns jsonb
 language sql stable
 set search_path = ''
 as $$
   select coalesce(jsonb_object_agg(
-    n.nspname || '.' || p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+    n.nspname || '.' || p.proname
+      || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
     jsonb_build_object(
       'security_definer', p.prosecdef,
       'settings', coalesce(to_jsonb(p.proconfig), '[]'),
       'body', pg_catalog.md5(p.prosrc),
-      'execute', chatkit_private.grantees(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)), 'EXECUTE')
+      'execute', chatkit_private.grantees(
+        coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)), 'EXECUTE'
+      )
     )
   ), '{}')
   from pg_catalog.pg_proc as p
@@ -107,7 +126,8 @@ as $$
     and not exists (select from pg_catalog.pg_depend as d where d.objid = p.oid and d.deptype = 'e')
 $$;
 
--- All of it. Whoever may use the schema `chatkit_private` could call by name what is in it.
+-- Returns the state of tables and functions, and who may use the schema `chatkit_private`. A role
+-- with that privilege can call functions of the schema by name.
 create or replace function chatkit_private.schema_state() returns jsonb
 language sql stable
 set search_path = ''
@@ -116,15 +136,18 @@ as $$
     'tables', chatkit_private.table_state(),
     'functions', chatkit_private.function_state(),
     'private_usage', (
-      select chatkit_private.grantees(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)), 'USAGE')
+      select chatkit_private.grantees(
+        coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)), 'USAGE'
+      )
       from pg_catalog.pg_namespace as n
       where n.nspname = 'chatkit_private'
     )
   )
 $$;
 
--- The migrations that the Supabase CLI has noted as applied, or null where nobody keeps that history. Its table is of the CLI's
--- making, so it is asked for before it is named.
+-- Returns the versions of the migrations that the Supabase CLI has recorded as applied, or null if
+-- there is no such record. The CLI creates the table, so it may be missing and is read by dynamic
+-- SQL.
 create or replace function chatkit_private.applied_migrations() returns jsonb
 language plpgsql stable
 set search_path = ''
@@ -141,8 +164,9 @@ begin
 end
 $$;
 
--- How many organisations have agents that may need an approval by another person, and fewer than two people who may approve. The one
--- there is could edit nothing, since the edit would be another's to approve.
+-- Returns the number of organisations that have fewer than two approvers although their agents may
+-- need an approval by another person. A single approver cannot edit a call, because another person
+-- must approve the edit.
 create or replace function chatkit_private.organisations_short_of_approvers() returns bigint
 language sql stable
 set search_path = ''
@@ -150,7 +174,9 @@ as $$
   with approvers as (
     select chatkit_private.extract_org_id(u.raw_app_meta_data) as org_id, count(*) as n
     from auth.users as u
-    where chatkit_private.member_role(chatkit_private.extract_org_id(u.raw_app_meta_data), u.id) in ('owner', 'admin', 'approver')
+    where chatkit_private.member_role(
+      chatkit_private.extract_org_id(u.raw_app_meta_data), u.id
+    ) in ('owner', 'admin', 'approver')
     group by 1
   )
   select count(*)
@@ -176,18 +202,21 @@ declare
 begin
   return jsonb_build_object(
     'now', clock_timestamp(),
-    -- What Supabase sets where the disk is full.
+    -- Supabase makes a database read-only when its disk is full.
     'read_only', current_setting('default_transaction_read_only')::boolean,
     'schema', chatkit_private.schema_state(),
     'webhook', chatkit_private.webhook_state(),
     'migrations', chatkit_private.applied_migrations(),
     'workflow_count', (
-      select count(distinct (a.chatkit_workflow_id, a.chatkit_workflow_version)) from public.agents as a where a.enabled
+      select count(distinct (a.chatkit_workflow_id, a.chatkit_workflow_version))
+      from public.agents as a
+      where a.enabled
     ),
     'workflows', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.agents desc, w.workflow_id), '[]')
       from (
-        select a.chatkit_workflow_id as workflow_id, a.chatkit_workflow_version as workflow_version, min(a.id) as agent_id,
+        select a.chatkit_workflow_id as workflow_id, a.chatkit_workflow_version as workflow_version,
+               min(a.id) as agent_id,
                count(*) as agents
         from public.agents as a
         where a.enabled
@@ -205,8 +234,11 @@ begin
     'agent_servers', (
       select coalesce(jsonb_agg(to_jsonb(v) order by v.agents desc, v.url), '[]')
       from (
-        select s.url, s.credential, min(s.agent_id) as agent_id, count(distinct (s.org_id, s.agent_id)) as agents,
-               coalesce(jsonb_agg(distinct t.name) filter (where t.policy <> 'never'), '[]') as tools
+        select s.url, s.credential, min(s.agent_id) as agent_id,
+               count(distinct (s.org_id, s.agent_id)) as agents,
+               coalesce(
+                 jsonb_agg(distinct t.name) filter (where t.policy <> 'never'), '[]'
+               ) as tools
         from public.agent_servers as s
         join public.agents as a on (a.org_id, a.id) = (s.org_id, s.agent_id)
         left join public.agent_tools as t on (t.org_id, t.agent_id) = (s.org_id, s.agent_id)
@@ -217,7 +249,7 @@ begin
       ) as v
     ),
     'organisations_short_of_approvers', chatkit_private.organisations_short_of_approvers(),
-    -- Of secrets that could still be handed out.
+    -- Keys of secrets that may still be returned to a client.
     'sealing_key_ids', (
       select coalesce(jsonb_agg(distinct k.sealing_key_id), '[]')
       from public.chatkit_sessions as k
@@ -227,7 +259,8 @@ begin
 end
 $$;
 
-comment on function public.deployment_state is 
-  'Many organisations share a workflow or a server: each is told of once, with one of the agents '
-  'that it is for and how many there are. `workflow_count` and `agent_server_count` say how many '
-  'there are where not all are told of.';
+comment on function public.deployment_state is
+  'Returns what the doctor checks: schema, webhook, migrations, workflows, agent servers, '
+  'approvers and sealing keys. Many organisations may share a workflow or a server, so each one '
+  'is listed once, with one of its agents and their number. At most 200 of each are listed; '
+  '`workflow_count` and `agent_server_count` count all of them.';

@@ -1,6 +1,9 @@
--- Who may execute which function. PostgreSQL grants EXECUTE on a new function to PUBLIC, so both schemas are revoked here first.
+-- Grants: who may execute which function. PostgreSQL grants EXECUTE on a new function to PUBLIC,
+-- so this is revoked first for the functions of both schemas. Functions in `public` are listed by
+-- name, because a project may have functions of its own in that schema.
 
-revoke all on all functions in schema chatkit_private from public, anon, authenticated, service_role;
+revoke all on all functions in schema chatkit_private
+from public, anon, authenticated, service_role;
 revoke all on function
   public.begin_erasure,
   public.cancel_session,
@@ -51,7 +54,7 @@ revoke all on function
   public.purge_expired
 from public, anon, authenticated, service_role;
 
--- RPCs of the functions that hold the secret key.
+-- RPCs that the Lambda functions execute with the secret key.
 grant execute on function
   public.begin_erasure,
   public.cancel_session,
@@ -106,7 +109,7 @@ grant execute on function
   public.session_metrics
 to authenticated;
 
--- What row level security runs as the caller.
+-- Functions that row level security executes as the caller.
 grant execute on function
   chatkit_private.caller_is_approver,
   chatkit_private.caller_org_id,
@@ -115,7 +118,8 @@ grant execute on function
   chatkit_private.extract_org_role
 to authenticated;
 
--- What the five RPCs that look as the caller first run with the rights of service_role.
+-- Functions that the five RPCs with p_claims call. These RPCs run with the rights of service_role,
+-- because they first read as the caller.
 grant execute on function
   chatkit_private.cancel_session,
   chatkit_private.effective_claims,

@@ -88,7 +88,7 @@ async fn told() -> Result<()> {
     let codes = codes()?;
     let mut told = 0;
     for page in
-        ["README.md", "docs/configuration.md", "docs/deploy.md", "docs/errors.md", "docs/openapi.yaml"]
+        ["docs/api.md", "docs/configuration.md", "docs/deploy.md", "docs/errors.md", "docs/openapi.yaml"]
     {
         let page_text = text(page)?;
         // "502 `supabase_key_refused`" in a sentence.

@@ -1,4 +1,4 @@
-//! The README's requests are answered as it says.
+//! The requests in docs/api.md are answered as it says.
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -14,7 +14,10 @@ use super::{
 use crate::{caller::Reply, harness::alone};
 
 pub fn trials() -> Vec<Trial> {
-    vec![alone("described: the README's requests are answered as it says, one after the other", requests)]
+    vec![alone(
+        "described: the requests in docs/api.md are answered as it says, one after the other",
+        requests,
+    )]
 }
 
 /// A block of HTTP: a first line, headers, and perhaps a body.
@@ -48,11 +51,11 @@ impl Message {
 }
 
 async fn requests() -> Result<()> {
-    let (document, page) = (Document::read()?, text("README.md")?);
+    let (document, page) = (Document::read()?, text("docs/api.md")?);
     let blocks = markdown::blocks(&page, "http");
     let messages: Vec<Message> = blocks.iter().map(|block| Message::read(block)).collect::<Result<_>>()?;
     let mut stage = Stage::set(document, World::builder()).await?;
-    // The README has ids of its own.
+    // The page has ids of its own.
     stage.likeness = super::likeness::Likeness::default();
     ensure!(messages.len() >= 2 && messages.len().is_multiple_of(2), "not every request has its answer");
     for (request, answer) in messages.iter().zip(&messages[1..]).step_by(2) {
