@@ -1,4 +1,4 @@
-//! What the migrations make, compiled in. A test keeps it true, and writes it anew when told to (docs/doctor.md). PostgreSQL 15 and 18
+//! What the migrations make, compiled in. A test keeps it true, and writes it anew when told to (docs/operations/doctor.md). PostgreSQL 15 and 18
 //! print policies and grants alike.
 
 use serde::Deserialize;

@@ -1,5 +1,5 @@
 //! A unit of work's metrics, in CloudWatch's embedded metric format: CloudWatch reads them out of the log's line, so sending them costs no
-//! call and no permission. What they are, says docs/observability.md.
+//! call and no permission. What they are, says docs/operations/observability.md.
 
 use metrique_writer_core::{
     Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format,

@@ -6,7 +6,7 @@ use crate::mcp::{Answered, CallError, Reason};
 
 use super::{Acts, Done, Meaning, Row, Speaker, openai, supabase};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upstream-errors.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/upstream-errors.md");
 
 const BEGINNING: &str = "# Errors of other systems
 
@@ -35,7 +35,7 @@ fn the_page_is_what_the_tables_say() -> std::io::Result<()> {
     let written = std::fs::read_to_string(PAGE).unwrap_or_default();
     assert!(
         written == page,
-        "docs/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared --features mcp"
+        "docs/reference/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared --features mcp"
     );
     Ok(())
 }
@@ -123,7 +123,7 @@ const AGENTS: &str = "
 
 What a server says outside a tool's result. A call that may have been done is made again under its key where the tool is `idempotent`;
 otherwise the delivery is `unknown` and a person is asked. What passes and was not done is tried again, up to the server's `max_attempts`;
-the rest is `dead`. The probe of the newest revision falls back to `initialize` before any of this counts ([agents.md](agents.md)).
+the rest is `dead`. The probe of the newest revision falls back to `initialize` before any of this counts ([agents.md](../guides/write-an-agent.md)).
 
 | the server answers | error | passes | done |
 | --- | --- | --- | --- |
