@@ -1,4 +1,4 @@
--- Metrics, computed from the rows at every request. docs/metrics.md defines them.
+-- Metrics, computed from the rows at every request. docs/reference/metrics.md defines them.
 
 -- Returns the length of a bucket. Buckets begin at full hours or at midnight, in UTC.
 create or replace function chatkit_private.bucket_length(p_bucket text) returns interval
@@ -672,6 +672,6 @@ $$;
 
 comment on function public.session_metrics is
   'Returns the metrics of the caller''s organisation in a window: in total, for each group and '
-  'for each bucket (docs/metrics.md). Fails with metrics_forbidden unless the caller is an '
+  'for each bucket (docs/reference/metrics.md). Fails with metrics_forbidden unless the caller is an '
   'owner, admin or approver, with invalid_metrics_question for an invalid parameter, and with '
   'too_many_figures if the number of groups times buckets exceeds 2,500.';

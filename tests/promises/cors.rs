@@ -294,13 +294,13 @@ async fn headers(world: World) -> Result<()> {
         ensure!(allowed.contains(name), "{name} is not among {allowed:?}");
     }
     // The page says of which libraries.
-    let page = described::text("docs/configuration.md")?;
+    let page = described::text("docs/reference/configuration.md")?;
     let listed = markdown::table(&page, "headers");
     let listed: BTreeSet<&str> = listed.iter().flat_map(|row| markdown::quoted(&row[0])).collect();
     let ours =
         ["authorization", "content-type", "idempotency-key", "if-none-match", "x-tenant", "x-app-version"];
     let listed = listed.into_iter().chain(ours).collect();
-    described::same(("docs/configuration.md", &listed), ("a preflight", &allowed))
+    described::same(("docs/reference/configuration.md", &listed), ("a preflight", &allowed))
 }
 
 async fn refusals_in_lines(world: World) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What docs/api.md shows of a page is a module that works: in Node, against the functions, whatever becomes of secret, session and token.
+//! What docs/reference/api.md shows of a page is a module that works: in Node, against the functions, whatever becomes of secret, session and token.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,7 +23,7 @@ use crate::{
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        alone("page: docs/api.md shows the module as it is", quoted),
+        alone("page: docs/reference/api.md shows the module as it is", quoted),
         trial(
             "page: the module opens, refreshes, rejects and opens anew, whatever becomes of it all",
             module,
@@ -38,10 +38,12 @@ fn root() -> PathBuf {
 }
 
 async fn quoted() -> Result<()> {
-    let (page, module) =
-        (std::fs::read_to_string(root().join("docs/api.md"))?, std::fs::read_to_string(root().join(MODULE))?);
+    let (page, module) = (
+        std::fs::read_to_string(root().join("docs/reference/api.md"))?,
+        std::fs::read_to_string(root().join(MODULE))?,
+    );
     let blocks = markdown::blocks(&page, "js");
-    ensure!(blocks == [module.trim_end()], "docs/api.md does not show {MODULE} as it is");
+    ensure!(blocks == [module.trim_end()], "docs/reference/api.md does not show {MODULE} as it is");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-// A page with the module that docs/api.md shows. Arguments: the module, and its options as JSON, with the user's `tokens`: the one
+// A page with the module that docs/reference/api.md shows. Arguments: the module, and its options as JSON, with the user's `tokens`: the one
 // at hand, and the one that there is when a fresh one is asked for.
 //
 // Each line of input is an array of what ChatKit.js calls getClientSecret with, all at once; the line of output says what

@@ -14,7 +14,7 @@ pub struct Kind {
     pub function: &'static str,
     /// Where its answer has the rows, each with a `session_id`; none where it works on them itself.
     pub rows: Option<&'static str>,
-    /// How many of it one user can have due at once: the bounds of docs/limits.md and the schedule's five minutes say so. None where
+    /// How many of it one user can have due at once: the bounds of docs/reference/limits.md and the schedule's five minutes say so. None where
     /// there is no bound.
     pub most: Option<usize>,
     /// Whether the sessions have ended.

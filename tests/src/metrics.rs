@@ -1,4 +1,4 @@
-//! The SQL by which docs/metrics.md says that each figure can be counted again.
+//! The SQL by which docs/reference/metrics.md says that each figure can be counted again.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -30,7 +30,7 @@ pub struct Scope<'a> {
 
 /// Every definition of the page, in its order.
 pub fn definitions() -> Result<Vec<Definition>> {
-    let page = project::root().join("docs/metrics.md");
+    let page = project::root().join("docs/reference/metrics.md");
     let page = std::fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
     let blocks = page.split("\n```sql\n-- ").skip(1);
     blocks

@@ -29,13 +29,8 @@ pub struct DecisionRules {
 }
 
 impl DecisionRules {
-<<<<<<< HEAD
     /// Reads the rules.
     pub fn from_environment(environment: &mut Environment) -> Result<Self, Reported> {
-=======
-    /// Reads the rules. Returns `None` if it recorded a configuration error.
-    pub fn from_environment(environment: &mut Environment) -> Option<Self> {
->>>>>>> ca
         let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", parse_client_ids);
         let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", parse::boolean);
         Ok(Self {

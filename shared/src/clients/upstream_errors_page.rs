@@ -1,4 +1,4 @@
-//! Generates docs/upstream-errors.md from the classification tables.
+//! Generates docs/reference/upstream-errors.md from the classification tables.
 //! `UPDATE_DOCS=1 cargo test -p shared --features mcp` writes the page; without the variable
 //! the same test compares it.
 
@@ -10,7 +10,7 @@ use crate::platform::http_client::classification::{
     Done, Meaning, Responsible, Row, Speaker, openai, supabase,
 };
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upstream-errors.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/upstream-errors.md");
 
 const INTRODUCTION: &str = "# Errors of other systems
 
@@ -39,7 +39,7 @@ fn upstream_errors_page_matches_classification_tables() -> std::io::Result<()> {
     let written = std::fs::read_to_string(PAGE).unwrap_or_default();
     assert!(
         written == page,
-        "docs/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared --features mcp"
+        "docs/reference/upstream-errors.md is of another version: UPDATE_DOCS=1 cargo test -p shared --features mcp"
     );
     Ok(())
 }
@@ -127,7 +127,7 @@ const AGENTS: &str = "
 
 What a server says outside a tool's result. A call that may have been done is made again under its key where the tool is `idempotent`;
 otherwise the delivery is `unknown` and a person is asked. What passes and was not done is tried again, up to the server's `max_attempts`;
-the rest is `dead`. The probe of the newest revision falls back to `initialize` before any of this counts ([agents.md](agents.md)).
+the rest is `dead`. The probe of the newest revision falls back to `initialize` before any of this counts ([Write an agent](../guides/write-an-agent.md)).
 
 | the server answers | error | passes | done |
 | --- | --- | --- | --- |

@@ -5,7 +5,7 @@ use std::fmt;
 /// Declares the codes, with the text, the likely cause and the remedy of each in one place.
 macro_rules! codes {
     ($($variant:ident = $text:literal $cause:literal, $remedy:literal;)*) => {
-        /// Stable code of a fault. docs/doctor.md lists them.
+        /// Stable code of a fault. docs/operations/doctor.md lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs)] // the table below documents each code
         pub enum FaultCode { $($variant,)* }
@@ -30,8 +30,8 @@ macro_rules! codes {
 }
 
 codes! {
-    VariableMissing = "variable_missing" "A variable that is needed is not set.", "Set it, as docs/configuration.md says.";
-    VariableInvalid = "variable_invalid" "A variable has a value that cannot be right: of the wrong kind, incomplete, or meant for another variable.", "Set it, as docs/configuration.md says.";
+    VariableMissing = "variable_missing" "A variable that is needed is not set.", "Set it, as docs/reference/configuration.md says.";
+    VariableInvalid = "variable_invalid" "A variable has a value that cannot be right: of the wrong kind, incomplete, or meant for another variable.", "Set it, as docs/reference/configuration.md says.";
 
     SupabaseUnreachable = "supabase_unreachable" "Nothing answers at SUPABASE_URL: the host is wrong, or the project is paused or deleted.", "Compare SUPABASE_URL with the project's settings; wake the project if it is paused.";
     SupabaseTimedOut = "supabase_timed_out" "Supabase does not answer in time: it is overloaded, or the network swallows the connection.", "Look at the project's health and at Supabase's status page, then ask again.";
@@ -46,7 +46,7 @@ codes! {
     PublishableKeyRefused = "publishable_key_refused" "Supabase does not know the publishable key: it is another project's, or was deleted or disabled.", "Set SUPABASE_PUBLISHABLE_KEY to a key of the project that SUPABASE_URL names.";
     SecretKeyRefused = "secret_key_refused" "Supabase does not know the secret key: it is another project's, or was deleted or disabled.", "Set SUPABASE_SECRET_KEY to a key of the project that SUPABASE_URL names.";
     KeyOfOtherProject = "key_of_other_project" "The legacy key names another project than SUPABASE_URL.", "Take URL and keys from one and the same project.";
-    JwksEmpty = "jwks_empty" "The project publishes no key that we verify with (ES256, RS256): its users' tokens are still signed with the legacy secret.", "Let the project sign with a signing key, as docs/deploy.md says; until then set SUPABASE_JWT_SECRET.";
+    JwksEmpty = "jwks_empty" "The project publishes no key that we verify with (ES256, RS256): its users' tokens are still signed with the legacy secret.", "Let the project sign with a signing key, as docs/guides/deploy.md says; until then set SUPABASE_JWT_SECRET.";
     IssuerDiffers = "issuer_differs" "Users' tokens name another issuer than the one that is expected, so every token is refused.", "Set SUPABASE_JWT_ISSUER to the issuer that the project names, or leave it out where that is SUPABASE_URL followed by /auth/v1.";
     ClockDiffers = "clock_differs" "The database's clock and ours are more than half a minute apart: tokens count as expired or as not valid yet.", "Set the clock of the machine that the doctor runs on; on Lambda, report it.";
 
@@ -78,12 +78,12 @@ codes! {
     ChatkitUnavailable = "chatkit_unavailable" "OpenAI is not to be reached, or out of order; or OPENAI_CHATKIT_BASE_URL leads nowhere.", "Look at OpenAI's status page and at OPENAI_CHATKIT_BASE_URL, then ask again.";
     ChatkitTimedOut = "chatkit_timed_out" "OpenAI does not answer in time.", "Look at OpenAI's status page, then ask again.";
     ChatkitBadAnswer = "chatkit_bad_answer" "What answers in OpenAI's place does not speak its API.", "Set OPENAI_CHATKIT_BASE_URL right, its path (/v1) included, or leave it out.";
-    WorkflowNotFound = "workflow_not_found" "OpenAI does not know the workflow in this project: its id is wrong, it is not published, or the key belongs to another project.", "Register the agent with the right workflow id (docs/register-an-agent.md), or use a key of the workflow's project.";
-    WorkflowRefused = "workflow_refused" "OpenAI does not open a session with the workflow: it does not take its id or version.", "Register the agent with an id and version as Agent Builder shows them (docs/register-an-agent.md).";
+    WorkflowNotFound = "workflow_not_found" "OpenAI does not know the workflow in this project: its id is wrong, it is not published, or the key belongs to another project.", "Register the agent with the right workflow id (docs/guides/register-an-agent.md), or use a key of the workflow's project.";
+    WorkflowRefused = "workflow_refused" "OpenAI does not open a session with the workflow: it does not take its id or version.", "Register the agent with an id and version as Agent Builder shows them (docs/guides/register-an-agent.md).";
     SessionNotCancelled = "session_not_cancelled" "A session can be opened with the workflow but not cancelled.", "Ask again; it ended by itself after a second. If it stays so, give the key the right to write.";
     SealingKeyMissing = "sealing_key_missing" "A key that still seals living client secrets is no longer configured: they cannot be handed out again.", "Put the key back behind the first in CHATKIT_SEALING_KEYS, for ten minutes.";
 
-    AgentUrlRefused = "agent_url_refused" "The server's URL leads where no agent may be: not https, with credentials in it, or to an address that is not public.", "Register the server with a public https URL (docs/agents.md).";
+    AgentUrlRefused = "agent_url_refused" "The server's URL leads where no agent may be: not https, with credentials in it, or to an address that is not public.", "Register the server with a public https URL (docs/guides/write-an-agent.md).";
     AgentCredentialMissing = "agent_credential_missing" "The registration names a credential that AGENT_CREDENTIALS does not have.", "Add it to AGENT_CREDENTIALS, or register the server with another name.";
     AgentCredentialElsewhere = "agent_credential_elsewhere" "The credential that the registration names is for another origin than the server's.", "Give the credential the server's origin, or register the server with its own.";
     AgentUnreachable = "agent_unreachable" "The server is not to be reached: its name is not known, or nothing listens there.", "Start it, or register the right URL.";
@@ -95,7 +95,7 @@ codes! {
     AgentFailed = "agent_failed" "The server answers with an error of its own.", "Look at the server's log.";
     AgentToolMissing = "agent_tool_missing" "The registration lists a tool that the server does not offer: events for it would be given up.", "Register the tool by the name that the server has for it, or update the server.";
 
-    ApproversTooFew = "approvers_too_few" "Agents of an organisation may need an approval by another person, and fewer than two people may approve: an edit of one's own is then refused, and requests of the only approver wait until they expire.", "Give another member of the organisation the org_role owner, admin or approver; docs/doctor.md has the query that names them.";
+    ApproversTooFew = "approvers_too_few" "Agents of an organisation may need an approval by another person, and fewer than two people may approve: an edit of one's own is then refused, and requests of the only approver wait until they expire.", "Give another member of the organisation the org_role owner, admin or approver; docs/operations/doctor.md has the query that names them.";
 }
 
 impl serde::Serialize for FaultCode {

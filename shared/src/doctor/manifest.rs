@@ -1,5 +1,5 @@
 //! Manifest of the schema that the migrations define, compiled in. A test compares it
-//! with a database, and rewrites it on request (docs/doctor.md). PostgreSQL 15 and 18
+//! with a database, and rewrites it on request (docs/operations/doctor.md). PostgreSQL 15 and 18
 //! print policies and grants alike.
 
 use serde::Deserialize;

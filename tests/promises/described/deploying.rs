@@ -1,4 +1,4 @@
-//! `docs/deploy.md` and `template.yaml` fit each other, and SAM takes the template.
+//! `docs/guides/deploy.md` and `template.yaml` fit each other, and SAM takes the template.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -12,8 +12,8 @@ use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        alone("described: docs/deploy.md names every parameter of the template", parameters),
-        alone("described: docs/deploy.md installs the tools that are tried here", tools),
+        alone("described: docs/guides/deploy.md names every parameter of the template", parameters),
+        alone("described: docs/guides/deploy.md installs the tools that are tried here", tools),
         alone("described: SAM finds nothing wrong with the template", validated),
     ]
 }
@@ -22,13 +22,13 @@ async fn parameters() -> Result<()> {
     let template = Template::read()?;
     let parameters = template.0["Parameters"].as_object().context("no parameters")?;
     let taken: BTreeSet<String> = parameters.keys().cloned().collect();
-    let rows = markdown::table(&text("docs/deploy.md")?, "parameter");
+    let rows = markdown::table(&text("docs/guides/deploy.md")?, "parameter");
     let named = rows.iter().flat_map(|row| markdown::quoted(&row[0])).map(str::to_owned).collect();
-    same(("template.yaml", &taken), ("docs/deploy.md", &named))
+    same(("template.yaml", &taken), ("docs/guides/deploy.md", &named))
 }
 
 async fn tools() -> Result<()> {
-    let page = text("docs/deploy.md")?;
+    let page = text("docs/guides/deploy.md")?;
     let install =
         page.lines().find_map(|line| line.strip_prefix("pip install ")).context("no pip install")?;
     let said: BTreeSet<String> = install.split(' ').map(str::to_owned).collect();
@@ -38,7 +38,7 @@ async fn tools() -> Result<()> {
         pin.map(str::to_owned).with_context(|| format!("{} is not pinned", tool.name))
     };
     let pinned = BTreeSet::from([pin(AWS_SAM_CLI)?, pin(CARGO_LAMBDA)?]);
-    same(("docs/deploy.md", &said), ("tests/tools", &pinned))
+    same(("docs/guides/deploy.md", &said), ("tests/tools", &pinned))
 }
 
 async fn validated() -> Result<()> {

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`: what each function reads, which is what the template gives it, and nothing else.
+//! `docs/reference/configuration.md`: what each function reads, which is what the template gives it, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,7 @@ struct Table(BTreeMap<(String, String), String>);
 
 impl Table {
     fn read() -> Result<Self> {
-        let page = text("docs/configuration.md")?;
+        let page = text("docs/reference/configuration.md")?;
         let columns = markdown::columns(&page, "variable");
         let mut cells = BTreeMap::new();
         for row in markdown::table(&page, "variable") {
@@ -85,7 +85,7 @@ impl Table {
                 cells.insert((function.clone(), row[0].trim_matches('`').to_owned()), cell.clone());
             }
         }
-        ensure!(!cells.is_empty(), "docs/configuration.md has no table");
+        ensure!(!cells.is_empty(), "docs/reference/configuration.md has no table");
         Ok(Self(cells))
     }
 
@@ -107,17 +107,18 @@ impl Table {
 async fn given() -> Result<()> {
     let (table, template) = (Table::read()?, Template::read()?);
     let packages: BTreeSet<String> = workspace().await?.functions.iter().cloned().collect();
-    same(("functions/", &packages), ("docs/configuration.md", &table.functions()))?;
+    same(("functions/", &packages), ("docs/reference/configuration.md", &table.functions()))?;
     for function in template.functions()? {
         let given: BTreeSet<String> = template.environment(&function).into_keys().collect();
         let reads = table.of(function.package, |cell| !cell.is_empty());
-        same(("template.yaml", &given), ("docs/configuration.md", &reads)).context(function.id.to_owned())?;
+        same(("template.yaml", &given), ("docs/reference/configuration.md", &reads))
+            .context(function.id.to_owned())?;
     }
     Ok(())
 }
 
 async fn by_reference() -> Result<()> {
-    let (template, page) = (Template::read()?, text("docs/configuration.md")?);
+    let (template, page) = (Template::read()?, text("docs/reference/configuration.md")?);
     for function in template.functions()? {
         for (variable, value) in template.environment(&function) {
             let paragraph = paragraph(&page, &variable)?;
@@ -130,10 +131,10 @@ async fn by_reference() -> Result<()> {
 }
 
 async fn paragraphs() -> Result<()> {
-    let (page, table) = (text("docs/configuration.md")?, Table::read()?);
+    let (page, table) = (text("docs/reference/configuration.md")?, Table::read()?);
     let headings = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     let headings: BTreeSet<String> = headings.map(str::to_owned).collect();
-    same(("the headings of docs/configuration.md", &headings), ("its table", &table.variables()))?;
+    same(("the headings of docs/reference/configuration.md", &headings), ("its table", &table.variables()))?;
     let mentioned = markdown::table(&text("README.md")?, "variable");
     ensure!(!mentioned.is_empty(), "the README has no table of variables");
     for row in mentioned {
@@ -168,7 +169,7 @@ async fn refusing(world: World, such: impl Fn(&str) -> bool) -> Result<()> {
     for function in table.functions() {
         let expected = &table.of(&function, &such) - &TAKEN_AS_THEY_COME.map(str::to_owned).into();
         let named = named.get(&function).with_context(|| format!("{function} named no mistake"))?;
-        same(("its log", named), ("docs/configuration.md", &expected)).context(function)?;
+        same(("its log", named), ("docs/reference/configuration.md", &expected)).context(function)?;
     }
     Ok(())
 }
@@ -184,7 +185,7 @@ async fn sealing_keys(world: World) -> Result<()> {
     .await?;
     for (function, named) in mistakes(world).await? {
         let expected = table.of(&function, |cell| cell == with_chatkit);
-        same(("its log", &named), ("docs/configuration.md", &expected)).context(function)?;
+        same(("its log", &named), ("docs/reference/configuration.md", &expected)).context(function)?;
     }
     Ok(())
 }
@@ -206,7 +207,7 @@ async fn audience(world: World) -> Result<()> {
         .functions()
         .into_iter()
         .filter(|function| table.of(function, |cell| !cell.is_empty()).contains("AWS_LAMBDA_LOG_LEVEL"));
-    same(("the logs", &wrote), ("docs/configuration.md", &readers.collect()))
+    same(("the logs", &wrote), ("docs/reference/configuration.md", &readers.collect()))
 }
 
 async fn refusing_tokens(variable: &str, world: &World) -> Result<()> {

@@ -11,7 +11,10 @@ use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        alone("described: docs/errors.md explains every error that there is, and no other", explained),
+        alone(
+            "described: docs/reference/errors.md explains every error that there is, and no other",
+            explained,
+        ),
         alone("described: the API description names every error, each with its status", named),
         alone("described: what the pages say of an error is what it says itself", told),
     ]
@@ -43,7 +46,7 @@ fn statuses(codes: &Codes) -> BTreeSet<(String, u16)> {
 
 async fn explained() -> Result<()> {
     let mut explained = BTreeSet::new();
-    for row in markdown::table(&text("docs/errors.md")?, "code") {
+    for row in markdown::table(&text("docs/reference/errors.md")?, "code") {
         let [code, status, when, what_to_do] = &row[..] else { anyhow::bail!("other columns: {row:?}") };
         ensure!(!when.is_empty() && !what_to_do.is_empty(), "{code} is not explained");
         let acts = ["caller: ", "user: ", "operator: "];
@@ -51,7 +54,7 @@ async fn explained() -> Result<()> {
         let new = explained.insert((code.trim_matches('`').to_owned(), status.parse()?));
         ensure!(new, "{code} is explained twice");
     }
-    same(("shared/src/error/code.rs", &statuses(&codes()?)), ("docs/errors.md", &explained))
+    same(("shared/src/error/code.rs", &statuses(&codes()?)), ("docs/reference/errors.md", &explained))
 }
 
 async fn named() -> Result<()> {
@@ -87,9 +90,13 @@ async fn named() -> Result<()> {
 async fn told() -> Result<()> {
     let codes = codes()?;
     let mut told = 0;
-    for page in
-        ["docs/api.md", "docs/configuration.md", "docs/deploy.md", "docs/errors.md", "docs/openapi.yaml"]
-    {
+    for page in [
+        "docs/reference/api.md",
+        "docs/reference/configuration.md",
+        "docs/guides/deploy.md",
+        "docs/reference/errors.md",
+        "docs/openapi.yaml",
+    ] {
         let page_text = text(page)?;
         // "502 `supabase_key_refused`" in a sentence.
         for (before, quoted) in page_text.split('`').step_by(2).zip(markdown::quoted(&page_text)) {

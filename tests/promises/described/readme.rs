@@ -1,4 +1,4 @@
-//! The requests in docs/api.md are answered as it says.
+//! The requests in docs/reference/api.md are answered as it says.
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -15,7 +15,7 @@ use crate::{caller::Reply, harness::alone};
 
 pub fn trials() -> Vec<Trial> {
     vec![alone(
-        "described: the requests in docs/api.md are answered as it says, one after the other",
+        "described: the requests in docs/reference/api.md are answered as it says, one after the other",
         requests,
     )]
 }
@@ -51,7 +51,7 @@ impl Message {
 }
 
 async fn requests() -> Result<()> {
-    let (document, page) = (Document::read()?, text("docs/api.md")?);
+    let (document, page) = (Document::read()?, text("docs/reference/api.md")?);
     let blocks = markdown::blocks(&page, "http");
     let messages: Vec<Message> = blocks.iter().map(|block| Message::read(block)).collect::<Result<_>>()?;
     let mut stage = Stage::set(document, World::builder()).await?;

@@ -1,4 +1,4 @@
-//! docs/doctor.md says of every finding what it says itself.
+//! docs/operations/doctor.md says of every finding what it says itself.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +10,15 @@ use shared::doctor::FaultCode;
 use crate::harness::alone;
 
 pub fn trials() -> Vec<Trial> {
-    vec![alone("doctor: docs/doctor.md explains every finding that there is, and no other", explained)]
+    vec![alone(
+        "doctor: docs/operations/doctor.md explains every finding that there is, and no other",
+        explained,
+    )]
 }
 
 async fn explained() -> Result<()> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md");
-    let page = fs::read_to_string(page).context("docs/doctor.md")?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/doctor.md");
+    let page = fs::read_to_string(page).context("docs/operations/doctor.md")?;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     for code in FaultCode::ALL {
         let row = format!("| `{code}` | {} | {} |", code.cause(), code.remedy());

@@ -1,4 +1,4 @@
-//! docs/metrics.md counts what the API counts.
+//! docs/reference/metrics.md counts what the API counts.
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +17,10 @@ use super::recount::compare;
 use crate::{caller::Caller, harness::trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("metrics: the SQL of each definition in docs/metrics.md counts what the API says", sql)]
+    vec![trial(
+        "metrics: the SQL of each definition in docs/reference/metrics.md counts what the API says",
+        sql,
+    )]
 }
 
 async fn sql(world: World) -> Result<()> {

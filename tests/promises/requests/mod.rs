@@ -1,4 +1,4 @@
-//! Odd requests, at every door: `docs/requests.md` says what becomes of them.
+//! Odd requests, at every door: `docs/reference/requests.md` says what becomes of them.
 
 mod doors;
 mod rows;
@@ -28,7 +28,7 @@ pub fn trials() -> Vec<Trial> {
             let session = caller.open_path().await?;
             over_http(|function| world.function_url(function), &caller, &session, true).await
         }),
-        alone("requests: docs/requests.md lists those that are tried, and no others", listed),
+        alone("requests: docs/reference/requests.md lists those that are tried, and no others", listed),
         trial(
             "requests: an event that is no request is answered, and is no fault of the function",
             no_request,
@@ -38,13 +38,13 @@ pub fn trials() -> Vec<Trial> {
 }
 
 async fn listed() -> Result<()> {
-    let page = text("docs/requests.md")?;
+    let page = text("docs/reference/requests.md")?;
     let mut said = BTreeSet::new();
     for section in page.split("\n## ").skip(1) {
         said.extend(markdown::table(section, "request").into_iter().filter_map(|row| row.into_iter().next()));
     }
     let tried = rows::all().into_iter().map(|row| row.said.to_owned()).collect();
-    same(("docs/requests.md", &said), ("the tests", &tried))
+    same(("docs/reference/requests.md", &said), ("the tests", &tried))
 }
 
 /// What a function answered an event with.

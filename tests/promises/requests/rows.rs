@@ -1,4 +1,4 @@
-//! The rows of `docs/requests.md`, by the words that stand there, with what is sent for each. `{session}` is the caller's.
+//! The rows of `docs/reference/requests.md`, by the words that stand there, with what is sent for each. `{session}` is the caller's.
 
 use axum::http::{HeaderValue, Method, Request};
 use serde_json::Value;

@@ -85,7 +85,7 @@ async fn found() -> Result<()> {
     Ok(())
 }
 
-/// The calls that a line lists, as docs/observability.md says.
+/// The calls that a line lists, as docs/operations/observability.md says.
 const MOST_LISTED: usize = 14;
 
 fn fields(value: &Value) -> usize {

@@ -1,4 +1,4 @@
-//! `docs/observability.md` names exactly what is emitted.
+//! `docs/operations/observability.md` names exactly what is emitted.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,17 @@ use crate::{
 pub fn trials() -> Vec<Trial> {
     vec![
         alone(
-            "seen: docs/observability.md names every metric, with its unit and dimensions, and no other",
+            "seen: docs/operations/observability.md names every metric, with its unit and dimensions, and no other",
             metrics,
         ),
-        alone("seen: docs/observability.md names every field of a line, and no other", fields_there),
+        alone(
+            "seen: docs/operations/observability.md names every field of a line, and no other",
+            fields_there,
+        ),
     ]
 }
 
-const PAGE: &str = "docs/observability.md";
+const PAGE: &str = "docs/operations/observability.md";
 
 /// Name, unit, and the names of the dimensions.
 type Metric = (String, String, BTreeSet<String>);

@@ -1,4 +1,4 @@
-//! `docs/runbook.md`: an alarm a section, and questions to the logs that their lines can answer.
+//! `docs/operations/runbook.md`: an alarm a section, and questions to the logs that their lines can answer.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-const PAGE: &str = "docs/runbook.md";
+const PAGE: &str = "docs/operations/runbook.md";
 
 async fn sections() -> Result<()> {
     let template = Template::read()?;
@@ -52,7 +52,7 @@ fn anchor(heading: &str) -> String {
 }
 
 async fn links() -> Result<()> {
-    for page in [PAGE, "docs/observability.md", "docs/deploy.md"] {
+    for page in [PAGE, "docs/operations/observability.md", "docs/guides/deploy.md"] {
         let said = text(page)?;
         for link in said.split("](").skip(1) {
             let link = link.split(')').next().unwrap_or_default();
@@ -61,8 +61,12 @@ async fn links() -> Result<()> {
                 continue;
             }
             let (file, section) = link.split_once('#').unwrap_or((link, ""));
-            let there =
-                if file.is_empty() { said.clone() } else { text(&format!("docs/{file}")).context(page)? };
+            let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let there = if file.is_empty() {
+                said.clone()
+            } else {
+                text(&format!("{folder}/{file}")).context(page)?
+            };
             let headings = there.lines().filter(|line| line.starts_with('#'));
             let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim_start()));
             ensure!(section.is_empty() || anchors.any(|anchor| anchor == section), "{page} leads to {link}");

@@ -1,4 +1,4 @@
-//! Every row of docs/upstream-errors.md is played to the functions: what passes is repeated, the rest is answered with the code that the
+//! Every row of docs/reference/upstream-errors.md is played to the functions: what passes is repeated, the rest is answered with the code that the
 //! page says, and nobody is blamed who is not named there.
 
 mod openai;
@@ -32,7 +32,7 @@ struct Row {
 
 /// The rows of a section's table.
 fn rows(section: &str) -> Result<Vec<Row>> {
-    let page = text("docs/upstream-errors.md")?;
+    let page = text("docs/reference/upstream-errors.md")?;
     let (_, from) = page.split_once(&format!("\n## {section}\n")).with_context(|| format!("no {section}"))?;
     let rows = markdown::table(from, "who answers").into_iter().map(|cells| row(&cells));
     let rows: Vec<Row> = rows.collect::<Result<_>>()?;

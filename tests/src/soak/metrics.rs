@@ -68,8 +68,11 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     }
     let counting = pages_of_the_metrics(&mut connection, &scope).await?;
     figures.extend([
-        Figure::told("milliseconds, the SQL of docs/metrics.md, undivided", usize::try_from(milliseconds)?),
-        Figure::violations("definitions of docs/metrics.md that count otherwise", &otherwise),
+        Figure::told(
+            "milliseconds, the SQL of docs/reference/metrics.md, undivided",
+            usize::try_from(milliseconds)?,
+        ),
+        Figure::violations("definitions of docs/reference/metrics.md that count otherwise", &otherwise),
         Figure::told("pages touched by that SQL", plainly),
         Figure::told("pages touched for the metrics", counting),
         Figure::at_most("the one by the other", counting, plainly, 0.5),

@@ -1,5 +1,5 @@
 //! How an organisation's sessions, escalations and deliveries went, counted by the database at every request
-//! (docs/metrics.md has the definitions).
+//! (docs/reference/metrics.md has the definitions).
 
 mod query;
 mod report;

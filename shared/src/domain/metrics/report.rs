@@ -1,4 +1,4 @@
-//! What is answered. The words are those of docs/metrics.md, and of the database.
+//! What is answered. The words are those of docs/reference/metrics.md, and of the database.
 
 use serde::{Deserialize, Serialize};
 

@@ -31,14 +31,11 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-<<<<<<< HEAD
-/// Proof that an error was added to the [`Environment`], so that building can go on and report all of them at once.
+/// Proof that an error was added to the [`Environment`], so that building goes on and reports all
+/// of them at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Reported(());
 
-/// All the mistakes of an environment.
-=======
->>>>>>> ca
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -52,11 +49,7 @@ impl Environment {
         Self { read: Box::new(read), errors: Vec::new() }
     }
 
-<<<<<<< HEAD
-    /// A variable that must be set.
-=======
-    /// Reads a required variable. Returns `None` if it recorded an error.
->>>>>>> ca
+    /// Reads a required variable.
     pub fn required<T>(
         &mut self,
         name: &'static str,
@@ -68,13 +61,7 @@ impl Environment {
         }
     }
 
-<<<<<<< HEAD
-    /// A variable that may be left out.
-=======
-    /// Reads an optional variable. Returns `Some(None)` if it is not set, and `None`
-    /// if it recorded an error.
-    #[allow(clippy::option_option)] // outer: no error; inner: the variable is set
->>>>>>> ca
+    /// Reads an optional variable: `None` if it is not set.
     pub fn optional<T>(
         &mut self,
         name: &'static str,
@@ -88,16 +75,10 @@ impl Environment {
         self.value(name).is_some()
     }
 
-<<<<<<< HEAD
-    /// Notes a mistake that only shows when variables are seen together.
+    /// Records an error that depends on several variables.
     pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) -> Reported {
         self.errors.push(ConfigError { variable, reason: reason.into() });
         Reported(())
-=======
-    /// Records an error that depends on several variables.
-    pub fn add_error(&mut self, variable: &'static str, reason: impl Into<String>) {
-        self.mistakes.push(ConfigError { variable, reason: reason.into() });
->>>>>>> ca
     }
 
     /// Takes the errors out, so that they do not keep [`Environment::finish`] from succeeding.
@@ -107,16 +88,8 @@ impl Environment {
         std::mem::take(&mut self.errors)
     }
 
-<<<<<<< HEAD
-    /// What was built from this environment, if nothing was wrong with it.
-    ///
-    /// # Errors
-    /// Every mistake that was noted.
-    pub fn finish<T>(self, built: Result<T, Reported>) -> Result<T, ConfigErrors> {
-=======
     /// Returns what was built from this environment, or every error that was recorded.
-    pub fn finish<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
->>>>>>> ca
+    pub fn finish<T>(self, built: Result<T, Reported>) -> Result<T, ConfigErrors> {
         match built {
             Ok(built) if self.errors.is_empty() => Ok(built),
             _ => Err(ConfigErrors(self.errors)),
@@ -156,13 +129,8 @@ mod tests {
         let mut env = Environment::new(|name| (name == "SUPABASE_URL").then(|| "ftp://s3cret".to_owned()));
         let url = env.required("SUPABASE_URL", base_url);
         let key = env.required("SUPABASE_PUBLISHABLE_KEY", any_string);
-<<<<<<< HEAD
-        let mistakes = env.finish(url.and_then(|url| Ok((url, key?)))).unwrap_err().to_string();
-        assert!(mistakes.contains("2 mistake(s)"), "{mistakes}");
-=======
-        let errors = env.finish(url.zip(key)).unwrap_err().to_string();
+        let errors = env.finish(url.and_then(|url| Ok((url, key?)))).unwrap_err().to_string();
         assert!(errors.contains("2 mistake(s)"), "{errors}");
->>>>>>> ca
         assert!(
             errors.contains("SUPABASE_URL must") && errors.contains("SUPABASE_PUBLISHABLE_KEY is not set")
         );
