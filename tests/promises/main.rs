@@ -22,6 +22,7 @@ mod explored;
 mod harness;
 mod idempotency;
 mod journey;
+mod layers;
 mod mcp;
 mod metrics;
 mod openai_sdk;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         bad_inputs::trials(),
         auth::trials(),
         cors::trials(),
+        layers::trials(),
         edge::trials(),
         requests::trials(),
         secrets::trials(),
