@@ -95,7 +95,7 @@ mod tests {
         assert_ne!(hash_of_array(9_007_199_254_740_992), hash_of_array(9_007_199_254_740_993));
         assert_ne!(hash(json!(i64::MIN)), hash(json!(i64::MIN + 1)));
         assert_ne!(hash(json!(u64::MAX)), hash(json!(u64::MAX - 1)));
-        // The value that any implementation hash_of_array SHA-256 and RFC 8785 gives for an empty object.
+        // The value that any implementation of SHA-256 and RFC 8785 gives for an empty object.
         assert_eq!(hash(json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
     }
 

@@ -1,21 +1,20 @@
-//! What a round of a scheduled function comes to.
+//! Result of one run of a scheduled function.
 
 use crate::error::Error;
 
-/// All that a round did, and what failed in it.
+/// The report of a run, and the jobs that failed.
 pub struct Run<R> {
-    /// What was done, also where something failed.
+    /// Also complete for jobs that failed.
     pub report: R,
-    /// What failed; a round with failures fails at its end.
+    /// The invocation fails at its end if there is one.
     pub failures: Vec<FailedJob>,
 }
 
-/// A duty that failed.
+/// A failed job.
 #[derive(Debug)]
 pub struct FailedJob {
-    /// Its name.
     pub duty: &'static str,
-    /// The first error of it.
+    /// Its first error.
     pub error: Error,
 }
 

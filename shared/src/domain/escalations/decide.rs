@@ -115,7 +115,8 @@ mod tests {
         assert!(check_answer(Value::Null, "open", &right).is_ok());
         // The database rejects these with errors of its own.
         assert!(
-            check_answer(schema.clone(), "resolved", &right).is_ok() && check_answer(schema, "open", &wrong).is_ok()
+            check_answer(schema.clone(), "resolved", &right).is_ok()
+                && check_answer(schema, "open", &wrong).is_ok()
         );
     }
 

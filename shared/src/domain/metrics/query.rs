@@ -69,7 +69,7 @@ impl Bucket {
     /// Returns the start of the bucket that contains this time.
     fn start_of(self, at: Timestamp) -> Timestamp {
         let into = at.as_second().rem_euclid(self.length().as_secs());
-        // Out of range only at the earliest timestamp; [`MetricsQuery::new`] rejects times before 1970.
+        // Out of range only for the earliest timestamps; `MetricsQuery::new` rejects those.
         Timestamp::from_second(at.as_second() - into).unwrap_or(at)
     }
 }
