@@ -12,7 +12,7 @@ use shared::{
 /// Admin task that checks a deployment.
 pub struct Doctor(doctor::Doctor);
 
-/// The empty input.
+/// The input, which has no fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {}

@@ -6,7 +6,6 @@ use shared::doctor::{CheckResult, Report, Status};
 /// Width of the column with the name of the check.
 const WIDTH: usize = 16;
 
-/// Renders the whole report.
 pub fn text(report: &Report) -> String {
     let mut lines: Vec<String> = report.findings.iter().flat_map(lines).collect();
     let skipped = report.findings.iter().filter(|finding| finding.status == Status::Skipped).count();

@@ -9,14 +9,14 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Debug)]
 pub struct Route {
     pub method: Method,
-    /// For example `/chatkit/sessions/{id}`.
+    /// For example `/chatkit/sessions/{id}`. At most one segment is `{id}`.
     pub path: &'static str,
 }
 
 /// The path of a request, and the route that the gateway matched.
 #[derive(Debug, Default)]
 pub(crate) struct RequestTarget {
-    /// The path of the request, with the mapping key of a custom domain and the name of a stage.
+    /// The path as requested, including the mapping key of a custom domain or the name of a stage.
     pub path: String,
     /// The path of the gateway's route, for example `/chatkit/sessions/{id}`. Function URLs have
     /// none.

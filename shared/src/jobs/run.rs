@@ -4,13 +4,12 @@ use crate::error::Error;
 
 /// The report of a run, and the jobs that failed.
 pub struct Run<R> {
-    /// Also complete for jobs that failed.
+    /// What was done, including the work of jobs that failed.
     pub report: R,
-    /// The invocation fails at its end if there is one.
+    /// If there are any, the invocation fails at its end.
     pub failures: Vec<FailedJob>,
 }
 
-/// A failed job.
 #[derive(Debug)]
 pub struct FailedJob {
     pub duty: &'static str,
@@ -19,7 +18,7 @@ pub struct FailedJob {
 }
 
 impl<R> Run<R> {
-    /// What failed, in one line: each duty with its code.
+    /// Summarises the failures in one line: each job with its error code.
     pub(crate) fn failure_summary(&self) -> String {
         let failed = self.failures.iter().map(|one| format!("{}: {}", one.duty, one.error.code.as_str()));
         failed.collect::<Vec<_>>().join("; ")

@@ -133,20 +133,20 @@ mod tests {
 
     #[test]
     fn chatkit_variables_are_required_only_with_its_key() {
-        let mistakes = |variables: &'static [(&str, &str)]| {
+        let errors = |variables: &'static [(&str, &str)]| {
             let read =
                 |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
             let mut dependencies = Dependencies::new(Environment::new(read), HttpClient::new().unwrap());
             let chatkit = dependencies.chatkit_with_sealer();
-            dependencies.build(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
+            dependencies.build(chatkit).err().map(|errors| errors.to_string()).unwrap_or_default()
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
-        assert_eq!(mistakes(&[URL]), "");
-        let wrong = mistakes(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
-        assert!(wrong.contains("2 mistake(s)"), "{wrong}");
+        assert_eq!(errors(&[URL]), "");
+        let invalid = errors(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
+        assert!(invalid.contains("2 mistake(s)"), "{invalid}");
         assert!(
-            wrong.contains("OPENAI_CHATKIT_PROJECT must be")
-                && wrong.contains("CHATKIT_SEALING_KEYS is not set")
+            invalid.contains("OPENAI_CHATKIT_PROJECT must be")
+                && invalid.contains("CHATKIT_SEALING_KEYS is not set")
         );
     }
 }

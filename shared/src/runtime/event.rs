@@ -27,7 +27,6 @@ use crate::http::RequestTarget;
 pub struct Payload(Option<Value>);
 
 impl Payload {
-    /// Parses a payload.
     pub fn parse(bytes: &[u8]) -> Self {
         Self(serde_json::from_slice(bytes).ok())
     }
@@ -74,7 +73,7 @@ pub(super) struct HttpEvent {
     pub method: Method,
     pub target: RequestTarget,
     pub query: String,
-    /// One value a name. Repeated headers are joined by commas, as HTTP APIs and function URLs do.
+    /// One value per name. Like HTTP APIs and function URLs, joins repeated headers by commas.
     pub headers: HeaderMap,
     pub body: Vec<u8>,
     /// The first thing that cannot be read. The HTTP service rejects such a request.

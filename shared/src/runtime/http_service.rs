@@ -164,8 +164,8 @@ impl<F: Endpoint> HttpService<F> {
     }
 }
 
-/// Returns Lambda's deadline, minus the time to send the response. Ten seconds if the runtime sets
-/// none.
+/// Returns Lambda's deadline, minus the time to send the response. Without a deadline, assumes ten
+/// seconds.
 pub(super) fn deadline(context: &Context) -> Deadline {
     let end = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
     let left = end.duration_since(SystemTime::now()).unwrap_or(Duration::from_secs(10));

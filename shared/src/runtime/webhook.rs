@@ -161,8 +161,8 @@ mod tests {
         let event = |text: &str| LambdaEvent::new(Payload::parse(text.as_bytes()), Context::default());
         let failed = handle_webhook(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
         assert_eq!(failed, "round: internal_error");
-        let woken = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
-        assert_eq!(handle_webhook(&Panics, &secret, event(woken)).await.unwrap()["statusCode"], 503);
+        let webhook = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
+        assert_eq!(handle_webhook(&Panics, &secret, event(webhook)).await.unwrap()["statusCode"], 503);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{
     platform::{json_schema::Schema, telemetry},
 };
 
-/// A recorded decision.
+/// The result of a decision.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ResolvedEscalation {
     /// The escalation after the decision.

@@ -1,5 +1,5 @@
 //! Escalations: requests for a human decision. A decision quotes the hash of the subject that was
-//! displayed, so it applies to nothing else. The database records one decision an escalation.
+//! displayed, so it applies to nothing else. The database records one decision per escalation.
 
 #[cfg(feature = "json-schema")]
 mod decide;

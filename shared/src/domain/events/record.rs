@@ -11,7 +11,6 @@ use crate::{
     error::{Error, RateLimit},
 };
 
-/// Result of recording events.
 #[derive(Debug, Deserialize)]
 pub struct RecordedEvents {
     /// The recorded events, in the order of the request.

@@ -18,7 +18,7 @@ const DEFAULT_SERVICE_LEVEL: u32 = 3600;
 const MAX_SERVICE_LEVEL: u32 = 31_536_000;
 
 words! {
-    /// Length of the buckets of the window. They begin at full hours or at midnight, in UTC.
+    /// Length of the buckets of a window. They begin at full hours or at midnight, in UTC.
     pub enum Bucket {
         Hour = "hour",
         Day = "day",

@@ -147,7 +147,7 @@ struct DeliveryCounts {
     retried: u64,
 }
 
-/// Approvals that one tool of an agent requested; without agent and tool, those of a frontend.
+/// Escalations for one tool of an agent; without agent and tool, those that a frontend opened.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 struct ApprovalLoad {

@@ -36,7 +36,7 @@ pub struct Escalation {
     pub subject_hash: String,
     pub status: EscalationStatus,
     pub created_at: Timestamp,
-    /// Deadline for a decision.
+    /// Time until which it can be decided.
     pub expires_at: Timestamp,
     pub decision: Option<Decision>,
     pub answer: Option<Value>,
@@ -73,7 +73,6 @@ words! {
 }
 
 words! {
-    /// The kinds of decision.
     pub enum Decision {
         /// Execute the call as shown.
         Approve = "approve",
@@ -108,9 +107,7 @@ words! {
 words! {
     /// Status of an escalation. All but `open` are final.
     pub enum EscalationStatus {
-        /// Waits for a decision.
         Open = "open",
-        /// A person decided.
         Resolved = "resolved",
         /// The deadline passed without a decision.
         Expired = "expired",

@@ -23,7 +23,7 @@ pub struct Event {
     pub actor_id: Option<String>,
     /// Time of the event by the sender's clock.
     pub occurred_at: Option<Timestamp>,
-    /// Time of the recording.
+    /// Time at which the server recorded the event.
     pub created_at: Timestamp,
 }
 
@@ -43,7 +43,7 @@ pub struct RecordedEvent {
     pub actor_id: Option<String>,
     /// Time of the event by the sender's clock.
     pub occurred_at: Option<Timestamp>,
-    /// Time of the recording.
+    /// Time at which the server recorded the event.
     pub created_at: Timestamp,
     /// The escalation that the event opened.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -121,8 +121,8 @@ pub async fn renew(
     renew_with(service_client, context, renewal, with_chatkit, MIN_LIFE_SECONDS, idempotency).await
 }
 
-/// Requests a new client secret although one is live, since the key that sealed it is no longer
-/// configured.
+/// Requests a new client secret although one is live: the key that sealed it is not configured any
+/// more.
 pub(super) async fn force_renew(
     service_client: &ServiceClient,
     context: &RequestContext,

@@ -56,7 +56,6 @@ pub struct Details {
 }
 
 words! {
-    /// The sessions to list.
     pub enum Scope {
         /// The caller's own sessions.
         Own = "own",

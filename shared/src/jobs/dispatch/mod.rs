@@ -1,9 +1,9 @@
 //! Dispatch of events to agents (the orchestrator).
 //!
-//! A delivery is the delivery of one event to one tool of one agent. The database decides which
-//! deliveries exist, which is due, and whether a person must approve it first. The dispatcher makes
-//! the calls and records the results. Each claim has a lease and a fencing token; a result that
-//! comes after the lease has expired is ignored.
+//! A delivery takes one event to one tool of one agent. The database decides which deliveries
+//! exist, which is due, and whether a person must approve it first. The dispatcher makes the calls
+//! and records the results. Each claim has a lease and a fencing token; a result that comes after
+//! the lease has expired is ignored.
 
 mod delivery;
 mod outcome;
@@ -67,7 +67,6 @@ pub struct Dispatcher {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchReport {
-    /// Calls made.
     pub called: u64,
     /// Deliveries that succeeded.
     pub done: u64,

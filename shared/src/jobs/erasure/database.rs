@@ -11,7 +11,7 @@ use crate::error::Error;
 /// Maximum number of rows that one transaction erases.
 const BATCH: u32 = 2000;
 
-/// Maximum interval, in seconds, at which erasure is retried while a call is in progress.
+/// Maximum wait in seconds before erasure is retried while a call is in progress.
 const POLL_SECONDS: u64 = 2;
 
 impl ErasureRun<'_> {

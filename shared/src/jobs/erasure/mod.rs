@@ -72,7 +72,7 @@ pub struct Counts {
     undeleted_threads: Option<u64>,
 }
 
-/// An erasure in progress.
+/// An erasure that is recorded but may not be finished.
 #[derive(Debug, Deserialize)]
 pub struct PendingErasure {
     erasure: Erasure,

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::MaintenanceReport;
 use crate::{clients::supabase::ServiceClient, error::Error, platform::http_client::Deadline};
 
-/// Reads the gauges, once a run.
+/// Reads the gauges, once per run.
 pub(super) async fn collect_gauges(
     service_client: &ServiceClient,
     deadline: Deadline,

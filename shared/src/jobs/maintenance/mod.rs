@@ -28,7 +28,7 @@ use share::{Batch, BatchContext};
 /// Maximum number of rows of a batch.
 const BATCH: u32 = 100;
 
-/// Maximum number of rows of a batch that takes many requests a row.
+/// Maximum number of rows of a batch that takes many requests per row.
 const SMALL_BATCH: u32 = 24;
 
 /// Maximum number of rows of a batch that are processed concurrently.
@@ -40,14 +40,12 @@ const LEASE_SECONDS: u32 = 60;
 /// Time of a run reserved for the last batch to finish.
 const RESERVE: Duration = Duration::from_secs(10);
 
-/// Runs the maintenance jobs.
 pub struct Maintenance {
     pub service_client: ServiceClient,
     /// `None` if ChatKit is not configured.
     pub chatkit: Option<ChatKit>,
 }
 
-/// The maintenance jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
     FailAbandonedRequests,
@@ -61,8 +59,8 @@ enum Job {
 }
 
 impl Job {
-    /// All jobs in order: live secrets of ten minutes before sessions idle for a day, users before
-    /// sessions.
+    /// All jobs in the order of a run. ChatKit sessions, which live for ten minutes, come before
+    /// sessions that were idle for a day, and erasures of users before those of sessions.
     const ALL: [Self; 8] = [
         Self::FailAbandonedRequests,
         Self::CancelChatKitSessions,

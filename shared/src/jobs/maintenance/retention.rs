@@ -43,7 +43,7 @@ pub(super) async fn apply_retention(
     Ok(batch)
 }
 
-/// A session past its retention period, with those of its threads that only overdue sessions link.
+/// A session past its retention period, with its threads that only overdue sessions link.
 #[derive(Deserialize)]
 struct OverdueSession {
     org_id: Uuid,

@@ -22,7 +22,6 @@ pub(super) struct BatchContext<'a> {
     pub until: Deadline,
 }
 
-/// Result of a batch.
 #[derive(Default)]
 pub(super) struct Batch {
     /// Whether the batch had rows, so that there may be more.
