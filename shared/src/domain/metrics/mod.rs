@@ -1,5 +1,5 @@
 //! Metrics of an organisation's sessions, escalations and deliveries. The database computes them
-//! for every request; docs/metrics.md defines them.
+//! for every request; docs/reference/metrics.md defines them.
 
 mod query;
 mod report;

@@ -1,4 +1,5 @@
-//! Response of `GET /chatkit/metrics`. docs/metrics.md and the RPC function use the same names.
+//! Response of `GET /chatkit/metrics`. docs/reference/metrics.md and the RPC function use the same
+//! names.
 
 use serde::{Deserialize, Serialize};
 

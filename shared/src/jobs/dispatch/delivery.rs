@@ -31,9 +31,9 @@ pub(super) struct Delivery {
     request_state: Option<Value>,
 }
 
-/// The part of the call's arguments that the database checks, displays to people and hashes. See
-/// "Agents over MCP" in docs/agents.md. It is passed on unchanged, so that a tool gets exactly what
-/// an approval covers.
+/// The part of the call's arguments that the database checks and hashes, and that people decide on;
+/// docs/guides/write-an-agent.md describes it. It is passed on unchanged, so that a tool gets exactly
+/// what an approval covers.
 #[derive(Debug, Deserialize, Serialize)]
 struct CallDocument {
     session: Map<String, Value>,
