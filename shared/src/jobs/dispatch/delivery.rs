@@ -32,8 +32,8 @@ pub(super) struct Delivery {
 }
 
 /// The part of the call's arguments that the database checks and hashes, and that people decide on;
-/// docs/guides/write-an-agent.md describes it. It is passed on unchanged, so that a tool gets exactly
-/// what an approval covers.
+/// docs/guides/write-an-agent.md describes it. It is passed on unchanged, so that a tool gets
+/// exactly what an approval covers.
 #[derive(Debug, Deserialize, Serialize)]
 struct CallDocument {
     session: Map<String, Value>,
