@@ -1,18 +1,18 @@
-//! The session layer behind every function.
+//! A session layer for OpenAI ChatKit over Supabase, shared by all Lambda functions.
 //!
 //! | layer | modules |
 //! | --- | --- |
 //! | checks of a deployment | `doctor` |
-//! | what starts and serves a function | [`runtime`] |
+//! | starting and serving a function | [`runtime`] |
 //! | HTTP | [`http`]: request, response, problem details, routes, CORS |
 //! | jobs | [`jobs`]: dispatch of events to agents, maintenance, erasure |
 //! | domain | [`domain`]: sessions, events, escalations, messages, agents, metrics |
 //! | clients of other systems | [`clients`]: Supabase, OpenAI, agents' MCP servers |
-//! | who is calling | [`auth`] |
-//! | platform | [`platform`]: configuration, telemetry, HTTP client, egress guard, parsers, encryption |
+//! | authentication of callers | [`auth`] |
+//! | platform | [`platform`]: configuration, telemetry, HTTP client, egress guard, encryption |
 //! | errors | [`error`] |
 //!
-//! Imports run downwards only; `tests/promises/layers.rs` checks it.
+//! Imports run downwards only; `tests/promises/layers.rs` checks this.
 
 pub mod auth;
 pub mod clients;

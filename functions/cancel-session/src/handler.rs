@@ -1,4 +1,4 @@
-//! Marks the session first, then cancels every live ChatKit session of it.
+//! Ends the session in the database first, then cancels its live ChatKit sessions.
 
 use shared::{
     clients::{openai::ChatKit, supabase::ServiceClient},
@@ -8,7 +8,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Ends a session.
+/// Handler of `POST /chatkit/sessions/{id}/cancel`.
 pub struct CancelSession {
     service_client: ServiceClient,
     chatkit: Option<ChatKit>,

@@ -1,4 +1,5 @@
-//! The body of `POST /chatkit/sessions`: a new session, or another ChatKit session for one that is open.
+//! Request body of `POST /chatkit/sessions`: opens a session, or requests another ChatKit session
+//! for an open one.
 
 use serde::Deserialize;
 use shared::{
@@ -7,7 +8,7 @@ use shared::{
     platform::parse::StrictUuid,
 };
 
-/// The body as it comes.
+/// The body as sent, before [`Body::wish`] checks which fields go together.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Body {
@@ -19,18 +20,21 @@ pub struct Body {
     rejected: Option<bool>,
 }
 
-/// What the body asks for.
+/// A valid request of one of the two kinds.
 pub enum Wish {
-    /// A session.
+    /// Opens a new session.
     New(NewSession),
-    /// A client secret for a session that is open.
+    /// Issues another client secret for an open session.
     Renewal(Renewal),
 }
 
 impl Body {
-    /// Sorts out what is asked for.
+    /// Decides which kind of request this is, from the fields that are present.
+    ///
+    /// # Errors
+    /// Returns `invalid_request` with a pointer to the field that is missing or does not fit.
     pub fn wish(self) -> Result<Wish, Error> {
-        // Of no other wish is there a secret at hand.
+        // Only a refresh comes from a client that already holds a secret, which ChatKit may reject.
         let refreshes = self.session_id.is_some() && matches!(self.purpose, Some(Purpose::Refresh));
         if self.rejected.is_some() && !refreshes {
             return wrong("/rejected", "is said with a sessionId and the purpose refresh only: leave it out");

@@ -1,4 +1,5 @@
-//! Records the session, asks ChatKit, records what it answered: in this order.
+//! Records the session, requests a ChatKit session from OpenAI, then records the result, in this
+//! order.
 
 use serde::Serialize;
 use shared::{
@@ -15,10 +16,11 @@ use shared::{
 
 use crate::body::{Body, Wish};
 
-/// Opens a session, or gives an open one to another device.
+/// Handler of `POST /chatkit/sessions`.
 pub struct CreateSession {
     service_client: ServiceClient,
-    /// ChatKit, and what seals its secrets; none where it is not configured.
+    /// The ChatKit client and the sealer of its client secrets; `None` if ChatKit is not
+    /// configured.
     chatkit: Option<(ChatKit, Sealer)>,
 }
 
@@ -48,7 +50,8 @@ impl Endpoint for CreateSession {
                 sessions::renew(service_client, context, renewal, with_chatkit, key).await?
             }
         };
-        // A session that is being opened ends if it gets no secret, also where an earlier attempt with the key put it on record.
+        // A new session ends if it gets no secret, even if an earlier attempt with the same key
+        // recorded it.
         let opening = matches!(wish, Wish::New(_));
         let is_new = opening && !opened.replayed;
         let chatkit = match &self.chatkit {

@@ -1,4 +1,4 @@
-//! `POST /chatkit/sessions`: opens a session, or gives an open one to another device.
+//! `POST /chatkit/sessions`: opens a session, or issues another client secret for an open one.
 
 mod body;
 mod handler;

@@ -1,4 +1,5 @@
-//! Checks the answer against what was asked, read as the caller, then has the database decide.
+//! Reads the escalation as the caller, checks the answer against its JSON schema, then records the
+//! decision.
 
 use shared::{
     auth::DecisionRules,
@@ -9,7 +10,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Decides an escalation.
+/// Handler of `POST /chatkit/escalations/{id}/decision`.
 pub struct DecideEscalation {
     user_client: UserClient,
     service_client: ServiceClient,

@@ -1,4 +1,4 @@
-//! `POST /chatkit/escalations/{id}/decision`: a person decides, once and for all.
+//! `POST /chatkit/escalations/{id}/decision`: records a person's final decision.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! `cargo doctor`: the same look at the same things, on the environment of the shell or of a file, as a table for people.
+//! `cargo doctor`: runs the checks on the environment of the shell or of a file and prints a table.
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo doctor [--env-file FILE] [--json]
 Checks the configuration in the environment, or in FILE (lines of NAME='value'), and everything that it leads to.
 Exits with 0 where all is well, with 1 where something is not, and with 2 where it could not be looked.";
 
-/// As long as the function may take.
+/// The same time limit as that of the Lambda function.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ struct Wanted {
     json: bool,
 }
 
-/// Looks, and prints what was found.
+/// Runs the checks and prints the report.
 pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     let report = wanted(arguments).and_then(|wanted| {
         let report = examined(&wanted)?;
@@ -61,7 +61,7 @@ fn wanted(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, Box<dyn
     Ok(wanted)
 }
 
-/// With a file, what the shell has is not looked at: the file is of another deployment than the shell.
+/// With a file, the variables of the shell are ignored: they may belong to another deployment.
 fn examined(wanted: &Wanted) -> Result<Report, Box<dyn Error>> {
     let environment = match &wanted.env_file {
         Some(path) => {

@@ -1,11 +1,12 @@
-//! Files of variables, as `cargo local` writes them and `cargo lambda … --env-file` reads them.
+//! Environment files, as `cargo local` writes them and `cargo lambda … --env-file` reads them.
 
 use std::collections::HashMap;
 
-/// The variables of a file.
+/// Reads the variables in a file.
 ///
 /// # Errors
-/// That it cannot be read, or which line is none. The line is not quoted: it may hold a secret.
+/// Returns a message if the file cannot be read, or with the number of the first invalid line. The
+/// message does not quote the line, which may hold a secret.
 pub fn read(path: &str) -> Result<HashMap<String, String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     variables(&text).map_err(|line| format!("{path}, line {line}: must be NAME='value'"))
@@ -30,13 +31,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_as_shells_read_it() {
+    fn env_file_with_quotes_comments_and_export_is_parsed() {
         let read = variables("# keys\n\nA='x=y'\nexport B=\"z\"\nC=w\n").unwrap();
         assert_eq!((read["A"].as_str(), read["B"].as_str(), read["C"].as_str()), ("x=y", "z", "w"));
     }
 
     #[test]
-    fn a_line_that_is_none_is_named_by_its_number() {
+    fn invalid_line_reports_its_number() {
         assert_eq!(variables("A=1\nsb_secret_x\n").unwrap_err(), 2);
     }
 }

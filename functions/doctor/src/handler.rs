@@ -1,4 +1,5 @@
-//! The doctor as a function: the order is `{}`, the report its answer. That something is wrong is no failure of the invocation.
+//! The checks as a Lambda function: the input is `{}`, the output is the report. The invocation
+//! succeeds even if the report contains faults.
 
 use serde::Deserialize;
 use shared::{
@@ -8,10 +9,10 @@ use shared::{
     runtime::{AdminTask, Dependencies, Reported},
 };
 
-/// Looks the deployment over.
+/// Admin task that checks a deployment.
 pub struct Doctor(doctor::Doctor);
 
-/// There is nothing to say.
+/// The input, which has no fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {}

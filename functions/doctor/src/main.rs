@@ -1,4 +1,5 @@
-//! Looks a deployment over and says what is wrong with it: as a function that only an operator can invoke, and as `cargo doctor`.
+//! Checks a deployment and reports its faults: as a Lambda function that only an operator can
+//! invoke, and as `cargo doctor`.
 
 mod command;
 mod env_file;
@@ -8,7 +9,7 @@ mod table;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Lambda's Runtime API tells a function from a command.
+    // Lambda sets this variable; a shell does not.
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
         shared::runtime::serve_admin::<handler::Doctor>()
     } else {

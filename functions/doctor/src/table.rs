@@ -1,11 +1,11 @@
-//! A report for people: a line for what is well, and of what is not the cause and the remedy below it.
+//! Renders a report as text: one line for a check that passed; for a fault or a warning, the cause
+//! and the remedy on the lines below it.
 
 use shared::doctor::{CheckResult, Report, Status};
 
-/// The width of the column that says what was looked at.
+/// Width of the column with the name of the check.
 const WIDTH: usize = 16;
 
-/// The whole report.
 pub fn text(report: &Report) -> String {
     let mut lines: Vec<String> = report.findings.iter().flat_map(lines).collect();
     let skipped = report.findings.iter().filter(|finding| finding.status == Status::Skipped).count();

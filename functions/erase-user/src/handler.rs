@@ -1,4 +1,5 @@
-//! One order: whoever gives it again gets on with it, or reads what came of it.
+//! Erases a user on an operator's request. Repeating the request resumes the erasure, or returns
+//! the finished record.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use shared::{
     runtime::{AdminTask, Dependencies, Reported},
 };
 
-/// What is kept back for the last step to end.
+/// Time reserved for the last step to finish.
 const RESERVE: Duration = Duration::from_secs(10);
 
-/// Erases a person.
+/// Admin task that erases a user.
 pub struct EraseUser {
     service_client: ServiceClient,
     chatkit: Option<ChatKit>,

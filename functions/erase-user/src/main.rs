@@ -1,4 +1,4 @@
-//! Ordered by an operator: erases a person.
+//! Admin function: erases a user on an operator's request.
 
 mod handler;
 

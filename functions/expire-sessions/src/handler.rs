@@ -1,4 +1,5 @@
-//! One round of upkeep: many may run at once, and each does as much as its time allows.
+//! One run of the maintenance jobs. Several runs may work in parallel; each does as much as its
+//! time allows.
 
 use shared::{
     jobs::{
@@ -9,7 +10,7 @@ use shared::{
     runtime::{Dependencies, Reported, ScheduledJob},
 };
 
-/// Ends idle sessions, and puts right what was left behind.
+/// Scheduled job that runs [`Maintenance`].
 pub struct ExpireSessions(Maintenance);
 
 impl ScheduledJob for ExpireSessions {

@@ -1,4 +1,4 @@
-//! Scheduled: ends idle sessions, and puts right what was left behind.
+//! Scheduled function: ends idle sessions and runs the other maintenance jobs.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! Reads a session as the caller, and its threads at ChatKit.
+//! Reads a session as the caller, and its threads from ChatKit.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -13,7 +13,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Reads one session. Holds no secret key of Supabase.
+/// Handler of `GET /chatkit/sessions/{id}`. Needs no secret key of Supabase.
 pub struct GetSession {
     user_client: UserClient,
     chatkit: Option<ChatKit>,
@@ -58,7 +58,8 @@ impl Endpoint for GetSession {
                 sessions::newest_threads(chatkit, context, summary.chatkit_user()).await,
             )))
         };
-        // The row has named its user: from here on neither side waits for the other.
+        // The row contains the user's name at ChatKit, so both reads can run concurrently from
+        // here.
         let details = sessions::details(&self.user_client, context, summary.session.id);
         let (details, threads) = tokio::try_join!(details, threads)?;
         let (chatkit, limit) = match threads {

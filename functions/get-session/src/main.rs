@@ -1,4 +1,4 @@
-//! `GET /chatkit/sessions/{id}`: everything that a page shows of a session.
+//! `GET /chatkit/sessions/{id}`: returns a session with its events, tasks, escalations and threads.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! Reads the registry as the caller.
+//! Lists agents, as the caller.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,7 +12,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Lists the agents that the caller may open. Holds no secret key.
+/// Handler of `GET /chatkit/agents`. Needs no secret key.
 pub struct ListAgents {
     user_client: UserClient,
 }
@@ -41,7 +41,7 @@ impl Endpoint for ListAgents {
     async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { limit, cursor } = request.query()?;
         let after = cursor.as_deref().map(IdCursor::decode).transpose()?;
-        // Few organisations have more than a page: whoever asks for nothing gets all that one can hold.
+        // Few organisations have more agents than fit one page, so the default is the largest page.
         let limit = limit.unwrap_or(PageSize::MAX);
         let page = agents::list(&self.user_client, &request.context, limit, after).await?;
         Response::ok(&Agents { agents: page.rows, next_cursor: page.next_cursor })

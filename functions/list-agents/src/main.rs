@@ -1,4 +1,4 @@
-//! `GET /chatkit/agents`: the agents that the caller may open a session with.
+//! `GET /chatkit/agents`: lists the agents that the caller may open a session with.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! Reads open escalations as the caller.
+//! Lists open escalations, as the caller.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,7 +12,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Lists open escalations. Holds no secret key.
+/// Handler of `GET /chatkit/escalations`. Needs no secret key.
 pub struct ListEscalations {
     user_client: UserClient,
 }

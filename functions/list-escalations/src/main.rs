@@ -1,4 +1,4 @@
-//! `GET /chatkit/escalations`: what waits for a person, oldest first.
+//! `GET /chatkit/escalations`: lists the open escalations, oldest first.
 
 mod handler;
 

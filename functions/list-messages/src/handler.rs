@@ -1,4 +1,4 @@
-//! Reads a session's messages as the caller.
+//! Lists the messages of a session, as the caller.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,7 +12,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Lists the messages of a session. Holds no secret key.
+/// Handler of `GET /chatkit/sessions/{id}/messages`. Needs no secret key.
 pub struct ListMessages {
     user_client: UserClient,
 }

@@ -1,4 +1,4 @@
-//! `GET /chatkit/sessions/{id}/messages`: the transcript, for replay.
+//! `GET /chatkit/sessions/{id}/messages`: lists the transcript of a session, for replay.
 
 mod handler;
 

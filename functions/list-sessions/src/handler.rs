@@ -1,4 +1,4 @@
-//! Reads sessions as the caller.
+//! Lists sessions, as the caller.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,7 +12,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Lists sessions. Holds no secret key.
+/// Handler of `GET /chatkit/sessions`. Needs no secret key.
 pub struct ListSessions {
     user_client: UserClient,
 }
@@ -44,7 +44,8 @@ impl Endpoint for ListSessions {
     async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { scope, status, agent_id, limit, cursor } = request.query()?;
         let scope = scope.unwrap_or(Scope::Own);
-        // Row level security would answer with the caller's own sessions, which would look like all there are.
+        // Row level security would return only the caller's own sessions, as if there were no
+        // others.
         if scope == Scope::Organisation && !request.context.caller.org_role.can_read_organisation() {
             return Err(Error::new(ErrorCode::ScopeForbidden));
         }

@@ -1,4 +1,5 @@
-//! `GET /chatkit/sessions`: the caller's sessions, or the organisation's, newest activity first.
+//! `GET /chatkit/sessions`: lists the caller's or the organisation's sessions, latest activity
+//! first.
 
 mod handler;
 

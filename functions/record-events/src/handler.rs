@@ -1,4 +1,5 @@
-//! Records events, all or none, and lets go of the ChatKit sessions of an agent that was handed over.
+//! Records all events of a request or none, and cancels the ChatKit sessions of an agent that
+//! handed the session over.
 
 use serde::Serialize;
 use shared::{
@@ -13,7 +14,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Records events of a session.
+/// Handler of `POST /chatkit/sessions/{id}/events`.
 pub struct RecordEvents {
     service_client: ServiceClient,
     chatkit: Option<ChatKit>,

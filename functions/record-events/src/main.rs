@@ -1,4 +1,4 @@
-//! `POST /chatkit/sessions/{id}/events`: records what happened in the page.
+//! `POST /chatkit/sessions/{id}/events`: records events of the frontend.
 
 mod handler;
 

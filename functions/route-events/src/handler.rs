@@ -1,4 +1,5 @@
-//! One round of the orchestrator: many may run at once, and each delivers until nothing is due.
+//! One run of the dispatcher. Several runs may work in parallel; each delivers events until none is
+//! due.
 
 use shared::{
     jobs::{
@@ -9,7 +10,7 @@ use shared::{
     runtime::{Dependencies, Reported, ScheduledJob},
 };
 
-/// Brings events to agents.
+/// Scheduled job that runs [`Dispatcher`].
 pub struct RouteEvents(Dispatcher);
 
 impl ScheduledJob for RouteEvents {

@@ -1,4 +1,4 @@
-//! Scheduled, and woken by a webhook: brings events to the agents that want them.
+//! Scheduled function, also started by a database webhook: delivers events to agents.
 
 mod handler;
 

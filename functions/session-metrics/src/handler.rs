@@ -1,4 +1,4 @@
-//! Has the organisation's metrics counted, as the caller.
+//! Returns the organisation's metrics, as the caller.
 
 use serde::Deserialize;
 use shared::{
@@ -10,7 +10,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Tells the metrics. Holds no secret key.
+/// Handler of `GET /chatkit/metrics`. Needs no secret key.
 pub struct SessionMetrics {
     user_client: UserClient,
 }
@@ -34,7 +34,7 @@ impl Endpoint for SessionMetrics {
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
         let Query { from, to, bucket, group_by, service_level_seconds } = request.query()?;
-        // The database would refuse them too; this saves the call.
+        // The database rejects these callers too; checking here saves the call.
         if !request.context.caller.org_role.can_read_organisation() {
             return Err(Error::new(ErrorCode::MetricsForbidden));
         }

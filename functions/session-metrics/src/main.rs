@@ -1,4 +1,5 @@
-//! `GET /chatkit/metrics`: how the organisation's sessions, escalations and deliveries went.
+//! `GET /chatkit/metrics`: returns metrics of the organisation's sessions, escalations and
+//! deliveries.
 
 mod handler;
 

@@ -1,4 +1,4 @@
-//! The organisation's agents, as far as a caller may see them.
+//! Agents that the caller may open a session with.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,22 +11,16 @@ use crate::{
     error::Error,
 };
 
-/// An agent that the caller may open a session with.
+/// An agent of the caller's organisation.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Agent {
-    /// What sessions name it by.
     pub id: String,
-    /// What people call it.
     pub display_name: String,
-    /// What it is for.
     pub description: String,
 }
 
-/// A page of the agents that this caller may open, by id.
-///
-/// # Errors
-/// Those of Supabase.
+/// Lists the agents that the caller may open a session with, ordered by id.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,

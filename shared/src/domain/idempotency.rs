@@ -1,4 +1,4 @@
-//! Idempotency keys: a request that is sent again is the same request.
+//! Idempotency keys: a request that is repeated under its key is executed once.
 //! Source: <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorCode};
 
-/// The header that carries a key.
 pub const HEADER: &str = "idempotency-key";
 
-/// The most characters that a key may have.
+/// Maximum length of a key, in characters.
 const MAX_KEY: usize = 255;
 
-/// How long an attempt may take before another may take its place, in seconds: longer than any function runs.
+/// Lease of an attempt, in seconds, after which another attempt may replace it. Longer than any
+/// function runs.
 const LEASE_SECONDS: u32 = 30;
 
-/// A key, and what was asked under it. Serialises to the arguments of our RPC functions.
+/// A key and the hash of the request body. Serialises to the arguments of RPC functions.
 #[derive(Clone, Debug, Serialize)]
 pub struct IdempotencyKey {
     #[serde(rename = "p_idempotency_key")]
@@ -25,7 +25,7 @@ pub struct IdempotencyKey {
     request_hash: String,
 }
 
-/// A key of a request that takes more than one transaction.
+/// A key for a request that takes more than one transaction.
 #[derive(Clone, Debug, Serialize)]
 pub struct LeasedKey {
     #[serde(flatten)]
@@ -34,11 +34,12 @@ pub struct LeasedKey {
 }
 
 impl IdempotencyKey {
-    /// Checks a key, and hashes the body in its canonical form (RFC 8785): the order of fields and the spelling of numbers do
-    /// not make another request.
+    /// Validates a key, and hashes the body in canonical form (RFC 8785): the order of fields and
+    /// the spelling of numbers do not matter.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidIdempotencyKey`].
+    /// Returns [`ErrorCode::InvalidIdempotencyKey`] unless the key is 1 to 255 visible ASCII
+    /// characters.
     pub fn new(key: &[u8], body: &Value) -> Result<Self, Error> {
         let sound = (1..=MAX_KEY).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         let key = String::from_utf8(key.to_vec()).ok().filter(|_| sound);
@@ -50,14 +51,14 @@ impl IdempotencyKey {
         Ok(Self { key, request_hash })
     }
 
-    /// The same for a request that asks another system in between.
+    /// Adds a lease, for a request that calls another system between two transactions.
     pub fn with_lease(self) -> LeasedKey {
         LeasedKey { idempotency: self, p_lease_seconds: LEASE_SECONDS }
     }
 }
 
-/// The body with each integer that RFC 8785 would write like its neighbour, since doubles end at 2^53 (RFC 7493, section 2.2), as a
-/// text that no body can hold.
+/// Replaces integers beyond 2^53 - 1 by a string that no JSON body can contain. RFC 8785 writes
+/// numbers as doubles, so neighbouring integers would get the same hash (RFC 7493, section 2.2).
 fn canonical_numbers(body: Value) -> Value {
     const MOST: u64 = (1 << 53) - 1;
     match body {
@@ -85,21 +86,21 @@ mod tests {
     }
 
     #[test]
-    fn the_same_request_spelled_otherwise_is_the_same() {
+    fn equivalent_json_has_the_same_hash() {
         let text = r#"{"b": 1.0, "a": "\u0041"}"#;
         assert_eq!(hash(serde_json::from_str(text).unwrap()), hash(json!({ "a": "A", "b": 1 })));
         assert_ne!(hash(json!({ "a": 1 })), hash(json!({ "a": 2 })));
-        // Neighbours that are one double.
-        let of = |n: u64| hash(json!({ "a": [n] }));
-        assert_ne!(of(9_007_199_254_740_992), of(9_007_199_254_740_993));
+        // Neighbouring integers that are the same double.
+        let hash_of_array = |n: u64| hash(json!({ "a": [n] }));
+        assert_ne!(hash_of_array(9_007_199_254_740_992), hash_of_array(9_007_199_254_740_993));
         assert_ne!(hash(json!(i64::MIN)), hash(json!(i64::MIN + 1)));
         assert_ne!(hash(json!(u64::MAX)), hash(json!(u64::MAX - 1)));
-        // The hash that any other implementation of SHA-256 and RFC 8785 gives for an empty object.
+        // The value that any implementation of SHA-256 and RFC 8785 gives for an empty object.
         assert_eq!(hash(json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
     }
 
     #[test]
-    fn a_key_is_visible_ascii_of_a_bounded_length() {
+    fn key_must_be_bounded_visible_ascii() {
         let new = |key: &[u8]| IdempotencyKey::new(key, &Value::Null);
         assert!(new(b"0192-abc!").is_ok() && new(&[b'x'; 255]).is_ok());
         for wrong in [&b""[..], b"two words", "schl\u{fc}ssel".as_bytes(), &[b'x'; 256]] {

@@ -1,4 +1,4 @@
-//! The transcript of a session.
+//! Messages: the transcript of a session.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,30 +14,27 @@ use crate::{
     platform::parse::Timestamp,
 };
 
-/// A message, as the table keeps it and the API shows it.
+/// A message, as stored in the table and returned by the API.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Message {
-    /// Its id, unique in the session.
+    /// Unique in the session.
     pub id: Uuid,
-    /// Its place in the session.
+    /// Sequence number in the session.
     pub seq: i64,
     /// `user`, `agent` or `system`.
     pub role: String,
-    /// What was said.
     pub content: String,
-    /// What was attached.
     pub attachments: Vec<Value>,
-    /// The tool call that it came from.
+    /// The tool call that produced the message.
     pub tool_invocation_id: Option<String>,
-    /// When it was recorded.
     pub created_at: Timestamp,
 }
 
-/// A page of a session's messages, in the order in which they were said.
+/// Lists the messages of a session in order.
 ///
 /// # Errors
-/// `session_not_found`.
+/// Returns `session_not_found` if the session does not exist or the caller may not see it.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,

@@ -1,4 +1,4 @@
-//! Sessions and what happens in them.
+//! Domain layer: sessions and their events, escalations, messages, agents and metrics.
 
 pub mod agents;
 pub mod escalations;

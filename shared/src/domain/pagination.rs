@@ -1,5 +1,6 @@
-//! Pagination by keyset: a cursor names the last row of a page, so that rows which come or go in between move nothing. A page ends by
-//! rows or by bytes, whichever comes first.
+//! Keyset (cursor) pagination. A cursor names the last row of a page, so rows that are inserted or
+//! deleted between two requests do not shift the next page. A page is limited by the number of rows
+//! and by their size in bytes.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -10,60 +11,60 @@ use crate::{
     platform::parse::{Integer, Timestamp, base64url, integer, uuid},
 };
 
-/// Rows a page holds where nothing else is asked.
+/// Default number of rows of a page.
 pub const DEFAULT_LIMIT: u16 = 20;
 
-/// The most rows that a page may hold.
+/// Maximum number of rows of a page.
 pub const MAX_LIMIT: u16 = 100;
 
-/// Where a page of a list ordered by time ended: microseconds, with the id where two are alike. Serialises to the arguments of our
-/// functions that list.
+/// Cursor of a list ordered by time, in microseconds, then by id. Serialises to the arguments of
+/// the RPC functions that list rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TimeCursor {
-    /// The last row's time.
+    /// Time of the last row of the page.
     #[serde(rename = "p_after_at")]
     pub at: Timestamp,
-    /// The last row's id.
+    /// Id of the last row of the page.
     #[serde(rename = "p_after_id")]
     pub id: Uuid,
 }
 
 impl TimeCursor {
-    /// The cursor as the caller keeps it.
+    /// Encodes the cursor as the opaque string that callers get.
     pub fn encode(self) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.as_microsecond(), self.id))
     }
 
-    /// Reads a cursor back.
+    /// Decodes a caller's cursor.
     ///
     /// # Errors
-    /// [`ErrorCode::MalformedCursor`].
+    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
     pub fn decode(cursor: &str) -> Result<Self, Error> {
         let decoded = || {
             let text = String::from_utf8(base64url(cursor)?).ok()?;
             let (at, id) = text.split_once('.')?;
             let at = Timestamp::from_microsecond(integer(at)?)?;
-            // Nothing was touched before 1970, and the database has no word for a time long before.
+            // No row is older than 1970, and PostgreSQL cannot represent much earlier times.
             Some(Self { at, id: uuid(id)? }).filter(|_| at >= Timestamp::UNIX_EPOCH)
         };
         decoded().ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
     }
 }
 
-/// Where a page of a session's messages ended: the number of the last one.
+/// Cursor of a session's messages: the sequence number of the last message of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeqCursor(pub i64);
 
 impl SeqCursor {
-    /// The cursor as the caller keeps it.
+    /// Encodes the cursor as the opaque string that callers get.
     pub fn encode(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.to_string())
     }
 
-    /// Reads a cursor back.
+    /// Decodes a caller's cursor.
     ///
     /// # Errors
-    /// [`ErrorCode::MalformedCursor`].
+    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
     pub fn decode(cursor: &str) -> Result<Self, Error> {
         let text = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok());
         let seq = text.and_then(|text| integer(&text)).filter(|seq| *seq >= 0);
@@ -71,20 +72,20 @@ impl SeqCursor {
     }
 }
 
-/// Where a page of agents ended: the id of the last one.
+/// Cursor of a list of agents: the id of the last agent of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdCursor(pub String);
 
 impl IdCursor {
-    /// The cursor as the caller keeps it.
+    /// Encodes the cursor as the opaque string that callers get.
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.0)
     }
 
-    /// Reads a cursor back.
+    /// Decodes a caller's cursor.
     ///
     /// # Errors
-    /// [`ErrorCode::MalformedCursor`].
+    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
     pub fn decode(cursor: &str) -> Result<Self, Error> {
         let plain = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
         let id = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok()).filter(plain);
@@ -92,8 +93,8 @@ impl IdCursor {
     }
 }
 
-/// What a function of the database answers that lists rows: as many as were asked for, or as fit into an answer. It says itself
-/// whether others follow: a page is not the last one because it is short.
+/// Result of an RPC function that lists rows. It has a flag for whether more rows follow, since a
+/// page that is limited by its size in bytes may be short without being the last.
 #[derive(Debug, Deserialize)]
 pub struct Rows<T> {
     rows: Vec<T>,
@@ -101,28 +102,26 @@ pub struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// The page, with where the next one begins as the caller keeps it.
+    /// Converts the rows to a page whose cursor is made from the last row.
     pub fn into_page(self, cursor: impl FnOnce(&T) -> String) -> Page<T> {
         let next_cursor = self.rows.last().filter(|_| self.more).map(cursor);
         Page { rows: self.rows, next_cursor }
     }
 }
 
-/// A page, and the cursor of the next one where there is one.
+/// A page of a list.
 #[derive(Debug, Serialize)]
 pub struct Page<T> {
-    /// The rows.
     pub rows: Vec<T>,
-    /// Where the next page begins.
+    /// Cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
 }
 
-/// How many rows a page may hold.
+/// Maximum number of rows of a page, from 1 to [`MAX_LIMIT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PageSize(u16);
 
 impl PageSize {
-    /// The most that a page may hold.
     pub const MAX: Self = Self(MAX_LIMIT);
 }
 
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_to_the_microsecond() {
+    fn cursor_round_trip_keeps_microseconds() {
         let cursor = TimeCursor {
             at: Timestamp::parse("2026-11-22T10:00:00.123456Z").unwrap(),
             id: Uuid::from_u128(7),
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_page_has_no_next() {
+    fn last_page_has_no_next_cursor() {
         let page = |answer: &str| {
             let rows: Rows<i64> = serde_json::from_str(answer).unwrap();
             rows.into_page(|row| SeqCursor(*row).encode())
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_holds_from_one_to_a_hundred_rows() {
+    fn page_size_outside_1_to_100_is_rejected() {
         let size = |limit: &str| serde_json::from_value::<PageSize>(limit.into()).map_err(|e| e.to_string());
         assert_eq!(size("100"), Ok(PageSize(100)));
         for wrong in ["0", "101", "+5", "05", "65537", ""] {

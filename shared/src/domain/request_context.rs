@@ -1,4 +1,4 @@
-//! One call of the API: who makes it, and until when they wait.
+//! The context of one API request: the caller and the deadline.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -8,17 +8,16 @@ use crate::{
     platform::http_client::Deadline,
 };
 
-/// A verified call. Whatever is done for it is given this, and nothing is looked up elsewhere.
+/// Context of an authenticated request, passed to every operation that works for it.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
-    /// Who is calling.
     pub caller: Caller,
-    /// Until when an answer is of use, with time left to send it.
+    /// The time after which a response is no longer useful. Leaves time to send it.
     pub deadline: Deadline,
 }
 
-/// The arguments of every RPC function that writes for a caller: who they are, and the claims by which the project's policies
-/// say what they may read, and so what may be written for them.
+/// Arguments of an RPC function that writes for a caller. Includes the caller's claims, by which
+/// the project's policies decide what the caller may read, and so what may be written for them.
 #[derive(Clone, Debug, Serialize)]
 pub struct OnBehalf<T> {
     p_org_id: Uuid,
@@ -29,7 +28,7 @@ pub struct OnBehalf<T> {
 }
 
 impl RequestContext {
-    /// These arguments, on behalf of the caller.
+    /// Adds the caller's identity and claims to the arguments of an RPC function.
     pub fn on_behalf<T: Serialize>(&self, arguments: T) -> OnBehalf<T> {
         let Caller { org_id, user_id, claims, .. } = &self.caller;
         OnBehalf { p_org_id: *org_id, p_user_id: *user_id, p_claims: claims.clone(), arguments }

@@ -1,4 +1,4 @@
-//! Bodies: JSON, of a bounded size, and in the form that the endpoint asks for.
+//! Request bodies: JSON of a limited size, parsed strictly.
 
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
@@ -9,10 +9,10 @@ use crate::{
     platform::parse,
 };
 
-/// The most bytes that a body may have.
+/// Maximum size of a body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 
-/// Any JSON.
+/// Parses a body as any JSON value, after checking media type, content encoding and size.
 pub(super) fn parse_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
     if !is_json(headers) {
         return Err(Error::new(ErrorCode::UnsupportedMediaType));
@@ -24,14 +24,16 @@ pub(super) fn parse_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Erro
     if body.len() > MAX_BODY {
         return Err(Error::new(ErrorCode::BodyTooLarge));
     }
-    // A parser may pass over it (RFC 8259, section 8.1). Ours does not, so that one text has one form.
+    // RFC 8259, section 8.1, lets a parser ignore the byte order mark. Rejecting it keeps one form
+    // per text.
     if body.starts_with(b"\xef\xbb\xbf") {
         return Err(Error::new(ErrorCode::MalformedBody).detail("The body begins with a byte order mark."));
     }
     parse::json(body)
 }
 
-/// An object. A list is refused here since a derived parser would take one as the fields in their order.
+/// Parses a body as a JSON object. Rejects arrays, since a derived `Deserialize` would accept one
+/// with the fields in order.
 pub(super) fn parse_object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
     let Value::Object(fields) = parse_json(headers, body)? else {
         return Err(Error::invalid(vec![FieldError::at("", "must be an object")]));
@@ -40,7 +42,8 @@ pub(super) fn parse_object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]
         .map_err(|error| Error::invalid(vec![FieldError::parsing(pointer(error.path()), error.inner())]))
 }
 
-/// Whether the body is declared as JSON in UTF-8, which is what it is without a `charset` (RFC 8259, section 8.1).
+/// Returns whether the body is declared as JSON in UTF-8, the default without a `charset` (RFC
+/// 8259, section 8.1).
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = value.split(';').map(str::trim);
@@ -61,30 +64,30 @@ mod tests {
         name: String,
     }
 
-    fn outcome(body: &str) -> Result<Body, Error> {
+    fn parse_body(body: &str) -> Result<Body, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
         parse_object(&headers, body.as_bytes())
     }
 
     #[test]
-    fn a_media_type_is_json_in_utf_8_and_a_coding_is_none() {
+    fn media_type_must_be_utf_8_json_and_encoding_identity() {
         let code = |content_type: &'static str, coding: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
             headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, coding.parse().unwrap())));
             parse_json(&headers, b"{}").err().map(|error| error.code)
         };
-        for taken in [
+        for accepted in [
             "application/json",
             "Application/JSON ; charset=UTF-8",
             "application/json;charset=\"utf-8\"",
             "application/json;",
             "application/json; profile=x",
         ] {
-            assert_eq!(code(taken, None), None, "{taken}");
+            assert_eq!(code(accepted, None), None, "{accepted}");
         }
-        for refused in [
+        for rejected in [
             "",
             "text/json",
             "application/problem+json",
@@ -94,7 +97,7 @@ mod tests {
             "application/json; charset=",
             "application/json; charset=utf-8; Charset=latin1",
         ] {
-            assert_eq!(code(refused, None), Some(ErrorCode::UnsupportedMediaType), "{refused}");
+            assert_eq!(code(rejected, None), Some(ErrorCode::UnsupportedMediaType), "{rejected}");
         }
         for coding in ["", "identity", "Identity"] {
             assert_eq!(code("application/json", Some(coding)), None, "{coding}");
@@ -109,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_bad_body_has_its_code_and_its_place() {
-        assert!(outcome(r#"{"name":"x"}"#).is_ok());
-        assert_eq!(outcome("{").unwrap_err().code, ErrorCode::MalformedBody);
-        let marked = outcome("\u{feff}{\"name\":\"x\"}").unwrap_err();
+    fn invalid_bodies_report_a_code_and_a_pointer() {
+        assert!(parse_body(r#"{"name":"x"}"#).is_ok());
+        assert_eq!(parse_body("{").unwrap_err().code, ErrorCode::MalformedBody);
+        let marked = parse_body("\u{feff}{\"name\":\"x\"}").unwrap_err();
         assert!(
             marked.code == ErrorCode::MalformedBody && marked.detail.unwrap().contains("byte order mark")
         );
@@ -120,7 +123,7 @@ mod tests {
             parse_object::<Body>(&HeaderMap::new(), b"{}").unwrap_err().code,
             ErrorCode::UnsupportedMediaType
         );
-        assert_eq!(outcome(&" ".repeat(MAX_BODY + 1)).unwrap_err().code, ErrorCode::BodyTooLarge);
+        assert_eq!(parse_body(&" ".repeat(MAX_BODY + 1)).unwrap_err().code, ErrorCode::BodyTooLarge);
         for (body, pointer) in [
             (r#"{"name":7}"#, "/name"),
             (r#"{"name":"x","other":1}"#, "/other"),
@@ -128,7 +131,7 @@ mod tests {
             (r#"{"name":"x","name":"y"}"#, "/name"),
             (r#"["x"]"#, ""),
         ] {
-            let error = outcome(body).unwrap_err();
+            let error = parse_body(body).unwrap_err();
             assert_eq!(
                 (error.code, error.fields[0].pointer.as_str()),
                 (ErrorCode::InvalidRequest, pointer),

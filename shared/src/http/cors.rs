@@ -1,4 +1,5 @@
-//! Cross-origin requests: the only place that knows of them. Neither the gateway nor the function URLs set anything.
+//! Cross-origin resource sharing (CORS). The functions set all CORS headers; API Gateway and
+//! function URLs set none.
 //! Source: <https://fetch.spec.whatwg.org/#http-cors-protocol>
 
 use lambda_http::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -11,12 +12,13 @@ use crate::{
     },
 };
 
-/// Which pages may call the API, and with what. Tokens come in a header, never in a cookie, so credentials are not allowed.
+/// CORS policy: the origins that may call the API, and the headers they may send. Tokens come in a
+/// header, never in a cookie, so credentials are not allowed.
 #[derive(Debug)]
 pub(crate) struct Cors {
     origins: AllowedOrigins,
     request_headers: Vec<String>,
-    /// The same, as an answer has them.
+    /// `request_headers` as a header value.
     allow_headers: HeaderValue,
 }
 
@@ -25,44 +27,42 @@ const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("etag, ratelimit, ratelimit-policy, retry-after, x-request-id");
 
-/// What the API itself reads.
+/// Request headers that the API reads.
 const API_HEADERS: [&str; 4] = ["authorization", "content-type", "idempotency-key", "if-none-match"];
 
-/// What the common tracing and monitoring libraries add to a page's requests by themselves. A page that has one would otherwise be
-/// refused whole. We read the first only.
+/// Request headers that common tracing and monitoring libraries add by themselves. Without them
+/// here, the browser would block every request of a page that uses such a library. The API reads
+/// only the first.
 const TRACING: [&str; 20] = [
-    // W3C Trace Context and Baggage: OpenTelemetry, and most of the others beside their own.
+    // W3C Trace Context and Baggage: OpenTelemetry, and most other libraries in addition to their
+    // own.
     "traceparent",
     "tracestate",
     "baggage",
-    // Sentry.
     "sentry-trace",
-    // Supabase's own client, where a page lends its `fetch` to us.
+    // Supabase's client, if a page passes its `fetch` to our client.
     "x-client-info",
-    // New Relic.
     "newrelic",
-    // Datadog.
     "x-datadog-origin",
     "x-datadog-parent-id",
     "x-datadog-sampling-priority",
     "x-datadog-trace-id",
-    // Zipkin's B3, which OpenTelemetry and Datadog can be set to.
+    // Zipkin's B3, an option of OpenTelemetry and Datadog.
     "b3",
     "x-b3-parentspanid",
     "x-b3-sampled",
     "x-b3-spanid",
     "x-b3-traceid",
-    // CloudWatch RUM.
     "x-amzn-trace-id",
-    // Application Insights.
     "request-id",
     "request-context",
-    // Ids that HTTP clients are commonly set up to send.
+    // Ids that HTTP clients are often configured to send.
     "x-request-id",
     "x-correlation-id",
 ];
 
-/// What any page may send, and what a browser therefore need not ask for.
+/// Request headers that any page may send, so that browsers do not list them in a preflight
+/// request.
 /// Source: <https://fetch.spec.whatwg.org/#cors-safelisted-request-header>
 const SAFELISTED: [&str; 4] = ["accept", "accept-language", "content-language", "range"];
 
@@ -76,7 +76,7 @@ impl Cors {
                 request_headers.push(name);
             }
         }
-        // Names of headers always make a value.
+        // Header names always form a valid header value.
         let allow_headers = HeaderValue::from_str(&request_headers.join(", ")).ok();
         Self {
             origins,
@@ -85,13 +85,17 @@ impl Cors {
         }
     }
 
-    /// Whether a request with the method OPTIONS is a browser's question.
+    /// Returns whether an `OPTIONS` request is a CORS preflight.
     pub fn is_preflight(&self, request: &HeaderMap) -> bool {
         request.contains_key(header::ORIGIN) && request.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// Answers a preflight. One for a method or a header that is not allowed is answered with those that are: so the browser says to
-    /// the page's author which one it was, and the line says it to the operator.
+    /// Responds to a preflight. If the method or a header is not allowed, the response lists those
+    /// that are, so the browser reports the mismatch to the page's author. A log record reports it
+    /// to the operator.
+    ///
+    /// # Errors
+    /// Returns [`ErrorCode::OriginForbidden`] if the origin is not configured.
     pub fn preflight(&self, request: &HeaderMap) -> Result<Response<Vec<u8>>, Error> {
         if let Some(refused) = self.refusal_reason(request) {
             telemetry::preflight_refused(&refused);
@@ -106,7 +110,7 @@ impl Cors {
         Ok(response)
     }
 
-    /// Lets the page at a configured origin read an answer, whatever it is.
+    /// Lets a page at a configured origin read the response, whatever its status.
     pub fn apply(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         answer.insert(header::VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = self.allowed_origin(request) {
@@ -120,7 +124,7 @@ impl Cors {
         self.origins.contains(origin.to_str().ok()?).then(|| origin.clone())
     }
 
-    /// What a browser will not let the page go on for, the first of it.
+    /// Returns the first reason for which a browser will block the request after this preflight.
     fn refusal_reason(&self, request: &HeaderMap) -> Option<String> {
         let text =
             |name| request.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()));
@@ -143,7 +147,7 @@ impl Cors {
 mod tests {
     use super::*;
 
-    fn refused(headers: &[(&'static str, &str)]) -> Option<String> {
+    fn refusal(headers: &[(&'static str, &str)]) -> Option<String> {
         let origins = AllowedOrigins::parse("https://app.example.com").unwrap();
         let cors = Cors::new(CorsSettings { origins, headers: vec!["x-ours".to_owned()] });
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
@@ -151,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_what_a_preflight_was_refused_for() {
+    fn preflight_refusal_names_the_first_reason() {
         let app = ("origin", "https://app.example.com");
         let get = ("access-control-request-method", "GET");
         let headers = |value| ("access-control-request-headers", value);
-        assert_eq!(refused(&[app, get]), None);
-        assert_eq!(refused(&[app, get, headers("baggage, Authorization,,x-ours,accept")]), None);
-        assert_eq!(refused(&[app, get, headers("baggage,x-other,x-more")]).unwrap(), "header x-other");
-        assert_eq!(refused(&[app, ("access-control-request-method", "PUT")]).unwrap(), "method PUT");
-        assert_eq!(refused(&[("origin", "null"), get]).unwrap(), "origin null");
-        let long = refused(&[("origin", &"x".repeat(10_000)), get]).unwrap();
+        assert_eq!(refusal(&[app, get]), None);
+        assert_eq!(refusal(&[app, get, headers("baggage, Authorization,,x-ours,accept")]), None);
+        assert_eq!(refusal(&[app, get, headers("baggage,x-other,x-more")]).unwrap(), "header x-other");
+        assert_eq!(refusal(&[app, ("access-control-request-method", "PUT")]).unwrap(), "method PUT");
+        assert_eq!(refusal(&[("origin", "null"), get]).unwrap(), "origin null");
+        let long = refusal(&[("origin", &"x".repeat(10_000)), get]).unwrap();
         assert_eq!(long.len(), "origin ".len() + 100);
-        assert_eq!(refused(&[app, get, headers("x\ty")]).unwrap(), "header x\\ty");
+        assert_eq!(refusal(&[app, get, headers("x\ty")]).unwrap(), "header x\\ty");
     }
 }

@@ -1,4 +1,5 @@
-//! HTTP requests and responses, as handlers see them.
+//! HTTP requests and responses, as handlers use them, and strict JSON bodies, problem details,
+//! routes and CORS.
 
 mod body;
 pub(crate) mod cors;

@@ -1,4 +1,4 @@
-//! The one place that turns an error into an answer: `application/problem+json`, RFC 9457.
+//! Problem details (RFC 9457): the only place that converts an error to an HTTP response.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use super::response as answer;
 use crate::error::{Error, ErrorCode, FieldError};
 
-/// How long to wait where nobody said: long enough for a passing fault to pass.
+/// Default for `Retry-After`, in seconds: long enough for most transient faults.
 const DEFAULT_RETRY_AFTER: u64 = 2;
 
-/// What stands in no URI as it is (RFC 3986). API Gateway hands paths over decoded.
+/// Characters that a URI cannot contain unencoded (RFC 3986). API Gateway passes paths decoded.
 const NOT_IN_A_URI: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -43,7 +43,7 @@ struct Problem<'a> {
     extensions: Option<&'a Map<String, Value>>,
 }
 
-/// The answer to a request that failed. `instance` is the path that was asked.
+/// Converts an error to a response. `instance` is the path of the request.
 pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &str) -> Response<Vec<u8>> {
     let code = error.code;
     let problem = Problem {
@@ -54,7 +54,7 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
             Some(detail) => format!("{detail} {}", code.advice()),
             None => code.advice().to_owned(),
         },
-        // An event may have no path.
+        // The event may have no path.
         instance: utf8_percent_encode(if instance.is_empty() { "/" } else { instance }, NOT_IN_A_URI)
             .to_string(),
         code: code.as_str(),
@@ -62,7 +62,7 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         errors: &error.fields,
         extensions: error.extensions.as_deref(),
     };
-    // Strings and numbers always serialise; an empty body would be the worst that could come of it.
+    // Strings and numbers always serialise, so the fallback to an empty body is not reached.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -93,15 +93,15 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     response
 }
 
-/// The longest that a caller waits for another system. A limit of ours says how long it lasts, whatever that is.
+/// Maximum for `Retry-After` if another system failed. Rate limits of this API are not capped.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// Whole seconds, rounded up: coming back early would be refused again.
+/// Returns whole seconds, rounded up: an earlier retry would be rejected again.
 fn retry_after(error: &Error) -> u64 {
     let longest = if error.code.status() >= 500 { MAX_RETRY_AFTER } else { Duration::MAX };
     let wait = error.retry_after.map(|wait| wait.min(longest).as_millis().div_ceil(1000).max(1) as u64);
     wait.unwrap_or(match error.code {
-        // It takes a person.
+        // A person must resolve these.
         ErrorCode::SupabasePaused | ErrorCode::SupabaseReadOnly => MAX_RETRY_AFTER.as_secs(),
         _ => DEFAULT_RETRY_AFTER,
     })
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_a_uri_reference() {
+    fn instance_is_percent_encoded() {
         let instance = |path: &str| {
             let response = response(&Error::new(ErrorCode::RouteNotFound), path, "id", "GET");
             let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();

@@ -1,4 +1,4 @@
-//! What a handler is given: a request of a verified caller, on this function's route.
+//! The request that a handler gets.
 
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
@@ -15,10 +15,9 @@ use crate::{
     platform::parse,
 };
 
-/// A request that has been authenticated and found to be on this function's route.
+/// A request that is authenticated and matches the function's route.
 #[derive(Debug)]
 pub struct Request {
-    /// Who is calling, and until when they wait.
     pub context: RequestContext,
     pub(crate) path_id: String,
     pub(crate) query: String,
@@ -27,36 +26,37 @@ pub struct Request {
 }
 
 impl Request {
-    /// The id in the path.
+    /// Parses the id in the path.
     ///
     /// # Errors
-    /// [`ErrorCode::MalformedId`].
+    /// Returns [`ErrorCode::MalformedId`] if it is not a UUID.
     pub fn id(&self) -> Result<Uuid, Error> {
         parse::uuid(&self.path_id).ok_or_else(|| Error::new(ErrorCode::MalformedId))
     }
 
-    /// The body, which must be a JSON object.
+    /// Parses the body, which must be a JSON object.
     ///
     /// # Errors
-    /// [`ErrorCode::UnsupportedMediaType`], [`ErrorCode::BodyTooLarge`], [`ErrorCode::MalformedBody`], or [`ErrorCode::InvalidRequest`] with a
-    /// pointer to the mistake.
+    /// Returns [`ErrorCode::UnsupportedMediaType`], [`ErrorCode::UnsupportedContentEncoding`],
+    /// [`ErrorCode::BodyTooLarge`], [`ErrorCode::MalformedBody`], or [`ErrorCode::InvalidRequest`]
+    /// with a pointer to the error.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         body::parse_object(&self.headers, &self.body)
     }
 
-    /// The body, whatever JSON it is.
+    /// Parses the body as any JSON value.
     ///
     /// # Errors
-    /// As for [`Request::json`].
+    /// The same as [`Request::json`].
     pub fn json_value(&self) -> Result<Value, Error> {
         body::parse_json(&self.headers, &self.body)
     }
 
-    /// Checks that the body says nothing, where nothing is asked: it may be empty, or an object without fields. Who says
-    /// something would otherwise think that it was kept.
+    /// Requires an empty body or an empty JSON object, for endpoints without input. A caller that
+    /// sends fields would otherwise assume that they had an effect.
     ///
     /// # Errors
-    /// As for [`Request::json`].
+    /// The same as [`Request::json`].
     pub fn require_empty_body(&self) -> Result<(), Error> {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -64,26 +64,27 @@ impl Request {
         if self.body.is_empty() { Ok(()) } else { self.json::<Nothing>().map(drop) }
     }
 
-    /// The query parameters, each given once.
+    /// Parses the query parameters. Each may be given once.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidRequest`].
+    /// Returns [`ErrorCode::InvalidRequest`] with the invalid parameters.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse::query(&self.query)
     }
 
-    /// The idempotency key that the request came with, bound to its body.
+    /// Returns the idempotency key of the request, bound to its body, if it has one.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidIdempotencyKey`], and those of [`Request::json`].
+    /// Returns [`ErrorCode::InvalidIdempotencyKey`], or the errors of [`Request::json`].
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Error> {
         let Some(key) = self.headers.get(idempotency::HEADER) else { return Ok(None) };
-        // Nothing and an object without fields say the same, where a body says nothing.
+        // An empty body and an empty object are equivalent, so they get the same hash.
         let body = if self.body.is_empty() { json!({}) } else { self.json_value()? };
         IdempotencyKey::new(key.as_bytes(), &body).map(Some)
     }
 
-    /// Answers 304 where the caller has this very answer already, otherwise the answer with its `ETag`.
+    /// Adds an `ETag`. Replaces the response by 304 if `If-None-Match` matches (RFC 9110, section
+    /// 13.1.2).
     pub fn conditional(&self, answer: Response) -> Response {
         let known = self.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         answer.with_etag(known)

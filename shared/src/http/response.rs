@@ -1,4 +1,4 @@
-//! What a handler answers with.
+//! The response that a handler returns.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorCode, RateLimit};
 
-/// A successful answer: a status, a JSON body, and what may be kept of it.
+/// A successful response: status, headers and JSON body.
 #[derive(Debug)]
 pub struct Response {
     pub(crate) status: StatusCode,
@@ -16,18 +16,18 @@ pub struct Response {
 }
 
 impl Response {
-    /// 200 with this body.
+    /// Creates a response with status 200.
     ///
     /// # Errors
-    /// Only for a body that is no JSON, which none of ours is.
+    /// Fails only if the body cannot be serialised, which does not happen for our types.
     pub fn ok(body: &impl Serialize) -> Result<Self, Error> {
         Self::json(StatusCode::OK, body)
     }
 
-    /// 201 with this body.
+    /// Creates a response with status 201.
     ///
     /// # Errors
-    /// As for [`Response::ok`].
+    /// The same as [`Response::ok`].
     pub fn created(body: &impl Serialize) -> Result<Self, Error> {
         Self::json(StatusCode::CREATED, body)
     }
@@ -36,23 +36,24 @@ impl Response {
         let body = serde_json::to_vec(body).map_err(|error| Error::new(ErrorCode::Internal).cause(error))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // Answers belong to one user; what may be kept says so itself.
+        // Responses belong to one user. `with_etag` allows the browser to store the response.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(Self { status, headers, body })
     }
 
-    /// Adds what the throttle says, where something was counted.
+    /// Adds the headers of a rate limit, if one was charged.
     #[must_use]
     pub fn with_rate_limit(mut self, limit: Option<RateLimit>) -> Self {
         insert_rate_limit_headers(limit, &mut self.headers);
         self
     }
 
-    /// Adds an `ETag` over the body, and drops the body if it is the one that is `known` (RFC 9110, section 13.1.2).
+    /// Adds an `ETag` of the body. Removes the body and sets 304 if `known`, the value of
+    /// `If-None-Match`, matches it (RFC 9110, section 13.1.2).
     pub(crate) fn with_etag(mut self, known: Option<&str>) -> Self {
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.body)));
         self.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        // The parser keeps the old `ETag` out where the value cannot be one, which base64url always can.
+        // Base64url is always a valid header value, so this never fails.
         if let Ok(value) = HeaderValue::from_str(&etag) {
             self.headers.insert(header::ETAG, value);
         }
@@ -73,7 +74,7 @@ impl Response {
     }
 }
 
-/// What a throttle allows, in the answer's headers.
+/// Inserts `RateLimit-Policy` and `RateLimit` headers.
 pub(crate) fn insert_rate_limit_headers(limit: Option<RateLimit>, headers: &mut HeaderMap) {
     let Some(limit) = limit else { return };
     for (name, value) in [("ratelimit-policy", limit.policy_header()), ("ratelimit", limit.state_header())] {

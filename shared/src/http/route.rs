@@ -1,52 +1,52 @@
-//! The one path and method that a function answers.
+//! Routes: the method and path that a function serves, and matching of requests.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use lambda_http::http::Method;
 use percent_encoding::percent_decode_str;
 
-/// A method and a path, in which `{id}` stands for one segment.
+/// A method and a path, in which `{id}` matches one segment.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The method.
     pub method: Method,
-    /// The path, such as `/chatkit/sessions/{id}`.
+    /// For example `/chatkit/sessions/{id}`. At most one segment is `{id}`.
     pub path: &'static str,
 }
 
-/// Where a request was sent, and what the gateway made of that.
+/// The path of a request, and the route that the gateway matched.
 #[derive(Debug, Default)]
 pub(crate) struct RequestTarget {
-    /// As it was asked for: with the mapping key of a custom domain and the name of a stage.
+    /// The path as requested, including the mapping key of a custom domain or the name of a stage.
     pub path: String,
-    /// The path of the route that the gateway matched, such as `/chatkit/sessions/{id}`. A function URL has no routes.
+    /// The path of the gateway's route, for example `/chatkit/sessions/{id}`. Function URLs have
+    /// none.
     pub route: Option<String>,
-    /// What the gateway found in the place of the route's names.
+    /// The gateway's path parameters, by their names in its route.
     pub parameters: BTreeMap<String, String>,
-    /// The stage, unless it is the default one, which stands in no path.
+    /// The gateway's stage. `None` for `$default`, which is not part of the path.
     pub stage: Option<String>,
 }
 
 impl Route {
-    /// A route that reads.
     pub const fn get(path: &'static str) -> Self {
         Self { method: Method::GET, path }
     }
 
-    /// A route that writes.
     pub const fn post(path: &'static str) -> Self {
         Self { method: Method::POST, path }
     }
 
-    /// Whether what stands in the place of `{id}` is a session.
+    /// Returns whether `{id}` is the id of a session.
     pub(crate) fn names_a_session(&self) -> bool {
         self.path.starts_with("/chatkit/sessions/{id}")
     }
 
-    /// What stands in the place of `{id}`; `Some("")` for a path without one, `None` for a request that is not this route's.
+    /// Returns the value of `{id}`: `Some("")` if the route has no `{id}`, `None` if the request
+    /// does not match the route.
     ///
-    /// The gateway's word goes before the path: what a custom domain or a stage puts before a path, only the gateway knows. Where it
-    /// matched nothing, or only "everything", the path itself is matched.
+    /// The gateway's match takes precedence over the path, since only the gateway knows the prefix
+    /// of a custom domain or a stage. The path is matched if the gateway matched no route or a
+    /// catch-all.
     pub(crate) fn match_path(&self, target: &RequestTarget) -> Option<String> {
         if target.path.contains("//") {
             return None;
@@ -73,7 +73,8 @@ impl Route {
         self.match_segments(path).or_else(below_stage)
     }
 
-    /// What the gateway's route calls our `{id}`, if it is this route; nothing for a route without one.
+    /// Returns the gateway's name for `{id}` if its route is this one; `""` for a route without
+    /// `{id}`.
     fn parameter_name<'r>(&self, route: &'r str) -> Option<&'r str> {
         let mut name = "";
         let (mut ours, mut theirs) = (self.path.split('/'), route.split('/'));
@@ -89,14 +90,14 @@ impl Route {
         }
     }
 
-    /// The end of a path that has as many segments as this route.
+    /// Returns the end of a path with as many segments as this route has.
     fn last_segments<'p>(&self, path: &'p str) -> Option<&'p str> {
         let segments = self.path.matches('/').count();
         path.rmatch_indices('/').nth(segments.checked_sub(1)?).map(|(at, _)| &path[at..])
     }
 
-    /// What stands in the place of `{id}` in a path that is this route's. Percent-encoding makes no other path of it (RFC 3986,
-    /// section 6.2.2.2); a slash so written is none.
+    /// Returns the value of `{id}` if a path matches this route. Percent-encoding does not change a
+    /// path (RFC 3986, section 6.2.2.2); an encoded slash does not separate segments.
     fn match_segments(&self, path: &str) -> Option<String> {
         let mut id = Some(String::new());
         let (mut ours, mut given) = (self.path.split('/'), path.split('/'));
@@ -111,7 +112,7 @@ impl Route {
     }
 }
 
-/// `/chatkit/` and `proxy` of `/chatkit/{proxy+}`.
+/// Splits `/chatkit/{proxy+}` into `/chatkit/` and `proxy`.
 fn greedy_parameter(route: &str) -> Option<(&str, &str)> {
     let (before, name) = route.strip_suffix("+}")?.rsplit_once('{')?;
     (!before.contains('{')).then_some((before, name))
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_gives_its_id_and_no_other_path_does() {
+    fn matching_path_returns_its_id() {
         let route = Route::post("/chatkit/sessions/{id}/cancel");
         let id = |path: &str| route.match_path(&by_path(path));
         assert_eq!(id("/chatkit/sessions/7/cancel").as_deref(), Some("7"));
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_match_goes_before_the_path() {
+    fn gateway_route_takes_precedence_over_the_path() {
         let route = Route::post("/chatkit/sessions/{id}/cancel");
         const KEY: &str = "/chatkit/sessions/{sessionId}/cancel";
         const PATH: &str = "/v1/chatkit/sessions/7/cancel";

@@ -1,4 +1,4 @@
-//! Work that no request waits for.
+//! Background jobs, which no request waits for: dispatch, maintenance and erasure.
 
 #[cfg(feature = "mcp")]
 pub mod dispatch;

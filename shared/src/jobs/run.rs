@@ -1,26 +1,24 @@
-//! What a round of a scheduled function comes to.
+//! Result of one run of a scheduled function.
 
 use crate::error::Error;
 
-/// All that a round did, and what failed in it.
+/// The report of a run, and the jobs that failed.
 pub struct Run<R> {
-    /// What was done, also where something failed.
+    /// What was done, including the work of jobs that failed.
     pub report: R,
-    /// What failed; a round with failures fails at its end.
+    /// If there are any, the invocation fails at its end.
     pub failures: Vec<FailedJob>,
 }
 
-/// A duty that failed.
 #[derive(Debug)]
 pub struct FailedJob {
-    /// Its name.
     pub duty: &'static str,
-    /// The first error of it.
+    /// Its first error.
     pub error: Error,
 }
 
 impl<R> Run<R> {
-    /// What failed, in one line: each duty with its code.
+    /// Summarises the failures in one line: each job with its error code.
     pub(crate) fn failure_summary(&self) -> String {
         let failed = self.failures.iter().map(|one| format!("{}: {}", one.duty, one.error.code.as_str()));
         failed.collect::<Vec<_>>().join("; ")

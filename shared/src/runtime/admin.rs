@@ -1,5 +1,5 @@
-//! Serving a function that an operator invokes with an order. It has no URL, no route and no schedule: who may order is who
-//! may invoke it, and that is IAM's affair.
+//! Admin tasks: functions that an operator invokes directly with a JSON input. They have no URL,
+//! route or schedule; IAM decides who may invoke them.
 
 use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
@@ -22,22 +22,23 @@ use crate::{
     },
 };
 
-/// What is done when an operator says so.
+/// A task that an operator starts by invoking its function.
 pub trait AdminTask: Send + Sync + Sized + 'static {
-    /// What the operator sends. Unknown members should be refused: an order that is half understood is none.
+    /// The input. Unknown fields should be rejected, so that no request is only partly understood.
     type Input: DeserializeOwned + Send;
 
-    /// What came of it, for the operator to read.
+    /// The result, which the invocation returns to the operator.
     type Report: Serialize + Send;
 
-    /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
-    /// mistake in the configuration is reported at once.
+    /// Builds the dependencies that the task needs, and no others. Request all of them before
+    /// unwrapping the first, so that all configuration errors are reported at once.
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported>;
 
-    /// Carries out an order, until the deadline nears.
+    /// Runs the task until the deadline nears.
     ///
     /// # Errors
-    /// What kept it from being carried out. The invocation fails then, and says why to whoever invoked it.
+    /// Returns an error if the task is not finished. The invocation then fails and returns the
+    /// error's message to the operator.
     fn run(
         &self,
         order: Self::Input,
@@ -45,7 +46,7 @@ pub trait AdminTask: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Report, Error>> + Send;
 }
 
-/// Serves such a function until Lambda ends the process.
+/// Serves an admin task until Lambda ends the process.
 pub fn serve_admin<O: AdminTask>() -> ExitCode {
     bootstrap::<O>(run::<O>())
 }
@@ -59,7 +60,7 @@ async fn run<O: AdminTask>() -> Result<(), BoxError> {
     .await
 }
 
-/// One order and its log line. A panic is a failure like another.
+/// Runs the task for one event and writes its log record. A panic is reported as an error.
 async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, BoxError> {
     let span = telemetry::admin_task(&event.context);
     let outcome = async {
@@ -88,8 +89,8 @@ async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Re
     outcome
 }
 
-/// The order, or where in it the mistake is. A list is refused here since a derived parser would take one as the fields in
-/// their order.
+/// Parses the input, or returns a pointer to the error. Rejects arrays, since a derived
+/// `Deserialize` would accept one with the fields in order.
 fn parse_input<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
     let Value::Object(fields) = payload else {
         return Err(Error::invalid(vec![FieldError::at("", "must be an object")]));
@@ -98,8 +99,8 @@ fn parse_input<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
         .map_err(|error| Error::invalid(vec![FieldError::parsing(pointer(error.path()), error.inner())]))
 }
 
-/// What a failed invocation says to the operator, as its `errorMessage`: the code, what it means, and what to do. The causes
-/// are for the log, as everywhere.
+/// Builds the `errorMessage` of a failed invocation: the code, its title and its advice. The causes
+/// are only logged.
 fn error_message(error: &Error) -> String {
     let mut message = format!("{}: {}.", error.code.as_str(), error.code.title());
     for field in &error.fields {
@@ -121,53 +122,53 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize, PartialEq)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Dismissal {
+    struct TestInput {
         user_id: uuid::Uuid,
     }
 
     #[test]
-    fn an_order_that_is_not_understood_says_where() {
-        let refused = |order: Value| error_message(&parse_input::<Dismissal>(order).unwrap_err());
-        let wrong = refused(serde_json::json!({ "userId": "s3cret" }));
-        assert!(wrong.starts_with("invalid_request: ") && wrong.contains("/userId: "), "{wrong}");
-        assert!(refused(serde_json::json!({})).contains("The order: missing field `userId`"));
-        assert!(refused(serde_json::json!([])).contains("The order: must be an object."));
-        assert!(refused(serde_json::json!({ "user": 1 })).contains("unknown field"));
+    fn invalid_input_reports_a_pointer() {
+        let error_for = |input: Value| error_message(&parse_input::<TestInput>(input).unwrap_err());
+        let invalid = error_for(serde_json::json!({ "userId": "s3cret" }));
+        assert!(invalid.starts_with("invalid_request: ") && invalid.contains("/userId: "), "{invalid}");
+        assert!(error_for(serde_json::json!({})).contains("The order: missing field `userId`"));
+        assert!(error_for(serde_json::json!([])).contains("The order: must be an object."));
+        assert!(error_for(serde_json::json!({ "user": 1 })).contains("unknown field"));
         let user_id = uuid::Uuid::nil();
         assert_eq!(
-            parse_input::<Dismissal>(serde_json::json!({ "userId": user_id })).unwrap(),
-            Dismissal { user_id }
+            parse_input::<TestInput>(serde_json::json!({ "userId": user_id })).unwrap(),
+            TestInput { user_id }
         );
     }
 
     struct Panics;
 
     impl AdminTask for Panics {
-        type Input = Dismissal;
+        type Input = TestInput;
         type Report = ();
 
         fn new(_: &mut Dependencies) -> Result<Self, Reported> {
             Ok(Self)
         }
 
-        async fn run(&self, _: Dismissal, _: Deadline) -> Result<(), Error> {
+        async fn run(&self, _: TestInput, _: Deadline) -> Result<(), Error> {
             panic!("as a control")
         }
     }
 
     #[tokio::test]
-    async fn a_panic_and_a_payload_that_is_no_json_are_orders_that_failed() {
-        let said = async |payload: &str| {
+    async fn panic_or_malformed_json_fails_the_invocation() {
+        let failure = async |payload: &str| {
             let event = LambdaEvent::new(Payload::parse(payload.as_bytes()), Default::default());
             run_task(&Panics, event).await.unwrap_err().to_string()
         };
-        let panicked = said(r#"{"userId":"00000000-0000-0000-0000-000000000000"}"#).await;
+        let panicked = failure(r#"{"userId":"00000000-0000-0000-0000-000000000000"}"#).await;
         assert!(panicked.starts_with("internal_error: "), "{panicked}");
-        assert!(said("{").await.starts_with("invalid_request: "));
+        assert!(failure("{").await.starts_with("invalid_request: "));
     }
 
     #[test]
-    fn a_failed_order_says_what_to_do() {
+    fn error_message_has_advice_and_no_cause() {
         let failed = error_message(&Error::new(ErrorCode::SupabaseUnavailable).cause("10.0.0.1"));
         assert!(failed.starts_with("supabase_unavailable: Supabase is unavailable. Try again"), "{failed}");
         assert!(!failed.contains("10.0.0.1"));

@@ -1,4 +1,5 @@
-//! What a function is given: the rooms that it asks for, each built from the environment.
+//! Dependencies of a function: clients, verifier and settings, each built from the environment on
+//! request.
 
 use crate::{
     auth::{DecisionRules, Jwks, TokenRequirements, Verifier},
@@ -14,11 +15,12 @@ use crate::{
     },
 };
 
-/// Without it, ChatKit is not configured.
+/// ChatKit is not configured if this variable is not set.
 const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
 
-/// Builds the rooms a function asks for. Each method answers `None` once it has noted a mistake; a function asks for
-/// all it needs before it looks at any answer, so that every mistake is reported at once.
+/// Builds the dependencies that a function requests. Each method returns `None` after it has
+/// recorded a configuration error. A function calls all methods that it needs before it unwraps a
+/// result, so that all configuration errors are reported at once.
 pub struct Dependencies {
     environment: Environment,
     http: HttpClient,
@@ -26,30 +28,30 @@ pub struct Dependencies {
 }
 
 impl Dependencies {
-    /// A set-up from this environment, with the process's one HTTP client.
+    /// Reads from this environment. All clients share the HTTP client.
     pub fn new(mut environment: Environment, http: HttpClient) -> Self {
         let project = environment.required("SUPABASE_URL", config::base_url).map(|url| Project { url });
         Self { environment, http, project }
     }
 
-    /// Reading as the caller. No secret key is read for it.
+    /// The client that acts as the caller, under row level security. Reads no secret key.
     pub fn user_client(&mut self) -> Result<UserClient, Reported> {
         let key = self.environment.required("SUPABASE_PUBLISHABLE_KEY", supabase::parse_publishable_key);
         Ok(UserClient::new(self.http.clone(), self.project.as_ref().map_err(|reported| *reported)?, key?))
     }
 
-    /// Writing as the service.
+    /// The client with the secret key.
     pub fn service_client(&mut self) -> Result<ServiceClient, Reported> {
         let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::parse_secret_key);
         Ok(ServiceClient::new(self.http.clone(), self.project.as_ref().map_err(|reported| *reported)?, key?))
     }
 
-    /// Who may decide, as far as tokens say.
+    /// Rules for who may decide escalations, as far as token claims decide that.
     pub fn decision_rules(&mut self) -> Result<DecisionRules, Reported> {
         DecisionRules::from_environment(&mut self.environment)
     }
 
-    /// ChatKit, or `None` where it is not configured.
+    /// The ChatKit client, or `None` if ChatKit is not configured.
     pub fn chatkit(&mut self) -> Result<Option<ChatKit>, Reported> {
         let key = self.environment.optional(CHATKIT_SECRET, chatkit::parse_api_key);
         let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::parse_project);
@@ -63,7 +65,8 @@ impl Dependencies {
         Ok(key.map(|key| ChatKit::new(self.http.clone(), &base, key, project)))
     }
 
-    /// ChatKit with what seals its secrets, or `None` where it is not configured and there is nothing to seal.
+    /// The ChatKit client and the sealer of its client secrets, or `None` if ChatKit is not
+    /// configured.
     pub fn chatkit_with_sealer(&mut self) -> Result<Option<(ChatKit, Sealer)>, Reported> {
         let chatkit = self.chatkit();
         if !self.environment.is_set(CHATKIT_SECRET) {
@@ -74,7 +77,7 @@ impl Dependencies {
         Ok(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
-    /// The way to agents' servers.
+    /// The client of agents' MCP servers.
     #[cfg(feature = "mcp")]
     pub fn agent_client(&mut self) -> Result<crate::clients::mcp::Client, Reported> {
         use crate::{clients::mcp, platform::egress as outbound};
@@ -85,12 +88,12 @@ impl Dependencies {
         Ok(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
     }
 
-    /// What whoever wakes a function has to know.
+    /// The secret that the database webhook must send.
     pub(crate) fn webhook_secret(&mut self) -> Result<Secret, Reported> {
         self.environment.required("WEBHOOK_SECRET", config::secret_min_32)
     }
 
-    /// The verifier of callers, which every HTTP function has.
+    /// The verifier of callers' tokens. Every HTTP function has one.
     pub(crate) fn verifier(&mut self) -> Result<Verifier, Reported> {
         let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));
         let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::any_string);
@@ -107,7 +110,7 @@ impl Dependencies {
         Ok(Verifier::new(jwks, secret?, expected))
     }
 
-    /// Which pages may call the API, and with what.
+    /// CORS settings: the origins that may call the API, and the headers they may send.
     pub(crate) fn cors(&mut self) -> Result<config::CorsSettings, Reported> {
         let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::AllowedOrigins::parse);
         let headers = self.environment.optional("CORS_ALLOWED_HEADERS", config::header_names);
@@ -115,7 +118,7 @@ impl Dependencies {
         Ok(config::CorsSettings { origins, headers })
     }
 
-    /// The environment itself, the client and the project, for who looks at the configuration rather than uses it.
+    /// The environment, the HTTP client and the project, for checks of the configuration.
     #[cfg(feature = "doctor")]
     pub(crate) fn as_parts(&mut self) -> (&mut Environment, &HttpClient, Option<&Project>) {
         (&mut self.environment, &self.http, self.project.as_ref().ok())
@@ -133,7 +136,7 @@ impl Dependencies {
         Ok(dependencies.build(built)?)
     }
 
-    /// What was built, if the environment had no mistakes.
+    /// Returns what was built, or all configuration errors.
     pub(crate) fn build<T>(self, built: Result<T, Reported>) -> Result<T, config::ConfigErrors> {
         self.environment.finish(built)
     }
@@ -144,21 +147,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_chatkit_needs_is_asked_for_only_with_it_and_then_all_at_once() {
-        let mistakes = |variables: &'static [(&str, &str)]| {
+    fn chatkit_variables_are_required_only_with_its_key() {
+        let errors = |variables: &'static [(&str, &str)]| {
             let read =
                 |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
             let mut dependencies = Dependencies::new(Environment::new(read), HttpClient::new().unwrap());
             let chatkit = dependencies.chatkit_with_sealer();
-            dependencies.build(chatkit).err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
+            dependencies.build(chatkit).err().map(|errors| errors.to_string()).unwrap_or_default()
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
-        assert_eq!(mistakes(&[URL]), "");
-        let wrong = mistakes(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
-        assert!(wrong.contains("2 mistake(s)"), "{wrong}");
+        assert_eq!(errors(&[URL]), "");
+        let invalid = errors(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
+        assert!(invalid.contains("2 mistake(s)"), "{invalid}");
         assert!(
-            wrong.contains("OPENAI_CHATKIT_PROJECT must be")
-                && wrong.contains("CHATKIT_SEALING_KEYS is not set")
+            invalid.contains("OPENAI_CHATKIT_PROJECT must be")
+                && invalid.contains("CHATKIT_SEALING_KEYS is not set")
         );
     }
 }

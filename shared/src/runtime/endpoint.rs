@@ -1,4 +1,5 @@
-//! What an endpoint has to say for itself; the edge does the rest.
+//! The trait of an HTTP endpoint. [`HttpService`](crate::runtime::HttpService) does everything
+//! around it: routing, authentication, CORS, errors and logging.
 
 use std::future::Future;
 
@@ -8,18 +9,17 @@ use crate::{
     runtime::{Dependencies, Reported},
 };
 
-/// An endpoint.
+/// An HTTP endpoint: one route and its handler.
 pub trait Endpoint: Send + Sync + Sized + 'static {
-    /// What it answers to.
     const ROUTE: Route;
 
-    /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
-    /// mistake in the configuration is reported at once.
+    /// Builds the dependencies that the endpoint needs, and no others. Request all of them before
+    /// unwrapping the first, so that all configuration errors are reported at once.
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported>;
 
-    /// Answers a request of a verified caller.
+    /// Handles a request of an authenticated caller.
     ///
     /// # Errors
-    /// Whatever kept it from doing so; the edge turns it into a problem.
+    /// The HTTP service converts an error to problem details.
     fn handle(&self, request: Request) -> impl Future<Output = Result<Response, Error>> + Send;
 }

@@ -1,9 +1,12 @@
-//! Lambda's events: an HTTP request as API Gateway and function URLs describe it, and the answer as they take it.
-//! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+//! Lambda events: converts the events of API Gateway and function URLs to HTTP requests, and
+//! responses to the format that they expect.
+//! Source:
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 //!
-//! `lambda_http` has such a conversion. It panics for a query with a space, a host that is none and broken base64, before any code of
-//! ours, and takes no event in which one header is not ASCII. This one takes every event: what cannot be read is named, and answered
-//! like any other bad request.
+//! `lambda_http` has such a conversion, but it panics on a query with a space, an invalid host or
+//! invalid base64, before any code of this crate runs, and it rejects events with a non-ASCII
+//! header. This one accepts every event. It names what cannot be read, and the HTTP service
+//! responds as to any other bad request.
 
 use std::collections::BTreeMap;
 
@@ -17,18 +20,18 @@ use url::form_urlencoded;
 
 use crate::http::RequestTarget;
 
-/// What an invocation brought; `None` for what is no JSON that can be read. Deserialising it never fails, since the runtime would
-/// report a failure as the function's, and write no line of ours.
+/// The payload of an invocation; `None` if it is not valid JSON. Deserialising it never fails,
+/// since the Lambda runtime would report that as an error of the function, without a log record of
+/// ours.
 #[derive(Clone, Debug)]
 pub struct Payload(Option<Value>);
 
 impl Payload {
-    /// The payload in these bytes.
     pub fn parse(bytes: &[u8]) -> Self {
         Self(serde_json::from_slice(bytes).ok())
     }
 
-    /// How the gateway writes its requests and wants its answers.
+    /// Returns the payload format of the request and of the response that the gateway expects.
     pub fn format(&self) -> Format {
         let member = |path: &str| self.0.as_ref().and_then(|event| event.pointer(path));
         match (member("/requestContext/http"), member("/httpMethod")) {
@@ -37,12 +40,12 @@ impl Payload {
         }
     }
 
-    /// The JSON that it is.
     pub(super) fn into_value(self) -> Option<Value> {
         self.0
     }
 
-    /// Whether it looks like an HTTP request, a broken one included: nothing of what EventBridge sends does.
+    /// Returns whether the payload looks like an HTTP request, even a broken one. Events of
+    /// EventBridge never do.
     pub(super) fn is_http(&self) -> bool {
         let members = ["requestContext", "httpMethod", "rawPath", "headers", "routeKey"];
         self.0.as_ref().is_some_and(|event| members.iter().any(|member| event.get(member).is_some()))
@@ -55,30 +58,30 @@ impl<'de> Deserialize<'de> for Payload {
     }
 }
 
-/// A payload format.
+/// Payload format of API Gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// 1.0: REST APIs, and HTTP APIs that ask for it.
+    /// 1.0: REST APIs, and HTTP APIs that are configured for it.
     V1,
     /// 2.0: function URLs and HTTP APIs.
     V2,
 }
 
-/// A request, as far as its event can be read.
+/// An HTTP request, as far as its event can be read.
 #[derive(Debug, Default)]
 pub(super) struct HttpEvent {
     pub method: Method,
     pub target: RequestTarget,
     pub query: String,
-    /// One value for each name: what came several times is joined by commas, as HTTP APIs and function URLs join it.
+    /// One value per name. Like HTTP APIs and function URLs, joins repeated headers by commas.
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-    /// What cannot be read, the first of it. Such a request is refused.
+    /// The first thing that cannot be read. The HTTP service rejects such a request.
     pub fault: Option<&'static str>,
 }
 
 impl HttpEvent {
-    /// The request in an event of either format.
+    /// Reads the request from an event of either format.
     pub fn from_payload(payload: Payload) -> Self {
         Self::read_with(payload, |reader, request| {
             request.query = if reader.is_v2 { reader.raw_query() } else { reader.query_of_parameters() };
@@ -86,7 +89,7 @@ impl HttpEvent {
         })
     }
 
-    /// The same without its query and its body, for who does not look at them.
+    /// Reads the request without its query and body, for functions that ignore them.
     pub fn head_from_payload(payload: Payload) -> Self {
         Self::read_with(payload, |_, _| {})
     }
@@ -103,8 +106,8 @@ impl HttpEvent {
     }
 }
 
-/// Takes an event apart. What is missing or of another type than the gateway's becomes a fault, and nothing stops at it: to answer a
-/// page readably, its origin has to be known.
+/// Reads the members of an event. A missing member or one of an unexpected type is recorded as a
+/// fault, and reading continues: a page can only read the error response if the origin is known.
 struct Reader {
     event: Map<String, Value>,
     is_v2: bool,
@@ -131,7 +134,7 @@ impl Reader {
         HttpEvent { method, target, headers: self.headers(), ..HttpEvent::default() }
     }
 
-    /// A member; one that is null is none.
+    /// Removes and returns a member. `null` is the same as a missing member.
     fn take_member(&mut self, name: &str) -> Option<Value> {
         self.event.remove(name).filter(|value| !value.is_null())
     }
@@ -160,7 +163,7 @@ impl Reader {
     }
 
     fn headers(&mut self) -> HeaderMap {
-        // Where both are there, the first has every value and the second the last of each name.
+        // If both are present, the first has all values of each name and the second only the last.
         let (all, last) = (self.take_member("multiValueHeaders"), self.take_member("headers"));
         let mut headers = HeaderMap::new();
         match all.or(last) {
@@ -182,7 +185,7 @@ impl Reader {
             None => return String::new(),
             query => self.text(query, "The query is not text.").unwrap_or_default(),
         };
-        // A fragment would be cut off in silence: no client sends one.
+        // A fragment would be dropped silently. No client sends one.
         let parsed = format!("/?{query}").parse::<PathAndQuery>();
         if !parsed.is_ok_and(|parsed| parsed.query() == Some(query.as_str())) {
             self.add_fault(
@@ -192,7 +195,7 @@ impl Reader {
         query
     }
 
-    /// Format 1.0 has the query's parameters only, decoded.
+    /// Format 1.0 has only the decoded query parameters, so the query is encoded again.
     fn query_of_parameters(&mut self) -> String {
         let (all, last) =
             (self.take_member("multiValueQueryStringParameters"), self.take_member("queryStringParameters"));
@@ -236,7 +239,8 @@ impl Reader {
     }
 }
 
-/// The path in `GET /chatkit/agents`, or in a REST API's `/chatkit/agents`; `$default` names none.
+/// Returns the path of `GET /chatkit/agents`, or of a REST API's `/chatkit/agents`; `None` for
+/// `$default`.
 fn route_path(key: &str) -> Option<&str> {
     let path = key.split_once(' ').map_or(key, |(_method, path)| path);
     path.starts_with('/').then_some(path)
@@ -247,7 +251,7 @@ fn texts(object: Value) -> BTreeMap<String, String> {
     members.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
 }
 
-/// Adds a header's value or list of values; `None` for what cannot be one.
+/// Adds a header's value or list of values; `None` if the name or a value is invalid.
 fn add_header(headers: &mut HeaderMap, name: &str, value: Value) -> Option<()> {
     let values = match value {
         Value::Null => return Some(()),
@@ -256,23 +260,23 @@ fn add_header(headers: &mut HeaderMap, name: &str, value: Value) -> Option<()> {
     };
     let mut joined = values.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?.join(",");
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    // `insert` and `entry` panic where there are more than 32,768.
+    // `insert` and `entry` panic at more than 32,768 headers.
     match headers.try_entry(name).ok()? {
         Entry::Occupied(mut known) => {
-            // A name that stands twice, in other letters.
+            // The name occurs twice, in different case.
             joined.insert(0, ',');
             joined.insert_str(0, &String::from_utf8_lossy(known.get().as_bytes()));
             known.insert(HeaderValue::from_bytes(joined.as_bytes()).ok()?);
         }
         Entry::Vacant(free) => {
-            // Bytes beyond ASCII are allowed, and mean nothing to us (RFC 9110, section 5.5).
+            // Bytes beyond ASCII are allowed and opaque (RFC 9110, section 5.5).
             free.try_insert(HeaderValue::from_bytes(joined.as_bytes()).ok()?).ok()?;
         }
     }
     Some(())
 }
 
-/// An answer as the gateways take it from a function that does not stream.
+/// A response in the format that gateways expect from a function that does not stream.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventResponse {
@@ -281,19 +285,20 @@ pub struct EventResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
     is_base64_encoded: bool,
-    /// None are set. `cargo lambda watch` wants them named in format 2.0; format 1.0 does not know them.
+    /// Always empty. `cargo lambda watch` requires the member in format 2.0; format 1.0 does not
+    /// have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cookies: Option<[String; 0]>,
 }
 
 impl EventResponse {
-    /// This response, in the format of the event that it answers.
+    /// Converts a response to the format of the event.
     pub fn new(response: Response<Vec<u8>>, format: Format) -> Self {
         let (parts, body) = response.into_parts();
         let headers = parts.headers.iter();
         let headers =
             headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
-        // JSON is text; what is none goes in base64.
+        // JSON is text. Bodies that are not UTF-8 are sent as base64.
         let (body, is_base64_encoded) = match String::from_utf8(body) {
             Ok(text) => (text, false),
             Err(error) => (STANDARD.encode(error.into_bytes()), true),

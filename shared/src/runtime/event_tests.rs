@@ -7,7 +7,7 @@ fn read(event: Value) -> HttpEvent {
     HttpEvent::from_payload(Payload(Some(event)))
 }
 
-/// An event of format 2.0 with these members beside or instead of its own.
+/// An event of format 2.0, with these members added or replaced.
 fn v2(changes: Value) -> HttpEvent {
     let mut event = json!({
         "version": "2.0",
@@ -22,7 +22,7 @@ fn v2(changes: Value) -> HttpEvent {
 }
 
 #[test]
-fn both_formats_say_the_same() {
+fn both_formats_give_the_same_request() {
     let (two, one) = (
         v2(json!({
             "routeKey": "POST /chatkit/sessions/{id}",
@@ -58,7 +58,7 @@ fn both_formats_say_the_same() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_fault_and_the_rest_is_read() {
+fn unreadable_members_are_faults_and_the_rest_is_read() {
     for changes in [
         json!({ "rawQueryString": "a=b c" }),
         json!({ "rawQueryString": "a=b#c" }),
@@ -93,13 +93,13 @@ fn what_cannot_be_read_is_a_fault_and_the_rest_is_read() {
     }
     let many: Map<String, Value> = (0..40_000).map(|i| (format!("x-{i}"), json!(""))).collect();
     assert!(v2(json!({ "headers": many })).fault.is_some());
-    for no_request in [json!(null), json!([]), json!(7), json!({}), json!({ "source": "aws.events" })] {
-        assert!(read(no_request.clone()).fault.is_some(), "{no_request}");
+    for invalid in [json!(null), json!([]), json!(7), json!({}), json!({ "source": "aws.events" })] {
+        assert!(read(invalid.clone()).fault.is_some(), "{invalid}");
     }
 }
 
 #[test]
-fn what_is_odd_and_no_fault_is_taken() {
+fn unusual_valid_events_have_no_fault() {
     for changes in [
         json!({ "rawQueryString": null, "body": null, "headers": null, "isBase64Encoded": null, "cookies": 7 }),
         json!({ "rawQueryString": "a=%zz&b[]={|}&\u{fc}" }),
@@ -114,7 +114,7 @@ fn what_is_odd_and_no_fault_is_taken() {
 }
 
 #[test]
-fn every_payload_is_one() {
+fn malformed_payload_deserialises_to_none() {
     let nested = "[".repeat(100_000);
     for text in ["", "{", "\u{feff}{}", "nul", r#"{"a":"\ud800"}"#, &nested, "\u{0}"] {
         let payload: Payload =
@@ -128,7 +128,7 @@ fn every_payload_is_one() {
 }
 
 #[test]
-fn an_answer_is_text_or_base64_in_the_format_of_its_event() {
+fn response_body_is_text_or_base64_in_the_events_format() {
     let answer = |body: &[u8], format| {
         let mut response = Response::new(body.to_vec());
         *response.status_mut() = StatusCode::CREATED;
@@ -152,7 +152,7 @@ fn an_answer_is_text_or_base64_in_the_format_of_its_event() {
 }
 
 #[test]
-fn the_format_is_the_events() {
+fn format_is_detected_from_the_event() {
     let format = |event: Value| Payload(Some(event)).format();
     assert_eq!(format(json!({ "httpMethod": "GET", "requestContext": { "stage": "prod" } })), Format::V1);
     assert_eq!(format(json!({ "requestContext": { "http": {} }, "httpMethod": "GET" })), Format::V2);

@@ -1,4 +1,5 @@
-//! Serving one function: from the runtime's event to an answer, whatever happens.
+//! Serves an HTTP endpoint: converts events to requests, authenticates callers, and converts
+//! results and errors to responses.
 
 use std::{panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration, time::SystemTime};
 
@@ -30,20 +31,21 @@ use crate::{
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Time kept back for sending the answer before Lambda ends the function.
+/// Time reserved for sending the response before Lambda stops the function.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
 
-/// How long warming up may take at the start.
+/// Time limit for prefetching keys at startup.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Serves a function until Lambda ends the process.
+/// Serves an endpoint until Lambda ends the process.
 pub fn serve<F: Endpoint>() -> ExitCode {
     bootstrap::<F>(run::<F>())
 }
 
-/// Runs what a process is there for, and says why where it cannot.
+/// Initialises telemetry and the async runtime, and runs a function. Logs the error if it cannot
+/// start.
 pub(super) fn bootstrap<F>(run: impl Future<Output = Result<(), BoxError>>) -> ExitCode {
-    // The type's full name begins with its crate's.
+    // The type's full name begins with the name of the function's crate.
     telemetry::init(std::any::type_name::<F>().split("::").next().unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(BoxError::from).and_then(|runtime| runtime.block_on(run)) {
@@ -57,8 +59,8 @@ pub(super) fn bootstrap<F>(run: impl Future<Output = Result<(), BoxError>>) -> E
 
 async fn run<F: Endpoint>() -> Result<(), BoxError> {
     let edge = Arc::new(HttpService::<F>::new(Environment::from_process(), HttpClient::new()?)?);
-    // Fetching the keys also opens the connection to Supabase: the dearest part of a first answer. A failure shows again
-    // at the first request, which can say so to somebody.
+    // Fetching the keys also opens the connection to Supabase, which is the slowest part of a first
+    // response. A failure is not reported here: the first request fetches again and reports it.
     edge.verifier.prefetch_keys(Deadline::after(WARM_UP)).await;
     run_concurrent(service_fn(move |event: LambdaEvent<Payload>| {
         let edge = Arc::clone(&edge);
@@ -67,7 +69,8 @@ async fn run<F: Endpoint>() -> Result<(), BoxError> {
     .await
 }
 
-/// A function behind its edge: what [`serve`] runs, and what a test may call without a runtime.
+/// An endpoint with authentication, CORS and error handling: [`serve`] runs it, and tests can call
+/// it without the Lambda runtime.
 pub struct HttpService<F> {
     function: F,
     verifier: Verifier,
@@ -75,10 +78,10 @@ pub struct HttpService<F> {
 }
 
 impl<F: Endpoint> HttpService<F> {
-    /// A function with what it asks for of this environment.
+    /// Builds an endpoint and its dependencies from this environment.
     ///
     /// # Errors
-    /// Every mistake in the environment.
+    /// Returns all configuration errors.
     pub fn new(environment: Environment, http: HttpClient) -> Result<Self, config::ConfigErrors> {
         let mut dependencies = Dependencies::new(environment, http);
         let (function, verifier, cors) =
@@ -88,18 +91,18 @@ impl<F: Endpoint> HttpService<F> {
         dependencies.build(built)
     }
 
-    /// Answers an event as a function that does not stream.
+    /// Responds to an event, for a function that does not stream.
     pub async fn serve_buffered(&self, event: LambdaEvent<Payload>) -> EventResponse {
         let format = event.payload.format();
         EventResponse::new(self.answer(event).await, format)
     }
 
-    /// Answers an event, whatever it is, and writes its log line.
+    /// Responds to any event, and writes its log record.
     pub async fn answer(&self, event: LambdaEvent<Payload>) -> http_types::Response<Vec<u8>> {
         let LambdaEvent { payload, context } = event;
         let request = HttpEvent::from_payload(payload);
         let traceparent = request.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        // A method is any word, as long as somebody likes.
+        // An HTTP method is any token of any length.
         let method = excerpt(request.method.as_str());
         let span = telemetry::request(&context, traceparent, &method, F::ROUTE.path);
         let response = async {
@@ -120,7 +123,7 @@ impl<F: Endpoint> HttpService<F> {
         response
     }
 
-    /// The response, within the deadline; a panic is an error like another.
+    /// Handles the request within the deadline. A panic is reported as an error.
     async fn respond_within_deadline(
         &self,
         request: HttpEvent,
@@ -161,14 +164,15 @@ impl<F: Endpoint> HttpService<F> {
     }
 }
 
-/// Lambda's own deadline, less the time to answer; a runtime that names none gets ten seconds.
+/// Returns Lambda's deadline, minus the time to send the response. Without a deadline, assumes ten
+/// seconds.
 pub(super) fn deadline(context: &Context) -> Deadline {
     let end = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
     let left = end.duration_since(SystemTime::now()).unwrap_or(Duration::from_secs(10));
     Deadline::after(left.saturating_sub(RESPONSE_MARGIN))
 }
 
-/// Ends the request's line.
+/// Completes the request's log record.
 fn log_response(outcome: &Result<http_types::Response<Vec<u8>>, Error>) {
     match outcome {
         Ok(response) => tracing::info!(target: TARGET, status = response.status().as_u16(), "answered"),
@@ -176,8 +180,8 @@ fn log_response(outcome: &Result<http_types::Response<Vec<u8>>, Error>) {
     }
 }
 
-/// Ends the line of a request that was not answered as it hoped. The operator sees the causes; faults of ours and of others stand
-/// out by their level.
+/// Logs a failed request with its causes, for the operator. Faults of this service and of upstream
+/// systems have the level `ERROR`, others `INFO`.
 pub(super) fn log_error(error: &Error) {
     let (status, code, cause) = (error.code.status(), error.code.as_str(), error_chain(error));
     match status {
@@ -186,7 +190,7 @@ pub(super) fn log_error(error: &Error) {
     }
 }
 
-/// The chain of causes in one line.
+/// Joins the chain of causes to one line.
 pub(super) fn error_chain(error: &Error) -> Option<String> {
     let chain = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     chain.map(ToString::to_string).reduce(|all, next| format!("{all}: {next}"))

@@ -1,4 +1,5 @@
-//! What starts and serves a function: HTTP endpoints, scheduled jobs, the database webhook, and admin tasks.
+//! Starts and serves a function: HTTP endpoints, scheduled jobs, the database webhook, and admin
+//! tasks.
 
 mod admin;
 mod dependencies;

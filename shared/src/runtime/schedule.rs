@@ -1,4 +1,4 @@
-//! Serving a scheduled function: whatever the event says, it is time for a round.
+//! Scheduled jobs: every event starts a run, whatever its content.
 
 use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
@@ -25,21 +25,21 @@ use crate::{
     },
 };
 
-/// What is done on a schedule.
+/// A job that runs on a schedule.
 pub trait ScheduledJob: Send + Sync + Sized + 'static {
-    /// What a round says of itself.
+    /// The report of a run.
     type Report: Serialize + Send;
 
-    /// Takes the rooms that it needs, and no others. Ask for all of them before looking at the first, so that every
-    /// mistake in the configuration is reported at once.
+    /// Builds the dependencies that the job needs, and no others. Request all of them before
+    /// unwrapping the first, so that all configuration errors are reported at once.
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported>;
 
-    /// Does as much as there is to do, until the deadline nears. Where something failed, the invocation fails at its end, so that the
-    /// schedule's retries and alarms see it.
+    /// Does as much work as there is, until the deadline nears. If a part failed, the invocation
+    /// fails at its end, so that the schedule's retries and alarms see it.
     fn run(&self, deadline: Deadline) -> impl Future<Output = Run<Self::Report>> + Send;
 }
 
-/// Serves a scheduled function until Lambda ends the process.
+/// Serves a scheduled job until Lambda ends the process.
 pub fn serve_schedule<S: ScheduledJob>() -> ExitCode {
     bootstrap::<S>(run::<S>())
 }
@@ -53,7 +53,7 @@ async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
     .await
 }
 
-/// One round and its log line. A panic is a failure like another.
+/// Runs the job once and writes its log record. A panic is reported as a failure.
 pub(super) async fn run_job<S: ScheduledJob>(scheduled: &S, context: &Context) -> Result<Value, BoxError> {
     let outcome = async {
         let round = AssertUnwindSafe(scheduled.run(deadline(context))).catch_unwind().await;

@@ -1,7 +1,8 @@
-//! Serving a function that a schedule starts and a webhook wakes.
+//! Scheduled jobs that a database webhook can also start.
 //!
-//! The webhook says nothing that is believed: who knows the secret may wake the function, which then looks for itself. Lambda gives
-//! both kinds of event to the same function; a webhook's is an HTTP request's.
+//! The webhook's content is ignored: a caller with the secret only starts a run, which reads from
+//! the database what is due. Lambda sends both kinds of event to the same function; a webhook's
+//! event is an HTTP request.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -25,10 +26,10 @@ use crate::{
     },
 };
 
-/// The header that carries the secret.
+/// Header with the webhook's secret.
 const HEADER: &str = "x-webhook-secret";
 
-/// Serves such a function until Lambda ends the process.
+/// Serves a scheduled job with a webhook until Lambda ends the process.
 pub fn serve_webhook<S: ScheduledJob>() -> ExitCode {
     bootstrap::<S>(run::<S>())
 }
@@ -48,18 +49,19 @@ async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
     .await
 }
 
-/// A round for a schedule's event, and an answer for an HTTP request: what [`serve_woken`] runs, and what a test may call without a
-/// runtime.
+/// Starts a run. Returns its report for a schedule's event, and an HTTP response for a webhook's.
+/// [`serve_webhook`] calls this, and tests can call it without the Lambda runtime.
 ///
 /// # Errors
-/// That a round of the schedule failed.
+/// Returns an error if a run of the schedule failed.
 pub async fn handle_webhook<S: ScheduledJob>(
     scheduled: &S,
     secret: &Secret,
     event: LambdaEvent<Payload>,
 ) -> Result<Value, BoxError> {
     let LambdaEvent { payload, context } = event;
-    // A request that is hard to read is still one: it must not pass for the schedule, which needs no secret.
+    // A malformed HTTP request must not be mistaken for the schedule's event, which needs no
+    // secret.
     if !payload.is_http() {
         return run_job(scheduled, &context).await;
     }
@@ -69,10 +71,11 @@ pub async fn handle_webhook<S: ScheduledJob>(
     Ok(serde_json::to_value(EventResponse::new(response, format))?)
 }
 
-/// Why this request does not wake anybody.
+/// Returns the reason to reject a request, if there is one.
 fn rejection(request: &HttpEvent, secret: &Secret) -> Option<Error> {
     let given = request.headers.get(HEADER).map_or(b"".as_slice(), |given| given.as_bytes());
-    // In constant time: how long a comparison takes would tell how much of a guess was right.
+    // Compares in constant time, since the duration would otherwise reveal how much of a guess is
+    // right.
     if verify_slices_are_equal(given, secret.expose().as_bytes()).is_err() {
         return Some(Error::new(ErrorCode::WebhookSecretRefused));
     }
@@ -82,7 +85,7 @@ fn rejection(request: &HttpEvent, secret: &Secret) -> Option<Error> {
     (request.method != Method::POST).then(|| Error::new(ErrorCode::MethodNotAllowed))
 }
 
-/// Does a round, unless it was refused, and says what came of it.
+/// Starts a run unless the request is rejected, and returns its result as a response.
 async fn respond<S: ScheduledJob>(
     scheduled: &S,
     secret: &Secret,
@@ -91,7 +94,8 @@ async fn respond<S: ScheduledJob>(
 ) -> Response<Vec<u8>> {
     let error = match rejection(request, secret) {
         Some(error) => {
-            // A line of its own: what was refused is no round. The path is the caller's, and not repeated.
+            // Logged separately, since no run was started. The log omits the path, which the caller
+            // controls.
             let method = telemetry::excerpt(request.method.as_str());
             telemetry::request(context, None, &method, "/").in_scope(|| log_error(&error));
             error
@@ -102,7 +106,7 @@ async fn respond<S: ScheduledJob>(
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 return response;
             }
-            // It has been logged with its cause.
+            // Already logged with its cause.
             Err(_) => Error::new(ErrorCode::SupabaseUnavailable),
         },
     };
@@ -145,7 +149,7 @@ mod tests {
         }
     }
 
-    /// The status of an answer; nothing where a round was done for a schedule.
+    /// Returns the status of the response; `None` for an event of the schedule.
     async fn status(event: Value) -> Option<u64> {
         let payload = Payload::parse(event.to_string().as_bytes());
         let secret = Secret::new("s3cret");
@@ -154,17 +158,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_round_that_failed() {
+    async fn panic_fails_the_run() {
         let secret = Secret::new("s3cret");
         let event = |text: &str| LambdaEvent::new(Payload::parse(text.as_bytes()), Context::default());
         let failed = handle_webhook(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
         assert_eq!(failed, "round: internal_error");
-        let woken = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
-        assert_eq!(handle_webhook(&Panics, &secret, event(woken)).await.unwrap()["statusCode"], 503);
+        let webhook = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
+        assert_eq!(handle_webhook(&Panics, &secret, event(webhook)).await.unwrap()["statusCode"], 503);
     }
 
     #[tokio::test]
-    async fn no_request_passes_for_the_schedule() {
+    async fn http_request_needs_the_secret() {
         let schedule = json!({ "version": "0", "source": "aws.scheduler", "detail": {} });
         for scheduled in [schedule, json!({}), json!(null), json!([])] {
             assert_eq!(status(scheduled.clone()).await, None, "{scheduled}");
@@ -192,7 +196,7 @@ mod tests {
         let mut broken = v2("POST", "s3cret");
         broken["headers"]["a b"] = json!("c");
         assert_eq!(status(broken).await, Some(400));
-        // What is not looked at cannot be wrong.
+        // The query and the body are ignored, so they cannot be invalid.
         let mut unread = v2("POST", "s3cret");
         (unread["rawQueryString"], unread["body"]) = (json!("a b"), json!(7));
         assert_eq!(status(unread).await, Some(204));

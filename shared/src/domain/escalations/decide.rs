@@ -1,4 +1,5 @@
-//! Deciding: the answer is checked here, since the database knows no JSON schemas; all else is decided there, in one transaction.
+//! Deciding an escalation. The answer is validated here, since the database does not know JSON
+//! Schema; the database checks everything else in one transaction.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,21 +13,23 @@ use crate::{
     platform::{json_schema::Schema, telemetry},
 };
 
-/// A decision that was taken.
+/// The result of a decision.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ResolvedEscalation {
-    /// The escalation as it stands now.
+    /// The escalation after the decision.
     pub escalation: Escalation,
-    /// The event that says the decision.
+    /// The event that records the decision.
     pub event: RecordedEvent,
 }
 
-/// Decides an escalation as the caller. One decision wins; the same by the same person again is answered the same.
+/// Decides an escalation as the caller. Only one decision is recorded; if the same person repeats
+/// it, the recorded one is returned.
 ///
 /// # Errors
-/// `oauth_client_forbidden`, `step_up_required`, `not_a_member`, `escalation_not_found`, `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
-/// `escalation_resolved` with the decision that stands, `escalation_closed`, `decision_not_offered`, `answer_required`,
-/// `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
+/// `oauth_client_forbidden`, `step_up_required`, `not_a_member`, `escalation_not_found`,
+/// `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
+/// `escalation_resolved` with the recorded decision, `escalation_closed`, `decision_not_offered`,
+/// `answer_required`, `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
 pub async fn decide(
     user_client: &UserClient,
     service_client: &ServiceClient,
@@ -63,8 +66,9 @@ pub async fn decide(
     Ok(resolved)
 }
 
-/// Checks an answer against the escalation's schema. Of one that cannot be decided so anyway the database has more to say: what
-/// is not open never is again, and a subject is never another's.
+/// Validates an answer against the escalation's JSON schema. Skips the check if the escalation is
+/// not open or the hash names another subject: both are permanent, and the database has a more
+/// precise error for them.
 fn check(asked: &Escalation, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
     let undecided =
         asked.status == EscalationStatus::Open && asked.subject_hash == decision.subject_hash.as_str();
@@ -85,8 +89,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn outcome(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
-        let asked = serde_json::from_value(json!({
+    fn check_answer(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
+        let escalation = serde_json::from_value(json!({
             "id": Uuid::nil(), "session_id": Uuid::nil(), "user_id": Uuid::nil(), "event_id": Uuid::nil(),
             "author_id": null, "predecessor_id": null, "origin": "orchestrator", "kind": "agent_asked", "reason": "r", "decisions": ["respond"],
             "answer_schema": schema, "risk": "low", "approver": "other", "subject": {}, "subject_hash": "ab".repeat(32),
@@ -95,30 +99,31 @@ mod tests {
         }));
         let decision = json!({ "decision": "respond", "subjectHash": hash, "answer": { "amount": "much" } });
         let decision: NewDecision = serde_json::from_value(decision).unwrap();
-        check(&asked.unwrap(), &decision, decision.answer.as_ref().unwrap())
+        check(&escalation.unwrap(), &decision, decision.answer.as_ref().unwrap())
     }
 
     #[test]
-    fn an_answer_is_checked_where_it_could_be_taken() {
+    fn answer_is_validated_only_if_the_decision_can_be_recorded() {
         let (right, wrong) = ("ab".repeat(32), "cd".repeat(32));
         let schema = json!({ "properties": { "amount": { "type": "number" } } });
-        let error = outcome(schema.clone(), "open", &right).unwrap_err();
+        let error = check_answer(schema.clone(), "open", &right).unwrap_err();
         assert_eq!(
             (error.code, error.fields[0].pointer.as_str()),
             (ErrorCode::InvalidAnswer, "/answer/amount")
         );
-        assert!(outcome(json!({ "type": "object" }), "open", &right).is_ok());
-        assert!(outcome(Value::Null, "open", &right).is_ok());
-        // What the database refuses, it is to refuse in its own words.
+        assert!(check_answer(json!({ "type": "object" }), "open", &right).is_ok());
+        assert!(check_answer(Value::Null, "open", &right).is_ok());
+        // The database rejects these with errors of its own.
         assert!(
-            outcome(schema.clone(), "resolved", &right).is_ok() && outcome(schema, "open", &wrong).is_ok()
+            check_answer(schema.clone(), "resolved", &right).is_ok()
+                && check_answer(schema, "open", &wrong).is_ok()
         );
     }
 
     #[test]
-    fn a_schema_that_nobody_can_use_takes_no_answer() {
+    fn unusable_schema_rejects_any_answer() {
         let error =
-            outcome(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
+            check_answer(json!({ "$ref": "https://example.com/s" }), "open", &"ab".repeat(32)).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidAnswer);
         assert!(error.detail.unwrap().contains("leads out of it"));
     }

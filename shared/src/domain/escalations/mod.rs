@@ -1,5 +1,5 @@
-//! Escalations: where a person is asked, and what they decide. A decision is on exactly what was shown, which it names by its
-//! hash; the database sees to it that there is one.
+//! Escalations: requests for a human decision. A decision quotes the hash of the subject that was
+//! displayed, so it applies to nothing else. The database records one decision per escalation.
 
 #[cfg(feature = "json-schema")]
 mod decide;

@@ -1,4 +1,5 @@
-//! Reading escalations, as the caller: the session's user and the organisation's approvers have them to see, nobody else.
+//! Reading escalations, as the caller. Row level security shows them to the session's user and to
+//! the organisation's approvers only.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -16,10 +17,7 @@ use crate::{
 const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
     author_id,predecessor_id,subject,subject_hash,status,created_at,expires_at,decision,answer,decided_by,decided_at";
 
-/// A page of the open escalations that the caller may see, oldest first.
-///
-/// # Errors
-/// Those of Supabase.
+/// Lists the open escalations that the caller may see, oldest first.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,
@@ -38,10 +36,11 @@ pub async fn list(
     Ok(rows.into_page(|escalation| TimeCursor { at: escalation.created_at, id: escalation.id }.encode()))
 }
 
-/// One escalation, open or not.
+/// Returns an escalation, whatever its status.
 ///
 /// # Errors
-/// `escalation_not_found`, the same whether it is somebody else's or nobody's.
+/// Returns [`ErrorCode::EscalationNotFound`] both if the escalation does not exist and if the
+/// caller may not see it.
 pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Escalation, Error> {
     let query = user_client.from("chat_escalations").select(COLUMNS).eq("id", id.to_string());
     let rows = user_client.rows(query, &context.caller.token, context.deadline).await?;

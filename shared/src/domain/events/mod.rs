@@ -1,4 +1,5 @@
-//! Events: what happened in a session, in order, for automation, audit and the people who decide.
+//! Events of a session, in order: for automation, for audit and for the people who decide
+//! escalations.
 
 mod parse;
 mod payload;

@@ -1,4 +1,4 @@
-//! From the body of `POST …/events` to events that may be recorded.
+//! Parses and validates the body of `POST /chatkit/sessions/{id}/events`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,13 +10,13 @@ use crate::{
     platform::parse::{StrictUuid, Timestamp},
 };
 
-/// The most events that one request may bring.
+/// Maximum number of events in one request.
 pub const MAX_EVENTS: usize = 100;
 
-/// The most bytes that a payload has as compact JSON.
+/// Maximum size of a payload as compact JSON, in bytes.
 const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// An event as its maker sent it, checked.
+/// A validated event.
 #[derive(Debug, Serialize)]
 pub struct NewEvent {
     id: Uuid,
@@ -24,13 +24,12 @@ pub struct NewEvent {
     kind: String,
     payload: Map<String, Value>,
     occurred_at: Option<Timestamp>,
-    /// The id of the escalation that this event opens, minted here.
+    /// Id of the escalation that this event opens, generated here.
     #[serde(skip_serializing_if = "Option::is_none")]
     escalation_id: Option<Uuid>,
 }
 
 impl NewEvent {
-    /// Whether it decides an escalation.
     pub(super) fn is_decision(&self) -> bool {
         self.kind == "hitl_resolved"
     }
@@ -48,7 +47,8 @@ struct RawEvent {
     occurred_at: Option<EventTime>,
 }
 
-/// A time that every calendar of ours has: the database has no year nought, and a clock that is so far off is broken.
+/// Event times are limited to the years 1970 to 9998. PostgreSQL has no year 0, and a clock further
+/// off than that is broken.
 #[derive(Deserialize)]
 #[serde(try_from = "Timestamp")]
 struct EventTime(Timestamp);
@@ -57,7 +57,7 @@ impl TryFrom<Timestamp> for EventTime {
     type Error = &'static str;
 
     fn try_from(time: Timestamp) -> Result<Self, Self::Error> {
-        /// 9999-01-01, in seconds.
+        /// 9999-01-01, in seconds since 1970.
         const END: i64 = 253_370_764_800;
         (0..END)
             .contains(&time.as_second())
@@ -66,10 +66,10 @@ impl TryFrom<Timestamp> for EventTime {
     }
 }
 
-/// Checks one event, or an array of them; all the mistakes are reported at once.
+/// Parses one event or an array of events, and reports all errors at once.
 ///
 /// # Errors
-/// `invalid_request` with a pointer to each mistake.
+/// Returns `invalid_request` with a pointer to each error.
 pub fn parse(body: Value) -> Result<Vec<NewEvent>, Error> {
     let parsed: Vec<_> = match body {
         Value::Array(events) if events.is_empty() || events.len() > MAX_EVENTS => {
@@ -93,7 +93,7 @@ pub fn parse(body: Value) -> Result<Vec<NewEvent>, Error> {
 }
 
 fn parse_event(event: Value, at: &str) -> Result<NewEvent, FieldError> {
-    // A derived parser would take a list as the fields in their order.
+    // A derived `Deserialize` would also accept an array with the fields in order.
     let Value::Object(event) = event else { return Err(FieldError::at(at, "must be an object")) };
     let RawEvent { id, kind, payload, occurred_at } = serde_path_to_error::deserialize(event)
         .map_err(|error| FieldError::parsing(format!("{at}{}", pointer(error.path())), error.inner()))?;

@@ -1,7 +1,8 @@
-//! The types of events that a frontend may record, and what their payloads hold.
+//! Event types that a frontend may record, and validation of their payloads.
 //!
-//! A known type's payload is checked field by field: an unknown field is a spelling mistake until proven otherwise.
-//! What an application wants to add goes into `data`, or into a type of its own, `custom_*`.
+//! The payload of a known type is checked field by field. Unknown fields are rejected, since most
+//! are spelling mistakes. Additional data of an application goes into `data`, or into an event type
+//! of its own, `custom_*`.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use crate::{
     platform::{parse::StrictUuid, string_enum::words},
 };
 
-/// Text that is there, and no longer than a table cell should be.
+/// Non-empty text of at most `MAX` characters.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct BoundedText<const MAX: usize>;
@@ -29,7 +30,7 @@ impl<const MAX: usize> TryFrom<String> for BoundedText<MAX> {
     }
 }
 
-/// An id of ChatKit's: it becomes part of a path.
+/// An id issued by ChatKit, with only characters that are safe in a URL path.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct ChatKitId;
@@ -44,65 +45,59 @@ impl TryFrom<String> for ChatKitId {
     }
 }
 
-/// Declares the payload of a type: fields that are checked on the way in and not looked at again, since what is
-/// recorded is the payload as it was sent.
+/// Declares the payload of an event type. The fields are only validated and never read, since the
+/// payload is recorded as it was sent.
 macro_rules! payload {
     ($(#[$doc:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
-        #[allow(dead_code)] // reading is the check
+        #[allow(dead_code)] // only validated
         struct $name { $($(#[$attr])* $field: $type,)* }
     };
 }
 
 payload! {
-    /// A click on a button or an action card.
     ButtonClick { action: BoundedText<200>, label: Option<BoundedText<200>>, widget_id: Option<BoundedText<200>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
-    /// A form that was sent.
     FormSubmit { form: BoundedText<200>, values: Map<String, Value>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
-    /// A tool that the agent asked for.
+    /// The agent requested a tool call.
     ToolCall { name: BoundedText<200>, call_id: Option<BoundedText<200>>, arguments: Option<Map<String, Value>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
-    /// A tool that failed.
     ToolFailed { name: BoundedText<200>, message: BoundedText<2000>, call_id: Option<BoundedText<200>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
-    /// The conversation that the user is in now; `null` is a new one that has no id yet.
+    /// The user switched to another thread; `null` is a new thread without an id.
     ThreadChanged { thread_id: Option<ChatKitId>, }
 }
 payload! {
-    /// What the user thought of an answer.
+    /// The user rated a response.
     Feedback { rating: Rating, comment: Option<BoundedText<2000>>, item_id: Option<ChatKitId>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
-    /// Something that went wrong in the frontend.
+    /// An error in the frontend.
     Failed { message: BoundedText<2000>, name: Option<BoundedText<200>>, thread_id: Option<ChatKitId>, data: Option<Map<String, Value>>, }
 }
 payload! {
-    /// The session goes to another agent.
+    /// The session moves to another agent.
     Handover { agent_id: crate::domain::model::session::AgentId, from_agent_id: Option<crate::domain::model::session::AgentId>, reason: Option<BoundedText<2000>>, summary: Option<BoundedText<8000>>, }
 }
 payload! {
-    /// A person is needed.
+    /// The frontend requests a human decision.
     HitlEscalation { reason: BoundedText<2000>, decisions: Decisions, schema: Option<Map<String, Value>>, expires_in_seconds: Option<Expiry>, }
 }
 payload! {
-    /// A person has decided.
+    /// A person decided an escalation.
     HitlResolved { escalation_id: StrictUuid, decision: Decision, answer: Option<Answer>, subject_hash: SubjectHash, }
 }
 
 words! {
-    /// What the user thought.
     enum Rating {
-        /// Good.
         Positive = "positive",
-        /// Not good.
         Negative = "negative",
     }
 }
@@ -134,7 +129,7 @@ impl TryFrom<u32> for Expiry {
     }
 }
 
-/// Checks the type, and the payload against it. Pointers are relative to the event.
+/// Validates an event's type and its payload. Pointers are relative to the event.
 pub(super) fn validate(kind: &str, payload: &Map<String, Value>) -> Result<(), FieldError> {
     match kind {
         "button_click" => validate_as::<ButtonClick>(payload),
@@ -152,7 +147,8 @@ pub(super) fn validate(kind: &str, payload: &Map<String, Value>) -> Result<(), F
     }
 }
 
-/// `custom_` and then lower-case letters, digits and underscores, 63 characters in all.
+/// Returns whether this is `custom_` and lower-case letters, digits or underscores, 63 characters
+/// at most.
 fn is_custom(kind: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     kind.strip_prefix("custom_").is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
@@ -171,12 +167,12 @@ mod tests {
     use serde_json::json;
     use uuid::Uuid;
 
-    fn outcome(kind: &str, payload: Value) -> Result<(), FieldError> {
+    fn validate_json(kind: &str, payload: Value) -> Result<(), FieldError> {
         validate(kind, payload.as_object().unwrap())
     }
 
     #[test]
-    fn payloads_that_say_what_they_should_are_taken() {
+    fn valid_payloads_are_accepted() {
         for (kind, payload) in [
             ("button_click", json!({"action": "approve", "data": {"row": 4}})),
             ("form_submit", json!({"form": "vat", "values": {}})),
@@ -198,12 +194,12 @@ mod tests {
             ),
             ("custom_anything", json!({"free": ["form"]})),
         ] {
-            assert_eq!(outcome(kind, payload), Ok(()), "{kind}");
+            assert_eq!(validate_json(kind, payload), Ok(()), "{kind}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_place() {
+    fn invalid_payloads_report_a_pointer() {
         for (kind, payload, pointer) in [
             ("button_click", json!({}), "/payload"),
             ("button_click", json!({"action": ""}), "/payload/action"),
@@ -236,7 +232,7 @@ mod tests {
             ("session_ended", json!({}), "/type"),
             ("custom_", json!({}), "/type"),
         ] {
-            assert_eq!(outcome(kind, payload).unwrap_err().pointer, pointer, "{kind}");
+            assert_eq!(validate_json(kind, payload).unwrap_err().pointer, pointer, "{kind}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Recording events: all of them in one transaction, or none.
+//! Recording events: all events of a request in one transaction, or none.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,23 +11,25 @@ use crate::{
     error::{Error, RateLimit},
 };
 
-/// What came of a request to record events.
 #[derive(Debug, Deserialize)]
 pub struct RecordedEvents {
-    /// The events as they are on record now, in the order in which they were sent.
+    /// The recorded events, in the order of the request.
     pub events: Vec<RecordedEvent>,
-    /// ChatKit sessions of an agent that the session was taken from, which should be cancelled.
+    /// ChatKit sessions to cancel: they belong to an agent that a handover replaced.
     pub live_chatkit_session_ids: Vec<String>,
-    /// What the throttle of events says, where one was counted.
+    /// State of the rate limit of events, if it was charged.
     #[serde(default)]
     pub limit: Option<RateLimit>,
 }
 
-/// Records events of the session's user. An event that is on record already is answered as it stands there.
+/// Records events of the session's user. Returns the stored event if one with the same id is
+/// already recorded.
 ///
 /// # Errors
-/// `session_not_found`, `session_ended`, `event_conflict`, and those of a handover: `agent_changed`, `agent_unavailable`,
-/// `agent_forbidden`. Of a decision: `oauth_client_forbidden`, `step_up_required`, and those of [`crate::domain::escalations::decide`].
+/// - Any event: `session_not_found`, `session_ended`, `event_conflict`.
+/// - A handover: `agent_changed`, `agent_unavailable`, `agent_forbidden`.
+/// - A decision: `oauth_client_forbidden`, `step_up_required`, and the errors of
+///   [`crate::domain::escalations::decide`].
 pub async fn record(
     service_client: &ServiceClient,
     context: &RequestContext,

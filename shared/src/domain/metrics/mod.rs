@@ -1,5 +1,5 @@
-//! How an organisation's sessions, escalations and deliveries went, counted by the database at every request
-//! (docs/reference/metrics.md has the definitions).
+//! Metrics of an organisation's sessions, escalations and deliveries. The database computes them
+//! for every request; docs/reference/metrics.md defines them.
 
 mod query;
 mod report;
@@ -10,10 +10,11 @@ pub use report::{MetricSet, MetricsReport};
 
 use crate::{clients::supabase::UserClient, domain::RequestContext, error::Error};
 
-/// The metrics of the caller's organisation.
+/// Returns the metrics of the caller's organisation.
 ///
 /// # Errors
-/// `metrics_forbidden` to who is no owner, admin or approver of it; `too_many_figures`; those of Supabase.
+/// Returns `metrics_forbidden` if the caller is not an owner, admin or approver of the
+/// organisation, and `too_many_figures` if the result is too large.
 pub async fn fetch(
     user_client: &UserClient,
     context: &RequestContext,

@@ -1,4 +1,4 @@
-//! What is asked: of when, and how it is divided.
+//! Query parameters of `GET /chatkit/metrics`.
 
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -8,38 +8,34 @@ use crate::{
     platform::{parse::Timestamp, string_enum::words},
 };
 
-/// How long back the window begins where nothing else is asked.
+/// Default length of the window.
 const DEFAULT_SPAN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Within how long people are to decide, where nothing else is asked.
+/// Default time within which people are expected to decide, in seconds.
 const DEFAULT_SERVICE_LEVEL: u32 = 3600;
 
-/// A year.
+/// One year, in seconds.
 const MAX_SERVICE_LEVEL: u32 = 31_536_000;
 
 words! {
-    /// How long the parts of the window are. They begin at full hours or at midnight, both of UTC.
+    /// Length of the buckets of a window. They begin at full hours or at midnight, in UTC.
     pub enum Bucket {
-        /// Of an hour.
         Hour = "hour",
-        /// Of a day.
         Day = "day",
     }
 }
 
 words! {
-    /// What is counted apart.
+    /// The dimension by which sessions are counted separately.
     pub enum GroupBy {
-        /// Nothing.
         None = "none",
-        /// The sessions of each agent, by whom they are with now.
+        /// The agent that the session is with now.
         Agent = "agent",
-        /// The sessions of each channel.
         Channel = "channel",
     }
 }
 
-/// A question that can be answered, as the database takes it.
+/// Valid query parameters, serialised as arguments of the RPC function.
 #[derive(Debug, Serialize)]
 pub struct MetricsQuery {
     #[serde(rename = "p_from")]
@@ -62,7 +58,7 @@ impl Bucket {
         })
     }
 
-    /// How many days a window may have: its buckets are to be looked at by people.
+    /// Maximum length of the window, in days: people read the buckets.
     const fn max_days(self) -> i64 {
         match self {
             Self::Hour => 31,
@@ -70,20 +66,21 @@ impl Bucket {
         }
     }
 
-    /// When the bucket began in which this is.
+    /// Returns the start of the bucket that contains this time.
     fn start_of(self, at: Timestamp) -> Timestamp {
         let into = at.as_second().rem_euclid(self.length().as_secs());
-        // Before the first moment there is nothing to begin; such a window is refused as it is.
+        // Out of range only for the earliest timestamps; `MetricsQuery::new` rejects those.
         Timestamp::from_second(at.as_second() - into).unwrap_or(at)
     }
 }
 
 impl MetricsQuery {
-    /// Fills in what is left out: up to now, the week before that from the beginning of a bucket on, by day, without groups,
-    /// and an hour for decisions.
+    /// Validates the parameters and applies the defaults: a window of a week that ends now and
+    /// begins at the start of a bucket, buckets of a day, no groups, and a service level of one
+    /// hour.
     ///
     /// # Errors
-    /// `invalid_request` with every parameter that cannot be so.
+    /// Returns `invalid_request` with every invalid parameter.
     pub fn new(
         from: Option<Timestamp>,
         to: Option<Timestamp>,
@@ -131,19 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_the_last_week_from_midnight_on() {
-        let question = MetricsQuery::new(None, Some(at("2026-11-22T10:30:00Z")), None, None, None).unwrap();
-        assert_eq!(question.from, at("2026-11-15T00:00:00Z"));
-        let hours = MetricsQuery::new(None, Some(question.to), Some(Bucket::Hour), None, None).unwrap();
+    fn default_window_is_a_week_from_the_start_of_a_bucket() {
+        let query = MetricsQuery::new(None, Some(at("2026-11-22T10:30:00Z")), None, None, None).unwrap();
+        assert_eq!(query.from, at("2026-11-15T00:00:00Z"));
+        let hours = MetricsQuery::new(None, Some(query.to), Some(Bucket::Hour), None, None).unwrap();
         assert_eq!(hours.from, at("2026-11-15T10:00:00Z"));
-        let json = serde_json::to_value(question).unwrap();
+        let json = serde_json::to_value(query).unwrap();
         assert_eq!(json["p_bucket"], "day");
         assert_eq!(json["p_group_by"], "none");
         assert_eq!(json["p_service_level_seconds"], 3600);
     }
 
     #[test]
-    fn every_parameter_that_cannot_be_so_is_named() {
+    fn invalid_parameters_are_all_reported() {
         let wrong = |from: &str, to: &str, bucket, level| {
             let error = MetricsQuery::new(Some(at(from)), Some(at(to)), bucket, None, level).unwrap_err();
             error.fields.into_iter().map(|field| field.pointer).collect::<Vec<_>>()

@@ -1,4 +1,5 @@
-//! What is answered. The words are those of docs/reference/metrics.md, and of the database.
+//! Response of `GET /chatkit/metrics`. docs/reference/metrics.md and the RPC function use the same
+//! names.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,6 @@ use super::{Bucket, GroupBy};
 
 use crate::platform::parse::Timestamp;
 
-/// The metrics of an organisation.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct MetricsReport {
@@ -15,13 +15,13 @@ pub struct MetricsReport {
     bucket: Bucket,
     group_by: GroupBy,
     service_level_seconds: u32,
-    /// What is open or active is so at this moment, and what may still change stood so then.
+    /// Time of the count: what is open, active or not yet final is reported as of then.
     as_of: Timestamp,
-    /// Of the whole window.
+    /// Metrics of the whole window.
     total: Totals,
-    /// Of each group in the whole window; empty without groups.
+    /// Metrics of each group over the whole window; empty without groups.
     groups: Vec<GroupMetrics>,
-    /// Of each bucket; with groups, of each group in each bucket.
+    /// Metrics of each bucket; with groups, of each group in each bucket.
     buckets: Vec<BucketMetrics>,
 }
 
@@ -51,7 +51,7 @@ struct BucketMetrics {
     figures: MetricSet,
 }
 
-/// Which group it is, by what it is grouped by.
+/// The group that the metrics belong to; only the field of the grouping dimension is set.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 struct Dimensions {
@@ -61,7 +61,7 @@ struct Dimensions {
     channel: Option<String>,
 }
 
-/// What is counted of a window, or of a part of it.
+/// Metrics of the whole window, or of a bucket or group.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct MetricSet {
@@ -103,7 +103,7 @@ struct Cohort {
     containment_rate: Option<f64>,
 }
 
-/// Percentiles, in seconds.
+/// Percentiles of a duration, in seconds.
 #[derive(Debug, Deserialize, Serialize)]
 struct Percentiles {
     count: u64,
@@ -121,7 +121,7 @@ struct ServiceLevel {
     rate: Option<f64>,
 }
 
-/// Confirmations by requesters, which are not escalations.
+/// Confirmations by the requester, which are not counted as escalations.
 #[derive(Debug, Deserialize, Serialize)]
 struct Confirmations {
     asked: u64,
@@ -148,7 +148,7 @@ struct DeliveryCounts {
     retried: u64,
 }
 
-/// What one tool of an agent asked people for; neither, where a page asked.
+/// Escalations for one tool of an agent; without agent and tool, those that a frontend opened.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 struct ApprovalLoad {

@@ -1,4 +1,4 @@
-//! What an escalation consists of, and what a person says to it.
+//! Types of an escalation and of a decision on it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,156 +6,136 @@ use uuid::Uuid;
 
 use crate::platform::{parse::Timestamp, string_enum::words};
 
-/// A question to a person, as the table keeps it and the API shows it.
+/// A request for a human decision, as stored in the table and returned by the API.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Escalation {
-    /// Ours.
     pub id: Uuid,
-    /// The session in which it came up.
     pub session_id: Uuid,
-    /// Whose session that is, and so whose request.
+    /// The session's user, who made the request.
     pub user_id: Uuid,
     /// The event that opened it.
     pub event_id: Uuid,
-    /// Who opened it.
     pub origin: Origin,
-    /// What it is about.
     pub kind: EscalationKind,
-    /// Why a person is needed.
+    /// Why a human decision is needed.
     pub reason: String,
-    /// What may be decided.
+    /// The decisions that may be taken.
     pub decisions: Vec<Decision>,
-    /// The JSON schema of an answer, where there is one.
+    /// JSON schema of the answer, if it has one.
     pub answer_schema: Option<Value>,
-    /// How much is at stake.
     pub risk: Risk,
-    /// Who may decide.
     pub approver: Approver,
-    /// Who wrote the call that is decided about, by an edit or an answer, and may not approve it.
+    /// The person who wrote the call, by an edit or an answer, and who may not approve it.
     pub author_id: Option<Uuid>,
-    /// The escalation in which it was written.
+    /// The escalation in which that person wrote it.
     pub predecessor_id: Option<Uuid>,
-    /// What is decided about, as it is stored: an approval is good for this and for nothing else.
+    /// The stored call or request that the decision is about. An approval applies to nothing else.
     pub subject: Map<String, Value>,
-    /// The hash by which a decision names the subject.
+    /// Hash of the subject, which a decision must quote.
     pub subject_hash: String,
-    /// What has become of it.
     pub status: EscalationStatus,
-    /// Since when it is open.
     pub created_at: Timestamp,
-    /// Until when it can be decided.
+    /// Time until which it can be decided.
     pub expires_at: Timestamp,
-    /// What was decided.
     pub decision: Option<Decision>,
-    /// What was answered.
     pub answer: Option<Value>,
-    /// Who decided.
     pub decided_by: Option<Uuid>,
-    /// When they did.
     pub decided_at: Option<Timestamp>,
 }
 
 words! {
-    /// Who opened an escalation.
+    /// The part of the system that opened an escalation.
     pub enum Origin {
-        /// The frontend: a person is asked for, and nothing depends on it here.
+        /// The frontend, with an event. No delivery depends on the decision.
         Browser = "browser",
-        /// We did: the decision sets a delivery going.
+        /// The orchestrator: the decision resumes a delivery.
         Orchestrator = "orchestrator",
     }
 }
 
 words! {
-    /// What an escalation is about.
+    /// Reason for an escalation.
     pub enum EscalationKind {
-        /// The frontend asked for a person.
+        /// The frontend requested a human decision.
         Browser = "browser",
-        /// A call was held before it was made, because its tool's policy says so.
+        /// The policy of the tool requires approval before the call is made.
         Policy = "policy",
-        /// A call is held until the requester confirms it.
+        /// The requester must confirm the call before it is made.
         Confirm = "confirm",
-        /// The agent wants an answer to go on.
+        /// The agent needs an answer to continue.
         AgentAsked = "agent_asked",
-        /// The call failed for good; whether to try once more.
+        /// The call failed permanently; a person decides whether to try again.
         AgentFailed = "agent_failed",
-        /// Nobody knows whether the call was done; whether to call again.
+        /// It is unknown whether the call was executed; a person decides whether to call again.
         OutcomeUnknown = "outcome_unknown",
     }
 }
 
 words! {
-    /// What a person may decide.
     pub enum Decision {
-        /// Do it.
+        /// Execute the call as shown.
         Approve = "approve",
-        /// Do it otherwise.
+        /// Execute the call with changed arguments.
         Edit = "edit",
-        /// Do not do it.
+        /// Do not execute the call.
         Reject = "reject",
-        /// Here is the answer.
+        /// Answer the agent's question.
         Respond = "respond",
     }
 }
 
 words! {
-    /// How much is at stake.
+    /// Risk level of the call.
     pub enum Risk {
-        /// Little.
         Low = "low",
-        /// More.
         Medium = "medium",
-        /// Much.
         High = "high",
     }
 }
 
 words! {
-    /// Who may decide.
+    /// Policy for who may decide.
     pub enum Approver {
-        /// The session's user too.
+        /// The session's user may decide too.
         SelfOrOther = "self",
-        /// Only somebody else.
+        /// Only another person may decide.
         OtherOnly = "other",
     }
 }
 
 words! {
-    /// What has become of an escalation. Whatever is not open stays as it is.
+    /// Status of an escalation. All but `open` are final.
     pub enum EscalationStatus {
-        /// It waits for a person.
         Open = "open",
-        /// A person has decided.
         Resolved = "resolved",
-        /// Nobody has in time.
+        /// The deadline passed without a decision.
         Expired = "expired",
-        /// It went with its session, or what it asks about was done otherwise.
+        /// The session ended, or the decision is no longer needed.
         Withdrawn = "withdrawn",
     }
 }
 
-/// A decision that somebody sends.
+/// A decision as the caller sends it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewDecision {
-    /// What they decide.
     pub decision: Decision,
-    /// What they answer; null is nothing.
+    /// The answer, if the decision needs one; `null` is the same as none.
     pub answer: Option<Answer>,
-    /// What they decide about.
+    /// The hash of the subject that was displayed to the person.
     pub subject_hash: SubjectHash,
 }
 
-/// An answer: any JSON of at most 16 KiB, as an event's payload is.
+/// An answer: any JSON of at most 16 KiB, the same limit as for an event's payload.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "Value")]
 pub struct Answer(Value);
 
-/// The most bytes that an answer has as compact JSON.
+/// Maximum size of an answer as compact JSON, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
 impl Answer {
-    /// What it says.
     pub fn value(&self) -> &Value {
         &self.0
     }
@@ -171,13 +151,12 @@ impl TryFrom<Value> for Answer {
     }
 }
 
-/// The hash of what is decided about, as the escalation shows it.
+/// Hash of an escalation's subject: 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct SubjectHash(String);
 
 impl SubjectHash {
-    /// The hash as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -203,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_says_what_and_about_what() {
+    fn decision_requires_a_valid_subject_hash() {
         let hash = "0f".repeat(32);
         let decision = read(json!({"decision": "approve", "answer": null, "subjectHash": hash})).unwrap();
         assert_eq!((decision.decision, decision.answer), (Decision::Approve, None));

@@ -1,4 +1,4 @@
-//! What is read of a session's events and tasks.
+//! Types of a session's events and tasks, as they are read.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,65 +6,60 @@ use uuid::Uuid;
 
 use crate::platform::parse::Timestamp;
 
-/// An event on record.
+/// An event, as stored in the table and returned by the API.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Event {
-    /// The id that its maker gave it, unique in the session.
+    /// Assigned by the event's sender, unique in the session.
     pub id: Uuid,
-    /// Its place in the session.
+    /// Sequence number in the session.
     pub seq: i64,
-    /// What kind of event it is.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What its maker said of it.
     pub payload: Map<String, Value>,
-    /// `user`, `agent` or `system`: ours to say.
+    /// `user`, `agent` or `system`, set by the server.
     pub actor_type: String,
-    /// Which user or agent.
+    /// Id of the user or agent.
     pub actor_id: Option<String>,
-    /// When it happened, by its maker's clock.
+    /// Time of the event by the sender's clock.
     pub occurred_at: Option<Timestamp>,
-    /// When it was recorded.
+    /// Time at which the server recorded the event.
     pub created_at: Timestamp,
 }
 
-/// An event that is on record.
+/// An event as `POST /chatkit/sessions/{id}/events` returns it, without its payload.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct RecordedEvent {
-    /// The id that its maker gave it.
+    /// Assigned by the event's sender, unique in the session.
     pub id: Uuid,
-    /// Its place in the session.
+    /// Sequence number in the session.
     pub seq: i64,
-    /// What kind of event it is.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `user`, `agent` or `system`: ours to say.
+    /// `user`, `agent` or `system`, set by the server.
     pub actor_type: String,
-    /// Which user or agent.
+    /// Id of the user or agent.
     pub actor_id: Option<String>,
-    /// When it happened, by its maker's clock.
+    /// Time of the event by the sender's clock.
     pub occurred_at: Option<Timestamp>,
-    /// When it was recorded.
+    /// Time at which the server recorded the event.
     pub created_at: Timestamp,
-    /// The escalation that it opened.
+    /// The escalation that the event opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalation_id: Option<Uuid>,
 }
 
-/// A piece of work that an agent does: what a task card shows.
+/// A task of an agent, as a task card shows it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Task {
-    /// The agent's id of it.
+    /// Assigned by the agent.
     pub id: String,
-    /// What people call it.
     pub title: String,
     /// `pending`, `running`, `completed` or `blocked`.
     pub status: String,
-    /// Whether it waits for a person.
+    /// Whether the task waits for a human decision.
     pub requires_hitl: bool,
-    /// When this state was recorded.
     pub updated_at: Timestamp,
 }

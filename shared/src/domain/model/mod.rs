@@ -1,4 +1,4 @@
-//! Types of the domain. The operations on them are in the modules beside this one.
+//! Data types of the domain. The operations on them are in the sibling modules.
 
 pub mod escalation;
 pub mod event;

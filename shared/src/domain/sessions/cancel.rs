@@ -1,4 +1,5 @@
-//! Ending a session at its user's wish: marked first, so that no secret can be recorded any more, then cancelled at ChatKit.
+//! Ending a session at its user's request: marks it as ended first, so that no further client
+//! secret can be recorded, then cancels its ChatKit sessions.
 
 use std::time::Duration;
 
@@ -15,28 +16,29 @@ use crate::{
     platform::http_client::Deadline,
 };
 
-/// A session that is ended on record.
+/// A session that is marked as ended.
 #[derive(Debug, Deserialize)]
 pub struct CancelledSession {
-    /// The session.
     pub session: Session,
-    /// ChatKit sessions of it that may still be alive.
+    /// Its ChatKit sessions that may still be live.
     pub live_chatkit_session_ids: Vec<String>,
 }
 
-/// How long the caller waits for ChatKit: the session is ended on record already.
+/// Time limit for cancelling at ChatKit and for recording the result. The caller waits, but the
+/// session is already marked as ended.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// ChatKit sessions that are cancelled at the same time.
+/// Maximum number of ChatKit sessions that are cancelled concurrently.
 const CONCURRENCY: usize = 8;
 
-/// Time kept back for recording what was cancelled.
+/// Time reserved for recording which ChatKit sessions were cancelled.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Marks the session as ended, its secrets erased, its open escalations withdrawn. Doing it again changes nothing.
+/// Marks a session as ended, erases its client secrets and withdraws its open escalations. Has no
+/// effect on a session that has ended.
 ///
 /// # Errors
-/// `session_not_found`.
+/// Returns `session_not_found` if the session does not exist or is not the caller's.
 pub async fn cancel(
     service_client: &ServiceClient,
     context: &RequestContext,
@@ -53,28 +55,25 @@ pub async fn cancel(
     Ok(service_client.rpc("cancel_session", &arguments, context.deadline).await?)
 }
 
-/// Which session something is done for, and until when it is of use.
+/// A session, and the deadline for the work on it.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionRef {
-    /// The organisation.
     pub org_id: Uuid,
-    /// The session.
     pub session_id: Uuid,
-    /// Until when.
     pub deadline: Deadline,
 }
 
 impl SessionRef {
-    /// A session of the caller's organisation.
+    /// Refers to a session of the caller's organisation, within the request's deadline.
     pub fn of_caller(context: &RequestContext, session_id: Uuid) -> Self {
         Self { org_id: context.caller.org_id, session_id, deadline: context.deadline }
     }
 }
 
-/// Cancels ChatKit sessions, some at once, records which are cancelled, and says how many.
+/// Cancels ChatKit sessions concurrently, records which are cancelled, and returns how many.
 ///
-/// What fails is left as it is: the record still lists it as live, so the next cancel or the scheduler tries again, and it
-/// dies by itself within ten minutes.
+/// Failures are only logged. Such a session stays live on record, so that the next cancel request
+/// or the scheduled maintenance retries it. It expires within ten minutes in any case.
 pub async fn cancel_chatkit_sessions(
     chatkit: &ChatKit,
     service_client: &ServiceClient,
@@ -97,7 +96,8 @@ pub async fn cancel_chatkit_sessions(
     }
     let arguments =
         json!({ "p_org_id": org_id, "p_session_id": session_id, "p_chatkit_session_ids": cancelled });
-    // Not for long: what is not noted is cancelled once more later, which does no harm.
+    // A short limit is enough: a session that is not recorded is cancelled again later, without
+    // harm.
     let noting = deadline.capped(RECORD_TIMEOUT);
     let confirmed = service_client.rpc_until_recorded::<serde::de::IgnoredAny>(
         "confirm_chatkit_cancelled",

@@ -1,7 +1,7 @@
-//! The ChatKit session of one of ours: handed out again where one is live, otherwise opened, recorded and sealed.
+//! Client secrets: reuses a live ChatKit session, or creates one, seals its secret and records it.
 //!
-//! The order is record, OpenAI, record: a request stands in the database before OpenAI is asked, so no ChatKit session
-//! can be live without a row that knows of it.
+//! The order is record, OpenAI, record. The request is recorded before it is sent to OpenAI, so
+//! every live ChatKit session has a row.
 
 use std::time::Duration;
 
@@ -25,31 +25,32 @@ use crate::{
     },
 };
 
-/// What the browser connects to ChatKit with. The only type that serialises a client secret.
+/// Credentials with which the browser connects to ChatKit. The only type that serialises a client
+/// secret.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecret {
-    /// ChatKit's id of its session.
+    /// Id of the ChatKit session, issued by OpenAI.
     pub session_id: String,
-    /// The secret itself.
     #[serde(serialize_with = "serialize_exposed")]
     pub client_secret: Secret,
-    /// When it runs out.
     pub expires_at: Timestamp,
-    /// When the browser should ask for the next one.
+    /// Time at which the browser should request the next secret.
     pub refresh_after: Timestamp,
 }
 
-/// How long before the end the browser should ask for another.
+/// How long before expiry the browser should request the next secret.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// Time kept back for putting things right when OpenAI fails.
+/// Time reserved for recording a failure if OpenAI fails.
 const RESERVE: Duration = Duration::from_secs(3);
 
-/// Gives the session a client secret. `first` says that the session was opened just now: it ends if it cannot get one.
+/// Issues a client secret for a session. `first` is true if the session was opened by this request;
+/// such a session ends if it gets no secret.
 ///
 /// # Errors
-/// What ChatKit failed with; `session_ended` where the session ended while ChatKit was asked.
+/// Returns the error of ChatKit, `session_ended` if the session ended during the request to
+/// ChatKit, and `still_running` if another attempt replaced this one.
 pub async fn issue_client_secret(
     (chatkit, service_client, sealer): (&ChatKit, &ServiceClient, &Sealer),
     context: &RequestContext,
@@ -81,7 +82,8 @@ pub async fn issue_client_secret(
         }
         Ok(RecordResult { session, .. }) => {
             cancel_unrecorded(chatkit, &asked, &new.id).await;
-            // Active, it is in the hands of a later attempt that took this one for dead, or of another agent.
+            // If the session is active, a later attempt considered this one dead and replaced it,
+            // or another agent took over the session.
             match session.status {
                 SessionStatus::Active => {
                     Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(1))))
@@ -97,14 +99,14 @@ pub async fn issue_client_secret(
     }
 }
 
-/// What recording came to.
+/// Result of recording a ChatKit session.
 #[derive(Deserialize)]
 struct RecordResult {
     recorded: bool,
     session: Session,
 }
 
-/// A request to ChatKit that is on record.
+/// A recorded request to create a ChatKit session.
 struct PendingRequest<'a> {
     service_client: &'a ServiceClient,
     context: &'a RequestContext,
@@ -113,7 +115,8 @@ struct PendingRequest<'a> {
 }
 
 impl PendingRequest<'_> {
-    /// Records the ChatKit session with its sealed secret, unless the session has ended meanwhile or this attempt was overtaken.
+    /// Records the ChatKit session with its sealed secret, unless the session has ended or another
+    /// attempt has replaced this one.
     async fn record(&self, sealer: &Sealer, new: &chatkit::ChatKitSession) -> Result<RecordResult, Error> {
         #[derive(Serialize)]
         struct Arguments<'a> {
@@ -141,7 +144,8 @@ impl PendingRequest<'_> {
         Ok(self.service_client.rpc_until_recorded("record_chatkit_session", &arguments, deadline).await?)
     }
 
-    /// Notes that nothing came of it. Should this fail too, the row still says that ChatKit was asked, and when.
+    /// Records that the request failed. If this fails too, the row still shows that the request was
+    /// started, and when.
     async fn record_failure(&self, end_session: bool) {
         let arguments = json!({
             "p_org_id": self.context.caller.org_id,
@@ -160,7 +164,7 @@ impl PendingRequest<'_> {
     }
 }
 
-/// Cancels a ChatKit session that no one may use, and notes that.
+/// Cancels a ChatKit session that was not recorded and must not be used, and records that.
 async fn cancel_unrecorded(chatkit: &ChatKit, asked: &PendingRequest<'_>, chatkit_session_id: &str) {
     let ids = [chatkit_session_id.to_owned()];
     super::cancel_chatkit_sessions(

@@ -1,5 +1,5 @@
-//! Sessions: a conversation of one user with the organisation's agents. It lasts for days, moves between devices and
-//! agents, and owns many ChatKit sessions, each a token of ten minutes.
+//! Sessions: conversations of a user with the organisation's agents. A session lasts for days,
+//! moves between devices and agents, and has many ChatKit sessions, each a token of ten minutes.
 
 mod cancel;
 mod client_secret;

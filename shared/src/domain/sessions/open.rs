@@ -1,4 +1,4 @@
-//! Opening a session, and asking for another ChatKit session of one that is open.
+//! Opening a session, and requesting another ChatKit session for an open one.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,75 +11,66 @@ use crate::{
     platform::{parse::Timestamp, sealing::Sealed, telemetry},
 };
 
-/// A session to be opened.
 #[derive(Debug)]
 pub struct NewSession {
-    /// With which agent.
     pub agent_id: AgentId,
-    /// How the user talks.
     pub channel: Channel,
-    /// What the frontend attaches.
     pub metadata: Metadata,
 }
 
-/// Another ChatKit session for a session that is open.
+/// Request for another ChatKit session for an open session.
 #[derive(Debug)]
 pub struct Renewal {
-    /// Which session.
     pub session_id: Uuid,
-    /// Why.
     pub purpose: Purpose,
-    /// Whether the secret at hand does not work any more.
+    /// Whether ChatKit rejected the client secret that the client has.
     pub rejected: bool,
-    /// The agent that the caller believes it to be with.
+    /// The agent that the caller expects the session to be with.
     pub agent_id: Option<AgentId>,
-    /// The metadata that the caller believes it to have.
+    /// The metadata that the caller expects the session to have.
     pub metadata: Option<Metadata>,
 }
 
-/// A session on record, with what ChatKit has to be asked.
+/// A recorded session, with the parameters for a request to ChatKit.
 #[derive(Debug, Deserialize)]
 pub struct OpenedSession {
-    /// The session.
     pub session: Session,
-    /// What to open a ChatKit session with.
+    /// Parameters for creating a ChatKit session.
     pub upstream: CreateSession,
-    /// Our id of the request to ChatKit that is now on record; none where ChatKit is not asked.
+    /// Id of the recorded request to ChatKit, generated here; `None` if no request is made.
     #[serde(skip)]
     pub request_id: Option<Uuid>,
-    /// Whether the session was opened by an earlier request with the same idempotency key.
+    /// Whether an earlier request with the same idempotency key opened the session.
     #[serde(default)]
     pub replayed: bool,
-    /// What the throttle of secrets says, where one was counted.
+    /// State of the rate limit of client secrets, if it was charged.
     #[serde(default)]
     pub limit: Option<RateLimit>,
-    /// A ChatKit session that has enough of its life left, so that none needs to be asked for.
+    /// A ChatKit session that is live for long enough to be reused.
     #[serde(default)]
     pub live: Option<LiveSecret>,
 }
 
-/// A ChatKit session on record, with its secret sealed.
+/// A recorded ChatKit session with its sealed secret.
 #[derive(Debug, Deserialize)]
 pub struct LiveSecret {
-    /// ChatKit's id.
     pub chatkit_session_id: String,
-    /// The sealed secret.
     #[serde(flatten)]
     pub sealed: Sealed,
-    /// When it runs out.
     pub expires_at: Timestamp,
 }
 
-/// A secret is handed out again only if the browser can use it for so long.
+/// Minimum remaining life of a client secret that is reused, in seconds.
 const MIN_LIFE_SECONDS: u32 = 120;
 
-/// Longer than any secret lives: another is asked for, whatever is at hand.
+/// Longer than the life of any client secret, in seconds, so that none is reused.
 const FORCE_NEW_SECRET: u32 = 3600;
 
-/// Records a session, and that ChatKit is about to be asked for it (`with_chatkit`).
+/// Records a new session and, if `with_chatkit` is set, a request to ChatKit.
 ///
 /// # Errors
-/// Of the codes of `open_session`: not a member, no such agent, not open to the role.
+/// Returns an error if the caller is not a member of the organisation, if the agent does not exist
+/// or if the caller's role may not open it. The RPC function `open_session` has the codes.
 pub async fn open(
     service_client: &ServiceClient,
     context: &RequestContext,
@@ -114,11 +105,12 @@ pub async fn open(
     Ok(OpenedSession { request_id, ..opened })
 }
 
-/// Finds a live ChatKit session to hand out again, or records that ChatKit is about to be asked for another.
+/// Finds a live ChatKit session to reuse, or records a request to ChatKit for another.
 ///
 /// # Errors
-/// Of the codes of `renew_chatkit_session`: not found, ended, another agent or other metadata; `still_running` where ChatKit is
-/// being asked already.
+/// Returns an error if the session is not found or has ended, if it has another agent or other
+/// metadata than expected, and `still_running` if a request to ChatKit is in progress. The RPC
+/// function `renew_chatkit_session` has the codes.
 pub async fn renew(
     service_client: &ServiceClient,
     context: &RequestContext,
@@ -129,7 +121,8 @@ pub async fn renew(
     renew_with(service_client, context, renewal, with_chatkit, MIN_LIFE_SECONDS, idempotency).await
 }
 
-/// The same for a session whose secret at hand is of no use: the key that sealed it is gone.
+/// Requests a new client secret although one is live: the key that sealed it is not configured any
+/// more.
 pub(super) async fn force_renew(
     service_client: &ServiceClient,
     context: &RequestContext,

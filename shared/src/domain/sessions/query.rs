@@ -1,4 +1,5 @@
-//! Reading sessions, as the caller: what row level security hides is not there.
+//! Reading sessions, as the caller. A session that row level security hides is reported as not
+//! found.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,10 +20,9 @@ use crate::{
 const COLUMNS: &str =
     "id,user_id,status,agent_id,channel,metadata,created_at,last_activity_at,ended_at,end_reason";
 
-/// A session and the name under which ChatKit knows its user.
+/// A session and its user's name at ChatKit.
 #[derive(Debug, Deserialize)]
 pub struct Summary {
-    /// The session.
     #[serde(flatten)]
     pub session: Session,
     chatkit_users: ChatkitUser,
@@ -34,56 +34,51 @@ struct ChatkitUser {
 }
 
 impl Summary {
-    /// ChatKit's name of the session's user.
+    /// The pseudonym under which ChatKit knows the session's user.
     pub fn chatkit_user(&self) -> &str {
         &self.chatkit_users.chatkit_user
     }
 }
 
-/// What hangs off a session.
+/// Rows that belong to a session.
 #[derive(Debug, Deserialize)]
 pub struct Details {
     /// The latest events, newest last.
     pub events: Vec<Event>,
-    /// The tasks, by id.
+    /// Ordered by id.
     pub tasks: Vec<Task>,
-    /// The open escalations that wait longest, oldest first. All of them stand in the list of escalations.
+    /// The longest-open escalations, oldest first. `GET /chatkit/escalations` lists all of them.
     pub escalations: Vec<Escalation>,
-    /// ChatKit's ids of the threads that the session's events linked, the last link first.
+    /// ChatKit ids of the threads that the session's events linked, latest link first.
     pub thread_ids: Vec<String>,
-    /// Which of the tasks and the escalations are not all.
+    /// Names of the lists that are truncated: tasks, escalations.
     pub cut: Vec<String>,
 }
 
 words! {
-    /// Whose sessions to list.
     pub enum Scope {
-        /// The caller's own.
+        /// The caller's own sessions.
         Own = "own",
-        /// All of the organisation, for those who may see them.
+        /// All sessions of the organisation, for roles that may read them.
         Organisation = "organisation",
     }
 }
 
-/// Which sessions to list.
+/// Filter and page of a list of sessions.
 #[derive(Debug)]
 pub struct Filter {
-    /// Whose.
     pub scope: Scope,
-    /// Only those with this status.
     pub status: Option<SessionStatus>,
-    /// Only those with this agent.
     pub agent_id: Option<AgentId>,
-    /// How many.
     pub limit: PageSize,
-    /// After which.
     pub after: Option<TimeCursor>,
 }
 
-/// One session.
+/// Returns a session with its user's name at ChatKit.
 ///
 /// # Errors
-/// `session_not_found`, the same whether it is somebody else's or nobody's.
+/// Returns [`ErrorCode::SessionNotFound`] both if the session does not exist and if the caller may
+/// not see it.
 pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Summary, Error> {
     let query = user_client
         .from("chat_sessions")
@@ -93,10 +88,10 @@ pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) 
     rows.into_iter().next().ok_or_else(|| Error::new(ErrorCode::SessionNotFound))
 }
 
-/// What hangs off a session, of one moment.
+/// Returns the rows that belong to a session, read in one snapshot.
 ///
 /// # Errors
-/// `session_not_found`.
+/// Returns `session_not_found` if the session does not exist or the caller may not see it.
 pub async fn details(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Details, Error> {
     #[derive(Serialize)]
     struct Arguments {
@@ -106,10 +101,7 @@ pub async fn details(user_client: &UserClient, context: &RequestContext, id: Uui
     Ok(user_client.read("session_details", &arguments, &context.caller.token, context.deadline).await?)
 }
 
-/// A page of sessions, newest activity first.
-///
-/// # Errors
-/// Those of Supabase.
+/// Lists sessions by their latest activity, newest first.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,

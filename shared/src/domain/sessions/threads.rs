@@ -1,4 +1,5 @@
-//! A session's conversations at ChatKit: those that its events linked, and of those only its user's own.
+//! ChatKit threads of a session: those that the session's events linked and that belong to its
+//! user.
 
 use std::time::Duration;
 
@@ -16,45 +17,47 @@ use crate::{
 };
 
 words! {
-    /// What is read with a session.
+    /// Optional parts of the response of `GET /chatkit/sessions/{id}`.
     pub enum Include {
-        /// Its threads, for which OpenAI is asked.
+        /// The threads, which are read from OpenAI.
         Threads = "threads",
-        /// Nothing that OpenAI has to be asked for.
+        /// No part that is read from OpenAI.
         Nothing = "none",
     }
 }
 
-/// What ChatKit says of a session.
+/// Threads of a session, as the API returns them.
 #[derive(Debug, Serialize)]
 pub struct Threads {
-    /// Whether ChatKit answered.
+    /// Whether ChatKit responded.
     available: bool,
-    /// The session's threads, the one linked last first; left out where ChatKit did not answer.
+    /// The threads, latest link first; omitted if ChatKit did not respond.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<Vec<Thread>>,
 }
 
-/// The newest threads of the session's user, whichever session they belong to: to be narrowed by [`Newest::linked`].
+/// The newest threads of a session's user, in any session; [`UserThreads::with_linked`] selects
+/// those of one session.
 pub struct UserThreads {
     user: String,
     threads: Option<Vec<Thread>>,
     deadline: Deadline,
 }
 
-/// How long a reader waits for ChatKit. The rest of the session is there already.
+/// Time limit for reading from ChatKit. The other parts of the session come from the database.
 const TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// How many threads beyond the newest are looked up one by one.
+/// Maximum number of linked threads, beyond the newest, that are read one by one.
 const MAX_EXTRA_LOOKUPS: usize = 10;
 
-/// How many of those at the same time.
+/// Maximum number of threads that are read concurrently.
 const CONCURRENCY: usize = 5;
 
-/// Charges the caller for the threads of one session: each is up to eleven requests to OpenAI.
+/// Charges the caller's rate limit for reading the threads of one session, which takes up to eleven
+/// requests to OpenAI.
 ///
 /// # Errors
-/// `rate_limited`, and those of Supabase.
+/// Returns `rate_limited` if the limit is exceeded.
 pub async fn consume_thread_read_limit(
     user_client: &UserClient,
     context: &RequestContext,
@@ -62,7 +65,8 @@ pub async fn consume_thread_read_limit(
     Ok(user_client.charge("consume_thread_read_limit", &context.caller.token, context.deadline).await?)
 }
 
-/// Asks ChatKit for the newest threads of a user.
+/// Reads the newest threads of a user from ChatKit. A failure is logged and returned as
+/// unavailable.
 pub async fn newest_threads(chatkit: &ChatKit, context: &RequestContext, user: &str) -> UserThreads {
     let deadline = context.deadline.capped(TIMEOUT);
     let threads = chatkit.threads(user, deadline).await;
@@ -73,8 +77,8 @@ pub async fn newest_threads(chatkit: &ChatKit, context: &RequestContext, user: &
 }
 
 impl UserThreads {
-    /// The threads that the session linked, and that ChatKit says are its user's. Linked ones that are not among the
-    /// newest are asked for one by one.
+    /// Selects the threads that the session linked and that belong to its user according to
+    /// ChatKit. Reads linked threads that are not among the newest one by one.
     pub async fn with_linked(self, chatkit: &ChatKit, links: &[String]) -> Threads {
         let Self { user, threads: Some(newest), deadline } = self else {
             return Threads { available: false, threads: None };
@@ -83,7 +87,7 @@ impl UserThreads {
         let older: Vec<String> =
             links.iter().filter(|link| !known(link)).take(MAX_EXTRA_LOOKUPS).cloned().collect();
         let ask = async |id: String| match chatkit.thread(&id, deadline).await {
-            // What OpenAI refuses of one thread hides that one.
+            // OpenAI's refusal of one thread hides only that thread.
             Err(error) if chatkit.refuses_thread(&error, &user, deadline).await => Ok(None),
             thread => thread,
         };

@@ -1,4 +1,4 @@
-//! A delivery whose turn it is, and the call that it makes.
+//! A claimed delivery, and the tool call that it makes.
 
 use std::time::Duration;
 
@@ -8,18 +8,19 @@ use uuid::Uuid;
 
 use crate::clients::mcp::{Decision, ElicitationAnswer, Reason, Target, ToolCall};
 
-/// A delivery that is ours until its lease ends.
+/// A delivery that this run holds until its lease expires.
 #[derive(Debug, Deserialize)]
 pub(super) struct Delivery {
     pub id: Uuid,
-    /// Which claim of it this is: a later one's makes this one's word worth nothing.
+    /// Fencing token: the number of this claim. The database ignores a result with an older one.
     pub fence: i64,
     pub org_id: Uuid,
     pub session_id: Uuid,
     pub agent_id: String,
     tool: String,
     idempotency_key: Uuid,
-    /// Whether the registry says that doing it twice under one key is doing it once.
+    /// Whether the registry declares the tool idempotent: repeating a call with the same key has no
+    /// further effect.
     pub idempotent: bool,
     pub attempt: u32,
     url: String,
@@ -30,8 +31,9 @@ pub(super) struct Delivery {
     request_state: Option<Value>,
 }
 
-/// What the database has judged, shown to people and hashed, in the words of the contract's "Agents over MCP". It is passed on as it
-/// stands, so that what an approval covers is what a tool is sent.
+/// The part of the call's arguments that the database checks and hashes, and that people decide on;
+/// docs/guides/write-an-agent.md describes it. It is passed on unchanged, so that a tool gets
+/// exactly what an approval covers.
 #[derive(Debug, Deserialize, Serialize)]
 struct CallDocument {
     session: Map<String, Value>,
@@ -44,7 +46,7 @@ struct CallDocument {
     decision: Option<Map<String, Value>>,
 }
 
-/// What a tool is given.
+/// Arguments of the tool call.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Arguments<'a> {
@@ -53,19 +55,21 @@ struct Arguments<'a> {
     idempotency_key: Uuid,
 }
 
-/// What of a decision the protocol itself has a place for.
+/// The part of a decision that an MCP elicitation response contains.
 #[derive(Deserialize)]
 struct DecisionPayload {
     decision: Decision,
 }
 
 impl Delivery {
-    /// How long it is ours, counted from its claim: as the database has it, the call's timeout and some time to record what came of it.
+    /// Returns the length of the lease, counted from the claim. The database computes the same: the
+    /// call's timeout and some time to record the result.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout_seconds) + 20)
     }
 
-    /// The call: where it goes and what is said. The URL is the registry's, and nothing of the user's token goes along.
+    /// Builds the call and its target. The URL comes from the registry. Nothing of the user's token
+    /// is sent.
     pub fn tool_call(&self) -> Result<(Target<'_>, ToolCall<'_>), Reason> {
         let arguments = Arguments { document: &self.document, idempotency_key: self.idempotency_key };
         let Ok(Value::Object(arguments)) = serde_json::to_value(&arguments) else {
@@ -79,7 +83,8 @@ impl Delivery {
         Ok((target, ToolCall { tool: &self.tool, arguments, resume: self.resume()? }))
     }
 
-    /// A question by the contract has no state at the server: its decision is in the arguments alone.
+    /// Returns the elicitation to answer, if the server waits for one. A request that an agent made
+    /// in a tool result has no state at the server; only the arguments contain its decision.
     fn resume(&self) -> Result<Option<ElicitationAnswer<'_>>, Reason> {
         let Some((request_state, decided)) = self.request_state.as_ref().zip(self.document.decision.as_ref())
         else {

@@ -1,8 +1,9 @@
-//! Events on their way to agents: the orchestrator.
+//! Dispatch of events to agents (the orchestrator).
 //!
-//! A delivery is an event that goes to one tool of one agent. The database decides which there are, whose turn it is, and whether a
-//! person is asked first; here the call is made and what came of it is told. Whoever calls has a lease and a fence: what a
-//! router that was taken for dead tells is passed over.
+//! A delivery takes one event to one tool of one agent. The database decides which deliveries
+//! exist, which is due, and whether a person must approve it first. The dispatcher makes the calls
+//! and records the results. Each claim has a lease and a fencing token; a result that comes after
+//! the lease has expired is ignored.
 
 mod delivery;
 mod outcome;
@@ -28,69 +29,69 @@ use crate::{
 use delivery::Delivery;
 use outcome::RpcOutcome;
 
-/// Calls at the same time: they wait for others, and cost next to nothing meanwhile.
+/// Maximum number of concurrent calls. Calls mostly wait for agents, which costs next to nothing.
 const CONCURRENCY: usize = 16;
 
-/// The longest that a call may take by the registry, with taking leave of the server and telling what came of it.
+/// Upper bound of a call: the longest timeout of the registry, closing the connection to the
+/// server, and recording the result.
 const LONGEST_CALL: Duration = Duration::from_secs(64);
 
-/// How long a delivery is nobody else's, in seconds: longer than any call.
+/// Lease of a claim, in seconds: longer than any call.
 const LEASE_SECONDS: u32 = 90;
 
-/// How long before its end a lease is too short to record anything under it.
+/// Results are no longer recorded when this little of the lease is left.
 const LEASE_RESERVE: Duration = Duration::from_secs(3);
 
-/// How long a claim is sent again whatever Supabase answers.
+/// How long a claim is retried, whatever Supabase responds.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often new work is looked for while calls are under way and none comes back.
+/// Interval at which new work is claimed while calls are in progress and none finishes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How soon something must be due to be waited for; the schedule finds what is due later.
+/// Longest wait for the next due delivery. What is due later is left to a later run.
 const MAX_IDLE_WAIT: Duration = Duration::from_secs(5);
 
-/// The shortest wait: a session that is locked for a moment is due at once.
+/// Shortest wait. A session that is locked for a moment is reported as due at once.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
-/// Brings events to agents.
+/// Delivers events to agents.
 pub struct Dispatcher {
-    /// Where deliveries are claimed and told of.
     pub service_client: ServiceClient,
-    /// For the secrets of an agent that hands over; none where ChatKit is not configured.
+    /// Cancels the ChatKit sessions of an agent that hands a session over; `None` if ChatKit is not
+    /// configured.
     pub chatkit: Option<ChatKit>,
-    /// The way to agents.
     pub agents: mcp::Client,
 }
 
-/// What a round did.
+/// Counts of one run of the dispatcher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchReport {
-    /// Calls that were made.
     pub called: u64,
-    /// Deliveries that are done.
+    /// Deliveries that succeeded.
     pub done: u64,
-    /// Deliveries of which a person is asked.
+    /// Deliveries that wait for a human decision.
     pub asked: u64,
-    /// Deliveries that are tried again later.
+    /// Deliveries that will be retried.
     pub again: u64,
-    /// Deliveries that are given up: dead letters.
+    /// Deliveries that failed permanently: dead letters.
     pub dead: u64,
-    /// Deliveries of which nobody knows whether they were done.
+    /// Deliveries with an unknown outcome: the call may have been executed.
     pub unknown: u64,
-    /// Deliveries that somebody else took over, or whose session ended meanwhile.
+    /// Deliveries that another run took over, or whose session ended meanwhile.
     pub passed_over: u64,
 }
 
 #[derive(Deserialize)]
 struct Claim {
     deliveries: Vec<Delivery>,
-    /// What came to an end without a call.
+    /// Deliveries that the database closed without a call.
     settled: Vec<ClosedDelivery>,
     next_due_in_seconds: Option<f64>,
 }
 
-/// A delivery that the database settled by itself: a lease ran out, a policy forbids the call, a person is asked first.
+/// A delivery that the database closed during a claim: its lease expired, a policy forbids the
+/// call, or a person must approve it first.
 #[derive(Deserialize)]
 struct ClosedDelivery {
     id: Uuid,
@@ -112,8 +113,8 @@ struct FinishResult {
 }
 
 impl Dispatcher {
-    /// Delivers until nothing is due, or the time for another call is over. A delivery that fails stops no other; what was claimed is free
-    /// again when its lease ends.
+    /// Delivers until nothing is due or no time is left for another call. A failed delivery does
+    /// not stop the others. A claimed delivery is free again when its lease expires.
     pub async fn run(&self, deadline: Deadline) -> Run<DispatchReport> {
         let (mut report, mut running) = (DispatchReport::default(), FuturesUnordered::new());
         let (mut failed_claim, mut failed_delivery) = (None, None);
@@ -136,7 +137,7 @@ impl Dispatcher {
                                 .map(|claimed| self.deliver_traced(claimed, deadline)),
                         );
                     }
-                    // What is under way is told of all the same.
+                    // Calls in progress are still recorded.
                     Err(error) => failed_claim = Some(error),
                 }
             }
@@ -173,14 +174,15 @@ impl Dispatcher {
     async fn claim(&self, limit: usize, deadline: Deadline) -> Result<Claim, Error> {
         let arguments =
             json!({ "p_limit": limit, "p_lease_seconds": LEASE_SECONDS, "p_claim_id": Uuid::now_v7() });
-        // Sent again under its own id: what a claim began whose answer was lost would otherwise wait for its lease to end.
+        // A claim is retried under its own id. If only the response was lost, the retry returns the
+        // same deliveries, which would otherwise wait for their lease to expire.
         Ok(self
             .service_client
             .rpc_until_recorded("claim_deliveries", &arguments, deadline.capped(CLAIM_TIMEOUT))
             .await?)
     }
 
-    /// Makes a call and tells what came of it.
+    /// Delivers within a span, which adds the delivery's ids to the log records.
     async fn deliver_traced(&self, claimed: Delivery, deadline: Deadline) -> Result<String, Error> {
         let Delivery { id, org_id, session_id, ref agent_id, attempt, .. } = claimed;
         let span = delivery_span(id, org_id, session_id, agent_id, attempt);
@@ -203,7 +205,7 @@ impl Dispatcher {
         let error = outcome.as_ref().err().map(mcp::CallError::code);
         let outcome = RpcOutcome::new(outcome, claimed.idempotent);
         let finished = match self.record(&claimed, &outcome, lease).await {
-            // The agent's result is of the right form and does not fit a column all the same.
+            // The result has the right form but does not fit a column.
             Err(error) if error.code == ErrorCode::InvalidRequest => {
                 self.record(&claimed, &RpcOutcome::failed("invalid_result"), lease).await?
             }
@@ -224,7 +226,7 @@ impl Dispatcher {
         Ok(if finished.finished { finished.status } else { String::new() })
     }
 
-    /// Records what came of a call, as long as the lease lasts.
+    /// Records the result of a call, as long as the lease lasts.
     async fn record(
         &self,
         claimed: &Delivery,
@@ -234,7 +236,7 @@ impl Dispatcher {
         let arguments =
             json!({ "p_delivery_id": claimed.id, "p_fence": claimed.fence, "p_outcome": outcome });
         match self.service_client.rpc_until_recorded("finish_delivery", &arguments, lease).await {
-            // Erased, with its session: there is nobody left whom the answer could concern.
+            // The delivery was erased with its session, so the result is of no use.
             Err(error) if error.has_code("delivery_not_found") => {
                 let (status, live_chatkit_session_ids) = (String::new(), Vec::new());
                 Ok(FinishResult { finished: false, status, live_chatkit_session_ids })
@@ -245,7 +247,7 @@ impl Dispatcher {
 }
 
 impl ClosedDelivery {
-    /// The same line as of a delivery that was called.
+    /// Writes the same log record as for a delivery with a call.
     fn log(&self) {
         let span = delivery_span(self.id, self.org_id, self.session_id, &self.agent_id, self.attempt);
         let (status, error) = (self.status.as_str(), self.error.as_deref());
@@ -253,7 +255,7 @@ impl ClosedDelivery {
     }
 }
 
-/// What the lines of a delivery have in common.
+/// Creates the span with the fields that all log records of a delivery have.
 fn delivery_span(id: Uuid, org_id: Uuid, session_id: Uuid, agent_id: &str, attempt: u32) -> tracing::Span {
     tracing::info_span!(
         target: TARGET, "delivery",

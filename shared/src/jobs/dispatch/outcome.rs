@@ -28,7 +28,8 @@ pub(super) enum RpcOutcome {
 }
 
 impl RpcOutcome {
-    /// A tool that may have been called is called again only if it is idempotent; otherwise a person decides.
+    /// Maps the result of a call. A tool that may have been called is called again only if it is
+    /// idempotent; otherwise a person decides.
     pub fn new(result: Result<ToolResult, CallError>, idempotent: bool) -> Self {
         match result {
             Ok(ToolResult::Completed(completed)) => Self::Completed(completed),
@@ -45,7 +46,7 @@ impl RpcOutcome {
         }
     }
 
-    /// A failure that another attempt would not change.
+    /// A permanent failure.
     pub fn failed(error: &'static str) -> Self {
         Self::Failed { error, message: None, tasks: Vec::new() }
     }
@@ -57,7 +58,7 @@ mod tests {
     use crate::clients::mcp::Reason;
 
     #[test]
-    fn a_call_that_may_have_been_made_is_retried_only_if_the_tool_is_idempotent() {
+    fn lost_call_is_retried_only_if_the_tool_is_idempotent() {
         let lost = || Err(CallError::Unknown(Reason::ConnectionLost));
         assert!(matches!(RpcOutcome::new(lost(), true), RpcOutcome::Retry { .. }));
         assert!(matches!(RpcOutcome::new(lost(), false), RpcOutcome::Unknown { .. }));
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_is_what_the_rpc_takes() {
+    fn failed_outcome_serialises_as_the_rpc_argument() {
         let outcome = RpcOutcome::failed("invalid_result");
         let json = serde_json::json!({ "kind": "failed", "error": "invalid_result" });
         assert_eq!(serde_json::to_value(outcome).unwrap(), json);

@@ -1,4 +1,4 @@
-//! What has to go from the database, in bounded transactions.
+//! Erasing a user's rows from the database, in transactions of a limited size.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use serde_json::json;
 use super::{Erasure, ErasureRun};
 use crate::error::Error;
 
-/// Rows that go in one transaction.
+/// Maximum number of rows that one transaction erases.
 const BATCH: u32 = 2000;
 
-/// How often it is looked again whether a call under way has come to its end, in seconds.
+/// Maximum wait in seconds before erasure is retried while a call is in progress.
 const POLL_SECONDS: u64 = 2;
 
 impl ErasureRun<'_> {
-    /// Erases rows until none is left. What has to wait for a call under way is waited for.
+    /// Erases rows until none is left. Waits for calls in progress, whose rows are still needed.
     pub(super) async fn erase_rows(self) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Batch {
@@ -33,14 +33,15 @@ impl ErasureRun<'_> {
             self.check_time_left()?;
             if rows == 0 {
                 tokio::time::sleep(Duration::from_secs(wait_seconds.clamp(1, POLL_SECONDS))).await;
-                // What OpenAI was just being asked for may be there by now, and somebody has to cancel it.
+                // A pending request to OpenAI may have created a ChatKit session, which must be
+                // cancelled.
                 self.end_sessions().await?;
             }
         }
     }
 
-    /// Erases the person's name at ChatKit, which was needed until here, and closes the record.
-    /// `refused`: threads that OpenAI does not delete.
+    /// Erases the user's name at ChatKit, which all earlier steps need, and completes the record.
+    /// `refused` has the threads that OpenAI refused to delete.
     pub(super) async fn finish(self, refused: &[String]) -> Result<Erasure, Error> {
         #[derive(Deserialize)]
         struct Finished {

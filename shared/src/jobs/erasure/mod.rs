@@ -1,8 +1,9 @@
-//! Erasing a person: all that is kept of them in an organisation, and their threads at ChatKit.
+//! Erasure of a user: all data of the user in an organisation, and the user's threads at ChatKit.
 //!
-//! The order goes on record first; from then on nothing begins for that person. Then their sessions end and are cancelled at
-//! ChatKit, their threads are deleted there, the rows go, and last the name under which ChatKit knew them. Whatever fails or
-//! dies in between, ordering it again takes it up where it stopped, and so do the rounds of upkeep.
+//! The request is recorded first; from then on nothing new begins for that user. Then the user's
+//! sessions end and are cancelled at ChatKit, the threads are deleted there, the rows are erased,
+//! and last the name under which ChatKit knows the user. If a step fails or the process dies,
+//! repeating the request resumes the erasure where it stopped, and so do the maintenance runs.
 
 mod database;
 mod openai;
@@ -20,41 +21,37 @@ use crate::{
     },
 };
 
-/// What an operator orders.
+/// An operator's request to erase a user.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ErasureRequest {
-    /// The organisation in which the person is erased; elsewhere they are somebody else.
+    /// The organisation in which the user is erased. In other organisations the user id is another
+    /// user.
     #[serde(deserialize_with = "StrictUuid::field")]
     pub org_id: Uuid,
-    /// Who is erased.
     #[serde(deserialize_with = "StrictUuid::field")]
     pub user_id: Uuid,
-    /// Who wants it.
+    /// The person who requests the erasure.
     pub requested_by: String,
-    /// Why, for whoever reads the record in years to come.
+    /// The reason, for the audit record.
     pub reason: String,
 }
 
-/// An erasure, as far as it may stand in a log: who wanted it and why stays in the record.
+/// An erasure, with the fields that may be logged. The requester and the reason are only in the
+/// record.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Erasure {
-    /// Its id.
     pub id: Uuid,
-    /// The organisation.
     pub org_id: Uuid,
-    /// Who was erased.
     pub user_id: Uuid,
-    /// When it began.
     pub started_at: Timestamp,
-    /// When nothing was left.
+    /// Time at which nothing was left.
     pub finished_at: Option<Timestamp>,
-    /// How much was erased.
     pub counts: Counts,
 }
 
-/// How much was erased, by kind. What is only there to run the service is not counted.
+/// Number of erased rows by kind. Rows that only serve operation are not counted.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Counts {
@@ -70,32 +67,31 @@ pub struct Counts {
     escalations: u64,
     deliveries: u64,
     threads: u64,
-    /// Threads that OpenAI lists and does not delete.
+    /// Threads that OpenAI lists but refused to delete.
     #[serde(rename(serialize = "undeletedThreads"), skip_serializing_if = "Option::is_none")]
     undeleted_threads: Option<u64>,
 }
 
-/// An erasure that is under way.
+/// An erasure that is recorded but may not be finished.
 #[derive(Debug, Deserialize)]
 pub struct PendingErasure {
     erasure: Erasure,
-    /// Under which name ChatKit knows the person; none if it never did.
+    /// The name under which ChatKit knows the user; `None` if ChatKit was never used.
     chatkit_user: Option<String>,
-    /// Whether something of theirs may be there.
+    /// Whether ChatKit may have data of the user.
     at_chatkit: bool,
 }
 
 impl PendingErasure {
-    /// Which erasure it is.
     pub fn id(&self) -> Uuid {
         self.erasure.id
     }
 }
 
-/// Puts an order on record, or finds the erasure that is under way.
+/// Records a request, or finds the erasure in progress.
 ///
 /// # Errors
-/// `user_not_found`, if nothing is known of the person.
+/// Returns `user_not_found` if the organisation has no data of the user.
 pub async fn begin(
     service_client: &ServiceClient,
     order: &ErasureRequest,
@@ -110,11 +106,11 @@ pub async fn begin(
     Ok(service_client.rpc("begin_erasure", &arguments, deadline).await?)
 }
 
-/// Carries out what was begun, from wherever it stopped; no step begins after `until`. The answer is a finished erasure; everything
-/// else is an error.
+/// Continues an erasure from the step where it stopped. No step begins after `until`. Returns the
+/// finished erasure.
 ///
 /// # Errors
-/// Those of Supabase and ChatKit, and `deadline_exceeded`: it is to be taken up again.
+/// Returns an error of Supabase or ChatKit, or `deadline_exceeded`. The erasure can be resumed.
 pub async fn run(
     begun: PendingErasure,
     service_client: &ServiceClient,
@@ -144,7 +140,7 @@ pub async fn run(
 struct ErasureRun<'a> {
     org_id: Uuid,
     user_id: Uuid,
-    /// Under which name ChatKit knows the person.
+    /// The name under which ChatKit knows the user.
     user: Option<&'a str>,
     service_client: &'a ServiceClient,
     chatkit: Option<&'a ChatKit>,
@@ -153,7 +149,7 @@ struct ErasureRun<'a> {
 }
 
 impl ErasureRun<'_> {
-    /// Refuses to begin with another batch when there is no time for it.
+    /// Returns `deadline_exceeded` if no time is left for another batch.
     fn check_time_left(&self) -> Result<(), Error> {
         let detail = "The rounds of expire-sessions go on with it; order it again to see it finished.";
         let late = || Error::new(ErrorCode::DeadlineExceeded).detail(detail);

@@ -1,4 +1,5 @@
-//! What has to go at ChatKit: the tokens first, so that nobody begins another thread while the threads go.
+//! Erasing a user's data at ChatKit. Sessions are cancelled first, so that no new thread begins
+//! while the threads are deleted.
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, de::IgnoredAny};
@@ -8,15 +9,16 @@ use uuid::Uuid;
 use super::ErasureRun;
 use crate::{clients::openai as chatkit, error::Error};
 
-/// Sessions that are ended in one transaction.
+/// Maximum number of sessions that one transaction ends.
 const BATCH: u32 = 50;
 
-/// Calls of ChatKit at the same time.
+/// Maximum number of concurrent requests to ChatKit.
 const CONCURRENCY: usize = 8;
 
 impl ErasureRun<'_> {
-    /// Ends the person's sessions and cancels what lives of them at ChatKit, until none is left. One that OpenAI refuses to cancel is
-    /// over within ten minutes; its row stays until then.
+    /// Ends the user's sessions and cancels their live ChatKit sessions, until none is left. A
+    /// ChatKit session that OpenAI refuses to cancel expires within ten minutes; its row stays
+    /// until then.
     pub(super) async fn end_sessions(self) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Ended {
@@ -48,8 +50,9 @@ impl ErasureRun<'_> {
         }
     }
 
-    /// Cancels ChatKit sessions. Unlike a session's own end, this goes no further until it is done: the row that knows of one
-    /// is about to go. Says which ones OpenAI refuses to cancel; their rows stay until they are over by themselves.
+    /// Cancels ChatKit sessions and returns those that OpenAI refuses to cancel, whose rows stay
+    /// until they expire. Unlike when a session ends normally, other failures stop the erasure,
+    /// since the rows with the ids are about to be erased.
     async fn cancel(self, session_id: Uuid, ids: Vec<String>) -> Result<Vec<String>, Error> {
         let Some(chatkit) = self.chatkit else { return Ok(Vec::new()) };
         let cancel = async |id: String| (chatkit.cancel_session(&id, self.deadline).await, id);
@@ -65,7 +68,7 @@ impl ErasureRun<'_> {
                 .rpc::<IgnoredAny>("confirm_chatkit_cancelled", &arguments, self.deadline)
                 .await
             {
-                // Somebody else is at the same erasure, and further.
+                // A parallel attempt at the same erasure has already erased the session.
                 Err(error) if error.has_code("session_not_found") => {}
                 confirmed => drop(confirmed?),
             }
@@ -73,8 +76,8 @@ impl ErasureRun<'_> {
         failed.map_or(Ok(refused), |error| Err(error.into()))
     }
 
-    /// Deletes the person's threads until ChatKit lists none: it lists a hundred at a time. Says which ones OpenAI lists and refuses
-    /// to delete.
+    /// Deletes the user's threads until ChatKit lists none. ChatKit lists a hundred at a time.
+    /// Returns the threads that OpenAI lists but refuses to delete.
     pub(super) async fn delete_threads(self) -> Result<Vec<String>, Error> {
         let mut refused: Vec<String> = Vec::new();
         let (Some(chatkit), Some(user)) = (self.chatkit, self.user) else { return Ok(refused) };
@@ -84,12 +87,13 @@ impl ErasureRun<'_> {
             let Some(last) = ids.last().cloned() else { return Ok(refused) };
             let ids: Vec<String> = ids.into_iter().filter(|id| !refused.contains(id)).collect();
             if ids.is_empty() {
-                // Nothing but what was refused is here: the list goes on behind it.
+                // This page has only threads that were refused, so continue after it.
                 after = Some(last);
                 self.check_time_left()?;
                 continue;
             }
-            // On record first, so that those are counted, too, after whose deletion this process dies.
+            // Recorded before they are deleted, so that they are counted even if this process dies
+            // meanwhile.
             let arguments =
                 json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_thread_ids": ids });
             self.service_client
@@ -105,8 +109,8 @@ impl ErasureRun<'_> {
         }
     }
 
-    /// Does this for every id, some at once. Says for which it was done, which OpenAI refused, and the first error that was no
-    /// refusal of one of them.
+    /// Runs a job for every id, concurrently. Returns the ids for which it succeeded, the ids that
+    /// OpenAI refused, and the first error of another kind.
     async fn for_each<F: Future<Output = (Result<(), chatkit::Error>, String)>>(
         self,
         ids: Vec<String>,

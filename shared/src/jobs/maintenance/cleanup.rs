@@ -1,4 +1,4 @@
-//! What the database can do by itself.
+//! Maintenance jobs that need the database only.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{BATCH, Batch, BatchContext, MaintenanceReport};
 use crate::error::Error;
 
-/// Marks requests to ChatKit whose process died as failed, and ends sessions that never got a secret.
+/// Marks requests to ChatKit whose process died as failed, and ends sessions that never got a
+/// client secret.
 pub(super) async fn fail_abandoned_requests(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
@@ -24,7 +25,7 @@ pub(super) async fn fail_abandoned_requests(
     Ok(Batch { more: settled > 0, failure: None })
 }
 
-/// Closes escalations whose time is over.
+/// Closes escalations whose deadline has passed.
 pub(super) async fn expire_escalations(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
@@ -40,7 +41,8 @@ pub(super) async fn expire_escalations(
     Ok(Batch { more: expired > 0, failure: None })
 }
 
-/// Erases secrets that have run out, and forgets idempotency keys after a day.
+/// Erases expired client secrets, idempotency keys that are older than a day, and counters of rate
+/// limits and of amounts that are no longer needed.
 pub(super) async fn purge_expired(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,

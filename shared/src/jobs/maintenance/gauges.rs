@@ -1,4 +1,5 @@
-//! How the service is, for an operator's dashboard: what waits, and what was given up.
+//! Gauges for an operator's dashboard: open escalations, the oldest delivery that waits, and dead
+//! letters.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -6,7 +7,7 @@ use serde_json::json;
 use super::MaintenanceReport;
 use crate::{clients::supabase::ServiceClient, error::Error, platform::http_client::Deadline};
 
-/// Looks, once a round.
+/// Reads the gauges, once per run.
 pub(super) async fn collect_gauges(
     service_client: &ServiceClient,
     deadline: Deadline,

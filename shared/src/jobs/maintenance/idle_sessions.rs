@@ -1,4 +1,5 @@
-//! Idle sessions. ChatKit talks past us, so a session that looks idle here is activity for there before it ends.
+//! Expiry of idle sessions. Browsers talk to ChatKit directly, so the threads of a session that
+//! looks idle here are checked for activity before it ends.
 
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
@@ -14,16 +15,17 @@ use crate::{
     platform::parse::Timestamp,
 };
 
-/// Threads of one session that are activity for at the same time.
+/// Maximum number of a session's threads that are read concurrently.
 const THREAD_CONCURRENCY: usize = 4;
 
-/// After how many seconds a session is looked into again that ChatKit did not answer for.
+/// Delay in seconds before a session is checked again if ChatKit did not respond.
 const POSTPONE_SECONDS: u32 = 300;
 
-/// The same of one with more threads than a round asks for.
+/// Delay in seconds before a session is checked again if it has more threads than one run reads.
 const CONTINUE_SECONDS: u32 = 60;
 
-/// Ends sessions that are idle, here and at ChatKit. A session that ChatKit does not answer for is postponed.
+/// Ends idle sessions, here and at ChatKit. A session for which ChatKit does not respond is
+/// postponed.
 pub(super) async fn expire_idle_sessions(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
@@ -47,7 +49,7 @@ pub(super) async fn expire_idle_sessions(
             }
             Ok(Outcome::Active) => report.found_active += 1,
             Ok(Outcome::Postponed) => report.postponed += 1,
-            // Erased since it was claimed.
+            // The session was erased after it was claimed.
             Err(error) if error.code == ErrorCode::SessionNotFound => {}
             Err(error) => batch.record_error(error)?,
         }
@@ -55,7 +57,7 @@ pub(super) async fn expire_idle_sessions(
     Ok(batch)
 }
 
-/// A session that is idle as far as the database knows.
+/// A session without recent activity in the database.
 #[derive(Debug, Deserialize)]
 struct IdleSession {
     org_id: Uuid,
@@ -74,14 +76,14 @@ enum Outcome {
     Postponed,
 }
 
-/// What ChatKit says of a session's threads.
+/// Activity in a session's threads, as ChatKit reports it.
 #[derive(Default)]
 struct ThreadActivity {
-    /// When the newest item was made.
+    /// Time of the newest item.
     newest: Option<Timestamp>,
-    /// For how many threads there was an answer, one after the other.
+    /// Number of threads that were read, counted from the first without a gap.
     threads: usize,
-    /// Why no more were activity for, where that was not for the budget's end.
+    /// The error that stopped the reading; `None` if the budget was used up.
     error: Option<chatkit::Error>,
 }
 
@@ -95,13 +97,14 @@ impl IdleCheck<'_> {
     async fn end(self) -> Result<Outcome, Error> {
         let Self { share, idle } = self;
         if share.is_last() {
-            // Its lease runs out, and a later round takes it.
+            // The lease expires, and a later run claims the session.
             return Ok(Outcome::Postponed);
         }
         let activity = self.read_threads().await;
         let mut last_activity_at = idle.last_activity_at;
         if let Some(at) = activity.newest.filter(|at| *at > idle.last_activity_at) {
-            // Somebody talked at ChatKit meanwhile: that counts, and may still be too long ago.
+            // There was activity at ChatKit meanwhile, but it may still be longer ago than the idle
+            // timeout.
             let noted = self.record_activity(at).await?;
             if !noted.idle {
                 return Ok(Outcome::Active);
@@ -118,7 +121,8 @@ impl IdleCheck<'_> {
         self.expire(last_activity_at).await
     }
 
-    /// Asks when something was last said in the session's threads, until that is known to be too recent or the budget is used up.
+    /// Reads the time of the newest item of the session's threads, until it proves that the session
+    /// is in use or the budget is used up.
     async fn read_threads(self) -> ThreadActivity {
         let Self { share, idle } = self;
         let (mut activity, budget) = (ThreadActivity::default(), CallBudget::new(share.deadline));
@@ -159,7 +163,7 @@ impl IdleCheck<'_> {
         Ok(share.service_client.rpc("record_chatkit_activity", &arguments, share.deadline).await?)
     }
 
-    /// Leaves the session to a later round, which goes on after the threads that were activity for.
+    /// Releases the session to a later run, which continues after the threads that were read.
     async fn release(
         self,
         after_seconds: u32,
@@ -183,7 +187,7 @@ impl IdleCheck<'_> {
         Ok(Outcome::Postponed)
     }
 
-    /// Ends the session if nothing has happened since.
+    /// Ends the session unless there was activity since the check.
     async fn expire(self, last_activity_at: Timestamp) -> Result<Outcome, Error> {
         #[derive(Deserialize)]
         struct Ended {
@@ -222,7 +226,7 @@ struct RecordedActivity {
 }
 
 impl IdleSession {
-    /// Whether the session is in use with something said at that time.
+    /// Returns whether an item of that time means that the session is in use.
     fn is_in_use(&self, at: Timestamp) -> bool {
         at > self.last_activity_at
             && Timestamp::now().duration_since(at)

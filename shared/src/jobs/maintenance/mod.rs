@@ -1,8 +1,8 @@
-//! What is done without a caller: idle sessions end, and what a crash or an outage left behind is put right.
+//! Scheduled maintenance jobs: end idle sessions, and clean up after crashes and outages.
 //!
-//! A round goes over its duties again and again, a batch of each at a time, until nothing is left or its time is over; so no duty
-//! waits for another's last row. Each fails by itself. Rounds may be run by many at once: the database hands out each row to one of
-//! them.
+//! A run repeats its jobs, one batch of each at a time, until no work is left or its time is over,
+//! so no job waits for the last row of another. A failed job does not stop the others. Several runs
+//! may work in parallel, since the database hands out each row to only one of them.
 
 mod cleanup;
 mod gauges;
@@ -25,30 +25,27 @@ use crate::{
 };
 use share::{Batch, BatchContext};
 
-/// Rows that one call of the database takes on.
+/// Maximum number of rows of a batch.
 const BATCH: u32 = 100;
 
-/// The same of what takes many calls a row.
+/// Maximum number of rows of a batch that takes many requests per row.
 const SMALL_BATCH: u32 = 24;
 
-/// Rows of a batch that are worked on at the same time.
+/// Maximum number of rows of a batch that are processed concurrently.
 const CONCURRENCY: usize = 8;
 
-/// How long the rows of a batch are nobody else's, in seconds.
+/// Lease of the rows of a batch, in seconds.
 const LEASE_SECONDS: u32 = 60;
 
-/// What is kept back of a round for the last batch to end.
+/// Time of a run reserved for the last batch to finish.
 const RESERVE: Duration = Duration::from_secs(10);
 
-/// Does what has to be done without a caller.
 pub struct Maintenance {
-    /// Where rows are claimed and written.
     pub service_client: ServiceClient,
-    /// None where ChatKit is not configured.
+    /// `None` if ChatKit is not configured.
     pub chatkit: Option<ChatKit>,
 }
 
-/// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
     FailAbandonedRequests,
@@ -62,7 +59,8 @@ enum Job {
 }
 
 impl Job {
-    /// All of them. What has ten minutes to live goes before what has been idle for a day, and persons before sessions.
+    /// All jobs in the order of a run. ChatKit sessions, which live for ten minutes, come before
+    /// sessions that were idle for a day, and erasures of users before those of sessions.
     const ALL: [Self; 8] = [
         Self::FailAbandonedRequests,
         Self::CancelChatKitSessions,
@@ -74,7 +72,7 @@ impl Job {
         Self::ApplyRetention,
     ];
 
-    /// Its name in logs.
+    /// Returns the job's name in logs.
     fn name(self) -> &'static str {
         match self {
             Self::FailAbandonedRequests => "fail_abandoned_requests",
@@ -88,7 +86,7 @@ impl Job {
         }
     }
 
-    /// Does one batch of it.
+    /// Processes one batch of the job.
     async fn batch(self, share: BatchContext<'_>, report: &mut MaintenanceReport) -> Result<Batch, Error> {
         match self {
             Self::FailAbandonedRequests => cleanup::fail_abandoned_requests(share, report).await,
@@ -106,7 +104,7 @@ impl Job {
 }
 
 impl Maintenance {
-    /// One round: every duty as far as its share of the time goes, whatever becomes of the others.
+    /// Runs every job within its share of the time, whether or not others fail.
     pub async fn run(&self, deadline: Deadline) -> Run<MaintenanceReport> {
         let mut round = Run { report: MaintenanceReport::default(), failures: Vec::new() };
         let mut open = Job::ALL.to_vec();
@@ -141,7 +139,7 @@ impl Maintenance {
 }
 
 impl Run<MaintenanceReport> {
-    /// Notes the first failure of a duty.
+    /// Records the first failure of a job.
     fn fail(&mut self, duty: &'static str, error: Option<Error>) {
         let Some(error) = error.filter(|_| self.failures.iter().all(|failed| failed.duty != duty)) else {
             return;
@@ -151,46 +149,46 @@ impl Run<MaintenanceReport> {
     }
 }
 
-/// What a round did.
+/// Counts and gauges of one maintenance run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MaintenanceReport {
     /// Requests to ChatKit whose process died, now marked as failed.
     pub settled_requests: u64,
-    /// Sessions that never got a secret, now ended.
+    /// Sessions that never got a client secret, now ended.
     pub failed_sessions: u64,
-    /// Escalations whose time was over.
+    /// Escalations whose deadline had passed.
     pub expired_escalations: u64,
-    /// Sessions that ended for being idle.
+    /// Idle sessions that were ended.
     pub expired_sessions: u64,
-    /// Sessions that turned out to be in use.
+    /// Sessions that were found to be in use.
     pub found_active: u64,
-    /// Sessions left to a later round, since ChatKit did not answer or the time was over.
+    /// Sessions left to a later run, since ChatKit did not respond or the time was over.
     pub postponed: u64,
     /// ChatKit sessions that were cancelled.
     pub cancelled_chatkit: u64,
-    /// ChatKit sessions that could not be cancelled this time.
+    /// ChatKit sessions that could not be cancelled in this run.
     pub uncancelled_chatkit: u64,
     /// Messages that were copied from ChatKit's threads.
     pub copied_messages: u64,
-    /// Client secrets that were erased since they had run out.
+    /// Expired client secrets that were erased.
     pub erased_secrets: u64,
-    /// Idempotency keys that were forgotten.
+    /// Idempotency keys that were deleted.
     pub forgotten_keys: u64,
-    /// Sessions that were erased since their organisation keeps them no longer.
+    /// Sessions that were erased at the end of their organisation's retention period.
     pub erased_sessions: u64,
-    /// Sessions that are overdue and could not be erased this time.
+    /// Sessions past their retention period that could not be erased in this run.
     pub unerased_sessions: u64,
     /// Threads of erased sessions that were deleted at ChatKit.
     pub deleted_threads: u64,
-    /// Persons whose erasure had stopped and is finished now.
+    /// Users whose interrupted erasure is now finished.
     pub finished_erasures: u64,
-    /// Persons whose erasure goes on with a later round.
+    /// Users whose erasure continues in a later run.
     pub unfinished_erasures: u64,
-    /// Escalations that wait for a person, at the round's end.
+    /// Escalations that wait for a decision, at the end of the run.
     pub open_escalations: u64,
-    /// For how long the delivery that waits longest has been due, at the round's end.
+    /// How long the oldest waiting delivery has been due, in seconds, at the end of the run.
     pub oldest_undelivered_seconds: u64,
-    /// Deliveries that were given up or whose outcome is unknown, at the round's end.
+    /// Deliveries that failed permanently or whose outcome is unknown, at the end of the run.
     pub dead_deliveries: u64,
 }

@@ -1,4 +1,4 @@
-//! Erasures of persons that stopped: ChatKit was down, or whoever carried one out died.
+//! Resuming interrupted erasures of users, for example after an outage of ChatKit or a crash.
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -10,10 +10,11 @@ use crate::{
     jobs::erasure::{self, PendingErasure},
 };
 
-/// Erasures that are carried out at the same time.
+/// Maximum number of concurrent erasures.
 const CONCURRENCY: usize = 4;
 
-/// Takes up those that have waited longest. What keeps one from being finished is logged, and it comes again.
+/// Resumes the erasures that have waited longest. An erasure that fails is logged and claimed again
+/// later.
 pub(super) async fn resume_erasures(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
@@ -23,7 +24,7 @@ pub(super) async fn resume_erasures(
         erasures: Vec<PendingErasure>,
     }
     let BatchContext { service_client, chatkit, deadline, until } = share;
-    // As long as this share: what it does not finish is there again for the next one.
+    // The lease ends with this share, so that the next one can claim what is not finished.
     let lease = until.remaining().as_secs().max(1);
     let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": lease });
     let Claimed { erasures } = service_client.rpc("claim_erasures", &arguments, deadline).await?;

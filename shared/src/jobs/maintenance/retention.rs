@@ -1,4 +1,4 @@
-//! Sessions that ended longer ago than their organisation keeps them.
+//! Retention: erases sessions whose organisation's retention period has passed since they ended.
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -10,10 +10,11 @@ use super::{
 };
 use crate::error::{Error, ErrorCode};
 
-/// Rows that go in one transaction.
+/// Maximum number of rows that one transaction erases.
 const ROWS: u32 = 2000;
 
-/// Erases them, here and at ChatKit. A session with threads that ChatKit does not delete comes again with a later round.
+/// Erases overdue sessions, here and at ChatKit. A session whose threads ChatKit does not delete is
+/// retried in a later run.
 pub(super) async fn apply_retention(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
@@ -42,30 +43,31 @@ pub(super) async fn apply_retention(
     Ok(batch)
 }
 
-/// A session that is overdue, with those of its threads that no session links that stays.
+/// A session past its retention period, with its threads that only overdue sessions link.
 #[derive(Deserialize)]
 struct OverdueSession {
     org_id: Uuid,
     session_id: Uuid,
     chatkit_user: String,
     thread_ids: Vec<String>,
-    /// There are more of them.
+    /// Whether the session has more such threads.
     threads_left: bool,
 }
 
-/// What became of a session's threads.
+/// Progress of deleting a session's threads.
 #[derive(Default)]
 struct ThreadCleanup {
     deleted: u64,
-    /// How many need not be looked at again, one after the other.
+    /// Number of threads that are finished, counted from the first without a gap.
     done: usize,
 }
 
 impl OverdueSession {
-    /// Erases the session. Says how many threads were deleted, and whether the session is gone.
+    /// Erases the session. Returns the number of deleted threads, and whether the session is
+    /// erased.
     async fn erase(&self, share: BatchContext<'_>) -> (u64, Result<bool, Error>) {
         let mut threads = ThreadCleanup::default();
-        // The threads first: without the session nobody would know of them.
+        // The threads first: without the session's rows their ids would be lost.
         if let Err(error) = self.delete_threads(share, &mut threads).await {
             tracing::warn!(session_id = %self.session_id, %error, "an overdue session stays");
             return (threads.deleted, Ok(false));
@@ -79,7 +81,7 @@ impl OverdueSession {
         (threads.deleted, erased)
     }
 
-    /// Deletes its threads, as far as the budget goes.
+    /// Deletes the session's threads, as far as the budget allows.
     async fn delete_threads(
         &self,
         share: BatchContext<'_>,
@@ -91,7 +93,8 @@ impl OverdueSession {
             if share.is_last() || !budget.spend_call() {
                 return Ok(());
             }
-            // A page can name any thread: only one of the session's own user is deleted.
+            // A frontend can link any thread id, so only threads of the session's own user are
+            // deleted.
             let deleted = async {
                 let thread = chatkit.thread(id, share.deadline).await?;
                 if thread.is_none_or(|thread| thread.user != self.chatkit_user) {
@@ -115,7 +118,7 @@ impl OverdueSession {
         Ok(())
     }
 
-    /// Forgets threads that are deleted, where the session has more: a later round goes on with those.
+    /// Removes deleted threads from a session that has more. A later run continues with those.
     async fn unlink(&self, share: BatchContext<'_>, thread_ids: &[String]) -> Result<(), Error> {
         let arguments =
             json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_thread_ids": thread_ids });
@@ -130,7 +133,7 @@ impl OverdueSession {
         }
     }
 
-    /// Erases its rows, and says whether it is gone.
+    /// Erases the session's rows. Returns whether the session is gone.
     async fn erase_rows(&self, share: BatchContext<'_>) -> Result<bool, Error> {
         #[derive(Deserialize)]
         struct Step {
@@ -148,7 +151,7 @@ impl OverdueSession {
                 Ok(Step { erased: true, .. }) => return Ok(true),
                 Ok(Step { overdue, wait_seconds, .. }) if !overdue || wait_seconds > 0 => return Ok(false),
                 Ok(_) => {}
-                // Somebody else was as fast, or an answer was lost.
+                // A parallel run erased it, or a response was lost.
                 Err(error) if error.has_code("session_not_found") => return Ok(true),
                 Err(error) => return Err(error.into()),
             }

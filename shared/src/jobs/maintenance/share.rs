@@ -1,4 +1,4 @@
-//! What a duty may use of a round, and a session of a duty.
+//! Limits of a maintenance job: its share of a run's time, and the call budget of one session.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -11,55 +11,53 @@ use crate::{
     platform::http_client::Deadline,
 };
 
-/// What a duty works with, and its share of the round's time.
+/// Clients and time limits of one batch of a job.
 #[derive(Clone, Copy)]
 pub(super) struct BatchContext<'a> {
     pub service_client: &'a ServiceClient,
     pub chatkit: Option<&'a ChatKit>,
-    /// The round's own deadline: what is begun may be finished until then.
+    /// The deadline of the run. Work that has begun may continue until then.
     pub deadline: Deadline,
-    /// When the duty's share is over: nothing is begun after that.
+    /// The end of the job's share. No work begins after that.
     pub until: Deadline,
 }
 
-/// What a batch of a duty came to.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Whether there was something to do, so that there may be more.
+    /// Whether the batch had rows, so that there may be more.
     pub more: bool,
-    /// The first error that concerned one row only.
+    /// The first error that affects one row only.
     pub failure: Option<Error>,
 }
 
-/// The most calls of ChatKit for one session in a batch.
+/// Maximum number of requests to ChatKit for one session in a batch.
 const MAX_CALLS: u32 = 100;
 
-/// How long one session may take in a batch; a call that was begun is waited for.
+/// Maximum time for one session in a batch. A call that has begun is still awaited.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// What is left of a session's calls and time.
+/// Remaining requests to ChatKit and remaining time for one session.
 pub(super) struct CallBudget {
     calls: AtomicU32,
     until: Deadline,
 }
 
 impl BatchContext<'_> {
-    /// Whether the time is over.
+    /// Returns whether the job's share of the time is over.
     pub fn is_last(&self) -> bool {
         self.until.remaining().is_zero()
     }
 }
 
 impl Batch {
-    /// A batch of this many rows.
     pub fn from_rows(rows: usize) -> Self {
         Self { more: rows > 0, failure: None }
     }
 
-    /// Notes an error that concerns one row. One that concerns all ends the batch.
+    /// Records an error that affects one row.
     ///
     /// # Errors
-    /// Those that concern all.
+    /// Returns an error that affects all rows, which ends the batch.
     pub fn record_error(&mut self, error: Error) -> Result<(), Error> {
         use crate::error::ErrorCode as C;
         let concerns_all = matches!(
@@ -79,12 +77,12 @@ impl Batch {
 }
 
 impl CallBudget {
-    /// A whole one, within the round's deadline.
+    /// Creates a full budget within the run's deadline.
     pub fn new(deadline: Deadline) -> Self {
         Self { calls: AtomicU32::new(MAX_CALLS), until: deadline.capped(MAX_TIME) }
     }
 
-    /// Takes a call out of it; says whether there was one left.
+    /// Takes one call from the budget. Returns whether one was left.
     pub fn spend_call(&self) -> bool {
         let taken = |left: u32| left.checked_sub(1);
         !self.until.remaining().is_zero()
@@ -98,14 +96,14 @@ mod tests {
     use crate::error::ErrorCode;
 
     #[tokio::test]
-    async fn a_budget_ends_with_its_calls_or_with_its_time() {
+    async fn budget_is_limited_by_calls_and_by_time() {
         let budget = CallBudget::new(Deadline::after(Duration::from_secs(60)));
         assert_eq!((0..1000).filter(|_| budget.spend_call()).count(), 100);
         assert!(!CallBudget::new(Deadline::after(Duration::ZERO)).spend_call());
     }
 
     #[test]
-    fn only_what_concerns_all_ends_a_batch() {
+    fn only_errors_that_affect_all_rows_end_a_batch() {
         let mut batch = Batch::from_rows(2);
         assert!(
             batch.record_error(Error::new(ErrorCode::SupabaseBadAnswer)).is_ok() && batch.failure.is_some()

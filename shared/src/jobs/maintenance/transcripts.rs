@@ -1,4 +1,5 @@
-//! What was said at ChatKit in a session's threads, copied into its transcript: once it has ended, and on demand.
+//! Transcripts: copies the messages of a session's ChatKit threads, when the session has ended or
+//! on demand.
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -16,10 +17,12 @@ use crate::{
     error::{Error, ErrorCode},
 };
 
-/// After how many seconds a transcript is fetched again that ChatKit did not answer for; the database makes it more each time.
+/// Delay in seconds before a transcript is retried if ChatKit did not respond. The database
+/// increases it with each attempt.
 const POSTPONE_SECONDS: u32 = 60;
 
-/// Copies the threads of sessions that have ended, each item once. What ChatKit does not answer for is fetched later.
+/// Copies the threads of ended sessions, each item once. What ChatKit does not return is retried
+/// later.
 pub(super) async fn copy_transcripts(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
@@ -56,13 +59,13 @@ struct Transcript {
     chatkit_user: String,
     attempt: u32,
     thread_ids: Vec<String>,
-    /// After which item of the first thread it goes on.
+    /// The item of the first thread after which to continue.
     after_item_id: Option<String>,
-    /// The thread after those, which is a later round's.
+    /// The thread after those, which is left to a later run.
     next_thread_id: Option<String>,
 }
 
-/// A transcript that is being copied.
+/// Progress of copying one transcript.
 struct TranscriptCopy<'a> {
     share: BatchContext<'a>,
     chatkit: &'a ChatKit,
@@ -70,16 +73,16 @@ struct TranscriptCopy<'a> {
     transcript: &'a Transcript,
     /// Messages that were new.
     added: u64,
-    /// Where a later round goes on: in this thread, after this item. None where nothing is left.
+    /// Where a later run continues: in this thread, after this item. `None` if nothing is left.
     at: Option<(&'a str, Option<String>)>,
 }
 
 enum CopyError {
-    /// The budget is used up.
+    /// The call budget is used up.
     BudgetOver,
     Chatkit(chatkit::Error),
     Supabase(Error),
-    /// The session was erased since it was claimed, or is being erased.
+    /// The session was erased after it was claimed, or is being erased.
     Erased,
 }
 
@@ -89,13 +92,13 @@ impl From<supabase::Error> for CopyError {
     }
 }
 
-/// Whether it is refused for what it is about not being there any more.
+/// Returns whether Supabase rejected a call because its session or thread no longer exists.
 fn is_gone(error: &supabase::Error) -> bool {
     error.has_code("session_not_found") || error.has_code("thread_not_found")
 }
 
 impl TranscriptCopy<'_> {
-    /// Copies what the budget allows, and tells the database how far it came.
+    /// Copies what the budget allows, and records how far it came.
     async fn run(&mut self) -> Result<(), Error> {
         let (share, transcript) = (self.share, self.transcript);
         let mut finished = json!({
@@ -110,7 +113,7 @@ impl TranscriptCopy<'_> {
                 finished["p_retry_after_seconds"] = json!(POSTPONE_SECONDS);
             }
             Err(CopyError::Erased) => return Ok(()),
-            // What the table does not take today it does not take tomorrow.
+            // A row that violates a constraint now will violate it later too.
             Err(CopyError::Supabase(error)) if error.code == ErrorCode::InvalidRequest => {
                 tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is incomplete");
                 self.at = None;
@@ -131,7 +134,7 @@ impl TranscriptCopy<'_> {
         }
     }
 
-    /// Copies thread after thread, from where an earlier round stopped.
+    /// Copies the threads in order, from where an earlier run stopped.
     async fn copy(&mut self) -> Result<(), CopyError> {
         let Transcript { thread_ids, after_item_id, next_thread_id, .. } = self.transcript;
         for (place, id) in thread_ids.iter().enumerate() {
@@ -140,7 +143,8 @@ impl TranscriptCopy<'_> {
             if let (Err(CopyError::Chatkit(error)), Some((_, after @ Some(_)))) = (&copied, &mut self.at)
                 && matches!(error.status, Some(400 | 404))
             {
-                // The item after which it was to go on may be gone. What is there already is not copied twice.
+                // The item to continue after may be deleted. Start over; items are not copied
+                // twice.
                 *after = None;
                 copied = self.copy_thread(id).await;
             }
@@ -164,7 +168,7 @@ impl TranscriptCopy<'_> {
         }
         let (BatchContext { service_client, deadline, .. }, Transcript { org_id, session_id, .. }) =
             (self.share, self.transcript);
-        // A page can name any thread: only one of the session's own user is shown, here as everywhere.
+        // A frontend can link any thread id, so only threads of the session's own user are copied.
         self.spend_call()?;
         let thread = self.chatkit.thread(thread_id, deadline).await.map_err(CopyError::Chatkit)?;
         if thread.is_none_or(|thread| thread.user != self.transcript.chatkit_user) {
@@ -186,7 +190,7 @@ impl TranscriptCopy<'_> {
                     service_client.rpc("record_thread_items", &arguments, deadline).await?;
                 self.added += recorded.added;
             }
-            // A list that does not go on is at its end.
+            // A page without a next cursor, or with the same one again, is the last.
             let Some(next) = page.next.filter(|next| Some(next) != after.as_ref()) else { return Ok(()) };
             if let Some((_, after)) = &mut self.at {
                 *after = Some(next);

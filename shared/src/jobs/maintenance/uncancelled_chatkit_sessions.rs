@@ -1,4 +1,5 @@
-//! ChatKit sessions that should be cancelled and are not yet: an outage, or a process that died in between.
+//! Cancelling ChatKit sessions that are still live after their session ended, for example after an
+//! outage or a crash.
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -8,7 +9,8 @@ use uuid::Uuid;
 use super::{BATCH, Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport};
 use crate::{domain::sessions, error::Error};
 
-/// Cancels them, as long as they may be alive. What ChatKit does not do comes again with a later round.
+/// Cancels ChatKit sessions that may still be live. A session that ChatKit does not cancel is
+/// claimed again in a later run.
 pub(super) async fn cancel_chatkit_sessions(
     share: BatchContext<'_>,
     report: &mut MaintenanceReport,
