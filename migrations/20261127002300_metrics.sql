@@ -592,7 +592,7 @@ begin
 end
 $$;
 
-create or replace function public.session_metrics(
+create or replace function public.get_metrics(
   p_from timestamptz,
   p_to timestamptz,
   p_bucket text,
@@ -670,7 +670,7 @@ begin
 end
 $$;
 
-comment on function public.session_metrics is
+comment on function public.get_metrics is
   'Returns the metrics of the caller''s organisation in a window: in total, for each group and '
   'for each bucket (docs/reference/metrics.md). Fails with metrics_forbidden unless the caller is an '
   'owner, admin or approver, with invalid_metrics_question for an invalid parameter, and with '

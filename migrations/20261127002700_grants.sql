@@ -47,7 +47,7 @@ revoke all on function
   public.request_transcript,
   public.service_state,
   public.session_details,
-  public.session_metrics,
+  public.get_metrics,
   public.set_org_limits,
   public.set_retention,
   public.fail_abandoned_requests,
@@ -106,7 +106,7 @@ grant execute on function
   public.list_messages,
   public.list_sessions,
   public.session_details,
-  public.session_metrics
+  public.get_metrics
 to authenticated;
 
 -- Functions that row level security executes as the caller.

@@ -2,7 +2,7 @@
 -- not a migration, because the URL and the secret belong to one deployment. Run it once, and again
 -- when either changes:
 --
---   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$WEBHOOK_SECRET" \
+--   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$DATABASE_WEBHOOK_SECRET" \
 --     -f supabase/webhook.sql
 --
 -- The request carries no data: route-events compares the secret and then reads the queues itself.

@@ -31,12 +31,12 @@ const WRONG: [(&str, &str); 13] = [
     ("CORS_ALLOWED_HEADERS", "x-c4n4ry, c4n4ry: 1"),
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
     ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
-    ("WEBHOOK_SECRET", "c4n4ry"),
+    ("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
 const READING: [&str; 6] =
-    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "session-metrics"];
+    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "get-metrics"];
 const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
 /// Write too. No user calls them, so they know nothing of callers and their pages.
 const UNCALLED: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
@@ -66,7 +66,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     if !UNCALLED.contains(&function) {
         read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
     }
-    if !function.starts_with("list-") && ![DECIDING, "session-metrics"].contains(&function) {
+    if !function.starts_with("list-") && ![DECIDING, "get-metrics"].contains(&function) {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
     if [DECIDING, "record-events"].contains(&function) {
@@ -76,7 +76,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
         read.insert("CHATKIT_SEALING_KEYS");
     }
     if function == "route-events" {
-        read.extend(["WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
+        read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
     }
     read
 }
@@ -154,7 +154,7 @@ async fn missing_ones(world: World) -> Result<()> {
     for function in functions() {
         let (line, keys) = (only(&lines, function)?, keys(function));
         // ChatKit, origins and what agents are shown may be left out.
-        let woken = (function == "route-events").then_some("WEBHOOK_SECRET");
+        let woken = (function == "route-events").then_some("DATABASE_WEBHOOK_SECRET");
         let missing: Vec<_> =
             ["SUPABASE_URL"].iter().copied().chain(keys.iter().copied()).chain(woken).collect();
         let named = missing.iter().map(|name| format!("; {name} is not set")).collect::<String>();
@@ -184,7 +184,7 @@ async fn readers(world: World) -> Result<()> {
         );
     }
     for function in UNCALLED {
-        ensure!(world.tick(function).await.is_err(), "a round of {function} without the key that it needs");
+        ensure!(world.tick(function).await.is_err(), "a run of {function} without the key that it needs");
     }
     world.lambda().end().await;
     for function in WRITING.into_iter().chain(UNCALLED).chain([DECIDING]) {

@@ -20,7 +20,7 @@ const LOCAL: &str = "http://localhost:3000";
 /// Every path, with the methods that are behind it, and the function that its preflight reaches.
 const PATHS: [(&str, &[&str], &str); 9] = [
     ("/chatkit/agents", &["GET"], "list-agents"),
-    ("/chatkit/metrics", &["GET"], "session-metrics"),
+    ("/chatkit/metrics", &["GET"], "get-metrics"),
     ("/chatkit/escalations", &["GET"], "list-escalations"),
     ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision", &["POST"], "decide-escalation"),
     ("/chatkit/sessions", &["GET", "POST"], "list-sessions"),

@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("expiry: what could not be cancelled at ChatKit is tried again", tried_again),
         trial("expiry: a request whose process died is settled", settled),
         trial("expiry: what was said at ChatKit is copied into the transcript, once", transcript),
-        trial("expiry: Supabase down makes the round fail loudly", fails_loudly),
+        trial("expiry: Supabase down makes the run fail loudly", fails_loudly),
     ]
 }
 
@@ -79,7 +79,7 @@ async fn used_at_chatkit(world: World) -> Result<()> {
         .expect(201)?;
     forget(&world, &session).await?;
     let report = tick(&world).await?;
-    ensure!(report["foundActive"] == 1 && report["expiredSessions"] == 0, "{report}");
+    ensure!(report["stillActive"] == 1 && report["expiredSessions"] == 0, "{report}");
     ensure!(caller.get(&path(&session)).await?.expect(200)?["status"] == "active");
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn settled(world: World) -> Result<()> {
         sqlx::query(statement).execute(world.database()).await?;
     }
     let report = tick(&world).await?;
-    ensure!(report["settledRequests"] == 1 && report["failedSessions"] == 1, "{report}");
+    ensure!(report["abandonedRequests"] == 1 && report["failedSessions"] == 1, "{report}");
     ensure!(caller.get(&path(&session)).await?.expect(200)?["endReason"] == "failed");
     Ok(())
 }
@@ -166,19 +166,19 @@ async fn transcript(world: World) -> Result<()> {
     let wanted = json!({ "p_org_id": caller.user.org_id, "p_session_id": session["id"] });
     ensure!(world.rpc("request_transcript", wanted).await?.1["threads"] == 2);
     let report = tick(&world).await?;
-    ensure!(report["copiedMessages"] == 2, "{report}");
+    ensure!(report["transcriptMessages"] == 2, "{report}");
     world.chatkit().say(secret, Some(&said.thread_id), "And invoice 43?").await?;
     caller.cancel(&path(&session)).await?.expect(200)?;
     world.chatkit().fault(Fault::new(On::ListItems).status(503).should_retry(false));
-    ensure!(tick(&world).await?["copiedMessages"] == 0);
+    ensure!(tick(&world).await?["transcriptMessages"] == 0);
     world.chatkit().clear_faults();
     sqlx::query("update transcripts_due set due_at = now()").execute(world.database()).await?;
     let report = tick(&world).await?;
-    ensure!(report["copiedMessages"] == 2, "{report}");
+    ensure!(report["transcriptMessages"] == 2, "{report}");
     let messages = caller.get(&format!("{}/messages", path(&session))).await?.expect(200)?;
     let messages = messages["messages"].as_array().context("no messages")?;
     ensure!(messages.len() == 4 && messages[0]["content"] == "Is invoice 42 paid?", "{messages:#?}");
     ensure!(messages[0]["role"] == "user" && messages[1]["role"] == "agent", "{messages:#?}");
-    ensure!(tick(&world).await?["copiedMessages"] == 0);
+    ensure!(tick(&world).await?["transcriptMessages"] == 0);
     Ok(())
 }

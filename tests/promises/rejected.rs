@@ -109,7 +109,7 @@ async fn alone(world: &World) -> Result<()> {
     ensure!(next["id"] == session["id"] && next["lastActivityAt"] == session["lastActivityAt"], "{next:#}");
     ensure!(refresh(&caller, &session).await?.expect(200)?["chatkit"] == next["chatkit"], "not the new one");
     ensure!(creations(world) == 2, "{} creations", creations(world));
-    // The old one has a row that knows it, and a round cancels it.
+    // The old one has a row that knows it, and a run cancels it.
     let old = session["chatkit"]["sessionId"].as_str().context("no ChatKit session")?;
     ensure!(retired(world, &session).await? == json!([old]), "{}", retired(world, &session).await?);
     world.tick("expire-sessions").await?;

@@ -321,7 +321,7 @@ async fn woken(world: World) -> Result<()> {
         let (status, text) = (response.status().as_u16(), response.text().await?);
         Ok((status, serde_json::from_str(&text).unwrap_or_default()))
     };
-    let secret = world.environment().whole()["WEBHOOK_SECRET"].clone();
+    let secret = world.environment().whole()["DATABASE_WEBHOOK_SECRET"].clone();
     for wrong in ["", "secret", &secret[1..], &secret.to_uppercase()] {
         let (status, problem) = ask(Method::POST, wrong).await?;
         ensure!((status, &problem["code"]) == (401, &json!("webhook_secret_refused")), "{status} {problem}");

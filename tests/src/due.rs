@@ -55,7 +55,7 @@ pub const KINDS: &[Kind] = &[
         left: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.failed_at is null)",
     },
     Kind {
-        duty: "cancel_retired",
+        duty: "cancel_chatkit_sessions",
         function: "claim_uncancelled_chatkit_sessions",
         rows: Some("/sessions"),
         // A minute's secrets, for their ten minutes.
@@ -123,7 +123,7 @@ pub const KINDS: &[Kind] = &[
         left: "exists (select from transcripts_due as t where t.session_id = d.id)",
     },
     Kind {
-        duty: "take_up_erasures",
+        duty: "resume_erasures",
         function: "claim_erasures",
         rows: None,
         most: Some(0),
@@ -135,7 +135,7 @@ pub const KINDS: &[Kind] = &[
         left: "exists (select from erasures as e where e.user_id = d.user_id and e.finished_at is null)",
     },
     Kind {
-        duty: "erase_overdue",
+        duty: "apply_retention",
         function: "claim_overdue_sessions",
         rows: Some("/sessions"),
         most: None,

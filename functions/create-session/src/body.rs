@@ -8,7 +8,7 @@ use shared::{
     platform::parse::StrictUuid,
 };
 
-/// The body as sent, before [`Body::wish`] checks which fields go together.
+/// The body as sent, before [`Body::session_request`] checks which fields go together.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Body {
@@ -21,7 +21,7 @@ pub struct Body {
 }
 
 /// A valid request of one of the two kinds.
-pub enum Wish {
+pub enum SessionRequest {
     /// Opens a new session.
     New(NewSession),
     /// Issues another client secret for an open session.
@@ -33,20 +33,20 @@ impl Body {
     ///
     /// # Errors
     /// Returns `invalid_request` with a pointer to the field that is missing or does not fit.
-    pub fn wish(self) -> Result<Wish, Error> {
+    pub fn into_request(self) -> Result<SessionRequest, Error> {
         // Only a refresh comes from a client that already holds a secret, which ChatKit may reject.
         let refreshes = self.session_id.is_some() && matches!(self.purpose, Some(Purpose::Refresh));
         if self.rejected.is_some() && !refreshes {
             return wrong("/rejected", "is said with a sessionId and the purpose refresh only: leave it out");
         }
         match (self.session_id, self.purpose, self.agent_id) {
-            (None, None, Some(agent_id)) => Ok(Wish::New(NewSession {
+            (None, None, Some(agent_id)) => Ok(SessionRequest::New(NewSession {
                 agent_id,
                 channel: self.channel.unwrap_or(Channel::Web),
                 metadata: self.metadata.unwrap_or_default(),
             })),
             (Some(StrictUuid(session_id)), Some(purpose), agent_id) if self.channel.is_none() => {
-                Ok(Wish::Renewal(Renewal {
+                Ok(SessionRequest::Renewal(Renewal {
                     session_id,
                     purpose,
                     rejected: self.rejected.unwrap_or_default(),
@@ -66,6 +66,6 @@ impl Body {
     }
 }
 
-fn wrong(pointer: &str, detail: &str) -> Result<Wish, Error> {
+fn wrong(pointer: &str, detail: &str) -> Result<SessionRequest, Error> {
     Err(Error::invalid(vec![FieldError::at(pointer, detail)]))
 }

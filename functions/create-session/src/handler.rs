@@ -14,7 +14,7 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-use crate::body::{Body, Wish};
+use crate::body::{Body, SessionRequest};
 
 /// Handler of `POST /chatkit/sessions`.
 pub struct CreateSession {
@@ -42,17 +42,19 @@ impl Endpoint for CreateSession {
     async fn handle(&self, request: Request) -> Result<Response, Error> {
         let (service_client, context, with_chatkit) =
             (&self.service_client, &request.context, self.chatkit.is_some());
-        let wish = request.json::<Body>()?.wish()?;
+        let session_request = request.json::<Body>()?.into_request()?;
         let key = request.idempotency_key()?.map(IdempotencyKey::with_lease);
-        let opened = match &wish {
-            Wish::New(new) => sessions::open(service_client, context, new, with_chatkit, key).await?,
-            Wish::Renewal(renewal) => {
+        let opened = match &session_request {
+            SessionRequest::New(new) => {
+                sessions::open(service_client, context, new, with_chatkit, key).await?
+            }
+            SessionRequest::Renewal(renewal) => {
                 sessions::renew(service_client, context, renewal, with_chatkit, key).await?
             }
         };
         // A new session ends if it gets no secret, even if an earlier attempt with the same key
         // recorded it.
-        let opening = matches!(wish, Wish::New(_));
+        let opening = matches!(session_request, SessionRequest::New(_));
         let is_new = opening && !opened.replayed;
         let chatkit = match &self.chatkit {
             Some((chatkit, sealer)) => Some(

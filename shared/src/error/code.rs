@@ -33,7 +33,7 @@ codes! {
     MissingToken = 401 "missing_token" "No access token", "Send the user's Supabase access token: Authorization: Bearer <token>.";
     InvalidToken = 401 "invalid_token" "The access token is not valid here", "Sign in again and send the new access token of this Supabase project.";
     ExpiredToken = 401 "expired_token" "The access token has expired", "Refresh the Supabase session and send the new access token.";
-    WebhookSecretRefused = 401 "webhook_secret_refused" "The webhook's secret is not right", "Send X-Webhook-Secret with the value of WEBHOOK_SECRET.";
+    WebhookSecretRefused = 401 "webhook_secret_refused" "The webhook's secret is not right", "Send X-Webhook-Secret with the value of DATABASE_WEBHOOK_SECRET.";
     AnonymousUser = 403 "anonymous_user" "Anonymous users have no organisation", "Sign in with an account of the organisation.";
     NoOrganisation = 403 "no_organisation" "The user belongs to no organisation", "An administrator sets app_metadata.org_id of the user; sign in again afterwards.";
     NotAMember = 403 "not_a_member" "The user is not a member of this organisation any more", "Sign in again; if it stays so, ask an administrator of the organisation.";

@@ -12,7 +12,7 @@ pub struct Run<R> {
 
 #[derive(Debug)]
 pub struct FailedJob {
-    pub duty: &'static str,
+    pub job: &'static str,
     /// Its first error.
     pub error: Error,
 }
@@ -20,7 +20,7 @@ pub struct FailedJob {
 impl<R> Run<R> {
     /// Summarises the failures in one line: each job with its error code.
     pub(crate) fn failure_summary(&self) -> String {
-        let failed = self.failures.iter().map(|one| format!("{}: {}", one.duty, one.error.code.as_str()));
+        let failed = self.failures.iter().map(|one| format!("{}: {}", one.job, one.error.code.as_str()));
         failed.collect::<Vec<_>>().join("; ")
     }
 }

@@ -74,11 +74,11 @@ async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Re
         match outcome {
             Ok(report) => {
                 let report = serde_json::to_value(report)?;
-                tracing::info!(target: TARGET, %report, "order done");
+                tracing::info!(target: TARGET, %report, "task completed");
                 Ok(report)
             }
             Err(error) => {
-                tracing::error!(target: TARGET, code = error.code.as_str(), cause = error_chain(&error), "order failed");
+                tracing::error!(target: TARGET, code = error.code.as_str(), cause = error_chain(&error), "task failed");
                 Err(BoxError::from(error_message(&error)))
             }
         }

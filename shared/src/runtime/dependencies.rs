@@ -84,13 +84,13 @@ impl Dependencies {
         let allowed = outbound::LoopbackAllowlist::from_environment(&mut self.environment);
         let credentials = self.environment.optional("AGENT_CREDENTIALS", mcp::Credentials::parse);
         let outbound = outbound::EgressClient::new(allowed?)
-            .map_err(|error| self.environment.add_error("AGENT_ALLOWED_HOSTS", error.to_string()))?;
+            .map_err(|error| self.environment.add_error("AGENT_LOOPBACK_ALLOWLIST", error.to_string()))?;
         Ok(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
     }
 
     /// The secret that the database webhook must send.
     pub(crate) fn webhook_secret(&mut self) -> Result<Secret, Reported> {
-        self.environment.required("WEBHOOK_SECRET", config::secret_min_32)
+        self.environment.required("DATABASE_WEBHOOK_SECRET", config::secret_min_32)
     }
 
     /// The verifier of callers' tokens. Every HTTP function has one.

@@ -56,23 +56,23 @@ async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
 /// Runs the job once and writes its log record. A panic is reported as a failure.
 pub(super) async fn run_job<S: ScheduledJob>(scheduled: &S, context: &Context) -> Result<Value, BoxError> {
     let outcome = async {
-        let round = AssertUnwindSafe(scheduled.run(deadline(context))).catch_unwind().await;
-        let round = match round {
+        let run = AssertUnwindSafe(scheduled.run(deadline(context))).catch_unwind().await;
+        let run = match run {
             Ok(Run { report, failures }) => Run { report: serde_json::to_value(report)?, failures },
             Err(_panic) => {
                 let error = Error::new(ErrorCode::Internal).cause("panicked");
-                Run { report: Value::Null, failures: vec![FailedJob { duty: "round", error }] }
+                Run { report: Value::Null, failures: vec![FailedJob { job: "run", error }] }
             }
         };
-        let report = &round.report;
-        let failed_duties = round.failures.len() as u64;
-        let Some(first) = round.failures.first() else {
-            tracing::info!(target: TARGET, failed_duties, %report, "round done");
-            return Ok(round.report);
+        let report = &run.report;
+        let failed_jobs = run.failures.len() as u64;
+        let Some(first) = run.failures.first() else {
+            tracing::info!(target: TARGET, failed_jobs, %report, "run completed");
+            return Ok(run.report);
         };
         let (code, failed, cause) =
-            (first.error.code.as_str(), round.failure_summary(), error_chain(&first.error));
-        tracing::error!(target: TARGET, code, failed_duties, failed, cause, %report, "round failed");
+            (first.error.code.as_str(), run.failure_summary(), error_chain(&first.error));
+        tracing::error!(target: TARGET, code, failed_jobs, failed, cause, %report, "run failed");
         Err(BoxError::from(failed))
     }
     .instrument(telemetry::scheduled_run(context))

@@ -162,7 +162,7 @@ mod tests {
         let secret = Secret::new("s3cret");
         let event = |text: &str| LambdaEvent::new(Payload::parse(text.as_bytes()), Context::default());
         let failed = handle_webhook(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
-        assert_eq!(failed, "round: internal_error");
+        assert_eq!(failed, "run: internal_error");
         let webhook = r#"{"rawPath":"/","headers":{"x-webhook-secret":"s3cret"},"requestContext":{"http":{"method":"POST"}}}"#;
         assert_eq!(handle_webhook(&Panics, &secret, event(webhook)).await.unwrap()["statusCode"], 503);
     }

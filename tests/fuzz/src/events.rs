@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 const JWT_SECRET: &str = "a-secret-of-the-fuzzer-that-signs-tokens-of-nobody";
-pub const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-fuzzer-for-nothing";
+pub const DATABASE_WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-fuzzer-for-nothing";
 const ID: &str = "01981d3c-0000-7000-8000-000000000000";
 const ISSUER: &str = "http://127.0.0.1:9/auth/v1";
 
@@ -47,7 +47,7 @@ pub fn all() -> Result<Vec<Value>> {
         "x-forwarded-for": "203.0.113.7",
         "x-forwarded-port": "443",
         "x-forwarded-proto": "https",
-        "x-webhook-secret": WEBHOOK_SECRET,
+        "x-webhook-secret": DATABASE_WEBHOOK_SECRET,
     });
     let context = |route_key: &str, stage: &str| {
         json!({

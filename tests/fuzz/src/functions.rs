@@ -58,10 +58,10 @@ impl Endpoint for Faulty {
     }
 }
 
-/// Rounds in which nothing is to be done.
-pub struct Rounds;
+/// Runs in which nothing is to be done.
+pub struct Runs;
 
-impl ScheduledJob for Rounds {
+impl ScheduledJob for Runs {
     type Report = ();
 
     fn new(_: &mut Dependencies) -> Result<Self, Reported> {

@@ -24,7 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 pub use tally::{Fault, Tally};
 
-use functions::{Faulty, Reader, Rounds};
+use functions::{Faulty, Reader, Runs};
 use lines::Lines;
 
 /// Which events are tried.
@@ -108,7 +108,7 @@ impl<F: Endpoint> Target<F> {
         let environment = Environment::new(|name| events::variable(name).map(str::to_owned));
         let http = HttpClient::new().map_err(|error| anyhow!("{error}"))?;
         let edge = HttpService::new(environment, http)?;
-        Ok(Self { edge, secret: Secret::new(events::WEBHOOK_SECRET), events: events::all()? })
+        Ok(Self { edge, secret: Secret::new(events::DATABASE_WEBHOOK_SECRET), events: events::all()? })
     }
 
     /// Both answers to a payload, or what is wrong with one.
@@ -123,12 +123,12 @@ impl<F: Endpoint> Target<F> {
         lines.forget();
         let event = LambdaEvent::new(Payload::parse(payload), context);
         let woken =
-            runtime::handle_webhook(&Rounds, &self.secret, event).await.map_err(|error| error.to_string())?;
+            runtime::handle_webhook(&Runs, &self.secret, event).await.map_err(|error| error.to_string())?;
         if woken.get("statusCode").is_some_and(|status| *status != 204) {
             let answer = tally::Answer::check(&woken)?;
             lines.check("request", Some(answer.status))?;
         } else {
-            lines.check("round", None)?;
+            lines.check("run", None)?;
         }
         Ok(answer)
     }

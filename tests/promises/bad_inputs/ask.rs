@@ -75,7 +75,7 @@ pub fn escalations(query: &str) -> Ask {
 
 /// `GET /chatkit/metrics` with this query.
 pub fn metrics(query: &str) -> Ask {
-    Ask::new("session-metrics", Method::GET, &format!("/chatkit/metrics{query}"))
+    Ask::new("get-metrics", Method::GET, &format!("/chatkit/metrics{query}"))
 }
 
 /// `GET /chatkit/agents`

@@ -32,7 +32,7 @@ async fn shared(world: World) -> Result<()> {
     world.register_agent(org_id, AGENT, "Accounts payable").await?;
     for kind in KINDS {
         let amount = match kind.duty {
-            "take_up_erasures" => Amount { hostile: 0, links: 0, others: 400 },
+            "resume_erasures" => Amount { hostile: 0, links: 0, others: 400 },
             _ => Amount { hostile: 12_000, links: 5, others: OTHERS },
         };
         due::fill(&world, org_id, kind, amount).await?;
@@ -103,7 +103,7 @@ async fn others_first(world: &World, kind: &Kind, rows: &Value) -> Result<()> {
 async fn erased(world: World) -> Result<()> {
     let org_id = Uuid::new_v4();
     world.register_agent(org_id, AGENT, "Accounts payable").await?;
-    let retired = KINDS.iter().find(|kind| kind.duty == "cancel_retired");
+    let retired = KINDS.iter().find(|kind| kind.duty == "cancel_chatkit_sessions");
     let Some(retired) = retired else { anyhow::bail!("there is no such kind") };
     due::fill(&world, org_id, retired, Amount { hostile: 12_000, links: 0, others: 0 }).await?;
     let user_id: Uuid =

@@ -1,4 +1,4 @@
-//! A duty that fails stops no other: whichever fails, the round does the rest, names it, and fails at its end.
+//! A duty that fails stops no other: whichever fails, the run does the rest, names it, and fails at its end.
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -53,19 +53,19 @@ async fn each_alone(world: World) -> Result<()> {
     grant(&world, "revoke execute on function public.service_state from service_role").await?;
     let failure = format!("{:#}", tick(&world).await.err().context("nobody would have noticed")?);
     ensure!(
-        failure.contains("look_at_service") && due::left(&world, &KINDS[0], false).await? == 0,
+        failure.contains("collect_gauges") && due::left(&world, &KINDS[0], false).await? == 0,
         "{failure}"
     );
     Ok(())
 }
 
-/// The round's line names the duty and has the report and the metrics of all that was done.
+/// The run's line names the duty and has the report and the metrics of all that was done.
 fn seen(world: &World, broken: &Kind) -> Result<()> {
     let lines = world.lambda().logs().lines();
     let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    let line = lines.rfind(|line| line["message"] == "round failed").context("no line of the round")?;
+    let line = lines.rfind(|line| line["message"] == "run failed").context("no line of the run")?;
     let named = line["failed"].as_str().is_some_and(|failed| failed.contains(broken.duty));
-    ensure!(named && line["FailedDuties"] == 1.0 && line["RoundFailures"] == 1.0, "{line}");
+    ensure!(named && line["FailedJobs"] == 1.0 && line["RunFailures"] == 1.0, "{line}");
     ensure!(line["report"]["expiredSessions"].is_u64() && line["code"].is_string(), "{line}");
     Ok(())
 }

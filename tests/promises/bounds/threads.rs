@@ -1,4 +1,4 @@
-//! Links: how many a session may have, what a round spends on them, and what OpenAI refuses for one of them.
+//! Links: how many a session may have, what a run spends on them, and what OpenAI refuses for one of them.
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -94,7 +94,7 @@ async fn refused(world: World) -> Result<()> {
     );
     // Something was said just now in the one that can be asked for.
     forget(&world, &session).await?;
-    ensure!(tick(&world).await?["foundActive"] == 1, "what the one says is not heard");
+    ensure!(tick(&world).await?["stillActive"] == 1, "what the one says is not heard");
     world.chatkit().fault(
         Fault::new(On::ListItems)
             .about(&own)
@@ -104,7 +104,7 @@ async fn refused(world: World) -> Result<()> {
     forget(&world, &session).await?;
     let report = tick(&world).await?;
     ensure!(report["expiredSessions"] == 1 && report["postponed"] == 0, "{report}");
-    ensure!(report["copiedMessages"] == 2, "{report}");
+    ensure!(report["transcriptMessages"] == 2, "{report}");
     let due: i64 =
         sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(world.database()).await?;
     ensure!(due == 0, "the transcript comes again");
@@ -164,7 +164,7 @@ async fn transcript(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     let session = caller.open().await?;
     let user = chatkit_user(&world, &caller).await?;
-    // More pages than a round's budget.
+    // More pages than a run's budget.
     let long = (0..10_250).map(|n| Item::user(&format!("Line {n}"))).collect();
     let mut threads = vec![world.chatkit().put_thread(&user, None, long)?];
     for _ in 0..40 {
@@ -172,25 +172,25 @@ async fn transcript(world: World) -> Result<()> {
     }
     link_all(&world, &caller, &session, &threads).await?;
     caller.cancel(&path(&session)).await?.expect(200)?;
-    let (mut copied, mut rounds) = (0, 0);
+    let (mut copied, mut runs) = (0, 0);
     while copied < 10_290 {
         let before = world.chatkit().ledger().len();
         let report = tick(&world).await?;
         let calls = world.chatkit().ledger().len() - before;
-        ensure!(calls <= 101, "{calls} calls for one session in a round");
-        let now = report["copiedMessages"].as_u64().unwrap_or_default();
-        ensure!(now > 0 && rounds < 20, "it does not go on: {copied} after {rounds} rounds, {report}");
-        (copied, rounds) = (copied + now, rounds + 1);
+        ensure!(calls <= 101, "{calls} calls for one session in a run");
+        let now = report["transcriptMessages"].as_u64().unwrap_or_default();
+        ensure!(now > 0 && runs < 20, "it does not go on: {copied} after {runs} runs, {report}");
+        (copied, runs) = (copied + now, runs + 1);
         let attempts: Option<i32> = sqlx::query_scalar("select attempts from transcripts_due")
             .fetch_optional(world.database())
             .await?;
         ensure!(attempts.is_none_or(|attempts| attempts == 0), "a budget's end is a failure: {attempts:?}");
         a_minute_later(&world).await?;
     }
-    ensure!(copied == 10_290 && rounds > 2, "{copied} in {rounds} rounds");
+    ensure!(copied == 10_290 && runs > 2, "{copied} in {runs} runs");
     // Each page was asked for once.
     let pages = world.chatkit().calls(On::ListItems).len();
-    ensure!(pages <= 103 + 40 + rounds, "{pages} pages were asked for");
+    ensure!(pages <= 103 + 40 + runs, "{pages} pages were asked for");
     tick(&world).await?;
     let due: i64 =
         sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(world.database()).await?;

@@ -47,7 +47,7 @@ const MALFORMED: [(&str, &str); 13] = [
     ("REQUIRE_AAL2_TO_DECIDE", "perhaps"),
     ("CORS_ALLOWED_ORIGINS", "*"),
     ("CORS_ALLOWED_HEADERS", "*"),
-    ("WEBHOOK_SECRET", "short"),
+    ("DATABASE_WEBHOOK_SECRET", "short"),
     ("AGENT_CREDENTIALS", "no json"),
 ];
 const TAKEN_AS_THEY_COME: [&str; 5] = [

@@ -280,16 +280,14 @@ async fn reading(
             stage.likeness.put(SESSION, &session);
             Ok(plain.about(operation, &session))
         }
-        ("session-metrics", "metrics") => {
+        ("get-metrics", "metrics") => {
             some_history(stage).await?;
             let today = Timestamp::now().as_second() / 86_400 * 86_400;
             let (from, to) = (Timestamp::from_second(today)?, Timestamp::from_second(today + 86_400)?);
             Ok(plain.at(&format!("?from={from}&to={to}&groupBy=agent")))
         }
-        ("session-metrics", "metricsForbidden") => Ok(plain.by(Some(stage.caller.token.clone()))),
-        ("session-metrics", "fromAfterTo") => {
-            Ok(plain.at("?from=2026-11-23T00:00:00Z&to=2026-11-22T00:00:00Z"))
-        }
+        ("get-metrics", "metricsForbidden") => Ok(plain.by(Some(stage.caller.token.clone()))),
+        ("get-metrics", "fromAfterTo") => Ok(plain.at("?from=2026-11-23T00:00:00Z&to=2026-11-22T00:00:00Z")),
         ("cancel-session", "cancelled") | ("list-agents", "agents") => Ok(plain),
         _ => bail!("nobody knows how this comes about"),
     }

@@ -164,7 +164,7 @@ impl Stage {
     pub fn request(&self, operation: &Operation<'_>) -> Result<Request> {
         let bodies = operation.bodies()?;
         // Members are told no metrics.
-        let who = if operation.id == "session-metrics" { &self.approver } else { &self.caller };
+        let who = if operation.id == "get-metrics" { &self.approver } else { &self.caller };
         let what = if operation.path.starts_with("/chatkit/escalations") { ESCALATION } else { SESSION };
         Ok(Request {
             method: operation.method.to_uppercase().parse()?,

@@ -39,7 +39,7 @@ impl Deployed<'_> {
     fn is_woken(&self) -> bool {
         self.properties["Events"].is_null()
             && !self.properties["FunctionUrlConfig"].is_null()
-            && !self.properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null()
+            && !self.properties["Environment"]["Variables"]["DATABASE_WEBHOOK_SECRET"].is_null()
     }
 
     /// Whether it has no events, and does what an operator invokes it with.
@@ -133,7 +133,7 @@ async fn alike() -> Result<()> {
             // A URL shares the function's concurrency with whoever knows it: a webhook has a door of its own.
             ensure!(properties["FunctionUrlConfig"].is_null(), "{id} can be held up by anybody");
             let door = template.functions()?.into_iter().find(|one| one.package == package && one.is_woken());
-            let reads_secret = !properties["Environment"]["Variables"]["WEBHOOK_SECRET"].is_null();
+            let reads_secret = !properties["Environment"]["Variables"]["DATABASE_WEBHOOK_SECRET"].is_null();
             ensure!(
                 door.is_some() == reads_secret,
                 "{id} has a webhook's secret and no door, or the other way"

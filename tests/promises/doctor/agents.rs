@@ -59,7 +59,7 @@ async fn register(world: &World, url: &str) -> Result<()> {
 
 /// A world in which servers may be at this address alone, and one is.
 async fn with_server_at(address: &str, url: &str) -> Result<World> {
-    let world = World::builder().env("AGENT_ALLOWED_HOSTS", address).start().await?;
+    let world = World::builder().env("AGENT_LOOPBACK_ALLOWLIST", address).start().await?;
     register(&world, url).await?;
     Ok(world)
 }

@@ -47,8 +47,8 @@ pub fn trials() -> Vec<Trial> {
         ),
         finds(
             "that the webhook's secret is short",
-            with("WEBHOOK_SECRET", "c4n4ry"),
-            invalid("WEBHOOK_SECRET"),
+            with("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
+            invalid("DATABASE_WEBHOOK_SECRET"),
         ),
         finds("that an origin is none", with("CORS_ALLOWED_ORIGINS", "*"), invalid("CORS_ALLOWED_ORIGINS")),
         finds(
@@ -110,7 +110,7 @@ const EVERYTHING: [(&str, &str); 13] = [
     ("CORS_ALLOWED_HEADERS", "c 4n4ry"),
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
     ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
-    ("WEBHOOK_SECRET", "c4n4ry"),
+    ("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
     ("AGENT_CREDENTIALS", "c4n4ry"),
 ];
 

@@ -121,12 +121,9 @@ fn judge(report: &Value, faults: &[Fault<'_>], skipped: &[&str]) -> Result<()> {
     let names = |of: &mut dyn Iterator<Item = &Value>| -> BTreeSet<String> {
         of.filter_map(|finding| finding["check"].as_str()).map(str::to_owned).collect()
     };
-    let passed_over: BTreeSet<String> = skipped.iter().map(|check| (*check).to_owned()).collect();
+    let superseded: BTreeSet<String> = skipped.iter().map(|check| (*check).to_owned()).collect();
     let did_pass_over = names(&mut of("skipped"));
-    ensure!(
-        did_pass_over == passed_over,
-        "skipped: {did_pass_over:?}, expected: {passed_over:?}; {report:#}"
-    );
+    ensure!(did_pass_over == superseded, "skipped: {did_pass_over:?}, expected: {superseded:?}; {report:#}");
     let whys = of("skipped").all(|finding| finding["cause"].is_string());
     ensure!(whys, "skipped without a reason: {report:#}");
     let places = findings.iter().map(|finding| CHECKS.iter().position(|check| finding["check"] == *check));

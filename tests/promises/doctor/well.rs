@@ -79,8 +79,12 @@ async fn secrets(world: World) -> Result<()> {
     let opened = world.chatkit().sessions();
     let lines = world.final_logs().await.join("\n");
     let environment = world.environment().whole();
-    let secret =
-        ["SUPABASE_SECRET_KEY", "SUPABASE_PUBLISHABLE_KEY", "OPENAI_CHATKIT_SECRET", "WEBHOOK_SECRET"];
+    let secret = [
+        "SUPABASE_SECRET_KEY",
+        "SUPABASE_PUBLISHABLE_KEY",
+        "OPENAI_CHATKIT_SECRET",
+        "DATABASE_WEBHOOK_SECRET",
+    ];
     let mut never: Vec<String> = secret.iter().map(|name| environment[*name].clone()).collect();
     never.push(environment["CHATKIT_SEALING_KEYS"].trim_start_matches("k1:").to_owned());
     never.push(world.agents().bearer().to_owned());

@@ -25,7 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("erasure: no row goes that knows of something alive at OpenAI", alive),
         trial("erasure: a secret that comes of it all the same is cancelled", secret),
         trial("erasure: nothing that comes late brings anything back", late),
-        trial("erasure: rounds go on though what they were about is gone", rounds),
+        trial("erasure: runs go on though what they were about is gone", runs),
         trial("erasure: a router goes on though what it called for is gone", router),
     ]
 }
@@ -191,8 +191,8 @@ async fn late(world: World) -> Result<()> {
     Ok(())
 }
 
-/// The rounds that had something in hand hear that it is gone, and go on with the rest.
-async fn rounds(world: World) -> Result<()> {
+/// The runs that had something in hand hear that it is gone, and go on with the rest.
+async fn runs(world: World) -> Result<()> {
     for ended in [false, true] {
         let person = person::member(&world).await?;
         let session = person.open().await?;
@@ -207,11 +207,11 @@ async fn rounds(world: World) -> Result<()> {
         // It is looked at for being idle, or its transcript is fetched, and OpenAI takes its time.
         world.chatkit().clear_faults();
         let slow = world.chatkit().fault(Fault::new(On::ListItems).delay(Duration::from_secs(2)));
-        let (round, erased) = tokio::join!(tick(&world), soon(erase(&world, &person)));
-        let (round, _) = (round?, erased?);
+        let (run, erased) = tokio::join!(tick(&world), soon(erase(&world, &person)));
+        let (run, _) = (run?, erased?);
         ensure!(world.chatkit().hits(slow) == 1, "nothing was in hand");
-        let done = ["copiedMessages", "expiredSessions", "foundActive", "postponed"];
-        ensure!(done.iter().all(|what| round[what] == 0), "nothing was cut short: {round}");
+        let done = ["transcriptMessages", "expiredSessions", "stillActive", "postponed"];
+        ensure!(done.iter().all(|what| run[what] == 0), "nothing was cut short: {run}");
         ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
     }
     Ok(())
@@ -232,10 +232,10 @@ async fn router(world: World) -> Result<()> {
         }
         erase(&world, &person).await
     };
-    let (round, erased) = tokio::join!(world.tick("route-events"), erasing);
-    let (round, erased) = (round?, erased?);
+    let (run, erased) = tokio::join!(world.tick("route-events"), erasing);
+    let (run, erased) = (run?, erased?);
     ensure!(erased["counts"]["deliveries"] == 1 && agent.calls().len() == 1, "{erased}");
-    ensure!(round["called"] == 1 && round["passedOver"] == 1, "{round}");
+    ensure!(run["called"] == 1 && run["superseded"] == 1, "{run}");
     ensure!(rows::of(&rows::all(&world).await?, &person).is_empty());
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{expiry::tick, harness::trial};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("erasure: with OpenAI down it says so, and is taken up again", openai_down),
-        trial("erasure: a round takes up what stopped", taken_up),
+        trial("erasure: a run takes up what stopped", taken_up),
         trial("erasure: with Supabase down it says so, and is taken up again", supabase_down),
         trial("erasure: a list of other people's threads deletes none of them", threads_of_others),
     ]

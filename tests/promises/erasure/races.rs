@@ -31,7 +31,7 @@ pub fn trials() -> Vec<Trial> {
 const TABS: usize = 4;
 
 async fn raced(world: World) -> Result<()> {
-    for round in 0..6 {
+    for run in 0..6 {
         let person = person::member(&world).await?;
         person::live(&world, &person).await?;
         let name = person::chatkit_user(&world, &person).await?;
@@ -39,7 +39,7 @@ async fn raced(world: World) -> Result<()> {
         let done = std::sync::atomic::AtomicBool::new(false);
         let tabs = (0..TABS).map(|tab| busy(&person, &session, tab, &done));
         let erased = async {
-            tokio::time::sleep(Duration::from_millis(40 * round)).await;
+            tokio::time::sleep(Duration::from_millis(40 * run)).await;
             // Two operators at once.
             let (one, other) = tokio::join!(erase(&world, &person), erase(&world, &person));
             done.store(true, std::sync::atomic::Ordering::Relaxed);

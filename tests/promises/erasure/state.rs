@@ -1,4 +1,4 @@
-//! The gauges: what a round says of how the service is.
+//! The gauges: what a run says of how the service is.
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
@@ -9,7 +9,7 @@ use super::person;
 use crate::{caller::path, expiry::tick, harness::trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("state: a round says what waits and what was given up", gauges)]
+    vec![trial("state: a run says what waits and what was given up", gauges)]
 }
 
 async fn gauges(world: World) -> Result<()> {

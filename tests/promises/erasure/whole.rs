@@ -86,7 +86,7 @@ async fn again(world: World) -> Result<()> {
     // What an operator writes is for the record, and may name people.
     let lines = world.final_logs().await;
     let told = lines.iter().find(|line| line.contains("ticket 4711") || line.contains("ops-1"));
-    ensure!(told.is_none() && lines.iter().any(|line| line.contains("order done")), "{told:?}");
+    ensure!(told.is_none() && lines.iter().any(|line| line.contains("task completed")), "{told:?}");
     Ok(())
 }
 

@@ -85,7 +85,7 @@ async fn ends() -> Result<()> {
     let call = rows.iter().map(|(said, ..)| said.clone()).collect();
     let agent = Scripted::start(Script { call, ..Script::default() }).await?;
     let hosts = agent.server().address().to_string();
-    let world = World::builder().env("AGENT_ALLOWED_HOSTS", &hosts).start().await?;
+    let world = World::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts).start().await?;
     let org_id = Uuid::new_v4();
     world.register_agent(org_id, "scripted", "Scripted").await?;
     let tool = json!({ "idempotent": false, "policy": "auto" });

@@ -227,7 +227,7 @@ async fn deliveries() -> Result<()> {
         ("two_workers", balancer.url(), balancer.address()),
     ];
     let hosts: Vec<String> = servers.iter().map(|(_, _, address)| address.to_string()).collect();
-    let world = World::builder().env("AGENT_ALLOWED_HOSTS", &hosts.join(",")).start().await?;
+    let world = World::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts.join(",")).start().await?;
     let org_id = Uuid::new_v4();
     for (agent, url, _) in &servers {
         world.register_agent(org_id, agent, agent).await?;

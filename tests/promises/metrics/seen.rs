@@ -60,7 +60,7 @@ async fn directly(world: World) -> Result<()> {
     let member = Caller::new(&world).await?;
     member.open().await?;
     let ask = async |token: &str, arguments: Value| {
-        world.rest(token, Method::POST, "/rpc/session_metrics", Some(arguments)).await
+        world.rest(token, Method::POST, "/rpc/get_metrics", Some(arguments)).await
     };
     for (role, may) in ROLES {
         let caller = Caller::joining(&world, member.user.org_id, role).await?;

@@ -211,8 +211,8 @@ async fn no_schedule(world: World) -> Result<()> {
     for event in ["{}", "null", r#"{"a":1e999}"#] {
         let event = Bytes::copy_from_slice(event.as_bytes());
         let id = Uuid::new_v4().to_string();
-        let round = world.lambda().function("route-events")?.invoke(&id, "Root=1-0-0", event).await;
-        ensure!(round.is_ok(), "{round:?}");
+        let run = world.lambda().function("route-events")?.invoke(&id, "Root=1-0-0", event).await;
+        ensure!(run.is_ok(), "{run:?}");
     }
     have_lines(&world, &answered).await
 }

@@ -62,9 +62,9 @@ async fn write(watch: &mut Watch, caller: &Caller, path: &str, body: Option<Valu
 
 /// One tick of the schedule. What comes of it is kept like an answer.
 async fn tick(world: &World, watch: &mut Watch) -> Result<bool> {
-    let round = expiry::tick(world).await;
-    let is_done = round.is_ok();
-    watch.keep_text(round.map_or_else(|failure| format!("{failure:#}"), |report| report.to_string()));
+    let run = expiry::tick(world).await;
+    let is_done = run.is_ok();
+    watch.keep_text(run.map_or_else(|failure| format!("{failure:#}"), |report| report.to_string()));
     Ok(is_done)
 }
 
@@ -108,7 +108,7 @@ async fn journey(world: World) -> Result<()> {
     write(&mut watch, &caller, &format!("{session}/cancel"), None).await?.expect(200)?;
     let left_idle = write(&mut watch, &caller, "/chatkit/sessions", open()).await?.expect(201)?;
     expiry::forget(&world, &left_idle).await?;
-    ensure!(tick(&world, &mut watch).await?, "a round failed");
+    ensure!(tick(&world, &mut watch).await?, "a run failed");
     let keys: i64 =
         sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(world.database()).await?;
     ensure!(keys == 11, "{keys} idempotency keys to look for one in");
@@ -233,7 +233,7 @@ async fn outages(world: World) -> Result<()> {
             let refused = watch.send(&caller, method, path, body).await?;
             ensure!(refused.status == 503, "{refused:?}");
         }
-        ensure!(!tick(&world, &mut watch).await?, "{fault:?}: a round came through");
+        ensure!(!tick(&world, &mut watch).await?, "{fault:?}: a run came through");
     }
     world.supabase().fault(supabase::Fault::None).await;
     watch.look(&world).await?.nothing()
@@ -262,7 +262,7 @@ async fn openai_repeats() -> Result<()> {
         ensure!(refused.status.is_server_error(), "{refused:?}");
         watch.send(&caller, Method::GET, &path(&opened), None).await?.expect(200)?;
         watch.send(&caller, Method::POST, &format!("{}/cancel", path(&opened)), None).await?.expect(200)?;
-        ensure!(tick(&world, &mut watch).await?, "a round failed for OpenAI's sake");
+        ensure!(tick(&world, &mut watch).await?, "a run failed for OpenAI's sake");
         sessions.push(opened["id"].clone());
     }
     ensure!(sessions.len() == moods().len());
@@ -300,7 +300,7 @@ async fn supabase_repeats() -> Result<()> {
             };
             ensure!(!refused.status.is_success(), "{mood:?} at {path}: {refused:?}");
         }
-        ensure!(!tick(&world, &mut watch).await?, "{mood:?}: a round came through");
+        ensure!(!tick(&world, &mut watch).await?, "{mood:?}: a run came through");
     }
     watch.look(&world).await?.nothing()
 }

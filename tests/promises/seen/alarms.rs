@@ -104,7 +104,7 @@ fn in_its_unit(watched: &Watched, unit: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many there are at a time: two rounds have not twice as many.
+/// How many there are at a time: two runs have not twice as many.
 const GAUGES: [&str; 4] =
     ["OpenEscalations", "DeadDeliveries", "OldestUndeliveredSeconds", "ApproximateNumberOfMessagesVisible"];
 

@@ -20,8 +20,8 @@ pub fn trials() -> Vec<Trial> {
         trial("seen: a refused request's line is no error", refused),
         trial("seen: a request that never reached Supabase says so", unreachable),
         trial("seen: only the first line of a process is of a cold start", cold),
-        trial("seen: a round's line has its report, and each call of an agent its own", rounds),
-        trial("seen: a round that failed says why", failed_round),
+        trial("seen: a run's line has its report, and each call of an agent its own", runs),
+        trial("seen: a run that failed says why", failed_round),
         trial("seen: no line holds what people and agents say, or a token", unsaid),
     ]
 }
@@ -152,10 +152,10 @@ async fn cold(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn rounds(world: World) -> Result<()> {
+async fn runs(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     world.put_to_work(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
-    // The schedule finds it, and no second round is still at it when all are ended.
+    // The schedule finds it, and no second run is still at it when all are ended.
     world.webhook().context("no webhook")?.cut(true);
     let session = caller.open().await?;
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
@@ -164,10 +164,10 @@ async fn rounds(world: World) -> Result<()> {
     world.tick("expire-sessions").await?;
     let lines = written(&world).await?;
     let expiry = line(&lines, |line| line["function"] == "expire-sessions")?;
-    ensure!(expiry["message"] == "round done" && expiry["report"]["expiredSessions"] == 0, "{expiry:#}");
-    let rounds = of_work(&lines, |line| line["function"] == "route-events");
-    let calling: Vec<_> = rounds.iter().filter(|line| line["report"]["called"] == 1).collect();
-    ensure!(calling.len() == 1, "the call is in {} rounds: {rounds:#?}", calling.len());
+    ensure!(expiry["message"] == "run completed" && expiry["report"]["expiredSessions"] == 0, "{expiry:#}");
+    let runs = of_work(&lines, |line| line["function"] == "route-events");
+    let calling: Vec<_> = runs.iter().filter(|line| line["report"]["called"] == 1).collect();
+    ensure!(calling.len() == 1, "the call is in {} runs: {runs:#?}", calling.len());
     ensure!(calling[0]["report"]["done"] == 1 && calls(calling[0], "agent").len() == 1, "{calling:#?}");
     let delivered: Vec<_> = lines.iter().filter(|line| line["message"] == "delivered").collect();
     ensure!(delivered.len() == 1, "{delivered:#?}");
@@ -187,12 +187,12 @@ async fn rounds(world: World) -> Result<()> {
 
 async fn failed_round(world: World) -> Result<()> {
     world.supabase().fault(supabase::Fault::Down).await;
-    ensure!(world.tick("expire-sessions").await.is_err(), "a round without a database");
+    ensure!(world.tick("expire-sessions").await.is_err(), "a run without a database");
     let lines = written(&world).await?;
     let failed = line(&lines, |line| line["function"] == "expire-sessions")?;
-    ensure!(failed["level"] == "ERROR" && failed["message"] == "round failed", "{failed:#}");
+    ensure!(failed["level"] == "ERROR" && failed["message"] == "run failed", "{failed:#}");
     ensure!(failed["code"] == "supabase_unavailable" && failed["cause"].is_string(), "{failed:#}");
-    ensure!(failed["RoundFailures"] == 1 && failed["Rounds"] == 1, "{failed:#}");
+    ensure!(failed["RunFailures"] == 1 && failed["Runs"] == 1, "{failed:#}");
     Ok(())
 }
 

@@ -162,7 +162,7 @@ async fn break_supabase(world: &World, caller: &Caller) -> Result<()> {
     Ok(())
 }
 
-/// Supabase does not know the secret key: nothing is written, and rounds fail.
+/// Supabase does not know the secret key: nothing is written, and runs fail.
 async fn without_a_key() -> Result<Vec<Line>> {
     let revoked = format!("sb_secret_{}", Uuid::new_v4().simple());
     let world = World::builder().env("SUPABASE_SECRET_KEY", &revoked).start().await?;

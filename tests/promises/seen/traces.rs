@@ -18,7 +18,7 @@ const PARENT: &str = "00f067aa0ba902b7";
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("seen: a caller's trace goes on to Supabase and OpenAI, from a place of ours", passed_on),
-        trial("seen: a round's trace goes on to the agents", to_agents),
+        trial("seen: a run's trace goes on to the agents", to_agents),
         trial("seen: a trace that is none is not passed on", malformed),
     ]
 }
@@ -54,7 +54,7 @@ async fn passed_on(world: World) -> Result<()> {
 async fn to_agents(world: World) -> Result<()> {
     let caller = Caller::new(&world).await?;
     world.put_to_work(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
-    // The schedule finds it, and no second round is still at it when all are ended.
+    // The schedule finds it, and no second run is still at it when all are ended.
     world.webhook().context("no webhook")?.cut(true);
     let session = caller.open().await?;
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
@@ -66,10 +66,10 @@ async fn to_agents(world: World) -> Result<()> {
         calls.iter().map(|call| Ok(parts(call.header("traceparent"))?.0)).collect::<Result<_>>()?;
     traces.dedup();
     let lines = written(&world).await?;
-    let rounds = of_work(&lines, |line| line["report"]["called"] == 1);
+    let runs = of_work(&lines, |line| line["report"]["called"] == 1);
     ensure!(
-        traces.len() == 1 && rounds.iter().any(|line| line["trace_id"] == traces[0].as_str()),
-        "{traces:?} {rounds:#?}"
+        traces.len() == 1 && runs.iter().any(|line| line["trace_id"] == traces[0].as_str()),
+        "{traces:?} {runs:#?}"
     );
     Ok(())
 }

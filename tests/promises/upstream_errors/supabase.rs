@@ -19,10 +19,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("upstream errors: what passes at Supabase is repeated, by every call", passes),
         trial("upstream errors: what stays at Supabase is answered as the page says, by every call", stays),
-        trial(
-            "upstream errors: one token issued in the future is nobody's key and no round's failure",
-            hiccup,
-        ),
+        trial("upstream errors: one token issued in the future is nobody's key and no run's failure", hiccup),
         trial("upstream errors: an absurd Retry-After of Supabase is passed on bounded", bounded),
         alone("upstream errors: a key set that cannot be had says why", key_set),
     ]
@@ -191,7 +188,7 @@ async fn hiccup(world: World) -> Result<()> {
     let future = || Canned::postgrest(401, "PGRST303", "JWT issued at future").times(1);
     for function in ["expire-sessions", "route-events"] {
         world.supabase().fault(Fault::Canned(future())).await;
-        world.tick(function).await.with_context(|| format!("a round of {function} after one hiccup"))?;
+        world.tick(function).await.with_context(|| format!("a run of {function} after one hiccup"))?;
     }
     world.supabase().fault(Fault::Canned(future())).await;
     let report = world.order("doctor", &json!({})).await?;

@@ -67,7 +67,7 @@ impl Reference {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Host and port, as `AGENT_ALLOWED_HOSTS` wants them.
+    /// Host and port, as `AGENT_LOOPBACK_ALLOWLIST` wants them.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

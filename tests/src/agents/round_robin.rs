@@ -41,7 +41,7 @@ impl RoundRobin {
         format!("{}/mcp", self.server.url())
     }
 
-    /// Host and port, as `AGENT_ALLOWED_HOSTS` wants them.
+    /// Host and port, as `AGENT_LOOPBACK_ALLOWLIST` wants them.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

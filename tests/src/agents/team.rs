@@ -39,7 +39,7 @@ impl Team {
         &self.bearer
     }
 
-    /// `AGENT_ALLOWED_HOSTS` for them.
+    /// `AGENT_LOOPBACK_ALLOWLIST` for them.
     pub fn allowed_hosts(&self) -> String {
         let hosts: Vec<String> = self.agents.iter().map(|agent| agent.address().to_string()).collect();
         hosts.join(",")

@@ -64,7 +64,7 @@ async fn answer(process: &mut Process, event: Bytes) -> Result<Instant> {
     };
     let at = Instant::now();
     let answer: Value = serde_json::from_slice(&answer).context("an answer that is no JSON")?;
-    // The report of a scheduled round has no status: a round that fails is a failure above.
+    // The report of a scheduled run has no status: a run that fails is a failure above.
     let status = answer.get("statusCode").map_or(Some(200), Value::as_u64);
     let well = status.is_some_and(|status| (200..300).contains(&status));
     ensure!(well, "it answered {status:?}: {}", answer["body"]);

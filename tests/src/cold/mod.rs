@@ -1,6 +1,6 @@
 //! `cargo cold`: what a cold start costs, function by function, next to the least that a function can be.
 //!
-//! Every round starts each program afresh, so that what else the machine does hits all of them alike. From the time
+//! Every run starts each program afresh, so that what else the machine does hits all of them alike. From the time
 //! of a function is taken what its upstreams needed, since they are played here and are somewhere else in earnest.
 
 mod measure;
@@ -28,18 +28,18 @@ const HELLO: &str = "hello world";
 /// What an operator invokes once in a while, and waits for much longer than for a start.
 const OPERATED: [&str; 2] = ["doctor", "erase-user"];
 
-/// Rounds that count, where the command line asks for no other number. One more goes before, for the disk's sake.
+/// Runs that count, where the command line asks for no other number. One more goes before, for the disk's sake.
 const ROUNDS: usize = 21;
 const FEWEST_ROUNDS: usize = 15;
 
 /// Measures, prints the table, and fails if a function is over a limit.
 pub async fn run() -> Result<()> {
-    let rounds = match std::env::args().nth(1) {
-        Some(given) => given.parse().context("the number of rounds")?,
+    let runs = match std::env::args().nth(1) {
+        Some(given) => given.parse().context("the number of runs")?,
         None => ROUNDS,
     };
-    if rounds < FEWEST_ROUNDS {
-        bail!("{rounds} rounds say little: at least {FEWEST_ROUNDS}");
+    if runs < FEWEST_ROUNDS {
+        bail!("{runs} runs say little: at least {FEWEST_ROUNDS}");
     }
     let ink = Ink::detect();
     println!("{}", ink.dim("Building as for deployment; the first time takes minutes …"));
@@ -49,23 +49,23 @@ pub async fn run() -> Result<()> {
     programs.insert(HELLO.to_owned(), hello);
     let world =
         World::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let rows = measured(&world, &programs, rounds).await?;
+    let rows = measured(&world, &programs, runs).await?;
     world.stop().await?;
 
-    println!("\n{}", table::text(ink, &rows, rounds));
+    println!("\n{}", table::text(ink, &rows, runs));
     let over: Vec<String> = rows.iter().flat_map(|row| row.over_limits(&rows)).collect();
     if over.is_empty() { Ok(()) } else { bail!("over the limits: {}", over.join("; ")) }
 }
 
-async fn measured(world: &World, programs: &BTreeMap<String, PathBuf>, rounds: usize) -> Result<Vec<Row>> {
+async fn measured(world: &World, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
     let samples = Samples::prepare(world).await?;
     let mut starts: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
-    for round in 0..=rounds {
+    for run in 0..=runs {
         for program in programs.keys() {
             let start = measure::start(world, &samples, program)
                 .await
                 .with_context(|| format!("measuring {program}"))?;
-            if round > 0 {
+            if run > 0 {
                 starts.entry(program).or_default().push(start);
             }
         }

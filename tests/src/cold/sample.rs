@@ -59,7 +59,7 @@ impl Samples {
         };
         let path = route.path.replace("{id}", &id);
         // Members are told no metrics.
-        let token = if function == "session-metrics" { &self.approver } else { &self.token };
+        let token = if function == "get-metrics" { &self.approver } else { &self.token };
         self.wrapped(token, &method, &path, &body)
     }
 

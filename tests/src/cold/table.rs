@@ -68,9 +68,9 @@ impl Row {
 }
 
 /// The table for a terminal, which is a table in Markdown too.
-pub fn text(ink: Ink, rows: &[Row], rounds: usize) -> String {
+pub fn text(ink: Ink, rows: &[Row], runs: usize) -> String {
     let mut lines = vec![
-        format!("Medians of {rounds} interleaved starts (release profile, one process each)."),
+        format!("Medians of {runs} interleaved starts (release profile, one process each)."),
         String::new(),
         "| function        | first answer | upstreams |      own | × hello |     warm | peak memory |  binary |  zipped |".to_owned(),
         "| --------------- | -----------: | --------: | -------: | ------: | -------: | ----------: | ------: | ------: |".to_owned(),

@@ -94,8 +94,8 @@ pub async fn without_webhook(stage: &mut Stage, play: &mut Play<'_>) -> Result<(
     record(stage, play, json!({ "action": "forecast" })).await?;
     stage.promise("nobody is told", before, deeds(play, "cfo_strategy"))?;
     let report = play.world.tick("route-events").await?;
-    stage.detail("the round", &report.to_string());
-    stage.promise("the next round delivers it", before + 1, deeds(play, "cfo_strategy"))?;
+    stage.detail("the run", &report.to_string());
+    stage.promise("the next run delivers it", before + 1, deeds(play, "cfo_strategy"))?;
     play.world.webhook().context("there is no webhook")?.cut(false);
     Ok(())
 }

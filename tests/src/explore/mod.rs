@@ -63,11 +63,11 @@ async fn explore_in(
         let run = Run::at_function(world, &operation.id, plan.seed);
         ask(world, schemathesis, run, &mut tally, &tell).await?;
     }
-    for round in 0.. {
-        if round > 0 && tally.requests >= plan.requests {
+    for run in 0.. {
+        if run > 0 && tally.requests >= plan.requests {
             break;
         }
-        let run = Run::at_api(world, round, plan.seed);
+        let run = Run::at_api(world, run, plan.seed);
         ask(world, schemathesis, run, &mut tally, &tell).await?;
     }
     // What was only ever refused, or never, was not explored.

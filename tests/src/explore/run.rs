@@ -42,8 +42,8 @@ impl Run {
     }
 
     /// At the HTTP API: a little first, then once all there is, then what chance leads to, each time by another seed.
-    pub fn at_api(world: &World, round: u32, seed: u32) -> Self {
-        let (phases, examples) = match round {
+    pub fn at_api(world: &World, run: u32, seed: u32) -> Self {
+        let (phases, examples) = match run {
             0 => ("examples,fuzzing,stateful", 15),
             1 => ("examples,coverage,fuzzing,stateful", 120),
             _ => ("fuzzing,stateful", 120),
@@ -53,7 +53,7 @@ impl Run {
             operation: None,
             phases,
             examples,
-            seed: u64::from(seed) + u64::from(round),
+            seed: u64::from(seed) + u64::from(run),
         }
     }
 

@@ -87,7 +87,7 @@ impl Person {
     async fn sign_up(world: &World, names: [&'static str; 3], org_id: Uuid, role: OrgRole) -> Result<Self> {
         let [title, name, variable] = names;
         let user = world.add_user(org_id, role).await?;
-        // "Expired so many seconds ago", the other way round.
+        // "Expired so many seconds ago", the other way run.
         let token = world.issuer().forge(&user).expired(-TOKEN_SECONDS).sign();
         Ok(Self { title, name, variable, user, token })
     }

@@ -119,7 +119,7 @@ pub async fn figures(
         Figure::violations("of these, results lost", &lost),
         Figure::violations("of these, unknown", &unknown),
         Figure::violations("second effects of routers that lived", &of_living),
-        Figure::none("rounds that gave up recording a result", gave_up),
+        Figure::none("runs that gave up recording a result", gave_up),
         Figure::some("calls whose router was killed", lost_routers.len()),
         Figure::some("calls whose answer was dropped", dropped.len()),
         Figure::some("of these two, repeated under their key", repeated),

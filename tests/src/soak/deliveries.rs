@@ -27,7 +27,7 @@ const EVENTS_A_CALL: usize = 5;
 /// How often all routers are killed. Each time their calls keep their places until their leases have run out.
 const KILLS: usize = 2;
 
-/// So many rounds of the router at once.
+/// So many runs of the router at once.
 const ROUNDS: usize = 4;
 
 /// Nobody has to ask more often.
@@ -141,7 +141,7 @@ async fn kill(
     std::future::pending().await
 }
 
-/// Lets the schedule go on until nothing is under way, or nothing goes on any more; says what is left. A round that could not claim
+/// Lets the schedule go on until nothing is under way, or nothing goes on any more; says what is left. A run that could not claim
 /// waits for the calls that it has in hand, so others begin meanwhile.
 async fn settle(ground: &Ground) -> Result<i64> {
     let lefts = each(ROUNDS, ROUNDS, async |_| settle_by_rounds(ground).await).await;
@@ -159,7 +159,7 @@ async fn settle_by_rounds(ground: &Ground) -> Result<i64> {
         if left == 0 || since.elapsed() > PATIENCE {
             return Ok(left);
         }
-        // A round that fails is followed by others.
+        // A run that fails is followed by others.
         ground.world.tick("route-events").await.ok();
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

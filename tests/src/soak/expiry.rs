@@ -15,7 +15,7 @@ use super::figure::Figure;
 use super::ground::{AGENT, AT_ONCE, Ground, each};
 use super::requests::{Reply, Wish};
 
-/// Rounds of the scheduler at the same time.
+/// Runs of the scheduler at the same time.
 const ROUNDS_AT_ONCE: usize = 3;
 
 /// How soon after the one before the next user comes back: about as fast as sessions are ended.
@@ -30,7 +30,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let age = "update chat_sessions set last_activity_at = now() - interval '25 hours'";
     sqlx::query(age).execute(ground.world.database()).await?;
 
-    // Every second session's user comes back, one after the other while the rounds go on.
+    // Every second session's user comes back, one after the other while the runs go on.
     let (started, (end, over)) = (Instant::now(), watch::channel(false));
     let returning = each(count, count, async |place| {
         let (number, session) = &sessions[place];
@@ -47,13 +47,13 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
         let reply = ground.insist(ground.person(*number), &Wish::record(session, event), 5).await.reply;
         Some((session["id"].clone(), reply))
     });
-    let rounds = async {
-        let expired = try_join_all((0..ROUNDS_AT_ONCE).map(|_| rounds(ground, count))).await;
+    let runs = async {
+        let expired = try_join_all((0..ROUNDS_AT_ONCE).map(|_| runs(ground, count))).await;
         end.send_replace(true);
         expired
     };
-    let (returned, rounds) = tokio::join!(returning, rounds);
-    let expired: u64 = rounds?.into_iter().sum();
+    let (returned, runs) = tokio::join!(returning, runs);
+    let expired: u64 = runs?.into_iter().sum();
     let returned: Vec<(Value, Reply)> = returned.into_iter().flatten().collect();
     figures(ground, expired, &returned).await
 }
@@ -70,8 +70,8 @@ async fn open(ground: &Ground, number: usize) -> Result<(usize, Value)> {
     Ok((number, answer["session"].clone()))
 }
 
-/// Rounds until several of them find nothing to do.
-async fn rounds(ground: &Ground, count: usize) -> Result<u64> {
+/// Runs until several of them find nothing to do.
+async fn runs(ground: &Ground, count: usize) -> Result<u64> {
     let (mut expired, mut idle_rounds) = (0, 0);
     while idle_rounds < 3 {
         let report = ground.tick().await?;
@@ -109,7 +109,7 @@ async fn figures(ground: &Ground, expired: u64, returned: &[(Value, Reply)]) -> 
         Figure::violations("sessions ended after newer activity", &newer),
         Figure::violations("answers that the session's state belies", &strange),
         Figure::violations("idle sessions that were left", &forgotten),
-        Figure::exactly("sessions ended, as the rounds reported", usize::try_from(expired)?, ended.len()),
+        Figure::exactly("sessions ended, as the runs reported", usize::try_from(expired)?, ended.len()),
     ];
     // These sessions were opened without ChatKit, so the rule about that says nothing here.
     let rules = aftermath::figures(ground).await?;

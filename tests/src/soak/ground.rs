@@ -202,7 +202,7 @@ impl Ground {
         Ok(reply.body)
     }
 
-    /// One round of the scheduler, which must go well.
+    /// One run of the scheduler, which must go well.
     pub async fn tick(&self) -> Result<Value> {
         self.world.tick("expire-sessions").await
     }

@@ -16,7 +16,7 @@ use crate::due::{self, Amount, KINDS, REFUSED};
 /// Others, each with one session of each kind.
 const OTHERS: usize = 20;
 
-/// The most rounds that others' work may take.
+/// The most runs that others' work may take.
 const MOST_ROUNDS: usize = 20;
 
 /// How many threads a session links at most, and one that did before there was a bound.
@@ -31,7 +31,7 @@ const STATISTICS: Duration = Duration::from_millis(11_500);
 
 /// What it took until others' work was done.
 struct Took {
-    rounds: usize,
+    runs: usize,
     /// Requests that PostgREST had.
     requests: usize,
     /// Pages of the database that were touched.
@@ -45,8 +45,8 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let without = once(ground, 0).await?;
     let with = once(ground, count).await?;
     Ok(vec![
-        Figure::told("rounds until others' work was done, without the hostile member", without.rounds),
-        Figure::at_most("rounds with it, by those", with.rounds, without.rounds, 2.0),
+        Figure::told("runs until others' work was done, without the hostile member", without.runs),
+        Figure::at_most("runs with it, by those", with.runs, without.runs, 2.0),
         Figure::told("pages of the database touched until then, without", usize::try_from(without.pages)?),
         Figure::told("the same with it", usize::try_from(with.pages)?),
         Figure::at_most(
@@ -65,12 +65,12 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Has work due, and rounds begun until that of others is done.
+/// Has work due, and runs begun until that of others is done.
 async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
     let (world, org_id) = (&ground.world, ground.person(0).user.org_id);
     for kind in KINDS {
         // Each of these sessions has as many links as it may.
-        let linked = ["expire_idle_sessions", "copy_transcripts", "erase_overdue"].contains(&kind.duty);
+        let linked = ["expire_idle_sessions", "copy_transcripts", "apply_retention"].contains(&kind.duty);
         let (hostile, links) = if linked { (hostile.div_ceil(LINKS), LINKS) } else { (hostile, 0) };
         let hostile = hostile.min(kind.most.unwrap_or(hostile));
         due::fill(world, org_id, kind, Amount { hostile, links, others: OTHERS }).await?;
@@ -86,24 +86,24 @@ async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
 
     let pages = pages(ground).await?;
     let requests = world.supabase().meter().count();
-    let (mut rounds, looked) = (0, AtomicI64::new(0));
+    let (mut runs, looked) = (0, AtomicI64::new(0));
     while others_left(ground, &looked).await? {
-        ensure!(rounds < MOST_ROUNDS, "others' work is not done after {rounds} rounds");
-        rounds += 1;
-        let round = std::pin::pin!(world.tick("expire-sessions"));
+        ensure!(runs < MOST_ROUNDS, "others' work is not done after {runs} runs");
+        runs += 1;
+        let run = std::pin::pin!(world.tick("expire-sessions"));
         let done = std::pin::pin!(async {
             while others_left(ground, &looked).await? {
                 tokio::time::sleep(GLANCE).await;
             }
             Ok::<_, anyhow::Error>(())
         });
-        match futures_util::future::select(round, done).await {
+        match futures_util::future::select(run, done).await {
             futures_util::future::Either::Left((report, _)) => drop(report?),
-            futures_util::future::Either::Right((done, round)) => {
+            futures_util::future::Either::Right((done, run)) => {
                 done?;
                 // What the hostile member still has is no affair of others.
                 world.lambda().function("expire-sessions")?.kill();
-                let _: Result<Value> = round.await;
+                let _: Result<Value> = run.await;
             }
         }
     }
@@ -114,7 +114,7 @@ async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
         left += due::left(world, kind, true).await?;
     }
     due::clear(world).await?;
-    Ok(Took { rounds, requests, pages, left })
+    Ok(Took { runs, requests, pages, left })
 }
 
 /// Others have said something in their threads, which is in their transcripts in the end.

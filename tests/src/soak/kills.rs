@@ -51,7 +51,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
             tried.iter().filter(|t| t.acknowledged.is_some()).count(),
         ),
     ];
-    // All of it after one round of the scheduler, before anybody asks again.
+    // All of it after one run of the scheduler, before anybody asks again.
     figures.extend(aftermath::settled(ground).await?);
 
     let mut wrong = Vec::new();

@@ -12,7 +12,7 @@ use super::ground::{AGENT, Ground};
 /// One session in so many is idle.
 const IDLE_PART: usize = 20;
 
-/// Rounds of the scheduler at the same time.
+/// Runs of the scheduler at the same time.
 const ROUNDS_AT_ONCE: usize = 3;
 
 /// How much larger the large table is than the small one that it is compared with.
@@ -27,7 +27,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     put(ground, count - count / TIMES, "1 hour").await?;
     let large = work(ground).await?;
 
-    let expired: u64 = try_join_all((0..ROUNDS_AT_ONCE).map(|_| rounds(ground))).await?.into_iter().sum();
+    let expired: u64 = try_join_all((0..ROUNDS_AT_ONCE).map(|_| runs(ground))).await?.into_iter().sum();
     let query = "select count(*) from chat_sessions where status = 'active' and last_activity_at > now() - interval '2 hours'";
     let left: i64 = sqlx::query_scalar(query).fetch_one(ground.world.database()).await?;
     Ok(vec![
@@ -64,9 +64,9 @@ async fn work(ground: &Ground) -> Result<usize> {
     Ok(usize::try_from(pages("Shared Hit Blocks") + pages("Shared Read Blocks"))?)
 }
 
-/// Rounds until nothing is idle, and how many sessions they ended. What a round had claimed when its time was over is free for
+/// Runs until nothing is idle, and how many sessions they ended. What a run had claimed when its time was over is free for
 /// others a minute later.
-async fn rounds(ground: &Ground) -> Result<u64> {
+async fn runs(ground: &Ground) -> Result<u64> {
     let query = "select exists (select from chat_sessions where status = 'active' and last_activity_at < now() - interval '24 hours')";
     let mut expired = 0;
     while sqlx::query_scalar(query).fetch_one(ground.world.database()).await? {

@@ -104,7 +104,7 @@ async fn pages_of_the_metrics(connection: &mut PgConnection, scope: &Scope<'_>) 
     let Scope { from, to, service_level_seconds, .. } = scope;
     pages(
         connection,
-        &format!("select public.session_metrics('{from}', '{to}', 'day', 'agent', {service_level_seconds})"),
+        &format!("select public.get_metrics('{from}', '{to}', 'day', 'agent', {service_level_seconds})"),
     )
     .await
 }

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_python_is_passed_over() {
+    fn what_is_no_python_is_superseded() {
         assert!(probe("no-such-python").is_none());
         assert!(probe("true").is_none());
     }

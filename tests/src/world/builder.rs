@@ -112,10 +112,10 @@ impl Builder {
             environment.set("SUPABASE_JWT_SECRET", supabase.issuer().legacy_secret());
         }
         let agents = agents::Team::start(self.agents).await?;
-        environment.set("AGENT_ALLOWED_HOSTS", &agents.allowed_hosts());
+        environment.set("AGENT_LOOPBACK_ALLOWLIST", &agents.allowed_hosts());
         environment.set("AGENT_CREDENTIALS", &agents.credentials());
         let webhook_secret = Uuid::new_v4().simple().to_string();
-        environment.set("WEBHOOK_SECRET", &webhook_secret);
+        environment.set("DATABASE_WEBHOOK_SECRET", &webhook_secret);
         environment.ask_for(self.environment);
 
         let workspace = lambda::workspace().await?;

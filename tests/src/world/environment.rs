@@ -19,7 +19,7 @@ pub const NAMESPACE: &str = "ChatkitSessions/local";
 const OF_LAMBDA: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
 
 /// The template must not name it: nothing that is deployed may have it.
-const OF_THE_STACK: &str = "AGENT_ALLOWED_HOSTS";
+const OF_THE_STACK: &str = "AGENT_LOOPBACK_ALLOWLIST";
 
 /// Every variable that functions know, with its value in one world.
 #[derive(Clone)]

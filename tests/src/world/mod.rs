@@ -106,12 +106,12 @@ impl World {
         self.rest(self.supabase.secret_key(), Method::POST, &format!("/rpc/{name}"), Some(arguments)).await
     }
 
-    /// One round of a scheduled function, and its report.
+    /// One run of a scheduled function, and its report.
     pub async fn tick(&self, function: &str) -> Result<Value> {
         let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
         let id = Uuid::new_v4().to_string();
         let answer = self.lambda.function(function)?.invoke(&id, "Root=1-0-0", event).await;
-        let report = answer.map_err(|failure| anyhow!("a round of {function} failed: {failure:?}"))?;
+        let report = answer.map_err(|failure| anyhow!("a run of {function} failed: {failure:?}"))?;
         serde_json::from_slice(&report).with_context(|| format!("the report of {function} is no JSON"))
     }
 

@@ -20,5 +20,5 @@ pub async fn fetch(
     context: &RequestContext,
     question: &MetricsQuery,
 ) -> Result<MetricsReport, Error> {
-    Ok(user_client.rpc("session_metrics", question, &context.caller.token, context.deadline).await?)
+    Ok(user_client.rpc("get_metrics", question, &context.caller.token, context.deadline).await?)
 }

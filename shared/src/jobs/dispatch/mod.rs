@@ -79,7 +79,7 @@ pub struct DispatchReport {
     /// Deliveries with an unknown outcome: the call may have been executed.
     pub unknown: u64,
     /// Deliveries that another run took over, or whose session ended meanwhile.
-    pub passed_over: u64,
+    pub superseded: u64,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +150,7 @@ impl Dispatcher {
                         let failures = [("claim_deliveries", failed_claim), ("deliver", failed_delivery)];
                         let failures = failures
                             .into_iter()
-                            .filter_map(|(duty, error)| Some(FailedJob { duty, error: error? }));
+                            .filter_map(|(job, error)| Some(FailedJob { job, error: error? }));
                         return Run { report, failures: failures.collect() };
                     }
                 }
@@ -271,7 +271,7 @@ impl DispatchReport {
             "pending" => &mut self.again,
             "dead" => &mut self.dead,
             "unknown" => &mut self.unknown,
-            _ => &mut self.passed_over,
+            _ => &mut self.superseded,
         } += 1;
     }
 }

@@ -128,11 +128,11 @@ pub async fn run(
     }
     let (org_id, user_id) = (erasure.org_id, erasure.user_id);
     let user = chatkit_user.as_deref();
-    let round = ErasureRun { org_id, user_id, user, service_client, chatkit, deadline, until };
-    round.end_sessions().await?;
-    let refused = round.delete_threads().await?;
-    round.erase_rows().await?;
-    round.finish(&refused).await
+    let run = ErasureRun { org_id, user_id, user, service_client, chatkit, deadline, until };
+    run.end_sessions().await?;
+    let refused = run.delete_threads().await?;
+    run.erase_rows().await?;
+    run.finish(&refused).await
 }
 
 /// One attempt at an erasure.
@@ -151,7 +151,7 @@ struct ErasureRun<'a> {
 impl ErasureRun<'_> {
     /// Returns `deadline_exceeded` if no time is left for another batch.
     fn check_time_left(&self) -> Result<(), Error> {
-        let detail = "The rounds of expire-sessions go on with it; order it again to see it finished.";
+        let detail = "The runs of expire-sessions go on with it; order it again to see it finished.";
         let late = || Error::new(ErrorCode::DeadlineExceeded).detail(detail);
         (!self.until.remaining().is_zero()).then_some(()).ok_or_else(late)
     }

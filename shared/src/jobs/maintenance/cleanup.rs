@@ -20,7 +20,7 @@ pub(super) async fn fail_abandoned_requests(
     let arguments = json!({ "p_limit": BATCH });
     let FailedRequests { settled, failed_sessions } =
         share.service_client.rpc("fail_abandoned_requests", &arguments, share.deadline).await?;
-    report.settled_requests += settled;
+    report.abandoned_requests += settled;
     report.failed_sessions += failed_sessions;
     Ok(Batch { more: settled > 0, failure: None })
 }
@@ -58,6 +58,6 @@ pub(super) async fn purge_expired(
     let PurgeCounts { secrets, keys, throttles, amounts } =
         share.service_client.rpc("purge_expired", &arguments, share.deadline).await?;
     report.erased_secrets += secrets;
-    report.forgotten_keys += keys;
+    report.purged_keys += keys;
     Ok(Batch { more: secrets + keys + throttles + amounts > 0, failure: None })
 }

@@ -45,9 +45,9 @@ pub(super) async fn expire_idle_sessions(
             Ok(Outcome::Expired { cancelled, uncancelled }) => {
                 report.expired_sessions += 1;
                 report.cancelled_chatkit += cancelled as u64;
-                report.uncancelled_chatkit += uncancelled as u64;
+                report.chatkit_cancel_failures += uncancelled as u64;
             }
-            Ok(Outcome::Active) => report.found_active += 1,
+            Ok(Outcome::Active) => report.still_active += 1,
             Ok(Outcome::Postponed) => report.postponed += 1,
             // The session was erased after it was claimed.
             Err(error) if error.code == ErrorCode::SessionNotFound => {}

@@ -76,13 +76,13 @@ impl Job {
     fn name(self) -> &'static str {
         match self {
             Self::FailAbandonedRequests => "fail_abandoned_requests",
-            Self::CancelChatKitSessions => "cancel_retired",
+            Self::CancelChatKitSessions => "cancel_chatkit_sessions",
             Self::ExpireEscalations => "expire_escalations",
             Self::PurgeExpired => "purge_expired",
             Self::ExpireIdleSessions => "expire_idle_sessions",
             Self::CopyTranscripts => "copy_transcripts",
-            Self::ResumeErasures => "take_up_erasures",
-            Self::ApplyRetention => "erase_overdue",
+            Self::ResumeErasures => "resume_erasures",
+            Self::ApplyRetention => "apply_retention",
         }
     }
 
@@ -106,13 +106,13 @@ impl Job {
 impl Maintenance {
     /// Runs every job within its share of the time, whether or not others fail.
     pub async fn run(&self, deadline: Deadline) -> Run<MaintenanceReport> {
-        let mut round = Run { report: MaintenanceReport::default(), failures: Vec::new() };
+        let mut run = Run { report: MaintenanceReport::default(), failures: Vec::new() };
         let mut open = Job::ALL.to_vec();
         while !open.is_empty() && deadline.allows_another_batch() {
             let mut unfinished = Vec::new();
-            for (place, duty) in open.iter().copied().enumerate() {
-                let (left, duties) = (deadline.minus(RESERVE), open.len() - place);
-                let time = left.remaining() / u32::try_from(duties).unwrap_or(1);
+            for (place, job) in open.iter().copied().enumerate() {
+                let (left, jobs) = (deadline.minus(RESERVE), open.len() - place);
+                let time = left.remaining() / u32::try_from(jobs).unwrap_or(1);
                 let share = BatchContext {
                     service_client: &self.service_client,
                     chatkit: self.chatkit.as_ref(),
@@ -122,30 +122,30 @@ impl Maintenance {
                 if share.is_last() {
                     break;
                 }
-                match duty.batch(share, &mut round.report).await {
+                match job.batch(share, &mut run.report).await {
                     Ok(Batch { more, failure }) => {
-                        unfinished.extend(more.then_some(duty));
-                        round.fail(duty.name(), failure);
+                        unfinished.extend(more.then_some(job));
+                        run.fail(job.name(), failure);
                     }
-                    Err(error) => round.fail(duty.name(), Some(error)),
+                    Err(error) => run.fail(job.name(), Some(error)),
                 }
             }
             open = unfinished;
         }
-        let state = gauges::collect_gauges(&self.service_client, deadline, &mut round.report).await;
-        round.fail("look_at_service", state.err());
-        round
+        let state = gauges::collect_gauges(&self.service_client, deadline, &mut run.report).await;
+        run.fail("collect_gauges", state.err());
+        run
     }
 }
 
 impl Run<MaintenanceReport> {
     /// Records the first failure of a job.
-    fn fail(&mut self, duty: &'static str, error: Option<Error>) {
-        let Some(error) = error.filter(|_| self.failures.iter().all(|failed| failed.duty != duty)) else {
+    fn fail(&mut self, job: &'static str, error: Option<Error>) {
+        let Some(error) = error.filter(|_| self.failures.iter().all(|failed| failed.job != job)) else {
             return;
         };
-        tracing::warn!(duty, code = error.code.as_str(), "a duty failed; the others go on");
-        self.failures.push(FailedJob { duty, error });
+        tracing::warn!(job, code = error.code.as_str(), "a job failed; the others go on");
+        self.failures.push(FailedJob { job, error });
     }
 }
 
@@ -154,7 +154,7 @@ impl Run<MaintenanceReport> {
 #[serde(rename_all = "camelCase")]
 pub struct MaintenanceReport {
     /// Requests to ChatKit whose process died, now marked as failed.
-    pub settled_requests: u64,
+    pub abandoned_requests: u64,
     /// Sessions that never got a client secret, now ended.
     pub failed_sessions: u64,
     /// Escalations whose deadline had passed.
@@ -162,23 +162,23 @@ pub struct MaintenanceReport {
     /// Idle sessions that were ended.
     pub expired_sessions: u64,
     /// Sessions that were found to be in use.
-    pub found_active: u64,
+    pub still_active: u64,
     /// Sessions left to a later run, since ChatKit did not respond or the time was over.
     pub postponed: u64,
     /// ChatKit sessions that were cancelled.
     pub cancelled_chatkit: u64,
     /// ChatKit sessions that could not be cancelled in this run.
-    pub uncancelled_chatkit: u64,
+    pub chatkit_cancel_failures: u64,
     /// Messages that were copied from ChatKit's threads.
-    pub copied_messages: u64,
+    pub transcript_messages: u64,
     /// Expired client secrets that were erased.
     pub erased_secrets: u64,
     /// Idempotency keys that were deleted.
-    pub forgotten_keys: u64,
+    pub purged_keys: u64,
     /// Sessions that were erased at the end of their organisation's retention period.
     pub erased_sessions: u64,
     /// Sessions past their retention period that could not be erased in this run.
-    pub unerased_sessions: u64,
+    pub session_erase_failures: u64,
     /// Threads of erased sessions that were deleted at ChatKit.
     pub deleted_threads: u64,
     /// Users whose interrupted erasure is now finished.

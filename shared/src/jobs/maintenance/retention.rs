@@ -33,9 +33,9 @@ pub(super) async fn apply_retention(
         report.deleted_threads += deleted;
         match erased {
             Ok(true) => report.erased_sessions += 1,
-            Ok(false) => report.unerased_sessions += 1,
+            Ok(false) => report.session_erase_failures += 1,
             Err(error) => {
-                report.unerased_sessions += 1;
+                report.session_erase_failures += 1;
                 batch.record_error(error)?;
             }
         }

@@ -45,7 +45,7 @@ pub(super) async fn copy_transcripts(
     };
     let mut outcomes = std::pin::pin!(stream::iter(transcripts).map(copy).buffer_unordered(CONCURRENCY));
     while let Some((added, copied)) = outcomes.next().await {
-        report.copied_messages += added;
+        report.transcript_messages += added;
         copied.or_else(|error| batch.record_error(error))?;
     }
     Ok(batch)

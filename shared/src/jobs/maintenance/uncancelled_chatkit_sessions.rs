@@ -44,7 +44,7 @@ pub(super) async fn cancel_chatkit_sessions(
     let mut outcomes = std::pin::pin!(stream::iter(sessions).map(cancel).buffer_unordered(CONCURRENCY));
     while let Some((cancelled, uncancelled)) = outcomes.next().await {
         report.cancelled_chatkit += cancelled as u64;
-        report.uncancelled_chatkit += uncancelled as u64;
+        report.chatkit_cancel_failures += uncancelled as u64;
     }
     Ok(batch)
 }

@@ -1,4 +1,4 @@
-//! `AGENT_ALLOWED_HOSTS`: loopback addresses at which the local stack's agents are reachable.
+//! `AGENT_LOOPBACK_ALLOWLIST`: loopback addresses at which the local stack's agents are reachable.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use crate::platform::config::{Environment, Reported};
 
-const VARIABLE: &str = "AGENT_ALLOWED_HOSTS";
+const VARIABLE: &str = "AGENT_LOOPBACK_ALLOWLIST";
 
 /// Loopback addresses with ports that requests may connect to, also without
 /// TLS. Empty in deployed functions.
@@ -14,7 +14,7 @@ const VARIABLE: &str = "AGENT_ALLOWED_HOSTS";
 pub struct LoopbackAllowlist(Vec<SocketAddr>);
 
 impl LoopbackAllowlist {
-    /// Reads `AGENT_ALLOWED_HOSTS`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. It is an
+    /// Reads `AGENT_LOOPBACK_ALLOWLIST`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. It is an
     /// error to set it for a deployed function.
     ///
     /// `AWS_REGION` shows whether the process runs in Lambda. Lambda sets and reserves this
@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(read(None, Some("127.0.0.1:4000")), Ok(1));
         assert_eq!(read(Some("eu-central-1"), None), Ok(0));
         let error = read(Some("eu-central-1"), Some("127.0.0.1:4000")).unwrap_err();
-        assert!(error.contains("AGENT_ALLOWED_HOSTS is for the local stack only"), "{error}");
+        assert!(error.contains("AGENT_LOOPBACK_ALLOWLIST is for the local stack only"), "{error}");
     }
 }

@@ -68,16 +68,16 @@ impl Entry for Record<'_> {
                 writer.value("ServerErrors", &count((status >= 500).into()));
                 writer.value("Throttles", &count((status == 429).into()));
             }
-            "round" => {
-                writer.value("Rounds", &count(1));
-                writer.value("RoundFailures", &count(failed));
-                let duties = self.line.get("failed_duties").and_then(Json::as_u64).unwrap_or_default();
-                writer.value("FailedDuties", &count(duties));
-                writer.value("RoundDuration", &took);
+            "run" => {
+                writer.value("Runs", &count(1));
+                writer.value("RunFailures", &count(failed));
+                let jobs = self.line.get("failed_jobs").and_then(Json::as_u64).unwrap_or_default();
+                writer.value("FailedJobs", &count(jobs));
+                writer.value("RunDuration", &took);
             }
             _ => {
-                writer.value("Orders", &count(1));
-                writer.value("OrderFailures", &count(failed));
+                writer.value("Tasks", &count(1));
+                writer.value("TaskFailures", &count(failed));
             }
         }
         if let Some(code) = self.code() {

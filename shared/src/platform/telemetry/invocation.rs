@@ -24,7 +24,7 @@ use super::{
 pub(crate) const TARGET: &str = "work";
 
 /// Names of the spans that are invocations.
-pub(super) const KINDS: [&str; 3] = ["request", "round", "order"];
+pub(super) const KINDS: [&str; 3] = ["request", "run", "task"];
 
 /// Name of the span of a call.
 pub(super) const CALL: &str = "call";
@@ -59,7 +59,7 @@ pub(crate) fn scheduled_run(context: &Context) -> Span {
     let trace = TraceContext::continuing(None, context.xray_trace_id.as_deref());
     let id = &context.request_id;
     let span = info_span!(
-        target: TARGET, parent: None, "round", request_id = id, trace_id = Empty, traceparent = Empty,
+        target: TARGET, parent: None, "run", request_id = id, trace_id = Empty, traceparent = Empty,
     );
     with_trace(span, trace)
 }
@@ -69,7 +69,7 @@ pub(crate) fn admin_task(context: &Context) -> Span {
     let trace = TraceContext::continuing(None, context.xray_trace_id.as_deref());
     let id = &context.request_id;
     let span = info_span!(
-        target: TARGET, parent: None, "order", request_id = id, trace_id = Empty, traceparent = Empty,
+        target: TARGET, parent: None, "task", request_id = id, trace_id = Empty, traceparent = Empty,
     );
     with_trace(span, trace)
 }

@@ -85,7 +85,7 @@ impl JsonLogLayer {
             line.remove(member);
         }
         // The metrics contain this value.
-        line.remove("failed_duties");
+        line.remove("failed_jobs");
         let line = Value::Object(line).to_string();
         write(&format_args!("{},{metrics}", line.strip_suffix('}').unwrap_or_default()));
     }

@@ -1,4 +1,4 @@
-//! Ways round a closed column, table or schema.
+//! Ways run a closed column, table or schema.
 
 use anyhow::{Result, ensure};
 use http_client::Method;

@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 16;
 /// How long what is known of the rows is used: long enough for some of it to be stale.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
-/// Rounds of the directed part.
+/// Runs of the directed part.
 const ROUNDS: usize = 40;
 const FEW_ROUNDS: usize = 3;
 
@@ -44,8 +44,8 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
         connection.execute("set role service_role").await.context("becoming service_role")?;
         connections.push(connection);
     }
-    let rounds = if size == Size::Full { ROUNDS } else { FEW_ROUNDS };
-    let directed = totals::run(&catalogue, &mut connections, &mut operator, rounds).await?;
+    let runs = if size == Size::Full { ROUNDS } else { FEW_ROUNDS };
+    let directed = totals::run(&catalogue, &mut connections, &mut operator, runs).await?;
 
     let pool = Pool::begin(&mut operator, &mut connections[0], &catalogue).await?;
     let pool = Arc::new(RwLock::new(pool));

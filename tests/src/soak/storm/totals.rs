@@ -30,10 +30,10 @@ pub async fn run(
     catalogue: &Catalogue,
     connections: &mut [PgConnection],
     operator: &mut PgConnection,
-    rounds: usize,
+    runs: usize,
 ) -> Result<Vec<Figure>> {
     let (mut begun, mut wrong) = (0, Vec::new());
-    for round in 0..rounds {
+    for run in 0..runs {
         let (org_id, user_id) = (Uuid::new_v4(), Uuid::new_v4());
         let first = connections.first_mut().context("there is no connection")?;
         prepare(catalogue, first, operator, org_id, user_id).await?;
@@ -47,12 +47,12 @@ pub async fn run(
                 .await?;
         let most = usize::try_from(MOST_TOTAL / AMOUNT)?;
         if calls != most || usize::try_from(asked)? != usize::try_from(SESSIONS)? - most {
-            wrong.push(format!("round {round}: {calls} called, {asked} asked"));
+            wrong.push(format!("run {run}: {calls} called, {asked} asked"));
         }
     }
     Ok(vec![
         Figure::some("calls begun by routers that claim at once for one user and tool", begun),
-        Figure::violations("rounds in which they exceed the total, or stay below it", &wrong),
+        Figure::violations("runs in which they exceed the total, or stay below it", &wrong),
     ])
 }
 

@@ -55,7 +55,7 @@ pub fn every_function() -> impl Iterator<Item = &'static Function> {
 
 /// The functions that signed-in callers execute themselves, and nobody else does. Whom they answer what is shown with the
 /// promises of what they are for (`metrics`, `throttles`).
-pub const CALLED_BY_CALLERS: &[&str] = &["session_metrics", "consume_thread_read_limit"];
+pub const CALLED_BY_CALLERS: &[&str] = &["get_metrics", "consume_thread_read_limit"];
 
 /// The functions that signed-in callers read lists by. They run with the rights of who calls them: row level security decides what
 /// they answer, as it does for the tables behind them.

@@ -4,5 +4,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve::<handler::SessionMetrics>()
+    shared::runtime::serve::<handler::GetMetrics>()
 }

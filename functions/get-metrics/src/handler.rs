@@ -11,7 +11,7 @@ use shared::{
 };
 
 /// Handler of `GET /chatkit/metrics`. Needs no secret key.
-pub struct SessionMetrics {
+pub struct GetMetrics {
     user_client: UserClient,
 }
 
@@ -25,7 +25,7 @@ struct Query {
     service_level_seconds: Option<Integer<u32>>,
 }
 
-impl Endpoint for SessionMetrics {
+impl Endpoint for GetMetrics {
     const ROUTE: Route = Route::get("/chatkit/metrics");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
