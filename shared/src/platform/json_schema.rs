@@ -55,7 +55,7 @@ impl Schema {
             .with_pattern_options(patterns)
             .build(schema)
             .map(Self)
-            .map_err(|_| "is no JSON schema of draft 2020-12 that can be used")
+            .map_err(|_| "is not a usable JSON schema of draft 2020-12")
     }
 
     /// Returns the errors of a value, as many as a person wants to read; empty if it is valid.

@@ -36,9 +36,9 @@ struct State {
     /// Id of the tool call in flight.
     call: Option<RequestId>,
     /// Failure of the request in flight.
-    trouble: Option<TransportFailure>,
+    failure: Option<TransportFailure>,
     /// Number of bytes that the server may still send.
-    room: usize,
+    bytes_left: usize,
     /// Number of times that the response may still be resumed.
     resumptions: u32,
     outcome: Option<ToolResult>,
@@ -60,8 +60,8 @@ impl CallState {
         Self(Mutex::new(State {
             called: false,
             call: None,
-            trouble: None,
-            room: MAX_BYTES,
+            failure: None,
+            bytes_left: MAX_BYTES,
             resumptions: MAX_RESUMPTIONS,
             outcome: None,
             session_lost: false,
@@ -73,7 +73,7 @@ impl CallState {
     /// is one: from now on it may have been executed.
     pub fn request_sent(&self, call: Option<&RequestId>) {
         let mut state = self.lock();
-        (state.trouble, state.session_lost) = (None, false);
+        (state.failure, state.session_lost) = (None, false);
         state.called |= call.is_some();
         state.call = call.cloned();
     }
@@ -82,7 +82,7 @@ impl CallState {
     /// the call was not made.
     pub fn not_delivered(&self, call: bool, reason: Reason) {
         let mut state = self.lock();
-        state.trouble = Some(TransportFailure::Nothing(reason));
+        state.failure = Some(TransportFailure::Nothing(reason));
         state.called &= !call;
     }
 
@@ -126,34 +126,34 @@ impl CallState {
 
     /// Records that the response is missing, interrupted or unreadable. An earlier failure stays.
     pub fn stream_failed(&self, reason: Reason) {
-        self.lock().trouble.get_or_insert(TransportFailure::Nothing(reason));
+        self.lock().failure.get_or_insert(TransportFailure::Nothing(reason));
     }
 
     /// Records a response whose status is not a success.
     pub fn http_error(&self, status: u16, retry_after: Option<Duration>) {
-        self.lock().trouble = Some(TransportFailure::Status(status, retry_after));
+        self.lock().failure = Some(TransportFailure::Status(status, retry_after));
     }
 
     /// Records a response that is a JSON-RPC error.
     pub fn rpc_error(&self, code: i32) {
-        self.lock().trouble = Some(TransportFailure::Rpc(code));
+        self.lock().failure = Some(TransportFailure::Rpc(code));
     }
 
     /// Counts bytes of the response. Returns false if they exceed the limit.
     pub fn consume_bytes(&self, bytes: usize) -> bool {
         let mut state = self.lock();
-        match state.room.checked_sub(bytes) {
-            Some(room) => state.room = room,
-            None => state.trouble = Some(TransportFailure::Nothing(Reason::TooLarge)),
+        match state.bytes_left.checked_sub(bytes) {
+            Some(bytes_left) => state.bytes_left = bytes_left,
+            None => state.failure = Some(TransportFailure::Nothing(Reason::TooLarge)),
         }
-        !matches!(state.trouble, Some(TransportFailure::Nothing(Reason::TooLarge)))
+        !matches!(state.failure, Some(TransportFailure::Nothing(Reason::TooLarge)))
     }
 
     /// Uses up one resumption of an interrupted response. Returns false if none is left, or if we
     /// stopped reading because the response was too large.
     pub fn try_resume(&self) -> bool {
         let mut state = self.lock();
-        let ours = matches!(state.trouble, Some(TransportFailure::Nothing(Reason::TooLarge)));
+        let ours = matches!(state.failure, Some(TransportFailure::Nothing(Reason::TooLarge)));
         let left = state.resumptions.checked_sub(1).filter(|_| !ours);
         state.resumptions = left.unwrap_or_default();
         left.is_some()
@@ -168,7 +168,7 @@ impl CallState {
             CallError::Answered(ErrorResponse { status, rpc, retry_after, called })
         };
         let nothing = if called { CallError::Unknown } else { CallError::NotSent };
-        match state.trouble {
+        match state.failure {
             Some(TransportFailure::Status(status, retry_after)) => answered(status, None, retry_after),
             Some(TransportFailure::Rpc(code)) => answered(200, Some(code), None),
             Some(TransportFailure::Nothing(reason)) => nothing(reason),

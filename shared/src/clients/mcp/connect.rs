@@ -46,43 +46,43 @@ pub(super) type Server = RunningService<RoleClient, ClientInfo>;
 
 /// Connects to a server for one call. A lost session makes a second connection necessary.
 pub(super) struct Connector {
-    wire: HttpTransport,
+    transport: HttpTransport,
     config: StreamableHttpClientTransportConfig,
-    greeted: u8,
+    connected: u8,
 }
 
 impl Connector {
-    pub fn new(wire: HttpTransport, config: StreamableHttpClientTransportConfig) -> Self {
-        Self { wire, config, greeted: 0 }
+    pub fn new(transport: HttpTransport, config: StreamableHttpClientTransportConfig) -> Self {
+        Self { transport, config, connected: 0 }
     }
 
     pub fn state(&self) -> &CallState {
-        &self.wire.course
+        &self.transport.state
     }
 
     /// Returns whether the call failed because the server forgot the session that it had just
     /// created: it was restarted, or several servers share one address. Nothing was executed, so
     /// the caller may connect again, once.
     pub fn can_reconnect(&self) -> bool {
-        self.greeted == 1 && self.state().has_lost_session()
+        self.connected == 1 && self.state().has_lost_session()
     }
 
     /// Connects with the newest revision, and with `initialize` if that fails. A second connection
     /// uses `initialize` only, since the server is then known to be older.
     pub async fn connect(&mut self, deadline: Deadline) -> Result<Server, CallError> {
-        self.greeted += 1;
-        if self.greeted > 1 {
+        self.connected += 1;
+        if self.connected > 1 {
             return self.initialize(deadline).await;
         }
         let remaining = deadline.remaining();
         let budget = (remaining / 2).clamp(PROBE_TIMEOUTS.0, PROBE_TIMEOUTS.1).min(remaining);
         let close =
-            async { drop(tokio::time::timeout(CLOSE_TIMEOUT, self.wire.close_probe_session()).await) };
+            async { drop(tokio::time::timeout(CLOSE_TIMEOUT, self.transport.close_probe_session()).await) };
         let refusal = match self.discover(budget).await {
             Err(refusal) if !refusal.is_final_for_probe() && !deadline.remaining().is_zero() => refusal,
-            greeted => {
+            connected => {
                 close.await;
-                return greeted;
+                return connected;
             }
         };
         let (begun, ()) = tokio::join!(self.initialize(deadline), close);
@@ -107,14 +107,15 @@ impl Connector {
     }
 
     async fn serve(&self, lifecycle: ClientLifecycleMode, budget: Duration) -> Result<Server, CallError> {
-        let transport = StreamableHttpClientTransport::with_client(self.wire.clone(), self.config.clone());
-        let course = self.state();
+        let transport =
+            StreamableHttpClientTransport::with_client(self.transport.clone(), self.config.clone());
+        let state = self.state();
         match tokio::time::timeout(budget, ClientInfo.serve_with_lifecycle(transport, lifecycle)).await {
             Ok(Ok(server)) => Ok(server),
             Ok(Err(error)) if has_no_common_revision(&error) => Err(CallError::NotSent(Reason::Incompatible)),
-            Ok(Err(ClientInitializeError::ConnectionClosed(_))) => Err(course.error(Reason::ConnectionLost)),
-            Ok(Err(_)) => Err(course.error(Reason::Nonsense)),
-            Err(_) => Err(course.error(Reason::TimedOut)),
+            Ok(Err(ClientInitializeError::ConnectionClosed(_))) => Err(state.error(Reason::ConnectionLost)),
+            Ok(Err(_)) => Err(state.error(Reason::Nonsense)),
+            Err(_) => Err(state.error(Reason::TimedOut)),
         }
     }
 }

@@ -19,26 +19,26 @@ impl Client {
         deadline: Deadline,
     ) -> Result<BTreeSet<String>, CallError> {
         let deadline = deadline.capped(target.timeout);
-        let mut greeter = self.connector(target)?;
+        let mut connector = self.connector(target)?;
         loop {
-            let mut server = greeter.connect(deadline).await?;
-            let course = greeter.state();
-            let listed = tokio::time::timeout(deadline.remaining(), list_all_pages(&server, course)).await;
-            let listed = listed.unwrap_or_else(|_| Err(course.error(Reason::TimedOut)));
+            let mut server = connector.connect(deadline).await?;
+            let state = connector.state();
+            let listed = tokio::time::timeout(deadline.remaining(), list_all_pages(&server, state)).await;
+            let listed = listed.unwrap_or_else(|_| Err(state.error(Reason::TimedOut)));
             let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
-            if listed.is_ok() || !greeter.can_reconnect() {
+            if listed.is_ok() || !connector.can_reconnect() {
                 return listed;
             }
         }
     }
 }
 
-async fn list_all_pages(server: &Server, course: &CallState) -> Result<BTreeSet<String>, CallError> {
+async fn list_all_pages(server: &Server, state: &CallState) -> Result<BTreeSet<String>, CallError> {
     let (mut names, mut cursor) = (BTreeSet::new(), None);
     for _ in 0..MAX_PAGES {
         let page = PaginatedRequestParams::default().with_cursor(cursor);
         let ListToolsResult { tools, next_cursor, .. } =
-            server.list_tools(Some(page)).await.map_err(|_| course.error(Reason::Nonsense))?;
+            server.list_tools(Some(page)).await.map_err(|_| state.error(Reason::Nonsense))?;
         names.extend(tools.into_iter().map(|tool| tool.name.into_owned()));
         match next_cursor {
             Some(next) => cursor = Some(next),

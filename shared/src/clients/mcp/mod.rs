@@ -97,12 +97,12 @@ impl Client {
     ) -> Result<ToolResult, CallError> {
         let deadline = deadline.capped(target.timeout);
         let params = call.params().map_err(CallError::NotSent)?;
-        let mut greeter = self.connector(target)?;
+        let mut connector = self.connector(target)?;
         loop {
-            let mut server = greeter.connect(deadline).await?;
-            let outcome = call_until_result(&server, params.clone(), greeter.state(), deadline).await;
+            let mut server = connector.connect(deadline).await?;
+            let outcome = call_until_result(&server, params.clone(), connector.state(), deadline).await;
             let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
-            if outcome.is_ok() || !greeter.can_reconnect() {
+            if outcome.is_ok() || !connector.can_reconnect() {
                 return outcome;
             }
         }
@@ -120,9 +120,9 @@ impl Client {
         config.retry_config = Arc::new(resume_backoff());
         // rmcp sends from a task of its own, which has no trace context.
         let traceparent = telemetry::traceparent();
-        let course = Arc::new(CallState::new());
+        let state = Arc::new(CallState::new());
         Ok(Connector::new(
-            HttpTransport { outbound: self.outbound.clone(), url, bearer, traceparent, course },
+            HttpTransport { outbound: self.outbound.clone(), url, bearer, traceparent, state },
             config,
         ))
     }
@@ -156,11 +156,11 @@ enum CallResponse {
 async fn call_until_result(
     server: &Server,
     mut params: CallToolRequestParams,
-    course: &CallState,
+    state: &CallState,
     deadline: Deadline,
 ) -> Result<ToolResult, CallError> {
     for _ in 0..MAX_ROUNDS {
-        match send_call(server, params.clone(), course, deadline).await? {
+        match send_call(server, params.clone(), state, deadline).await? {
             CallResponse::Outcome(outcome) => return Ok(outcome),
             CallResponse::Question(result) => match elicitation::parse(result) {
                 Ok(InputRequired::Ask(asked)) => return Ok(ToolResult::Asked(*asked)),
@@ -175,7 +175,7 @@ async fn call_until_result(
 async fn send_call(
     server: &Server,
     params: CallToolRequestParams,
-    course: &CallState,
+    state: &CallState,
     deadline: Deadline,
 ) -> Result<CallResponse, CallError> {
     let call = CallToolRequest::new(params);
@@ -184,17 +184,17 @@ async fn send_call(
         options = options.with_meta(elicitation_capabilities());
     }
     let sending = server.send_request_with_option(ClientRequest::CallToolRequest(call), options);
-    let handle = sending.await.map_err(|_| course.error(Reason::ConnectionLost))?;
+    let handle = sending.await.map_err(|_| state.error(Reason::ConnectionLost))?;
     let id = handle.id.clone();
     match tokio::time::timeout(deadline.remaining(), handle.await_response()).await {
         Ok(Ok(ServerResult::InputRequiredResult(question))) => Ok(CallResponse::Question(question)),
         Ok(Ok(_)) => {
-            course.take_result().map(CallResponse::Outcome).ok_or(CallError::Unknown(Reason::BadResult))
+            state.take_result().map(CallResponse::Outcome).ok_or(CallError::Unknown(Reason::BadResult))
         }
         Ok(Err(ServiceError::UnexpectedResponse)) => Err(CallError::Unknown(Reason::BadResult)),
-        Ok(Err(_)) => Err(course.error(Reason::ConnectionLost)),
+        Ok(Err(_)) => Err(state.error(Reason::ConnectionLost)),
         Err(_) => {
-            let error = course.error(Reason::TimedOut);
+            let error = state.error(Reason::TimedOut);
             let cancelled = CancelledNotificationParam::new(Some(id), None);
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, server.notify_cancelled(cancelled)).await;
             Err(error)

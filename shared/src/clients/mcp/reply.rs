@@ -20,28 +20,28 @@ const NO_CODE: i32 = -32000;
 
 /// Reads the response to the call `id`, if the text is one, and records it in the call state.
 /// Returns the message that rmcp gets instead.
-pub(super) fn read(text: &str, id: &RequestId, course: &CallState) -> Option<String> {
+pub(super) fn read(text: &str, id: &RequestId, state: &CallState) -> Option<String> {
     // Servers of 2025-03-26 may answer with a batch.
     match serde_json::from_str::<Vec<&RawValue>>(text) {
-        Ok(batch) => batch.into_iter().find_map(|message| one(message, id, course)),
-        Err(_) => one(parse(text)?, id, course),
+        Ok(batch) => batch.into_iter().find_map(|message| one(message, id, state)),
+        Err(_) => one(parse(text)?, id, state),
     }
 }
 
-fn one(message: &RawValue, id: &RequestId, course: &CallState) -> Option<String> {
+fn one(message: &RawValue, id: &RequestId, state: &CallState) -> Option<String> {
     let message = Members::parse(message).filter(|message| message.get("method").is_none())?;
-    let told = message.get("id").map(|id| id.get().trim_matches('"'));
-    let is_ours = told.is_some_and(|told| told == id.to_string());
+    let response_id = message.get("id").map(|id| id.get().trim_matches('"'));
+    let is_ours = response_id.is_some_and(|response_id| response_id == id.to_string());
     let answered = match (message.get("result"), message.get("error")) {
         (Some(result), _) if is_ours && is_complete(result) => {
-            course.set_result(result::parse_tool_result(result));
+            state.set_result(result::parse_tool_result(result));
             r#""result":{}"#.to_owned()
         }
         // A server that could not read the request does not know its id.
-        (None, Some(error)) if is_ours || told.is_none() => {
+        (None, Some(error)) if is_ours || response_id.is_none() => {
             let code = Members::parse(error).and_then(|error| error.value("code")?.as_i64());
             let code = code.and_then(|code| i32::try_from(code).ok()).unwrap_or(NO_CODE);
-            course.rpc_error(code);
+            state.rpc_error(code);
             format!(r#""error":{{"code":{code},"message":""}}"#)
         }
         _ => return None,

@@ -45,7 +45,7 @@ pub(super) struct HttpTransport {
     pub bearer: Option<HeaderValue>,
     /// `traceparent` header of the trace that the call belongs to.
     pub traceparent: Option<HeaderValue>,
-    pub course: Arc<CallState>,
+    pub state: Arc<CallState>,
 }
 
 /// A request that failed. [`CallState`] holds the reason.
@@ -111,7 +111,7 @@ impl StreamableHttpClient for HttpTransport {
         // serialiser for all of its types would add 50 KB to the binary.
         *request.body_mut() = Some(serde_json::to_value(&message)?.to_string().into());
         if !matches!(sent, RequestKind::Notice) {
-            self.course.request_sent(match &sent {
+            self.state.request_sent(match &sent {
                 RequestKind::Call(id) => Some(id),
                 _ => None,
             });
@@ -124,7 +124,7 @@ impl StreamableHttpClient for HttpTransport {
         let response = self.send(request, &sent).await?;
         let session = response.headers().get(SESSION_ID).cloned();
         if let (RequestKind::Probe, Some(session)) = (&sent, &session) {
-            self.course.open_probe_session(session.clone());
+            self.state.open_probe_session(session.clone());
         }
         let session = session.and_then(|id| id.to_str().ok().map(str::to_owned));
         match (response.status(), is_events(&response)) {
@@ -153,7 +153,7 @@ impl StreamableHttpClient for HttpTransport {
         let last = last_event_id.ok_or(StreamableHttpError::ServerDoesNotSupportSse)?;
         let mut request = self.request(Method::GET, session_id.as_deref(), headers)?;
         let last = HeaderValue::from_str(&last).map_err(|_| ABORTED)?;
-        if !self.course.try_resume() {
+        if !self.state.try_resume() {
             return Err(StreamableHttpError::ServerDoesNotSupportSse);
         }
         tokio::time::sleep(RESUME_DELAY).await;
@@ -202,8 +202,8 @@ impl HttpTransport {
         self.outbound.send(request).await.map_err(|failure| {
             match Reason::from(&failure) {
                 _ if matches!(sent, RequestKind::Notice) => {}
-                Reason::ConnectionLost => self.course.stream_failed(Reason::ConnectionLost),
-                reason => self.course.not_delivered(sent.is_call(), reason),
+                Reason::ConnectionLost => self.state.stream_failed(Reason::ConnectionLost),
+                reason => self.state.not_delivered(sent.is_call(), reason),
             }
             ABORTED
         })
@@ -222,7 +222,7 @@ impl HttpTransport {
         match status {
             // A server of a newer revision responds with 400 and the revisions that it speaks.
             400 if matches!(sent, RequestKind::Probe) => {
-                self.course.http_error(status, retry_after);
+                self.state.http_error(status, retry_after);
                 let said = self.read_body(response).await?;
                 if let Ok(said @ JsonRpcMessage::Error(_)) =
                     serde_json::from_str(&String::from_utf8_lossy(&said))
@@ -230,30 +230,30 @@ impl HttpTransport {
                     return Ok(PostResponse::Json(said, None));
                 }
             }
-            404 | 410 if in_session => self.course.session_lost(sent.is_call(), None),
+            404 | 410 if in_session => self.state.session_lost(sent.is_call(), None),
             400 | 401 if in_session => {
                 let said = self.read_body(response).await.unwrap_or_default().to_ascii_lowercase();
                 let about = |word: &[u8]| said.windows(word.len()).any(|part| part == word);
                 match about(b"session") || about(b"not initialized") {
-                    true => self.course.session_lost(sent.is_call(), None),
-                    false if status == 401 => self.course.session_lost(sent.is_call(), Some(status)),
-                    false => self.course.http_error(status, retry_after),
+                    true => self.state.session_lost(sent.is_call(), None),
+                    false if status == 401 => self.state.session_lost(sent.is_call(), Some(status)),
+                    false => self.state.http_error(status, retry_after),
                 }
             }
-            _ => self.course.http_error(status, retry_after),
+            _ => self.state.http_error(status, retry_after),
         }
         Err(ABORTED)
     }
 
     fn parse_message(&self, text: &str, sent: &RequestKind) -> Result<ServerJsonRpcMessage, Error> {
-        let told = match sent {
-            RequestKind::Call(id) => reply::read(text, id, &self.course),
+        let rewritten = match sent {
+            RequestKind::Call(id) => reply::read(text, id, &self.state),
             _ => None,
         };
-        let message = told.as_deref().unwrap_or(text);
+        let message = rewritten.as_deref().unwrap_or(text);
         let message = serde_json::from_str(message).map_err(|_| self.invalid_response())?;
         match &message {
-            JsonRpcMessage::Error(error) => self.course.rpc_error(error.error.code.0),
+            JsonRpcMessage::Error(error) => self.state.rpc_error(error.error.code.0),
             JsonRpcMessage::Response(_) => {}
             _ => return Err(self.invalid_response()),
         }
@@ -261,40 +261,41 @@ impl HttpTransport {
     }
 
     fn invalid_response(&self) -> Error {
-        self.course.stream_failed(Reason::Nonsense);
+        self.state.stream_failed(Reason::Nonsense);
         ABORTED
     }
 
     async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
-        while let Some(chunk) = next(&mut response, &self.course).await.map_err(|_| ABORTED)? {
+        while let Some(chunk) = next(&mut response, &self.state).await.map_err(|_| ABORTED)? {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
     }
 
     fn events(&self, response: Response) -> Events {
-        let chunks = stream::unfold(Some((response, self.course.clone())), async |state| {
-            let (mut response, course) = state?;
-            match next(&mut response, &course).await {
-                Ok(Some(chunk)) => Some((Ok(chunk), Some((response, course)))),
+        let chunks = stream::unfold(Some((response, self.state.clone())), async |state| {
+            let (mut response, state) = state?;
+            match next(&mut response, &state).await {
+                Ok(Some(chunk)) => Some((Ok(chunk), Some((response, state)))),
                 Ok(None) => {
-                    course.stream_failed(Reason::ConnectionLost);
+                    state.stream_failed(Reason::ConnectionLost);
                     None
                 }
                 Err(error) => Some((Err(error), None)),
             }
         });
-        let course = self.course.clone();
+        let state = self.state.clone();
         let read = move |mut event: Sse| {
             let data = event.data.as_deref();
-            if let Some(told) = data.zip(course.call()).and_then(|(data, id)| reply::read(data, &id, &course))
+            if let Some(rewritten) =
+                data.zip(state.call()).and_then(|(data, id)| reply::read(data, &id, &state))
             {
-                event.data = Some(told);
+                event.data = Some(rewritten);
             } else if let Some(Ok(JsonRpcMessage::Error(error))) =
                 data.map(serde_json::from_str::<ServerJsonRpcMessage>)
             {
-                course.rpc_error(error.error.code.0);
+                state.rpc_error(error.error.code.0);
             }
             event
         };
@@ -303,7 +304,7 @@ impl HttpTransport {
 
     /// Closes the session that a server opened for the probe. The call does not use it.
     pub async fn close_probe_session(&self) {
-        if let Some(session) = self.course.take_probe_session() {
+        if let Some(session) = self.state.take_probe_session() {
             let _ = self.close(session, Headers::new()).await;
         }
     }
@@ -324,13 +325,13 @@ impl HttpTransport {
 }
 
 /// Returns the next bytes of a response, within the byte limit of the call.
-async fn next(response: &mut Response, course: &CallState) -> io::Result<Option<Bytes>> {
+async fn next(response: &mut Response, state: &CallState) -> io::Result<Option<Bytes>> {
     let broken = |_| {
-        course.stream_failed(Reason::ConnectionLost);
+        state.stream_failed(Reason::ConnectionLost);
         io::Error::from(io::ErrorKind::ConnectionAborted)
     };
     let chunk = response.chunk().await.map_err(broken)?;
-    let fits = chunk.as_ref().is_none_or(|chunk| course.consume_bytes(chunk.len()));
+    let fits = chunk.as_ref().is_none_or(|chunk| state.consume_bytes(chunk.len()));
     fits.then_some(chunk).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 

@@ -143,7 +143,7 @@ pub(super) fn validate(kind: &str, payload: &Map<String, Value>) -> Result<(), F
         "hitl_escalation" => validate_as::<HitlEscalation>(payload),
         "hitl_resolved" => validate_as::<HitlResolved>(payload),
         _ if is_custom(kind) => Ok(()),
-        _ => Err(FieldError::at("/type", "is no known type; types of your own begin with custom_")),
+        _ => Err(FieldError::at("/type", "is not a known type; your own types begin with custom_")),
     }
 }
 

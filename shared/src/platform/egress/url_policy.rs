@@ -22,7 +22,7 @@ pub enum UrlRejection {
 impl fmt::Display for UrlRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "is no absolute URL",
+            Self::Malformed => "is not an absolute URL",
             Self::NotHttps => "is not https",
             Self::Credentials => "has credentials in it",
             Self::Address => "leads to an address that is not public",

@@ -271,7 +271,12 @@ pub const RULES: &[Rule] = &[
         "coalesce(p_ask ->> 'risk', v_tool.risk, 'high')",
         Asks,
     ),
-    rule("chatkit_private.open_delivery_escalation", "least((p_ask", "coalesce((p_ask", Asks),
+    rule(
+        "chatkit_private.open_delivery_escalation",
+        "v_seconds integer := least(",
+        "v_seconds integer := coalesce(",
+        Asks,
+    ),
     rule(
         "chatkit_private.open_delivery_escalation",
         "when 'other' in (coalesce(v_tool.approver, 'other'), p_ask ->> 'approver') then 'other'",
