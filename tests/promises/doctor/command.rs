@@ -67,7 +67,7 @@ async fn at_fault(world: World) -> Result<()> {
     let said = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
     for part in
-        ["FAIL  schema", "public.chat_sessions  rls_off", "Row level security is disabled", "→ Switch it on"]
+        ["FAIL  schema", "public.chat_sessions  rls_off", "Row level security is disabled", "→ Enable it at once"]
     {
         ensure!(said.contains(part), "no {part}: {said}");
     }
