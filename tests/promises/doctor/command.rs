@@ -66,9 +66,12 @@ async fn at_fault(world: World) -> Result<()> {
     let output = doctor(&world, &[], world.environment().whole()).await?;
     let said = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
-    for part in
-        ["FAIL  schema", "public.chat_sessions  rls_off", "Row level security is disabled", "→ Enable it at once"]
-    {
+    for part in [
+        "FAIL  schema",
+        "public.chat_sessions  rls_off",
+        "Row level security is disabled",
+        "→ Enable it at once",
+    ] {
         ensure!(said.contains(part), "no {part}: {said}");
     }
     ensure!(said.contains("1 wrong, 0 not looked at."), "{said}");
