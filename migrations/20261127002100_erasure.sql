@@ -282,7 +282,9 @@ declare
   v_left integer := v_limit;
   v_counts jsonb := '{}';
   v_table text;
+  v_table_gone integer;
   v_gone integer;
+  v_missed boolean;
 begin
   if p_session.status <> 'ended' then
     raise sqlstate 'PT409' using message = 'session_active';
@@ -303,13 +305,24 @@ begin
     'chatkit_sessions', 'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
   ] loop
     exit when v_left = 0;
-    execute format(
-      'delete from public.%1$I as t where t.ctid = any (array('
-      '  select o.ctid from public.%1$I as o where o.session_id = $1 limit $2))', v_table
-    ) using p_session.id, v_left;
-    get diagnostics v_gone = row_count;
-    v_left := v_left - v_gone;
-    v_counts := v_counts || jsonb_build_object(v_table, v_gone);
+    v_table_gone := 0;
+    loop
+      execute format(
+        'delete from public.%1$I as t where t.ctid = any (array('
+        '  select o.ctid from public.%1$I as o where o.session_id = $1 limit $2))', v_table
+      ) using p_session.id, v_left;
+      get diagnostics v_gone = row_count;
+      v_table_gone := v_table_gone + v_gone;
+      v_left := v_left - v_gone;
+      exit when v_left = 0;
+      -- A claim may update a row without the session's lock. The delete above waits for that update
+      -- and then misses the row, which has moved.
+      execute format(
+        'select exists (select from public.%I as o where o.session_id = $1)', v_table
+      ) into v_missed using p_session.id;
+      exit when not v_missed;
+    end loop;
+    v_counts := v_counts || jsonb_build_object(v_table, v_table_gone);
   end loop;
   if v_left = 0 then
     return jsonb_build_object(

@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
             "erasure: what is just beginning is waited for, and what waits begins after it",
             just_beginning,
         ),
+        trial("erasure: a row that a claim updates meanwhile is erased too", updated_meanwhile),
     ]
 }
 
@@ -137,6 +138,32 @@ async fn just_beginning(world: World) -> Result<()> {
         committed.and(erased)?;
         let left = rows::of(&rows::all(&world).await?, &person);
         ensure!(left.is_empty(), "{begins} left {left:#?}");
+    }
+    Ok(())
+}
+
+/// Claims update rows of a session without the session's lock.
+async fn updated_meanwhile(world: World) -> Result<()> {
+    let updates = [
+        "update transcripts_due set attempts = attempts + 1",
+        "update retention_leases set lease_until = lease_until + interval '1 second'",
+        "update chatkit_sessions set cancel_lease_until = now() where cancelled_at is not null",
+    ];
+    for update in updates {
+        let person = person::member(&world).await?;
+        person::live(&world, &person).await?;
+        let mut transaction = world.database().begin().await?;
+        let updated = sqlx::query(update).execute(&mut *transaction).await?.rows_affected();
+        ensure!(updated > 0, "{update}: there is no such row");
+        let committing = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            transaction.commit().await.map_err(anyhow::Error::from)
+        };
+        let (erased, committed) = tokio::join!(erase(&world, &person), committing);
+        committed?;
+        erased.map_err(|error| error.context(update))?;
+        let left = rows::of(&rows::all(&world).await?, &person);
+        ensure!(left.is_empty(), "{update}: {left:#?}");
     }
     Ok(())
 }
