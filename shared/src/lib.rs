@@ -12,7 +12,7 @@
 //! | platform | [`platform`]: configuration, telemetry, HTTP client, egress guard, encryption |
 //! | errors | [`error`] |
 //!
-//! Imports run downwards only; `tests/promises/layers.rs` checks this.
+//! Imports run downwards only; `tests/integration/architecture.rs` checks this.
 
 pub mod auth;
 pub mod clients;

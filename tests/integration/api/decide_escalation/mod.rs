@@ -1,0 +1,11 @@
+mod answers;
+mod authorization;
+mod authors;
+mod concurrency;
+mod decision_events;
+mod expiry;
+mod lowered_amounts;
+mod subject_hash;
+mod token_requirements;
+mod unreadable_amounts;
+mod withdrawals;

@@ -1,0 +1,15 @@
+mod authentication;
+mod cancel_session;
+mod cors;
+mod deadlines;
+mod decide_escalation;
+mod get_metrics;
+mod http_requests;
+mod idempotency;
+mod list_escalations;
+mod pagination;
+mod rate_limits;
+mod rejected_secrets;
+mod schemathesis;
+mod sessions;
+mod validation;

@@ -1,0 +1,140 @@
+//! Imports of `shared/src` run downwards only.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+// NAME: layers: shared has these entries, and no module imports from one above
+#[tokio::test]
+async fn downwards() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
+    let mut entries = names(&root)?;
+    entries.retain(|name| name != "lib" && sources(&root.join(name)).is_ok_and(|files| !files.is_empty()));
+    entries.sort();
+    let mut layers = LAYERS.map(str::to_owned).to_vec();
+    layers.sort();
+    ensure!(entries == layers, "the entries of shared/src are {entries:?}");
+    let mut upwards = Vec::new();
+    for (level, layer) in LAYERS.iter().enumerate() {
+        for (file, text) in sources(&root.join(layer))? {
+            let imports = first_segments(&text, "crate");
+            let above = imports.iter().filter(|import| LAYERS[..level].contains(&import.as_str()));
+            upwards.extend(above.map(|import| format!("{file} imports {import}")));
+        }
+    }
+    ensure!(upwards.is_empty(), "{}", upwards.join("\n"));
+    Ok(())
+}
+
+// NAME: layers: operations of the domain import types, and not each other
+#[tokio::test]
+async fn domain() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/domain");
+    let modules = names(&root)?;
+    let mut sideways = Vec::new();
+    for module in modules.iter().filter(|module| *module != "mod") {
+        for (file, text) in sources(&root.join(module))? {
+            for import in first_segments(&text, "crate::domain").into_iter().filter(|import| import != module)
+            {
+                if modules.contains(&import) && !BELOW_OPERATIONS.contains(&import.as_str()) {
+                    sideways.push(format!("{file} imports domain::{import}"));
+                }
+            }
+        }
+    }
+    ensure!(sideways.is_empty(), "{}", sideways.join("\n"));
+    Ok(())
+}
+
+/// Names of the modules in a folder.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let name =
+        |entry: std::io::Result<fs::DirEntry>| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned());
+    Ok(entries.filter_map(name).collect())
+}
+
+/// The Rust files of a module, without its tests.
+fn sources(module: &Path) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let single = module.with_extension("rs");
+    if single.is_file() {
+        found.push((single.display().to_string(), production(&fs::read_to_string(&single)?)));
+    }
+    if module.is_dir() {
+        for entry in fs::read_dir(module)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                found.extend(sources(&path)?);
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.to_string_lossy().ends_with("_tests.rs")
+                && path.file_name().is_none_or(|name| name != "upstream_errors_page.rs")
+            {
+                found.push((path.display().to_string(), production(&fs::read_to_string(&path)?)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The text of a file without comments and unit tests.
+fn production(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The segments that follow `prefix::` in paths, also in `use prefix::{a::…, b}`.
+fn first_segments(text: &str, prefix: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let (parent, last) =
+        prefix.rsplit_once("::").map_or((None, prefix), |(parent, last)| (Some(parent), last));
+    for tree in trees(text, parent, last) {
+        if let Some(list) = tree.strip_prefix('{') {
+            let mut depth = 0;
+            let mut segment = String::new();
+            let mut done = false;
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        found.push(std::mem::take(&mut segment));
+                        done = false;
+                    }
+                    _ if depth == 0 && !done && (c.is_alphanumeric() || c == '_') => segment.push(c),
+                    ':' | ' ' if depth == 0 && !segment.is_empty() => done = true,
+                    _ => {}
+                }
+            }
+            found.push(segment);
+        } else {
+            found.push(tree.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    found.retain(|segment| !segment.is_empty());
+    found
+}
+
+/// What follows each `last::`, where it stands under `parent::` or in one of its braces.
+fn trees(text: &str, parent: Option<&str>, last: &str) -> Vec<String> {
+    let needle = format!("{last}::");
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let starts = text.match_indices(&needle).filter(|(at, _)| {
+        let before = &text[..*at];
+        match parent {
+            None => !before.ends_with(is_word),
+            Some(parent) => {
+                before.ends_with(&format!("{parent}::"))
+                    || (!before.ends_with(is_word)
+                        && !before.ends_with(':')
+                        && before
+                            .rsplit(';')
+                            .next()
+                            .is_some_and(|item| item.contains(&format!("use {parent}::{{"))))
+            }
+        }
+    });
+    starts.map(|(at, _)| text[at + needle.len()..].to_owned()).collect()
+}

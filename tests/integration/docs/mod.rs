@@ -1,0 +1,10 @@
+mod api_page;
+mod browser_module;
+mod deployment_guide;
+mod environment;
+mod errors;
+mod fixtures;
+mod openapi_examples;
+mod routes;
+mod scenario;
+mod template;

@@ -1,0 +1,217 @@
+//! The journey: a session is opened, used, read on two devices and ended, the same at the API and at the function URLs.
+
+use anyhow::{Context, Result, ensure};
+use local_stack::World;
+use local_stack::supabase::{OrgRole, Signer};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::client::{AGENT, Caller, path};
+
+// NAME: journey: under the one base URL
+#[tokio::test]
+async fn under_the_one_base_url() -> Result<()> {
+    let world = World::start().await?;
+    let caller = Caller::new(&world).await?;
+    play(&world, &caller, |_| caller.at(world.api_url())).await
+}
+
+// NAME: journey: at each function's own URL
+#[tokio::test]
+async fn at_each_functions_own_url() -> Result<()> {
+    let world = World::start().await?;
+    let caller = Caller::new(&world).await?;
+    play(&world, &caller, |function| caller.at(world.function_url(function))).await
+}
+
+// NAME: journey: with the keys and tokens of an older project
+#[tokio::test]
+async fn legacy() -> Result<()> {
+    let world = World::builder().legacy_keys(true).legacy_tokens(true).start().await?;
+    let mut caller = Caller::new(&world).await?;
+    caller.token = world.issuer().forge(&caller.user).signed_by(Signer::Hs256).sign();
+    play(&world, &caller, |_| caller.at(world.api_url())).await
+}
+
+/// The whole journey; `at` says where a function is called.
+pub async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -> Result<()> {
+    let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": { "locale": "en", "nested": { "a": [1, null] } } });
+    let opened = at("create-session").post("/chatkit/sessions", body).await?;
+    ensure!(opened.headers["cache-control"] == "no-store", "a secret may be kept by a cache");
+    let session = opened.expect(201)?;
+    ensure!(
+        session["status"] == "active" && session["channel"] == "voice" && session["agentId"] == AGENT,
+        "{session}"
+    );
+    ensure!(session["metadata"] == json!({ "locale": "en", "nested": { "a": [1, null] } }), "{session}");
+    ensure!(session["userId"] == caller.user.id.to_string() && session["endedAt"].is_null(), "{session}");
+    let id = session["id"].as_str().context("no id")?.parse::<Uuid>()?;
+    ensure!(id.get_version_num() == 7, "ids of ours are of version 7");
+    let (at_path, secret) =
+        (path(&session), session["chatkit"]["clientSecret"].as_str().context("no secret")?.to_owned());
+
+    // The user talks to ChatKit with the secret, and the page links the conversation.
+    let said = world.chatkit().say(&secret, None, "Is invoice 42 paid?").await?;
+    at("record-events")
+        .record(&at_path, "thread_changed", json!({ "threadId": said.thread_id }))
+        .await?
+        .expect(201)?;
+    let clicked = at("record-events")
+        .record(&at_path, "button_click", json!({ "action": "approve" }))
+        .await?
+        .expect(201)?;
+    let event = &clicked["events"][0];
+    ensure!(
+        event["seq"] == 2 && event["actorType"] == "user" && event["actorId"] == caller.user.id.to_string(),
+        "{event}"
+    );
+
+    // A second device reads it and goes on.
+    let read = at("get-session").get(&at_path).await?;
+    let etag = read.headers["etag"].to_str()?.to_owned();
+    let shown = read.expect(200)?;
+    ensure!(
+        shown["chatkit"]["available"] == true && shown["chatkit"]["threads"][0]["id"] == said.thread_id,
+        "{shown:#}"
+    );
+    ensure!(kinds(&shown) == ["thread_changed", "button_click"], "{shown:#}");
+    let unchanged =
+        at("get-session").send(http_client::Method::GET, &at_path, &[("if-none-match", &etag)], None).await?;
+    ensure!(
+        unchanged.status == 304 && unchanged.body.is_null() && unchanged.headers["etag"] == etag,
+        "{unchanged:?}"
+    );
+    let resumed = at("create-session")
+        .post("/chatkit/sessions", json!({ "sessionId": id, "purpose": "resume" }))
+        .await?
+        .expect(200)?;
+    ensure!(
+        resumed["id"] == session["id"] && resumed["chatkit"]["clientSecret"] == secret.as_str(),
+        "a live secret is handed out again"
+    );
+
+    let list = at("list-sessions")
+        .get("/chatkit/sessions?status=active&agentId=accounts_payable")
+        .await?
+        .expect(200)?;
+    ensure!(
+        list["sessions"].as_array().is_some_and(|all| all.len() == 1) && list["nextCursor"].is_null(),
+        "{list:#}"
+    );
+
+    let ended = at("cancel-session").cancel(&at_path).await?.expect(200)?;
+    ensure!(ended["status"] == "ended" && ended["endReason"] == "cancelled", "{ended:#}");
+    ensure!(
+        at("cancel-session").cancel(&at_path).await?.expect(200)? == ended,
+        "cancelling again answers the same"
+    );
+    ensure!(world.chatkit().say(&secret, None, "Hello?").await.is_err(), "the secret is dead");
+    let late = at("record-events").record(&at_path, "button_click", json!({ "action": "late" })).await?;
+    late.problem(409, "session_ended")?;
+    let again = at("create-session")
+        .post("/chatkit/sessions", json!({ "sessionId": id, "purpose": "refresh" }))
+        .await?;
+    again.problem(409, "session_ended")?;
+
+    let shown = at("get-session").get(&at_path).await?.expect(200)?;
+    let last = &shown["events"][2];
+    ensure!(
+        last["type"] == "session_ended" && last["payload"]["reason"] == "cancelled",
+        "the audit event: {shown:#}"
+    );
+    Ok(())
+}
+
+// NAME: journey: without ChatKit a session has no secret
+#[tokio::test]
+async fn without_chatkit() -> Result<()> {
+    let world = World::builder().chatkit(false).start().await?;
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    ensure!(session.get("chatkit") == Some(&Value::Null), "{session}");
+    let shown = caller.get(&path(&session)).await?.expect(200)?;
+    ensure!(shown.get("chatkit") == Some(&Value::Null), "{shown}");
+    let resumed = caller
+        .post("/chatkit/sessions", json!({ "sessionId": session["id"], "purpose": "resume" }))
+        .await?
+        .expect(200)?;
+    ensure!(resumed["chatkit"].is_null(), "{resumed}");
+    caller.cancel(&path(&session)).await?.expect(200)?;
+    ensure!(world.chatkit().ledger().is_empty(), "OpenAI was asked though it is not configured");
+    Ok(())
+}
+
+// NAME: journey: an agent's messages and tasks are read back
+#[tokio::test]
+async fn messages_and_tasks() -> Result<()> {
+    let world = World::start().await?;
+    let caller = Caller::new(&world).await?;
+    let session = caller.open().await?;
+    let of_session = |rest: Value| {
+        let mut arguments = json!({ "p_org_id": caller.user.org_id, "p_session_id": session["id"] });
+        arguments.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        arguments
+    };
+    let messages: Vec<Value> = (1..=5)
+        .map(|n| json!({ "id": Uuid::new_v4(), "role": if n % 2 == 1 { "user" } else { "agent" }, "content": format!("line {n}") }))
+        .collect();
+    let (status, answer) =
+        world.rpc("record_messages", of_session(json!({ "p_messages": messages }))).await?;
+    ensure!(status.is_success(), "{answer}");
+    let tasks =
+        json!([{ "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true }]);
+    let (status, answer) = world.rpc("record_tasks", of_session(json!({ "p_tasks": tasks }))).await?;
+    ensure!(status.is_success(), "{answer}");
+
+    let shown = caller.get(&path(&session)).await?.expect(200)?;
+    ensure!(
+        shown["tasks"][0]["requiresHitl"] == true && shown["tasks"][0]["status"] == "blocked",
+        "{shown:#}"
+    );
+    let mut lines = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = caller.get(&format!("{}/messages?limit=2{cursor}", path(&session))).await?.expect(200)?;
+        lines.extend(
+            page["messages"]
+                .as_array()
+                .context("no messages")?
+                .iter()
+                .map(|message| message["content"].clone()),
+        );
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    ensure!(lines == ["line 1", "line 2", "line 3", "line 4", "line 5"], "{lines:?}");
+    Ok(())
+}
+
+// NAME: journey: agents are listed as far as one may open them
+#[tokio::test]
+async fn agents() -> Result<()> {
+    let world = World::start().await?;
+    let member = Caller::new(&world).await?;
+    let owner = Caller::joining(&world, member.user.org_id, OrgRole::Owner).await?;
+    let only_owners = json!({
+        "p_org_id": member.user.org_id, "p_agent_id": "cfo_strategy", "p_display_name": "CFO strategy",
+        "p_description": "Plans", "p_chatkit_workflow_id": "wf_x", "p_allowed_org_roles": ["owner"],
+    });
+    world.rpc("register_agent", only_owners).await?;
+    let ids = |list: &Value| -> Vec<String> {
+        let agents = list["agents"].as_array().into_iter().flatten();
+        agents.map(|agent| agent["id"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    ensure!(ids(&member.get("/chatkit/agents").await?.expect(200)?) == [AGENT]);
+    ensure!(ids(&owner.get("/chatkit/agents").await?.expect(200)?) == [AGENT, "cfo_strategy"]);
+    let refused = member.post("/chatkit/sessions", json!({ "agentId": "cfo_strategy" })).await?;
+    refused.problem(403, "agent_forbidden")?;
+    let unknown = member.post("/chatkit/sessions", json!({ "agentId": "nobody" })).await?;
+    unknown.problem(422, "agent_unavailable")?;
+    Ok(())
+}
+
+fn kinds(session: &Value) -> Vec<&str> {
+    session["events"].as_array().into_iter().flatten().filter_map(|event| event["type"].as_str()).collect()
+}

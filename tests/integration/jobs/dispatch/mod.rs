@@ -1,0 +1,9 @@
+mod agent_questions;
+mod allowed_roles;
+mod amount_limits;
+mod amount_totals;
+mod deliveries;
+mod displayed_calls;
+mod escalation_limits;
+mod membership;
+mod policies;

@@ -1,0 +1,4 @@
+mod claim_limits;
+mod dispatch;
+mod erasure;
+mod maintenance;

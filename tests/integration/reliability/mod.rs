@@ -1,0 +1,3 @@
+mod outages;
+mod recorded_results;
+mod upstream_errors;

@@ -1,0 +1,3 @@
+mod restrictive_policies;
+mod secrets;
+mod tenancy;

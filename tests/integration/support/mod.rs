@@ -1,0 +1,9 @@
+pub mod client;
+pub mod db_snapshot;
+pub mod escalations;
+pub mod example_matcher;
+pub mod markdown;
+pub mod openai_sdk_driver;
+pub mod openapi_document;
+pub mod project_files;
+pub mod tool_calls;

@@ -1,0 +1,259 @@
+//! `docs/openapi.yaml`, as far as the promises ask it: operations, examples, and what an answer may look like.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use http_client::header::HeaderMap;
+use jsonschema::{Draft, Validator};
+use serde_json::{Map, Value, json};
+
+use super::project_files::yaml;
+use crate::docs::routes::Routes;
+use crate::support::client::Reply;
+
+/// The API description.
+pub struct Document {
+    pub root: Value,
+    /// By their schemas' text: to make one takes longer than all else here.
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
+}
+
+static DOCUMENT: LazyLock<Result<Document>> =
+    LazyLock::new(|| Ok(Document { root: yaml("docs/openapi.yaml")?, validators: Mutex::default() }));
+
+/// One of its operations.
+#[derive(Clone, Copy)]
+pub struct Operation<'a> {
+    document: &'a Document,
+    /// The function's package.
+    pub id: &'a str,
+    pub method: &'a str,
+    pub path: &'a str,
+    item: &'a Value,
+    node: &'a Value,
+}
+
+/// An answer that an operation may give.
+#[derive(Clone, Copy)]
+pub struct Response<'a> {
+    document: &'a Document,
+    pub status: u16,
+    node: &'a Value,
+}
+
+impl Document {
+    pub fn read() -> Result<&'static Self> {
+        DOCUMENT.as_ref().map_err(|error| anyhow!("{error:#}"))
+    }
+
+    /// In the order in which they stand.
+    pub fn operations(&self) -> Vec<Operation<'_>> {
+        let paths = entries(&self.root["paths"]);
+        let operations = paths.flat_map(|(path, item)| {
+            entries(item).filter_map(move |(method, node)| {
+                let id = node["operationId"].as_str()?;
+                Some(Operation { document: self, id, method, path, item, node })
+            })
+        });
+        operations.collect()
+    }
+
+    pub fn operation(&self, id: &str) -> Result<Operation<'_>> {
+        let found = self.operations().into_iter().find(|operation| operation.id == id);
+        found.with_context(|| format!("the API description has no {id}"))
+    }
+
+    /// The operation that a request is for.
+    pub fn operation_at(&self, method: &str, path: &str) -> Result<Operation<'_>> {
+        let fits = |template: &str| {
+            let (parts, wanted) = (path.split('/'), template.split('/'));
+            parts.clone().count() == wanted.clone().count()
+                && parts.zip(wanted).all(|(part, wanted)| wanted.starts_with('{') || part == wanted)
+        };
+        let mut operations = self.operations().into_iter();
+        let found = operations.find(|o| o.method.eq_ignore_ascii_case(method) && fits(o.path));
+        found.with_context(|| format!("the API description has no {method} {path}"))
+    }
+
+    /// The agents of the examples.
+    pub fn agents(&self) -> Result<Vec<Value>> {
+        let responses = self.operation("list-agents")?.responses()?;
+        let examples = responses.first().context("it has no answer")?.examples()?;
+        let (_, list) = examples.first().context("it has no example")?;
+        Ok(list["agents"].as_array().context("the example lists no agents")?.clone())
+    }
+
+    pub fn routes(&self) -> Routes {
+        let operations = self.operations().into_iter();
+        let routes = operations.map(|o| (o.method.to_uppercase(), o.path.to_owned(), o.id.to_owned()));
+        routes.collect()
+    }
+
+    /// What stands where a reference leads, or the node itself.
+    pub fn resolve<'a>(&'a self, node: &'a Value) -> Result<&'a Value> {
+        match node["$ref"].as_str() {
+            None => Ok(node),
+            Some(to) => {
+                let found = to.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+                found.with_context(|| format!("{to} leads nowhere"))
+            }
+        }
+    }
+
+    /// Whether a value is as a component of the document says.
+    pub fn check_component(&self, name: &str, value: &Value) -> Result<()> {
+        let component = format!("#/components/schemas/{name}");
+        ensure!(self.root.pointer(&component[1..]).is_some(), "there is no component {name}");
+        self.check(&json!({ "$ref": component }), value).with_context(|| format!("as {name}"))
+    }
+
+    /// Whether a value is as a schema of the document says.
+    fn check(&self, schema: &Value, value: &Value) -> Result<()> {
+        let validator = self.validator(schema)?;
+        let mistakes: Vec<String> = validator
+            .iter_errors(value)
+            .map(|error| format!("{} {}", error.instance_path(), error.masked()))
+            .collect();
+        ensure!(mistakes.is_empty(), "{}: {value:#}", mistakes.join("; "));
+        Ok(())
+    }
+
+    fn validator(&self, schema: &Value) -> Result<Arc<Validator>> {
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = validators.get(&schema.to_string()) {
+            return Ok(known.clone());
+        }
+        // References begin at the root, so the components have to be there.
+        let whole = json!({ "components": self.root["components"], "allOf": [schema] });
+        let options =
+            jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).offline();
+        let built = options.build(&whole).map_err(|error| anyhow!("the schema is none: {error}"))?;
+        let validator = Arc::new(built);
+        validators.insert(schema.to_string(), validator.clone());
+        Ok(validator)
+    }
+}
+
+impl<'a> Operation<'a> {
+    pub fn responses(&self) -> Result<Vec<Response<'a>>> {
+        let responses = entries(&self.node["responses"]).map(|(status, node)| {
+            let status = status.parse().with_context(|| format!("{}: a status {status}", self.id))?;
+            Ok(Response { document: self.document, status, node: self.document.resolve(node)? })
+        });
+        responses.collect()
+    }
+
+    /// The examples of the body, each with its name.
+    pub fn bodies(&self) -> Result<Vec<(&'a str, &'a Value)>> {
+        examples(self.document, &self.node["requestBody"]["content"]["application/json"])
+    }
+
+    /// The headers that a request example sends along.
+    pub fn headers(&self, name: &str) -> Vec<(String, String)> {
+        let example = &self.node["requestBody"]["content"]["application/json"]["examples"][name];
+        let headers = example["x-headers"].as_object().into_iter().flatten();
+        headers.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    }
+
+    /// Whether a body is one that this operation takes.
+    pub fn check_body(&self, body: &Value) -> Result<()> {
+        let schema = &self.node["requestBody"]["content"]["application/json"]["schema"];
+        ensure!(!schema.is_null(), "{} takes no body", self.id);
+        self.document.check(schema, body).with_context(|| format!("the body for {}", self.id))
+    }
+
+    /// The examples of the parameters of this kind (`query`, `header`, `path`), each with its name.
+    pub fn parameters(&self, kind: &str) -> Result<Vec<(&'a str, &'a Value)>> {
+        let mut found = Vec::new();
+        let lists =
+            [&self.item["parameters"], &self.node["parameters"]].into_iter().filter_map(Value::as_array);
+        for parameter in lists.flatten() {
+            let parameter = self.document.resolve(parameter)?;
+            let (Some(name), Some(example)) = (parameter["name"].as_str(), parameter.get("example")) else {
+                bail!("a parameter of {} has no name or no example: {parameter}", self.id)
+            };
+            self.document
+                .check(&parameter["schema"], example)
+                .with_context(|| format!("{name}'s example"))?;
+            if parameter["in"] == kind {
+                found.push((name, example));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether an answer is one that the document describes: its status, its headers, and its body.
+    pub fn check(&self, reply: &Reply) -> Result<()> {
+        let status = reply.status.as_u16();
+        let described = self.responses()?.into_iter().find(|response| response.status == status);
+        let described =
+            described.with_context(|| format!("{} is not described to answer {status}", self.id))?;
+        described.check(reply).with_context(|| format!("{status} of {}", self.id))
+    }
+}
+
+impl<'a> Response<'a> {
+    /// Its examples, each with its name.
+    pub fn examples(&self) -> Result<Vec<(&'a str, &'a Value)>> {
+        let mut all = Vec::new();
+        for (_, content) in entries(&self.node["content"]) {
+            all.extend(examples(self.document, content)?);
+        }
+        Ok(all)
+    }
+
+    /// The operations that it leads on to.
+    pub fn links(&self) -> impl Iterator<Item = &'a str> {
+        entries(&self.node["links"]).filter_map(|(_, link)| link["operationId"].as_str())
+    }
+
+    /// The status and codes that its schema allows, where it is a problem.
+    pub fn problem(&self) -> Option<(&'a Value, Vec<&'a Value>)> {
+        let schema = &self.node["content"]["application/problem+json"]["schema"];
+        let own = schema["allOf"].as_array()?.iter().find(|part| part.get("properties").is_some())?;
+        let (status, code) = (&own["properties"]["status"]["const"], &own["properties"]["code"]);
+        let one = code.get("const").into_iter();
+        Some((status, one.chain(code["enum"].as_array().into_iter().flatten()).collect()))
+    }
+
+    fn check(&self, reply: &Reply) -> Result<()> {
+        for (name, header) in entries(&self.node["headers"]) {
+            let header = self.document.resolve(header)?;
+            check_header(self.document, name, header, &reply.headers)?;
+        }
+        let Some((media_type, content)) = entries(&self.node["content"]).next() else {
+            ensure!(reply.body.is_null(), "a body, though none is described: {}", reply.body);
+            return Ok(());
+        };
+        let sent = reply.headers.get("content-type").map(|value| value.to_str()).transpose()?;
+        ensure!(sent == Some(media_type), "of type {sent:?} instead of {media_type}");
+        self.document.check(&content["schema"], &reply.body)
+    }
+}
+
+fn check_header(document: &Document, name: &str, described: &Value, sent: &HeaderMap) -> Result<()> {
+    let Some(value) = sent.get(name) else {
+        ensure!(described["required"] != true, "the header {name} is missing");
+        return Ok(());
+    };
+    let text = value.to_str().with_context(|| format!("the header {name}"))?;
+    let value = match described["schema"]["type"].as_str() {
+        Some("integer") => serde_json::from_str(text).with_context(|| format!("{name}: {text}"))?,
+        _ => Value::from(text),
+    };
+    document.check(&described["schema"], &value).with_context(|| format!("the header {name}"))
+}
+
+fn examples<'a>(document: &'a Document, content: &'a Value) -> Result<Vec<(&'a str, &'a Value)>> {
+    let named = entries(&content["examples"]);
+    let values = named.map(|(name, example)| {
+        let value = document.resolve(example)?.get("value");
+        Ok((name, value.with_context(|| format!("the example {name} has no value"))?))
+    });
+    values.collect()
+}
+
+fn entries(node: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    node.as_object().into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value))
+}

@@ -1,0 +1,7 @@
+//! `cargo demo`: plays the main use case, and exits with 0 if every answer is as promised.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    local_stack::run_program(dev_tools::demo::run())
+}

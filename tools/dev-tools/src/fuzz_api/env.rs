@@ -1,0 +1,149 @@
+//! What the requests can be about: people, agents, and sessions with something in them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::DESCRIPTION;
+use local_stack::World;
+use local_stack::supabase::{OrgRole, User};
+use local_stack::{http, process_reaper, project};
+
+const CONFIGURATION: &str = include_str!("../../schemathesis/schemathesis.toml");
+const HOOKS: &str = include_str!("../../schemathesis/hooks.py");
+
+/// The agents of the description's examples.
+const AGENTS: [&str; 2] = ["accounts_payable", "tax_compliance"];
+
+/// What the examples call the session, its user, their thread, and an escalation with its hash; `x-placeholders` explains them.
+const SESSION: &str = "019aaa00-7c00-7000-8000-000000000001";
+const USER: &str = "019aaa00-7c00-7000-8000-0000000000aa";
+const THREAD: &str = "cthr_example";
+const ESCALATION: &str = "019aaa00-7c00-7000-8000-0000000000e1";
+const HASH: &str = "9f2c1b7a4e5d8036f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f701";
+
+/// Who calls, where everybody and everything is new, so that one run finds nothing of another's.
+pub(super) struct Stage {
+    folder: TempDir,
+    /// Stays open.
+    open: String,
+    /// Is cancelled instead.
+    ending: String,
+}
+
+impl Stage {
+    /// Signs people up, opens sessions, and lays out a folder for Schemathesis to run in.
+    pub async fn set(world: &World) -> Result<Self> {
+        let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
+        for (org_id, agent) in [(here, AGENTS[0]), (here, AGENTS[1]), (there, AGENTS[0])] {
+            world.register_agent(org_id, agent, agent).await?;
+        }
+        // Sees the organisation's sessions as well, so that there is an answer to everything that can be asked.
+        let caller = world.add_user(here, OrgRole::Approver).await?;
+        let colleague = world.add_user(here, OrgRole::Member).await?;
+        let stranger = world.add_user(there, OrgRole::Owner).await?;
+        // Nothing of what is looked for here lies behind a limit.
+        world.lift_limits(here).await?;
+        let (open, ending) = (open(world, &caller).await?, open(world, &caller).await?);
+        let thread = fill(world, &caller, &open).await?;
+        let (escalation, hash) = asked(world, &open).await?;
+
+        let folder = tempfile::tempdir().context("a folder for Schemathesis")?;
+        process_reaper::remove(folder.path())?;
+        let description = fs::read_to_string(project::root().join(DESCRIPTION)).context(DESCRIPTION)?;
+        let description = description
+            .replace(SESSION, &open)
+            .replace(USER, &caller.id.to_string())
+            .replace(THREAD, &thread)
+            .replace(ESCALATION, &escalation)
+            .replace(HASH, &hash);
+        let people = [("caller", &caller), ("colleague", &colleague), ("stranger", &stranger)];
+        let people = people.map(|(name, user)| {
+            let value = format!("Bearer {}", world.issuer().token(user));
+            json!({ "name": name, "fixedHeaders": [{ "name": "Authorization", "value": value }] })
+        });
+        for (name, text) in [
+            ("openapi.yaml", description),
+            ("schemathesis.toml", CONFIGURATION.to_owned()),
+            ("hooks.py", HOOKS.to_owned()),
+            ("people.json", json!({ "auth": people }).to_string()),
+            ("open.dict", format!("\"{open}\"\n")),
+            ("asked.dict", format!("\"{escalation}\"\n")),
+        ] {
+            fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
+        }
+        Ok(Self { folder, open, ending })
+    }
+
+    /// Where Schemathesis runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What `hooks.py` has to know.
+    pub fn variables(&self) -> [(&'static str, String); 2] {
+        [("EXPLORED_OPEN", self.open.clone()), ("EXPLORED_ENDING", self.ending.clone())]
+    }
+}
+
+/// Opens a session, and answers with its id.
+async fn open(world: &World, user: &User) -> Result<String> {
+    let session =
+        post(world, user, "", json!({ "agentId": AGENTS[0], "metadata": { "locale": "en" } })).await?;
+    Ok(session["id"].as_str().context("a session without an id")?.to_owned())
+}
+
+/// Puts something of each kind into a session, and answers with its thread.
+async fn fill(world: &World, user: &User, session: &str) -> Result<String> {
+    let find = "select chatkit_user from public.chatkit_users where user_id = $1";
+    let chatkit_user: String = sqlx::query_scalar(find)
+        .bind(user.id)
+        .fetch_one(world.database())
+        .await
+        .context("looking for the user's name at ChatKit")?;
+    let thread = world.chatkit().put_thread(&chatkit_user, Some("Invoice 42"), Vec::new())?;
+    let task =
+        json!({ "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true });
+    let messages: Vec<Value> = (1..=30)
+        .map(|n| json!({ "id": Uuid::new_v4(), "role": "agent", "content": format!("Invoice {n} is due.") }))
+        .collect();
+    for (name, what, values) in
+        [("record_tasks", "p_tasks", json!([task])), ("record_messages", "p_messages", json!(messages))]
+    {
+        let arguments = json!({ "p_org_id": user.org_id, "p_session_id": session, what: values });
+        rpc(world, name, arguments).await?;
+    }
+    let events = json!([
+        { "id": Uuid::new_v4(), "type": "thread_changed", "payload": { "threadId": thread } },
+        { "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": {
+            "reason": "The amount is above my limit", "decisions": ["approve", "reject"] } },
+    ]);
+    post(world, user, &format!("/{session}/events"), events).await?;
+    Ok(thread)
+}
+
+/// The escalation of a session, and the hash of what it asks.
+async fn asked(world: &World, session: &str) -> Result<(String, String)> {
+    let find = "select id::text, subject_hash from public.chat_escalations where session_id = $1";
+    let asked = sqlx::query_as(find).bind(session.parse::<Uuid>()?).fetch_one(world.database()).await;
+    asked.context("looking for the escalation")
+}
+
+async fn post(world: &World, user: &User, path: &str, body: Value) -> Result<Value> {
+    let url = format!("{}/chatkit/sessions{path}", world.api_url());
+    let request = http::client().post(url).bearer_auth(world.issuer().token(user)).json(&body);
+    let response = request.send().await.context("calling the API")?;
+    let (status, answer) = (response.status(), response.text().await.context("reading the API's answer")?);
+    ensure!(status == 201, "the API answered {status}: {answer}");
+    serde_json::from_str(&answer).context("the API's answer")
+}
+
+async fn rpc(world: &World, name: &str, arguments: Value) -> Result<()> {
+    let (status, answer) = world.rpc(name, arguments).await?;
+    ensure!(status.is_success(), "{name} answered {status}: {answer}");
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Many routers that claim at once for one user and tool, whose calls together would exceed what `auto` may do in a day.
+
+use anyhow::{Context, Result, bail};
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::pool::{MOST_TOTAL, tools};
+use crate::stress::measurement::Figure;
+use crate::stress::rpc::{Catalogue, arguments};
+
+/// Sessions, each with a call of this amount: twice as much as may be called.
+const SESSIONS: u32 = 50;
+const AMOUNT: u32 = 100;
+
+async fn call(
+    catalogue: &Catalogue,
+    connection: &mut PgConnection,
+    name: &str,
+    given: serde_json::Map<String, Value>,
+) -> Result<Value> {
+    match catalogue.call(connection, name, &given).await? {
+        Ok(answer) => Ok(answer),
+        Err(failure) => bail!("{name} failed: {failure:?}"),
+    }
+}
+
+pub async fn run(
+    catalogue: &Catalogue,
+    connections: &mut [PgConnection],
+    operator: &mut PgConnection,
+    runs: usize,
+) -> Result<Vec<Figure>> {
+    let (mut begun, mut wrong) = (0, Vec::new());
+    for run in 0..runs {
+        let (org_id, user_id) = (Uuid::new_v4(), Uuid::new_v4());
+        let first = connections.first_mut().context("there is no connection")?;
+        prepare(catalogue, first, operator, org_id, user_id).await?;
+        let claims = connections.iter_mut().map(|connection| claim(catalogue, connection, org_id));
+        let calls: usize = try_join_all(claims).await?.into_iter().sum();
+        begun += calls;
+        let asked: i64 =
+            sqlx::query_scalar("select count(*) from deliveries where org_id = $1 and status = 'asked'")
+                .bind(org_id)
+                .fetch_one(&mut *operator)
+                .await?;
+        let most = usize::try_from(MOST_TOTAL / AMOUNT)?;
+        if calls != most || usize::try_from(asked)? != usize::try_from(SESSIONS)? - most {
+            wrong.push(format!("run {run}: {calls} called, {asked} asked"));
+        }
+    }
+    Ok(vec![
+        Figure::some("calls begun by routers that claim at once for one user and tool", begun),
+        Figure::violations("runs in which they exceed the total, or stay below it", &wrong),
+    ])
+}
+
+async fn prepare(
+    catalogue: &Catalogue,
+    service: &mut PgConnection,
+    operator: &mut PgConnection,
+    org_id: Uuid,
+    user_id: Uuid,
+) -> Result<()> {
+    let insert = "insert into auth.users (id, aud, role, raw_app_meta_data)
+        values ($1, 'authenticated', 'authenticated', $2)";
+    let metadata = json!({ "org_id": org_id, "org_role": "member" });
+    sqlx::query(insert).bind(user_id).bind(metadata).execute(&mut *operator).await?;
+    let agent = arguments([
+        ("p_org_id", json!(org_id)),
+        ("p_agent_id", json!("alpha")),
+        ("p_display_name", json!("alpha")),
+        ("p_description", json!("")),
+        ("p_chatkit_workflow_id", json!("wf_1")),
+    ]);
+    call(catalogue, service, "register_agent", agent).await?;
+    let server = arguments([
+        ("p_org_id", json!(org_id)),
+        ("p_agent_id", json!("alpha")),
+        ("p_url", json!("https://agents.example.com/mcp")),
+        ("p_tools", tools("auto")),
+        ("p_routes", json!([{ "tool": "pay", "event_type": "button_click" }])),
+    ]);
+    call(catalogue, service, "register_agent_server", server).await?;
+    for _ in 0..SESSIONS {
+        let session_id = Uuid::now_v7();
+        let session = arguments([
+            ("p_org_id", json!(org_id)),
+            ("p_user_id", json!(user_id)),
+            ("p_session_id", json!(session_id)),
+            ("p_agent_id", json!("alpha")),
+            ("p_channel", json!("web")),
+            ("p_metadata", json!({})),
+        ]);
+        call(catalogue, service, "open_session", session).await?;
+        let click = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "amount": AMOUNT } });
+        let events = arguments([
+            ("p_org_id", json!(org_id)),
+            ("p_user_id", json!(user_id)),
+            ("p_session_id", json!(session_id)),
+            ("p_actor_type", json!("user")),
+            ("p_actor_id", json!(user_id)),
+            ("p_events", json!([click])),
+        ]);
+        call(catalogue, service, "record_events", events).await?;
+    }
+    Ok(())
+}
+
+/// Claims and finishes until nothing is due for this organisation, and says how many calls were begun.
+async fn claim(catalogue: &Catalogue, connection: &mut PgConnection, org_id: Uuid) -> Result<usize> {
+    let (mut begun, mut idle) = (0, 0);
+    while idle < 3 {
+        let given = arguments([
+            ("p_limit", json!(3)),
+            ("p_lease_seconds", json!(60)),
+            ("p_claim_id", json!(Uuid::now_v7())),
+        ]);
+        let answer = call(catalogue, connection, "claim_deliveries", given).await?;
+        let calls = answer["deliveries"].as_array().cloned().unwrap_or_default();
+        idle = if calls.is_empty() && answer["next_due_in_seconds"] != 0 { idle + 1 } else { 0 };
+        for delivery in calls {
+            begun += usize::from(delivery["org_id"] == json!(org_id));
+            let finish = arguments([
+                ("p_delivery_id", delivery["id"].clone()),
+                ("p_fence", delivery["fence"].clone()),
+                ("p_outcome", json!({ "kind": "completed" })),
+            ]);
+            call(catalogue, connection, "finish_delivery", finish).await?;
+        }
+    }
+    Ok(begun)
+}

@@ -1,0 +1,27 @@
+//! `cargo fuzz-edge`: mutated Lambda events on the edge.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use http_fuzz::{Plan, fuzz};
+
+fn main() -> Result<()> {
+    let mut plan = Plan { seed: fastrand::u64(..), events: 1_000_000, first: 0 };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().and_then(|value| value.parse().ok());
+        let value = value.with_context(|| format!("{argument} wants a number"))?;
+        match argument.as_str() {
+            "--events" => plan.events = value,
+            "--seed" => plan.seed = value,
+            "--first" => plan.first = value,
+            _ => bail!("{argument}? `cargo fuzz-edge --events 1000000 --seed 7 --first 0`"),
+        }
+    }
+    println!("Seed {}", plan.seed);
+    let started = Instant::now();
+    let tally = fuzz(&plan)?;
+    println!("{tally}\n{:.0} s", started.elapsed().as_secs_f64());
+    ensure!(tally.faults.is_empty(), "{} faults", tally.faults.len());
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What the three agents make of a call. Each answer is of the contract's "Agents over MCP".
+
+use serde_json::{Value, json};
+
+use super::request_log::{Deed, Memory};
+
+/// What `accounts_payable` pays without asking, in EUR.
+pub const LIMIT: f64 = 10_000.0;
+
+/// Which of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trade {
+    AccountsPayable,
+    TaxCompliance,
+    CfoStrategy,
+}
+
+impl Trade {
+    pub(super) const ALL: [Self; 3] = [Self::AccountsPayable, Self::TaxCompliance, Self::CfoStrategy];
+
+    pub(super) fn id(self) -> &'static str {
+        match self {
+            Self::AccountsPayable => "accounts_payable",
+            Self::TaxCompliance => "tax_compliance",
+            Self::CfoStrategy => "cfo_strategy",
+        }
+    }
+
+    /// Answers a call, once for each key that something was done under.
+    pub(super) fn answer(self, memory: &mut Memory, arguments: &Value) -> Value {
+        let key = arguments["idempotencyKey"].as_str().unwrap_or_default();
+        if let Some(answer) = memory.answered.get(key).filter(|_| !memory.forgets_keys) {
+            return answer.clone();
+        }
+        let (answer, deed) = match self {
+            Self::AccountsPayable => pay(arguments),
+            Self::TaxCompliance => check_vat(arguments),
+            Self::CfoStrategy => take_over(arguments),
+        };
+        if let Some((what, with)) = deed {
+            memory.deeds.push(Deed { key: key.to_owned(), what, with });
+            memory.answered.insert(key.to_owned(), answer.clone());
+        }
+        answer
+    }
+}
+
+/// An answer, and what was done for it.
+type Answered = (Value, Option<(&'static str, Value)>);
+
+/// What a call is about: what it was given to do, or else what the event says.
+pub(super) fn subject(arguments: &Value) -> (String, f64) {
+    let payload = &arguments["event"]["payload"];
+    let about = [&arguments["inputs"], &payload["data"], payload];
+    let invoice = about.iter().map(|about| &about["invoice"]).find(|invoice| !invoice.is_null());
+    let invoice = match invoice {
+        Some(Value::String(invoice)) => invoice.clone(),
+        Some(invoice) => invoice.to_string(),
+        None => "unknown".to_owned(),
+    };
+    let amount = about.iter().find_map(|about| about["amount"].as_f64()).unwrap_or_default();
+    (invoice, amount)
+}
+
+fn pay(arguments: &Value) -> Answered {
+    let (invoice, amount) = subject(arguments);
+    let task = |status: &str, waits: bool| json!([{ "id": format!("pay-{invoice}"), "title": format!("Pay invoice {invoice}"), "status": status, "requiresHitl": waits }]);
+    if arguments["event"]["payload"]["action"] == "forecast" {
+        let handover = json!({"agentId": "cfo_strategy", "reason": "a question of strategy", "summary": format!("Invoice {invoice} is on the table.")});
+        return (
+            json!({"status": "completed", "message": "I hand over to our CFO's agent.", "handover": handover}),
+            None,
+        );
+    }
+    match arguments["decision"]["decision"].as_str() {
+        Some("approve" | "edit" | "respond") => {}
+        Some(_) => {
+            let message = format!("Invoice {invoice} stays unpaid.");
+            return (
+                json!({"status": "completed", "message": message, "tasks": task("blocked", false)}),
+                None,
+            );
+        }
+        None if amount > LIMIT => {
+            let ask = json!({
+                "reason": format!("Invoice {invoice} is above {LIMIT} EUR."), "decisions": ["approve", "edit", "reject"],
+                "schema": {"type": "object", "properties": {"amount": {"type": "number", "exclusiveMinimum": 0}}},
+                "expiresInSeconds": 86_400, "risk": "medium", "approver": "other",
+            });
+            let message = format!("Somebody has to approve invoice {invoice}.");
+            let answer = json!({"status": "needs_hitl", "message": message, "tasks": task("blocked", true), "ask": ask});
+            return (answer, None);
+        }
+        None => {}
+    }
+    let with = json!({"invoice": invoice, "amount": amount});
+    let answer = json!({
+        "status": "completed", "message": format!("Invoice {invoice} is paid."), "output": with,
+        "tasks": task("completed", false),
+        "followUps": [{"agentId": "tax_compliance", "objective": format!("Check the VAT of invoice {invoice}"), "inputs": with}],
+    });
+    (answer, Some(("paid", with)))
+}
+
+fn check_vat(arguments: &Value) -> Answered {
+    let (invoice, amount) = subject(arguments);
+    let with = json!({"invoice": invoice, "vat": (amount * 19.0 / 119.0 * 100.0).round() / 100.0});
+    let task = json!([{"id": format!("vat-{invoice}"), "title": format!("Check the VAT of invoice {invoice}"), "status": "completed"}]);
+    let message = format!("The VAT of invoice {invoice} is right.");
+    let answer = json!({"status": "completed", "message": message, "output": with, "tasks": task});
+    (answer, Some(("vat_checked", with)))
+}
+
+fn take_over(arguments: &Value) -> Answered {
+    let payload = &arguments["event"]["payload"];
+    let told = payload["summary"].as_str().unwrap_or("Nothing was told.");
+    let answer = json!({"status": "completed", "message": format!("I have taken over. {told}"), "notices": ["no forecast yet"]});
+    (answer, Some(("took_over", payload.clone())))
+}

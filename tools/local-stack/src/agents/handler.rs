@@ -1,0 +1,111 @@
+//! An agent as rmcp's server side sees it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, InputRequest,
+    InputRequiredResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+    ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Map, Value, json};
+
+use super::TOOL;
+use super::behaviour::{LIMIT, Trade, subject};
+use super::http::{ORDERED, Shared};
+use super::revision::Revision;
+
+/// What a server asks for in the protocol's own way, and the state that it wants back.
+const STATE: &str = "st.ate of \"the\" question ü";
+const QUESTION: &str = "approval";
+
+#[derive(Clone)]
+pub(super) struct Handler {
+    pub(super) trade: Trade,
+    pub(super) revision: Revision,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
+        info.server_info = Implementation::new(self.trade.id(), "1.0.0");
+        if let Some(version) = self.revision.spoken().first() {
+            info.protocol_version = version.clone();
+        }
+        info
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(self.revision.spoken())
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let schema: Map<String, Value> = [
+            ("type".to_owned(), json!("object")),
+            ("required".to_owned(), json!(["session", "event", "idempotencyKey"])),
+        ]
+        .into_iter()
+        .collect();
+        Ok(ListToolsResult::with_all_items(vec![Tool::new(
+            TOOL,
+            "Takes an event of a session.",
+            Arc::new(schema),
+        )]))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let ordered = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(ORDERED));
+        let ordered = ordered.and_then(|place| place.to_str().ok()?.parse().ok());
+        if let Some(ordered) = ordered.and_then(|place| self.shared.lock().faults.result(place)) {
+            return answer(&ordered);
+        }
+        if request.name != TOOL {
+            return Err(ErrorData::invalid_params("no such tool", None));
+        }
+        let mut arguments = Value::Object(request.arguments.unwrap_or_default());
+        let mut memory = self.shared.lock();
+        if memory.asks_by_protocol && subject(&arguments).1 > LIMIT {
+            let Some(responses) = request.input_responses else { return question() };
+            if request.request_state.as_deref() != Some(STATE) {
+                return Err(ErrorData::invalid_params("another state than the one asked with", None));
+            }
+            let accepted = responses.get(QUESTION).is_some_and(|said| said["action"] == "accept");
+            arguments["decision"] = json!({"decision": if accepted { "approve" } else { "reject" }});
+        }
+        let structured = self.trade.answer(&mut memory, &arguments);
+        Ok(CallToolResult::structured(structured).into())
+    }
+}
+
+/// A result of a tool, or one that asks for input.
+fn answer(ordered: &Value) -> Result<CallToolResponse, ErrorData> {
+    let wrong = |error: serde_json::Error| ErrorData::internal_error(error.to_string(), None);
+    if ordered["resultType"] == "input_required" {
+        let result: InputRequiredResult = serde_json::from_value(ordered.clone()).map_err(wrong)?;
+        return Ok(result.into());
+    }
+    let result: CallToolResult = serde_json::from_value(ordered.clone()).map_err(wrong)?;
+    Ok(result.into())
+}
+
+fn question() -> Result<CallToolResponse, ErrorData> {
+    let schema = json!({"type": "object", "properties": {"costCentre": {"type": "string"}}, "required": ["costCentre"]});
+    let request = json!({"method": "elicitation/create", "params": {"mode": "form", "message": "Which cost centre pays?", "requestedSchema": schema}});
+    let request: InputRequest = serde_json::from_value(request)
+        .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+    let requests = BTreeMap::from([(QUESTION.to_owned(), request)]);
+    Ok(InputRequiredResult::new(Some(requests), Some(STATE.to_owned())).into())
+}

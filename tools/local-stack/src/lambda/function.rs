@@ -1,0 +1,114 @@
+//! A function with its processes: one event at a time each, more of them when more events come at once.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::body::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::Semaphore;
+
+use super::logs::Logs;
+use super::process::Process;
+use super::response::Failure;
+
+/// What a process of a function is started with.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The package's name.
+    pub name: String,
+    /// What is run.
+    pub binary: PathBuf,
+    /// The function's own configuration.
+    pub environment: HashMap<String, String>,
+    /// Lambda's timeout for one event.
+    pub timeout: Duration,
+}
+
+/// A function.
+pub struct Function {
+    spec: Arc<Spec>,
+    logs: Logs,
+    idle: Mutex<Vec<Process>>,
+    busy: Mutex<Vec<u32>>,
+    slots: Semaphore,
+}
+
+impl Function {
+    /// A function with no process yet, and at most so many at once. Further events wait, where Lambda would throttle.
+    pub fn new(spec: Spec, most_at_once: usize, logs: Logs) -> Self {
+        let slots = Semaphore::new(most_at_once);
+        Self { spec: Arc::new(spec), logs, idle: Mutex::default(), busy: Mutex::default(), slots }
+    }
+
+    /// Has one event handled, by an idle process or a new one.
+    pub async fn invoke(&self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
+        let _slot =
+            self.slots.acquire().await.map_err(|_| Failure::Ended("the world has ended".to_owned()))?;
+        let idle = self.take_idle();
+        let mut process = match idle {
+            Some(process) => process,
+            None => self.spawn().await.map_err(|error| Failure::Ended(format!("{error:#}")))?,
+        };
+        self.busy().push(process.pid());
+        let answer = process.invoke(id, trace_id, event).await;
+        self.busy().retain(|pid| *pid != process.pid());
+        match &answer {
+            Ok(_) | Err(Failure::Reported(_)) => self.idle().push(process),
+            Err(_) => drop(process),
+        }
+        answer
+    }
+
+    /// A new process that gets no event but from whoever asked for it.
+    pub async fn spawn(&self) -> Result<Process> {
+        Process::spawn(self.spec.clone(), &self.logs).await
+    }
+
+    /// The binary that is run.
+    pub fn binary(&self) -> &std::path::Path {
+        &self.spec.binary
+    }
+
+    /// Kills every process by SIGKILL, those in the middle of an event too, and says how many there were.
+    pub fn kill(&self) -> usize {
+        let busy = self.busy();
+        for pid in busy.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        busy.len() + std::mem::take(&mut *self.idle()).len()
+    }
+
+    /// Takes no more events, kills every process and waits for it.
+    pub async fn end(&self) {
+        self.slots.close();
+        self.kill();
+        while !self.busy().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let idle = std::mem::take(&mut *self.idle());
+        for mut process in idle {
+            process.kill().await;
+        }
+    }
+
+    fn take_idle(&self) -> Option<Process> {
+        let mut idle = self.idle();
+        while let Some(mut process) = idle.pop() {
+            if process.is_alive() {
+                return Some(process);
+            }
+        }
+        None
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,150 @@
+//! One process of a function: what Lambda calls an execution environment.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use axum::body::Bytes;
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+use super::function::Spec;
+use super::logs::Logs;
+use super::response::Failure;
+use super::runtime_api::{Invocation, RuntimeApi};
+use crate::process_reaper;
+
+/// Lambda gives a process ten seconds until it asks for its first event.
+const INIT: Duration = Duration::from_secs(10);
+
+/// A running process. Dropping it kills it.
+pub struct Process {
+    spec: Arc<Spec>,
+    child: Child,
+    pid: u32,
+    runtime_api: RuntimeApi,
+    spawned: Instant,
+}
+
+impl Process {
+    /// Starts one. It will ask for its first event in its own time.
+    pub async fn spawn(spec: Arc<Spec>, logs: &Logs) -> Result<Self> {
+        let runtime_api = RuntimeApi::start(&spec.name).await?;
+        let mut command = Command::new(&spec.binary);
+        command
+            .env_clear()
+            .envs(lambda_environment(&spec, &runtime_api.address()))
+            .envs(&spec.environment)
+            // Nothing of the project is around where it really runs.
+            .current_dir("/")
+            // Ctrl-C in a terminal is for us.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let spawned = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("starting {}", spec.binary.display()))?;
+        let pid = child.id().context("a process without a number")?;
+        process_reaper::watch(pid, process_reaper::End::Kill)?;
+        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+            logs.follow(&spec.name, stdout);
+            logs.follow(&spec.name, stderr);
+        }
+        Ok(Self { spec, child, pid, runtime_api, spawned })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// When it was started.
+    pub fn spawned(&self) -> Instant {
+        self.spawned
+    }
+
+    /// Gives it an event and waits for the answer. After a failure the process is of no more use.
+    pub async fn invoke(&mut self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
+        let (taken, was_taken) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
+        let timeout = self.spec.timeout;
+        let invocation =
+            Invocation { id: id.to_owned(), trace_id: trace_id.to_owned(), event, timeout, taken, answer };
+        self.runtime_api.send(invocation);
+        tokio::select! {
+            _ = was_taken => {}
+            ended = self.child.wait() => return Err(self.ended(ended)),
+            () = tokio::time::sleep(INIT) => return Err(self.timed_out().await),
+        }
+        tokio::select! {
+            // First of all the answer: a process may give it and end.
+            biased;
+            answer = &mut answered => answer.unwrap_or(Err(Failure::Ended("the Runtime API was closed".to_owned()))),
+            ended = self.child.wait() => Err(self.ended(ended)),
+            () = tokio::time::sleep(timeout) => Err(self.timed_out().await),
+        }
+    }
+
+    /// Whether it is still there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The most memory it ever had resident, in bytes. Known only on Linux.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status =
+            std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        Some(kibibytes * 1024)
+    }
+
+    /// Ends it by SIGKILL and waits for it.
+    pub async fn kill(&mut self) {
+        let _ = self.child.kill().await;
+    }
+
+    fn ended(&self, status: std::io::Result<std::process::ExitStatus>) -> Failure {
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let said =
+            self.runtime_api.init_error().map(|error| format!(", having said: {error}")).unwrap_or_default();
+        Failure::Ended(format!("{status}{said}"))
+    }
+
+    async fn timed_out(&mut self) -> Failure {
+        self.kill().await;
+        Failure::TimedOut
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        // Tokio waits for it in the background; until then its number is not given away.
+        process_reaper::forget(self.pid);
+    }
+}
+
+/// What Lambda puts into the environment of a function on `provided.al2023`, less what only AWS's own services need.
+fn lambda_environment(spec: &Spec, runtime_api: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_LAMBDA_FUNCTION_NAME", spec.name.clone()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", spec.name)),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "local/[$LATEST]".to_owned()),
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
+        ("AWS_REGION", "local".to_owned()),
+        ("AWS_DEFAULT_REGION", "local".to_owned()),
+        ("LAMBDA_TASK_ROOT", "/var/task".to_owned()),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
+        ("LANG", "en_US.UTF-8".to_owned()),
+        ("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin".to_owned()),
+        ("TZ", ":UTC".to_owned()),
+        ("_HANDLER", "bootstrap".to_owned()),
+    ]
+}

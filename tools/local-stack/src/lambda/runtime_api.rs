@@ -1,0 +1,129 @@
+//! Lambda's Runtime API, one server for each process: a process asks for an event, and posts its answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use tokio::sync::{mpsc, oneshot};
+
+use super::response::Failure;
+use crate::http::{Port, Server};
+
+/// One event on its way to a process.
+pub struct Invocation {
+    /// Lambda's request id.
+    pub id: String,
+    /// X-Ray's trace id.
+    pub trace_id: String,
+    /// The event, as JSON.
+    pub event: Bytes,
+    /// How long the function has from when it takes the event.
+    pub timeout: Duration,
+    /// Told when the function takes it.
+    pub taken: oneshot::Sender<()>,
+    /// Told the answer.
+    pub answer: oneshot::Sender<Result<Bytes, Failure>>,
+}
+
+/// The Runtime API of one process.
+pub struct RuntimeApi {
+    server: Server,
+    shared: Arc<Shared>,
+    queue: mpsc::UnboundedSender<Invocation>,
+}
+
+struct Shared {
+    arn: String,
+    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    running: Mutex<HashMap<String, oneshot::Sender<Result<Bytes, Failure>>>>,
+    init_error: Mutex<Option<String>>,
+}
+
+impl RuntimeApi {
+    /// A Runtime API for a process of this function.
+    pub async fn start(function: &str) -> Result<Self> {
+        let (queue, events) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            arn: format!("arn:aws:lambda:local:123456789012:function:{function}"),
+            queue: tokio::sync::Mutex::new(events),
+            running: Mutex::default(),
+            init_error: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(reported))
+            .route("/2018-06-01/runtime/init/error", post(init_error))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(shared.clone());
+        Ok(Self { server: Port::free().await?.serve(router), shared, queue })
+    }
+
+    /// `127.0.0.1:PORT`, as Lambda writes it into `AWS_LAMBDA_RUNTIME_API`.
+    pub fn address(&self) -> String {
+        self.server.address().to_string()
+    }
+
+    /// Puts an event where the process will find it.
+    pub fn send(&self, invocation: Invocation) {
+        // The receiver lives as long as `shared`, which is ours.
+        let _ = self.queue.send(invocation);
+    }
+
+    /// What the process said of why it could not start.
+    pub fn init_error(&self) -> Option<String> {
+        self.shared.init_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn next(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    // Waiting is what a process that has nothing to do does here.
+    let Some(invocation) = shared.queue.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let deadline = (now + invocation.timeout).as_millis();
+    let _ = invocation.taken.send(());
+    let mut running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+    running.insert(invocation.id.clone(), invocation.answer);
+    let response = Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("lambda-runtime-aws-request-id", invocation.id)
+        .header("lambda-runtime-deadline-ms", deadline.to_string())
+        .header("lambda-runtime-invoked-function-arn", &shared.arn)
+        .header("lambda-runtime-trace-id", invocation.trace_id)
+        .body(Body::from(invocation.event));
+    response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn answered(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    finish(&shared, &id, Ok(body))
+}
+
+async fn reported(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: String) -> StatusCode {
+    finish(&shared, &id, Err(Failure::Reported(body)))
+}
+
+fn finish(shared: &Shared, id: &str, answer: Result<Bytes, Failure>) -> StatusCode {
+    let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    match running {
+        Some(waiting) => {
+            let _ = waiting.send(answer);
+            StatusCode::ACCEPTED
+        }
+        // Not an event of this process, or answered already.
+        None => StatusCode::BAD_REQUEST,
+    }
+}
+
+async fn init_error(State(shared): State<Arc<Shared>>, body: String) -> StatusCode {
+    *shared.init_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    StatusCode::ACCEPTED
+}

@@ -1,0 +1,48 @@
+//! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the function
+//! binaries behind a Lambda Runtime API, a fake of OpenAI, and agents' MCP servers.
+
+// Times are read as any client reads them; `shared::platform::parse` is under test.
+#![allow(clippy::disallowed_types)]
+
+use std::process::ExitCode;
+
+pub mod agents;
+pub mod cache;
+pub mod due_work;
+pub mod http;
+pub mod lambda;
+pub mod metric_definitions;
+pub mod openai;
+pub mod postgres;
+pub mod process_reaper;
+pub mod project;
+mod runtime;
+pub mod seed_data;
+mod stack;
+pub mod supabase;
+pub mod toolchain;
+pub mod yaml;
+
+pub use stack::{Builder, Environment, KeyStyle, NAMESPACE, ORIGIN, PROJECT, World};
+
+/// Runs a program on the local stack, and ends everything that it started.
+pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run),
+        Err(error) => Err(error.into()),
+    };
+    match outcome.and(finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends PostgreSQL and every other process that is left, and waits until they have ended. Nothing
+/// can be started afterwards.
+fn finish() -> anyhow::Result<()> {
+    postgres::stop()?;
+    process_reaper::finish()
+}

