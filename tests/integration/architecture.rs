@@ -5,6 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+/// The entries of `shared/src`, the uppermost first.
+const LAYERS: [&str; 9] =
+    ["doctor", "runtime", "http", "jobs", "domain", "clients", "auth", "platform", "error"];
+
+/// Within the domain, operations use the types of `model`, and no operations of another module but the two shared ones.
+const BELOW_OPERATIONS: [&str; 4] = ["model", "idempotency", "pagination", "request_context"];
+
 // NAME: layers: shared has these entries, and no module imports from one above
 #[tokio::test]
 async fn downwards() -> Result<()> {

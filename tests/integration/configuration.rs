@@ -5,82 +5,82 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::lambda::Line;
-use local_stack::{World, lambda};
+use local_stack::{LocalStack, lambda};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 
-// TODO /// In every wrong value, so that no part of one can be shown unnoticed.
-// TODO const CANARY: &str = "c4n4ry";
-// TODO
-// TODO const WRONG: [(&str, &str); 13] = [
-// TODO     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
-// TODO     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
-// TODO     ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
-// TODO     ("OPENAI_CHATKIT_SECRET", "sk-c4n4ry\nand another line"),
-// TODO     ("OPENAI_CHATKIT_PROJECT", "sk-proj-c4n4ry"),
-// TODO     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
-// TODO     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
-// TODO     ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
-// TODO     ("CORS_ALLOWED_HEADERS", "x-c4n4ry, c4n4ry: 1"),
-// TODO     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
-// TODO     ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
-// TODO     ("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
-// TODO     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
-// TODO ];
-// TODO
-// TODO const READING: [&str; 6] =
-// TODO     ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "get-metrics"];
-// TODO const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
-// TODO /// Write too. No user calls them, so they know nothing of callers and their pages.
-// TODO const UNCALLED: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
-// TODO /// Starts with whatever mistakes, and reports them (see `doctor`).
-// TODO const OPERATED: [&str; 1] = ["doctor"];
-// TODO /// Reads as the caller what it then decides as the service.
-// TODO const DECIDING: &str = "decide-escalation";
-// TODO
-// TODO /// All functions.
-// TODO fn functions() -> impl Iterator<Item = &'static str> {
-// TODO     READING.into_iter().chain(WRITING).chain(UNCALLED).chain([DECIDING])
-// TODO }
-// TODO
-// TODO /// The keys by which a function asks Supabase.
-// TODO fn keys(function: &str) -> &'static [&'static str] {
-// TODO     match function {
-// TODO         DECIDING => &["SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SECRET_KEY"],
-// TODO         _ if READING.contains(&function) => &["SUPABASE_PUBLISHABLE_KEY"],
-// TODO         _ => &["SUPABASE_SECRET_KEY"],
-// TODO     }
-// TODO }
-// TODO
-// TODO /// What a function reads of the above.
-// TODO fn variables(function: &str) -> BTreeSet<&'static str> {
-// TODO     let mut read = BTreeSet::from(["SUPABASE_URL"]);
-// TODO     read.extend(keys(function));
-// TODO     if !UNCALLED.contains(&function) {
-// TODO         read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
-// TODO     }
-// TODO     if !function.starts_with("list-") && ![DECIDING, "get-metrics"].contains(&function) {
-// TODO         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
-// TODO     }
-// TODO     if [DECIDING, "record-events"].contains(&function) {
-// TODO         read.extend(["OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "REQUIRE_AAL2_TO_DECIDE"]);
-// TODO     }
-// TODO     if function == "create-session" {
-// TODO         read.insert("CHATKIT_SEALING_KEYS");
-// TODO     }
-// TODO     if function == "route-events" {
-// TODO         read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
-// TODO     }
-// TODO     read
-// TODO }
-// TODO
+/// In every wrong value, so that no part of one can be shown unnoticed.
+const CANARY: &str = "c4n4ry";
+
+const WRONG: [(&str, &str); 13] = [
+    ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
+    ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
+    ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
+    ("OPENAI_CHATKIT_SECRET", "sk-c4n4ry\nand another line"),
+    ("OPENAI_CHATKIT_PROJECT", "sk-proj-c4n4ry"),
+    ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
+    ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
+    ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
+    ("CORS_ALLOWED_HEADERS", "x-c4n4ry, c4n4ry: 1"),
+    ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
+    ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
+    ("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
+    ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
+];
+
+const READING: [&str; 6] =
+    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "get-metrics"];
+const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
+/// Write too. No user calls them, so they know nothing of callers and their pages.
+const UNCALLED: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
+/// Starts with whatever mistakes, and reports them (see `doctor`).
+const OPERATED: [&str; 1] = ["doctor"];
+/// Reads as the caller what it then decides as the service.
+const DECIDING: &str = "decide-escalation";
+
+/// All functions.
+fn functions() -> impl Iterator<Item = &'static str> {
+    READING.into_iter().chain(WRITING).chain(UNCALLED).chain([DECIDING])
+}
+
+/// The keys by which a function asks Supabase.
+fn keys(function: &str) -> &'static [&'static str] {
+    match function {
+        DECIDING => &["SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SECRET_KEY"],
+        _ if READING.contains(&function) => &["SUPABASE_PUBLISHABLE_KEY"],
+        _ => &["SUPABASE_SECRET_KEY"],
+    }
+}
+
+/// What a function reads of the above.
+fn variables(function: &str) -> BTreeSet<&'static str> {
+    let mut read = BTreeSet::from(["SUPABASE_URL"]);
+    read.extend(keys(function));
+    if !UNCALLED.contains(&function) {
+        read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
+    }
+    if !function.starts_with("list-") && ![DECIDING, "get-metrics"].contains(&function) {
+        read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
+    }
+    if [DECIDING, "record-events"].contains(&function) {
+        read.extend(["OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "REQUIRE_AAL2_TO_DECIDE"]);
+    }
+    if function == "create-session" {
+        read.insert("CHATKIT_SEALING_KEYS");
+    }
+    if function == "route-events" {
+        read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
+    }
+    read
+}
+
 // TODO pub fn trials() -> Vec<Trial> {
 // TODO     // However much is logged.
-// TODO     let talkative = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-// TODO     let wrong = WRONG.iter().fold(talkative, |world, (name, value)| world.env(name, value));
-// TODO     let missing = WRONG.iter().fold(World::builder(), |world, (name, _)| world.env(name, ""));
-// TODO     let without = |name: &str| World::builder().env(name, "");
+// TODO     let talkative = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+// TODO     let wrong = WRONG.iter().fold(talkative, |stack, (name, value)| stack.env(name, value));
+// TODO     let missing = WRONG.iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, ""));
+// TODO     let without = |name: &str| LocalStack::builder().env(name, "");
 // TODO     vec![
 // TODO         trial_in("configuration: every mistake is named at once, and no value is shown", wrong, mistakes),
 // TODO         trial_in("configuration: what is missing is named, and only what is needed", missing, missing_ones),
@@ -91,7 +91,7 @@ use crate::support::client::{AGENT, Caller};
 // TODO         ),
 // TODO         trial_in(
 // TODO             "configuration: what only reads is given no secret key",
-// TODO             World::builder().legacy_tokens(true),
+// TODO             LocalStack::builder().legacy_tokens(true),
 // TODO             given,
 // TODO         ),
 // TODO         trial_in(
@@ -108,15 +108,15 @@ use crate::support::client::{AGENT, Caller};
 // TODO }
 
 /// Asks every function once, each of which fails to start, and answers with what they wrote.
-async fn started(world: &World) -> Result<Vec<Line>> {
-    for function in world.lambda().names() {
-        let answer = local_stack::http::client().get(world.function_url(function)).send().await?;
+async fn started(stack: &LocalStack) -> Result<Vec<Line>> {
+    for function in stack.lambda().names() {
+        let answer = local_stack::http::client().get(stack.function_url(function)).send().await?;
         ensure!(answer.status() == 502, "{function} answers {}", answer.status());
         let told = answer.text().await?;
         ensure!(!told.contains("SUPABASE") && !told.contains(CANARY), "{function} tells its caller: {told}");
     }
-    world.lambda().end().await;
-    Ok(world.lambda().logs().lines())
+    stack.lambda().end().await;
+    Ok(stack.lambda().logs().lines())
 }
 
 /// The one line that a function wrote.
@@ -126,8 +126,8 @@ fn only<'a>(lines: &'a [Line], function: &str) -> Result<&'a str> {
     Ok(&line.text)
 }
 
-async fn mistakes(world: World) -> Result<()> {
-    let lines = started(&world).await?;
+async fn mistakes(stack: LocalStack) -> Result<()> {
+    let lines = started(&stack).await?;
     for function in functions() {
         let line: Value = serde_json::from_str(only(&lines, function)?)?;
         ensure!(line["level"] == "ERROR" && line["message"] == "the function cannot start", "{line}");
@@ -146,8 +146,8 @@ async fn mistakes(world: World) -> Result<()> {
 // NAME: configuration: what is missing is named, and only what is needed
 #[tokio::test]
 async fn missing_ones() -> Result<()> {
-    let world = WRONG.iter().fold(World::builder(), |world, (name, _)| world.env(name, "")).start().await?;
-    let lines = started(&world).await?;
+    let stack = WRONG.iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, "")).start().await?;
+    let lines = started(&stack).await?;
     for function in functions() {
         let (line, keys) = (only(&lines, function)?, keys(function));
         // ChatKit, origins and what agents are shown may be left out.
@@ -161,8 +161,8 @@ async fn missing_ones() -> Result<()> {
     Ok(())
 }
 
-async fn readers(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
+async fn readers(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
     for path in ["/chatkit/agents", "/chatkit/sessions", "/chatkit/escalations"] {
         caller.get(path).await?.expect(200)?;
     }
@@ -181,11 +181,11 @@ async fn readers(world: World) -> Result<()> {
         );
     }
     for function in UNCALLED {
-        ensure!(world.tick(function).await.is_err(), "a run of {function} without the key that it needs");
+        ensure!(stack.run_job(function).await.is_err(), "a run of {function} without the key that it needs");
     }
-    world.lambda().end().await;
+    stack.lambda().end().await;
     for function in WRITING.into_iter().chain(UNCALLED).chain([DECIDING]) {
-        let lines = world.lambda().logs().lines();
+        let lines = stack.lambda().logs().lines();
         let line = only(&lines, function)?;
         ensure!(line.contains("1 mistake(s); SUPABASE_SECRET_KEY is not set"), "{line}");
     }
@@ -195,11 +195,11 @@ async fn readers(world: World) -> Result<()> {
 // NAME: configuration: what only reads is given no secret key
 #[tokio::test]
 async fn given() -> Result<()> {
-    let world = World::builder().legacy_tokens(true).start().await?;
+    let stack = LocalStack::builder().legacy_tokens(true).start().await?;
     let template = &lambda::workspace().await?.template;
-    let secret = world.supabase().secret_key();
+    let secret = stack.supabase().secret_key();
     for function in functions() {
-        let environment = world.environment().of(template.function(function)?);
+        let environment = stack.environment().of(template.function(function)?);
         let (writes, seals) = (!READING.contains(&function), function == "create-session");
         // What makes tokens is for those who are shown some.
         let verifies = !UNCALLED.contains(&function);
@@ -215,28 +215,28 @@ async fn given() -> Result<()> {
         });
         ensure!(under_another_name.is_none(), "{function} has the key as {under_another_name:?}");
     }
-    let all: BTreeSet<_> = world.lambda().names().collect();
+    let all: BTreeSet<_> = stack.lambda().names().collect();
     let listed = functions().chain(OPERATED).collect();
     ensure!(all == listed, "a function is not listed here: {all:?}");
     Ok(())
 }
 
-async fn unsealed(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
+async fn unsealed(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
     let refused = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     ensure!(refused.status == 500, "{refused:?}");
     caller.get("/chatkit/sessions").await?.expect(200)?;
     let nowhere = "/chatkit/sessions/01981d3c-0000-7000-8000-000000000000";
     caller.cancel(nowhere).await?.problem(404, "session_not_found")?;
-    world.lambda().end().await;
-    let lines = world.lambda().logs().lines();
+    stack.lambda().end().await;
+    let lines = stack.lambda().logs().lines();
     let line = only(&lines, "create-session")?;
     ensure!(line.contains("1 mistake(s); CHATKIT_SEALING_KEYS is not set"), "{line}");
     Ok(())
 }
 
-async fn without_chatkit(world: World) -> Result<()> {
-    let session = Caller::new(&world).await?.open().await?;
+async fn without_chatkit(stack: LocalStack) -> Result<()> {
+    let session = TestClient::new(&stack).await?.open().await?;
     ensure!(session["chatkit"].is_null(), "{session}");
     Ok(())
 }

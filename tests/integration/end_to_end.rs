@@ -1,40 +1,40 @@
 //! The journey: a session is opened, used, read on two devices and ended, the same at the API and at the function URLs.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, Signer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 // NAME: journey: under the one base URL
 #[tokio::test]
 async fn under_the_one_base_url() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    play(&world, &caller, |_| caller.at(world.api_url())).await
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    play(&stack, &caller, |_| caller.at(stack.api_url())).await
 }
 
 // NAME: journey: at each function's own URL
 #[tokio::test]
 async fn at_each_functions_own_url() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    play(&world, &caller, |function| caller.at(world.function_url(function))).await
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    play(&stack, &caller, |function| caller.at(stack.function_url(function))).await
 }
 
 // NAME: journey: with the keys and tokens of an older project
 #[tokio::test]
 async fn legacy() -> Result<()> {
-    let world = World::builder().legacy_keys(true).legacy_tokens(true).start().await?;
-    let mut caller = Caller::new(&world).await?;
-    caller.token = world.issuer().forge(&caller.user).signed_by(Signer::Hs256).sign();
-    play(&world, &caller, |_| caller.at(world.api_url())).await
+    let stack = LocalStack::builder().legacy_keys(true).legacy_tokens(true).start().await?;
+    let mut caller = TestClient::new(&stack).await?;
+    caller.token = stack.issuer().forge(&caller.user).signed_by(Signer::Hs256).sign();
+    play(&stack, &caller, |_| caller.at(stack.api_url())).await
 }
 
 /// The whole journey; `at` says where a function is called.
-pub async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -> Result<()> {
+pub async fn play(stack: &LocalStack, caller: &TestClient, at: impl Fn(&str) -> TestClient) -> Result<()> {
     let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": { "locale": "en", "nested": { "a": [1, null] } } });
     let opened = at("create-session").post("/chatkit/sessions", body).await?;
     ensure!(opened.headers["cache-control"] == "no-store", "a secret may be kept by a cache");
@@ -51,7 +51,7 @@ pub async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -
         (path(&session), session["chatkit"]["clientSecret"].as_str().context("no secret")?.to_owned());
 
     // The user talks to ChatKit with the secret, and the page links the conversation.
-    let said = world.chatkit().say(&secret, None, "Is invoice 42 paid?").await?;
+    let said = stack.openai().say(&secret, None, "Is invoice 42 paid?").await?;
     at("record-events")
         .record(&at_path, "thread_changed", json!({ "threadId": said.thread_id }))
         .await?
@@ -105,7 +105,7 @@ pub async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -
         at("cancel-session").cancel(&at_path).await?.expect(200)? == ended,
         "cancelling again answers the same"
     );
-    ensure!(world.chatkit().say(&secret, None, "Hello?").await.is_err(), "the secret is dead");
+    ensure!(stack.openai().say(&secret, None, "Hello?").await.is_err(), "the secret is dead");
     let late = at("record-events").record(&at_path, "button_click", json!({ "action": "late" })).await?;
     late.problem(409, "session_ended")?;
     let again = at("create-session")
@@ -125,8 +125,8 @@ pub async fn play(world: &World, caller: &Caller, at: impl Fn(&str) -> Caller) -
 // NAME: journey: without ChatKit a session has no secret
 #[tokio::test]
 async fn without_chatkit() -> Result<()> {
-    let world = World::builder().chatkit(false).start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::builder().chatkit(false).start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     ensure!(session.get("chatkit") == Some(&Value::Null), "{session}");
     let shown = caller.get(&path(&session)).await?.expect(200)?;
@@ -137,15 +137,15 @@ async fn without_chatkit() -> Result<()> {
         .expect(200)?;
     ensure!(resumed["chatkit"].is_null(), "{resumed}");
     caller.cancel(&path(&session)).await?.expect(200)?;
-    ensure!(world.chatkit().ledger().is_empty(), "OpenAI was asked though it is not configured");
+    ensure!(stack.openai().requests().is_empty(), "OpenAI was asked though it is not configured");
     Ok(())
 }
 
 // NAME: journey: an agent's messages and tasks are read back
 #[tokio::test]
 async fn messages_and_tasks() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     let of_session = |rest: Value| {
         let mut arguments = json!({ "p_org_id": caller.user.org_id, "p_session_id": session["id"] });
@@ -156,11 +156,11 @@ async fn messages_and_tasks() -> Result<()> {
         .map(|n| json!({ "id": Uuid::new_v4(), "role": if n % 2 == 1 { "user" } else { "agent" }, "content": format!("line {n}") }))
         .collect();
     let (status, answer) =
-        world.rpc("record_messages", of_session(json!({ "p_messages": messages }))).await?;
+        stack.rpc("record_messages", of_session(json!({ "p_messages": messages }))).await?;
     ensure!(status.is_success(), "{answer}");
     let tasks =
         json!([{ "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true }]);
-    let (status, answer) = world.rpc("record_tasks", of_session(json!({ "p_tasks": tasks }))).await?;
+    let (status, answer) = stack.rpc("record_tasks", of_session(json!({ "p_tasks": tasks }))).await?;
     ensure!(status.is_success(), "{answer}");
 
     let shown = caller.get(&path(&session)).await?.expect(200)?;
@@ -191,14 +191,14 @@ async fn messages_and_tasks() -> Result<()> {
 // NAME: journey: agents are listed as far as one may open them
 #[tokio::test]
 async fn agents() -> Result<()> {
-    let world = World::start().await?;
-    let member = Caller::new(&world).await?;
-    let owner = Caller::joining(&world, member.user.org_id, OrgRole::Owner).await?;
+    let stack = LocalStack::start().await?;
+    let member = TestClient::new(&stack).await?;
+    let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
     let only_owners = json!({
         "p_org_id": member.user.org_id, "p_agent_id": "cfo_strategy", "p_display_name": "CFO strategy",
         "p_description": "Plans", "p_chatkit_workflow_id": "wf_x", "p_allowed_org_roles": ["owner"],
     });
-    world.rpc("register_agent", only_owners).await?;
+    stack.rpc("register_agent", only_owners).await?;
     let ids = |list: &Value| -> Vec<String> {
         let agents = list["agents"].as_array().into_iter().flatten();
         agents.map(|agent| agent["id"].as_str().unwrap_or_default().to_owned()).collect()

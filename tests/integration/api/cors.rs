@@ -4,31 +4,31 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use http_client::{Method, header::HeaderMap};
-use local_stack::{Builder, World, http, lambda};
+use local_stack::{Builder, LocalStack, http, lambda};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller, Reply, reply};
+use crate::support::client::{AGENT, TestClient, TestResponse, reply};
 use crate::support::{markdown, project_files};
 
 const APP: &str = "https://app.example.com";
 const LOCAL: &str = "http://localhost:3000";
 
-// TODO /// Every path, with the methods that are behind it, and the function that its preflight reaches.
-// TODO const PATHS: [(&str, &[&str], &str); 9] = [
-// TODO     ("/chatkit/agents", &["GET"], "list-agents"),
-// TODO     ("/chatkit/metrics", &["GET"], "get-metrics"),
-// TODO     ("/chatkit/escalations", &["GET"], "list-escalations"),
-// TODO     ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision", &["POST"], "decide-escalation"),
-// TODO     ("/chatkit/sessions", &["GET", "POST"], "list-sessions"),
-// TODO     ("{session}", &["GET"], "get-session"),
-// TODO     ("{session}/messages", &["GET"], "list-messages"),
-// TODO     ("{session}/events", &["POST"], "record-events"),
-// TODO     ("{session}/cancel", &["POST"], "cancel-session"),
-// TODO ];
-// TODO
+/// Every path, with the methods that are behind it, and the function that its preflight reaches.
+const PATHS: [(&str, &[&str], &str); 9] = [
+    ("/chatkit/agents", &["GET"], "list-agents"),
+    ("/chatkit/metrics", &["GET"], "get-metrics"),
+    ("/chatkit/escalations", &["GET"], "list-escalations"),
+    ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision", &["POST"], "decide-escalation"),
+    ("/chatkit/sessions", &["GET", "POST"], "list-sessions"),
+    ("{session}", &["GET"], "get-session"),
+    ("{session}/messages", &["GET"], "list-messages"),
+    ("{session}/events", &["POST"], "record-events"),
+    ("{session}/cancel", &["POST"], "cancel-session"),
+];
+
 // TODO pub fn trials() -> Vec<Trial> {
-// TODO     let two = || World::builder().env("CORS_ALLOWED_ORIGINS", &format!("{APP}, {LOCAL}"));
-// TODO     let none = World::builder().env("CORS_ALLOWED_ORIGINS", "");
+// TODO     let two = || LocalStack::builder().env("CORS_ALLOWED_ORIGINS", &format!("{APP}, {LOCAL}"));
+// TODO     let none = LocalStack::builder().env("CORS_ALLOWED_ORIGINS", "");
 // TODO     vec![
 // TODO         trial_in("cors: a preflight of a configured origin is answered", two(), preflights),
 // TODO         trial_in("cors: a preflight of any other origin is refused", two(), refused),
@@ -47,12 +47,12 @@ const LOCAL: &str = "http://localhost:3000";
 // TODO     ]
 // TODO }
 
-fn own_url(name: &str, world: Builder) -> Trial {
-    trial_in(name, world, async |world: World| {
-        let session = Caller::new(&world).await?.open_path().await?;
+fn own_url(name: &str, stack: Builder) -> Trial {
+    trial_in(name, stack, async |stack: LocalStack| {
+        let session = TestClient::new(&stack).await?.open_path().await?;
         let reached = PATHS.iter().map(|(path, methods, function)| (*path, methods[0], *function));
         for (path, method, function) in reached.chain([("/chatkit/sessions", "POST", "create-session")]) {
-            let url = format!("{}{}", world.function_url(function), path.replace("{session}", &session));
+            let url = format!("{}{}", stack.function_url(function), path.replace("{session}", &session));
             granted(&preflight(&url, APP, method).await?, APP)?;
             preflight(&url, "https://evil.example.com", method).await?.problem(403, "origin_forbidden")?;
         }
@@ -61,7 +61,7 @@ fn own_url(name: &str, world: Builder) -> Trial {
 }
 
 /// A preflight as a browser sends it: without a token.
-async fn preflight(url: &str, origin: &str, method: &str) -> Result<Reply> {
+async fn preflight(url: &str, origin: &str, method: &str) -> Result<TestResponse> {
     let request = http::client().request(Method::OPTIONS, url).header("origin", origin);
     let request = request.header("access-control-request-method", method);
     let headers = "authorization,content-type,idempotency-key";
@@ -73,7 +73,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// What a browser needs to go on.
-fn granted(reply: &Reply, origin: &str) -> Result<()> {
+fn granted(reply: &TestResponse, origin: &str) -> Result<()> {
     let of = |name| header(&reply.headers, name);
     ensure!(reply.status == 204 && reply.body.is_null(), "{reply:?}");
     ensure!(of("access-control-allow-origin") == origin, "{reply:?}");
@@ -88,7 +88,7 @@ fn granted(reply: &Reply, origin: &str) -> Result<()> {
 }
 
 /// A cache must not hand one origin's answer to another; and tokens come in a header, so credentials are nobody's business.
-fn varies(reply: &Reply) -> Result<()> {
+fn varies(reply: &TestResponse) -> Result<()> {
     let of = |name| header(&reply.headers, name);
     ensure!(of("vary").split(',').any(|name| name.trim().eq_ignore_ascii_case("origin")), "{reply:?}");
     ensure!(of("access-control-allow-origin") != "*", "anybody: {reply:?}");
@@ -98,16 +98,16 @@ fn varies(reply: &Reply) -> Result<()> {
 }
 
 /// Nothing that a browser could read as leave.
-fn unmarked(reply: &Reply) -> Result<()> {
+fn unmarked(reply: &TestResponse) -> Result<()> {
     let leave = reply.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
     ensure!(leave.is_none(), "{leave:?} in {reply:?}");
     varies(reply)
 }
 
-async fn preflights(world: World) -> Result<()> {
-    let session = Caller::new(&world).await?.open_path().await?;
+async fn preflights(stack: LocalStack) -> Result<()> {
+    let session = TestClient::new(&stack).await?.open_path().await?;
     for (path, methods, _) in PATHS {
-        let url = format!("{}{}", world.api_url(), path.replace("{session}", &session));
+        let url = format!("{}{}", stack.api_url(), path.replace("{session}", &session));
         for (method, origin) in methods.iter().flat_map(|method| [(method, APP), (method, LOCAL)]) {
             granted(&preflight(&url, origin, method).await?, origin)?;
         }
@@ -127,10 +127,10 @@ const OTHERS: [&str; 9] = [
     "*",
 ];
 
-async fn refused(world: World) -> Result<()> {
-    let session = Caller::new(&world).await?.open_path().await?;
+async fn refused(stack: LocalStack) -> Result<()> {
+    let session = TestClient::new(&stack).await?.open_path().await?;
     for (path, methods, _) in PATHS {
-        let url = format!("{}{}", world.api_url(), path.replace("{session}", &session));
+        let url = format!("{}{}", stack.api_url(), path.replace("{session}", &session));
         for origin in OTHERS {
             let reply = preflight(&url, origin, methods[0]).await?;
             unmarked(&reply)?;
@@ -141,7 +141,7 @@ async fn refused(world: World) -> Result<()> {
 }
 
 /// The headers that say something to a page are for it to read.
-fn readable(reply: &Reply) -> Result<()> {
+fn readable(reply: &TestResponse) -> Result<()> {
     let readable = header(&reply.headers, "access-control-expose-headers");
     for needed in ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"] {
         ensure!(readable.split(", ").any(|name| name == needed), "{needed} cannot be read: {readable}");
@@ -150,10 +150,10 @@ fn readable(reply: &Reply) -> Result<()> {
 }
 
 /// A page that sends a key and is told of its limit, until that is reached.
-async fn throttled(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
+async fn throttled(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
     let limits = json!({ "p_org_id": caller.user.org_id, "p_secrets_per_minute_user": 1 });
-    let (status, answer) = world.rpc("set_org_limits", limits).await?;
+    let (status, answer) = stack.rpc("set_org_limits", limits).await?;
     ensure!(status.is_success(), "{answer}");
     for (key, status) in [("1", 201), ("2", 429)] {
         let headers = [("origin", APP), ("idempotency-key", key)];
@@ -189,12 +189,12 @@ async fn every_door() -> Result<()> {
 }
 
 /// An answer, a 304, and problems from before and behind the token.
-async fn marked(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
+async fn marked(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let etag = header(&caller.get(&session).await?.headers, "etag").to_owned();
     let nameless = |origin: &str| {
-        let request = http::client().get(format!("{}{session}", world.api_url())).header("origin", origin);
+        let request = http::client().get(format!("{}{session}", stack.api_url())).header("origin", origin);
         reply(request)
     };
     for (origin, is_ours) in
@@ -208,9 +208,9 @@ async fn marked(world: World) -> Result<()> {
             (caller.send(Method::GET, "/chatkit/sessions/7", &with, None).await?, 400),
             (caller.send(Method::POST, "/chatkit/sessions", &with, None).await?, 415),
             (nameless(origin).await?, 401),
-            (caller.at(world.function_url("get-session")).send(Method::GET, "/", &with, None).await?, 404),
+            (caller.at(stack.function_url("get-session")).send(Method::GET, "/", &with, None).await?, 404),
             (
-                caller.at(world.function_url("get-session")).send(Method::PUT, &session, &with, None).await?,
+                caller.at(stack.function_url("get-session")).send(Method::PUT, &session, &with, None).await?,
                 405,
             ),
         ] {
@@ -231,11 +231,11 @@ async fn marked(world: World) -> Result<()> {
 // NAME: cors: without configured origins no page may call
 #[tokio::test]
 async fn nobody() -> Result<()> {
-    let world = World::builder().env("CORS_ALLOWED_ORIGINS", "").start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::builder().env("CORS_ALLOWED_ORIGINS", "").start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     for origin in [APP, LOCAL, "null", "*", ""] {
-        let reply = preflight(&format!("{}{session}", world.api_url()), origin, "GET").await?;
+        let reply = preflight(&format!("{}{session}", stack.api_url()), origin, "GET").await?;
         unmarked(&reply)?;
         reply.problem(403, "origin_forbidden")?;
         let reply = caller.send(Method::GET, &session, &[("origin", origin)], None).await?;
@@ -248,7 +248,7 @@ async fn nobody() -> Result<()> {
 /// Origins of apps, and of every name below a domain; and a header of the page's own.
 fn others() -> Builder {
     let origins = format!("{APP},{},https://*.preview.example.com:8443,{LOCAL}", OF_APPS.join(","));
-    World::builder()
+    LocalStack::builder()
         .env("CORS_ALLOWED_ORIGINS", &origins)
         .env("CORS_ALLOWED_HEADERS", "X-Tenant, x-app-version")
 }
@@ -263,8 +263,8 @@ const OF_APPS: [&str; 4] = [
 // NAME: cors: apps, extensions and names below a domain may call
 #[tokio::test]
 async fn other_origins() -> Result<()> {
-    let world = others().start().await?;
-    let url = format!("{}/chatkit/sessions", world.api_url());
+    let stack = others().start().await?;
+    let url = format!("{}/chatkit/sessions", stack.api_url());
     let below = ["https://pr-7.preview.example.com:8443", "https://a.b.preview.example.com:8443"];
     for origin in OF_APPS.into_iter().chain(below) {
         granted(&preflight(&url, origin, "POST").await?, origin)?;
@@ -290,8 +290,8 @@ async fn other_origins() -> Result<()> {
 // NAME: cors: headers of tracing libraries and of the configuration are allowed
 #[tokio::test]
 async fn headers() -> Result<()> {
-    let world = others().start().await?;
-    let reply = preflight(&format!("{}/chatkit/sessions", world.api_url()), APP, "POST").await?;
+    let stack = others().start().await?;
+    let reply = preflight(&format!("{}/chatkit/sessions", stack.api_url()), APP, "POST").await?;
     granted(&reply, APP)?;
     let allowed: BTreeSet<&str> =
         header(&reply.headers, "access-control-allow-headers").split(", ").collect();
@@ -313,8 +313,8 @@ async fn headers() -> Result<()> {
 // NAME: cors: a preflight's line says what it was refused for
 #[tokio::test]
 async fn refusals_in_lines() -> Result<()> {
-    let world = others().start().await?;
-    let url = format!("{}/chatkit/agents", world.api_url());
+    let stack = others().start().await?;
+    let url = format!("{}/chatkit/agents", stack.api_url());
     let long = format!("https://{}.example", "a".repeat(1000));
     let begin = long[..100].to_owned();
     let mut expected = Vec::new();
@@ -337,7 +337,7 @@ async fn refusals_in_lines() -> Result<()> {
         ensure!(reply.status == status, "{reply:?}");
         expected.push((header(&reply.headers, "x-request-id").to_owned(), refused));
     }
-    let lines = world.final_logs().await;
+    let lines = stack.final_logs().await;
     let lines = lines.iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
     for (id, refused) in expected {
         let line = lines.iter().find(|line| line["request_id"] == id && line["status"].is_number());

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::Fault;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply};
+use crate::support::client::{AGENT, TestClient, TestResponse};
 
-// TODO /// Lambda's patience in the worlds that hang. What it ends is among its failures; the times below only bound the rest.
-// TODO const TIMEOUT: Duration = Duration::from_secs(5);
-// TODO
+/// Lambda's patience in the stacks that hang. What it ends is among its failures; the times below only bound the rest.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 // TODO pub fn trials() -> Vec<Trial> {
-// TODO     let hurried = || World::builder().timeout(TIMEOUT);
+// TODO     let hurried = || LocalStack::builder().timeout(TIMEOUT);
 // TODO     vec![
 // TODO         trial_in(
 // TODO             "edge: while Supabase hangs, every function answers before its time is over",
@@ -36,7 +36,7 @@ use crate::support::client::{AGENT, Caller, Reply};
 // TODO }
 
 /// A request to every function.
-async fn everything(caller: &Caller, session: &str) -> Result<Vec<(String, Reply, Duration)>> {
+async fn everything(caller: &TestClient, session: &str) -> Result<Vec<(String, TestResponse, Duration)>> {
     let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "a" } });
     let each = [
         (Method::GET, "/chatkit/agents".to_owned(), None),
@@ -55,34 +55,34 @@ async fn everything(caller: &Caller, session: &str) -> Result<Vec<(String, Reply
     .await
 }
 
-async fn silent(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
+async fn silent(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     // The cancel may come before the event, which is refused then.
     for (asked, reply, _) in everything(&caller, &session).await? {
         ensure!(reply.status.is_success() || reply.status == 409, "{asked}: {reply:?}");
     }
-    let (session, asked_before) = (caller.open_path().await?, world.chatkit().ledger().len());
-    world.supabase().fault(Fault::Silent).await;
+    let (session, asked_before) = (caller.open_path().await?, stack.openai().requests().len());
+    stack.supabase().fault(Fault::Silent).await;
     for (asked, reply, took) in everything(&caller, &session).await? {
         ensure!(took < TIMEOUT + Duration::from_secs(2), "{asked} took {took:?}");
         let code = reply.body["code"].as_str().unwrap_or_default().to_owned();
         ensure!(["supabase_timeout", "deadline_exceeded"].contains(&code.as_str()), "{asked}: {reply:?}");
         reply.problem(504, &code).context(asked)?;
     }
-    ensure!(world.lambda().failures().is_empty(), "Lambda lost patience: {:?}", world.lambda().failures());
-    ensure!(world.chatkit().ledger().len() == asked_before, "OpenAI was asked");
+    ensure!(stack.lambda().failures().is_empty(), "Lambda lost patience: {:?}", stack.lambda().failures());
+    ensure!(stack.openai().requests().len() == asked_before, "OpenAI was asked");
     // The processes are as good as before.
-    world.supabase().fault(Fault::None).await;
+    stack.supabase().fault(Fault::None).await;
     for (asked, reply, _) in everything(&caller, &session).await? {
         ensure!(reply.status.is_success() || reply.status == 409, "{asked}: {reply:?}");
     }
     Ok(())
 }
 
-async fn silent_at_start(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
-    world.supabase().fault(Fault::Silent).await;
+async fn silent_at_start(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
+    stack.supabase().fault(Fault::Silent).await;
     let nowhere = format!("/chatkit/sessions/{}", Uuid::now_v7());
     for (asked, reply, took) in everything(&caller, &nowhere).await? {
         // Starting takes time of its own, which is not the request's.
@@ -90,28 +90,28 @@ async fn silent_at_start(world: World) -> Result<()> {
         ensure!(reply.headers.contains_key("retry-after"), "{asked}: {reply:?}");
         reply.problem(503, "supabase_unavailable").context(asked)?;
     }
-    ensure!(world.lambda().failures().is_empty(), "Lambda lost patience: {:?}", world.lambda().failures());
+    ensure!(stack.lambda().failures().is_empty(), "Lambda lost patience: {:?}", stack.lambda().failures());
     Ok(())
 }
 
-async fn slow(world: World) -> Result<()> {
-    let caller = Caller::new(&world).await?;
+async fn slow(stack: LocalStack) -> Result<()> {
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.get(&session).await?.expect(200)?;
     // One answer would come in time for the function. Reading a session takes two, one after the other.
-    world.supabase().fault(Fault::Delay(Duration::from_millis(2700))).await;
+    stack.supabase().fault(Fault::Delay(Duration::from_millis(2700))).await;
     let started = Instant::now();
     caller.get(&session).await?.problem(504, "supabase_timeout")?;
     ensure!(started.elapsed() < TIMEOUT + Duration::from_secs(2), "it took {:?}", started.elapsed());
-    ensure!(world.lambda().failures().is_empty(), "Lambda lost patience: {:?}", world.lambda().failures());
+    ensure!(stack.lambda().failures().is_empty(), "Lambda lost patience: {:?}", stack.lambda().failures());
     Ok(())
 }
 
 // NAME: edge: an answer's id is that of its line in the log
 #[tokio::test]
 async fn ids() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let mut answered = Vec::new();
     for (path, status) in [(session.as_str(), 200), ("/chatkit/sessions/7", 400), (session.as_str(), 200)] {
@@ -125,7 +125,7 @@ async fn ids() -> Result<()> {
     }
     ensure!(answered[0].0 != answered[2].0, "two requests have one id");
     let logs: Vec<Value> =
-        world.final_logs().await.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        stack.final_logs().await.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     for (id, status) in answered {
         let of: Vec<_> = logs.iter().filter(|line| line["request_id"] == id.as_str()).collect();
         let closing: Vec<_> =
@@ -136,19 +136,19 @@ async fn ids() -> Result<()> {
     Ok(())
 }
 
-async fn ask(caller: &Caller, path: &str, known: &str) -> Result<Reply> {
+async fn ask(caller: &TestClient, path: &str, known: &str) -> Result<TestResponse> {
     caller.send(Method::GET, path, &[("if-none-match", known)], None).await
 }
 
-fn etag(reply: &Reply) -> Result<String> {
+fn etag(reply: &TestResponse) -> Result<String> {
     Ok(reply.headers.get("etag").with_context(|| format!("no ETag: {reply:?}"))?.to_str()?.to_owned())
 }
 
 // NAME: edge: what the caller has already is not sent again
 #[tokio::test]
 async fn unchanged() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let shown = caller.get(&session).await?;
     let tag = etag(&shown)?;
@@ -162,7 +162,7 @@ async fn unchanged() -> Result<()> {
         format!("  {tag}  "),
         "*".to_owned(),
     ] {
-        for caller in [&caller, &caller.at(world.function_url("get-session"))] {
+        for caller in [&caller, &caller.at(stack.function_url("get-session"))] {
             let reply = ask(caller, &session, &known).await?;
             ensure!(reply.status == 304 && reply.body.is_null(), "{known}: {reply:?}");
             // What a 200 would say to a cache is said here too (RFC 9110, section 15.4.5).
@@ -188,24 +188,24 @@ async fn unchanged() -> Result<()> {
 // NAME: edge: what is no longer so is sent, and what is wrong is never a 304
 #[tokio::test]
 async fn changed() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let first = etag(&caller.get(&session).await?)?;
     caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
     let reply = ask(&caller, &session, &first).await?;
     let second = etag(&reply)?;
     ensure!(reply.status == 200 && second != first, "an event makes no difference: {reply:?}");
-    world.chatkit().fault(local_stack::openai::Fault::everywhere().status(503));
+    stack.openai().fault(local_stack::openai::Fault::everywhere().status(503));
     let reply = ask(&caller, &session, &second).await?;
     ensure!(
         reply.status == 200 && etag(&reply)? != second,
         "OpenAI's silence makes no difference: {reply:?}"
     );
-    world.chatkit().clear_faults();
+    stack.openai().clear_faults();
     ensure!(ask(&caller, &session, &second).await?.status == 304, "as it was before");
     // Somebody else's session is none, whatever one claims to know of it.
-    let stranger = Caller::new(&world).await?;
+    let stranger = TestClient::new(&stack).await?;
     for known in ["*", &second] {
         let reply = ask(&stranger, &session, known).await?;
         ensure!(!reply.headers.contains_key("etag"), "{reply:?}");

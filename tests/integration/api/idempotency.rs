@@ -3,31 +3,31 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::{Fault, On};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, path};
 
-async fn open(caller: &Caller, key: &str) -> Result<Reply> {
+async fn open(caller: &TestClient, key: &str) -> Result<TestResponse> {
     open_with(caller, key, json!({ "agentId": AGENT, "metadata": { "a": 1, "b": 2 } })).await
 }
 
-async fn open_with(caller: &Caller, key: &str, body: Value) -> Result<Reply> {
+async fn open_with(caller: &TestClient, key: &str, body: Value) -> Result<TestResponse> {
     caller.send(http_client::Method::POST, "/chatkit/sessions", &[("idempotency-key", key)], Some(body)).await
 }
 
-fn creations(world: &World) -> usize {
-    world.chatkit().calls(On::CreateSession).len()
+fn creations(stack: &LocalStack) -> usize {
+    stack.openai().calls(On::CreateSession).len()
 }
 
 // NAME: idempotency: thirty duplicates at once open one session with one creation
 #[tokio::test]
 async fn duplicates_at_once() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.chatkit().fault(Fault::new(On::CreateSession).late(Duration::from_millis(300)));
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(300)));
     let replies = futures_util::future::join_all((0..30).map(|_| open(&caller, "a-key"))).await;
     let mut opened = Vec::new();
     for reply in replies {
@@ -43,20 +43,20 @@ async fn duplicates_at_once() -> Result<()> {
     let ids: std::collections::HashSet<_> = opened.iter().map(|(_, id)| id.to_string()).collect();
     ensure!(ids.len() == 1, "{} sessions: {opened:?}", ids.len());
     ensure!(opened.iter().filter(|(status, _)| *status == 201).count() == 1, "{opened:?}");
-    ensure!(creations(&world) == 1, "{} creations at OpenAI", creations(&world));
+    ensure!(creations(&stack) == 1, "{} creations at OpenAI", creations(&stack));
     Ok(())
 }
 
 // NAME: idempotency: a replay has the live secret, and later a fresh one
 #[tokio::test]
 async fn replays() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let first = open(&caller, "a-key").await?.expect(201)?;
     let again = open(&caller, "a-key").await?.expect(200)?;
     ensure!(again == first, "{again} instead of {first}");
     sqlx::query("update chatkit_sessions set expires_at = now() + interval '10 seconds'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     let later = open(&caller, "a-key").await?.expect(200)?;
     ensure!(
@@ -70,8 +70,8 @@ async fn replays() -> Result<()> {
 // NAME: idempotency: the same key with another body is refused
 #[tokio::test]
 async fn another_body() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     open(&caller, "a-key").await?.expect(201)?;
     let other = json!({ "agentId": AGENT, "metadata": { "a": 1, "b": 3 } });
     open_with(&caller, "a-key", other).await?.problem(422, "idempotency_key_reused")?;
@@ -84,9 +84,9 @@ async fn another_body() -> Result<()> {
 // NAME: idempotency: a failed opening is driven to completion by the next attempt
 #[tokio::test]
 async fn driven_to_completion() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.chatkit().fault(Fault::new(On::CreateSession).status(503).should_retry(false).times(1));
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.openai().fault(Fault::new(On::CreateSession).status(503).should_retry(false).times(1));
     open(&caller, "a-key").await?.problem(503, "chatkit_unavailable")?;
     let opened = open(&caller, "a-key").await?.expect(201)?;
     ensure!(opened["status"] == "active" && opened["chatkit"]["clientSecret"].is_string(), "{opened}");
@@ -96,8 +96,8 @@ async fn driven_to_completion() -> Result<()> {
 // NAME: idempotency: a key whose session was cancelled stays so
 #[tokio::test]
 async fn cancelled_since() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = open(&caller, "a-key").await?.expect(201)?;
     caller.cancel(&path(&session)).await?.expect(200)?;
     open(&caller, "a-key").await?.problem(409, "session_ended")?;
@@ -107,13 +107,13 @@ async fn cancelled_since() -> Result<()> {
 // NAME: idempotency: an attempt that died is taken over when its lease ends
 #[tokio::test]
 async fn taken_over() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.chatkit().fault(Fault::new(On::CreateSession).late(Duration::from_secs(2)).times(1));
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_secs(2)).times(1));
     let dying = open(&caller, "a-key");
     let killing = async {
         tokio::time::sleep(Duration::from_millis(1000)).await;
-        world.lambda().function("create-session")?.kill();
+        stack.lambda().function("create-session")?.kill();
         anyhow::Ok(())
     };
     let (dead, killed) = tokio::join!(dying, killing);
@@ -124,23 +124,23 @@ async fn taken_over() -> Result<()> {
     );
     open(&caller, "a-key").await?.problem(409, "still_running")?;
     sqlx::query("update idempotency_keys set lease_until = now() - interval '1 second'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     let session = open(&caller, "a-key").await?;
     ensure!(session.status.is_success(), "{session:?}");
     let sessions: i64 =
-        sqlx::query_scalar("select count(*) from chat_sessions").fetch_one(world.database()).await?;
-    ensure!(sessions == 1 && creations(&world) == 2, "{sessions} sessions, {} creations", creations(&world));
+        sqlx::query_scalar("select count(*) from chat_sessions").fetch_one(stack.database()).await?;
+    ensure!(sessions == 1 && creations(&stack) == 2, "{sessions} sessions, {} creations", creations(&stack));
     Ok(())
 }
 
 // NAME: idempotency: a key belongs to one user and one endpoint
 #[tokio::test]
 async fn scoped() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let colleague =
-        Caller::joining(&world, caller.user.org_id, local_stack::supabase::OrgRole::Member).await?;
+        TestClient::joining(&stack, caller.user.org_id, local_stack::supabase::OrgRole::Member).await?;
     let mine = open(&caller, "a-key").await?.expect(201)?;
     let theirs = open(&colleague, "a-key").await?.expect(201)?;
     ensure!(mine["id"] != theirs["id"]);
@@ -155,8 +155,8 @@ async fn scoped() -> Result<()> {
 // NAME: idempotency: events and cancels take keys too
 #[tokio::test]
 async fn every_post() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let (session, other) = (caller.open_path().await?, caller.open_path().await?);
     let post = async |path: String, body: Option<Value>| {
         caller.send(http_client::Method::POST, &path, &[("idempotency-key", "b-key")], body).await
@@ -176,11 +176,11 @@ async fn every_post() -> Result<()> {
 // NAME: idempotency: what is no key is refused
 #[tokio::test]
 async fn no_key() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     for key in ["two words", "", &"x".repeat(256)] {
         open(&caller, key).await?.problem(400, "invalid_idempotency_key")?;
     }
-    ensure!(creations(&world) == 0);
+    ensure!(creations(&stack) == 0);
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! What waits for a person is listed for those who may see it.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 use crate::support::escalations::{Office, decide};
 
-async fn ids(caller: &Caller, limit: u16) -> Result<Vec<Value>> {
+async fn ids(caller: &TestClient, limit: u16) -> Result<Vec<Value>> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = caller.get(&format!("/chatkit/escalations?limit={limit}{cursor}")).await?.expect(200)?;
@@ -25,8 +25,8 @@ async fn ids(caller: &Caller, limit: u16) -> Result<Vec<Value>> {
 // NAME: escalations: pages hold every open one once, oldest first
 #[tokio::test]
 async fn pages() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let mut opened = Vec::new();
     for _ in 0..7 {
         opened.push(office.browser(json!({})).await?);
@@ -40,7 +40,7 @@ async fn pages() -> Result<()> {
     }
     // All at one time: then the id decides.
     sqlx::query("update chat_escalations set created_at = '2026-11-22T10:00:00.000001Z'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     opened.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
     ensure!(ids(&office.approver, 2).await? == opened);
@@ -50,8 +50,8 @@ async fn pages() -> Result<()> {
 // NAME: escalations: approvers are shown the organisation's, others their own
 #[tokio::test]
 async fn scopes() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     office.held(12_000).await?;
     office.browser(json!({})).await?;
     let colleague = office.colleague(OrgRole::Member).await?;
@@ -65,7 +65,7 @@ async fn scopes() -> Result<()> {
         (&office.member, 2),
         (&colleague, 1),
         (&office.colleague(OrgRole::Member).await?, 0),
-        (&Caller::joining(&world, uuid::Uuid::new_v4(), OrgRole::Owner).await?, 0),
+        (&TestClient::joining(&stack, uuid::Uuid::new_v4(), OrgRole::Owner).await?, 0),
     ] {
         let listed = ids(caller, 20).await?;
         ensure!(listed.len() == number, "{:?} is shown {listed:#?}", caller.user.role);
@@ -76,8 +76,8 @@ async fn scopes() -> Result<()> {
 // NAME: escalations: the list, the session and the decision show the same
 #[tokio::test]
 async fn the_same() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let listed = office.held(12_000).await?;
     ensure!(
         listed["subject"]["event"]["payload"]["data"] == json!({ "invoice": 42, "amount": 12_000 }),
@@ -98,18 +98,18 @@ async fn the_same() -> Result<()> {
 /// Thirty, each with as much in its schema as an event can hold: numbers, which the database writes with a space after each.
 #[tokio::test]
 async fn large() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let (schema, first) = (json!({ "schema": { "enum": vec![1; 7_900] } }), office.session.clone());
     for _ in 0..20 {
         office.browser(schema.clone()).await?;
     }
     // Another session has more of them, beyond what a page holds.
-    let other = Office { world: &world, session: office.member.open_path().await?, ..office };
+    let other = Office { stack: &stack, session: office.member.open_path().await?, ..office };
     for _ in 0..10 {
         other.browser(schema.clone()).await?;
     }
-    let office = Office { world: &world, session: first, ..other };
+    let office = Office { stack: &stack, session: first, ..other };
     ensure!(ids(&office.approver, 100).await?.len() == 30);
     let session = office.member.get(&office.session).await?.expect(200)?;
     ensure!(session["escalations"].as_array().is_some_and(|open| open.len() == 20));

@@ -4,7 +4,7 @@ mod cors;
 mod deadlines;
 mod decide_escalation;
 mod get_metrics;
-mod http_requests;
+pub mod http_requests;
 mod idempotency;
 mod list_escalations;
 mod pagination;

@@ -3,19 +3,19 @@
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::On;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 use crate::support::escalations::{Office, body, keyed};
 
-async fn limits(world: &World, caller: &Caller, limits: Value) -> Result<()> {
+async fn limits(stack: &LocalStack, caller: &TestClient, limits: Value) -> Result<()> {
     let mut arguments = limits;
     arguments["p_org_id"] = json!(caller.user.org_id);
-    let (status, answer) = world.rpc("set_org_limits", arguments).await?;
+    let (status, answer) = stack.rpc("set_org_limits", arguments).await?;
     ensure!(status.is_success(), "{answer}");
     Ok(())
 }
@@ -23,9 +23,9 @@ async fn limits(world: &World, caller: &Caller, limits: Value) -> Result<()> {
 // NAME: throttles: secrets of a user are counted, live ones handed out again are not
 #[tokio::test]
 async fn secrets() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    limits(&world, &caller, json!({ "p_secrets_per_minute_user": 2 })).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    limits(&stack, &caller, json!({ "p_secrets_per_minute_user": 2 })).await?;
     let open = async || caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await;
     let first = open().await?;
     ensure!(first.headers["ratelimit-policy"] == "\"minute\";q=2;w=60", "{:?}", first.headers);
@@ -40,8 +40,8 @@ async fn secrets() -> Result<()> {
     ensure!((1..=60).contains(&wait), "{wait} seconds");
     ensure!(refused.headers["ratelimit"].to_str()?.starts_with("\"minute\";r=0;t="), "{:?}", refused.headers);
     refused.problem(429, "rate_limited")?;
-    ensure!(world.chatkit().calls(On::CreateSession).len() == 2, "OpenAI was asked for what was refused");
-    let stranger = Caller::new(&world).await?;
+    ensure!(stack.openai().calls(On::CreateSession).len() == 2, "OpenAI was asked for what was refused");
+    let stranger = TestClient::new(&stack).await?;
     stranger.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.expect(201)?;
     Ok(())
 }
@@ -49,9 +49,9 @@ async fn secrets() -> Result<()> {
 // NAME: throttles: a batch of events goes in whole or not at all
 #[tokio::test]
 async fn events() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    limits(&world, &caller, json!({ "p_events_per_minute_session": 100 })).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    limits(&stack, &caller, json!({ "p_events_per_minute_session": 100 })).await?;
     let session = caller.open_path().await?;
     let batch =
         |n: usize| -> Value { (0..n).map(|_| json!({ "id": Uuid::new_v4(), "type": "custom_x" })).collect() };
@@ -61,22 +61,22 @@ async fn events() -> Result<()> {
     // What is on record already is not counted again.
     caller.post(&format!("{session}/events"), first).await?.expect(201)?;
     let count: i64 =
-        sqlx::query_scalar("select count(*) from chat_events").fetch_one(world.database()).await?;
+        sqlx::query_scalar("select count(*) from chat_events").fetch_one(stack.database()).await?;
     ensure!(count == 70, "{count} events");
     Ok(())
 }
 
 /// How many requests OpenAI has had, those of deleted or older threads included.
-fn asked(world: &World) -> usize {
-    [On::ListThreads, On::RetrieveThread].iter().map(|on| world.chatkit().calls(*on).len()).sum()
+fn asked(stack: &LocalStack) -> usize {
+    [On::ListThreads, On::RetrieveThread].iter().map(|on| stack.openai().calls(*on).len()).sum()
 }
 
 // NAME: throttles: readings that ask OpenAI are counted, and no others
 #[tokio::test]
 async fn thread_readings() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    limits(&world, &caller, json!({ "p_thread_reads_per_minute_user": 3 })).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    limits(&stack, &caller, json!({ "p_thread_reads_per_minute_user": 3 })).await?;
     let session = caller.open_path().await?;
     caller.record(&session, "thread_changed", json!({ "threadId": "cthr_of_nobody" })).await?.expect(201)?;
     // What is asked for, whether OpenAI is asked, and what is left then.
@@ -87,13 +87,13 @@ async fn thread_readings() -> Result<()> {
         ("?include=threads", true, Some("r=1")),
         ("?include=none", false, None),
     ] {
-        let before = asked(&world);
+        let before = asked(&stack);
         let reply = caller.get(&format!("{session}{query}")).await?;
         let limit =
             reply.headers.get("ratelimit").map(|value| value.to_str().map(str::to_owned)).transpose()?;
         let told = limit.as_ref().is_some_and(|limit| remaining.is_some_and(|left| limit.contains(left)));
         ensure!(told == remaining.is_some() && limit.is_some() == asks, "{query}: {limit:?}");
-        ensure!((asked(&world) > before) == asks, "{query}: OpenAI");
+        ensure!((asked(&stack) > before) == asks, "{query}: OpenAI");
         etags.push(reply.headers["etag"].to_str()?.to_owned());
         let body = reply.expect(200)?;
         ensure!(body["chatkit"].is_null() != asks, "{query}: {body:#}");
@@ -109,7 +109,7 @@ async fn thread_readings() -> Result<()> {
     ensure!(unchanged.headers["ratelimit"].to_str()?.contains("r=0"), "{:?}", unchanged.headers);
     unchanged.expect(304)?;
     // The bucket is empty: nothing is asked, also for one that may be unchanged.
-    let before = asked(&world);
+    let before = asked(&stack);
     for query in ["", "?include=threads"] {
         let refused = read(query, &etags[1]).await?;
         let wait: u64 = refused.headers["retry-after"].to_str()?.parse()?;
@@ -117,7 +117,7 @@ async fn thread_readings() -> Result<()> {
         ensure!(refused.headers["ratelimit-policy"] == "\"minute\";q=3;w=60", "{:?}", refused.headers);
         refused.problem(429, "rate_limited")?;
     }
-    ensure!(asked(&world) == before, "OpenAI was asked for what was refused");
+    ensure!(asked(&stack) == before, "OpenAI was asked for what was refused");
     // A session that is not there costs nothing, and all else goes on.
     caller.get(&format!("/chatkit/sessions/{}", Uuid::new_v4())).await?.problem(404, "session_not_found")?;
     caller.get(&format!("{session}?include=none")).await?.expect(200)?;
@@ -126,7 +126,7 @@ async fn thread_readings() -> Result<()> {
     {
         caller.get(&format!("{session}{wrong}")).await?.problem(422, "invalid_request")?;
     }
-    let approver = Caller::joining(&world, caller.user.org_id, OrgRole::Approver).await?;
+    let approver = TestClient::joining(&stack, caller.user.org_id, OrgRole::Approver).await?;
     approver.get(&session).await?.expect(200)?;
     // No reader holds a key that could charge others.
     Ok(())
@@ -135,10 +135,10 @@ async fn thread_readings() -> Result<()> {
 // NAME: throttles: without ChatKit no reading is counted, and sessions are as with it
 #[tokio::test]
 async fn without_chatkit() -> Result<()> {
-    let world = World::builder().chatkit(false).start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::builder().chatkit(false).start().await?;
+    let caller = TestClient::new(&stack).await?;
     let limited = json!({ "p_thread_reads_per_minute_user": 1, "p_secrets_per_minute_user": 2 });
-    limits(&world, &caller, limited).await?;
+    limits(&stack, &caller, limited).await?;
     let open = async |key: &str| {
         let body = json!({ "agentId": AGENT });
         caller.send(Method::POST, "/chatkit/sessions", &[("idempotency-key", key)], Some(body)).await
@@ -156,7 +156,7 @@ async fn without_chatkit() -> Result<()> {
     open("second").await?.expect(201)?;
     open("third").await?.problem(429, "rate_limited")?;
     let sessions: i64 =
-        sqlx::query_scalar("select count(*) from chat_sessions").fetch_one(world.database()).await?;
+        sqlx::query_scalar("select count(*) from chat_sessions").fetch_one(stack.database()).await?;
     ensure!(sessions == 2, "{sessions} sessions");
     Ok(())
 }
@@ -164,15 +164,15 @@ async fn without_chatkit() -> Result<()> {
 // NAME: throttles: callers are charged for their own readings and by nobody else
 #[tokio::test]
 async fn charged_themselves() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    let other = Caller::joining(&world, caller.user.org_id, OrgRole::Owner).await?;
-    limits(&world, &caller, json!({ "p_thread_reads_per_minute_user": 2 })).await?;
-    let anonymous = world.issuer().forge(&caller.user).claim("is_anonymous", true).sign();
-    let nowhere = world.issuer().forge(&caller.user).without("app_metadata").sign();
-    let (publishable, secret) = (world.supabase().publishable_key(), world.supabase().secret_key());
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let other = TestClient::joining(&stack, caller.user.org_id, OrgRole::Owner).await?;
+    limits(&stack, &caller, json!({ "p_thread_reads_per_minute_user": 2 })).await?;
+    let anonymous = stack.issuer().forge(&caller.user).claim("is_anonymous", true).sign();
+    let nowhere = stack.issuer().forge(&caller.user).without("app_metadata").sign();
+    let (publishable, secret) = (stack.supabase().publishable_key(), stack.supabase().secret_key());
     let charge = async |key: &str, arguments: Value| {
-        world.rest(key, Method::POST, "/rpc/consume_thread_read_limit", Some(arguments)).await
+        stack.rest(key, Method::POST, "/rpc/consume_thread_read_limit", Some(arguments)).await
     };
     for (key, status) in [(publishable, 401), (secret, 403), (&*anonymous, 403), (&*nowhere, 403)] {
         let (answered, body) = charge(key, json!({})).await?;
@@ -190,7 +190,7 @@ async fn charged_themselves() -> Result<()> {
     let charged: Vec<Uuid> = sqlx::query_scalar(
         "select subject from throttles where kind = 'thread_reading' order by full_at desc",
     )
-    .fetch_all(world.database())
+    .fetch_all(stack.database())
     .await?;
     ensure!(charged == [caller.user.id, other.user.id], "{charged:?}");
     Ok(())
@@ -203,14 +203,14 @@ const WAYS_TO_USE_A_KEY: &[(&str, u16)] =
 // NAME: throttles: every new key of a day is counted once, whatever came of it
 #[tokio::test]
 async fn keys() -> Result<()> {
-    let world = World::start().await?;
-    let mut office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let mut office = Office::new(&stack, json!({})).await?;
     // A key costs 864 seconds of a day, more than this takes.
-    limits(&world, &office.member, json!({ "p_keys_per_day_user": 100 })).await?;
+    limits(&stack, &office.member, json!({ "p_keys_per_day_user": 100 })).await?;
     let used = async || -> Result<f64> {
         let used = "select coalesce(extract(epoch from max(full_at) - clock_timestamp()), 0)::float8
             from throttles where kind = 'key'";
-        Ok(sqlx::query_scalar(used).fetch_one(world.database()).await?)
+        Ok(sqlx::query_scalar(used).fetch_one(stack.database()).await?)
     };
     for (way, status) in WAYS_TO_USE_A_KEY {
         let session = office.member.open().await?;
@@ -242,7 +242,7 @@ async fn keys() -> Result<()> {
         }
         let again = used().await?;
         ensure!(again <= once, "{way}: the key was counted again: {again} s");
-        sqlx::query("delete from throttles where kind = 'key'").execute(world.database()).await?;
+        sqlx::query("delete from throttles where kind = 'key'").execute(stack.database()).await?;
     }
     // A day's worth, and one more: whatever is asked under it is refused, and nothing of it is done.
     let session = office.member.open().await?;
@@ -265,7 +265,7 @@ async fn keys() -> Result<()> {
     ensure!(refused.headers["ratelimit"].to_str()?.starts_with("\"day\";r=0;t="), "{:?}", refused.headers);
     refused.problem(429, "rate_limited")?;
     let count = async |query: &'static str| -> Result<i64> {
-        Ok(sqlx::query_scalar(query).fetch_one(world.database()).await?)
+        Ok(sqlx::query_scalar(query).fetch_one(stack.database()).await?)
     };
     let (kept, recorded) = (
         count("select count(*) from idempotency_keys where key like 'key-%'").await?,
@@ -286,10 +286,10 @@ async fn keys() -> Result<()> {
 // NAME: throttles: a user has so many active sessions, also of those opened at once
 #[tokio::test]
 async fn active_sessions() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    let colleague = Caller::joining(&world, caller.user.org_id, OrgRole::Member).await?;
-    limits(&world, &caller, json!({ "p_active_sessions_user": 5, "p_secrets_per_minute_user": 1000 }))
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let colleague = TestClient::joining(&stack, caller.user.org_id, OrgRole::Member).await?;
+    limits(&stack, &caller, json!({ "p_active_sessions_user": 5, "p_secrets_per_minute_user": 1000 }))
         .await?;
     colleague.open().await?;
     let first = caller.open().await?;
@@ -310,10 +310,10 @@ async fn active_sessions() -> Result<()> {
     let active: i64 =
         sqlx::query_scalar("select count(*) from chat_sessions where user_id = $1 and status = 'active'")
             .bind(caller.user.id)
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
     ensure!(active == 5, "{active} are active");
-    ensure!(world.chatkit().calls(On::CreateSession).len() == 6, "OpenAI was asked for what was refused");
+    ensure!(stack.openai().calls(On::CreateSession).len() == 6, "OpenAI was asked for what was refused");
     // What is open goes on, whatever is asked in it.
     let resume = json!({ "sessionId": first["id"], "purpose": "resume" });
     caller.post("/chatkit/sessions", resume).await?.expect(200)?;
@@ -328,12 +328,12 @@ async fn active_sessions() -> Result<()> {
     // A replay makes none.
     open().await?.expect(200)?;
     // By the RPC too, over sixteen connections.
-    limits(&world, &caller, json!({ "p_active_sessions_user": 8, "p_secrets_per_minute_user": 1000 }))
+    limits(&stack, &caller, json!({ "p_active_sessions_user": 8, "p_secrets_per_minute_user": 1000 }))
         .await?;
     let by_rpc = (0..16).map(|_| {
         let arguments = json!({ "p_org_id": caller.user.org_id, "p_user_id": caller.user.id,
             "p_session_id": Uuid::now_v7(), "p_agent_id": AGENT, "p_channel": "web", "p_metadata": {} });
-        world.rpc("open_session", arguments)
+        stack.rpc("open_session", arguments)
     });
     let answers = try_join_all(by_rpc).await?;
     let made = answers.iter().filter(|(status, _)| status.is_success()).count();
@@ -345,13 +345,13 @@ async fn active_sessions() -> Result<()> {
 // NAME: throttles: each limit is taken within its bounds and has its default
 #[tokio::test]
 async fn bounds() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     let set = async |more: Value| {
         let mut arguments = json!({ "p_org_id": org_id });
         let fields = arguments.as_object_mut().context("no object")?;
         fields.extend(more.as_object().context("no object")?.clone());
-        world.rpc("set_org_limits", arguments).await
+        stack.rpc("set_org_limits", arguments).await
     };
     for (name, least, most, default) in [
         ("secrets_per_minute_user", 1, 100_000, 60),

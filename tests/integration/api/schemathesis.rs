@@ -3,6 +3,9 @@
 use anyhow::Result;
 use dev_tools::fuzz_api::{Plan, explore};
 
+/// A change is not to fail by what chance finds in something else: here the same is asked each time, by `cargo explore` another.
+const SEED: u32 = 1;
+
 // NAME: explored: what Schemathesis makes up is answered as docs/openapi.yaml says
 /// Every phase, and no more than that.
 #[tokio::test]

@@ -1,25 +1,25 @@
 //! Sessions: who sees them, in which order they are listed, and what becomes of their secrets.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 // NAME: sessions: pages hold every session once, newest activity first
 #[tokio::test]
 async fn pages() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let mut opened = Vec::new();
     for _ in 0..7 {
         opened.push(caller.open().await?["id"].clone());
     }
     // All at one time: then the id decides.
     sqlx::query("update chat_sessions set last_activity_at = '2026-11-22T10:00:00.000001Z'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     let touched = opened.remove(2);
     caller
@@ -48,9 +48,9 @@ async fn pages() -> Result<()> {
 // NAME: sessions: an approver sees the organisation's, a member their own
 #[tokio::test]
 async fn scopes() -> Result<()> {
-    let world = World::start().await?;
-    let member = Caller::new(&world).await?;
-    let approver = Caller::joining(&world, member.user.org_id, OrgRole::Approver).await?;
+    let stack = LocalStack::start().await?;
+    let member = TestClient::new(&stack).await?;
+    let approver = TestClient::joining(&stack, member.user.org_id, OrgRole::Approver).await?;
     let session = member.open().await?;
     approver.open().await?;
     let count = |list: &Value| list["sessions"].as_array().map_or(0, Vec::len);
@@ -66,12 +66,12 @@ async fn scopes() -> Result<()> {
 // NAME: sessions: somebody else's is one that does not exist
 #[tokio::test]
 async fn somebody_elses() -> Result<()> {
-    let world = World::start().await?;
-    let user = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let user = TestClient::new(&stack).await?;
     let session = user.open_path().await?;
-    let colleague = Caller::joining(&world, user.user.org_id, OrgRole::Member).await?;
-    let stranger = Caller::new(&world).await?;
-    let owner_elsewhere = Caller::joining(&world, stranger.user.org_id, OrgRole::Owner).await?;
+    let colleague = TestClient::joining(&stack, user.user.org_id, OrgRole::Member).await?;
+    let stranger = TestClient::new(&stack).await?;
+    let owner_elsewhere = TestClient::joining(&stack, stranger.user.org_id, OrgRole::Owner).await?;
     let nowhere = format!("/chatkit/sessions/{}", Uuid::now_v7());
     for other in [&colleague, &stranger, &owner_elsewhere] {
         for attempt in ["read", "messages", "cancel", "events", "resume"] {
@@ -84,7 +84,7 @@ async fn somebody_elses() -> Result<()> {
     Ok(())
 }
 
-async fn try_to(caller: &Caller, attempt: &str, session: &str) -> Result<crate::support::client::Reply> {
+async fn try_to(caller: &TestClient, attempt: &str, session: &str) -> Result<crate::support::client::TestResponse> {
     let id = session.rsplit('/').next();
     match attempt {
         "read" => caller.get(session).await,
@@ -106,13 +106,13 @@ fn without_occurrence(mut problem: Value) -> Value {
 // NAME: sessions: only linked threads of the session's own user are shown
 #[tokio::test]
 async fn threads() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let (session, other) = (caller.open().await?, caller.open().await?);
-    let stranger = Caller::new(&world).await?.open().await?;
+    let stranger = TestClient::new(&stack).await?.open().await?;
     let say = async |session: &Value| -> Result<String> {
         let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
-        Ok(world.chatkit().say(secret, None, "Hello").await?.thread_id)
+        Ok(stack.openai().say(secret, None, "Hello").await?.thread_id)
     };
     let (mine, unlinked, theirs) = (say(&session).await?, say(&other).await?, say(&stranger).await?);
     // The page names three: the session's own, somebody else's, and one that does not exist. `unlinked` it does not name.
@@ -133,8 +133,8 @@ async fn threads() -> Result<()> {
 // NAME: sessions: a secret is handed out again while it lives, and then another
 #[tokio::test]
 async fn secrets() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     let renew = async || {
         caller
@@ -144,14 +144,14 @@ async fn secrets() -> Result<()> {
     };
     ensure!(renew().await?["chatkit"] == session["chatkit"], "the live secret again");
     sqlx::query("update chatkit_sessions set expires_at = now() + interval '100 seconds'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     let next = renew().await?;
     ensure!(
         next["chatkit"]["clientSecret"] != session["chatkit"]["clientSecret"],
         "a secret with 100 seconds to live is too old"
     );
-    let creations = world.chatkit().ledger().into_iter().filter(|call| call.method == "POST").count();
+    let creations = stack.openai().requests().into_iter().filter(|call| call.method == "POST").count();
     ensure!(creations == 2, "{creations} creations at OpenAI");
     Ok(())
 }
@@ -159,10 +159,10 @@ async fn secrets() -> Result<()> {
 // NAME: sessions: a secret whose sealing key is gone is replaced
 #[tokio::test]
 async fn sealing_key_gone() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
-    sqlx::query("update chatkit_sessions set sealing_key_id = 'retired'").execute(world.database()).await?;
+    sqlx::query("update chatkit_sessions set sealing_key_id = 'retired'").execute(stack.database()).await?;
     let refresh = json!({ "sessionId": session["id"], "purpose": "refresh" });
     let next = caller.post("/chatkit/sessions", refresh).await?.expect(200)?;
     ensure!(
@@ -171,17 +171,17 @@ async fn sealing_key_gone() -> Result<()> {
     );
     let known: i64 =
         sqlx::query_scalar("select count(*) from chatkit_sessions where chatkit_session_id is not null")
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
-    ensure!(known == 2 && world.chatkit().sessions().len() == 2, "OpenAI has a session that no row knows");
+    ensure!(known == 2 && stack.openai().sessions().len() == 2, "OpenAI has a session that no row knows");
     Ok(())
 }
 
 // NAME: sessions: a refresh is no sign of a person, a resume is
 #[tokio::test]
 async fn signs_of_life() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     let renew = async |purpose: &str| {
         let body = json!({ "sessionId": session["id"], "purpose": purpose });
@@ -201,9 +201,9 @@ async fn signs_of_life() -> Result<()> {
 // NAME: sessions: a renewal that contradicts the session is refused
 #[tokio::test]
 async fn contradictions() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
     let session = caller.open().await?;
     for extra in [json!({ "agentId": "tax_compliance" }), json!({ "metadata": { "locale": "de" } })] {
         let mut body = json!({ "sessionId": session["id"], "purpose": "resume" });
@@ -218,12 +218,12 @@ async fn contradictions() -> Result<()> {
 // NAME: sessions: a member who was dismissed opens nothing with an old token
 #[tokio::test]
 async fn dismissed() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     sqlx::query("update auth.users set raw_app_meta_data = '{}' where id = $1")
         .bind(caller.user.id)
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.problem(403, "not_a_member")?;
     let resume = json!({ "sessionId": session["id"], "purpose": "resume" });
@@ -234,12 +234,12 @@ async fn dismissed() -> Result<()> {
 // NAME: sessions: OpenAI is asked with the registry's workflow and an opaque user
 #[tokio::test]
 async fn what_openai_is_asked() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     caller.open().await?;
-    let elsewhere = Caller::new(&world).await?;
+    let elsewhere = TestClient::new(&stack).await?;
     elsewhere.open().await?;
-    let bodies: Vec<Value> = world.chatkit().ledger().into_iter().filter_map(|call| call.json()).collect();
+    let bodies: Vec<Value> = stack.openai().requests().into_iter().filter_map(|call| call.json()).collect();
     let [first, second] = bodies.as_slice() else { anyhow::bail!("{} creations", bodies.len()) };
     ensure!(first["workflow"]["tracing"] == json!({ "enabled": false }), "tracing is off: {first}");
     ensure!(first["workflow"]["version"] == "1" && first["user"] != second["user"], "{first} {second}");

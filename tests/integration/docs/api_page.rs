@@ -1,11 +1,11 @@
 //! The requests in docs/reference/api.md are answered as it says.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::Value;
 
 use super::scenario::{Request, Stage};
-use crate::support::client::Reply;
+use crate::support::client::TestResponse;
 use crate::support::markdown;
 use crate::support::openapi_document::Document;
 use crate::support::project_files::text;
@@ -46,7 +46,7 @@ async fn requests() -> Result<()> {
     let (document, page) = (Document::read()?, text("docs/reference/api.md")?);
     let blocks = markdown::blocks(&page, "http");
     let messages: Vec<Message> = blocks.iter().map(|block| Message::read(block)).collect::<Result<_>>()?;
-    let mut stage = Stage::set(document, World::builder()).await?;
+    let mut stage = Stage::set(document, LocalStack::builder()).await?;
     // The page has ids of its own.
     stage.likeness = crate::support::example_matcher::Likeness::default();
     ensure!(messages.len() >= 2 && messages.len().is_multiple_of(2), "not every request has its answer");
@@ -94,7 +94,7 @@ async fn converse(document: &Document, stage: &mut Stage, request: &Message, ans
     Ok(())
 }
 
-fn compare_header(name: &str, value: &str, reply: &Reply) -> Result<()> {
+fn compare_header(name: &str, value: &str, reply: &TestResponse) -> Result<()> {
     let sent = reply.headers.get(name).with_context(|| format!("the header {name} is missing"))?.to_str()?;
     match name {
         // It differs each time, but not in its form.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use local_stack::lambda::workspace;
 use local_stack::supabase::{OrgRole, Signer, User};
-use local_stack::{Builder, World, http};
+use local_stack::{Builder, LocalStack, http};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -40,15 +40,15 @@ const TAKEN_AS_THEY_COME: [&str; 5] = [
 ];
 
 fn malformed() -> Builder {
-    MALFORMED.into_iter().fold(World::builder(), |world, (name, value)| world.env(name, value))
+    MALFORMED.into_iter().fold(LocalStack::builder(), |stack, (name, value)| stack.env(name, value))
 }
 
 fn left_out() -> Builder {
-    MALFORMED.into_iter().fold(World::builder(), |world, (name, _)| world.env(name, ""))
+    MALFORMED.into_iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, ""))
 }
 
 fn without_sealing_keys() -> Builder {
-    World::builder().env("CHATKIT_SEALING_KEYS", "")
+    LocalStack::builder().env("CHATKIT_SEALING_KEYS", "")
 }
 
 /// Which function reads which variable, and how much it needs it: what the cell says.
@@ -138,26 +138,26 @@ fn paragraph<'a>(page: &'a str, variable: &str) -> Result<&'a str> {
 // NAME: described: each function reads the variables that it is said to
 #[tokio::test]
 async fn read() -> Result<()> {
-    let world = malformed().start().await?;
-    refusing(world, |cell| !cell.is_empty()).await
+    let stack = malformed().start().await?;
+    refusing(stack, |cell| !cell.is_empty()).await
 }
 
 // NAME: described: each function needs the variables that it is said to
 #[tokio::test]
 async fn needed() -> Result<()> {
-    let world = left_out().start().await?;
-    refusing(world, |cell| cell == "●").await
+    let stack = left_out().start().await?;
+    refusing(stack, |cell| cell == "●").await
 }
 
 /// Every function refuses to start, and names the variables that the table has such cells for.
-async fn refusing(world: World, such: impl Fn(&str) -> bool) -> Result<()> {
+async fn refusing(stack: LocalStack, such: impl Fn(&str) -> bool) -> Result<()> {
     let table = Table::read()?;
-    ask_each(&world, |_, _, status| {
+    ask_each(&stack, |_, _, status| {
         ensure!(status == 502, "started, and answered {status}");
         Ok(())
     })
     .await?;
-    let named = mistakes(world).await?;
+    let named = mistakes(stack).await?;
     for function in table.functions() {
         let expected = &table.of(&function, &such) - &TAKEN_AS_THEY_COME.map(str::to_owned).into();
         let named = named.get(&function).with_context(|| format!("{function} named no mistake"))?;
@@ -169,16 +169,16 @@ async fn refusing(world: World, such: impl Fn(&str) -> bool) -> Result<()> {
 // NAME: described: sealing keys are needed with ChatKit
 #[tokio::test]
 async fn sealing_keys() -> Result<()> {
-    let world = without_sealing_keys().start().await?;
+    let stack = without_sealing_keys().start().await?;
     let table = Table::read()?;
     let with_chatkit = "with `OPENAI_CHATKIT_SECRET`";
     let needs = |function: &str| !table.of(function, |cell| cell == with_chatkit).is_empty();
-    ask_each(&world, |function, _, status| {
+    ask_each(&stack, |function, _, status| {
         ensure!(needs(function) == (status == 502), "{function} answered {status}");
         Ok(())
     })
     .await?;
-    for (function, named) in mistakes(world).await? {
+    for (function, named) in mistakes(stack).await? {
         let expected = table.of(&function, |cell| cell == with_chatkit);
         same(("its log", &named), ("docs/reference/configuration.md", &expected)).context(function)?;
     }
@@ -188,13 +188,13 @@ async fn sealing_keys() -> Result<()> {
 // NAME: described: the issuer and the log level are read
 #[tokio::test]
 async fn issuer() -> Result<()> {
-    let world = World::builder()
+    let stack = LocalStack::builder()
         .env("SUPABASE_JWT_ISSUER", "https://elsewhere.example/auth/v1")
         .env("AWS_LAMBDA_LOG_LEVEL", "ERROR")
         .start()
         .await?;
-    refusing_tokens("SUPABASE_JWT_ISSUER", &world).await?;
-    let lines = world.final_logs().await;
+    refusing_tokens("SUPABASE_JWT_ISSUER", &stack).await?;
+    let lines = stack.final_logs().await;
     ensure!(lines.is_empty(), "no error happened, and only errors are to be logged: {lines:?}");
     Ok(())
 }
@@ -202,11 +202,11 @@ async fn issuer() -> Result<()> {
 // NAME: described: the audience is read
 #[tokio::test]
 async fn audience() -> Result<()> {
-    let world = World::builder().env("SUPABASE_JWT_AUDIENCE", "somebody-else").start().await?;
-    refusing_tokens("SUPABASE_JWT_AUDIENCE", &world).await?;
-    world.lambda().end().await;
+    let stack = LocalStack::builder().env("SUPABASE_JWT_AUDIENCE", "somebody-else").start().await?;
+    refusing_tokens("SUPABASE_JWT_AUDIENCE", &stack).await?;
+    stack.lambda().end().await;
     let wrote: BTreeSet<String> =
-        world.lambda().logs().lines().into_iter().map(|line| line.function).collect();
+        stack.lambda().logs().lines().into_iter().map(|line| line.function).collect();
     let table = Table::read()?;
     let readers = table
         .functions()
@@ -215,9 +215,9 @@ async fn audience() -> Result<()> {
     same(("the logs", &wrote), ("docs/reference/configuration.md", &readers.collect()))
 }
 
-async fn refusing_tokens(variable: &str, world: &World) -> Result<()> {
+async fn refusing_tokens(variable: &str, stack: &LocalStack) -> Result<()> {
     let table = Table::read()?;
-    ask_each(world, |function, _, status| {
+    ask_each(stack, |function, _, status| {
         let reads = table.of(function, |cell| !cell.is_empty()).contains(variable);
         ensure!(reads == (status == 401), "{function} answered {status}");
         Ok(())
@@ -228,9 +228,9 @@ async fn refusing_tokens(variable: &str, world: &World) -> Result<()> {
 // NAME: described: the JWT secret is read
 #[tokio::test]
 async fn jwt_secret() -> Result<()> {
-    let world = World::builder().legacy_tokens(true).start().await?;
+    let stack = LocalStack::builder().legacy_tokens(true).start().await?;
     let table = Table::read()?;
-    ask_each(&world, |function, signer, status| {
+    ask_each(&stack, |function, signer, status| {
         let reads = table.of(function, |cell| !cell.is_empty()).contains("SUPABASE_JWT_SECRET");
         let taken = status < 500 && status != 401;
         ensure!(taken == (signer == Signer::Es256 || reads), "{function} answered {status} to {signer:?}");
@@ -240,21 +240,21 @@ async fn jwt_secret() -> Result<()> {
 }
 
 /// Asks every function, as a user whose token is signed with each kind of key, and has the status looked at.
-async fn ask_each(world: &World, look: impl Fn(&str, Signer, u16) -> Result<()>) -> Result<()> {
+async fn ask_each(stack: &LocalStack, look: impl Fn(&str, Signer, u16) -> Result<()>) -> Result<()> {
     let user = User::new(Uuid::new_v4(), OrgRole::Member);
-    world.put_user(&user).await?;
+    stack.put_user(&user).await?;
     // What a schedule or an operator asks is asked once, and answers nobody. An order is one that can be carried out.
     let order = json!({ "orgId": user.org_id, "userId": user.id, "requestedBy": "ops", "reason": "a test" });
     for package in Template::read()?.unrouted()? {
         let event = if package == "erase-user" { order.clone() } else { json!({}) };
-        let function = world.lambda().function(&package)?;
+        let function = stack.lambda().function(&package)?;
         let _ = function.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event.to_string().into()).await;
     }
     for route in workspace().await?.routes.iter().filter(|route| route.method != Some(Method::OPTIONS)) {
         let path = route.path.replace("{id}", &Uuid::new_v4().to_string());
-        let url = format!("{}{path}", world.function_url(&route.function));
+        let url = format!("{}{path}", stack.function_url(&route.function));
         for signer in [Signer::Es256, Signer::Hs256] {
-            let token = world.issuer().forge(&user).signed_by(signer).sign();
+            let token = stack.issuer().forge(&user).signed_by(signer).sign();
             let method = route.method.clone().context("a route for every method")?;
             let reply = http::client().request(method, &url).bearer_auth(token).send().await?;
             look(&route.function, signer, reply.status().as_u16())?;
@@ -264,10 +264,10 @@ async fn ask_each(world: &World, look: impl Fn(&str, Signer, u16) -> Result<()>)
 }
 
 /// The variables that each function's log names as mistaken. A mistake that is none of a variable we know is one too many.
-async fn mistakes(world: World) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    world.lambda().end().await;
+async fn mistakes(stack: LocalStack) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    stack.lambda().end().await;
     let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in world.lambda().logs().lines() {
+    for line in stack.lambda().logs().lines() {
         let Some((_, list)) = line.text.split_once("mistake(s); ") else { continue };
         let variables = list.split("; ").filter_map(|mistake| mistake.split(' ').next());
         named.entry(line.function).or_default().extend(variables.map(str::to_owned));

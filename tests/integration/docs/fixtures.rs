@@ -43,15 +43,15 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
     match name {
         "missingToken" => Ok(plain.by(None)),
         "expiredToken" => {
-            let expired = stage.world.issuer().forge(&stage.caller.user).expired(120).sign();
+            let expired = stage.stack.issuer().forge(&stage.caller.user).expired(120).sign();
             Ok(plain.by(Some(expired)))
         }
         "noOrganisation" => {
-            let none = stage.world.issuer().forge(&stage.caller.user).without("app_metadata").sign();
+            let none = stage.stack.issuer().forge(&stage.caller.user).without("app_metadata").sign();
             Ok(plain.by(Some(none)))
         }
         "supabaseUnavailable" => {
-            stage.world.supabase().fault(supabase::Fault::Down).await;
+            stage.stack.supabase().fault(supabase::Fault::Down).await;
             Ok(plain)
         }
         "invalidIdempotencyKey" => Ok(plain.header(KEY, "two words")),
@@ -68,15 +68,15 @@ pub async fn arrange(stage: &mut Stage, operation: &Operation<'_>, name: &str) -
 
 /// Undoes what would be in the way of the next example.
 pub async fn strike(stage: &Stage) {
-    stage.world.chatkit().clear_faults();
-    stage.world.supabase().fault(supabase::Fault::None).await;
+    stage.stack.openai().clear_faults();
+    stage.stack.supabase().fault(supabase::Fault::None).await;
     for forget in [
         "delete from public.throttles",
         "delete from public.org_limits",
         "drop policy if exists mfa on public.chat_sessions",
     ] {
         // Where nothing was counted there is nothing to forget.
-        let _ = sqlx::query(forget).execute(stage.world.database()).await;
+        let _ = sqlx::query(forget).execute(stage.stack.database()).await;
     }
 }
 
@@ -95,13 +95,13 @@ async fn opening(stage: &mut Stage, plain: Request, name: &str) -> Result<Reques
             json!({ "agentId": "mistaken" })
         }
         "chatkitUnavailable" => {
-            stage.world.chatkit().fault(Fault::new(On::CreateSession).status(503));
+            stage.stack.openai().fault(Fault::new(On::CreateSession).status(503));
             json!({ "agentId": AGENT })
         }
         "sessionEnded" => resume(stage.ended_session().await?),
         "stillRunning" => {
             let slowly = Fault::new(On::CreateSession).late(Duration::from_secs(2)).times(1);
-            stage.world.chatkit().fault(slowly);
+            stage.stack.openai().fault(slowly);
             let keyed = plain.with(&json!({ "agentId": AGENT })).header(KEY, "running");
             let running = stage.sending(&keyed);
             tokio::spawn(running);
@@ -127,7 +127,7 @@ async fn opening(stage: &mut Stage, plain: Request, name: &str) -> Result<Reques
             let demand =
                 "create policy mfa on public.chat_sessions as restrictive for select to authenticated
                 using ((select auth.jwt() ->> 'aal') = 'aal2')";
-            sqlx::query(demand).execute(stage.world.database()).await?;
+            sqlx::query(demand).execute(stage.stack.database()).await?;
             json!({ "agentId": AGENT })
         }
         "sessionNotFound" => resume(Uuid::new_v4().to_string()),
@@ -184,7 +184,7 @@ async fn deciding(stage: &mut Stage, operation: &Operation<'_>, name: &str) -> R
     let mut request = stage.request(operation)?;
     match name {
         "oauthClientForbidden" => {
-            let client = stage.world.issuer().forge(&stage.caller.user).claim("client_id", "an-application");
+            let client = stage.stack.issuer().forge(&stage.caller.user).claim("client_id", "an-application");
             request.token = Some(client.sign());
         }
         "rateLimited" => {
@@ -272,7 +272,7 @@ async fn reading(
         }
         ("get-session", "withoutChatkit") => {
             let session = stage.ended_session().await?;
-            stage.world.chatkit().fault(Fault::everywhere().status(503));
+            stage.stack.openai().fault(Fault::everywhere().status(503));
             stage.likeness.put(SESSION, &session);
             Ok(plain.about(operation, &session))
         }
@@ -296,7 +296,7 @@ async fn some_history(stage: &mut Stage) -> Result<()> {
     let (id, hash) = (stage.likeness.filled(ESCALATION), stage.likeness.filled(HASH));
     let path = format!("/chatkit/escalations/{id}/decision");
     stage.caller.post(&path, json!({ "decision": "approve", "subjectHash": hash })).await?.expect(200)?;
-    let mut connection = stage.world.database().acquire().await?;
+    let mut connection = stage.stack.database().acquire().await?;
     for statement in [
         "set session_replication_role = replica",
         "update public.chat_escalations as x

@@ -5,6 +5,6 @@ mod environment;
 mod errors;
 mod fixtures;
 mod openapi_examples;
-mod routes;
+pub mod routes;
 mod scenario;
-mod template;
+pub mod template;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::join_all;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ async fn examples() -> Result<()> {
 
 /// Plays the examples of one operation, in their order, and says which are wrong.
 async fn of_operation(document: &Document, operation: &Operation<'_>) -> Result<Vec<String>> {
-    let mut stage = Stage::set(document, World::builder()).await?;
+    let mut stage = Stage::set(document, LocalStack::builder()).await?;
     if operation.id != "create-session" {
         stage.open().await?;
     }
@@ -57,9 +57,9 @@ async fn play(
     operation: &Operation<'_>,
     (status, name, value): (u16, &str, &Value),
 ) -> Result<()> {
-    // The one that is told of a world of its own.
+    // The one that is told of a stack of its own.
     if (operation.id, name) == ("create-session", "newWithDefaults") {
-        let mut without_chatkit = Stage::set(document, World::builder().chatkit(false)).await?;
+        let mut without_chatkit = Stage::set(document, LocalStack::builder().chatkit(false)).await?;
         return compare(&mut without_chatkit, operation, (status, name, value)).await;
     }
     let compared = compare(stage, operation, (status, name, value)).await;
@@ -93,7 +93,7 @@ async fn compare(
 #[tokio::test]
 async fn parameters() -> Result<()> {
     let document = Document::read()?;
-    let mut stage = Stage::set(document, World::builder()).await?;
+    let mut stage = Stage::set(document, LocalStack::builder()).await?;
     stage.open().await?;
     let mut taken = 0;
     for operation in document.operations() {

@@ -11,6 +11,9 @@ use crate::support::markdown;
 use crate::support::openapi_document::Document;
 use crate::support::project_files::{same, text};
 
+/// Method, path, function.
+pub type Routes = BTreeSet<(String, String, String)>;
+
 // NAME: described: routes are the same in the template, the watch router and the API description
 #[tokio::test]
 async fn routes() -> Result<()> {

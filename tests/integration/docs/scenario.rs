@@ -4,11 +4,11 @@ use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use local_stack::openai::Workflow;
 use local_stack::supabase::{OrgRole, User};
-use local_stack::{Builder, World, http};
+use local_stack::{Builder, LocalStack, http};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply, reply};
+use crate::support::client::{AGENT, TestClient, TestResponse, reply};
 use crate::support::example_matcher::Likeness;
 use crate::support::openapi_document::{Document, Operation};
 
@@ -20,10 +20,10 @@ pub const ESCALATION: &str = "019aaa00-7c00-7000-8000-0000000000e1";
 pub const HASH: &str = "9f2c1b7a4e5d8036f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f701";
 
 pub struct Stage {
-    pub world: World,
-    pub caller: Caller,
+    pub stack: LocalStack,
+    pub caller: TestClient,
     /// Somebody of the same organisation who sees all of it.
-    pub approver: Caller,
+    pub approver: TestClient,
     pub likeness: Likeness,
 }
 
@@ -42,18 +42,18 @@ pub struct Request {
 
 impl Stage {
     /// A stage on which the agents of the document's examples can be talked to.
-    pub async fn set(document: &Document, world: Builder) -> Result<Self> {
-        let world = world.start().await?;
-        let user = world.add_user(Uuid::new_v4(), OrgRole::Member).await?;
+    pub async fn set(document: &Document, stack: Builder) -> Result<Self> {
+        let stack = stack.start().await?;
+        let user = stack.add_user(Uuid::new_v4(), OrgRole::Member).await?;
         for agent in &document.agents()? {
             let name = |field: &str| agent[field].as_str().unwrap_or_default();
-            register(&world, &user, name("id"), name("displayName"), name("description")).await?;
+            register(&stack, &user, name("id"), name("displayName"), name("description")).await?;
         }
-        let caller = Caller::of(&world, user);
-        let approver = Caller::joining(&world, caller.user.org_id, OrgRole::Approver).await?;
+        let caller = TestClient::of(&stack, user);
+        let approver = TestClient::joining(&stack, caller.user.org_id, OrgRole::Approver).await?;
         let mut likeness = Likeness::default();
         likeness.put(USER, &caller.user.id.to_string());
-        Ok(Self { world, caller, approver, likeness })
+        Ok(Self { stack, caller, approver, likeness })
     }
 
     /// Opens the session that the examples speak of.
@@ -81,8 +81,8 @@ impl Stage {
     pub async fn begin_thread(&mut self, title: &str) -> Result<()> {
         let find = "select chatkit_user from public.chatkit_users where user_id = $1";
         let user: String =
-            sqlx::query_scalar(find).bind(self.caller.user.id).fetch_one(self.world.database()).await?;
-        let thread = self.world.chatkit().put_thread(&user, Some(title), Vec::new())?;
+            sqlx::query_scalar(find).bind(self.caller.user.id).fetch_one(self.stack.database()).await?;
+        let thread = self.stack.openai().put_thread(&user, Some(title), Vec::new())?;
         self.likeness.put(THREAD, &thread);
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Stage {
     pub async fn age_secret(&self, seconds: i32) -> Result<()> {
         let age = "update public.chatkit_sessions set expires_at = now() + make_interval(secs => $1) where session_id = $2";
         let session: Uuid = self.likeness.filled(SESSION).parse()?;
-        sqlx::query(age).bind(f64::from(seconds)).bind(session).execute(self.world.database()).await?;
+        sqlx::query(age).bind(f64::from(seconds)).bind(session).execute(self.stack.database()).await?;
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl Stage {
     pub async fn show(&mut self, id: &str) -> Result<()> {
         let find = "select subject_hash from public.chat_escalations where id = $1";
         let hash: String =
-            sqlx::query_scalar(find).bind(id.parse::<Uuid>()?).fetch_one(self.world.database()).await?;
+            sqlx::query_scalar(find).bind(id.parse::<Uuid>()?).fetch_one(self.stack.database()).await?;
         self.likeness.put(ESCALATION, id);
         self.likeness.put(HASH, &hash);
         Ok(())
@@ -123,14 +123,14 @@ impl Stage {
     pub async fn hold(&self, event: &str) -> Result<String> {
         let org_id = self.caller.user.org_id;
         let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
-        self.world.register_tool(org_id, AGENT, tool).await?;
+        self.stack.register_tool(org_id, AGENT, tool).await?;
         let click = json!({ "id": event, "type": "button_click",
             "payload": { "action": "pay", "data": { "invoice": 42, "amount": 12000 } } });
         let path = format!("/chatkit/sessions/{}/events", self.likeness.filled(SESSION));
         self.caller.post(&path, click).await?.expect(201)?;
-        self.world.claim_all().await?;
+        self.stack.claim_all().await?;
         let find = "select id from public.chat_escalations where org_id = $1 and kind = 'policy' and status = 'open'";
-        let id: Uuid = sqlx::query_scalar(find).bind(org_id).fetch_one(self.world.database()).await?;
+        let id: Uuid = sqlx::query_scalar(find).bind(org_id).fetch_one(self.stack.database()).await?;
         Ok(id.to_string())
     }
 
@@ -138,7 +138,7 @@ impl Stage {
     pub async fn rpc(&self, name: &str, what: &str, values: Value) -> Result<()> {
         let session = self.likeness.filled(SESSION);
         let arguments = json!({ "p_org_id": self.caller.user.org_id, "p_session_id": session, what: values });
-        let (status, answer) = self.world.rpc(name, arguments).await?;
+        let (status, answer) = self.stack.rpc(name, arguments).await?;
         ensure!(status.is_success(), "{name} answered {status}: {answer}");
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Stage {
             "p_org_id": self.caller.user.org_id, "p_agent_id": id, "p_display_name": id, "p_description": "",
             "p_chatkit_workflow_id": "wf_unknown", "p_allowed_org_roles": roles,
         });
-        let (status, answer) = self.world.rpc("register_agent", arguments).await?;
+        let (status, answer) = self.stack.rpc("register_agent", arguments).await?;
         ensure!(status.is_success(), "register_agent answered {status}: {answer}");
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Stage {
     /// Sets what a minute allows the organisation.
     pub async fn limit(&self, mut limits: Value) -> Result<()> {
         limits["p_org_id"] = json!(self.caller.user.org_id);
-        let (status, answer) = self.world.rpc("set_org_limits", limits).await?;
+        let (status, answer) = self.stack.rpc("set_org_limits", limits).await?;
         ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");
         Ok(())
     }
@@ -183,18 +183,18 @@ impl Stage {
         let used = "insert into public.throttles (org_id, scope, subject, kind, full_at)
             values ($1, 'user', $2, 'key', now() + interval '1 day')";
         let user = &self.caller.user;
-        sqlx::query(used).bind(user.org_id).bind(user.id).execute(self.world.database()).await?;
+        sqlx::query(used).bind(user.org_id).bind(user.id).execute(self.stack.database()).await?;
         Ok(())
     }
 
     /// Sends a request and waits for its answer.
-    pub async fn send(&self, request: &Request) -> Result<Reply> {
+    pub async fn send(&self, request: &Request) -> Result<TestResponse> {
         self.sending(request).await
     }
 
     /// The same, to be waited for elsewhere or not at all.
-    pub fn sending(&self, request: &Request) -> impl Future<Output = Result<Reply>> + Send + use<> {
-        let url = format!("{}{}", self.world.api_url(), request.path);
+    pub fn sending(&self, request: &Request) -> impl Future<Output = Result<TestResponse>> + Send + use<> {
+        let url = format!("{}{}", self.stack.api_url(), request.path);
         let mut call = http::client().request(request.method.clone(), url);
         if let Some(token) = &request.token {
             call = call.bearer_auth(token);
@@ -247,9 +247,9 @@ impl Request {
     }
 }
 
-async fn register(world: &World, user: &User, id: &str, name: &str, description: &str) -> Result<()> {
+async fn register(stack: &LocalStack, user: &User, id: &str, name: &str, description: &str) -> Result<()> {
     let workflow = format!("wf_{}", Uuid::new_v4().simple());
-    world.chatkit().add_workflow(Workflow {
+    stack.openai().add_workflow(Workflow {
         id: workflow.clone(),
         project: local_stack::PROJECT.to_owned(),
         versions: vec!["1".to_owned()],
@@ -258,7 +258,7 @@ async fn register(world: &World, user: &User, id: &str, name: &str, description:
         "p_org_id": user.org_id, "p_agent_id": id, "p_display_name": name, "p_description": description,
         "p_chatkit_workflow_id": workflow, "p_chatkit_workflow_version": "1",
     });
-    let (status, answer) = world.rpc("register_agent", arguments).await?;
+    let (status, answer) = stack.rpc("register_agent", arguments).await?;
     ensure!(status.is_success(), "register_agent answered {status}: {answer}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::agents::{Agent, Fault, TOOL};
 use local_stack::http::Port;
 use serde_json::json;
@@ -13,10 +13,10 @@ use super::{finds, found};
 use crate::support::client::AGENT;
 
 // TODO pub fn trials() -> Vec<Trial> {
-// TODO     let default = World::builder;
+// TODO     let default = LocalStack::builder;
 // TODO     let credential = |of: &str| {
 // TODO         let credentials = json!({ of: { "origin": "https://agents.example.com", "bearer": "c4n4ry" } });
-// TODO         World::builder().env("AGENT_CREDENTIALS", &credentials.to_string())
+// TODO         LocalStack::builder().env("AGENT_CREDENTIALS", &credentials.to_string())
 // TODO     };
 // TODO     vec![
 // TODO         alone("doctor: it finds that an agent's server is down", down),
@@ -37,28 +37,28 @@ use crate::support::client::AGENT;
 // TODO     ]
 // TODO }
 
-fn agent(world: &World) -> Result<&Agent> {
-    world.agents().agent(AGENT).context("no agent")
+fn agent(stack: &LocalStack) -> Result<&Agent> {
+    stack.agents().agent(AGENT).context("no agent")
 }
 
 /// The one fault that is to be found, of the agent's server.
-async fn only(world: &World, code: &str, named: &str) -> Result<()> {
-    found(world, &[("agent_server", code, named)], &[]).await.map(drop)
+async fn only(stack: &LocalStack, code: &str, named: &str) -> Result<()> {
+    found(stack, &[("agent_server", code, named)], &[]).await.map(drop)
 }
 
 /// Registers another agent with a server there.
-async fn register(world: &World, url: &str) -> Result<()> {
+async fn register(stack: &LocalStack, url: &str) -> Result<()> {
     let org_id = Uuid::new_v4();
-    world.register_agent(org_id, "tax_compliance", "Tax").await?;
-    world.register_agent_server(org_id, "tax_compliance", url, None, json!({ "policy": "auto" })).await?;
+    stack.register_agent(org_id, "tax_compliance", "Tax").await?;
+    stack.register_agent_server(org_id, "tax_compliance", url, None, json!({ "policy": "auto" })).await?;
     Ok(())
 }
 
-/// A world in which servers may be at this address alone, and one is.
-async fn with_server_at(address: &str, url: &str) -> Result<World> {
-    let world = World::builder().env("AGENT_LOOPBACK_ALLOWLIST", address).start().await?;
-    register(&world, url).await?;
-    Ok(world)
+/// A stack in which servers may be at this address alone, and one is.
+async fn with_server_at(address: &str, url: &str) -> Result<LocalStack> {
+    let stack = LocalStack::builder().env("AGENT_LOOPBACK_ALLOWLIST", address).start().await?;
+    register(&stack, url).await?;
+    Ok(stack)
 }
 
 // NAME: doctor: it finds that an agent's server is down
@@ -66,93 +66,93 @@ async fn with_server_at(address: &str, url: &str) -> Result<World> {
 async fn down() -> Result<()> {
     let url = Port::free().await?.url();
     let address = url.trim_start_matches("http://").to_owned();
-    let world = with_server_at(&address, &format!("{url}/mcp")).await?;
-    only(&world, "agent_unreachable", &format!("{url}/mcp (tax_compliance)")).await
+    let stack = with_server_at(&address, &format!("{url}/mcp")).await?;
+    only(&stack, "agent_unreachable", &format!("{url}/mcp (tax_compliance)")).await
 }
 
 // NAME: doctor: it finds that an agent's server speaks no TLS
 #[tokio::test]
 async fn no_tls() -> Result<()> {
-    let other = World::start().await?;
+    let other = LocalStack::start().await?;
     let address = agent(&other)?.address().to_string();
     let url = format!("https://{address}/mcp");
-    let world = with_server_at(&address, &url).await?;
-    only(&world, "agent_tls", &url).await
+    let stack = with_server_at(&address, &url).await?;
+    only(&stack, "agent_tls", &url).await
 }
 
-async fn silent(world: &World) -> Result<()> {
-    agent(world)?.fault(Fault::everywhere().delay(Duration::from_secs(60)));
-    only(world, "agent_timed_out", AGENT).await
+async fn silent(stack: &LocalStack) -> Result<()> {
+    agent(stack)?.fault(Fault::everywhere().delay(Duration::from_secs(60)));
+    only(stack, "agent_timed_out", AGENT).await
 }
 
-async fn hangs_up(world: &World) -> Result<()> {
-    agent(world)?.fault(Fault::everywhere().drop_before());
-    only(world, "agent_unreachable", AGENT).await
+async fn hangs_up(stack: &LocalStack) -> Result<()> {
+    agent(stack)?.fault(Fault::everywhere().drop_before());
+    only(stack, "agent_unreachable", AGENT).await
 }
 
-async fn private(world: &World) -> Result<()> {
-    register(world, "https://10.0.0.7/mcp?token=c4n4ry").await?;
-    let report = found(world, &[("agent_server", "agent_url_refused", "https://10.0.0.7/mcp")], &[]).await?;
+async fn private(stack: &LocalStack) -> Result<()> {
+    register(stack, "https://10.0.0.7/mcp?token=c4n4ry").await?;
+    let report = found(stack, &[("agent_server", "agent_url_refused", "https://10.0.0.7/mcp")], &[]).await?;
     ensure!(!report.to_string().contains("c4n4ry"), "a query is shown: {report}");
     Ok(())
 }
 
-async fn metadata(world: &World) -> Result<()> {
-    register(world, "http://169.254.169.254/latest/meta-data").await?;
-    only(world, "agent_url_refused", "169.254.169.254").await
+async fn metadata(stack: &LocalStack) -> Result<()> {
+    register(stack, "http://169.254.169.254/latest/meta-data").await?;
+    only(stack, "agent_url_refused", "169.254.169.254").await
 }
 
-async fn plain(world: &World) -> Result<()> {
-    register(world, "http://agents.example.com/mcp").await?;
-    only(world, "agent_url_refused", "url_not_https").await
+async fn plain(stack: &LocalStack) -> Result<()> {
+    register(stack, "http://agents.example.com/mcp").await?;
+    only(stack, "agent_url_refused", "url_not_https").await
 }
 
-async fn credential_missing(world: &World) -> Result<()> {
-    only(world, "agent_credential_missing", AGENT).await
+async fn credential_missing(stack: &LocalStack) -> Result<()> {
+    only(stack, "agent_credential_missing", AGENT).await
 }
 
-async fn credential_elsewhere(world: &World) -> Result<()> {
-    only(world, "agent_credential_elsewhere", AGENT).await
+async fn credential_elsewhere(stack: &LocalStack) -> Result<()> {
+    only(stack, "agent_credential_elsewhere", AGENT).await
 }
 
-async fn unauthorized(world: &World) -> Result<()> {
-    agent(world)?.fault(Fault::everywhere().status(401));
-    only(world, "agent_unauthorized", AGENT).await
+async fn unauthorized(stack: &LocalStack) -> Result<()> {
+    agent(stack)?.fault(Fault::everywhere().status(401));
+    only(stack, "agent_unauthorized", AGENT).await
 }
 
-async fn not_mcp(world: &World) -> Result<()> {
-    agent(world)?.fault(Fault::everywhere().nonsense());
-    only(world, "agent_not_mcp", AGENT).await
+async fn not_mcp(stack: &LocalStack) -> Result<()> {
+    agent(stack)?.fault(Fault::everywhere().nonsense());
+    only(stack, "agent_not_mcp", AGENT).await
 }
 
-async fn other_path(world: &World) -> Result<()> {
-    agent(world)?.fault(Fault::everywhere().status(404));
-    only(world, "agent_not_mcp", AGENT).await
+async fn other_path(stack: &LocalStack) -> Result<()> {
+    agent(stack)?.fault(Fault::everywhere().status(404));
+    only(stack, "agent_not_mcp", AGENT).await
 }
 
-async fn failing(world: &World) -> Result<()> {
-    agent(world)?.fault(Fault::everywhere().status(500));
-    only(world, "agent_failed", AGENT).await
+async fn failing(stack: &LocalStack) -> Result<()> {
+    agent(stack)?.fault(Fault::everywhere().status(500));
+    only(stack, "agent_failed", AGENT).await
 }
 
-async fn tool(world: &World) -> Result<()> {
+async fn tool(stack: &LocalStack) -> Result<()> {
     let org_id = Uuid::new_v4();
-    world.register_agent(org_id, "tax_compliance", "Tax").await?;
-    let agent = world.agents().agent("tax_compliance").context("no agent")?;
+    stack.register_agent(org_id, "tax_compliance", "Tax").await?;
+    let agent = stack.agents().agent("tax_compliance").context("no agent")?;
     let arguments = json!({
         "p_org_id": org_id, "p_agent_id": "tax_compliance", "p_url": agent.url(), "p_credential": "tax_compliance",
         "p_tools": [{ "name": TOOL }, { "name": "file_return" }, { "name": "pay_back", "policy": "never" }],
         "p_routes": [{ "tool": "file_return", "event_type": "button_click" }],
     });
-    let (status, answer) = world.rpc("register_agent_server", arguments).await?;
+    let (status, answer) = stack.rpc("register_agent_server", arguments).await?;
     ensure!(status.is_success(), "{answer}");
     // What is never called need not be there.
-    only(world, "agent_tool_missing", "\"file_return\"").await
+    only(stack, "agent_tool_missing", "\"file_return\"").await
 }
 
-async fn switched_off(world: &World) -> Result<()> {
-    register(world, "http://agents.example.com/mcp").await?;
+async fn switched_off(stack: &LocalStack) -> Result<()> {
+    register(stack, "http://agents.example.com/mcp").await?;
     let off = "update public.agents set enabled = false where id = 'tax_compliance'";
-    sqlx::query(off).execute(world.database()).await?;
-    found(world, &[], &[]).await.map(drop)
+    sqlx::query(off).execute(stack.database()).await?;
+    found(stack, &[], &[]).await.map(drop)
 }

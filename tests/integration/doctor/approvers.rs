@@ -1,7 +1,7 @@
 //! Whether organisations have two people who may approve, where their agents may need one.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,8 +10,8 @@ use super::{found, inhabit};
 use crate::support::client::AGENT;
 
 /// How many organisations it warns of. That alone makes a deployment neither faulty nor unhealthy.
-async fn warned_of(world: &World) -> Result<u64> {
-    let report = found(world, &[], &[]).await?;
+async fn warned_of(stack: &LocalStack) -> Result<u64> {
+    let report = found(stack, &[], &[]).await?;
     let findings = report["findings"].as_array().into_iter().flatten();
     let warnings: Vec<&Value> = findings.filter(|finding| finding["status"] == "warning").collect();
     match &warnings[..] {
@@ -28,11 +28,11 @@ async fn warned_of(world: &World) -> Result<u64> {
 // NAME: doctor: it warns of an organisation with fewer than two approvers
 #[tokio::test]
 async fn few() -> Result<()> {
-    let world = World::start().await?;
-    inhabit(&world).await?;
-    ensure!(warned_of(&world).await? == 0, "an organisation with two approvers");
+    let stack = LocalStack::start().await?;
+    inhabit(&stack).await?;
+    ensure!(warned_of(&stack).await? == 0, "an organisation with two approvers");
     let org_id = Uuid::new_v4();
-    world.register_agent(org_id, AGENT, "Accounts payable").await?;
+    stack.register_agent(org_id, AGENT, "Accounts payable").await?;
     let free = json!({ "policy": "auto", "risk": "low", "approver": "self" });
     let with = |fields: Value| {
         let mut tool = free.clone();
@@ -53,30 +53,30 @@ async fn few() -> Result<()> {
         (with(json!({ "amount_pointer": "/amount", "ask_above_total": 10 })), 1),
         (with(json!({ "amount_pointer": "/amount", "refuse_above": 10 })), 1),
     ] {
-        world.put_to_work(org_id, AGENT, tool.clone()).await?;
-        ensure!(warned_of(&world).await? == warnings, "{tool}");
+        stack.register_agent_tool(org_id, AGENT, tool.clone()).await?;
+        ensure!(warned_of(&stack).await? == warnings, "{tool}");
     }
 
     // By who is there to approve.
-    let approver = world.add_user(org_id, OrgRole::Approver).await?;
-    ensure!(warned_of(&world).await? == 1, "one approver");
-    world.add_user(org_id, OrgRole::Member).await?;
-    ensure!(warned_of(&world).await? == 1, "one approver and a member");
-    world.add_user(org_id, OrgRole::Owner).await?;
-    ensure!(warned_of(&world).await? == 0, "two approvers");
+    let approver = stack.add_user(org_id, OrgRole::Approver).await?;
+    ensure!(warned_of(&stack).await? == 1, "one approver");
+    stack.add_user(org_id, OrgRole::Member).await?;
+    ensure!(warned_of(&stack).await? == 1, "one approver and a member");
+    stack.add_user(org_id, OrgRole::Owner).await?;
+    ensure!(warned_of(&stack).await? == 0, "two approvers");
     let banned = "update auth.users set banned_until = now() + interval '1 hour' where id = $1";
-    sqlx::query(banned).bind(approver.id).execute(world.database()).await?;
-    ensure!(warned_of(&world).await? == 1, "one of two is banned");
-    world.put_user(&User { role: OrgRole::Admin, ..approver }).await?;
-    world.add_user(org_id, OrgRole::Admin).await?;
-    ensure!(warned_of(&world).await? == 0, "three approvers");
+    sqlx::query(banned).bind(approver.id).execute(stack.database()).await?;
+    ensure!(warned_of(&stack).await? == 1, "one of two is banned");
+    stack.put_user(&User { role: OrgRole::Admin, ..approver }).await?;
+    stack.add_user(org_id, OrgRole::Admin).await?;
+    ensure!(warned_of(&stack).await? == 0, "three approvers");
     let off = "update public.agents set enabled = false where org_id = $1";
     sqlx::query("delete from auth.users where raw_app_meta_data ->> 'org_id' = $1")
         .bind(org_id.to_string())
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
-    ensure!(warned_of(&world).await? == 1, "no approver is left");
-    sqlx::query(off).bind(org_id).execute(world.database()).await?;
-    ensure!(warned_of(&world).await? == 0, "its agent is switched off");
+    ensure!(warned_of(&stack).await? == 1, "no approver is left");
+    sqlx::query(off).bind(org_id).execute(stack.database()).await?;
+    ensure!(warned_of(&stack).await? == 0, "its agent is switched off");
     Ok(())
 }

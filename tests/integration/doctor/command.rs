@@ -5,7 +5,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use dev_tools::dev::EnvFile;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -13,11 +13,11 @@ use super::{inhabit, judge, report};
 
 /// Runs the command in an environment of nothing but this.
 async fn doctor(
-    world: &World,
+    stack: &LocalStack,
     arguments: &[&str],
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Output> {
-    let binary = world.lambda().function("doctor")?.binary();
+    let binary = stack.lambda().function("doctor")?.binary();
     let mut command = Command::new(binary);
     command.args(arguments).env_clear().envs(variables);
     command.output().await.context("running the doctor")
@@ -30,24 +30,24 @@ fn text(output: &Output) -> String {
 // NAME: doctor: the command and the function agree, by shell and by file
 #[tokio::test]
 async fn agree() -> Result<()> {
-    let world = World::start().await?;
-    inhabit(&world).await?;
-    let by_lambda = report(&world).await?;
+    let stack = LocalStack::start().await?;
+    inhabit(&stack).await?;
+    let by_lambda = report(&stack).await?;
     let folder = tempfile::tempdir()?;
-    let file = EnvFile::write_to(&world, folder.path().join(".env.local"))?;
+    let file = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
     let path = file.path().to_str().context("a path")?;
     // In the shell are variables of another deployment, which the file's are not to be mixed with.
     let elsewhere =
         [("AWS_REGION".to_owned(), "eu-central-1".to_owned()), ("SUPABASE_URL".to_owned(), "x".to_owned())];
-    let by_file = doctor(&world, &["--json", "--env-file", path], elsewhere).await?;
-    let by_shell = doctor(&world, &["--json"], world.environment().whole()).await?;
+    let by_file = doctor(&stack, &["--json", "--env-file", path], elsewhere).await?;
+    let by_shell = doctor(&stack, &["--json"], stack.environment().whole()).await?;
     for output in [&by_file, &by_shell] {
         ensure!(output.status.success(), "{}", text(output));
         let told: Value = serde_json::from_slice(&output.stdout).with_context(|| text(output))?;
         ensure!(told == by_lambda, "{told:#} instead of {by_lambda:#}");
         judge(&told, &[], &[])?;
     }
-    let table = doctor(&world, &["--env-file", path], []).await?;
+    let table = doctor(&stack, &["--env-file", path], []).await?;
     ensure!(table.status.success() && text(&table).ends_with("All is well.\n"), "{}", text(&table));
     Ok(())
 }
@@ -55,12 +55,12 @@ async fn agree() -> Result<()> {
 // NAME: doctor: the command shows cause and remedy, and exits with 1
 #[tokio::test]
 async fn at_fault() -> Result<()> {
-    let world = World::start().await?;
-    inhabit(&world).await?;
+    let stack = LocalStack::start().await?;
+    inhabit(&stack).await?;
     sqlx::query("alter table public.chat_sessions disable row level security")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
-    let output = doctor(&world, &[], world.environment().whole()).await?;
+    let output = doctor(&stack, &[], stack.environment().whole()).await?;
     let said = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
     for part in [
@@ -78,16 +78,16 @@ async fn at_fault() -> Result<()> {
 // NAME: doctor: the command says how it is used
 #[tokio::test]
 async fn usage() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     for wrong in [&["--help"][..], &["--env-file"], &["--env-file", "/nowhere/to/be/found"]] {
-        let output = doctor(&world, wrong, []).await?;
+        let output = doctor(&stack, wrong, []).await?;
         ensure!(output.status.code() == Some(2), "{wrong:?}: {}", text(&output));
     }
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("env");
     std::fs::write(&file, "SUPABASE_URL='http://127.0.0.1:1'\nsb_secret_c4n4ry\n")?;
     let path = Path::to_str(&file).context("a path")?;
-    let output = doctor(&world, &["--env-file", path], []).await?;
+    let output = doctor(&stack, &["--env-file", path], []).await?;
     let said = text(&output);
     ensure!(output.status.code() == Some(2) && said.contains("line 2") && !said.contains("c4n4ry"), "{said}");
     Ok(())

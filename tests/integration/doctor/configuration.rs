@@ -1,17 +1,17 @@
 //! Mistakes in the environment: all of them at once, and what needs a variable that is wrong is skipped.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 
 use super::{Fault, OF_THE_DATABASE, finds, found, report};
 
 // TODO pub fn trials() -> Vec<Trial> {
-// TODO     let with = |name: &str, value: &str| World::builder().env(name, value);
+// TODO     let with = |name: &str, value: &str| LocalStack::builder().env(name, value);
 // TODO     let invalid =
-// TODO         |name: &'static str| async move |world: &World| variable(world, "variable_invalid", name).await;
+// TODO         |name: &'static str| async move |stack: &LocalStack| variable(stack, "variable_invalid", name).await;
 // TODO     let missing =
-// TODO         |name: &'static str| async move |world: &World| variable(world, "variable_missing", name).await;
-// TODO     let everything = EVERYTHING.iter().fold(World::builder(), |world, (name, value)| world.env(name, value));
+// TODO         |name: &'static str| async move |stack: &LocalStack| variable(stack, "variable_missing", name).await;
+// TODO     let everything = EVERYTHING.iter().fold(LocalStack::builder(), |stack, (name, value)| stack.env(name, value));
 // TODO     vec![
 // TODO         finds("that SUPABASE_URL is missing", with("SUPABASE_URL", ""), missing("SUPABASE_URL")),
 // TODO         finds(
@@ -91,8 +91,8 @@ fn without(name: &str) -> Vec<&'static str> {
     }
 }
 
-async fn variable(world: &World, code: &str, name: &str) -> Result<()> {
-    let report = found(world, &[("configuration", code, name)], &without(name)).await?;
+async fn variable(stack: &LocalStack, code: &str, name: &str) -> Result<()> {
+    let report = found(stack, &[("configuration", code, name)], &without(name)).await?;
     ensure!(!report.to_string().contains("c4n4ry"), "a value is shown: {report}");
     Ok(())
 }
@@ -113,14 +113,14 @@ const EVERYTHING: [(&str, &str); 13] = [
     ("AGENT_CREDENTIALS", "c4n4ry"),
 ];
 
-async fn all_at_once(world: &World) -> Result<()> {
+async fn all_at_once(stack: &LocalStack) -> Result<()> {
     let fault = |(name, value): &(&'static str, &str)| -> Fault<'static> {
         ("configuration", if value.is_empty() { "variable_missing" } else { "variable_invalid" }, name)
     };
     let mut skipped = without("SUPABASE_URL");
     skipped.push("chatkit");
-    found(world, &EVERYTHING.iter().map(fault).collect::<Vec<_>>(), &skipped).await?;
-    let said = format!("{}{}", report(world).await?, world.final_logs().await.join("\n"));
+    found(stack, &EVERYTHING.iter().map(fault).collect::<Vec<_>>(), &skipped).await?;
+    let said = format!("{}{}", report(stack).await?, stack.final_logs().await.join("\n"));
     ensure!(!said.contains("c4n4ry"), "a value is shown");
     Ok(())
 }

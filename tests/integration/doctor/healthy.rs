@@ -1,23 +1,23 @@
 //! Where all is well, all is well; and the doctor leaves nothing behind and shows nothing.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::{On, SessionStatus};
 use local_stack::postgres::Grants;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{found, inhabit, report};
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 // TODO pub fn trials() -> Vec<Trial> {
-// TODO     let older = World::builder().default_grants(Grants::Before20261030).legacy_keys(true);
+// TODO     let older = LocalStack::builder().default_grants(Grants::Before20261030).legacy_keys(true);
 // TODO     vec![
 // TODO         trial("doctor: where all is well, it says so of everything", well),
 // TODO         trial_in("doctor: an older project with legacy keys is as well", older, well),
 // TODO         trial_in(
 // TODO             "doctor: without ChatKit nothing is wrong, only not looked at",
-// TODO             World::builder().chatkit(false),
+// TODO             LocalStack::builder().chatkit(false),
 // TODO             without_chatkit,
 // TODO         ),
 // TODO         trial("doctor: without agents nothing is wrong, only not looked at", without_agents),
@@ -31,37 +31,37 @@ use crate::support::client::Caller;
 // NAME: doctor: where all is well, it says so of everything
 #[tokio::test]
 async fn well() -> Result<()> {
-    let world = World::start().await?;
-    inhabit(&world).await?;
-    found(&world, &[], &[]).await.map(drop)
+    let stack = LocalStack::start().await?;
+    inhabit(&stack).await?;
+    found(&stack, &[], &[]).await.map(drop)
 }
 
 // NAME: doctor: without ChatKit nothing is wrong, only not looked at
 #[tokio::test]
 async fn without_chatkit() -> Result<()> {
-    let world = World::builder().chatkit(false).start().await?;
-    inhabit(&world).await?;
-    found(&world, &[], &["chatkit", "workflow", "sealing_keys"]).await.map(drop)
+    let stack = LocalStack::builder().chatkit(false).start().await?;
+    inhabit(&stack).await?;
+    found(&stack, &[], &["chatkit", "workflow", "sealing_keys"]).await.map(drop)
 }
 
 // NAME: doctor: without agents nothing is wrong, only not looked at
 #[tokio::test]
 async fn without_agents() -> Result<()> {
-    let world = World::start().await?;
-    found(&world, &[], &["workflow", "agent_server"]).await.map(drop)
+    let stack = LocalStack::start().await?;
+    found(&stack, &[], &["workflow", "agent_server"]).await.map(drop)
 }
 
 // NAME: doctor: its sessions live for a second, are nobody's and are cancelled
 #[tokio::test]
 async fn sessions() -> Result<()> {
-    let world = World::start().await?;
-    let caller = inhabit(&world).await?;
-    world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
-    let before = world.chatkit().sessions().len();
-    found(&world, &[], &[]).await?;
-    let sessions = world.chatkit().sessions().split_off(before);
+    let stack = LocalStack::start().await?;
+    let caller = inhabit(&stack).await?;
+    stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
+    let before = stack.openai().sessions().len();
+    found(&stack, &[], &[]).await?;
+    let sessions = stack.openai().sessions().split_off(before);
     ensure!(sessions.len() == 2, "a session an enabled agent's workflow: {sessions:?}");
-    let cancels = world.chatkit().calls(On::CancelSession);
+    let cancels = stack.openai().calls(On::CancelSession);
     for session in sessions {
         // Its second may be over before it is cancelled: OpenAI counts whole ones.
         ensure!(session.status != SessionStatus::Active && !session.tracing, "{session:?}");
@@ -69,25 +69,25 @@ async fn sessions() -> Result<()> {
         ensure!(asked == 1, "cancelled {asked} times: {session:?}");
         ensure!(Uuid::try_parse(&session.user).is_err(), "of a user: {session:?}");
     }
-    for call in world.chatkit().calls(On::CreateSession).split_off(before) {
+    for call in stack.openai().calls(On::CreateSession).split_off(before) {
         let lifetime = json!({ "anchor": "created_at", "seconds": 1 });
         let body: Value = serde_json::from_slice(&call.body)?;
         ensure!(body["expires_after"] == lifetime, "{body}");
     }
-    ensure!(world.agents().iter().all(|agent| agent.calls().is_empty()), "a tool was called");
+    ensure!(stack.agents().iter().all(|agent| agent.calls().is_empty()), "a tool was called");
     Ok(())
 }
 
 // NAME: doctor: nothing secret is in a report or a log, and nobody is named
 #[tokio::test]
 async fn secrets() -> Result<()> {
-    let world = World::start().await?;
-    let caller = inhabit(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = inhabit(&stack).await?;
     let session = caller.open().await?["id"].as_str().unwrap_or_default().to_owned();
-    let report = report(&world).await?.to_string();
-    let opened = world.chatkit().sessions();
-    let lines = world.final_logs().await.join("\n");
-    let environment = world.environment().whole();
+    let report = report(&stack).await?.to_string();
+    let opened = stack.openai().sessions();
+    let lines = stack.final_logs().await.join("\n");
+    let environment = stack.environment().whole();
     let secret = [
         "SUPABASE_SECRET_KEY",
         "SUPABASE_PUBLISHABLE_KEY",
@@ -96,13 +96,13 @@ async fn secrets() -> Result<()> {
     ];
     let mut never: Vec<String> = secret.iter().map(|name| environment[*name].clone()).collect();
     never.push(environment["CHATKIT_SEALING_KEYS"].trim_start_matches("k1:").to_owned());
-    never.push(world.agents().bearer().to_owned());
+    never.push(stack.agents().bearer().to_owned());
     never.extend(opened.iter().map(|session| session.client_secret.reveal().to_owned()));
-    let Caller { user, .. } = &caller;
+    let TestClient { user, .. } = &caller;
     for never in never {
         ensure!(!report.contains(&never) && !lines.contains(&never), "{never} is shown");
     }
-    let (_, state) = world.rpc("deployment_state", json!({})).await?;
+    let (_, state) = stack.rpc("deployment_state", json!({})).await?;
     for id in [user.id.to_string(), user.org_id.to_string(), session] {
         ensure!(
             !report.contains(&id) && !state.to_string().contains(&id),
@@ -115,23 +115,23 @@ async fn secrets() -> Result<()> {
 // NAME: doctor: an order that says something else is refused
 #[tokio::test]
 async fn other_orders() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     for order in [json!({ "check": "schema" }), json!([]), json!("all"), json!(null)] {
         let refused =
-            world.order("doctor", &order).await.err().map(|error| error.to_string()).unwrap_or_default();
+            stack.invoke_admin("doctor", &order).await.err().map(|error| error.to_string()).unwrap_or_default();
         ensure!(refused.contains("invalid_request: "), "{order}: {refused}");
     }
-    found(&world, &[], &["workflow", "agent_server"]).await.map(drop)
+    found(&stack, &[], &["workflow", "agent_server"]).await.map(drop)
 }
 
 // NAME: doctor: nobody reaches it by a request
 #[tokio::test]
 async fn no_door() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let deployed = local_stack::lambda::workspace().await?.template.function("doctor")?.clone();
     ensure!(deployed.routes.is_empty(), "{:?}", deployed.routes);
     // Should somebody give it a URL all the same, a request is no order.
-    let answer = local_stack::http::client().get(world.function_url("doctor")).send().await?;
+    let answer = local_stack::http::client().get(stack.function_url("doctor")).send().await?;
     ensure!(answer.status() == 502, "{}", answer.status());
     Ok(())
 }

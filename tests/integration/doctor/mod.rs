@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::supabase::OrgRole;
-use local_stack::{Builder, World};
+use local_stack::{Builder, LocalStack};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 
 /// Everything that is looked at, in its order.
 const CHECKS: [&str; 15] = [
@@ -46,36 +46,36 @@ const OF_THE_DATABASE: [&str; 8] =
 /// A fault: the check, its code, and something that it is to name.
 type Fault<'a> = (&'a str, &'a str, &'a str);
 
-/// A promise that the doctor finds this, in a world of this kind in which somebody has been at work.
-fn finds<F>(what: &str, world: Builder, test: F) -> Trial
+/// A promise that the doctor finds this, in a stack of this kind in which somebody has been at work.
+fn finds<F>(what: &str, stack: Builder, test: F) -> Trial
 where
-    F: AsyncFnOnce(&World) -> Result<()> + Send + 'static,
+    F: AsyncFnOnce(&LocalStack) -> Result<()> + Send + 'static,
 {
-    trial_in(&format!("doctor: it finds {what}"), world, async move |world: World| {
-        inhabit(&world).await?;
-        test(&world).await
+    trial_in(&format!("doctor: it finds {what}"), stack, async move |stack: LocalStack| {
+        inhabit(&stack).await?;
+        test(&stack).await
     })
 }
 
 /// An agent with a server, two people who may approve what it does, and a session that has a living secret: something for every check.
-async fn inhabit(world: &World) -> Result<Caller> {
-    let caller = Caller::new(world).await?;
-    world.put_to_work(caller.user.org_id, AGENT, json!({ "policy": "auto" })).await?;
+async fn inhabit(stack: &LocalStack) -> Result<TestClient> {
+    let caller = TestClient::new(stack).await?;
+    stack.register_agent_tool(caller.user.org_id, AGENT, json!({ "policy": "auto" })).await?;
     for role in [OrgRole::Approver, OrgRole::Owner] {
-        world.add_user(caller.user.org_id, role).await?;
+        stack.add_user(caller.user.org_id, role).await?;
     }
     caller.open().await.ok();
     Ok(caller)
 }
 
 /// Has the doctor look.
-async fn report(world: &World) -> Result<Value> {
-    world.order("doctor", &json!({})).await
+async fn report(stack: &LocalStack) -> Result<Value> {
+    stack.invoke_admin("doctor", &json!({})).await
 }
 
 /// The doctor finds these faults and no others, skips these checks, and says of all else that it is well.
-async fn found(world: &World, faults: &[Fault<'_>], skipped: &[&str]) -> Result<Value> {
-    let report = report(world).await?;
+async fn found(stack: &LocalStack, faults: &[Fault<'_>], skipped: &[&str]) -> Result<Value> {
+    let report = report(stack).await?;
     judge(&report, faults, skipped)?;
     Ok(report)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::due_work;
 use local_stack::due_work::{Amount, KINDS, Kind};
 use serde_json::{Value, json};
@@ -19,63 +19,63 @@ const OTHERS: usize = 20;
 // NAME: bounds: whatever one user has due, claims stay small and others' rows are among the first
 #[tokio::test]
 async fn shared() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
-    world.register_agent(org_id, AGENT, "Accounts payable").await?;
+    stack.register_agent(org_id, AGENT, "Accounts payable").await?;
     for kind in KINDS {
         let amount = match kind.duty {
             "resume_erasures" => Amount { hostile: 0, links: 0, others: 400 },
             _ => Amount { hostile: 12_000, links: 5, others: OTHERS },
         };
-        due_work::fill(&world, org_id, kind, amount).await?;
+        due_work::fill(&stack, org_id, kind, amount).await?;
         let claimed = match kind.function {
-            "claim_erasures" => claim(&world, kind, 1000).await?,
-            "purge_expired" => claim(&world, kind, 1000).await?,
+            "claim_erasures" => claim(&stack, kind, 1000).await?,
+            "purge_expired" => claim(&stack, kind, 1000).await?,
             // Nobody asks for more than a hundred; a hundred sessions with all that they link stay small.
-            _ => claim(&world, kind, 100).await?,
+            _ => claim(&stack, kind, 100).await?,
         };
         let bytes = claimed.to_string().len();
         ensure!(bytes < MOST_BYTES, "{} answers {bytes} bytes", kind.function);
         match kind.rows {
-            Some(rows) => others_first(&world, kind, claimed.pointer(rows).unwrap_or(&Value::Null)).await?,
+            Some(rows) => others_first(&stack, kind, claimed.pointer(rows).unwrap_or(&Value::Null)).await?,
             None if kind.function == "claim_erasures" => {}
             None => {
-                let left = due_work::left(&world, kind, false).await?;
+                let left = due_work::left(&stack, kind, false).await?;
                 ensure!(left == 0, "{}: {left} of the others still wait", kind.function);
-                let left = due_work::left(&world, kind, true).await?;
+                let left = due_work::left(&stack, kind, true).await?;
                 ensure!(left > 0, "{}: nothing was left to wait for", kind.function);
             }
         }
-        due_work::clear(&world).await?;
+        due_work::clear(&stack).await?;
     }
     // As much as there can be in a session.
     for kind in KINDS.iter().filter(|kind| kind.rows.is_some()) {
-        due_work::fill(&world, org_id, kind, Amount { hostile: 400, links: 120, others: 1 }).await?;
-        let bytes = claim(&world, kind, 1000).await?.to_string().len();
+        due_work::fill(&stack, org_id, kind, Amount { hostile: 400, links: 120, others: 1 }).await?;
+        let bytes = claim(&stack, kind, 1000).await?.to_string().len();
         ensure!(bytes < MOST_BYTES, "{} answers {bytes} bytes", kind.function);
-        let again = claim(&world, kind, 1000).await?;
+        let again = claim(&stack, kind, 1000).await?;
         let rows = kind.rows.and_then(|rows| again.pointer(rows)).and_then(Value::as_array);
         ensure!(rows.is_some_and(|rows| !rows.is_empty()), "{}: what did not fit is lost", kind.function);
-        due_work::clear(&world).await?;
+        due_work::clear(&stack).await?;
     }
     Ok(())
 }
 
-async fn claim(world: &World, kind: &Kind, limit: usize) -> Result<Value> {
+async fn claim(stack: &LocalStack, kind: &Kind, limit: usize) -> Result<Value> {
     let mut arguments = json!({ "p_limit": limit });
     if kind.function.starts_with("claim_") {
         arguments["p_lease_seconds"] = json!(60);
     }
-    let (status, answer) = world.rpc(kind.function, arguments).await?;
+    let (status, answer) = stack.rpc(kind.function, arguments).await?;
     ensure!(status.is_success(), "{} answered {status}: {answer}", kind.function);
     Ok(answer)
 }
 
 /// Of an answer's rows the first are one of each user.
-async fn others_first(world: &World, kind: &Kind, rows: &Value) -> Result<()> {
+async fn others_first(stack: &LocalStack, kind: &Kind, rows: &Value) -> Result<()> {
     let query = "select id from test.due where not hostile";
     let others: BTreeSet<Uuid> =
-        sqlx::query_scalar(query).fetch_all(world.database()).await?.into_iter().collect();
+        sqlx::query_scalar(query).fetch_all(stack.database()).await?.into_iter().collect();
     let ids: Vec<Uuid> = serde_json::from_value(
         rows.as_array().into_iter().flatten().map(|row| row["session_id"].clone()).collect(),
     )?;
@@ -95,19 +95,19 @@ async fn others_first(world: &World, kind: &Kind, rows: &Value) -> Result<()> {
 // NAME: bounds: the person's ChatKit sessions in an erasure are told bit by bit
 #[tokio::test]
 async fn erased() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
-    world.register_agent(org_id, AGENT, "Accounts payable").await?;
+    stack.register_agent(org_id, AGENT, "Accounts payable").await?;
     let retired = KINDS.iter().find(|kind| kind.duty == "cancel_chatkit_sessions");
     let Some(retired) = retired else { anyhow::bail!("there is no such kind") };
-    due_work::fill(&world, org_id, retired, Amount { hostile: 12_000, links: 0, others: 0 }).await?;
+    due_work::fill(&stack, org_id, retired, Amount { hostile: 12_000, links: 0, others: 0 }).await?;
     let user_id: Uuid =
-        sqlx::query_scalar("select user_id from test.due limit 1").fetch_one(world.database()).await?;
+        sqlx::query_scalar("select user_id from test.due limit 1").fetch_one(stack.database()).await?;
     let order =
         json!({ "p_org_id": org_id, "p_user_id": user_id, "p_requested_by": "ops", "p_reason": "asked" });
-    world.rpc("begin_erasure", order).await?;
+    stack.rpc("begin_erasure", order).await?;
     let of = json!({ "p_org_id": org_id, "p_user_id": user_id, "p_limit": 50 });
-    let (_, answer) = world.rpc("end_erased_sessions", of.clone()).await?;
+    let (_, answer) = stack.rpc("end_erased_sessions", of.clone()).await?;
     let sessions = answer["sessions"].as_array().map_or(0, Vec::len);
     ensure!(sessions == 200, "{sessions} sessions are told at once");
     // What OpenAI refuses makes room for the rest.
@@ -119,7 +119,7 @@ async fn erased() -> Result<()> {
         .collect();
     let mut without = of;
     without["p_refused_ids"] = json!(refused);
-    let (_, next) = world.rpc("end_erased_sessions", without).await?;
+    let (_, next) = stack.rpc("end_erased_sessions", without).await?;
     ensure!(next["sessions"].as_array().map_or(0, Vec::len) == 200, "{next}");
     ensure!(next["sessions"][0] != answer["sessions"][0], "the same is told again");
     Ok(())
@@ -128,26 +128,26 @@ async fn erased() -> Result<()> {
 // NAME: bounds: what routers claim is bounded in bytes
 #[tokio::test]
 async fn deliveries() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     // Nobody else claims.
-    world.webhook().context("no webhook")?.cut(true);
+    stack.webhook().context("no webhook")?.cut(true);
     // Each organisation may have sixteen calls under way.
     for _ in 0..8 {
         let org_id = Uuid::new_v4();
-        world.register_agent(org_id, AGENT, "Accounts payable").await?;
-        world.put_to_work(org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
-        world.lift_limits(org_id).await?;
-        let user = world.add_user(org_id, local_stack::supabase::OrgRole::Member).await?;
+        stack.register_agent(org_id, AGENT, "Accounts payable").await?;
+        stack.register_agent_tool(org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+        stack.raise_limits(org_id).await?;
+        let user = stack.add_user(org_id, local_stack::supabase::OrgRole::Member).await?;
         for _ in 0..12 {
             let session_id = Uuid::now_v7();
             let opened = json!({
                 "p_org_id": org_id, "p_user_id": user.id, "p_session_id": session_id,
                 "p_agent_id": AGENT, "p_channel": "web", "p_metadata": { "x": "\u{1}".repeat(2000) },
             });
-            let (status, answer) = world.rpc("open_session", opened).await?;
+            let (status, answer) = stack.rpc("open_session", opened).await?;
             ensure!(status.is_success(), "open_session answered {status}: {answer}");
             let payload = json!({ "action": "\u{1}".repeat(2500) });
-            let (status, answer) = world
+            let (status, answer) = stack
                 .rpc(
                     "record_events",
                     json!({
@@ -163,7 +163,7 @@ async fn deliveries() -> Result<()> {
     let mut claimed = 0;
     loop {
         let arguments = json!({ "p_limit": 100, "p_lease_seconds": 90, "p_claim_id": Uuid::new_v4() });
-        let (status, answer) = world.rpc("claim_deliveries", arguments).await?;
+        let (status, answer) = stack.rpc("claim_deliveries", arguments).await?;
         ensure!(status.is_success(), "claim_deliveries answered {status}: {answer}");
         let bytes = answer.to_string().len();
         ensure!(bytes < MOST_BYTES, "claim_deliveries answers {bytes} bytes");

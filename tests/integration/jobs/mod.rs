@@ -1,4 +1,4 @@
 mod claim_limits;
-mod dispatch;
-mod erasure;
-mod maintenance;
+pub mod dispatch;
+pub mod erasure;
+pub mod maintenance;

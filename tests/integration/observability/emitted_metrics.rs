@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::Value;
 
 /// A metric, as one line has it in one of its sets of dimensions.
@@ -31,10 +31,10 @@ pub struct Line {
     pub json: Value,
 }
 
-/// Every line of a world that has metrics in it, once its functions have been ended.
-pub async fn lines(world: &World) -> Vec<Line> {
-    world.lambda().end().await;
-    let lines = world.lambda().logs().lines().into_iter();
+/// Every line of a stack that has metrics in it, once its functions have been ended.
+pub async fn lines(stack: &LocalStack) -> Vec<Line> {
+    stack.lambda().end().await;
+    let lines = stack.lambda().logs().lines().into_iter();
     let json = lines.filter_map(|line| {
         let json: Value = serde_json::from_str(&line.text).ok()?;
         json.get("_aws")?;

@@ -3,14 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use local_stack::openai::Operation;
-use local_stack::{World, openai, supabase};
+use local_stack::{LocalStack, openai, supabase};
 use serde_json::{Value, json};
 
 use super::{line, of_work, written};
-use crate::support::client::{AGENT, Caller, Reply, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, path};
 use crate::support::project_files::is_time;
 
-fn id(reply: &Reply) -> Result<String> {
+fn id(reply: &TestResponse) -> Result<String> {
     Ok(reply.headers.get("x-request-id").context("no id")?.to_str()?.to_owned())
 }
 
@@ -27,12 +27,12 @@ fn is_about(line: &Value, id: &str) -> bool {
 // NAME: seen: a request has one line, with who, what, how long, and whom it asked
 #[tokio::test]
 async fn whole() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let opened = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     let (request, session) = (id(&opened)?, opened.expect(201)?["id"].clone());
     let read = caller.get(&format!("/chatkit/sessions/{}", session.as_str().context("no id")?)).await?;
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     // Worlds are heard at DEBUG, which adds a line for each call.
     let said = |line: &&Value| is_about(line, &request) && line["level"] != "DEBUG";
     let of_opening: Vec<_> = lines.iter().filter(said).collect();
@@ -71,13 +71,13 @@ async fn whole() -> Result<()> {
 // NAME: seen: a failed request's line names its code and the chain of its causes
 #[tokio::test]
 async fn failed() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.chatkit().fault(openai::Fault::new(Operation::CreateSession).status(503));
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.openai().fault(openai::Fault::new(Operation::CreateSession).status(503));
     let reply = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     let request = id(&reply)?;
     reply.problem(503, "chatkit_unavailable")?;
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     let failed = line(&lines, |line| is_about(line, &request))?;
     ensure!(failed["level"] == "ERROR" && failed["message"] == "failed", "{failed:#}");
     ensure!(failed["status"] == 503 && failed["code"] == "chatkit_unavailable", "{failed:#}");
@@ -95,12 +95,12 @@ async fn failed() -> Result<()> {
 // NAME: seen: a refused request's line is no error
 #[tokio::test]
 async fn refused() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let reply = caller.get("/chatkit/sessions?limit=1000").await?;
     let request = id(&reply)?;
     ensure!(reply.status == 422, "{reply:?}");
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     let refused = line(&lines, |line| is_about(line, &request))?;
     ensure!(refused["level"] == "INFO" && refused["message"] == "refused", "{refused:#}");
     ensure!(refused["code"] == "invalid_request" && refused["status"] == 422, "{refused:#}");
@@ -111,14 +111,14 @@ async fn refused() -> Result<()> {
 // NAME: seen: a request that never reached Supabase says so
 #[tokio::test]
 async fn unreachable() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     caller.get("/chatkit/sessions").await?.expect(200)?;
-    world.supabase().fault(supabase::Fault::Down).await;
+    stack.supabase().fault(supabase::Fault::Down).await;
     let reply = caller.get("/chatkit/sessions").await?;
     let request = id(&reply)?;
     ensure!(reply.status == 503, "{reply:?}");
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     let failed = line(&lines, |line| is_about(line, &request))?;
     ensure!(failed["code"] == "supabase_unavailable", "{failed:#}");
     let cause = failed["cause"].as_str().unwrap_or_default();
@@ -137,12 +137,12 @@ async fn unreachable() -> Result<()> {
 // NAME: seen: only the first line of a process is of a cold start
 #[tokio::test]
 async fn cold() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     for _ in 0..3 {
         caller.get("/chatkit/agents").await?.expect(200)?;
     }
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     let colds: Vec<_> = of_work(&lines, |line| line["function"] == "list-agents")
         .iter()
         .map(|line| (line["cold_start"] == true, line["ColdStarts"].clone()))
@@ -154,17 +154,17 @@ async fn cold() -> Result<()> {
 // NAME: seen: a run's line has its report, and each call of an agent its own
 #[tokio::test]
 async fn runs() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.put_to_work(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
     // The schedule finds it, and no second run is still at it when all are ended.
-    world.webhook().context("no webhook")?.cut(true);
+    stack.webhook().context("no webhook")?.cut(true);
     let session = caller.open().await?;
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
     caller.record(&path(&session), "button_click", payload).await?.expect(201)?;
-    world.tick("route-events").await?;
-    world.tick("expire-sessions").await?;
-    let lines = written(&world).await?;
+    stack.run_job("route-events").await?;
+    stack.run_job("expire-sessions").await?;
+    let lines = written(&stack).await?;
     let expiry = line(&lines, |line| line["function"] == "expire-sessions")?;
     ensure!(expiry["message"] == "run completed" && expiry["report"]["expiredSessions"] == 0, "{expiry:#}");
     let runs = of_work(&lines, |line| line["function"] == "route-events");
@@ -190,10 +190,10 @@ async fn runs() -> Result<()> {
 // NAME: seen: a run that failed says why
 #[tokio::test]
 async fn failed_round() -> Result<()> {
-    let world = World::start().await?;
-    world.supabase().fault(supabase::Fault::Down).await;
-    ensure!(world.tick("expire-sessions").await.is_err(), "a run without a database");
-    let lines = written(&world).await?;
+    let stack = LocalStack::start().await?;
+    stack.supabase().fault(supabase::Fault::Down).await;
+    ensure!(stack.run_job("expire-sessions").await.is_err(), "a run without a database");
+    let lines = written(&stack).await?;
     let failed = line(&lines, |line| line["function"] == "expire-sessions")?;
     ensure!(failed["level"] == "ERROR" && failed["message"] == "run failed", "{failed:#}");
     ensure!(failed["code"] == "supabase_unavailable" && failed["cause"].is_string(), "{failed:#}");
@@ -204,16 +204,16 @@ async fn failed_round() -> Result<()> {
 // NAME: seen: no line holds what people and agents say, or a token
 #[tokio::test]
 async fn unsaid() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     const SAID: &str = "Kx7-nobody-but-us";
-    let caller = Caller::new(&world).await?;
-    world.put_to_work(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
-    world.webhook().context("no webhook")?.cut(true);
+    let caller = TestClient::new(&stack).await?;
+    stack.register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+    stack.webhook().context("no webhook")?.cut(true);
     let opening = json!({ "agentId": AGENT, "metadata": { "note": SAID } });
     let session = caller.post("/chatkit/sessions", opening).await?.expect(201)?;
     let payload = json!({ "action": "pay", "data": { "invoice": SAID, "amount": 900 } });
     caller.record(&path(&session), "button_click", payload).await?.expect(201)?;
-    world.tick("route-events").await?;
+    stack.run_job("route-events").await?;
     let said = caller.get(&format!("{}/messages", path(&session))).await?.expect(200)?;
     ensure!(said.to_string().contains(SAID), "nothing was said that could be seen: {said:#}");
     // What is wrong is not repeated either.
@@ -221,12 +221,12 @@ async fn unsaid() -> Result<()> {
     caller.send(Method::POST, "/chatkit/sessions", &[], Some(wrong)).await?;
     caller.get(&format!("/chatkit/sessions/{SAID}")).await?;
     caller.get(&format!("/chatkit/sessions?cursor={SAID}")).await?;
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     ensure!(of_work(&lines, |_| true).len() > 5, "{lines:#?}");
     for line in &lines {
         let text = line.to_string();
         for secret in
-            [SAID, caller.token.as_str(), "ek_", world.supabase().secret_key(), &caller.user.id.to_string()]
+            [SAID, caller.token.as_str(), "ek_", stack.supabase().secret_key(), &caller.user.id.to_string()]
         {
             ensure!(!text.contains(secret), "a line says {secret}: {line:#}");
         }

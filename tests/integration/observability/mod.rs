@@ -13,12 +13,12 @@ mod traces;
 mod watched_metrics;
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::Value;
 
 /// Every line that the functions wrote, once all have ended. All of them are JSON.
-async fn written(world: &World) -> Result<Vec<Value>> {
-    let lines = world.final_logs().await;
+async fn written(stack: &LocalStack) -> Result<Vec<Value>> {
+    let lines = stack.final_logs().await;
     lines.iter().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use http_client::Method;
 use local_stack::supabase::{Canned, Fault, OrgRole};
-use local_stack::{World, agents, openai};
+use local_stack::{LocalStack, agents, openai};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::emitted_metrics;
 use super::emitted_metrics::Line;
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 static LINES: OnceCell<Result<Vec<Line>>> = OnceCell::const_new();
 
@@ -29,30 +29,30 @@ async fn play() -> Result<Vec<Line>> {
 
 /// Everything works, until OpenAI does not.
 async fn open_for_business() -> Result<Vec<Line>> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = path(&caller.open().await?);
     for read in ["/chatkit/sessions", &session, &format!("{session}/messages"), "/chatkit/agents"] {
         caller.get(read).await?.expect(200)?;
     }
-    decide(&world, &caller, &session).await?;
-    deliver(&world, &caller).await.context("deliveries")?;
-    refuse(&world, &caller).await.context("refusals")?;
-    break_openai(&world, &caller).await.context("OpenAI's failures")?;
-    break_supabase(&world, &caller).await.context("Supabase's failures")?;
+    decide(&stack, &caller, &session).await?;
+    deliver(&stack, &caller).await.context("deliveries")?;
+    refuse(&stack, &caller).await.context("refusals")?;
+    break_openai(&stack, &caller).await.context("OpenAI's failures")?;
+    break_supabase(&stack, &caller).await.context("Supabase's failures")?;
     caller.cancel(&session).await?.expect(200)?;
     for function in ["expire-sessions", "route-events"] {
-        world.tick(function).await?;
+        stack.run_job(function).await?;
     }
-    order(&world, &caller).await.context("orders")?;
-    Ok(emitted_metrics::lines(&world).await)
+    order(&stack, &caller).await.context("orders")?;
+    Ok(emitted_metrics::lines(&stack).await)
 }
 
 /// A person is asked, and decides.
-async fn decide(world: &World, caller: &Caller, session: &str) -> Result<()> {
+async fn decide(stack: &LocalStack, caller: &TestClient, session: &str) -> Result<()> {
     let question = json!({ "reason": "Is it right?", "decisions": ["approve", "reject"] });
     caller.record(session, "hitl_escalation", question).await?.expect(201)?;
-    let approver = Caller::joining(world, caller.user.org_id, OrgRole::Approver).await?;
+    let approver = TestClient::joining(stack, caller.user.org_id, OrgRole::Approver).await?;
     let open = approver.get("/chatkit/escalations").await?.expect(200)?;
     let asked = &open["escalations"][0];
     let id = asked["id"].as_str().with_context(|| format!("nobody is asked: {open}"))?;
@@ -63,27 +63,27 @@ async fn decide(world: &World, caller: &Caller, session: &str) -> Result<()> {
 }
 
 /// A click for each end that a delivery can come to.
-async fn deliver(world: &World, caller: &Caller) -> Result<()> {
-    let agent = world.agents().agent(AGENT).context("no agent")?;
+async fn deliver(stack: &LocalStack, caller: &TestClient) -> Result<()> {
+    let agent = stack.agents().agent(AGENT).context("no agent")?;
     let refused = agents::Fault::on_calls().status(400).times(1);
     let lost = agents::Fault::on_calls().drop_after().times(1);
     for (fault, ends) in [(None, "done"), (Some(refused), "dead"), (Some(lost), "unknown")] {
         let tool = json!({ "idempotent": false, "policy": "auto" });
-        world.put_to_work(caller.user.org_id, AGENT, tool).await?;
+        stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
         let session = path(&caller.open().await?);
         fault.map(|fault| agent.fault(fault));
         let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
         caller.record(&session, "button_click", payload).await?.expect(201)?;
-        until(world, ends).await?;
+        until(stack, ends).await?;
     }
     Ok(())
 }
 
 /// Waits until a delivery has come to this end.
-async fn until(world: &World, status: &str) -> Result<()> {
+async fn until(stack: &LocalStack, status: &str) -> Result<()> {
     for _ in 0..600 {
         let found = "select count(*) from public.deliveries where status = $1";
-        let found: i64 = sqlx::query_scalar(found).bind(status).fetch_one(world.database()).await?;
+        let found: i64 = sqlx::query_scalar(found).bind(status).fetch_one(stack.database()).await?;
         if found > 0 {
             return Ok(());
         }
@@ -93,7 +93,7 @@ async fn until(world: &World, status: &str) -> Result<()> {
 }
 
 /// What callers do wrong, and too often.
-async fn refuse(world: &World, caller: &Caller) -> Result<()> {
+async fn refuse(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     caller.get(&format!("/chatkit/sessions/{}", Uuid::new_v4())).await?.problem(404, "session_not_found")?;
     let elsewhere = [("origin", "https://elsewhere.example"), ("access-control-request-method", "GET")];
     caller
@@ -101,44 +101,44 @@ async fn refuse(world: &World, caller: &Caller) -> Result<()> {
         .await?
         .problem(403, "origin_forbidden")?;
     let limits = json!({ "p_org_id": caller.user.org_id, "p_secrets_per_minute_user": 1 });
-    let (status, answer) = world.rpc("set_org_limits", limits).await?;
+    let (status, answer) = stack.rpc("set_org_limits", limits).await?;
     ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");
     open(caller).await?.problem(429, "rate_limited")?;
-    world.lift_limits(caller.user.org_id).await
+    stack.raise_limits(caller.user.org_id).await
 }
 
 /// An operator's orders, and one that nobody understands.
-async fn order(world: &World, caller: &Caller) -> Result<()> {
-    world.order("doctor", &json!({})).await?;
+async fn order(stack: &LocalStack, caller: &TestClient) -> Result<()> {
+    stack.invoke_admin("doctor", &json!({})).await?;
     let who = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "asked" });
-    world.order("erase-user", &who).await?;
-    ensure!(world.order("erase-user", &json!({ "who": "everybody" })).await.is_err(), "it was understood");
+    stack.invoke_admin("erase-user", &who).await?;
+    ensure!(stack.invoke_admin("erase-user", &json!({ "who": "everybody" })).await.is_err(), "it was understood");
     Ok(())
 }
 
 /// OpenAI is down, refuses the key, and refuses the project.
-async fn break_openai(world: &World, caller: &Caller) -> Result<()> {
+async fn break_openai(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     for (status, answered, code) in [
         (503, 503, "chatkit_unavailable"),
         (401, 502, "chatkit_key_refused"),
         (403, 502, "chatkit_project_refused"),
     ] {
-        world.chatkit().fault(openai::Fault::everywhere().status(status));
+        stack.openai().fault(openai::Fault::everywhere().status(status));
         open(caller).await?.problem(answered, code)?;
-        world.chatkit().clear_faults();
+        stack.openai().clear_faults();
     }
     let quota = openai::Fault::everywhere().status(429).code("insufficient_quota");
     let blocked = openai::Fault::everywhere().page(403, "text/html", "<html><p>Access denied.");
     for (fault, code) in [(quota, "chatkit_quota_exhausted"), (blocked, "chatkit_request_blocked")] {
-        world.chatkit().fault(fault);
+        stack.openai().fault(fault);
         open(caller).await?.problem(502, code)?;
-        world.chatkit().clear_faults();
+        stack.openai().clear_faults();
     }
     Ok(())
 }
 
 /// Supabase is there, and something keeps it from its work.
-async fn break_supabase(world: &World, caller: &Caller) -> Result<()> {
+async fn break_supabase(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     for (canned, status, code) in [
         (Canned::gateway(540, "Project paused"), 503, "supabase_paused"),
         (
@@ -154,25 +154,25 @@ async fn break_supabase(world: &World, caller: &Caller) -> Result<()> {
         (Canned::postgrest(404, "PGRST202", "Could not find the function"), 503, "supabase_schema_mismatch"),
         (Canned::html(403), 502, "supabase_request_blocked"),
     ] {
-        world.supabase().fault(Fault::Canned(canned)).await;
+        stack.supabase().fault(Fault::Canned(canned)).await;
         open(caller).await?.problem(status, code)?;
     }
-    world.supabase().fault(Fault::None).await;
+    stack.supabase().fault(Fault::None).await;
     Ok(())
 }
 
 /// Supabase does not know the secret key: nothing is written, and runs fail.
 async fn without_a_key() -> Result<Vec<Line>> {
     let revoked = format!("sb_secret_{}", Uuid::new_v4().simple());
-    let world = World::builder().env("SUPABASE_SECRET_KEY", &revoked).start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::builder().env("SUPABASE_SECRET_KEY", &revoked).start().await?;
+    let caller = TestClient::new(&stack).await?;
     open(&caller).await?.problem(502, "supabase_key_refused")?;
     for function in ["expire-sessions", "route-events"] {
-        ensure!(world.tick(function).await.is_err(), "{function} went well without a key");
+        ensure!(stack.run_job(function).await.is_err(), "{function} went well without a key");
     }
-    Ok(emitted_metrics::lines(&world).await)
+    Ok(emitted_metrics::lines(&stack).await)
 }
 
-async fn open(caller: &Caller) -> Result<crate::support::client::Reply> {
+async fn open(caller: &TestClient) -> Result<crate::support::client::TestResponse> {
     caller.post("/chatkit/sessions", Value::from_iter([("agentId", AGENT)])).await
 }

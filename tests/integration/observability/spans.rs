@@ -7,7 +7,7 @@ use axum::{Router, body::Bytes, routing::post};
 use http_client::Method;
 use local_stack::http::{Port, Server};
 use local_stack::lambda::{Binaries, Profile};
-use local_stack::{World, lambda};
+use local_stack::{LocalStack, lambda};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value::Value, trace::v1::Span,
 };
@@ -15,7 +15,7 @@ use prost::Message;
 use serde_json::json;
 
 use super::{line, written};
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -55,12 +55,12 @@ impl Collector {
     }
 }
 
-/// A world in which `create-session` has the feature and this collector.
-async fn world(collector: &str) -> Result<World> {
+/// A stack in which `create-session` has the feature and this collector.
+async fn stack(collector: &str) -> Result<LocalStack> {
     let mut binaries: Binaries = lambda::functions(Profile::Dev).await?;
     let traced = lambda::example("local-stack", "create-session-traced", Profile::Dev).await?;
     binaries.insert("create-session".to_owned(), traced);
-    World::builder().binaries(binaries).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).start().await
+    LocalStack::builder().binaries(binaries).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).start().await
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -71,8 +71,8 @@ fn hex(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn collected() -> Result<()> {
     let collector = Collector::start().await?;
-    let world = world(&collector.server.url()).await?;
-    let caller = Caller::new(&world).await?;
+    let stack = stack(&collector.server.url()).await?;
+    let caller = TestClient::new(&stack).await?;
     let header = format!("00-{TRACE}-{PARENT}-01");
     let body = Some(json!({ "agentId": AGENT }));
     caller
@@ -90,7 +90,7 @@ async fn collected() -> Result<()> {
     let calls: Vec<_> = spans.iter().filter(|span| span.name == "call").collect();
     ensure!(calls.len() == 3 && calls.iter().all(|call| call.parent_span_id == root.span_id), "{calls:#?}");
     // OpenAI was told the place of the very call.
-    let opened = world.chatkit().ledger();
+    let opened = stack.openai().requests();
     let told = opened[0].header("traceparent").context("no traceparent")?.to_owned();
     ensure!(
         calls.iter().any(|call| told == format!("00-{TRACE}-{}-01", hex(&call.span_id))),
@@ -103,7 +103,7 @@ async fn collected() -> Result<()> {
     let others: Vec<_> = spans.iter().filter(|(_, span)| hex(&span.trace_id) != TRACE).collect();
     let root = others.iter().find(|(_, span)| span.name == "request").context("no second root")?;
     ensure!(root.1.parent_span_id.is_empty(), "it has a parent that nobody knows: {root:#?}");
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     line(&lines, |line| line["trace_id"] == hex(&root.1.trace_id).as_str())?;
     line(&lines, |line| line["trace_id"] == TRACE)?;
     Ok(())
@@ -113,12 +113,12 @@ async fn collected() -> Result<()> {
 #[tokio::test]
 async fn no_collector() -> Result<()> {
     let gone = Port::free().await?.url();
-    let world = world(&gone).await?;
-    let caller = Caller::new(&world).await?;
+    let stack = stack(&gone).await?;
+    let caller = TestClient::new(&stack).await?;
     let reply = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     let id = reply.headers.get("x-request-id").context("no id")?.to_str()?.to_owned();
     reply.expect(201)?;
-    let lines = written(&world).await?;
+    let lines = written(&stack).await?;
     line(&lines, |line| line["request_id"] == id.as_str())?;
     ensure!(lines.iter().any(|line| line["message"] == "the collector did not take the spans"), "{lines:#?}");
     Ok(())

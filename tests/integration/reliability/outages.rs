@@ -3,22 +3,22 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::{Fault, On, SessionStatus};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 // NAME: outages: a session is read with OpenAI down
 #[tokio::test]
 async fn read_with_openai_down() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
-    world.chatkit().fault(Fault::new(On::ListThreads).status(503));
+    stack.openai().fault(Fault::new(On::ListThreads).status(503));
     let shown = caller.get(&session).await?.expect(200)?;
     ensure!(shown["chatkit"] == json!({ "available": false }) && shown["status"] == "active", "{shown:#}");
-    world.chatkit().fault(Fault::new(On::ListThreads).nonsense());
+    stack.openai().fault(Fault::new(On::ListThreads).nonsense());
     let shown = caller.get(&session).await?.expect(200)?;
     ensure!(shown["chatkit"] == json!({ "available": false }), "{shown:#}");
     Ok(())
@@ -27,10 +27,10 @@ async fn read_with_openai_down() -> Result<()> {
 // NAME: outages: a session is read while OpenAI hangs
 #[tokio::test]
 async fn read_while_openai_hangs() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
-    world.chatkit().fault(Fault::new(On::ListThreads).delay(Duration::from_secs(60)));
+    stack.openai().fault(Fault::new(On::ListThreads).delay(Duration::from_secs(60)));
     let started = Instant::now();
     let shown = caller.get(&session).await?.expect(200)?;
     ensure!(shown["chatkit"] == json!({ "available": false }), "{shown:#}");
@@ -42,17 +42,17 @@ async fn read_while_openai_hangs() -> Result<()> {
 // NAME: outages: OpenAI and Supabase are asked at the same time
 #[tokio::test]
 async fn asked_at_the_same_time() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.get(&session).await?.expect(200)?;
     // OpenAI answers only after a while. Whoever asks one after the other would ask Supabase for the details after that.
-    world.chatkit().fault(Fault::new(On::ListThreads).delay(Duration::from_millis(1500)).times(1));
-    let before = world.supabase().ledger().len();
+    stack.openai().fault(Fault::new(On::ListThreads).delay(Duration::from_millis(1500)).times(1));
+    let before = stack.supabase().requests().len();
     let reading = caller.get(&session);
     let watching = async {
         tokio::time::sleep(Duration::from_millis(1000)).await;
-        world.supabase().ledger().len() - before
+        stack.supabase().requests().len() - before
     };
     let (shown, asked_meanwhile) = tokio::join!(reading, watching);
     ensure!(shown?.expect(200)?["chatkit"]["available"] == true);
@@ -64,13 +64,13 @@ async fn asked_at_the_same_time() -> Result<()> {
 // NAME: outages: opening with OpenAI down answers 503 and leaves no open session
 #[tokio::test]
 async fn open_with_openai_down() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.chatkit().fault(Fault::new(On::CreateSession).status(503).retry_after("60"));
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.openai().fault(Fault::new(On::CreateSession).status(503).retry_after("60"));
     let refused = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     ensure!(refused.headers["retry-after"] == "60", "{:?}", refused.headers);
     refused.problem(503, "chatkit_unavailable")?;
-    ensure!(active(&world).await? == 0, "a session stayed open without a secret");
+    ensure!(active(&stack).await? == 0, "a session stayed open without a secret");
     let ended = caller.get("/chatkit/sessions?status=ended").await?.expect(200)?;
     ensure!(ended["sessions"][0]["endReason"] == "failed", "{ended:#}");
     Ok(())
@@ -79,8 +79,8 @@ async fn open_with_openai_down() -> Result<()> {
 // NAME: outages: every refusal of OpenAI names its likely cause
 #[tokio::test]
 async fn refusals_name_their_cause() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let open = json!({ "agentId": AGENT });
     for (fault, status, code) in [
         (Fault::new(On::CreateSession).status(401), 502, "chatkit_key_refused"),
@@ -92,30 +92,30 @@ async fn refusals_name_their_cause() -> Result<()> {
         (Fault::new(On::CreateSession).cut_body(), 503, "chatkit_unavailable"),
         (Fault::new(On::CreateSession).reset_before(), 503, "chatkit_unavailable"),
     ] {
-        world.chatkit().clear_faults();
-        world.chatkit().fault(fault);
+        stack.openai().clear_faults();
+        stack.openai().fault(fault);
         let problem = caller.post("/chatkit/sessions", open.clone()).await?.problem(status, code)?;
         ensure!(!problem.to_string().contains("Stand-in"), "the upstream's words are passed on: {problem}");
     }
-    world.chatkit().clear_faults();
-    ensure!(active(&world).await? == 0, "a refused opening left a session open");
+    stack.openai().clear_faults();
+    ensure!(active(&stack).await? == 0, "a refused opening left a session open");
     Ok(())
 }
 
 // NAME: outages: a cancel is answered with OpenAI down and finished by the next
 #[tokio::test]
 async fn cancel_with_openai_down() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
-    world.chatkit().fault(Fault::new(On::CancelSession).status(503));
+    stack.openai().fault(Fault::new(On::CancelSession).status(503));
     let ended = caller.cancel(&path(&session)).await?.expect(200)?;
     ensure!(ended["status"] == "ended", "{ended}");
-    let left: Value = sealed(&world).await?;
+    let left: Value = sealed(&stack).await?;
     ensure!(left == json!(0), "{left} secrets lie about after the end");
-    world.chatkit().clear_faults();
+    stack.openai().clear_faults();
     ensure!(caller.cancel(&path(&session)).await?.expect(200)? == ended, "the same again");
-    let upstream = world.chatkit().sessions();
+    let upstream = stack.openai().sessions();
     ensure!(upstream.iter().all(|session| session.status == SessionStatus::Cancelled), "{upstream:?}");
     Ok(())
 }
@@ -123,17 +123,17 @@ async fn cancel_with_openai_down() -> Result<()> {
 // NAME: outages: an answer of OpenAI that is lost leaves no open session
 #[tokio::test]
 async fn lost_answer() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.chatkit().fault(Fault::new(On::CreateSession).reset_after().times(1));
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.openai().fault(Fault::new(On::CreateSession).reset_after().times(1));
     caller
         .post("/chatkit/sessions", json!({ "agentId": AGENT }))
         .await?
         .problem(503, "chatkit_unavailable")?;
-    ensure!(active(&world).await? == 0, "a session stayed open whose secret nobody knows");
+    ensure!(active(&stack).await? == 0, "a session stayed open whose secret nobody knows");
     let requests: i64 =
         sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
     ensure!(requests == 1, "the request to OpenAI is not on record");
     Ok(())
@@ -142,12 +142,12 @@ async fn lost_answer() -> Result<()> {
 // NAME: outages: events are recorded with OpenAI down
 #[tokio::test]
 async fn events_with_openai_down() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
-    world.chatkit().fault(Fault::everywhere().status(500));
+    stack.openai().fault(Fault::everywhere().status(500));
     caller.record(&session, "button_click", json!({ "action": "approve" })).await?.expect(201)?;
-    world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
+    stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
     let moved = caller
         .record(&session, "handover", json!({ "agentId": "tax_compliance", "fromAgentId": AGENT }))
         .await?;
@@ -160,13 +160,13 @@ async fn events_with_openai_down() -> Result<()> {
 // NAME: outages: Supabase down is a quick 503, and OpenAI is not asked
 #[tokio::test]
 async fn supabase_down() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.record(&session, "button_click", json!({ "action": "warm" })).await?.expect(201)?;
     caller.get(&session).await?.expect(200)?;
-    let asked = world.chatkit().ledger().len();
-    world.supabase().fault(local_stack::supabase::Fault::Down).await;
+    let asked = stack.openai().requests().len();
+    stack.supabase().fault(local_stack::supabase::Fault::Down).await;
     for outcome in [
         caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?,
         caller.get(&session).await?,
@@ -175,19 +175,19 @@ async fn supabase_down() -> Result<()> {
         ensure!(outcome.headers.contains_key("retry-after"), "{outcome:?}");
         outcome.problem(503, "supabase_unavailable")?;
     }
-    ensure!(world.chatkit().ledger().len() == asked, "OpenAI was asked");
+    ensure!(stack.openai().requests().len() == asked, "OpenAI was asked");
     Ok(())
 }
 
-async fn active(world: &World) -> Result<i64> {
+async fn active(stack: &LocalStack) -> Result<i64> {
     let count = sqlx::query_scalar("select count(*) from chat_sessions where status = 'active'");
-    Ok(count.fetch_one(world.database()).await?)
+    Ok(count.fetch_one(stack.database()).await?)
 }
 
-async fn sealed(world: &World) -> Result<Value> {
+async fn sealed(stack: &LocalStack) -> Result<Value> {
     let count: i64 =
         sqlx::query_scalar("select count(*) from chatkit_sessions where sealed_secret is not null")
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
     Ok(json!(count))
 }

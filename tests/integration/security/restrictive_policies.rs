@@ -4,18 +4,75 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::On;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply};
+use crate::support::client::{AGENT, TestClient, TestResponse};
 use crate::support::escalations::{Office, body, door, without_occurrence};
 
+/// As Supabase's documentation demands a second factor.
+const OF_SESSIONS: &str =
+    "create policy mfa on public.chat_sessions as restrictive for select to authenticated
+    using ((select auth.jwt() ->> 'aal') = 'aal2')";
+const OF_ESCALATIONS: &str =
+    "create policy mfa on public.chat_escalations as restrictive for select to authenticated
+    using ((select auth.jwt() ->> 'aal') = 'aal2')";
+/// The same by a function that takes names from the search path, which is that of a request.
+const BY_NAMES: &str = "
+    create table public.demanded (aal text);
+    insert into public.demanded values ('aal2');
+    grant select on public.demanded to authenticated;
+    create function public.meets_demand() returns boolean language plpgsql stable
+    as 'begin return exists (select from demanded where aal = auth.jwt() ->> ''aal''); end';
+    create policy mfa on public.chat_sessions as restrictive for select to authenticated
+    using (public.meets_demand())";
+/// The look taken out.
+const BLIND: &str = "create or replace function chatkit_private.readable_ids(
+      p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
+    returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";
+
+/// A way to write, and what it is answered without a policy, under one of sessions, and under one of escalations.
+struct Way {
+    name: &'static str,
+    taken: u16,
+    of_sessions: (u16, &'static str),
+    of_escalations: Option<(u16, &'static str)>,
+}
+
+const NO_SESSION: (u16, &str) = (404, "session_not_found");
+const NO_ESCALATION: (u16, &str) = (404, "escalation_not_found");
+
+const fn way(name: &'static str, taken: u16, of_sessions: (u16, &'static str)) -> Way {
+    Way { name, taken, of_sessions, of_escalations: None }
+}
+
+const fn decision(name: &'static str, taken: u16, of_sessions: (u16, &'static str)) -> Way {
+    Way { name, taken, of_sessions, of_escalations: Some(NO_ESCALATION) }
+}
+
+const WAYS: &[Way] = &[
+    way("open", 201, (403, "row_policy_refused")),
+    way("open under a key", 201, (403, "row_policy_refused")),
+    way("open again under its key", 200, NO_SESSION),
+    way("resume", 200, NO_SESSION),
+    way("resume again under its key", 200, NO_SESSION),
+    way("refresh", 200, NO_SESSION),
+    way("event", 201, NO_SESSION),
+    way("event again", 201, NO_SESSION),
+    way("event again under its key", 201, NO_SESSION),
+    decision("hitl_resolved", 201, NO_SESSION),
+    decision("hitl_resolved in an array", 201, NO_SESSION),
+    decision("decide as the requester", 200, NO_ESCALATION),
+    decision("decide as an approver", 200, NO_ESCALATION),
+    way("cancel", 200, NO_SESSION),
+];
+
 /// Somebody's token with or without a second factor.
-fn with_aal(world: &World, caller: &Caller, aal: &str) -> Caller {
-    caller.with(world.issuer().forge(&caller.user).claim("aal", aal).sign())
+fn with_aal(stack: &LocalStack, caller: &TestClient, aal: &str) -> TestClient {
+    caller.with(stack.issuer().forge(&caller.user).claim("aal", aal).sign())
 }
 
 /// A session in which somebody is asked for, and what was sent in it.
@@ -34,12 +91,12 @@ struct Scene<'w> {
 
 impl<'w> Scene<'w> {
     /// An organisation, and then the policy. Its people have a second factor where nothing else is said.
-    async fn new(world: &'w World, policy: &'static str) -> Result<Self> {
-        let mut office = Office::new(world, json!({})).await?;
-        office.member = with_aal(world, &office.member, "aal2");
-        office.approver = with_aal(world, &office.approver, "aal2");
-        sqlx::raw_sql(AssertSqlSafe(policy)).execute(world.database()).await?;
-        world.supabase().reload_schema().await?;
+    async fn new(stack: &'w LocalStack, policy: &'static str) -> Result<Self> {
+        let mut office = Office::new(stack, json!({})).await?;
+        office.member = with_aal(stack, &office.member, "aal2");
+        office.approver = with_aal(stack, &office.approver, "aal2");
+        sqlx::raw_sql(AssertSqlSafe(policy)).execute(stack.database()).await?;
+        stack.supabase().reload_schema().await?;
         Ok(Self { office, policy })
     }
 
@@ -75,14 +132,14 @@ impl<'w> Scene<'w> {
         ];
         let all = tables.map(of).join(" union all ");
         let all = format!("select md5(string_agg(row, ' ' order by row)) from ({all}) as t");
-        Ok(sqlx::query_scalar(AssertSqlSafe(all)).fetch_one(self.office.world.database()).await?)
+        Ok(sqlx::query_scalar(AssertSqlSafe(all)).fetch_one(self.office.stack.database()).await?)
     }
 
     /// Tries a way with this much of a factor.
-    async fn attempt(&self, way: &str, aal: &str, it: &Fixture) -> Result<Reply> {
-        let world = self.office.world;
+    async fn attempt(&self, way: &str, aal: &str, it: &Fixture) -> Result<TestResponse> {
+        let stack = self.office.stack;
         let (member, approver) =
-            (with_aal(world, &self.office.member, aal), with_aal(world, &self.office.approver, aal));
+            (with_aal(stack, &self.office.member, aal), with_aal(stack, &self.office.approver, aal));
         let keyed = [("idempotency-key", it.key.as_str())];
         let again = [("idempotency-key", &*format!("r{}", it.key))];
         let unused = [("idempotency-key", &*Uuid::new_v4().to_string())];
@@ -127,7 +184,7 @@ impl<'w> Scene<'w> {
             let it = self.fixture().await?;
             let about = |aal: &str| format!("{} with {aal} under {}", way.name, self.policy);
             if let Some((status, code)) = refused(way) {
-                let asked = self.office.world.chatkit().calls(On::CreateSession).len();
+                let asked = self.office.stack.openai().calls(On::CreateSession).len();
                 let before = self.state().await?;
                 let problem = self.attempt(way.name, "aal1", &it).await?;
                 let problem = problem.problem(status, code).with_context(|| about("aal1"))?;
@@ -141,7 +198,7 @@ impl<'w> Scene<'w> {
                     ensure!(without_occurrence(problem) == without_occurrence(nobodys), "{}", about("aal1"));
                 }
                 ensure!(self.state().await? == before, "{}: something was written", about("aal1"));
-                let now = self.office.world.chatkit().calls(On::CreateSession).len();
+                let now = self.office.stack.openai().calls(On::CreateSession).len();
                 ensure!(now == asked, "{}: OpenAI was asked", about("aal1"));
                 self.attempt(way.name, "aal2", &it)
                     .await?
@@ -165,22 +222,22 @@ fn resume(session: &Value, purpose: &str) -> Value {
 // NAME: row policies: without one of a project's own, everything is written
 #[tokio::test]
 async fn without() -> Result<()> {
-    let world = World::start().await?;
-    Scene::new(&world, "select").await?.all(|_| None).await
+    let stack = LocalStack::start().await?;
+    Scene::new(&stack, "select").await?.all(|_| None).await
 }
 
 // NAME: row policies: a session that a policy hides is not written to
 #[tokio::test]
 async fn of_sessions() -> Result<()> {
-    let world = World::start().await?;
-    Scene::new(&world, OF_SESSIONS).await?.all(|way| Some(way.of_sessions)).await
+    let stack = LocalStack::start().await?;
+    Scene::new(&stack, OF_SESSIONS).await?.all(|way| Some(way.of_sessions)).await
 }
 
 // NAME: row policies: an escalation that a policy hides is not decided
 #[tokio::test]
 async fn of_escalations() -> Result<()> {
-    let world = World::start().await?;
-    let mut scene = Scene::new(&world, OF_ESCALATIONS).await?;
+    let stack = LocalStack::start().await?;
+    let mut scene = Scene::new(&stack, OF_ESCALATIONS).await?;
     scene.all(|way| way.of_escalations).await?;
     // However its id is spelled; the edge takes one spelling only.
     let it = scene.fixture().await?;
@@ -191,7 +248,7 @@ async fn of_escalations() -> Result<()> {
             "p_actor_type": "user", "p_actor_id": user.id, "p_events": [{
                 "id": Uuid::new_v4(), "type": "hitl_resolved", "payload": { "escalationId": spelling,
                 "decision": "approve", "subjectHash": it.escalation["subjectHash"] } }] });
-        let (status, answer) = world.rpc("record_events", arguments).await?;
+        let (status, answer) = stack.rpc("record_events", arguments).await?;
         ensure!(answer["message"] == "escalation_not_found", "{spelling}: {status} {answer}");
     }
     Ok(())
@@ -200,17 +257,17 @@ async fn of_escalations() -> Result<()> {
 // NAME: row policies: a policy may take names from the search path
 #[tokio::test]
 async fn by_names() -> Result<()> {
-    let world = World::start().await?;
-    Scene::new(&world, BY_NAMES).await?.all(|way| Some(way.of_sessions)).await
+    let stack = LocalStack::start().await?;
+    Scene::new(&stack, BY_NAMES).await?.all(|way| Some(way.of_sessions)).await
 }
 
 // NAME: row policies: it is the look that refuses
 /// Without the look all that is refused above is written, so nothing else refuses it.
 #[tokio::test]
 async fn blind() -> Result<()> {
-    let world = World::start().await?;
-    let mut scene = Scene::new(&world, OF_SESSIONS).await?;
-    sqlx::raw_sql(BLIND).execute(world.database()).await?;
+    let stack = LocalStack::start().await?;
+    let mut scene = Scene::new(&stack, OF_SESSIONS).await?;
+    sqlx::raw_sql(BLIND).execute(stack.database()).await?;
     scene.all(|_| None).await
 }
 
@@ -218,8 +275,8 @@ async fn blind() -> Result<()> {
 /// The functions, called by the service with the secret key.
 #[tokio::test]
 async fn by_rpc() -> Result<()> {
-    let world = World::start().await?;
-    let mut scene = Scene::new(&world, "select").await?;
+    let stack = LocalStack::start().await?;
+    let mut scene = Scene::new(&stack, "select").await?;
     let (user, approver) = (scene.office.member.user.clone(), scene.office.approver.user.clone());
     let claims = |user: &local_stack::supabase::User, aal: Option<&str>| {
         json!({
@@ -240,7 +297,7 @@ async fn by_rpc() -> Result<()> {
     ];
     for policy in [false, true] {
         if policy {
-            sqlx::raw_sql(OF_SESSIONS).execute(world.database()).await?;
+            sqlx::raw_sql(OF_SESSIONS).execute(stack.database()).await?;
         }
         for (who, claims, refused, passes) in &passed {
             let it = scene.fixture().await?;
@@ -280,7 +337,7 @@ async fn by_rpc() -> Result<()> {
                     fields.remove("p_session_id");
                 }
                 fields.extend(claims.iter().map(|claims| ("p_claims".to_owned(), claims.clone())));
-                let (status, answer) = world.rpc(name, arguments).await?;
+                let (status, answer) = stack.rpc(name, arguments).await?;
                 let expected = refused.or_else(|| (policy && !passes).then_some(hidden));
                 let said = answer["message"].as_str().filter(|_| !status.is_success());
                 ensure!(said == expected, "{name} with {who}, policy: {policy}: {status} {answer}");
@@ -294,10 +351,10 @@ async fn by_rpc() -> Result<()> {
 /// Who may not read a session neither waits for its lock nor holds anybody up.
 #[tokio::test]
 async fn not_waited_for() -> Result<()> {
-    let world = World::start().await?;
-    let mut scene = Scene::new(&world, OF_SESSIONS).await?;
+    let stack = LocalStack::start().await?;
+    let mut scene = Scene::new(&stack, OF_SESSIONS).await?;
     let it = scene.fixture().await?;
-    let mut held = world.database().begin().await?;
+    let mut held = stack.database().begin().await?;
     let lock = "select from chat_sessions where id = $1::uuid for update";
     sqlx::query(lock).bind(it.session["id"].as_str()).execute(&mut *held).await?;
     for way in WAYS.iter().filter(|way| way.of_sessions.0 == 404 && way.name != "open again under its key") {

@@ -3,17 +3,17 @@
 use anyhow::{Context, Result, ensure};
 use http_client::{Method, StatusCode, header::HeaderMap};
 use local_stack::supabase::{OrgRole, User};
-use local_stack::{World, http};
+use local_stack::{LocalStack, http};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::project_files;
 
-/// The agent that [`Caller::new`] registers.
+/// The agent that [`TestClient::new`] registers.
 pub const AGENT: &str = "accounts_payable";
 
 /// A user of an organisation with a token, calling under one base URL.
-pub struct Caller {
+pub struct TestClient {
     base: String,
     pub token: String,
     pub user: User,
@@ -21,29 +21,29 @@ pub struct Caller {
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
 }
 
-impl Caller {
+impl TestClient {
     /// A member of a new organisation that has an agent.
-    pub async fn new(world: &World) -> Result<Self> {
+    pub async fn new(stack: &LocalStack) -> Result<Self> {
         let org_id = Uuid::new_v4();
-        world.register_agent(org_id, AGENT, "Accounts payable").await?;
-        Self::joining(world, org_id, OrgRole::Member).await
+        stack.register_agent(org_id, AGENT, "Accounts payable").await?;
+        Self::joining(stack, org_id, OrgRole::Member).await
     }
 
     /// A new user of this organisation.
-    pub async fn joining(world: &World, org_id: Uuid, role: OrgRole) -> Result<Self> {
-        let user = world.add_user(org_id, role).await?;
-        Ok(Self::of(world, user))
+    pub async fn joining(stack: &LocalStack, org_id: Uuid, role: OrgRole) -> Result<Self> {
+        let user = stack.add_user(org_id, role).await?;
+        Ok(Self::of(stack, user))
     }
 
     /// This user, signed in.
-    pub fn of(world: &World, user: User) -> Self {
-        Self { base: world.api_url(), token: world.issuer().token(&user), user }
+    pub fn of(stack: &LocalStack, user: User) -> Self {
+        Self { base: stack.api_url(), token: stack.issuer().token(&user), user }
     }
 
     /// The same caller with another token.
@@ -56,11 +56,11 @@ impl Caller {
         Self { base, token: self.token.clone(), user: self.user.clone() }
     }
 
-    pub async fn get(&self, path: &str) -> Result<Reply> {
+    pub async fn get(&self, path: &str) -> Result<TestResponse> {
         self.send(Method::GET, path, &[], None).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Result<Reply> {
+    pub async fn post(&self, path: &str, body: Value) -> Result<TestResponse> {
         self.send(Method::POST, path, &[], Some(body)).await
     }
 
@@ -71,7 +71,7 @@ impl Caller {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<Value>,
-    ) -> Result<Reply> {
+    ) -> Result<TestResponse> {
         let mut request =
             http::client().request(method.clone(), format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
@@ -98,12 +98,12 @@ impl Caller {
     }
 
     /// Cancels a session.
-    pub async fn cancel(&self, session: &str) -> Result<Reply> {
+    pub async fn cancel(&self, session: &str) -> Result<TestResponse> {
         self.send(Method::POST, &format!("{session}/cancel"), &[], None).await
     }
 
     /// Records one event of this type with this payload.
-    pub async fn record(&self, session: &str, kind: &str, payload: Value) -> Result<Reply> {
+    pub async fn record(&self, session: &str, kind: &str, payload: Value) -> Result<TestResponse> {
         let event = json!({ "id": Uuid::new_v4(), "type": kind, "payload": payload });
         self.post(&format!("{session}/events"), event).await
     }
@@ -115,15 +115,15 @@ pub fn path(session: &Value) -> String {
 }
 
 /// Sends a request and reads the answer as JSON, or as null where it is empty.
-pub async fn reply(request: http_client::RequestBuilder) -> Result<Reply> {
+pub async fn reply(request: http_client::RequestBuilder) -> Result<TestResponse> {
     let response = request.send().await?;
     let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
     let body =
         if text.is_empty() { Value::Null } else { serde_json::from_str(&text).with_context(|| text)? };
-    Ok(Reply { status, headers, body })
+    Ok(TestResponse { status, headers, body })
 }
 
-impl Reply {
+impl TestResponse {
     /// The body, if the status is this one.
     pub fn expect(self, status: u16) -> Result<Value> {
         ensure!(self.status == status, "{} instead of {status}: {:#}", self.status, self.body);

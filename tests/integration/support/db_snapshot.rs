@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use local_stack::World;
+use local_stack::LocalStack;
 use sqlx::AssertSqlSafe;
 
-/// How the world stood at a moment: a number of rows and a digest of them for each table, and OpenAI's calls.
+/// How the stack stood at a moment: a number of rows and a digest of them for each table, and OpenAI's calls.
 #[derive(Debug, PartialEq)]
-pub struct Standing {
+pub struct DbSnapshot {
     tables: BTreeMap<String, (i64, String)>,
     calls: usize,
 }
 
-impl Standing {
-    pub async fn of(world: &World) -> Result<Self> {
+impl DbSnapshot {
+    pub async fn of(stack: &LocalStack) -> Result<Self> {
         let names = "select format('%I.%I', table_schema, table_name)::text from information_schema.tables
             where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')";
-        let names: Vec<String> = sqlx::query_scalar(names).fetch_all(world.database()).await?;
+        let names: Vec<String> = sqlx::query_scalar(names).fetch_all(stack.database()).await?;
         let each = names.iter().map(|name| {
             format!(
                 "select '{name}', count(*), coalesce(md5(string_agg(t::text, chr(10) order by t::text)), '') from {name} t"
@@ -25,11 +25,11 @@ impl Standing {
         });
         let all = each.collect::<Vec<_>>().join(" union all ");
         let rows: Vec<(String, i64, String)> = sqlx::query_as(AssertSqlSafe(all))
-            .fetch_all(world.database())
+            .fetch_all(stack.database())
             .await
             .context("counting the rows of every table")?;
         let tables = rows.into_iter().map(|(name, count, digest)| (name, (count, digest))).collect();
-        Ok(Self { tables, calls: world.chatkit().ledger().len() })
+        Ok(Self { tables, calls: stack.openai().requests().len() })
     }
 
     /// What is different now, where anything is.

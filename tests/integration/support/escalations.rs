@@ -2,30 +2,30 @@
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply};
+use crate::support::client::{AGENT, TestClient, TestResponse};
 
 /// The people, and a session of the one who works.
 pub struct Office<'w> {
-    pub world: &'w World,
-    pub member: Caller,
-    pub approver: Caller,
+    pub stack: &'w LocalStack,
+    pub member: TestClient,
+    pub approver: TestClient,
     pub session: String,
 }
 
 impl<'w> Office<'w> {
     /// Whose agent pays as this tool says; without a policy of its own it is held every time.
-    pub async fn new(world: &'w World, policy: Value) -> Result<Self> {
+    pub async fn new(stack: &'w LocalStack, policy: Value) -> Result<Self> {
         // Calls are looked at here and not made.
-        world.webhook().inspect(|webhook| webhook.cut(true));
-        let member = Caller::new(world).await?;
-        let approver = Caller::joining(world, member.user.org_id, OrgRole::Approver).await?;
+        stack.webhook().inspect(|webhook| webhook.cut(true));
+        let member = TestClient::new(stack).await?;
+        let approver = TestClient::joining(stack, member.user.org_id, OrgRole::Approver).await?;
         let session = member.open_path().await?;
-        let office = Self { world, member, approver, session };
+        let office = Self { stack, member, approver, session };
         office.policy(policy).await?;
         Ok(office)
     }
@@ -35,19 +35,19 @@ impl<'w> Office<'w> {
         let mut tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
         let fields = tool.as_object_mut().context("no object")?;
         fields.extend(policy.as_object().context("no object")?.clone());
-        self.world.register_tool(self.member.user.org_id, AGENT, tool).await
+        self.stack.register_tool(self.member.user.org_id, AGENT, tool).await
     }
 
     /// Somebody else of the organisation.
-    pub async fn colleague(&self, role: OrgRole) -> Result<Caller> {
-        Caller::joining(self.world, self.member.user.org_id, role).await
+    pub async fn colleague(&self, role: OrgRole) -> Result<TestClient> {
+        TestClient::joining(self.stack, self.member.user.org_id, role).await
     }
 
     /// A payment that the member asks for, and that is held.
     pub async fn held(&self, amount: u32) -> Result<Value> {
         let payload = json!({ "action": "pay", "data": { "invoice": 42, "amount": amount } });
         self.member.record(&self.session, "button_click", payload).await?.expect(201)?;
-        let calls = self.world.claim_all().await?;
+        let calls = self.stack.claim_all().await?;
         ensure!(calls.is_empty(), "the payment was not held: {calls:#?}");
         self.newest("policy").await
     }
@@ -57,9 +57,9 @@ impl<'w> Office<'w> {
     pub async fn asked(&self, ask: Value) -> Result<Value> {
         self.policy(json!({ "policy": "auto", "risk": "low", "approver": "self" })).await?;
         self.member.record(&self.session, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
-        let calls = self.world.claim_all().await?;
+        let calls = self.stack.claim_all().await?;
         let [call] = &calls[..] else { anyhow::bail!("{} calls", calls.len()) };
-        self.world.finish(call, json!({ "kind": "ask", "ask": ask })).await?;
+        self.stack.finish(call, json!({ "kind": "ask", "ask": ask })).await?;
         self.newest("agent_asked").await
     }
 
@@ -81,12 +81,12 @@ impl<'w> Office<'w> {
 
     /// The calls that are to be made now, less what is said of them each time.
     pub async fn calls(&self) -> Result<Vec<Value>> {
-        self.world.claim_all().await
+        self.stack.claim_all().await
     }
 
     /// One number from the database.
     pub async fn count(&self, query: &'static str) -> Result<i64> {
-        Ok(sqlx::query_scalar(query).fetch_one(self.world.database()).await?)
+        Ok(sqlx::query_scalar(query).fetch_one(self.stack.database()).await?)
     }
 }
 
@@ -101,19 +101,19 @@ pub fn body(escalation: &Value, decision: &str) -> Value {
 }
 
 /// Decides what is shown.
-pub async fn decide(caller: &Caller, escalation: &Value, decision: &str) -> Result<Reply> {
+pub async fn decide(caller: &TestClient, escalation: &Value, decision: &str) -> Result<TestResponse> {
     caller.post(&door(escalation), body(escalation, decision)).await
 }
 
 /// The same, with an answer.
-pub async fn answer(caller: &Caller, escalation: &Value, decision: &str, answer: Value) -> Result<Reply> {
+pub async fn answer(caller: &TestClient, escalation: &Value, decision: &str, answer: Value) -> Result<TestResponse> {
     let mut body = body(escalation, decision);
     body["answer"] = answer;
     caller.post(&door(escalation), body).await
 }
 
 /// The same under an idempotency key.
-pub async fn keyed(caller: &Caller, escalation: &Value, body: Value, key: &str) -> Result<Reply> {
+pub async fn keyed(caller: &TestClient, escalation: &Value, body: Value, key: &str) -> Result<TestResponse> {
     caller.send(Method::POST, &door(escalation), &[("idempotency-key", key)], Some(body)).await
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::project_files::yaml;
 use crate::docs::routes::Routes;
-use crate::support::client::Reply;
+use crate::support::client::TestResponse;
 
 /// The API description.
 pub struct Document {
@@ -184,7 +184,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Whether an answer is one that the document describes: its status, its headers, and its body.
-    pub fn check(&self, reply: &Reply) -> Result<()> {
+    pub fn check(&self, reply: &TestResponse) -> Result<()> {
         let status = reply.status.as_u16();
         let described = self.responses()?.into_iter().find(|response| response.status == status);
         let described =
@@ -217,7 +217,7 @@ impl<'a> Response<'a> {
         Some((status, one.chain(code["enum"].as_array().into_iter().flatten()).collect()))
     }
 
-    fn check(&self, reply: &Reply) -> Result<()> {
+    fn check(&self, reply: &TestResponse) -> Result<()> {
         for (name, header) in entries(&self.node["headers"]) {
             let header = self.document.resolve(header)?;
             check_header(self.document, name, header, &reply.headers)?;

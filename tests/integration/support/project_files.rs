@@ -8,13 +8,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 pub use crate::docs::template::Template;
-use crate::support::client::Reply;
+use crate::support::client::TestResponse;
 pub use crate::support::example_matcher::is_time;
 pub use crate::support::openapi_document::Document;
 
 /// Whether an answer is one that the API description has for such a request. One by something else than a function, or about
 /// nothing that is described, is none of its business.
-pub fn check(method: &str, path: &str, reply: &Reply) -> Result<()> {
+pub fn check(method: &str, path: &str, reply: &TestResponse) -> Result<()> {
     let path = path.split('?').next().unwrap_or_default();
     match Document::read()?.operation_at(method, path) {
         Ok(operation) if reply.headers.contains_key("x-request-id") => operation.check(reply),
@@ -23,7 +23,7 @@ pub fn check(method: &str, path: &str, reply: &Reply) -> Result<()> {
 }
 
 /// The root of the project.
-fn root() -> Result<&'static Path> {
+pub fn root() -> Result<&'static Path> {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests are in no project")
 }
 
@@ -33,7 +33,7 @@ pub fn text(path: &str) -> Result<String> {
 }
 
 /// A YAML file of the project.
-fn yaml(path: &str) -> Result<Value> {
+pub fn yaml(path: &str) -> Result<Value> {
     local_stack::yaml::read(&root()?.join(path))
 }
 

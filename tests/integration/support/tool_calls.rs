@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 /// What becomes of a call.
 pub const CALLED: &str = "called";
@@ -36,7 +36,7 @@ pub fn event_type(name: &str) -> String {
 
 /// Registers an agent's tools, each with the event type of its name, and more routes.
 pub async fn register(
-    world: &World,
+    stack: &LocalStack,
     org_id: Uuid,
     agent: &str,
     tools: &[Value],
@@ -46,14 +46,14 @@ pub async fn register(
         json!({ "tool": tool["name"], "event_type": event_type(tool["name"].as_str().unwrap_or_default()) })
     });
     let routes: Vec<Value> = own.chain(more.iter().cloned()).collect();
-    let (status, answer) = register_as(world, org_id, agent, &json!(tools), &json!(routes)).await?;
+    let (status, answer) = register_as(stack, org_id, agent, &json!(tools), &json!(routes)).await?;
     ensure!(status == 200, "register_agent_server answered {status}: {answer}");
     Ok(())
 }
 
 /// Registers exactly this, and says what was answered.
 pub async fn register_as(
-    world: &World,
+    stack: &LocalStack,
     org_id: Uuid,
     agent: &str,
     tools: &Value,
@@ -63,12 +63,12 @@ pub async fn register_as(
         "p_org_id": org_id, "p_agent_id": agent, "p_url": "https://agents.example.com/mcp",
         "p_tools": tools, "p_routes": routes,
     });
-    let (status, answer) = world.rpc("register_agent_server", arguments).await?;
+    let (status, answer) = stack.rpc("register_agent_server", arguments).await?;
     Ok((status.as_u16(), answer))
 }
 
 /// Records one event for each of these tools, through the function, in bodies of a hundred.
-pub async fn record(caller: &Caller, session: &str, events: &[(&str, Value)]) -> Result<()> {
+pub async fn record(caller: &TestClient, session: &str, events: &[(&str, Value)]) -> Result<()> {
     for body in events.chunks(100) {
         let body: Vec<Value> = body
             .iter()
@@ -80,35 +80,35 @@ pub async fn record(caller: &Caller, session: &str, events: &[(&str, Value)]) ->
 }
 
 /// Claims until nothing is due, and finishes each call in this way; answers with the calls.
-pub async fn work_off(world: &World, outcome: Value) -> Result<Vec<Value>> {
-    work_off_by(world, |_| outcome.clone()).await
+pub async fn work_off(stack: &LocalStack, outcome: Value) -> Result<Vec<Value>> {
+    work_off_by(stack, |_| outcome.clone()).await
 }
 
 /// The same, with an outcome for each call.
-pub async fn work_off_by(world: &World, outcome: impl Fn(&Value) -> Value) -> Result<Vec<Value>> {
+pub async fn work_off_by(stack: &LocalStack, outcome: impl Fn(&Value) -> Value) -> Result<Vec<Value>> {
     let mut calls = Vec::new();
     loop {
         let arguments = json!({ "p_limit": 100, "p_lease_seconds": 60, "p_claim_id": Uuid::now_v7() });
-        let (status, answer) = world.rpc("claim_deliveries", arguments).await?;
+        let (status, answer) = stack.rpc("claim_deliveries", arguments).await?;
         ensure!(status.is_success(), "claim_deliveries answered {status}: {answer}");
         let claimed = answer["deliveries"].as_array().context("no deliveries")?;
         if claimed.is_empty() && answer["next_due_in_seconds"] != 0 {
             return Ok(calls);
         }
         for call in claimed {
-            world.finish(call, outcome(call)).await?;
+            stack.finish(call, outcome(call)).await?;
             calls.push(call.clone());
         }
     }
 }
 
 /// Makes all calls that may be made.
-pub async fn drain(world: &World) -> Result<Vec<Value>> {
-    work_off(world, json!({ "kind": "completed" })).await
+pub async fn drain(stack: &LocalStack) -> Result<Vec<Value>> {
+    work_off(stack, json!({ "kind": "completed" })).await
 }
 
 /// What became of the newest delivery to each tool.
-pub async fn outcomes(world: &World, org_id: Uuid) -> Result<BTreeMap<String, String>> {
+pub async fn outcomes(stack: &LocalStack, org_id: Uuid) -> Result<BTreeMap<String, String>> {
     let query = "
         select distinct on (d.tool) d.tool, d.status, d.error, x.kind, array_to_string(x.decisions, ',')
         from deliveries as d
@@ -116,7 +116,7 @@ pub async fn outcomes(world: &World, org_id: Uuid) -> Result<BTreeMap<String, St
         where d.org_id = $1
         order by d.tool, d.created_at desc, d.seq desc";
     type Row = (String, String, Option<String>, Option<String>, Option<String>);
-    let rows: Vec<Row> = sqlx::query_as(query).bind(org_id).fetch_all(world.database()).await?;
+    let rows: Vec<Row> = sqlx::query_as(query).bind(org_id).fetch_all(stack.database()).await?;
     let outcome = |status: &str, error: Option<&str>, kind: Option<&str>, offered: Option<&str>| -> String {
         match (status, error, kind, offered) {
             ("done" | "running", _, _, _) => CALLED.to_owned(),
@@ -136,7 +136,7 @@ pub async fn outcomes(world: &World, org_id: Uuid) -> Result<BTreeMap<String, St
 }
 
 /// The newest open question about a tool's call, as far as a decision needs it.
-pub async fn question(world: &World, org_id: Uuid, tool: &str) -> Result<Value> {
+pub async fn question(stack: &LocalStack, org_id: Uuid, tool: &str) -> Result<Value> {
     let query = "
         select jsonb_build_object('id', x.id, 'subjectHash', x.subject_hash, 'subject', x.subject, 'kind', x.kind,
                                   'risk', x.risk, 'approver', x.approver, 'decisions', x.decisions,
@@ -146,7 +146,7 @@ pub async fn question(world: &World, org_id: Uuid, tool: &str) -> Result<Value> 
         order by x.created_at desc
         limit 1";
     let found: Option<Value> =
-        sqlx::query_scalar(query).bind(org_id).bind(tool).fetch_optional(world.database()).await?;
+        sqlx::query_scalar(query).bind(org_id).bind(tool).fetch_optional(stack.database()).await?;
     found.with_context(|| format!("no open question about {tool}"))
 }
 

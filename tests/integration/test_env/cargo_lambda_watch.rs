@@ -8,32 +8,32 @@ use anyhow::{Context, Result, bail, ensure};
 use dev_tools::dev::{EnvFile, Watch};
 use http_client::Method;
 use local_stack::toolchain::CARGO_LAMBDA;
-use local_stack::{World, http};
+use local_stack::{LocalStack, http};
 
 use crate::api::http_requests;
 use crate::end_to_end::play;
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 // NAME: watch: the journey by route and by function URL, and nothing is left running
 #[tokio::test]
 async fn journeys() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let cargo_lambda = CARGO_LAMBDA.ready().await?;
     // Not in the project: the watcher restarts the functions for whatever changes there.
     let folder = tempfile::tempdir()?;
-    let environment = EnvFile::write_to(&world, folder.path().join(".env.local"))?;
+    let environment = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
     let watch = Watch::start(&cargo_lambda, &environment).await?;
     let said = || format!("cargo lambda watch said:\n{}", watch.said());
 
-    let caller = Caller::new(&world).await?;
-    play(&world, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(said)?;
-    let other = Caller::new(&world).await?;
-    play(&world, &other, |function| other.at(watch.function_url(function))).await.with_context(said)?;
+    let caller = TestClient::new(&stack).await?;
+    play(&stack, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(said)?;
+    let other = TestClient::new(&stack).await?;
+    play(&stack, &other, |function| other.at(watch.function_url(function))).await.with_context(said)?;
     let session = other.at(watch.url().to_owned()).open_path().await?;
     // The watcher hands over only the last of a header that is given several times.
     let url = |function: &str| watch.function_url(function);
     http_requests::over_http(url, &other, &session, false).await.with_context(said)?;
-    ensure!(world.logs().is_empty(), "the functions of the stack answered instead");
+    ensure!(stack.logs().is_empty(), "the functions of the stack answered instead");
     // The watcher's own answer would allow every origin.
     let from = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];
     let there = caller.at(watch.url().to_owned());

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 
 /// Colours text, or leaves it as it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Ink {
+pub struct TextStyle {
     on: bool,
 }
 
-impl Ink {
+impl TextStyle {
     /// Colours when standard output is a terminal that has some and `NO_COLOR` is not set.
     pub fn detect() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

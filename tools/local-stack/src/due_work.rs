@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::stack::World;
+use crate::stack::LocalStack;
 
 /// A kind of scheduled work.
 pub struct Kind {
@@ -150,7 +150,7 @@ pub const KINDS: &[Kind] = &[
 
 /// Writes sessions of an organisation that has the agent, and makes the work of this kind due on them. The hostile user is one and the same
 /// for all kinds, the others are others for each. Triggers do nothing meanwhile.
-pub async fn fill(world: &World, org_id: Uuid, kind: &Kind, amount: Amount) -> Result<()> {
+pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount) -> Result<()> {
     let Amount { hostile, links, others } = amount;
     let (ended, status, end_reason) = match kind.ended {
         true => ("now() - interval '1 hour'", "'ended'", "'cancelled'"),
@@ -183,15 +183,15 @@ pub async fn fill(world: &World, org_id: Uuid, kind: &Kind, amount: Amount) -> R
         duty = kind.duty,
         due = kind.due.replace("{kind}", kind.duty),
     );
-    let database = world.database();
+    let database = stack.database();
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(database).await.with_context(|| kind.duty)?;
     Ok(())
 }
 
 /// On how many sessions the work of this kind is still to be done, the others' or the hostile user's.
-pub async fn left(world: &World, kind: &Kind, hostile: bool) -> Result<i64> {
+pub async fn left(stack: &LocalStack, kind: &Kind, hostile: bool) -> Result<i64> {
     let query = format!("select count(*) from ({}) as d", left_query(kind, hostile));
-    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(world.database()).await?)
+    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(stack.database()).await?)
 }
 
 /// A query for those sessions.
@@ -204,12 +204,12 @@ pub fn left_query(kind: &Kind, hostile: bool) -> String {
 }
 
 /// Takes away all that was written.
-pub async fn clear(world: &World) -> Result<()> {
+pub async fn clear(stack: &LocalStack) -> Result<()> {
     let statements = "begin; set local session_replication_role = replica;
         truncate test.due, chat_sessions, chatkit_sessions, chatkit_threads, chat_events, chat_messages, chat_escalations,
           idempotency_keys, idle_checks, transcripts_due, retention_leases, org_retention, erasures, throttles,
           chatkit_users, chat_tasks, deliveries, delivery_queues, auto_call_amounts;
         commit";
-    sqlx::raw_sql(statements).execute(world.database()).await.context("clearing")?;
+    sqlx::raw_sql(statements).execute(stack.database()).await.context("clearing")?;
     Ok(())
 }

@@ -23,7 +23,7 @@ pub mod supabase;
 pub mod toolchain;
 pub mod yaml;
 
-pub use stack::{Builder, Environment, KeyStyle, NAMESPACE, ORIGIN, PROJECT, World};
+pub use stack::{Builder, Environment, KeyStyle, NAMESPACE, ORIGIN, PROJECT, LocalStack};
 
 /// Runs a program on the local stack, and ends everything that it started.
 pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::stack::World;
+use crate::stack::LocalStack;
 use crate::supabase::{OrgRole, User};
 
 /// Long enough for a day's work; a token of Supabase lives for an hour.
@@ -38,19 +38,19 @@ pub struct Cast {
 
 impl Cast {
     /// Signs everybody up and registers the agents of both organisations.
-    pub async fn assemble(world: &World) -> Result<Self> {
+    pub async fn assemble(stack: &LocalStack) -> Result<Self> {
         let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
         let cast = Self {
-            clerk: Person::sign_up(world, ["a clerk", "the clerk", "CLERK"], here, OrgRole::Member).await?,
+            clerk: Person::sign_up(stack, ["a clerk", "the clerk", "CLERK"], here, OrgRole::Member).await?,
             approver: Person::sign_up(
-                world,
+                stack,
                 ["an approver, colleague of the clerk", "the approver", "APPROVER"],
                 here,
                 OrgRole::Approver,
             )
             .await?,
             stranger: Person::sign_up(
-                world,
+                stack,
                 ["the owner of another organisation", "the stranger", "STRANGER"],
                 there,
                 OrgRole::Owner,
@@ -62,17 +62,17 @@ impl Cast {
             (here, "tax_compliance", "Tax compliance"),
             (there, "accounts_payable", "Accounts payable"),
         ] {
-            world.register_agent(org_id, id, name).await?;
+            stack.register_agent(org_id, id, name).await?;
         }
         Ok(cast)
     }
 
     /// Has the agents of the first organisation told of what happens in their sessions.
-    pub async fn put_agents_to_work(&self, world: &World) -> Result<()> {
+    pub async fn put_agents_to_work(&self, stack: &LocalStack) -> Result<()> {
         let org_id = self.clerk.user.org_id;
-        world.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
-        for agent in world.agents().iter() {
-            world.put_to_work(org_id, agent.id(), json!({ "idempotent": true, "policy": "auto" })).await?;
+        stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
+        for agent in stack.agents().iter() {
+            stack.register_agent_tool(org_id, agent.id(), json!({ "idempotent": true, "policy": "auto" })).await?;
         }
         Ok(())
     }
@@ -84,11 +84,11 @@ impl Cast {
 }
 
 impl Person {
-    async fn sign_up(world: &World, names: [&'static str; 3], org_id: Uuid, role: OrgRole) -> Result<Self> {
+    async fn sign_up(stack: &LocalStack, names: [&'static str; 3], org_id: Uuid, role: OrgRole) -> Result<Self> {
         let [title, name, variable] = names;
-        let user = world.add_user(org_id, role).await?;
+        let user = stack.add_user(org_id, role).await?;
         // "Expired so many seconds ago", the other way run.
-        let token = world.issuer().forge(&user).expired(-TOKEN_SECONDS).sign();
+        let token = stack.issuer().forge(&user).expired(-TOKEN_SECONDS).sign();
         Ok(Self { title, name, variable, user, token })
     }
 }

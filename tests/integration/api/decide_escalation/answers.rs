@@ -1,7 +1,7 @@
 //! An answer is what was asked for.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::support::escalations::{Office, answer, body, decide, door};
@@ -9,8 +9,8 @@ use crate::support::escalations::{Office, answer, body, decide, door};
 // NAME: escalations: an answer is checked against its schema
 #[tokio::test]
 async fn checked() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let schema = json!({
         "type": "object", "required": ["account"], "additionalProperties": false,
         "properties": { "account": { "type": "string", "maxLength": 34 }, "urgent": { "type": "boolean" } },
@@ -46,8 +46,8 @@ async fn checked() -> Result<()> {
 // NAME: escalations: a schema that cannot be used takes no answer
 #[tokio::test]
 async fn unusable() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     for schema in [
         json!({ "$ref": "https://example.com/schema" }),
         json!({ "type": "invoice" }),
@@ -65,8 +65,8 @@ async fn unusable() -> Result<()> {
 // NAME: escalations: what is no decision is told by its place
 #[tokio::test]
 async fn no_decision() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let held = office.held(12_000).await?;
     let good = body(&held, "approve");
     let with = |field: &str, value: Value| {

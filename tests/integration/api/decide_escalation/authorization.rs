@@ -1,19 +1,19 @@
 //! Who may decide. The database is asked, in the moment of deciding.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 use crate::support::escalations::{Office, answer, decide, door, nobodys, without_occurrence};
 
 // NAME: escalations: owners, admins and approvers decide
 #[tokio::test]
 async fn approvers() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     for role in [OrgRole::Owner, OrgRole::Admin, OrgRole::Approver] {
         let held = office.held(12_000).await?;
         let decider = office.colleague(role).await?;
@@ -22,7 +22,7 @@ async fn approvers() -> Result<()> {
         ensure!(decided["event"]["actorId"] == json!(decider.user.id), "{decided:#}");
         let calls = office.calls().await?;
         ensure!(calls.len() == 1 && calls[0]["decision"]["escalationId"] == held["id"], "{calls:#?}");
-        world.finish(&calls[0], json!({ "kind": "completed" })).await?;
+        stack.finish(&calls[0], json!({ "kind": "completed" })).await?;
     }
     Ok(())
 }
@@ -31,16 +31,16 @@ async fn approvers() -> Result<()> {
 /// Not by asking for it as an approver either.
 #[tokio::test]
 async fn own_payment() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     for policy in [json!({}), json!({ "risk": "low" }), json!({ "risk": "low", "approver": "self" })] {
-        let mut office = Office::new(&world, policy.clone()).await?;
+        let mut office = Office::new(&stack, policy.clone()).await?;
         let held = office.held(12_000).await?;
         decide(&office.member, &held, "approve").await?.problem(403, "own_request")?;
         answer(&office.member, &held, "edit", json!({ "amount": 1 })).await?.problem(403, "own_request")?;
         // Whatever the role.
         let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
-        world.put_user(&owner).await?;
-        office.member = Caller::of(&world, owner);
+        stack.put_user(&owner).await?;
+        office.member = TestClient::of(&stack, owner);
         decide(&office.member, &held, "approve").await?.problem(403, "own_request")?;
         ensure!(office.calls().await?.is_empty(), "{policy}: it was released");
         decide(&office.approver, &held, "reject").await?.expect(200)?;
@@ -54,15 +54,15 @@ async fn own_payment() -> Result<()> {
 // NAME: escalations: one's own request is one's own below that
 #[tokio::test]
 async fn own_request() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let ask = |risk: &str, approver: &str| json!({ "reason": "Which?", "decisions": ["respond", "reject"], "risk": risk, "approver": approver });
     for (risk, approver) in [("low", "other"), ("medium", "self"), ("high", "self")] {
         let asked = office.asked(ask(risk, approver)).await?;
         answer(&office.member, &asked, "respond", json!("mine")).await?.problem(403, "own_request")?;
         decide(&office.approver, &asked, "reject").await?.expect(200)?;
         for call in office.calls().await? {
-            world.finish(&call, json!({ "kind": "completed" })).await?;
+            stack.finish(&call, json!({ "kind": "completed" })).await?;
         }
     }
     let asked = office.asked(ask("low", "self")).await?;
@@ -75,9 +75,9 @@ async fn own_request() -> Result<()> {
 // NAME: escalations: somebody else's is one that does not exist
 #[tokio::test]
 async fn somebody_elses() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
-    let elsewhere = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
+    let elsewhere = Office::new(&stack, json!({})).await?;
     let held = office.held(12_000).await?;
     let colleague = office.colleague(OrgRole::Member).await?;
     let owner_elsewhere = elsewhere.colleague(OrgRole::Owner).await?;
@@ -104,14 +104,14 @@ async fn somebody_elses() -> Result<()> {
 /// Their tokens are an hour old and say otherwise.
 #[tokio::test]
 async fn dismissed() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let held = office.held(12_000).await?;
     for (now, status, code) in [
         (User { role: OrgRole::Member, ..office.approver.user.clone() }, 404, "escalation_not_found"),
         (User { org_id: Uuid::new_v4(), ..office.approver.user.clone() }, 403, "not_a_member"),
     ] {
-        world.put_user(&now).await?;
+        stack.put_user(&now).await?;
         // It is still shown: reading goes by the token. But nothing can be done with it.
         ensure!(!office.approver.get("/chatkit/escalations").await?.expect(200)?["escalations"][0].is_null());
         for decision in ["approve", "reject"] {
@@ -121,8 +121,8 @@ async fn dismissed() -> Result<()> {
     }
     ensure!(office.calls().await?.is_empty(), "it was released");
     let banned = "update auth.users set banned_until = now() + interval '1 hour' where id = $1";
-    world.put_user(&office.approver.user).await?;
-    sqlx::query(banned).bind(office.approver.user.id).execute(world.database()).await?;
+    stack.put_user(&office.approver.user).await?;
+    sqlx::query(banned).bind(office.approver.user.id).execute(stack.database()).await?;
     decide(&office.approver, &held, "approve").await?.problem(403, "not_a_member")?;
     let another = office.colleague(OrgRole::Approver).await?;
     another.post(&door(&held), crate::support::escalations::body(&held, "approve")).await?.expect(200)?;

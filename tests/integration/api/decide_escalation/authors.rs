@@ -1,11 +1,11 @@
 //! Who edits a call, or answers the agent, has written it: another person approves it.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
-use crate::support::client::{Caller, Reply};
+use crate::support::client::{TestClient, TestResponse};
 use crate::support::escalations::{Office, answer, decide};
 use crate::support::tool_calls::{compare, drain};
 
@@ -28,7 +28,7 @@ async fn open(office: &Office<'_>, kind: &str) -> Result<Value> {
     }
 }
 
-fn code(reply: &Reply) -> String {
+fn code(reply: &TestResponse) -> String {
     if reply.status == 200 {
         "ok".to_owned()
     } else {
@@ -39,8 +39,8 @@ fn code(reply: &Reply) -> String {
 // NAME: escalations: the author of a call does not approve it, and a third person does
 #[tokio::test]
 async fn third_person() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let third = office.colleague(OrgRole::Owner).await?;
     let stranger = office.colleague(OrgRole::Member).await?;
     let words = json!({ "account": "4711" });
@@ -77,7 +77,7 @@ async fn third_person() -> Result<()> {
             let row = format!("{kind} {way}, then {decision} by the {who}");
             compared.push((row, expected.to_owned(), code(&reply)));
         }
-        let calls = drain(&world).await?;
+        let calls = drain(&stack).await?;
         ensure!(calls.len() == 1, "{kind} {way}: {} calls", calls.len());
         let given = if way == "edit" { &calls[0]["inputs"] } else { &calls[0]["decision"]["answer"] };
         ensure!(*given == words, "{kind} {way}: {calls:#?}");
@@ -86,15 +86,15 @@ async fn third_person() -> Result<()> {
     let held = open(&office, "policy").await?;
     answer(&office.approver, &held, "edit", words).await?.expect(200)?;
     decide(&office.approver, &office.newest("policy").await?, "reject").await?.expect(200)?;
-    ensure!(drain(&world).await?.is_empty(), "a rejected call was made");
+    ensure!(drain(&stack).await?.is_empty(), "a rejected call was made");
     compare(compared)
 }
 
 // NAME: escalations: the author of an earlier answer does not decide a later question
 #[tokio::test]
 async fn earlier_answer() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let third = office.colleague(OrgRole::Admin).await?;
     let first = office.asked(ask()).await?;
     answer(&office.approver, &first, "respond", json!("4711")).await?.expect(200)?;
@@ -102,7 +102,7 @@ async fn earlier_answer() -> Result<()> {
     let calls = office.calls().await?;
     ensure!(calls.len() == 1 && calls[0]["decision"]["answer"] == "4711", "{calls:#?}");
     // The agent asks again. The call holds the first answer, and its author is not asked.
-    world.finish(&calls[0], json!({ "kind": "ask", "ask": ask() })).await?;
+    stack.finish(&calls[0], json!({ "kind": "ask", "ask": ask() })).await?;
     let second = office.newest("agent_asked").await?;
     ensure!(second["subject"]["decision"]["answer"] == "4711", "{second:#}");
     let mut compared = Vec::new();
@@ -118,7 +118,7 @@ async fn earlier_answer() -> Result<()> {
     let written = office.newest("policy").await?;
     decide(&third, &written, "approve").await?.problem(403, "author_may_not_decide")?;
     decide(&office.approver, &written, "approve").await?.expect(200)?;
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     ensure!(calls.len() == 1 && calls[0]["decision"]["answer"] == "4713", "{calls:#?}");
     Ok(())
 }
@@ -127,15 +127,15 @@ async fn earlier_answer() -> Result<()> {
 /// A call that holds the answer of one person and the edit of another has two authors.
 #[tokio::test]
 async fn edited_answer() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     for policy in [json!({}), json!({ "policy": "auto", "risk": "low" })] {
-        edited_answer_under(&world, &policy).await.with_context(|| policy.to_string())?;
+        edited_answer_under(&stack, &policy).await.with_context(|| policy.to_string())?;
     }
     Ok(())
 }
 
-async fn edited_answer_under(world: &World, policy: &Value) -> Result<()> {
-    let office = Office::new(world, json!({})).await?;
+async fn edited_answer_under(stack: &LocalStack, policy: &Value) -> Result<()> {
+    let office = Office::new(stack, json!({})).await?;
     let third = office.colleague(OrgRole::Admin).await?;
     let asked = office.asked(ask()).await?;
     office.policy(policy.clone()).await?;
@@ -150,9 +150,9 @@ async fn edited_answer_under(world: &World, policy: &Value) -> Result<()> {
         decide(author, &written, "approve").await?.problem(403, "author_may_not_decide")?;
         answer(author, &written, "edit", edit.clone()).await?.problem(403, "author_may_not_decide")?;
     }
-    ensure!(drain(world).await?.is_empty(), "an author released it");
+    ensure!(drain(stack).await?.is_empty(), "an author released it");
     decide(&fourth, &written, "approve").await?.expect(200)?;
-    let calls = drain(world).await?;
+    let calls = drain(stack).await?;
     ensure!(calls.len() == 1 && calls[0]["inputs"] == edit, "{calls:#?}");
     ensure!(calls[0]["decision"]["answer"] == "4711", "{calls:#?}");
     Ok(())
@@ -161,8 +161,8 @@ async fn edited_answer_under(world: &World, policy: &Value) -> Result<()> {
 // NAME: escalations: a call is edited five times in a row and no more
 #[tokio::test]
 async fn five_edits() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let other = office.colleague(OrgRole::Approver).await?;
     let mut held = office.held(12_000).await?;
     for revision in 1..=5 {
@@ -178,9 +178,9 @@ async fn five_edits() -> Result<()> {
     answer(&other, &held, "edit", json!({ "revision": 6 })).await?.problem(409, "too_many_edits")?;
     ensure!(office.newest("policy").await? == held, "it was decided");
     decide(&office.approver, &held, "approve").await?.problem(403, "author_may_not_decide")?;
-    ensure!(drain(&world).await?.is_empty(), "it was called");
+    ensure!(drain(&stack).await?.is_empty(), "it was called");
     decide(&other, &held, "approve").await?.expect(200)?;
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     ensure!(calls.len() == 1 && calls[0]["inputs"] == json!({ "revision": 5 }), "{calls:#?}");
     Ok(())
 }
@@ -207,22 +207,22 @@ const NO_APPROVERS: [(&str, OrgRole, Option<&str>); 5] = [
 // NAME: escalations: a call is not written where no other approver could decide it
 #[tokio::test]
 async fn no_other_approver() -> Result<()> {
-    let world = World::start().await?;
-    let mut office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let mut office = Office::new(&stack, json!({})).await?;
     for (what, role, change) in NO_APPROVERS {
         let person = office.colleague(role).await?;
         if let Some(change) = change {
             sqlx::query(change)
                 .bind(person.user.id)
-                .execute(world.database())
+                .execute(stack.database())
                 .await
                 .map_err(|error| anyhow::anyhow!("{what}: {error}"))?;
         }
     }
     // Nor is the requester one, whatever the role.
     let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
-    world.put_user(&owner).await?;
-    office.member = Caller::of(&world, owner);
+    stack.put_user(&owner).await?;
+    office.member = TestClient::of(&stack, owner);
     let words = json!({ "account": "4711" });
     for (kind, way) in WAYS {
         let shown = open(&office, kind).await?;
@@ -232,19 +232,19 @@ async fn no_other_approver() -> Result<()> {
         let decided = "select count(*) from chat_events where type = 'hitl_resolved' and payload ->> 'escalationId' = $1";
         let decided: i64 = sqlx::query_scalar(decided)
             .bind(shown["id"].as_str().unwrap_or_default())
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
         ensure!(decided == 0, "{kind} {way}: an event says that it was decided");
         // Without words it is the author's of nothing, and decided.
         decide(&office.approver, &shown, "approve").await?.expect(200)?;
-        drain(&world).await?;
+        drain(&stack).await?;
     }
     let shown = open(&office, "policy").await?;
-    let second = Caller::of(&world, User::new(office.member.user.org_id, OrgRole::Admin));
+    let second = TestClient::of(&stack, User::new(office.member.user.org_id, OrgRole::Admin));
     answer(&office.approver, &shown, "edit", words.clone()).await?.problem(409, "no_other_approver")?;
-    world.put_user(&second.user).await?;
+    stack.put_user(&second.user).await?;
     answer(&office.approver, &shown, "edit", words).await?.expect(200)?;
     decide(&second, &office.newest("policy").await?, "approve").await?.expect(200)?;
-    ensure!(drain(&world).await?.len() == 1);
+    ensure!(drain(&stack).await?.len() == 1);
     Ok(())
 }

@@ -2,15 +2,15 @@
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
-use crate::support::client::{Caller, Reply};
+use crate::support::client::{TestClient, TestResponse};
 use crate::support::escalations::{Office, answer, body, decide, keyed};
 
 /// Whether somebody who came too late was told what stands.
-fn too_late(reply: Reply, decided: &Value) -> Result<()> {
+fn too_late(reply: TestResponse, decided: &Value) -> Result<()> {
     let problem = reply.problem(409, "escalation_resolved")?;
     let stands = json!({
         "decision": decided["decision"], "decidedBy": decided["decidedBy"], "decidedAt": decided["decidedAt"],
@@ -22,8 +22,8 @@ fn too_late(reply: Reply, decided: &Value) -> Result<()> {
 // NAME: escalations: of eight devices one wins, and the others hear of it
 #[tokio::test]
 async fn devices() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let mut people = Vec::new();
     for _ in 0..4 {
         people.push(office.colleague(OrgRole::Approver).await?);
@@ -49,13 +49,13 @@ async fn devices() -> Result<()> {
         let calls = office.calls().await?;
         let [call] = &calls[..] else { break };
         called += 1;
-        world.finish(call, json!({ "kind": "completed" })).await?;
+        stack.finish(call, json!({ "kind": "completed" })).await?;
     }
     ensure!(called == approved, "{called} calls of {approved} that were approved");
     Ok(())
 }
 
-fn one_wins(clicks: Vec<(&Caller, &str, Reply)>) -> Result<()> {
+fn one_wins(clicks: Vec<(&TestClient, &str, TestResponse)>) -> Result<()> {
     let winner = clicks.iter().find(|(_, _, reply)| reply.status == 200).context("nobody won")?;
     let (decider, won) = (winner.0.user.id, winner.2.body["escalation"].clone());
     ensure!(won["decidedBy"] == json!(decider) && won["decision"] == winner.1, "{won:#}");
@@ -72,8 +72,8 @@ fn one_wins(clicks: Vec<(&Caller, &str, Reply)>) -> Result<()> {
 // NAME: escalations: the same decision again is answered the same
 #[tokio::test]
 async fn repeated() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let ask = json!({ "reason": "Which?", "decisions": ["respond"], "schema": { "type": "string" } });
     let asked = office.asked(ask).await?;
     let first = answer(&office.approver, &asked, "respond", json!("this")).await?.expect(200)?;
@@ -94,8 +94,8 @@ async fn repeated() -> Result<()> {
 // NAME: escalations: an idempotency key stands for one decision
 #[tokio::test]
 async fn under_a_key() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let (one, other) = (office.held(10).await?, office.held(20).await?);
     let first = keyed(&office.approver, &one, body(&one, "approve"), "a-key").await?.expect(200)?;
     ensure!(keyed(&office.approver, &one, body(&one, "approve"), "a-key").await?.expect(200)? == first);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use futures_util::future::join;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -16,8 +16,8 @@ fn payload(escalation: &Value, decision: &str) -> Value {
 // NAME: escalations: an event decides like the endpoint, and one of them wins
 #[tokio::test]
 async fn the_same() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     for _ in 0..6 {
         let asked = office.browser(json!({})).await?;
         let event =
@@ -50,8 +50,8 @@ async fn the_same() -> Result<()> {
 // NAME: escalations: an event's answer is not taken where it has a schema
 #[tokio::test]
 async fn unchecked() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let ask = |schema: Value| json!({ "reason": "Which?", "decisions": ["respond", "approve"], "risk": "low", "approver": "self", "schema": schema });
     let asked = office.asked(ask(json!({ "type": "string" }))).await?;
     let said = |escalation: &Value, answer: Value| {
@@ -67,13 +67,13 @@ async fn unchecked() -> Result<()> {
     ensure!(office.calls().await?.is_empty(), "the agent was answered");
     answer(&office.member, &asked, "respond", json!("this")).await?.expect(200)?;
     for call in office.calls().await? {
-        world.finish(&call, json!({ "kind": "completed" })).await?;
+        stack.finish(&call, json!({ "kind": "completed" })).await?;
     }
     // A decision without an answer has nothing to be checked, and an answer without a schema nothing to be checked against.
     let asked = office.asked(ask(json!({ "type": "string" }))).await?;
     office.member.record(&office.session, "hitl_resolved", payload(&asked, "approve")).await?.expect(201)?;
     for call in office.calls().await? {
-        world.finish(&call, json!({ "kind": "completed" })).await?;
+        stack.finish(&call, json!({ "kind": "completed" })).await?;
     }
     let asked = office.asked(ask(Value::Null)).await?;
     office.member.record(&office.session, "hitl_resolved", said(&asked, json!("this"))).await?.expect(201)?;
@@ -85,8 +85,8 @@ async fn unchecked() -> Result<()> {
 // NAME: escalations: an event decides what is its own session's and user's
 #[tokio::test]
 async fn own() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let held = office.held(12_000).await?;
     let browser = office.browser(json!({})).await?;
     let say =

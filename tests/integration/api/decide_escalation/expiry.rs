@@ -1,7 +1,7 @@
 //! What is over is not decided any more.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::jobs::maintenance::idle_sessions;
@@ -10,13 +10,13 @@ use crate::support::escalations::{Office, decide};
 // NAME: escalations: what has expired is closed, swept or not
 #[tokio::test]
 async fn expired() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({ "ask_expires_in_seconds": 60 })).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({ "ask_expires_in_seconds": 60 })).await?;
     let held = office.held(12_000).await?;
     let over = "update chat_escalations set created_at = now() - interval '2 minutes', expires_at = now() - interval '1 minute'";
-    sqlx::query(over).execute(world.database()).await?;
+    sqlx::query(over).execute(stack.database()).await?;
     decide(&office.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
-    idle_sessions::tick(&world).await?;
+    idle_sessions::run_maintenance(&stack).await?;
     decide(&office.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
     ensure!(office.approver.get("/chatkit/escalations").await?.expect(200)?["escalations"] == json!([]));
     ensure!(office.calls().await?.is_empty(), "a payment that nobody released is made");
@@ -26,8 +26,8 @@ async fn expired() -> Result<()> {
 // NAME: escalations: a session that ends takes its own with it
 #[tokio::test]
 async fn session_ended() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let (held, browser) = (office.held(12_000).await?, office.browser(json!({})).await?);
     office.member.cancel(&office.session).await?.expect(200)?;
     for escalation in [&held, &browser] {
@@ -43,8 +43,8 @@ async fn session_ended() -> Result<()> {
 // NAME: escalations: what was decided before the end stays decided
 #[tokio::test]
 async fn decided_before() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let browser = office.browser(json!({})).await?;
     let decided: Value = decide(&office.approver, &browser, "reject").await?.expect(200)?;
     office.member.cancel(&office.session).await?.expect(200)?;

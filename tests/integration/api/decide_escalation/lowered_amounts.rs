@@ -1,11 +1,11 @@
 //! An edit that only lowers the amount: released at once where the tool's registration says so, and nowhere else.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 use crate::support::escalations::{Office, answer, decide};
 use crate::support::tool_calls::{ASK, CALLED, compare, drain, outcomes, question, record, register, tool};
 
@@ -13,11 +13,11 @@ use crate::support::tool_calls::{ASK, CALLED, compare, drain, outcomes, question
 /// The agent's question is the requester's own to answer. What they write is still asked about at once, since the policy asks.
 #[tokio::test]
 async fn requester() -> Result<()> {
-    let world = World::start().await?;
-    let mut office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let mut office = Office::new(&stack, json!({})).await?;
     let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
-    world.put_user(&owner).await?;
-    office.member = Caller::of(&world, owner);
+    stack.put_user(&owner).await?;
+    office.member = TestClient::of(&stack, owner);
     let terms = |policy: &str| {
         json!({
             "policy": policy, "risk": "low", "approver": "self", "amount_pointer": "/data/amount",
@@ -30,7 +30,7 @@ async fn requester() -> Result<()> {
     let calls = office.calls().await?;
     ensure!(calls.len() == 1, "{calls:#?}");
     let ask = json!({ "reason": "How much?", "decisions": ["edit", "reject"] });
-    world.finish(&calls[0], json!({ "kind": "ask", "ask": ask })).await?;
+    stack.finish(&calls[0], json!({ "kind": "ask", "ask": ask })).await?;
     let asked = office.newest("agent_asked").await?;
     office.policy(terms("ask")).await?;
 
@@ -94,8 +94,8 @@ fn rows() -> Vec<(&'static str, Value, Value, &'static str)> {
 // NAME: escalations: an edit is released at once only if it lowers the amount and nothing else
 #[tokio::test]
 async fn lowered() -> Result<()> {
-    let world = World::start().await?;
-    let mut office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let mut office = Office::new(&stack, json!({})).await?;
     office.colleague(OrgRole::Admin).await?;
     let org_id = office.member.user.org_id;
     let fields = |released: Value| {
@@ -112,7 +112,7 @@ async fn lowered() -> Result<()> {
         tool("own", &fields(json!(true))),
         tool("handed_over", &fields(json!(true))),
     ]);
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let mut events: Vec<(&str, Value)> =
         names.iter().zip(&rows).map(|(name, (_, before, _, _))| (name.as_str(), before.clone())).collect();
     let (before, after) =
@@ -121,30 +121,30 @@ async fn lowered() -> Result<()> {
         events.push((name, before.clone()));
     }
     record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&world).await?.is_empty(), "a payment was not held");
+    ensure!(drain(&stack).await?.is_empty(), "a payment was not held");
 
     let mut expected = Vec::new();
     for (name, (what, _, edit, outcome)) in names.iter().zip(&rows) {
-        let held = question(&world, org_id, name).await?;
+        let held = question(&stack, org_id, name).await?;
         answer(&office.approver, &held, "edit", edit.clone()).await?.expect(200)?;
         expected.push((name.as_str(), *what, *outcome));
     }
     for name in ["without_flag", "flag_left_out"] {
-        let held = question(&world, org_id, name).await?;
+        let held = question(&stack, org_id, name).await?;
         answer(&office.approver, &held, "edit", after.clone()).await?.expect(200)?;
         expected.push((name, name, ASK));
     }
     // Not by the requester either, whatever the role.
     let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
-    world.put_user(&owner).await?;
-    office.member = Caller::of(&world, owner);
-    let held = question(&world, org_id, "own").await?;
+    stack.put_user(&owner).await?;
+    office.member = TestClient::of(&stack, owner);
+    let held = question(&stack, org_id, "own").await?;
     answer(&office.member, &held, "edit", after.clone()).await?.problem(403, "own_request")?;
     expected.push(("own", "by the requester", ASK));
 
     let handed_over = handed_over(&office, &before, &after).await?;
-    let calls = drain(&world).await?;
-    let found = outcomes(&world, org_id).await?;
+    let calls = drain(&stack).await?;
+    let found = outcomes(&stack, org_id).await?;
     let compared = expected.into_iter().map(|(name, what, outcome)| {
         (what.to_owned(), outcome.to_owned(), found.get(name).cloned().unwrap_or_default())
     });
@@ -158,16 +158,16 @@ async fn lowered() -> Result<()> {
 
 /// The session went to another agent since the question: nobody was shown the call that would be made.
 async fn handed_over(office: &Office<'_>, before: &Value, after: &Value) -> Result<String> {
-    let (world, org_id) = (office.world, office.member.user.org_id);
-    world.register_agent(org_id, "tax_compliance", "Tax").await?;
+    let (stack, org_id) = (office.stack, office.member.user.org_id);
+    stack.register_agent(org_id, "tax_compliance", "Tax").await?;
     let session = office.member.open_path().await?;
     record(&office.member, &session, &[("handed_over", before.clone())]).await?;
-    drain(world).await?;
-    let held = question(world, org_id, "handed_over").await?;
+    drain(stack).await?;
+    let held = question(stack, org_id, "handed_over").await?;
     office.member.record(&session, "handover", json!({ "agentId": "tax_compliance" })).await?.expect(201)?;
     answer(&office.approver, &held, "edit", after.clone()).await?.expect(200)?;
-    drain(world).await?;
-    let written = question(world, org_id, "handed_over").await?;
+    drain(stack).await?;
+    let written = question(stack, org_id, "handed_over").await?;
     decide(&office.approver, &written, "approve").await?.problem(403, "author_may_not_decide")?;
-    Ok(outcomes(world, org_id).await?.get("handed_over").cloned().unwrap_or_default())
+    Ok(outcomes(stack, org_id).await?.get("handed_over").cloned().unwrap_or_default())
 }

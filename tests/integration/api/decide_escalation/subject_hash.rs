@@ -1,7 +1,7 @@
 //! A decision is good for what was shown, and for nothing else.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::json;
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use crate::support::escalations::{Office, answer, body, decide, door};
 // NAME: escalations: an approval for one thing is none for another
 #[tokio::test]
 async fn another_thing() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let (small, large) = (office.held(10).await?, office.held(1_000_000).await?);
     ensure!(small["subjectHash"] != large["subjectHash"], "two payments of one hash");
     let replayed = office.approver.post(&door(&large), body(&small, "approve")).await?;
@@ -30,9 +30,9 @@ async fn another_thing() -> Result<()> {
 // NAME: escalations: edited inputs pass the policy again, and are what is called
 #[tokio::test]
 async fn edited() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let limits = json!({ "amount_pointer": "/data/amount", "ask_above": 100, "refuse_above": 20_000, "policy": "auto" });
-    let office = Office::new(&world, limits).await?;
+    let office = Office::new(&stack, limits).await?;
     let held = office.held(12_000).await?;
     for inputs in [
         json!({ "data": { "amount": 20_001 } }),
@@ -70,8 +70,8 @@ async fn edited() -> Result<()> {
 /// It says what an orchestrator's would say. It is of a browser all the same, and what waits goes on waiting.
 #[tokio::test]
 async fn forged() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let held = office.held(12_000).await?;
     let own = json!({
         "id": Uuid::new_v4(), "type": "hitl_escalation",
@@ -98,8 +98,8 @@ async fn forged() -> Result<()> {
 // NAME: escalations: what is not offered is not decided
 #[tokio::test]
 async fn not_offered() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let (held, browser) = (office.held(12_000).await?, office.browser(json!({})).await?);
     answer(&office.approver, &held, "respond", json!("Yes")).await?.problem(422, "decision_not_offered")?;
     answer(&office.approver, &browser, "edit", json!({})).await?.problem(422, "decision_not_offered")?;

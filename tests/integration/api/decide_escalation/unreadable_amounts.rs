@@ -1,18 +1,18 @@
 //! A call whose amount cannot be compared with `refuse_above`: what can be decided about it.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Reply};
+use crate::support::client::{AGENT, TestResponse};
 use crate::support::escalations::{Office, answer, decide};
 use crate::support::tool_calls::{
     ASK, CALLED, CONFIRM, compare, drain, outcomes, question, record, register, tool,
 };
 
 /// The code of a refusal, or `ok`.
-fn code(reply: &Reply) -> String {
+fn code(reply: &TestResponse) -> String {
     if reply.status == 200 {
         "ok".to_owned()
     } else {
@@ -23,8 +23,8 @@ fn code(reply: &Reply) -> String {
 // NAME: escalations: an amount that cannot be read is released by no decision but an edit
 #[tokio::test]
 async fn edits() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     office.colleague(OrgRole::Admin).await?;
     let org_id = office.member.user.org_id;
     let fields = json!({
@@ -64,15 +64,15 @@ async fn edits() -> Result<()> {
     ];
     let names: Vec<String> = (0..rows.len()).map(|row| format!("row_{row}")).collect();
     let tools: Vec<Value> = names.iter().zip(&rows).map(|(name, row)| tool(name, row.0)).collect();
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> =
         names.iter().zip(&rows).map(|(name, row)| (name.as_str(), row.1.clone())).collect();
     record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&world).await?.is_empty(), "what cannot be read was called");
+    ensure!(drain(&stack).await?.is_empty(), "what cannot be read was called");
 
     let (mut compared, mut calls) = (Vec::new(), Vec::new());
     for (name, (_, payload, passes, _)) in names.iter().zip(&rows) {
-        let held = question(&world, org_id, name).await?;
+        let held = question(&stack, org_id, name).await?;
         let refused = [
             (decide(&office.approver, &held, "approve").await?, "422 \"decision_not_offered\""),
             (
@@ -101,13 +101,13 @@ async fn edits() -> Result<()> {
                 code(&reply),
             ));
         }
-        calls.extend(drain(&world).await?);
+        calls.extend(drain(&stack).await?);
         ensure!(calls.iter().all(|call| call["tool"] != **name), "{payload} was called");
         let reply = answer(&office.approver, &held, "edit", passes.clone()).await?;
         compared.push((format!("{payload} edited to {passes}"), "ok".to_owned(), code(&reply)));
     }
-    calls.extend(drain(&world).await?);
-    let found = outcomes(&world, org_id).await?;
+    calls.extend(drain(&stack).await?);
+    let found = outcomes(&stack, org_id).await?;
     for (name, (_, payload, passes, expected)) in names.iter().zip(&rows) {
         let outcome = found.get(name).cloned().unwrap_or_default();
         compared.push((format!("{payload} edited to {passes}"), (*expected).to_owned(), outcome));

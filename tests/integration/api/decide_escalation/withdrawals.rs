@@ -1,7 +1,7 @@
 //! What a requester may always do, and what only a requester may: to withdraw, and to confirm.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
@@ -24,8 +24,8 @@ fn asks() -> [(&'static str, Value, &'static str); 3] {
 // NAME: escalations: a requester withdraws their own of every kind, offered or not
 #[tokio::test]
 async fn withdrawn() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let limits = json!({ "policy": "auto", "amount_pointer": "/amount", "refuse_above": 100, "risk": "high", "approver": "other" });
     let free = json!({ "policy": "auto" });
@@ -45,14 +45,14 @@ async fn withdrawn() -> Result<()> {
         .map(|(name, fields, _)| tool(name, fields))
         .chain(begun.iter().map(|(name, _, _)| tool(name, &free)))
         .collect();
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     for (name, _, _) in &held {
         record(&office.member, &office.session, &[(name, json!({ "amount": "1,0" }))]).await?;
     }
-    ensure!(drain(&world).await?.is_empty(), "a held call was made");
+    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
     for (name, outcome, _) in &begun {
         record(&office.member, &office.session, &[(name, json!({}))]).await?;
-        ensure!(work_off(&world, outcome.clone()).await?.len() == 1, "{name} was not called");
+        ensure!(work_off(&stack, outcome.clone()).await?.len() == 1, "{name} was not called");
     }
     let expected: Vec<(&str, &str)> = held
         .iter()
@@ -60,7 +60,7 @@ async fn withdrawn() -> Result<()> {
         .chain(begun.iter().map(|(name, _, expected)| (*name, *expected)))
         .collect();
     for (name, _) in &expected {
-        let shown = question(&world, org_id, name).await?;
+        let shown = question(&stack, org_id, name).await?;
         if shown["decisions"].as_array().is_some_and(|offered| !offered.contains(&json!("reject"))) {
             decide(&office.approver, &shown, "reject").await?.problem(422, "decision_not_offered")?;
         }
@@ -71,14 +71,14 @@ async fn withdrawn() -> Result<()> {
     decide(&office.approver, &browser, "reject").await?.problem(422, "decision_not_offered")?;
     decide(&office.member, &browser, "reject").await?.expect(200)?;
 
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     ensure!(calls.len() == 1 && calls[0]["tool"] == "asked", "{calls:#?}");
     ensure!(calls[0]["decision"]["decision"] == "reject", "{calls:#?}");
     ensure!(calls[0]["decision"].get("answer").is_none(), "{calls:#?}");
     let mut compared = Vec::new();
     for (name, expected) in expected {
         let newest = "select status from deliveries where tool = $1 order by created_at desc limit 1";
-        let status: String = sqlx::query_scalar(newest).bind(name).fetch_one(world.database()).await?;
+        let status: String = sqlx::query_scalar(newest).bind(name).fetch_one(stack.database()).await?;
         let status = if name == "asked" && status == "done" { "called".to_owned() } else { status };
         compared.push((name.to_owned(), expected.to_owned(), status));
     }
@@ -88,27 +88,27 @@ async fn withdrawn() -> Result<()> {
 // NAME: escalations: a confirmation is the requester's, and rejecting it anybody's who may decide
 #[tokio::test]
 async fn confirmed() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let owner = office.colleague(OrgRole::Owner).await?;
     let stranger = office.colleague(OrgRole::Member).await?;
     // A confirmation is no control, so more than a low risk is not left to it.
     for risk in [json!("medium"), json!("high"), json!(null)] {
         let tools = json!([{ "name": "pay", "policy": "confirm", "risk": risk }]);
-        let (status, answer) = register_as(&world, org_id, AGENT, &tools, &json!([])).await?;
+        let (status, answer) = register_as(&stack, org_id, AGENT, &tools, &json!([])).await?;
         ensure!(status == 422 && answer["details"] == "agent_tools_confirm_is_low_risk", "{risk}: {answer}");
     }
     // Whoever else the registration would have decide.
     let names = ["to_confirm", "to_reject", "to_withdraw"];
     let tools = names.map(|name| tool(name, &json!({ "policy": "confirm", "approver": "other" })));
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     record(&office.member, &office.session, &names.map(|name| (name, json!({ "amount": 1 })))).await?;
-    ensure!(drain(&world).await?.is_empty(), "it was called unconfirmed");
-    let found = outcomes(&world, org_id).await?;
+    ensure!(drain(&stack).await?.is_empty(), "it was called unconfirmed");
+    let found = outcomes(&stack, org_id).await?;
     ensure!(names.iter().all(|name| found.get(*name).is_some_and(|found| found == CONFIRM)), "{found:#?}");
 
-    let shown = question(&world, org_id, "to_confirm").await?;
+    let shown = question(&stack, org_id, "to_confirm").await?;
     let edit = json!({ "amount": 2 });
     for other in [&office.approver, &owner] {
         decide(other, &shown, "approve").await?.problem(403, "requester_must_confirm")?;
@@ -117,11 +117,11 @@ async fn confirmed() -> Result<()> {
     decide(&stranger, &shown, "approve").await?.problem(404, "escalation_not_found")?;
     answer(&office.member, &shown, "edit", edit).await?.problem(422, "decision_not_offered")?;
     answer(&office.member, &shown, "respond", json!("yes")).await?.problem(422, "decision_not_offered")?;
-    ensure!(drain(&world).await?.is_empty(), "it was called unconfirmed");
-    decide(&office.approver, &question(&world, org_id, "to_reject").await?, "reject").await?.expect(200)?;
-    decide(&office.member, &question(&world, org_id, "to_withdraw").await?, "reject").await?.expect(200)?;
+    ensure!(drain(&stack).await?.is_empty(), "it was called unconfirmed");
+    decide(&office.approver, &question(&stack, org_id, "to_reject").await?, "reject").await?.expect(200)?;
+    decide(&office.member, &question(&stack, org_id, "to_withdraw").await?, "reject").await?.expect(200)?;
     decide(&office.member, &shown, "approve").await?.expect(200)?;
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     ensure!(calls.len() == 1 && calls[0]["tool"] == "to_confirm", "{calls:#?}");
     Ok(())
 }

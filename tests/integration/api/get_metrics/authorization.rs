@@ -3,13 +3,13 @@
 use anyhow::{Result, ensure};
 use http_client::Method;
 use jiff::{SignedDuration, Timestamp};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::generator::History;
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 const ROLES: [(OrgRole, bool); 4] =
     [(OrgRole::Owner, true), (OrgRole::Admin, true), (OrgRole::Approver, true), (OrgRole::Member, false)];
@@ -17,11 +17,11 @@ const ROLES: [(OrgRole, bool); 4] =
 // NAME: metrics: owners, admins and approvers are told, of their own organisation
 #[tokio::test]
 async fn told() -> Result<()> {
-    let world = World::start().await?;
-    let member = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let member = TestClient::new(&stack).await?;
     member.open().await?;
     for (role, may) in ROLES {
-        let caller = Caller::joining(&world, member.user.org_id, role).await?;
+        let caller = TestClient::joining(&stack, member.user.org_id, role).await?;
         let reply = caller.get("/chatkit/metrics").await?;
         if may {
             ensure!(
@@ -31,7 +31,7 @@ async fn told() -> Result<()> {
         } else {
             reply.problem(403, "metrics_forbidden")?;
         }
-        let elsewhere = Caller::joining(&world, Uuid::new_v4(), role).await?;
+        let elsewhere = TestClient::joining(&stack, Uuid::new_v4(), role).await?;
         let reply = elsewhere.get("/chatkit/metrics?groupBy=agent").await?;
         if may {
             let body = reply.expect(200)?;
@@ -52,14 +52,14 @@ fn arguments() -> Value {
 // NAME: metrics: PostgREST tells nobody who is not told by the API
 #[tokio::test]
 async fn directly() -> Result<()> {
-    let world = World::start().await?;
-    let member = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let member = TestClient::new(&stack).await?;
     member.open().await?;
     let ask = async |token: &str, arguments: Value| {
-        world.rest(token, Method::POST, "/rpc/get_metrics", Some(arguments)).await
+        stack.rest(token, Method::POST, "/rpc/get_metrics", Some(arguments)).await
     };
     for (role, may) in ROLES {
-        let caller = Caller::joining(&world, member.user.org_id, role).await?;
+        let caller = TestClient::joining(&stack, member.user.org_id, role).await?;
         let (status, body) = ask(&caller.token, arguments()).await?;
         let as_it_should = if may {
             status == 200 && body["total"]["sessions"]["created"] == 1
@@ -68,16 +68,16 @@ async fn directly() -> Result<()> {
         };
         ensure!(as_it_should, "{role:?}: {status} {body}");
     }
-    let owner = Caller::joining(&world, member.user.org_id, OrgRole::Owner).await?;
+    let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
     let nobodies = [
-        world.issuer().forge(&owner.user).without("app_metadata").sign(),
-        world.issuer().forge(&owner.user).claim("is_anonymous", true).sign(),
+        stack.issuer().forge(&owner.user).without("app_metadata").sign(),
+        stack.issuer().forge(&owner.user).claim("is_anonymous", true).sign(),
     ];
     for token in nobodies {
         let (status, body) = ask(&token, arguments()).await?;
         ensure!(status == 403 && body["message"] == "metrics_forbidden", "{status} {body}");
     }
-    for key in [world.supabase().publishable_key(), world.supabase().secret_key()] {
+    for key in [stack.supabase().publishable_key(), stack.supabase().secret_key()] {
         let (status, body) = ask(key, arguments()).await?;
         ensure!(status == 401 || status == 403 || status == 404, "{status} {body}");
     }
@@ -104,8 +104,8 @@ async fn directly() -> Result<()> {
 // NAME: metrics: a question that cannot be answered says what is wrong with it
 #[tokio::test]
 async fn questions() -> Result<()> {
-    let world = World::start().await?;
-    let owner = Caller::joining(&world, Uuid::new_v4(), OrgRole::Owner).await?;
+    let stack = LocalStack::start().await?;
+    let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     for (query, wrong) in [
         ("from=yesterday", "from"),
         ("from=2026-11-22", "from"),
@@ -140,10 +140,10 @@ async fn questions() -> Result<()> {
 // NAME: metrics: what is left out is the last week by day, up to now
 #[tokio::test]
 async fn defaults() -> Result<()> {
-    let world = World::start().await?;
-    let member = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let member = TestClient::new(&stack).await?;
     member.open().await?;
-    let owner = Caller::joining(&world, member.user.org_id, OrgRole::Owner).await?;
+    let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
     let body = owner.get("/chatkit/metrics").await?.expect(200)?;
     let (from, to): (Timestamp, Timestamp) =
         (serde_json::from_value(body["from"].clone())?, serde_json::from_value(body["to"].clone())?);
@@ -160,15 +160,15 @@ async fn defaults() -> Result<()> {
 /// Six agents, by the hour.
 #[tokio::test]
 async fn too_many() -> Result<()> {
-    let world = World::start().await?;
-    let owner = Caller::joining(&world, Uuid::new_v4(), OrgRole::Owner).await?;
+    let stack = LocalStack::start().await?;
+    let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     let mut history = History::new(1);
-    history.go_on(&world, &[owner.user.org_id], 40).await?;
+    history.go_on(&stack, &[owner.user.org_id], 40).await?;
     let spread =
         "with numbered as (select id, row_number() over () as n from public.chat_sessions where org_id = $1)
         update public.chat_sessions as s set agent_id = 'agent_' || n % 6
         from numbered where numbered.id = s.id";
-    let mut connection = world.database().acquire().await?;
+    let mut connection = stack.database().acquire().await?;
     sqlx::query("set session_replication_role = replica").execute(&mut *connection).await?;
     sqlx::query(spread).bind(owner.user.org_id).execute(&mut *connection).await?;
     sqlx::query("reset session_replication_role").execute(&mut *connection).await?;

@@ -4,23 +4,23 @@ use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::metric_definitions::Scope;
 use local_stack::supabase::OrgRole;
-use local_stack::{World, metric_definitions};
+use local_stack::{LocalStack, metric_definitions};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::Question;
 use super::generator::History;
 use super::recount::compare;
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 // NAME: metrics: the SQL of each definition in docs/reference/metrics.md counts what the API says
 #[tokio::test]
 async fn sql() -> Result<()> {
-    let world = World::start().await?;
-    let owner = Caller::joining(&world, Uuid::new_v4(), OrgRole::Owner).await?;
+    let stack = LocalStack::start().await?;
+    let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     let seed = fastrand::u64(..);
     let mut history = History::new(seed);
-    history.go_on(&world, &[owner.user.org_id, Uuid::new_v4()], 200).await?;
+    history.go_on(&stack, &[owner.user.org_id, Uuid::new_v4()], 200).await?;
     let definitions = metric_definitions::definitions()?;
     let now = Timestamp::now();
     for (from, to) in [(96, 0), (72, 24), (40, 39), (1, -24)] {
@@ -42,7 +42,7 @@ async fn sql() -> Result<()> {
         };
         let mut left = answer.clone();
         for definition in &definitions {
-            let counted = definition.count(world.database(), &scope).await?;
+            let counted = definition.count(stack.database(), &scope).await?;
             told(&definition.path, counted, &mut left).with_context(|| {
                 format!("{}, from {from} to {to} hours ago, seed {seed}", definition.path)
             })?;

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use fastrand::Rng;
 use jiff::Timestamp;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ impl History {
     }
 
     /// Some more sessions of these organisations, with all that belongs to them.
-    pub async fn go_on(&mut self, world: &World, organisations: &[Uuid], sessions: usize) -> Result<()> {
+    pub async fn go_on(&mut self, stack: &LocalStack, organisations: &[Uuid], sessions: usize) -> Result<()> {
         let (mut all, mut deliveries, mut escalations) = (Vec::new(), Vec::new(), Vec::new());
         for org_id in organisations.iter().cycle().take(sessions) {
             let (id, created) = (Uuid::new_v4(), self.moment());
@@ -170,16 +170,16 @@ impl History {
         }
         self.batches += 1;
         let batch = json!({ "sessions": all, "deliveries": deliveries, "escalations": escalations });
-        self.write(world, &WRITE, &batch).await
+        self.write(stack, &WRITE, &batch).await
     }
 
     /// What becomes of it all later.
-    pub async fn move_on(&mut self, world: &World) -> Result<()> {
-        self.write(world, &LATER, &Value::Null).await
+    pub async fn move_on(&mut self, stack: &LocalStack) -> Result<()> {
+        self.write(stack, &LATER, &Value::Null).await
     }
 
-    async fn write(&self, world: &World, statements: &[&'static str], batch: &Value) -> Result<()> {
-        let mut transaction = world.database().begin().await?;
+    async fn write(&self, stack: &LocalStack, statements: &[&'static str], batch: &Value) -> Result<()> {
+        let mut transaction = stack.database().begin().await?;
         // No trigger gets between: the rows are as they would be afterwards.
         sqlx::query("set local session_replication_role = replica").execute(&mut *transaction).await?;
         for statement in statements {

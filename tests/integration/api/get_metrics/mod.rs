@@ -11,7 +11,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 /// A question, each part of it said.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Question {
 
 impl Question {
     /// The answer to it.
-    pub async fn ask(&self, caller: &Caller) -> Result<Value> {
+    pub async fn ask(&self, caller: &TestClient) -> Result<Value> {
         let Self { from, to, bucket, group_by, service_level_seconds } = self;
         let query = format!(
             "from={from}&to={to}&bucket={bucket}&groupBy={group_by}&serviceLevelSeconds={service_level_seconds}"

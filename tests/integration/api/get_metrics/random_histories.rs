@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::json;
 use uuid::Uuid;
@@ -11,40 +11,40 @@ use super::Question;
 use super::generator::History;
 use super::recount::{compare, recount};
 use super::rows::{Micros, Rows};
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 
 const HISTORIES: usize = 2;
 
 // NAME: metrics: each answer equals a recount of the rows, across midnight and with late ones
 #[tokio::test]
 async fn histories() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     for _ in 0..HISTORIES {
         let seed = std::env::var("METRICS_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| fastrand::u64(..));
         // What failed can be had again.
-        history(&world, seed).await.with_context(|| format!("METRICS_SEED={seed}"))?;
+        history(&stack, seed).await.with_context(|| format!("METRICS_SEED={seed}"))?;
     }
     Ok(())
 }
 
-async fn history(world: &World, seed: u64) -> Result<()> {
-    let (here, elsewhere) = (Caller::new(world).await?, Uuid::new_v4());
+async fn history(stack: &LocalStack, seed: u64) -> Result<()> {
+    let (here, elsewhere) = (TestClient::new(stack).await?, Uuid::new_v4());
     let organisations = [here.user.org_id, elsewhere];
-    let approver = Caller::joining(world, here.user.org_id, OrgRole::Approver).await?;
+    let approver = TestClient::joining(stack, here.user.org_id, OrgRole::Approver).await?;
     let mut history = History::new(seed);
-    as_recounted(world, &approver, &mut history).await.context("of nothing")?;
-    history.go_on(world, &organisations, 120).await?;
-    as_recounted(world, &approver, &mut history).await.context("of what was there first")?;
+    as_recounted(stack, &approver, &mut history).await.context("of nothing")?;
+    history.go_on(stack, &organisations, 120).await?;
+    as_recounted(stack, &approver, &mut history).await.context("of what was there first")?;
     // Some of today as users make it, and more of the past days.
     by_users(&here).await?;
-    history.go_on(world, &organisations, 40).await?;
-    history.move_on(world).await?;
-    as_recounted(world, &approver, &mut history).await.context("of what was there later")
+    history.go_on(stack, &organisations, 40).await?;
+    history.move_on(stack).await?;
+    as_recounted(stack, &approver, &mut history).await.context("of what was there later")
 }
 
 /// Sessions by the API: one asks and is answered, one goes to another agent's hands, one ends.
-async fn by_users(member: &Caller) -> Result<()> {
+async fn by_users(member: &TestClient) -> Result<()> {
     let asked = member.open_path().await?;
     let question = json!({ "reason": "Is it right?", "decisions": ["approve"] });
     let event = member.record(&asked, "hitl_escalation", question).await?.expect(201)?;
@@ -67,8 +67,8 @@ fn middle(mut moments: Vec<Micros>) -> Option<(Micros, Micros)> {
 }
 
 /// Asks by every bucket and group of many windows.
-async fn as_recounted(world: &World, approver: &Caller, history: &mut History) -> Result<()> {
-    let rows = Rows::read(world, approver.user.org_id).await?;
+async fn as_recounted(stack: &LocalStack, approver: &TestClient, history: &mut History) -> Result<()> {
+    let rows = Rows::read(stack, approver.user.org_id).await?;
     let mut windows: Vec<(Micros, Micros)> = (0..2).map(|_| (history.moment(), history.moment())).collect();
     let day = 86_400_000_000;
     let today = Timestamp::now().as_microsecond() / day * day;

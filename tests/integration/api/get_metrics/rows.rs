@@ -1,7 +1,7 @@
 //! The rows of an organisation, as they stand in the tables.
 
 use anyhow::Result;
-use local_stack::World;
+use local_stack::LocalStack;
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -48,10 +48,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub async fn read(world: &World, org_id: Uuid) -> Result<Self> {
+    pub async fn read(stack: &LocalStack, org_id: Uuid) -> Result<Self> {
         let all = async |columns: &str, table: &str| -> Result<Vec<sqlx::postgres::PgRow>> {
             let query = format!("select {columns} from public.{table} where org_id = $1");
-            Ok(sqlx::query(sqlx::AssertSqlSafe(query)).bind(org_id).fetch_all(world.database()).await?)
+            Ok(sqlx::query(sqlx::AssertSqlSafe(query)).bind(org_id).fetch_all(stack.database()).await?)
         };
         let micros = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint as {column}");
         let (created, ended, closed) = (micros("created_at"), micros("ended_at"), micros("closed_at"));

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, Method, Request};
 use serde_json::Value;
 
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 pub const CLICK: &str =
     r#"{"id":"3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b11","type":"button_click","payload":{"action":"a"}}"#;
@@ -79,7 +79,7 @@ impl Row {
     }
 
     /// The request, with the caller's token unless the row brings others.
-    pub fn request(&self, caller: &Caller, session: &str) -> Request<Vec<u8>> {
+    pub fn request(&self, caller: &TestClient, session: &str) -> Request<Vec<u8>> {
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path(session).parse().expect("a path");

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use axum::{body::Bytes, http::Method};
-use local_stack::{World, http, lambda};
+use local_stack::{LocalStack, http, lambda};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{Caller, reply};
+use crate::support::client::{TestClient, reply};
 use crate::support::markdown;
 use crate::support::project_files::{same, text};
 use cases::Row;
@@ -20,10 +20,10 @@ use entry_points::Door;
 // TODO pub fn trials() -> Vec<Trial> {
 // TODO     vec![
 // TODO         trial("requests: each odd one has the same answer at every door, and its line", same_everywhere),
-// TODO         trial("requests: the same over HTTP, at each function's own URL", async |world: World| {
-// TODO             let caller = Caller::new(&world).await?;
+// TODO         trial("requests: the same over HTTP, at each function's own URL", async |stack: LocalStack| {
+// TODO             let caller = TestClient::new(&stack).await?;
 // TODO             let session = caller.open_path().await?;
-// TODO             over_http(|function| world.function_url(function), &caller, &session, true).await
+// TODO             over_http(|function| stack.function_url(function), &caller, &session, true).await
 // TODO         }),
 // TODO         alone("requests: docs/reference/requests.md lists those that are tried, and no others", listed),
 // TODO         trial(
@@ -54,9 +54,9 @@ struct Answer {
 }
 
 /// Gives an event to a function, as Lambda does.
-async fn invoke(world: &World, function: &str, id: Uuid, event: &[u8]) -> Result<Answer> {
+async fn invoke(stack: &LocalStack, function: &str, id: Uuid, event: &[u8]) -> Result<Answer> {
     let event = Bytes::copy_from_slice(event);
-    let answer = world.lambda().function(function)?.invoke(&id.to_string(), "Root=1-0-0", event).await;
+    let answer = stack.lambda().function(function)?.invoke(&id.to_string(), "Root=1-0-0", event).await;
     let answer = answer.map_err(|failure| anyhow!("the invocation failed: {failure:?}"))?;
     let answer: Value = serde_json::from_slice(&answer)?;
     let body = answer["body"].as_str().map(serde_json::from_str).transpose()?.unwrap_or_default();
@@ -67,8 +67,8 @@ async fn invoke(world: &World, function: &str, id: Uuid, event: &[u8]) -> Result
 // NAME: requests: each odd one has the same answer at every door, and its line
 #[tokio::test]
 async fn same_everywhere() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let routes = &lambda::workspace().await?.routes;
     let (mut wrong, mut answered) = (Vec::new(), Vec::new());
@@ -83,7 +83,7 @@ async fn same_everywhere() -> Result<()> {
                 change(&mut event);
             }
             let id = Uuid::new_v4();
-            let answer = invoke(&world, row.function, id, event.to_string().as_bytes()).await;
+            let answer = invoke(&stack, row.function, id, event.to_string().as_bytes()).await;
             let path = row.path(&session);
             let instance = door.path(path.split('?').next().unwrap_or_default());
             if let Err(error) = answer.and_then(|answer| judge(&row, &answer, &instance)) {
@@ -93,13 +93,13 @@ async fn same_everywhere() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), answered.len(), wrong.join("\n"));
-    have_lines(&world, &answered).await
+    have_lines(&stack, &answered).await
 }
 
 /// The rows that a program can send over HTTP, at functions' own URLs. `keeps_all`: of a header that is given several times.
 pub async fn over_http(
     url: impl Fn(&str) -> String,
-    caller: &Caller,
+    caller: &TestClient,
     session: &str,
     keeps_all: bool,
 ) -> Result<()> {
@@ -137,8 +137,8 @@ fn judge(row: &Row, answer: &Answer, instance: &str) -> Result<()> {
 }
 
 /// That each answer has one line, with its metrics.
-async fn have_lines(world: &World, answered: &[(Uuid, u16)]) -> Result<()> {
-    let lines = world.final_logs().await;
+async fn have_lines(stack: &LocalStack, answered: &[(Uuid, u16)]) -> Result<()> {
+    let lines = stack.final_logs().await;
     let lines = lines.iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
     for (id, status) in answered {
         let of = |line: &&Value| line["request_id"] == id.to_string() && line["Requests"].is_number();
@@ -153,7 +153,7 @@ async fn have_lines(world: &World, answered: &[(Uuid, u16)]) -> Result<()> {
 // NAME: requests: an event that is no request is answered, and is no fault of the function
 #[tokio::test]
 async fn no_request() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let mut answered = Vec::new();
     let nested = "[".repeat(100_000) + &"]".repeat(100_000);
     let http = |http: Value| {
@@ -176,7 +176,7 @@ async fn no_request() -> Result<()> {
         &http(json!({ "method": 7 })),
     ] {
         let id = Uuid::new_v4();
-        let answer = invoke(&world, "list-agents", id, event.as_bytes()).await;
+        let answer = invoke(&stack, "list-agents", id, event.as_bytes()).await;
         let answer = answer.with_context(|| event.chars().take(100).collect::<String>())?;
         ensure!(
             answer.status == 400 && answer.body["code"] == "malformed_request",
@@ -190,14 +190,14 @@ async fn no_request() -> Result<()> {
         );
         answered.push((id, 400));
     }
-    ensure!(world.lambda().failures().is_empty(), "{:?}", world.lambda().failures());
-    have_lines(&world, &answered).await
+    ensure!(stack.lambda().failures().is_empty(), "{:?}", stack.lambda().failures());
+    have_lines(&stack, &answered).await
 }
 
 // NAME: requests: no request wakes the orchestrator as if it were the schedule
 #[tokio::test]
 async fn no_schedule() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     let mut answered = Vec::new();
     for event in [
         json!({ "httpMethod": "POST", "path": "/", "headers": {}, "requestContext": { "stage": "prod" } }),
@@ -207,7 +207,7 @@ async fn no_schedule() -> Result<()> {
         json!({ "headers": { "x-webhook-secret": ["a", "b"] } }),
     ] {
         let id = Uuid::new_v4();
-        let answer = invoke(&world, "route-events", id, event.to_string().as_bytes()).await?;
+        let answer = invoke(&stack, "route-events", id, event.to_string().as_bytes()).await?;
         ensure!(
             answer.status == 401 && answer.body["code"] == "webhook_secret_refused",
             "{event}: {:#}",
@@ -219,8 +219,8 @@ async fn no_schedule() -> Result<()> {
     for event in ["{}", "null", r#"{"a":1e999}"#] {
         let event = Bytes::copy_from_slice(event.as_bytes());
         let id = Uuid::new_v4().to_string();
-        let run = world.lambda().function("route-events")?.invoke(&id, "Root=1-0-0", event).await;
+        let run = stack.lambda().function("route-events")?.invoke(&id, "Root=1-0-0", event).await;
         ensure!(run.is_ok(), "{run:?}");
     }
-    have_lines(&world, &answered).await
+    have_lines(&stack, &answered).await
 }

@@ -1,12 +1,12 @@
 //! The other side of the line: what is unusual and right is taken, and can be read again.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::request_builder::{Door, agents, cancel, open, read, record, sessions};
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 /// So deep and no deeper, as the innermost of a body.
 fn nested(levels: usize) -> Value {
@@ -29,8 +29,8 @@ fn payloads() -> Vec<Value> {
 /// Whatever was taken is read again: one session that cannot be read would take its user's whole list along.
 #[tokio::test]
 async fn read_again() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     for metadata in [
         json!({ "a": "x".repeat(8 * 1024 - 8) }),
         json!({ "a": nested(62) }),
@@ -79,8 +79,8 @@ async fn read_again() -> Result<()> {
 /// Forms that look odd and mean what they should.
 #[tokio::test]
 async fn taken() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let click = |id: Uuid| format!(r#"{{"id":"{id}","type":"button_click","payload":{{"action":"a"}}}}"#);
     let hundred: Vec<_> = (0..100).map(|_| click(Uuid::new_v4())).collect();
@@ -119,7 +119,7 @@ async fn taken() -> Result<()> {
     let mut wrong = Vec::new();
     for (name, ask, status) in unusual {
         for door in ask.doors() {
-            let reply = ask.send(&world, *door, &caller, &session).await?;
+            let reply = ask.send(&stack, *door, &caller, &session).await?;
             if reply.status != status {
                 wrong.push(format!("{name} ({door:?}): {:#}", reply.body));
             }
@@ -128,7 +128,7 @@ async fn taken() -> Result<()> {
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The slash at the end that the HTTP API has no route for is one too many to nobody else.
     let slash =
-        agents().path("/chatkit/agents/").at_url_only().send(&world, Door::Url, &caller, &session).await?;
+        agents().path("/chatkit/agents/").at_url_only().send(&stack, Door::Url, &caller, &session).await?;
     slash.expect(200)?;
     Ok(())
 }

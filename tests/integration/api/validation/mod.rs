@@ -12,38 +12,38 @@ mod unknown_routes;
 mod value_formats;
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::json;
 
-use crate::support::client::{Caller, Reply};
-use crate::support::db_snapshot::Standing;
+use crate::support::client::{TestClient, TestResponse};
+use crate::support::db_snapshot::DbSnapshot;
 use request_builder::Ask;
 
 // TODO /// All of this room.
 // TODO pub fn trials() -> Vec<Trial> {
 // TODO     vec![
-// TODO         trial("bad inputs: bodies that open a session", async |world: World| {
-// TODO             refused(&world, create_session::rows()).await
+// TODO         trial("bad inputs: bodies that open a session", async |stack: LocalStack| {
+// TODO             refused(&stack, create_session::rows()).await
 // TODO         }),
-// TODO         trial("bad inputs: bodies that record events", async |world: World| {
-// TODO             refused(&world, record_events::rows()).await
+// TODO         trial("bad inputs: bodies that record events", async |stack: LocalStack| {
+// TODO             refused(&stack, record_events::rows()).await
 // TODO         }),
-// TODO         trial("bad inputs: texts that are no JSON, or too much of it", async |world: World| {
-// TODO             refused(&world, json_bodies::rows()).await
+// TODO         trial("bad inputs: texts that are no JSON, or too much of it", async |stack: LocalStack| {
+// TODO             refused(&stack, json_bodies::rows()).await
 // TODO         }),
-// TODO         trial("bad inputs: ids in paths", async |world: World| refused(&world, path_ids::rows()).await),
-// TODO         trial("bad inputs: query parameters and cursors", async |world: World| {
-// TODO             refused(&world, query_parameters::rows()).await
+// TODO         trial("bad inputs: ids in paths", async |stack: LocalStack| refused(&stack, path_ids::rows()).await),
+// TODO         trial("bad inputs: query parameters and cursors", async |stack: LocalStack| {
+// TODO             refused(&stack, query_parameters::rows()).await
 // TODO         }),
-// TODO         trial("bad inputs: forms of numbers, times and ids, at every place", async |world: World| {
-// TODO             refused(&world, value_formats::rows()).await
+// TODO         trial("bad inputs: forms of numbers, times and ids, at every place", async |stack: LocalStack| {
+// TODO             refused(&stack, value_formats::rows()).await
 // TODO         }),
-// TODO         trial("bad inputs: paths and methods", async |world: World| refused(&world, unknown_routes::rows()).await),
+// TODO         trial("bad inputs: paths and methods", async |stack: LocalStack| refused(&stack, unknown_routes::rows()).await),
 // TODO         trial("bad inputs: the HTTP API answers by itself what is no route", unknown_routes::no_route),
 // TODO         trial("bad inputs: tokens, where something would be written", tokens::writing),
 // TODO         trial("bad inputs: tokens, where something would be read", tokens::reading),
-// TODO         trial("bad inputs: every function asks for a token", async |world: World| {
-// TODO             refused(&world, tokens::of_every_function()).await
+// TODO         trial("bad inputs: every function asks for a token", async |stack: LocalStack| {
+// TODO             refused(&stack, tokens::of_every_function()).await
 // TODO         }),
 // TODO         trial("bad inputs: what is unusual and right is taken", accepted_inputs::taken),
 // TODO         trial("bad inputs: what was taken can be read again", accepted_inputs::read_again),
@@ -71,24 +71,24 @@ pub fn invalid(name: &str, ask: Ask, pointer: &str) -> Row {
     row(name, ask, 422, "invalid_request", &[pointer])
 }
 
-/// Sends every row to its doors, in a world that has a session, and reports all that is not as it should be.
-async fn refused(world: &World, rows: Vec<Row>) -> Result<()> {
-    let caller = Caller::new(world).await?;
-    refused_to(world, &caller, rows).await
+/// Sends every row to its doors, in a stack that has a session, and reports all that is not as it should be.
+async fn refused(stack: &LocalStack, rows: Vec<Row>) -> Result<()> {
+    let caller = TestClient::new(stack).await?;
+    refused_to(stack, &caller, rows).await
 }
 
-async fn refused_to(world: &World, caller: &Caller, rows: Vec<Row>) -> Result<()> {
+async fn refused_to(stack: &LocalStack, caller: &TestClient, rows: Vec<Row>) -> Result<()> {
     let session = caller.open_path().await?;
     caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
-    let mut before = Standing::of(world).await?;
+    let mut before = DbSnapshot::of(stack).await?;
     let mut wrong = Vec::new();
     for row in &rows {
         for door in row.ask.doors() {
-            let (name, reply) = (&row.name, row.ask.send(world, *door, caller, &session).await);
+            let (name, reply) = (&row.name, row.ask.send(stack, *door, caller, &session).await);
             if let Err(error) = reply.and_then(|reply| row.judge(reply, &session)) {
                 wrong.push(format!("{name} ({door:?}): {error:#}"));
             }
-            let now = Standing::of(world).await?;
+            let now = DbSnapshot::of(stack).await?;
             wrong.extend(
                 before.difference(&now).map(|changed| format!("{name} ({door:?}) changed {changed}")),
             );
@@ -100,7 +100,7 @@ async fn refused_to(world: &World, caller: &Caller, rows: Vec<Row>) -> Result<()
 }
 
 impl Row {
-    fn judge(&self, reply: Reply, session: &str) -> Result<()> {
+    fn judge(&self, reply: TestResponse, session: &str) -> Result<()> {
         let headers = reply.headers.clone();
         let body = reply.problem(self.status, self.code)?;
         let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -127,30 +127,30 @@ impl Row {
 /// The control: one click more is a difference, and so is one call of OpenAI.
 #[tokio::test]
 async fn changes_are_noticed() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
-    let before = Standing::of(&world).await?;
+    let before = DbSnapshot::of(&stack).await?;
     let (tables, rows) = before.size();
     ensure!(tables >= 10 && rows >= 5, "only {tables} tables with {rows} rows were looked at");
     caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
-    let changed = before.difference(&Standing::of(&world).await?).unwrap_or_default();
+    let changed = before.difference(&DbSnapshot::of(&stack).await?).unwrap_or_default();
     let expected = "public.chat_events, public.chat_sessions, public.idle_checks, public.throttles";
     ensure!(changed == expected, "{changed}");
 
-    let before = Standing::of(&world).await?;
-    sqlx::query("update auth.users set raw_user_meta_data = '{\"a\": 1}'").execute(world.database()).await?;
+    let before = DbSnapshot::of(&stack).await?;
+    sqlx::query("update auth.users set raw_user_meta_data = '{\"a\": 1}'").execute(stack.database()).await?;
     ensure!(
-        before.difference(&Standing::of(&world).await?).as_deref() == Some("auth.users"),
+        before.difference(&DbSnapshot::of(&stack).await?).as_deref() == Some("auth.users"),
         "a row that changed"
     );
-    let before = Standing::of(&world).await?;
+    let before = DbSnapshot::of(&stack).await?;
     caller.get(&session).await?.expect(200)?;
-    let charged = before.difference(&Standing::of(&world).await?);
+    let charged = before.difference(&DbSnapshot::of(&stack).await?);
     ensure!(charged.as_deref() == Some("public.throttles, 1 calls of OpenAI"), "{charged:?}");
-    let before = Standing::of(&world).await?;
+    let before = DbSnapshot::of(&stack).await?;
     caller.get(&format!("{session}?include=none")).await?.expect(200)?;
-    let changed = before.difference(&Standing::of(&world).await?);
+    let changed = before.difference(&DbSnapshot::of(&stack).await?);
     ensure!(changed.is_none(), "{changed:?}");
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use http_client::Method;
-use local_stack::{World, http};
+use local_stack::{LocalStack, http};
 
-use crate::support::client::{Caller, Reply, reply};
+use crate::support::client::{TestClient, TestResponse, reply};
 
 /// Stands for the path of the caller's session.
 const SESSION: &str = "{session}";
@@ -152,10 +152,10 @@ impl Ask {
         self.path.replace(SESSION, session).split('?').next().unwrap_or_default().to_owned()
     }
 
-    pub async fn send(&self, world: &World, door: Door, caller: &Caller, session: &str) -> Result<Reply> {
+    pub async fn send(&self, stack: &LocalStack, door: Door, caller: &TestClient, session: &str) -> Result<TestResponse> {
         let base = match door {
-            Door::Api => world.api_url(),
-            Door::Url => world.function_url(self.function),
+            Door::Api => stack.api_url(),
+            Door::Url => stack.function_url(self.function),
         };
         let url = format!("{base}{}", self.path.replace(SESSION, session));
         let mut request = http::client().request(self.method.clone(), url);

@@ -1,13 +1,13 @@
 //! Tokens that let nobody in: neither where something would be written nor where something would be read.
 
 use anyhow::Result;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{Forge, Signer};
 use serde_json::{Value, json};
 
 use super::request_builder::{Ask, agents, cancel, messages, open, read, record, sessions};
 use super::{Row, refused_to, row};
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 
 /// Status and code.
 type Answer = (u16, &'static str);
@@ -22,15 +22,15 @@ const NOWHERE: Answer = (403, "no_organisation");
 /// With the service's key nothing but our own check stands between a token and the tables.
 #[tokio::test]
 async fn writing() -> Result<()> {
-    let world = World::start().await?;
-    each(&world, &open(format!(r#"{{"agentId":"{AGENT}"}}"#))).await
+    let stack = LocalStack::start().await?;
+    each(&stack, &open(format!(r#"{{"agentId":"{AGENT}"}}"#))).await
 }
 
 // NAME: bad inputs: tokens, where something would be read
 #[tokio::test]
 async fn reading() -> Result<()> {
-    let world = World::start().await?;
-    each(&world, &sessions("")).await
+    let stack = LocalStack::start().await?;
+    each(&stack, &sessions("")).await
 }
 
 /// A token is asked for before anything else of a request is looked at.
@@ -48,16 +48,16 @@ pub fn of_every_function() -> Vec<Row> {
     each.map(|ask| row(ask.function, ask.clone().nameless(), status, code, &[])).into()
 }
 
-async fn each(world: &World, ask: &Ask) -> Result<()> {
-    let caller = Caller::new(world).await?;
+async fn each(stack: &LocalStack, ask: &Ask) -> Result<()> {
+    let caller = TestClient::new(stack).await?;
     let mut rows = headers(ask, &caller.token);
-    let forged = [signatures(world, &caller), claims(world, &caller), organisations(world, &caller)];
+    let forged = [signatures(stack, &caller), claims(stack, &caller), organisations(stack, &caller)];
     rows.extend(
         forged.into_iter().flatten().map(|(name, forge, (status, code))| {
             row(name, ask.clone().token(&forge.sign()), status, code, &[])
         }),
     );
-    refused_to(world, &caller, rows).await
+    refused_to(stack, &caller, rows).await
 }
 
 fn headers(ask: &Ask, token: &str) -> Vec<Row> {
@@ -92,9 +92,9 @@ fn headers(ask: &Ask, token: &str) -> Vec<Row> {
 
 type Forged<'w> = (&'static str, Forge<'w>, Answer);
 
-fn signatures<'w>(world: &'w World, caller: &Caller) -> Vec<Forged<'w>> {
-    let by = |signer| world.issuer().forge(&caller.user).signed_by(signer);
-    let good = || world.issuer().forge(&caller.user);
+fn signatures<'w>(stack: &'w LocalStack, caller: &TestClient) -> Vec<Forged<'w>> {
+    let by = |signer| stack.issuer().forge(&caller.user).signed_by(signer);
+    let good = || stack.issuer().forge(&caller.user);
     vec![
         ("alg: none", by(Signer::Nobody), INVALID),
         ("alg: none in other letters", by(Signer::Nobody).header("alg", "nOnE"), INVALID),
@@ -117,8 +117,8 @@ fn signatures<'w>(world: &'w World, caller: &Caller) -> Vec<Forged<'w>> {
     ]
 }
 
-fn claims<'w>(world: &'w World, caller: &Caller) -> Vec<Forged<'w>> {
-    let good = || world.issuer().forge(&caller.user);
+fn claims<'w>(stack: &'w LocalStack, caller: &TestClient) -> Vec<Forged<'w>> {
+    let good = || stack.issuer().forge(&caller.user);
     let later = jiff::Timestamp::now().as_second() + 300;
     vec![
         ("expired a second ago", good().expired(1), EXPIRED),
@@ -132,7 +132,7 @@ fn claims<'w>(world: &'w World, caller: &Caller) -> Vec<Forged<'w>> {
         ("another issuer", good().claim("iss", "https://elsewhere.supabase.co/auth/v1"), INVALID),
         (
             "an issuer that begins alike",
-            good().claim("iss", format!("{}.example.com", world.issuer().url())),
+            good().claim("iss", format!("{}.example.com", stack.issuer().url())),
             INVALID,
         ),
         ("no issuer", good().without("iss"), INVALID),
@@ -146,8 +146,8 @@ fn claims<'w>(world: &'w World, caller: &Caller) -> Vec<Forged<'w>> {
     ]
 }
 
-fn organisations<'w>(world: &'w World, caller: &Caller) -> Vec<Forged<'w>> {
-    let good = || world.issuer().forge(&caller.user);
+fn organisations<'w>(stack: &'w LocalStack, caller: &TestClient) -> Vec<Forged<'w>> {
+    let good = || stack.issuer().forge(&caller.user);
     let with = |organisation: Value| {
         good().claim("app_metadata", json!({ "org_id": organisation, "org_role": "owner" }))
     };

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 
 use super::request_builder::{Ask, agents, cancel, messages, open, read, record, sessions};
 use super::{Row, row};
-use crate::support::client::Caller;
-use crate::support::db_snapshot::Standing;
+use crate::support::client::TestClient;
+use crate::support::db_snapshot::DbSnapshot;
 
 fn each() -> [(Ask, &'static [Method]); 7] {
     const READS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
@@ -65,10 +65,10 @@ pub fn rows() -> Vec<Row> {
 /// No function is asked, so what comes back is API Gateway's own word and no problem of ours.
 #[tokio::test]
 async fn no_route() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
-    let before = Standing::of(&world).await?;
+    let before = DbSnapshot::of(&stack).await?;
     for (method, path) in [
         (Method::DELETE, session.clone()),
         (Method::PUT, "/chatkit/sessions".to_owned()),
@@ -79,6 +79,6 @@ async fn no_route() -> Result<()> {
         let reply = caller.send(method.clone(), &path, &[], None).await?;
         ensure!(reply.status == 404 && reply.body["message"] == "Not Found", "{method} {path}: {reply:?}");
     }
-    ensure!(before.difference(&Standing::of(&world).await?).is_none(), "something was written");
+    ensure!(before.difference(&DbSnapshot::of(&stack).await?).is_none(), "something was written");
     Ok(())
 }

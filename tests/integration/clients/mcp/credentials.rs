@@ -1,7 +1,7 @@
 //! A bearer goes to the origin that it was configured for, and nowhere else.
 
 use anyhow::{Result, ensure};
-use local_stack::agents::{Agent, Fault, Revision, Settings, Team};
+use local_stack::agents::{Agent, Fault, Revision, Settings, AgentFleet};
 use serde_json::json;
 use shared::clients::mcp::{CallError, ErrorResponse, Reason, Target};
 
@@ -76,7 +76,7 @@ async fn redirects() -> Result<()> {
 // NAME: mcp: the local stack's agents can be called with what it configures
 #[tokio::test]
 async fn the_team() -> Result<()> {
-    let team = Team::start(Settings::default()).await?;
+    let team = AgentFleet::start(Settings::default()).await?;
     let hosts: Vec<_> = team.iter().map(Agent::address).collect();
     let client = client(&hosts, &team.credentials())?;
     for agent in team.iter() {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::scripted_server::{Said, Script, Scripted};
-use crate::support::client::{Caller, path};
+use crate::support::client::{TestClient, path};
 
 /// What a tool answers, how its delivery ends, and what is in its `agent_result`.
 type Row = (Said, (&'static str, Option<&'static str>), Option<Value>);
@@ -81,19 +81,19 @@ async fn ends() -> Result<()> {
     let call = rows.iter().map(|(said, ..)| said.clone()).collect();
     let agent = Scripted::start(Script { call, ..Script::default() }).await?;
     let hosts = agent.server().address().to_string();
-    let world = World::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts).start().await?;
+    let stack = LocalStack::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts).start().await?;
     let org_id = Uuid::new_v4();
-    world.register_agent(org_id, "scripted", "Scripted").await?;
+    stack.register_agent(org_id, "scripted", "Scripted").await?;
     let tool = json!({ "idempotent": false, "policy": "auto" });
-    world.register_agent_server(org_id, "scripted", &agent.url(), None, tool).await?;
-    let caller = Caller::joining(&world, org_id, OrgRole::Member).await?;
+    stack.register_agent_server(org_id, "scripted", &agent.url(), None, tool).await?;
+    let caller = TestClient::joining(&stack, org_id, OrgRole::Member).await?;
     // One session each: what is asked or unknown holds up its own.
     for (_, end, recorded) in &rows {
         let session =
             caller.post("/chatkit/sessions", json!({ "agentId": "scripted" })).await?.expect(201)?;
         let at = path(&session);
         caller.record(&at, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
-        let ended = ended(&world, &session).await?;
+        let ended = ended(&stack, &session).await?;
         ensure!((ended.0.as_str(), ended.1.as_deref()) == *end, "{ended:?} instead of {end:?}, {recorded:?}");
         let shown = caller.get(&at).await?.expect(200)?;
         let events = shown["events"].as_array().context("no events")?;
@@ -113,13 +113,13 @@ async fn ends() -> Result<()> {
 }
 
 /// How the delivery of a session ended.
-async fn ended(world: &World, session: &Value) -> Result<(String, Option<String>)> {
+async fn ended(stack: &LocalStack, session: &Value) -> Result<(String, Option<String>)> {
     let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
     let query =
         "select status, error from deliveries where session_id = $1 and status not in ('pending', 'running')";
     let waiting = async {
         loop {
-            let found = sqlx::query_as(query).bind(id).fetch_optional(world.database()).await?;
+            let found = sqlx::query_as(query).bind(id).fetch_optional(stack.database()).await?;
             if let Some(found) = found {
                 return anyhow::Ok(found);
             }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::agents::{Reference, RoundRobin};
 use local_stack::http;
 use local_stack::toolchain::{MCP_2025, MCP_2026, Tool, ToolError};
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{arguments, client, completed, target};
-use crate::support::client::{Caller, path};
+use crate::support::client::{TestClient, path};
 use local_stack::supabase::OrgRole;
 
 // TODO pub fn trials() -> Vec<Trial> {
@@ -231,21 +231,21 @@ async fn deliveries() -> Result<()> {
         ("two_workers", balancer.url(), balancer.address()),
     ];
     let hosts: Vec<String> = servers.iter().map(|(_, _, address)| address.to_string()).collect();
-    let world = World::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts.join(",")).start().await?;
+    let stack = LocalStack::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts.join(",")).start().await?;
     let org_id = Uuid::new_v4();
     for (agent, url, _) in &servers {
-        world.register_agent(org_id, agent, agent).await?;
+        stack.register_agent(org_id, agent, agent).await?;
         let tool = json!({ "idempotent": false, "policy": "auto" });
-        world.register_agent_server(org_id, agent, url, None, tool).await?;
+        stack.register_agent_server(org_id, agent, url, None, tool).await?;
     }
-    let caller = Caller::joining(&world, org_id, OrgRole::Member).await?;
+    let caller = TestClient::joining(&stack, org_id, OrgRole::Member).await?;
     let delivered = servers.iter().map(|(agent, ..)| delivered(&caller, agent));
     futures_util::future::try_join_all(delivered).await?;
     Ok(())
 }
 
 /// What a tool answers is in its session: a result of its own as output, text as a message, and a question as an escalation.
-async fn delivered(caller: &Caller, agent: &str) -> Result<()> {
+async fn delivered(caller: &TestClient, agent: &str) -> Result<()> {
     let session = caller.post("/chatkit/sessions", json!({ "agentId": agent })).await?.expect(201)?;
     let (at, structured) = (path(&session), if agent.starts_with("python") { "ours" } else { "structured" });
     for answer in ["own", if structured == "ours" { "text" } else { "plain" }, structured] {

@@ -1,7 +1,7 @@
 //! Authority comes from the registry: an agent's question makes it stricter, and an approval covers no words that came after it.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::support::client::AGENT;
@@ -45,8 +45,8 @@ fn strictest(((risk, approver), asked_risk, asked_approver, asked_seconds): Aske
 // NAME: escalations: an agent's question is as strict as the registry, or stricter
 #[tokio::test]
 async fn stricter() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let rows = combinations();
     ensure!(rows.len() == 72, "{} rows", rows.len());
@@ -57,13 +57,13 @@ async fn stricter() -> Result<()> {
             json!({ "policy": "auto", "risk": risk, "approver": approver, "ask_expires_in_seconds": 3600 });
         tools.push(tool(&named((risk, approver)), &fields));
     }
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let names: Vec<String> = rows.iter().map(|row| named(row.0)).collect();
     let events: Vec<(&str, Value)> =
         names.iter().enumerate().map(|(row, name)| (name.as_str(), json!({ "row": row }))).collect();
     record(&office.member, &office.session, &events).await?;
     let row_of = |event: &Value| event["payload"]["row"].as_u64().and_then(|row| usize::try_from(row).ok());
-    let calls = work_off_by(&world, |call| {
+    let calls = work_off_by(&stack, |call| {
         let asked = row_of(&call["event"]).and_then(|row| rows.get(row));
         let (risk, approver, seconds) = asked.map_or((None, None, None), |(_, r, a, s)| (*r, *a, *s));
         json!({ "kind": "ask", "ask": {
@@ -77,7 +77,7 @@ async fn stricter() -> Result<()> {
                concat_ws(' ', x.risk, x.approver, round(extract(epoch from x.expires_at - x.created_at)))
         from chat_escalations as x
         order by 1";
-    let found: Vec<(i32, String)> = sqlx::query_as(found).fetch_all(world.database()).await?;
+    let found: Vec<(i32, String)> = sqlx::query_as(found).fetch_all(stack.database()).await?;
     ensure!(found.len() == rows.len(), "{} questions", found.len());
     compare(rows.into_iter().zip(found).map(|(row, (_, found))| (format!("{row:?}"), strictest(row), found)))
 }
@@ -94,8 +94,8 @@ const DECISIONS: [(&str, bool, [&str; 3]); 5] = [
 // NAME: escalations: an approval does not cover an answer that came after it
 #[tokio::test]
 async fn later_answers() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let policies = [
         ("ask", json!({ "policy": "ask" })),
@@ -106,7 +106,7 @@ async fn later_answers() -> Result<()> {
     let tools: Vec<Value> = (0..DECISIONS.len())
         .flat_map(|row| policies.iter().map(move |(policy, fields)| tool(&named(row, policy), fields)))
         .collect();
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let ask = json!({ "kind": "ask", "ask": {
         "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "risk": "low", "approver": "self",
     } });
@@ -114,18 +114,18 @@ async fn later_answers() -> Result<()> {
         let name = tool["name"].as_str().unwrap_or_default();
         record(&office.member, &office.session, &[(name, json!({ "amount": 500 }))]).await?;
     }
-    ensure!(drain(&world).await?.is_empty(), "a call was not held");
+    ensure!(drain(&stack).await?.is_empty(), "a call was not held");
     for tool in &tools {
         let name = tool["name"].as_str().unwrap_or_default();
-        let held = question(&world, org_id, name).await?;
+        let held = question(&stack, org_id, name).await?;
         let decider = if name.starts_with("confirm") { &office.member } else { &office.approver };
         decide(decider, &held, "approve").await?.expect(200)?;
     }
-    ensure!(work_off(&world, ask).await?.len() == tools.len(), "a released call was not made");
+    ensure!(work_off(&stack, ask).await?.len() == tools.len(), "a released call was not made");
 
     for (row, (decision, in_words, _)) in DECISIONS.iter().enumerate() {
         for (policy, _) in &policies {
-            let asked = question(&world, org_id, &named(row, policy)).await?;
+            let asked = question(&stack, org_id, &named(row, policy)).await?;
             ensure!(asked["kind"] == "agent_asked" && asked["approver"] == "self", "{asked:#}");
             let reply = if *in_words {
                 answer(&office.member, &asked, decision, json!({ "amount": 500, "account": "my own" }))
@@ -136,8 +136,8 @@ async fn later_answers() -> Result<()> {
             reply.expect(200).with_context(|| format!("{policy} {decision}"))?;
         }
     }
-    let calls = drain(&world).await?;
-    let found = outcomes(&world, org_id).await?;
+    let calls = drain(&stack).await?;
+    let found = outcomes(&stack, org_id).await?;
     let mut compared = Vec::new();
     for (row, (decision, in_words, expected)) in DECISIONS.iter().enumerate() {
         for ((policy, _), expected) in policies.iter().zip(expected) {
@@ -153,12 +153,12 @@ async fn later_answers() -> Result<()> {
     compare(compared)?;
 
     // The words are the requester's, so they are another person's to approve, who is shown them.
-    let written = question(&world, org_id, &named(2, "ask")).await?;
+    let written = question(&stack, org_id, &named(2, "ask")).await?;
     ensure!(written["subject"]["decision"]["answer"]["account"] == "my own", "{written:#}");
     ensure!(written["authorId"] == json!(office.member.user.id), "{written:#}");
     decide(&office.member, &written, "approve").await?.problem(403, "own_request")?;
     decide(&office.approver, &written, "approve").await?.expect(200)?;
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     ensure!(calls.len() == 1 && calls[0]["decision"]["answer"]["account"] == "my own", "{calls:#?}");
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! `allowed_org_roles` holds on every way to an agent.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::Workflow;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 use crate::support::escalations::Office;
 use crate::support::tool_calls::{drain, record, register, tool, work_off};
 
@@ -14,10 +14,10 @@ use crate::support::tool_calls::{drain, record, register, tool, work_off};
 const CLOSED: &str = "cfo_strategy";
 
 /// An agent for owners and approvers, and the one of everybody, which both take part in everything.
-async fn agents(world: &World, office: &Office<'_>) -> Result<()> {
+async fn agents(stack: &LocalStack, office: &Office<'_>) -> Result<()> {
     let org_id = office.member.user.org_id;
     let workflow = "wf_of_the_closed_agent";
-    world.chatkit().add_workflow(Workflow {
+    stack.openai().add_workflow(Workflow {
         id: workflow.to_owned(),
         project: local_stack::PROJECT.to_owned(),
         versions: vec!["1".to_owned()],
@@ -26,26 +26,26 @@ async fn agents(world: &World, office: &Office<'_>) -> Result<()> {
         "p_org_id": org_id, "p_agent_id": CLOSED, "p_display_name": "Strategy", "p_description": "Strategy",
         "p_chatkit_workflow_id": workflow, "p_allowed_org_roles": ["owner", "approver"],
     });
-    let (status, answer) = world.rpc("register_agent", arguments).await?;
+    let (status, answer) = stack.rpc("register_agent", arguments).await?;
     ensure!(status.is_success(), "{answer}");
     let free = json!({ "policy": "auto" });
     let takes = |event_type: &str| json!({ "tool": "decide", "event_type": event_type });
     let more = [takes("agent_follow_up"), takes("handover"), takes("custom_pay")];
-    register(world, org_id, CLOSED, &[tool("decide", &free)], &more).await?;
-    register(world, org_id, AGENT, &[tool("pay", &free)], &[]).await
+    register(stack, org_id, CLOSED, &[tool("decide", &free)], &more).await?;
+    register(stack, org_id, AGENT, &[tool("pay", &free)], &[]).await
 }
 
 // NAME: escalations: an agent is open to certain roles only, whichever way it is reached
 #[tokio::test]
 async fn every_way() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
-    agents(&world, &office).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
+    agents(&stack, &office).await?;
     for (role, allowed) in
         [(OrgRole::Member, false), (OrgRole::Admin, false), (OrgRole::Approver, true), (OrgRole::Owner, true)]
     {
         let caller = office.colleague(role).await?;
-        ways_of(&world, &caller, allowed)
+        ways_of(&stack, &caller, allowed)
             .await
             .map_err(|error| error.context(format!("a caller of role {}", role.name())))?;
     }
@@ -53,7 +53,7 @@ async fn every_way() -> Result<()> {
 }
 
 /// The result that an agent's call came to.
-async fn result(caller: &Caller, session: &str) -> Result<Value> {
+async fn result(caller: &TestClient, session: &str) -> Result<Value> {
     let shown = caller.get(session).await?.expect(200)?;
     let events = shown["events"].as_array().cloned().unwrap_or_default();
     let result = events
@@ -63,7 +63,7 @@ async fn result(caller: &Caller, session: &str) -> Result<Value> {
     Ok(result.map_or(Value::Null, |event| event["payload"].clone()))
 }
 
-async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
+async fn ways_of(stack: &LocalStack, caller: &TestClient, allowed: bool) -> Result<()> {
     let tools = |calls: &[Value]| -> Vec<String> {
         calls.iter().map(|call| call["agent_id"].as_str().unwrap_or_default().to_owned()).collect()
     };
@@ -79,15 +79,15 @@ async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
     let handed = caller.record(&session, "handover", json!({ "agentId": CLOSED })).await?;
     if allowed {
         handed.expect(201)?;
-        ensure!(tools(&drain(world).await?) == [CLOSED], "a handover");
+        ensure!(tools(&drain(stack).await?) == [CLOSED], "a handover");
     } else {
         handed.problem(403, "agent_forbidden")?;
-        ensure!(drain(world).await?.is_empty(), "a handover was routed");
+        ensure!(drain(stack).await?.is_empty(), "a handover was routed");
     }
     // An event that both agents want.
     let session = caller.open_path().await?;
     record(caller, &session, &[("pay", json!({}))]).await?;
-    let called = tools(&drain(world).await?);
+    let called = tools(&drain(stack).await?);
     ensure!(called == if allowed { vec![AGENT, CLOSED] } else { vec![AGENT] }, "an event: {called:?}");
     // A follow-up, and an agent's handover: each call of AGENT comes to it, those of the other to nothing more.
     let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": CLOSED }] });
@@ -98,10 +98,10 @@ async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
         // The event's own delivery to the closed agent is made first.
         let mut calls = Vec::new();
         loop {
-            let claimed = world.claim_all().await?;
+            let claimed = stack.claim_all().await?;
             let Some(call) = claimed.first() else { break };
             let own = call["agent_id"] == AGENT;
-            world.finish(call, if own { outcome.clone() } else { json!({ "kind": "completed" }) }).await?;
+            stack.finish(call, if own { outcome.clone() } else { json!({ "kind": "completed" }) }).await?;
             if own {
                 let said = result(caller, &session).await?;
                 let refused = if refused == "followUpsRefused" { &said[refused][0] } else { &said[refused] };
@@ -119,7 +119,7 @@ async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
     // Nor is one made that would be withdrawn later.
     let made = "select count(*) from deliveries where user_id = $1 and agent_id = $2";
     let made: i64 =
-        sqlx::query_scalar(made).bind(caller.user.id).bind(CLOSED).fetch_one(world.database()).await?;
+        sqlx::query_scalar(made).bind(caller.user.id).bind(CLOSED).fetch_one(stack.database()).await?;
     ensure!(made == if allowed { 6 } else { 0 }, "{made} deliveries");
     Ok(())
 }
@@ -127,23 +127,23 @@ async fn ways_of(world: &World, caller: &Caller, allowed: bool) -> Result<()> {
 // NAME: escalations: a call begins only if its requester's role may still use the agent
 #[tokio::test]
 async fn before_beginning() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
-    agents(&world, &office).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
+    agents(&stack, &office).await?;
     for (role, allowed) in [(OrgRole::Member, false), (OrgRole::Admin, false), (OrgRole::Owner, true)] {
         let caller = office.colleague(OrgRole::Approver).await?;
         let body = json!({ "agentId": CLOSED });
         let session = caller.post("/chatkit/sessions", body).await?.expect(201)?;
         record(&caller, &path(&session), &[("decide", json!({})), ("decide", json!({}))]).await?;
         // One fails for the moment and waits, the other has not begun.
-        let calls = world.claim_all().await?;
+        let calls = stack.claim_all().await?;
         ensure!(calls.len() == 1, "{} calls", calls.len());
-        world.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
-        world.put_user(&User { role, ..caller.user.clone() }).await?;
+        stack.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
+        stack.put_user(&User { role, ..caller.user.clone() }).await?;
         sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
-            .execute(world.database())
+            .execute(stack.database())
             .await?;
-        let called = work_off(&world, json!({ "kind": "completed" })).await?.len();
+        let called = work_off(&stack, json!({ "kind": "completed" })).await?.len();
         ensure!(called == if allowed { 2 } else { 0 }, "{}: {called} calls", role.name());
         let states = "
             select string_agg(concat_ws(' ', d.status, d.error), ', '),
@@ -155,7 +155,7 @@ async fn before_beginning() -> Result<()> {
             group by d.session_id";
         let (states, events): (String, i64) = sqlx::query_as(states)
             .bind(session["id"].as_str().unwrap_or_default())
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
         let withdrawn = "withdrawn agent_forbidden, withdrawn agent_forbidden";
         let expected = if allowed { ("done, done", 0) } else { (withdrawn, 2) };

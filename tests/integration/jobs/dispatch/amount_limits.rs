@@ -1,7 +1,7 @@
 //! Which amounts are below a limit: by type, sign, script, unit and currency.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::support::client::AGENT;
@@ -16,20 +16,20 @@ type Row = (Value, Value, &'static str);
 // NAME: escalations: an amount is below a limit only if it can be read, whatever it looks like
 #[tokio::test]
 async fn amounts() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let rows: Vec<Row> = [spellings(), currencies(), units(), pointers(), limits()].concat();
     ensure!(rows.len() >= 60, "{} rows", rows.len());
     let names: Vec<String> = (0..rows.len()).map(|row| format!("row_{row:03}")).collect();
     let tools: Vec<Value> =
         names.iter().zip(&rows).map(|(name, (fields, _, _))| tool(name, fields)).collect();
     let org_id = office.member.user.org_id;
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> =
         names.iter().zip(&rows).map(|(name, (_, payload, _))| (name.as_str(), payload.clone())).collect();
     record(&office.member, &office.session, &events).await?;
-    drain(&world).await?;
-    let found = outcomes(&world, org_id).await?;
+    drain(&stack).await?;
+    let found = outcomes(&stack, org_id).await?;
     let compared: Option<Vec<_>> = names
         .iter()
         .zip(&rows)

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::{join_all, try_join_all};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 use crate::support::escalations::{Office, decide};
 use crate::support::tool_calls::{
     ASK, CALLED, compare, drain, event_type, outcomes, question, record, register, tool, work_off,
@@ -24,42 +24,42 @@ fn euros(amount: impl Into<Value>) -> Value {
 }
 
 /// Has one payment made, if it may be, and says what became of it.
-async fn pay(world: &World, caller: &Caller, session: &str, name: &str, payload: Value) -> Result<String> {
+async fn pay(stack: &LocalStack, caller: &TestClient, session: &str, name: &str, payload: Value) -> Result<String> {
     record(caller, session, &[(name, payload)]).await?;
-    drain(world).await?;
-    outcomes(world, caller.user.org_id).await?.remove(name).context("no delivery")
+    drain(stack).await?;
+    outcomes(stack, caller.user.org_id).await?.remove(name).context("no delivery")
 }
 
 // NAME: escalations: many small payments together are asked about above the total
 #[tokio::test]
 async fn many() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let mut fields = limited();
     fields["ask_above"] = json!(100);
-    register(&world, office.member.user.org_id, AGENT, &[tool("pay", &fields)], &[]).await?;
+    register(&stack, office.member.user.org_id, AGENT, &[tool("pay", &fields)], &[]).await?;
     // In two bodies, and each just under the limit of a single one; some below zero.
     let events: Vec<(&str, Value)> =
         (0..101).map(|number| ("pay", euros(if number % 3 == 0 { -99 } else { 99 }))).collect();
     record(&office.member, &office.session, &events).await?;
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     ensure!(calls.len() == 10, "{} calls of 99 under a total of 1000", calls.len());
     let states = "select count(*) filter (where d.status = 'asked'), count(x.id)
         from deliveries as d left join chat_escalations as x on x.delivery_id = d.id and x.kind = 'policy' and x.status = 'open'";
-    let (held, asked): (i64, i64) = sqlx::query_as(states).fetch_one(world.database()).await?;
+    let (held, asked): (i64, i64) = sqlx::query_as(states).fetch_one(stack.database()).await?;
     ensure!((held, asked) == (91, 91), "{held} held, {asked} asked about");
     // What still fits is called, and no more.
-    let found = pay(&world, &office.member, &office.session, "pay", euros(11)).await?;
+    let found = pay(&stack, &office.member, &office.session, "pay", euros(11)).await?;
     ensure!(found == ASK, "11 above 990: {found}");
-    let found = pay(&world, &office.member, &office.session, "pay", euros(10)).await?;
+    let found = pay(&stack, &office.member, &office.session, "pay", euros(10)).await?;
     ensure!(found == CALLED, "10 above 990: {found}");
-    let found = pay(&world, &office.member, &office.session, "pay", euros("0.01")).await?;
+    let found = pay(&stack, &office.member, &office.session, "pay", euros("0.01")).await?;
     ensure!(found == ASK, "0.01 above 1000: {found}");
     Ok(())
 }
 
 /// Another of each kind has a total of its own.
-async fn apart(world: &World, office: &Office<'_>, rows: &mut Vec<(String, String, String)>) -> Result<()> {
+async fn apart(stack: &LocalStack, office: &Office<'_>, rows: &mut Vec<(String, String, String)>) -> Result<()> {
     let org_id = office.member.user.org_id;
     let (member, session) = (&office.member, &office.session);
     let colleague = office.colleague(OrgRole::Member).await?;
@@ -76,20 +76,20 @@ async fn apart(world: &World, office: &Office<'_>, rows: &mut Vec<(String, Strin
         ("another currency", member, session, "pay", dollars.clone(), CALLED),
         ("another currency again", member, session, "pay", dollars, ASK),
     ] {
-        let found = pay(world, caller, session, name, payload).await?;
+        let found = pay(stack, caller, session, name, payload).await?;
         rows.push((what.to_owned(), expected.to_owned(), found));
     }
-    world.register_agent(org_id, "tax_compliance", "Tax").await?;
-    register(world, org_id, "tax_compliance", &[tool("pay", &limited())], &[]).await?;
-    register(world, org_id, AGENT, &[tool("other", &limited())], &[]).await?;
-    let found = pay(world, member, session, "pay", euros(1000)).await?;
+    stack.register_agent(org_id, "tax_compliance", "Tax").await?;
+    register(stack, org_id, "tax_compliance", &[tool("pay", &limited())], &[]).await?;
+    register(stack, org_id, AGENT, &[tool("other", &limited())], &[]).await?;
+    let found = pay(stack, member, session, "pay", euros(1000)).await?;
     rows.push(("another agent's tool of the same name".to_owned(), CALLED.to_owned(), found));
     // What was counted in another unit cannot be added up, so nothing is below the limit.
     let mut minor = limited();
     minor["unit"] = json!("minor");
-    register(world, org_id, "tax_compliance", &[tool("pay", &minor)], &[]).await?;
-    sqlx::query("update auto_call_amounts set amount = 0").execute(world.database()).await?;
-    let found = pay(world, member, session, "pay", euros(1)).await?;
+    register(stack, org_id, "tax_compliance", &[tool("pay", &minor)], &[]).await?;
+    sqlx::query("update auto_call_amounts set amount = 0").execute(stack.database()).await?;
+    let found = pay(stack, member, session, "pay", euros(1)).await?;
     rows.push(("another unit".to_owned(), ASK.to_owned(), found));
     Ok(())
 }
@@ -97,14 +97,14 @@ async fn apart(world: &World, office: &Office<'_>, rows: &mut Vec<(String, Strin
 // NAME: escalations: a total counts each call once, for each user, tool, agent and currency
 #[tokio::test]
 async fn counted() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let (member, session) = (&office.member, &office.session);
     let names = ["retried", "failed", "replayed", "old", "nearly_old", "released"];
     let mut tools = names.map(|name| tool(name, &limited())).to_vec();
     tools.extend([tool("pay", &limited()), tool("pay_too", &limited())]);
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let mut rows = Vec::new();
     let mut row =
         |what: &str, expected: &str, found: String| rows.push((what.to_owned(), expected.to_owned(), found));
@@ -112,91 +112,91 @@ async fn counted() -> Result<()> {
     // Two attempts of one call are one call.
     record(member, session, &[("retried", euros(600))]).await?;
     for _ in 0..2 {
-        let calls = world.claim_all().await?;
+        let calls = stack.claim_all().await?;
         ensure!(calls.len() == 1, "{} calls", calls.len());
-        world.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
+        stack.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
         sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
-            .execute(world.database())
+            .execute(stack.database())
             .await?;
     }
-    drain(&world).await?;
+    drain(&stack).await?;
     row(
         "what fits beside a retried call",
         CALLED,
-        pay(&world, member, session, "retried", euros(400)).await?,
+        pay(&stack, member, session, "retried", euros(400)).await?,
     );
-    row("more than that", ASK, pay(&world, member, session, "retried", euros(1)).await?);
+    row("more than that", ASK, pay(&stack, member, session, "retried", euros(1)).await?);
 
     // A call that failed counts, and a replay of it is the same call.
     let failed = json!({ "kind": "failed", "error": "agent_failed" });
     record(member, session, &[("failed", euros(600)), ("replayed", euros(600))]).await?;
-    ensure!(work_off(&world, failed).await?.len() == 2, "two calls were to fail");
+    ensure!(work_off(&stack, failed).await?.len() == 2, "two calls were to fail");
     row(
         "more than fits beside a failed call",
         ASK,
-        pay(&world, member, session, "failed", euros(401)).await?,
+        pay(&stack, member, session, "failed", euros(401)).await?,
     );
-    row("what fits beside a failed call", CALLED, pay(&world, member, session, "failed", euros(400)).await?);
+    row("what fits beside a failed call", CALLED, pay(&stack, member, session, "failed", euros(400)).await?);
     let dead = "select id from deliveries where tool = 'replayed'";
-    let dead: Uuid = sqlx::query_scalar(dead).fetch_one(world.database()).await?;
+    let dead: Uuid = sqlx::query_scalar(dead).fetch_one(stack.database()).await?;
     let replay = json!({ "p_org_id": org_id, "p_delivery_id": dead });
-    ensure!(world.rpc("replay_delivery", replay).await?.0.is_success());
-    ensure!(drain(&world).await?.len() == 1, "the replayed call was not made");
+    ensure!(stack.rpc("replay_delivery", replay).await?.0.is_success());
+    ensure!(drain(&stack).await?.len() == 1, "the replayed call was not made");
     row(
         "what fits beside a replayed call",
         CALLED,
-        pay(&world, member, session, "replayed", euros(400)).await?,
+        pay(&stack, member, session, "replayed", euros(400)).await?,
     );
-    row("more than that", ASK, pay(&world, member, session, "replayed", euros(1)).await?);
+    row("more than that", ASK, pay(&stack, member, session, "replayed", euros(1)).await?);
 
     // A day later it does not count.
     for (name, age, expected) in [("old", 86_401, CALLED), ("nearly_old", 86_340, ASK)] {
-        row(name, CALLED, pay(&world, member, session, name, euros(1000)).await?);
+        row(name, CALLED, pay(&stack, member, session, name, euros(1000)).await?);
         let move_back =
             "update auto_call_amounts set begun_at = begun_at - make_interval(secs => $2) where tool = $1";
-        sqlx::query(move_back).bind(name).bind(f64::from(age)).execute(world.database()).await?;
-        row(name, expected, pay(&world, member, session, name, euros(1000)).await?);
+        sqlx::query(move_back).bind(name).bind(f64::from(age)).execute(stack.database()).await?;
+        row(name, expected, pay(&stack, member, session, name, euros(1000)).await?);
     }
 
     // What another person approved is not what `auto` did.
-    row("released", ASK, pay(&world, member, session, "released", euros(1001)).await?);
-    decide(&office.approver, &question(&world, org_id, "released").await?, "approve").await?.expect(200)?;
-    ensure!(drain(&world).await?.len() == 1, "an approved call was not made");
+    row("released", ASK, pay(&stack, member, session, "released", euros(1001)).await?);
+    decide(&office.approver, &question(&stack, org_id, "released").await?, "approve").await?.expect(200)?;
+    ensure!(drain(&stack).await?.len() == 1, "an approved call was not made");
     row(
         "what fits beside a released call",
         CALLED,
-        pay(&world, member, session, "released", euros(1000)).await?,
+        pay(&stack, member, session, "released", euros(1000)).await?,
     );
 
-    apart(&world, &office, &mut rows).await?;
+    apart(&stack, &office, &mut rows).await?;
     compare(rows)
 }
 
 /// Sessions of one user, each with a payment of 100 that is due.
-async fn due(world: &World, office: &Office<'_>, name: &str) -> Result<Vec<Uuid>> {
+async fn due(stack: &LocalStack, office: &Office<'_>, name: &str) -> Result<Vec<Uuid>> {
     for _ in 0..16 {
         let session = office.member.open_path().await?;
         let event = json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": euros(100) });
         office.member.post(&format!("{session}/events"), event).await?.expect(201)?;
     }
     let due = "select id from deliveries where tool = $1 and status = 'pending' order by id";
-    Ok(sqlx::query_scalar(due).bind(name).fetch_all(world.database()).await?)
+    Ok(sqlx::query_scalar(due).bind(name).fetch_all(stack.database()).await?)
 }
 
 // NAME: escalations: sixteen connections at once do not exceed a total
 #[tokio::test]
 async fn at_once() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
-    world.lift_limits(org_id).await?;
+    stack.raise_limits(org_id).await?;
     let tools = ["begun", "claimed"].map(|name| tool(name, &limited()));
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
 
     // Sixteen transactions that each begin a call, and have not ended when the others read the total.
-    let deliveries = due(&world, &office, "begun").await?;
+    let deliveries = due(&stack, &office, "begun").await?;
     ensure!(deliveries.len() == 16, "{} deliveries", deliveries.len());
-    let options = world.database().connect_options().as_ref().clone();
+    let options = stack.database().connect_options().as_ref().clone();
     let pool = PgPoolOptions::new().max_connections(16).min_connections(16).connect_with(options).await?;
     let lock = "select s.id from chat_sessions as s join deliveries as d on d.session_id = s.id where d.id = $1 for update of s";
     let begin =
@@ -216,16 +216,16 @@ async fn at_once() -> Result<()> {
     pool.close().await;
     ensure!(begun == 10, "{begun} calls of 100 were begun under a total of 1000");
     sqlx::query("update deliveries set status = 'done', lease_until = null, finished_at = now() where status = 'running'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
 
     // Sixteen routers that claim.
-    due(&world, &office, "claimed").await?;
+    due(&stack, &office, "claimed").await?;
     let mut called = 0;
     for _ in 0..20 {
         let claims = join_all((0..16).map(|_| async {
             let arguments = json!({ "p_limit": 4, "p_lease_seconds": 60, "p_claim_id": Uuid::now_v7() });
-            world.rpc("claim_deliveries", arguments).await
+            stack.rpc("claim_deliveries", arguments).await
         }));
         for claim in claims.await {
             let (status, answer) = claim?;
@@ -235,7 +235,7 @@ async fn at_once() -> Result<()> {
     }
     let asked =
         "select count(*) from chat_escalations where subject ->> 'tool' = 'claimed' and kind = 'policy'";
-    let asked: i64 = sqlx::query_scalar(asked).fetch_one(world.database()).await?;
+    let asked: i64 = sqlx::query_scalar(asked).fetch_one(stack.database()).await?;
     ensure!((called, asked) == (10, 6), "{called} called, {asked} asked about");
     Ok(())
 }

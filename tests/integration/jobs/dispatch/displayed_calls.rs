@@ -1,12 +1,12 @@
 //! What is shown is what is sent: with real calls to agents, compared with what was approved.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::agents::Fault;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 use crate::support::escalations::{Office, answer, decide};
 use crate::support::tool_calls::{ASK, drain, outcomes, question, record, register, tool};
 
@@ -19,12 +19,12 @@ const PARTS: [&str; 4] = ["session", "event", "objective", "inputs"];
 // NAME: escalations: an agent is sent what was shown to whoever approved it
 #[tokio::test]
 async fn shown_is_sent() -> Result<()> {
-    let world = World::start().await?;
-    let (member, approver, third, session) = people(&world).await?;
-    let tick = async || world.tick("route-events").await;
-    let agent = world.agents().agent(AGENT).context("no agent")?;
+    let stack = LocalStack::start().await?;
+    let (member, approver, third, session) = people(&stack).await?;
+    let tick = async || stack.run_job("route-events").await;
+    let agent = stack.agents().agent(AGENT).context("no agent")?;
     let sent = |id: &str| -> Result<Value> {
-        let agent = world.agents().agent(id).context("no agent")?;
+        let agent = stack.agents().agent(id).context("no agent")?;
         Ok(agent.calls().pop().context("no call")?.arguments().clone())
     };
     let newest = async || -> Result<Value> {
@@ -35,42 +35,42 @@ async fn shown_is_sent() -> Result<()> {
 
     // As it was asked for, and then what the agent has another do.
     member.record(&session, "button_click", pay(900)).await?.expect(201)?;
-    tick().await?;
+    run_maintenance().await?;
     let shown = newest().await?;
     ensure!(
         shown["subject"]["session"]["metadata"] == json!({ "costCentre": "4711", "n": [1, { "a": null }] })
     );
     ensure!(shown["subject"]["session"]["channel"] == "voice", "{shown:#}");
     decide(&approver, &shown, "approve").await?.expect(200)?;
-    tick().await?;
+    run_maintenance().await?;
     same(&shown, &sent(AGENT)?, false).context("as it was asked for")?;
     let follow_up = newest().await?;
     ensure!(follow_up["subject"]["agentId"] == OTHER, "{follow_up:#}");
     ensure!(follow_up["subject"]["objective"] == "Check the VAT of invoice 42", "{follow_up:#}");
     decide(&approver, &follow_up, "approve").await?.expect(200)?;
-    tick().await?;
+    run_maintenance().await?;
     same(&follow_up, &sent(OTHER)?, false).context("a follow-up")?;
 
     // As it was edited.
     member.record(&session, "button_click", pay(901)).await?.expect(201)?;
-    tick().await?;
+    run_maintenance().await?;
     answer(&approver, &newest().await?, "edit", json!({ "invoice": "42", "amount": 90 }))
         .await?
         .expect(200)?;
     let written = newest().await?;
     decide(&third, &written, "approve").await?.expect(200)?;
     let calls = agent.calls().len();
-    tick().await?;
+    run_maintenance().await?;
     ensure!(agent.calls().len() == calls + 1, "it was not called");
     same(&written, &sent(AGENT)?, false).context("as it was edited")?;
     decide(&approver, &newest().await?, "reject").await?.expect(200)?;
 
     // As the agent's own question was answered.
     member.record(&session, "button_click", pay(20_000)).await?.expect(201)?;
-    tick().await?;
+    run_maintenance().await?;
     decide(&approver, &newest().await?, "approve").await?.expect(200)?;
     agent.fault(Fault::on_calls().result(asks()).times(1));
-    tick().await?;
+    run_maintenance().await?;
     let asked = newest().await?;
     ensure!(asked["kind"] == "agent_asked", "{asked:#}");
     answer(&approver, &asked, "approve", json!({ "amount": 19_000 })).await?.expect(200)?;
@@ -78,12 +78,12 @@ async fn shown_is_sent() -> Result<()> {
     decide(&third, &written, "approve").await?.expect(200)?;
     // Tried again, it is the same.
     agent.fault(Fault::on_calls().status(503).times(1));
-    tick().await?;
+    run_maintenance().await?;
     sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
-        .execute(world.database())
+        .execute(stack.database())
         .await?;
     let first = sent(AGENT)?;
-    tick().await?;
+    run_maintenance().await?;
     ensure!(sent(AGENT)? == first, "another attempt was sent something else");
     same(&written, &first, true).context("as the agent's question was answered")
 }
@@ -95,16 +95,16 @@ fn asks() -> Value {
 }
 
 /// Somebody who works, two who approve, and a session with metadata, under tools of which every call is asked about.
-async fn people(world: &World) -> Result<(Caller, Caller, Caller, String)> {
-    world.webhook().inspect(|webhook| webhook.cut(true));
-    let member = Caller::new(world).await?;
+async fn people(stack: &LocalStack) -> Result<(TestClient, TestClient, TestClient, String)> {
+    stack.webhook().inspect(|webhook| webhook.cut(true));
+    let member = TestClient::new(stack).await?;
     let org_id = member.user.org_id;
-    world.register_agent(org_id, OTHER, "Tax").await?;
+    stack.register_agent(org_id, OTHER, "Tax").await?;
     for agent in [AGENT, OTHER] {
-        world.put_to_work(org_id, agent, json!({ "idempotent": true, "policy": "ask" })).await?;
+        stack.register_agent_tool(org_id, agent, json!({ "idempotent": true, "policy": "ask" })).await?;
     }
-    let approver = Caller::joining(world, org_id, OrgRole::Approver).await?;
-    let third = Caller::joining(world, org_id, OrgRole::Admin).await?;
+    let approver = TestClient::joining(stack, org_id, OrgRole::Approver).await?;
+    let third = TestClient::joining(stack, org_id, OrgRole::Admin).await?;
     let metadata = json!({ "costCentre": "4711", "n": [1, { "a": null }] });
     let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": metadata });
     let session = path(&member.post("/chatkit/sessions", body).await?.expect(201)?);
@@ -140,18 +140,18 @@ fn same(shown: &Value, sent: &Value, with_answer: bool) -> Result<()> {
 // NAME: escalations: what would be sent otherwise than it was shown is asked about again
 #[tokio::test]
 async fn changed() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
-    world.register_agent(org_id, OTHER, "Tax").await?;
+    stack.register_agent(org_id, OTHER, "Tax").await?;
     let names = ["handed_over", "metadata", "nothing"];
-    register(&world, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[]).await?;
+    register(&stack, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[]).await?;
     for name in names {
         let session = office.member.open_path().await?;
         let id = session.rsplit('/').next().unwrap_or_default();
         record(&office.member, &session, &[(name, json!({}))]).await?;
-        drain(&world).await?;
-        let held = question(&world, org_id, name).await?;
+        drain(&stack).await?;
+        let held = question(&stack, org_id, name).await?;
         decide(&office.approver, &held, "approve").await?.expect(200)?;
         match name {
             "handed_over" => {
@@ -163,25 +163,25 @@ async fn changed() -> Result<()> {
                 let refused = office.member.post("/chatkit/sessions", body).await?;
                 ensure!(refused.status == 422, "metadata was replaced: {refused:?}");
                 let update = "update chat_sessions set metadata = '{\"to\": \"me\"}' where id = $1::uuid";
-                sqlx::query(update).bind(id).execute(world.database()).await?;
+                sqlx::query(update).bind(id).execute(stack.database()).await?;
             }
             _ => {}
         }
-        let calls = drain(&world).await?;
+        let calls = drain(&stack).await?;
         if name == "nothing" {
             ensure!(calls.len() == 1, "an approved call was not made");
             continue;
         }
         ensure!(calls.is_empty(), "{name}: what nobody was shown was called: {calls:#?}");
-        let found = outcomes(&world, org_id).await?;
+        let found = outcomes(&stack, org_id).await?;
         ensure!(found.get(name).is_some_and(|found| found == ASK), "{name}: {found:#?}");
-        let again = question(&world, org_id, name).await?;
+        let again = question(&stack, org_id, name).await?;
         ensure!(
             again["id"] != held["id"] && again["subjectHash"] != held["subjectHash"],
             "{name}: {again:#}"
         );
         decide(&office.approver, &again, "approve").await?.expect(200)?;
-        let calls = drain(&world).await?;
+        let calls = drain(&stack).await?;
         ensure!(calls.len() == 1 && calls[0]["session"] == again["subject"]["session"], "{name}: {calls:#?}");
     }
     Ok(())

@@ -1,16 +1,16 @@
 //! How many questions pages may have open, and what a registration may say.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply};
+use crate::support::client::{AGENT, TestClient, TestResponse};
 use crate::support::escalations::{Office, decide};
 use crate::support::tool_calls::{compare, register_as};
 
-async fn escalate(caller: &Caller, session: &str, number: usize, more: &Value) -> Result<Reply> {
+async fn escalate(caller: &TestClient, session: &str, number: usize, more: &Value) -> Result<TestResponse> {
     let events: Vec<Value> = (0..number)
         .map(|_| {
             let mut payload = json!({ "reason": "Help", "decisions": ["approve"] });
@@ -26,8 +26,8 @@ async fn escalate(caller: &Caller, session: &str, number: usize, more: &Value) -
 // NAME: escalations: a session has twenty open from its pages, a user a hundred
 #[tokio::test]
 async fn open_ones() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let none = json!({});
     let mut sessions = vec![office.session.clone()];
     // All or nothing.
@@ -61,7 +61,7 @@ async fn open_ones() -> Result<()> {
 
     let lives = "select count(*) filter (where expires_at - created_at between interval '30 days' - interval '5 s' and interval '30 days' + interval '5 s'), count(*) filter (where expires_at is null), count(*)
         from chat_escalations";
-    let (month, endless, all): (i64, i64, i64) = sqlx::query_as(lives).fetch_one(world.database()).await?;
+    let (month, endless, all): (i64, i64, i64) = sqlx::query_as(lives).fetch_one(stack.database()).await?;
     ensure!(
         (month, endless, all) == (139, 0, 140),
         "{month} of {all} for thirty days, {endless} without an end"
@@ -136,12 +136,12 @@ fn rows() -> Vec<(Value, Value, &'static str)> {
 // NAME: escalations: a registration that says what is not known or not sensible is refused
 #[tokio::test]
 async fn registrations() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let mut compared = Vec::new();
     for (tool, routes, rule) in rows() {
-        let (status, answer) = register_as(&world, org_id, AGENT, &json!([tool]), &routes).await?;
+        let (status, answer) = register_as(&stack, org_id, AGENT, &json!([tool]), &routes).await?;
         let found = match status {
             200 => String::new(),
             422 if answer["message"] == "invalid_agent_server" => {
@@ -153,7 +153,7 @@ async fn registrations() -> Result<()> {
     }
     // The second of two is looked at like the first.
     let tools = json!([{ "name": "pay" }, { "name": "pay_too", "refuseAbove": 1 }]);
-    let (_, answer) = register_as(&world, org_id, AGENT, &tools, &json!([])).await?;
+    let (_, answer) = register_as(&stack, org_id, AGENT, &tools, &json!([])).await?;
     let found = answer["details"].as_str().unwrap_or_default().to_owned();
     compared.push((tools.to_string(), "unknown_field:refuseAbove".to_owned(), found));
     compare(compared)

@@ -1,12 +1,12 @@
 //! People who leave between the asking and the beginning of a call: what they set going does not go on.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller};
+use crate::support::client::{AGENT, TestClient};
 use crate::support::escalations::{Office, answer, decide};
 use crate::support::tool_calls::{compare, drain, question, record, register, tool};
 
@@ -33,8 +33,8 @@ const STAYS: [(&str, &str); 3] = [
     ),
 ];
 
-async fn change(world: &World, what: &'static str, id: Uuid) -> Result<()> {
-    sqlx::query(what).bind(id).execute(world.database()).await.context(what)?;
+async fn change(stack: &LocalStack, what: &'static str, id: Uuid) -> Result<()> {
+    sqlx::query(what).bind(id).execute(stack.database()).await.context(what)?;
     Ok(())
 }
 
@@ -44,8 +44,8 @@ const STAGES: [&str; 3] = ["queued", "approved", "confirmed"];
 // NAME: escalations: what a requester asked for is not called once they have left
 #[tokio::test]
 async fn requester_gone() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let named = |stage: &str, leave: &str| format!("{stage}_{leave}");
     let mut tools = Vec::new();
@@ -54,7 +54,7 @@ async fn requester_gone() -> Result<()> {
             tools.push(tool(&named(stage, leave), &json!({ "policy": policy })));
         }
     }
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let mut people = Vec::new();
     for (leave, statement) in LEAVES.iter().chain(&STAYS) {
         let person = office.colleague(OrgRole::Member).await?;
@@ -64,18 +64,18 @@ async fn requester_gone() -> Result<()> {
         record(&person, &session, &events).await?;
         people.push((*leave, *statement, person, session));
     }
-    ensure!(drain(&world).await?.is_empty(), "a held call was made");
+    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
     for (leave, statement, person, session) in &people {
-        decide(&office.approver, &question(&world, org_id, &named("approved", leave)).await?, "approve")
+        decide(&office.approver, &question(&stack, org_id, &named("approved", leave)).await?, "approve")
             .await?
             .expect(200)?;
-        decide(person, &question(&world, org_id, &named("confirmed", leave)).await?, "approve")
+        decide(person, &question(&stack, org_id, &named("confirmed", leave)).await?, "approve")
             .await?
             .expect(200)?;
         record(person, session, &[(&named("queued", leave), json!({}))]).await?;
-        change(&world, statement, person.user.id).await?;
+        change(&stack, statement, person.user.id).await?;
     }
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     let gone = "
         select d.status, d.error, count(e.id)
         from deliveries as d
@@ -91,7 +91,7 @@ async fn requester_gone() -> Result<()> {
         for stage in STAGES {
             let name = named(stage, leave);
             let (status, error, events): (String, Option<String>, i64) =
-                sqlx::query_as(gone).bind(&name).fetch_one(world.database()).await?;
+                sqlx::query_as(gone).bind(&name).fetch_one(stack.database()).await?;
             let called = calls.iter().filter(|call| call["tool"] == *name).count();
             let stays = STAYS.iter().any(|(stays, _)| stays == leave);
             let expected = if stays { "1 done none 0" } else { "0 withdrawn requester_gone 1" };
@@ -105,40 +105,40 @@ async fn requester_gone() -> Result<()> {
 // NAME: escalations: an approval is worth nothing once who gave it may not give it any more
 #[tokio::test]
 async fn decider_gone() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
     let demoted =
         ("demoted", "update auth.users set raw_app_meta_data = raw_app_meta_data - 'org_role' where id = $1");
     let leaves: Vec<(&str, &'static str)> = LEAVES.into_iter().chain([demoted]).collect();
     let all: Vec<(&str, &'static str)> = leaves.iter().copied().chain(STAYS).collect();
     let tools: Vec<Value> = all.iter().map(|(name, _)| tool(name, &json!({ "policy": "ask" }))).collect();
-    register(&world, org_id, AGENT, &tools, &[]).await?;
+    register(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> = all.iter().map(|(name, _)| (*name, json!({}))).collect();
     record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&world).await?.is_empty(), "a held call was made");
+    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
     let mut deciders = Vec::new();
     for (name, _) in &all {
         let decider = office.colleague(OrgRole::Approver).await?;
-        let held = question(&world, org_id, name).await?;
+        let held = question(&stack, org_id, name).await?;
         decide(&decider, &held, "approve").await?.expect(200)?;
         deciders.push((decider, held));
     }
     for ((_, statement), (decider, _)) in all.iter().zip(&deciders) {
-        change(&world, statement, decider.user.id).await?;
+        change(&stack, statement, decider.user.id).await?;
     }
-    let calls = drain(&world).await?;
+    let calls = drain(&stack).await?;
     let called: Vec<&str> = calls.iter().filter_map(|call| call["tool"].as_str()).collect();
     ensure!(called == STAYS.map(|(name, _)| name), "{called:?} were called");
     for ((name, _), (_, held)) in leaves.iter().zip(&deciders) {
-        let again = question(&world, org_id, name).await?;
+        let again = question(&stack, org_id, name).await?;
         ensure!(again["id"] != held["id"] && again["kind"] == "policy", "{name}: {again:#}");
         // The old approval is decided, and stays worth nothing.
         let old = decide(&office.approver, held, "approve").await?.problem(409, "escalation_resolved")?;
         ensure!(old["decision"]["decision"] == "approve", "{name}: {old:#}");
-        ensure!(drain(&world).await?.is_empty(), "{name} was called");
+        ensure!(drain(&stack).await?.is_empty(), "{name} was called");
         decide(&office.approver, &again, "approve").await?.expect(200)?;
-        let calls = drain(&world).await?;
+        let calls = drain(&stack).await?;
         ensure!(calls.len() == 1 && calls[0]["tool"] == *name, "{name}: {calls:#?}");
     }
     Ok(())
@@ -148,9 +148,9 @@ async fn decider_gone() -> Result<()> {
 /// The policy demands no approval here; the agent's question does, and so does the answer to it.
 #[tokio::test]
 async fn answer_approved() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
-    world.register_agent(office.member.user.org_id, "tax_compliance", "Tax").await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
+    stack.register_agent(office.member.user.org_id, "tax_compliance", "Tax").await?;
     let dismissed = LEAVES[0].1;
     for what in ["nothing", "decider_dismissed", "handed_over"] {
         let ask = json!({ "reason": "Which?", "decisions": ["respond"], "approver": "other" });
@@ -160,21 +160,21 @@ async fn answer_approved() -> Result<()> {
         let written = office.newest("policy").await?;
         decide(&decider, &written, "approve").await?.expect(200)?;
         match what {
-            "decider_dismissed" => change(&world, dismissed, decider.user.id).await?,
+            "decider_dismissed" => change(&stack, dismissed, decider.user.id).await?,
             "handed_over" => {
                 let to = json!({ "agentId": "tax_compliance" });
                 office.member.record(&office.session, "handover", to).await?.expect(201)?;
             }
             _ => {}
         }
-        let calls = drain(&world).await?;
+        let calls = drain(&stack).await?;
         ensure!(calls.len() == usize::from(what == "nothing"), "{what}: {} calls", calls.len());
         if what != "nothing" {
             let again = office.newest("policy").await?;
             ensure!(again["id"] != written["id"], "{what}: {again:#}");
             decide(&office.approver, &again, "approve").await?.problem(403, "author_may_not_decide")?;
             decide(&office.colleague(OrgRole::Owner).await?, &again, "approve").await?.expect(200)?;
-            ensure!(drain(&world).await?.len() == 1, "{what}: an approved call was not made");
+            ensure!(drain(&stack).await?.len() == 1, "{what}: an approved call was not made");
         }
     }
     Ok(())
@@ -183,16 +183,16 @@ async fn answer_approved() -> Result<()> {
 // NAME: escalations: who has left the organisation records nothing
 #[tokio::test]
 async fn records_nothing() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     let org_id = office.member.user.org_id;
-    register(&world, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
+    register(&stack, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
     for (leave, statement) in LEAVES {
-        let person: Caller = office.colleague(OrgRole::Owner).await?;
+        let person: TestClient = office.colleague(OrgRole::Owner).await?;
         let session = person.open_path().await?;
         record(&person, &session, &[("pay", json!({}))]).await?;
-        ensure!(drain(&world).await?.len() == 1, "{leave}: a colleague's payment was not made");
-        change(&world, statement, person.user.id).await?;
+        ensure!(drain(&stack).await?.len() == 1, "{leave}: a colleague's payment was not made");
+        change(&stack, statement, person.user.id).await?;
         for (kind, payload) in [
             ("custom_pay", json!({})),
             ("button_click", json!({ "action": "pay" })),
@@ -202,12 +202,12 @@ async fn records_nothing() -> Result<()> {
             let refused = person.record(&session, kind, payload).await?;
             refused.problem(403, "not_a_member").with_context(|| format!("{leave} {kind}"))?;
         }
-        ensure!(drain(&world).await?.is_empty(), "{leave}: a call was made");
+        ensure!(drain(&stack).await?.is_empty(), "{leave}: a call was made");
         let recorded =
             "select count(*) from chat_events where session_id = $1::uuid and type <> 'agent_result'";
         let recorded: i64 = sqlx::query_scalar(recorded)
             .bind(session.rsplit('/').next().unwrap_or_default())
-            .fetch_one(world.database())
+            .fetch_one(stack.database())
             .await?;
         ensure!(recorded == 1, "{leave}: {recorded} events");
     }

@@ -1,12 +1,12 @@
 //! Every way to a call goes through the policy of the moment in which it begins: policies × ways.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 use crate::support::escalations::{Office, answer, decide};
 use crate::support::tool_calls::{
     ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare, drain, outcomes, question, record, register, tool,
@@ -114,12 +114,12 @@ impl Way {
 // NAME: escalations: every way to a call goes through the policy of that moment
 #[tokio::test]
 async fn ways() -> Result<()> {
-    let world = World::start().await?;
-    let office = Office::new(&world, json!({})).await?;
+    let stack = LocalStack::start().await?;
+    let office = Office::new(&stack, json!({})).await?;
     // A second one, for what the first edits.
     office.colleague(OrgRole::Admin).await?;
-    world.lift_limits(office.member.user.org_id).await?;
-    world.register_agent(office.member.user.org_id, OTHER, "Tax").await?;
+    stack.raise_limits(office.member.user.org_id).await?;
+    stack.register_agent(office.member.user.org_id, OTHER, "Tax").await?;
     let mut compared = Vec::new();
     for (way, expected) in Way::ALL {
         let found = along(&office, way).await.with_context(|| format!("{way:?}"))?;
@@ -132,7 +132,7 @@ async fn ways() -> Result<()> {
 
 /// Goes one way under every policy, and says what became of each call.
 async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
-    let (world, org_id) = (office.world, office.member.user.org_id);
+    let (stack, org_id) = (office.stack, office.member.user.org_id);
     let replaced = policies(way.pointer());
     let names = replaced.each_ref().map(|(name, _)| *name);
     let free = match way {
@@ -150,7 +150,7 @@ async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
         })
         .collect();
     let routes = if way.agent() == OTHER { from_agents } else { Vec::new() };
-    register(world, org_id, way.agent(), &before, &routes).await?;
+    register(stack, org_id, way.agent(), &before, &routes).await?;
     let event = json!({ "data": { "amount": 500 } });
     if way.agent() == OTHER {
         from_another_agent(office, way, &names).await?;
@@ -162,66 +162,66 @@ async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
         }
     }
     if let Some(outcome) = way.first_outcome() {
-        let calls = work_off(world, outcome).await?;
+        let calls = work_off(stack, outcome).await?;
         ensure!(calls.len() == names.len(), "{} calls began", calls.len());
     } else if matches!(way, Way::EditedHeld | Way::ApprovedHeld | Way::Confirmed) {
-        ensure!(drain(world).await?.is_empty(), "a held call was made");
+        ensure!(drain(stack).await?.is_empty(), "a held call was made");
     }
 
-    register(world, org_id, way.agent(), &after, &routes).await?;
+    register(stack, org_id, way.agent(), &after, &routes).await?;
     let mut refused = Vec::new();
     for name in names {
         refused.push(go_on(office, way, name).await.with_context(|| name.to_owned())?);
     }
-    drain(world).await?;
-    let found = outcomes(world, org_id).await?;
+    drain(stack).await?;
+    let found = outcomes(stack, org_id).await?;
     let found = names.iter().zip(refused).map(|(name, refused)| {
         refused.unwrap_or_else(|| found.get(*name).cloned().unwrap_or_else(|| "nothing".to_owned()))
     });
     let found = found.collect();
     // The next way begins without open questions and without calls that count.
     let clear = "update chat_escalations set status = 'withdrawn', closed_at = now() where status = 'open'";
-    sqlx::query(clear).execute(world.database()).await?;
-    sqlx::query("delete from auto_call_amounts").execute(world.database()).await?;
+    sqlx::query(clear).execute(stack.database()).await?;
+    sqlx::query("delete from auto_call_amounts").execute(stack.database()).await?;
     Ok(found)
 }
 
 /// Takes the call up again; a refusal's code if that is refused.
 async fn go_on(office: &Office<'_>, way: Way, name: &str) -> Result<Option<String>> {
-    let (world, org_id) = (office.world, office.member.user.org_id);
+    let (stack, org_id) = (office.stack, office.member.user.org_id);
     let same = json!({ "data": { "amount": 500 } });
     let reply = match way {
         Way::First | Way::FollowUp | Way::Handover => return Ok(None),
         Way::Retry => {
             let due = "update deliveries set next_attempt_at = now() where tool = $1 and status = 'pending'";
-            sqlx::query(due).bind(name).execute(world.database()).await?;
+            sqlx::query(due).bind(name).execute(stack.database()).await?;
             return Ok(None);
         }
         Way::Replayed => {
             let dead = "select id from deliveries where tool = $1 and status = 'dead' order by created_at desc limit 1";
-            let id: Uuid = sqlx::query_scalar(dead).bind(name).fetch_one(world.database()).await?;
+            let id: Uuid = sqlx::query_scalar(dead).bind(name).fetch_one(stack.database()).await?;
             let replay = json!({ "p_org_id": org_id, "p_delivery_id": id });
-            let (status, replayed) = world.rpc("replay_delivery", replay).await?;
+            let (status, replayed) = stack.rpc("replay_delivery", replay).await?;
             ensure!(status.is_success() && replayed["replayed"] == true, "{replayed}");
             return Ok(None);
         }
         Way::Answered => {
-            answer(&office.member, &question(world, org_id, name).await?, "respond", json!("4711")).await?
+            answer(&office.member, &question(stack, org_id, name).await?, "respond", json!("4711")).await?
         }
         Way::ApprovedWithAnswer => {
-            answer(&office.member, &question(world, org_id, name).await?, "approve", json!("4711")).await?
+            answer(&office.member, &question(stack, org_id, name).await?, "approve", json!("4711")).await?
         }
         Way::ApprovedHeld => {
-            decide(&office.approver, &question(world, org_id, name).await?, "approve").await?
+            decide(&office.approver, &question(stack, org_id, name).await?, "approve").await?
         }
         Way::Approved | Way::ApprovedFailure | Way::Confirmed => {
-            decide(&office.member, &question(world, org_id, name).await?, "approve").await?
+            decide(&office.member, &question(stack, org_id, name).await?, "approve").await?
         }
         Way::EditedQuestion => {
-            answer(&office.member, &question(world, org_id, name).await?, "edit", same).await?
+            answer(&office.member, &question(stack, org_id, name).await?, "edit", same).await?
         }
         Way::EditedHeld => {
-            answer(&office.approver, &question(world, org_id, name).await?, "edit", same).await?
+            answer(&office.approver, &question(stack, org_id, name).await?, "edit", same).await?
         }
     };
     Ok((reply.status != 200).then(|| reply.body["code"].as_str().unwrap_or_default().to_owned()))
@@ -229,9 +229,9 @@ async fn go_on(office: &Office<'_>, way: Way, name: &str) -> Result<Option<Strin
 
 /// A session for each cell, in which the first agent has the other called, or hands over to it.
 async fn from_another_agent(office: &Office<'_>, way: Way, names: &[&str]) -> Result<()> {
-    let world = office.world;
+    let stack = office.stack;
     let begin = [tool("begin", &json!({ "policy": "auto" }))];
-    register(world, office.member.user.org_id, AGENT, &begin, &[]).await?;
+    register(stack, office.member.user.org_id, AGENT, &begin, &[]).await?;
     for name in names {
         let session = open_with(&office.member, json!({ "cell": name })).await?;
         record(&office.member, &session, &[("begin", json!({}))]).await?;
@@ -245,13 +245,13 @@ async fn from_another_agent(office: &Office<'_>, way: Way, names: &[&str]) -> Re
         json!({ "kind": "completed", "handover": { "agent_id": OTHER, "summary": "500" } })
     };
     for call in &calls {
-        world.finish(call, outcome.clone()).await?;
+        stack.finish(call, outcome.clone()).await?;
     }
     Ok(())
 }
 
 /// Opens a session with this metadata.
-async fn open_with(caller: &Caller, metadata: Value) -> Result<String> {
+async fn open_with(caller: &TestClient, metadata: Value) -> Result<String> {
     let body = json!({ "agentId": AGENT, "metadata": metadata });
     Ok(path(&caller.post("/chatkit/sessions", body).await?.expect(201)?))
 }

@@ -2,48 +2,48 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::supabase::OrgRole;
-use local_stack::{PROJECT, World};
+use local_stack::{PROJECT, LocalStack};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{count, erase, fixture, fixture_rows, order, refusal};
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 // NAME: erasure: nothing of a person is left anywhere, and of others' nothing is touched
 #[tokio::test]
 async fn whole() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
-    let colleague = fixture::colleague(&world, &person).await?;
-    fixture::live(&world, &colleague).await?;
-    let elsewhere = fixture::elsewhere(&world, &person).await?;
-    fixture::live(&world, &elsewhere).await?;
-    world.put_user(&person.user).await?;
-    let words = fixture::live(&world, &person).await?;
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
+    let colleague = fixture::colleague(&stack, &person).await?;
+    fixture::live(&stack, &colleague).await?;
+    let elsewhere = fixture::elsewhere(&stack, &person).await?;
+    fixture::live(&stack, &elsewhere).await?;
+    stack.put_user(&person.user).await?;
+    let words = fixture::live(&stack, &person).await?;
     let words = &words[1..];
 
-    let before = fixture_rows::all(&world).await?;
-    for table in fixture_rows::of_people(&world).await? {
+    let before = fixture_rows::all(&stack).await?;
+    for table in fixture_rows::of_people(&stack).await? {
         ensure!(fixture_rows::of(&before, &person).contains_key(&table), "nothing is tried of {table}");
     }
-    let theirs = world.chatkit().threads_of(&words[words.len() - 1]);
-    let others = [&colleague, &elsewhere].map(async |other| fixture::chatkit_user(&world, other).await);
+    let theirs = stack.openai().threads_of(&words[words.len() - 1]);
+    let others = [&colleague, &elsewhere].map(async |other| fixture::chatkit_user(&stack, other).await);
     ensure!(theirs.len() == 4, "{} threads", theirs.len());
 
-    let report = erase(&world, &person).await?;
+    let report = erase(&stack, &person).await?;
     let counts = json!({
         "sessions": 3, "events": 12, "messages": 2, "tasks": 2, "escalations": 2, "deliveries": 3, "threads": 4,
     });
     ensure!(report["counts"] == counts, "{report}");
 
-    let after = fixture_rows::all(&world).await?;
+    let after = fixture_rows::all(&stack).await?;
     ensure!(fixture_rows::of(&after, &person).is_empty(), "left: {:#?}", fixture_rows::of(&after, &person));
     let said = fixture_rows::mentioning(&after, words);
     ensure!(said.is_empty(), "{said:#?}");
     ensure!(after == fixture_rows::without(&before, &person), "something of others' is not as it was");
-    ensure!(world.chatkit().threads_of(&words[words.len() - 1]).is_empty(), "a thread is left");
+    ensure!(stack.openai().threads_of(&words[words.len() - 1]).is_empty(), "a thread is left");
     for other in others {
-        ensure!(world.chatkit().threads_of(&other.await?).len() == 4, "another one's thread is gone");
+        ensure!(stack.openai().threads_of(&other.await?).len() == 4, "another one's thread is gone");
     }
     Ok(())
 }
@@ -51,28 +51,28 @@ async fn whole() -> Result<()> {
 // NAME: erasure: ordered again, it is the same one; who comes back is erased anew
 #[tokio::test]
 async fn again() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
-    fixture::live(&world, &person).await?;
-    let first = erase(&world, &person).await?;
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
+    fixture::live(&stack, &person).await?;
+    let first = erase(&stack, &person).await?;
     let record: Value =
-        sqlx::query_scalar("select to_jsonb(e) from erasures as e").fetch_one(world.database()).await?;
+        sqlx::query_scalar("select to_jsonb(e) from erasures as e").fetch_one(stack.database()).await?;
     ensure!(record["requested_by"] == "ops-1" && record["reason"] == "ticket 4711", "{record}");
     ensure!(record["thread_ids"] == json!([]), "the threads' ids are kept: {record}");
     ensure!(first["id"] == record["id"] && first["userId"] == json!(person.user.id), "{first}");
     let mut other = order(&person);
     other["requestedBy"] = json!("ops-2");
-    ensure!(world.order("erase-user", &other).await? == first, "another one");
+    ensure!(stack.invoke_admin("erase-user", &other).await? == first, "another one");
 
     person.open().await?;
-    let second = erase(&world, &person).await?;
+    let second = erase(&stack, &person).await?;
     ensure!(second["id"] != first["id"] && second["counts"]["sessions"] == 1, "{second}");
     for change in ["delete from erasures", "update erasures set reason = 'none'"] {
-        ensure!(sqlx::query(change).execute(world.database()).await.is_err(), "{change}");
+        ensure!(sqlx::query(change).execute(stack.database()).await.is_err(), "{change}");
     }
-    ensure!(count(&world, "select count(*) from erasures").await? == 2);
+    ensure!(count(&stack, "select count(*) from erasures").await? == 2);
     // What an operator writes is for the record, and may name people.
-    let lines = world.final_logs().await;
+    let lines = stack.final_logs().await;
     let told = lines.iter().find(|line| line.contains("ticket 4711") || line.contains("ops-1"));
     ensure!(told.is_none() && lines.iter().any(|line| line.contains("task completed")), "{told:?}");
     Ok(())
@@ -81,32 +81,32 @@ async fn again() -> Result<()> {
 // NAME: erasure: however many threads and events there are, all of them go
 #[tokio::test]
 async fn many() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
     let session = person.open_path().await?;
-    let name = fixture::chatkit_user(&world, &person).await?;
+    let name = fixture::chatkit_user(&stack, &person).await?;
     for _ in 0..230 {
-        world.chatkit().put_thread_in(PROJECT, &name, None, Vec::new());
+        stack.openai().put_thread_in(PROJECT, &name, None, Vec::new());
     }
     let event = || json!({ "id": Uuid::new_v4(), "type": "custom_scrolled", "payload": {} });
     for _ in 0..25 {
         let events: Vec<Value> = (0..100).map(|_| event()).collect();
         person.post(&format!("{session}/events"), json!(events)).await?.expect(201)?;
     }
-    let report = erase(&world, &person).await?;
+    let report = erase(&stack, &person).await?;
     let counts = &report["counts"];
     ensure!(counts["threads"] == 230 && counts["events"] == 2501 && counts["sessions"] == 1, "{report}");
-    ensure!(world.chatkit().threads_of(&name).is_empty());
-    ensure!(fixture_rows::of(&fixture_rows::all(&world).await?, &person).is_empty());
+    ensure!(stack.openai().threads_of(&name).is_empty());
+    ensure!(fixture_rows::of(&fixture_rows::all(&stack).await?, &person).is_empty());
     Ok(())
 }
 
 // NAME: erasure: what the person decided for others stays
 #[tokio::test]
 async fn decisions() -> Result<()> {
-    let world = World::start().await?;
-    let member = fixture::member(&world).await?;
-    let approver = Caller::joining(&world, member.user.org_id, OrgRole::Approver).await?;
+    let stack = LocalStack::start().await?;
+    let member = fixture::member(&stack).await?;
+    let approver = TestClient::joining(&stack, member.user.org_id, OrgRole::Approver).await?;
     approver.open().await?;
     let session = member.open_path().await?;
     let ask = json!({ "reason": "Too much", "decisions": ["approve"] });
@@ -118,12 +118,12 @@ async fn decisions() -> Result<()> {
     let key = [("idempotency-key", "d-1")];
     approver.send(http_client::Method::POST, &door, &key, Some(decision)).await?.expect(200)?;
 
-    erase(&world, &approver).await?;
+    erase(&stack, &approver).await?;
     let kept: Uuid =
-        sqlx::query_scalar("select decided_by from chat_escalations").fetch_one(world.database()).await?;
+        sqlx::query_scalar("select decided_by from chat_escalations").fetch_one(stack.database()).await?;
     ensure!(kept == approver.user.id, "the decision has lost who took it");
     ensure!(
-        fixture_rows::of(&fixture_rows::all(&world).await?, &approver).is_empty(),
+        fixture_rows::of(&fixture_rows::all(&stack).await?, &approver).is_empty(),
         "something else is left"
     );
     Ok(())
@@ -132,21 +132,21 @@ async fn decisions() -> Result<()> {
 // NAME: erasure: an order about nobody, or that says too little, is refused
 #[tokio::test]
 async fn wrong_orders() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
-    let stranger = fixture::member(&world).await?;
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
+    let stranger = fixture::member(&stack).await?;
     person.open().await?;
     let mut about = order(&person);
     about["orgId"] = json!(stranger.user.org_id);
-    ensure!(refusal(&world, &about).await?.contains("user_not_found"), "the id is of somebody elsewhere");
+    ensure!(refusal(&stack, &about).await?.contains("user_not_found"), "the id is of somebody elsewhere");
     about["userId"] = json!(Uuid::new_v4());
-    ensure!(refusal(&world, &about).await?.contains("user_not_found"), "nobody's id");
+    ensure!(refusal(&stack, &about).await?.contains("user_not_found"), "nobody's id");
     let mut nameless = order(&person);
     nameless["requestedBy"] = json!("");
-    ensure!(refusal(&world, &nameless).await?.contains("erasures_requested_by_length"), "nobody wants it");
+    ensure!(refusal(&stack, &nameless).await?.contains("erasures_requested_by_length"), "nobody wants it");
     let unexplained = json!({ "orgId": person.user.org_id, "userId": person.user.id, "requestedBy": "ops" });
-    ensure!(refusal(&world, &unexplained).await?.contains("missing field `reason`"), "nobody knows why");
-    ensure!(count(&world, "select count(*) from erasures").await? == 0, "something was begun");
+    ensure!(refusal(&stack, &unexplained).await?.contains("missing field `reason`"), "nobody knows why");
+    ensure!(count(&stack, "select count(*) from erasures").await? == 0, "something was begun");
     ensure!(person.open().await?["status"] == "active");
     Ok(())
 }
@@ -154,12 +154,12 @@ async fn wrong_orders() -> Result<()> {
 // NAME: erasure: without ChatKit it goes as far as there is nothing at ChatKit
 #[tokio::test]
 async fn without_chatkit() -> Result<()> {
-    let world = World::builder().chatkit(false).start().await?;
-    let person = fixture::member(&world).await?;
+    let stack = LocalStack::builder().chatkit(false).start().await?;
+    let person = fixture::member(&stack).await?;
     let session = person.open().await?;
     fixture::click(&person, &path(&session)).await?;
-    erase(&world, &person).await?;
-    ensure!(fixture_rows::of(&fixture_rows::all(&world).await?, &person).is_empty());
+    erase(&stack, &person).await?;
+    ensure!(fixture_rows::of(&fixture_rows::all(&stack).await?, &person).is_empty());
 
     // ChatKit was configured before.
     let id = person.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.expect(201)?;
@@ -167,9 +167,9 @@ async fn without_chatkit() -> Result<()> {
         "p_org_id": person.user.org_id, "p_user_id": person.user.id, "p_session_id": id["id"], "p_purpose": "resume",
         "p_min_life_seconds": 60, "p_chatkit_request_id": Uuid::now_v7(),
     });
-    ensure!(world.rpc("renew_chatkit_session", asked).await?.0.is_success());
-    let refused = refusal(&world, &order(&person)).await?;
+    ensure!(stack.rpc("renew_chatkit_session", asked).await?.0.is_success());
+    let refused = refusal(&stack, &order(&person)).await?;
     ensure!(refused.contains("chatkit_unavailable") && refused.contains("not configured"), "{refused}");
-    ensure!(count(&world, "select count(*) from chat_sessions").await? == 1, "rows went all the same");
+    ensure!(count(&stack, "select count(*) from chat_sessions").await? == 1, "rows went all the same");
     Ok(())
 }

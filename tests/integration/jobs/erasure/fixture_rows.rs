@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use crate::support::client::Caller;
+use crate::support::client::TestClient;
 
 /// Rows by their tables.
 pub type Rows = BTreeMap<String, Vec<Value>>;
@@ -20,27 +20,27 @@ const OF_PEOPLE: &str = "
     union select 'chat_escalations'";
 
 /// The names of those tables.
-pub async fn of_people(world: &World) -> Result<BTreeSet<String>> {
-    let names: Vec<String> = sqlx::query_scalar(OF_PEOPLE).fetch_all(world.database()).await?;
+pub async fn of_people(stack: &LocalStack) -> Result<BTreeSet<String>> {
+    let names: Vec<String> = sqlx::query_scalar(OF_PEOPLE).fetch_all(stack.database()).await?;
     Ok(names.into_iter().collect())
 }
 
 /// Every row of every table, but for the record of erasures.
-pub async fn all(world: &World) -> Result<Rows> {
+pub async fn all(stack: &LocalStack) -> Result<Rows> {
     let tables = "select c.relname::text from pg_class as c
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname <> 'erasures'";
-    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(world.database()).await?;
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(stack.database()).await?;
     let mut rows = Rows::new();
     for table in tables {
         let query = format!("select to_jsonb(t) from public.{table} as t order by t::text");
-        let of_table = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(world.database()).await;
+        let of_table = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(stack.database()).await;
         rows.insert(table.clone(), of_table.context(table)?);
     }
     Ok(rows)
 }
 
 /// The rows of this caller in their organisation.
-pub fn of(rows: &Rows, whose: &Caller) -> Rows {
+pub fn of(rows: &Rows, whose: &TestClient) -> Rows {
     let (org, user) = (json!(whose.user.org_id), json!(whose.user.id));
     let of_org: Vec<(&String, &Value)> = rows
         .iter()
@@ -64,7 +64,7 @@ pub fn of(rows: &Rows, whose: &Caller) -> Rows {
 }
 
 /// What is left without the rows of this caller.
-pub fn without(rows: &Rows, whose: &Caller) -> Rows {
+pub fn without(rows: &Rows, whose: &TestClient) -> Rows {
     let theirs = of(rows, whose);
     let others = rows.iter().map(|(table, rows)| {
         let theirs = theirs.get(table);

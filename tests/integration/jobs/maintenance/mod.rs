@@ -1,5 +1,5 @@
 mod failures;
 mod gauges;
-mod idle_sessions;
+pub mod idle_sessions;
 mod retention;
 mod thread_limits;

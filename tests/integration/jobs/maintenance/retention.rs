@@ -1,17 +1,17 @@
 //! Retention: what ended longer ago than its organisation keeps it goes with a run.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::{Fault, On};
 use serde_json::{Value, json};
 
 use crate::jobs::erasure::{count, fixture, fixture_rows};
-use crate::jobs::maintenance::idle_sessions::tick;
-use crate::support::client::{Caller, path};
+use crate::jobs::maintenance::idle_sessions::run_maintenance;
+use crate::support::client::{TestClient, path};
 
-async fn keep(world: &World, org_of: &Caller, days: i32) -> Result<()> {
+async fn keep(stack: &LocalStack, org_of: &TestClient, days: i32) -> Result<()> {
     let (status, answer) =
-        world.rpc("set_retention", json!({ "p_org_id": org_of.user.org_id, "p_keep_days": days })).await?;
+        stack.rpc("set_retention", json!({ "p_org_id": org_of.user.org_id, "p_keep_days": days })).await?;
     ensure!(status.is_success() && answer["retention"]["keep_days"] == days, "{answer}");
     Ok(())
 }
@@ -19,27 +19,27 @@ async fn keep(world: &World, org_of: &Caller, days: i32) -> Result<()> {
 // NAME: retention: sessions that are overdue go, younger and active ones stay
 #[tokio::test]
 async fn overdue() -> Result<()> {
-    let world = World::start().await?;
-    let (keeps, other) = (fixture::member(&world).await?, fixture::member(&world).await?);
-    let young = fixture::colleague(&world, &keeps).await?;
+    let stack = LocalStack::start().await?;
+    let (keeps, other) = (fixture::member(&stack).await?, fixture::member(&stack).await?);
+    let young = fixture::colleague(&stack, &keeps).await?;
     for person in [&keeps, &other, &young] {
-        fixture::live(&world, person).await?;
-        tick(&world).await?;
+        fixture::live(&stack, person).await?;
+        run_maintenance(&stack).await?;
     }
-    fixture::ended_before(&world, &keeps, 31).await?;
-    fixture::ended_before(&world, &other, 3100).await?;
-    fixture::ended_before(&world, &young, 29).await?;
-    let before = fixture_rows::all(&world).await?;
-    ensure!(tick(&world).await?["erasedSessions"] == 0, "nobody has said for how long to keep them");
-    keep(&world, &keeps, 30).await?;
-    let report = tick(&world).await?;
+    fixture::ended_before(&stack, &keeps, 31).await?;
+    fixture::ended_before(&stack, &other, 3100).await?;
+    fixture::ended_before(&stack, &young, 29).await?;
+    let before = fixture_rows::all(&stack).await?;
+    ensure!(run_maintenance(&stack).await?["erasedSessions"] == 0, "nobody has said for how long to keep them");
+    keep(&stack, &keeps, 30).await?;
+    let report = run_maintenance(&stack).await?;
     ensure!(report["erasedSessions"] == 1 && report["sessionEraseFailures"] == 0, "{report}");
     ensure!(report["deletedThreads"] == 1, "{report}");
 
-    let after = fixture_rows::all(&world).await?;
-    ensure!(count(&world, "select count(*) from chat_sessions where status = 'ended'").await? == 2);
+    let after = fixture_rows::all(&stack).await?;
+    ensure!(count(&stack, "select count(*) from chat_sessions where status = 'ended'").await? == 2);
     for table in ["chat_events", "chat_messages", "deliveries", "chat_escalations", "chatkit_sessions"] {
-        let rows = |of: &fixture_rows::Rows, whose: &Caller| {
+        let rows = |of: &fixture_rows::Rows, whose: &TestClient| {
             fixture_rows::of(of, whose).get(table).map_or(0, Vec::len)
         };
         for stays in [&other, &young] {
@@ -54,7 +54,7 @@ async fn overdue() -> Result<()> {
     let left = left.context("nothing had ended")?["id"].as_str().map(str::to_owned);
     let said = fixture_rows::mentioning(&after, &left.into_iter().collect::<Vec<_>>());
     ensure!(said.is_empty(), "{said:#?}");
-    let again = tick(&world).await?;
+    let again = run_maintenance(&stack).await?;
     ensure!(again["erasedSessions"] == 0 && again["deletedThreads"] == 0, "{again}");
     Ok(())
 }
@@ -62,12 +62,12 @@ async fn overdue() -> Result<()> {
 // NAME: retention: a thread that a remaining session links stays, and so does another one's
 #[tokio::test]
 async fn threads() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
-    let other = fixture::colleague(&world, &person).await?;
-    let said = async |caller: &Caller, session: &Value| -> Result<String> {
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
+    let other = fixture::colleague(&stack, &person).await?;
+    let said = async |caller: &TestClient, session: &Value| -> Result<String> {
         let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
-        let said = world.chatkit().say(secret, None, "Hello").await?.thread_id;
+        let said = stack.openai().say(secret, None, "Hello").await?.thread_id;
         caller.record(&path(session), "thread_changed", json!({ "threadId": said })).await?.expect(201)?;
         Ok(said)
     };
@@ -84,14 +84,14 @@ async fn threads() -> Result<()> {
     for session in [&first, &second] {
         person.cancel(&path(session)).await?.expect(200)?;
     }
-    fixture::ended_before(&world, &person, 2).await?;
-    keep(&world, &person, 1).await?;
-    let report = tick(&world).await?;
+    fixture::ended_before(&stack, &person, 2).await?;
+    keep(&stack, &person, 1).await?;
+    let report = run_maintenance(&stack).await?;
     ensure!(report["erasedSessions"] == 2 && report["deletedThreads"] == 2, "{report}");
-    let name = fixture::chatkit_user(&world, &person).await?;
-    ensure!(world.chatkit().threads_of(&name) == [shared], "{:?}", world.chatkit().threads_of(&name));
-    let others = fixture::chatkit_user(&world, &other).await?;
-    ensure!(world.chatkit().threads_of(&others) == [foreign], "another one's thread is gone");
+    let name = fixture::chatkit_user(&stack, &person).await?;
+    ensure!(stack.openai().threads_of(&name) == [shared], "{:?}", stack.openai().threads_of(&name));
+    let others = fixture::chatkit_user(&stack, &other).await?;
+    ensure!(stack.openai().threads_of(&others) == [foreign], "another one's thread is gone");
     Ok(())
 }
 
@@ -99,26 +99,26 @@ async fn threads() -> Result<()> {
 /// What was overdue when it was claimed, and is kept longer now; and what never was.
 #[tokio::test]
 async fn still_kept() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
     let (over, active) = (person.open().await?, person.open().await?);
     person.cancel(&path(&over)).await?.expect(200)?;
-    fixture::ended_before(&world, &person, 20).await?;
+    fixture::ended_before(&stack, &person, 20).await?;
     let erase = async |session: &Value| {
         let of = json!({ "p_org_id": person.user.org_id, "p_session_id": session["id"] });
-        Ok::<_, anyhow::Error>(world.rpc("erase_overdue_session", of).await?.1)
+        Ok::<_, anyhow::Error>(stack.rpc("erase_overdue_session", of).await?.1)
     };
     let kept = json!({ "erased": false, "overdue": false, "wait_seconds": 0 });
     for days in [None, Some(21)] {
         if let Some(days) = days {
-            keep(&world, &person, days).await?;
+            keep(&stack, &person, days).await?;
         }
         ensure!(erase(&over).await? == kept && erase(&active).await? == kept, "kept for {days:?} days");
     }
-    keep(&world, &person, 19).await?;
+    keep(&stack, &person, 19).await?;
     ensure!(erase(&active).await? == kept && erase(&over).await?["erased"] == true);
     for days in [0, -1, 40_000] {
-        let (status, answer) = world
+        let (status, answer) = stack
             .rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": days }))
             .await?;
         ensure!(status == 422 && answer["message"] == "invalid_retention", "{answer}");
@@ -129,19 +129,19 @@ async fn still_kept() -> Result<()> {
 // NAME: retention: with ChatKit down nothing goes, and later it does
 #[tokio::test]
 async fn chatkit_down() -> Result<()> {
-    let world = World::start().await?;
-    let person = fixture::member(&world).await?;
-    fixture::live(&world, &person).await?;
-    tick(&world).await?;
-    fixture::ended_before(&world, &person, 2).await?;
-    keep(&world, &person, 1).await?;
-    world.chatkit().fault(Fault::new(On::DeleteThread).status(503).should_retry(false));
-    let report = tick(&world).await?;
+    let stack = LocalStack::start().await?;
+    let person = fixture::member(&stack).await?;
+    fixture::live(&stack, &person).await?;
+    run_maintenance(&stack).await?;
+    fixture::ended_before(&stack, &person, 2).await?;
+    keep(&stack, &person, 1).await?;
+    stack.openai().fault(Fault::new(On::DeleteThread).status(503).should_retry(false));
+    let report = run_maintenance(&stack).await?;
     ensure!(report["erasedSessions"] == 0 && report["sessionEraseFailures"] == 1, "{report}");
-    ensure!(count(&world, "select count(*) from chat_sessions where status = 'ended'").await? == 1);
-    world.chatkit().clear_faults();
-    ensure!(tick(&world).await?["erasedSessions"] == 0, "somebody is at it still");
-    sqlx::query("update retention_leases set lease_until = now()").execute(world.database()).await?;
-    ensure!(tick(&world).await?["erasedSessions"] == 1);
+    ensure!(count(&stack, "select count(*) from chat_sessions where status = 'ended'").await? == 1);
+    stack.openai().clear_faults();
+    ensure!(run_maintenance(&stack).await?["erasedSessions"] == 0, "somebody is at it still");
+    sqlx::query("update retention_leases set lease_until = now()").execute(stack.database()).await?;
+    ensure!(run_maintenance(&stack).await?["erasedSessions"] == 1);
     Ok(())
 }

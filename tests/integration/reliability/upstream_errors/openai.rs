@@ -1,12 +1,12 @@
 //! OpenAI's rows.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::{Fault, On, SessionStatus};
 use serde_json::{Value, json};
 
 use super::{Row, rows};
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 fn faults(row: &Row, on: On) -> Vec<Fault> {
     let html = |status| Fault::new(on).page(status, "text/html", "<!DOCTYPE html><title>cloudflare</title>");
@@ -38,9 +38,9 @@ fn played() -> Result<impl Iterator<Item = Row>> {
 // NAME: upstream errors: what stays at OpenAI is answered as the page says
 #[tokio::test]
 async fn stays() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.lift_limits(caller.user.org_id).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.raise_limits(caller.user.org_id).await?;
     let session = caller.open_path().await?;
     let mut tried = 0;
     for row in played()? {
@@ -49,16 +49,16 @@ async fn stays() -> Result<()> {
             _ => row.answer.clone().context("no code")?,
         };
         for fault in faults(&row, On::CreateSession) {
-            world.chatkit().clear_faults();
-            world.chatkit().fault(fault.clone());
+            stack.openai().clear_faults();
+            stack.openai().fault(fault.clone());
             let open = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
             open.problem(status, &code).with_context(|| format!("{fault:?}"))?;
             tried += 1;
         }
         // Reading goes on whatever OpenAI says of its threads.
         for fault in faults(&row, On::ListThreads) {
-            world.chatkit().clear_faults();
-            world.chatkit().fault(fault);
+            stack.openai().clear_faults();
+            stack.openai().fault(fault);
             let shown = caller.get(&session).await?.expect(200)?;
             ensure!(shown["chatkit"] == json!({ "available": false }), "{row:?}: {shown:#}");
         }
@@ -70,16 +70,16 @@ async fn stays() -> Result<()> {
 // NAME: upstream errors: OpenAI is asked again for a session only where it made none
 #[tokio::test]
 async fn repeats() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
-    world.lift_limits(caller.user.org_id).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    stack.raise_limits(caller.user.org_id).await?;
     for row in played()?.filter(|row| row.passes) {
         for fault in faults(&row, On::CreateSession) {
-            world.chatkit().clear_faults();
-            let before = world.chatkit().calls(On::CreateSession).len();
-            world.chatkit().fault(fault.times(1));
+            stack.openai().clear_faults();
+            let before = stack.openai().calls(On::CreateSession).len();
+            stack.openai().fault(fault.times(1));
             let reply = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
-            let asked = world.chatkit().calls(On::CreateSession).len() - before;
+            let asked = stack.openai().calls(On::CreateSession).len() - before;
             if row.is_done {
                 ensure!(asked == 1, "{row:?} was repeated: {asked}");
                 reply.problem(503, "chatkit_unavailable")?;
@@ -97,18 +97,18 @@ async fn repeats() -> Result<()> {
 // NAME: upstream errors: a 404 that is not OpenAI's cancels nothing
 #[tokio::test]
 async fn not_cancelled() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session: Value = caller.open().await?;
-    world.chatkit().fault(Fault::new(On::CancelSession).page(404, "text/html", "<h1>Not here</h1>"));
+    stack.openai().fault(Fault::new(On::CancelSession).page(404, "text/html", "<h1>Not here</h1>"));
     caller.cancel(&path(&session)).await?.expect(200)?;
-    world.chatkit().clear_faults();
+    stack.openai().clear_faults();
     let confirmed = "select count(*) from chatkit_sessions where cancelled_at is not null";
-    let confirmed: i64 = sqlx::query_scalar(confirmed).fetch_one(world.database()).await?;
+    let confirmed: i64 = sqlx::query_scalar(confirmed).fetch_one(stack.database()).await?;
     ensure!(confirmed == 0, "a page of HTML was taken for OpenAI's word");
-    world.tick("expire-sessions").await?;
+    stack.run_job("expire-sessions").await?;
     let alive =
-        world.chatkit().sessions().into_iter().filter(|session| session.status == SessionStatus::Active);
+        stack.openai().sessions().into_iter().filter(|session| session.status == SessionStatus::Active);
     ensure!(alive.count() == 0, "nobody cancelled it later");
     Ok(())
 }

@@ -1,18 +1,18 @@
 //! Supabase's rows.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{Canned, Fault, OrgRole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Row, rows};
-use crate::support::client::{AGENT, Caller, Reply};
+use crate::support::client::{AGENT, TestClient, TestResponse};
 
 /// What the functions ask of Supabase, and whose token goes along.
 struct Calls {
-    caller: Caller,
-    approver: Caller,
+    caller: TestClient,
+    approver: TestClient,
     session: String,
     /// Another session, which is cancelled.
     ended: String,
@@ -34,10 +34,10 @@ const CALLS: [(&str, bool); 10] = [
 ];
 
 impl Calls {
-    async fn new(world: &World) -> Result<Self> {
-        let caller = Caller::new(world).await?;
-        world.lift_limits(caller.user.org_id).await?;
-        let approver = Caller::joining(world, caller.user.org_id, OrgRole::Approver).await?;
+    async fn new(stack: &LocalStack) -> Result<Self> {
+        let caller = TestClient::new(stack).await?;
+        stack.raise_limits(caller.user.org_id).await?;
+        let approver = TestClient::joining(stack, caller.user.org_id, OrgRole::Approver).await?;
         let session = caller.open_path().await?;
         let asked = json!({ "reason": "Too much", "decisions": ["approve", "reject"] });
         caller.record(&session, "hitl_escalation", asked).await?.expect(201)?;
@@ -51,7 +51,7 @@ impl Calls {
         Ok(calls)
     }
 
-    async fn ask(&self, name: &str) -> Result<Reply> {
+    async fn ask(&self, name: &str) -> Result<TestResponse> {
         let (caller, session) = (&self.caller, &self.session);
         match name {
             "list sessions" => caller.get("/chatkit/sessions").await,
@@ -74,7 +74,7 @@ impl Calls {
     }
 }
 
-impl Reply {
+impl TestResponse {
     fn expect_success(self, what: &str) -> Result<()> {
         ensure!(self.status.is_success(), "{what}: {} {:#}", self.status, self.body);
         Ok(())
@@ -127,15 +127,15 @@ fn in_turn(names: &[&'static str], index: usize) -> impl Iterator<Item = &'stati
 // NAME: upstream errors: what passes at Supabase is repeated, by every call
 #[tokio::test]
 async fn passes() -> Result<()> {
-    let world = World::start().await?;
-    let calls = Calls::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let calls = Calls::new(&stack).await?;
     let mut tried = 0;
     for (row, names) in played()?.into_iter().filter(|(row, _)| row.passes) {
         for (index, canned) in canned(&row).into_iter().enumerate() {
             for name in in_turn(&names, index) {
-                world.supabase().fault(Fault::Canned(canned.clone().times(1))).await;
+                stack.supabase().fault(Fault::Canned(canned.clone().times(1))).await;
                 calls.ask(name).await?.expect_success(&format!("{name} after one {row:?}"))?;
-                world.supabase().fault(Fault::None).await;
+                stack.supabase().fault(Fault::None).await;
                 // Retries are paid for by successes.
                 calls.ask(name).await?.expect_success(name)?;
                 tried += 1;
@@ -149,13 +149,13 @@ async fn passes() -> Result<()> {
 // NAME: upstream errors: what stays at Supabase is answered as the page says, by every call
 #[tokio::test]
 async fn stays() -> Result<()> {
-    let world = World::start().await?;
-    let calls = Calls::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let calls = Calls::new(&stack).await?;
     let mut tried = 0;
     for (row, names) in played()? {
         let (status, code) = row.answer.clone().context("no code")?;
         for (index, canned) in canned(&row).into_iter().enumerate() {
-            world.supabase().fault(Fault::Canned(canned.clone())).await;
+            stack.supabase().fault(Fault::Canned(canned.clone())).await;
             for name in in_turn(&names, index) {
                 let reply = calls.ask(name).await?;
                 let wait =
@@ -176,15 +176,15 @@ async fn stays() -> Result<()> {
 // NAME: upstream errors: one token issued in the future is nobody's key and no run's failure
 #[tokio::test]
 async fn hiccup() -> Result<()> {
-    let world = World::start().await?;
-    let calls = Calls::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let calls = Calls::new(&stack).await?;
     let future = || Canned::postgrest(401, "PGRST303", "JWT issued at future").times(1);
     for function in ["expire-sessions", "route-events"] {
-        world.supabase().fault(Fault::Canned(future())).await;
-        world.tick(function).await.with_context(|| format!("a run of {function} after one hiccup"))?;
+        stack.supabase().fault(Fault::Canned(future())).await;
+        stack.run_job(function).await.with_context(|| format!("a run of {function} after one hiccup"))?;
     }
-    world.supabase().fault(Fault::Canned(future())).await;
-    let report = world.order("doctor", &json!({})).await?;
+    stack.supabase().fault(Fault::Canned(future())).await;
+    let report = stack.invoke_admin("doctor", &json!({})).await?;
     ensure!(
         report["findings"].as_array().context("no findings")?.iter().all(|finding| {
             !matches!(finding["check"].as_str(), Some("supabase" | "secret_key" | "publishable_key"))
@@ -199,8 +199,8 @@ async fn hiccup() -> Result<()> {
 // NAME: upstream errors: an absurd Retry-After of Supabase is passed on bounded
 #[tokio::test]
 async fn bounded() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     caller.get("/chatkit/sessions").await?.expect(200)?;
     for (asked, told) in [
         ("7", "7"),
@@ -210,7 +210,7 @@ async fn bounded() -> Result<()> {
         ("soon", "2"),
         ("", "2"),
     ] {
-        world.supabase().fault(Fault::Canned(Canned::html(503).header("retry-after", asked))).await;
+        stack.supabase().fault(Fault::Canned(Canned::html(503).header("retry-after", asked))).await;
         let reply = caller.get("/chatkit/sessions").await?;
         ensure!(reply.headers["retry-after"] == told, "{asked:?} became {:?}", reply.headers["retry-after"]);
         reply.problem(503, "supabase_unavailable")?;
@@ -228,10 +228,10 @@ async fn key_set() -> Result<()> {
         (Canned::html(404), 502, "supabase_bad_answer"),
         (Canned::gateway(401, "Invalid API key"), 502, "supabase_bad_answer"),
     ] {
-        let world = World::start().await?;
-        world.supabase().fault(Fault::Canned(canned.at(AUTH))).await;
-        let user = world.add_user(Uuid::new_v4(), OrgRole::Member).await?;
-        Caller::of(&world, user).get("/chatkit/agents").await?.problem(status, code)?;
+        let stack = LocalStack::start().await?;
+        stack.supabase().fault(Fault::Canned(canned.at(AUTH))).await;
+        let user = stack.add_user(Uuid::new_v4(), OrgRole::Member).await?;
+        TestClient::of(&stack, user).get("/chatkit/agents").await?.problem(status, code)?;
     }
     Ok(())
 }

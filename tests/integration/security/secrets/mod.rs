@@ -9,18 +9,18 @@ use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use local_stack::openai::{Fault, On};
 use local_stack::supabase::Signer;
-use local_stack::{Builder, World, http, supabase};
+use local_stack::{Builder, LocalStack, http, supabase};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::jobs::maintenance::idle_sessions;
-use crate::support::client::{AGENT, Caller, Reply, path, reply};
+use crate::support::client::{AGENT, TestClient, TestResponse, path, reply};
 use echo_server::{Mirror, Mood};
 use watcher::Watch;
 
-/// A world that logs all it can.
+/// A stack that logs all it can.
 fn talkative() -> Builder {
-    World::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
+    LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
 }
 
 fn open() -> Option<Value> {
@@ -32,15 +32,15 @@ fn event(kind: &str, payload: Value) -> Option<Value> {
 }
 
 /// Writes something under a key that nobody else is to see.
-async fn write(watch: &mut Watch, caller: &Caller, path: &str, body: Option<Value>) -> Result<Reply> {
+async fn write(watch: &mut Watch, caller: &TestClient, path: &str, body: Option<Value>) -> Result<TestResponse> {
     let key = format!("key_{}", Uuid::new_v4().simple());
     watch.add_key(&key);
     watch.send_with(caller, Method::POST, path, &[("idempotency-key", &key)], body).await
 }
 
 /// One tick of the schedule. What comes of it is kept like an answer.
-async fn tick(world: &World, watch: &mut Watch) -> Result<bool> {
-    let run = idle_sessions::tick(world).await;
+async fn run_maintenance(stack: &LocalStack, watch: &mut Watch) -> Result<bool> {
+    let run = idle_sessions::run_maintenance(stack).await;
     let is_done = run.is_ok();
     watch.keep_text(run.map_or_else(|failure| format!("{failure:#}"), |report| report.to_string()));
     Ok(is_done)
@@ -49,14 +49,14 @@ async fn tick(world: &World, watch: &mut Watch) -> Result<bool> {
 // NAME: secrets: none is seen on the journey
 #[tokio::test]
 async fn journey() -> Result<()> {
-    let world = talkative().legacy_tokens(true).start().await?;
-    let (mut watch, caller) = (Watch::new(&world), Caller::new(&world).await?);
+    let stack = talkative().legacy_tokens(true).start().await?;
+    let (mut watch, caller) = (Watch::new(&stack), TestClient::new(&stack).await?);
     ensure!(watch.known() == 4, "{} secrets in the environment", watch.known());
-    world.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
+    stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
     let opened = write(&mut watch, &caller, "/chatkit/sessions", open()).await?.expect(201)?;
     let session = path(&opened);
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no secret")?;
-    let said = world.chatkit().say(secret, None, "Is invoice 42 paid?").await?;
+    let said = stack.openai().say(secret, None, "Is invoice 42 paid?").await?;
     let events = format!("{session}/events");
     for event in [
         event("thread_changed", json!({ "threadId": said.thread_id })),
@@ -82,25 +82,25 @@ async fn journey() -> Result<()> {
         watch.send(&caller, Method::GET, &path, None).await?.expect(200)?;
     }
     let sealed = "select count(*) from chatkit_sessions where sealed_secret is not null";
-    let sealed: i64 = sqlx::query_scalar(sealed).fetch_one(world.database()).await?;
+    let sealed: i64 = sqlx::query_scalar(sealed).fetch_one(stack.database()).await?;
     ensure!(sealed == 1, "{sealed} sealed secrets to look for one in");
     let left_open = write(&mut watch, &caller, "/chatkit/sessions", open()).await?;
     ensure!(left_open.status == 201);
     write(&mut watch, &caller, &format!("{session}/cancel"), None).await?.expect(200)?;
     let left_idle = write(&mut watch, &caller, "/chatkit/sessions", open()).await?.expect(201)?;
-    idle_sessions::forget(&world, &left_idle).await?;
-    ensure!(tick(&world, &mut watch).await?, "a run failed");
+    idle_sessions::forget(&stack, &left_idle).await?;
+    ensure!(run_maintenance(&stack, &mut watch).await?, "a run failed");
     let keys: i64 =
-        sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(world.database()).await?;
+        sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(stack.database()).await?;
     ensure!(keys == 11, "{keys} idempotency keys to look for one in");
-    watch.look(&world).await?.nothing()
+    watch.look(&stack).await?.nothing()
 }
 
 // NAME: secrets: none is seen when tokens and bodies are bad
 #[tokio::test]
 async fn refusals() -> Result<()> {
-    let world = talkative().legacy_tokens(true).start().await?;
-    let (mut watch, mut caller) = (Watch::new(&world), Caller::new(&world).await?);
+    let stack = talkative().legacy_tokens(true).start().await?;
+    let (mut watch, mut caller) = (Watch::new(&stack), TestClient::new(&stack).await?);
     let opened = watch.send(&caller, Method::POST, "/chatkit/sessions", open()).await?.expect(201)?;
     let (session, good) = (path(&opened), caller.token.clone());
     // A page that mixes up its fields sends its secrets where they do not belong.
@@ -153,7 +153,7 @@ async fn refusals() -> Result<()> {
         let refused = watch.send_with(&caller, Method::POST, "/chatkit/sessions", &none, open()).await?;
         refused.problem(400, "invalid_idempotency_key")?;
     }
-    let forge = || world.issuer().forge(&caller.user);
+    let forge = || stack.issuer().forge(&caller.user);
     let bad = [
         forge().signed_by(Signer::Nobody).sign(),
         forge().signed_by(Signer::Stranger).sign(),
@@ -165,8 +165,8 @@ async fn refusals() -> Result<()> {
         forge().claim("exp", good.as_str()).sign(),
         forge().without("app_metadata").sign(),
         forge().header("kid", good.as_str()).sign(),
-        world.supabase().legacy_service_key().to_owned(),
-        world.supabase().secret_key().to_owned(),
+        stack.supabase().legacy_service_key().to_owned(),
+        stack.supabase().secret_key().to_owned(),
     ];
     for token in bad {
         caller.token = token;
@@ -176,18 +176,18 @@ async fn refusals() -> Result<()> {
         }
     }
     // No host has such a name: a library that reads events panics there, and quotes it.
-    let request = http::client().get(format!("{}{session}", world.function_url("get-session")));
+    let request = http::client().get(format!("{}{session}", stack.function_url("get-session")));
     let request = request.header("host", "a b").bearer_auth(&good);
     watch.keep(&reply(request).await?);
-    watch.look(&world).await?.nothing()
+    watch.look(&stack).await?.nothing()
 }
 
 // NAME: secrets: none is seen when upstreams fail
 #[tokio::test]
 async fn outages() -> Result<()> {
-    let world = talkative().start().await?;
-    let (mut watch, caller) = (Watch::new(&world), Caller::new(&world).await?);
-    let key = world.environment().whole().remove("OPENAI_CHATKIT_SECRET").context("no key")?;
+    let stack = talkative().start().await?;
+    let (mut watch, caller) = (Watch::new(&stack), TestClient::new(&stack).await?);
+    let key = stack.environment().whole().remove("OPENAI_CHATKIT_SECRET").context("no key")?;
     let opened = watch.send(&caller, Method::POST, "/chatkit/sessions", open()).await?.expect(201)?;
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no secret")?;
     let session = path(&opened);
@@ -202,16 +202,16 @@ async fn outages() -> Result<()> {
             .body(json!({ "id": secret, "client_secret": { "value": secret }, "data": secret })),
     ];
     for fault in faults.into_iter().chain(others) {
-        world.chatkit().clear_faults();
-        world.chatkit().fault(fault);
+        stack.openai().clear_faults();
+        stack.openai().fault(fault);
         let refused = watch.send(&caller, Method::POST, "/chatkit/sessions", open()).await?;
         ensure!(refused.status.is_server_error(), "{refused:?}");
         watch.send(&caller, Method::GET, &session, None).await?.expect(200)?;
     }
     watch.send(&caller, Method::POST, &format!("{session}/cancel"), None).await?.expect(200)?;
-    world.chatkit().clear_faults();
+    stack.openai().clear_faults();
     for fault in [supabase::Fault::Unavailable, supabase::Fault::Down] {
-        world.supabase().fault(fault.clone()).await;
+        stack.supabase().fault(fault.clone()).await;
         for (method, path, body) in [
             (Method::POST, "/chatkit/sessions", open()),
             (Method::GET, session.as_str(), None),
@@ -220,10 +220,10 @@ async fn outages() -> Result<()> {
             let refused = watch.send(&caller, method, path, body).await?;
             ensure!(refused.status == 503, "{refused:?}");
         }
-        ensure!(!tick(&world, &mut watch).await?, "{fault:?}: a run came through");
+        ensure!(!run_maintenance(&stack, &mut watch).await?, "{fault:?}: a run came through");
     }
-    world.supabase().fault(supabase::Fault::None).await;
-    watch.look(&world).await?.nothing()
+    stack.supabase().fault(supabase::Fault::None).await;
+    watch.look(&stack).await?.nothing()
 }
 
 /// Every mood in which an upstream can repeat a secret.
@@ -236,8 +236,8 @@ fn moods() -> Vec<Mood> {
 #[tokio::test]
 async fn openai_repeats() -> Result<()> {
     let mirror = Mirror::start().await?;
-    let world = talkative().env("OPENAI_CHATKIT_BASE_URL", &mirror.url()).start().await?;
-    let (mut watch, caller) = (Watch::new(&world), Caller::new(&world).await?);
+    let stack = talkative().env("OPENAI_CHATKIT_BASE_URL", &mirror.url()).start().await?;
+    let (mut watch, caller) = (Watch::new(&stack), TestClient::new(&stack).await?);
     let end = jiff::Timestamp::now().as_second() + 600;
     let secret = format!("ek_{}", Uuid::new_v4().simple());
     watch.add("the mirror's client secret", &secret);
@@ -251,22 +251,22 @@ async fn openai_repeats() -> Result<()> {
         ensure!(refused.status.is_server_error(), "{refused:?}");
         watch.send(&caller, Method::GET, &path(&opened), None).await?.expect(200)?;
         watch.send(&caller, Method::POST, &format!("{}/cancel", path(&opened)), None).await?.expect(200)?;
-        ensure!(tick(&world, &mut watch).await?, "a run failed for OpenAI's sake");
+        ensure!(run_maintenance(&stack, &mut watch).await?, "a run failed for OpenAI's sake");
         sessions.push(opened["id"].clone());
     }
     ensure!(sessions.len() == moods().len());
-    watch.look(&world).await?.nothing()
+    watch.look(&stack).await?.nothing()
 }
 
 // NAME: secrets: none is seen when Supabase repeats what it was told
 #[tokio::test]
 async fn supabase_repeats() -> Result<()> {
     let mirror = Mirror::start().await?;
-    let world = talkative().env("SUPABASE_URL", &mirror.url()).start().await?;
-    mirror.publish(world.issuer().jwks());
-    let (mut watch, mut caller) = (Watch::new(&world), Caller::new(&world).await?);
+    let stack = talkative().env("SUPABASE_URL", &mirror.url()).start().await?;
+    mirror.publish(stack.issuer().jwks());
+    let (mut watch, mut caller) = (Watch::new(&stack), TestClient::new(&stack).await?);
     caller.token =
-        world.issuer().forge(&caller.user).claim("iss", format!("{}/auth/v1", mirror.url())).sign();
+        stack.issuer().forge(&caller.user).claim("iss", format!("{}/auth/v1", mirror.url())).sign();
     let session = format!("/chatkit/sessions/{}", Uuid::now_v7());
     let click = || event("button_click", json!({ "action": "a" }));
     let decision = format!("/chatkit/escalations/{}/decision", Uuid::now_v7());
@@ -291,24 +291,24 @@ async fn supabase_repeats() -> Result<()> {
             };
             ensure!(!refused.status.is_success(), "{mood:?} at {path}: {refused:?}");
         }
-        ensure!(!tick(&world, &mut watch).await?, "{mood:?}: a run came through");
+        ensure!(!run_maintenance(&stack, &mut watch).await?, "{mood:?}: a run came through");
     }
-    watch.look(&world).await?.nothing()
+    watch.look(&stack).await?.nothing()
 }
 
 // NAME: secrets: what is there would be seen
 /// The control: ids are in the log, in an answer and in tables, and are found in each, and so is a key that nobody said is one.
 #[tokio::test]
 async fn what_is_there_is_seen() -> Result<()> {
-    let world = talkative().start().await?;
-    let (mut watch, caller) = (Watch::new(&world), Caller::new(&world).await?);
+    let stack = talkative().start().await?;
+    let (mut watch, caller) = (Watch::new(&stack), TestClient::new(&stack).await?);
     let key = format!("key_{}", Uuid::new_v4().simple());
     let headers = [("idempotency-key", key.as_str())];
     watch.send_with(&caller, Method::POST, "/chatkit/sessions", &headers, open()).await?.expect(201)?;
     watch.add("the key", &key);
     watch.add("the user", &caller.user.id.to_string());
     watch.add("the organisation", &caller.user.org_id.to_string());
-    let seen = watch.look(&world).await?;
+    let seen = watch.look(&stack).await?;
     for place in [
         "the user in the answer",
         "the organisation in the log",

@@ -1,12 +1,12 @@
-//! Watches a world for its secrets: in what functions write and answer, and in every column of every table.
+//! Watches a stack for its secrets: in what functions write and answer, and in every column of every table.
 
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
-use crate::support::client::{Caller, Reply};
+use crate::support::client::{TestClient, TestResponse};
 
 /// A text that must not be seen.
 struct Canary {
@@ -29,9 +29,9 @@ const PART: usize = 16;
 
 impl Watch {
     /// Knows the secrets in the functions' configuration.
-    pub fn new(world: &World) -> Self {
+    pub fn new(stack: &LocalStack) -> Self {
         let mut watch = Self::default();
-        let environment = world.environment().whole();
+        let environment = stack.environment().whole();
         for name in ["OPENAI_CHATKIT_SECRET", "SUPABASE_SECRET_KEY", "SUPABASE_JWT_SECRET"] {
             environment.get(name).into_iter().for_each(|value| watch.add(name, value));
         }
@@ -61,23 +61,23 @@ impl Watch {
     /// Sends a request and keeps what comes back, less the client secret in the one place where it belongs.
     pub async fn send(
         &mut self,
-        caller: &Caller,
+        caller: &TestClient,
         method: Method,
         path: &str,
         body: Option<Value>,
-    ) -> Result<Reply> {
+    ) -> Result<TestResponse> {
         self.send_with(caller, method, path, &[], body).await
     }
 
     /// The same with these headers.
     pub async fn send_with(
         &mut self,
-        caller: &Caller,
+        caller: &TestClient,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
         body: Option<Value>,
-    ) -> Result<Reply> {
+    ) -> Result<TestResponse> {
         self.add("a user's token", &caller.token);
         let reply = caller.send(method, path, headers, body).await?;
         let mut shown = reply.clone();
@@ -91,7 +91,7 @@ impl Watch {
     }
 
     /// Keeps an answer that came another way.
-    pub fn keep(&mut self, reply: &Reply) {
+    pub fn keep(&mut self, reply: &TestResponse) {
         self.answers.push(format!("{:?}\n{}", reply.headers, reply.body));
     }
 
@@ -111,9 +111,9 @@ impl Watch {
     }
 
     /// Looks everywhere.
-    pub async fn look(&self, world: &World) -> Result<Seen> {
+    pub async fn look(&self, stack: &LocalStack) -> Result<Seen> {
         let mut seen = Seen::default();
-        for cell in cells(world).await? {
+        for cell in cells(stack).await? {
             seen.looked.0 += 1;
             seen.note("the table", &cell, self.seen_in(&cell));
         }
@@ -121,7 +121,7 @@ impl Watch {
             seen.looked.1 += 1;
             seen.note("the answer", answer, self.seen_in(answer));
         }
-        for line in world.final_logs().await {
+        for line in stack.final_logs().await {
             seen.looked.2 += 1;
             seen.note("the log", &line, self.seen_in(&line));
         }
@@ -172,17 +172,17 @@ impl Seen {
 }
 
 /// Every cell of every column of every table, as text, under its name.
-async fn cells(world: &World) -> Result<Vec<String>> {
+async fn cells(stack: &LocalStack) -> Result<Vec<String>> {
     let columns = "select format('%I.%I', table_schema, table_name)::text, quote_ident(column_name)::text
         from information_schema.columns join information_schema.tables using (table_schema, table_name)
         where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')";
-    let columns: Vec<(String, String)> = sqlx::query_as(columns).fetch_all(world.database()).await?;
+    let columns: Vec<(String, String)> = sqlx::query_as(columns).fetch_all(stack.database()).await?;
     let mut cells = Vec::new();
     for (table, column) in columns {
         let statement =
             format!("select '{table}.{column}: ' || {column}::text from {table} where {column} is not null");
         let found: Vec<String> =
-            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(world.database()).await?;
+            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(stack.database()).await?;
         cells.extend(found);
     }
     Ok(cells)

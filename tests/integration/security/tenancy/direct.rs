@@ -31,7 +31,7 @@ pub async fn violations(tenants: &Tenants, table: &Table, callers: &[Who]) -> Re
 
 /// What comes of a statement, where it is not this refusal. It is rolled back.
 async fn attempt(tenants: &Tenants, who: Who, statement: &str, refusal: &str) -> Result<Option<String>> {
-    let mut transaction = tenants.world.database().begin().await?;
+    let mut transaction = tenants.stack.database().begin().await?;
     let role = format!("set local role {}", who.role());
     sqlx::query(AssertSqlSafe(role)).execute(&mut *transaction).await.context("becoming the role")?;
     let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut *transaction).await;

@@ -107,7 +107,7 @@ async fn as_it_should_be(tenants: &Tenants, function: &Function) -> Result<Vec<S
     }
     if !function.after.is_empty() {
         let after = sqlx::query_scalar(AssertSqlSafe(user.fill(function.after)));
-        let after: Option<bool> = after.fetch_one(tenants.world.database()).await.context(function.after)?;
+        let after: Option<bool> = after.fetch_one(tenants.stack.database()).await.context(function.after)?;
         if after != Some(true) {
             found.push(format!("after a call of {} it is not so: {}", function.name, function.after));
         }

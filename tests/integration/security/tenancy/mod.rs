@@ -17,20 +17,20 @@ mod tenants;
 use anyhow::{Result, ensure};
 use local_stack::lambda::Binaries;
 use local_stack::postgres::Grants;
-use local_stack::{Builder, World};
+use local_stack::{Builder, LocalStack};
 
 use expectations::{TABLES, every_function};
 use roles::Who;
 use tenants::Tenants;
 
-/// A world without functions: what is tried here is what they can't get between.
+/// A stack without functions: what is tried here is what they can't get between.
 fn in_a_project(of: Grants) -> Builder {
-    World::builder().binaries(Binaries::new()).default_grants(of)
+    LocalStack::builder().binaries(Binaries::new()).default_grants(of)
 }
 
 /// Everything that is not as the rules say, as far as these callers can tell.
 async fn violations(tenants: &Tenants, callers: &[Who]) -> Result<Vec<String>> {
-    let mut found = catalogue::violations(&mut *tenants.world.database().acquire().await?).await?;
+    let mut found = catalogue::violations(&mut *tenants.stack.database().acquire().await?).await?;
     for table in TABLES {
         found.extend(tables::reading(tenants, table, callers).await?);
         found.extend(tables::writing(tenants, table, callers).await?);
@@ -45,25 +45,25 @@ async fn violations(tenants: &Tenants, callers: &[Who]) -> Result<Vec<String>> {
 // NAME: tenancy: the rules hold in a project since 2026-10-30
 #[tokio::test]
 async fn rules_hold() -> Result<()> {
-    let world = since.clone().start().await?;
-    hold(&Tenants::new(world).await?, Who::ALL).await
+    let stack = in_a_project(Grants::Since20261030).start().await?;
+    hold(&Tenants::new(stack).await?, Who::ALL).await
 }
 
 // NAME: tenancy: the rules hold in a project of before 2026-10-30
 /// Only the defaults are others, and they grant to roles: one caller of each tells, and one from elsewhere.
 #[tokio::test]
 async fn rules_hold_by_default() -> Result<()> {
-    let world = before.start().await?;
+    let stack = in_a_project(Grants::Before20261030).start().await?;
     let callers = [Who::Nobody, Who::User, Who::OwnerElsewhere, Who::Service];
-    hold(&Tenants::new(world).await?, &callers).await
+    hold(&Tenants::new(stack).await?, &callers).await
 }
 
 // NAME: tenancy: the rules hold for legacy keys
 /// Whoever shows a token shows the same as with newer keys.
 #[tokio::test]
 async fn rules_hold_for_legacy_keys() -> Result<()> {
-    let world = since.start().await?;
-    let mut tenants = Tenants::new(world).await?;
+    let stack = in_a_project(Grants::Since20261030).start().await?;
+    let mut tenants = Tenants::new(stack).await?;
     tenants.use_legacy_keys();
     hold(&tenants, &[Who::Nobody, Who::User, Who::Service]).await
 }

@@ -16,7 +16,7 @@ pub type Row = Map<String, Value>;
 pub async fn all(tenants: &Tenants, table: &str) -> Result<Vec<Row>> {
     let rows = sqlx::query_scalar(AssertSqlSafe(format!("select to_jsonb(t) from public.{table} as t")));
     let rows: Vec<Value> =
-        rows.fetch_all(tenants.world.database()).await.with_context(|| format!("reading {table}"))?;
+        rows.fetch_all(tenants.stack.database()).await.with_context(|| format!("reading {table}"))?;
     Ok(rows.into_iter().filter_map(|row| row.as_object().cloned()).collect())
 }
 
@@ -126,7 +126,7 @@ pub async fn fingerprint(tenants: &Tenants, but: But<'_>) -> Result<String> {
         "select md5(coalesce(string_agg(row, ' ' order by row), '')) from ({}) as t",
         tables.join(" union all ")
     );
-    let fingerprint = sqlx::query_scalar(AssertSqlSafe(all)).fetch_one(tenants.world.database()).await;
+    let fingerprint = sqlx::query_scalar(AssertSqlSafe(all)).fetch_one(tenants.stack.database()).await;
     fingerprint.context("taking a fingerprint of the tables")
 }
 
@@ -164,7 +164,7 @@ pub async fn restore(tenants: &Tenants) -> Result<()> {
 
 /// Runs statements as the superuser.
 pub async fn run(tenants: &Tenants, statements: &str) -> Result<()> {
-    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(tenants.world.database()).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(tenants.stack.database()).await;
     done.with_context(|| statements.chars().take(300).collect::<String>())?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,9 +18,9 @@ use super::rows;
 /// The role by which the stand-in for PostgREST sees every table. It can read none.
 pub const SEES_THE_SCHEMA: &str = "sees_the_schema";
 
-/// A world with two organisations in it. Everybody who can have a session has three, with a row in every table.
+/// A stack with two organisations in it. Everybody who can have a session has three, with a row in every table.
 pub struct Tenants {
-    pub world: World,
+    pub stack: LocalStack,
     pub here: Uuid,
     pub elsewhere: Uuid,
     people: BTreeMap<Who, Person>,
@@ -28,8 +28,8 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// Moves them into a world.
-    pub async fn new(world: World) -> Result<Self> {
+    /// Moves them into a stack.
+    pub async fn new(stack: LocalStack) -> Result<Self> {
         let (here, elsewhere) = (Uuid::new_v4(), Uuid::new_v4());
         let user = User::new(here, OrgRole::Member);
         let of = |role, org_id| Person::new(User::new(org_id, role));
@@ -44,16 +44,16 @@ impl Tenants {
             (Who::OwnerElsewhere, of(OrgRole::Owner, elsewhere)),
         ]);
         let mut keys: BTreeMap<Who, String> =
-            people.iter().map(|(who, person)| (*who, world.issuer().token(&person.user))).collect();
+            people.iter().map(|(who, person)| (*who, stack.issuer().token(&person.user))).collect();
         let anonymous = User::new(here, OrgRole::Owner);
         keys.insert(
             Who::AnonymousSignIn,
-            world.issuer().forge(&anonymous).claim("is_anonymous", true).sign(),
+            stack.issuer().forge(&anonymous).claim("is_anonymous", true).sign(),
         );
-        keys.insert(Who::Nobody, world.supabase().publishable_key().to_owned());
-        keys.insert(Who::Service, world.supabase().secret_key().to_owned());
+        keys.insert(Who::Nobody, stack.supabase().publishable_key().to_owned());
+        keys.insert(Who::Service, stack.supabase().secret_key().to_owned());
 
-        let mut tenants = Self { world, here, elsewhere, people, keys };
+        let mut tenants = Self { stack, here, elsewhere, people, keys };
         tenants.found().await?;
         tenants.move_in().await?;
         tenants.settle().await?;
@@ -83,7 +83,7 @@ impl Tenants {
         path: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value)> {
-        let (status, body) = self.world.rest(&self.keys[&who], method, path, body).await?;
+        let (status, body) = self.stack.rest(&self.keys[&who], method, path, body).await?;
         Ok((status.as_u16(), body))
     }
 
@@ -94,13 +94,13 @@ impl Tenants {
 
     /// Has those who show a key alone show that of an older project.
     pub fn use_legacy_keys(&mut self) {
-        let supabase = self.world.supabase();
+        let supabase = self.stack.supabase();
         let keys = [(Who::Nobody, supabase.legacy_anon_key()), (Who::Service, supabase.legacy_service_key())];
         self.keys.extend(keys.map(|(who, key)| (who, key.to_owned())));
     }
 
     async fn rpc(&self, name: &str, arguments: Value) -> Result<Value> {
-        let (status, body) = self.world.rpc(name, arguments).await?;
+        let (status, body) = self.stack.rpc(name, arguments).await?;
         ensure!(status.is_success(), "{name} answered {status}: {body}");
         Ok(body)
     }
@@ -159,7 +159,7 @@ impl Tenants {
     /// What has become of it all is looked up, and stays as it is for a day.
     async fn settle(&mut self) -> Result<()> {
         for person in self.people.values_mut() {
-            person.learn(self.world.database()).await?;
+            person.learn(self.stack.database()).await?;
         }
         self.register(Who::Stranger, SERVERS_ELSEWHERE).await?;
         // A lease is no longer than a call may take, and this room takes longer.
@@ -181,12 +181,12 @@ impl Tenants {
     async fn move_in(&self) -> Result<()> {
         // One person has one organisation at a time, so the user has been elsewhere before.
         let elsewhere = self.person(Who::UserElsewhere);
-        self.world.put_user(&elsewhere.user).await?;
+        self.stack.put_user(&elsewhere.user).await?;
         self.open(elsewhere).await?;
         self.call_agents().await?;
         let others = self.people.iter().filter(|(who, _)| **who != Who::UserElsewhere);
         try_join_all(others.map(async |(_, person)| {
-            self.world.put_user(&person.user).await?;
+            self.stack.put_user(&person.user).await?;
             self.open(person).await
         }))
         .await?;
@@ -215,7 +215,7 @@ impl Tenants {
                grant references on all tables in schema public to {SEES_THE_SCHEMA};
              end $$"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(self.world.database()).await?;
-        self.world.supabase().reload_schema().await
+        sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(self.stack.database()).await?;
+        self.stack.supabase().reload_schema().await
     }
 }

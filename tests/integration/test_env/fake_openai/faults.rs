@@ -24,7 +24,7 @@ pub type Ends = (Option<u16>, Option<u16>);
 
 /// How many sessions were made, and what the ledger says of the last call: answered, and worked on.
 pub fn after(api: &Api) -> (usize, Option<Ends>) {
-    let last = api.standin.ledger().last().map(|call| (call.status, call.worked));
+    let last = api.standin.requests().last().map(|call| (call.status, call.worked));
     (api.standin.sessions().len(), last)
 }
 

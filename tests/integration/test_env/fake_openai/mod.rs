@@ -11,12 +11,12 @@ mod responses;
 use anyhow::{Context, Result};
 use http_client::{Method, RequestBuilder, Response};
 use local_stack::http;
-use local_stack::openai::{ApiKey, Settings, StandIn, Workflow};
+use local_stack::openai::{ApiKey, Settings, FakeOpenAi, Workflow};
 use serde_json::{Value, json};
 
 /// Two projects, each with a workflow and a key, and a key that is bound to none.
 pub struct Api {
-    pub standin: StandIn,
+    pub standin: FakeOpenAi,
 }
 
 pub const KEY: &str = "sk-proj-of-the-first-project";
@@ -36,7 +36,7 @@ impl Api {
         };
         let api_keys = vec![key(KEY, Some("proj_1")), key(OTHER_KEY, Some("proj_2")), key(UNBOUND_KEY, None)];
         let workflows = vec![workflow("wf_1", "proj_1"), workflow("wf_2", "proj_2")];
-        let standin = StandIn::start(Settings { api_keys, workflows }).await?;
+        let standin = FakeOpenAi::start(Settings { api_keys, workflows }).await?;
         Ok(Self { standin })
     }
 

@@ -116,8 +116,8 @@ async fn nothing_that_is_printed_holds_a_secret() -> Result<()> {
     let bearer = calls[0].header("authorization").context("no authorization in the ledger")?;
     assert_eq!(bearer, format!("Bearer {secret}"));
 
-    let essences: Vec<_> = api.standin.ledger().iter().map(|call| call.essence()).collect();
-    let printed = format!("{:?}{:?}{sessions:?}{essences:?}{refusal}", api.standin, api.standin.ledger());
+    let essences: Vec<_> = api.standin.requests().iter().map(|call| call.essence()).collect();
+    let printed = format!("{:?}{:?}{sessions:?}{essences:?}{refusal}", api.standin, api.standin.requests());
     assert!(printed.contains("hello") && printed.contains(&sessions[0].id), "{printed}");
     assert!(!printed.contains(secret) && !printed.contains(KEY), "{printed}");
     Ok(())

@@ -1,7 +1,7 @@
 //! The two generations of default grants are as different as they are in projects of the two ages.
 
 use anyhow::Result;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::postgres::{Database, Grants};
 use serde_json::json;
 
@@ -36,13 +36,13 @@ async fn closed_table() -> Result<()> {
 // NAME: grants: databases of one cluster do not see each other
 #[tokio::test]
 async fn two_worlds() -> Result<()> {
-    let (one, other) = tokio::try_join!(World::start(), World::start())?;
+    let (one, other) = tokio::try_join!(LocalStack::start(), LocalStack::start())?;
     let org_id = uuid::Uuid::new_v4();
     one.register_agent(org_id, "accounts_payable", "Accounts payable").await?;
-    let count = |world: World| async move {
+    let count = |stack: LocalStack| async move {
         let rows: i64 =
-            sqlx::query_scalar("select count(*) from public.agents").fetch_one(world.database()).await?;
-        world.stop().await?;
+            sqlx::query_scalar("select count(*) from public.agents").fetch_one(stack.database()).await?;
+        stack.stop().await?;
         anyhow::Ok(json!(rows))
     };
     assert_eq!((count(one).await?, count(other).await?), (json!(1), json!(0)));

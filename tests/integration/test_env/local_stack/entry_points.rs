@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::http::client;
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ use super::{echoing, get};
 // NAME: doors: a function URL leads to its function by every path
 #[tokio::test]
 async fn function_url() -> Result<()> {
-    let world = echoing(World::builder()).await?;
-    let url = format!("{}/any/path?a=1&a=2", world.function_url("get-session"));
+    let stack = echoing(LocalStack::builder()).await?;
+    let url = format!("{}/any/path?a=1&a=2", stack.function_url("get-session"));
     let request =
         client().post(url).header("cookie", "one=1; two=2").header("x-twice", "1").header("x-twice", "2");
     let answer: Value = request.json(&json!({ "a": 1 })).send().await?.json().await?;
@@ -47,8 +47,8 @@ async fn function_url() -> Result<()> {
 // NAME: doors: the HTTP API leads to a function by its route
 #[tokio::test]
 async fn http_api() -> Result<()> {
-    let world = echoing(World::builder()).await?;
-    let (status, answer) = get(&format!("{}/chatkit/sessions/a%20b", world.api_url())).await?;
+    let stack = echoing(LocalStack::builder()).await?;
+    let (status, answer) = get(&format!("{}/chatkit/sessions/a%20b", stack.api_url())).await?;
     let event = &answer["event"];
     assert_eq!((status, &event["routeKey"]), (200, &json!("GET /chatkit/sessions/{id}")));
     assert_eq!(event["pathParameters"], json!({ "id": "a b" }));
@@ -56,9 +56,9 @@ async fn http_api() -> Result<()> {
     assert_eq!(answer["context"]["arn"], "arn:aws:lambda:local:123456789012:function:get-session");
     let not_found = (404, json!({ "message": "Not Found" }));
     for path in ["/", "/chatkit", "/chatkit/sessions/1/2/3", "/chatkit/sessions/"] {
-        assert_eq!(get(&format!("{}{path}", world.api_url())).await?, not_found, "{path}");
+        assert_eq!(get(&format!("{}{path}", stack.api_url())).await?, not_found, "{path}");
     }
-    let deleted = client().delete(format!("{}/chatkit/sessions", world.api_url())).send().await?;
+    let deleted = client().delete(format!("{}/chatkit/sessions", stack.api_url())).send().await?;
     assert_eq!(deleted.status(), 404);
     Ok(())
 }
@@ -66,8 +66,8 @@ async fn http_api() -> Result<()> {
 // NAME: doors: what a function answers is taken apart
 #[tokio::test]
 async fn answers() -> Result<()> {
-    let world = echoing(World::builder()).await?;
-    let response = client().get(format!("{}/response", world.function_url("get-session"))).send().await?;
+    let stack = echoing(LocalStack::builder()).await?;
+    let response = client().get(format!("{}/response", stack.function_url("get-session"))).send().await?;
     assert_eq!(
         (response.status().as_u16(), &response.headers()["content-type"]),
         (201, &"text/html".parse()?)
@@ -80,16 +80,16 @@ async fn answers() -> Result<()> {
 // NAME: doors: a function has Lambda's environment and its own, and nothing else
 #[tokio::test]
 async fn environment() -> Result<()> {
-    let builder = World::builder().env("A_VARIABLE", "a value").env("CORS_ALLOWED_ORIGINS", "");
-    let world = echoing(builder).await?;
-    let of = async |function: &str| get(&format!("{}/environment", world.function_url(function))).await;
+    let builder = LocalStack::builder().env("A_VARIABLE", "a value").env("CORS_ALLOWED_ORIGINS", "");
+    let stack = echoing(builder).await?;
+    let of = async |function: &str| get(&format!("{}/environment", stack.function_url(function))).await;
     let (_, reading) = of("get-session").await?;
     let (_, writing) = of("create-session").await?;
     assert_eq!(
         (&reading["A_VARIABLE"], &reading["AWS_LAMBDA_FUNCTION_NAME"]),
         (&json!("a value"), &json!("get-session"))
     );
-    assert_eq!(reading["SUPABASE_URL"], world.supabase().url());
+    assert_eq!(reading["SUPABASE_URL"], stack.supabase().url());
     // Nothing of the caller's own, and no secret key where nothing is written.
     for absent in
         ["HOME", "CARGO", "USER", "SUPABASE_SECRET_KEY", "CHATKIT_SEALING_KEYS", "CORS_ALLOWED_ORIGINS"]
@@ -106,8 +106,8 @@ async fn environment() -> Result<()> {
 // NAME: doors: a process has one event at a time, and is used again
 #[tokio::test]
 async fn processes() -> Result<()> {
-    let world = echoing(World::builder()).await?;
-    let url = format!("{}/slow", world.function_url("get-session"));
+    let stack = echoing(LocalStack::builder()).await?;
+    let url = format!("{}/slow", stack.function_url("get-session"));
     let first = get(&url).await?.1;
     assert_eq!(get(&url).await?.1, first, "an idle process is used again");
     let started = Instant::now();
@@ -120,12 +120,12 @@ async fn processes() -> Result<()> {
 // NAME: doors: bodies and events have their largest size
 #[tokio::test]
 async fn sizes() -> Result<()> {
-    let world = echoing(World::builder()).await?;
+    let stack = echoing(LocalStack::builder()).await?;
     let post = async |url: String, size: usize| -> Result<u16> {
         let request = client().post(url).header("content-type", "text/plain").body("x".repeat(size));
         Ok(request.send().await?.status().as_u16())
     };
-    let (api, own) = (format!("{}/chatkit/sessions", world.api_url()), world.function_url("create-session"));
+    let (api, own) = (format!("{}/chatkit/sessions", stack.api_url()), stack.function_url("create-session"));
     assert_eq!(post(api.clone(), 1 << 20).await?, 200);
     assert_eq!(post(own.clone(), 1 << 20).await?, 200);
     assert_eq!(post(api, 11 << 20).await?, 413);

@@ -9,16 +9,16 @@ mod tokens;
 
 use anyhow::Result;
 use local_stack::lambda::{Binaries, Profile, example};
-use local_stack::{Builder, World};
+use local_stack::{Builder, LocalStack};
 pub use process_cleanup::hold;
 use serde_json::Value;
 
-/// A world whose functions all are one that answers with the event it got.
-async fn echoing(world: Builder) -> Result<World> {
+/// A stack whose functions all are one that answers with the event it got.
+async fn echoing(stack: Builder) -> Result<LocalStack> {
     let echo = example("baseline-functions", "echo", Profile::Dev).await?;
     let names = ["create-session", "list-sessions", "get-session"];
     let binaries: Binaries = names.iter().map(|name| ((*name).to_owned(), echo.clone())).collect();
-    world.binaries(binaries).start().await
+    stack.binaries(binaries).start().await
 }
 
 /// The answer of a GET, and its body as JSON where it is some.

@@ -6,24 +6,27 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::{echoing, get};
 use crate::harness::{Ignored, RUNTIME, alone};
 
-/// Brings a world up and waits to be killed, where this process was started for that.
+/// Set for the process that is killed: it is this program again.
+const HOLDS: &str = "PROMISES_HOLD_A_WORLD";
+
+/// Brings a stack up and waits to be killed, where this process was started for that.
 pub fn hold() {
     if std::env::var_os(HOLDS).is_some() {
-        RUNTIME.block_on(be_killed()).expect("a world to be killed with");
+        RUNTIME.block_on(be_killed()).expect("a stack to be killed with");
     }
 }
 
 async fn be_killed() -> Result<()> {
-    let world = echoing(World::builder()).await?;
-    get(&world.function_url("get-session")).await?;
-    println!("{}", world.psql());
+    let stack = echoing(LocalStack::builder()).await?;
+    get(&stack.function_url("get-session")).await?;
+    println!("{}", stack.psql());
     std::future::pending().await
 }
 

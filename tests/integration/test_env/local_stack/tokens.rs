@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OldKey, OrgRole, Signer, User};
 use uuid::Uuid;
 
-async fn status(world: &World, token: &str) -> Result<u16> {
-    Ok(world.rest(token, Method::GET, "/chat_sessions?select=id", None).await?.0.as_u16())
+async fn status(stack: &LocalStack, token: &str) -> Result<u16> {
+    Ok(stack.rest(token, Method::GET, "/chat_sessions?select=id", None).await?.0.as_u16())
 }
 
 fn user() -> User {
@@ -17,10 +17,10 @@ fn user() -> User {
 // NAME: tokens: PostgREST takes what the issuer signs
 #[tokio::test]
 async fn good_ones_pass() -> Result<()> {
-    let world = World::start().await?;
+    let stack = LocalStack::start().await?;
     for signer in [Signer::Es256, Signer::Rs256, Signer::Hs256] {
-        let token = world.issuer().forge(&user()).signed_by(signer).sign();
-        assert_eq!(status(&world, &token).await?, 200, "{signer:?}");
+        let token = stack.issuer().forge(&user()).signed_by(signer).sign();
+        assert_eq!(status(&stack, &token).await?, 200, "{signer:?}");
     }
     Ok(())
 }
@@ -28,8 +28,8 @@ async fn good_ones_pass() -> Result<()> {
 // NAME: tokens: PostgREST refuses what anybody else signs
 #[tokio::test]
 async fn bad_ones_do_not() -> Result<()> {
-    let world = World::start().await?;
-    let forge = || world.issuer().forge(&user());
+    let stack = LocalStack::start().await?;
+    let forge = || stack.issuer().forge(&user());
     let bad = [
         ("no signature", forge().signed_by(Signer::Nobody).sign()),
         ("the public key as a secret", forge().signed_by(Signer::HmacWithPublicKey).sign()),
@@ -40,7 +40,7 @@ async fn bad_ones_do_not() -> Result<()> {
         ("another algorithm's name", forge().header("alg", "RS256").sign()),
     ];
     for (what, token) in bad {
-        assert_eq!(status(&world, &token).await?, 401, "{what}");
+        assert_eq!(status(&stack, &token).await?, 401, "{what}");
     }
     Ok(())
 }
@@ -48,14 +48,14 @@ async fn bad_ones_do_not() -> Result<()> {
 // NAME: tokens: a rotation ends a revoked key and spares one that stays
 #[tokio::test]
 async fn rotation() -> Result<()> {
-    let world = World::start().await?;
-    let first = world.issuer().token(&user());
-    world.rotate_keys(OldKey::StaysValid)?;
-    let second = world.issuer().token(&user());
-    assert_eq!((status(&world, &first).await?, status(&world, &second).await?), (200, 200));
-    world.rotate_keys(OldKey::Revoked)?;
-    let third = world.issuer().token(&user());
-    assert_eq!((status(&world, &second).await?, status(&world, &third).await?), (401, 200));
-    assert_eq!(status(&world, &first).await?, 200);
+    let stack = LocalStack::start().await?;
+    let first = stack.issuer().token(&user());
+    stack.rotate_keys(OldKey::StaysValid)?;
+    let second = stack.issuer().token(&user());
+    assert_eq!((status(&stack, &first).await?, status(&stack, &second).await?), (200, 200));
+    stack.rotate_keys(OldKey::Revoked)?;
+    let third = stack.issuer().token(&user());
+    assert_eq!((status(&stack, &second).await?, status(&stack, &third).await?), (401, 200));
+    assert_eq!(status(&stack, &first).await?, 200);
     Ok(())
 }

@@ -9,19 +9,19 @@ mod wire;
 
 use crate::support::openai_sdk_driver::{Parsed, Raised, Sdk, SdkSettings};
 use anyhow::{Context, Result};
-use local_stack::openai::{ApiKey, Call, On, Settings, StandIn, Workflow};
+use local_stack::openai::{ApiKey, Call, On, Settings, FakeOpenAi, Workflow};
 use serde_json::Value;
 
 pub const KEY: &str = "sk-proj-of-the-sdk";
 
-pub async fn standin() -> Result<StandIn> {
+pub async fn standin() -> Result<FakeOpenAi> {
     let key = ApiKey { key: KEY.to_owned(), project: Some("proj_1".to_owned()) };
     let versions = vec!["1".to_owned()];
     let workflow = Workflow { id: "wf_1".to_owned(), project: "proj_1".to_owned(), versions };
-    StandIn::start(Settings { api_keys: vec![key], workflows: vec![workflow] }).await
+    FakeOpenAi::start(Settings { api_keys: vec![key], workflows: vec![workflow] }).await
 }
 
-pub async fn sdk(standin: &StandIn, api_key: &str, max_retries: u32) -> Result<Sdk> {
+pub async fn sdk(standin: &FakeOpenAi, api_key: &str, max_retries: u32) -> Result<Sdk> {
     let settings = SdkSettings {
         base_url: standin.base_url(),
         api_key: api_key.to_owned(),
@@ -59,6 +59,6 @@ pub fn page(answer: Result<Parsed, Raised>) -> Result<Value> {
     Ok(parsed.ok)
 }
 
-pub fn last(standin: &StandIn, on: On) -> Result<Call> {
+pub fn last(standin: &FakeOpenAi, on: On) -> Result<Call> {
     standin.calls(on).pop().with_context(|| format!("{on:?} did not arrive"))
 }

@@ -3,11 +3,11 @@
 use crate::support::openai_sdk_driver::{Sdk, SdkSettings};
 use anyhow::{Context, Result};
 use local_stack::PROJECT;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::openai::{Essence, On};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, Caller, path};
+use crate::support::client::{AGENT, TestClient, path};
 
 /// More threads than our list holds, so that the first one is asked for by itself.
 const MANY: usize = 101;
@@ -15,48 +15,48 @@ const MANY: usize = 101;
 // NAME: SDK: each call of ours is the one that the SDK makes
 #[tokio::test]
 async fn each_call_of_ours_is_the_sdks() -> Result<()> {
-    let world = World::start().await?;
-    let caller = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     let secret = session["chatkit"]["clientSecret"].as_str().context("no client secret")?;
-    let thread = world.chatkit().say(secret, None, "Hello").await?.thread_id;
+    let thread = stack.openai().say(secret, None, "Hello").await?.thread_id;
     caller.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
-    let user = world.chatkit().sessions().pop().context("no session at OpenAI")?.user;
+    let user = stack.openai().sessions().pop().context("no session at OpenAI")?.user;
     for _ in 0..MANY {
-        world.chatkit().put_thread_in(PROJECT, &user, None, vec![]);
+        stack.openai().put_thread_in(PROJECT, &user, None, vec![]);
     }
     caller.get(&path(&session)).await?.expect(200)?;
     caller.cancel(&path(&session)).await?.expect(200)?;
 
     let chatkit_session = &session["chatkit"]["sessionId"];
     let calls = [
-        (On::CreateSession, "sessions.create", json!([]), registered(&world, &user).await?),
+        (On::CreateSession, "sessions.create", json!([]), registered(&stack, &user).await?),
         (On::ListThreads, "threads.list", json!([]), json!({ "user": user, "limit": 100, "order": "desc" })),
         (On::RetrieveThread, "threads.retrieve", json!([thread]), json!({})),
         (On::CancelSession, "sessions.cancel", json!([chatkit_session]), json!({})),
     ];
-    let ours: Vec<Essence> = calls.iter().map(|(on, ..)| only(&world, *on)).collect::<Result<_>>()?;
-    let mut sdk = sdk(&world).await?;
+    let ours: Vec<Essence> = calls.iter().map(|(on, ..)| only(&stack, *on)).collect::<Result<_>>()?;
+    let mut sdk = sdk(&stack).await?;
     for ((on, name, args, named), ours) in calls.into_iter().zip(ours) {
-        world.chatkit().clear_ledger();
+        stack.openai().clear_ledger();
         // Answered or refused, it is on the wire: what is cancelled cannot be cancelled again.
         let _ = sdk.call(name, args, named).await?;
-        assert_eq!(ours, only(&world, on)?, "{name}");
+        assert_eq!(ours, only(&stack, on)?, "{name}");
     }
     Ok(())
 }
 
 /// The one call of this kind that OpenAI saw.
-fn only(world: &World, on: On) -> Result<Essence> {
-    let mut calls = world.chatkit().calls(on);
+fn only(stack: &LocalStack, on: On) -> Result<Essence> {
+    let mut calls = stack.openai().calls(on);
     assert_eq!(calls.len(), 1, "{on:?}: {calls:?}");
     Ok(calls.pop().context("no call")?.essence())
 }
 
 /// What a session is to be opened with, as the registry says it.
-async fn registered(world: &World, user: &str) -> Result<Value> {
+async fn registered(stack: &LocalStack, user: &str) -> Result<Value> {
     let query = "select to_jsonb(agents) from agents where id = $1";
-    let agent: Value = sqlx::query_scalar(query).bind(AGENT).fetch_one(world.database()).await?;
+    let agent: Value = sqlx::query_scalar(query).bind(AGENT).fetch_one(stack.database()).await?;
     let mut workflow = json!({
         "id": agent["chatkit_workflow_id"],
         "tracing": { "enabled": agent["tracing_enabled"] },
@@ -68,11 +68,11 @@ async fn registered(world: &World, user: &str) -> Result<Value> {
 }
 
 /// The SDK with the key that the functions have.
-async fn sdk(world: &World) -> Result<Sdk> {
-    let environment = world.environment().whole();
+async fn sdk(stack: &LocalStack) -> Result<Sdk> {
+    let environment = stack.environment().whole();
     let api_key = environment.get("OPENAI_CHATKIT_SECRET").context("no key")?.clone();
     let settings = SdkSettings {
-        base_url: world.chatkit().base_url(),
+        base_url: stack.openai().base_url(),
         api_key,
         project: environment.get("OPENAI_CHATKIT_PROJECT").cloned(),
         max_retries: 0,

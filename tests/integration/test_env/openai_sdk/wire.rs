@@ -43,7 +43,7 @@ async fn the_sdks_calls_are_written_down() -> Result<()> {
         ("GET", format!("{thread}/items"), query(&[("limit", "100")]), None),
         ("DELETE", thread, vec![], None),
     ];
-    for (call, (method, path, query, body)) in standin.ledger().iter().zip(expected) {
+    for (call, (method, path, query, body)) in standin.requests().iter().zip(expected) {
         let essence = call.essence();
         let got = (essence.method.as_str(), essence.path, essence.query, essence.body.as_deref());
         assert_eq!(got, (method, path, query, body));
@@ -61,6 +61,6 @@ async fn the_sdks_calls_are_written_down() -> Result<()> {
             essence.headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(got, headers);
     }
-    assert_eq!(standin.ledger().len(), 6);
+    assert_eq!(standin.requests().len(), 6);
     Ok(())
 }

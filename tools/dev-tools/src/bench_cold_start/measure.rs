@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::sample::Samples;
 use super::upstream;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::lambda::Process;
 
 /// Answers of a process that is warm, after the first.
@@ -36,19 +36,19 @@ impl Start {
 }
 
 /// Starts a program afresh and has it answer a few times.
-pub async fn start(world: &World, samples: &Samples, program: &str) -> Result<Start> {
+pub async fn start(stack: &LocalStack, samples: &Samples, program: &str) -> Result<Start> {
     let event = samples.event(program).await?;
-    let mark = upstream::mark(world);
-    let mut process = world.lambda().function(program)?.spawn().await?;
+    let mark = upstream::mark(stack);
+    let mut process = stack.lambda().function(program)?.spawn().await?;
     let first = answer(&mut process, event).await?.duration_since(process.spawned());
-    let upstream = upstream::time_since(world, &mark);
+    let upstream = upstream::time_since(stack, &mark);
 
     let mut warm = Vec::new();
     for _ in 0..WARM {
         let event = samples.event(program).await?;
-        let (mark, started) = (upstream::mark(world), Instant::now());
+        let (mark, started) = (upstream::mark(stack), Instant::now());
         let took = answer(&mut process, event).await?.duration_since(started);
-        warm.push(took.saturating_sub(upstream::time_since(world, &mark)));
+        warm.push(took.saturating_sub(upstream::time_since(stack, &mark)));
     }
     let peak_memory =
         process.peak_memory().context("this system does not say how much memory a process had")?;

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::terminal::Ink;
-use local_stack::World;
+use crate::terminal::TextStyle;
+use local_stack::LocalStack;
 use local_stack::lambda;
 use local_stack::lambda::Profile;
 use measure::Start;
@@ -42,28 +42,28 @@ pub async fn run() -> Result<()> {
     if runs < FEWEST_ROUNDS {
         bail!("{runs} runs say little: at least {FEWEST_ROUNDS}");
     }
-    let ink = Ink::detect();
+    let ink = TextStyle::detect();
     println!("{}", ink.dim("Building as for deployment; the first time takes minutes …"));
     let hello = lambda::example("baseline-functions", "hello", Profile::Release).await?;
     let mut programs = lambda::functions(Profile::Release).await?;
     programs.retain(|name, _| !OPERATED.contains(&name.as_str()));
     programs.insert(HELLO.to_owned(), hello);
-    let world =
-        World::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let rows = measured(&world, &programs, runs).await?;
-    world.stop().await?;
+    let stack =
+        LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
+    let rows = measured(&stack, &programs, runs).await?;
+    stack.stop().await?;
 
     println!("\n{}", table::text(ink, &rows, runs));
     let over: Vec<String> = rows.iter().flat_map(|row| row.over_limits(&rows)).collect();
     if over.is_empty() { Ok(()) } else { bail!("over the limits: {}", over.join("; ")) }
 }
 
-async fn measured(world: &World, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
-    let samples = Samples::prepare(world).await?;
+async fn measured(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
+    let samples = Samples::prepare(stack).await?;
     let mut starts: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {
         for program in programs.keys() {
-            let start = measure::start(world, &samples, program)
+            let start = measure::start(stack, &samples, program)
                 .await
                 .with_context(|| format!("measuring {program}"))?;
             if run > 0 {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::HELLO;
 use crate::dev::Cast;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::http;
 use local_stack::lambda;
 use local_stack::lambda::{Circumstances, Door, Route};
@@ -26,13 +26,13 @@ pub struct Samples {
 
 impl Samples {
     /// Signs somebody in and opens a session for those functions that need one.
-    pub async fn prepare(world: &World) -> Result<Self> {
-        let cast = Cast::assemble(world).await?;
-        world.lift_limits(cast.clerk.user.org_id).await?;
+    pub async fn prepare(stack: &LocalStack) -> Result<Self> {
+        let cast = Cast::assemble(stack).await?;
+        stack.raise_limits(cast.clerk.user.org_id).await?;
         let mut samples = Self {
             token: cast.clerk.token,
             approver: cast.approver.token,
-            api: world.api_url(),
+            api: stack.api_url(),
             session: String::new(),
         };
         samples.session = samples.open().await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::HELLO;
 use super::measure::Start;
 use super::size::Size;
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 
 /// How many times the hello world's first answer a function's own may take.
 const MOST_TIMES: f64 = 2.0;
@@ -68,7 +68,7 @@ impl Row {
 }
 
 /// The table for a terminal, which is a table in Markdown too.
-pub fn text(ink: Ink, rows: &[Row], runs: usize) -> String {
+pub fn text(ink: TextStyle, rows: &[Row], runs: usize) -> String {
     let mut lines = vec![
         format!("Medians of {runs} interleaved starts (release profile, one process each)."),
         String::new(),

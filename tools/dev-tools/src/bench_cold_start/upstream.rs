@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::http::Span;
 
 /// How far the meters have been read.
@@ -12,14 +12,14 @@ pub struct Mark {
 }
 
 /// Where the meters are now.
-pub fn mark(world: &World) -> Mark {
-    Mark { supabase: world.supabase().meter().count(), chatkit: world.chatkit().meter().count() }
+pub fn mark(stack: &LocalStack) -> Mark {
+    Mark { supabase: stack.supabase().meter().count(), chatkit: stack.openai().meter().count() }
 }
 
 /// The time in which at least one request since the mark was with an upstream.
-pub fn time_since(world: &World, mark: &Mark) -> Duration {
-    let mut spans = world.supabase().meter().spans_after(mark.supabase);
-    spans.extend(world.chatkit().meter().spans_after(mark.chatkit));
+pub fn time_since(stack: &LocalStack, mark: &Mark) -> Duration {
+    let mut spans = stack.supabase().meter().spans_after(mark.supabase);
+    spans.extend(stack.openai().meter().spans_after(mark.chatkit));
     covered(spans)
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::Play;
-use super::browser::Reply;
+use super::browser::TestResponse;
 use super::conversation::event;
 use super::printer::Stage;
 
@@ -17,10 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn at_work(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("Three finance agents go to work, each an MCP server of its own").await;
     let org_id = play.org_id;
-    play.world.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
-    for agent in play.world.agents().iter() {
+    play.stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
+    for agent in play.stack.agents().iter() {
         let tool = json!({ "idempotent": true, "policy": "auto" });
-        let registered = play.world.put_to_work(org_id, agent.id(), tool).await?;
+        let registered = play.stack.register_agent_tool(org_id, agent.id(), tool).await?;
         let server = &registered["agent_server"];
         stage.detail(agent.id(), server["url"].as_str().unwrap_or_default());
         stage.promise_that(
@@ -38,13 +38,13 @@ pub async fn at_work(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
 
 pub async fn click(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("The clerk clicks “Pay”, and the agent pays").await;
-    let woken = play.world.webhook().context("there is no webhook")?.calls();
+    let woken = play.stack.webhook().context("there is no webhook")?.calls();
     let started = Instant::now();
     pay(stage, play, "42", 900).await?;
     let shown = until(stage, play, |shown| tasks(shown) == ["pay-42 completed", "vat-42 completed"]).await?;
     stage.detail("delivered in", &format!("{} ms", started.elapsed().as_millis()));
     stage.detail("tasks", &tasks(&shown.body).join(", "));
-    let calls = play.world.webhook().context("there is no webhook")?.calls();
+    let calls = play.stack.webhook().context("there is no webhook")?.calls();
     stage.promise_that("the database's webhook woke the orchestrator, no schedule", calls > woken, calls)?;
     stage.promise("the invoice was paid, once", 1, deeds(play, "accounts_payable"))?;
     stage.promise("and its VAT checked by another agent, as a follow-up", 1, deeds(play, "tax_compliance"))
@@ -89,14 +89,14 @@ pub async fn handover(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
 
 pub async fn without_webhook(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("The webhook is cut: what it does not tell of is found by the schedule").await;
-    play.world.webhook().context("there is no webhook")?.cut(true);
+    play.stack.webhook().context("there is no webhook")?.cut(true);
     let before = deeds(play, "cfo_strategy");
     record(stage, play, json!({ "action": "forecast" })).await?;
     stage.promise("nobody is told", before, deeds(play, "cfo_strategy"))?;
-    let report = play.world.tick("route-events").await?;
+    let report = play.stack.run_job("route-events").await?;
     stage.detail("the run", &report.to_string());
     stage.promise("the next run delivers it", before + 1, deeds(play, "cfo_strategy"))?;
-    play.world.webhook().context("there is no webhook")?.cut(false);
+    play.stack.webhook().context("there is no webhook")?.cut(false);
     Ok(())
 }
 
@@ -111,7 +111,7 @@ async fn record(stage: &mut Stage, play: &Play<'_>, payload: Value) -> Result<()
 }
 
 /// The session, once it is as it should be. What is asked meanwhile is not shown.
-async fn until(stage: &Stage, play: &Play<'_>, is_so: impl Fn(&Value) -> bool) -> Result<Reply> {
+async fn until(stage: &Stage, play: &Play<'_>, is_so: impl Fn(&Value) -> bool) -> Result<TestResponse> {
     let started = Instant::now();
     loop {
         let shown = play.clerk.quietly(&play.session).await?;
@@ -127,7 +127,7 @@ async fn until(stage: &Stage, play: &Play<'_>, is_so: impl Fn(&Value) -> bool) -
 }
 
 fn deeds(play: &Play<'_>, agent: &str) -> usize {
-    play.world.agents().agent(agent).map_or(0, |agent| agent.deeds().len())
+    play.stack.agents().agent(agent).map_or(0, |agent| agent.deeds().len())
 }
 
 fn tasks(shown: &Value) -> Vec<String> {

@@ -21,7 +21,7 @@ pub struct Browser {
 }
 
 /// What came back.
-pub struct Reply {
+pub struct TestResponse {
     /// The status.
     pub status: u16,
     /// The headers.
@@ -42,17 +42,17 @@ impl Browser {
     }
 
     /// Reads.
-    pub async fn get(&self, stage: &Stage, path: &str) -> Result<Reply> {
+    pub async fn get(&self, stage: &Stage, path: &str) -> Result<TestResponse> {
         self.send(stage, Method::GET, path, &[], Value::Null).await
     }
 
     /// Writes.
-    pub async fn post(&self, stage: &Stage, path: &str, body: Value) -> Result<Reply> {
+    pub async fn post(&self, stage: &Stage, path: &str, body: Value) -> Result<TestResponse> {
         self.send(stage, Method::POST, path, &[], body).await
     }
 
     /// Reads without a word: for what is asked again and again.
-    pub async fn quietly(&self, path: &str) -> Result<Reply> {
+    pub async fn quietly(&self, path: &str) -> Result<TestResponse> {
         self.exchange(Method::GET, path, &[], &Value::Null).await
     }
 
@@ -64,7 +64,7 @@ impl Browser {
         path: &str,
         headers: &[(&str, &str)],
         body: Value,
-    ) -> Result<Reply> {
+    ) -> Result<TestResponse> {
         stage.asks(self.who, &format!("{method} {path}"), &body);
         for (name, value) in headers {
             stage.detail(name, value);
@@ -82,7 +82,7 @@ impl Browser {
         path: &str,
         headers: &[(&str, &str)],
         body: &Value,
-    ) -> Result<Reply> {
+    ) -> Result<TestResponse> {
         let mut request =
             http::client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
@@ -94,11 +94,11 @@ impl Browser {
         let response = request.send().await.with_context(|| format!("asking for {path}"))?;
         let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).context(text)? };
-        Ok(Reply { status: status.as_u16(), headers, body })
+        Ok(TestResponse { status: status.as_u16(), headers, body })
     }
 }
 
-impl Reply {
+impl TestResponse {
     /// A header, or nothing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()

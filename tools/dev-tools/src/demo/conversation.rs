@@ -11,7 +11,7 @@ pub async fn talk(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("The clerk talks with the agent, from browser to OpenAI, past us").await;
     let text = "Is invoice 42 paid?";
     stage.asks("the clerk", "says to ChatKit, with the client secret", &text.into());
-    let said = play.world.chatkit().say(&play.client_secret, None, text).await;
+    let said = play.stack.openai().say(&play.client_secret, None, text).await;
     let said = said.map_err(|refused| anyhow!("ChatKit did not take the message: {refused:?}"))?;
     stage.detail("thread", &said.thread_id);
     stage.promise(
@@ -66,6 +66,6 @@ pub fn events(play: &Play<'_>) -> String {
     format!("{}/events", play.session)
 }
 
-fn first_seq(reply: &super::browser::Reply) -> (u16, &Value) {
+fn first_seq(reply: &super::browser::TestResponse) -> (u16, &Value) {
     (reply.status, &reply.body["events"][0]["seq"])
 }

@@ -10,7 +10,7 @@ use local_stack::openai::{Fault, SessionSnapshot, SessionStatus};
 
 pub async fn openai_down(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("OpenAI is down for a while").await;
-    let outage = play.world.chatkit().fault(Fault::everywhere().status(503));
+    let outage = play.stack.openai().fault(Fault::everywhere().status(503));
     let reply = play.clerk.get(stage, &play.session).await?;
     stage.shows(&reply.body, &["/chatkit"]);
     stage.promise("a session is read all the same", 200, reply.status)?;
@@ -22,7 +22,7 @@ pub async fn openai_down(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.shows(&reply.body, &["/code", "/detail"]);
     let answer = (reply.status, !reply.header("retry-after").is_empty());
     stage.promise("only a new secret has to wait, and the answer says how long", (503, true), answer)?;
-    play.world.chatkit().clear(outage);
+    play.stack.openai().clear(outage);
     Ok(())
 }
 
@@ -42,7 +42,7 @@ pub async fn cancel(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.promise("it has ended", (200, &json!("ended")), (ended.status, &ended.body["status"]))?;
     let again = play.clerk.post(stage, &path, Value::Null).await?;
     stage.promise("ending it again answers the same", (200, &ended.body), (again.status, &again.body))?;
-    let upstream = play.world.chatkit().sessions();
+    let upstream = play.stack.openai().sessions();
     let living = |session: &&SessionSnapshot| session.status == SessionStatus::Active;
     let users: Vec<&String> = upstream.iter().filter(living).map(|session| &session.user).collect();
     stage.promise("one session is left alive at OpenAI", 1, users.len())?;
@@ -52,7 +52,7 @@ pub async fn cancel(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
 pub async fn too_late(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("Too late").await;
     stage.asks("the clerk", "says to ChatKit, with the old client secret", &json!("One more thing …"));
-    let said = play.world.chatkit().say(&play.client_secret, Some(&play.thread_id), "One more thing …").await;
+    let said = play.stack.openai().say(&play.client_secret, Some(&play.thread_id), "One more thing …").await;
     stage.promise("the secret is dead", Some(401), said.err().and_then(|refused| refused.status))?;
     let reply =
         play.clerk.post(stage, &events(play), event("button_click", json!({ "action": "late" }))).await?;

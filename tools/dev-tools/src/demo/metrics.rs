@@ -39,7 +39,7 @@ pub async fn dashboard(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     for (pointer, count) in COUNTED {
         let query = sqlx::AssertSqlSafe(format!("select {count}"));
         let counted: i64 =
-            sqlx::query_scalar(query).bind(play.org_id).fetch_one(play.world.database()).await?;
+            sqlx::query_scalar(query).bind(play.org_id).fetch_one(play.stack.database()).await?;
         let told = reply.body.pointer(pointer).and_then(serde_json::Value::as_i64);
         stage.promise(&format!("{pointer} is what the tables hold"), Some(counted), told)?;
     }

@@ -13,15 +13,15 @@ mod summary;
 use anyhow::Result;
 
 use crate::dev::Cast;
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 use browser::Browser;
-use local_stack::World;
+use local_stack::LocalStack;
 use printer::Stage;
 use uuid::Uuid;
 
 /// What the acts hand on to each other.
 struct Play<'a> {
-    world: &'a World,
+    stack: &'a LocalStack,
     org_id: Uuid,
     clerk: Browser,
     approver: Browser,
@@ -35,18 +35,18 @@ struct Play<'a> {
 
 /// Plays it, and fails at the first promise that is not kept.
 pub async fn run() -> Result<()> {
-    let ink = Ink::detect();
+    let ink = TextStyle::detect();
     println!("{}", ink.dim("Building the functions and starting the stack …"));
-    let world = World::start().await?;
-    let cast = Cast::assemble(&world).await?;
+    let stack = LocalStack::start().await?;
+    let cast = Cast::assemble(&stack).await?;
     let mut stage = Stage::new(ink);
-    prologue(&stage, &world);
+    prologue(&stage, &stack);
     let mut play = Play {
-        world: &world,
+        stack: &stack,
         org_id: cast.clerk.user.org_id,
-        clerk: Browser::of(&cast.clerk, world.api_url()),
-        approver: Browser::of(&cast.approver, world.api_url()),
-        stranger: Browser::of(&cast.stranger, world.api_url()),
+        clerk: Browser::of(&cast.clerk, stack.api_url()),
+        approver: Browser::of(&cast.approver, stack.api_url()),
+        stranger: Browser::of(&cast.stranger, stack.api_url()),
         session: String::new(),
         session_id: String::new(),
         client_secret: String::new(),
@@ -55,12 +55,12 @@ pub async fn run() -> Result<()> {
     let outcome = acts(&mut stage, &mut play).await;
     if outcome.is_err() {
         // Why something failed inside is in the functions' logs, and nowhere else.
-        let logs = world.final_logs().await;
+        let logs = stack.final_logs().await;
         stage.aside("The functions' last log lines:");
         let telling = logs.iter().rev().filter(|line| !line.contains(r#""level":"DEBUG""#));
         telling.take(12).collect::<Vec<_>>().into_iter().rev().for_each(|line| stage.aside(line));
     }
-    world.stop().await?;
+    stack.stop().await?;
     outcome?;
     stage.applause();
     Ok(())
@@ -88,13 +88,13 @@ async fn acts(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     summary::tables(stage, play).await
 }
 
-fn prologue(stage: &Stage, world: &World) {
+fn prologue(stage: &Stage, stack: &LocalStack) {
     stage.title("ChatKit sessions for finance teams: the journey of one session");
     stage.aside("On this stage: a real PostgreSQL with the project's migrations, a PostgREST-compatible server behind Supabase's");
     stage.aside("gateway, the function binaries behind Lambda's Runtime API, a strict stand-in for OpenAI's ChatKit, and three finance agents.");
-    stage.fact("The API", &world.api_url());
-    stage.fact("Supabase", &world.supabase().url());
-    stage.fact("OpenAI's place", &world.chatkit().base_url());
-    world.agents().iter().for_each(|agent| stage.fact("An agent", &agent.url()));
+    stage.fact("The API", &stack.api_url());
+    stage.fact("Supabase", &stack.supabase().url());
+    stage.fact("OpenAI's place", &stack.openai().base_url());
+    stack.agents().iter().for_each(|agent| stage.fact("An agent", &agent.url()));
     stage.fact("The cast", "a clerk and an approver of one organisation, and the owner of another one");
 }

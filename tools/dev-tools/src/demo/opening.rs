@@ -45,7 +45,7 @@ pub async fn session(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
         &reply.body["metadata"],
     )?;
 
-    let calls = play.world.chatkit().ledger();
+    let calls = play.stack.openai().requests();
     stage.promise("OpenAI was asked once", 1, calls.len())?;
     let asked: Value = calls[0].json().context("OpenAI was asked without a body")?;
     stage.detail("what OpenAI was asked", &asked.to_string());

@@ -10,7 +10,7 @@ use super::printer::Stage;
 
 pub async fn second_device(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     stage.act("The clerk goes on with a telephone, which calls the functions' own URLs").await;
-    let telephone = play.clerk.elsewhere("telephone", play.world.function_url("get-session"));
+    let telephone = play.clerk.elsewhere("telephone", play.stack.function_url("get-session"));
     let reply = telephone.get(stage, &play.session).await?;
     stage.shows(&reply.body, &["/status", "/chatkit/threads/0/id", "/escalations/0/reason"]);
     stage.detail("etag", reply.header("etag"));
@@ -42,7 +42,7 @@ pub async fn second_device(stage: &mut Stage, play: &mut Play<'_>) -> Result<()>
         (unchanged.status, &unchanged.body),
     )?;
 
-    let telephone = play.clerk.elsewhere("telephone", play.world.function_url("create-session"));
+    let telephone = play.clerk.elsewhere("telephone", play.stack.function_url("create-session"));
     let resume = json!({ "sessionId": play.session_id, "purpose": "resume" });
     let reply = telephone.post(stage, "/chatkit/sessions", resume).await?;
     stage.shows(&reply.body, &["/id", "/chatkit/clientSecret"]);
@@ -52,8 +52,8 @@ pub async fn second_device(stage: &mut Stage, play: &mut Play<'_>) -> Result<()>
         (reply.status, &reply.text("/id")?),
     )?;
     let said = play
-        .world
-        .chatkit()
+        .stack
+        .openai()
         .say(&reply.text("/chatkit/clientSecret")?, Some(&play.thread_id), "And invoice 43?")
         .await;
     stage.promise_that("and a secret with which the conversation goes on", said.is_ok(), said)

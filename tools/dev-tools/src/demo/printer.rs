@@ -6,21 +6,21 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 
 /// Between two acts, where somebody watches.
 const BREATH: Duration = Duration::from_millis(350);
 
 /// Prints, and counts what was kept.
 pub struct Stage {
-    ink: Ink,
+    ink: TextStyle,
     act: usize,
     kept: usize,
 }
 
 impl Stage {
     /// An empty stage.
-    pub fn new(ink: Ink) -> Self {
+    pub fn new(ink: TextStyle) -> Self {
         Self { ink, act: 0, kept: 0 }
     }
 
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_broken_promise_is_an_error_that_names_it() {
-        let mut stage = Stage::new(Ink::plain());
+        let mut stage = Stage::new(TextStyle::plain());
         assert!(stage.promise("one is one", 1, 1).is_ok());
         let error = stage.promise("one is two", 2, 1).unwrap_err();
         assert!(error.to_string().contains("one is two"));

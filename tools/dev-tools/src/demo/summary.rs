@@ -24,15 +24,15 @@ pub async fn tables(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     for (table, about) in TABLES {
         let query = format!("select count(*), {about} from public.{table}");
         let row: (i64, Option<String>) =
-            sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_one(play.world.database()).await?;
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_one(play.stack.database()).await?;
         stage.fact(table, &format!("{:>3}  {}", row.0, row.1.unwrap_or_default()));
     }
     let sealed =
         "select count(*) from public.chatkit_sessions c join public.chat_sessions s on s.id = c.session_id
         where s.status = 'ended' and c.sealed_secret is not null";
-    let sealed: i64 = sqlx::query_scalar(sealed).fetch_one(play.world.database()).await?;
+    let sealed: i64 = sqlx::query_scalar(sealed).fetch_one(play.stack.database()).await?;
     stage.promise("no secret outlived its session", 0, sealed)?;
-    let upstream = play.world.chatkit().sessions();
+    let upstream = play.stack.openai().sessions();
     let secrets: Vec<&str> = upstream.iter().map(|session| session.client_secret.reveal()).collect();
     let mut found = Vec::new();
     for secret in &secrets {
@@ -40,7 +40,7 @@ pub async fn tables(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
     }
     let promise = format!("none of the {} client secrets stands in a table", secrets.len());
     stage.promise(&promise, Vec::<String>::new(), found)?;
-    let lines = play.world.final_logs().await;
+    let lines = play.stack.final_logs().await;
     let leaks = lines.iter().filter(|line| secrets.iter().any(|secret| line.contains(secret))).count();
     stage.promise(&format!("nor in any of the {} lines that the functions logged", lines.len()), 0, leaks)
 }
@@ -49,13 +49,13 @@ pub async fn tables(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
 async fn tables_with(play: &Play<'_>, text: &str) -> Result<Vec<String>> {
     let names = "select table_schema || '.' || table_name from information_schema.tables
         where table_schema in ('public', 'chatkit_private', 'auth') and table_type = 'BASE TABLE'";
-    let tables: Vec<String> = sqlx::query_scalar(names).fetch_all(play.world.database()).await?;
+    let tables: Vec<String> = sqlx::query_scalar(names).fetch_all(play.stack.database()).await?;
     let mut found = Vec::new();
     for table in tables {
         let query = format!("select exists (select from {table} t where position($1 in t::text) > 0)");
         let there = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .bind(text)
-            .fetch_one(play.world.database())
+            .fetch_one(play.stack.database())
             .await?;
         if there {
             found.push(table);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::{process_reaper, project};
 
 /// Its name in the root of the project, which git does not look at.
@@ -21,19 +21,19 @@ pub struct EnvFile {
 
 impl EnvFile {
     /// Writes it into the root of the project, readable by its owner alone.
-    pub fn write(world: &World) -> Result<Self> {
-        Self::write_to(world, project::root().join(NAME))
+    pub fn write(stack: &LocalStack) -> Result<Self> {
+        Self::write_to(stack, project::root().join(NAME))
     }
 
     /// Writes it somewhere else.
-    pub fn write_to(world: &World, path: PathBuf) -> Result<Self> {
+    pub fn write_to(stack: &LocalStack, path: PathBuf) -> Result<Self> {
         // Also where this process is killed: it would lead nowhere.
         process_reaper::remove(&path)?;
         let open = || -> std::io::Result<File> {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
         };
         let mut file = open().with_context(|| format!("writing {}", path.display()))?;
-        file.write_all(text(world).as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+        file.write_all(text(stack).as_bytes()).with_context(|| format!("writing {}", path.display()))?;
         Ok(Self { path })
     }
 
@@ -49,8 +49,8 @@ impl Drop for EnvFile {
     }
 }
 
-fn text(world: &World) -> String {
-    let variables: BTreeMap<String, String> = world.environment().whole().into_iter().collect();
+fn text(stack: &LocalStack) -> String {
+    let variables: BTreeMap<String, String> = stack.environment().whole().into_iter().collect();
     // Quoted, because cargo-lambda refuses a bare value that has an equals sign; a shell takes it as well.
     variables.into_iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
 }

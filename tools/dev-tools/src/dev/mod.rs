@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 pub use env_file::EnvFile;
-use local_stack::World;
+use local_stack::LocalStack;
 pub use local_stack::seed_data::{Cast, Person};
 pub use watch::Watch;
 
@@ -20,15 +20,15 @@ const LOG_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Brings the stack up, says how to use it, and stays until it is interrupted.
 pub async fn run() -> Result<()> {
-    let ink = Ink::detect();
+    let ink = TextStyle::detect();
     let mut interrupted = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
     let mut terminated = signal(SignalKind::terminate()).context("listening for the end")?;
     println!("{}", ink.dim("Building the functions and starting the stack …"));
-    let world = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let cast = Cast::assemble(&world).await?;
-    cast.put_agents_to_work(&world).await?;
-    let file = EnvFile::write(&world)?;
-    introduce(ink, &world, &cast, file.path());
+    let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
+    let cast = Cast::assemble(&stack).await?;
+    cast.put_agents_to_work(&stack).await?;
+    let file = EnvFile::write(&stack)?;
+    introduce(ink, &stack, &cast, file.path());
 
     let mut shown = 0;
     loop {
@@ -37,7 +37,7 @@ pub async fn run() -> Result<()> {
             _ = terminated.recv() => break,
             () = tokio::time::sleep(LOG_INTERVAL) => {}
         }
-        let lines = world.lambda().logs().lines();
+        let lines = stack.lambda().logs().lines();
         for line in &lines[shown..] {
             println!("{} {}", ink.actor(&line.function), line.text);
         }
@@ -45,23 +45,23 @@ pub async fn run() -> Result<()> {
     }
     println!("\n{}", ink.dim("Ending the stack …"));
     drop(file);
-    world.stop().await
+    stack.stop().await
 }
 
-fn introduce(ink: Ink, world: &World, cast: &Cast, env_file: &Path) {
+fn introduce(ink: TextStyle, stack: &LocalStack, cast: &Cast, env_file: &Path) {
     let title = |text: &str| println!("\n{}", ink.bold(text));
     let row = |name: &str, value: &str| println!("  {name:<26} {}", ink.sent(value));
 
     title("Where");
-    row("the API", &world.api_url());
-    for function in world.lambda().names() {
-        row(&format!("  {function}"), &world.function_url(function));
+    row("the API", &stack.api_url());
+    for function in stack.lambda().names() {
+        row(&format!("  {function}"), &stack.function_url(function));
     }
-    row("Supabase", &world.supabase().url());
-    row("  publishable key", world.supabase().publishable_key());
-    row("  secret key", world.supabase().secret_key());
-    row("ChatKit at OpenAI", &world.chatkit().base_url());
-    row("PostgreSQL", &world.psql());
+    row("Supabase", &stack.supabase().url());
+    row("  publishable key", stack.supabase().publishable_key());
+    row("  secret key", stack.supabase().secret_key());
+    row("ChatKit at OpenAI", &stack.openai().base_url());
+    row("PostgreSQL", &stack.psql());
 
     title("Who");
     for person in cast.people() {
@@ -70,7 +70,7 @@ fn introduce(ink: Ink, world: &World, cast: &Cast, env_file: &Path) {
     }
 
     title("Try it, with the lines above in the same shell");
-    println!("{}", ink.sent(curl_lines(world)));
+    println!("{}", ink.sent(curl_lines(stack)));
 
     title("The same functions under cargo-lambda");
     println!("  {}", ink.sent(format!("cargo lambda watch --env-file {}", env_file.display())));
@@ -81,8 +81,8 @@ fn introduce(ink: Ink, world: &World, cast: &Cast, env_file: &Path) {
 }
 
 /// Lines for a shell that knows the tokens: the beginning of the journey, and what a stranger sees of it.
-fn curl_lines(world: &World) -> String {
-    let api = world.api_url();
+fn curl_lines(stack: &LocalStack) -> String {
+    let api = stack.api_url();
     format!(
         r#"  API={api}
   curl -s "$API/chatkit/agents" -H "Authorization: Bearer $CLERK"

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::DESCRIPTION;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::{OrgRole, User};
 use local_stack::{http, process_reaper, project};
 
@@ -37,20 +37,20 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Signs people up, opens sessions, and lays out a folder for Schemathesis to run in.
-    pub async fn set(world: &World) -> Result<Self> {
+    pub async fn set(stack: &LocalStack) -> Result<Self> {
         let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
         for (org_id, agent) in [(here, AGENTS[0]), (here, AGENTS[1]), (there, AGENTS[0])] {
-            world.register_agent(org_id, agent, agent).await?;
+            stack.register_agent(org_id, agent, agent).await?;
         }
         // Sees the organisation's sessions as well, so that there is an answer to everything that can be asked.
-        let caller = world.add_user(here, OrgRole::Approver).await?;
-        let colleague = world.add_user(here, OrgRole::Member).await?;
-        let stranger = world.add_user(there, OrgRole::Owner).await?;
+        let caller = stack.add_user(here, OrgRole::Approver).await?;
+        let colleague = stack.add_user(here, OrgRole::Member).await?;
+        let stranger = stack.add_user(there, OrgRole::Owner).await?;
         // Nothing of what is looked for here lies behind a limit.
-        world.lift_limits(here).await?;
-        let (open, ending) = (open(world, &caller).await?, open(world, &caller).await?);
-        let thread = fill(world, &caller, &open).await?;
-        let (escalation, hash) = asked(world, &open).await?;
+        stack.raise_limits(here).await?;
+        let (open, ending) = (open(stack, &caller).await?, open(stack, &caller).await?);
+        let thread = fill(stack, &caller, &open).await?;
+        let (escalation, hash) = asked(stack, &open).await?;
 
         let folder = tempfile::tempdir().context("a folder for Schemathesis")?;
         process_reaper::remove(folder.path())?;
@@ -63,7 +63,7 @@ impl Stage {
             .replace(HASH, &hash);
         let people = [("caller", &caller), ("colleague", &colleague), ("stranger", &stranger)];
         let people = people.map(|(name, user)| {
-            let value = format!("Bearer {}", world.issuer().token(user));
+            let value = format!("Bearer {}", stack.issuer().token(user));
             json!({ "name": name, "fixedHeaders": [{ "name": "Authorization", "value": value }] })
         });
         for (name, text) in [
@@ -91,21 +91,21 @@ impl Stage {
 }
 
 /// Opens a session, and answers with its id.
-async fn open(world: &World, user: &User) -> Result<String> {
+async fn open(stack: &LocalStack, user: &User) -> Result<String> {
     let session =
-        post(world, user, "", json!({ "agentId": AGENTS[0], "metadata": { "locale": "en" } })).await?;
+        post(stack, user, "", json!({ "agentId": AGENTS[0], "metadata": { "locale": "en" } })).await?;
     Ok(session["id"].as_str().context("a session without an id")?.to_owned())
 }
 
 /// Puts something of each kind into a session, and answers with its thread.
-async fn fill(world: &World, user: &User, session: &str) -> Result<String> {
+async fn fill(stack: &LocalStack, user: &User, session: &str) -> Result<String> {
     let find = "select chatkit_user from public.chatkit_users where user_id = $1";
     let chatkit_user: String = sqlx::query_scalar(find)
         .bind(user.id)
-        .fetch_one(world.database())
+        .fetch_one(stack.database())
         .await
         .context("looking for the user's name at ChatKit")?;
-    let thread = world.chatkit().put_thread(&chatkit_user, Some("Invoice 42"), Vec::new())?;
+    let thread = stack.openai().put_thread(&chatkit_user, Some("Invoice 42"), Vec::new())?;
     let task =
         json!({ "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true });
     let messages: Vec<Value> = (1..=30)
@@ -115,35 +115,35 @@ async fn fill(world: &World, user: &User, session: &str) -> Result<String> {
         [("record_tasks", "p_tasks", json!([task])), ("record_messages", "p_messages", json!(messages))]
     {
         let arguments = json!({ "p_org_id": user.org_id, "p_session_id": session, what: values });
-        rpc(world, name, arguments).await?;
+        rpc(stack, name, arguments).await?;
     }
     let events = json!([
         { "id": Uuid::new_v4(), "type": "thread_changed", "payload": { "threadId": thread } },
         { "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": {
             "reason": "The amount is above my limit", "decisions": ["approve", "reject"] } },
     ]);
-    post(world, user, &format!("/{session}/events"), events).await?;
+    post(stack, user, &format!("/{session}/events"), events).await?;
     Ok(thread)
 }
 
 /// The escalation of a session, and the hash of what it asks.
-async fn asked(world: &World, session: &str) -> Result<(String, String)> {
+async fn asked(stack: &LocalStack, session: &str) -> Result<(String, String)> {
     let find = "select id::text, subject_hash from public.chat_escalations where session_id = $1";
-    let asked = sqlx::query_as(find).bind(session.parse::<Uuid>()?).fetch_one(world.database()).await;
+    let asked = sqlx::query_as(find).bind(session.parse::<Uuid>()?).fetch_one(stack.database()).await;
     asked.context("looking for the escalation")
 }
 
-async fn post(world: &World, user: &User, path: &str, body: Value) -> Result<Value> {
-    let url = format!("{}/chatkit/sessions{path}", world.api_url());
-    let request = http::client().post(url).bearer_auth(world.issuer().token(user)).json(&body);
+async fn post(stack: &LocalStack, user: &User, path: &str, body: Value) -> Result<Value> {
+    let url = format!("{}/chatkit/sessions{path}", stack.api_url());
+    let request = http::client().post(url).bearer_auth(stack.issuer().token(user)).json(&body);
     let response = request.send().await.context("calling the API")?;
     let (status, answer) = (response.status(), response.text().await.context("reading the API's answer")?);
     ensure!(status == 201, "the API answered {status}: {answer}");
     serde_json::from_str(&answer).context("the API's answer")
 }
 
-async fn rpc(world: &World, name: &str, arguments: Value) -> Result<()> {
-    let (status, answer) = world.rpc(name, arguments).await?;
+async fn rpc(stack: &LocalStack, name: &str, arguments: Value) -> Result<()> {
+    let (status, answer) = stack.rpc(name, arguments).await?;
     ensure!(status.is_success(), "{name} answered {status}: {answer}");
     Ok(())
 }

@@ -17,9 +17,9 @@ use serde_json::Value;
 pub use plan::Plan;
 pub use summary::Tally;
 
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 use env::Stage;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::toolchain::{Installed, SCHEMATHESIS};
 use local_stack::{project, yaml};
 use run::Run;
@@ -30,7 +30,7 @@ const DESCRIPTION: &str = "docs/openapi.yaml";
 /// As the command line says, telling what it does.
 pub async fn run() -> Result<()> {
     let plan = Plan::read(std::env::args().skip(1))?;
-    let (ink, started) = (Ink::detect(), Instant::now());
+    let (ink, started) = (TextStyle::detect(), Instant::now());
     println!("{}", ink.bold(format!("Seed {}", plan.seed)));
     println!("{}", ink.dim("Building the functions and starting the stack …"));
     let tally = explore(&plan, |line| println!("{line}")).await?;
@@ -40,17 +40,17 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-/// Asks in a world of its own, and answers with what was asked. Anything found is an error that says how to see it again.
+/// Asks in a stack of its own, and answers with what was asked. Anything found is an error that says how to see it again.
 pub async fn explore(plan: &Plan, tell: impl Fn(&str)) -> Result<Tally> {
     let schemathesis = SCHEMATHESIS.ready().await?;
-    let world = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let explored = explore_in(&world, &schemathesis, plan, tell).await;
-    world.stop().await?;
+    let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
+    let explored = explore_in(&stack, &schemathesis, plan, tell).await;
+    stack.stop().await?;
     explored.with_context(|| format!("with seed {}; to see it again: {}", plan.seed, plan.command()))
 }
 
 async fn explore_in(
-    world: &World,
+    stack: &LocalStack,
     schemathesis: &Installed,
     plan: &Plan,
     tell: impl Fn(&str),
@@ -60,15 +60,15 @@ async fn explore_in(
     ensure!(!operations.is_empty(), "{DESCRIPTION} has no operations");
     let mut tally = Tally::default();
     for operation in &operations {
-        let run = Run::at_function(world, &operation.id, plan.seed);
-        ask(world, schemathesis, run, &mut tally, &tell).await?;
+        let run = Run::at_function(stack, &operation.id, plan.seed);
+        ask(stack, schemathesis, run, &mut tally, &tell).await?;
     }
     for run in 0.. {
         if run > 0 && tally.requests >= plan.requests {
             break;
         }
-        let run = Run::at_api(world, run, plan.seed);
-        ask(world, schemathesis, run, &mut tally, &tell).await?;
+        let run = Run::at_api(stack, run, plan.seed);
+        ask(stack, schemathesis, run, &mut tally, &tell).await?;
     }
     // What was only ever refused, or never, was not explored.
     for Operation { label, .. } in &operations {
@@ -81,19 +81,19 @@ async fn explore_in(
 
 /// One run of Schemathesis, with people and sessions of its own.
 async fn ask(
-    world: &World,
+    stack: &LocalStack,
     schemathesis: &Installed,
     run: Run,
     tally: &mut Tally,
     tell: &impl Fn(&str),
 ) -> Result<()> {
     let started = Instant::now();
-    let stage = Stage::set(world).await.with_context(|| format!("preparing {run}"))?;
-    let before = world.lambda().requests();
+    let stage = Stage::set(stack).await.with_context(|| format!("preparing {run}"))?;
+    let before = stack.lambda().requests();
     run.start(schemathesis, stage.folder(), &stage.variables(), tally).await?;
-    let requests = world.lambda().requests() - before;
+    let requests = stack.lambda().requests() - before;
     ensure!(requests > 0, "{run} asked nothing");
-    let failures = world.lambda().failures();
+    let failures = stack.lambda().failures();
     ensure!(failures.is_empty(), "{run} had functions fail: {failures:?}");
     tally.requests += requests;
     tell(&format!("{run}: {requests} requests in {:.0} s", started.elapsed().as_secs_f64()));

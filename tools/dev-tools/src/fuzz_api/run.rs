@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use super::summary::Tally;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::process_reaper;
 use local_stack::toolchain::Installed;
 
@@ -31,9 +31,9 @@ pub(super) struct Run {
 
 impl Run {
     /// Everything that follows from the description of one function, at its own URL.
-    pub fn at_function(world: &World, name: &str, seed: u32) -> Self {
+    pub fn at_function(stack: &LocalStack, name: &str, seed: u32) -> Self {
         Self {
-            url: world.function_url(name),
+            url: stack.function_url(name),
             operation: Some(name.to_owned()),
             phases: "coverage",
             examples: 1,
@@ -42,14 +42,14 @@ impl Run {
     }
 
     /// At the HTTP API: a little first, then once all there is, then what chance leads to, each time by another seed.
-    pub fn at_api(world: &World, run: u32, seed: u32) -> Self {
+    pub fn at_api(stack: &LocalStack, run: u32, seed: u32) -> Self {
         let (phases, examples) = match run {
             0 => ("examples,fuzzing,stateful", 15),
             1 => ("examples,coverage,fuzzing,stateful", 120),
             _ => ("fuzzing,stateful", 120),
         };
         Self {
-            url: world.api_url(),
+            url: stack.api_url(),
             operation: None,
             phases,
             examples,

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use super::measurement::Figure;
 use local_stack::agents::{Agent, Sent};
 
-/// How long a router has a call in hand at most: its lease, by the timeout that a world's agents are registered with.
+/// How long a router has a call in hand at most: its lease, by the timeout that a stack's agents are registered with.
 const LEASE: Duration = Duration::from_secs(25);
 
 /// An answer that comes so late may be too late: the router gives up after five seconds.

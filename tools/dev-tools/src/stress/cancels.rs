@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::env::{Ground, Person, each};
 use super::invariants;
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
-use local_stack::http::Chance;
+use super::requests::{TestResponse, Wish};
+use local_stack::http::RandomFault;
 use local_stack::openai::{Fault, On};
 
 /// Sessions at once; each is asked for by five.
@@ -33,18 +33,18 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     // A tenth with OpenAI refusing every cancel.
     let (down, up) = (count / 10, count - count / 10);
     let slow =
-        Fault::new(On::CreateSession).late(Duration::from_millis(15)).chance(Chance::new(0.3, ground.seed));
-    ground.world.chatkit().fault(slow);
+        Fault::new(On::CreateSession).late(Duration::from_millis(15)).chance(RandomFault::new(0.3, ground.seed));
+    ground.stack.openai().fault(slow);
     let raced = each(up, AT_ONCE, async |number| race(ground, number).await).await;
     let raced: Vec<Raced> = raced.into_iter().collect::<Result<_>>()?;
 
-    ground.world.chatkit().fault(Fault::new(On::CancelSession).status(503).should_retry(false));
+    ground.stack.openai().fault(Fault::new(On::CancelSession).status(503).should_retry(false));
     let outage = each(down, AT_ONCE, async |number| race(ground, up + number).await).await;
     let outage: Vec<Raced> = outage.into_iter().collect::<Result<_>>()?;
     let left = outage.iter().map(|raced| raced.usable.len()).sum();
     ground.calm().await;
     ground.leases_ran_out().await?;
-    ground.tick().await?;
+    ground.run_job().await?;
     let usable = |raced: &[Raced]| raced.iter().map(|raced| raced.usable.len()).sum::<usize>();
     let sum = |part: fn(&Raced) -> usize| raced.iter().chain(&outage).map(part).sum();
     let strange: Vec<String> = raced.iter().chain(&outage).flat_map(|raced| raced.strange.clone()).collect();
@@ -73,7 +73,7 @@ async fn race(ground: &Ground, number: usize) -> Result<Raced> {
     if runs_out {
         // The secret at hand is about to run out, so that each refresh asks OpenAI.
         let query = "update chatkit_sessions set expires_at = now() + interval '60 seconds' where session_id = $1::uuid";
-        sqlx::query(query).bind(session["id"].as_str()).execute(ground.world.database()).await?;
+        sqlx::query(query).bind(session["id"].as_str()).execute(ground.stack.database()).await?;
     }
     let pauses: Vec<u64> = (0..=REFRESHES).map(|_| rng.u64(..40)).collect();
     let cancelling = async {
@@ -94,7 +94,7 @@ async fn race(ground: &Ground, number: usize) -> Result<Raced> {
         let first = &session["chatkit"];
         let real = sqlx::query(query).bind(first["sessionId"].as_str()).bind(first["expiresAt"].as_str());
         anyhow::ensure!(
-            real.execute(ground.world.database()).await?.rows_affected() == 1,
+            real.execute(ground.stack.database()).await?.rows_affected() == 1,
             "no row of {first}"
         );
     }
@@ -104,9 +104,9 @@ async fn race(ground: &Ground, number: usize) -> Result<Raced> {
 async fn judge(
     ground: &Ground,
     session: &Value,
-    cancelled: &Reply,
+    cancelled: &TestResponse,
     first_is_usable: bool,
-    refreshes: &[Reply],
+    refreshes: &[TestResponse],
 ) -> Result<Raced> {
     let mut raced = Raced::default();
     let path = Person::path(session);
@@ -137,7 +137,7 @@ async fn judge(
 
 /// Whether a browser could still talk with it.
 async fn is_usable(ground: &Ground, secret: &str) -> bool {
-    ground.world.chatkit().say(secret, None, "Are you there?").await.is_ok()
+    ground.stack.openai().say(secret, None, "Are you there?").await.is_ok()
 }
 
 async fn pause(milliseconds: u64) {

@@ -24,16 +24,16 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     .await;
     ground.calm().await;
     ground.leases_ran_out().await?;
-    ground.tick().await?;
+    ground.run_job().await?;
 
     let opened: Vec<&Insisted> = outcomes.iter().filter(|outcome| outcome.reply.is_done()).collect();
     let ids: HashSet<&str> = opened.iter().filter_map(|outcome| outcome.reply.body["id"].as_str()).collect();
     let repeated = outcomes.iter().filter(|outcome| outcome.tries > 1).count();
-    let calls = ground.world.chatkit().calls(On::CreateSession);
+    let calls = ground.stack.openai().calls(On::CreateSession);
     let made = calls.iter().filter(|call| call.worked == Some(200)).count();
     let query = "select s.id::text from chat_sessions as s
                  where s.status = 'active' and not exists (select from idempotency_keys as k where k.session_id = s.id)";
-    let without_key: Vec<String> = sqlx::query_scalar(query).fetch_all(ground.world.database()).await?;
+    let without_key: Vec<String> = sqlx::query_scalar(query).fetch_all(ground.stack.database()).await?;
     let mut figures = vec![
         Figure::some("calls upstream that went wrong", ground.gone_wrong()),
         Figure::told("requests that were repeated by their client", repeated),
@@ -52,7 +52,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
 
 /// Secrets that were handed out and that OpenAI does not know under the id that was named with them.
 fn foreign(ground: &Ground, opened: &[&Insisted]) -> Vec<String> {
-    let there = ground.world.chatkit().sessions();
+    let there = ground.stack.openai().sessions();
     let known: HashSet<(&str, &str)> =
         there.iter().map(|session| (session.id.as_str(), session.client_secret.reveal())).collect();
     let named = opened.iter().filter(|outcome| {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::env::{AGENT, AT_ONCE, Ground, Person, each};
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
+use super::requests::{TestResponse, Wish};
 use local_stack::supabase::OrgRole;
 
 /// Devices that click on each escalation. Its approvers have some each.
@@ -24,21 +24,21 @@ const A_SESSION: usize = 50;
 struct Click {
     decision: &'static str,
     by: Uuid,
-    reply: Reply,
+    reply: TestResponse,
 }
 
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     // Calls are looked at here and not made.
-    ground.world.webhook().inspect(|webhook| webhook.cut(true));
+    ground.stack.webhook().inspect(|webhook| webhook.cut(true));
     let org_id = ground.person(0).user.org_id;
     let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
-    ground.world.register_tool(org_id, AGENT, tool).await?;
+    ground.stack.register_tool(org_id, AGENT, tool).await?;
     let mut approvers = Vec::new();
     for _ in 0..APPROVERS {
         approvers.push(ground.joining(OrgRole::Approver).await?);
     }
     ask_for(ground, count).await?;
-    let held = ground.world.claim_all().await?;
+    let held = ground.stack.claim_all().await?;
     let asked = asked(ground, &approvers[0]).await?;
 
     let raced = each(asked.len(), AT_ONCE / DEVICES, async |number| {
@@ -105,14 +105,14 @@ async fn released(ground: &Ground) -> Result<HashMap<String, usize>> {
     let mut calls: HashMap<String, usize> = HashMap::new();
     loop {
         // Those of a session come one after the other.
-        let claimed = ground.world.claim_all().await?;
+        let claimed = ground.stack.claim_all().await?;
         if claimed.is_empty() {
             return Ok(calls);
         }
         for call in claimed {
             let id = call["decision"]["escalationId"].as_str().unwrap_or_default();
             *calls.entry(id.to_owned()).or_default() += 1;
-            ground.world.finish(&call, json!({ "kind": "completed" })).await?;
+            ground.stack.finish(&call, json!({ "kind": "completed" })).await?;
         }
     }
 }
@@ -159,6 +159,6 @@ async fn decided(ground: &Ground) -> Result<HashMap<String, (String, Uuid, i64)>
          )
          from chat_escalations as x where x.status = 'resolved'";
     let rows: Vec<(String, String, Uuid, i64)> =
-        sqlx::query_as(query).fetch_all(ground.world.database()).await?;
+        sqlx::query_as(query).fetch_all(ground.stack.database()).await?;
     Ok(rows.into_iter().map(|(id, decision, by, events)| (id, (decision, by, events))).collect())
 }

@@ -39,13 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let org_id = ground.person(0).user.org_id;
-    ground.world.register_agent(org_id, UNREPEATABLE, "CFO").await?;
+    ground.stack.register_agent(org_id, UNREPEATABLE, "CFO").await?;
     let mut called = Vec::new();
     for (id, idempotent) in [(OTHER_AGENT, true), (UNREPEATABLE, false)] {
-        let agent = ground.world.agents().agent(id).context("there is no such agent")?;
+        let agent = ground.stack.agents().agent(id).context("there is no such agent")?;
         agent.forget_keys(!idempotent);
         let tool = json!({ "idempotent": idempotent, "policy": "auto" });
-        ground.world.put_to_work(org_id, id, tool).await?;
+        ground.stack.register_agent_tool(org_id, id, tool).await?;
         called.push(Called { agent, idempotent });
     }
     let opened =
@@ -81,8 +81,8 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     ];
     figures.extend(queues(ground, &called, recorded, left).await?);
     let kills: Vec<SystemTime> = kills.into_iter().map(|(at, _)| at).collect();
-    let gave_up = ground.world.logs().iter().filter(|line| line.contains("deliver: ")).count();
-    figures.extend(calls::figures(ground.world.database(), &called, &kills, gave_up).await?);
+    let gave_up = ground.stack.logs().iter().filter(|line| line.contains("deliver: ")).count();
+    figures.extend(calls::figures(ground.stack.database(), &called, &kills, gave_up).await?);
     Ok(figures)
 }
 
@@ -93,7 +93,7 @@ async fn open(ground: &Ground, number: usize) -> Result<(usize, Value)> {
         "p_org_id": user.org_id, "p_user_id": user.id, "p_session_id": Uuid::now_v7(),
         "p_agent_id": if number.is_multiple_of(2) { OTHER_AGENT } else { UNREPEATABLE }, "p_channel": "web", "p_metadata": {},
     });
-    let (status, answer) = ground.world.rpc("open_session", arguments).await?;
+    let (status, answer) = ground.stack.rpc("open_session", arguments).await?;
     ensure!(status.is_success(), "open_session answered {status}: {answer}");
     Ok((number, answer["session"].clone()))
 }
@@ -136,7 +136,7 @@ async fn kill(
         let so_far: usize = called.iter().map(|one| one.agent.count()).sum();
         if so_far >= requests * (kills.len() + 1) {
             let now = SystemTime::now();
-            kills.push((now, ground.world.lambda().function("route-events")?.kill()));
+            kills.push((now, ground.stack.lambda().function("route-events")?.kill()));
         }
     }
     std::future::pending().await
@@ -153,7 +153,7 @@ async fn settle_by_rounds(ground: &Ground) -> Result<i64> {
     let query = "select count(*) from deliveries where status in ('pending', 'running')";
     let (mut least, mut since) = (i64::MAX, tokio::time::Instant::now());
     loop {
-        let left: i64 = sqlx::query_scalar(query).fetch_one(ground.world.database()).await?;
+        let left: i64 = sqlx::query_scalar(query).fetch_one(ground.stack.database()).await?;
         if left < least {
             (least, since) = (left, tokio::time::Instant::now());
         }
@@ -161,14 +161,14 @@ async fn settle_by_rounds(ground: &Ground) -> Result<i64> {
             return Ok(left);
         }
         // A run that fails is followed by others.
-        ground.world.tick("route-events").await.ok();
+        ground.stack.run_job("route-events").await.ok();
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
 /// What became of the queues.
 async fn queues(ground: &Ground, called: &[Called<'_>], recorded: usize, left: i64) -> Result<Vec<Figure>> {
-    let database = ground.world.database();
+    let database = ground.stack.database();
     // What finished before an earlier one of its session did.
     let query = "select d.id::text from deliveries as d where exists (
                    select from deliveries as e

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::env::{Ground, OTHER_AGENT, each};
 use super::invariants;
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
+use super::requests::{TestResponse, Wish};
 use local_stack::openai::On;
 
 /// How often each.
@@ -27,9 +27,9 @@ pub async fn run(ground: &Ground, keys: usize) -> Result<Vec<Figure>> {
         (replies, ground.answered(ground.person(number), &other).await)
     })
     .await;
-    let created = ground.world.chatkit().calls(On::CreateSession).len();
+    let created = ground.stack.openai().calls(On::CreateSession).len();
     let query = "select count(*) from chat_sessions";
-    let sessions: i64 = sqlx::query_scalar(query).fetch_one(ground.world.database()).await?;
+    let sessions: i64 = sqlx::query_scalar(query).fetch_one(ground.stack.database()).await?;
 
     let mut strange = Vec::new();
     let (mut replayed, mut running) = (0, 0);
@@ -62,6 +62,6 @@ pub async fn run(ground: &Ground, keys: usize) -> Result<Vec<Figure>> {
 }
 
 /// A duplicate of a request that is still running is told how long to wait.
-fn is_running(reply: &Reply) -> bool {
+fn is_running(reply: &TestResponse) -> bool {
     reply.status == Some(409) && reply.code() == Some("still_running") && reply.retry_after.is_some()
 }

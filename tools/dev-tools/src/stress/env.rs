@@ -1,4 +1,4 @@
-//! The world in which it is tried, with people who ask, and who ask again.
+//! The stack in which it is tried, with people who ask, and who ask again.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::log::{Entry, History};
-use super::requests::{Reply, Wish};
-use local_stack::World;
+use super::requests::{TestResponse, Wish};
+use local_stack::LocalStack;
 use local_stack::http;
-use local_stack::http::{Chance, Tripwire};
+use local_stack::http::{RandomFault, Breakpoint};
 use local_stack::openai;
 use local_stack::openai::On;
 use local_stack::supabase;
@@ -39,17 +39,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// One trial works at a time: side by side they would be late for no other reason than each other.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// A world, the people in it, and what they were told.
+/// A stack, the people in it, and what they were told.
 pub struct Ground {
-    pub world: World,
+    pub stack: LocalStack,
     pub history: History,
     /// A step before and after the work of each request upstream.
-    pub tripwire: Tripwire,
+    pub breakpoint: Breakpoint,
     pub seed: u64,
     people: Vec<Person>,
     operations: AtomicUsize,
     /// What makes calls upstream go wrong.
-    chances: Mutex<Vec<Chance>>,
+    chances: Mutex<Vec<RandomFault>>,
     turn: Mutex<Option<SemaphorePermit<'static>>>,
 }
 
@@ -62,7 +62,7 @@ pub struct Person {
 /// What came of asking until there was an answer.
 pub struct Insisted {
     /// The last answer.
-    pub reply: Reply,
+    pub reply: TestResponse,
     /// How often it was asked.
     pub tries: u32,
 }
@@ -72,21 +72,21 @@ impl Ground {
     pub async fn start(seed: u64) -> Result<Self> {
         let turn = Mutex::new(Some(TURN.acquire().await?));
         // What is logged is kept, and it is a lot.
-        let world = World::builder().env("AWS_LAMBDA_LOG_LEVEL", "ERROR").start().await?;
-        let tripwire = Tripwire::default();
-        world.supabase().step_on(&tripwire);
-        world.chatkit().step_on(&tripwire);
+        let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "ERROR").start().await?;
+        let breakpoint = Breakpoint::default();
+        stack.supabase().step_on(&breakpoint);
+        stack.openai().step_on(&breakpoint);
         let org_id = Uuid::new_v4();
-        world.register_agent(org_id, AGENT, "Accounts payable").await?;
-        world.register_agent(org_id, OTHER_AGENT, "Tax").await?;
-        world.lift_limits(org_id).await?;
+        stack.register_agent(org_id, AGENT, "Accounts payable").await?;
+        stack.register_agent(org_id, OTHER_AGENT, "Tax").await?;
+        stack.raise_limits(org_id).await?;
         let mut people = Vec::new();
         for _ in 0..PEOPLE {
-            let user = world.add_user(org_id, OrgRole::Member).await?;
-            people.push(Person { token: world.issuer().token(&user), user });
+            let user = stack.add_user(org_id, OrgRole::Member).await?;
+            people.push(Person { token: stack.issuer().token(&user), user });
         }
         let (history, operations) = (History::default(), AtomicUsize::new(0));
-        Ok(Self { world, history, tripwire, seed, people, operations, chances: Mutex::default(), turn })
+        Ok(Self { stack, history, breakpoint, seed, people, operations, chances: Mutex::default(), turn })
     }
 
     /// Luck for one operation of the run.
@@ -96,8 +96,8 @@ impl Ground {
 
     /// Somebody new in the organisation, of whom nobody asks anything else.
     pub async fn joining(&self, role: OrgRole) -> Result<Person> {
-        let user = self.world.add_user(self.people[0].user.org_id, role).await?;
-        Ok(Person { token: self.world.issuer().token(&user), user })
+        let user = self.stack.add_user(self.people[0].user.org_id, role).await?;
+        Ok(Person { token: self.stack.issuer().token(&user), user })
     }
 
     /// Whose turn it is.
@@ -113,30 +113,30 @@ impl Ground {
         let count = ways.len();
         for (place, fault) in ways.into_iter().enumerate() {
             let part = share / count as f64 / (1.0 - share * place as f64 / count as f64);
-            let chance = Chance::new(part, self.seed ^ (1 + place as u64));
-            self.world.chatkit().fault(fault.chance(chance.clone()));
+            let chance = RandomFault::new(part, self.seed ^ (1 + place as u64));
+            self.stack.openai().fault(fault.chance(chance.clone()));
             chances.push(chance);
         }
         *self.chances.lock().unwrap_or_else(PoisonError::into_inner) = chances;
     }
 
     /// From now on that share of the calls of Supabase goes wrong, and of no others.
-    pub async fn trouble_at_supabase(&self, share: f64, mishaps: Mishaps) -> Chance {
-        let chance = Chance::new(share, self.seed);
-        self.world.supabase().fault(supabase::Fault::Unreliable(chance.clone(), mishaps)).await;
+    pub async fn trouble_at_supabase(&self, share: f64, mishaps: Mishaps) -> RandomFault {
+        let chance = RandomFault::new(share, self.seed);
+        self.stack.supabase().fault(supabase::Fault::Unreliable(chance.clone(), mishaps)).await;
         chance
     }
 
     /// How many calls upstream went wrong.
     pub fn gone_wrong(&self) -> usize {
         let chances = self.chances.lock().unwrap_or_else(PoisonError::into_inner);
-        chances.iter().map(Chance::struck).sum()
+        chances.iter().map(RandomFault::struck).sum()
     }
 
     /// From now on everything goes well.
     pub async fn calm(&self) {
-        self.world.supabase().fault(supabase::Fault::None).await;
-        self.world.chatkit().clear_faults();
+        self.stack.supabase().fault(supabase::Fault::None).await;
+        self.stack.openai().clear_faults();
     }
 
     /// A number for an operation that is about to be tried.
@@ -145,12 +145,12 @@ impl Ground {
     }
 
     /// Asks once.
-    pub async fn ask(&self, person: &Person, wish: &Wish) -> Reply {
+    pub async fn ask(&self, person: &Person, wish: &Wish) -> TestResponse {
         self.try_once(person, wish, self.operation(), 1).await
     }
 
     /// Asks until there is an answer: a request that took too long on a busy machine is sent again.
-    pub async fn answered(&self, person: &Person, wish: &Wish) -> Reply {
+    pub async fn answered(&self, person: &Person, wish: &Wish) -> TestResponse {
         let (operation, mut tries) = (self.operation(), 0);
         loop {
             tries += 1;
@@ -174,9 +174,9 @@ impl Ground {
         }
     }
 
-    async fn try_once(&self, person: &Person, wish: &Wish, operation: usize, attempt: u32) -> Reply {
+    async fn try_once(&self, person: &Person, wish: &Wish, operation: usize, attempt: u32) -> TestResponse {
         let sent = self.history.now();
-        let url = format!("{}{}", self.world.api_url(), wish.path);
+        let url = format!("{}{}", self.stack.api_url(), wish.path);
         let mut request = http::client().request(wish.method.clone(), url).bearer_auth(&person.token);
         if let Some(key) = &wish.key {
             request = request.header("idempotency-key", key);
@@ -184,7 +184,7 @@ impl Ground {
         if let Some(body) = &wish.body {
             request = request.json(body);
         }
-        let reply = Reply::of(request).await;
+        let reply = TestResponse::of(request).await;
         self.history.note(Entry {
             operation,
             attempt,
@@ -206,8 +206,8 @@ impl Ground {
     }
 
     /// One run of the scheduler, which must go well.
-    pub async fn tick(&self) -> Result<Value> {
-        self.world.tick("expire-sessions").await
+    pub async fn run_job(&self) -> Result<Value> {
+        self.stack.run_job("expire-sessions").await
     }
 
     /// Waits until nothing that was under way can be taken for alive any more: a claim's lease is half a minute, and a request

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::env::{AT_ONCE, Ground, each};
 use super::invariants;
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
+use super::requests::{TestResponse, Wish};
 use local_stack::supabase::Mishaps;
 
 /// Events share sessions, so that they meet there.
@@ -36,7 +36,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
 
     let query = "select id, count(*) from chat_events where actor_type = 'user' group by id";
     let stored: HashMap<Uuid, i64> =
-        sqlx::query_as(query).fetch_all(ground.world.database()).await?.into_iter().collect();
+        sqlx::query_as(query).fetch_all(ground.stack.database()).await?.into_iter().collect();
     let sent: Vec<Uuid> = calls.iter().flatten().filter_map(id).collect();
     let lost = sent.iter().filter(|id| !stored.contains_key(id)).count();
     let doubled = stored.values().filter(|count| **count != 1).count();
@@ -82,20 +82,20 @@ fn id(event: &Value) -> Option<Uuid> {
 async fn disordered(ground: &Ground, calls: &[Vec<Value>]) -> Result<usize> {
     let query = "select id, seq from chat_events where actor_type = 'user'";
     let order: HashMap<Uuid, i64> =
-        sqlx::query_as(query).fetch_all(ground.world.database()).await?.into_iter().collect();
+        sqlx::query_as(query).fetch_all(ground.stack.database()).await?.into_iter().collect();
     let places = calls.iter().map(|call| call.iter().filter_map(id).filter_map(|id| order.get(&id)));
     Ok(places.filter(|places| !places.clone().is_sorted()).count())
 }
 
 /// Every acknowledgement names an id for each event that was sent with it, in its order. Which call an answer belongs to is told
 /// by its first id.
-fn misnamed(calls: &[Vec<Value>], replies: &[&Reply]) -> usize {
+fn misnamed(calls: &[Vec<Value>], replies: &[&TestResponse]) -> usize {
     let by_first: HashMap<Uuid, &Vec<Value>> =
         calls.iter().filter_map(|call| Some((id(call.first()?)?, call))).collect();
-    let names = |reply: &Reply| -> Vec<Uuid> {
+    let names = |reply: &TestResponse| -> Vec<Uuid> {
         reply.body["events"].as_array().into_iter().flatten().filter_map(id).collect()
     };
-    let wrong = |reply: &&&Reply| {
+    let wrong = |reply: &&&TestResponse| {
         let named = names(reply);
         let call = named.first().and_then(|first| by_first.get(first));
         call.is_none_or(|call| call.iter().filter_map(id).collect::<Vec<_>>() != named)

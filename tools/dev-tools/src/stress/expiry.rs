@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::env::{AGENT, AT_ONCE, Ground, each};
 use super::invariants;
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
+use super::requests::{TestResponse, Wish};
 
 /// Runs of the scheduler at the same time.
 const ROUNDS_AT_ONCE: usize = 3;
@@ -28,7 +28,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let opened = each(count, AT_ONCE, async |number| open(ground, number).await).await;
     let sessions: Vec<(usize, Value)> = opened.into_iter().collect::<Result<_>>()?;
     let age = "update chat_sessions set last_activity_at = now() - interval '25 hours'";
-    sqlx::query(age).execute(ground.world.database()).await?;
+    sqlx::query(age).execute(ground.stack.database()).await?;
 
     // Every second session's user comes back, one after the other while the runs go on.
     let (started, (end, over)) = (Instant::now(), watch::channel(false));
@@ -54,7 +54,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     };
     let (returned, runs) = tokio::join!(returning, runs);
     let expired: u64 = runs?.into_iter().sum();
-    let returned: Vec<(Value, Reply)> = returned.into_iter().flatten().collect();
+    let returned: Vec<(Value, TestResponse)> = returned.into_iter().flatten().collect();
     figures(ground, expired, &returned).await
 }
 
@@ -65,7 +65,7 @@ async fn open(ground: &Ground, number: usize) -> Result<(usize, Value)> {
         "p_org_id": user.org_id, "p_user_id": user.id, "p_session_id": Uuid::now_v7(),
         "p_agent_id": AGENT, "p_channel": "web", "p_metadata": {},
     });
-    let (status, answer) = ground.world.rpc("open_session", arguments).await?;
+    let (status, answer) = ground.stack.rpc("open_session", arguments).await?;
     ensure!(status.is_success(), "open_session answered {status}: {answer}");
     Ok((number, answer["session"].clone()))
 }
@@ -74,7 +74,7 @@ async fn open(ground: &Ground, number: usize) -> Result<(usize, Value)> {
 async fn runs(ground: &Ground, count: usize) -> Result<u64> {
     let (mut expired, mut idle_rounds) = (0, 0);
     while idle_rounds < 3 {
-        let report = ground.tick().await?;
+        let report = ground.run_job().await?;
         let now = report["expiredSessions"].as_u64().unwrap_or_default();
         idle_rounds = if now == 0 { idle_rounds + 1 } else { 0 };
         expired += now;
@@ -83,8 +83,8 @@ async fn runs(ground: &Ground, count: usize) -> Result<u64> {
     Ok(expired)
 }
 
-async fn figures(ground: &Ground, expired: u64, returned: &[(Value, Reply)]) -> Result<Vec<Figure>> {
-    let database = ground.world.database();
+async fn figures(ground: &Ground, expired: u64, returned: &[(Value, TestResponse)]) -> Result<Vec<Figure>> {
+    let database = ground.stack.database();
     let query = "select id::text from chat_sessions where status = 'ended' and end_reason = 'expired'";
     let ended: HashSet<String> = sqlx::query_scalar(query).fetch_all(database).await?.into_iter().collect();
     // By the database's own words: something happened in a session that was ended for nothing happening.

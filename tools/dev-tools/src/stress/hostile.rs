@@ -42,7 +42,7 @@ struct Took {
 }
 
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    ground.world.chatkit().fault(Fault::everywhere().about(REFUSED).status(400));
+    ground.stack.openai().fault(Fault::everywhere().about(REFUSED).status(400));
     let without = once(ground, 0).await?;
     let with = once(ground, count).await?;
     Ok(vec![
@@ -68,30 +68,30 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
 
 /// Has work due, and runs begun until that of others is done.
 async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
-    let (world, org_id) = (&ground.world, ground.person(0).user.org_id);
+    let (stack, org_id) = (&ground.stack, ground.person(0).user.org_id);
     for kind in KINDS {
         // Each of these sessions has as many links as it may.
         let linked = ["expire_idle_sessions", "copy_transcripts", "apply_retention"].contains(&kind.duty);
         let (hostile, links) = if linked { (hostile.div_ceil(LINKS), LINKS) } else { (hostile, 0) };
         let hostile = hostile.min(kind.most.unwrap_or(hostile));
-        due_work::fill(world, org_id, kind, Amount { hostile, links, others: OTHERS }).await?;
+        due_work::fill(stack, org_id, kind, Amount { hostile, links, others: OTHERS }).await?;
     }
     let many = "insert into chatkit_threads (org_id, user_id, session_id, thread_id)
         select d.org_id, d.user_id, d.id, $1 || '_' || n
         from (select distinct on (kind) * from test.due where hostile and kind in ('expire_idle_sessions', 'copy_transcripts')
               order by kind, id) as d, generate_series(1, $2) as n";
     let unbounded = i64::try_from(UNBOUNDED - LINKS)?;
-    sqlx::query(many).bind(REFUSED).bind(unbounded).execute(world.database()).await?;
+    sqlx::query(many).bind(REFUSED).bind(unbounded).execute(stack.database()).await?;
     speak(ground).await?;
-    sqlx::query("vacuum analyze").execute(world.database()).await?;
+    sqlx::query("vacuum analyze").execute(stack.database()).await?;
 
     let pages = pages(ground).await?;
-    let requests = world.supabase().meter().count();
+    let requests = stack.supabase().meter().count();
     let (mut runs, looked) = (0, AtomicI64::new(0));
     while others_left(ground, &looked).await? {
         ensure!(runs < MOST_ROUNDS, "others' work is not done after {runs} runs");
         runs += 1;
-        let run = std::pin::pin!(world.tick("expire-sessions"));
+        let run = std::pin::pin!(stack.run_job("expire-sessions"));
         let done = std::pin::pin!(async {
             while others_left(ground, &looked).await? {
                 tokio::time::sleep(GLANCE).await;
@@ -103,18 +103,18 @@ async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
             futures_util::future::Either::Right((done, run)) => {
                 done?;
                 // What the hostile member still has is no affair of others.
-                world.lambda().function("expire-sessions")?.kill();
+                stack.lambda().function("expire-sessions")?.kill();
                 let _: Result<Value> = run.await;
             }
         }
     }
-    let requests = world.supabase().meter().count() - requests;
+    let requests = stack.supabase().meter().count() - requests;
     let pages = self::pages(ground).await? - pages - looked.load(Ordering::Relaxed);
     let mut left = 0;
     for kind in KINDS.iter().filter(|_| hostile > 0) {
-        left += due_work::left(world, kind, true).await?;
+        left += due_work::left(stack, kind, true).await?;
     }
-    due_work::clear(world).await?;
+    due_work::clear(stack).await?;
     Ok(Took { runs, requests, pages, left })
 }
 
@@ -123,12 +123,12 @@ async fn speak(ground: &Ground) -> Result<()> {
     let query =
         "select d.id, u.chatkit_user from test.due as d join chatkit_users as u on u.user_id = d.user_id
         where d.kind = 'copy_transcripts' and not d.hostile";
-    let others: Vec<(uuid::Uuid, String)> = sqlx::query_as(query).fetch_all(ground.world.database()).await?;
+    let others: Vec<(uuid::Uuid, String)> = sqlx::query_as(query).fetch_all(ground.stack.database()).await?;
     for (session_id, user) in others {
         let items = (0..20).map(|n| Item::user(&format!("Line {n}"))).collect();
-        let thread_id = ground.world.chatkit().put_thread(&user, None, items).context("a thread")?;
+        let thread_id = ground.stack.openai().put_thread(&user, None, items).context("a thread")?;
         let query = sqlx::query("update chatkit_threads set thread_id = $2 where session_id = $1");
-        query.bind(session_id).bind(thread_id).execute(ground.world.database()).await?;
+        query.bind(session_id).bind(thread_id).execute(ground.stack.database()).await?;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn others_left(ground: &Ground, looked: &AtomicI64) -> Result<bool> {
     let queries: Vec<String> = KINDS.iter().map(|kind| due_work::left_query(kind, false)).collect();
     let query =
         format!("explain (analyze, buffers, timing off, format json) {}", queries.join(" union all "));
-    let plan: Value = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(ground.world.database()).await?;
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(ground.stack.database()).await?;
     for part in ["Plan", "Planning"] {
         for kind in ["Shared Hit Blocks", "Shared Read Blocks"] {
             looked.fetch_add(plan[0][part][kind].as_i64().unwrap_or_default(), Ordering::Relaxed);
@@ -151,5 +151,5 @@ async fn others_left(ground: &Ground, looked: &AtomicI64) -> Result<bool> {
 async fn pages(ground: &Ground) -> Result<i64> {
     tokio::time::sleep(STATISTICS).await;
     let query = "select (blks_hit + blks_read) from pg_stat_database where datname = current_database()";
-    Ok(sqlx::query_scalar(query).fetch_one(ground.world.database()).await?)
+    Ok(sqlx::query_scalar(query).fetch_one(ground.stack.database()).await?)
 }

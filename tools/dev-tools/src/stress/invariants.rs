@@ -57,8 +57,8 @@ const RULES: &[(&str, &str)] = &[
 pub async fn figures(ground: &Ground) -> Result<Vec<Figure>> {
     let mut figures = settled(ground).await?;
     let known = on_record(ground).await?;
-    ground.world.chatkit().set_clock_offset(LONGEST_LIFE);
-    let later = ground.world.chatkit().sessions();
+    ground.stack.openai().set_clock_offset(LONGEST_LIFE);
+    let later = ground.stack.openai().sessions();
     let unknown = later.iter().filter(|s| s.status == SessionStatus::Active && !known.contains_key(&s.id));
     figures
         .push(Figure::none("live ChatKit sessions without a row, past their ten minutes", unknown.count()));
@@ -69,10 +69,10 @@ pub async fn figures(ground: &Ground) -> Result<Vec<Figure>> {
 pub async fn settled(ground: &Ground) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (rule, query) in RULES {
-        let found: Vec<String> = sqlx::query_scalar(*query).fetch_all(ground.world.database()).await?;
+        let found: Vec<String> = sqlx::query_scalar(*query).fetch_all(ground.stack.database()).await?;
         figures.push(Figure::violations(rule, &found));
     }
-    let (known, there) = (on_record(ground).await?, ground.world.chatkit().sessions());
+    let (known, there) = (on_record(ground).await?, ground.stack.openai().sessions());
     let ids: HashSet<&str> = there.iter().map(|session| session.id.as_str()).collect();
     let made_up: Vec<String> = known.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
     let alive = there.iter().filter(|session| session.status == SessionStatus::Active);
@@ -89,5 +89,5 @@ async fn on_record(ground: &Ground) -> Result<HashMap<String, bool>> {
         "select c.chatkit_session_id, s.status = 'active' and s.agent_id = c.agent_id and c.failed_at is null
                  from chatkit_sessions as c join chat_sessions as s on s.id = c.session_id
                  where c.chatkit_session_id is not null";
-    Ok(sqlx::query_as(query).fetch_all(ground.world.database()).await?.into_iter().collect())
+    Ok(sqlx::query_as(query).fetch_all(ground.stack.database()).await?.into_iter().collect())
 }

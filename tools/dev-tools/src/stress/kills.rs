@@ -33,7 +33,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
         tried.push(attempt(ground, number, deed, step).await?);
     }
     ground.leases_ran_out().await?;
-    ground.tick().await?;
+    ground.run_job().await?;
 
     let killed = tried.iter().filter(|tried| tried.was_killed);
     let struck: HashSet<_> = killed.filter_map(|tried| Some((tried.deed, tried.step?))).collect();
@@ -60,7 +60,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
         wrong.extend(outcome.map(|what| format!("{:?} at step {:?}: {what}", tried.deed, tried.step)));
     }
     figures.push(Figure::violations("events or changes lost or doubled, once all was sent again", &wrong));
-    ground.tick().await?;
+    ground.run_job().await?;
     let broken: Vec<String> = invariants::figures(ground)
         .await?
         .into_iter()
@@ -77,16 +77,16 @@ async fn plan(ground: &Ground) -> Result<Vec<(Deed, Option<u32>)>> {
     for (place, deed) in DEEDS.into_iter().enumerate() {
         let prepared = Prepared::new(ground, deed, usize::MAX - place).await?;
         victim(ground, deed)?.kill();
-        ground.tripwire.count();
+        ground.breakpoint.count();
         prepared.attempt(ground).await?;
-        plan.extend((0..ground.tripwire.steps()).map(|step| (deed, Some(step))));
+        plan.extend((0..ground.breakpoint.steps()).map(|step| (deed, Some(step))));
         plan.push((deed, None));
     }
     Ok(plan)
 }
 
 fn victim(ground: &Ground, deed: Deed) -> Result<Arc<Function>> {
-    Ok(ground.world.lambda().function(deed.function())?.clone())
+    Ok(ground.stack.lambda().function(deed.function())?.clone())
 }
 
 async fn attempt(ground: &Ground, number: usize, deed: Deed, step: Option<u32>) -> Result<Tried> {
@@ -97,12 +97,12 @@ async fn attempt(ground: &Ground, number: usize, deed: Deed, step: Option<u32>) 
     let doomed = victim.clone();
     let (acknowledged, was_killed) = match step {
         Some(step) => {
-            ground.tripwire.arm(step, move || _ = doomed.kill());
+            ground.breakpoint.arm(step, move || _ = doomed.kill());
             let acknowledged = prepared.attempt(ground).await?;
-            (acknowledged, ground.tripwire.steps() > step)
+            (acknowledged, ground.breakpoint.steps() > step)
         }
         None => {
-            ground.tripwire.count();
+            ground.breakpoint.count();
             let moment = Duration::from_millis(ground.rng(number).u64(..80));
             let killing = tokio::spawn(async move {
                 tokio::time::sleep(moment).await;
@@ -112,7 +112,7 @@ async fn attempt(ground: &Ground, number: usize, deed: Deed, step: Option<u32>) 
             (acknowledged, killing.await?)
         }
     };
-    ground.tripwire.count();
+    ground.breakpoint.count();
     Ok(Tried { prepared, deed, step, was_killed, acknowledged })
 }
 

@@ -29,7 +29,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
 
     let expired: u64 = try_join_all((0..ROUNDS_AT_ONCE).map(|_| runs(ground))).await?.into_iter().sum();
     let query = "select count(*) from chat_sessions where status = 'active' and last_activity_at > now() - interval '2 hours'";
-    let left: i64 = sqlx::query_scalar(query).fetch_one(ground.world.database()).await?;
+    let left: i64 = sqlx::query_scalar(query).fetch_one(ground.stack.database()).await?;
     Ok(vec![
         Figure::exactly("idle sessions that ended", usize::try_from(expired)?, idle),
         Figure::exactly("other sessions, that did not", usize::try_from(left)?, count - idle),
@@ -49,14 +49,14 @@ async fn put(ground: &Ground, count: usize, age: &str) -> Result<()> {
          select gen_random_uuid(), $1, $2, 'web', $3, '{}', now() - interval '30 days', now() - $4::interval
          from generate_series(1, $5)";
     let insert = sqlx::query(query).bind(user.org_id).bind(user.id).bind(AGENT).bind(age);
-    insert.bind(i64::try_from(count)?).execute(ground.world.database()).await.context("writing sessions")?;
-    sqlx::query("vacuum analyze").execute(ground.world.database()).await.context("analysing")?;
+    insert.bind(i64::try_from(count)?).execute(ground.stack.database()).await.context("writing sessions")?;
+    sqlx::query("vacuum analyze").execute(ground.stack.database()).await.context("analysing")?;
     Ok(())
 }
 
 /// The pages that the database touches to hand out one batch of idle sessions. It is let go of at once.
 async fn work(ground: &Ground) -> Result<usize> {
-    let mut transaction = ground.world.database().begin().await?;
+    let mut transaction = ground.stack.database().begin().await?;
     let query = "explain (analyze, buffers, timing off, format json) select claim_idle_sessions(100, 60)";
     let plan: Value = sqlx::query_scalar(query).fetch_one(&mut *transaction).await?;
     transaction.rollback().await?;
@@ -69,8 +69,8 @@ async fn work(ground: &Ground) -> Result<usize> {
 async fn runs(ground: &Ground) -> Result<u64> {
     let query = "select exists (select from chat_sessions where status = 'active' and last_activity_at < now() - interval '24 hours')";
     let mut expired = 0;
-    while sqlx::query_scalar(query).fetch_one(ground.world.database()).await? {
-        match ground.tick().await?["expiredSessions"].as_u64() {
+    while sqlx::query_scalar(query).fetch_one(ground.stack.database()).await? {
+        match ground.run_job().await?["expiredSessions"].as_u64() {
             Some(0) | None => tokio::time::sleep(Duration::from_secs(1)).await,
             Some(now) => expired += now,
         }

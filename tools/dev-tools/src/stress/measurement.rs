@@ -1,7 +1,7 @@
 //! What was measured, beside what was promised.
 
 use super::{Found, Trial};
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 
 /// A figure of a trial.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub fn heading() -> String {
 }
 
 /// What a trial found, a figure a row.
-pub fn rows(ink: Ink, trial: &Trial, found: &Found) -> String {
+pub fn rows(ink: TextStyle, trial: &Trial, found: &Found) -> String {
     let name = format!("{} {} ({} s)", found.count, trial.about, found.took.as_secs());
     let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
     let lines = found.figures.iter().zip(names).map(|(figure, name)| {

@@ -23,7 +23,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let year = include_str!("metrics.sql")
         .replace("{org}", &org_id.to_string())
         .replace("{count}", &count.to_string());
-    let mut connection = ground.world.database().acquire().await?;
+    let mut connection = ground.stack.database().acquire().await?;
     // One statement after the other: vacuuming is no part of a transaction.
     for statement in year.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
         sqlx::query(AssertSqlSafe(statement))
@@ -53,7 +53,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let (mut otherwise, mut plainly, mut milliseconds) = (Vec::new(), 0, 0);
     for definition in metric_definitions::definitions()? {
         let started = Instant::now();
-        let rows = definition.count(ground.world.database(), &scope).await?;
+        let rows = definition.count(ground.stack.database(), &scope).await?;
         milliseconds += started.elapsed().as_millis();
         plainly += pages(&mut connection, &definition.sql(&scope)).await?;
         let told = definition.path.split('.').fold(&answer, |place, part| &place[part]);

@@ -38,7 +38,7 @@ use anyhow::{Context, Result, bail, ensure};
 use env::Ground;
 pub use measurement::Figure;
 
-use crate::terminal::Ink;
+use crate::terminal::TextStyle;
 use local_stack::project;
 
 type Outcome<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -49,8 +49,8 @@ type Told = (Vec<Figure>, String);
 /// How something is tried.
 #[derive(Clone, Copy)]
 enum Run {
-    /// In a world.
-    World(for<'a> fn(&'a Ground, usize) -> Outcome<'a, Vec<Figure>>),
+    /// In a stack.
+    LocalStack(for<'a> fn(&'a Ground, usize) -> Outcome<'a, Vec<Figure>>),
     /// In databases alone, by a seed. Its history comes with the figures, as a text.
     Databases(fn(u64, usize, Size) -> Outcome<'static, Told>),
 }
@@ -75,28 +75,28 @@ pub const TRIALS: &[Trial] = &[
         about: "creations, a fifth of all calls upstream going wrong",
         full: 10_000,
         small: 400,
-        run: Run::World(|ground, count| Box::pin(creations::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(creations::run(ground, count))),
     },
     Trial {
         name: "duplicates",
         about: "idempotency keys, each 30 times at once",
         full: 300,
         small: 8,
-        run: Run::World(|ground, count| Box::pin(duplicates::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(duplicates::run(ground, count))),
     },
     Trial {
         name: "decisions",
         about: "escalations, each decided on 8 devices at once",
         full: 2_000,
         small: 40,
-        run: Run::World(|ground, count| Box::pin(decisions::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(decisions::run(ground, count))),
     },
     Trial {
         name: "cancels",
         about: "cancels racing refreshes",
         full: 2_000,
         small: 60,
-        run: Run::World(|ground, count| Box::pin(cancels::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(cancels::run(ground, count))),
     },
     Trial {
         name: "kills",
@@ -104,63 +104,63 @@ pub const TRIALS: &[Trial] = &[
         // Some of those at any moment come too late.
         full: 540,
         small: 72,
-        run: Run::World(|ground, count| Box::pin(kills::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(kills::run(ground, count))),
     },
     Trial {
         name: "expiry",
         about: "idle sessions, expiry racing events",
         full: 5_000,
         small: 150,
-        run: Run::World(|ground, count| Box::pin(expiry::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(expiry::run(ground, count))),
     },
     Trial {
         name: "large",
         about: "sessions on record, of which a twentieth is idle",
         full: 1_000_000,
         small: 20_000,
-        run: Run::World(|ground, count| Box::pin(large::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(large::run(ground, count))),
     },
     Trial {
         name: "hostile",
         about: "rows of one hostile member that are due, and others' work",
         full: 33_000,
         small: 2_000,
-        run: Run::World(|ground, count| Box::pin(hostile::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(hostile::run(ground, count))),
     },
     Trial {
         name: "metrics",
         about: "sessions of a year, ten events each, counted",
         full: 1_000_000,
         small: 20_000,
-        run: Run::World(|ground, count| Box::pin(metrics::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(metrics::run(ground, count))),
     },
     Trial {
         name: "events",
         about: "events, a fifth of all calls upstream going wrong",
         full: 20_000,
         small: 400,
-        run: Run::World(|ground, count| Box::pin(events::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(events::run(ground, count))),
     },
     Trial {
         name: "deliveries",
         about: "events for agents, a fifth of these and Supabase's answers going wrong, routers killed",
         full: 20_000,
         small: 200,
-        run: Run::World(|ground, count| Box::pin(deliveries::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(deliveries::run(ground, count))),
     },
     Trial {
         name: "openai-down",
         about: "requests of all kinds with OpenAI fully down",
         full: 1_000,
         small: 150,
-        run: Run::World(|ground, count| Box::pin(openai_down::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(openai_down::run(ground, count))),
     },
     Trial {
         name: "supabase-down",
         about: "requests of all kinds with PostgREST fully down",
         full: 200,
         small: 40,
-        run: Run::World(|ground, count| Box::pin(supabase_down::run(ground, count))),
+        run: Run::LocalStack(|ground, count| Box::pin(supabase_down::run(ground, count))),
     },
     Trial {
         name: "approvals",
@@ -207,7 +207,7 @@ pub struct Found {
 }
 
 impl Trial {
-    /// Tries it in a world of its own.
+    /// Tries it in a stack of its own.
     pub async fn run(&self, size: Size, seed: u64) -> Result<Found> {
         self.run_with(if size == Size::Full { self.full } else { self.small }, seed).await
     }
@@ -216,7 +216,7 @@ impl Trial {
         let started = Instant::now();
         let folder = project::root().join("target").join("soak");
         let run = match self.run {
-            Run::World(run) => run,
+            Run::LocalStack(run) => run,
             Run::Databases(run) => {
                 let size = if count >= self.full { Size::Full } else { Size::Small };
                 let (figures, told) = run(seed, count, size).await?;
@@ -229,7 +229,7 @@ impl Trial {
         let ground = Ground::start(seed).await?;
         let figures = run(&ground, count).await;
         let history = ground.history.write(&folder, self.name, seed).context("writing the history")?;
-        ground.world.stop().await?;
+        ground.stack.stop().await?;
         let figures = figures.with_context(|| format!("its history is in {}", history.display()))?;
         Ok(Found { count, figures, took: started.elapsed(), history })
     }
@@ -266,7 +266,7 @@ fn asked(mut arguments: impl Iterator<Item = String>) -> Result<Asked> {
 /// Tries what the command line asks for, prints the table, and fails if a figure is not as promised.
 pub async fn run() -> Result<()> {
     let Asked { size, seed, only, count } = asked(std::env::args().skip(1))?;
-    let ink = Ink::detect();
+    let ink = TextStyle::detect();
     println!("{}", ink.dim(format!("Seed {seed}. Building the functions and starting the stack …")));
     println!("\n{}", measurement::heading());
     let mut broken = Vec::new();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::env::{AT_ONCE, Ground, Person, each};
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
+use super::requests::{TestResponse, Wish};
 use local_stack::openai::Fault;
 
 /// So many requests spend every process's retry budget.
@@ -55,11 +55,11 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     });
     let sessions: Vec<(usize, Value)> = opened.await.into_iter().collect::<Result<_>>()?;
     let run_out = "update chatkit_sessions set expires_at = now() + interval '60 seconds'";
-    sqlx::query(run_out).execute(ground.world.database()).await?;
-    ground.world.chatkit().fault(Fault::everywhere().reset_before());
+    sqlx::query(run_out).execute(ground.stack.database()).await?;
+    ground.stack.openai().fault(Fault::everywhere().reset_before());
     let (spending, counted) = sessions.split_at(SPENDING);
     ask(ground, spending).await;
-    ground.world.chatkit().clear_ledger();
+    ground.stack.openai().clear_ledger();
     let outcomes = ask(ground, counted).await;
 
     let wrong: Vec<String> = outcomes
@@ -79,14 +79,14 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
         Figure::violations("any other answer", &wrong),
         Figure::at_most(
             "calls of OpenAI for each request that asks it, the budget spent",
-            ground.world.chatkit().ledger().len(),
+            ground.stack.openai().requests().len(),
             asking,
             1.1,
         ),
     ])
 }
 
-async fn ask(ground: &Ground, sessions: &[(usize, Value)]) -> Vec<(Kind, Reply)> {
+async fn ask(ground: &Ground, sessions: &[(usize, Value)]) -> Vec<(Kind, TestResponse)> {
     let place = AtomicUsize::new(0);
     each(sessions.len(), AT_ONCE, async |number| {
         let kind = KINDS[place.fetch_add(1, Ordering::Relaxed) % KINDS.len()];
@@ -110,7 +110,7 @@ async fn ask(ground: &Ground, sessions: &[(usize, Value)]) -> Vec<(Kind, Reply)>
     .await
 }
 
-fn as_promised(kind: Kind, reply: &Reply) -> bool {
+fn as_promised(kind: Kind, reply: &TestResponse) -> bool {
     if kind.needs_a_secret() {
         reply.status == Some(503)
             && reply.code() == Some("chatkit_unavailable")

@@ -100,7 +100,7 @@ impl Prepared {
                 let reply = ground.ask(ground.person(self.number), wish).await;
                 Ok(reply.is_done().then_some(reply.body))
             }
-            None => Ok(ground.tick().await.ok()),
+            None => Ok(ground.run_job().await.ok()),
         }
     }
 
@@ -122,7 +122,7 @@ impl Prepared {
                 return Ok(Some(format!("{:?} was acknowledged, and now {}", before, reply.body)));
             }
         }
-        self.wrong(ground.world.database(), &session).await
+        self.wrong(ground.stack.database(), &session).await
     }
 
     async fn wrong(&self, database: &PgPool, session: &Value) -> Result<Option<String>> {
@@ -149,7 +149,7 @@ impl Prepared {
 
 /// Changes a session's rows behind everybody's back.
 async fn touch(ground: &Ground, session: &Value, statement: &'static str) -> Result<()> {
-    sqlx::query(statement).bind(id(session)?).execute(ground.world.database()).await?;
+    sqlx::query(statement).bind(id(session)?).execute(ground.stack.database()).await?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ pub struct Wish {
 
 /// An answer, or that there was none.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct TestResponse {
     /// None where the connection broke or the time was over.
     pub status: Option<u16>,
     /// What it asks to wait.
@@ -25,7 +25,7 @@ pub struct Reply {
     pub body: Value,
 }
 
-impl Reply {
+impl TestResponse {
     /// Sends a request and takes what comes.
     pub async fn of(request: RequestBuilder) -> Self {
         let lost = Self { status: None, retry_after: None, body: Value::Null };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::env::{Ground, Person, each};
 use super::measurement::Figure;
-use super::requests::{Reply, Wish};
+use super::requests::{TestResponse, Wish};
 use local_stack::supabase::Fault;
 
 /// Few at once: it is to be seen how long one takes, not how long it waits for the others.
@@ -24,14 +24,14 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let warm = ask(ground, &sessions, 8 * AT_ONCE).await;
     let unwell = warm.iter().filter(|reply| !reply.is_done()).count();
 
-    ground.world.chatkit().clear_ledger();
+    ground.stack.openai().clear_ledger();
     let before = ground.history.entries().len();
     let mut replies = Vec::new();
     for fault in [Fault::Down, Fault::Unavailable] {
-        ground.world.supabase().fault(fault).await;
+        ground.stack.supabase().fault(fault).await;
         replies.extend(ask(ground, &sessions, count / 2).await);
     }
-    let asked = ground.world.chatkit().ledger().len();
+    let asked = ground.stack.openai().requests().len();
     ground.calm().await;
 
     let wrong: Vec<String> =
@@ -52,7 +52,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-async fn ask(ground: &Ground, sessions: &[(usize, Value)], count: usize) -> Vec<Reply> {
+async fn ask(ground: &Ground, sessions: &[(usize, Value)], count: usize) -> Vec<TestResponse> {
     each(count, AT_ONCE, async |number| {
         let (owner, session) = &sessions[number % sessions.len()];
         let path = Person::path(session);
@@ -70,6 +70,6 @@ async fn ask(ground: &Ground, sessions: &[(usize, Value)], count: usize) -> Vec<
     .await
 }
 
-fn as_promised(reply: &Reply) -> bool {
+fn as_promised(reply: &TestResponse) -> bool {
     reply.status == Some(503) && reply.code() == Some("supabase_unavailable") && reply.retry_after.is_some()
 }

@@ -154,7 +154,7 @@ impl Fault {
 pub(super) struct Faults(Vec<(Fault, u32, bool)>);
 
 impl Faults {
-    pub(super) fn order(&mut self, fault: Fault) -> FaultId {
+    pub(super) fn add(&mut self, fault: Fault) -> FaultId {
         self.0.push((fault, 0, true));
         FaultId(self.0.len() - 1)
     }

@@ -1,4 +1,4 @@
-//! All three, as a world has them.
+//! All three, as a stack has them.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
@@ -9,12 +9,12 @@ use super::behaviour::Trade;
 
 /// The three agents, each on a port of its own.
 #[derive(Debug)]
-pub struct Team {
+pub struct AgentFleet {
     agents: Vec<Agent>,
     bearer: String,
 }
 
-impl Team {
+impl AgentFleet {
     /// Starts them.
     pub async fn start(settings: Settings) -> Result<Self> {
         let mut agents = Vec::new();

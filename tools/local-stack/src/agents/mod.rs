@@ -21,7 +21,7 @@ mod round_robin;
 pub use agent::{Agent, Settings};
 pub use behaviour::LIMIT;
 pub use fault::{Fault, FaultId};
-pub use fleet::Team;
+pub use fleet::AgentFleet;
 pub use reference::Reference;
 pub use request_log::{Call, Deed, Sent};
 pub use revision::Revision;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts steps, and at the one it was armed for does what it was armed with. All copies are one.
 #[derive(Clone, Default)]
-pub struct Tripwire(Arc<Mutex<State>>);
+pub struct Breakpoint(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -13,7 +13,7 @@ struct State {
     armed: Option<(u32, Box<dyn FnOnce() + Send>)>,
 }
 
-impl Tripwire {
+impl Breakpoint {
     /// Counts from zero again, and does this at that step. The first one is number zero.
     pub fn arm(&self, step: u32, pull: impl FnOnce() + Send + 'static) {
         *self.state() = State { steps: 0, armed: Some((step, Box::new(pull))) };
@@ -45,9 +45,9 @@ impl Tripwire {
     }
 }
 
-impl fmt::Debug for Tripwire {
+impl fmt::Debug for Breakpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tripwire").field("steps", &self.steps()).finish_non_exhaustive()
+        f.debug_struct("Breakpoint").field("steps", &self.steps()).finish_non_exhaustive()
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn it_is_pulled_once_at_its_step() {
-        let (wire, pulled) = (Tripwire::default(), Arc::new(Mutex::new(0)));
+        let (wire, pulled) = (Breakpoint::default(), Arc::new(Mutex::new(0)));
         let counted = pulled.clone();
         wire.arm(1, move || *counted.lock().unwrap() += 1);
         assert_eq!((wire.step(), wire.step(), wire.step()), (false, true, false));

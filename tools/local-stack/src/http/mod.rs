@@ -9,10 +9,10 @@ mod server;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use breakpoint::Tripwire;
+pub use breakpoint::Breakpoint;
 use http_client::{Client, redirect};
 pub use latency::{Measured, Meter, Span};
-pub use random_fault::Chance;
+pub use random_fault::RandomFault;
 pub use reset::{Answered, cut, reset};
 pub use server::{Port, Reach, Server};
 

@@ -7,13 +7,13 @@ use fastrand::Rng;
 
 /// Strikes a share of the times it is asked. All copies draw from one sequence.
 #[derive(Clone, Debug)]
-pub struct Chance {
+pub struct RandomFault {
     share: f64,
     rng: Arc<Mutex<Rng>>,
     struck: Arc<AtomicUsize>,
 }
 
-impl Chance {
+impl RandomFault {
     /// A share between 0 and 1.
     pub fn new(share: f64, seed: u64) -> Self {
         Self { share, rng: Arc::new(Mutex::new(Rng::with_seed(seed))), struck: Arc::default() }

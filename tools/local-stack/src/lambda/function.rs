@@ -46,7 +46,7 @@ impl Function {
     /// Has one event handled, by an idle process or a new one.
     pub async fn invoke(&self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
         let _slot =
-            self.slots.acquire().await.map_err(|_| Failure::Ended("the world has ended".to_owned()))?;
+            self.slots.acquire().await.map_err(|_| Failure::Ended("the stack has ended".to_owned()))?;
         let idle = self.take_idle();
         let mut process = match idle {
             Some(process) => process,

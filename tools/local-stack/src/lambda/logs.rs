@@ -14,7 +14,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// The lines of every process of a world, in the order in which they arrived.
+/// The lines of every process of a stack, in the order in which they arrived.
 #[derive(Clone, Default)]
 pub struct Logs {
     lines: Arc<Mutex<Vec<Line>>>,

@@ -32,7 +32,7 @@ use http::Functions;
 /// Processes of one function at once, where nothing else is said: enough for races, few enough for two cores.
 const MOST_AT_ONCE: usize = 16;
 
-/// The functions of a world and the doors to them. Dropping it kills every process.
+/// The functions of a stack and the doors to them. Dropping it kills every process.
 pub struct Lambda {
     functions: Arc<Functions>,
     urls: BTreeMap<String, Server>,

@@ -20,11 +20,11 @@ use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
 use super::state::State;
 use super::threads::ThreadStatus;
-use crate::http::{Meter, Tripwire};
+use crate::http::{Meter, Breakpoint};
 
 /// A running stand-in. Dropping it closes its port and every connection at once.
 #[derive(Debug)]
-pub struct StandIn {
+pub struct FakeOpenAi {
     address: SocketAddr,
     shared: Arc<Shared>,
     browser: Browser,
@@ -34,7 +34,7 @@ pub struct StandIn {
     meter: Meter,
 }
 
-impl StandIn {
+impl FakeOpenAi {
     /// Starts one on a free port of the loopback interface.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let listener = server::listen().await.context("the ChatKit stand-in finds no free port")?;
@@ -58,8 +58,8 @@ impl StandIn {
     }
 
     /// Steps on this wire before and after the work of each request.
-    pub fn step_on(&self, tripwire: &Tripwire) {
-        self.shared.lock().tripwire = tripwire.clone();
+    pub fn step_on(&self, breakpoint: &Breakpoint) {
+        self.shared.lock().breakpoint = breakpoint.clone();
     }
 
     /// Publishes one more workflow; one with the same id and project is replaced.
@@ -81,7 +81,7 @@ impl StandIn {
 
     /// Orders a fault; what it answers names it.
     pub fn fault(&self, fault: Fault) -> FaultId {
-        self.shared.lock().faults.order(fault)
+        self.shared.lock().faults.add(fault)
     }
 
     /// How many requests a fault has hit.
@@ -100,13 +100,13 @@ impl StandIn {
     }
 
     /// Every request so far, in order of arrival.
-    pub fn ledger(&self) -> Vec<Call> {
+    pub fn requests(&self) -> Vec<Call> {
         self.shared.lock().ledger.clone()
     }
 
     /// The requests for one operation, in order of arrival.
     pub fn calls(&self, operation: Operation) -> Vec<Call> {
-        self.ledger().into_iter().filter(|call| call.operation == Some(operation)).collect()
+        self.requests().into_iter().filter(|call| call.operation == Some(operation)).collect()
     }
 
     /// Forgets the requests so far.
@@ -142,7 +142,7 @@ impl StandIn {
         thread.id.clone()
     }
 
-    /// As [`StandIn::put_thread_in`], in the project of the first workflow.
+    /// As [`FakeOpenAi::put_thread_in`], in the project of the first workflow.
     pub fn put_thread(&self, user: &str, title: Option<&str>, items: Vec<Item>) -> anyhow::Result<String> {
         let first = self.shared.lock().known.workflows.first().map(|w| w.project.clone());
         let project = first.context("a thread belongs to a project, and no workflow names one")?;
@@ -178,7 +178,7 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
+impl Drop for FakeOpenAi {
     fn drop(&mut self) {
         self.server.abort();
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::operation::Operation;
 use super::response::Refusal;
-use crate::http::Chance;
+use crate::http::RandomFault;
 
 /// What is to go wrong, where, and how often.
 ///
@@ -19,7 +19,7 @@ pub struct Fault {
     user: Option<String>,
     path: Option<String>,
     left: Option<u32>,
-    chance: Option<Chance>,
+    chance: Option<RandomFault>,
     pub(super) delay: Duration,
     pub(super) late: Duration,
     code: Option<String>,
@@ -95,7 +95,7 @@ impl Fault {
     }
 
     /// Hits that share of the requests, at random.
-    pub fn chance(mut self, chance: Chance) -> Self {
+    pub fn chance(mut self, chance: RandomFault) -> Self {
         self.chance = Some(chance);
         self
     }
@@ -189,7 +189,7 @@ impl Fault {
         (self.on.is_none() || self.on == on)
             && self.path.as_ref().is_none_or(|part| path.contains(part.as_str()))
             && (self.user.is_none() || self.user.as_deref() == user)
-            && self.chance.as_ref().is_none_or(Chance::strikes)
+            && self.chance.as_ref().is_none_or(RandomFault::strikes)
     }
 
     /// Whether it has hit as many requests as it was to hit.

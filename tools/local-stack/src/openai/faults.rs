@@ -20,7 +20,7 @@ struct Ordered {
 pub(super) struct Faults(Vec<Ordered>);
 
 impl Faults {
-    pub(super) fn order(&mut self, fault: Fault) -> FaultId {
+    pub(super) fn add(&mut self, fault: Fault) -> FaultId {
         let id = FaultId(self.0.len() as u64);
         self.0.push(Ordered { id, fault, hits: 0, cleared: false });
         id

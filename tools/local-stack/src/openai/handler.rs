@@ -88,8 +88,8 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
         Effect::ResetBefore | Effect::Page(..) => None,
         Effect::Refuse(_) => fault.refusal().map(Err),
         _ => {
-            let tripwire = shared.lock().tripwire.clone();
-            if tripwire.step() {
+            let breakpoint = shared.lock().breakpoint.clone();
+            if breakpoint.step() {
                 return None;
             }
             let mut state = shared.lock();
@@ -97,7 +97,7 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
             let status = outcome.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
             state.note(&request_id, |call| call.worked = Some(status.as_u16()));
             drop(state);
-            tripwire.step();
+            breakpoint.step();
             Some(outcome)
         }
     }

@@ -33,7 +33,7 @@ mod threads;
 mod validation;
 
 pub use browser::{Browser, Said, SayError};
-pub use fake::StandIn;
+pub use fake::FakeOpenAi;
 pub use fault::Fault;
 pub use faults::FaultId;
 pub use items::Item;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a [`StandIn`](super::StandIn) knows when it starts.
+/// What a [`FakeOpenAi`](super::FakeOpenAi) knows when it starts.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The keys that are let in.

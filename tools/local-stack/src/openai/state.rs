@@ -12,7 +12,7 @@ use super::response::{Outcome, Refusal};
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::threads::Threads;
-use crate::http::Tripwire;
+use crate::http::Breakpoint;
 
 /// Behind one lock: a call is one step, as it is for a caller of OpenAI.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct State {
     pub(super) threads: Threads,
     pub(super) faults: Faults,
     pub(super) ledger: Vec<Call>,
-    pub(super) tripwire: Tripwire,
+    pub(super) breakpoint: Breakpoint,
 }
 
 impl State {

@@ -1,4 +1,4 @@
-//! A private PostgreSQL: found or fetched, one cluster for the process, one database for each world.
+//! A private PostgreSQL: found or fetched, one cluster for the process, one database for each stack.
 
 mod cluster;
 mod locate;

@@ -1,4 +1,4 @@
-//! A world to order.
+//! A stack to order.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 use uuid::Uuid;
 
-use super::World;
+use super::LocalStack;
 use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::agents;
 use crate::lambda;
 use crate::lambda::{Binaries, Deployed, Lambda, Profile, Spec};
-use crate::openai::{ApiKey, Settings, StandIn};
+use crate::openai::{ApiKey, Settings, FakeOpenAi};
 use crate::postgres::{Database, Grants};
 use crate::runtime;
 use crate::supabase::{Gateway, Webhook};
@@ -26,8 +26,8 @@ const WOKEN: &str = "route-events";
 /// For a program that is no function of the project.
 const UNDEPLOYED_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a world is like.
-#[must_use = "a world is made by `start`"]
+/// What a stack is like.
+#[must_use = "a stack is made by `start`"]
 #[derive(Clone, Default)]
 pub struct Builder {
     grants: Grants,
@@ -78,7 +78,7 @@ impl Builder {
         self
     }
 
-    /// Sets a variable of every function, instead of the world's own value. An empty value leaves it out.
+    /// Sets a variable of every function, instead of the stack's own value. An empty value leaves it out.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
@@ -97,17 +97,17 @@ impl Builder {
     }
 
     /// Starts the stack. The first one of a process builds the functions and starts PostgreSQL.
-    pub async fn start(self) -> Result<World> {
+    pub async fn start(self) -> Result<LocalStack> {
         runtime::run(self.start_here()).await
     }
 
-    async fn start_here(self) -> Result<World> {
+    async fn start_here(self) -> Result<LocalStack> {
         let (database, binaries) = tokio::try_join!(Database::create(self.grants), self.built())?;
         let supabase = Gateway::start(database.uri("authenticator")).await?;
         let api_key =
             ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
         let openai_secret = api_key.key.clone();
-        let chatkit = StandIn::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
+        let chatkit = FakeOpenAi::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
 
         let openai =
             OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: chatkit.base_url() };
@@ -117,7 +117,7 @@ impl Builder {
         if self.legacy_tokens {
             environment.set("SUPABASE_JWT_SECRET", supabase.issuer().legacy_secret());
         }
-        let agents = agents::Team::start(self.agents).await?;
+        let agents = agents::AgentFleet::start(self.agents).await?;
         environment.set("AGENT_LOOPBACK_ALLOWLIST", &agents.allowed_hosts());
         environment.set("AGENT_CREDENTIALS", &agents.credentials());
         let webhook_secret = Uuid::new_v4().simple().to_string();
@@ -142,10 +142,10 @@ impl Builder {
         let lambda = Lambda::start(specs, workspace.routes.clone()).await?;
         let webhook = match lambda.function_url(WOKEN) {
             Ok(url) => Some(Webhook::start(database.pool(), url, webhook_secret).await?),
-            // A world of other programs.
+            // A stack of other programs.
             Err(_) => None,
         };
-        Ok(World { lambda, webhook, supabase, chatkit, agents, database, environment })
+        Ok(LocalStack { lambda, webhook, supabase, chatkit, agents, database, environment })
     }
 
     async fn built(&self) -> Result<Binaries> {

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::World;
+use super::LocalStack;
 
-impl World {
+impl LocalStack {
     /// Has an agent's server offer this tool and no other, and clicks go to it. Nobody is there at its address.
     pub async fn register_tool(&self, org_id: Uuid, agent_id: &str, tool: Value) -> Result<()> {
         let routes = json!([{ "tool": tool["name"], "event_type": "button_click" }]);

@@ -21,7 +21,7 @@ const OF_LAMBDA: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
 /// The template must not name it: nothing that is deployed may have it.
 const OF_THE_STACK: &str = "AGENT_LOOPBACK_ALLOWLIST";
 
-/// Every variable that functions know, with its value in one world.
+/// Every variable that functions know, with its value in one stack.
 #[derive(Clone)]
 pub struct Environment {
     variables: HashMap<String, String>,
@@ -49,7 +49,7 @@ pub struct OpenAi {
 }
 
 impl Environment {
-    /// The configuration of a world.
+    /// The configuration of a stack.
     pub fn new(supabase: &Gateway, keys: KeyStyle, openai: Option<OpenAi>, sealing_keys: &str) -> Self {
         let (publishable, secret) = match keys {
             KeyStyle::New => (supabase.publishable_key(), supabase.secret_key()),
@@ -72,7 +72,7 @@ impl Environment {
         environment
     }
 
-    /// Gives a variable its value in this world.
+    /// Gives a variable its value in this stack.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.insert(name.to_owned(), value.to_owned());
     }

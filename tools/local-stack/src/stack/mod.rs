@@ -15,33 +15,33 @@ use uuid::Uuid;
 pub use builder::{Builder, PROJECT};
 pub use environment::{Environment, KeyStyle, NAMESPACE, ORIGIN};
 
-use crate::agents::Team;
+use crate::agents::AgentFleet;
 use crate::http;
 use crate::lambda::Lambda;
-use crate::openai::StandIn;
+use crate::openai::FakeOpenAi;
 use crate::postgres::Database;
 use crate::supabase::{Gateway, Issuer, OldKey, Webhook};
 
 /// Everything a function can reach, and the doors to the functions. Worlds share nothing but the machine, the programs
 /// and the server process of PostgreSQL, so that many can run side by side.
-pub struct World {
+pub struct LocalStack {
     // Ended in this order: those who ask before those who answer.
     lambda: Lambda,
     webhook: Option<Webhook>,
     supabase: Gateway,
-    chatkit: StandIn,
-    agents: Team,
+    chatkit: FakeOpenAi,
+    agents: AgentFleet,
     database: Database,
     environment: Environment,
 }
 
-impl World {
-    /// A world as it is by default: today's default grants, ChatKit configured, new-style keys, functions built for tests.
+impl LocalStack {
+    /// A stack as it is by default: today's default grants, ChatKit configured, new-style keys, functions built for tests.
     pub async fn start() -> Result<Self> {
         Self::builder().start().await
     }
 
-    /// A world that differs from the default.
+    /// A stack that differs from the default.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -67,16 +67,16 @@ impl World {
     }
 
     /// OpenAI.
-    pub fn chatkit(&self) -> &StandIn {
+    pub fn openai(&self) -> &FakeOpenAi {
         &self.chatkit
     }
 
     /// The agents' MCP servers.
-    pub fn agents(&self) -> &Team {
+    pub fn agents(&self) -> &AgentFleet {
         &self.agents
     }
 
-    /// What wakes the orchestrator; there is none in a world without it.
+    /// What wakes the orchestrator; there is none in a stack without it.
     pub fn webhook(&self) -> Option<&Webhook> {
         self.webhook.as_ref()
     }
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// One run of a scheduled function, and its report.
-    pub async fn tick(&self, function: &str) -> Result<Value> {
+    pub async fn run_job(&self, function: &str) -> Result<Value> {
         let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
         let id = Uuid::new_v4().to_string();
         let answer = self.lambda.function(function)?.invoke(&id, "Root=1-0-0", event).await;
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// An operator's order to a function, and its report. What a failed one says is the error's text.
-    pub async fn order(&self, function: &str, order: &Value) -> Result<Value> {
+    pub async fn invoke_admin(&self, function: &str, order: &Value) -> Result<Value> {
         let id = Uuid::new_v4().to_string();
         let answer =
             self.lambda.function(function)?.invoke(&id, "Root=1-0-0", order.to_string().into()).await;
@@ -166,7 +166,7 @@ impl World {
         self.logs()
     }
 
-    /// Ends everything, and waits for it. Dropping a world ends it too, without waiting.
+    /// Ends everything, and waits for it. Dropping a stack ends it too, without waiting.
     pub async fn stop(self) -> Result<()> {
         self.lambda.end().await;
         drop((self.lambda, self.webhook, self.supabase, self.chatkit, self.agents));

@@ -1,16 +1,16 @@
-//! Putting people and agents into a world.
+//! Putting people and agents into a stack.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::World;
+use super::LocalStack;
 use super::builder::PROJECT;
 use crate::agents;
 use crate::openai::Workflow;
 use crate::supabase::{OrgRole, User};
 
-impl World {
+impl LocalStack {
     /// Signs somebody up, as a member of an organisation.
     pub async fn add_user(&self, org_id: Uuid, role: OrgRole) -> Result<User> {
         let user = User::new(org_id, role);
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Sets an organisation's limits as high as they can be: for whoever does the work of hundreds.
-    pub async fn lift_limits(&self, org_id: Uuid) -> Result<()> {
+    pub async fn raise_limits(&self, org_id: Uuid) -> Result<()> {
         let limits = json!({
             "p_org_id": org_id,
             "p_secrets_per_minute_user": 100_000, "p_secrets_per_minute_session": 100_000,
@@ -42,14 +42,14 @@ impl World {
         Ok(())
     }
 
-    /// Registers the server of one of the world's agents, with its one tool and what it wants to hear of: clicks and submitted
+    /// Registers the server of one of the stack's agents, with its one tool and what it wants to hear of: clicks and submitted
     /// forms in its own sessions, what other agents have it do, and what it is handed over.
-    pub async fn put_to_work(&self, org_id: Uuid, agent_id: &str, tool: Value) -> Result<Value> {
+    pub async fn register_agent_tool(&self, org_id: Uuid, agent_id: &str, tool: Value) -> Result<Value> {
         let agent = self.agents().agent(agent_id).with_context(|| format!("there is no agent {agent_id}"))?;
         self.register_agent_server(org_id, agent_id, &agent.url(), Some(agent_id), tool).await
     }
 
-    /// As [`World::put_to_work`], with a server anywhere.
+    /// As [`LocalStack::register_agent_tool`], with a server anywhere.
     pub async fn register_agent_server(
         &self,
         org_id: Uuid,
@@ -82,7 +82,7 @@ impl World {
     /// Registers an agent by the RPC, and its workflow with OpenAI.
     pub async fn register_agent(&self, org_id: Uuid, agent_id: &str, display_name: &str) -> Result<Value> {
         let workflow = format!("wf_{}", Uuid::new_v4().simple());
-        self.chatkit().add_workflow(Workflow {
+        self.openai().add_workflow(Workflow {
             id: workflow.clone(),
             project: PROJECT.to_owned(),
             versions: vec!["1".to_owned()],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
-use crate::http::Chance;
+use crate::http::RandomFault;
 
 /// How the gateway behaves until it is told otherwise.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +28,7 @@ pub enum Fault {
     /// Well, but some requests get this answer, with nothing done.
     Canned(Canned),
     /// Out of order now and then: of the requests for PostgREST, those that are struck go wrong in one of these ways.
-    Unreliable(Chance, Mishaps),
+    Unreliable(RandomFault, Mishaps),
 }
 
 /// In which ways requests go wrong.
@@ -167,7 +167,7 @@ impl Mishap {
     const PASSING: usize = 12;
 
     /// What happens this time, if anything.
-    pub(super) fn draw(chance: &Chance, mishaps: Mishaps) -> Option<Self> {
+    pub(super) fn draw(chance: &RandomFault, mishaps: Mishaps) -> Option<Self> {
         let of = match mishaps {
             Mishaps::Passing => &Self::ALL[..Self::PASSING],
             Mishaps::All => &Self::ALL,

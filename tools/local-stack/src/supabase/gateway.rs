@@ -19,7 +19,7 @@ use super::request_log::{Entry, Ledger};
 use super::rest::Rest;
 use super::token;
 use crate::http;
-use crate::http::{Chance, Meter, Port, Reach, Server, Tripwire};
+use crate::http::{RandomFault, Meter, Port, Reach, Server, Breakpoint};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
@@ -37,7 +37,7 @@ struct Shared {
     rest: Rest,
     ledger: Ledger,
     fault: Mutex<Fault>,
-    tripwire: Mutex<Tripwire>,
+    breakpoint: Mutex<Breakpoint>,
 }
 
 impl Gateway {
@@ -53,7 +53,7 @@ impl Gateway {
             rest,
             ledger: Ledger::default(),
             fault: Mutex::default(),
-            tripwire: Mutex::default(),
+            breakpoint: Mutex::default(),
         });
         let server = port.serve(Router::new().fallback(answer).with_state(shared.clone()));
         Ok(Self { server, shared })
@@ -95,7 +95,7 @@ impl Gateway {
     }
 
     /// Every request so far.
-    pub fn ledger(&self) -> Vec<Entry> {
+    pub fn requests(&self) -> Vec<Entry> {
         self.shared.ledger.entries()
     }
 
@@ -105,8 +105,8 @@ impl Gateway {
     }
 
     /// Steps on this wire before and after the work of each request.
-    pub fn step_on(&self, tripwire: &Tripwire) {
-        *self.shared.tripwire.lock().unwrap_or_else(PoisonError::into_inner) = tripwire.clone();
+    pub fn step_on(&self, breakpoint: &Breakpoint) {
+        *self.shared.breakpoint.lock().unwrap_or_else(PoisonError::into_inner) = breakpoint.clone();
     }
 
     /// Behaves like this from now on; returns once it does.
@@ -147,7 +147,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
 async fn unreliable(
     shared: &Shared,
     request: Request<Body>,
-    chance: &Chance,
+    chance: &RandomFault,
     mishaps: Mishaps,
 ) -> (Option<String>, Response) {
     let for_postgrest = request.uri().path().starts_with(REST);
@@ -173,12 +173,12 @@ async fn unreliable(
 
 /// Answers, unless somebody is to be stopped here: then the request was never sent.
 async fn stepwise(shared: &Shared, request: Request<Body>) -> (Option<String>, Response) {
-    let tripwire = shared.tripwire.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if tripwire.step() {
+    let breakpoint = shared.breakpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if breakpoint.step() {
         return (None, http::reset());
     }
     let answer = route(shared, request).await;
-    tripwire.step();
+    breakpoint.step();
     answer
 }
 

@@ -118,7 +118,7 @@ async fn callers(tenants: &Tenants) -> Result<Vec<Mutant>> {
 /// The statement that makes a function.
 async fn definition(tenants: &Tenants, name: &str) -> Result<String> {
     let definition = sqlx::query_scalar("select pg_get_functiondef($1::regproc)").bind(name);
-    definition.fetch_one(tenants.world.database()).await.with_context(|| name.to_owned())
+    definition.fetch_one(tenants.stack.database()).await.with_context(|| name.to_owned())
 }
 
 /// A function made with another text, and then with its own again.

@@ -58,7 +58,7 @@ fn asking_as(role: &str) -> &'static [Who] {
 /// Every privilege on every table.
 pub async fn on_tables(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let rows: Vec<(String, String, String)> =
-        sqlx::query_as(ON_TABLES).bind(ROLES).fetch_all(tenants.world.database()).await?;
+        sqlx::query_as(ON_TABLES).bind(ROLES).fetch_all(tenants.stack.database()).await?;
     rows.into_iter()
         .map(|(name, privilege, role)| {
             let (table, callers) = (table(&name)?, asking_as(&role));
@@ -84,7 +84,7 @@ pub async fn on_tables(tenants: &Tenants) -> Result<Vec<Mutant>> {
 /// Every privilege on every sequence, which PostgREST does not offer.
 pub async fn on_sequences(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let rows: Vec<(String, String)> =
-        sqlx::query_as(ON_SEQUENCES).fetch_all(tenants.world.database()).await?;
+        sqlx::query_as(ON_SEQUENCES).fetch_all(tenants.stack.database()).await?;
     let by_roles = rows.iter().flat_map(|row| ROLES.iter().map(move |role| (row, role)));
     Ok(by_roles
         .map(|((name, privilege), role)| {
@@ -110,7 +110,7 @@ pub fn on_hidden_columns() -> Vec<Mutant> {
 /// Every function, those that PostgREST does not offer too.
 pub async fn on_functions(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let rows: Vec<(String, String, String, String)> =
-        sqlx::query_as(ON_FUNCTIONS).bind(ROLES).fetch_all(tenants.world.database()).await?;
+        sqlx::query_as(ON_FUNCTIONS).bind(ROLES).fetch_all(tenants.stack.database()).await?;
     rows.into_iter()
         .map(|(signature, name, schema, role)| {
             let for_callers = CALLED_BY_CALLERS.iter().chain(READS_AS_CALLERS).any(|known| *known == name);

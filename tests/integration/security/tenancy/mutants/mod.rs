@@ -1,4 +1,4 @@
-//! The rules are tried on worlds that break them, one thing at a time. Each must be noticed, or the rules would prove
+//! The rules are tried on stacks that break them, one thing at a time. Each must be noticed, or the rules would prove
 //! nothing.
 
 mod bodies;
@@ -12,7 +12,7 @@ mod predicates;
 mod statements;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::postgres::Grants;
 
 use super::expectations::{Function, TABLES, Table, every_function};
@@ -23,8 +23,8 @@ use mutant::all_noticed;
 // NAME: tenancy: every grant too many or too few on a table is noticed
 #[tokio::test]
 async fn grants_on_tables() -> Result<()> {
-    let world = before.clone().start().await?;
-    let tenants = Tenants::new(world).await?;
+    let stack = in_a_project(Grants::Before20261030).start().await?;
+    let tenants = Tenants::new(stack).await?;
     let mut mutants = grants::on_tables(&tenants).await?;
     mutants.extend(grants::on_sequences(&tenants).await?);
     mutants.extend(grants::missing_on_tables());
@@ -34,15 +34,15 @@ async fn grants_on_tables() -> Result<()> {
 // NAME: tenancy: every grant on a hidden column is noticed
 #[tokio::test]
 async fn grants_on_columns() -> Result<()> {
-    let world = before.clone().start().await?;
-    all_noticed("hidden columns", Tenants::new(world).await?, grants::on_hidden_columns()).await
+    let stack = in_a_project(Grants::Before20261030).start().await?;
+    all_noticed("hidden columns", Tenants::new(stack).await?, grants::on_hidden_columns()).await
 }
 
 // NAME: tenancy: every grant too many or too few on a function is noticed
 #[tokio::test]
 async fn grants_on_functions() -> Result<()> {
-    let world = before.clone().start().await?;
-    let tenants = Tenants::new(world).await?;
+    let stack = in_a_project(Grants::Before20261030).start().await?;
+    let tenants = Tenants::new(stack).await?;
     let mut mutants = grants::on_functions(&tenants).await?;
     mutants.extend(grants::missing_on_functions());
     mutants.extend(cross_tenant::all());
@@ -52,8 +52,8 @@ async fn grants_on_functions() -> Result<()> {
 // NAME: tenancy: every policy and tenant check that is missing or weaker is noticed
 #[tokio::test]
 async fn policies_and_bodies() -> Result<()> {
-    let world = since.clone().start().await?;
-    let tenants = Tenants::new(world).await?;
+    let stack = in_a_project(Grants::Since20261030).start().await?;
+    let tenants = Tenants::new(stack).await?;
     bodies::hold_without_the_look(&tenants).await?;
     let mut mutants = policies::all(&tenants).await?;
     mutants.extend(bodies::all(&tenants).await?);

@@ -81,7 +81,7 @@ impl Mutant {
             By::Waiting(function) => locks::violations(tenants, function).await?,
             By::Statements(table, callers) => direct::violations(tenants, table, callers).await?,
             By::Catalogue => {
-                catalogue::first_violations(&mut *tenants.world.database().acquire().await?).await?
+                catalogue::first_violations(&mut *tenants.stack.database().acquire().await?).await?
             }
         };
         match &self.undo {
@@ -118,14 +118,14 @@ async fn as_it_stands(tenants: &Tenants) -> Result<BTreeSet<String>> {
         select concat_ws(' ', c.relname, a.attname, a.attstattarget) from pg_attribute as a
         join pg_class as c on c.oid = a.attrelid and c.relnamespace = 'public'::regnamespace
         where not a.attisdropped";
-    let mut database = tenants.world.database().acquire().await?;
+    let mut database = tenants.stack.database().acquire().await?;
     let definitions: Vec<String> = sqlx::query_scalar(definitions).fetch_all(&mut *database).await?;
     let mut all = catalogue::privileges(&mut database).await?;
     all.extend(definitions);
     Ok(all)
 }
 
-/// Tries all of them in one world, one after the other, and then that nothing was left broken: that this world is the one
+/// Tries all of them in one stack, one after the other, and then that nothing was left broken: that this stack is the one
 /// in which the rules hold, as another test says of those like it.
 pub async fn all_noticed(what: &str, tenants: Tenants, mutants: Vec<Mutant>) -> Result<()> {
     let before = (as_it_stands(&tenants).await?, rows::fingerprint(&tenants, But::Nothing).await?);
@@ -146,7 +146,7 @@ pub async fn all_noticed(what: &str, tenants: Tenants, mutants: Vec<Mutant>) -> 
     let (stands, rows) = (as_it_stands(&tenants).await?, rows::fingerprint(&tenants, But::Nothing).await?);
     let changed: Vec<&str> = stands.symmetric_difference(&before.0).map(String::as_str).collect();
     ensure!(changed.is_empty() && rows == before.1, "left broken:\n{}", changed.join("\n"));
-    let left = catalogue::violations(&mut *tenants.world.database().acquire().await?).await?;
+    let left = catalogue::violations(&mut *tenants.stack.database().acquire().await?).await?;
     ensure!(left.is_empty(), "left broken:\n{}", left.join("\n"));
     Ok(())
 }

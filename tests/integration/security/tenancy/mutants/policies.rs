@@ -42,7 +42,7 @@ pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let policies = "select tablename::text, quote_ident(policyname), qual from pg_policies
         where schemaname = 'public' order by 1, 2";
     let policies: Vec<(String, String, String)> =
-        sqlx::query_as(policies).fetch_all(tenants.world.database()).await?;
+        sqlx::query_as(policies).fetch_all(tenants.stack.database()).await?;
     if policies.is_empty() {
         bail!("there are no policies");
     }

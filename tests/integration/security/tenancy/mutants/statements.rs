@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::security::tenancy::catalogue;
@@ -64,18 +64,18 @@ fn statements<'a>(text: &'a str, beginnings: &[&str]) -> Vec<(usize, &'a str)> {
 /// Neither what opens nor what closes something.
 #[tokio::test]
 async fn none_can_be_left_out() -> Result<()> {
-    let world = before.start().await?;
+    let stack = in_a_project(Grants::Before20261030).start().await?;
     let beginnings =
         ["revoke ", "grant ", "create policy ", "alter table ", "drop function if exists public."];
-    leave_out_each(&world, &beginnings).await
+    leave_out_each(&stack, &beginnings).await
 }
 
 // NAME: tenancy: no revocation can be left out, since 2026-10-30
 /// What else there is does not depend on a project's age.
 #[tokio::test]
 async fn no_revocation_can_be_left_out() -> Result<()> {
-    let world = since.start().await?;
-    leave_out_each(&world, &["revoke "]).await
+    let stack = in_a_project(Grants::Since20261030).start().await?;
+    leave_out_each(&stack, &["revoke "]).await
 }
 
 /// What these do to a table opens and closes nothing. That it is done is another test's.
@@ -83,10 +83,10 @@ const SHAPING: &[&str] = &["set (n_distinct"];
 
 /// All is applied once, in a transaction. Before each of these statements the rest is applied without it, looked at, and taken
 /// back to go on from there.
-async fn leave_out_each(world: &World, beginnings: &[&str]) -> Result<()> {
+async fn leave_out_each(stack: &LocalStack, beginnings: &[&str]) -> Result<()> {
     let texts = texts()?;
     let (mut tried, mut missed) = (0, Vec::new());
-    let mut database = world.database().begin().await?;
+    let mut database = stack.database().begin().await?;
     // What stands in the functions is not looked at here.
     let quick = "set local client_min_messages = error; set local check_function_bodies = off";
     apply(&mut database, &format!("{quick}; set local role postgres; {CLEAR}")).await?;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, Caller, Reply};
+use crate::support::client::{AGENT, TestClient, TestResponse};
 
 /// Everything one may try with the id of a session.
 const ATTEMPTS: &[(&str, &str, &str)] = &[
@@ -39,10 +39,10 @@ const ATTEMPTS: &[(&str, &str, &str)] = &[
 /// Nobody but the user writes to their session, and to everybody but approvers it does not exist at all.
 #[tokio::test]
 async fn same_as_none() -> Result<()> {
-    let world = World::start().await?;
-    let user = Caller::new(&world).await?;
+    let stack = LocalStack::start().await?;
+    let user = TestClient::new(&stack).await?;
     let session = user.open().await?["id"].as_str().context("no id")?.to_owned();
-    let elsewhere = Caller::new(&world).await?.user.org_id;
+    let elsewhere = TestClient::new(&stack).await?.user.org_id;
     let mut others = Vec::new();
     for (org_id, role, reads) in [
         (user.user.org_id, OrgRole::Member, false),
@@ -51,13 +51,13 @@ async fn same_as_none() -> Result<()> {
         (elsewhere, OrgRole::Member, false),
         (elsewhere, OrgRole::Owner, false),
     ] {
-        others.push((Caller::joining(&world, org_id, role).await?, reads));
+        others.push((TestClient::joining(&stack, org_id, role).await?, reads));
     }
-    let before = rows(&world).await?;
+    let before = rows(&stack).await?;
     for (other, reads) in &others {
         for attempt in ATTEMPTS.iter().filter(|(method, ..)| !(*reads && *method == "GET")) {
-            let theirs = tried(&world, other, attempt, &session).await?;
-            let nobodys = tried(&world, other, attempt, &Uuid::now_v7().to_string()).await?;
+            let theirs = tried(&stack, other, attempt, &session).await?;
+            let nobodys = tried(&stack, other, attempt, &Uuid::now_v7().to_string()).await?;
             ensure!(
                 theirs == nobodys,
                 "{attempt:?} by {:?}: {theirs:#?} instead of {nobodys:#?}",
@@ -69,8 +69,8 @@ async fn same_as_none() -> Result<()> {
             );
         }
     }
-    ensure!(rows(&world).await? == before, "an attempt has changed something");
-    ensure!(world.chatkit().ledger().len() == 1, "OpenAI was asked for more than the one session");
+    ensure!(rows(&stack).await? == before, "an attempt has changed something");
+    ensure!(stack.openai().requests().len() == 1, "OpenAI was asked for more than the one session");
     Ok(())
 }
 
@@ -83,13 +83,13 @@ struct Told {
     asked: Vec<(String, String, u16)>,
 }
 
-async fn tried(world: &World, caller: &Caller, attempt: &(&str, &str, &str), id: &str) -> Result<Told> {
+async fn tried(stack: &LocalStack, caller: &TestClient, attempt: &(&str, &str, &str), id: &str) -> Result<Told> {
     let (method, path, body) = attempt;
     let fill = |text: &str| text.replace("{id}", id).replace("{new}", &Uuid::new_v4().to_string());
     let body = if body.is_empty() { None } else { Some(serde_json::from_str(&fill(body))?) };
-    let asked = world.supabase().ledger().len();
+    let asked = stack.supabase().requests().len();
     let reply = caller.send(Method::from_bytes(method.as_bytes())?, &fill(path), &[], body).await?;
-    let asked = world.supabase().ledger().split_off(asked);
+    let asked = stack.supabase().requests().split_off(asked);
     // The key set is kept for minutes, so only one of two asks for it.
     let asked = asked.into_iter().filter(|entry| !entry.path.ends_with("jwks.json"));
     Ok(Told {
@@ -100,7 +100,7 @@ async fn tried(world: &World, caller: &Caller, attempt: &(&str, &str, &str), id:
     })
 }
 
-fn headers(reply: &Reply) -> BTreeMap<String, String> {
+fn headers(reply: &TestResponse) -> BTreeMap<String, String> {
     let of_the_occurrence = ["date", "x-request-id", "apigw-requestid", "content-length"];
     reply
         .headers
@@ -118,30 +118,30 @@ fn without_occurrence(mut problem: Value) -> Value {
 }
 
 /// Everything that an attempt could change.
-async fn rows(world: &World) -> Result<Value> {
+async fn rows(stack: &LocalStack) -> Result<Value> {
     let all = "select jsonb_build_object(
         'sessions', (select jsonb_agg(t order by id) from public.chat_sessions as t),
         'requests', (select jsonb_agg(t order by id) from public.chatkit_sessions as t),
         'events', (select jsonb_agg(t order by id) from public.chat_events as t))";
-    Ok(sqlx::query_scalar(all).fetch_one(world.database()).await?)
+    Ok(sqlx::query_scalar(all).fetch_one(stack.database()).await?)
 }
 
 // NAME: tenancy: the API takes another's ids for new ones or none
 /// Ids of events, agents and pages.
 #[tokio::test]
 async fn ids_of_others() -> Result<()> {
-    let world = World::start().await?;
-    let user = Caller::new(&world).await?;
-    world.register_agent(user.user.org_id, "only_here", "Only here").await?;
+    let stack = LocalStack::start().await?;
+    let user = TestClient::new(&stack).await?;
+    stack.register_agent(user.user.org_id, "only_here", "Only here").await?;
     let session = user.open_path().await?;
     let payload = json!({ "reason": "above 10 000 EUR", "decisions": ["approve"] });
     let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
     let recorded = user.post(&format!("{session}/events"), event.clone()).await?.expect(201)?;
     let escalation = recorded["events"][0]["escalationId"].clone();
     ensure!(escalation.is_string(), "{recorded}");
-    let before = rows(&world).await?;
+    let before = rows(&stack).await?;
 
-    let stranger = Caller::new(&world).await?;
+    let stranger = TestClient::new(&stack).await?;
     let own = stranger.open_path().await?;
     // Somebody else's event is no event of this session.
     for id in [event["id"].clone(), escalation, json!(Uuid::new_v4())] {
@@ -182,7 +182,7 @@ async fn ids_of_others() -> Result<()> {
     };
     ensure!(!of_others(&next["sessions"]), "{next}");
 
-    let after = rows(&world).await?;
+    let after = rows(&stack).await?;
     for row in before["events"].as_array().context("no events")? {
         ensure!(
             after["events"].as_array().is_some_and(|rows| rows.contains(row)),

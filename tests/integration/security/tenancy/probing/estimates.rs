@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use sqlx::AssertSqlSafe;
 use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
@@ -58,8 +58,8 @@ const MANY: &str = "
     analyze";
 
 /// An estimate is the same whether a filter cuts off few of others' values or most of them.
-pub async fn tell_nothing(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn tell_nothing(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     rows::run(&tenants, &tenants.person(Who::User).fill(MANY)).await?;
     let mut wrong = Vec::new();
     for table in TABLES {
@@ -101,7 +101,7 @@ async fn estimates(tenants: &Tenants, table: &str, column: &str) -> Result<Optio
         "select array[percentile_disc(0.1) within group (order by {column})::text,
                       percentile_disc(0.9) within group (order by {column})::text] from public.{table}"
     );
-    let values = sqlx::query_scalar(AssertSqlSafe(values)).fetch_one(tenants.world.database()).await;
+    let values = sqlx::query_scalar(AssertSqlSafe(values)).fetch_one(tenants.stack.database()).await;
     let values: Vec<Option<String>> = values.with_context(|| format!("{table}.{column}"))?;
     let [Some(low), Some(high)] = values.as_slice() else { return Ok(None) };
     let few = estimate(tenants, table, column, &format!("lt.{low}")).await?;
@@ -112,7 +112,7 @@ async fn estimates(tenants: &Tenants, table: &str, column: &str) -> Result<Optio
 async fn busiest(tenants: &Tenants, table: &str, column: &str) -> Result<String> {
     let query =
         format!("select {column}::text from public.{table} group by {column} order by count(*) desc limit 1");
-    let busiest = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(tenants.world.database()).await;
+    let busiest = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(tenants.stack.database()).await;
     busiest.with_context(|| format!("{table}.{column}"))
 }
 

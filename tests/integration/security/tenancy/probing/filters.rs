@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::Value;
 
 use super::{ask_with, given_away, no_one, secrets_to, without_ids};
@@ -53,8 +53,8 @@ const OUTSIDERS: &[Who] = &[
 ];
 
 /// Whoever asks gets what they get for ids that nobody has.
-pub async fn nothing_of_others(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn nothing_of_others(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     let (user, no_one) = (tenants.person(Who::User), no_one());
     for path in PATHS {
         let (theirs, nobodys) = (user.fill(path), no_one.fill(path));
@@ -86,8 +86,8 @@ pub async fn nothing_of_others(world: World) -> Result<()> {
 }
 
 /// A count is that of the rows that are shown.
-pub async fn counts(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn counts(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     for table in TABLES.iter().filter(|table| !table.shown.is_empty()) {
         let column = table.shown.split_whitespace().next().unwrap_or_default();
         let path = format!("/{}?select={column}", table.name);

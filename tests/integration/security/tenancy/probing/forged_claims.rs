@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use super::{given_away, secrets_to};
@@ -12,8 +12,8 @@ use crate::security::tenancy::roles::Who;
 use crate::security::tenancy::tenants::Tenants;
 
 /// Nothing that a user can write, and nothing malformed, makes anybody a member or an approver.
-pub async fn only_the_operators(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn only_the_operators(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     let (here, elsewhere) = (tenants.here, tenants.elsewhere);
     let owner = |org_id: Value| json!({ "org_id": org_id, "org_role": "owner" });
     const OWN: usize = SESSIONS_EACH;
@@ -53,9 +53,9 @@ pub async fn only_the_operators(world: World) -> Result<()> {
     let stranger = &tenants.person(Who::Stranger).user;
     let secrets = secrets_to(&tenants, Who::Stranger);
     for (claim, value, sessions) in claims {
-        let token = tenants.world.issuer().forge(stranger).claim(claim, value.clone()).sign();
+        let token = tenants.stack.issuer().forge(stranger).claim(claim, value.clone()).sign();
         let (status, found) =
-            tenants.world.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
+            tenants.stack.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
         let shown = found.as_array().map(Vec::len);
         // The user has been elsewhere as well, and this says to be them there.
         let expected = if claim == "sub" && value.is_string() { OWN } else { sessions };
@@ -65,8 +65,8 @@ pub async fn only_the_operators(world: World) -> Result<()> {
         }
     }
     // An id that is none is no reason for anything but an error.
-    let token = tenants.world.issuer().forge(stranger).claim("sub", "nobody").sign();
-    let (status, body) = tenants.world.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
+    let token = tenants.stack.issuer().forge(stranger).claim("sub", "nobody").sign();
+    let (status, body) = tenants.stack.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
     ensure!(status.is_client_error(), "{status} {body}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use super::{ask_with, given_away, secrets_to};
@@ -149,8 +149,8 @@ fn by_other_names() -> Vec<Request> {
 
 /// Everybody tries everything. What the grants refuse is answered once everything is granted, or else the request was
 /// no good; what is not offered is not offered then either.
-pub async fn stays_hidden(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn stays_hidden(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     let (hidden, embedded, not_offered) = (by_hidden_columns(), by_embedding(), by_other_names());
     for who in CALLERS {
         let secrets = secrets_to(&tenants, *who);

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
@@ -32,8 +32,8 @@ const LOCKS: &[&str] = &[
 ];
 
 /// Others hear at once that there is no such session, while somebody works on it.
-pub async fn for_nobody(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn for_nobody(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     for function in every_function() {
         let found = violations(&tenants, function).await?;
         ensure!(found.is_empty(), "{}", found.join("\n"));
@@ -48,7 +48,7 @@ pub async fn violations(tenants: &Tenants, function: &Function) -> Result<Vec<St
     if function.tenant == Tenant::Due {
         rows::run(tenants, &user.fill(function.before)).await?;
     }
-    let mut transaction = tenants.world.database().begin().await?;
+    let mut transaction = tenants.stack.database().begin().await?;
     for lock in LOCKS {
         let lock = user.fill(lock);
         let locked = sqlx::query(AssertSqlSafe(lock.clone())).execute(&mut *transaction).await?;
@@ -84,5 +84,5 @@ pub async fn violations(tenants: &Tenants, function: &Function) -> Result<Vec<St
 async fn refuse_who_waits_for(tenants: &Tenants, holder: i32) -> Result<i64> {
     let refused =
         "select count(pg_cancel_backend(pid)) from pg_stat_activity where $1 = any (pg_blocking_pids(pid))";
-    Ok(sqlx::query_scalar(refused).bind(holder).fetch_one(tenants.world.database()).await?)
+    Ok(sqlx::query_scalar(refused).bind(holder).fetch_one(tenants.stack.database()).await?)
 }

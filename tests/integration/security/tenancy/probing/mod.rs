@@ -25,40 +25,40 @@ use super::roles::Who;
 use super::tenants::Tenants;
 
 // TODO pub fn trials() -> Vec<Trial> {
-// TODO     let world = || in_a_project(Grants::default());
+// TODO     let stack = || in_a_project(Grants::default());
 // TODO     vec![
 // TODO         trial_in(
 // TODO             "tenancy: no filter and no embedding reaches another's rows",
-// TODO             world(),
+// TODO             stack(),
 // TODO             filters::nothing_of_others,
 // TODO         ),
 // TODO         trial_in(
 // TODO             "tenancy: no estimate of the planner tells what others wrote",
-// TODO             world(),
+// TODO             stack(),
 // TODO             estimates::tell_nothing,
 // TODO         ),
-// TODO         trial_in("tenancy: no count tells of another's rows", world(), filters::counts),
+// TODO         trial_in("tenancy: no count tells of another's rows", stack(), filters::counts),
 // TODO         trial_in(
 // TODO             "tenancy: nobody filters, orders, embeds or counts by what is hidden",
-// TODO             world(),
+// TODO             stack(),
 // TODO             hidden_columns::stays_hidden,
 // TODO         ),
 // TODO         trial_in(
 // TODO             "tenancy: only what the operator wrote into a token counts",
-// TODO             world(),
+// TODO             stack(),
 // TODO             forged_claims::only_the_operators,
 // TODO         ),
 // TODO         trial_in(
 // TODO             "tenancy: an RPC function says the same of another's id as of none",
-// TODO             world(),
+// TODO             stack(),
 // TODO             rpc::same_as_none,
 // TODO         ),
 // TODO         trial_in(
 // TODO             "tenancy: an RPC function takes another's ids for new ones or none",
-// TODO             world(),
+// TODO             stack(),
 // TODO             rpc::ids_of_others,
 // TODO         ),
-// TODO         trial_in("tenancy: nobody waits for another's rows", world(), locks::for_nobody),
+// TODO         trial_in("tenancy: nobody waits for another's rows", stack(), locks::for_nobody),
 // TODO         trial("tenancy: the API says the same of another's id as of none", api::same_as_none),
 // TODO         trial("tenancy: the API takes another's ids for new ones or none", api::ids_of_others),
 // TODO     ]
@@ -115,7 +115,7 @@ async fn ask_with(
     (header, value): (&str, &str),
     body: Option<&Value>,
 ) -> Result<(StatusCode, HeaderMap, Value)> {
-    let (supabase, key) = (tenants.world.supabase(), tenants.key(who));
+    let (supabase, key) = (tenants.stack.supabase(), tenants.key(who));
     let request =
         http::client().request(method, format!("{}/rest/v1{path}", supabase.url())).header(header, value);
     let request = match who {

@@ -1,7 +1,7 @@
 //! What the service gets to hear that names one tenant and passes ids of another one's.
 
 use anyhow::{Result, ensure};
-use local_stack::World;
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use super::{given_away, no_one, secrets_to, without_ids};
@@ -13,8 +13,8 @@ use crate::security::tenancy::rows::{But, fingerprint};
 use crate::security::tenancy::tenants::Tenants;
 
 /// Everybody else in the name of themselves, about the user's session and about one that does not exist.
-pub async fn same_as_none(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn same_as_none(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     let (user, no_one) = (tenants.person(Who::User), no_one());
     let before = fingerprint(&tenants, But::Nothing).await?;
     for function in every_function() {
@@ -54,7 +54,7 @@ async fn answer(
     ids: &Person,
 ) -> Result<(u16, String)> {
     let about = Person { user: user.clone(), ..ids.clone() };
-    let (status, body) = tenants.world.rpc(name, about.call(call)?).await?;
+    let (status, body) = tenants.stack.rpc(name, about.call(call)?).await?;
     Ok((status.as_u16(), without_ids(&body.to_string(), &about)))
 }
 
@@ -216,8 +216,8 @@ const TAKEN: &[(&str, &str, &str)] = &[
 ];
 
 /// A colleague and a stranger in their own sessions, with the user's ids.
-pub async fn ids_of_others(world: World) -> Result<()> {
-    let tenants = Tenants::new(world).await?;
+pub async fn ids_of_others(stack: LocalStack) -> Result<()> {
+    let tenants = Tenants::new(stack).await?;
     let found = violations(&tenants, |_| true).await?;
     ensure!(found.is_empty(), "{}", found.join("\n"));
     Ok(())
@@ -226,7 +226,7 @@ pub async fn ids_of_others(world: World) -> Result<()> {
 /// What these functions, by their names, make of another's ids and should not.
 pub async fn violations(tenants: &Tenants, is_tried: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     // Kept, or it would be gone after the first call.
-    tenants.world.register_agent(tenants.here, "only_here", "Only here").await?;
+    tenants.stack.register_agent(tenants.here, "only_here", "Only here").await?;
     rows::run(tenants, "insert into kept.agents select * from public.agents where id = 'only_here'").await?;
     let mut found = Vec::new();
     for who in [Who::Colleague, Who::Stranger] {
@@ -279,7 +279,7 @@ async fn call(
         text = text.replace(&placeholder.replace('{', "<").replace('}', ">"), &id);
     }
     let before = fingerprint(tenants, But::Person(caller)).await?;
-    let (status, body) = tenants.world.rpc(name, serde_json::from_str(&text)?).await?;
+    let (status, body) = tenants.stack.rpc(name, serde_json::from_str(&text)?).await?;
     let changed = fingerprint(tenants, But::Person(caller)).await? != before;
     let mut secrets = secrets_to(tenants, who);
     caller.own().for_each(|id| {

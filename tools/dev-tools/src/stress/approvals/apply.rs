@@ -3,7 +3,7 @@
 use super::calls::Sent;
 use super::operations::{Operation, people};
 use super::rows::canonical;
-use super::state::{Refusal, Standing, State, Status};
+use super::state::{Refusal, DbSnapshot, State, Status};
 
 /// Texts of what does not change once it is there.
 #[derive(Default)]
@@ -102,8 +102,8 @@ impl State {
             }
         }
         for escalation in self.escalations.iter_mut().filter(|escalation| escalation.session == session) {
-            if escalation.standing == Standing::Open {
-                escalation.standing = Standing::Withdrawn;
+            if escalation.standing == DbSnapshot::Open {
+                escalation.standing = DbSnapshot::Withdrawn;
             }
         }
     }
@@ -112,13 +112,13 @@ impl State {
     fn expire(&mut self) {
         let overdue = |state: &Self, escalation: usize| {
             let escalation = &state.escalations[escalation];
-            escalation.standing == Standing::Open && escalation.expires_at.is_some_and(|end| end <= state.now)
+            escalation.standing == DbSnapshot::Open && escalation.expires_at.is_some_and(|end| end <= state.now)
         };
         let mut due: Vec<usize> = (0..self.escalations.len()).filter(|of| overdue(self, *of)).collect();
         due.sort_by_key(|of| (self.escalations[*of].session, self.escalations[*of].expires_at, *of));
         for escalation in due {
             self.reach("hitl_expired");
-            self.escalations[escalation].standing = Standing::Expired;
+            self.escalations[escalation].standing = DbSnapshot::Expired;
             if let Some(delivery) = self.escalations[escalation].delivery
                 && self.deliveries[delivery].status == Status::Asked
             {
@@ -143,8 +143,8 @@ impl State {
             return Err(Refusal(409, "session_ended"));
         }
         for escalation in &mut self.escalations {
-            if escalation.delivery == Some(delivery) && escalation.standing == Standing::Open {
-                escalation.standing = Standing::Withdrawn;
+            if escalation.delivery == Some(delivery) && escalation.standing == DbSnapshot::Open {
+                escalation.standing = DbSnapshot::Withdrawn;
             }
         }
         self.requeue(delivery, None);

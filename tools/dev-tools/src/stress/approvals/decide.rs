@@ -3,7 +3,7 @@
 use super::amount::only_lowers;
 use super::operations::{Choice, Hash, people};
 use super::registry::Approver;
-use super::state::{Delivery, Kind, Refusal, Release, Standing, State, Status, person_name};
+use super::state::{Delivery, Kind, Refusal, Release, DbSnapshot, State, Status, person_name};
 use super::verdict::Verdict;
 
 /// "Five in a row at most."
@@ -56,14 +56,14 @@ impl State {
             return Err(Refusal(409, "subject_changed"));
         }
         // "One winner, the others get 409 with the winner's decision."
-        if asked.standing == Standing::Resolved {
+        if asked.standing == DbSnapshot::Resolved {
             let same = asked.decided_by == Some(person)
                 && asked.decision == Some(choice.decision)
                 && asked.answer == choice.answer;
             return if same { Ok(true) } else { Err(Refusal(409, "escalation_resolved")) };
         }
         // "A session that ends withdraws its open escalations …; a decision after that: 409."
-        if asked.standing != Standing::Open || asked.expires_at.is_some_and(|end| end <= self.now) {
+        if asked.standing != DbSnapshot::Open || asked.expires_at.is_some_and(|end| end <= self.now) {
             return Err(Refusal(409, "escalation_closed"));
         }
         let withdrawal = own && choice.decision == "reject";
@@ -94,7 +94,7 @@ impl State {
         event: usize,
     ) -> Result<(), Refusal> {
         let asked = &mut self.escalations[escalation];
-        asked.standing = Standing::Resolved;
+        asked.standing = DbSnapshot::Resolved;
         asked.decision = Some(choice.decision);
         asked.answer = choice.answer.clone();
         asked.decided_by = Some(person);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::operations::{Choice, Given, Hash, people};
 use super::registry::Approver;
 use super::registry::Risk;
-use super::state::{Delivery, Escalation, Kind, Refusal, Standing, State, Status, person_name};
+use super::state::{Delivery, Escalation, Kind, Refusal, DbSnapshot, State, Status, person_name};
 
 /// A browser's escalation ends after thirty days if it names no end.
 const LONGEST: i64 = 30 * 86_400;
@@ -200,7 +200,7 @@ impl State {
         let open = |escalation: &&Escalation| {
             escalation.session == session
                 && escalation.kind == Kind::Browser
-                && escalation.standing == Standing::Open
+                && escalation.standing == DbSnapshot::Open
         };
         if self.escalations.iter().filter(open).count() >= 20 {
             return Err(Refusal(409, "too_many_escalations"));
@@ -225,7 +225,7 @@ impl State {
             schema: false,
             // "An escalation opened by a browser gets an expiry if it names none (30 days)."
             expires_at: Some(self.now + seconds.unwrap_or(LONGEST)),
-            standing: Standing::Open,
+            standing: DbSnapshot::Open,
             decision: None,
             answer: None,
             decided_by: None,

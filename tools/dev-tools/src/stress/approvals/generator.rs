@@ -7,7 +7,7 @@ use super::payloads::{edited, payload};
 use super::rare_cases::rare;
 use super::registrations::{agents, invalid_server, roles_or_all, server};
 use super::registry::Role;
-use super::state::{Escalation, Kind, Standing, State, Status};
+use super::state::{Escalation, Kind, DbSnapshot, State, Status};
 
 /// What a history is mostly about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn setup(rng: &mut Rng, theme: Theme) -> Setup {
 
 /// The next step.
 pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
-    let open = |escalation: &Escalation| escalation.standing == Standing::Open;
+    let open = |escalation: &Escalation| escalation.standing == DbSnapshot::Open;
     let has = |status: Status| state.deliveries.iter().any(|delivery| delivery.status == status);
     let any_open = state.escalations.iter().any(open);
     let dead = has(Status::Dead) || has(Status::Unknown);
@@ -175,7 +175,7 @@ fn pick(rng: &mut Rng, count: usize, percent: u32, wanted: impl Fn(&usize) -> bo
 fn record(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let session = rng.usize(..state.sessions.len());
     let person = if chance(rng, 3) { rng.usize(..people::COUNT) } else { people::REQUESTER };
-    let open = state.escalations.iter().any(|escalation| escalation.standing == Standing::Open);
+    let open = state.escalations.iter().any(|escalation| escalation.standing == DbSnapshot::Open);
     let pages = if theme == Theme::Pages { 60 } else { 4 };
     let given = |rng: &mut Rng| {
         if open && chance(rng, 25) {
@@ -263,14 +263,14 @@ fn ask(rng: &mut Rng) -> Ask {
 }
 
 fn escalation(rng: &mut Rng, state: &State) -> usize {
-    let open = |of: &usize| state.escalations[*of].standing == Standing::Open;
+    let open = |of: &usize| state.escalations[*of].standing == DbSnapshot::Open;
     pick(rng, state.escalations.len(), 85, open)
 }
 
 fn decide(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let escalation = escalation(rng, state);
     let asked = &state.escalations[escalation];
-    if asked.standing == Standing::Resolved && chance(rng, 40) {
+    if asked.standing == DbSnapshot::Resolved && chance(rng, 40) {
         // The same once more.
         let (person, decision) = (asked.decided_by.unwrap_or_default(), asked.decision.unwrap_or("approve"));
         let choice = Choice { decision, answer: asked.answer.clone(), hash: Hash::Shown };

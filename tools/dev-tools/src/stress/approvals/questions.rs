@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::registry::{Approver, Risk};
-use super::state::{Escalation, Kind, Standing, State, Status, members};
+use super::state::{Escalation, Kind, DbSnapshot, State, Status, members};
 use super::verdict::Verdict;
 
 /// A question about a delivery.
@@ -117,7 +117,7 @@ impl State {
             decisions: question.decisions,
             schema: question.schema,
             expires_at: Some(self.now + seconds),
-            standing: Standing::Open,
+            standing: DbSnapshot::Open,
             decision: None,
             answer: None,
             decided_by: None,

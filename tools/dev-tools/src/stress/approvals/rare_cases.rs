@@ -7,7 +7,7 @@ use super::operations::{Choice, Given, Hash, Membership, Operation, Outcome, peo
 use super::payloads::lower;
 use super::registrations::AMOUNT;
 use super::registry::{Approver, Policy, Role};
-use super::state::{Delivery, Escalation, Kind, Standing, State, Status, person_name};
+use super::state::{Delivery, Escalation, Kind, DbSnapshot, State, Status, person_name};
 
 /// A step towards what many steps have to come together for.
 pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
@@ -137,7 +137,7 @@ pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
 
 /// The open question that was asked last, of those that are wanted.
 fn last_open(state: &State, wanted: &dyn Fn(&Escalation) -> bool) -> Option<usize> {
-    let fits = |asked: &Escalation| asked.standing == Standing::Open && wanted(asked);
+    let fits = |asked: &Escalation| asked.standing == DbSnapshot::Open && wanted(asked);
     state.escalations.iter().rposition(fits)
 }
 

@@ -141,14 +141,14 @@ impl Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum DbSnapshot {
     Open,
     Resolved,
     Expired,
     Withdrawn,
 }
 
-impl Standing {
+impl DbSnapshot {
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -174,7 +174,7 @@ pub struct Escalation {
     pub decisions: Vec<&'static str>,
     pub schema: bool,
     pub expires_at: Option<i64>,
-    pub standing: Standing,
+    pub standing: DbSnapshot,
     pub decision: Option<&'static str>,
     pub answer: Option<Value>,
     pub decided_by: Option<usize>,
