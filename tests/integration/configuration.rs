@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use local_stack::Builder;
 use local_stack::lambda::Line;
 use local_stack::{LocalStack, lambda};
 use serde_json::{Value, json};
@@ -75,37 +76,19 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     read
 }
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     // However much is logged.
-// TODO     let talkative = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-// TODO     let wrong = WRONG.iter().fold(talkative, |stack, (name, value)| stack.env(name, value));
-// TODO     let missing = WRONG.iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, ""));
-// TODO     let without = |name: &str| LocalStack::builder().env(name, "");
-// TODO     vec![
-// TODO         trial_in("configuration: every mistake is named at once, and no value is shown", wrong, mistakes),
-// TODO         trial_in("configuration: what is missing is named, and only what is needed", missing, missing_ones),
-// TODO         trial_in(
-// TODO             "configuration: what only reads needs no secret key",
-// TODO             without("SUPABASE_SECRET_KEY"),
-// TODO             readers,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "configuration: what only reads is given no secret key",
-// TODO             LocalStack::builder().legacy_tokens(true),
-// TODO             given,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "configuration: where secrets are made they are sealed",
-// TODO             without("CHATKIT_SEALING_KEYS"),
-// TODO             unsealed,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "configuration: without ChatKit nothing is sealed",
-// TODO             without("CHATKIT_SEALING_KEYS").chatkit(false),
-// TODO             without_chatkit,
-// TODO         ),
-// TODO     ]
-// TODO }
+fn without(name: &str) -> Builder {
+    LocalStack::builder().env(name, "")
+}
+
+fn wrong() -> Builder {
+    // The most verbose log level.
+    let builder = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    WRONG.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+}
+
+fn missing() -> Builder {
+    WRONG.iter().fold(LocalStack::builder(), |builder, (name, _)| builder.env(name, ""))
+}
 
 /// Asks every function once, each of which fails to start, and answers with what they wrote.
 async fn started(stack: &LocalStack) -> Result<Vec<Line>> {
@@ -126,7 +109,10 @@ fn only<'a>(lines: &'a [Line], function: &str) -> Result<&'a str> {
     Ok(&line.text)
 }
 
-async fn mistakes(stack: LocalStack) -> Result<()> {
+// NAME: configuration: every mistake is named at once, and no value is shown
+#[tokio::test]
+async fn mistakes() -> Result<()> {
+    let stack = wrong().start().await?;
     let lines = started(&stack).await?;
     for function in functions() {
         let line: Value = serde_json::from_str(only(&lines, function)?)?;
@@ -146,7 +132,8 @@ async fn mistakes(stack: LocalStack) -> Result<()> {
 // NAME: configuration: what is missing is named, and only what is needed
 #[tokio::test]
 async fn missing_ones() -> Result<()> {
-    let stack = WRONG.iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, "")).start().await?;
+    let stack =
+        WRONG.iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, "")).start().await?;
     let lines = started(&stack).await?;
     for function in functions() {
         let (line, keys) = (only(&lines, function)?, keys(function));
@@ -161,7 +148,10 @@ async fn missing_ones() -> Result<()> {
     Ok(())
 }
 
-async fn readers(stack: LocalStack) -> Result<()> {
+// NAME: configuration: what only reads needs no secret key
+#[tokio::test]
+async fn readers() -> Result<()> {
+    let stack = without("SUPABASE_SECRET_KEY").start().await?;
     let caller = TestClient::new(&stack).await?;
     for path in ["/chatkit/agents", "/chatkit/sessions", "/chatkit/escalations"] {
         caller.get(path).await?.expect(200)?;
@@ -221,7 +211,10 @@ async fn given() -> Result<()> {
     Ok(())
 }
 
-async fn unsealed(stack: LocalStack) -> Result<()> {
+// NAME: configuration: where secrets are made they are sealed
+#[tokio::test]
+async fn unsealed() -> Result<()> {
+    let stack = without("CHATKIT_SEALING_KEYS").start().await?;
     let caller = TestClient::new(&stack).await?;
     let refused = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     ensure!(refused.status == 500, "{refused:?}");
@@ -235,7 +228,10 @@ async fn unsealed(stack: LocalStack) -> Result<()> {
     Ok(())
 }
 
-async fn without_chatkit(stack: LocalStack) -> Result<()> {
+// NAME: configuration: without ChatKit nothing is sealed
+#[tokio::test]
+async fn without_chatkit() -> Result<()> {
+    let stack = without("CHATKIT_SEALING_KEYS").chatkit(false).start().await?;
     let session = TestClient::new(&stack).await?.open().await?;
     ensure!(session["chatkit"].is_null(), "{session}");
     Ok(())

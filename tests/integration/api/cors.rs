@@ -26,38 +26,22 @@ const PATHS: [(&str, &[&str], &str); 9] = [
     ("{session}/cancel", &["POST"], "cancel-session"),
 ];
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let two = || LocalStack::builder().env("CORS_ALLOWED_ORIGINS", &format!("{APP}, {LOCAL}"));
-// TODO     let none = LocalStack::builder().env("CORS_ALLOWED_ORIGINS", "");
-// TODO     vec![
-// TODO         trial_in("cors: a preflight of a configured origin is answered", two(), preflights),
-// TODO         trial_in("cors: a preflight of any other origin is refused", two(), refused),
-// TODO         trial_in("cors: every answer is marked for its origin, problems too", two(), marked),
-// TODO         trial_in("cors: without configured origins no page may call", none, nobody),
-// TODO         trial_in("cors: what a page is told to wait for it can read", two(), throttled),
-// TODO         alone("cors: every function with a door is among these", every_door),
-// TODO         own_url("cors: each function's own URL answers a preflight", two()),
-// TODO         trial_in("cors: apps, extensions and names below a domain may call", others(), other_origins),
-// TODO         trial_in(
-// TODO             "cors: headers of tracing libraries and of the configuration are allowed",
-// TODO             others(),
-// TODO             headers,
-// TODO         ),
-// TODO         trial_in("cors: a preflight's line says what it was refused for", others(), refusals_in_lines),
-// TODO     ]
-// TODO }
+fn two() -> Builder {
+    LocalStack::builder().env("CORS_ALLOWED_ORIGINS", &format!("{APP}, {LOCAL}"))
+}
 
-fn own_url(name: &str, stack: Builder) -> Trial {
-    trial_in(name, stack, async |stack: LocalStack| {
-        let session = TestClient::new(&stack).await?.open_path().await?;
-        let reached = PATHS.iter().map(|(path, methods, function)| (*path, methods[0], *function));
-        for (path, method, function) in reached.chain([("/chatkit/sessions", "POST", "create-session")]) {
-            let url = format!("{}{}", stack.function_url(function), path.replace("{session}", &session));
-            granted(&preflight(&url, APP, method).await?, APP)?;
-            preflight(&url, "https://evil.example.com", method).await?.problem(403, "origin_forbidden")?;
-        }
-        Ok(())
-    })
+// NAME: cors: each function's own URL answers a preflight
+#[tokio::test]
+async fn own_url() -> Result<()> {
+    let stack = two().start().await?;
+    let session = TestClient::new(&stack).await?.open_path().await?;
+    let reached = PATHS.iter().map(|(path, methods, function)| (*path, methods[0], *function));
+    for (path, method, function) in reached.chain([("/chatkit/sessions", "POST", "create-session")]) {
+        let url = format!("{}{}", stack.function_url(function), path.replace("{session}", &session));
+        granted(&preflight(&url, APP, method).await?, APP)?;
+        preflight(&url, "https://evil.example.com", method).await?.problem(403, "origin_forbidden")?;
+    }
+    Ok(())
 }
 
 /// A preflight as a browser sends it: without a token.
@@ -104,7 +88,10 @@ fn unmarked(reply: &TestResponse) -> Result<()> {
     varies(reply)
 }
 
-async fn preflights(stack: LocalStack) -> Result<()> {
+// NAME: cors: a preflight of a configured origin is answered
+#[tokio::test]
+async fn preflights() -> Result<()> {
+    let stack = two().start().await?;
     let session = TestClient::new(&stack).await?.open_path().await?;
     for (path, methods, _) in PATHS {
         let url = format!("{}{}", stack.api_url(), path.replace("{session}", &session));
@@ -127,7 +114,10 @@ const OTHERS: [&str; 9] = [
     "*",
 ];
 
-async fn refused(stack: LocalStack) -> Result<()> {
+// NAME: cors: a preflight of any other origin is refused
+#[tokio::test]
+async fn refused() -> Result<()> {
+    let stack = two().start().await?;
     let session = TestClient::new(&stack).await?.open_path().await?;
     for (path, methods, _) in PATHS {
         let url = format!("{}{}", stack.api_url(), path.replace("{session}", &session));
@@ -149,8 +139,11 @@ fn readable(reply: &TestResponse) -> Result<()> {
     Ok(())
 }
 
+// NAME: cors: what a page is told to wait for it can read
 /// A page that sends a key and is told of its limit, until that is reached.
-async fn throttled(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn throttled() -> Result<()> {
+    let stack = two().start().await?;
     let caller = TestClient::new(&stack).await?;
     let limits = json!({ "p_org_id": caller.user.org_id, "p_secrets_per_minute_user": 1 });
     let (status, answer) = stack.rpc("set_org_limits", limits).await?;
@@ -188,8 +181,11 @@ async fn every_door() -> Result<()> {
     Ok(())
 }
 
+// NAME: cors: every answer is marked for its origin, problems too
 /// An answer, a 304, and problems from before and behind the token.
-async fn marked(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn marked() -> Result<()> {
+    let stack = two().start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let etag = header(&caller.get(&session).await?.headers, "etag").to_owned();

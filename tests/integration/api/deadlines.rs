@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::Method;
+use local_stack::Builder;
 use local_stack::LocalStack;
 use local_stack::supabase::Fault;
 use serde_json::{Value, json};
@@ -15,25 +16,9 @@ use crate::support::client::{AGENT, TestClient, TestResponse};
 /// Lambda's patience in the stacks that hang. What it ends is among its failures; the times below only bound the rest.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let hurried = || LocalStack::builder().timeout(TIMEOUT);
-// TODO     vec![
-// TODO         trial_in(
-// TODO             "edge: while Supabase hangs, every function answers before its time is over",
-// TODO             hurried(),
-// TODO             silent,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "edge: while Supabase hangs, a function that starts answers too",
-// TODO             hurried(),
-// TODO             silent_at_start,
-// TODO         ),
-// TODO         trial_in("edge: slow answers add up to no more than the deadline", hurried(), slow),
-// TODO         trial("edge: an answer's id is that of its line in the log", ids),
-// TODO         trial("edge: what the caller has already is not sent again", unchanged),
-// TODO         trial("edge: what is no longer so is sent, and what is wrong is never a 304", changed),
-// TODO     ]
-// TODO }
+fn hurried() -> Builder {
+    LocalStack::builder().timeout(TIMEOUT)
+}
 
 /// A request to every function.
 async fn everything(caller: &TestClient, session: &str) -> Result<Vec<(String, TestResponse, Duration)>> {
@@ -55,7 +40,10 @@ async fn everything(caller: &TestClient, session: &str) -> Result<Vec<(String, T
     .await
 }
 
-async fn silent(stack: LocalStack) -> Result<()> {
+// NAME: edge: while Supabase hangs, every function answers before its time is over
+#[tokio::test]
+async fn silent() -> Result<()> {
+    let stack = hurried().start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     // The cancel may come before the event, which is refused then.
@@ -80,7 +68,10 @@ async fn silent(stack: LocalStack) -> Result<()> {
     Ok(())
 }
 
-async fn silent_at_start(stack: LocalStack) -> Result<()> {
+// NAME: edge: while Supabase hangs, a function that starts answers too
+#[tokio::test]
+async fn silent_at_start() -> Result<()> {
+    let stack = hurried().start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.supabase().fault(Fault::Silent).await;
     let nowhere = format!("/chatkit/sessions/{}", Uuid::now_v7());
@@ -94,7 +85,10 @@ async fn silent_at_start(stack: LocalStack) -> Result<()> {
     Ok(())
 }
 
-async fn slow(stack: LocalStack) -> Result<()> {
+// NAME: edge: slow answers add up to no more than the deadline
+#[tokio::test]
+async fn slow() -> Result<()> {
+    let stack = hurried().start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.get(&session).await?.expect(200)?;

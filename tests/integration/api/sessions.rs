@@ -84,7 +84,11 @@ async fn somebody_elses() -> Result<()> {
     Ok(())
 }
 
-async fn try_to(caller: &TestClient, attempt: &str, session: &str) -> Result<crate::support::client::TestResponse> {
+async fn try_to(
+    caller: &TestClient,
+    attempt: &str,
+    session: &str,
+) -> Result<crate::support::client::TestResponse> {
     let id = session.rsplit('/').next();
     match attempt {
         "read" => caller.get(session).await,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use local_stack::Builder;
 use local_stack::LocalStack;
 use local_stack::agents::{Agent, Fault, TOOL};
 use local_stack::http::Port;
@@ -12,30 +13,88 @@ use uuid::Uuid;
 use super::{finds, found};
 use crate::support::client::AGENT;
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let default = LocalStack::builder;
-// TODO     let credential = |of: &str| {
-// TODO         let credentials = json!({ of: { "origin": "https://agents.example.com", "bearer": "c4n4ry" } });
-// TODO         LocalStack::builder().env("AGENT_CREDENTIALS", &credentials.to_string())
-// TODO     };
-// TODO     vec![
-// TODO         alone("doctor: it finds that an agent's server is down", down),
-// TODO         alone("doctor: it finds that an agent's server speaks no TLS", no_tls),
-// TODO         finds("that an agent's server is silent", default(), silent),
-// TODO         finds("that an agent's server hangs up", default(), hangs_up),
-// TODO         finds("that an agent's server is at a private address", default(), private),
-// TODO         finds("that an agent's server is at the address of the cloud's own secrets", default(), metadata),
-// TODO         finds("that an agent's server is not https", default(), plain),
-// TODO         finds("that an agent's credential is missing", credential("somebody_else"), credential_missing),
-// TODO         finds("that an agent's credential is for another origin", credential(AGENT), credential_elsewhere),
-// TODO         finds("that an agent's server refuses what it is shown", default(), unauthorized),
-// TODO         finds("that an agent's server is no MCP server", default(), not_mcp),
-// TODO         finds("that an agent's server is not at its path", default(), other_path),
-// TODO         finds("that an agent's server is out of order", default(), failing),
-// TODO         finds("that an agent's server does not offer a tool", default(), tool),
-// TODO         finds("nothing wrong with the server of an agent that is switched off", default(), switched_off),
-// TODO     ]
-// TODO }
+fn credential(of: &str) -> Builder {
+    let credentials = json!({ of: { "origin": "https://agents.example.com", "bearer": "c4n4ry" } });
+    LocalStack::builder().env("AGENT_CREDENTIALS", &credentials.to_string())
+}
+
+// NAME: doctor: it finds that an agent's server is silent
+#[tokio::test]
+async fn finds_that_an_agents_server_is_silent() -> Result<()> {
+    finds(LocalStack::builder(), silent).await
+}
+
+// NAME: doctor: it finds that an agent's server hangs up
+#[tokio::test]
+async fn finds_that_an_agents_server_hangs_up() -> Result<()> {
+    finds(LocalStack::builder(), hangs_up).await
+}
+
+// NAME: doctor: it finds that an agent's server is at a private address
+#[tokio::test]
+async fn finds_that_an_agents_server_is_at_a_private_address() -> Result<()> {
+    finds(LocalStack::builder(), private).await
+}
+
+// NAME: doctor: it finds that an agent's server is at the address of the cloud's own secrets
+#[tokio::test]
+async fn finds_that_an_agents_server_is_at_the_address_of_the_clouds_own_secrets() -> Result<()> {
+    finds(LocalStack::builder(), metadata).await
+}
+
+// NAME: doctor: it finds that an agent's server is not https
+#[tokio::test]
+async fn finds_that_an_agents_server_is_not_https() -> Result<()> {
+    finds(LocalStack::builder(), plain).await
+}
+
+// NAME: doctor: it finds that an agent's credential is missing
+#[tokio::test]
+async fn finds_that_an_agents_credential_is_missing() -> Result<()> {
+    finds(credential("somebody_else"), credential_missing).await
+}
+
+// NAME: doctor: it finds that an agent's credential is for another origin
+#[tokio::test]
+async fn finds_that_an_agents_credential_is_for_another_origin() -> Result<()> {
+    finds(credential(AGENT), credential_elsewhere).await
+}
+
+// NAME: doctor: it finds that an agent's server refuses what it is shown
+#[tokio::test]
+async fn finds_that_an_agents_server_refuses_what_it_is_shown() -> Result<()> {
+    finds(LocalStack::builder(), unauthorized).await
+}
+
+// NAME: doctor: it finds that an agent's server is no MCP server
+#[tokio::test]
+async fn finds_that_an_agents_server_is_no_mcp_server() -> Result<()> {
+    finds(LocalStack::builder(), not_mcp).await
+}
+
+// NAME: doctor: it finds that an agent's server is not at its path
+#[tokio::test]
+async fn finds_that_an_agents_server_is_not_at_its_path() -> Result<()> {
+    finds(LocalStack::builder(), other_path).await
+}
+
+// NAME: doctor: it finds that an agent's server is out of order
+#[tokio::test]
+async fn finds_that_an_agents_server_is_out_of_order() -> Result<()> {
+    finds(LocalStack::builder(), failing).await
+}
+
+// NAME: doctor: it finds that an agent's server does not offer a tool
+#[tokio::test]
+async fn finds_that_an_agents_server_does_not_offer_a_tool() -> Result<()> {
+    finds(LocalStack::builder(), tool).await
+}
+
+// NAME: doctor: it finds nothing wrong with the server of an agent that is switched off
+#[tokio::test]
+async fn finds_nothing_wrong_with_the_server_of_an_agent_that_is_switched_off() -> Result<()> {
+    finds(LocalStack::builder(), switched_off).await
+}
 
 fn agent(stack: &LocalStack) -> Result<&Agent> {
     stack.agents().agent(AGENT).context("no agent")

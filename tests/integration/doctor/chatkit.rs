@@ -3,34 +3,88 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use local_stack::Builder;
 use local_stack::LocalStack;
 use local_stack::openai::{ApiKey, Fault, On, Workflow};
 use uuid::Uuid;
 
 use super::{finds, found};
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let with = |name: &str, value: &str| LocalStack::builder().env(name, value);
-// TODO     let default = LocalStack::builder;
-// TODO     vec![
-// TODO         finds("that OpenAI does not take the key", with("OPENAI_CHATKIT_SECRET", "sk-proj-revoked"), key),
-// TODO         finds("that OpenAI does not let the key into the project", default(), project),
-// TODO         finds(
-// TODO             "a project that is not the key's",
-// TODO             with("OPENAI_CHATKIT_PROJECT", "proj_elsewhere"),
-// TODO             other_project,
-// TODO         ),
-// TODO         finds("that OpenAI is down", default(), down),
-// TODO         finds("that OpenAI is silent", default(), silent),
-// TODO         finds("that OPENAI_CHATKIT_BASE_URL lacks its path", default(), nonsense),
-// TODO         finds("nothing wrong where OpenAI asks to wait", default(), rate_limited),
-// TODO         finds("a workflow that OpenAI does not know", default(), workflow),
-// TODO         finds("a workflow that is another project's", default(), elsewhere),
-// TODO         finds("a workflow that OpenAI does not take", default(), refused),
-// TODO         finds("a session that cannot be cancelled", default(), not_cancelled),
-// TODO         finds("that a sealing key was removed too early", default(), sealing_key),
-// TODO     ]
-// TODO }
+fn with(name: &str, value: &str) -> Builder {
+    LocalStack::builder().env(name, value)
+}
+
+// NAME: doctor: it finds that OpenAI does not take the key
+#[tokio::test]
+async fn finds_that_openai_does_not_take_the_key() -> Result<()> {
+    finds(with("OPENAI_CHATKIT_SECRET", "sk-proj-revoked"), key).await
+}
+
+// NAME: doctor: it finds that OpenAI does not let the key into the project
+#[tokio::test]
+async fn finds_that_openai_does_not_let_the_key_into_the_project() -> Result<()> {
+    finds(LocalStack::builder(), project).await
+}
+
+// NAME: doctor: it finds a project that is not the key's
+#[tokio::test]
+async fn finds_a_project_that_is_not_the_keys() -> Result<()> {
+    finds(with("OPENAI_CHATKIT_PROJECT", "proj_elsewhere"), other_project).await
+}
+
+// NAME: doctor: it finds that OpenAI is down
+#[tokio::test]
+async fn finds_that_openai_is_down() -> Result<()> {
+    finds(LocalStack::builder(), down).await
+}
+
+// NAME: doctor: it finds that OpenAI is silent
+#[tokio::test]
+async fn finds_that_openai_is_silent() -> Result<()> {
+    finds(LocalStack::builder(), silent).await
+}
+
+// NAME: doctor: it finds that OPENAI_CHATKIT_BASE_URL lacks its path
+#[tokio::test]
+async fn finds_that_openai_chatkit_base_url_lacks_its_path() -> Result<()> {
+    finds(LocalStack::builder(), nonsense).await
+}
+
+// NAME: doctor: it finds nothing wrong where OpenAI asks to wait
+#[tokio::test]
+async fn finds_nothing_wrong_where_openai_asks_to_wait() -> Result<()> {
+    finds(LocalStack::builder(), rate_limited).await
+}
+
+// NAME: doctor: it finds a workflow that OpenAI does not know
+#[tokio::test]
+async fn finds_a_workflow_that_openai_does_not_know() -> Result<()> {
+    finds(LocalStack::builder(), workflow).await
+}
+
+// NAME: doctor: it finds a workflow that is another project's
+#[tokio::test]
+async fn finds_a_workflow_that_is_another_projects() -> Result<()> {
+    finds(LocalStack::builder(), elsewhere).await
+}
+
+// NAME: doctor: it finds a workflow that OpenAI does not take
+#[tokio::test]
+async fn finds_a_workflow_that_openai_does_not_take() -> Result<()> {
+    finds(LocalStack::builder(), refused).await
+}
+
+// NAME: doctor: it finds a session that cannot be cancelled
+#[tokio::test]
+async fn finds_a_session_that_cannot_be_cancelled() -> Result<()> {
+    finds(LocalStack::builder(), not_cancelled).await
+}
+
+// NAME: doctor: it finds that a sealing key was removed too early
+#[tokio::test]
+async fn finds_that_a_sealing_key_was_removed_too_early() -> Result<()> {
+    finds(LocalStack::builder(), sealing_key).await
+}
 
 async fn key(stack: &LocalStack) -> Result<()> {
     found(stack, &[("chatkit", "chatkit_key_refused", "")], &["workflow"]).await.map(drop)
@@ -83,9 +137,7 @@ async fn workflow(stack: &LocalStack) -> Result<()> {
 }
 
 async fn elsewhere(stack: &LocalStack) -> Result<()> {
-    stack
-        .openai()
-        .add_api_key(ApiKey { key: "sk-other".to_owned(), project: Some("proj_other".to_owned()) });
+    stack.openai().add_api_key(ApiKey { key: "sk-other".to_owned(), project: Some("proj_other".to_owned()) });
     let workflow = Workflow {
         id: "wf_other".to_owned(),
         project: "proj_other".to_owned(),

@@ -1,68 +1,129 @@
 //! Mistakes in the environment: all of them at once, and what needs a variable that is wrong is skipped.
 
 use anyhow::{Result, ensure};
+use local_stack::Builder;
 use local_stack::LocalStack;
 
 use super::{Fault, OF_THE_DATABASE, finds, found, report};
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let with = |name: &str, value: &str| LocalStack::builder().env(name, value);
-// TODO     let invalid =
-// TODO         |name: &'static str| async move |stack: &LocalStack| variable(stack, "variable_invalid", name).await;
-// TODO     let missing =
-// TODO         |name: &'static str| async move |stack: &LocalStack| variable(stack, "variable_missing", name).await;
-// TODO     let everything = EVERYTHING.iter().fold(LocalStack::builder(), |stack, (name, value)| stack.env(name, value));
-// TODO     vec![
-// TODO         finds("that SUPABASE_URL is missing", with("SUPABASE_URL", ""), missing("SUPABASE_URL")),
-// TODO         finds(
-// TODO             "that SUPABASE_URL is not https",
-// TODO             with("SUPABASE_URL", "http://project.example.com"),
-// TODO             invalid("SUPABASE_URL"),
-// TODO         ),
-// TODO         finds(
-// TODO             "a secret key in the publishable key's place",
-// TODO             with("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
-// TODO             invalid("SUPABASE_PUBLISHABLE_KEY"),
-// TODO         ),
-// TODO         finds(
-// TODO             "a publishable key in the secret key's place",
-// TODO             with("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
-// TODO             invalid("SUPABASE_SECRET_KEY"),
-// TODO         ),
-// TODO         finds(
-// TODO             "a legacy anon key in the secret key's place",
-// TODO             with("SUPABASE_SECRET_KEY", &anon()),
-// TODO             invalid("SUPABASE_SECRET_KEY"),
-// TODO         ),
-// TODO         finds(
-// TODO             "that the secret key is missing",
-// TODO             with("SUPABASE_SECRET_KEY", ""),
-// TODO             missing("SUPABASE_SECRET_KEY"),
-// TODO         ),
-// TODO         finds(
-// TODO             "that sealing keys are missing",
-// TODO             with("CHATKIT_SEALING_KEYS", ""),
-// TODO             missing("CHATKIT_SEALING_KEYS"),
-// TODO         ),
-// TODO         finds(
-// TODO             "that the webhook's secret is short",
-// TODO             with("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
-// TODO             invalid("DATABASE_WEBHOOK_SECRET"),
-// TODO         ),
-// TODO         finds("that an origin is none", with("CORS_ALLOWED_ORIGINS", "*"), invalid("CORS_ALLOWED_ORIGINS")),
-// TODO         finds(
-// TODO             "that a header is none",
-// TODO             with("CORS_ALLOWED_HEADERS", "c 4n4ry"),
-// TODO             invalid("CORS_ALLOWED_HEADERS"),
-// TODO         ),
-// TODO         finds(
-// TODO             "that credentials are malformed",
-// TODO             with("AGENT_CREDENTIALS", r#"{"a":{"origin":"http://a.example","bearer":"c4n4ry"}}"#),
-// TODO             invalid("AGENT_CREDENTIALS"),
-// TODO         ),
-// TODO         finds("every mistake at once", everything, all_at_once),
-// TODO     ]
-// TODO }
+fn with(name: &str, value: &str) -> Builder {
+    LocalStack::builder().env(name, value)
+}
+
+async fn invalid(stack: &LocalStack, name: &'static str) -> Result<()> {
+    variable(stack, "variable_invalid", name).await
+}
+
+async fn missing(stack: &LocalStack, name: &'static str) -> Result<()> {
+    variable(stack, "variable_missing", name).await
+}
+
+fn everything() -> Builder {
+    EVERYTHING.iter().fold(LocalStack::builder(), |builder, (name, value)| builder.env(name, value))
+}
+
+// NAME: doctor: it finds that SUPABASE_URL is missing
+#[tokio::test]
+async fn finds_that_supabase_url_is_missing() -> Result<()> {
+    finds(with("SUPABASE_URL", ""), async |stack: &LocalStack| missing(stack, "SUPABASE_URL").await).await
+}
+
+// NAME: doctor: it finds that SUPABASE_URL is not https
+#[tokio::test]
+async fn finds_that_supabase_url_is_not_https() -> Result<()> {
+    finds(with("SUPABASE_URL", "http://project.example.com"), async |stack: &LocalStack| {
+        invalid(stack, "SUPABASE_URL").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds a secret key in the publishable key's place
+#[tokio::test]
+async fn finds_a_secret_key_in_the_publishable_keys_place() -> Result<()> {
+    finds(with("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"), async |stack: &LocalStack| {
+        invalid(stack, "SUPABASE_PUBLISHABLE_KEY").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds a publishable key in the secret key's place
+#[tokio::test]
+async fn finds_a_publishable_key_in_the_secret_keys_place() -> Result<()> {
+    finds(with("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"), async |stack: &LocalStack| {
+        invalid(stack, "SUPABASE_SECRET_KEY").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds a legacy anon key in the secret key's place
+#[tokio::test]
+async fn finds_a_legacy_anon_key_in_the_secret_keys_place() -> Result<()> {
+    finds(with("SUPABASE_SECRET_KEY", &anon()), async |stack: &LocalStack| {
+        invalid(stack, "SUPABASE_SECRET_KEY").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds that the secret key is missing
+#[tokio::test]
+async fn finds_that_the_secret_key_is_missing() -> Result<()> {
+    finds(with("SUPABASE_SECRET_KEY", ""), async |stack: &LocalStack| {
+        missing(stack, "SUPABASE_SECRET_KEY").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds that sealing keys are missing
+#[tokio::test]
+async fn finds_that_sealing_keys_are_missing() -> Result<()> {
+    finds(with("CHATKIT_SEALING_KEYS", ""), async |stack: &LocalStack| {
+        missing(stack, "CHATKIT_SEALING_KEYS").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds that the webhook's secret is short
+#[tokio::test]
+async fn finds_that_the_webhooks_secret_is_short() -> Result<()> {
+    finds(with("DATABASE_WEBHOOK_SECRET", "c4n4ry"), async |stack: &LocalStack| {
+        invalid(stack, "DATABASE_WEBHOOK_SECRET").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds that an origin is none
+#[tokio::test]
+async fn finds_that_an_origin_is_none() -> Result<()> {
+    finds(with("CORS_ALLOWED_ORIGINS", "*"), async |stack: &LocalStack| {
+        invalid(stack, "CORS_ALLOWED_ORIGINS").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds that a header is none
+#[tokio::test]
+async fn finds_that_a_header_is_none() -> Result<()> {
+    finds(with("CORS_ALLOWED_HEADERS", "c 4n4ry"), async |stack: &LocalStack| {
+        invalid(stack, "CORS_ALLOWED_HEADERS").await
+    })
+    .await
+}
+
+// NAME: doctor: it finds that credentials are malformed
+#[tokio::test]
+async fn finds_that_credentials_are_malformed() -> Result<()> {
+    finds(
+        with("AGENT_CREDENTIALS", r#"{"a":{"origin":"http://a.example","bearer":"c4n4ry"}}"#),
+        async |stack: &LocalStack| invalid(stack, "AGENT_CREDENTIALS").await,
+    )
+    .await
+}
+
+// NAME: doctor: it finds every mistake at once
+#[tokio::test]
+async fn finds_every_mistake_at_once() -> Result<()> {
+    finds(everything(), all_at_once).await
+}
 
 /// A token like a project's `anon` key.
 fn anon() -> String {

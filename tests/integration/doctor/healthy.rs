@@ -10,28 +10,20 @@ use uuid::Uuid;
 use super::{found, inhabit, report};
 use crate::support::client::TestClient;
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let older = LocalStack::builder().default_grants(Grants::Before20261030).legacy_keys(true);
-// TODO     vec![
-// TODO         trial("doctor: where all is well, it says so of everything", well),
-// TODO         trial_in("doctor: an older project with legacy keys is as well", older, well),
-// TODO         trial_in(
-// TODO             "doctor: without ChatKit nothing is wrong, only not looked at",
-// TODO             LocalStack::builder().chatkit(false),
-// TODO             without_chatkit,
-// TODO         ),
-// TODO         trial("doctor: without agents nothing is wrong, only not looked at", without_agents),
-// TODO         trial("doctor: its sessions live for a second, are nobody's and are cancelled", sessions),
-// TODO         trial("doctor: nothing secret is in a report or a log, and nobody is named", secrets),
-// TODO         trial("doctor: an order that says something else is refused", other_orders),
-// TODO         trial("doctor: nobody reaches it by a request", no_door),
-// TODO     ]
-// TODO }
-
 // NAME: doctor: where all is well, it says so of everything
 #[tokio::test]
 async fn well() -> Result<()> {
-    let stack = LocalStack::start().await?;
+    all_is_well(LocalStack::start().await?).await
+}
+
+// NAME: doctor: an older project with legacy keys is as well
+#[tokio::test]
+async fn well_in_an_older_project() -> Result<()> {
+    let older = LocalStack::builder().default_grants(Grants::Before20261030).legacy_keys(true);
+    all_is_well(older.start().await?).await
+}
+
+async fn all_is_well(stack: LocalStack) -> Result<()> {
     inhabit(&stack).await?;
     found(&stack, &[], &[]).await.map(drop)
 }
@@ -117,8 +109,12 @@ async fn secrets() -> Result<()> {
 async fn other_orders() -> Result<()> {
     let stack = LocalStack::start().await?;
     for order in [json!({ "check": "schema" }), json!([]), json!("all"), json!(null)] {
-        let refused =
-            stack.invoke_admin("doctor", &order).await.err().map(|error| error.to_string()).unwrap_or_default();
+        let refused = stack
+            .invoke_admin("doctor", &order)
+            .await
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
         ensure!(refused.contains("invalid_request: "), "{order}: {refused}");
     }
     found(&stack, &[], &["workflow", "agent_server"]).await.map(drop)

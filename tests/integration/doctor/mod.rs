@@ -47,14 +47,10 @@ const OF_THE_DATABASE: [&str; 8] =
 type Fault<'a> = (&'a str, &'a str, &'a str);
 
 /// A promise that the doctor finds this, in a stack of this kind in which somebody has been at work.
-fn finds<F>(what: &str, stack: Builder, test: F) -> Trial
-where
-    F: AsyncFnOnce(&LocalStack) -> Result<()> + Send + 'static,
-{
-    trial_in(&format!("doctor: it finds {what}"), stack, async move |stack: LocalStack| {
-        inhabit(&stack).await?;
-        test(&stack).await
-    })
+async fn finds(stack: Builder, test: impl AsyncFnOnce(&LocalStack) -> Result<()>) -> Result<()> {
+    let stack = stack.start().await?;
+    inhabit(&stack).await?;
+    test(&stack).await
 }
 
 /// An agent with a server, two people who may approve what it does, and a session that has a living secret: something for every check.

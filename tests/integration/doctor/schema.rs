@@ -1,6 +1,6 @@
 //! The database is not as the migrations make it.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use local_stack::LocalStack;
 use sqlx::AssertSqlSafe;
 
@@ -173,23 +173,52 @@ const ALL: &[Done] = &[
     ),
 ];
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let mut trials: Vec<Trial> = ALL
-// TODO         .iter()
-// TODO         .map(|done| finds(done.what, LocalStack::builder(), async move |stack: &LocalStack| undone(stack, done).await))
-// TODO         .collect();
-// TODO     trials.push(finds("that the webhook is disabled", LocalStack::builder(), webhook));
-// TODO     trials.push(finds("that pg_net is missing", LocalStack::builder(), no_pg_net));
-// TODO     trials.push(finds("nothing wrong where there is no webhook", LocalStack::builder(), no_webhook));
-// TODO     trials.push(finds("nothing wrong with what is another application's", LocalStack::builder(), others));
-// TODO     trials.push(finds("nothing wrong with policies that restrict", LocalStack::builder(), restrictive));
-// TODO     trials.push(finds(
-// TODO         "nothing wrong where nobody keeps a history of migrations",
-// TODO         LocalStack::builder(),
-// TODO         no_history,
-// TODO     ));
-// TODO     trials
-// TODO }
+// NAME: doctor: it finds each of ALL
+#[tokio::test]
+async fn every_change_is_reported() -> Result<()> {
+    for done in ALL {
+        finds(LocalStack::builder(), async |stack: &LocalStack| undone(stack, done).await)
+            .await
+            .with_context(|| done.what)?;
+    }
+    Ok(())
+}
+
+// NAME: doctor: it finds that the webhook is disabled
+#[tokio::test]
+async fn finds_that_the_webhook_is_disabled() -> Result<()> {
+    finds(LocalStack::builder(), webhook).await
+}
+
+// NAME: doctor: it finds that pg_net is missing
+#[tokio::test]
+async fn finds_that_pg_net_is_missing() -> Result<()> {
+    finds(LocalStack::builder(), no_pg_net).await
+}
+
+// NAME: doctor: it finds nothing wrong where there is no webhook
+#[tokio::test]
+async fn finds_nothing_wrong_where_there_is_no_webhook() -> Result<()> {
+    finds(LocalStack::builder(), no_webhook).await
+}
+
+// NAME: doctor: it finds nothing wrong with what is another application's
+#[tokio::test]
+async fn finds_nothing_wrong_with_what_is_another_applications() -> Result<()> {
+    finds(LocalStack::builder(), others).await
+}
+
+// NAME: doctor: it finds nothing wrong with policies that restrict
+#[tokio::test]
+async fn finds_nothing_wrong_with_policies_that_restrict() -> Result<()> {
+    finds(LocalStack::builder(), restrictive).await
+}
+
+// NAME: doctor: it finds nothing wrong where nobody keeps a history of migrations
+#[tokio::test]
+async fn finds_nothing_wrong_where_nobody_keeps_a_history_of_migrations() -> Result<()> {
+    finds(LocalStack::builder(), no_history).await
+}
 
 async fn run(stack: &LocalStack, sql: &'static str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(stack.database()).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use local_stack::Builder;
 use local_stack::LocalStack;
 use local_stack::http::Port;
 use local_stack::supabase::{Canned, Fault};
@@ -14,41 +15,84 @@ fn of_supabase() -> Vec<&'static str> {
     ["publishable_key", "secret_key", "jwks", "issuer"].into_iter().chain(OF_THE_DATABASE).collect()
 }
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let with = |name: &str, value: &str| LocalStack::builder().env(name, value);
-// TODO     let default = LocalStack::builder;
-// TODO     vec![
-// TODO         alone("doctor: it finds that SUPABASE_URL names a host where nothing is", wrong_host),
-// TODO         finds("that Supabase is down", default(), down),
-// TODO         finds("that Supabase is out of order", default(), unavailable),
-// TODO         finds("that Supabase is silent", default(), silent),
-// TODO         finds("that the project is paused", default(), paused),
-// TODO         finds("that a firewall stands before Supabase, and blames no key", default(), blocked),
-// TODO         finds("that the database takes no writes", default(), read_only),
-// TODO         finds("nothing in what passes within a second", default(), passing),
-// TODO         alone("doctor: it finds that SUPABASE_URL is another site's", not_supabase),
-// TODO         finds(
-// TODO             "a publishable key of another project",
-// TODO             with("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_of_another_project"),
-// TODO             async |stack: &LocalStack| {
-// TODO                 found(stack, &[("publishable_key", "publishable_key_refused", "")], &[]).await.map(drop)
-// TODO             },
-// TODO         ),
-// TODO         finds(
-// TODO             "a secret key of another project",
-// TODO             with("SUPABASE_SECRET_KEY", "sb_secret_of_another_project"),
-// TODO             async |stack: &LocalStack| {
-// TODO                 found(stack, &[("secret_key", "secret_key_refused", "")], &OF_THE_DATABASE).await.map(drop)
-// TODO             },
-// TODO         ),
-// TODO         finds(
-// TODO             "that tokens are from another issuer",
-// TODO             with("SUPABASE_JWT_ISSUER", "https://elsewhere.example/auth/v1"),
-// TODO             issuer,
-// TODO         ),
-// TODO         finds("that the project publishes no key to verify tokens with", default(), no_keys),
-// TODO     ]
-// TODO }
+fn with(name: &str, value: &str) -> Builder {
+    LocalStack::builder().env(name, value)
+}
+
+// NAME: doctor: it finds that Supabase is down
+#[tokio::test]
+async fn finds_that_supabase_is_down() -> Result<()> {
+    finds(LocalStack::builder(), down).await
+}
+
+// NAME: doctor: it finds that Supabase is out of order
+#[tokio::test]
+async fn finds_that_supabase_is_out_of_order() -> Result<()> {
+    finds(LocalStack::builder(), unavailable).await
+}
+
+// NAME: doctor: it finds that Supabase is silent
+#[tokio::test]
+async fn finds_that_supabase_is_silent() -> Result<()> {
+    finds(LocalStack::builder(), silent).await
+}
+
+// NAME: doctor: it finds that the project is paused
+#[tokio::test]
+async fn finds_that_the_project_is_paused() -> Result<()> {
+    finds(LocalStack::builder(), paused).await
+}
+
+// NAME: doctor: it finds that a firewall stands before Supabase, and blames no key
+#[tokio::test]
+async fn finds_that_a_firewall_stands_before_supabase_and_blames_no_key() -> Result<()> {
+    finds(LocalStack::builder(), blocked).await
+}
+
+// NAME: doctor: it finds that the database takes no writes
+#[tokio::test]
+async fn finds_that_the_database_takes_no_writes() -> Result<()> {
+    finds(LocalStack::builder(), read_only).await
+}
+
+// NAME: doctor: it finds nothing in what passes within a second
+#[tokio::test]
+async fn finds_nothing_in_what_passes_within_a_second() -> Result<()> {
+    finds(LocalStack::builder(), passing).await
+}
+
+// NAME: doctor: it finds a publishable key of another project
+#[tokio::test]
+async fn finds_a_publishable_key_of_another_project() -> Result<()> {
+    finds(
+        with("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_of_another_project"),
+        async |stack: &LocalStack| {
+            found(stack, &[("publishable_key", "publishable_key_refused", "")], &[]).await.map(drop)
+        },
+    )
+    .await
+}
+
+// NAME: doctor: it finds a secret key of another project
+#[tokio::test]
+async fn finds_a_secret_key_of_another_project() -> Result<()> {
+    finds(with("SUPABASE_SECRET_KEY", "sb_secret_of_another_project"), async |stack: &LocalStack| {
+        found(stack, &[("secret_key", "secret_key_refused", "")], &OF_THE_DATABASE).await.map(drop)
+    })
+    .await
+}
+
+// NAME: doctor: it finds that tokens are from another issuer
+#[tokio::test]
+async fn finds_that_tokens_are_from_another_issuer() -> Result<()> {
+    finds(with("SUPABASE_JWT_ISSUER", "https://elsewhere.example/auth/v1"), issuer).await
+}
+
+// NAME: doctor: it finds that the project publishes no key to verify tokens with
+#[tokio::test]
+async fn finds_that_the_project_publishes_no_key_to_verify_tokens_with() -> Result<()> {
+    finds(LocalStack::builder(), no_keys).await
+}
 
 // NAME: doctor: it finds that SUPABASE_URL names a host where nothing is
 #[tokio::test]

@@ -156,7 +156,9 @@ async fn cold() -> Result<()> {
 async fn runs() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+    stack
+        .register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" }))
+        .await?;
     // The schedule finds it, and no second run is still at it when all are ended.
     stack.webhook().context("no webhook")?.cut(true);
     let session = caller.open().await?;
@@ -207,7 +209,9 @@ async fn unsaid() -> Result<()> {
     let stack = LocalStack::start().await?;
     const SAID: &str = "Kx7-nobody-but-us";
     let caller = TestClient::new(&stack).await?;
-    stack.register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+    stack
+        .register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" }))
+        .await?;
     stack.webhook().context("no webhook")?.cut(true);
     let opening = json!({ "agentId": AGENT, "metadata": { "note": SAID } });
     let session = caller.post("/chatkit/sessions", opening).await?.expect(201)?;

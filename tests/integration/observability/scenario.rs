@@ -112,7 +112,10 @@ async fn order(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     stack.invoke_admin("doctor", &json!({})).await?;
     let who = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "asked" });
     stack.invoke_admin("erase-user", &who).await?;
-    ensure!(stack.invoke_admin("erase-user", &json!({ "who": "everybody" })).await.is_err(), "it was understood");
+    ensure!(
+        stack.invoke_admin("erase-user", &json!({ "who": "everybody" })).await.is_err(),
+        "it was understood"
+    );
     Ok(())
 }
 

@@ -47,7 +47,9 @@ async fn passed_on() -> Result<()> {
 async fn to_agents() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
+    stack
+        .register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" }))
+        .await?;
     // The schedule finds it, and no second run is still at it when all are ended.
     stack.webhook().context("no webhook")?.cut(true);
     let session = caller.open().await?;

@@ -106,7 +106,12 @@ pub async fn decide(caller: &TestClient, escalation: &Value, decision: &str) -> 
 }
 
 /// The same, with an answer.
-pub async fn answer(caller: &TestClient, escalation: &Value, decision: &str, answer: Value) -> Result<TestResponse> {
+pub async fn answer(
+    caller: &TestClient,
+    escalation: &Value,
+    decision: &str,
+    answer: Value,
+) -> Result<TestResponse> {
     let mut body = body(escalation, decision);
     body["answer"] = answer;
     caller.post(&door(escalation), body).await

@@ -6,4 +6,5 @@ pub mod markdown;
 pub mod openai_sdk_driver;
 pub mod openapi_document;
 pub mod project_files;
+pub mod skip;
 pub mod tool_calls;

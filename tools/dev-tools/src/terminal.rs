@@ -16,11 +16,6 @@ impl TextStyle {
         Self { on: std::io::stdout().is_terminal() && !unwanted && !dumb }
     }
 
-    /// No colours.
-    pub fn plain() -> Self {
-        Self { on: false }
-    }
-
     /// Whether somebody is watching.
     pub fn is_on(self) -> bool {
         self.on

@@ -23,7 +23,7 @@ pub mod supabase;
 pub mod toolchain;
 pub mod yaml;
 
-pub use stack::{Builder, Environment, KeyStyle, NAMESPACE, ORIGIN, PROJECT, LocalStack};
+pub use stack::{Builder, Environment, KeyStyle, LocalStack, NAMESPACE, ORIGIN, PROJECT};
 
 /// Runs a program on the local stack, and ends everything that it started.
 pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {

@@ -72,7 +72,9 @@ impl Cast {
         let org_id = self.clerk.user.org_id;
         stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
         for agent in stack.agents().iter() {
-            stack.register_agent_tool(org_id, agent.id(), json!({ "idempotent": true, "policy": "auto" })).await?;
+            stack
+                .register_agent_tool(org_id, agent.id(), json!({ "idempotent": true, "policy": "auto" }))
+                .await?;
         }
         Ok(())
     }
@@ -84,7 +86,12 @@ impl Cast {
 }
 
 impl Person {
-    async fn sign_up(stack: &LocalStack, names: [&'static str; 3], org_id: Uuid, role: OrgRole) -> Result<Self> {
+    async fn sign_up(
+        stack: &LocalStack,
+        names: [&'static str; 3],
+        org_id: Uuid,
+        role: OrgRole,
+    ) -> Result<Self> {
         let [title, name, variable] = names;
         let user = stack.add_user(org_id, role).await?;
         // "Expired so many seconds ago", the other way run.

@@ -102,18 +102,31 @@ const WAYS: &[Way] = &[
     Way::EventAmongOthers,
 ];
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     RULES
-// TODO         .iter()
-// TODO         .map(|rules| {
-// TODO             let stack = LocalStack::builder()
-// TODO                 .env("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", rules.clients)
-// TODO                 .env("REQUIRE_AAL2_TO_DECIDE", rules.aal2);
-// TODO             let name = format!("escalations: who decides by their token, {}", rules.what);
-// TODO             trial_in(&name, stack, async move |stack: LocalStack| decided(&stack, rules).await)
-// TODO         })
-// TODO         .collect()
-// TODO }
+// NAME: escalations: who decides by their token, by default
+#[tokio::test]
+async fn default_rules() -> Result<()> {
+    rules("by default").await
+}
+
+// NAME: escalations: who decides by their token, where a client is allowed
+#[tokio::test]
+async fn allowed_client() -> Result<()> {
+    rules("where a client is allowed").await
+}
+
+// NAME: escalations: who decides by their token, where a second factor is required
+#[tokio::test]
+async fn second_factor() -> Result<()> {
+    rules("where a second factor is required").await
+}
+
+async fn rules(what: &str) -> Result<()> {
+    let rules = RULES.iter().find(|rules| rules.what == what).context("there are no such rules")?;
+    let stack = LocalStack::builder()
+        .env("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", rules.clients)
+        .env("REQUIRE_AAL2_TO_DECIDE", rules.aal2);
+    decided(&stack.start().await?, rules).await
+}
 
 /// The caller, with a token that says this too.
 fn saying(stack: &LocalStack, caller: &TestClient, claims: &str) -> Result<TestClient> {

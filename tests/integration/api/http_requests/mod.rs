@@ -17,22 +17,14 @@ use crate::support::project_files::{same, text};
 use cases::Row;
 use entry_points::Door;
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     vec![
-// TODO         trial("requests: each odd one has the same answer at every door, and its line", same_everywhere),
-// TODO         trial("requests: the same over HTTP, at each function's own URL", async |stack: LocalStack| {
-// TODO             let caller = TestClient::new(&stack).await?;
-// TODO             let session = caller.open_path().await?;
-// TODO             over_http(|function| stack.function_url(function), &caller, &session, true).await
-// TODO         }),
-// TODO         alone("requests: docs/reference/requests.md lists those that are tried, and no others", listed),
-// TODO         trial(
-// TODO             "requests: an event that is no request is answered, and is no fault of the function",
-// TODO             no_request,
-// TODO         ),
-// TODO         trial("requests: no request wakes the orchestrator as if it were the schedule", no_schedule),
-// TODO     ]
-// TODO }
+// NAME: requests: the same over HTTP, at each function's own URL
+#[tokio::test]
+async fn function_urls() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let session = caller.open_path().await?;
+    over_http(|function| stack.function_url(function), &caller, &session, true).await
+}
 
 // NAME: requests: docs/reference/requests.md lists those that are tried, and no others
 #[tokio::test]

@@ -19,37 +19,61 @@ use crate::support::client::{TestClient, TestResponse};
 use crate::support::db_snapshot::DbSnapshot;
 use request_builder::Ask;
 
-// TODO /// All of this room.
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     vec![
-// TODO         trial("bad inputs: bodies that open a session", async |stack: LocalStack| {
-// TODO             refused(&stack, create_session::rows()).await
-// TODO         }),
-// TODO         trial("bad inputs: bodies that record events", async |stack: LocalStack| {
-// TODO             refused(&stack, record_events::rows()).await
-// TODO         }),
-// TODO         trial("bad inputs: texts that are no JSON, or too much of it", async |stack: LocalStack| {
-// TODO             refused(&stack, json_bodies::rows()).await
-// TODO         }),
-// TODO         trial("bad inputs: ids in paths", async |stack: LocalStack| refused(&stack, path_ids::rows()).await),
-// TODO         trial("bad inputs: query parameters and cursors", async |stack: LocalStack| {
-// TODO             refused(&stack, query_parameters::rows()).await
-// TODO         }),
-// TODO         trial("bad inputs: forms of numbers, times and ids, at every place", async |stack: LocalStack| {
-// TODO             refused(&stack, value_formats::rows()).await
-// TODO         }),
-// TODO         trial("bad inputs: paths and methods", async |stack: LocalStack| refused(&stack, unknown_routes::rows()).await),
-// TODO         trial("bad inputs: the HTTP API answers by itself what is no route", unknown_routes::no_route),
-// TODO         trial("bad inputs: tokens, where something would be written", tokens::writing),
-// TODO         trial("bad inputs: tokens, where something would be read", tokens::reading),
-// TODO         trial("bad inputs: every function asks for a token", async |stack: LocalStack| {
-// TODO             refused(&stack, tokens::of_every_function()).await
-// TODO         }),
-// TODO         trial("bad inputs: what is unusual and right is taken", accepted_inputs::taken),
-// TODO         trial("bad inputs: what was taken can be read again", accepted_inputs::read_again),
-// TODO         trial("bad inputs: a change would be noticed", changes_are_noticed),
-// TODO     ]
-// TODO }
+// NAME: bad inputs: bodies that open a session
+#[tokio::test]
+async fn create_session_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, create_session::rows()).await
+}
+
+// NAME: bad inputs: bodies that record events
+#[tokio::test]
+async fn record_events_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, record_events::rows()).await
+}
+
+// NAME: bad inputs: texts that are no JSON, or too much of it
+#[tokio::test]
+async fn json_bodies_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, json_bodies::rows()).await
+}
+
+// NAME: bad inputs: ids in paths
+#[tokio::test]
+async fn path_ids_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, path_ids::rows()).await
+}
+
+// NAME: bad inputs: query parameters and cursors
+#[tokio::test]
+async fn query_parameters_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, query_parameters::rows()).await
+}
+
+// NAME: bad inputs: forms of numbers, times and ids, at every place
+#[tokio::test]
+async fn value_formats_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, value_formats::rows()).await
+}
+
+// NAME: bad inputs: paths and methods
+#[tokio::test]
+async fn unknown_routes_rows() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, unknown_routes::rows()).await
+}
+
+// NAME: bad inputs: every function asks for a token
+#[tokio::test]
+async fn tokens_of_every_function() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    refused(&stack, tokens::of_every_function()).await
+}
 
 /// A bad request and what it is answered with. The pointers are those of `errors`, in order.
 pub struct Row {

@@ -152,7 +152,13 @@ impl Ask {
         self.path.replace(SESSION, session).split('?').next().unwrap_or_default().to_owned()
     }
 
-    pub async fn send(&self, stack: &LocalStack, door: Door, caller: &TestClient, session: &str) -> Result<TestResponse> {
+    pub async fn send(
+        &self,
+        stack: &LocalStack,
+        door: Door,
+        caller: &TestClient,
+        session: &str,
+    ) -> Result<TestResponse> {
         let base = match door {
             Door::Api => stack.api_url(),
             Door::Url => stack.function_url(self.function),

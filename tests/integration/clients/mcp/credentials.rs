@@ -1,7 +1,7 @@
 //! A bearer goes to the origin that it was configured for, and nowhere else.
 
 use anyhow::{Result, ensure};
-use local_stack::agents::{Agent, Fault, Revision, Settings, AgentFleet};
+use local_stack::agents::{Agent, AgentFleet, Fault, Revision, Settings};
 use serde_json::json;
 use shared::clients::mcp::{CallError, ErrorResponse, Reason, Target};
 

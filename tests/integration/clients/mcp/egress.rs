@@ -19,18 +19,6 @@ use tower::{Layer, Service};
 
 use super::{call, completed, kept_in, pay, payables, payment, target};
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     vec![
-// TODO         alone("mcp: a private address in a URL is not connected to", literals),
-// TODO         alone("mcp: a name with a private address is not connected to", names),
-// TODO         alone("mcp: a public name is looked up once and connected to at what was found", looked_up_once),
-// TODO         alone("mcp: a name that changes its mind is refused", rebinding),
-// TODO         alone("mcp: the local stack's exception is one port", exceptions),
-// TODO         alone(DIRECT, direct),
-// TODO         alone("mcp: no proxy of the environment is asked", proxies),
-// TODO     ]
-// TODO }
-
 /// A resolver that knows what a test tells it. Each lookup of a name takes its next answer, the last one for ever.
 #[derive(Clone, Default)]
 struct Names {
@@ -253,8 +241,8 @@ async fn exceptions() -> Result<()> {
     Ok(())
 }
 
-const DIRECT: &str = "mcp: an agent is called directly";
-
+// NAME: mcp: an agent is called directly
+#[tokio::test]
 async fn direct() -> Result<()> {
     let (agent, client) = payables(Settings::default()).await?;
     completed(pay(&client, &agent, "k1").await)?;
@@ -266,7 +254,11 @@ async fn direct() -> Result<()> {
 #[tokio::test]
 async fn proxies() -> Result<()> {
     let mut command = tokio::process::Command::new(std::env::current_exe()?);
-    command.args(["--exact", DIRECT]).env_remove("NO_PROXY").env_remove("no_proxy").kill_on_drop(true);
+    command
+        .args(["--exact", "clients::mcp::egress::direct"])
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .kill_on_drop(true);
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env(name, "http://127.0.0.1:9").env(name.to_lowercase(), "http://127.0.0.1:9");
     }

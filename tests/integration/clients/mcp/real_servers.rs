@@ -18,25 +18,29 @@ use super::{arguments, client, completed, target};
 use crate::support::client::{TestClient, path};
 use local_stack::supabase::OrgRole;
 
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     vec![
-// TODO         alone("mcp: a server of 2025 that is not ours is called and answers", async || {
-// TODO             answers(MCP_2025).await
-// TODO         }),
-// TODO         alone("mcp: a server of 2026 that is not ours is called and answers", async || {
-// TODO             answers(MCP_2026).await
-// TODO         }),
-// TODO         alone("mcp: what Python's SDK of 2025 makes of a tool's result is read", async || {
-// TODO             tools(MCP_2025).await
-// TODO         }),
-// TODO         alone("mcp: what Python's SDK of 2026 makes of a tool's result is read", async || {
-// TODO             tools(MCP_2026).await
-// TODO         }),
-// TODO         alone("mcp: a server by the TypeScript SDK is called and answers", typescript),
-// TODO         alone("mcp: a session that one of two workers does not know is begun anew", two_workers),
-// TODO         alone("mcp: deliveries to servers that are not ours come to their ends", deliveries),
-// TODO     ]
-// TODO }
+// NAME: mcp: a server of 2025 that is not ours is called and answers
+#[tokio::test]
+async fn sdk_of_2025() -> Result<()> {
+    answers(MCP_2025).await
+}
+
+// NAME: mcp: a server of 2026 that is not ours is called and answers
+#[tokio::test]
+async fn sdk_of_2026() -> Result<()> {
+    answers(MCP_2026).await
+}
+
+// NAME: mcp: what Python's SDK of 2025 makes of a tool's result is read
+#[tokio::test]
+async fn results_of_sdk_of_2025() -> Result<()> {
+    tools(MCP_2025).await
+}
+
+// NAME: mcp: what Python's SDK of 2026 makes of a tool's result is read
+#[tokio::test]
+async fn results_of_sdk_of_2026() -> Result<()> {
+    tools(MCP_2026).await
+}
 
 /// A server by that SDK, for all tests of this process.
 async fn python(sdk: Tool) -> Result<&'static Reference, ToolError> {

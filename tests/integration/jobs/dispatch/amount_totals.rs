@@ -24,7 +24,13 @@ fn euros(amount: impl Into<Value>) -> Value {
 }
 
 /// Has one payment made, if it may be, and says what became of it.
-async fn pay(stack: &LocalStack, caller: &TestClient, session: &str, name: &str, payload: Value) -> Result<String> {
+async fn pay(
+    stack: &LocalStack,
+    caller: &TestClient,
+    session: &str,
+    name: &str,
+    payload: Value,
+) -> Result<String> {
     record(caller, session, &[(name, payload)]).await?;
     drain(stack).await?;
     outcomes(stack, caller.user.org_id).await?.remove(name).context("no delivery")
@@ -59,7 +65,11 @@ async fn many() -> Result<()> {
 }
 
 /// Another of each kind has a total of its own.
-async fn apart(stack: &LocalStack, office: &Office<'_>, rows: &mut Vec<(String, String, String)>) -> Result<()> {
+async fn apart(
+    stack: &LocalStack,
+    office: &Office<'_>,
+    rows: &mut Vec<(String, String, String)>,
+) -> Result<()> {
     let org_id = office.member.user.org_id;
     let (member, session) = (&office.member, &office.session);
     let colleague = office.colleague(OrgRole::Member).await?;

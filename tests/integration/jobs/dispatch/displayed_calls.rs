@@ -21,7 +21,7 @@ const PARTS: [&str; 4] = ["session", "event", "objective", "inputs"];
 async fn shown_is_sent() -> Result<()> {
     let stack = LocalStack::start().await?;
     let (member, approver, third, session) = people(&stack).await?;
-    let tick = async || stack.run_job("route-events").await;
+    let dispatch = async || stack.run_job("route-events").await;
     let agent = stack.agents().agent(AGENT).context("no agent")?;
     let sent = |id: &str| -> Result<Value> {
         let agent = stack.agents().agent(id).context("no agent")?;
@@ -35,42 +35,42 @@ async fn shown_is_sent() -> Result<()> {
 
     // As it was asked for, and then what the agent has another do.
     member.record(&session, "button_click", pay(900)).await?.expect(201)?;
-    run_maintenance().await?;
+    dispatch().await?;
     let shown = newest().await?;
     ensure!(
         shown["subject"]["session"]["metadata"] == json!({ "costCentre": "4711", "n": [1, { "a": null }] })
     );
     ensure!(shown["subject"]["session"]["channel"] == "voice", "{shown:#}");
     decide(&approver, &shown, "approve").await?.expect(200)?;
-    run_maintenance().await?;
+    dispatch().await?;
     same(&shown, &sent(AGENT)?, false).context("as it was asked for")?;
     let follow_up = newest().await?;
     ensure!(follow_up["subject"]["agentId"] == OTHER, "{follow_up:#}");
     ensure!(follow_up["subject"]["objective"] == "Check the VAT of invoice 42", "{follow_up:#}");
     decide(&approver, &follow_up, "approve").await?.expect(200)?;
-    run_maintenance().await?;
+    dispatch().await?;
     same(&follow_up, &sent(OTHER)?, false).context("a follow-up")?;
 
     // As it was edited.
     member.record(&session, "button_click", pay(901)).await?.expect(201)?;
-    run_maintenance().await?;
+    dispatch().await?;
     answer(&approver, &newest().await?, "edit", json!({ "invoice": "42", "amount": 90 }))
         .await?
         .expect(200)?;
     let written = newest().await?;
     decide(&third, &written, "approve").await?.expect(200)?;
     let calls = agent.calls().len();
-    run_maintenance().await?;
+    dispatch().await?;
     ensure!(agent.calls().len() == calls + 1, "it was not called");
     same(&written, &sent(AGENT)?, false).context("as it was edited")?;
     decide(&approver, &newest().await?, "reject").await?.expect(200)?;
 
     // As the agent's own question was answered.
     member.record(&session, "button_click", pay(20_000)).await?.expect(201)?;
-    run_maintenance().await?;
+    dispatch().await?;
     decide(&approver, &newest().await?, "approve").await?.expect(200)?;
     agent.fault(Fault::on_calls().result(asks()).times(1));
-    run_maintenance().await?;
+    dispatch().await?;
     let asked = newest().await?;
     ensure!(asked["kind"] == "agent_asked", "{asked:#}");
     answer(&approver, &asked, "approve", json!({ "amount": 19_000 })).await?.expect(200)?;
@@ -78,12 +78,12 @@ async fn shown_is_sent() -> Result<()> {
     decide(&third, &written, "approve").await?.expect(200)?;
     // Tried again, it is the same.
     agent.fault(Fault::on_calls().status(503).times(1));
-    run_maintenance().await?;
+    dispatch().await?;
     sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
         .execute(stack.database())
         .await?;
     let first = sent(AGENT)?;
-    run_maintenance().await?;
+    dispatch().await?;
     ensure!(sent(AGENT)? == first, "another attempt was sent something else");
     same(&written, &first, true).context("as the agent's question was answered")
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::supabase::OrgRole;
-use local_stack::{PROJECT, LocalStack};
+use local_stack::{LocalStack, PROJECT};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

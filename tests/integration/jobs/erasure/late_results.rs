@@ -222,7 +222,9 @@ async fn router() -> Result<()> {
     let stack = LocalStack::start().await?;
     let person = fixture::member(&stack).await?;
     let agent = stack.agents().agent(AGENT).context("no agent")?;
-    stack.register_agent_tool(person.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true })).await?;
+    stack
+        .register_agent_tool(person.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true }))
+        .await?;
     agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_millis(4500)));
     let session = person.open().await?;
     fixture::click(&person, &path(&session)).await?;

@@ -25,7 +25,8 @@ async fn each_alone() -> Result<()> {
         }
         let name = &format!("function public.{}", broken.function);
         grant(&stack, &format!("revoke execute on {name} from service_role")).await?;
-        let failure = format!("{:#}", run_maintenance(&stack).await.err().context("nobody would have noticed")?);
+        let failure =
+            format!("{:#}", run_maintenance(&stack).await.err().context("nobody would have noticed")?);
         let (named, others): (Vec<_>, Vec<_>) = KINDS.iter().partition(|kind| failure.contains(kind.duty));
         let named: Vec<_> = named.iter().map(|kind| kind.duty).collect();
         ensure!(named == [broken.duty], "{} failed, and this is told: {failure}", broken.duty);

@@ -95,7 +95,10 @@ async fn escalation() -> Result<()> {
     let ask = json!({ "reason": "Which account?", "decisions": ["respond"], "expiresInSeconds": 3600 });
     caller.record(&path(&session), "hitl_escalation", ask).await?.expect(201)?;
     forget(&stack, &session).await?;
-    ensure!(run_maintenance(&stack).await?["expiredSessions"] == 0, "a session ended while a person was asked");
+    ensure!(
+        run_maintenance(&stack).await?["expiredSessions"] == 0,
+        "a session ended while a person was asked"
+    );
     sqlx::query("update chat_escalations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'")
         .execute(stack.database())
         .await?;

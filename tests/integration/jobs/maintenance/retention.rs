@@ -30,7 +30,10 @@ async fn overdue() -> Result<()> {
     fixture::ended_before(&stack, &other, 3100).await?;
     fixture::ended_before(&stack, &young, 29).await?;
     let before = fixture_rows::all(&stack).await?;
-    ensure!(run_maintenance(&stack).await?["erasedSessions"] == 0, "nobody has said for how long to keep them");
+    ensure!(
+        run_maintenance(&stack).await?["erasedSessions"] == 0,
+        "nobody has said for how long to keep them"
+    );
     keep(&stack, &keeps, 30).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["erasedSessions"] == 1 && report["sessionEraseFailures"] == 0, "{report}");

@@ -6,7 +6,7 @@ use local_stack::openai::{Fault, Item, On};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::jobs::maintenance::idle_sessions::{forget, tick};
+use crate::jobs::maintenance::idle_sessions::{forget, run_maintenance};
 use crate::support::client::{TestClient, path};
 
 async fn link(caller: &TestClient, session: &Value, thread_id: &str) -> Result<()> {
@@ -15,7 +15,12 @@ async fn link(caller: &TestClient, session: &Value, thread_id: &str) -> Result<(
 }
 
 /// Links as many threads as these, past the API.
-async fn link_all(stack: &LocalStack, caller: &TestClient, session: &Value, thread_ids: &[String]) -> Result<()> {
+async fn link_all(
+    stack: &LocalStack,
+    caller: &TestClient,
+    session: &Value,
+    thread_ids: &[String],
+) -> Result<()> {
     let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
     let query = "insert into chatkit_threads (org_id, user_id, session_id, thread_id, linked_at)
         select $1, $2, $3, t.id, now() + t.place * interval '1 microsecond'

@@ -32,7 +32,12 @@ fn event(kind: &str, payload: Value) -> Option<Value> {
 }
 
 /// Writes something under a key that nobody else is to see.
-async fn write(watch: &mut Watch, caller: &TestClient, path: &str, body: Option<Value>) -> Result<TestResponse> {
+async fn write(
+    watch: &mut Watch,
+    caller: &TestClient,
+    path: &str,
+    body: Option<Value>,
+) -> Result<TestResponse> {
     let key = format!("key_{}", Uuid::new_v4().simple());
     watch.add_key(&key);
     watch.send_with(caller, Method::POST, path, &[("idempotency-key", &key)], body).await

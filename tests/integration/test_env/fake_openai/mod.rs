@@ -11,7 +11,7 @@ mod responses;
 use anyhow::{Context, Result};
 use http_client::{Method, RequestBuilder, Response};
 use local_stack::http;
-use local_stack::openai::{ApiKey, Settings, FakeOpenAi, Workflow};
+use local_stack::openai::{ApiKey, FakeOpenAi, Settings, Workflow};
 use serde_json::{Value, json};
 
 /// Two projects, each with a workflow and a key, and a key that is bound to none.

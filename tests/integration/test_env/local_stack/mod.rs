@@ -10,7 +10,6 @@ mod tokens;
 use anyhow::Result;
 use local_stack::lambda::{Binaries, Profile, example};
 use local_stack::{Builder, LocalStack};
-pub use process_cleanup::hold;
 use serde_json::Value;
 
 /// A stack whose functions all are one that answers with the event it got.

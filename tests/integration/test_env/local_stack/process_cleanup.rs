@@ -11,18 +11,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::{echoing, get};
-use crate::harness::{Ignored, RUNTIME, alone};
+use crate::support::skip::skip;
 
-/// Set for the process that is killed: it is this program again.
-const HOLDS: &str = "PROMISES_HOLD_A_WORLD";
-
-/// Brings a stack up and waits to be killed, where this process was started for that.
-pub fn hold() {
-    if std::env::var_os(HOLDS).is_some() {
-        RUNTIME.block_on(be_killed()).expect("a stack to be killed with");
-    }
-}
-
+/// Keeps a stack running until this process is killed, for the test below.
+#[tokio::test]
+#[ignore = "does not end by itself"]
 async fn be_killed() -> Result<()> {
     let stack = echoing(LocalStack::builder()).await?;
     get(&stack.function_url("get-session")).await?;
@@ -34,10 +27,10 @@ async fn be_killed() -> Result<()> {
 #[tokio::test]
 async fn killed() -> Result<()> {
     if !Path::new("/proc/self/stat").exists() {
-        return Err(Ignored("processes are only looked at in /proc, which is not here".to_owned()).into());
+        return skip("this system has no /proc, where processes are looked up");
     }
     let mut holder = Command::new(std::env::current_exe()?)
-        .env(HOLDS, "yes")
+        .args(["--ignored", "--exact", "--nocapture", "test_env::local_stack::process_cleanup::be_killed"])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -9,7 +9,7 @@ mod wire;
 
 use crate::support::openai_sdk_driver::{Parsed, Raised, Sdk, SdkSettings};
 use anyhow::{Context, Result};
-use local_stack::openai::{ApiKey, Call, On, Settings, FakeOpenAi, Workflow};
+use local_stack::openai::{ApiKey, Call, FakeOpenAi, On, Settings, Workflow};
 use serde_json::Value;
 
 pub const KEY: &str = "sk-proj-of-the-sdk";

@@ -2,8 +2,8 @@
 
 use crate::support::openai_sdk_driver::{Sdk, SdkSettings};
 use anyhow::{Context, Result};
-use local_stack::PROJECT;
 use local_stack::LocalStack;
+use local_stack::PROJECT;
 use local_stack::openai::{Essence, On};
 use serde_json::{Value, json};
 

@@ -32,8 +32,9 @@ struct Raced {
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     // A tenth with OpenAI refusing every cancel.
     let (down, up) = (count / 10, count - count / 10);
-    let slow =
-        Fault::new(On::CreateSession).late(Duration::from_millis(15)).chance(RandomFault::new(0.3, ground.seed));
+    let slow = Fault::new(On::CreateSession)
+        .late(Duration::from_millis(15))
+        .chance(RandomFault::new(0.3, ground.seed));
     ground.stack.openai().fault(slow);
     let raced = each(up, AT_ONCE, async |number| race(ground, number).await).await;
     let raced: Vec<Raced> = raced.into_iter().collect::<Result<_>>()?;

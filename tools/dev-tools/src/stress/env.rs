@@ -17,7 +17,7 @@ use super::log::{Entry, History};
 use super::requests::{TestResponse, Wish};
 use local_stack::LocalStack;
 use local_stack::http;
-use local_stack::http::{RandomFault, Breakpoint};
+use local_stack::http::{Breakpoint, RandomFault};
 use local_stack::openai;
 use local_stack::openai::On;
 use local_stack::supabase;

@@ -20,7 +20,7 @@ use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
 use super::state::State;
 use super::threads::ThreadStatus;
-use crate::http::{Meter, Breakpoint};
+use crate::http::{Breakpoint, Meter};
 
 /// A running stand-in. Dropping it closes its port and every connection at once.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::agents;
 use crate::lambda;
 use crate::lambda::{Binaries, Deployed, Lambda, Profile, Spec};
-use crate::openai::{ApiKey, Settings, FakeOpenAi};
+use crate::openai::{ApiKey, FakeOpenAi, Settings};
 use crate::postgres::{Database, Grants};
 use crate::runtime;
 use crate::supabase::{Gateway, Webhook};

@@ -19,7 +19,7 @@ use super::request_log::{Entry, Ledger};
 use super::rest::Rest;
 use super::token;
 use crate::http;
-use crate::http::{RandomFault, Meter, Port, Reach, Server, Breakpoint};
+use crate::http::{Breakpoint, Meter, Port, RandomFault, Reach, Server};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";

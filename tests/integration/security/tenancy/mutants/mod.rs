@@ -12,7 +12,6 @@ mod predicates;
 mod statements;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::LocalStack;
 use local_stack::postgres::Grants;
 
 use super::expectations::{Function, TABLES, Table, every_function};

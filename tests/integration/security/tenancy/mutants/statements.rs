@@ -1,5 +1,7 @@
 //! The migrations, less one statement at a time.
 
+use crate::security::tenancy::in_a_project;
+use local_stack::postgres::Grants;
 use std::fs;
 use std::path::Path;
 

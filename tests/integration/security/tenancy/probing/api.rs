@@ -83,7 +83,12 @@ struct Told {
     asked: Vec<(String, String, u16)>,
 }
 
-async fn tried(stack: &LocalStack, caller: &TestClient, attempt: &(&str, &str, &str), id: &str) -> Result<Told> {
+async fn tried(
+    stack: &LocalStack,
+    caller: &TestClient,
+    attempt: &(&str, &str, &str),
+    id: &str,
+) -> Result<Told> {
     let (method, path, body) = attempt;
     let fill = |text: &str| text.replace("{id}", id).replace("{new}", &Uuid::new_v4().to_string());
     let body = if body.is_empty() { None } else { Some(serde_json::from_str(&fill(body))?) };

@@ -1,8 +1,9 @@
 //! Filters and embeddings by which PostgREST is asked for rows of others.
 
+use crate::security::tenancy::in_a_project;
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::LocalStack;
+use local_stack::postgres::Grants;
 use serde_json::Value;
 
 use super::{ask_with, given_away, no_one, secrets_to, without_ids};
@@ -52,8 +53,11 @@ const OUTSIDERS: &[Who] = &[
     Who::Service,
 ];
 
+// NAME: tenancy: no filter and no embedding reaches another's rows
 /// Whoever asks gets what they get for ids that nobody has.
-pub async fn nothing_of_others(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn nothing_of_others() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     let (user, no_one) = (tenants.person(Who::User), no_one());
     for path in PATHS {
@@ -85,8 +89,11 @@ pub async fn nothing_of_others(stack: LocalStack) -> Result<()> {
     Ok(())
 }
 
+// NAME: tenancy: no count tells of another's rows
 /// A count is that of the rows that are shown.
-pub async fn counts(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn counts() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     for table in TABLES.iter().filter(|table| !table.shown.is_empty()) {
         let column = table.shown.split_whitespace().next().unwrap_or_default();

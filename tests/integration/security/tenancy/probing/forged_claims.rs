@@ -1,9 +1,10 @@
 //! Tokens that claim an organisation or a role in other ways than the one that counts: `app_metadata`, which only the
 //! operator writes.
 
+use crate::security::tenancy::in_a_project;
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::LocalStack;
+use local_stack::postgres::Grants;
 use serde_json::{Value, json};
 
 use super::{given_away, secrets_to};
@@ -11,8 +12,11 @@ use crate::security::tenancy::lifecycle::SESSIONS_EACH;
 use crate::security::tenancy::roles::Who;
 use crate::security::tenancy::tenants::Tenants;
 
+// NAME: tenancy: only what the operator wrote into a token counts
 /// Nothing that a user can write, and nothing malformed, makes anybody a member or an approver.
-pub async fn only_the_operators(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn only_the_operators() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     let (here, elsewhere) = (tenants.here, tenants.elsewhere);
     let owner = |org_id: Value| json!({ "org_id": org_id, "org_role": "owner" });

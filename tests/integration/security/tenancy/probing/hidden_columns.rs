@@ -1,8 +1,9 @@
 //! Ways run a closed column, table or schema.
 
+use crate::security::tenancy::in_a_project;
 use anyhow::{Result, ensure};
 use http_client::Method;
-use local_stack::LocalStack;
+use local_stack::postgres::Grants;
 use serde_json::{Value, json};
 
 use super::{ask_with, given_away, secrets_to};
@@ -147,9 +148,12 @@ fn by_other_names() -> Vec<Request> {
     closed
 }
 
+// NAME: tenancy: nobody filters, orders, embeds or counts by what is hidden
 /// Everybody tries everything. What the grants refuse is answered once everything is granted, or else the request was
 /// no good; what is not offered is not offered then either.
-pub async fn stays_hidden(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn stays_hidden() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     let (hidden, embedded, not_offered) = (by_hidden_columns(), by_embedding(), by_other_names());
     for who in CALLERS {

@@ -1,10 +1,11 @@
 //! How long a call takes tells something, too: one that waited for another's row would say that it is there, and hold it up.
 
+use crate::security::tenancy::in_a_project;
+use local_stack::postgres::Grants;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use local_stack::LocalStack;
 use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
@@ -31,8 +32,11 @@ const LOCKS: &[&str] = &[
     "select from public.throttles where org_id = '{org}' and subject in ('{user}', '{session}') for update",
 ];
 
+// NAME: tenancy: nobody waits for another's rows
 /// Others hear at once that there is no such session, while somebody works on it.
-pub async fn for_nobody(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn for_nobody() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     for function in every_function() {
         let found = violations(&tenants, function).await?;

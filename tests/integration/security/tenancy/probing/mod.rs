@@ -13,56 +13,14 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use http_client::{Method, StatusCode, header::HeaderMap};
 use local_stack::http;
-use local_stack::postgres::Grants;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::expectations::{SESSIONS, Sees};
-use super::in_a_project;
 use super::person::Person;
 use super::roles::Who;
 use super::tenants::Tenants;
-
-// TODO pub fn trials() -> Vec<Trial> {
-// TODO     let stack = || in_a_project(Grants::default());
-// TODO     vec![
-// TODO         trial_in(
-// TODO             "tenancy: no filter and no embedding reaches another's rows",
-// TODO             stack(),
-// TODO             filters::nothing_of_others,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "tenancy: no estimate of the planner tells what others wrote",
-// TODO             stack(),
-// TODO             estimates::tell_nothing,
-// TODO         ),
-// TODO         trial_in("tenancy: no count tells of another's rows", stack(), filters::counts),
-// TODO         trial_in(
-// TODO             "tenancy: nobody filters, orders, embeds or counts by what is hidden",
-// TODO             stack(),
-// TODO             hidden_columns::stays_hidden,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "tenancy: only what the operator wrote into a token counts",
-// TODO             stack(),
-// TODO             forged_claims::only_the_operators,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "tenancy: an RPC function says the same of another's id as of none",
-// TODO             stack(),
-// TODO             rpc::same_as_none,
-// TODO         ),
-// TODO         trial_in(
-// TODO             "tenancy: an RPC function takes another's ids for new ones or none",
-// TODO             stack(),
-// TODO             rpc::ids_of_others,
-// TODO         ),
-// TODO         trial_in("tenancy: nobody waits for another's rows", stack(), locks::for_nobody),
-// TODO         trial("tenancy: the API says the same of another's id as of none", api::same_as_none),
-// TODO         trial("tenancy: the API takes another's ids for new ones or none", api::ids_of_others),
-// TODO     ]
-// TODO }
 
 /// Somebody who is not there.
 fn no_one() -> Person {

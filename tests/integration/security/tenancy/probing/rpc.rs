@@ -1,7 +1,8 @@
 //! What the service gets to hear that names one tenant and passes ids of another one's.
 
+use crate::security::tenancy::in_a_project;
 use anyhow::{Result, ensure};
-use local_stack::LocalStack;
+use local_stack::postgres::Grants;
 use serde_json::{Value, json};
 
 use super::{given_away, no_one, secrets_to, without_ids};
@@ -12,8 +13,11 @@ use crate::security::tenancy::rows;
 use crate::security::tenancy::rows::{But, fingerprint};
 use crate::security::tenancy::tenants::Tenants;
 
+// NAME: tenancy: an RPC function says the same of another's id as of none
 /// Everybody else in the name of themselves, about the user's session and about one that does not exist.
-pub async fn same_as_none(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn same_as_none() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     let (user, no_one) = (tenants.person(Who::User), no_one());
     let before = fingerprint(&tenants, But::Nothing).await?;
@@ -215,8 +219,11 @@ const TAKEN: &[(&str, &str, &str)] = &[
     ),
 ];
 
+// NAME: tenancy: an RPC function takes another's ids for new ones or none
 /// A colleague and a stranger in their own sessions, with the user's ids.
-pub async fn ids_of_others(stack: LocalStack) -> Result<()> {
+#[tokio::test]
+async fn ids_of_others() -> Result<()> {
+    let stack = in_a_project(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     let found = violations(&tenants, |_| true).await?;
     ensure!(found.is_empty(), "{}", found.join("\n"));

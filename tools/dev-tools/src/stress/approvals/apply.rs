@@ -3,7 +3,7 @@
 use super::calls::Sent;
 use super::operations::{Operation, people};
 use super::rows::canonical;
-use super::state::{Refusal, DbSnapshot, State, Status};
+use super::state::{DbSnapshot, Refusal, State, Status};
 
 /// Texts of what does not change once it is there.
 #[derive(Default)]
@@ -112,7 +112,8 @@ impl State {
     fn expire(&mut self) {
         let overdue = |state: &Self, escalation: usize| {
             let escalation = &state.escalations[escalation];
-            escalation.standing == DbSnapshot::Open && escalation.expires_at.is_some_and(|end| end <= state.now)
+            escalation.standing == DbSnapshot::Open
+                && escalation.expires_at.is_some_and(|end| end <= state.now)
         };
         let mut due: Vec<usize> = (0..self.escalations.len()).filter(|of| overdue(self, *of)).collect();
         due.sort_by_key(|of| (self.escalations[*of].session, self.escalations[*of].expires_at, *of));

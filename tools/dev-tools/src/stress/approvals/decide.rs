@@ -3,7 +3,7 @@
 use super::amount::only_lowers;
 use super::operations::{Choice, Hash, people};
 use super::registry::Approver;
-use super::state::{Delivery, Kind, Refusal, Release, DbSnapshot, State, Status, person_name};
+use super::state::{DbSnapshot, Delivery, Kind, Refusal, Release, State, Status, person_name};
 use super::verdict::Verdict;
 
 /// "Five in a row at most."

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::operations::{Choice, Given, Hash, people};
 use super::registry::Approver;
 use super::registry::Risk;
-use super::state::{Delivery, Escalation, Kind, Refusal, DbSnapshot, State, Status, person_name};
+use super::state::{DbSnapshot, Delivery, Escalation, Kind, Refusal, State, Status, person_name};
 
 /// A browser's escalation ends after thirty days if it names no end.
 const LONGEST: i64 = 30 * 86_400;

@@ -7,7 +7,7 @@ use super::payloads::{edited, payload};
 use super::rare_cases::rare;
 use super::registrations::{agents, invalid_server, roles_or_all, server};
 use super::registry::Role;
-use super::state::{Escalation, Kind, DbSnapshot, State, Status};
+use super::state::{DbSnapshot, Escalation, Kind, State, Status};
 
 /// What a history is mostly about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

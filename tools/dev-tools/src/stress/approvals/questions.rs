@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::registry::{Approver, Risk};
-use super::state::{Escalation, Kind, DbSnapshot, State, Status, members};
+use super::state::{DbSnapshot, Escalation, Kind, State, Status, members};
 use super::verdict::Verdict;
 
 /// A question about a delivery.

@@ -7,7 +7,7 @@ use super::operations::{Choice, Given, Hash, Membership, Operation, Outcome, peo
 use super::payloads::lower;
 use super::registrations::AMOUNT;
 use super::registry::{Approver, Policy, Role};
-use super::state::{Delivery, Escalation, Kind, DbSnapshot, State, Status, person_name};
+use super::state::{DbSnapshot, Delivery, Escalation, Kind, State, Status, person_name};
 
 /// A step towards what many steps have to come together for.
 pub fn rare(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
