@@ -132,8 +132,7 @@ async fn mistakes() -> Result<()> {
 // NAME: configuration: what is missing is named, and only what is needed
 #[tokio::test]
 async fn missing_ones() -> Result<()> {
-    let stack =
-        WRONG.iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, "")).start().await?;
+    let stack = missing().start().await?;
     let lines = started(&stack).await?;
     for function in functions() {
         let (line, keys) = (only(&lines, function)?, keys(function));

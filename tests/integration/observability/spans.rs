@@ -58,7 +58,8 @@ impl Collector {
 /// A stack in which `create-session` has the feature and this collector.
 async fn stack(collector: &str) -> Result<LocalStack> {
     let mut binaries: Binaries = lambda::functions(Profile::Dev).await?;
-    let traced = lambda::example("local-stack", "create-session-traced", Profile::Dev).await?;
+    let traced =
+        lambda::example("create-session", "create-session-traced", "opentelemetry", Profile::Dev).await?;
     binaries.insert("create-session".to_owned(), traced);
     LocalStack::builder().binaries(binaries).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).start().await
 }

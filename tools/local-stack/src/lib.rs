@@ -16,7 +16,7 @@ pub mod openai;
 pub mod postgres;
 pub mod process_reaper;
 pub mod project;
-mod runtime;
+pub mod runtime;
 pub mod seed_data;
 mod stack;
 pub mod supabase;

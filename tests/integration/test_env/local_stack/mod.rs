@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// A stack whose functions all are one that answers with the event it got.
 async fn echoing(stack: Builder) -> Result<LocalStack> {
-    let echo = example("baseline-functions", "echo", Profile::Dev).await?;
+    let echo = example("baseline-functions", "echo", "", Profile::Dev).await?;
     let names = ["create-session", "list-sessions", "get-session"];
     let binaries: Binaries = names.iter().map(|name| ((*name).to_owned(), echo.clone())).collect();
     stack.binaries(binaries).start().await

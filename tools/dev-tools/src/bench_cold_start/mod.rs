@@ -44,7 +44,7 @@ pub async fn run() -> Result<()> {
     }
     let ink = TextStyle::detect();
     println!("{}", ink.dim("Building as for deployment; the first time takes minutes …"));
-    let hello = lambda::example("baseline-functions", "hello", Profile::Release).await?;
+    let hello = lambda::example("baseline-functions", "hello", "", Profile::Release).await?;
     let mut programs = lambda::functions(Profile::Release).await?;
     programs.retain(|name, _| !OPERATED.contains(&name.as_str()));
     programs.insert(HELLO.to_owned(), hello);

@@ -51,10 +51,14 @@ pub async fn functions(profile: Profile) -> Result<Binaries> {
     built(packages.iter().map(|package| format!("--package={package}")).collect(), profile).await
 }
 
-/// An example of a package of the workspace.
-pub async fn example(package: &str, example: &str, profile: Profile) -> Result<PathBuf> {
-    let mut built =
-        built(vec![format!("--package={package}"), format!("--example={example}")], profile).await?;
+/// An example of a package of the workspace, with the features that it requires.
+pub async fn example(package: &str, example: &str, features: &str, profile: Profile) -> Result<PathBuf> {
+    let targets = vec![
+        format!("--package={package}"),
+        format!("--example={example}"),
+        format!("--features={features}"),
+    ];
+    let mut built = built(targets, profile).await?;
     built.remove(example).with_context(|| format!("cargo did not say where it put the example {example}"))
 }
 
