@@ -136,7 +136,7 @@ fn methods() -> Vec<Row> {
         options(no_preflight).header("access-control-request-method", "GET"),
         preflight(204).header("origin", APP).answers("access-control-allow-origin", APP),
         preflight(403).header("origin", "https://other.example.com").code("origin_forbidden"),
-        agents("a method that nobody knows", Method::from_bytes(b"BREW").expect("a method"), AGENTS, 405)
+        agents("an unknown method", Method::from_bytes(b"BREW").expect("a method"), AGENTS, 405)
             .code(NOT_ALLOWED)
             .answers("allow", "GET"),
     ]
