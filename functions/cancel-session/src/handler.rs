@@ -8,7 +8,6 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Handler of `POST /chatkit/sessions/{id}/cancel`.
 pub struct CancelSession {
     service_client: ServiceClient,
     chatkit: Option<ChatKit>,

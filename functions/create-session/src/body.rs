@@ -22,9 +22,8 @@ pub struct Body {
 
 /// A valid request of one of the two kinds.
 pub enum SessionRequest {
-    /// Opens a new session.
     New(NewSession),
-    /// Issues another client secret for an open session.
+    /// Another client secret for an open session.
     Renewal(Renewal),
 }
 

@@ -16,7 +16,6 @@ use shared::{
 
 use crate::body::{Body, SessionRequest};
 
-/// Handler of `POST /chatkit/sessions`.
 pub struct CreateSession {
     service_client: ServiceClient,
     /// The ChatKit client and the sealer of its client secrets; `None` if ChatKit is not

@@ -10,7 +10,6 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Handler of `POST /chatkit/escalations/{id}/decision`.
 pub struct DecideEscalation {
     user_client: UserClient,
     service_client: ServiceClient,

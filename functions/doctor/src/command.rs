@@ -3,7 +3,7 @@
 use std::{error::Error, process::ExitCode, time::Duration};
 
 use shared::{
-    doctor::{Doctor, Report},
+    doctor::{Doctor, DoctorReport},
     platform::{
         config::Environment,
         http_client::{Deadline, HttpClient},
@@ -62,7 +62,7 @@ fn wanted(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, Box<dyn
 }
 
 /// With a file, the variables of the shell are ignored: they may belong to another deployment.
-fn examined(wanted: &Wanted) -> Result<Report, Box<dyn Error>> {
+fn examined(wanted: &Wanted) -> Result<DoctorReport, Box<dyn Error>> {
     let environment = match &wanted.env_file {
         Some(path) => {
             let variables = env_file::read(path)?;

@@ -3,33 +3,33 @@
 
 use serde::Deserialize;
 use shared::{
-    doctor::{self, Report},
+    doctor::{Doctor, DoctorReport},
     error::Error,
     platform::http_client::Deadline,
     runtime::{AdminTask, Dependencies, Reported},
 };
 
 /// Admin task that checks a deployment.
-pub struct Doctor(doctor::Doctor);
+pub struct CheckDeployment(Doctor);
 
 /// The input, which has no fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {}
 
-impl AdminTask for Doctor {
+impl AdminTask for CheckDeployment {
     type Input = Order;
-    type Report = Report;
+    type Report = DoctorReport;
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let doctor = doctor::Doctor::new(dependencies);
+        let doctor = Doctor::new(dependencies);
         if let Some(mistakes) = doctor.mistakes() {
             tracing::warn!(%mistakes, "the configuration is wrong");
         }
         Ok(Self(doctor))
     }
 
-    async fn run(&self, Order {}: Order, deadline: Deadline) -> Result<Report, Error> {
+    async fn run(&self, Order {}: Order, deadline: Deadline) -> Result<DoctorReport, Error> {
         Ok(self.0.run(deadline).await)
     }
 }

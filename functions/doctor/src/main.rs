@@ -11,7 +11,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Lambda sets this variable; a shell does not.
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
-        shared::runtime::serve_admin::<handler::Doctor>()
+        shared::runtime::serve_admin::<handler::CheckDeployment>()
     } else {
         command::run(std::env::args().skip(1))
     }

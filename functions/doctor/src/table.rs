@@ -1,14 +1,14 @@
 //! Renders a report as text: one line for a check that passed; for a fault or a warning, the cause
 //! and the remedy on the lines below it.
 
-use shared::doctor::{CheckResult, Report, Status};
+use shared::doctor::{CheckResult, CheckStatus, DoctorReport};
 
 /// Width of the column with the name of the check.
 const WIDTH: usize = 16;
 
-pub fn text(report: &Report) -> String {
+pub fn text(report: &DoctorReport) -> String {
     let mut lines: Vec<String> = report.findings.iter().flat_map(lines).collect();
-    let skipped = report.findings.iter().filter(|finding| finding.status == Status::Skipped).count();
+    let skipped = report.findings.iter().filter(|finding| finding.status == CheckStatus::Skipped).count();
     let warnings = match report.warnings {
         0 => String::new(),
         1 => "1 warning, ".to_owned(),
@@ -35,9 +35,9 @@ fn lines(finding: &CheckResult) -> Vec<String> {
     let detail = finding.detail.as_deref().unwrap_or_default();
     let cause = finding.cause.as_deref().unwrap_or_default();
     match finding.status {
-        Status::Ok => vec![first("ok  ", detail)],
-        Status::Skipped => vec![first("–   ", &format!("not looked at: {cause}"))],
-        Status::Fault | Status::Warning => {
+        CheckStatus::Ok => vec![first("ok  ", detail)],
+        CheckStatus::Skipped => vec![first("–   ", &format!("not looked at: {cause}"))],
+        CheckStatus::Fault | CheckStatus::Warning => {
             let mark = if finding.is_fault() { "FAIL" } else { "warn" };
             let mut lines = vec![first(mark, finding.code.map(|code| code.as_str()).unwrap_or_default())];
             lines.extend(

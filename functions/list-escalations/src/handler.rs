@@ -1,12 +1,8 @@
 //! Lists open escalations, as the caller.
 
-use serde::{Deserialize, Serialize};
 use shared::{
     clients::supabase::UserClient,
-    domain::{
-        escalations::{self, Escalation},
-        pagination::{PageSize, TimeCursor},
-    },
+    domain::{escalations, pagination::PageSize},
     error::Error,
     http::{Request, Response, Route},
     runtime::{Dependencies, Endpoint, Reported},
@@ -17,20 +13,6 @@ pub struct ListEscalations {
     user_client: UserClient,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Query {
-    limit: Option<PageSize>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Escalations {
-    escalations: Vec<Escalation>,
-    next_cursor: Option<String>,
-}
-
 impl Endpoint for ListEscalations {
     const ROUTE: Route = Route::get("/chatkit/escalations");
 
@@ -39,10 +21,8 @@ impl Endpoint for ListEscalations {
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let Query { limit, cursor } = request.query()?;
-        let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
-        let page =
-            escalations::list(&self.user_client, &request.context, limit.unwrap_or_default(), after).await?;
-        Response::ok(&Escalations { escalations: page.rows, next_cursor: page.next_cursor })
+        let page = request.page(PageSize::default())?;
+        let escalations = escalations::list(&self.user_client, &request.context, page).await?;
+        Response::page("escalations", &escalations)
     }
 }

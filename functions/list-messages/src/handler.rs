@@ -1,12 +1,8 @@
 //! Lists the messages of a session, as the caller.
 
-use serde::{Deserialize, Serialize};
 use shared::{
     clients::supabase::UserClient,
-    domain::{
-        messages::{self, Message},
-        pagination::{PageSize, SeqCursor},
-    },
+    domain::{messages, pagination::PageSize},
     error::Error,
     http::{Request, Response, Route},
     runtime::{Dependencies, Endpoint, Reported},
@@ -17,20 +13,6 @@ pub struct ListMessages {
     user_client: UserClient,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Query {
-    limit: Option<PageSize>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Messages {
-    messages: Vec<Message>,
-    next_cursor: Option<String>,
-}
-
 impl Endpoint for ListMessages {
     const ROUTE: Route = Route::get("/chatkit/sessions/{id}/messages");
 
@@ -39,11 +21,9 @@ impl Endpoint for ListMessages {
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let id = request.id()?;
-        let Query { limit, cursor } = request.query()?;
-        let after = cursor.as_deref().map(SeqCursor::decode).transpose()?;
-        let page =
-            messages::list(&self.user_client, &request.context, id, limit.unwrap_or_default(), after).await?;
-        Response::ok(&Messages { messages: page.rows, next_cursor: page.next_cursor })
+        let session_id = request.id()?;
+        let page = request.page(PageSize::default())?;
+        let messages = messages::list(&self.user_client, &request.context, session_id, page).await?;
+        Response::page("messages", &messages)
     }
 }

@@ -1,11 +1,11 @@
 //! Lists sessions, as the caller.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::{
     clients::supabase::UserClient,
     domain::{
-        pagination::{PageSize, TimeCursor},
-        sessions::{self, AgentId, Filter, Scope, Session, SessionStatus},
+        pagination::{PageRequest, PageSize},
+        sessions::{self, AgentId, Scope, SessionFilter, SessionStatus},
     },
     error::{Error, ErrorCode},
     http::{Request, Response, Route},
@@ -27,13 +27,6 @@ struct Query {
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sessions {
-    sessions: Vec<Session>,
-    next_cursor: Option<String>,
-}
-
 impl Endpoint for ListSessions {
     const ROUTE: Route = Route::get("/chatkit/sessions");
 
@@ -49,9 +42,9 @@ impl Endpoint for ListSessions {
         if scope == Scope::Organisation && !request.context.caller.org_role.can_read_organisation() {
             return Err(Error::new(ErrorCode::ScopeForbidden));
         }
-        let after = cursor.as_deref().map(TimeCursor::decode).transpose()?;
-        let filter = Filter { scope, status, agent_id, limit: limit.unwrap_or_default(), after };
-        let page = sessions::list(&self.user_client, &request.context, &filter).await?;
-        Response::ok(&Sessions { sessions: page.rows, next_cursor: page.next_cursor })
+        let page = PageRequest::new(limit.unwrap_or_default(), cursor.as_deref())?;
+        let filter = SessionFilter { scope, status, agent_id };
+        let sessions = sessions::list(&self.user_client, &request.context, &filter, page).await?;
+        Response::page("sessions", &sessions)
     }
 }

@@ -14,7 +14,6 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported},
 };
 
-/// Handler of `POST /chatkit/sessions/{id}/events`.
 pub struct RecordEvents {
     service_client: ServiceClient,
     chatkit: Option<ChatKit>,

@@ -29,7 +29,6 @@ pub struct DecisionRules {
 }
 
 impl DecisionRules {
-    /// Reads the rules.
     pub fn from_environment(environment: &mut Environment) -> Result<Self, Reported> {
         let oauth_clients = environment.optional("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", parse_client_ids);
         let require_aal2 = environment.optional("REQUIRE_AAL2_TO_DECIDE", parse::boolean);

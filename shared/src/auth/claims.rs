@@ -9,7 +9,7 @@ use crate::platform::{parse, secret::Secret};
 
 /// The verified claims. `user_metadata` is left out on purpose, because users can write it.
 #[derive(Deserialize)]
-pub(super) struct Claims {
+pub(super) struct SupabaseClaims {
     sub: String,
     role: String,
     #[serde(default)]
@@ -26,7 +26,7 @@ struct AppMetadata {
     org_role: Option<Value>,
 }
 
-impl Claims {
+impl SupabaseClaims {
     /// Parses the claims of a verified token.
     pub(super) fn parse(claims: &RawValue) -> Result<Self, AuthError> {
         serde_json::from_str(claims.get()).map_err(|_| AuthError::InvalidToken)

@@ -12,7 +12,7 @@ use crate::{
     platform::{
         http_client::{
             Deadline, HttpClient, Idempotency, RetryPolicy,
-            classification::supabase::{Cause, TABLE},
+            classification::supabase::{SupabaseCause, TABLE},
         },
         parse::Timestamp,
     },
@@ -30,10 +30,10 @@ pub(crate) const RETRY_POLICY: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_secs(2),
     retry_window: Duration::from_secs(1),
     idempotency: Idempotency::Idempotent,
-    retry_on: |answer| answer.cause(&TABLE, false).map(Cause::retry_decision).unwrap_or_default(),
+    retry_on: |answer| answer.cause(&TABLE, false).map(SupabaseCause::retry_decision).unwrap_or_default(),
 };
 
-/// Key set (JWKS) of one Supabase project.
+/// VerificationKey set (JWKS) of one Supabase project.
 pub struct Jwks {
     http: HttpClient,
     url: url::Url,
@@ -42,7 +42,7 @@ pub struct Jwks {
 
 #[derive(Default)]
 struct Cache {
-    keys: HashMap<String, Key>,
+    keys: HashMap<String, VerificationKey>,
     fetched: Option<Timestamp>,
     /// When an unknown key id last caused a fetch. Other fetches do not count: a key that comes
     /// into use right after a start must be found.
@@ -53,7 +53,7 @@ struct Cache {
 
 /// A public key and the only algorithm that it is used with.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(super) struct VerificationKey {
     pub algorithm: Algorithm,
     pub decoding: DecodingKey,
 }
@@ -74,7 +74,7 @@ impl Jwks {
     ///
     /// Ages use the wall clock and not a monotonic clock, because the wall clock advances
     /// while a function is frozen.
-    pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<Key, AuthError> {
+    pub(super) async fn key(&self, id: &str, deadline: Deadline) -> Result<VerificationKey, AuthError> {
         let mut cache = self.cache.lock().await;
         let now = Timestamp::now();
         if cache.is_outdated_for(id, now) {
@@ -88,10 +88,12 @@ impl Jwks {
         let request = reqwest::Request::new(reqwest::Method::GET, self.url.clone());
         let outcome = self.http.send(request, RETRY_POLICY, deadline.capped(Duration::from_secs(2))).await;
         let read = match &outcome {
-            Err(failure) => Err(Cause::from_transport_error(failure)),
+            Err(failure) => Err(SupabaseCause::from_transport_error(failure)),
             Ok(answer) => answer.accepted(&TABLE, false).map_err(|rejection| rejection.cause),
         };
-        match read.and_then(|body| serde_json::from_slice::<KeySet>(body).map_err(|_| Cause::BadAnswer)) {
+        match read
+            .and_then(|body| serde_json::from_slice::<KeySet>(body).map_err(|_| SupabaseCause::BadAnswer))
+        {
             Ok(set) => {
                 cache.keys = set.keys.into_iter().filter_map(parse_jwk).collect();
                 (cache.fetched, cache.failed) = (Some(now), None);
@@ -107,10 +109,10 @@ impl Jwks {
 /// Maps a failed fetch to the code that the caller receives. The request carries no
 /// API key that Supabase could reject, so such an answer is an invalid response. A
 /// late set counts as unavailable.
-fn error_code(cause: Cause) -> ErrorCode {
+fn error_code(cause: SupabaseCause) -> ErrorCode {
     match cause {
-        Cause::KeyRefused | Cause::GrantMissing => ErrorCode::SupabaseBadAnswer,
-        Cause::TimedOut => ErrorCode::SupabaseUnavailable,
+        SupabaseCause::KeyRejected | SupabaseCause::GrantMissing => ErrorCode::SupabaseBadAnswer,
+        SupabaseCause::TimedOut => ErrorCode::SupabaseUnavailable,
         cause => cause.meaning().code.unwrap_or(ErrorCode::SupabaseBadAnswer),
     }
 }
@@ -138,7 +140,7 @@ impl Cache {
 
     /// Finds the key with this id. A missing key does not prove that a token is invalid while the
     /// newest set cannot be fetched.
-    fn find(&self, id: &str, now: Timestamp) -> Result<Key, AuthError> {
+    fn find(&self, id: &str, now: Timestamp) -> Result<VerificationKey, AuthError> {
         match self.keys.get(id).filter(|_| self.is_fresh(now)) {
             Some(key) => Ok(key.clone()),
             None => Err(match self.failed {
@@ -173,7 +175,7 @@ pub(crate) fn count_usable_keys(published: &[u8]) -> Option<usize> {
 }
 
 /// Parses a key that can verify tokens: ES256 or RS256, for signatures, with an id.
-fn parse_jwk(key: serde_json::Value) -> Option<(String, Key)> {
+fn parse_jwk(key: serde_json::Value) -> Option<(String, VerificationKey)> {
     let key: jwk::Jwk = serde_json::from_value(key).ok()?;
     let algorithm = match &key.algorithm {
         jwk::AlgorithmParameters::EllipticCurve(curve) if curve.curve == jwk::EllipticCurve::P256 => {
@@ -187,7 +189,7 @@ fn parse_jwk(key: serde_json::Value) -> Option<(String, Key)> {
         return None;
     }
     let decoding = DecodingKey::from_jwk(&key).ok()?;
-    Some((key.common.key_id?, Key { algorithm, decoding }))
+    Some((key.common.key_id?, VerificationKey { algorithm, decoding }))
 }
 
 #[cfg(test)]
@@ -199,7 +201,8 @@ mod tests {
     }
 
     fn fetched_at(seconds: i64) -> Cache {
-        let key = Key { algorithm: Algorithm::ES256, decoding: DecodingKey::from_secret(b"a key") };
+        let key =
+            VerificationKey { algorithm: Algorithm::ES256, decoding: DecodingKey::from_secret(b"a key") };
         Cache { keys: [("known".to_owned(), key)].into(), fetched: Some(at(seconds)), ..Cache::default() }
     }
 

@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde_json::value::RawValue;
 
-use super::{AuthError, Caller, Jwks, claims::Claims};
+use super::{AuthError, Caller, Jwks, claims::SupabaseClaims};
 use crate::platform::{http_client::Deadline, secret::Secret};
 
 /// Issuer (`iss`) and audience (`aud`) that every token must have.
@@ -55,7 +55,7 @@ impl Verifier {
             }
             _ => return Err(AuthError::InvalidToken),
         };
-        Claims::parse(&claims)?.into_caller(claims, token)
+        SupabaseClaims::parse(&claims)?.into_caller(claims, token)
     }
 
     fn verify(

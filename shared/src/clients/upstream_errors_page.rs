@@ -14,20 +14,24 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/upstr
 
 const INTRODUCTION: &str = "# Errors of other systems
 
-How an answer of Supabase, OpenAI or an agent's server is classified, and what a caller is told then. `cargo test` writes this page's
-tables from the source (`shared/src/platform/http_client/classification/`) and plays each row to the functions.
+This page lists how the functions classify responses of Supabase, OpenAI and agent servers, and what
+they return to their own callers. The tables are generated from
+`shared/src/platform/http_client/classification/`, and a test sends each row to the functions.
 
-Each table is read from the top; the first row that fits decides. An answer is sorted by who wrote it, which its body tells, and not by
-its status alone:
+The first matching row of a table applies. The column *response from* depends on the body of the
+response, not on its status:
 
-- *PostgREST*: a JSON object whose `code` is PostgREST's (`PGRST…`) or PostgreSQL's (five characters).
+- *PostgREST*: a JSON object whose `code` is from PostgREST (`PGRST…`) or PostgreSQL (five
+  characters).
 - *OpenAI*: `{\"error\": {\"message\", \"code\"}}`.
-- *gateway*: any other JSON object with a message: Supabase's gateway and its auth server.
-- *other*: anything else. The HTML of Cloudflare or of a firewall, an empty body.
+- *gateway*: any other JSON object with a message, from Supabase's gateway or its auth server.
+- *other*: anything else, for example an empty body, or HTML from Cloudflare or a firewall.
 
-*Passes* means that the same request may succeed a moment later: it is repeated up to three times where a repeat is safe, then answered
-503. *Done* says whether what was asked for may have been done. Reads change nothing and every RPC of ours may be called again, so for
-Supabase a repeat is always safe; OpenAI is asked for a second session only where the first was not made.
+A *transient* error may not occur again a moment later. The request is then repeated up to three
+times if a repeat is safe; after that the functions return 503. The column *executed* states whether
+the request may have been executed. Reads change nothing, and every RPC can be repeated, so a repeat
+is always safe at Supabase. A second session is requested from OpenAI only if the first was not
+created.
 ";
 
 #[test]
@@ -65,7 +69,7 @@ fn classification_rows_are_not_hidden_by_earlier_rows() {
 
 fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
-    let headings = "| who answers | status | code | message has | asked with | cause | passes | done | who acts | we answer |\n\
+    let headings = "| response from | status | code | message contains | credential | cause | transient | executed | action by | our response |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     page.push_str("\n## Supabase\n\n");
     page.push_str(headings);
@@ -73,11 +77,16 @@ fn page() -> String {
     rest_row(&mut page, &supabase::TABLE.rest, |cause| (cause.meaning(), format!("{cause:?}")));
     failure_rows(
         &mut page,
-        &[supabase::Cause::Unavailable, supabase::Cause::TimedOut, supabase::Cause::BadAnswer]
-            .map(|cause| cause.meaning()),
+        &[
+            supabase::SupabaseCause::Unavailable,
+            supabase::SupabaseCause::TimedOut,
+            supabase::SupabaseCause::BadAnswer,
+        ]
+        .map(|cause| cause.meaning()),
     );
     page.push_str(
-        "\nA key set (JWKS) is asked for without a key, so nothing of it is a key's fault: 401 and 403 count as `supabase_bad_answer`.\n",
+        "\nThe key set (JWKS) is requested without a key, so 401 and 403 in response to that request are\n\
+         `supabase_bad_answer`.\n",
     );
     page.push_str("\n## OpenAI\n\n");
     page.push_str(headings);
@@ -85,26 +94,27 @@ fn page() -> String {
     rest_row(&mut page, &openai::TABLE.rest, |cause| (cause.meaning(), format!("{cause:?}")));
     failure_rows(
         &mut page,
-        &[openai::Cause::Interrupted, openai::Cause::TimedOut, openai::Cause::BadAnswer]
+        &[openai::OpenAiCause::Interrupted, openai::OpenAiCause::TimedOut, openai::OpenAiCause::BadAnswer]
             .map(|cause| cause.meaning()),
     );
     page.push_str(
-        "\n`NotFound` on opening a session is `chatkit_workflow_not_found`; on cancelling or deleting it is success, and a thread that is not\n\
-         found is left out. `x-should-retry` from OpenAI stands above the table.\n",
+        "\n`NotFound` is `chatkit_workflow_not_found` when a session is created, and a success when something is\n\
+         cancelled or deleted. Threads that are not found are left out. The header `x-should-retry` from OpenAI\n\
+         has precedence over the table.\n",
     );
     page.push_str(AGENTS);
     let sent = [
         ("no connection", CallError::NotSent(Reason::Unreachable)),
-        ("TLS that is not sound", CallError::NotSent(Reason::Untrusted)),
-        ("no answer to the handshake in time", CallError::NotSent(Reason::TimedOut)),
-        ("nothing that is MCP", CallError::NotSent(Reason::Nonsense)),
-        ("only revisions that we do not speak", CallError::NotSent(Reason::Incompatible)),
-        ("a session that it forgets again", CallError::NotSent(Reason::SessionLost)),
-        ("no credential of that name is configured", CallError::NotSent(Reason::CredentialMissing)),
-        ("the call's answer not in time", CallError::Unknown(Reason::TimedOut)),
-        ("the connection breaks during the call", CallError::Unknown(Reason::ConnectionLost)),
-        ("the call's answer is no MCP", CallError::Unknown(Reason::Nonsense)),
-        ("the call's answer is larger than 4 MiB", CallError::Unknown(Reason::TooLarge)),
+        ("no TLS, or an invalid certificate", CallError::NotSent(Reason::Untrusted)),
+        ("no response to the handshake in time", CallError::NotSent(Reason::TimedOut)),
+        ("a response to the handshake that is not MCP", CallError::NotSent(Reason::NotMcp)),
+        ("only unsupported revisions of MCP", CallError::NotSent(Reason::Incompatible)),
+        ("a session that the server does not recognise afterwards", CallError::NotSent(Reason::SessionLost)),
+        ("none: the credential is not configured", CallError::NotSent(Reason::CredentialMissing)),
+        ("no response to the call in time", CallError::Unknown(Reason::TimedOut)),
+        ("the connection is lost during the call", CallError::Unknown(Reason::ConnectionLost)),
+        ("a response to the call that is not MCP", CallError::Unknown(Reason::NotMcp)),
+        ("a response to the call of more than 4 MiB", CallError::Unknown(Reason::TooLarge)),
     ];
     for (what, error) in sent {
         agent_row(&mut page, what, &error);
@@ -125,19 +135,22 @@ fn page() -> String {
 const AGENTS: &str = "
 ## Agents
 
-What a server says outside a tool's result. A call that may have been done is made again under its key where the tool is `idempotent`;
-otherwise the delivery is `unknown` and a person is asked. What passes and was not done is tried again, up to the server's `max_attempts`;
-the rest is `dead`. The probe of the newest revision falls back to `initialize` before any of this counts ([Write an agent](../guides/write-an-agent.md)).
+This table covers errors of agent servers outside of a tool's result. A call that may have been
+executed is repeated with its key if the tool is `idempotent`. Otherwise the delivery becomes
+`unknown`, and an escalation asks a person. A transient error of a call that was not executed is
+retried, up to the server's `max_attempts`. After any other error the delivery becomes `dead`. The
+probe of the newest revision falls back to `initialize` before any row applies
+([Write an agent](../guides/write-an-agent.md)).
 
-| the server answers | error | passes | done |
+| response of the server | error | transient | executed |
 | --- | --- | --- | --- |
 ";
 
 fn agent_row(page: &mut String, what: &str, error: &CallError) {
     let yes = |is, yes, no| if is { yes } else { no };
-    let passes = yes(error.is_retryable(), "yes", "no");
+    let transient = yes(error.is_retryable(), "yes", "no");
     let done = yes(error.outcome_is_unknown(), "perhaps", "no");
-    let _ = writeln!(page, "| {what} | `{}` | {passes} | {done} |", error.code());
+    let _ = writeln!(page, "| {what} | `{}` | {transient} | {done} |", error.code());
 }
 
 fn table_rows<C: Copy>(page: &mut String, rows: &[Row<C>], meaning: impl Fn(C) -> (Meaning, String)) {
@@ -167,33 +180,35 @@ fn table_rows<C: Copy>(page: &mut String, rows: &[Row<C>], meaning: impl Fn(C) -
 
 fn rest_row<C: Copy>(page: &mut String, cause: &C, meaning: impl Fn(C) -> (Meaning, String)) {
     let (meaning, cause) = meaning(*cause);
-    write_row(page, &["anyone", "any", "any", "any", "any", &cause], &meaning);
+    write_row(page, &["any", "any", "any", "any", "any", &cause], &meaning);
 }
 
 /// Appends the rows for requests without a usable response.
 fn failure_rows(page: &mut String, [broken, timed_out, too_large]: &[Meaning; 3]) {
     for (what, meaning) in [
-        ("nobody: no connection, or it broke", broken),
-        ("nobody in time", timed_out),
-        ("anyone, with more than 4 MiB", too_large),
+        ("no response: the connection failed", broken),
+        ("no response in time", timed_out),
+        ("any, with more than 4 MiB", too_large),
     ] {
         write_row(page, &[what, "", "", "", "any", ""], meaning);
     }
 }
 
 fn write_row(page: &mut String, cells: &[&str], meaning: &Meaning) {
-    let (passes, done) =
-        (if meaning.passes { "yes" } else { "no" }, if meaning.done == Done::No { "no" } else { "perhaps" });
-    let acts = match meaning.acts {
+    let (transient, done) = (
+        if meaning.is_transient { "yes" } else { "no" },
+        if meaning.done == Done::No { "no" } else { "perhaps" },
+    );
+    let action_by = match meaning.responsible {
         Responsible::Caller => "caller",
         Responsible::Operator => "operator",
-        Responsible::System => "it passes by itself",
+        Responsible::System => "none",
     };
     let code = meaning.code.map_or_else(
         || "the code in the message".to_owned(),
         |code| format!("{} `{}`", code.status(), code.as_str()),
     );
-    let _ = writeln!(page, "| {} | {passes} | {done} | {acts} | {code} |", cells.join(" | "));
+    let _ = writeln!(page, "| {} | {transient} | {done} | {action_by} | {code} |", cells.join(" | "));
 }
 
 fn join_or_any(list: impl Iterator<Item = String>) -> String {

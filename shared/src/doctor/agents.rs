@@ -8,7 +8,7 @@ use super::{
     CHECK_TIMEOUT, MIN_TIME_LEFT,
     code::FaultCode,
     finding::{Check, CheckResult},
-    state::{AgentServer, State, for_agents},
+    state::{AgentServer, DeploymentState, for_agents},
 };
 use crate::{
     clients::mcp::{CallError, Client, ErrorResponse, Reason, Target},
@@ -19,7 +19,7 @@ use crate::{
 const AT_ONCE: usize = 8;
 
 /// Returns one result per server.
-pub(super) async fn check(client: &Client, state: &State, deadline: Deadline) -> Vec<CheckResult> {
+pub(super) async fn check(client: &Client, state: &DeploymentState, deadline: Deadline) -> Vec<CheckResult> {
     if state.agent_servers.is_empty() {
         return vec![CheckResult::skipped(Check::AgentServer, "no enabled agent has a server")];
     }
@@ -72,7 +72,7 @@ fn code(error: &CallError) -> FaultCode {
             Reason::Untrusted => FaultCode::AgentTls,
             Reason::TimedOut => FaultCode::AgentTimedOut,
             Reason::Incompatible => FaultCode::AgentIncompatible,
-            Reason::Nonsense | Reason::TooLarge | Reason::BadResult | Reason::AnswerUnfit => {
+            Reason::NotMcp | Reason::TooLarge | Reason::BadResult | Reason::AnswerMismatch => {
                 FaultCode::AgentNotMcp
             }
         },

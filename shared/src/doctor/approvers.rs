@@ -3,12 +3,12 @@
 use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
-    state::State,
+    state::DeploymentState,
 };
 
 /// Returns a warning if an organisation has fewer than two approvers.
 /// A report names no organisation.
-pub(super) fn check(state: Option<&State>) -> CheckResult {
+pub(super) fn check(state: Option<&DeploymentState>) -> CheckResult {
     let check = Check::Approvers;
     match state.map(|state| state.organisations_short_of_approvers) {
         None => CheckResult::blocked_by(check, Check::Migrations),

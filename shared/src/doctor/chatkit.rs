@@ -9,10 +9,10 @@ use super::{
     MIN_TIME_LEFT,
     code::FaultCode,
     finding::{Check, CheckResult},
-    state::{State, Workflow, for_agents},
+    state::{AgentWorkflow, DeploymentState, for_agents},
 };
 use crate::{
-    clients::openai::{ChatKit, CreateSession, Error, Kind},
+    clients::openai::{ChatKit, ChatKitSessionRequest, Error, OpenAiCause},
     platform::http_client::Deadline,
 };
 
@@ -32,11 +32,11 @@ pub(super) async fn key(chatkit: &ChatKit, deadline: Deadline) -> CheckResult {
     match chatkit.threads(USER, deadline).await {
         Ok(_) => CheckResult::ok(Check::Chatkit).detail(ALLOW_LIST),
         // OpenAI applies a rate limit only to keys that it knows.
-        Err(error) if error.kind == Kind::RateLimited => CheckResult::ok(Check::Chatkit)
+        Err(error) if error.cause == OpenAiCause::RateLimited => CheckResult::ok(Check::Chatkit)
             .detail("OpenAI asks to wait, which it does only where it takes the key"),
         Err(error) => {
-            let code = match code(error.kind) {
-                FaultCode::ChatkitKeyRefused if taken_alone(chatkit, deadline).await => {
+            let code = match code(error.cause) {
+                FaultCode::ChatkitKeyRejected if taken_alone(chatkit, deadline).await => {
                     FaultCode::ChatkitProjectRefused
                 }
                 code => code,
@@ -53,7 +53,11 @@ async fn taken_alone(chatkit: &ChatKit, deadline: Deadline) -> bool {
 }
 
 /// Returns one result per workflow.
-pub(super) async fn workflows(chatkit: &ChatKit, state: &State, deadline: Deadline) -> Vec<CheckResult> {
+pub(super) async fn workflows(
+    chatkit: &ChatKit,
+    state: &DeploymentState,
+    deadline: Deadline,
+) -> Vec<CheckResult> {
     if state.workflows.is_empty() {
         return vec![CheckResult::skipped(Check::Workflow, "no agent is enabled")];
     }
@@ -67,7 +71,7 @@ pub(super) async fn workflows(chatkit: &ChatKit, state: &State, deadline: Deadli
     findings
 }
 
-async fn examine(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> CheckResult {
+async fn examine(chatkit: &ChatKit, workflow: &AgentWorkflow, deadline: Deadline) -> CheckResult {
     let finding = match deadline.remaining() {
         remaining if remaining < MIN_TIME_LEFT => {
             CheckResult::skipped(Check::Workflow, "no time was left for it")
@@ -79,8 +83,12 @@ async fn examine(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> 
     finding.subject(format!("{}{} ({agents})", workflow.workflow_id, version.unwrap_or_default()))
 }
 
-async fn opened_and_cancelled(chatkit: &ChatKit, workflow: &Workflow, deadline: Deadline) -> CheckResult {
-    let opening = CreateSession {
+async fn opened_and_cancelled(
+    chatkit: &ChatKit,
+    workflow: &AgentWorkflow,
+    deadline: Deadline,
+) -> CheckResult {
+    let opening = ChatKitSessionRequest {
         user: USER.to_owned(),
         workflow_id: workflow.workflow_id.clone(),
         workflow_version: workflow.workflow_version.clone(),
@@ -89,13 +97,13 @@ async fn opened_and_cancelled(chatkit: &ChatKit, workflow: &Workflow, deadline: 
     };
     let opened = match chatkit.create_session(&opening, deadline).await {
         Ok(opened) => opened,
-        Err(error) if error.kind == Kind::RateLimited => {
+        Err(error) if error.cause == OpenAiCause::RateLimited => {
             return CheckResult::skipped(
                 Check::Workflow,
                 "OpenAI asks to wait: its quota is used up for the moment",
             );
         }
-        Err(error) => return refused(CheckResult::fault(Check::Workflow, code(error.kind)), &error),
+        Err(error) => return refused(CheckResult::fault(Check::Workflow, code(error.cause)), &error),
     };
     match chatkit.cancel_session(&opened.id, deadline).await {
         Ok(()) => CheckResult::ok(Check::Workflow),
@@ -111,16 +119,18 @@ fn refused(finding: CheckResult, error: &Error) -> CheckResult {
     }
 }
 
-fn code(kind: Kind) -> FaultCode {
-    match kind {
-        Kind::KeyRefused => FaultCode::ChatkitKeyRefused,
-        Kind::ProjectRefused => FaultCode::ChatkitProjectRefused,
-        Kind::WorkflowNotFound => FaultCode::WorkflowNotFound,
-        Kind::AgentRefused => FaultCode::WorkflowRefused,
-        Kind::Blocked => FaultCode::ChatkitRequestBlocked,
-        Kind::QuotaExhausted => FaultCode::ChatkitQuotaExhausted,
-        Kind::RateLimited | Kind::Unavailable | Kind::Interrupted => FaultCode::ChatkitUnavailable,
-        Kind::TimedOut => FaultCode::ChatkitTimedOut,
-        Kind::BadAnswer | Kind::NotFound => FaultCode::ChatkitBadAnswer,
+fn code(cause: OpenAiCause) -> FaultCode {
+    match cause {
+        OpenAiCause::KeyRejected => FaultCode::ChatkitKeyRejected,
+        OpenAiCause::ProjectRefused => FaultCode::ChatkitProjectRefused,
+        OpenAiCause::WorkflowNotFound => FaultCode::WorkflowNotFound,
+        OpenAiCause::AgentRefused => FaultCode::WorkflowRefused,
+        OpenAiCause::Blocked => FaultCode::ChatkitRequestBlocked,
+        OpenAiCause::QuotaExhausted => FaultCode::ChatkitQuotaExhausted,
+        OpenAiCause::RateLimited | OpenAiCause::Unavailable | OpenAiCause::Interrupted => {
+            FaultCode::ChatkitUnavailable
+        }
+        OpenAiCause::TimedOut => FaultCode::ChatkitTimedOut,
+        OpenAiCause::BadAnswer | OpenAiCause::NotFound => FaultCode::ChatkitBadAnswer,
     }
 }

@@ -43,8 +43,8 @@ codes! {
     NotSupabase = "not_supabase" "The server at SUPABASE_URL is not a Supabase project: the URL is another site's, or has a path.", "Set SUPABASE_URL to the project's own URL.";
     SupabaseBadAnswer = "supabase_bad_answer" "PostgREST returned an invalid response.", "Reload PostgREST's schema cache (notify pgrst, 'reload schema') and run the doctor again. If the error persists, check the project's API logs.";
 
-    PublishableKeyRefused = "publishable_key_refused" "Supabase does not know the publishable key: it is another project's, or was deleted or disabled.", "Set SUPABASE_PUBLISHABLE_KEY to a key of the project that SUPABASE_URL names.";
-    SecretKeyRefused = "secret_key_refused" "Supabase does not know the secret key: it is another project's, or was deleted or disabled.", "Set SUPABASE_SECRET_KEY to a key of the project that SUPABASE_URL names.";
+    PublishableKeyRejected = "publishable_key_refused" "Supabase does not know the publishable key: it is another project's, or was deleted or disabled.", "Set SUPABASE_PUBLISHABLE_KEY to a key of the project that SUPABASE_URL names.";
+    SecretKeyRejected = "secret_key_refused" "Supabase does not know the secret key: it is another project's, or was deleted or disabled.", "Set SUPABASE_SECRET_KEY to a key of the project that SUPABASE_URL names.";
     KeyOfOtherProject = "key_of_other_project" "The legacy key names another project than SUPABASE_URL.", "Take the URL and the keys from the same project.";
     JwksEmpty = "jwks_empty" "The project publishes no supported signing key (ES256, RS256): its users' tokens are still signed with the legacy secret.", "Use a signing key in the project, as docs/guides/deploy.md explains. Until then, set SUPABASE_JWT_SECRET.";
     IssuerDiffers = "issuer_differs" "Users' tokens have a different issuer than expected, so every token is rejected.", "Set SUPABASE_JWT_ISSUER to the project's issuer, or leave it out if that is SUPABASE_URL followed by /auth/v1.";
@@ -71,7 +71,7 @@ codes! {
     TriggerDisabled = "trigger_disabled" "A trigger is disabled: the invariant that it holds can break unnoticed.", "Enable it: alter table … enable trigger ….";
     WebhookExtensionMissing = "webhook_extension_missing" "The webhook is configured, but the extension pg_net, which sends its requests, is missing, for example after a restore or a pause: events wait for the schedule.", "Enable the extension pg_net (create extension pg_net).";
 
-    ChatkitKeyRefused = "chatkit_key_refused" "OpenAI rejects the API key: it is wrong, revoked or truncated.", "Set OPENAI_CHATKIT_SECRET to a key of the workflows' project.";
+    ChatkitKeyRejected = "chatkit_key_refused" "OpenAI rejects the API key: it is wrong, revoked or truncated.", "Set OPENAI_CHATKIT_SECRET to a key of the workflows' project.";
     ChatkitProjectRefused = "chatkit_project_refused" "OpenAI does not allow the key in the project: OPENAI_CHATKIT_PROJECT is another project, or the key may not use ChatKit.", "Set OPENAI_CHATKIT_PROJECT to the key's project, or leave it out; give the key the right to use ChatKit.";
     ChatkitQuotaExhausted = "chatkit_quota_exhausted" "OpenAI accepts the key, but the project's credit or budget is used up.", "Add credit or raise the budget in OpenAI's billing settings.";
     ChatkitRequestBlocked = "chatkit_request_blocked" "A firewall, or a rule about addresses or regions, blocks the request. The key is not the cause.", "Check the network between the functions and OpenAI, their region, and the project's address rules.";

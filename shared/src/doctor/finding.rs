@@ -22,7 +22,7 @@ words! {
         Issuer = "issuer",
         /// The database's clock compared with ours.
         Clock = "clock",
-        /// Which migrations were applied.
+        /// Whether all migrations are applied, by the database's history.
         Migrations = "migrations",
         /// Whether the schema is as the migrations define it.
         Schema = "schema",
@@ -42,7 +42,7 @@ words! {
 }
 
 words! {
-    pub enum Status {
+    pub enum CheckStatus {
         Ok = "ok",
         /// It works, but an operator should know about it.
         Warning = "warning",
@@ -59,7 +59,7 @@ pub struct CheckResult {
     /// Name of the subject, if the check has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    pub status: Status,
+    pub status: CheckStatus,
     /// Code of the fault or the warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<FaultCode>,
@@ -74,21 +74,29 @@ pub struct CheckResult {
 
 impl CheckResult {
     pub(super) fn ok(check: Check) -> Self {
-        Self { check, about: None, status: Status::Ok, code: None, cause: None, detail: None, remedy: None }
+        Self {
+            check,
+            about: None,
+            status: CheckStatus::Ok,
+            code: None,
+            cause: None,
+            detail: None,
+            remedy: None,
+        }
     }
 
     pub(super) fn fault(check: Check, code: FaultCode) -> Self {
         let (cause, remedy) = (Some(code.cause().to_owned()), Some(code.remedy()));
-        Self { status: Status::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
+        Self { status: CheckStatus::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
     }
 
     pub(super) fn warning(check: Check, code: FaultCode) -> Self {
-        Self { status: Status::Warning, ..Self::fault(check, code) }
+        Self { status: CheckStatus::Warning, ..Self::fault(check, code) }
     }
 
     /// Creates the result of a check that was not run, with the reason.
     pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
-        Self { status: Status::Skipped, cause: Some(why.into()), ..Self::ok(check) }
+        Self { status: CheckStatus::Skipped, cause: Some(why.into()), ..Self::ok(check) }
     }
 
     /// Creates the result of a check that was not run because another check found a fault.
@@ -110,12 +118,12 @@ impl CheckResult {
     }
 
     pub fn is_fault(&self) -> bool {
-        self.status == Status::Fault
+        self.status == CheckStatus::Fault
     }
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct DoctorReport {
     pub healthy: bool,
     pub faults: usize,
     pub warnings: usize,
@@ -123,11 +131,11 @@ pub struct Report {
     pub findings: Vec<CheckResult>,
 }
 
-impl Report {
+impl DoctorReport {
     /// Creates a report, and counts its faults and warnings.
     pub(super) fn from_results(findings: Vec<CheckResult>) -> Self {
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
-        let (faults, warnings) = (count(Status::Fault), count(Status::Warning));
+        let (faults, warnings) = (count(CheckStatus::Fault), count(CheckStatus::Warning));
         Self { healthy: faults == 0, faults, warnings, findings }
     }
 }

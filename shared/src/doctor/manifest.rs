@@ -4,13 +4,13 @@
 
 use serde::Deserialize;
 
-use super::state::Schema;
+use super::state::DatabaseSchema;
 
 /// Files of the migrations, and the schema after the last one.
 #[derive(Debug, Deserialize)]
 pub(super) struct Manifest {
     pub migrations: Vec<String>,
-    pub schema: Schema,
+    pub schema: DatabaseSchema,
 }
 
 impl Manifest {

@@ -4,11 +4,11 @@ use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
     manifest::Manifest,
-    state::State,
+    state::DeploymentState,
 };
 
 /// Returns one result per missing migration, or one success.
-pub(super) fn check(manifest: &Manifest, state: &State) -> Vec<CheckResult> {
+pub(super) fn check(manifest: &Manifest, state: &DeploymentState) -> Vec<CheckResult> {
     let Some(applied) = &state.migrations else {
         let why = "the database keeps no history of migrations (supabase_migrations.schema_migrations); schema compares what they make";
         return vec![CheckResult::skipped(Check::Migrations, why)];

@@ -24,7 +24,7 @@ use std::time::Duration;
 use futures_util::join;
 
 pub use code::FaultCode;
-pub use finding::{Check, CheckResult, Report, Status};
+pub use finding::{Check, CheckResult, CheckStatus, DoctorReport};
 
 use crate::{
     clients::{
@@ -41,7 +41,7 @@ use crate::{
     runtime::Dependencies,
 };
 use manifest::Manifest;
-use state::State;
+use state::DeploymentState;
 
 /// Timeout of one request, to any system.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,7 +118,7 @@ impl Doctor {
     }
 
     /// Runs all checks, concurrently where one does not depend on another.
-    pub async fn run(&self, deadline: Deadline) -> Report {
+    pub async fn run(&self, deadline: Deadline) -> DoctorReport {
         let mut findings = configuration::check(&self.mistakes);
         let ((of_supabase, state), chatkit) = join!(self.supabase(deadline), self.chatkit(deadline));
         let (workflows, servers) = join!(
@@ -132,11 +132,11 @@ impl Doctor {
         findings.extend(servers);
         findings.push(approvers::check(state.as_ref()));
         findings.sort_by_key(|finding| finding.check as u8);
-        Report::from_results(findings)
+        DoctorReport::from_results(findings)
     }
 
     /// Runs the checks of Supabase, and returns the state that the database reports.
-    async fn supabase(&self, deadline: Deadline) -> (Vec<CheckResult>, Option<State>) {
+    async fn supabase(&self, deadline: Deadline) -> (Vec<CheckResult>, Option<DeploymentState>) {
         const BEHIND_IT: [Check; 8] = [
             Check::PublishableKey,
             Check::SecretKey,
@@ -207,7 +207,7 @@ impl Doctor {
         &self,
         project: &Project,
         deadline: Deadline,
-    ) -> (CheckResult, Result<State, CheckResult>) {
+    ) -> (CheckResult, Result<DeploymentState, CheckResult>) {
         let check = Check::SecretKey;
         let unsaid = || Err(CheckResult::blocked_by(Check::Migrations, check));
         match &self.service_client {
@@ -238,13 +238,13 @@ impl Doctor {
 
     async fn workflows(
         &self,
-        state: Option<&State>,
+        state: Option<&DeploymentState>,
         key: &CheckResult,
         deadline: Deadline,
     ) -> Vec<CheckResult> {
         let check = Check::Workflow;
         match (&self.chatkit, state) {
-            (Ok(Some(chatkit)), Some(state)) if key.status == Status::Ok => {
+            (Ok(Some(chatkit)), Some(state)) if key.status == CheckStatus::Ok => {
                 chatkit::workflows(chatkit, state, deadline).await
             }
             (_, Some(_)) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
@@ -252,7 +252,7 @@ impl Doctor {
         }
     }
 
-    fn sealing_keys(&self, state: Option<&State>) -> Vec<CheckResult> {
+    fn sealing_keys(&self, state: Option<&DeploymentState>) -> Vec<CheckResult> {
         let check = Check::SealingKeys;
         match (&self.sealed, state) {
             (Err(_), _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
@@ -262,7 +262,7 @@ impl Doctor {
         }
     }
 
-    async fn agent_servers(&self, state: Option<&State>, deadline: Deadline) -> Vec<CheckResult> {
+    async fn agent_servers(&self, state: Option<&DeploymentState>, deadline: Deadline) -> Vec<CheckResult> {
         let check = Check::AgentServer;
         match (&self.agents, state) {
             (None, _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
@@ -288,7 +288,7 @@ async fn confirmed<T, Asked: Future<Output = T>>(
 }
 
 /// Checks the migrations, and the schema unless some of them are missing.
-fn schema(state: &State) -> Vec<CheckResult> {
+fn schema(state: &DeploymentState) -> Vec<CheckResult> {
     let Some(manifest) = Manifest::read() else {
         let why = "the manifest of this version cannot be read";
         return [Check::Migrations, Check::Schema].map(|check| CheckResult::skipped(check, why)).into();

@@ -8,16 +8,16 @@ use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
     manifest::Manifest,
-    state::{Function, Schema, State, Table},
+    state::{DatabaseSchema, DatabaseTable, DeploymentState, Function},
 };
 
 /// Returns one result per difference, or one success.
-pub(super) fn check(manifest: &Manifest, state: &State) -> Vec<CheckResult> {
+pub(super) fn check(manifest: &Manifest, state: &DeploymentState) -> Vec<CheckResult> {
     let findings = differences(&manifest.schema, &state.schema);
     if findings.is_empty() { vec![CheckResult::ok(Check::Schema)] } else { findings }
 }
 
-fn differences(expected: &Schema, found: &Schema) -> Vec<CheckResult> {
+fn differences(expected: &DatabaseSchema, found: &DatabaseSchema) -> Vec<CheckResult> {
     let mut findings = Vec::new();
     for role in found.private_usage.difference(&expected.private_usage) {
         findings.push(
@@ -46,7 +46,7 @@ fn differences(expected: &Schema, found: &Schema) -> Vec<CheckResult> {
     findings
 }
 
-fn tables(name: &str, expected: &Table, found: &Table, findings: &mut Vec<CheckResult>) {
+fn tables(name: &str, expected: &DatabaseTable, found: &DatabaseTable, findings: &mut Vec<CheckResult>) {
     if expected.row_level_security && !found.row_level_security {
         findings.push(fault(FaultCode::RlsOff, name));
     }

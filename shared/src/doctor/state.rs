@@ -5,20 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::platform::parse::Timestamp;
+use crate::{clients::supabase::Rpc, platform::parse::Timestamp};
+
+/// Call of the RPC function that describes the database.
+#[derive(Serialize)]
+pub(super) struct DeploymentStateCall {}
+
+impl Rpc for DeploymentStateCall {
+    const NAME: &'static str = "deployment_state";
+    type Output = DeploymentState;
+}
 
 #[derive(Debug, Deserialize)]
-pub(super) struct State {
+pub(super) struct DeploymentState {
     /// Time by the database's clock.
     pub now: Timestamp,
     /// Whether transactions are read-only by default, as Supabase sets it if the disk is full.
     pub read_only: bool,
-    pub schema: Schema,
+    pub schema: DatabaseSchema,
     pub webhook: Webhook,
     /// Timestamps of the applied migrations; `None` if the database keeps no history of them.
     pub migrations: Option<BTreeSet<String>>,
     pub workflow_count: usize,
-    pub workflows: Vec<Workflow>,
+    pub workflows: Vec<AgentWorkflow>,
     pub agent_server_count: usize,
     pub agent_servers: Vec<AgentServer>,
     /// Number of organisations whose agents may need an approval by another person and that
@@ -39,14 +48,14 @@ pub(super) struct Webhook {
 
 /// Objects that callers might be able to access.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Schema {
-    pub tables: BTreeMap<String, Table>,
+pub(super) struct DatabaseSchema {
+    pub tables: BTreeMap<String, DatabaseTable>,
     pub functions: BTreeMap<String, Function>,
     pub private_usage: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Table {
+pub(super) struct DatabaseTable {
     pub row_level_security: bool,
     pub policies: BTreeMap<String, Policy>,
     pub grants: BTreeSet<String>,
@@ -73,7 +82,7 @@ pub(super) struct Function {
 
 /// A workflow of enabled agents.
 #[derive(Debug, Deserialize)]
-pub(super) struct Workflow {
+pub(super) struct AgentWorkflow {
     pub workflow_id: String,
     pub workflow_version: Option<String>,
     /// Id of one of these agents.

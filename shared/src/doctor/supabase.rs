@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use reqwest::{Method, Request};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
-    state::State,
+    state::{DeploymentState, DeploymentStateCall},
 };
 use crate::{
     auth::{RETRY_POLICY, count_usable_keys},
-    clients::supabase::{Cause, Error, Failed, Project, ServiceClient, UserClient},
+    clients::supabase::{Error, Project, RequestFailure, ServiceClient, SupabaseCause, UserClient},
     platform::{
         http_client::{
             Deadline, HttpClient, HttpResponse, TransportError,
@@ -41,7 +40,9 @@ pub(super) async fn reached(
         Ok(answer) => match answer.accepted(&TABLE, false) {
             Ok(body) => return count_usable_keys(body).ok_or_else(|| fault(FaultCode::NotSupabase)),
             // The request carries no key.
-            Err(Rejection { cause: Cause::KeyRefused | Cause::BadAnswer, status, .. }) => {
+            Err(Rejection {
+                cause: SupabaseCause::KeyRejected | SupabaseCause::BadAnswer, status, ..
+            }) => {
                 return Err(
                     fault(FaultCode::NotSupabase).detail(format!("it answers {status} for the key set"))
                 );
@@ -52,7 +53,7 @@ pub(super) async fn reached(
         Err(TransportError::Unreachable(_) | TransportError::Broken(_)) => {
             return Err(fault(FaultCode::SupabaseUnreachable));
         }
-        Err(TransportError::TimedOut) => Cause::TimedOut,
+        Err(TransportError::TimedOut) => SupabaseCause::TimedOut,
     };
     Err(fault(code(cause)))
 }
@@ -93,8 +94,8 @@ pub(super) async fn issuer(
 pub(super) async fn publishable_key(user_client: &UserClient, deadline: Deadline) -> CheckResult {
     let check = Check::PublishableKey;
     match user_client.check_key(deadline).await.map_err(|error| error.cause()) {
-        Ok(()) | Err(Cause::SchemaMismatch | Cause::GrantMissing) => CheckResult::ok(check),
-        Err(Cause::KeyRefused) => CheckResult::fault(check, FaultCode::PublishableKeyRefused),
+        Ok(()) | Err(SupabaseCause::SchemaMismatch | SupabaseCause::GrantMissing) => CheckResult::ok(check),
+        Err(SupabaseCause::KeyRejected) => CheckResult::fault(check, FaultCode::PublishableKeyRejected),
         Err(cause) => CheckResult::fault(check, code(cause)),
     }
 }
@@ -103,26 +104,28 @@ pub(super) async fn publishable_key(user_client: &UserClient, deadline: Deadline
 pub(super) async fn state(
     service_client: &ServiceClient,
     deadline: Deadline,
-) -> (CheckResult, Result<State, CheckResult>) {
+) -> (CheckResult, Result<DeploymentState, CheckResult>) {
     let check = Check::SecretKey;
     let taken = CheckResult::ok(check);
     let unsaid = |code| Err(CheckResult::fault(Check::Migrations, code));
-    let error = match service_client.rpc("deployment_state", &json!({}), deadline).await {
+    let error = match service_client.rpc(&DeploymentStateCall {}, deadline).await {
         Ok(state) => return (taken, Ok(state)),
         Err(error) => error,
     };
     match error.cause() {
-        Cause::SchemaMismatch => (taken, unsaid(FaultCode::DeploymentStateMissing)),
-        Cause::GrantMissing => (taken, unsaid(FaultCode::DeploymentStateForbidden)),
+        SupabaseCause::SchemaMismatch => (taken, unsaid(FaultCode::DeploymentStateMissing)),
+        SupabaseCause::GrantMissing => (taken, unsaid(FaultCode::DeploymentStateForbidden)),
         // A response that we cannot parse: the function is of another version.
-        Cause::BadAnswer if is_success(&error) => (taken, unsaid(FaultCode::SupabaseBadAnswer)),
-        Cause::KeyRefused => (CheckResult::fault(check, FaultCode::SecretKeyRefused), Err(waits_for_key())),
+        SupabaseCause::BadAnswer if is_success(&error) => (taken, unsaid(FaultCode::SupabaseBadAnswer)),
+        SupabaseCause::KeyRejected => {
+            (CheckResult::fault(check, FaultCode::SecretKeyRejected), Err(waits_for_key()))
+        }
         cause => (CheckResult::fault(check, code(cause)), Err(waits_for_key())),
     }
 }
 
 fn is_success(error: &Error) -> bool {
-    matches!(error, Error::Failed(Failed { status: Some(200), .. }))
+    matches!(error, Error::Failed(RequestFailure { status: Some(200), .. }))
 }
 
 /// Compares the database's clock, read a moment ago, with ours.
@@ -147,16 +150,17 @@ fn waits_for_key() -> CheckResult {
 }
 
 /// Returns the fault code for an error that is not about a key or a function.
-fn code(cause: Cause) -> FaultCode {
+fn code(cause: SupabaseCause) -> FaultCode {
     match cause {
-        Cause::TimedOut | Cause::StatementTimeout => FaultCode::SupabaseTimedOut,
-        Cause::Paused => FaultCode::SupabasePaused,
-        Cause::Overloaded => FaultCode::SupabaseOverloaded,
-        Cause::ReadOnly => FaultCode::SupabaseReadOnly,
-        Cause::Blocked => FaultCode::SupabaseRequestBlocked,
-        Cause::ClockSkew | Cause::ServiceTokenRefused | Cause::Conflict | Cause::Unavailable => {
-            FaultCode::SupabaseUnavailable
-        }
+        SupabaseCause::TimedOut | SupabaseCause::StatementTimeout => FaultCode::SupabaseTimedOut,
+        SupabaseCause::Paused => FaultCode::SupabasePaused,
+        SupabaseCause::Overloaded => FaultCode::SupabaseOverloaded,
+        SupabaseCause::ReadOnly => FaultCode::SupabaseReadOnly,
+        SupabaseCause::Blocked => FaultCode::SupabaseRequestBlocked,
+        SupabaseCause::ClockSkew
+        | SupabaseCause::ServiceTokenRefused
+        | SupabaseCause::Conflict
+        | SupabaseCause::Unavailable => FaultCode::SupabaseUnavailable,
         _ => FaultCode::SupabaseBadAnswer,
     }
 }
@@ -175,12 +179,12 @@ async fn get(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::finding::CheckStatus;
 
     #[test]
     fn clock_difference_above_30_seconds_is_a_fault() {
         let at = |second: i64| Timestamp::from_second(1_795_341_600 + second).unwrap();
-        assert_eq!(clock(at(0), at(30)).status, Status::Ok);
+        assert_eq!(clock(at(0), at(30)).status, CheckStatus::Ok);
         assert_eq!(clock(at(31), at(0)).code, Some(FaultCode::ClockDiffers));
         assert_eq!(clock(at(0), at(31)).code, Some(FaultCode::ClockDiffers));
     }

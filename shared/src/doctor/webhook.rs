@@ -4,11 +4,11 @@
 use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
-    state::State,
+    state::DeploymentState,
 };
 
 /// Without a webhook events are only delivered later, so the check is skipped.
-pub(super) fn check(state: &State) -> CheckResult {
+pub(super) fn check(state: &DeploymentState) -> CheckResult {
     match (state.webhook.is_set, state.webhook.can_call) {
         (true, true) => CheckResult::ok(Check::Webhook),
         (true, false) => CheckResult::fault(Check::Webhook, FaultCode::WebhookExtensionMissing),

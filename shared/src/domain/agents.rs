@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clients::supabase::UserClient,
+    clients::supabase::{Rpc, UserClient},
     domain::{
         RequestContext,
-        pagination::{IdCursor, Page, PageSize, Rows},
+        pagination::{IdCursor, Page, PageRequest, Rows},
     },
     error::Error,
 };
@@ -20,21 +20,23 @@ pub struct Agent {
     pub description: String,
 }
 
+#[derive(Serialize)]
+struct ListAgentsCall {
+    #[serde(flatten)]
+    page: PageRequest<IdCursor>,
+}
+
+impl Rpc for ListAgentsCall {
+    const NAME: &'static str = "list_agents";
+    type Output = Rows<Agent>;
+}
+
 /// Lists the agents that the caller may open a session with, ordered by id.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,
-    limit: PageSize,
-    after: Option<IdCursor>,
+    page: PageRequest<IdCursor>,
 ) -> Result<Page<Agent>, Error> {
-    #[derive(Serialize)]
-    struct Arguments {
-        p_limit: PageSize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_after_id: Option<String>,
-    }
-    let arguments = Arguments { p_limit: limit, p_after_id: after.map(|IdCursor(id)| id) };
-    let rows: Rows<Agent> =
-        user_client.read("list_agents", &arguments, &context.caller.token, context.deadline).await?;
-    Ok(rows.into_page(|agent| IdCursor(agent.id.clone()).encode()))
+    let rows = user_client.rpc(&ListAgentsCall { page }, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|last| IdCursor { id: last.id.clone() }))
 }

@@ -5,10 +5,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    clients::supabase::UserClient,
+    clients::supabase::{Rpc, UserClient},
     domain::{
         RequestContext,
-        pagination::{Page, PageSize, Rows, SeqCursor},
+        pagination::{Page, PageRequest, Rows, SeqCursor},
     },
     error::Error,
     platform::parse::Timestamp,
@@ -31,6 +31,18 @@ pub struct Message {
     pub created_at: Timestamp,
 }
 
+#[derive(Serialize)]
+struct ListMessagesCall {
+    p_session_id: Uuid,
+    #[serde(flatten)]
+    page: PageRequest<SeqCursor>,
+}
+
+impl Rpc for ListMessagesCall {
+    const NAME: &'static str = "list_messages";
+    type Output = Rows<Message>;
+}
+
 /// Lists the messages of a session in order.
 ///
 /// # Errors
@@ -39,18 +51,9 @@ pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,
     session_id: Uuid,
-    limit: PageSize,
-    after: Option<SeqCursor>,
+    page: PageRequest<SeqCursor>,
 ) -> Result<Page<Message>, Error> {
-    #[derive(Serialize)]
-    struct Arguments {
-        p_session_id: Uuid,
-        p_limit: PageSize,
-        p_after_seq: i64,
-    }
-    let p_after_seq = after.map_or(0, |SeqCursor(seq)| seq);
-    let arguments = Arguments { p_session_id: session_id, p_limit: limit, p_after_seq };
-    let rows: Rows<Message> =
-        user_client.read("list_messages", &arguments, &context.caller.token, context.deadline).await?;
-    Ok(rows.into_page(|message| SeqCursor(message.seq).encode()))
+    let call = ListMessagesCall { p_session_id: session_id, page };
+    let rows = user_client.rpc(&call, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|last| SeqCursor { seq: last.seq }))
 }

@@ -17,79 +17,103 @@ pub const DEFAULT_LIMIT: u16 = 20;
 /// Maximum number of rows of a page.
 pub const MAX_LIMIT: u16 = 100;
 
-/// Cursor of a list ordered by time, in microseconds, then by id. Serialises to the arguments of
-/// the RPC functions that list rows.
+/// Position in a list: the last row of a page. Serialises to the arguments with which the RPC
+/// functions that list rows continue after it.
+pub trait Cursor: Serialize + Sized {
+    /// Encodes the cursor as text, before base64url.
+    fn to_text(&self) -> String;
+
+    /// Parses the text. Returns `None` if it is not a cursor of this kind.
+    fn from_text(text: String) -> Option<Self>;
+
+    /// Encodes the cursor as the opaque string that callers get.
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.to_text())
+    }
+
+    /// Decodes a caller's cursor.
+    ///
+    /// # Errors
+    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
+    fn decode(cursor: &str) -> Result<Self, Error> {
+        let text = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok());
+        text.and_then(Self::from_text).ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
+    }
+}
+
+/// Cursor of a list ordered by time, in microseconds, then by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TimeCursor {
-    /// Time of the last row of the page.
     #[serde(rename = "p_after_at")]
     pub at: Timestamp,
-    /// Id of the last row of the page.
     #[serde(rename = "p_after_id")]
     pub id: Uuid,
 }
 
-impl TimeCursor {
-    /// Encodes the cursor as the opaque string that callers get.
-    pub fn encode(self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.as_microsecond(), self.id))
+impl Cursor for TimeCursor {
+    fn to_text(&self) -> String {
+        format!("{}.{}", self.at.as_microsecond(), self.id)
     }
 
-    /// Decodes a caller's cursor.
-    ///
-    /// # Errors
-    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
-    pub fn decode(cursor: &str) -> Result<Self, Error> {
-        let decoded = || {
-            let text = String::from_utf8(base64url(cursor)?).ok()?;
-            let (at, id) = text.split_once('.')?;
-            let at = Timestamp::from_microsecond(integer(at)?)?;
-            // No row is older than 1970, and PostgreSQL cannot represent much earlier times.
-            Some(Self { at, id: uuid(id)? }).filter(|_| at >= Timestamp::UNIX_EPOCH)
-        };
-        decoded().ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
+    fn from_text(text: String) -> Option<Self> {
+        let (at, id) = text.split_once('.')?;
+        let at = Timestamp::from_microsecond(integer(at)?)?;
+        // No row is older than 1970, and PostgreSQL cannot represent much earlier times.
+        Some(Self { at, id: uuid(id)? }).filter(|_| at >= Timestamp::UNIX_EPOCH)
     }
 }
 
-/// Cursor of a session's messages: the sequence number of the last message of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeqCursor(pub i64);
+/// Cursor of a session's messages, ordered by their sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SeqCursor {
+    #[serde(rename = "p_after_seq")]
+    pub seq: i64,
+}
 
-impl SeqCursor {
-    /// Encodes the cursor as the opaque string that callers get.
-    pub fn encode(self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0.to_string())
+impl Cursor for SeqCursor {
+    fn to_text(&self) -> String {
+        self.seq.to_string()
     }
 
-    /// Decodes a caller's cursor.
-    ///
-    /// # Errors
-    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
-    pub fn decode(cursor: &str) -> Result<Self, Error> {
-        let text = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok());
-        let seq = text.and_then(|text| integer(&text)).filter(|seq| *seq >= 0);
-        seq.map(Self).ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
+    fn from_text(text: String) -> Option<Self> {
+        integer(&text).filter(|seq| *seq >= 0).map(|seq| Self { seq })
     }
 }
 
-/// Cursor of a list of agents: the id of the last agent of the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdCursor(pub String);
+/// Cursor of a list of agents, ordered by their id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdCursor {
+    #[serde(rename = "p_after_id")]
+    pub id: String,
+}
 
-impl IdCursor {
-    /// Encodes the cursor as the opaque string that callers get.
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&self.0)
+impl Cursor for IdCursor {
+    fn to_text(&self) -> String {
+        self.id.clone()
     }
 
-    /// Decodes a caller's cursor.
+    fn from_text(id: String) -> Option<Self> {
+        let is_plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then_some(Self { id })
+    }
+}
+
+/// The page that a caller requests. Serialises to arguments of the RPC functions that list rows.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageRequest<C> {
+    #[serde(rename = "p_limit")]
+    limit: PageSize,
+    #[serde(flatten)]
+    after: Option<C>,
+}
+
+impl<C: Cursor> PageRequest<C> {
+    /// Creates the request from the query parameters `limit`, or its default, and `cursor`.
     ///
     /// # Errors
-    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this kind.
-    pub fn decode(cursor: &str) -> Result<Self, Error> {
-        let plain = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
-        let id = base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok()).filter(plain);
-        id.map(Self).ok_or_else(|| Error::new(ErrorCode::MalformedCursor))
+    /// Returns [`ErrorCode::MalformedCursor`] if it is not a cursor of this list.
+    pub fn new(limit: PageSize, cursor: Option<&str>) -> Result<Self, Error> {
+        Ok(Self { limit, after: cursor.map(C::decode).transpose()? })
     }
 }
 
@@ -102,15 +126,15 @@ pub struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// Converts the rows to a page whose cursor is made from the last row.
-    pub fn into_page(self, cursor: impl FnOnce(&T) -> String) -> Page<T> {
-        let next_cursor = self.rows.last().filter(|_| self.more).map(cursor);
+    /// Converts the rows to a page. `cursor` creates the cursor of the last row.
+    pub fn into_page<C: Cursor>(self, cursor: impl FnOnce(&T) -> C) -> Page<T> {
+        let next_cursor = self.rows.last().filter(|_| self.more).map(|last| cursor(last).encode());
         Page { rows: self.rows, next_cursor }
     }
 }
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Page<T> {
     pub rows: Vec<T>,
     /// Cursor of the next page, if there is one.
@@ -150,7 +174,7 @@ mod tests {
             id: Uuid::from_u128(7),
         };
         assert_eq!(TimeCursor::decode(&cursor.encode()).unwrap(), cursor);
-        assert_eq!(SeqCursor::decode(&SeqCursor(12).encode()).unwrap(), SeqCursor(12));
+        assert_eq!(SeqCursor::decode(&SeqCursor { seq: 12 }.encode()).unwrap(), SeqCursor { seq: 12 });
         let before = TimeCursor { at: Timestamp::from_second(-1).unwrap(), id: Uuid::from_u128(7) }.encode();
         for wrong in ["", "x", "AAAA", "!!!", &before] {
             assert_eq!(TimeCursor::decode(wrong).unwrap_err().code, ErrorCode::MalformedCursor);
@@ -158,14 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn page_request_serialises_to_the_arguments_of_an_rpc() {
+        let request = |cursor| PageRequest::<SeqCursor>::new(PageSize(5), cursor).unwrap();
+        let cursor = SeqCursor { seq: 7 }.encode();
+        let arguments = serde_json::to_value(request(Some(&cursor))).unwrap();
+        assert_eq!(arguments, serde_json::json!({ "p_limit": 5, "p_after_seq": 7 }));
+        assert_eq!(serde_json::to_value(request(None)).unwrap(), serde_json::json!({ "p_limit": 5 }));
+    }
+
+    #[test]
     fn last_page_has_no_next_cursor() {
         let page = |answer: &str| {
             let rows: Rows<i64> = serde_json::from_str(answer).unwrap();
-            rows.into_page(|row| SeqCursor(*row).encode())
+            rows.into_page(|row| SeqCursor { seq: *row })
         };
         assert_eq!(page(r#"{"rows": [1, 2], "more": false}"#).next_cursor, None);
         let first = page(r#"{"rows": [1, 2], "more": true}"#);
-        assert_eq!((first.rows, first.next_cursor), (vec![1, 2], Some(SeqCursor(2).encode())));
+        assert_eq!((first.rows, first.next_cursor), (vec![1, 2], Some(SeqCursor { seq: 2 }.encode())));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Caller, TokenClaims},
+    clients::supabase::Rpc,
     platform::http_client::Deadline,
 };
 
@@ -27,9 +28,15 @@ pub struct OnBehalf<T> {
     arguments: T,
 }
 
+impl<T: Rpc> Rpc for OnBehalf<T> {
+    const NAME: &'static str = T::NAME;
+    const IS_SLOW: bool = T::IS_SLOW;
+    type Output = T::Output;
+}
+
 impl RequestContext {
     /// Adds the caller's identity and claims to the arguments of an RPC function.
-    pub fn on_behalf<T: Serialize>(&self, arguments: T) -> OnBehalf<T> {
+    pub fn on_behalf<T: Rpc>(&self, arguments: T) -> OnBehalf<T> {
         let Caller { org_id, user_id, claims, .. } = &self.caller;
         OnBehalf { p_org_id: *org_id, p_user_id: *user_id, p_claims: claims.clone(), arguments }
     }

@@ -81,14 +81,14 @@ codes! {
     TooManyFigures = 422 "too_many_figures" "The result is too large", "Request a shorter window, days instead of hours, or no groups.";
     RateLimited = 429 "rate_limited" "Too many requests", "Send it again after Retry-After.";
     Internal = 500 "internal_error" "Something went wrong on our side", "Try again. If the error persists, report the requestId.";
-    ChatkitKeyRefused = 502 "chatkit_key_refused" "OpenAI refused the API key", "Operator: check OPENAI_CHATKIT_SECRET.";
+    ChatkitKeyRejected = 502 "chatkit_key_refused" "OpenAI refused the API key", "Operator: check OPENAI_CHATKIT_SECRET.";
     ChatkitProjectRefused = 502 "chatkit_project_refused" "OpenAI refused the project", "Operator: check OPENAI_CHATKIT_PROJECT and the key's permissions.";
     ChatkitWorkflowNotFound = 502 "chatkit_workflow_not_found" "OpenAI does not know the agent's workflow in this project", "Operator: check the agent's workflow id, and that the key belongs to the workflow's project.";
     ChatkitAgentRefused = 502 "chatkit_agent_refused" "OpenAI rejected the agent's settings", "Operator: check the agent's workflow id and version in the registry.";
     ChatkitRequestBlocked = 502 "chatkit_request_blocked" "A firewall or a region rule blocked the request to OpenAI", "Operator: check the network between the function and OpenAI, and the project's address rules.";
     ChatkitQuotaExhausted = 502 "chatkit_quota_exhausted" "OpenAI's credit or budget is used up", "Operator: add credit or raise the project's budget at OpenAI.";
     ChatkitBadAnswer = 502 "chatkit_bad_answer" "OpenAI returned an invalid response", "Try again. If the error persists, report the requestId.";
-    SupabaseKeyRefused = 502 "supabase_key_refused" "Supabase rejected the API key, or a grant is missing", "Operator: check the Supabase keys, and that all migrations are applied.";
+    SupabaseKeyRejected = 502 "supabase_key_refused" "Supabase rejected the API key, or a grant is missing", "Operator: check the Supabase keys, and that all migrations are applied.";
     SupabaseRequestBlocked = 502 "supabase_request_blocked" "A firewall blocked the request to Supabase", "Change the text and try again. Operator: check the firewall in front of Supabase.";
     SupabaseBadAnswer = 502 "supabase_bad_answer" "Supabase returned an invalid response", "Try again. If the error persists, report the requestId.";
     ChatkitUnavailable = 503 "chatkit_unavailable" "OpenAI is unavailable", "Try again after Retry-After. Reads, events and cancelling still work.";

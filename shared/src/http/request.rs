@@ -9,6 +9,7 @@ use crate::{
     domain::{
         RequestContext,
         idempotency::{self, IdempotencyKey},
+        pagination::{Cursor, PageRequest, PageSize},
     },
     error::{Error, ErrorCode},
     http::{Response, body},
@@ -70,6 +71,21 @@ impl Request {
     /// Returns [`ErrorCode::InvalidRequest`] with the invalid parameters.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse::query(&self.query)
+    }
+
+    /// Parses the query parameters of a list without filters: `limit` and `cursor`.
+    ///
+    /// # Errors
+    /// Returns [`ErrorCode::MalformedCursor`], or the errors of [`Request::query`].
+    pub fn page<C: Cursor>(&self, default: PageSize) -> Result<PageRequest<C>, Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct PageQuery {
+            limit: Option<PageSize>,
+            cursor: Option<String>,
+        }
+        let PageQuery { limit, cursor } = self.query()?;
+        PageRequest::new(limit.unwrap_or(default), cursor.as_deref())
     }
 
     /// Returns the idempotency key of the request, bound to its body, if it has one.

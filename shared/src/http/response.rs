@@ -3,9 +3,12 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use lambda_http::http::{self, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::error::{Error, ErrorCode, RateLimit};
+use crate::{
+    domain::pagination::Page,
+    error::{Error, ErrorCode, RateLimit},
+};
 
 /// A successful response: status, headers and JSON body.
 #[derive(Debug)]
@@ -30,6 +33,25 @@ impl Response {
     /// The same as [`Response::ok`].
     pub fn created(body: &impl Serialize) -> Result<Self, Error> {
         Self::json(StatusCode::CREATED, body)
+    }
+
+    /// Creates a response with a page of a list: the rows in the field `name`, and `nextCursor`,
+    /// which is null on the last page.
+    ///
+    /// # Errors
+    /// The same as [`Response::ok`].
+    pub fn page<T: Serialize>(name: &'static str, page: &Page<T>) -> Result<Self, Error> {
+        struct PageBody<'a, T>(&'static str, &'a Page<T>);
+        impl<T: Serialize> Serialize for PageBody<'_, T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let Self(name, page) = self;
+                let mut body = serializer.serialize_map(Some(2))?;
+                body.serialize_entry(name, &page.rows)?;
+                body.serialize_entry("nextCursor", &page.next_cursor)?;
+                body.end()
+            }
+        }
+        Self::ok(&PageBody(name, page))
     }
 
     fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Error> {

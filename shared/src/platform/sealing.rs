@@ -12,9 +12,9 @@ use crate::platform::secret::Secret;
 
 /// The encryption keys. The first one seals, and all of them open.
 #[derive(Clone)]
-pub struct Sealer(Arc<Vec<Key>>);
+pub struct Sealer(Arc<Vec<SealingKey>>);
 
-struct Key {
+struct SealingKey {
     id: String,
     key: RandomizedNonceKey,
 }
@@ -92,7 +92,7 @@ impl Sealer {
     }
 }
 
-fn parse_key(entry: &str) -> Result<Key, String> {
+fn parse_key(entry: &str) -> Result<SealingKey, String> {
     let shape = || "must be id:key pairs separated by commas, each key 32 bytes in base64".to_owned();
     let (id, key) = entry.split_once(':').ok_or_else(shape)?;
     let bytes = STANDARD.decode(key).map_err(|_| shape())?;
@@ -101,7 +101,7 @@ fn parse_key(entry: &str) -> Result<Key, String> {
         && id.len() <= 32
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     named
-        .then(|| Key { id: id.to_owned(), key })
+        .then(|| SealingKey { id: id.to_owned(), key })
         .ok_or_else(|| "key ids are 1 to 32 letters, digits, - or _".to_owned())
 }
 

@@ -4,7 +4,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
 use futures_util::FutureExt;
-use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;

@@ -154,7 +154,8 @@ impl Reader {
     }
 
     fn method(&mut self, method: Option<Value>) -> Method {
-        const FAULT: &str = "The event has no HTTP method: it is no request of payload format 2.0 or 1.0.";
+        const FAULT: &str =
+            "The event has no HTTP method, so it is not a request of payload format 2.0 or 1.0.";
         let method = self.text(method, FAULT).and_then(|method| method.parse().ok());
         method.unwrap_or_else(|| {
             self.add_fault(FAULT);

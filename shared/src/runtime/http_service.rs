@@ -4,12 +4,8 @@
 use std::{panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration, time::SystemTime};
 
 use futures_util::FutureExt;
-use lambda_http::{
-    Context, LambdaEvent,
-    http::{self as http_types, HeaderName, HeaderValue, Method, header},
-    lambda_runtime::run_concurrent,
-    service_fn,
-};
+use lambda_http::http::{self as http_types, HeaderName, HeaderValue, Method, header};
+use lambda_runtime::{Context, LambdaEvent, run_concurrent, service_fn};
 use tracing::Instrument;
 
 use crate::{

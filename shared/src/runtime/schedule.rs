@@ -3,10 +3,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
 use futures_util::FutureExt;
-use lambda_http::{
-    Context,
-    lambda_runtime::{self, LambdaEvent, service_fn},
-};
+use lambda_runtime::{Context, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::Instrument;

@@ -7,11 +7,8 @@
 use std::{process::ExitCode, sync::Arc};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use lambda_http::{
-    Context,
-    http::{Method, Response, StatusCode},
-    lambda_runtime::{self, LambdaEvent, service_fn},
-};
+use lambda_http::http::{Method, Response, StatusCode};
+use lambda_runtime::{Context, LambdaEvent, service_fn};
 use serde_json::Value;
 
 use crate::{

@@ -27,10 +27,10 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 const MAX_RESUMPTIONS: u32 = 20;
 
 #[derive(Debug)]
-pub(super) struct CallState(Mutex<State>);
+pub(super) struct CallState(Mutex<CallProgress>);
 
 #[derive(Debug)]
-struct State {
+struct CallProgress {
     /// Whether the tool call may have been sent.
     called: bool,
     /// Id of the tool call in flight.
@@ -57,7 +57,7 @@ enum TransportFailure {
 
 impl CallState {
     pub fn new() -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(CallProgress {
             called: false,
             call: None,
             failure: None,
@@ -176,7 +176,7 @@ impl CallState {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CallProgress> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

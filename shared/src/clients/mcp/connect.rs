@@ -114,7 +114,7 @@ impl Connector {
             Ok(Ok(server)) => Ok(server),
             Ok(Err(error)) if has_no_common_revision(&error) => Err(CallError::NotSent(Reason::Incompatible)),
             Ok(Err(ClientInitializeError::ConnectionClosed(_))) => Err(state.error(Reason::ConnectionLost)),
-            Ok(Err(_)) => Err(state.error(Reason::Nonsense)),
+            Ok(Err(_)) => Err(state.error(Reason::NotMcp)),
             Err(_) => Err(state.error(Reason::TimedOut)),
         }
     }

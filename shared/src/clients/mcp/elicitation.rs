@@ -24,7 +24,7 @@ const MAX_STATE: usize = 64 * 1024;
 /// A person's decision on an `input_required` request.
 #[derive(Clone, Copy, Debug)]
 pub struct ElicitationAnswer<'a> {
-    /// Value of [`NeedsHuman::request_state`].
+    /// The stored value of [`NeedsHuman::request_state`], unchanged.
     pub request_state: &'a Value,
     pub decision: Decision,
     pub answer: Option<&'a Value>,
@@ -50,7 +50,6 @@ pub(super) enum InputRequired {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidResult;
 
-/// Parses an `input_required` result.
 pub(super) fn parse(result: InputRequiredResult) -> Result<InputRequired, InvalidResult> {
     let state = result.request_state;
     if state.as_ref().is_some_and(|state| state.len() > MAX_STATE || state.contains('\0')) {
@@ -111,7 +110,7 @@ fn form(request: InputRequest) -> Result<(String, Value), InvalidResult> {
 impl ElicitationAnswer<'_> {
     /// Adds the answers to the parameters of the call.
     pub(super) fn apply_to(self, params: &mut CallToolRequestParams) -> Result<(), Reason> {
-        let kept = PendingElicitation::deserialize(self.request_state).map_err(|_| Reason::AnswerUnfit)?;
+        let kept = PendingElicitation::deserialize(self.request_state).map_err(|_| Reason::AnswerMismatch)?;
         let response = |name: &String| {
             let given = match kept.inputs.len() {
                 1 => self.answer,
@@ -120,7 +119,7 @@ impl ElicitationAnswer<'_> {
             let response = match (self.decision, given) {
                 (Decision::Reject, _) => json!({"action": "decline"}),
                 (_, Some(content @ Value::Object(_))) => json!({"action": "accept", "content": content}),
-                _ => return Err(Reason::AnswerUnfit),
+                _ => return Err(Reason::AnswerMismatch),
             };
             Ok((name.clone(), response))
         };

@@ -81,5 +81,5 @@ fn foreign_request_state_is_rejected() {
     let mut params = CallToolRequestParams::new("tool");
     let resume =
         ElicitationAnswer { request_state: &json!("opaque"), decision: Decision::Reject, answer: None };
-    assert_eq!(resume.apply_to(&mut params), Err(Reason::AnswerUnfit));
+    assert_eq!(resume.apply_to(&mut params), Err(Reason::AnswerMismatch));
 }

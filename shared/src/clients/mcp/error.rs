@@ -25,7 +25,7 @@ pub enum Reason {
     /// The registry names a credential of another origin.
     CredentialElsewhere,
     /// A person's answer does not fit the server's request for input.
-    AnswerUnfit,
+    AnswerMismatch,
     Unreachable,
     /// The server speaks no TLS, or its certificate is not valid.
     Untrusted,
@@ -36,7 +36,7 @@ pub enum Reason {
     /// The server speaks no revision of MCP that we speak.
     Incompatible,
     /// The response is not MCP, or not a tool result.
-    Nonsense,
+    NotMcp,
     /// The responses to the call exceed the size limit.
     TooLarge,
     /// The tool result violates the contract.
@@ -68,7 +68,7 @@ impl CallError {
                 Reason::Refused(_)
                     | Reason::CredentialMissing
                     | Reason::CredentialElsewhere
-                    | Reason::AnswerUnfit
+                    | Reason::AnswerMismatch
                     | Reason::Incompatible
             ),
             Self::Answered(answered) => {
@@ -96,7 +96,7 @@ impl CallError {
     /// Returns whether a server that does not know the request responds with this error.
     pub(super) fn is_protocol_error(&self) -> bool {
         match self {
-            Self::NotSent(reason) => matches!(reason, Reason::Nonsense | Reason::Incompatible),
+            Self::NotSent(reason) => matches!(reason, Reason::NotMcp | Reason::Incompatible),
             Self::Answered(answered) => {
                 answered.rpc.is_some() || matches!(answered.status, 400 | 404..=406 | 415 | 422 | 501)
             }
@@ -153,13 +153,13 @@ impl Reason {
             Self::Refused(UrlRejection::Address | UrlRejection::Name) => "address_refused",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialElsewhere => "credential_of_other_origin",
-            Self::AnswerUnfit => "answer_unfit",
+            Self::AnswerMismatch => "answer_unfit",
             Self::Unreachable | Self::Untrusted => "unreachable",
             Self::TimedOut => "timed_out",
             Self::ConnectionLost => "connection_lost",
             Self::SessionLost => "session_lost",
             Self::Incompatible => "incompatible_revision",
-            Self::Nonsense => "not_mcp",
+            Self::NotMcp => "not_mcp",
             Self::TooLarge => "answer_too_large",
             Self::BadResult => "bad_result",
         }

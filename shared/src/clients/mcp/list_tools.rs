@@ -38,7 +38,7 @@ async fn list_all_pages(server: &Server, state: &CallState) -> Result<BTreeSet<S
     for _ in 0..MAX_PAGES {
         let page = PaginatedRequestParams::default().with_cursor(cursor);
         let ListToolsResult { tools, next_cursor, .. } =
-            server.list_tools(Some(page)).await.map_err(|_| state.error(Reason::Nonsense))?;
+            server.list_tools(Some(page)).await.map_err(|_| state.error(Reason::NotMcp))?;
         names.extend(tools.into_iter().map(|tool| tool.name.into_owned()));
         match next_cursor {
             Some(next) => cursor = Some(next),

@@ -36,8 +36,8 @@ pub use credentials::Credentials;
 pub use elicitation::ElicitationAnswer;
 pub use error::{CallError, ErrorResponse, Reason};
 pub use result::{
-    Approver, Completed, Decision, Failed, FollowUp, Handover, HumanRequest, NeedsHuman, Risk, Task,
-    TaskStatus, ToolResult,
+    Approver, Completed, Decision, FailureReport, FollowUp, Handover, HumanRequest, NeedsHuman, Risk,
+    TaskStatus, TaskUpdate, ToolResult,
 };
 
 use crate::platform::{egress::EgressClient, http_client::Deadline, telemetry};

@@ -261,7 +261,7 @@ impl HttpTransport {
     }
 
     fn invalid_response(&self) -> Error {
-        self.state.stream_failed(Reason::Nonsense);
+        self.state.stream_failed(Reason::NotMcp);
         ABORTED
     }
 

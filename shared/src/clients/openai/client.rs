@@ -9,7 +9,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{ChatKitSession, CreateSession, Error, MessagePage, Thread, dto, error::Kind};
+use super::{ChatKitSession, ChatKitSessionRequest, Error, MessagePage, OpenAiCause, Thread, dto};
 use crate::platform::{
     http_client::{
         Deadline, HttpClient, Idempotency, RetryDecision, RetryPolicy,
@@ -24,7 +24,7 @@ const READ: RetryPolicy = RetryPolicy {
     try_timeout: Duration::from_secs(3),
     retry_window: Duration::from_secs(2),
     idempotency: Idempotency::Idempotent,
-    retry_on: |answer| answer.cause(&TABLE, false).map(Kind::retry_decision).unwrap_or_default(),
+    retry_on: |answer| answer.cause(&TABLE, false).map(OpenAiCause::retry_decision).unwrap_or_default(),
 };
 
 /// Cancelling a cancelled session returns 404, which counts as success.
@@ -80,14 +80,14 @@ impl ChatKit {
     /// Creates a ChatKit session. Not idempotent: each call creates another one.
     pub async fn create_session(
         &self,
-        session: &CreateSession,
+        session: &ChatKitSessionRequest,
         deadline: Deadline,
     ) -> Result<ChatKitSession, Error> {
         let body = dto::CreateSessionBody::new(session);
         let request = self.request(Method::POST, "/chatkit/sessions", &[], Some(&body))?;
-        let session: dto::Session =
+        let session: dto::SessionResponse =
             self.json(request, CREATE, deadline).await.map_err(Error::for_create_session)?;
-        session.into_chatkit_session().ok_or_else(|| Error::no_response(Kind::BadAnswer, None))
+        session.into_chatkit_session().ok_or_else(|| Error::no_response(OpenAiCause::BadAnswer, None))
     }
 
     /// Cancels a ChatKit session. A session that no longer exists counts as cancelled.
@@ -103,15 +103,15 @@ impl ChatKit {
         // Without `user` OpenAI lists every thread of the project.
         let query = [("limit", "100"), ("order", "desc"), ("user", user)];
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
-        let list: dto::List<dto::Thread> = self.json(request, READ, deadline).await?;
-        Ok(list.data.into_iter().filter_map(dto::Thread::into_thread).collect())
+        let list: dto::List<dto::ThreadResponse> = self.json(request, READ, deadline).await?;
+        Ok(list.data.into_iter().filter_map(dto::ThreadResponse::into_thread).collect())
     }
 
     /// Returns the ids of a user's threads, oldest first and at most 100, starting after the thread
     /// `after` or from the beginning. The list is empty if the user has no thread left.
     ///
     /// # Errors
-    /// Returns [`Kind::BadAnswer`] if the list contains a thread of another user.
+    /// Returns [`OpenAiCause::BadAnswer`] if the list contains a thread of another user.
     pub async fn thread_ids(
         &self,
         user: &str,
@@ -125,7 +125,7 @@ impl ChatKit {
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
         let list: dto::List<dto::ThreadOwner> = self.json(request, READ, deadline).await?;
         let ids: Option<_> = list.data.into_iter().map(|thread| thread.into_owned_id(user)).collect();
-        ids.ok_or_else(|| Error::no_response(Kind::BadAnswer, None))
+        ids.ok_or_else(|| Error::no_response(OpenAiCause::BadAnswer, None))
     }
 
     /// Deletes a thread with its messages. A thread that no longer exists counts as deleted.
@@ -140,9 +140,9 @@ impl ChatKit {
     /// Returns a thread of any user, or `None` if it does not exist.
     pub async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<Thread>, Error> {
         let request = self.request(Method::GET, &format!("/chatkit/threads/{id}"), &[], None::<&()>)?;
-        match self.json::<dto::Thread>(request, READ, deadline).await {
+        match self.json::<dto::ThreadResponse>(request, READ, deadline).await {
             Ok(thread) => Ok(thread.into_thread()),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) if error.cause == OpenAiCause::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -155,7 +155,7 @@ impl ChatKit {
         let request = self.request(Method::GET, &path, &query, None::<&()>)?;
         match self.json::<dto::List<dto::Item>>(request, READ, deadline).await {
             Ok(items) => Ok(items.data.first().and_then(dto::Item::created_at)),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) if error.cause == OpenAiCause::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -174,7 +174,7 @@ impl ChatKit {
         let request = self.request(Method::GET, &path, &query, None::<&()>)?;
         match self.json::<dto::Items>(request, READ, deadline).await {
             Ok(items) => Ok(items.into_messages()),
-            Err(error) if error.kind == Kind::NotFound => {
+            Err(error) if error.cause == OpenAiCause::NotFound => {
                 Ok(MessagePage { messages: Vec::new(), next: None })
             }
             Err(error) => Err(error),
@@ -189,7 +189,7 @@ impl ChatKit {
             Some(403) => self.threads(user, deadline).await.is_ok(),
             Some(400 | 404 | 405 | 410 | 414 | 422) => true,
             // The id cannot be part of a path, so no request was sent.
-            None => error.kind == Kind::AgentRefused,
+            None => error.cause == OpenAiCause::AgentRefused,
             _ => false,
         }
     }
@@ -227,7 +227,7 @@ impl ChatKit {
         let answer = self.http.send(request, policy, deadline).await?;
         match answer.accepted(&TABLE, false) {
             Ok(_) => Ok(()),
-            Err(rejection) if rejection.cause == Kind::NotFound => Ok(()),
+            Err(rejection) if rejection.cause == OpenAiCause::NotFound => Ok(()),
             Err(rejection) => Err(Error::from_rejection(rejection, answer.request_id())),
         }
     }

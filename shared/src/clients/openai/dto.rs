@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatKitSession, CreateSession};
+use super::{ChatKitSession, ChatKitSessionRequest};
 use crate::{
     clients::openai,
     platform::{parse::Timestamp, secret::Secret},
@@ -12,7 +12,7 @@ use crate::{
 #[derive(Serialize)]
 pub(super) struct CreateSessionBody<'a> {
     user: &'a str,
-    workflow: Workflow<'a>,
+    workflow: WorkflowParameters<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_after: Option<ExpiresAfter>,
 }
@@ -24,7 +24,7 @@ struct ExpiresAfter {
 }
 
 #[derive(Serialize)]
-struct Workflow<'a> {
+struct WorkflowParameters<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
@@ -37,10 +37,10 @@ struct Tracing {
 }
 
 impl<'a> CreateSessionBody<'a> {
-    pub fn new(opening: &'a CreateSession) -> Self {
+    pub fn new(opening: &'a ChatKitSessionRequest) -> Self {
         Self {
             user: &opening.user,
-            workflow: Workflow {
+            workflow: WorkflowParameters {
                 id: &opening.workflow_id,
                 version: opening.workflow_version.as_deref(),
                 // OpenAI traces unless tracing is disabled.
@@ -55,14 +55,14 @@ impl<'a> CreateSessionBody<'a> {
 
 /// A session, as `POST /chatkit/sessions` returns it.
 #[derive(Deserialize)]
-pub(super) struct Session {
+pub(super) struct SessionResponse {
     id: String,
     client_secret: Secret,
     /// Unix seconds.
     expires_at: i64,
 }
 
-impl Session {
+impl SessionResponse {
     /// Converts the response; returns `None` if a value is not valid.
     pub fn into_chatkit_session(self) -> Option<ChatKitSession> {
         // The id becomes part of a path when the session is cancelled.
@@ -84,13 +84,13 @@ pub(super) struct List<T> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Thread {
+pub(super) struct ThreadResponse {
     id: String,
     /// Unix seconds.
     created_at: i64,
     title: Option<String>,
     user: String,
-    status: Status,
+    status: ThreadStatus,
 }
 
 /// Id and owner of a thread. Other fields are not parsed, so they cannot cause an error.
@@ -108,12 +108,12 @@ impl ThreadOwner {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct ThreadStatus {
     #[serde(rename = "type")]
     kind: String,
 }
 
-impl Thread {
+impl ThreadResponse {
     pub fn into_thread(self) -> Option<openai::Thread> {
         Some(openai::Thread {
             created_at: Timestamp::from_second(self.created_at)?,
@@ -189,7 +189,7 @@ impl Items {
 }
 
 impl ThreadItem {
-    fn into_message(self) -> Option<openai::Message> {
+    fn into_message(self) -> Option<openai::ThreadMessage> {
         let role = match self.kind.as_str() {
             "chatkit.user_message" => "user",
             "chatkit.assistant_message" => "agent",
@@ -201,7 +201,7 @@ impl ThreadItem {
         };
         let content = self.content.iter().map(line).collect::<Vec<_>>().join("\n");
         let attachments = self.attachments.into_iter().map(Attachment::into_json);
-        Some(openai::Message {
+        Some(openai::ThreadMessage {
             id: self.id,
             role,
             content: strip_nul_and_truncate(&content),

@@ -6,5 +6,5 @@ mod error;
 mod model;
 
 pub use client::{ChatKit, parse_api_key, parse_project};
-pub use error::{Error, Kind};
-pub use model::{ChatKitSession, CreateSession, Message, MessagePage, Thread};
+pub use error::{Error, OpenAiCause};
+pub use model::{ChatKitSession, ChatKitSessionRequest, MessagePage, Thread, ThreadMessage};

@@ -4,7 +4,7 @@ use crate::platform::{parse::Timestamp, secret::Secret};
 
 /// Parameters of a new ChatKit session.
 #[derive(Clone, Debug, serde::Deserialize)]
-pub struct CreateSession {
+pub struct ChatKitSessionRequest {
     /// Opaque id of the user at OpenAI, one per organisation and user.
     #[serde(rename = "chatkit_user")]
     pub user: String,
@@ -39,7 +39,7 @@ pub struct Thread {
     /// `active`, `locked`, `closed`, or another value from OpenAI.
     pub status: String,
     pub created_at: Timestamp,
-    /// Owner of the thread, as in [`CreateSession::user`].
+    /// Owner of the thread, as in [`ChatKitSessionRequest::user`].
     #[serde(skip)]
     pub user: String,
 }
@@ -48,13 +48,14 @@ pub struct Thread {
 #[derive(Debug)]
 pub struct MessagePage {
     /// Messages of users and of the agent. Other items are left out.
-    pub messages: Vec<Message>,
+    pub messages: Vec<ThreadMessage>,
     /// Id of the item after which the next page begins; `None` on the last page.
     pub next: Option<String>,
 }
 
+/// A message of a thread.
 #[derive(Debug, serde::Serialize)]
-pub struct Message {
+pub struct ThreadMessage {
     /// ChatKit's id of the item.
     pub id: String,
     /// `user` or `agent`.

@@ -70,12 +70,12 @@ fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
 fn recorded_decision(detail: &str) -> Option<Value> {
     #[derive(Deserialize, Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Decision {
+    struct RecordedDecision {
         decision: String,
         decided_by: Uuid,
         decided_at: Timestamp,
     }
-    let decision: Decision = serde_json::from_str(detail).ok()?;
+    let decision: RecordedDecision = serde_json::from_str(detail).ok()?;
     serde_json::to_value(decision).ok()
 }
 

@@ -64,21 +64,21 @@ fn parse(value: &str, prefix: &str, role: &str) -> Result<ApiKey, String> {
 #[cfg(feature = "doctor")]
 pub(crate) fn legacy_project(value: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
-    struct Claims {
+    struct ProjectClaims {
         #[serde(rename = "ref")]
         reference: String,
     }
-    jsonwebtoken::dangerous::insecure_decode::<Claims>(value).ok().map(|token| token.claims.reference)
+    jsonwebtoken::dangerous::insecure_decode::<ProjectClaims>(value).ok().map(|token| token.claims.reference)
 }
 
 /// Returns the role in a legacy key. The signature is not verified: a wrong key only
 /// makes our own requests fail.
 fn legacy_role(value: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
-    struct Claims {
+    struct RoleClaims {
         role: String,
     }
-    jsonwebtoken::dangerous::insecure_decode::<Claims>(value).ok().map(|token| token.claims.role)
+    jsonwebtoken::dangerous::insecure_decode::<RoleClaims>(value).ok().map(|token| token.claims.role)
 }
 
 /// Returns a header that is not logged. It is never `None` here: the parser rejects keys that

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::platform::http_client::classification::supabase::Cause;
+pub use crate::platform::http_client::classification::supabase::SupabaseCause;
 use crate::platform::http_client::{
     HttpResponse, RetryDecision, TransportError,
     classification::{Rejection, sanitize_code, supabase::TABLE},
@@ -20,13 +20,13 @@ pub enum Error {
         /// Subject of the error, such as an event's id. Our SQL writes it, without secrets.
         detail: Option<String>,
     },
-    Failed(Failed),
+    Failed(RequestFailure),
 }
 
 /// A failure outside our functions.
 #[derive(Debug)]
-pub struct Failed {
-    pub cause: Cause,
+pub struct RequestFailure {
+    pub cause: SupabaseCause,
     /// HTTP status, if there was a response.
     pub status: Option<u16>,
     /// Code of PostgREST or PostgreSQL, or why a response cannot be parsed.
@@ -48,9 +48,9 @@ impl Error {
         matches!(self, Self::Rpc { code, .. } if code == with)
     }
 
-    pub fn cause(&self) -> Cause {
+    pub fn cause(&self) -> SupabaseCause {
         match self {
-            Self::Rpc { .. } => Cause::Refused,
+            Self::Rpc { .. } => SupabaseCause::Refused,
             Self::Failed(failed) => failed.cause,
         }
     }
@@ -58,31 +58,31 @@ impl Error {
     /// Creates the error of a request that cannot be built, or of a successful
     /// response that cannot be parsed.
     pub(super) fn invalid_response(status: Option<u16>, why: String) -> Self {
-        let cause = Cause::BadAnswer;
-        Self::Failed(Failed { cause, status, code: why, retry_after: None, failure: None })
+        let cause = SupabaseCause::BadAnswer;
+        Self::Failed(RequestFailure { cause, status, code: why, retry_after: None, failure: None })
     }
 }
 
 /// Returns the retry decision for a response. Every request may be repeated.
 pub(super) fn retry_decision(answer: &HttpResponse, as_user: bool) -> RetryDecision {
-    answer.cause(&TABLE, as_user).map(Cause::retry_decision).unwrap_or_default()
+    answer.cause(&TABLE, as_user).map(SupabaseCause::retry_decision).unwrap_or_default()
 }
 
-impl From<Rejection<Cause>> for Error {
-    fn from(rejection: Rejection<Cause>) -> Self {
+impl From<Rejection<SupabaseCause>> for Error {
+    fn from(rejection: Rejection<SupabaseCause>) -> Self {
         let Rejection { cause, status, code, message, details, retry_after } = rejection;
-        if cause == Cause::Refused {
+        if cause == SupabaseCause::Refused {
             let code = sanitize_code(message.as_deref().unwrap_or_default(), 40).to_owned();
             return Self::Rpc { status, code, detail: details };
         }
-        Self::Failed(Failed { cause, status: Some(status), code, retry_after, failure: None })
+        Self::Failed(RequestFailure { cause, status: Some(status), code, retry_after, failure: None })
     }
 }
 
 impl From<TransportError> for Error {
     fn from(failure: TransportError) -> Self {
-        Self::Failed(Failed {
-            cause: Cause::from_transport_error(&failure),
+        Self::Failed(RequestFailure {
+            cause: SupabaseCause::from_transport_error(&failure),
             status: None,
             code: String::new(),
             retry_after: None,
@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn rpc_errors_are_distinguished_from_postgrest_errors() {
         assert!(error(409, r#"{"code":"PT409","message":"session_ended"}"#).has_code("session_ended"));
-        assert_eq!(error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(), Cause::BadAnswer);
+        assert_eq!(
+            error(409, r#"{"code":"23505","message":"duplicate key"}"#).cause(),
+            SupabaseCause::BadAnswer
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod api_error;
 mod api_key;
 mod error;
+mod rpc;
 mod service_client;
 mod transport;
 mod user_client;
@@ -13,7 +14,8 @@ mod user_client;
 #[cfg(feature = "doctor")]
 pub(crate) use api_key::legacy_project;
 pub use api_key::{ApiKey, parse_publishable_key, parse_secret_key};
-pub use error::{Cause, Error, Failed};
+pub use error::{Error, RequestFailure, SupabaseCause};
+pub use rpc::Rpc;
 pub use service_client::ServiceClient;
 pub use user_client::UserClient;
 

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, de::DeserializeOwned};
-
-use super::{ApiKey, Error, Project, transport};
+use super::{ApiKey, Error, Project, Rpc, transport};
 use crate::platform::http_client::{Deadline, HttpClient};
 
 /// First and longest delay before a call that records something is repeated.
@@ -31,15 +29,12 @@ impl ServiceClient {
     ///
     /// # Errors
     /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
-    pub async fn rpc<T: DeserializeOwned>(
-        &self,
-        function: &'static str,
-        arguments: &impl Serialize,
-        deadline: Deadline,
-    ) -> Result<T, Error> {
-        let query = self.builder.rpc(function, transport::serialize_arguments(arguments)?);
-        transport::send(&self.http, query, self.key.headers(None), false, transport::RETRY_POLICY, deadline)
-            .await
+    pub async fn rpc<R: Rpc>(&self, call: &R, deadline: Deadline) -> Result<R::Output, Error> {
+        let query = transport::rpc_query(&self.builder, call)?;
+        let policy = transport::rpc_policy::<R>();
+        let headers = self.key.headers(None);
+        let response = transport::send(&self.http, query, headers, false, policy, deadline).await?;
+        transport::parse(&response, false)
     }
 
     /// Calls a function that records what was done elsewhere. The record must not be lost to
@@ -49,17 +44,12 @@ impl ServiceClient {
     /// # Errors
     /// Returns [`Error::Rpc`] with our code if the function raised an error, otherwise the
     /// last error before the deadline.
-    pub async fn rpc_until_recorded<T: DeserializeOwned>(
-        &self,
-        function: &'static str,
-        arguments: &impl Serialize,
-        deadline: Deadline,
-    ) -> Result<T, Error> {
+    pub async fn rpc_until_recorded<R: Rpc>(&self, call: &R, deadline: Deadline) -> Result<R::Output, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.rpc(function, arguments, deadline).await {
+            match self.rpc(call, deadline).await {
                 Err(error) if !error.is_rpc_error() && deadline.remaining() > pause => {
-                    tracing::warn!(function, %error, "what was done is not recorded yet");
+                    tracing::warn!(function = R::NAME, %error, "a call is repeated until it is recorded");
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

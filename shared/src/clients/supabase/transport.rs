@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
-use super::{Error, error::retry_decision};
+use super::{Error, Rpc, error::retry_decision};
 use crate::platform::http_client::{
-    Deadline, HttpClient, Idempotency, RetryPolicy, classification::supabase::TABLE,
+    Deadline, HttpClient, HttpResponse, Idempotency, RetryPolicy, classification::supabase::TABLE,
 };
 
 /// Every request may be repeated: reads change nothing, and each of
@@ -26,20 +26,31 @@ pub(super) const RETRY_POLICY: RetryPolicy = RetryPolicy {
 pub(super) const SLOW_QUERY_POLICY: RetryPolicy =
     RetryPolicy { try_timeout: Duration::from_secs(9), ..RETRY_POLICY };
 
-/// Returns the arguments of an RPC as JSON.
-pub(super) fn serialize_arguments(arguments: &impl Serialize) -> Result<String, Error> {
-    serde_json::to_string(arguments).map_err(|error| Error::invalid_response(None, error.to_string()))
+/// Returns the retry policy for an RPC.
+pub(super) const fn rpc_policy<R: Rpc>() -> RetryPolicy {
+    if R::IS_SLOW { SLOW_QUERY_POLICY } else { RETRY_POLICY }
 }
 
-/// Sends the builder's request with our headers and parses the response as JSON.
-pub(super) async fn send<T: DeserializeOwned>(
+/// Builds the request of an RPC, with its arguments as JSON.
+pub(super) fn rpc_query<R: Rpc>(
+    builder: &postgrest::Postgrest,
+    call: &R,
+) -> Result<postgrest::Builder, Error> {
+    let arguments = serde_json::to_string(call);
+    let arguments = arguments.map_err(|error| Error::invalid_response(None, error.to_string()))?;
+    Ok(builder.rpc(R::NAME, arguments))
+}
+
+/// Sends the builder's request with our headers. Generic code is compiled for every type, so the
+/// response is parsed separately.
+pub(super) async fn send(
     http: &HttpClient,
     builder: postgrest::Builder,
     headers: HeaderMap,
     as_user: bool,
     policy: RetryPolicy,
     deadline: Deadline,
-) -> Result<T, Error> {
+) -> Result<HttpResponse, Error> {
     let unbuilt = || Error::invalid_response(None, "request cannot be built".to_owned());
     let request = to_reqwest_013(builder, headers).ok_or_else(unbuilt)?;
     let policy = if as_user {
@@ -47,8 +58,12 @@ pub(super) async fn send<T: DeserializeOwned>(
     } else {
         policy
     };
-    let answer = http.send(request, policy, deadline).await?;
-    let body = answer.accepted(&TABLE, as_user)?;
+    Ok(http.send(request, policy, deadline).await?)
+}
+
+/// Parses a response as JSON, if Supabase accepted the request.
+pub(super) fn parse<T: DeserializeOwned>(response: &HttpResponse, as_user: bool) -> Result<T, Error> {
+    let body = response.accepted(&TABLE, as_user)?;
     // The parser's message can quote the body, so the error leaves it out.
     serde_json::from_slice(body).map_err(|error| {
         let why = format!("body is not as expected at line {}, column {}", error.line(), error.column());
@@ -56,8 +71,8 @@ pub(super) async fn send<T: DeserializeOwned>(
     })
 }
 
-/// Converts the builder's request, which is of an older `reqwest`. Its parts are
-/// the same on the wire.
+/// Converts the builder's request, which is of an older `reqwest`. Method, URL, headers and body
+/// stay the same.
 fn to_reqwest_013(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest::Request> {
     let built = builder.build().build().ok()?;
     let method = built.method().as_str().parse().ok()?;

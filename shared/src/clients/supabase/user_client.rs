@@ -1,14 +1,11 @@
 //! Client with the caller's token: reads tables and calls functions under row level security.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
-use super::{ApiKey, Error, Project, transport};
-use crate::{
-    error::RateLimit,
-    platform::{
-        http_client::{Deadline, HttpClient},
-        secret::Secret,
-    },
+use super::{ApiKey, Error, Project, Rpc, transport};
+use crate::platform::{
+    http_client::{Deadline, HttpClient, RetryPolicy},
+    secret::Secret,
 };
 
 /// Reads with a caller's own token. Holds no secret key.
@@ -39,16 +36,10 @@ impl UserClient {
     #[cfg(feature = "doctor")]
     pub(crate) async fn check_key(&self, deadline: Deadline) -> Result<(), Error> {
         let query = self.from("agents").select("id").limit(1);
-        let answer: Result<Vec<serde::de::IgnoredAny>, Error> = transport::send(
-            &self.http,
-            query,
-            self.key.headers(None),
-            false,
-            transport::RETRY_POLICY,
-            deadline,
-        )
-        .await;
-        answer.map(drop)
+        let headers = self.key.headers(None);
+        let response =
+            transport::send(&self.http, query, headers, false, transport::RETRY_POLICY, deadline).await?;
+        transport::parse::<Vec<serde::de::IgnoredAny>>(&response, false).map(drop)
     }
 
     /// Runs a query with the caller's token. A row that the caller may not read is missing from the
@@ -59,84 +50,32 @@ impl UserClient {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<Vec<T>, Error> {
-        transport::send(
-            &self.http,
-            query,
-            self.key.headers(Some(token)),
-            true,
-            transport::RETRY_POLICY,
-            deadline,
-        )
-        .await
+        self.send(query, token, transport::RETRY_POLICY, deadline).await
     }
 
-    /// Calls one of our functions that charges the caller's rate limit, with the caller's token. If
-    /// the response is lost, the retry may charge twice.
+    /// Calls one of our functions with the caller's token, under row level security like a table.
     ///
     /// # Errors
     /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
-    pub async fn charge(
+    pub async fn rpc<R: Rpc>(
         &self,
-        function: &'static str,
+        call: &R,
         token: &Secret,
         deadline: Deadline,
-    ) -> Result<RateLimit, Error> {
-        let query = self.builder.rpc(function, "{}");
-        transport::send(
-            &self.http,
-            query,
-            self.key.headers(Some(token)),
-            true,
-            transport::RETRY_POLICY,
-            deadline,
-        )
-        .await
+    ) -> Result<R::Output, Error> {
+        let query = transport::rpc_query(&self.builder, call)?;
+        self.send(query, token, transport::rpc_policy::<R>(), deadline).await
     }
 
-    /// Calls one of our functions that reads for the caller, under row level security like a table.
-    ///
-    /// # Errors
-    /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
-    pub async fn read<T: DeserializeOwned>(
+    async fn send<T: DeserializeOwned>(
         &self,
-        function: &'static str,
-        arguments: &impl Serialize,
+        query: postgrest::Builder,
         token: &Secret,
+        policy: RetryPolicy,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let query = self.builder.rpc(function, transport::serialize_arguments(arguments)?);
-        transport::send(
-            &self.http,
-            query,
-            self.key.headers(Some(token)),
-            true,
-            transport::RETRY_POLICY,
-            deadline,
-        )
-        .await
-    }
-
-    /// Calls one of our functions that counts for the caller. It may take as long as the database
-    /// allows a statement to run.
-    ///
-    /// # Errors
-    /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
-    pub async fn rpc<T: DeserializeOwned>(
-        &self,
-        function: &'static str,
-        arguments: &impl Serialize,
-        token: &Secret,
-        deadline: Deadline,
-    ) -> Result<T, Error> {
-        let query = self.builder.rpc(function, transport::serialize_arguments(arguments)?);
-        transport::send(
-            &self.http,
-            query,
-            self.key.headers(Some(token)),
-            true,
-            transport::SLOW_QUERY_POLICY,
-            deadline,
-        )
-        .await
+        let headers = self.key.headers(Some(token));
+        let response = transport::send(&self.http, query, headers, true, policy, deadline).await?;
+        transport::parse(&response, true)
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Answer, Decision, Escalation, EscalationStatus, NewDecision, find};
 use crate::{
     auth::DecisionRules,
-    clients::supabase::{ServiceClient, UserClient},
+    clients::supabase::{Rpc, ServiceClient, UserClient},
     domain::{RequestContext, idempotency::IdempotencyKey, model::event::RecordedEvent},
     error::{Error, ErrorCode, FieldError},
     platform::{json_schema::Schema, telemetry},
@@ -20,6 +20,22 @@ pub struct ResolvedEscalation {
     pub escalation: Escalation,
     /// The event that records the decision.
     pub event: RecordedEvent,
+}
+
+#[derive(Serialize)]
+struct DecideEscalationCall<'a> {
+    p_escalation_id: Uuid,
+    p_decision: Decision,
+    p_subject_hash: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_answer: Option<&'a Answer>,
+    #[serde(flatten)]
+    idempotency: Option<IdempotencyKey>,
+}
+
+impl Rpc for DecideEscalationCall<'_> {
+    const NAME: &'static str = "decide_escalation";
+    type Output = ResolvedEscalation;
 }
 
 /// Decides an escalation as the caller. Only one decision is recorded; if the same person repeats
@@ -39,29 +55,18 @@ pub async fn decide(
     decision: &NewDecision,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<ResolvedEscalation, Error> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_escalation_id: Uuid,
-        p_decision: Decision,
-        p_subject_hash: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_answer: Option<&'a Answer>,
-        #[serde(flatten)]
-        idempotency: Option<IdempotencyKey>,
-    }
     rules.check(&context.caller.assurance)?;
     if let Some(answer) = &decision.answer {
         check(&find(user_client, context, id).await?, decision, answer)?;
     }
-    let arguments = context.on_behalf(Arguments {
+    let call = context.on_behalf(DecideEscalationCall {
         p_escalation_id: id,
         p_decision: decision.decision,
         p_subject_hash: decision.subject_hash.as_str(),
         p_answer: decision.answer.as_ref(),
         idempotency,
     });
-    let resolved: ResolvedEscalation =
-        service_client.rpc("decide_escalation", &arguments, context.deadline).await?;
+    let resolved = service_client.rpc(&call, context.deadline).await?;
     telemetry::record_session_id(resolved.escalation.session_id);
     Ok(resolved)
 }
@@ -74,7 +79,7 @@ fn check(asked: &Escalation, decision: &NewDecision, answer: &Answer) -> Result<
         asked.status == EscalationStatus::Open && asked.subject_hash == decision.subject_hash.as_str();
     let Some(schema) = asked.answer_schema.as_ref().filter(|_| undecided) else { return Ok(()) };
     let schema = Schema::compile(schema).map_err(|why| {
-        let detail = format!("The escalation's schema {why}, so that it can take no answer.");
+        let detail = format!("The escalation's schema {why}, so it cannot have an answer.");
         Error::new(ErrorCode::InvalidAnswer).detail(detail)
     })?;
     let mistakes = schema.errors(answer.value()).into_iter();

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::Escalation;
 use crate::{
-    clients::supabase::UserClient,
+    clients::supabase::{Rpc, UserClient},
     domain::{
         RequestContext,
-        pagination::{Page, PageSize, Rows, TimeCursor},
+        pagination::{Page, PageRequest, Rows, TimeCursor},
     },
     error::{Error, ErrorCode},
 };
@@ -17,23 +17,26 @@ use crate::{
 const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
     author_id,predecessor_id,subject,subject_hash,status,created_at,expires_at,decision,answer,decided_by,decided_at";
 
+#[derive(Serialize)]
+struct ListEscalationsCall {
+    #[serde(flatten)]
+    page: PageRequest<TimeCursor>,
+}
+
+impl Rpc for ListEscalationsCall {
+    const NAME: &'static str = "list_escalations";
+    type Output = Rows<Escalation>;
+}
+
 /// Lists the open escalations that the caller may see, oldest first.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,
-    limit: PageSize,
-    after: Option<TimeCursor>,
+    page: PageRequest<TimeCursor>,
 ) -> Result<Page<Escalation>, Error> {
-    #[derive(Serialize)]
-    struct Arguments {
-        p_limit: PageSize,
-        #[serde(flatten)]
-        after: Option<TimeCursor>,
-    }
-    let arguments = Arguments { p_limit: limit, after };
-    let rows: Rows<Escalation> =
-        user_client.read("list_escalations", &arguments, &context.caller.token, context.deadline).await?;
-    Ok(rows.into_page(|escalation| TimeCursor { at: escalation.created_at, id: escalation.id }.encode()))
+    let rows =
+        user_client.rpc(&ListEscalationsCall { page }, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|last| TimeCursor { at: last.created_at, id: last.id }))
 }
 
 /// Returns an escalation, whatever its status.

@@ -16,7 +16,6 @@ pub const MAX_EVENTS: usize = 100;
 /// Maximum size of a payload as compact JSON, in bytes.
 const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// A validated event.
 #[derive(Debug, Serialize)]
 pub struct NewEvent {
     id: Uuid,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::NewEvent;
 use crate::{
     auth::DecisionRules,
-    clients::supabase::ServiceClient,
+    clients::supabase::{Rpc, ServiceClient},
     domain::{RequestContext, idempotency::IdempotencyKey, model::event::RecordedEvent},
     error::{Error, RateLimit},
 };
@@ -20,6 +20,21 @@ pub struct RecordedEvents {
     /// State of the rate limit of events, if it was charged.
     #[serde(default)]
     pub limit: Option<RateLimit>,
+}
+
+#[derive(Serialize)]
+struct RecordEventsCall<'a> {
+    p_session_id: Uuid,
+    p_actor_type: &'static str,
+    p_actor_id: Uuid,
+    p_events: &'a [NewEvent],
+    #[serde(flatten)]
+    idempotency: Option<IdempotencyKey>,
+}
+
+impl Rpc for RecordEventsCall<'_> {
+    const NAME: &'static str = "record_events";
+    type Output = RecordedEvents;
 }
 
 /// Records events of the session's user. Returns the stored event if one with the same id is
@@ -38,24 +53,15 @@ pub async fn record(
     events: &[NewEvent],
     idempotency: Option<IdempotencyKey>,
 ) -> Result<RecordedEvents, Error> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_session_id: Uuid,
-        p_actor_type: &'static str,
-        p_actor_id: Uuid,
-        p_events: &'a [NewEvent],
-        #[serde(flatten)]
-        idempotency: Option<IdempotencyKey>,
-    }
     if events.iter().any(NewEvent::is_decision) {
         rules.check(&context.caller.assurance)?;
     }
-    let arguments = context.on_behalf(Arguments {
+    let call = context.on_behalf(RecordEventsCall {
         p_session_id: session_id,
         p_actor_type: "user",
         p_actor_id: context.caller.user_id,
         p_events: events,
         idempotency,
     });
-    Ok(service_client.rpc("record_events", &arguments, context.deadline).await?)
+    Ok(service_client.rpc(&call, context.deadline).await?)
 }

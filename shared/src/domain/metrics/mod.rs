@@ -18,7 +18,7 @@ use crate::{clients::supabase::UserClient, domain::RequestContext, error::Error}
 pub async fn fetch(
     user_client: &UserClient,
     context: &RequestContext,
-    question: &MetricsQuery,
+    query: &MetricsQuery,
 ) -> Result<MetricsReport, Error> {
-    Ok(user_client.rpc("get_metrics", question, &context.caller.token, context.deadline).await?)
+    Ok(user_client.rpc(query, &context.caller.token, context.deadline).await?)
 }

@@ -3,7 +3,9 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::MetricsReport;
 use crate::{
+    clients::supabase::Rpc,
     error::{Error, FieldError},
     platform::{parse::Timestamp, string_enum::words},
 };
@@ -48,6 +50,12 @@ pub struct MetricsQuery {
     group_by: GroupBy,
     #[serde(rename = "p_service_level_seconds")]
     service_level_seconds: u32,
+}
+
+impl Rpc for MetricsQuery {
+    const NAME: &'static str = "get_metrics";
+    const IS_SLOW: bool = true;
+    type Output = MetricsReport;
 }
 
 impl Bucket {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use crate::clients::{Approver, Decision, Risk};
 use crate::platform::{parse::Timestamp, string_enum::words};
 
 /// A request for a human decision, as stored in the table and returned by the API.
@@ -55,7 +56,6 @@ words! {
 }
 
 words! {
-    /// Reason for an escalation.
     pub enum EscalationKind {
         /// The frontend requested a human decision.
         Browser = "browser",
@@ -69,38 +69,6 @@ words! {
         AgentFailed = "agent_failed",
         /// It is unknown whether the call was executed; a person decides whether to call again.
         OutcomeUnknown = "outcome_unknown",
-    }
-}
-
-words! {
-    pub enum Decision {
-        /// Execute the call as shown.
-        Approve = "approve",
-        /// Execute the call with changed arguments.
-        Edit = "edit",
-        /// Do not execute the call.
-        Reject = "reject",
-        /// Answer the agent's question.
-        Respond = "respond",
-    }
-}
-
-words! {
-    /// Risk level of the call.
-    pub enum Risk {
-        Low = "low",
-        Medium = "medium",
-        High = "high",
-    }
-}
-
-words! {
-    /// Policy for who may decide.
-    pub enum Approver {
-        /// The session's user may decide too.
-        SelfOrOther = "self",
-        /// Only another person may decide.
-        OtherOnly = "other",
     }
 }
 

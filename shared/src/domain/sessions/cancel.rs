@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
 use super::Session;
 use crate::{
-    clients::{openai::ChatKit, supabase::ServiceClient},
+    clients::{
+        openai::ChatKit,
+        supabase::{Rpc, ServiceClient},
+    },
     domain::{RequestContext, idempotency::IdempotencyKey},
     error::Error,
     platform::http_client::Deadline,
@@ -34,6 +36,31 @@ const CONCURRENCY: usize = 8;
 /// Time reserved for recording which ChatKit sessions were cancelled.
 const RESERVE: Duration = Duration::from_secs(1);
 
+#[derive(Serialize)]
+struct CancelSessionCall {
+    p_session_id: Uuid,
+    #[serde(flatten)]
+    idempotency: Option<IdempotencyKey>,
+}
+
+impl Rpc for CancelSessionCall {
+    const NAME: &'static str = "cancel_session";
+    type Output = CancelledSession;
+}
+
+/// Records that ChatKit sessions of a session are cancelled.
+#[derive(Debug, Serialize)]
+pub struct ConfirmChatKitCancelledCall<'a> {
+    pub p_org_id: Uuid,
+    pub p_session_id: Uuid,
+    pub p_chatkit_session_ids: &'a [String],
+}
+
+impl Rpc for ConfirmChatKitCancelledCall<'_> {
+    const NAME: &'static str = "confirm_chatkit_cancelled";
+    type Output = IgnoredAny;
+}
+
 /// Marks a session as ended, erases its client secrets and withdraws its open escalations. Has no
 /// effect on a session that has ended.
 ///
@@ -45,14 +72,8 @@ pub async fn cancel(
     session_id: Uuid,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<CancelledSession, Error> {
-    #[derive(Serialize)]
-    struct Arguments {
-        p_session_id: Uuid,
-        #[serde(flatten)]
-        idempotency: Option<IdempotencyKey>,
-    }
-    let arguments = context.on_behalf(Arguments { p_session_id: session_id, idempotency });
-    Ok(service_client.rpc("cancel_session", &arguments, context.deadline).await?)
+    let call = context.on_behalf(CancelSessionCall { p_session_id: session_id, idempotency });
+    Ok(service_client.rpc(&call, context.deadline).await?)
 }
 
 /// A session, and the deadline for the work on it.
@@ -94,18 +115,16 @@ pub async fn cancel_chatkit_sessions(
     if cancelled.is_empty() {
         return 0;
     }
-    let arguments =
-        json!({ "p_org_id": org_id, "p_session_id": session_id, "p_chatkit_session_ids": cancelled });
+    let call = ConfirmChatKitCancelledCall {
+        p_org_id: org_id,
+        p_session_id: session_id,
+        p_chatkit_session_ids: &cancelled,
+    };
     // A short limit is enough: a session that is not recorded is cancelled again later, without
     // harm.
-    let noting = deadline.capped(RECORD_TIMEOUT);
-    let confirmed = service_client.rpc_until_recorded::<serde::de::IgnoredAny>(
-        "confirm_chatkit_cancelled",
-        &arguments,
-        noting,
-    );
-    if let Err(error) = confirmed.await {
-        tracing::warn!(%session_id, %error, "cancelled ChatKit sessions could not be noted");
+    let recorded = service_client.rpc_until_recorded(&call, deadline.capped(RECORD_TIMEOUT));
+    if let Err(error) = recorded.await {
+        tracing::warn!(%session_id, %error, "cancelled ChatKit sessions could not be recorded");
     }
     cancelled.len()
 }

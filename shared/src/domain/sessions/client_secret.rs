@@ -6,15 +6,14 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
 use super::{OpenedSession, Session, SessionRef, SessionStatus};
 use crate::{
     clients::{
         openai::{self as chatkit, ChatKit},
-        supabase::ServiceClient,
+        supabase::{Rpc, ServiceClient},
     },
     domain::RequestContext,
     error::{Error, ErrorCode},
@@ -99,6 +98,35 @@ pub async fn issue_client_secret(
     }
 }
 
+#[derive(Serialize)]
+struct RecordChatKitSessionCall<'a> {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_chatkit_request_id: Uuid,
+    p_chatkit_session_id: &'a str,
+    p_expires_at: Timestamp,
+    p_sealed_secret: String,
+    p_sealing_key_id: String,
+}
+
+impl Rpc for RecordChatKitSessionCall<'_> {
+    const NAME: &'static str = "record_chatkit_session";
+    type Output = RecordResult;
+}
+
+#[derive(Serialize)]
+struct FailChatKitSessionCall {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_chatkit_request_id: Uuid,
+    p_end_session: bool,
+}
+
+impl Rpc for FailChatKitSessionCall {
+    const NAME: &'static str = "fail_chatkit_session";
+    type Output = IgnoredAny;
+}
+
 /// Result of recording a ChatKit session.
 #[derive(Deserialize)]
 struct RecordResult {
@@ -118,20 +146,10 @@ impl PendingRequest<'_> {
     /// Records the ChatKit session with its sealed secret, unless the session has ended or another
     /// attempt has replaced this one.
     async fn record(&self, sealer: &Sealer, new: &chatkit::ChatKitSession) -> Result<RecordResult, Error> {
-        #[derive(Serialize)]
-        struct Arguments<'a> {
-            p_org_id: Uuid,
-            p_session_id: Uuid,
-            p_chatkit_request_id: Uuid,
-            p_chatkit_session_id: &'a str,
-            p_expires_at: Timestamp,
-            p_sealed_secret: String,
-            p_sealing_key_id: String,
-        }
         let Sealed { text, key_id } = sealer
             .seal(&new.client_secret, associated_data(self.context, self.session_id, &new.id))
             .ok_or_else(|| Error::new(ErrorCode::Internal).cause("sealing failed"))?;
-        let arguments = Arguments {
+        let call = RecordChatKitSessionCall {
             p_org_id: self.context.caller.org_id,
             p_session_id: self.session_id,
             p_chatkit_request_id: self.request_id,
@@ -141,25 +159,21 @@ impl PendingRequest<'_> {
             p_sealing_key_id: key_id,
         };
         let deadline = self.context.deadline.minus(RESERVE / 2);
-        Ok(self.service_client.rpc_until_recorded("record_chatkit_session", &arguments, deadline).await?)
+        Ok(self.service_client.rpc_until_recorded(&call, deadline).await?)
     }
 
     /// Records that the request failed. If this fails too, the row still shows that the request was
     /// started, and when.
     async fn record_failure(&self, end_session: bool) {
-        let arguments = json!({
-            "p_org_id": self.context.caller.org_id,
-            "p_session_id": self.session_id,
-            "p_chatkit_request_id": self.request_id,
-            "p_end_session": end_session,
-        });
-        let noted = self.service_client.rpc::<serde::de::IgnoredAny>(
-            "fail_chatkit_session",
-            &arguments,
-            self.context.deadline,
-        );
-        if let Err(error) = noted.await {
-            tracing::warn!(session_id = %self.session_id, %error, "a failed ChatKit request could not be noted");
+        let call = FailChatKitSessionCall {
+            p_org_id: self.context.caller.org_id,
+            p_session_id: self.session_id,
+            p_chatkit_request_id: self.request_id,
+            p_end_session: end_session,
+        };
+        if let Err(error) = self.service_client.rpc(&call, self.context.deadline).await {
+            let session_id = self.session_id;
+            tracing::warn!(%session_id, %error, "a failed ChatKit request could not be recorded");
         }
     }
 }

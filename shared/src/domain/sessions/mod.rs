@@ -7,10 +7,12 @@ mod open;
 mod query;
 mod threads;
 
-pub use cancel::{CancelledSession, SessionRef, cancel, cancel_chatkit_sessions};
+pub use cancel::{
+    CancelledSession, ConfirmChatKitCancelledCall, SessionRef, cancel, cancel_chatkit_sessions,
+};
 pub use client_secret::{ClientSecret, issue_client_secret};
 pub use open::{NewSession, OpenedSession, Renewal, open, renew};
-pub use query::{Details, Filter, Scope, Summary, details, find, list};
+pub use query::{Details, Scope, SessionFilter, Summary, details, find, list};
 pub use threads::{Include, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
 pub use super::model::session::{AgentId, Channel, EndReason, Metadata, Purpose, Session, SessionStatus};

@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use super::{AgentId, Channel, Metadata, Purpose, Session};
 use crate::{
-    clients::{openai::CreateSession, supabase::ServiceClient},
+    clients::{
+        openai::ChatKitSessionRequest,
+        supabase::{Rpc, ServiceClient},
+    },
     domain::{RequestContext, idempotency::LeasedKey},
     error::{Error, RateLimit},
     platform::{parse::Timestamp, sealing::Sealed, telemetry},
@@ -36,7 +39,7 @@ pub struct Renewal {
 pub struct OpenedSession {
     pub session: Session,
     /// Parameters for creating a ChatKit session.
-    pub upstream: CreateSession,
+    pub upstream: ChatKitSessionRequest,
     /// Id of the recorded request to ChatKit, generated here; `None` if no request is made.
     #[serde(skip)]
     pub request_id: Option<Uuid>,
@@ -66,6 +69,24 @@ const MIN_LIFE_SECONDS: u32 = 120;
 /// Longer than the life of any client secret, in seconds, so that none is reused.
 const FORCE_NEW_SECRET: u32 = 3600;
 
+#[derive(Serialize)]
+struct OpenSessionCall<'a> {
+    p_session_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_chatkit_request_id: Option<Uuid>,
+    p_agent_id: &'a AgentId,
+    p_channel: Channel,
+    p_metadata: &'a Metadata,
+    p_min_life_seconds: u32,
+    #[serde(flatten)]
+    idempotency: Option<LeasedKey>,
+}
+
+impl Rpc for OpenSessionCall<'_> {
+    const NAME: &'static str = "open_session";
+    type Output = OpenedSession;
+}
+
 /// Records a new session and, if `with_chatkit` is set, a request to ChatKit.
 ///
 /// # Errors
@@ -78,20 +99,8 @@ pub async fn open(
     with_chatkit: bool,
     idempotency: Option<LeasedKey>,
 ) -> Result<OpenedSession, Error> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_session_id: Uuid,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_chatkit_request_id: Option<Uuid>,
-        p_agent_id: &'a AgentId,
-        p_channel: Channel,
-        p_metadata: &'a Metadata,
-        p_min_life_seconds: u32,
-        #[serde(flatten)]
-        idempotency: Option<LeasedKey>,
-    }
     let request_id = with_chatkit.then(Uuid::now_v7);
-    let arguments = context.on_behalf(Arguments {
+    let call = context.on_behalf(OpenSessionCall {
         p_session_id: Uuid::now_v7(),
         p_chatkit_request_id: request_id,
         p_agent_id: &new.agent_id,
@@ -100,9 +109,30 @@ pub async fn open(
         p_min_life_seconds: MIN_LIFE_SECONDS,
         idempotency,
     });
-    let opened: OpenedSession = service_client.rpc("open_session", &arguments, context.deadline).await?;
+    let opened = service_client.rpc(&call, context.deadline).await?;
     telemetry::record_session_id(opened.session.id);
     Ok(OpenedSession { request_id, ..opened })
+}
+
+#[derive(Serialize)]
+struct RenewChatKitSessionCall<'a> {
+    p_session_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_chatkit_request_id: Option<Uuid>,
+    p_purpose: Purpose,
+    p_rejected: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_agent_id: Option<&'a AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_metadata: Option<&'a Metadata>,
+    p_min_life_seconds: u32,
+    #[serde(flatten)]
+    idempotency: Option<LeasedKey>,
+}
+
+impl Rpc for RenewChatKitSessionCall<'_> {
+    const NAME: &'static str = "renew_chatkit_session";
+    type Output = OpenedSession;
 }
 
 /// Finds a live ChatKit session to reuse, or records a request to ChatKit for another.
@@ -141,23 +171,8 @@ async fn renew_with(
     min_life_seconds: u32,
     idempotency: Option<LeasedKey>,
 ) -> Result<OpenedSession, Error> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_session_id: Uuid,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_chatkit_request_id: Option<Uuid>,
-        p_purpose: Purpose,
-        p_rejected: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_agent_id: Option<&'a AgentId>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_metadata: Option<&'a Metadata>,
-        p_min_life_seconds: u32,
-        #[serde(flatten)]
-        idempotency: Option<LeasedKey>,
-    }
     let request_id = with_chatkit.then(Uuid::now_v7);
-    let arguments = context.on_behalf(Arguments {
+    let call = context.on_behalf(RenewChatKitSessionCall {
         p_session_id: renewal.session_id,
         p_chatkit_request_id: request_id,
         p_purpose: renewal.purpose,
@@ -168,7 +183,6 @@ async fn renew_with(
         idempotency,
     });
     telemetry::record_session_id(renewal.session_id);
-    let opened: OpenedSession =
-        service_client.rpc("renew_chatkit_session", &arguments, context.deadline).await?;
+    let opened = service_client.rpc(&call, context.deadline).await?;
     Ok(OpenedSession { request_id, ..opened })
 }

@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{AgentId, Session, SessionStatus};
 use crate::{
-    clients::supabase::UserClient,
+    clients::supabase::{Rpc, UserClient},
     domain::{
         RequestContext,
         model::escalation::Escalation,
         model::event::{Event, Task},
-        pagination::{Page, PageSize, Rows, TimeCursor},
+        pagination::{Page, PageRequest, Rows, TimeCursor},
     },
     error::{Error, ErrorCode},
     platform::string_enum::words,
@@ -64,14 +64,11 @@ words! {
     }
 }
 
-/// Filter and page of a list of sessions.
 #[derive(Debug)]
-pub struct Filter {
+pub struct SessionFilter {
     pub scope: Scope,
     pub status: Option<SessionStatus>,
     pub agent_id: Option<AgentId>,
-    pub limit: PageSize,
-    pub after: Option<TimeCursor>,
 }
 
 /// Returns a session with its user's name at ChatKit.
@@ -88,45 +85,55 @@ pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) 
     rows.into_iter().next().ok_or_else(|| Error::new(ErrorCode::SessionNotFound))
 }
 
+#[derive(Serialize)]
+struct SessionDetailsCall {
+    p_session_id: Uuid,
+}
+
+impl Rpc for SessionDetailsCall {
+    const NAME: &'static str = "session_details";
+    type Output = Details;
+}
+
 /// Returns the rows that belong to a session, read in one snapshot.
 ///
 /// # Errors
 /// Returns `session_not_found` if the session does not exist or the caller may not see it.
 pub async fn details(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Details, Error> {
-    #[derive(Serialize)]
-    struct Arguments {
-        p_session_id: Uuid,
-    }
-    let arguments = Arguments { p_session_id: id };
-    Ok(user_client.read("session_details", &arguments, &context.caller.token, context.deadline).await?)
+    let call = SessionDetailsCall { p_session_id: id };
+    Ok(user_client.rpc(&call, &context.caller.token, context.deadline).await?)
+}
+
+#[derive(Serialize)]
+struct ListSessionsCall<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_user_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_status: Option<SessionStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_agent_id: Option<&'a AgentId>,
+    #[serde(flatten)]
+    page: PageRequest<TimeCursor>,
+}
+
+impl Rpc for ListSessionsCall<'_> {
+    const NAME: &'static str = "list_sessions";
+    type Output = Rows<Session>;
 }
 
 /// Lists sessions by their latest activity, newest first.
 pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,
-    filter: &Filter,
+    filter: &SessionFilter,
+    page: PageRequest<TimeCursor>,
 ) -> Result<Page<Session>, Error> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_limit: PageSize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_user_id: Option<Uuid>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_status: Option<SessionStatus>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_agent_id: Option<&'a AgentId>,
-        #[serde(flatten)]
-        after: Option<TimeCursor>,
-    }
-    let arguments = Arguments {
-        p_limit: filter.limit,
+    let call = ListSessionsCall {
         p_user_id: (filter.scope == Scope::Own).then_some(context.caller.user_id),
         p_status: filter.status,
         p_agent_id: filter.agent_id.as_ref(),
-        after: filter.after,
+        page,
     };
-    let rows: Rows<Session> =
-        user_client.read("list_sessions", &arguments, &context.caller.token, context.deadline).await?;
-    Ok(rows.into_page(|session| TimeCursor { at: session.last_activity_at, id: session.id }.encode()))
+    let rows = user_client.rpc(&call, &context.caller.token, context.deadline).await?;
+    Ok(rows.into_page(|last| TimeCursor { at: last.last_activity_at, id: last.id }))
 }

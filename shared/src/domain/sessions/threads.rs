@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     clients::{
         openai::{ChatKit, Thread},
-        supabase::UserClient,
+        supabase::{Rpc, UserClient},
     },
     domain::RequestContext,
     error::{Error, RateLimit},
@@ -53,8 +53,16 @@ const MAX_EXTRA_LOOKUPS: usize = 10;
 /// Maximum number of threads that are read concurrently.
 const CONCURRENCY: usize = 5;
 
+#[derive(Serialize)]
+struct ConsumeThreadReadLimitCall {}
+
+impl Rpc for ConsumeThreadReadLimitCall {
+    const NAME: &'static str = "consume_thread_read_limit";
+    type Output = RateLimit;
+}
+
 /// Charges the caller's rate limit for reading the threads of one session, which takes up to eleven
-/// requests to OpenAI.
+/// requests to OpenAI. If the response is lost, the retry may charge twice.
 ///
 /// # Errors
 /// Returns `rate_limited` if the limit is exceeded.
@@ -62,7 +70,7 @@ pub async fn consume_thread_read_limit(
     user_client: &UserClient,
     context: &RequestContext,
 ) -> Result<RateLimit, Error> {
-    Ok(user_client.charge("consume_thread_read_limit", &context.caller.token, context.deadline).await?)
+    Ok(user_client.rpc(&ConsumeThreadReadLimitCall {}, &context.caller.token, context.deadline).await?)
 }
 
 /// Reads the newest threads of a user from ChatKit. A failure is logged and returned as

@@ -73,7 +73,7 @@ impl Delivery {
     pub fn tool_call(&self) -> Result<(Target<'_>, ToolCall<'_>), Reason> {
         let arguments = Arguments { document: &self.document, idempotency_key: self.idempotency_key };
         let Ok(Value::Object(arguments)) = serde_json::to_value(&arguments) else {
-            return Err(Reason::AnswerUnfit);
+            return Err(Reason::AnswerMismatch);
         };
         let target = Target {
             url: &self.url,
@@ -91,7 +91,7 @@ impl Delivery {
             return Ok(None);
         };
         let DecisionPayload { decision } =
-            DecisionPayload::deserialize(decided).map_err(|_| Reason::AnswerUnfit)?;
+            DecisionPayload::deserialize(decided).map_err(|_| Reason::AnswerMismatch)?;
         Ok(Some(ElicitationAnswer { request_state, decision, answer: decided.get("answer") }))
     }
 }

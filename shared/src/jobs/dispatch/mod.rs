@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    clients::{mcp, openai::ChatKit, supabase::ServiceClient},
+    clients::{
+        mcp,
+        openai::ChatKit,
+        supabase::{Rpc, ServiceClient},
+    },
     domain::sessions,
     error::{Error, ErrorCode},
     jobs::{FailedJob, Run},
@@ -54,7 +57,6 @@ const MAX_IDLE_WAIT: Duration = Duration::from_secs(5);
 /// Shortest wait. A session that is locked for a moment is reported as due at once.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
-/// Delivers events to agents.
 pub struct Dispatcher {
     pub service_client: ServiceClient,
     /// Cancels the ChatKit sessions of an agent that hands a session over; `None` if ChatKit is not
@@ -82,8 +84,20 @@ pub struct DispatchReport {
     pub superseded: u64,
 }
 
+#[derive(Serialize)]
+struct ClaimDeliveriesCall {
+    p_limit: usize,
+    p_lease_seconds: u32,
+    p_claim_id: Uuid,
+}
+
+impl Rpc for ClaimDeliveriesCall {
+    const NAME: &'static str = "claim_deliveries";
+    type Output = ClaimedDeliveries;
+}
+
 #[derive(Deserialize)]
-struct Claim {
+struct ClaimedDeliveries {
     deliveries: Vec<Delivery>,
     /// Deliveries that the database closed without a call.
     settled: Vec<ClosedDelivery>,
@@ -101,6 +115,18 @@ struct ClosedDelivery {
     attempt: u32,
     status: String,
     error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FinishDeliveryCall<'a> {
+    p_delivery_id: Uuid,
+    p_fence: i64,
+    p_outcome: &'a RpcOutcome,
+}
+
+impl Rpc for FinishDeliveryCall<'_> {
+    const NAME: &'static str = "finish_delivery";
+    type Output = FinishResult;
 }
 
 #[derive(Deserialize)]
@@ -163,7 +189,7 @@ impl Dispatcher {
                     report.count(&status);
                 }
                 Ok(Some(Err(error))) => {
-                    tracing::warn!(%error, "a delivery failed; the others go on");
+                    tracing::warn!(%error, "a delivery failed; the others continue");
                     failed_delivery.get_or_insert(error);
                 }
                 Ok(None) | Err(_) => {}
@@ -171,15 +197,15 @@ impl Dispatcher {
         }
     }
 
-    async fn claim(&self, limit: usize, deadline: Deadline) -> Result<Claim, Error> {
-        let arguments =
-            json!({ "p_limit": limit, "p_lease_seconds": LEASE_SECONDS, "p_claim_id": Uuid::now_v7() });
+    async fn claim(&self, limit: usize, deadline: Deadline) -> Result<ClaimedDeliveries, Error> {
+        let call = ClaimDeliveriesCall {
+            p_limit: limit,
+            p_lease_seconds: LEASE_SECONDS,
+            p_claim_id: Uuid::now_v7(),
+        };
         // A claim is retried under its own id. If only the response was lost, the retry returns the
         // same deliveries, which would otherwise wait for their lease to expire.
-        Ok(self
-            .service_client
-            .rpc_until_recorded("claim_deliveries", &arguments, deadline.capped(CLAIM_TIMEOUT))
-            .await?)
+        Ok(self.service_client.rpc_until_recorded(&call, deadline.capped(CLAIM_TIMEOUT)).await?)
     }
 
     /// Delivers within a span, which adds the delivery's ids to the log records.
@@ -233,9 +259,9 @@ impl Dispatcher {
         outcome: &RpcOutcome,
         lease: Deadline,
     ) -> Result<FinishResult, Error> {
-        let arguments =
-            json!({ "p_delivery_id": claimed.id, "p_fence": claimed.fence, "p_outcome": outcome });
-        match self.service_client.rpc_until_recorded("finish_delivery", &arguments, lease).await {
+        let call =
+            FinishDeliveryCall { p_delivery_id: claimed.id, p_fence: claimed.fence, p_outcome: outcome };
+        match self.service_client.rpc_until_recorded(&call, lease).await {
             // The delivery was erased with its session, so the result is of no use.
             Err(error) if error.has_code("delivery_not_found") => {
                 let (status, live_chatkit_session_ids) = (String::new(), Vec::new());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::clients::mcp::{CallError, Completed, Failed, NeedsHuman, Task, ToolResult};
+use crate::clients::mcp::{CallError, Completed, FailureReport, NeedsHuman, TaskUpdate, ToolResult};
 
 /// The argument `p_outcome` of `finish_delivery`.
 #[derive(Debug, PartialEq, Serialize)]
@@ -15,7 +15,7 @@ pub(super) enum RpcOutcome {
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        tasks: Vec<Task>,
+        tasks: Vec<TaskUpdate>,
     },
     Retry {
         error: &'static str,
@@ -33,7 +33,7 @@ impl RpcOutcome {
     pub fn new(result: Result<ToolResult, CallError>, idempotent: bool) -> Self {
         match result {
             Ok(ToolResult::Completed(completed)) => Self::Completed(completed),
-            Ok(ToolResult::Failed(Failed { message, tasks, .. })) => {
+            Ok(ToolResult::Failed(FailureReport { message, tasks, .. })) => {
                 Self::Failed { error: "agent_failed", message, tasks }
             }
             Ok(ToolResult::Asked(request)) => Self::Ask(request),
@@ -46,7 +46,7 @@ impl RpcOutcome {
         }
     }
 
-    /// A permanent failure.
+    /// Creates a failure that is not retried.
     pub fn failed(error: &'static str) -> Self {
         Self::Failed { error, message: None, tasks: Vec::new() }
     }

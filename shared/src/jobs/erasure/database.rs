@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Erasure, ErasureRun};
-use crate::error::Error;
+use crate::{clients::supabase::Rpc, error::Error};
 
 /// Maximum number of rows that one transaction erases.
 const BATCH: u32 = 2000;
@@ -14,19 +14,49 @@ const BATCH: u32 = 2000;
 /// Maximum wait in seconds before erasure is retried while a call is in progress.
 const POLL_SECONDS: u64 = 2;
 
+#[derive(Serialize)]
+struct EraseBatchCall {
+    p_org_id: Uuid,
+    p_user_id: Uuid,
+    p_limit: u32,
+}
+
+#[derive(Deserialize)]
+struct ErasedBatch {
+    left: bool,
+    rows: u64,
+    wait_seconds: u64,
+}
+
+impl Rpc for EraseBatchCall {
+    const NAME: &'static str = "erase_batch";
+    type Output = ErasedBatch;
+}
+
+#[derive(Serialize)]
+struct FinishErasureCall<'a> {
+    p_org_id: Uuid,
+    p_user_id: Uuid,
+    p_refused_thread_ids: &'a [String],
+}
+
+#[derive(Deserialize)]
+struct FinishedErasure {
+    erasure: Erasure,
+}
+
+impl Rpc for FinishErasureCall<'_> {
+    const NAME: &'static str = "finish_erasure";
+    type Output = FinishedErasure;
+}
+
 impl ErasureRun<'_> {
     /// Erases rows until none is left. Waits for calls in progress, whose rows are still needed.
     pub(super) async fn erase_rows(self) -> Result<(), Error> {
-        #[derive(Deserialize)]
-        struct Batch {
-            left: bool,
-            rows: u64,
-            wait_seconds: u64,
-        }
+        let call = EraseBatchCall { p_org_id: self.org_id, p_user_id: self.user_id, p_limit: BATCH };
         loop {
-            let arguments = json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_limit": BATCH });
-            let Batch { left, rows, wait_seconds } =
-                self.service_client.rpc("erase_batch", &arguments, self.deadline).await?;
+            let ErasedBatch { left, rows, wait_seconds } =
+                self.service_client.rpc(&call, self.deadline).await?;
             if !left {
                 return Ok(());
             }
@@ -43,17 +73,11 @@ impl ErasureRun<'_> {
     /// Erases the user's name at ChatKit, which all earlier steps need, and completes the record.
     /// `refused` has the threads that OpenAI refused to delete.
     pub(super) async fn finish(self, refused: &[String]) -> Result<Erasure, Error> {
-        #[derive(Deserialize)]
-        struct Finished {
-            erasure: Erasure,
-        }
-        let arguments = json!({
-            "p_org_id": self.org_id,
-            "p_user_id": self.user_id,
-            "p_refused_thread_ids": refused,
-        });
-        let Finished { erasure } =
-            self.service_client.rpc_until_recorded("finish_erasure", &arguments, self.deadline).await?;
-        Ok(erasure)
+        let call = FinishErasureCall {
+            p_org_id: self.org_id,
+            p_user_id: self.user_id,
+            p_refused_thread_ids: refused,
+        };
+        Ok(self.service_client.rpc_until_recorded(&call, self.deadline).await?.erasure)
     }
 }

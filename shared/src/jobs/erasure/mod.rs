@@ -9,11 +9,13 @@ mod database;
 mod openai;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    clients::{openai::ChatKit, supabase::ServiceClient},
+    clients::{
+        openai::ChatKit,
+        supabase::{Rpc, ServiceClient},
+    },
     error::{Error, ErrorCode},
     platform::{
         http_client::Deadline,
@@ -88,22 +90,35 @@ impl PendingErasure {
     }
 }
 
+#[derive(Serialize)]
+struct BeginErasureCall<'a> {
+    p_org_id: Uuid,
+    p_user_id: Uuid,
+    p_requested_by: &'a str,
+    p_reason: &'a str,
+}
+
+impl Rpc for BeginErasureCall<'_> {
+    const NAME: &'static str = "begin_erasure";
+    type Output = PendingErasure;
+}
+
 /// Records a request, or finds the erasure in progress.
 ///
 /// # Errors
 /// Returns `user_not_found` if the organisation has no data of the user.
 pub async fn begin(
     service_client: &ServiceClient,
-    order: &ErasureRequest,
+    request: &ErasureRequest,
     deadline: Deadline,
 ) -> Result<PendingErasure, Error> {
-    let arguments = json!({
-        "p_org_id": order.org_id,
-        "p_user_id": order.user_id,
-        "p_requested_by": order.requested_by,
-        "p_reason": order.reason,
-    });
-    Ok(service_client.rpc("begin_erasure", &arguments, deadline).await?)
+    let call = BeginErasureCall {
+        p_org_id: request.org_id,
+        p_user_id: request.user_id,
+        p_requested_by: &request.requested_by,
+        p_reason: &request.reason,
+    };
+    Ok(service_client.rpc(&call, deadline).await?)
 }
 
 /// Continues an erasure from the step where it stopped. No step begins after `until`. Returns the
@@ -123,7 +138,7 @@ pub async fn run(
         return Ok(erasure);
     }
     if at_chatkit && chatkit.is_none() {
-        let detail = "ChatKit is not configured here, and something of this person's is there.";
+        let detail = "ChatKit is not configured, but may have data of this user.";
         return Err(Error::new(ErrorCode::ChatkitUnavailable).detail(detail));
     }
     let (org_id, user_id) = (erasure.org_id, erasure.user_id);
@@ -151,7 +166,7 @@ struct ErasureRun<'a> {
 impl ErasureRun<'_> {
     /// Returns `deadline_exceeded` if no time is left for another batch.
     fn check_time_left(&self) -> Result<(), Error> {
-        let detail = "The runs of expire-sessions go on with it; order it again to see it finished.";
+        let detail = "expire-sessions continues the erasure. Repeat the request to see the result.";
         let late = || Error::new(ErrorCode::DeadlineExceeded).detail(detail);
         (!self.until.remaining().is_zero()).then_some(()).ok_or_else(late)
     }

@@ -2,12 +2,15 @@
 //! while the threads are deleted.
 
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
 use super::ErasureRun;
-use crate::{clients::openai as chatkit, error::Error};
+use crate::{
+    clients::{openai as chatkit, supabase::Rpc},
+    domain::sessions::ConfirmChatKitCancelledCall,
+    error::Error,
+};
 
 /// Maximum number of sessions that one transaction ends.
 const BATCH: u32 = 50;
@@ -15,35 +18,63 @@ const BATCH: u32 = 50;
 /// Maximum number of concurrent requests to ChatKit.
 const CONCURRENCY: usize = 8;
 
+#[derive(Serialize)]
+struct EndErasedSessionsCall<'a> {
+    p_org_id: Uuid,
+    p_user_id: Uuid,
+    p_limit: u32,
+    /// ChatKit sessions that OpenAI refuses to cancel.
+    p_refused_ids: &'a [String],
+}
+
+#[derive(Deserialize)]
+struct EndedSessions {
+    /// Whether the user has more active sessions.
+    active: bool,
+    sessions: Vec<LiveChatKitSessions>,
+}
+
+#[derive(Deserialize)]
+struct LiveChatKitSessions {
+    session_id: Uuid,
+    chatkit_session_ids: Vec<String>,
+}
+
+impl Rpc for EndErasedSessionsCall<'_> {
+    const NAME: &'static str = "end_erased_sessions";
+    type Output = EndedSessions;
+}
+
+#[derive(Serialize)]
+struct RecordDeletedThreadsCall<'a> {
+    p_org_id: Uuid,
+    p_user_id: Uuid,
+    p_thread_ids: &'a [String],
+}
+
+impl Rpc for RecordDeletedThreadsCall<'_> {
+    const NAME: &'static str = "record_deleted_threads";
+    type Output = IgnoredAny;
+}
+
 impl ErasureRun<'_> {
     /// Ends the user's sessions and cancels their live ChatKit sessions, until none is left. A
     /// ChatKit session that OpenAI refuses to cancel expires within ten minutes; its row stays
     /// until then.
     pub(super) async fn end_sessions(self) -> Result<(), Error> {
-        #[derive(Deserialize)]
-        struct Ended {
-            active: bool,
-            sessions: Vec<Live>,
-        }
-        #[derive(Deserialize)]
-        struct Live {
-            session_id: Uuid,
-            chatkit_session_ids: Vec<String>,
-        }
         let mut refused = Vec::new();
         loop {
-            let arguments = json!({
-                "p_org_id": self.org_id,
-                "p_user_id": self.user_id,
-                "p_limit": BATCH,
-                "p_refused_ids": refused,
-            });
-            let Ended { active, sessions } =
-                self.service_client.rpc("end_erased_sessions", &arguments, self.deadline).await?;
+            let call = EndErasedSessionsCall {
+                p_org_id: self.org_id,
+                p_user_id: self.user_id,
+                p_limit: BATCH,
+                p_refused_ids: &refused,
+            };
+            let EndedSessions { active, sessions } = self.service_client.rpc(&call, self.deadline).await?;
             if !active && (sessions.is_empty() || self.chatkit.is_none()) {
                 return Ok(());
             }
-            for Live { session_id, chatkit_session_ids } in sessions {
+            for LiveChatKitSessions { session_id, chatkit_session_ids } in sessions {
                 refused.extend(self.cancel(session_id, chatkit_session_ids).await?);
             }
             self.check_time_left()?;
@@ -58,16 +89,12 @@ impl ErasureRun<'_> {
         let cancel = async |id: String| (chatkit.cancel_session(&id, self.deadline).await, id);
         let (cancelled, refused, failed) = self.for_each(ids, cancel).await;
         if !cancelled.is_empty() {
-            let arguments = json!({
-                "p_org_id": self.org_id,
-                "p_session_id": session_id,
-                "p_chatkit_session_ids": cancelled,
-            });
-            match self
-                .service_client
-                .rpc::<IgnoredAny>("confirm_chatkit_cancelled", &arguments, self.deadline)
-                .await
-            {
+            let call = ConfirmChatKitCancelledCall {
+                p_org_id: self.org_id,
+                p_session_id: session_id,
+                p_chatkit_session_ids: &cancelled,
+            };
+            match self.service_client.rpc(&call, self.deadline).await {
                 // A parallel attempt at the same erasure has already erased the session.
                 Err(error) if error.has_code("session_not_found") => {}
                 confirmed => drop(confirmed?),
@@ -94,11 +121,12 @@ impl ErasureRun<'_> {
             }
             // Recorded before they are deleted, so that they are counted even if this process dies
             // meanwhile.
-            let arguments =
-                json!({ "p_org_id": self.org_id, "p_user_id": self.user_id, "p_thread_ids": ids });
-            self.service_client
-                .rpc::<IgnoredAny>("record_deleted_threads", &arguments, self.deadline)
-                .await?;
+            let call = RecordDeletedThreadsCall {
+                p_org_id: self.org_id,
+                p_user_id: self.user_id,
+                p_thread_ids: &ids,
+            };
+            self.service_client.rpc(&call, self.deadline).await?;
             let delete = async |id: String| (chatkit.delete_thread(&id, self.deadline).await, id);
             let (_, not_deleted, failed) = self.for_each(ids, delete).await;
             refused.extend(not_deleted);

@@ -1,25 +1,68 @@
 //! Maintenance jobs that need the database only.
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::{BATCH, Batch, BatchContext, MaintenanceReport};
-use crate::error::Error;
+use crate::{clients::supabase::Rpc, error::Error};
+
+#[derive(Serialize)]
+struct FailAbandonedRequestsCall {
+    p_limit: u32,
+}
+
+#[derive(Deserialize)]
+struct FailedRequests {
+    settled: u64,
+    failed_sessions: u64,
+}
+
+impl Rpc for FailAbandonedRequestsCall {
+    const NAME: &'static str = "fail_abandoned_requests";
+    type Output = FailedRequests;
+}
+
+#[derive(Serialize)]
+struct ExpireEscalationsCall {
+    p_limit: u32,
+}
+
+#[derive(Deserialize)]
+struct ExpiredEscalations {
+    expired: u64,
+}
+
+impl Rpc for ExpireEscalationsCall {
+    const NAME: &'static str = "expire_escalations";
+    type Output = ExpiredEscalations;
+}
+
+#[derive(Serialize)]
+struct PurgeExpiredCall {
+    p_limit: u32,
+}
+
+#[derive(Deserialize)]
+struct PurgeCounts {
+    secrets: u64,
+    keys: u64,
+    throttles: u64,
+    amounts: u64,
+}
+
+impl Rpc for PurgeExpiredCall {
+    const NAME: &'static str = "purge_expired";
+    type Output = PurgeCounts;
+}
 
 /// Marks requests to ChatKit whose process died as failed, and ends sessions that never got a
 /// client secret.
 pub(super) async fn fail_abandoned_requests(
-    share: BatchContext<'_>,
+    context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
-    #[derive(Deserialize)]
-    struct FailedRequests {
-        settled: u64,
-        failed_sessions: u64,
-    }
-    let arguments = json!({ "p_limit": BATCH });
+    let call = FailAbandonedRequestsCall { p_limit: BATCH };
     let FailedRequests { settled, failed_sessions } =
-        share.service_client.rpc("fail_abandoned_requests", &arguments, share.deadline).await?;
+        context.service_client.rpc(&call, context.deadline).await?;
     report.abandoned_requests += settled;
     report.failed_sessions += failed_sessions;
     Ok(Batch { more: settled > 0, failure: None })
@@ -27,16 +70,11 @@ pub(super) async fn fail_abandoned_requests(
 
 /// Closes escalations whose deadline has passed.
 pub(super) async fn expire_escalations(
-    share: BatchContext<'_>,
+    context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
-    #[derive(Deserialize)]
-    struct Expired {
-        expired: u64,
-    }
-    let arguments = json!({ "p_limit": BATCH });
-    let Expired { expired } =
-        share.service_client.rpc("expire_escalations", &arguments, share.deadline).await?;
+    let call = ExpireEscalationsCall { p_limit: BATCH };
+    let ExpiredEscalations { expired } = context.service_client.rpc(&call, context.deadline).await?;
     report.expired_escalations += expired;
     Ok(Batch { more: expired > 0, failure: None })
 }
@@ -44,19 +82,12 @@ pub(super) async fn expire_escalations(
 /// Erases expired client secrets, idempotency keys that are older than a day, and counters of rate
 /// limits and of amounts that are no longer needed.
 pub(super) async fn purge_expired(
-    share: BatchContext<'_>,
+    context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
-    #[derive(Deserialize)]
-    struct PurgeCounts {
-        secrets: u64,
-        keys: u64,
-        throttles: u64,
-        amounts: u64,
-    }
-    let arguments = json!({ "p_limit": 10 * BATCH });
+    let call = PurgeExpiredCall { p_limit: 10 * BATCH };
     let PurgeCounts { secrets, keys, throttles, amounts } =
-        share.service_client.rpc("purge_expired", &arguments, share.deadline).await?;
+        context.service_client.rpc(&call, context.deadline).await?;
     report.erased_secrets += secrets;
     report.purged_keys += keys;
     Ok(Batch { more: secrets + keys + throttles + amounts > 0, failure: None })

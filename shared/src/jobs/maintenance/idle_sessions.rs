@@ -3,13 +3,15 @@
 
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
-use super::{BATCH, Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, share::CallBudget};
+use super::{
+    BATCH, Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport,
+    batch::{CallBudget, ClaimLimits, ClaimedRows, process_claimed},
+};
 use crate::{
-    clients::openai as chatkit,
+    clients::{openai as chatkit, supabase::Rpc},
     domain::sessions,
     error::{Error, ErrorCode},
     platform::parse::Timestamp,
@@ -27,20 +29,12 @@ const CONTINUE_SECONDS: u32 = 60;
 /// Ends idle sessions, here and at ChatKit. A session for which ChatKit does not respond is
 /// postponed.
 pub(super) async fn expire_idle_sessions(
-    share: BatchContext<'_>,
+    context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
-    #[derive(Deserialize)]
-    struct IdleClaim {
-        sessions: Vec<IdleSession>,
-    }
-    let arguments = json!({ "p_limit": BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let IdleClaim { sessions } =
-        share.service_client.rpc("claim_idle_sessions", &arguments, share.deadline).await?;
-    let mut batch = Batch::from_rows(sessions.len());
-    let end = async |idle: IdleSession| IdleCheck { share, idle: &idle }.end().await;
-    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(end).buffer_unordered(CONCURRENCY));
-    while let Some(outcome) = outcomes.next().await {
+    let claim = ClaimLimits { p_limit: BATCH, p_lease_seconds: LEASE_SECONDS };
+    let end = async |idle: IdleSession| IdleCheck { context, idle: &idle }.end().await;
+    let record = |outcome: Result<Outcome, Error>, batch: &mut Batch| {
         match outcome {
             Ok(Outcome::Expired { cancelled, uncancelled }) => {
                 report.expired_sessions += 1;
@@ -53,8 +47,68 @@ pub(super) async fn expire_idle_sessions(
             Err(error) if error.code == ErrorCode::SessionNotFound => {}
             Err(error) => batch.record_error(error)?,
         }
-    }
-    Ok(batch)
+        Ok(())
+    };
+    process_claimed(context, ClaimIdleSessionsCall(claim), CONCURRENCY, end, record).await
+}
+
+#[derive(Serialize)]
+struct ClaimIdleSessionsCall(ClaimLimits);
+
+impl Rpc for ClaimIdleSessionsCall {
+    const NAME: &'static str = "claim_idle_sessions";
+    type Output = ClaimedRows<IdleSession>;
+}
+
+#[derive(Serialize)]
+struct RecordChatKitActivityCall {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct RecordedActivity {
+    idle: bool,
+    last_activity_at: Timestamp,
+}
+
+impl Rpc for RecordChatKitActivityCall {
+    const NAME: &'static str = "record_chatkit_activity";
+    type Output = RecordedActivity;
+}
+
+#[derive(Serialize)]
+struct ReleaseIdleSessionCall {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_retry_after_seconds: u32,
+    p_threads_asked: usize,
+    p_last_activity_at: Timestamp,
+}
+
+impl Rpc for ReleaseIdleSessionCall {
+    const NAME: &'static str = "release_idle_session";
+    type Output = IgnoredAny;
+}
+
+#[derive(Serialize)]
+struct ExpireSessionCall {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_last_activity_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct ExpiredSession {
+    expired: bool,
+    #[serde(default)]
+    live_chatkit_session_ids: Vec<String>,
+}
+
+impl Rpc for ExpireSessionCall {
+    const NAME: &'static str = "expire_session";
+    type Output = ExpiredSession;
 }
 
 /// A session without recent activity in the database.
@@ -89,14 +143,14 @@ struct ThreadActivity {
 
 #[derive(Clone, Copy)]
 struct IdleCheck<'a> {
-    share: BatchContext<'a>,
+    context: BatchContext<'a>,
     idle: &'a IdleSession,
 }
 
 impl IdleCheck<'_> {
     async fn end(self) -> Result<Outcome, Error> {
-        let Self { share, idle } = self;
-        if share.is_last() {
+        let Self { context, idle } = self;
+        if context.is_last() {
             // The lease expires, and a later run claims the session.
             return Ok(Outcome::Postponed);
         }
@@ -115,7 +169,7 @@ impl IdleCheck<'_> {
             tracing::warn!(session_id = %idle.session_id, %error, "an idle session is postponed");
             return self.release(POSTPONE_SECONDS, activity.threads, last_activity_at).await;
         }
-        if share.chatkit.is_some() && (activity.threads < idle.thread_ids.len() || idle.threads_left) {
+        if context.chatkit.is_some() && (activity.threads < idle.thread_ids.len() || idle.threads_left) {
             return self.release(CONTINUE_SECONDS, activity.threads, last_activity_at).await;
         }
         self.expire(last_activity_at).await
@@ -124,16 +178,16 @@ impl IdleCheck<'_> {
     /// Reads the time of the newest item of the session's threads, until it proves that the session
     /// is in use or the budget is used up.
     async fn read_threads(self) -> ThreadActivity {
-        let Self { share, idle } = self;
-        let (mut activity, budget) = (ThreadActivity::default(), CallBudget::new(share.deadline));
-        let Some(chatkit) = share.chatkit else { return activity };
+        let Self { context, idle } = self;
+        let (mut activity, budget) = (ThreadActivity::default(), CallBudget::new(context.deadline));
+        let Some(chatkit) = context.chatkit else { return activity };
         let ask = async |id: &String| {
             if !budget.spend_call() {
                 return None;
             }
-            match chatkit.newest_item_time(id, share.deadline).await {
-                Err(error) if chatkit.refuses_thread(&error, &idle.chatkit_user, share.deadline).await => {
-                    tracing::warn!(session_id = %idle.session_id, thread_id = id, %error, "a thread is passed over");
+            match chatkit.newest_item_time(id, context.deadline).await {
+                Err(error) if chatkit.refuses_thread(&error, &idle.chatkit_user, context.deadline).await => {
+                    tracing::warn!(session_id = %idle.session_id, thread_id = id, %error, "a thread is skipped");
                     Some(Ok(None))
                 }
                 newest => Some(newest),
@@ -158,9 +212,10 @@ impl IdleCheck<'_> {
     }
 
     async fn record_activity(self, at: Timestamp) -> Result<RecordedActivity, Error> {
-        let Self { share, idle } = self;
-        let arguments = json!({ "p_org_id": idle.org_id, "p_session_id": idle.session_id, "p_at": at });
-        Ok(share.service_client.rpc("record_chatkit_activity", &arguments, share.deadline).await?)
+        let Self { context, idle } = self;
+        let call =
+            RecordChatKitActivityCall { p_org_id: idle.org_id, p_session_id: idle.session_id, p_at: at };
+        Ok(context.service_client.rpc(&call, context.deadline).await?)
     }
 
     /// Releases the session to a later run, which continues after the threads that were read.
@@ -170,59 +225,44 @@ impl IdleCheck<'_> {
         threads: usize,
         last_activity_at: Timestamp,
     ) -> Result<Outcome, Error> {
-        let Self { share, idle } = self;
-        let arguments = json!({
-            "p_org_id": idle.org_id,
-            "p_session_id": idle.session_id,
-            "p_retry_after_seconds": after_seconds,
-            "p_threads_asked": idle.threads_asked + threads,
-            "p_last_activity_at": last_activity_at,
-        });
-        let released = share.service_client.rpc::<serde::de::IgnoredAny>(
-            "release_idle_session",
-            &arguments,
-            share.deadline,
-        );
-        released.await?;
+        let Self { context, idle } = self;
+        let call = ReleaseIdleSessionCall {
+            p_org_id: idle.org_id,
+            p_session_id: idle.session_id,
+            p_retry_after_seconds: after_seconds,
+            p_threads_asked: idle.threads_asked + threads,
+            p_last_activity_at: last_activity_at,
+        };
+        context.service_client.rpc(&call, context.deadline).await?;
         Ok(Outcome::Postponed)
     }
 
     /// Ends the session unless there was activity since the check.
     async fn expire(self, last_activity_at: Timestamp) -> Result<Outcome, Error> {
-        #[derive(Deserialize)]
-        struct Ended {
-            expired: bool,
-            #[serde(default)]
-            live_chatkit_session_ids: Vec<String>,
-        }
-        let Self { share, idle } = self;
-        let arguments = json!({
-            "p_org_id": idle.org_id,
-            "p_session_id": idle.session_id,
-            "p_last_activity_at": last_activity_at,
-        });
-        let Ended { expired, live_chatkit_session_ids: ids } =
-            share.service_client.rpc("expire_session", &arguments, share.deadline).await?;
+        let Self { context, idle } = self;
+        let call = ExpireSessionCall {
+            p_org_id: idle.org_id,
+            p_session_id: idle.session_id,
+            p_last_activity_at: last_activity_at,
+        };
+        let ExpiredSession { expired, live_chatkit_session_ids: ids } =
+            context.service_client.rpc(&call, context.deadline).await?;
         if !expired {
             return Ok(Outcome::Active);
         }
         let of = sessions::SessionRef {
             org_id: idle.org_id,
             session_id: idle.session_id,
-            deadline: share.deadline,
+            deadline: context.deadline,
         };
-        let cancelled = match share.chatkit {
-            Some(chatkit) => sessions::cancel_chatkit_sessions(chatkit, share.service_client, of, &ids).await,
+        let cancelled = match context.chatkit {
+            Some(chatkit) => {
+                sessions::cancel_chatkit_sessions(chatkit, context.service_client, of, &ids).await
+            }
             None => 0,
         };
         Ok(Outcome::Expired { cancelled, uncancelled: ids.len() - cancelled })
     }
-}
-
-#[derive(Deserialize)]
-struct RecordedActivity {
-    idle: bool,
-    last_activity_at: Timestamp,
 }
 
 impl IdleSession {

@@ -4,12 +4,12 @@
 //! so no job waits for the last row of another. A failed job does not stop the others. Several runs
 //! may work in parallel, since the database hands out each row to only one of them.
 
+mod batch;
 mod cleanup;
 mod gauges;
 mod idle_sessions;
 mod pending_erasures;
 mod retention;
-mod share;
 mod transcripts;
 mod uncancelled_chatkit_sessions;
 
@@ -23,7 +23,7 @@ use crate::{
     jobs::{FailedJob, Run},
     platform::http_client::Deadline,
 };
-use share::{Batch, BatchContext};
+use batch::{Batch, BatchContext};
 
 /// Maximum number of rows of a batch.
 const BATCH: u32 = 100;
@@ -35,7 +35,7 @@ const SMALL_BATCH: u32 = 24;
 const CONCURRENCY: usize = 8;
 
 /// Lease of the rows of a batch, in seconds.
-const LEASE_SECONDS: u32 = 60;
+const LEASE_SECONDS: u64 = 60;
 
 /// Time of a run reserved for the last batch to finish.
 const RESERVE: Duration = Duration::from_secs(10);
@@ -87,18 +87,18 @@ impl Job {
     }
 
     /// Processes one batch of the job.
-    async fn batch(self, share: BatchContext<'_>, report: &mut MaintenanceReport) -> Result<Batch, Error> {
+    async fn batch(self, context: BatchContext<'_>, report: &mut MaintenanceReport) -> Result<Batch, Error> {
         match self {
-            Self::FailAbandonedRequests => cleanup::fail_abandoned_requests(share, report).await,
+            Self::FailAbandonedRequests => cleanup::fail_abandoned_requests(context, report).await,
             Self::CancelChatKitSessions => {
-                uncancelled_chatkit_sessions::cancel_chatkit_sessions(share, report).await
+                uncancelled_chatkit_sessions::cancel_chatkit_sessions(context, report).await
             }
-            Self::ExpireEscalations => cleanup::expire_escalations(share, report).await,
-            Self::PurgeExpired => cleanup::purge_expired(share, report).await,
-            Self::ExpireIdleSessions => idle_sessions::expire_idle_sessions(share, report).await,
-            Self::CopyTranscripts => transcripts::copy_transcripts(share, report).await,
-            Self::ResumeErasures => pending_erasures::resume_erasures(share, report).await,
-            Self::ApplyRetention => retention::apply_retention(share, report).await,
+            Self::ExpireEscalations => cleanup::expire_escalations(context, report).await,
+            Self::PurgeExpired => cleanup::purge_expired(context, report).await,
+            Self::ExpireIdleSessions => idle_sessions::expire_idle_sessions(context, report).await,
+            Self::CopyTranscripts => transcripts::copy_transcripts(context, report).await,
+            Self::ResumeErasures => pending_erasures::resume_erasures(context, report).await,
+            Self::ApplyRetention => retention::apply_retention(context, report).await,
         }
     }
 }
@@ -113,16 +113,16 @@ impl Maintenance {
             for (place, job) in open.iter().copied().enumerate() {
                 let (left, jobs) = (deadline.minus(RESERVE), open.len() - place);
                 let time = left.remaining() / u32::try_from(jobs).unwrap_or(1);
-                let share = BatchContext {
+                let context = BatchContext {
                     service_client: &self.service_client,
                     chatkit: self.chatkit.as_ref(),
                     deadline,
                     until: left.capped(time),
                 };
-                if share.is_last() {
+                if context.is_last() {
                     break;
                 }
-                match job.batch(share, &mut run.report).await {
+                match job.batch(context, &mut run.report).await {
                     Ok(Batch { more, failure }) => {
                         unfinished.extend(more.then_some(job));
                         run.fail(job.name(), failure);
@@ -144,7 +144,7 @@ impl Run<MaintenanceReport> {
         let Some(error) = error.filter(|_| self.failures.iter().all(|failed| failed.job != job)) else {
             return;
         };
-        tracing::warn!(job, code = error.code.as_str(), "a job failed; the others go on");
+        tracing::warn!(job, code = error.code.as_str(), "a job failed; the others continue");
         self.failures.push(FailedJob { job, error });
     }
 }

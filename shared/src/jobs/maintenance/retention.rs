@@ -1,14 +1,16 @@
 //! Retention: erases sessions whose organisation's retention period has passed since they ended.
 
-use futures_util::{StreamExt, stream};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, SMALL_BATCH, share::CallBudget,
+    Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, SMALL_BATCH,
+    batch::{CallBudget, ClaimLimits, ClaimedRows, process_claimed},
 };
-use crate::error::{Error, ErrorCode};
+use crate::{
+    clients::supabase::Rpc,
+    error::{Error, ErrorCode},
+};
 
 /// Maximum number of rows that one transaction erases.
 const ROWS: u32 = 2000;
@@ -16,20 +18,12 @@ const ROWS: u32 = 2000;
 /// Erases overdue sessions, here and at ChatKit. A session whose threads ChatKit does not delete is
 /// retried in a later run.
 pub(super) async fn apply_retention(
-    share: BatchContext<'_>,
+    context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
-    #[derive(Deserialize)]
-    struct Claimed {
-        sessions: Vec<OverdueSession>,
-    }
-    let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let Claimed { sessions } =
-        share.service_client.rpc("claim_overdue_sessions", &arguments, share.deadline).await?;
-    let mut batch = Batch::from_rows(sessions.len());
-    let erase = async |overdue: OverdueSession| overdue.erase(share).await;
-    let mut outcomes = std::pin::pin!(stream::iter(sessions).map(erase).buffer_unordered(CONCURRENCY));
-    while let Some((deleted, erased)) = outcomes.next().await {
+    let claim = ClaimLimits { p_limit: SMALL_BATCH, p_lease_seconds: LEASE_SECONDS };
+    let erase = async |overdue: OverdueSession| overdue.erase(context).await;
+    let record = |(deleted, erased), batch: &mut Batch| {
         report.deleted_threads += deleted;
         match erased {
             Ok(true) => report.erased_sessions += 1,
@@ -39,8 +33,17 @@ pub(super) async fn apply_retention(
                 batch.record_error(error)?;
             }
         }
-    }
-    Ok(batch)
+        Ok(())
+    };
+    process_claimed(context, ClaimOverdueSessionsCall(claim), CONCURRENCY, erase, record).await
+}
+
+#[derive(Serialize)]
+struct ClaimOverdueSessionsCall(ClaimLimits);
+
+impl Rpc for ClaimOverdueSessionsCall {
+    const NAME: &'static str = "claim_overdue_sessions";
+    type Output = ClaimedRows<OverdueSession>;
 }
 
 /// A session past its retention period, with its threads that only overdue sessions link.
@@ -54,6 +57,31 @@ struct OverdueSession {
     threads_left: bool,
 }
 
+/// Erases rows of an overdue session, or only its links to threads.
+#[derive(Serialize)]
+struct EraseOverdueSessionCall<'a> {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    /// Maximum number of rows that the call erases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_limit: Option<u32>,
+    /// Deleted threads, whose links are erased. Without them, everything is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_thread_ids: Option<&'a [String]>,
+}
+
+#[derive(Deserialize)]
+struct ErasureStep {
+    erased: bool,
+    overdue: bool,
+    wait_seconds: u64,
+}
+
+impl Rpc for EraseOverdueSessionCall<'_> {
+    const NAME: &'static str = "erase_overdue_session";
+    type Output = ErasureStep;
+}
+
 /// Progress of deleting a session's threads.
 #[derive(Default)]
 struct ThreadCleanup {
@@ -65,18 +93,18 @@ struct ThreadCleanup {
 impl OverdueSession {
     /// Erases the session. Returns the number of deleted threads, and whether the session is
     /// erased.
-    async fn erase(&self, share: BatchContext<'_>) -> (u64, Result<bool, Error>) {
+    async fn erase(&self, context: BatchContext<'_>) -> (u64, Result<bool, Error>) {
         let mut threads = ThreadCleanup::default();
         // The threads first: without the session's rows their ids would be lost.
-        if let Err(error) = self.delete_threads(share, &mut threads).await {
+        if let Err(error) = self.delete_threads(context, &mut threads).await {
             tracing::warn!(session_id = %self.session_id, %error, "an overdue session stays");
             return (threads.deleted, Ok(false));
         }
         let is_whole = threads.done == self.thread_ids.len() && !self.threads_left;
         let erased = match (is_whole, threads.done) {
-            (true, _) => self.erase_rows(share).await,
+            (true, _) => self.erase_rows(context).await,
             (false, 0) => Ok(false),
-            (false, done) => self.unlink(share, &self.thread_ids[..done]).await.map(|()| false),
+            (false, done) => self.unlink(context, &self.thread_ids[..done]).await.map(|()| false),
         };
         (threads.deleted, erased)
     }
@@ -84,31 +112,31 @@ impl OverdueSession {
     /// Deletes the session's threads, as far as the budget allows.
     async fn delete_threads(
         &self,
-        share: BatchContext<'_>,
+        context: BatchContext<'_>,
         threads: &mut ThreadCleanup,
     ) -> Result<(), Error> {
-        let budget = CallBudget::new(share.deadline);
+        let budget = CallBudget::new(context.deadline);
         for id in &self.thread_ids {
-            let chatkit = share.chatkit.ok_or_else(|| Error::new(ErrorCode::ChatkitUnavailable))?;
-            if share.is_last() || !budget.spend_call() {
+            let chatkit = context.chatkit.ok_or_else(|| Error::new(ErrorCode::ChatkitUnavailable))?;
+            if context.is_last() || !budget.spend_call() {
                 return Ok(());
             }
             // A frontend can link any thread id, so only threads of the session's own user are
             // deleted.
             let deleted = async {
-                let thread = chatkit.thread(id, share.deadline).await?;
+                let thread = chatkit.thread(id, context.deadline).await?;
                 if thread.is_none_or(|thread| thread.user != self.chatkit_user) {
                     return Ok(Some(0));
                 }
                 if !budget.spend_call() {
                     return Ok(None);
                 }
-                chatkit.delete_thread(id, share.deadline).await.map(|()| Some(1))
+                chatkit.delete_thread(id, context.deadline).await.map(|()| Some(1))
             };
             match deleted.await {
                 Ok(None) => return Ok(()),
                 Ok(Some(one)) => threads.deleted += one,
-                Err(error) if chatkit.refuses_thread(&error, &self.chatkit_user, share.deadline).await => {
+                Err(error) if chatkit.refuses_thread(&error, &self.chatkit_user, context.deadline).await => {
                     tracing::warn!(session_id = %self.session_id, thread_id = id, %error, "a thread is not deleted");
                 }
                 Err(error) => return Err(error.into()),
@@ -119,37 +147,33 @@ impl OverdueSession {
     }
 
     /// Removes deleted threads from a session that has more. A later run continues with those.
-    async fn unlink(&self, share: BatchContext<'_>, thread_ids: &[String]) -> Result<(), Error> {
-        let arguments =
-            json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_thread_ids": thread_ids });
-        let unlinked = share.service_client.rpc_until_recorded::<serde::de::IgnoredAny>(
-            "erase_overdue_session",
-            &arguments,
-            share.until,
-        );
-        match unlinked.await {
+    async fn unlink(&self, context: BatchContext<'_>, thread_ids: &[String]) -> Result<(), Error> {
+        let call = EraseOverdueSessionCall {
+            p_org_id: self.org_id,
+            p_session_id: self.session_id,
+            p_limit: None,
+            p_thread_ids: Some(thread_ids),
+        };
+        match context.service_client.rpc_until_recorded(&call, context.until).await {
             Err(error) if error.has_code("session_not_found") => Ok(()),
             unlinked => unlinked.map(drop).map_err(Error::from),
         }
     }
 
     /// Erases the session's rows. Returns whether the session is gone.
-    async fn erase_rows(&self, share: BatchContext<'_>) -> Result<bool, Error> {
-        #[derive(Deserialize)]
-        struct Step {
-            erased: bool,
-            overdue: bool,
-            wait_seconds: u64,
-        }
-        let arguments = json!({ "p_org_id": self.org_id, "p_session_id": self.session_id, "p_limit": ROWS });
-        while !share.is_last() {
-            match share
-                .service_client
-                .rpc_until_recorded("erase_overdue_session", &arguments, share.until)
-                .await
-            {
-                Ok(Step { erased: true, .. }) => return Ok(true),
-                Ok(Step { overdue, wait_seconds, .. }) if !overdue || wait_seconds > 0 => return Ok(false),
+    async fn erase_rows(&self, context: BatchContext<'_>) -> Result<bool, Error> {
+        let call = EraseOverdueSessionCall {
+            p_org_id: self.org_id,
+            p_session_id: self.session_id,
+            p_limit: Some(ROWS),
+            p_thread_ids: None,
+        };
+        while !context.is_last() {
+            match context.service_client.rpc_until_recorded(&call, context.until).await {
+                Ok(ErasureStep { erased: true, .. }) => return Ok(true),
+                Ok(ErasureStep { overdue, wait_seconds, .. }) if !overdue || wait_seconds > 0 => {
+                    return Ok(false);
+                }
                 Ok(_) => {}
                 // A parallel run erased it, or a response was lost.
                 Err(error) if error.has_code("session_not_found") => return Ok(true),

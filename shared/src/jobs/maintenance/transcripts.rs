@@ -1,18 +1,17 @@
 //! Transcripts: copies the messages of a session's ChatKit threads, when the session has ended or
 //! on demand.
 
-use futures_util::{StreamExt, stream};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
 use super::{
-    Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, SMALL_BATCH, share::CallBudget,
+    Batch, BatchContext, CONCURRENCY, LEASE_SECONDS, MaintenanceReport, SMALL_BATCH,
+    batch::{CallBudget, ClaimLimits, ClaimedRows, process_claimed},
 };
 use crate::{
     clients::{
         openai::{self as chatkit, ChatKit},
-        supabase,
+        supabase::{self, Rpc},
     },
     error::{Error, ErrorCode},
 };
@@ -24,31 +23,71 @@ const POSTPONE_SECONDS: u32 = 60;
 /// Copies the threads of ended sessions, each item once. What ChatKit does not return is retried
 /// later.
 pub(super) async fn copy_transcripts(
-    share: BatchContext<'_>,
+    context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
-    #[derive(Deserialize)]
-    struct Claimed {
-        transcripts: Vec<Transcript>,
-    }
-    let Some(chatkit) = share.chatkit else { return Ok(Batch::default()) };
-    let arguments = json!({ "p_limit": SMALL_BATCH, "p_lease_seconds": LEASE_SECONDS });
-    let Claimed { transcripts } =
-        share.service_client.rpc("claim_transcripts", &arguments, share.deadline).await?;
-    let mut batch = Batch::from_rows(transcripts.len());
+    let Some(chatkit) = context.chatkit else { return Ok(Batch::default()) };
+    let claim = ClaimLimits { p_limit: SMALL_BATCH, p_lease_seconds: LEASE_SECONDS };
     let copy = async |transcript: Transcript| {
-        let budget = CallBudget::new(share.deadline);
+        let budget = CallBudget::new(context.deadline);
         let mut copying =
-            TranscriptCopy { share, chatkit, budget, transcript: &transcript, added: 0, at: None };
+            TranscriptCopy { context, chatkit, budget, transcript: &transcript, added: 0, at: None };
         let copied = copying.run().await;
         (copying.added, copied)
     };
-    let mut outcomes = std::pin::pin!(stream::iter(transcripts).map(copy).buffer_unordered(CONCURRENCY));
-    while let Some((added, copied)) = outcomes.next().await {
+    let record = |(added, copied): (u64, Result<(), Error>), batch: &mut Batch| {
         report.transcript_messages += added;
-        copied.or_else(|error| batch.record_error(error))?;
-    }
-    Ok(batch)
+        copied.or_else(|error| batch.record_error(error))
+    };
+    process_claimed(context, ClaimTranscriptsCall(claim), CONCURRENCY, copy, record).await
+}
+
+#[derive(Serialize)]
+struct ClaimTranscriptsCall(ClaimLimits);
+
+impl Rpc for ClaimTranscriptsCall {
+    const NAME: &'static str = "claim_transcripts";
+    type Output = ClaimedRows<Transcript>;
+}
+
+#[derive(Serialize)]
+struct FinishTranscriptCall<'a> {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_attempt: u32,
+    /// Delay of the next attempt, if ChatKit did not respond.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_retry_after_seconds: Option<u32>,
+    /// The thread with which a later run continues. Without it, the transcript is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_thread_id: Option<&'a str>,
+    /// The item of that thread after which a later run continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_after_item_id: Option<&'a str>,
+}
+
+impl Rpc for FinishTranscriptCall<'_> {
+    const NAME: &'static str = "finish_transcript";
+    type Output = IgnoredAny;
+}
+
+#[derive(Serialize)]
+struct RecordThreadItemsCall<'a> {
+    p_org_id: Uuid,
+    p_session_id: Uuid,
+    p_thread_id: &'a str,
+    p_items: &'a [chatkit::ThreadMessage],
+}
+
+#[derive(Deserialize)]
+struct RecordedItems {
+    /// Number of messages that were new.
+    added: u64,
+}
+
+impl Rpc for RecordThreadItemsCall<'_> {
+    const NAME: &'static str = "record_thread_items";
+    type Output = RecordedItems;
 }
 
 /// A session whose threads are to be copied.
@@ -67,11 +106,11 @@ struct Transcript {
 
 /// Progress of copying one transcript.
 struct TranscriptCopy<'a> {
-    share: BatchContext<'a>,
+    context: BatchContext<'a>,
     chatkit: &'a ChatKit,
     budget: CallBudget,
     transcript: &'a Transcript,
-    /// Messages that were new.
+    /// Number of messages that were copied for the first time.
     added: u64,
     /// Where a later run continues: in this thread, after this item. `None` if nothing is left.
     at: Option<(&'a str, Option<String>)>,
@@ -100,17 +139,13 @@ fn is_gone(error: &supabase::Error) -> bool {
 impl TranscriptCopy<'_> {
     /// Copies what the budget allows, and records how far it came.
     async fn run(&mut self) -> Result<(), Error> {
-        let (share, transcript) = (self.share, self.transcript);
-        let mut finished = json!({
-            "p_org_id": transcript.org_id,
-            "p_session_id": transcript.session_id,
-            "p_attempt": transcript.attempt,
-        });
+        let (context, transcript) = (self.context, self.transcript);
+        let mut retry_after_seconds = None;
         match self.copy().await {
             Ok(()) | Err(CopyError::BudgetOver) => {}
             Err(CopyError::Chatkit(error)) => {
                 tracing::warn!(session_id = %transcript.session_id, %error, "a transcript is postponed");
-                finished["p_retry_after_seconds"] = json!(POSTPONE_SECONDS);
+                retry_after_seconds = Some(POSTPONE_SECONDS);
             }
             Err(CopyError::Erased) => return Ok(()),
             // A row that violates a constraint now will violate it later too.
@@ -120,17 +155,17 @@ impl TranscriptCopy<'_> {
             }
             Err(CopyError::Supabase(error)) => return Err(error),
         }
-        if let Some((thread_id, after)) = &self.at {
-            finished["p_thread_id"] = json!(thread_id);
-            if let Some(after) = after {
-                finished["p_after_item_id"] = json!(after);
-            }
-        }
-        let copied =
-            share.service_client.rpc::<serde::de::IgnoredAny>("finish_transcript", &finished, share.deadline);
-        match copied.await {
+        let call = FinishTranscriptCall {
+            p_org_id: transcript.org_id,
+            p_session_id: transcript.session_id,
+            p_attempt: transcript.attempt,
+            p_retry_after_seconds: retry_after_seconds,
+            p_thread_id: self.at.as_ref().map(|(thread_id, _)| *thread_id),
+            p_after_item_id: self.at.as_ref().and_then(|(_, after)| after.as_deref()),
+        };
+        match context.service_client.rpc(&call, context.deadline).await {
             Err(error) if is_gone(&error) => Ok(()),
-            copied => copied.map(drop).map_err(Error::from),
+            finished => finished.map(drop).map_err(Error::from),
         }
     }
 
@@ -162,12 +197,8 @@ impl TranscriptCopy<'_> {
 
     /// Copies a thread page by page.
     async fn copy_thread(&mut self, thread_id: &str) -> Result<(), CopyError> {
-        #[derive(Deserialize)]
-        struct Recorded {
-            added: u64,
-        }
         let (BatchContext { service_client, deadline, .. }, Transcript { org_id, session_id, .. }) =
-            (self.share, self.transcript);
+            (self.context, self.transcript);
         // A frontend can link any thread id, so only threads of the session's own user are copied.
         self.spend_call()?;
         let thread = self.chatkit.thread(thread_id, deadline).await.map_err(CopyError::Chatkit)?;
@@ -180,15 +211,13 @@ impl TranscriptCopy<'_> {
             let page = self.chatkit.messages(thread_id, after.as_deref(), deadline).await;
             let page = page.map_err(CopyError::Chatkit)?;
             if !page.messages.is_empty() {
-                let arguments = json!({
-                    "p_org_id": org_id,
-                    "p_session_id": session_id,
-                    "p_thread_id": thread_id,
-                    "p_items": page.messages,
-                });
-                let recorded: Recorded =
-                    service_client.rpc("record_thread_items", &arguments, deadline).await?;
-                self.added += recorded.added;
+                let call = RecordThreadItemsCall {
+                    p_org_id: *org_id,
+                    p_session_id: *session_id,
+                    p_thread_id: thread_id,
+                    p_items: &page.messages,
+                };
+                self.added += service_client.rpc(&call, deadline).await?.added;
             }
             // A page without a next cursor, or with the same one again, is the last.
             let Some(next) = page.next.filter(|next| Some(next) != after.as_ref()) else { return Ok(()) };
@@ -199,10 +228,10 @@ impl TranscriptCopy<'_> {
     }
 
     fn spend_call(&self) -> Result<(), CopyError> {
-        (!self.share.is_last() && self.budget.spend_call()).then_some(()).ok_or(CopyError::BudgetOver)
+        (!self.context.is_last() && self.budget.spend_call()).then_some(()).ok_or(CopyError::BudgetOver)
     }
 
     async fn is_refused(&self, error: &chatkit::Error) -> bool {
-        self.chatkit.refuses_thread(error, &self.transcript.chatkit_user, self.share.deadline).await
+        self.chatkit.refuses_thread(error, &self.transcript.chatkit_user, self.context.deadline).await
     }
 }

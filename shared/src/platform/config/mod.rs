@@ -49,7 +49,6 @@ impl Environment {
         Self { read: Box::new(read), errors: Vec::new() }
     }
 
-    /// Reads a required variable.
     pub fn required<T>(
         &mut self,
         name: &'static str,

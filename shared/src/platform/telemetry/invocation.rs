@@ -7,10 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use lambda_http::{
-    Context,
-    http::{HeaderMap, HeaderName, HeaderValue},
-};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue};
+use lambda_runtime::Context;
 use serde_json::{Value, json};
 use tracing::{Span, field::Empty, info_span};
 use tracing_subscriber::{Registry, registry::LookupSpan};

@@ -41,13 +41,13 @@ const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORT
 static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 
 struct Outbox {
-    ended: Ended,
+    ended: EndedSpans,
     exporter: SpanExporter,
 }
 
 /// Spans that have ended and are not sent yet.
 #[derive(Clone, Debug, Default)]
-struct Ended(Arc<Mutex<Vec<SpanData>>>);
+struct EndedSpans(Arc<Mutex<Vec<SpanData>>>);
 
 /// Creates the layer that makes spans for the collector. Returns `None` if no collector is named or
 /// the exporter cannot be built.
@@ -57,8 +57,8 @@ where
 {
     ENDPOINTS.iter().find_map(|name| variable(name))?;
     let client = client::client_builder().ok()?.timeout(PATIENCE).build().ok()?;
-    let exporter = SpanExporter::builder().with_http().with_http_client(Client(client)).build().ok()?;
-    let ended = Ended::default();
+    let exporter = SpanExporter::builder().with_http().with_http_client(ExportClient(client)).build().ok()?;
+    let ended = EndedSpans::default();
     let resource = Resource::builder().with_service_name(function.to_owned()).build();
     let mut exporter = exporter;
     exporter.set_resource(&resource);
@@ -111,7 +111,7 @@ pub(super) async fn flush() {
     }
 }
 
-impl SpanProcessor for Ended {
+impl SpanProcessor for EndedSpans {
     fn on_start(&self, _span: &mut opentelemetry_sdk::trace::Span, _context: &Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -129,10 +129,10 @@ impl SpanProcessor for Ended {
 
 /// HTTP client of the exporter.
 #[derive(Debug)]
-struct Client(reqwest::Client);
+struct ExportClient(reqwest::Client);
 
 #[async_trait]
-impl HttpClient for Client {
+impl HttpClient for ExportClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut answer = self.0.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
         let (status, headers) = (answer.status(), mem::take(answer.headers_mut()));

@@ -106,11 +106,11 @@ async fn nonsense() -> Result<()> {
         for fault in [Fault::on_calls().nonsense(), Fault::on_calls().body(json!({"ok": true}))] {
             agent.fault(fault.times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
-            assert_eq!(error, CallError::Unknown(Reason::Nonsense), "{revision:?}");
+            assert_eq!(error, CallError::Unknown(Reason::NotMcp), "{revision:?}");
         }
         agent.fault(Fault::everywhere().nonsense());
         let error = failure(pay(&client, &agent, "k2").await)?;
-        assert_eq!(error, CallError::NotSent(Reason::Nonsense), "{revision:?}");
+        assert_eq!(error, CallError::NotSent(Reason::NotMcp), "{revision:?}");
         assert_eq!(agent.deeds().len(), 1);
     }
     Ok(())

@@ -56,7 +56,7 @@ async fn asked_and_answered() -> Result<()> {
         let (url, above) = (agent.url(), LIMIT + 1.0);
         let asked = asked(call(&client, &target(&url), payment("k1", above), None).await)?;
         assert_eq!(asked.ask.decisions, [Decision::Approve, Decision::Edit, Decision::Reject]);
-        assert_eq!((asked.ask.risk, asked.ask.approver), (Some(Risk::Medium), Some(Approver::Other)));
+        assert_eq!((asked.ask.risk, asked.ask.approver), (Some(Risk::Medium), Some(Approver::OtherOnly)));
         assert_eq!((asked.ask.expires_in_seconds, asked.request_state), (Some(86_400), None));
         assert_eq!(asked.ask.schema.context("no schema")?["type"], "object");
         ensure!(asked.tasks[0].requires_hitl);
@@ -144,7 +144,7 @@ async fn asked_by_protocol() -> Result<()> {
 
         let unfit = ElicitationAnswer { request_state: &kept, decision: Decision::Respond, answer: None };
         let refused = call(&client, &target(&url), payment("k2", above), Some(unfit)).await;
-        assert_eq!(refused, Err(CallError::NotSent(Reason::AnswerUnfit)));
+        assert_eq!(refused, Err(CallError::NotSent(Reason::AnswerMismatch)));
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ struct Row {
 fn rows(section: &str) -> Result<Vec<Row>> {
     let page = text("docs/reference/upstream-errors.md")?;
     let (_, from) = page.split_once(&format!("\n## {section}\n")).with_context(|| format!("no {section}"))?;
-    let rows = markdown::table(from, "who answers").into_iter().map(|cells| row(&cells));
+    let rows = markdown::table(from, "response from").into_iter().map(|cells| row(&cells));
     let rows: Vec<Row> = rows.collect::<Result<_>>()?;
     ensure!(rows.len() > 15, "{} rows of {section}", rows.len());
     Ok(rows)

@@ -32,7 +32,7 @@ fn faults(row: &Row, on: On) -> Vec<Fault> {
 
 fn played() -> Result<impl Iterator<Item = Row>> {
     let rows = rows("OpenAI")?.into_iter();
-    Ok(rows.filter(|row| !row.speaker.starts_with("nobody") && !row.speaker.contains("MiB")))
+    Ok(rows.filter(|row| !row.speaker.starts_with("no response") && !row.speaker.contains("MiB")))
 }
 
 // NAME: upstream errors: what stays at OpenAI is answered as the page says

@@ -108,8 +108,9 @@ fn canned(row: &Row) -> Vec<Canned> {
 fn played() -> Result<Vec<(Row, Vec<&'static str>)>> {
     let rows = rows("Supabase")?;
     ensure!(rows.iter().any(|row| row.cause == "Refused" && row.answer.is_none()), "no row of our own codes");
-    let rows =
-        rows.into_iter().filter(|row| !row.speaker.starts_with("nobody") && !row.speaker.contains("MiB"));
+    let rows = rows
+        .into_iter()
+        .filter(|row| !row.speaker.starts_with("no response") && !row.speaker.contains("MiB"));
     let of = |row: Row| {
         let calls = CALLS.iter().filter(|(_, as_user)| row.as_user.is_none_or(|wanted| wanted == *as_user));
         let calls = calls.map(|(name, _)| *name).collect();

@@ -15,13 +15,14 @@ use serde_json::{Map, Value};
 pub(super) use parse::parse_tool_result;
 pub(super) use sanitize::{replace_nul, truncate};
 
+pub use crate::clients::{Approver, Decision, Risk};
 use crate::platform::string_enum::words;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolResult {
     Completed(Completed),
     /// The agent reports that it failed.
-    Failed(Failed),
+    Failed(FailureReport),
     /// A person has to decide before the agent continues.
     Asked(NeedsHuman),
 }
@@ -37,7 +38,7 @@ pub struct Completed {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<TaskUpdate>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub follow_ups: Vec<FollowUp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +47,7 @@ pub struct Completed {
 
 /// An agent's report that it failed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Failed {
+pub struct FailureReport {
     /// Message to the session's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -56,7 +57,7 @@ pub struct Failed {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<TaskUpdate>,
 }
 
 /// A result that waits for a person's decision.
@@ -66,7 +67,7 @@ pub struct NeedsHuman {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<TaskUpdate>,
     pub ask: HumanRequest,
     /// State of an `input_required` request, to be passed unchanged to
     /// [`ElicitationAnswer`](super::ElicitationAnswer) with the decision.
@@ -96,7 +97,7 @@ pub struct HumanRequest {
 /// State of a piece of work, shown as a task card.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
-pub struct Task {
+pub struct TaskUpdate {
     /// Id that the agent gave the task.
     pub id: String,
     pub title: String,
@@ -130,43 +131,10 @@ pub struct Handover {
 }
 
 words! {
-    /// Decisions that a person can make.
-    pub enum Decision {
-        Approve = "approve",
-        /// Approve the call with new inputs.
-        Edit = "edit",
-        Reject = "reject",
-        /// Answer the question of the agent.
-        Respond = "respond",
-    }
-}
-
-words! {
     pub enum TaskStatus {
         Pending = "pending",
         Running = "running",
         Completed = "completed",
         Blocked = "blocked",
-    }
-}
-
-words! {
-    /// Risk of a decision, which limits who may decide.
-    pub enum Risk {
-        /// The session's user may decide.
-        Low = "low",
-        /// Another person has to decide.
-        Medium = "medium",
-        /// Another person has to decide.
-        High = "high",
-    }
-}
-
-words! {
-    pub enum Approver {
-        /// The session's user may decide.
-        Itself = "self",
-        /// Another person has to decide.
-        Other = "other",
     }
 }

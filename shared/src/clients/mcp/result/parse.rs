@@ -8,8 +8,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    Approver, Completed, Decision, Failed, FollowUp, Handover, HumanRequest, NeedsHuman, Risk, Task,
-    ToolResult,
+    Approver, Completed, Decision, FailureReport, FollowUp, Handover, HumanRequest, NeedsHuman, Risk,
+    TaskUpdate, ToolResult,
     content::Content,
     json::{MAX_SIZE, Members, parse, to_value, to_value_or_text},
     sanitize::truncate,
@@ -35,7 +35,7 @@ const MEMBERS: [&str; 6] = ["message", "notices", "tasks", "ask", "followUps", "
 
 words! {
     /// Value of `status` by the contract.
-    enum Status {
+    enum ResultStatus {
         Completed = "completed",
         Failed = "failed",
         /// A person has to decide.
@@ -76,7 +76,7 @@ pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResul
 
 /// Finds a result by the contract: an object with one of our `status` values, or with such
 /// an object as its `result`.
-fn parse_contract(json: &RawValue) -> Option<(Status, Members<'_>)> {
+fn parse_contract(json: &RawValue) -> Option<(ResultStatus, Members<'_>)> {
     let members = Members::parse(json)?;
     match parse_enum(members.value("status")) {
         Some(status) => Some((status, members)),
@@ -133,7 +133,7 @@ fn parse_foreign_result(structured: Option<&RawValue>, is_error: bool, content: 
     let message = said_of(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
     if is_error {
         let message = with_links(message, &content);
-        return ToolResult::Failed(Failed { message, output, notices, tasks: Vec::new() });
+        return ToolResult::Failed(FailureReport { message, output, notices, tasks: Vec::new() });
     }
     let output = output.filter(|output| !output.is_null());
     ToolResult::Completed(Completed {
@@ -216,7 +216,7 @@ fn limit_notices(notices: Vec<Value>) -> Vec<Value> {
 /// Reads a result by the contract. Members that violate it are not acted on, and
 /// are kept as a notice.
 fn follow(
-    status: Status,
+    status: ResultStatus,
     mut members: Members<'_>,
     is_error: bool,
     content: &Content,
@@ -229,12 +229,17 @@ fn follow(
     let message = members.take("message", text).and_then(|message| said_of(&message));
     let output = members.remove("output").map(|output| parse_output(output, &mut notices));
     let tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
-    if is_error || status == Status::Failed {
+    if is_error || status == ResultStatus::Failed {
         let text = is_error.then(|| content.texts.join("\n")).filter(|text| parse(text).is_none());
         let message = message.or_else(|| said_of(&text?));
-        return ToolResult::Failed(Failed { message: with_links(message, content), output, notices, tasks });
+        return ToolResult::Failed(FailureReport {
+            message: with_links(message, content),
+            output,
+            notices,
+            tasks,
+        });
     }
-    if status == Status::NeedsHitl {
+    if status == ResultStatus::NeedsHitl {
         let ask = ask(members.remove("ask"), message.as_deref());
         return ToolResult::Asked(NeedsHuman {
             message: with_links(message, content),
@@ -294,7 +299,7 @@ fn ask(json: Option<&RawValue>, message: Option<&str>) -> HumanRequest {
     let mut approver = given.take("approver", |approver| parse_enum(Some(approver)));
     if !is_object || given.has_any(&["reason", "decisions", "schema", "expiresInSeconds", "risk", "approver"])
     {
-        (risk, approver) = (Some(Risk::High), Some(Approver::Other));
+        (risk, approver) = (Some(Risk::High), Some(Approver::OtherOnly));
         reason = format!("{} {MALFORMED}", truncate(&reason, MAX_REASON - MALFORMED.len() - 1));
     }
     if decisions.is_empty() || !is_answerable {
@@ -344,7 +349,7 @@ fn decisions(value: Value) -> Option<Vec<Decision>> {
     is_distinct.then_some(all)
 }
 
-fn is_task(task: &Task) -> bool {
+fn is_task(task: &TaskUpdate) -> bool {
     let fits = |text: &str, most| (1..=most).contains(&text.chars().count());
     fits(&task.id, MAX_TASK_ID) && fits(&task.title, MAX_TASK_TITLE)
 }

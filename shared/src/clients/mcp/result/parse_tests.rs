@@ -18,7 +18,7 @@ fn completed(outcome: ToolResult) -> Completed {
     completed
 }
 
-fn failed(outcome: ToolResult) -> Failed {
+fn failed(outcome: ToolResult) -> FailureReport {
     let ToolResult::Failed(failed) = outcome else { panic!("not failed: {outcome:?}") };
     failed
 }
@@ -31,7 +31,7 @@ fn asked(outcome: ToolResult) -> NeedsHuman {
 #[test]
 fn status_is_the_only_required_member() {
     assert_eq!(completed(structured(&json!({"status": "completed"}))), Completed::default());
-    assert_eq!(failed(structured(&json!({"status": "failed"}))), Failed::default());
+    assert_eq!(failed(structured(&json!({"status": "failed"}))), FailureReport::default());
     let asked = asked(structured(&json!({"status": "needs_hitl"})));
     assert_eq!(asked.ask.decisions, [Decision::Approve, Decision::Reject]);
     assert!(!asked.ask.reason.is_empty() && asked.ask.risk.is_none());
@@ -251,7 +251,11 @@ fn malformed_question_is_asked_with_high_risk() {
         json!({"reason": {"text": "r"}}),
     ] {
         let question = asked(structured(&json!({"status": "needs_hitl", "message": "Pay?", "ask": ask}))).ask;
-        assert_eq!((question.risk, question.approver), (Some(Risk::High), Some(Approver::Other)), "{ask}");
+        assert_eq!(
+            (question.risk, question.approver),
+            (Some(Risk::High), Some(Approver::OtherOnly)),
+            "{ask}"
+        );
         assert_eq!(question.decisions, [Decision::Approve, Decision::Reject], "{ask}");
         assert_eq!(question.schema, None, "{ask}");
         assert_eq!(question.reason, format!("Pay? {MALFORMED}"), "{ask}");
@@ -259,7 +263,7 @@ fn malformed_question_is_asked_with_high_risk() {
     let valid = json!({"reason": "r", "decisions": ["respond"], "schema": {"type": "object"},
         "risk": "low", "approver": "self", "expiresInSeconds": 120.0, "colour": 1});
     let question = asked(structured(&json!({"status": "needs_hitl", "ask": valid}))).ask;
-    assert_eq!((question.risk, question.approver), (Some(Risk::Low), Some(Approver::Itself)));
+    assert_eq!((question.risk, question.approver), (Some(Risk::Low), Some(Approver::SelfOrOther)));
     assert_eq!((question.reason.as_str(), question.expires_in_seconds), ("r", Some(120)));
     assert!(question.schema.is_some() && question.decisions == [Decision::Respond]);
 }

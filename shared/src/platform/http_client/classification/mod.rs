@@ -34,7 +34,7 @@ pub enum Speaker {
     Other,
 }
 
-/// Whether the request may have been performed despite the error.
+/// Whether the request may have been executed despite the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     No,
@@ -52,21 +52,21 @@ pub enum Responsible {
     System,
 }
 
-/// Consequences of a cause.
+/// How the functions react to a cause.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning {
     /// Whether the same request may succeed a moment later.
-    pub passes: bool,
-    /// Whether the request may have been performed.
+    pub is_transient: bool,
+    /// Whether the request may have been executed.
     pub done: Done,
-    pub acts: Responsible,
+    pub responsible: Responsible,
     /// Code that the caller receives. `None` if the response itself contains the code.
     pub code: Option<ErrorCode>,
 }
 
 /// Classification table of one system.
 #[derive(Debug)]
-pub struct Table<C: 'static> {
+pub struct CauseTable<C: 'static> {
     pub(crate) rows: &'static [Row<C>],
     /// Cause of a response that no row matches.
     pub(crate) rest: C,
@@ -183,7 +183,7 @@ impl HttpResponse {
     ///
     /// # Errors
     /// Returns the cause of any other response by the table of its system.
-    pub fn accepted<C: Copy>(&self, table: &Table<C>, as_user: bool) -> Result<&Bytes, Rejection<C>> {
+    pub fn accepted<C: Copy>(&self, table: &CauseTable<C>, as_user: bool) -> Result<&Bytes, Rejection<C>> {
         if self.status.is_success() {
             return Ok(&self.body);
         }
@@ -200,7 +200,7 @@ impl HttpResponse {
     }
 
     /// Returns the cause by the table of the system, or `None` for a success.
-    pub fn cause<C: Copy>(&self, table: &Table<C>, as_user: bool) -> Option<C> {
+    pub fn cause<C: Copy>(&self, table: &CauseTable<C>, as_user: bool) -> Option<C> {
         self.accepted(table, as_user).err().map(|rejection| rejection.cause)
     }
 

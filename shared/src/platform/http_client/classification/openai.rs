@@ -1,17 +1,17 @@
 //! Classification of responses from OpenAI and the network in front of it.
 //! Source: <https://platform.openai.com/docs/guides/error-codes>
 
-use super::{Done, Meaning, Responsible, Row, Speaker, Table};
+use super::{CauseTable, Done, Meaning, Responsible, Row, Speaker};
 use crate::{
     error::ErrorCode,
     platform::http_client::{RetryDecision, TransportError},
 };
 
-/// Cause of a failed request to OpenAI.
+/// OpenAiCause of a failed request to OpenAI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum OpenAiCause {
     /// The API key is wrong or revoked.
-    KeyRefused,
+    KeyRejected,
     /// The key may not perform this request, or not in this project.
     ProjectRefused,
     /// A firewall, or a rule on addresses or regions, rejected the request.
@@ -35,20 +35,20 @@ pub enum Cause {
     BadAnswer,
 }
 
-use Cause::*;
+use OpenAiCause::*;
 use Speaker::{Gateway, OpenAi, Other};
 
 /// The first row that matches determines the cause.
-pub const TABLE: Table<Cause> = Table { rows: ROWS, rest: BadAnswer };
+pub const TABLE: CauseTable<OpenAiCause> = CauseTable { rows: ROWS, rest: BadAnswer };
 
-const ROWS: &[Row<Cause>] = &[
+const ROWS: &[Row<OpenAiCause>] = &[
     Row::new(OpenAi, Blocked).code(&["unsupported_country_region_territory", "ip_not_authorized"]),
     Row::new(OpenAi, QuotaExhausted).code(&[
         "insufficient_quota",
         "billing_not_active",
         "billing_hard_limit_reached",
     ]),
-    Row::new(OpenAi, KeyRefused).status(&[401..=401]),
+    Row::new(OpenAi, KeyRejected).status(&[401..=401]),
     Row::new(OpenAi, ProjectRefused).status(&[403..=403]),
     Row::new(OpenAi, NotFound).status(&[404..=404]),
     Row::new(OpenAi, AgentRefused).status(&[400..=400, 422..=422]),
@@ -64,12 +64,12 @@ const ROWS: &[Row<Cause>] = &[
     Row::new(Other, Interrupted).status(&[408..=408, 500..=599]),
 ];
 
-impl Cause {
+impl OpenAiCause {
     /// Returns the consequences of a cause. A request that creates something is repeated only
     /// if it was not performed.
     pub const fn meaning(self) -> Meaning {
-        let (passes, done, acts, code) = match self {
-            KeyRefused => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitKeyRefused),
+        let (is_transient, done, responsible, code) = match self {
+            KeyRejected => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitKeyRejected),
             ProjectRefused => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitProjectRefused),
             Blocked => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitRequestBlocked),
             WorkflowNotFound => (false, Done::No, Responsible::Operator, ErrorCode::ChatkitWorkflowNotFound),
@@ -82,14 +82,14 @@ impl Cause {
             TimedOut => (true, Done::Unknown, Responsible::System, ErrorCode::ChatkitTimeout),
             BadAnswer => (false, Done::Unknown, Responsible::Operator, ErrorCode::ChatkitBadAnswer),
         };
-        Meaning { passes, done, acts, code: Some(code) }
+        Meaning { is_transient, done, responsible, code: Some(code) }
     }
 
     /// Returns whether to retry a request that is safe to repeat, and whether the key was rejected.
     pub const fn retry_decision(self) -> RetryDecision {
         RetryDecision {
-            retry: self.meaning().passes,
-            unauthorized: matches!(self, KeyRefused | ProjectRefused),
+            retry: self.meaning().is_transient,
+            unauthorized: matches!(self, KeyRejected | ProjectRefused),
         }
     }
 

@@ -4,15 +4,15 @@
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 //! <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
 
-use super::{Done, Meaning, Responsible, Row, Speaker, Table};
+use super::{CauseTable, Done, Meaning, Responsible, Row, Speaker};
 use crate::{
     error::ErrorCode,
     platform::http_client::{RetryDecision, TransportError},
 };
 
-/// Cause of a failed request to Supabase.
+/// SupabaseCause of a failed request to Supabase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum SupabaseCause {
     /// One of our SQL functions rejected the request.
     Refused,
     /// The user's token expired between our check and PostgREST's.
@@ -25,7 +25,7 @@ pub enum Cause {
     /// PostgREST does not accept the token that the gateway derived from our key.
     ServiceTokenRefused,
     /// The gateway does not accept our key.
-    KeyRefused,
+    KeyRejected,
     /// The database role lacks a grant.
     GrantMissing,
     /// PostgREST does not know the function, table or column.
@@ -49,13 +49,13 @@ pub enum Cause {
     BadAnswer,
 }
 
-use Cause::*;
 use Speaker::{Gateway, Other, PostgRest};
+use SupabaseCause::*;
 
 /// The first row that matches determines the cause.
-pub const TABLE: Table<Cause> = Table { rows: ROWS, rest: BadAnswer };
+pub const TABLE: CauseTable<SupabaseCause> = CauseTable { rows: ROWS, rest: BadAnswer };
 
-const ROWS: &[Row<Cause>] = &[
+const ROWS: &[Row<SupabaseCause>] = &[
     Row::new(PostgRest, Refused).code(&["PT*"]),
     Row::new(PostgRest, ClockSkew).code(&["PGRST303"]).says("future"),
     Row::new(PostgRest, ClockSkew).code(&["PGRST303"]).says("not yet valid"),
@@ -75,7 +75,7 @@ const ROWS: &[Row<Cause>] = &[
         "PGRST106", "PGRST200", "PGRST201", "PGRST202", "PGRST203", "PGRST204", "PGRST205", "3F000", "42703",
         "42704", "42725", "42883", "42P01",
     ]),
-    Row::new(Gateway, KeyRefused).status(&[401..=401, 403..=403]),
+    Row::new(Gateway, KeyRejected).status(&[401..=401, 403..=403]),
     Row::new(Gateway, Paused).status(&[402..=402, 540..=540]),
     Row::new(Gateway, Overloaded).status(&[429..=429]),
     Row::new(Gateway, Unavailable).status(&[408..=408, 500..=599]),
@@ -85,19 +85,19 @@ const ROWS: &[Row<Cause>] = &[
     Row::new(Other, Unavailable).status(&[408..=408, 500..=599]),
 ];
 
-impl Cause {
+impl SupabaseCause {
     /// Returns the consequences of a cause. Reads change nothing, and each of our SQL functions may
     /// be called again, so every transient cause is retried.
     pub const fn meaning(self) -> Meaning {
-        let (passes, done, acts, code) = match self {
+        let (is_transient, done, responsible, code) = match self {
             Refused => (false, Done::No, Responsible::Caller, None),
             TokenExpired => (false, Done::No, Responsible::Caller, Some(ErrorCode::ExpiredToken)),
             TokenRefused => (false, Done::No, Responsible::Caller, Some(ErrorCode::InvalidToken)),
             ClockSkew | ServiceTokenRefused | Conflict => {
                 (true, Done::No, Responsible::System, Some(ErrorCode::SupabaseUnavailable))
             }
-            KeyRefused | GrantMissing => {
-                (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseKeyRefused))
+            KeyRejected | GrantMissing => {
+                (false, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseKeyRejected))
             }
             SchemaMismatch => {
                 (true, Done::No, Responsible::Operator, Some(ErrorCode::SupabaseSchemaMismatch))
@@ -111,13 +111,13 @@ impl Cause {
             TimedOut => (true, Done::Unknown, Responsible::System, Some(ErrorCode::SupabaseTimeout)),
             BadAnswer => (false, Done::Unknown, Responsible::Operator, Some(ErrorCode::SupabaseBadAnswer)),
         };
-        Meaning { passes, done, acts, code }
+        Meaning { is_transient, done, responsible, code }
     }
 
     /// Returns whether to retry the request, and whether the key or token was rejected.
     pub const fn retry_decision(self) -> RetryDecision {
-        let unauthorized = matches!(self, TokenExpired | TokenRefused | KeyRefused | GrantMissing);
-        RetryDecision { retry: self.meaning().passes, unauthorized }
+        let unauthorized = matches!(self, TokenExpired | TokenRefused | KeyRejected | GrantMissing);
+        RetryDecision { retry: self.meaning().is_transient, unauthorized }
     }
 
     /// Returns the cause for a call without a response.
@@ -174,13 +174,13 @@ mod tests {
                 401,
                 r#"{"message":"Invalid API key","hint":"Double check your Supabase `anon` or `service_role` API key."}"#,
                 false,
-                KeyRefused,
+                KeyRejected,
             ),
             (
                 401,
                 r#"{"message":"No API key found in request","hint":"No `apikey` request header or url param was found."}"#,
                 true,
-                KeyRefused,
+                KeyRejected,
             ),
             (
                 403,

@@ -1,12 +1,19 @@
-//! Limits of a maintenance job: its share of a run's time, and the call budget of one session.
+//! One batch of a maintenance job: its share of the run's time, the loop over the rows that it
+//! claims, and the call budget of one session.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
 use crate::{
-    clients::{openai::ChatKit, supabase::ServiceClient},
+    clients::{
+        openai::ChatKit,
+        supabase::{Rpc, ServiceClient},
+    },
     error::Error,
     platform::http_client::Deadline,
 };
@@ -30,6 +37,20 @@ pub(super) struct Batch {
     pub failure: Option<Error>,
 }
 
+/// Arguments of the RPC functions that claim rows.
+#[derive(Serialize)]
+pub(super) struct ClaimLimits {
+    pub p_limit: u32,
+    pub p_lease_seconds: u64,
+}
+
+/// Rows that a job has claimed. Each function names them after their kind.
+#[derive(Deserialize)]
+pub(super) struct ClaimedRows<T> {
+    #[serde(alias = "sessions", alias = "transcripts", alias = "erasures")]
+    rows: Vec<T>,
+}
+
 /// Maximum number of requests to ChatKit for one session in a batch.
 const MAX_CALLS: u32 = 100;
 
@@ -49,11 +70,33 @@ impl BatchContext<'_> {
     }
 }
 
-impl Batch {
-    pub fn from_rows(rows: usize) -> Self {
-        Self { more: rows > 0, failure: None }
+/// Claims a batch of rows and processes them concurrently. `record` adds the outcome of each row to
+/// the report.
+///
+/// # Errors
+/// Returns the error of the claim, or an error that `record` returns, which ends the batch.
+pub(super) async fn process_claimed<C, T, F>(
+    context: BatchContext<'_>,
+    claim: C,
+    concurrency: usize,
+    process: impl Fn(T) -> F,
+    mut record: impl FnMut(F::Output, &mut Batch) -> Result<(), Error>,
+) -> Result<Batch, Error>
+where
+    C: Rpc<Output = ClaimedRows<T>>,
+    T: DeserializeOwned,
+    F: Future,
+{
+    let ClaimedRows { rows } = context.service_client.rpc(&claim, context.deadline).await?;
+    let mut batch = Batch { more: !rows.is_empty(), failure: None };
+    let mut outcomes = std::pin::pin!(stream::iter(rows).map(process).buffer_unordered(concurrency));
+    while let Some(outcome) = outcomes.next().await {
+        record(outcome, &mut batch)?;
     }
+    Ok(batch)
+}
 
+impl Batch {
     /// Records an error that affects one row.
     ///
     /// # Errors
@@ -62,7 +105,7 @@ impl Batch {
         use crate::error::ErrorCode as C;
         let concerns_all = matches!(
             error.code,
-            C::SupabaseKeyRefused
+            C::SupabaseKeyRejected
                 | C::SupabaseUnavailable
                 | C::SupabaseOverloaded
                 | C::SupabaseReadOnly
@@ -104,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_errors_that_affect_all_rows_end_a_batch() {
-        let mut batch = Batch::from_rows(2);
+        let mut batch = Batch { more: true, failure: None };
         assert!(
             batch.record_error(Error::new(ErrorCode::SupabaseBadAnswer)).is_ok() && batch.failure.is_some()
         );
