@@ -5,7 +5,9 @@
 //! inside the schema and must not be circular. Patterns are matched in linear time by an engine
 //! without look-around and back-references. Source: <https://json-schema.org/draft/2020-12>
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use std::fmt;
+
+use boon::{Compiler, Draft, ErrorKind, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 
 /// Maximum size of a schema as compact JSON, in bytes: that of an event's payload.
@@ -23,9 +25,14 @@ const MAX_PATTERN: usize = 256 * 1024;
 /// Maximum number of errors that are reported for a value.
 const MAX_MISTAKES: usize = 20;
 
+/// The address under which the compiler knows the schema. It is not connected to.
+const ADDRESS: &str = "urn:schema";
+
 /// A compiled schema to validate values with.
-#[derive(Debug)]
-pub struct Schema(Validator);
+pub struct Schema {
+    schemas: Schemas,
+    root: SchemaIndex,
+}
 
 /// Where and how a value violates the schema. The value itself is not quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,35 +43,129 @@ pub struct Mistake {
 }
 
 impl Schema {
-    /// Compiles a schema.
+    /// Compiles a schema as one of draft 2020-12, whatever its `$schema` names.
     ///
     /// # Errors
     /// Returns why the schema cannot be used.
     pub fn compile(schema: &Value) -> Result<Self, &'static str> {
-        if !schema.is_object() {
+        let Value::Object(fields) = schema else {
             return Err("must be an object");
-        }
+        };
         if schema.to_string().len() > MAX_BYTES {
             return Err("is too large");
         }
         let mut nodes = 0;
         check_complexity(schema, schema, 0, &mut nodes)?;
-        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
-        jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .with_pattern_options(patterns)
-            .build(schema)
-            .map(Self)
+        let mut fields = fields.clone();
+        fields.remove("$schema");
+        fields.remove("$id");
+
+        let mut compiler = Compiler::new();
+        compiler.set_default_draft(Draft::V2020_12);
+        compiler.use_loader(Box::new(NoLoader));
+        let mut schemas = Schemas::new();
+        compiler
+            .add_resource(ADDRESS, Value::Object(fields))
+            .and_then(|()| compiler.compile(ADDRESS, &mut schemas))
+            .map(|root| Self { schemas, root })
             .map_err(|_| "is not a usable JSON schema of draft 2020-12")
     }
 
     /// Returns the errors of a value, as many as a person wants to read; empty if it is valid.
     pub fn errors(&self, value: &Value) -> Vec<Mistake> {
-        let mistake = |error: jsonschema::ValidationError<'_>| Mistake {
-            pointer: error.instance_path().to_string(),
-            detail: error.masked_with("it").to_string(),
-        };
-        self.0.iter_errors(value).take(MAX_MISTAKES).map(mistake).collect()
+        let mut mistakes = Vec::new();
+        if let Err(error) = self.schemas.validate(value, self.root) {
+            collect(&error, &mut mistakes);
+        }
+        mistakes
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schema").finish_non_exhaustive()
+    }
+}
+
+/// Loads nothing. The compiler's default reads files.
+struct NoLoader;
+
+impl UrlLoader for NoLoader {
+    fn load(&self, _: &str) -> Result<Value, Box<dyn std::error::Error>> {
+        Err("references lead out of the schema".into())
+    }
+}
+
+/// Collects the errors at the leaves. A failed `anyOf` is one error, not one for each alternative.
+fn collect(error: &ValidationError<'_, '_>, mistakes: &mut Vec<Mistake>) {
+    let is_group = matches!(
+        error.kind,
+        ErrorKind::Group | ErrorKind::Schema { .. } | ErrorKind::Reference { .. } | ErrorKind::AllOf
+    );
+    if is_group {
+        error.causes.iter().for_each(|cause| collect(cause, mistakes));
+    } else if mistakes.len() < MAX_MISTAKES {
+        mistakes.push(Mistake {
+            pointer: error.instance_location.to_string(),
+            detail: describe(&error.kind),
+        });
+    }
+}
+
+/// Describes an error by the schema alone. The library's own texts quote the value.
+fn describe(kind: &ErrorKind<'_, '_>) -> String {
+    match kind {
+        ErrorKind::Type { want, .. } => {
+            let types: Vec<String> = want.iter().map(|wanted| wanted.to_string()).collect();
+            format!("must be of type {}", types.join(" or "))
+        }
+        ErrorKind::Enum { want } => format!("must be one of {}", join(want.iter())),
+        ErrorKind::Const { want } => format!("must be {want}"),
+        ErrorKind::Required { want } => format!("must have the properties {}", join(want.iter())),
+        ErrorKind::AdditionalProperties { got } => {
+            format!("must not have the properties {}", join(got.iter()))
+        }
+        ErrorKind::Dependency { prop, missing } | ErrorKind::DependentRequired { prop, missing } => {
+            format!("must have the properties {}, since it has {prop:?}", join(missing.iter()))
+        }
+        ErrorKind::MinProperties { want, .. } => format!("must have at least {want} properties"),
+        ErrorKind::MaxProperties { want, .. } => format!("must have at most {want} properties"),
+        ErrorKind::MinItems { want, .. } => format!("must have at least {want} items"),
+        ErrorKind::MaxItems { want, .. } => format!("must have at most {want} items"),
+        ErrorKind::MinContains { want, .. } => format!("must contain at least {want} matching items"),
+        ErrorKind::MaxContains { want, .. } => format!("must contain at most {want} matching items"),
+        ErrorKind::Contains => "must contain a matching item".to_owned(),
+        ErrorKind::UniqueItems { got: [first, second] } => {
+            format!("must not repeat items: {first} and {second} are equal")
+        }
+        ErrorKind::MinLength { want, .. } => format!("must have at least {want} characters"),
+        ErrorKind::MaxLength { want, .. } => format!("must have at most {want} characters"),
+        ErrorKind::Pattern { want, .. } => format!("must match the pattern {want:?}"),
+        ErrorKind::Minimum { want, .. } => format!("must be at least {want}"),
+        ErrorKind::Maximum { want, .. } => format!("must be at most {want}"),
+        ErrorKind::ExclusiveMinimum { want, .. } => format!("must be greater than {want}"),
+        ErrorKind::ExclusiveMaximum { want, .. } => format!("must be less than {want}"),
+        ErrorKind::MultipleOf { want, .. } => format!("must be a multiple of {want}"),
+        ErrorKind::PropertyName { .. } => "must not have a property of that name".to_owned(),
+        ErrorKind::FalseSchema | ErrorKind::AdditionalItems { .. } => "is not allowed".to_owned(),
+        ErrorKind::Not => "must not match the schema under `not`".to_owned(),
+        ErrorKind::AnyOf => "must match at least one schema under `anyOf`".to_owned(),
+        ErrorKind::OneOf(None) => "must match a schema under `oneOf`".to_owned(),
+        ErrorKind::OneOf(Some(_)) => "must match only one schema under `oneOf`".to_owned(),
+        _ => "is not valid".to_owned(),
+    }
+}
+
+fn join<T: serde::Serialize>(values: impl Iterator<Item = T>) -> String {
+    let quoted = values.map(|value| serde_json::to_string(&value).unwrap_or_default());
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
+/// Fails if a pattern needs much memory. What is not a pattern is found when the schema is compiled.
+fn check_pattern(pattern: &str) -> Result<(), &'static str> {
+    match regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build() {
+        Err(regex::Error::CompiledTooBig(_)) => Err("has a pattern that is too large"),
+        _ => Ok(()),
     }
 }
 
@@ -89,6 +190,11 @@ fn check_complexity(node: &Value, root: &Value, depth: usize, nodes: &mut usize)
             // With these, `#/…` would have another meaning than it has above.
             ("$id", Value::String(_)) if depth > 0 => Err("has a schema with a name of its own in it"),
             ("$dynamicRef" | "$recursiveRef", Value::String(_)) => Err("has a dynamic reference"),
+            ("pattern", Value::String(pattern)) => check_pattern(pattern),
+            ("patternProperties", Value::Object(properties)) => {
+                properties.keys().try_for_each(|pattern| check_pattern(pattern))?;
+                check_complexity(value, root, depth + 1, nodes)
+            }
             _ => check_complexity(value, root, depth + 1, nodes),
         }),
         _ => Ok(()),
