@@ -1,5 +1,5 @@
-//! The environment of functions: a function with an invalid environment does not start and reports every
-//! error without values. It receives only the variables that it needs.
+//! The environment of functions: a function with an invalid environment does not start and reports
+//! every error without values. It receives only the variables that it needs.
 
 use std::collections::BTreeSet;
 
@@ -123,9 +123,12 @@ async fn read_only_functions_start_without_secret_key() -> Result<()> {
         caller.get(&path).await?.problem(404, "session_not_found")?;
     }
     let decision = "/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision".to_owned();
-    for path in
-        ["/chatkit/sessions".to_owned(), format!("{unknown_session}/events"), format!("{unknown_session}/cancel"), decision]
-    {
+    for path in [
+        "/chatkit/sessions".to_owned(),
+        format!("{unknown_session}/events"),
+        format!("{unknown_session}/cancel"),
+        decision,
+    ] {
         let response = caller.post(&path, json!({})).await?;
         ensure!(
             response.status == 500 && response.body == json!({ "message": "Internal Server Error" }),
@@ -159,7 +162,11 @@ async fn functions_receive_only_secrets_that_they_need() -> Result<()> {
             ("CHATKIT_SEALING_KEYS", seals),
             ("SUPABASE_JWT_SECRET", verifies),
         ] {
-            ensure!(environment.contains_key(name) == needed, "{function}: {name} is set: {}, needed: {needed}", !needed);
+            ensure!(
+                environment.contains_key(name) == needed,
+                "{function}: {name} is set: {}, needed: {needed}",
+                !needed
+            );
         }
         let under_another_name = environment.iter().find(|(name, value)| {
             *name != "SUPABASE_SECRET_KEY" && (value.contains(secret) || value.contains("service_role"))

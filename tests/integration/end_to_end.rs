@@ -121,7 +121,11 @@ async fn list_agents_returns_agents_that_the_role_may_open() -> Result<()> {
 pub async fn play(stack: &LocalStack, caller: &TestClient, at: impl Fn(&str) -> TestClient) -> Result<()> {
     let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": { "locale": "en", "nested": { "a": [1, null] } } });
     let opened = at("create-session").post("/chatkit/sessions", body).await?;
-    ensure!(opened.headers["cache-control"] == "no-store", "a cache may store the secret: {:?}", opened.headers);
+    ensure!(
+        opened.headers["cache-control"] == "no-store",
+        "a cache may store the secret: {:?}",
+        opened.headers
+    );
     let session = opened.expect(201)?;
     ensure!(
         session["status"] == "active" && session["channel"] == "voice" && session["agentId"] == AGENT,
@@ -159,8 +163,9 @@ pub async fn play(stack: &LocalStack, caller: &TestClient, at: impl Fn(&str) -> 
         "{shown:#}"
     );
     ensure!(event_types(&shown) == ["thread_changed", "button_click"], "{shown:#}");
-    let unchanged =
-        at("get-session").send(http_client::Method::GET, &session_path, &[("if-none-match", &etag)], None).await?;
+    let unchanged = at("get-session")
+        .send(http_client::Method::GET, &session_path, &[("if-none-match", &etag)], None)
+        .await?;
     ensure!(
         unchanged.status == 304 && unchanged.body.is_null() && unchanged.headers["etag"] == etag,
         "{unchanged:?}"

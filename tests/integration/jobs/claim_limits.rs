@@ -1,4 +1,5 @@
-//! Claims across tenants while one user has thousands of due rows that are older than those of others.
+//! Claims across tenants while one user has thousands of due rows that are older than those of
+//! others.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +55,11 @@ async fn claims_return_rows_of_other_users_first() -> Result<()> {
         ensure!(bytes < MAX_BYTES, "{} returned {bytes} bytes", kind.function);
         let second = claim(&stack, kind, 1000).await?;
         let rows = kind.rows.and_then(|rows| second.pointer(rows)).and_then(Value::as_array);
-        ensure!(rows.is_some_and(|rows| !rows.is_empty()), "{}: the second claim returned no rows", kind.function);
+        ensure!(
+            rows.is_some_and(|rows| !rows.is_empty()),
+            "{}: the second claim returned no rows",
+            kind.function
+        );
         due_work::clear(&stack).await?;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Requests during an outage of OpenAI or Supabase: they succeed without it, or fail without a partial
-//! result.
+//! Requests during an outage of OpenAI or Supabase: they succeed without it, or fail without a
+//! partial result.
 
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,8 @@ async fn get_session_calls_openai_and_supabase_concurrently() -> Result<()> {
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.get(&session).await?.expect(200)?;
-    // If the calls were sequential, Supabase would receive the queries of the details after OpenAI's
-    // response.
+    // If the calls were sequential, Supabase would receive the queries of the details after
+    // OpenAI's response.
     stack.openai().fault(Fault::new(On::ListThreads).delay(Duration::from_millis(1500)).times(1));
     let before = stack.supabase().requests().len();
     let reading = caller.get(&session);
@@ -81,7 +81,8 @@ async fn create_session_maps_openai_errors_to_codes() -> Result<()> {
     let caller = TestClient::new(&stack).await?;
     let body = json!({ "agentId": AGENT });
     let upstream_text = "text of an upstream error";
-    let error = json!({ "message": upstream_text, "type": "invalid_request_error", "param": null, "code": null });
+    let error =
+        json!({ "message": upstream_text, "type": "invalid_request_error", "param": null, "code": null });
     let error = json!({ "error": error }).to_string();
     for (fault, status, code) in [
         (Fault::new(On::CreateSession).status(401), 502, "chatkit_key_refused"),
@@ -97,7 +98,10 @@ async fn create_session_maps_openai_errors_to_codes() -> Result<()> {
         stack.openai().clear_faults();
         stack.openai().fault(fault);
         let problem = caller.post("/chatkit/sessions", body.clone()).await?.problem(status, code)?;
-        ensure!(!problem.to_string().contains(upstream_text), "the response contains OpenAI's text: {problem}");
+        ensure!(
+            !problem.to_string().contains(upstream_text),
+            "the response contains OpenAI's text: {problem}"
+        );
     }
     stack.openai().clear_faults();
     ensure!(active_sessions(&stack).await? == 0, "a failed request left an active session");
@@ -115,7 +119,10 @@ async fn cancel_session_with_openai_down_is_completed_by_repeat() -> Result<()> 
     let secrets = sealed_secrets(&stack).await?;
     ensure!(secrets == 0, "the ended session still has {secrets} secrets");
     stack.openai().clear_faults();
-    ensure!(caller.cancel(&path(&session)).await?.expect(200)? == ended, "the repeat returned another response");
+    ensure!(
+        caller.cancel(&path(&session)).await?.expect(200)? == ended,
+        "the repeat returned another response"
+    );
     let upstream = stack.openai().sessions();
     ensure!(upstream.iter().all(|session| session.status == SessionStatus::Cancelled), "{upstream:?}");
     Ok(())
@@ -131,10 +138,9 @@ async fn create_session_with_lost_openai_response_fails_it() -> Result<()> {
         .await?
         .problem(503, "chatkit_unavailable")?;
     ensure!(active_sessions(&stack).await? == 0, "a session whose secret was lost is active");
-    let failed: i64 =
-        sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
-            .fetch_one(stack.database())
-            .await?;
+    let failed: i64 = sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
+        .fetch_one(stack.database())
+        .await?;
     ensure!(failed == 1, "expected 1 failed request to OpenAI, found {failed}");
     Ok(())
 }

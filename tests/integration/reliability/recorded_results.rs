@@ -1,5 +1,5 @@
-//! Results of calls to OpenAI and agents, which are recorded even if Supabase or the webhook fails for a
-//! while.
+//! Results of calls to OpenAI and agents, which are recorded even if Supabase or the webhook fails
+//! for a while.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;

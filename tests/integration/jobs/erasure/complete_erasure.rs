@@ -37,7 +37,11 @@ async fn erase_user_deletes_all_data_of_the_user_only() -> Result<()> {
     ensure!(report["counts"] == counts, "{report}");
 
     let after = table_rows::read_all(&stack).await?;
-    ensure!(table_rows::of_user(&after, &member).is_empty(), "remaining rows: {:#?}", table_rows::of_user(&after, &member));
+    ensure!(
+        table_rows::of_user(&after, &member).is_empty(),
+        "remaining rows: {:#?}",
+        table_rows::of_user(&after, &member)
+    );
     let found = table_rows::containing(&after, markers);
     ensure!(found.is_empty(), "rows contain markers of the user: {found:#?}");
     ensure!(after == table_rows::without_user(&before, &member), "rows of other users have changed");
@@ -61,7 +65,10 @@ async fn repeated_erasure_returns_the_report_until_new_data_exists() -> Result<(
     ensure!(first["id"] == record["id"] && first["userId"] == json!(member.user.id), "{first}");
     let mut other = erase_request(&member);
     other["requestedBy"] = json!("ops-2");
-    ensure!(stack.invoke_admin("erase-user", &other).await? == first, "the repeated request returned another report");
+    ensure!(
+        stack.invoke_admin("erase-user", &other).await? == first,
+        "the repeated request returned another report"
+    );
 
     member.open().await?;
     let second = erase(&stack, &member).await?;
@@ -111,7 +118,8 @@ async fn erasure_keeps_decisions_about_other_users() -> Result<()> {
     member.record(&session, "hitl_escalation", escalation).await?.expect(201)?;
     let list = approver.get("/chatkit/escalations").await?.expect(200)?;
     let escalation = &list["escalations"][0];
-    let decision_path = format!("/chatkit/escalations/{}/decision", escalation["id"].as_str().context("no id")?);
+    let decision_path =
+        format!("/chatkit/escalations/{}/decision", escalation["id"].as_str().context("no id")?);
     let decision = json!({ "decision": "approve", "subjectHash": escalation["subjectHash"] });
     let key = [("idempotency-key", "d-1")];
     approver.send(http_client::Method::POST, &decision_path, &key, Some(decision)).await?.expect(200)?;
@@ -144,7 +152,8 @@ async fn invalid_erasure_request_is_rejected() -> Result<()> {
     without_operator["requestedBy"] = json!("");
     let error = erase_error(&stack, &without_operator).await?;
     ensure!(error.contains("erasures_requested_by_length"), "empty requestedBy: {error}");
-    let without_reason = json!({ "orgId": member.user.org_id, "userId": member.user.id, "requestedBy": "ops" });
+    let without_reason =
+        json!({ "orgId": member.user.org_id, "userId": member.user.id, "requestedBy": "ops" });
     let error = erase_error(&stack, &without_reason).await?;
     ensure!(error.contains("missing field `reason`"), "no reason: {error}");
     ensure!(count(&stack, "select count(*) from erasures").await? == 0, "an erasure was recorded");
@@ -170,6 +179,9 @@ async fn erasure_without_chatkit_requires_no_chatkit_sessions() -> Result<()> {
     ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
     let error = erase_error(&stack, &erase_request(&member)).await?;
     ensure!(error.contains("chatkit_unavailable") && error.contains("not configured"), "{error}");
-    ensure!(count(&stack, "select count(*) from chat_sessions").await? == 1, "rows were deleted although the erasure failed");
+    ensure!(
+        count(&stack, "select count(*) from chat_sessions").await? == 1,
+        "rows were deleted although the erasure failed"
+    );
     Ok(())
 }

@@ -33,7 +33,11 @@ async fn erasure_killed_at_any_request_resumes_with_same_counts() -> Result<()> 
         killed += usize::from(report.is_none());
         breakpoint.count();
         let report = erase(&stack, &member).await?;
-        ensure!(report["counts"] == expected, "killed at step {step}: {} instead of {expected}", report["counts"]);
+        ensure!(
+            report["counts"] == expected,
+            "killed at step {step}: {} instead of {expected}",
+            report["counts"]
+        );
         assert_erased(&stack, &member, &name).await?;
     }
     ensure!(killed * 10 >= steps as usize * 9, "only {killed} of {steps} erasures were killed");

@@ -12,8 +12,8 @@ use crate::support::client::{AGENT, TestClient, path};
 /// Occurs in every text that a fixture's user sends.
 pub const MARKER: &str = "zanzibar";
 
-/// A member of a new organisation, whose agent has a tool for clicks. The webhook is off, so that tests
-/// claim deliveries themselves.
+/// A member of a new organisation, whose agent has a tool for clicks. The webhook is off, so that
+/// tests claim deliveries themselves.
 pub async fn member(stack: &LocalStack) -> Result<TestClient> {
     stack.webhook().inspect(|webhook| webhook.cut(true));
     let member = TestClient::new(stack).await?;
@@ -101,7 +101,8 @@ pub async fn backdate_end(stack: &LocalStack, client: &TestClient, days: i32) ->
         update chat_sessions set ended_at = now() - make_interval(days => {days})
         where status = 'ended' and user_id = '{user}';
         update retention_leases set lease_until = now(); commit";
-    let statements = statements.replace("{days}", &days.to_string()).replace("{user}", &client.user.id.to_string());
+    let statements =
+        statements.replace("{days}", &days.to_string()).replace("{user}", &client.user.id.to_string());
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(stack.database()).await?;
     Ok(())
 }

@@ -77,7 +77,8 @@ async fn erase_batch_keeps_rows_with_live_chatkit_sessions() -> Result<()> {
     Ok(())
 }
 
-/// OpenAI responds while the erasure waits. The requesting process ends before it cancels the secret.
+/// OpenAI responds while the erasure waits. The requesting process ends before it cancels the
+/// secret.
 #[tokio::test]
 async fn secret_recorded_during_erasure_is_cancelled() -> Result<()> {
     let stack = LocalStack::start().await?;

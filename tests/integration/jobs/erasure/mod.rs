@@ -1,5 +1,5 @@
-//! Tests of `erase-user`: it deletes all data of a user and nothing else, also during outages, crashes
-//! and concurrent requests.
+//! Tests of `erase-user`: it deletes all data of a user and nothing else, also during outages,
+//! crashes and concurrent requests.
 
 mod complete_erasure;
 mod crashes;

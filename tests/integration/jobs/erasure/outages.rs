@@ -35,7 +35,10 @@ async fn maintenance_resumes_unfinished_erasure() -> Result<()> {
     let name = fixture::chatkit_user(&stack, &member).await?;
     stack.openai().fault(Fault::new(On::DeleteThread).status(503).should_retry(false));
     erase_error(&stack, &erase_request(&member)).await?;
-    ensure!(run_maintenance(&stack).await?["finishedErasures"] == 0, "the run resumed an erasure whose lease is valid");
+    ensure!(
+        run_maintenance(&stack).await?["finishedErasures"] == 0,
+        "the run resumed an erasure whose lease is valid"
+    );
     sqlx::query("update erasures set lease_until = now()").execute(stack.database()).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["unfinishedErasures"] == 1 && report["finishedErasures"] == 0, "{report}");

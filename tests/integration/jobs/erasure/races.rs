@@ -51,12 +51,7 @@ async fn concurrent_requests_leave_no_rows_after_erasure() -> Result<()> {
 
 /// Opens sessions and records events until `done` is set. Returns how many sessions were rejected
 /// because of the erasure.
-async fn send_requests(
-    member: &TestClient,
-    session: &str,
-    tab: usize,
-    done: &AtomicBool,
-) -> Result<usize> {
+async fn send_requests(member: &TestClient, session: &str, tab: usize, done: &AtomicBool) -> Result<usize> {
     let mut rejected = 0;
     for turn in 0.. {
         if done.load(Ordering::Relaxed) {

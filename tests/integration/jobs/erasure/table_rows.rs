@@ -55,7 +55,10 @@ pub fn of_user(rows: &Rows, client: &TestClient) -> Rows {
         .collect();
     let is_of_user = |row: &Value| {
         let names_session = |column: &str| sessions.contains(&row[column].to_string());
-        row["user_id"] == user || row["subject"] == user || names_session("subject") || names_session("session_id")
+        row["user_id"] == user
+            || row["subject"] == user
+            || names_session("subject")
+            || names_session("session_id")
     };
     let mut found = Rows::new();
     for (table, row) in of_org.into_iter().filter(|(_, row)| is_of_user(row)) {

@@ -11,8 +11,8 @@ async fn abandoned_request_ends_its_new_session_as_failed() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
-    // The state that a process leaves if it ends while it waits for OpenAI: the session and its request
-    // have the same time.
+    // The state that a process leaves if it ends while it waits for OpenAI: the session and its
+    // request have the same time.
     for statement in [
         "alter table chat_sessions disable trigger user",
         "update chat_sessions set created_at = timestamptz '2026-01-01', last_activity_at = now()",

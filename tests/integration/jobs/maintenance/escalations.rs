@@ -12,7 +12,8 @@ async fn open_escalation_keeps_idle_session_active_until_it_expires() -> Result<
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
-    let escalation = json!({ "reason": "Which account?", "decisions": ["respond"], "expiresInSeconds": 3600 });
+    let escalation =
+        json!({ "reason": "Which account?", "decisions": ["respond"], "expiresInSeconds": 3600 });
     caller.record(&path(&session), "hitl_escalation", escalation).await?.expect(201)?;
     forget(&stack, &session).await?;
     let report = run_maintenance(&stack).await?;

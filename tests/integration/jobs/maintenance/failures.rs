@@ -1,5 +1,5 @@
-//! Jobs, rows and deliveries that fail: the run completes the others, reports the failure and fails at
-//! its end.
+//! Jobs, rows and deliveries that fail: the run completes the others, reports the failure and fails
+//! at its end.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::due_work::{Amount, KINDS, Kind};
@@ -37,7 +37,11 @@ async fn failed_job_is_reported_and_other_jobs_complete() -> Result<()> {
         check_log_line(&stack, broken)?;
         execute(&stack, &format!("grant execute on {name} to service_role")).await?;
         run_maintenance(&stack).await?;
-        ensure!(due_work::left(&stack, broken, false).await? == 0, "{} did not complete in the next run", broken.duty);
+        ensure!(
+            due_work::left(&stack, broken, false).await? == 0,
+            "{} did not complete in the next run",
+            broken.duty
+        );
         due_work::clear(&stack).await?;
     }
     // Failed gauges do not stop the jobs either.
@@ -56,7 +60,8 @@ async fn failed_row_does_not_stop_its_job() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
-    let idle = KINDS.iter().find(|kind| kind.duty == "expire_idle_sessions").context("no kind of idle sessions")?;
+    let idle =
+        KINDS.iter().find(|kind| kind.duty == "expire_idle_sessions").context("no kind of idle sessions")?;
     due_work::fill(&stack, org_id, idle, Amount { hostile: 1, links: 0, others: 30 }).await?;
     // A trigger prevents the end of the one user's session.
     let statements = "create function test.reject() returns trigger language plpgsql as

@@ -59,13 +59,19 @@ async fn threads_of_remaining_sessions_and_other_users_are_kept() -> Result<()> 
     let link_thread = async |caller: &TestClient, session: &Value| -> Result<String> {
         let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
         let thread_id = stack.openai().say(secret, None, "Hello").await?.thread_id;
-        caller.record(&path(session), "thread_changed", json!({ "threadId": thread_id })).await?.expect(201)?;
+        caller
+            .record(&path(session), "thread_changed", json!({ "threadId": thread_id }))
+            .await?
+            .expect(201)?;
         Ok(thread_id)
     };
     let (first, second, active) = (member.open().await?, member.open().await?, member.open().await?);
     let foreign = link_thread(&other, &other.open().await?).await?;
-    let (own, both, shared) =
-        (link_thread(&member, &first).await?, link_thread(&member, &first).await?, link_thread(&member, &first).await?);
+    let (own, both, shared) = (
+        link_thread(&member, &first).await?,
+        link_thread(&member, &first).await?,
+        link_thread(&member, &first).await?,
+    );
     for (session, thread) in
         [(&second, &both), (&active, &shared), (&first, &foreign), (&other.open().await?, &own)]
     {
@@ -129,7 +135,10 @@ async fn openai_outage_postpones_erasure_of_overdue_sessions() -> Result<()> {
     ensure!(report["erasedSessions"] == 0 && report["sessionEraseFailures"] == 1, "{report}");
     ensure!(count(&stack, "select count(*) from chat_sessions where status = 'ended'").await? == 1);
     stack.openai().clear_faults();
-    ensure!(run_maintenance(&stack).await?["erasedSessions"] == 0, "the run erased a session whose lease is valid");
+    ensure!(
+        run_maintenance(&stack).await?["erasedSessions"] == 0,
+        "the run erased a session whose lease is valid"
+    );
     sqlx::query("update retention_leases set lease_until = now()").execute(stack.database()).await?;
     ensure!(run_maintenance(&stack).await?["erasedSessions"] == 1);
     Ok(())

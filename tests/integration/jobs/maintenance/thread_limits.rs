@@ -59,7 +59,10 @@ async fn thread_rejected_by_openai_blocks_no_job() -> Result<()> {
     );
     // The readable thread has a new message.
     forget(&stack, &session).await?;
-    ensure!(run_maintenance(&stack).await?["stillActive"] == 1, "the message of the readable thread was ignored");
+    ensure!(
+        run_maintenance(&stack).await?["stillActive"] == 1,
+        "the message of the readable thread was ignored"
+    );
     stack.openai().fault(
         Fault::new(On::ListItems)
             .about(&own)

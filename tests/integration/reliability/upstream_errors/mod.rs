@@ -1,5 +1,5 @@
-//! Every row of docs/reference/upstream-errors.md as a response of OpenAI or Supabase: transient errors
-//! are retried, and other errors return the code of the row.
+//! Every row of docs/reference/upstream-errors.md as a response of OpenAI or Supabase: transient
+//! errors are retried, and other errors return the code of the row.
 
 mod openai;
 mod supabase;

@@ -98,7 +98,9 @@ fn faults(row: &Row, on: On) -> Vec<Fault> {
         "gateway" => {
             let body = json!({ "message": row.message() }).to_string();
             let responses = row.responses(500, "").into_iter();
-            responses.map(|(status, _)| Fault::new(on).page(status, "application/json", body.clone())).collect()
+            responses
+                .map(|(status, _)| Fault::new(on).page(status, "application/json", body.clone()))
+                .collect()
         }
         "other" => row.responses(500, "").into_iter().map(|(status, _)| html(status)).collect(),
         _ => vec![html(404), html(200), html(302), Fault::new(on).page(200, "application/json", "{\"id\":")],

@@ -41,8 +41,10 @@ async fn every_error_returns_the_documented_code() -> Result<()> {
             stack.supabase().fault(Fault::Canned(canned.clone())).await;
             for name in calls_for_response(&names, index) {
                 let response = calls.send(name).await?;
-                let wait =
-                    response.headers.get("retry-after").and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
+                let wait = response
+                    .headers
+                    .get("retry-after")
+                    .and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
                 response.problem(status, &code).with_context(|| format!("{name}: {canned:?}"))?;
                 ensure!(
                     status != 503 || wait.is_some_and(|wait| (1..=120).contains(&wait)),
@@ -63,7 +65,10 @@ async fn token_from_the_future_does_not_fail_a_run_or_the_doctor() -> Result<()>
     let future = || Canned::postgrest(401, "PGRST303", "JWT issued at future").times(1);
     for function in ["expire-sessions", "route-events"] {
         stack.supabase().fault(Fault::Canned(future())).await;
-        stack.run_job(function).await.with_context(|| format!("a run of {function} after one rejected token"))?;
+        stack
+            .run_job(function)
+            .await
+            .with_context(|| format!("a run of {function} after one rejected token"))?;
     }
     stack.supabase().fault(Fault::Canned(future())).await;
     let report = stack.invoke_admin("doctor", &json!({})).await?;
@@ -92,7 +97,11 @@ async fn retry_after_is_limited_to_120_seconds() -> Result<()> {
     ] {
         stack.supabase().fault(Fault::Canned(Canned::html(503).header("retry-after", sent))).await;
         let response = caller.get("/chatkit/sessions").await?;
-        ensure!(response.headers["retry-after"] == expected, "{sent:?}: expected {expected}, found {:?}", response.headers["retry-after"]);
+        ensure!(
+            response.headers["retry-after"] == expected,
+            "{sent:?}: expected {expected}, found {:?}",
+            response.headers["retry-after"]
+        );
         response.problem(503, "supabase_unavailable")?;
     }
     Ok(())
@@ -213,7 +222,10 @@ fn canned(row: &Row) -> Vec<Canned> {
 /// The rows that the fake can return, each with the calls that it applies to.
 fn simulated_rows() -> Result<Vec<(Row, Vec<&'static str>)>> {
     let rows = rows("Supabase")?;
-    ensure!(rows.iter().any(|row| row.cause == "Refused" && row.expected.is_none()), "no row whose response contains the code");
+    ensure!(
+        rows.iter().any(|row| row.cause == "Refused" && row.expected.is_none()),
+        "no row whose response contains the code"
+    );
     let rows =
         rows.into_iter().filter(|row| !row.responder.starts_with("nobody") && !row.responder.contains("MiB"));
     let with_calls = |row: Row| {
@@ -224,8 +236,8 @@ fn simulated_rows() -> Result<Vec<(Row, Vec<&'static str>)>> {
     Ok(rows.filter(|row| row.expected.is_some()).map(with_calls).collect())
 }
 
-/// The calls that receive a row's response with this index: all calls the first response, and one call
-/// after another the following responses.
+/// The calls that receive a row's response with this index: all calls the first response, and one
+/// call after another the following responses.
 fn calls_for_response(names: &[&'static str], index: usize) -> impl Iterator<Item = &'static str> {
     let is_selected = move |place: usize| index == 0 || (index + place).is_multiple_of(names.len());
     names.iter().enumerate().filter(move |(place, _)| is_selected(*place)).map(|(_, name)| *name)
