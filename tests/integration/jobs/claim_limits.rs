@@ -65,37 +65,6 @@ async fn claims_return_rows_of_other_users_first() -> Result<()> {
     Ok(())
 }
 
-async fn claim(stack: &LocalStack, kind: &Kind, limit: usize) -> Result<Value> {
-    let mut arguments = json!({ "p_limit": limit });
-    if kind.function.starts_with("claim_") {
-        arguments["p_lease_seconds"] = json!(60);
-    }
-    let (status, answer) = stack.rpc(kind.function, arguments).await?;
-    ensure!(status.is_success(), "{} returned {status}: {answer}", kind.function);
-    Ok(answer)
-}
-
-/// Checks that the first rows of a response contain one row of every other user.
-async fn check_order(stack: &LocalStack, kind: &Kind, rows: &Value) -> Result<()> {
-    let query = "select id from test.due where not hostile";
-    let others: BTreeSet<Uuid> =
-        sqlx::query_scalar(query).fetch_all(stack.database()).await?.into_iter().collect();
-    let ids: Vec<Uuid> = serde_json::from_value(
-        rows.as_array().into_iter().flatten().map(|row| row["session_id"].clone()).collect(),
-    )?;
-    let first: BTreeSet<Uuid> = ids.iter().copied().take(OTHERS + 1).collect();
-    let found = first.intersection(&others).count();
-    ensure!(
-        found == OTHERS,
-        "{}: {found} of {OTHERS} others are among the first {}",
-        kind.function,
-        first.len()
-    );
-    let hostile = ids.iter().filter(|id| !others.contains(id)).count();
-    ensure!(hostile > 0 && hostile <= OTHERS, "{}: {hostile} rows of the one user", kind.function);
-    Ok(())
-}
-
 #[tokio::test]
 async fn end_erased_sessions_returns_at_most_200_sessions() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -179,4 +148,35 @@ async fn claim_deliveries_response_size_is_limited() -> Result<()> {
             "{claimed} of 96 deliveries were claimed, {bytes} bytes in the last response"
         );
     }
+}
+
+async fn claim(stack: &LocalStack, kind: &Kind, limit: usize) -> Result<Value> {
+    let mut arguments = json!({ "p_limit": limit });
+    if kind.function.starts_with("claim_") {
+        arguments["p_lease_seconds"] = json!(60);
+    }
+    let (status, answer) = stack.rpc(kind.function, arguments).await?;
+    ensure!(status.is_success(), "{} returned {status}: {answer}", kind.function);
+    Ok(answer)
+}
+
+/// Checks that the first rows of a response contain one row of every other user.
+async fn check_order(stack: &LocalStack, kind: &Kind, rows: &Value) -> Result<()> {
+    let query = "select id from test.due where not hostile";
+    let others: BTreeSet<Uuid> =
+        sqlx::query_scalar(query).fetch_all(stack.database()).await?.into_iter().collect();
+    let ids: Vec<Uuid> = serde_json::from_value(
+        rows.as_array().into_iter().flatten().map(|row| row["session_id"].clone()).collect(),
+    )?;
+    let first: BTreeSet<Uuid> = ids.iter().copied().take(OTHERS + 1).collect();
+    let found = first.intersection(&others).count();
+    ensure!(
+        found == OTHERS,
+        "{}: {found} of {OTHERS} others are among the first {}",
+        kind.function,
+        first.len()
+    );
+    let hostile = ids.iter().filter(|id| !others.contains(id)).count();
+    ensure!(hostile > 0 && hostile <= OTHERS, "{}: {hostile} rows of the one user", kind.function);
+    Ok(())
 }

@@ -46,7 +46,7 @@ async fn unusable_discover_response_is_followed_by_initialize() -> Result<()> {
             ("a stream without a message", ScriptedResponse::event_stream(": hello\n\n")),
             ("a stream with an error", ScriptedResponse::event_stream("data: {\"jsonrpc\": \"2.0\", \"id\": ID, \"error\": {\"code\": -32601, \"message\": \"\"}}\n\n")),
             ("a stream without end", ScriptedResponse::event_stream("").stalled()),
-            ("an answer without end", ScriptedResponse::json("").stalled()),
+            ("a body without end", ScriptedResponse::json("").stalled()),
         ]
         .map(|(name, response)| (name.to_owned(), response)),
     );

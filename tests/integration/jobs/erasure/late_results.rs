@@ -9,7 +9,7 @@ use local_stack::openai::{Fault, On};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{erase, fixture, table_rows};
+use super::{count, erase, fixture, table_rows};
 use crate::jobs::maintenance::{forget, run_maintenance};
 use crate::support::client::{AGENT, path};
 
@@ -20,8 +20,7 @@ async fn erasure_waits_for_a_running_call_and_erases_its_result() -> Result<()> 
     let (_, call) = fixture::open_with_running_call(&stack, &member).await?;
     let finishing = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let running: i64 =
-            super::count(&stack, "select count(*) from deliveries where status = 'running'").await?;
+        let running: i64 = count(&stack, "select count(*) from deliveries where status = 'running'").await?;
         ensure!(running == 1, "the erasure did not wait for the running call");
         stack.finish(&call, json!({ "kind": "completed", "message": "Paid" })).await
     };
@@ -40,13 +39,7 @@ async fn erase_batch_keeps_rows_with_live_chatkit_sessions() -> Result<()> {
     let member = fixture::member(&stack).await?;
     let session = member.open().await?;
     let user_arguments = json!({ "p_org_id": member.user.org_id, "p_user_id": member.user.id });
-    let with = |more: Value| {
-        let mut arguments = user_arguments.clone();
-        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        arguments
-    };
+    let with = |more: Value| with_fields(&user_arguments, &more);
     let request = json!({
         "p_session_id": session["id"], "p_purpose": "resume", "p_min_life_seconds": 3600,
         "p_chatkit_request_id": Uuid::now_v7(),
@@ -85,19 +78,14 @@ async fn secret_recorded_during_erasure_is_cancelled() -> Result<()> {
     let member = fixture::member(&stack).await?;
     let session = member.open().await?;
     let request = Uuid::now_v7();
-    let of_session = |more: Value| {
-        let mut arguments = json!({ "p_org_id": member.user.org_id, "p_session_id": session["id"] });
-        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        arguments
-    };
-    let renewal = of_session(json!({
+    let session_arguments = json!({ "p_org_id": member.user.org_id, "p_session_id": session["id"] });
+    let with = |more: Value| with_fields(&session_arguments, &more);
+    let renewal = with(json!({
         "p_user_id": member.user.id, "p_purpose": "resume", "p_min_life_seconds": 3600,
         "p_chatkit_request_id": request,
     }));
     ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
-    let result = of_session(json!({
+    let result = with(json!({
         "p_chatkit_request_id": request, "p_chatkit_session_id": "cksess_late",
         "p_expires_at": Timestamp::now() + SignedDuration::from_mins(10), "p_sealed_secret": "s", "p_sealing_key_id": "k1",
     }));
@@ -136,14 +124,8 @@ async fn results_recorded_after_erasure_are_rejected() -> Result<()> {
     erase(&stack, &member).await?;
     let before = table_rows::read_all(&stack).await?;
 
-    let of_session = json!({ "p_org_id": org, "p_session_id": session });
-    let with = |more: Value| {
-        let mut arguments = of_session.clone();
-        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        arguments
-    };
+    let session_arguments = json!({ "p_org_id": org, "p_session_id": session });
+    let with = |more: Value| with_fields(&session_arguments, &more);
     let outcome = json!({ "kind": "completed", "message": "Paid" });
     for (rpc, arguments, error) in [
         (
@@ -168,7 +150,7 @@ async fn results_recorded_after_erasure_are_rejected() -> Result<()> {
         ("record_tasks", with(json!({ "p_tasks": [] })), "session_not_found"),
         ("record_thread_items", with(json!({ "p_thread_id": "cthr_1", "p_items": [] })), "session_not_found"),
         ("finish_transcript", with(json!({ "p_retry_after_seconds": 60 })), "session_not_found"),
-        ("request_transcript", of_session.clone(), "session_not_found"),
+        ("request_transcript", session_arguments.clone(), "session_not_found"),
         ("release_idle_session", with(json!({ "p_retry_after_seconds": 60 })), "session_not_found"),
         ("confirm_chatkit_cancelled", with(json!({ "p_chatkit_session_ids": [] })), "session_not_found"),
         (
@@ -242,4 +224,13 @@ async fn dispatcher_continues_after_its_delivery_is_erased() -> Result<()> {
 async fn after_delay<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::sleep(Duration::from_millis(700)).await;
     work.await
+}
+
+/// Returns `arguments` with additional fields.
+fn with_fields(arguments: &Value, fields: &Value) -> Value {
+    let mut arguments = arguments.clone();
+    if let (Some(arguments), Some(fields)) = (arguments.as_object_mut(), fields.as_object()) {
+        arguments.extend(fields.clone());
+    }
+    arguments
 }

@@ -49,35 +49,6 @@ async fn concurrent_requests_leave_no_rows_after_erasure() -> Result<()> {
     Ok(())
 }
 
-/// Opens sessions and records events until `done` is set. Returns how many sessions were rejected
-/// because of the erasure.
-async fn send_requests(member: &TestClient, session: &str, tab: usize, done: &AtomicBool) -> Result<usize> {
-    let mut rejected = 0;
-    for turn in 0.. {
-        if done.load(Ordering::Relaxed) {
-            break;
-        }
-        let key = format!("{tab}-{turn}");
-        let key = [("idempotency-key", &*key)];
-        let body = json!({ "agentId": AGENT });
-        let opened = member.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?;
-        let expected = [(201, ""), (409, "erasure_running"), (409, "session_ended"), (429, "rate_limited")];
-        rejected += usize::from(is_rejected_by_erasure(&opened, &expected)?);
-        let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "go" } });
-        let recorded = member.send(Method::POST, &format!("{session}/events"), &key, Some(event)).await?;
-        let expected = [(201, ""), (409, "session_ended"), (404, "session_not_found"), (429, "rate_limited")];
-        is_rejected_by_erasure(&recorded, &expected)?;
-    }
-    Ok(rejected)
-}
-
-/// Returns whether the erasure caused the response. Fails if the response is not an expected one.
-fn is_rejected_by_erasure(reply: &TestResponse, expected: &[(u16, &str)]) -> Result<bool> {
-    let code = reply.body["code"].as_str().unwrap_or_default();
-    ensure!(expected.contains(&(reply.status.as_u16(), code)), "{reply:?}");
-    Ok(code == "erasure_running")
-}
-
 /// The erasure cannot see rows of uncommitted transactions, but must erase them.
 #[tokio::test]
 async fn erasure_waits_for_uncommitted_transactions() -> Result<()> {
@@ -155,4 +126,33 @@ async fn rows_updated_by_claims_during_erasure_are_erased() -> Result<()> {
         ensure!(left.is_empty(), "{update}: remaining rows: {left:#?}");
     }
     Ok(())
+}
+
+/// Opens sessions and records events until `done` is set. Returns how many sessions were rejected
+/// because of the erasure.
+async fn send_requests(member: &TestClient, session: &str, tab: usize, done: &AtomicBool) -> Result<usize> {
+    let mut rejected = 0;
+    for turn in 0.. {
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("{tab}-{turn}");
+        let key = [("idempotency-key", &*key)];
+        let body = json!({ "agentId": AGENT });
+        let opened = member.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?;
+        let expected = [(201, ""), (409, "erasure_running"), (409, "session_ended"), (429, "rate_limited")];
+        rejected += usize::from(is_rejected_by_erasure(&opened, &expected)?);
+        let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "go" } });
+        let recorded = member.send(Method::POST, &format!("{session}/events"), &key, Some(event)).await?;
+        let expected = [(201, ""), (409, "session_ended"), (404, "session_not_found"), (429, "rate_limited")];
+        is_rejected_by_erasure(&recorded, &expected)?;
+    }
+    Ok(rejected)
+}
+
+/// Returns whether the erasure caused the response. Fails if the response is not an expected one.
+fn is_rejected_by_erasure(reply: &TestResponse, expected: &[(u16, &str)]) -> Result<bool> {
+    let code = reply.body["code"].as_str().unwrap_or_default();
+    ensure!(expected.contains(&(reply.status.as_u16(), code)), "{reply:?}");
+    Ok(code == "erasure_running")
 }

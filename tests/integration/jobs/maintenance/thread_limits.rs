@@ -8,6 +8,7 @@ use local_stack::openai::{Fault, Item, On};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::jobs::erasure::fixture::chatkit_user;
 use crate::jobs::maintenance::{forget, run_maintenance};
 use crate::support::client::{TestClient, path};
 
@@ -210,11 +211,6 @@ async fn link_all(
     let query = sqlx::query(query).bind(caller.user.org_id).bind(caller.user.id).bind(id).bind(thread_ids);
     query.execute(stack.database()).await?;
     Ok(())
-}
-
-async fn chatkit_user(stack: &LocalStack, caller: &TestClient) -> Result<String> {
-    let query = sqlx::query_scalar("select chatkit_user from chatkit_users where user_id = $1");
-    Ok(query.bind(caller.user.id).fetch_one(stack.database()).await?)
 }
 
 /// Makes work due that a run has postponed by a minute.
