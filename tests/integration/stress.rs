@@ -1,10 +1,9 @@
-//! The proving ground at its small size; `cargo soak` is the full one.
+//! The stress tests at their small size. `cargo soak` runs them at full size.
 
 use anyhow::{Context, Result, ensure};
-use dev_tools::stress;
-use dev_tools::stress::Size;
+use dev_tools::stress::{self, Size};
 
-/// One that is known to hold, so that a failure is somebody's doing; what interleaves differs all the same.
+/// A fixed seed fixes the requests and faults of a run. Their interleaving still differs.
 const SEED: u64 = 20_261_122;
 
 macro_rules! stress_tests {
@@ -12,7 +11,7 @@ macro_rules! stress_tests {
         $(
             #[tokio::test]
             async fn $name() -> Result<()> {
-                hold(stringify!($name)).await
+                check_invariants(stringify!($name)).await
             }
         )*
 
@@ -46,16 +45,19 @@ fn every_stress_test_has_a_test_here() {
     assert_eq!(NAMES, names);
 }
 
-async fn hold(name: &str) -> Result<()> {
-    let trial = stress::TRIALS.iter().find(|trial| trial.name.replace('-', "_") == name);
-    let trial = trial.context("there is no such stress test")?;
-    let found = trial.run(Size::Small, SEED).await?;
-    let broken: Vec<String> = found
+/// Runs a stress test and checks each of its measurements.
+async fn check_invariants(name: &str) -> Result<()> {
+    let test = stress::TRIALS.iter().find(|test| test.name.replace('-', "_") == name);
+    let test = test.with_context(|| format!("no stress test {name}"))?;
+    let result = test.run(Size::Small, SEED).await?;
+    let violations: Vec<String> = result
         .figures
         .iter()
-        .filter(|figure| !figure.holds)
-        .map(|figure| format!("{}: {} instead of {}", figure.what, figure.found, figure.promised))
+        .filter(|measurement| !measurement.holds)
+        .map(|measurement| {
+            format!("{}: {} instead of {}", measurement.what, measurement.found, measurement.promised)
+        })
         .collect();
-    ensure!(broken.is_empty(), "{} (history: {})", broken.join("; "), found.history.display());
+    ensure!(violations.is_empty(), "{} (history: {})", violations.join("; "), result.history.display());
     Ok(())
 }

@@ -1,1 +1,3 @@
+//! Tests of the clients of other systems.
+
 mod mcp;

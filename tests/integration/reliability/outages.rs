@@ -1,17 +1,18 @@
-//! OpenAI or Supabase down: what can go on goes on, what cannot says so, and nothing is half-done.
+//! Requests during an outage of OpenAI or Supabase: they succeed without it, or fail without a
+//! partial result.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::openai::{Fault, On, SessionStatus};
-use serde_json::{Value, json};
+use local_stack::supabase;
+use serde_json::json;
 
 use crate::support::client::{AGENT, TestClient, path};
 
-// NAME: outages: a session is read with OpenAI down
 #[tokio::test]
-async fn read_with_openai_down() -> Result<()> {
+async fn get_session_with_openai_down_marks_chatkit_unavailable() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
@@ -24,9 +25,8 @@ async fn read_with_openai_down() -> Result<()> {
     Ok(())
 }
 
-// NAME: outages: a session is read while OpenAI hangs
 #[tokio::test]
-async fn read_while_openai_hangs() -> Result<()> {
+async fn get_session_while_openai_hangs_returns_within_8_seconds() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
@@ -34,59 +34,62 @@ async fn read_while_openai_hangs() -> Result<()> {
     let started = Instant::now();
     let shown = caller.get(&session).await?.expect(200)?;
     ensure!(shown["chatkit"] == json!({ "available": false }), "{shown:#}");
-    // Far from Lambda's own limit of 15 seconds, and from what a person would wait for.
-    ensure!(started.elapsed() < Duration::from_secs(8), "it took {:?}", started.elapsed());
+    // Lambda's limit is 15 seconds.
+    ensure!(started.elapsed() < Duration::from_secs(8), "the response took {:?}", started.elapsed());
     Ok(())
 }
 
-// NAME: outages: OpenAI and Supabase are asked at the same time
 #[tokio::test]
-async fn asked_at_the_same_time() -> Result<()> {
+async fn get_session_calls_openai_and_supabase_concurrently() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.get(&session).await?.expect(200)?;
-    // OpenAI answers only after a while. Whoever asks one after the other would ask Supabase for the details after that.
+    // If the calls were sequential, Supabase would receive the queries of the details after
+    // OpenAI's response.
     stack.openai().fault(Fault::new(On::ListThreads).delay(Duration::from_millis(1500)).times(1));
     let before = stack.supabase().requests().len();
     let reading = caller.get(&session);
-    let watching = async {
+    let counting = async {
         tokio::time::sleep(Duration::from_millis(1000)).await;
         stack.supabase().requests().len() - before
     };
-    let (shown, asked_meanwhile) = tokio::join!(reading, watching);
+    let (shown, queries) = tokio::join!(reading, counting);
     ensure!(shown?.expect(200)?["chatkit"]["available"] == true);
-    // For the session, the charge and the details.
-    ensure!(asked_meanwhile == 3, "Supabase was asked {asked_meanwhile} times while OpenAI had not answered");
+    // The queries of the session, the rate limit and the details.
+    ensure!(queries == 3, "Supabase received {queries} queries before OpenAI's response");
     Ok(())
 }
 
-// NAME: outages: opening with OpenAI down answers 503 and leaves no open session
 #[tokio::test]
-async fn open_with_openai_down() -> Result<()> {
+async fn create_session_with_openai_down_returns_503_and_fails_it() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.openai().fault(Fault::new(On::CreateSession).status(503).retry_after("60"));
-    let refused = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
-    ensure!(refused.headers["retry-after"] == "60", "{:?}", refused.headers);
-    refused.problem(503, "chatkit_unavailable")?;
-    ensure!(active(&stack).await? == 0, "a session stayed open without a secret");
+    let rejected = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
+    ensure!(rejected.headers["retry-after"] == "60", "{:?}", rejected.headers);
+    rejected.problem(503, "chatkit_unavailable")?;
+    ensure!(active_sessions(&stack).await? == 0, "a session without a secret is active");
     let ended = caller.get("/chatkit/sessions?status=ended").await?.expect(200)?;
     ensure!(ended["sessions"][0]["endReason"] == "failed", "{ended:#}");
     Ok(())
 }
 
-// NAME: outages: every refusal of OpenAI names its likely cause
 #[tokio::test]
-async fn refusals_name_their_cause() -> Result<()> {
+async fn create_session_maps_openai_errors_to_codes() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let open = json!({ "agentId": AGENT });
+    let body = json!({ "agentId": AGENT });
+    let upstream_text = "text of an upstream error";
+    let error =
+        json!({ "message": upstream_text, "type": "invalid_request_error", "param": null, "code": null });
+    let error = json!({ "error": error }).to_string();
     for (fault, status, code) in [
         (Fault::new(On::CreateSession).status(401), 502, "chatkit_key_refused"),
         (Fault::new(On::CreateSession).status(403), 502, "chatkit_project_refused"),
         (Fault::new(On::CreateSession).status(404), 502, "chatkit_workflow_not_found"),
         (Fault::new(On::CreateSession).status(400), 502, "chatkit_agent_refused"),
+        (Fault::new(On::CreateSession).page(400, "application/json", error), 502, "chatkit_agent_refused"),
         (Fault::new(On::CreateSession).status(429).retry_after("7"), 503, "chatkit_rate_limited"),
         (Fault::new(On::CreateSession).nonsense(), 502, "chatkit_bad_answer"),
         (Fault::new(On::CreateSession).cut_body(), 503, "chatkit_unavailable"),
@@ -94,35 +97,39 @@ async fn refusals_name_their_cause() -> Result<()> {
     ] {
         stack.openai().clear_faults();
         stack.openai().fault(fault);
-        let problem = caller.post("/chatkit/sessions", open.clone()).await?.problem(status, code)?;
-        ensure!(!problem.to_string().contains("Stand-in"), "the upstream's words are passed on: {problem}");
+        let problem = caller.post("/chatkit/sessions", body.clone()).await?.problem(status, code)?;
+        ensure!(
+            !problem.to_string().contains(upstream_text),
+            "the response contains OpenAI's text: {problem}"
+        );
     }
     stack.openai().clear_faults();
-    ensure!(active(&stack).await? == 0, "a refused opening left a session open");
+    ensure!(active_sessions(&stack).await? == 0, "a failed request left an active session");
     Ok(())
 }
 
-// NAME: outages: a cancel is answered with OpenAI down and finished by the next
 #[tokio::test]
-async fn cancel_with_openai_down() -> Result<()> {
+async fn cancel_session_with_openai_down_is_completed_by_repeat() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     stack.openai().fault(Fault::new(On::CancelSession).status(503));
     let ended = caller.cancel(&path(&session)).await?.expect(200)?;
     ensure!(ended["status"] == "ended", "{ended}");
-    let left: Value = sealed(&stack).await?;
-    ensure!(left == json!(0), "{left} secrets lie about after the end");
+    let secrets = sealed_secrets(&stack).await?;
+    ensure!(secrets == 0, "the ended session still has {secrets} secrets");
     stack.openai().clear_faults();
-    ensure!(caller.cancel(&path(&session)).await?.expect(200)? == ended, "the same again");
+    ensure!(
+        caller.cancel(&path(&session)).await?.expect(200)? == ended,
+        "the repeat returned another response"
+    );
     let upstream = stack.openai().sessions();
     ensure!(upstream.iter().all(|session| session.status == SessionStatus::Cancelled), "{upstream:?}");
     Ok(())
 }
 
-// NAME: outages: an answer of OpenAI that is lost leaves no open session
 #[tokio::test]
-async fn lost_answer() -> Result<()> {
+async fn create_session_with_lost_openai_response_fails_it() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.openai().fault(Fault::new(On::CreateSession).reset_after().times(1));
@@ -130,18 +137,16 @@ async fn lost_answer() -> Result<()> {
         .post("/chatkit/sessions", json!({ "agentId": AGENT }))
         .await?
         .problem(503, "chatkit_unavailable")?;
-    ensure!(active(&stack).await? == 0, "a session stayed open whose secret nobody knows");
-    let requests: i64 =
-        sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
-            .fetch_one(stack.database())
-            .await?;
-    ensure!(requests == 1, "the request to OpenAI is not on record");
+    ensure!(active_sessions(&stack).await? == 0, "a session whose secret was lost is active");
+    let failed: i64 = sqlx::query_scalar("select count(*) from chatkit_sessions where failed_at is not null")
+        .fetch_one(stack.database())
+        .await?;
+    ensure!(failed == 1, "expected 1 failed request to OpenAI, found {failed}");
     Ok(())
 }
 
-// NAME: outages: events are recorded with OpenAI down
 #[tokio::test]
-async fn events_with_openai_down() -> Result<()> {
+async fn record_events_with_openai_down_succeeds() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
@@ -157,37 +162,33 @@ async fn events_with_openai_down() -> Result<()> {
     Ok(())
 }
 
-// NAME: outages: Supabase down is a quick 503, and OpenAI is not asked
 #[tokio::test]
-async fn supabase_down() -> Result<()> {
+async fn supabase_outage_returns_503_without_calling_openai() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
-    caller.record(&session, "button_click", json!({ "action": "warm" })).await?.expect(201)?;
+    caller.record(&session, "button_click", json!({ "action": "connect" })).await?.expect(201)?;
     caller.get(&session).await?.expect(200)?;
-    let asked = stack.openai().requests().len();
-    stack.supabase().fault(local_stack::supabase::Fault::Down).await;
-    for outcome in [
+    let before = stack.openai().requests().len();
+    stack.supabase().fault(supabase::Fault::Down).await;
+    for response in [
         caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?,
         caller.get(&session).await?,
         caller.record(&session, "button_click", json!({ "action": "approve" })).await?,
     ] {
-        ensure!(outcome.headers.contains_key("retry-after"), "{outcome:?}");
-        outcome.problem(503, "supabase_unavailable")?;
+        ensure!(response.headers.contains_key("retry-after"), "{response:?}");
+        response.problem(503, "supabase_unavailable")?;
     }
-    ensure!(stack.openai().requests().len() == asked, "OpenAI was asked");
+    ensure!(stack.openai().requests().len() == before, "OpenAI received a request");
     Ok(())
 }
 
-async fn active(stack: &LocalStack) -> Result<i64> {
+async fn active_sessions(stack: &LocalStack) -> Result<i64> {
     let count = sqlx::query_scalar("select count(*) from chat_sessions where status = 'active'");
     Ok(count.fetch_one(stack.database()).await?)
 }
 
-async fn sealed(stack: &LocalStack) -> Result<Value> {
-    let count: i64 =
-        sqlx::query_scalar("select count(*) from chatkit_sessions where sealed_secret is not null")
-            .fetch_one(stack.database())
-            .await?;
-    Ok(json!(count))
+async fn sealed_secrets(stack: &LocalStack) -> Result<i64> {
+    let count = sqlx::query_scalar("select count(*) from chatkit_sessions where sealed_secret is not null");
+    Ok(count.fetch_one(stack.database()).await?)
 }

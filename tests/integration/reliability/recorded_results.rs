@@ -1,5 +1,5 @@
-//! What was done elsewhere is recorded until Supabase takes it, what the database settles by itself is told of, and waking somebody
-//! fails nothing.
+//! Results of calls to OpenAI and agents, which are recorded even if Supabase or the webhook fails
+//! for a while.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -9,50 +9,24 @@ use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient};
 
-// NAME: recorded: a ChatKit session that OpenAI opened, after an outage of Supabase
 #[tokio::test]
-async fn opened() -> Result<()> {
+async fn create_session_records_secret_after_supabase_outage() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    // More answers than the tries of one call.
+    // More errors than the attempts of one call.
     let fault = Canned::html(522).at("/rest/v1/rpc/record_chatkit_session").times(8);
     stack.supabase().fault(Fault::Canned(fault)).await;
     let session = caller.open().await?;
     ensure!(session["chatkit"]["clientSecret"].is_string(), "{session:#}");
-    ensure!(stack.openai().calls(On::CreateSession).len() == 1, "OpenAI was asked again");
+    ensure!(stack.openai().calls(On::CreateSession).len() == 1, "OpenAI received a second request");
     Ok(())
 }
 
-/// A session whose agent pays, once.
-async fn stage(stack: &LocalStack, policy: &str) -> Result<(TestClient, String)> {
-    let caller = TestClient::new(stack).await?;
-    let tool = json!({ "idempotent": false, "policy": policy, "risk": "low", "approver": "self" });
-    stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
-    let session = caller.open_path().await?;
-    Ok((caller, session))
-}
-
-async fn click(caller: &TestClient, session: &str) -> Result<()> {
-    let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
-    caller.record(session, "button_click", payload).await?.expect(201).map(drop)
-}
-
-fn without_webhook(stack: &LocalStack) -> Result<()> {
-    stack.webhook().context("no webhook")?.cut(true);
-    Ok(())
-}
-
-async fn states(stack: &LocalStack) -> Result<Vec<(String, Option<String>)>> {
-    let query = "select status, error from public.deliveries order by id";
-    Ok(sqlx::query_as(query).fetch_all(stack.database()).await?)
-}
-
-// NAME: recorded: what an agent did, whatever Supabase answers for a while
 #[tokio::test]
-async fn done() -> Result<()> {
+async fn finish_delivery_is_retried_until_supabase_accepts_it() -> Result<()> {
     let stack = LocalStack::start().await?;
-    without_webhook(&stack)?;
-    let (caller, session) = stage(&stack, "auto").await?;
+    disable_webhook(&stack)?;
+    let (caller, session) = open_with_tool(&stack, "auto").await?;
     for (number, canned) in [
         Canned::postgrest(401, "PGRST303", "JWT issued at future"),
         Canned::html(503),
@@ -69,48 +43,47 @@ async fn done() -> Result<()> {
         stack.supabase().fault(Fault::Canned(fault)).await;
         let report = stack.run_job("route-events").await?;
         ensure!(report["done"] == 1 && report["unknown"] == 0, "{canned:?}: {report}");
-        let states = states(&stack).await?;
+        let states = delivery_states(&stack).await?;
         ensure!(
             states.len() == number + 1 && states.iter().all(|(status, _)| status == "done"),
             "{states:?}"
         );
     }
     let agent = stack.agents().agent(AGENT).context("no agent")?;
-    ensure!(agent.calls().len() == 6, "{} payments", agent.calls().len());
+    ensure!(agent.calls().len() == 6, "expected 6 payments, found {}", agent.calls().len());
     Ok(())
 }
 
-// NAME: recorded: what the database settles by itself is counted and logged
 #[tokio::test]
-async fn settled() -> Result<()> {
+async fn deliveries_ended_by_the_database_are_counted_and_logged() -> Result<()> {
     let stack = LocalStack::start().await?;
-    without_webhook(&stack)?;
-    let (caller, session) = stage(&stack, "never").await?;
+    disable_webhook(&stack)?;
+    let (caller, session) = open_with_tool(&stack, "never").await?;
     click(&caller, &session).await?;
     let report = stack.run_job("route-events").await?;
-    ensure!(report["dead"] == 1 && report["called"] == 0, "a policy of never: {report}");
+    ensure!(report["dead"] == 1 && report["called"] == 0, "policy never: {report}");
 
-    let (caller, session) = stage(&stack, "ask").await?;
+    let (caller, session) = open_with_tool(&stack, "ask").await?;
     click(&caller, &session).await?;
     let report = stack.run_job("route-events").await?;
-    ensure!(report["asked"] == 1 && report["called"] == 0, "a policy of ask: {report}");
+    ensure!(report["asked"] == 1 && report["called"] == 0, "policy ask: {report}");
 
-    let (caller, session) = stage(&stack, "auto").await?;
+    let (caller, session) = open_with_tool(&stack, "auto").await?;
     click(&caller, &session).await?;
-    let lost = "update public.deliveries set status = 'running', attempts = 1, lease_until = now() - interval '1 second'
+    let expired = "update public.deliveries set status = 'running', attempts = 1, lease_until = now() - interval '1 second'
                 where status = 'pending'";
-    ensure!(sqlx::query(lost).execute(stack.database()).await?.rows_affected() == 1);
+    ensure!(sqlx::query(expired).execute(stack.database()).await?.rows_affected() == 1);
     let due = "update public.delivery_queues set due_at = now()";
     sqlx::query(due).execute(stack.database()).await?;
     let report = stack.run_job("route-events").await?;
-    ensure!(report["unknown"] == 1 && report["called"] == 0, "a lease that ran out: {report}");
+    ensure!(report["unknown"] == 1 && report["called"] == 0, "expired lease: {report}");
 
     let lines: Vec<Value> =
         stack.final_logs().await.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     for (status, error) in
         [("dead", json!("policy_never")), ("asked", Value::Null), ("unknown", json!("lease_over"))]
     {
-        let told = |line: &&Value| {
+        let is_log_line = |line: &&Value| {
             line["message"] == "delivered"
                 && line["status"] == status
                 && line["error"] == error
@@ -118,16 +91,15 @@ async fn settled() -> Result<()> {
                 && line["session_id"].is_string()
                 && line["agent_id"] == AGENT
         };
-        ensure!(lines.iter().filter(told).count() == 1, "no line of {status}, {error}");
+        ensure!(lines.iter().filter(is_log_line).count() == 1, "expected 1 log line of {status}, {error}");
     }
     Ok(())
 }
 
-// NAME: recorded: an event, although nobody can be woken
 #[tokio::test]
-async fn woken() -> Result<()> {
+async fn record_events_succeeds_if_the_webhook_fails() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let (caller, session) = stage(&stack, "auto").await?;
+    let (caller, session) = open_with_tool(&stack, "auto").await?;
     for broken in [
         "create or replace function net.http_post(
            url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
@@ -142,4 +114,28 @@ async fn woken() -> Result<()> {
         ensure!(report["done"] == 1, "{broken}: {report}");
     }
     Ok(())
+}
+
+/// Opens a session whose agent has a tool with this policy that is not idempotent.
+async fn open_with_tool(stack: &LocalStack, policy: &str) -> Result<(TestClient, String)> {
+    let caller = TestClient::new(stack).await?;
+    let tool = json!({ "idempotent": false, "policy": policy, "risk": "low", "approver": "self" });
+    stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
+    let session = caller.open_path().await?;
+    Ok((caller, session))
+}
+
+async fn click(caller: &TestClient, session: &str) -> Result<()> {
+    let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
+    caller.record(session, "button_click", payload).await?.expect(201).map(drop)
+}
+
+fn disable_webhook(stack: &LocalStack) -> Result<()> {
+    stack.webhook().context("no webhook")?.cut(true);
+    Ok(())
+}
+
+async fn delivery_states(stack: &LocalStack) -> Result<Vec<(String, Option<String>)>> {
+    let query = "select status, error from public.deliveries order by id";
+    Ok(sqlx::query_as(query).fetch_all(stack.database()).await?)
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use serde_json::{Value, json};
 
-use crate::jobs::maintenance::idle_sessions;
+use crate::jobs::maintenance;
 use crate::support::escalations::{Office, decide};
 
 // NAME: escalations: what has expired is closed, swept or not
@@ -16,7 +16,7 @@ async fn expired() -> Result<()> {
     let over = "update chat_escalations set created_at = now() - interval '2 minutes', expires_at = now() - interval '1 minute'";
     sqlx::query(over).execute(stack.database()).await?;
     decide(&office.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
-    idle_sessions::run_maintenance(&stack).await?;
+    maintenance::run_maintenance(&stack).await?;
     decide(&office.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
     ensure!(office.approver.get("/chatkit/escalations").await?.expect(200)?["escalations"] == json!([]));
     ensure!(office.calls().await?.is_empty(), "a payment that nobody released is made");

@@ -1,4 +1,4 @@
-//! Whatever an agent answers, its delivery comes to an end that is recorded, and its session can be read.
+//! The end of a delivery for every kind of response of an agent.
 
 use std::time::Duration;
 
@@ -8,17 +8,21 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::scripted_server::{Said, Script, Scripted};
+use super::scripted_server::{Script, ScriptedResponse, ScriptedServer};
 use crate::support::client::{TestClient, path};
 
-/// What a tool answers, how its delivery ends, and what is in its `agent_result`.
-type Row = (Said, (&'static str, Option<&'static str>), Option<Value>);
+/// Status and error of a delivery.
+type End = (&'static str, Option<&'static str>);
+
+/// The response of a tool, the end of its delivery, and the expected fields of `agent_result`.
+type Row = (ScriptedResponse, End, Option<Value>);
 
 fn rows() -> Result<Vec<Row>> {
     let done = ("done", None);
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let result =
-        |members: String| Said::json(format!(r#"{{"jsonrpc": "2.0", "id": ID, "result": {members}}}"#));
+    let result = |members: String| {
+        ScriptedResponse::json(format!(r#"{{"jsonrpc": "2.0", "id": ID, "result": {members}}}"#))
+    };
     let structured = |json: &str| result(format!(r#"{{"structuredContent": {json}}}"#));
     let output = |levels| structured(&format!(r#"{{"status": "completed", "output": {}}}"#, nested(levels)));
     let as_text =
@@ -27,7 +31,7 @@ fn rows() -> Result<Vec<Row>> {
         r#"{{"content": [{{"type": "image", "mimeType": "image/png", "data": "{}"}}]}}"#,
         "A".repeat(2 << 20)
     );
-    let named = json!({"type": "image", "mimeType": "image/png", "size": 3 << 19, "leftOut": true});
+    let image_notice = json!({"type": "image", "mimeType": "image/png", "size": 3 << 19, "leftOut": true});
     let link = json!({"type": "resource_link", "uri": "https://example.com/42.pdf", "name": "42.pdf"});
     let files = format!(r#"{{"content": [{link}], "structuredContent": {{"status": "completed"}}}}"#);
     let large = format!(r#""{}""#, "x".repeat(300_000));
@@ -64,22 +68,25 @@ fn rows() -> Result<Vec<Row>> {
             done,
             Some(json!({"notices": [{"type": "malformed", "members": {"followUps": 7}}]})),
         ),
-        (result(image), done, Some(json!({"notices": [named]}))),
+        (result(image), done, Some(json!({"notices": [image_notice]}))),
         (result(files), done, Some(json!({"notices": [link]}))),
         (result("{}".to_owned()), done, Some(json!({}))),
         (result(r#"{"isError": true, "content": []}"#.to_owned()), ("dead", Some("agent_failed")), None),
-        (Said::json(format!(r#""{}""#, "x".repeat(5 << 20))), ("unknown", Some("answer_too_large")), None),
-        (Said::json("{}"), ("unknown", Some("not_mcp")), None),
+        (
+            ScriptedResponse::json(format!(r#""{}""#, "x".repeat(5 << 20))),
+            ("unknown", Some("answer_too_large")),
+            None,
+        ),
+        (ScriptedResponse::json("{}"), ("unknown", Some("not_mcp")), None),
         (structured(r#"{"status": "needs_hitl", "ask": {"decisions": 7}}"#), ("asked", None), None),
     ])
 }
 
-// NAME: mcp: whatever an agent answers, its delivery ends and its session can be read
 #[tokio::test]
-async fn ends() -> Result<()> {
+async fn delivery_ends_and_session_is_readable_for_every_result() -> Result<()> {
     let rows = rows()?;
-    let call = rows.iter().map(|(said, ..)| said.clone()).collect();
-    let agent = Scripted::start(Script { call, ..Script::default() }).await?;
+    let call = rows.iter().map(|(response, ..)| response.clone()).collect();
+    let agent = ScriptedServer::start(Script { call, ..Script::default() }).await?;
     let hosts = agent.server().address().to_string();
     let stack = LocalStack::builder().env("AGENT_LOOPBACK_ALLOWLIST", &hosts).start().await?;
     let org_id = Uuid::new_v4();
@@ -87,33 +94,34 @@ async fn ends() -> Result<()> {
     let tool = json!({ "idempotent": false, "policy": "auto" });
     stack.register_agent_server(org_id, "scripted", &agent.url(), None, tool).await?;
     let caller = TestClient::joining(&stack, org_id, OrgRole::Member).await?;
-    // One session each: what is asked or unknown holds up its own.
+    // A delivery that is escalated or unknown blocks its session, so each row has its own.
     for (_, end, recorded) in &rows {
         let session =
             caller.post("/chatkit/sessions", json!({ "agentId": "scripted" })).await?.expect(201)?;
         let at = path(&session);
         caller.record(&at, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
-        let ended = ended(&stack, &session).await?;
-        ensure!((ended.0.as_str(), ended.1.as_deref()) == *end, "{ended:?} instead of {end:?}, {recorded:?}");
+        let (status, error) = delivery_end(&stack, &session).await?;
+        let found = (status.as_str(), error.as_deref());
+        ensure!(found == *end, "expected {end:?}, found {found:?}, {recorded:?}");
         let shown = caller.get(&at).await?.expect(200)?;
         let events = shown["events"].as_array().context("no events")?;
         let payload =
             events.iter().find(|event| event["type"] == "agent_result").map(|event| &event["payload"]);
-        let of = |payload: &Value| {
+        let selected = |payload: &Value| {
             let fields = ["output", "notices", "truncated"].into_iter();
             fields.filter_map(|name| Some((name.to_owned(), payload.get(name)?.clone()))).collect::<Value>()
         };
-        ensure!(payload.map(of) == *recorded, "{payload:?} instead of {recorded:?}");
-        let is_asked = shown["escalations"].as_array().is_some_and(|open| open.len() == 1);
-        ensure!(is_asked == (end.0 != "done"), "{end:?}: {shown:#}");
+        ensure!(payload.map(selected) == *recorded, "expected {recorded:?}, found {payload:?}");
+        let is_escalated = shown["escalations"].as_array().is_some_and(|open| open.len() == 1);
+        ensure!(is_escalated == (end.0 != "done"), "{end:?}: {shown:#}");
         caller.get(&format!("{at}/messages")).await?.expect(200)?;
     }
     assert_eq!(agent.count("tools/call"), rows.len());
     Ok(())
 }
 
-/// How the delivery of a session ended.
-async fn ended(stack: &LocalStack, session: &Value) -> Result<(String, Option<String>)> {
+/// Waits for the end of a session's delivery.
+async fn delivery_end(stack: &LocalStack, session: &Value) -> Result<(String, Option<String>)> {
     let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
     let query =
         "select status, error from deliveries where session_id = $1 and status not in ('pending', 'running')";
@@ -126,5 +134,7 @@ async fn ended(stack: &LocalStack, session: &Value) -> Result<(String, Option<St
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.context("the delivery does not end")?
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .context("the delivery did not end within 30 seconds")?
 }

@@ -1,4 +1,4 @@
-//! What goes wrong is told apart by what may be done next.
+//! Failed calls: whether they may be retried, and whether the tool may have been executed.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,13 @@ use serde_json::json;
 use shared::clients::mcp::{CallError, Client, ErrorResponse, Reason, Target, ToolCall};
 use shared::platform::http_client::Deadline;
 
-use super::{call, client, completed, failure, pay, payables, payment, target};
+use super::{call, client, completed, failure, pay, payment, start_payables, target};
 
-fn answered(status: u16, retry_after: Option<u64>, called: bool) -> CallError {
-    let retry_after = retry_after.map(Duration::from_secs);
-    CallError::Answered(ErrorResponse { status, rpc: None, retry_after, called })
-}
-
-// NAME: mcp: a status is an answer, of the tool or of the door before it
 #[tokio::test]
-async fn statuses() -> Result<()> {
+async fn http_status_determines_retry_and_outcome() -> Result<()> {
     for revision in Revision::ALL {
-        let (agent, client) = payables(Settings { revision, streams: false }).await?;
-        for (status, passing, perhaps_done) in [
+        let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
+        for (status, is_retryable, is_unknown) in [
             (429, true, false),
             (503, true, false),
             (500, true, true),
@@ -30,56 +24,56 @@ async fn statuses() -> Result<()> {
         ] {
             let fault = agent.fault(Fault::on_calls().status(status).header("retry-after", "7").times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
-            assert_eq!(error, answered(status, Some(7), true), "{revision:?}");
+            assert_eq!(error, error_response(status, Some(7), true), "{revision:?}");
             assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
             assert_eq!(
                 (error.is_retryable(), error.outcome_is_unknown()),
-                (passing, perhaps_done),
+                (is_retryable, is_unknown),
                 "{status}"
             );
-            assert_eq!(agent.hits(fault), 1, "no repeat of our own");
+            assert_eq!(agent.hits(fault), 1, "the client retried the call");
         }
-        // In a session it may be the session that is not known, so it is begun anew, once.
+        // In a session, 401 can mean that the session is unknown, so the client opens one new
+        // session.
         let fault = agent.fault(Fault::on_calls().status(401));
         let error = failure(pay(&client, &agent, "k1").await)?;
-        assert_eq!((&error, error.is_retryable()), (&answered(401, None, true), false), "{revision:?}");
+        assert_eq!((&error, error.is_retryable()), (&error_response(401, None, true), false), "{revision:?}");
         assert_eq!(agent.hits(fault), if revision == Revision::V20260728 { 1 } else { 2 });
         agent.clear_faults();
-        // The handshake is no call of the tool.
+        // An error of the handshake means that the tool was not called.
         let rpc = if revision == Revision::V20260728 { "server/discover" } else { "initialize" };
         agent.fault(Fault::on(rpc).status(503).header("retry-after", "7").times(1));
         let error = failure(pay(&client, &agent, "k1").await)?;
-        assert_eq!(error, answered(503, Some(7), false), "{revision:?}: {rpc}");
+        assert_eq!(error, error_response(503, Some(7), false), "{revision:?}: {rpc}");
         ensure!(error.is_retryable() && !error.outcome_is_unknown());
         agent.fault(Fault::everywhere().status(404));
         assert_eq!(
             failure(pay(&client, &agent, "k1").await)?,
-            answered(404, None, false),
-            "{revision:?}: not there"
+            error_response(404, None, false),
+            "{revision:?}: 404 for every request"
         );
         assert_eq!(agent.deeds(), []);
     }
     Ok(())
 }
 
-// NAME: mcp: a lost answer is unknown, and the key makes the repeat harmless
 #[tokio::test]
-async fn lost_answers() -> Result<()> {
+async fn lost_response_is_unknown_and_key_prevents_second_payment() -> Result<()> {
     for revision in Revision::ALL {
-        for (fault, done) in [
+        for (fault, payments) in [
             (Fault::on_calls().drop_before(), 0),
             (Fault::on_calls().drop_after(), 1),
-            // A stream of theirs can be taken up again.
+            // Older revisions resume the stream, so the response is not lost.
             (Fault::on_calls().cut(), 1),
         ] {
-            let (agent, client) = payables(Settings { revision, streams: false }).await?;
+            let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
             if revision != Revision::V20260728 && format!("{fault:?}").contains("Cut") {
                 continue;
             }
             agent.fault(fault.times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, CallError::Unknown(Reason::ConnectionLost), "{revision:?}");
-            assert_eq!(agent.deeds().len(), done, "{revision:?}");
+            assert_eq!(agent.deeds().len(), payments, "{revision:?}");
             completed(pay(&client, &agent, "k1").await)?;
             assert_eq!(agent.deeds().len(), 1, "{revision:?}: a second payment");
         }
@@ -87,22 +81,24 @@ async fn lost_answers() -> Result<()> {
     Ok(())
 }
 
-// NAME: mcp: a stream that stopped without an id is lost
 #[tokio::test]
-async fn stopped() -> Result<()> {
-    let (agent, client) = payables(Settings { streams: true, ..Settings::default() }).await?;
+async fn interrupted_stream_without_event_id_is_lost() -> Result<()> {
+    let (agent, client) = start_payables(Settings { streams: true, ..Settings::default() }).await?;
     agent.fault(Fault::on_calls().cut().times(1));
     let error = failure(pay(&client, &agent, "k1").await)?;
     assert_eq!(error, CallError::Unknown(Reason::ConnectionLost));
-    assert_eq!((agent.requests().len(), agent.deeds().len()), (2, 1), "there was nothing to take up");
+    assert_eq!(
+        (agent.requests().len(), agent.deeds().len()),
+        (2, 1),
+        "the client tried to resume the stream"
+    );
     Ok(())
 }
 
-// NAME: mcp: nonsense is unknown once the call was made, and nothing before
 #[tokio::test]
-async fn nonsense() -> Result<()> {
+async fn invalid_response_is_unknown_only_after_the_call() -> Result<()> {
     for revision in Revision::ALL {
-        let (agent, client) = payables(Settings { revision, streams: false }).await?;
+        let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
         for fault in [Fault::on_calls().nonsense(), Fault::on_calls().body(json!({"ok": true}))] {
             agent.fault(fault.times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
@@ -116,35 +112,27 @@ async fn nonsense() -> Result<()> {
     Ok(())
 }
 
-async fn impatient(client: &Client, agent: &Agent) -> (Result<(), CallError>, Duration) {
-    let started = Instant::now();
-    let target = Target { timeout: Duration::from_millis(700), ..target("") };
-    let outcome = call(client, &Target { url: &agent.url(), ..target }, payment("k1", 7.0), None).await;
-    (outcome.map(|_| ()), started.elapsed())
-}
-
-// NAME: mcp: a slow server does not hold us up
 #[tokio::test]
-async fn slow() -> Result<()> {
-    let long = Duration::from_secs(5);
+async fn slow_server_times_out() -> Result<()> {
+    let delay = Duration::from_secs(5);
     for revision in Revision::ALL {
-        let (agent, client) = payables(Settings { revision, streams: false }).await?;
+        let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
         for (fault, error) in [
-            (Fault::on("server/discover").delay(long), CallError::NotSent(Reason::TimedOut)),
-            (Fault::on_calls().late(long), CallError::Unknown(Reason::TimedOut)),
+            (Fault::on("server/discover").delay(delay), CallError::NotSent(Reason::TimedOut)),
+            (Fault::on_calls().late(delay), CallError::Unknown(Reason::TimedOut)),
         ] {
             agent.fault(fault.times(1));
-            let (outcome, took) = impatient(&client, &agent).await;
+            let (outcome, duration) = call_with_short_timeout(&client, &agent).await;
             assert_eq!(outcome, Err(error), "{revision:?}");
-            ensure!(took < Duration::from_millis(1_700), "{revision:?}: {took:?}");
+            ensure!(duration < Duration::from_millis(1_700), "{revision:?}: {duration:?}");
         }
-        assert_eq!(agent.deeds().len(), 1, "{revision:?}: done, and nobody was there to hear it");
+        assert_eq!(agent.deeds().len(), 1, "{revision:?}: payments before the timeout");
         completed(pay(&client, &agent, "k1").await)?;
         assert_eq!(agent.deeds().len(), 1);
     }
-    // The caller's own deadline, where that is earlier than the server's.
-    let (agent, client) = payables(Settings::default()).await?;
-    agent.fault(Fault::on_calls().delay(long));
+    // The caller's deadline applies if it is earlier than the target's timeout.
+    let (agent, client) = start_payables(Settings::default()).await?;
+    agent.fault(Fault::on_calls().delay(delay));
     let (started, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(500)));
     let call = ToolCall { tool: "handle_event", arguments: payment("k1", 7.0), resume: None };
     let outcome = client.call(&target(&agent.url()), call, deadline).await;
@@ -153,9 +141,8 @@ async fn slow() -> Result<()> {
     Ok(())
 }
 
-// NAME: mcp: nothing is done at a server that cannot be reached
 #[tokio::test]
-async fn unreachable() -> Result<()> {
+async fn unreachable_server_is_retryable() -> Result<()> {
     let agent = Agent::accounts_payable(Settings::default()).await?;
     let (client, url) = (client(&[agent.address()], "{}")?, agent.url());
     drop(agent);
@@ -165,13 +152,12 @@ async fn unreachable() -> Result<()> {
     Ok(())
 }
 
-// NAME: mcp: an answer without end is not read to its end
 #[tokio::test]
-async fn endless() -> Result<()> {
+async fn oversized_response_is_rejected() -> Result<()> {
     let large = json!({"content": [{"type": "text", "text": "x".repeat(5 << 20)}]});
     for revision in Revision::ALL {
         for streams in [false, true] {
-            let (agent, client) = payables(Settings { revision, streams }).await?;
+            let (agent, client) = start_payables(Settings { revision, streams }).await?;
             agent.fault(Fault::on_calls().result(large.clone()));
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, CallError::Unknown(Reason::TooLarge), "{revision:?}, streams: {streams}");
@@ -180,12 +166,11 @@ async fn endless() -> Result<()> {
     Ok(())
 }
 
-// NAME: mcp: a server that refuses the call is not asked again
 #[tokio::test]
-async fn refusals() -> Result<()> {
+async fn json_rpc_error_is_not_retried() -> Result<()> {
     for revision in Revision::ALL {
         for streams in [false, true] {
-            let (agent, client) = payables(Settings { revision, streams }).await?;
+            let (agent, client) = start_payables(Settings { revision, streams }).await?;
             let (url, deadline) = (agent.url(), Deadline::after(Duration::from_secs(20)));
             let unknown = ToolCall { tool: "no_such_tool", arguments: payment("k1", 7.0), resume: None };
             let error = failure(client.call(&target(&url), unknown, deadline).await)?;
@@ -197,4 +182,17 @@ async fn refusals() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn error_response(status: u16, retry_after: Option<u64>, called: bool) -> CallError {
+    let retry_after = retry_after.map(Duration::from_secs);
+    CallError::Answered(ErrorResponse { status, rpc: None, retry_after, called })
+}
+
+/// Calls with a timeout of 700 ms, and returns the outcome and the duration.
+async fn call_with_short_timeout(client: &Client, agent: &Agent) -> (Result<(), CallError>, Duration) {
+    let started = Instant::now();
+    let target = Target { timeout: Duration::from_millis(700), ..target("") };
+    let outcome = call(client, &Target { url: &agent.url(), ..target }, payment("k1", 7.0), None).await;
+    (outcome.map(|_| ()), started.elapsed())
 }

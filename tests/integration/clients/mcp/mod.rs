@@ -1,11 +1,13 @@
-//! Agents are called over MCP as the contract says, whatever they answer, and nothing else is connected to.
+//! Tests of the MCP client, which calls agent servers.
 
 mod credentials;
 mod deliveries;
+mod discovery;
 mod egress;
 mod faults;
-mod protocol_variants;
+mod handshake;
 mod real_servers;
+mod responses;
 mod resumption;
 mod scripted_server;
 mod tool_results;
@@ -23,46 +25,47 @@ use shared::clients::mcp::{
 use shared::platform::egress::{EgressClient, LoopbackAllowlist, SystemResolver};
 use shared::platform::http_client::Deadline;
 
-/// Binds connections to the loopback interface: were the guard broken, still no packet could leave this machine.
-pub fn kept_in(builder: ClientBuilder) -> ClientBuilder {
+/// Binds connections to the loopback interface. A defect of the egress guard then cannot send a
+/// packet to another host.
+fn bind_to_loopback(builder: ClientBuilder) -> ClientBuilder {
     builder.interface(if cfg!(target_os = "macos") { "lo0" } else { "lo" })
 }
 
-/// A client as functions have it, that may reach these ports.
-pub fn client(hosts: &[SocketAddr], credentials: &str) -> Result<Client> {
+/// Creates a client that may connect to these addresses only.
+fn client(hosts: &[SocketAddr], credentials: &str) -> Result<Client> {
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let allowed = LoopbackAllowlist::parse(&hosts.join(",")).map_err(|reason| anyhow!(reason))?;
-    let outbound =
-        EgressClient::with_resolver(allowed, SystemResolver, kept_in).map_err(|error| anyhow!(error))?;
-    Ok(Client::new(outbound, Credentials::parse(credentials).map_err(|reason| anyhow!(reason))?))
+    let egress = EgressClient::with_resolver(allowed, SystemResolver, bind_to_loopback)
+        .map_err(|error| anyhow!(error))?;
+    Ok(Client::new(egress, Credentials::parse(credentials).map_err(|reason| anyhow!(reason))?))
 }
 
-/// An agent, and a client that may reach it.
-pub async fn payables(settings: Settings) -> Result<(Agent, Client)> {
+/// Starts the accounts payable agent, and creates a client for it.
+async fn start_payables(settings: Settings) -> Result<(Agent, Client)> {
     let agent = Agent::accounts_payable(settings).await?;
     let client = client(&[agent.address()], "{}")?;
     Ok((agent, client))
 }
 
-/// Time enough for anything that does not hang.
-pub fn target(url: &str) -> Target<'_> {
+/// A target whose timeout is long enough for a busy machine.
+fn target(url: &str) -> Target<'_> {
     Target { url, credential: None, timeout: Duration::from_secs(20) }
 }
 
-/// What a tool is given for an event with this payload.
-pub fn arguments(key: &str, payload: &Value) -> Map<String, Value> {
+/// The arguments of a tool for an event with this payload.
+fn arguments(key: &str, payload: &Value) -> Map<String, Value> {
     let session = json!({"id": "019aab51-7c7e-7a52-b1a0-3f6c3f6f2a10", "agentId": "accounts_payable"});
     let event = json!({"id": key, "type": "button_click", "payload": payload});
     let arguments = json!({"session": session, "event": event, "idempotencyKey": key});
     arguments.as_object().cloned().unwrap_or_default()
 }
 
-/// The payment of an invoice.
-pub fn payment(key: &str, amount: f64) -> Map<String, Value> {
+/// The arguments for the payment of an invoice.
+fn payment(key: &str, amount: f64) -> Map<String, Value> {
     arguments(key, &json!({"action": "pay", "data": {"invoice": 42, "amount": amount}}))
 }
 
-pub async fn call(
+async fn call(
     client: &Client,
     target: &Target<'_>,
     arguments: Map<String, Value>,
@@ -72,21 +75,21 @@ pub async fn call(
     client.call(target, ToolCall { tool: TOOL, arguments, resume }, deadline).await
 }
 
-/// Pays a small invoice.
-pub async fn pay(client: &Client, agent: &Agent, key: &str) -> Result<ToolResult, CallError> {
+/// Pays an invoice below the agent's limit.
+async fn pay(client: &Client, agent: &Agent, key: &str) -> Result<ToolResult, CallError> {
     call(client, &target(&agent.url()), payment(key, 7.0), None).await
 }
 
-pub fn completed(outcome: Result<ToolResult, CallError>) -> Result<Completed> {
+fn completed(outcome: Result<ToolResult, CallError>) -> Result<Completed> {
     match outcome {
         Ok(ToolResult::Completed(completed)) => Ok(completed),
-        other => Err(anyhow!("not completed: {other:?}")),
+        other => Err(anyhow!("expected a completed call, found {other:?}")),
     }
 }
 
-pub fn failure(outcome: Result<ToolResult, CallError>) -> Result<CallError> {
+fn failure(outcome: Result<ToolResult, CallError>) -> Result<CallError> {
     match outcome {
         Err(error) => Ok(error),
-        Ok(outcome) => Err(anyhow!("no failure: {outcome:?}")),
+        Ok(outcome) => Err(anyhow!("expected an error, found {outcome:?}")),
     }
 }

@@ -1,13 +1,13 @@
-//! Servers that are not ours, by MCP's own SDKs: Python's of 2025 and of today, and TypeScript's with one process and with two behind
-//! one address. Each is started once.
+//! Servers that are built with MCP's SDKs: two versions of the Python SDK, and the TypeScript SDK
+//! with one process or with two processes behind one address. Shared servers are started once.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use local_stack::LocalStack;
 use local_stack::agents::{Reference, RoundRobin};
-use local_stack::http;
-use local_stack::toolchain::{MCP_2025, MCP_2026, Tool, ToolError};
+use local_stack::supabase::OrgRole;
+use local_stack::toolchain::{MCP_2025, MCP_2026, Tool};
+use local_stack::{LocalStack, http, runtime};
 use serde_json::{Map, Value, json};
 use shared::clients::mcp::{CallError, Client, Completed, Risk, ToolCall, ToolResult};
 use shared::platform::http_client::Deadline;
@@ -16,44 +16,61 @@ use uuid::Uuid;
 
 use super::{arguments, client, completed, target};
 use crate::support::client::{TestClient, path};
-use local_stack::supabase::OrgRole;
+use crate::support::skip;
 
-// NAME: mcp: a server of 2025 that is not ours is called and answers
 #[tokio::test]
-async fn sdk_of_2025() -> Result<()> {
-    answers(MCP_2025).await
+async fn python_sdk_2025_server_is_called() -> Result<()> {
+    skip::with_tools(check_calls(MCP_2025)).await
 }
 
-// NAME: mcp: a server of 2026 that is not ours is called and answers
 #[tokio::test]
-async fn sdk_of_2026() -> Result<()> {
-    answers(MCP_2026).await
+async fn python_sdk_2026_server_is_called() -> Result<()> {
+    skip::with_tools(check_calls(MCP_2026)).await
 }
 
-// NAME: mcp: what Python's SDK of 2025 makes of a tool's result is read
 #[tokio::test]
-async fn results_of_sdk_of_2025() -> Result<()> {
-    tools(MCP_2025).await
+async fn python_sdk_2025_results_are_parsed() -> Result<()> {
+    skip::with_tools(check_results(MCP_2025)).await
 }
 
-// NAME: mcp: what Python's SDK of 2026 makes of a tool's result is read
 #[tokio::test]
-async fn results_of_sdk_of_2026() -> Result<()> {
-    tools(MCP_2026).await
+async fn python_sdk_2026_results_are_parsed() -> Result<()> {
+    skip::with_tools(check_results(MCP_2026)).await
 }
 
-/// A server by that SDK, for all tests of this process.
-async fn python(sdk: Tool) -> Result<&'static Reference, ToolError> {
+#[tokio::test]
+async fn typescript_sdk_server_is_called() -> Result<()> {
+    skip::with_tools(check_typescript_server()).await
+}
+
+/// The balancer sends each request to the other worker than the request before, and a worker does
+/// not know the sessions of the other. The call is the second request after `initialize`, so it
+/// reaches the worker of its session unless another request comes in between.
+#[tokio::test]
+async fn session_unknown_to_the_second_worker_is_reopened() -> Result<()> {
+    skip::with_tools(check_two_workers()).await
+}
+
+#[tokio::test]
+async fn deliveries_to_sdk_servers_complete() -> Result<()> {
+    skip::with_tools(check_deliveries()).await
+}
+
+/// Returns the server of this Python SDK that all tests of the process share.
+async fn python_server(sdk: Tool) -> Result<&'static Reference> {
     static SERVERS: [OnceCell<Reference>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
-    SERVERS[usize::from(sdk == MCP_2026)].get_or_try_init(|| Reference::start(sdk)).await
+    let start = || runtime::run(async move { Ok(Reference::start(sdk).await?) });
+    SERVERS[usize::from(sdk == MCP_2026)].get_or_try_init(start).await
 }
 
-/// Two servers by the TypeScript SDK. Each says in a way of its own that it does not know a session.
-async fn workers() -> Result<[&'static Reference; 2], ToolError> {
+/// Returns two servers of the TypeScript SDK that all tests of the process share. They reject
+/// unknown sessions with different statuses.
+async fn typescript_servers() -> Result<[&'static Reference; 2]> {
     static SERVERS: [OnceCell<Reference>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
-    let started =
-        async |place: usize, status| SERVERS[place].get_or_try_init(|| Reference::start_node(status)).await;
-    let (first, second) = tokio::try_join!(started(0, 404), started(1, 400))?;
+    let start = |status| runtime::run(async move { Ok(Reference::start_node(status).await?) });
+    let first = SERVERS[0].get_or_try_init(|| start(404));
+    let second = SERVERS[1].get_or_try_init(|| start(400));
+    let (first, second) = tokio::try_join!(first, second)?;
     Ok([first, second])
 }
 
@@ -63,17 +80,18 @@ async fn call(client: &Client, url: &str, tool: &str, arguments: Value) -> Resul
     client.call(&target(url), ToolCall { tool, arguments, resume: None }, deadline).await
 }
 
-async fn answers(sdk: Tool) -> Result<()> {
-    let server = python(sdk).await?;
+/// Calls tools that succeed and tools that fail.
+async fn check_calls(sdk: Tool) -> Result<()> {
+    let server = python_server(sdk).await?;
     let (client, url) = (client(&[server.address()], "{}")?, server.url());
     let call = async |tool, arguments| call(&client, &url, tool, arguments).await;
-    let contract = completed(call("handle_event", Value::Object(arguments("k1", &json!({})))).await)?;
+    let done = completed(call("handle_event", Value::Object(arguments("k1", &json!({})))).await)?;
     let message = "button_click of 019aab51-7c7e-7a52-b1a0-3f6c3f6f2a10 under k1";
-    assert_eq!(contract.message.as_deref(), Some(message), "{contract:?}");
-    assert_eq!(contract.tasks[0].title, "Look at it");
+    assert_eq!(done.message.as_deref(), Some(message), "{done:?}");
+    assert_eq!(done.tasks[0].title, "Look at it");
 
-    let any = completed(call("greet", json!({"name": "Ada"})).await)?;
-    assert_eq!(any.message.as_deref(), Some("Hello, Ada!"), "{any:?}");
+    let done = completed(call("greet", json!({"name": "Ada"})).await)?;
+    assert_eq!(done.message.as_deref(), Some("Hello, Ada!"), "{done:?}");
 
     for (tool, arguments) in [("fail", json!({})), ("greet", json!({"name": {"not": "text"}}))] {
         let outcome = call(tool, arguments).await;
@@ -83,39 +101,42 @@ async fn answers(sdk: Tool) -> Result<()> {
     Ok(())
 }
 
-/// What is in an output, however deep servers have wrapped it.
-fn holds(completed: &Completed, expected: &Value) -> bool {
+/// Returns whether an output is this value, or contains it in the `result` that SDKs add.
+fn has_output(completed: &Completed, expected: &Value) -> bool {
     let Some(output) = &completed.output else { return expected.is_null() };
     let text = output["result"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let is = |value: &Value| {
+    let is_expected = |value: &Value| {
         let mut value = value.clone();
-        // A model says what it does not know.
+        // Models serialise missing fields as null.
         if let Some(fields) = value.as_object_mut() {
             fields.retain(|_, field| !field.is_null());
         }
         value == *expected
     };
-    is(output) || is(&output["result"]) || text.is_some_and(|text| is(&text))
+    is_expected(output) || is_expected(&output["result"]) || text.is_some_and(|text| is_expected(&text))
 }
 
-/// Tools × what they answer, ours and their own.
-async fn tools(sdk: Tool) -> Result<()> {
-    let server = python(sdk).await?;
+/// Calls tools with every return type, with results of the contract (`ours`) and other results.
+async fn check_results(sdk: Tool) -> Result<()> {
+    let server = python_server(sdk).await?;
     let (client, url) = (client(&[server.address()], "{}")?, server.url());
     let own = json!({"status": "success", "paid": true});
     for tool in ["union", "optional", "bare_dict", "typed_dict", "model", "text", "untyped", "untyped_model"]
     {
         let outcome = call(&client, &url, tool, json!({"ours": true})).await;
-        let Ok(ToolResult::Asked(asked)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
+        let Ok(ToolResult::Asked(request)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
         assert_eq!(
-            (asked.message.as_deref(), asked.ask.reason.as_str()),
+            (request.message.as_deref(), request.ask.reason.as_str()),
             (Some("May I?"), "Large."),
             "{tool}"
         );
-        assert_eq!((asked.ask.risk, asked.ask.approver), (Some(Risk::Medium), None), "{tool}");
+        assert_eq!((request.ask.risk, request.ask.approver), (Some(Risk::Medium), None), "{tool}");
 
         let done = completed(call(&client, &url, tool, json!({"ours": false})).await).context(tool)?;
-        ensure!(done.message.is_none() && holds(&done, &own) && done.notices.is_empty(), "{tool}: {done:?}");
+        ensure!(
+            done.message.is_none() && has_output(&done, &own) && done.notices.is_empty(),
+            "{tool}: {done:?}"
+        );
     }
     let ours =
         json!({"status": "needs_hitl", "message": "May I?", "ask": {"reason": "Large.", "risk": "medium"}});
@@ -131,7 +152,7 @@ async fn tools(sdk: Tool) -> Result<()> {
     ] {
         let done = completed(call(&client, &url, tool, json!({})).await).context(tool)?;
         assert_eq!(done.message.as_deref(), message, "{tool}: {done:?}");
-        ensure!(holds(&done, &output) && done.notices.is_empty(), "{tool}: {done:?}");
+        ensure!(has_output(&done, &output) && done.notices.is_empty(), "{tool}: {done:?}");
     }
     for levels in [64, 65, 110] {
         let done = completed(call(&client, &url, "deep", json!({"levels": levels})).await)?;
@@ -143,16 +164,14 @@ async fn tools(sdk: Tool) -> Result<()> {
     Ok(())
 }
 
-// NAME: mcp: a server by the TypeScript SDK is called and answers
-#[tokio::test]
-async fn typescript() -> Result<()> {
-    let [server, _] = workers().await?;
+async fn check_typescript_server() -> Result<()> {
+    let [server, _] = typescript_servers().await?;
     let (client, url) = (client(&[server.address()], "{}")?, server.url());
     let answer = async |with: &str| call(&client, &url, "answer", json!({"with": with})).await;
     for with in ["structured", "text"] {
         let outcome = answer(with).await;
-        let Ok(ToolResult::Asked(asked)) = outcome else { return Err(anyhow!("{with}: {outcome:?}")) };
-        assert_eq!((asked.message.as_deref(), asked.ask.risk), (Some("May I?"), Some(Risk::Medium)));
+        let Ok(ToolResult::Asked(request)) = outcome else { return Err(anyhow!("{with}: {outcome:?}")) };
+        assert_eq!((request.message.as_deref(), request.ask.risk), (Some("May I?"), Some(Risk::Medium)));
     }
     for with in ["own", "own_structured"] {
         let done = completed(answer(with).await)?;
@@ -174,7 +193,7 @@ async fn typescript() -> Result<()> {
     Ok(())
 }
 
-/// How often the tool of both workers was called, and how many sessions they have open.
+/// Returns the number of tool calls and of open sessions of both workers.
 async fn counts(workers: [&Reference; 2]) -> Result<(u64, u64)> {
     let mut sum = (0, 0);
     for worker in workers {
@@ -186,18 +205,14 @@ async fn counts(workers: [&Reference; 2]) -> Result<(u64, u64)> {
     Ok(sum)
 }
 
-// NAME: mcp: a session that one of two workers does not know is begun anew
-/// Every request goes to the other worker than the one before, and neither knows the sessions of the other. The handshake takes as many
-/// requests as there are workers, so a call that is alone finds its own; one that does not begins anew.
-#[tokio::test]
-async fn two_workers() -> Result<()> {
-    // Their own, since calls and sessions are counted.
+async fn check_two_workers() -> Result<()> {
+    // Not the shared servers, because the test counts calls and sessions.
     let (first, second) = tokio::try_join!(Reference::start_node(404), Reference::start_node(400))?;
     let workers = [&first, &second];
     let balancer = RoundRobin::start(workers.map(Reference::address)).await?;
     let (client, url) = (client(&[balancer.address()], "{}")?, balancer.url());
     let plain = json!({"data": {"answer": "plain"}});
-    // One call at a time: the balancer is pushed on by a request in between, so that all orders are tried.
+    // Requests before each call shift the balancer, so that calls begin at either worker.
     for shift in 0..4 {
         for _ in 0..shift {
             http::client().get(format!("http://{}/calls", balancer.address())).send().await?;
@@ -205,28 +220,27 @@ async fn two_workers() -> Result<()> {
         let (before, _) = counts(workers).await?;
         balancer.forget();
         let outcome = call(&client, &url, "handle_event", Value::Object(arguments("k1", &plain))).await;
-        let made = counts(workers).await?.0 - before;
+        let calls = counts(workers).await?.0 - before;
         let initialized = balancer.seen().iter().filter(|rpc| *rpc == "initialize").count();
         assert_eq!(completed(outcome)?.message.as_deref(), Some("All is well."));
-        assert_eq!((made, initialized), (1, 1), "shift {shift}: {:?}", balancer.seen());
+        assert_eq!((calls, initialized), (1, 1), "shift {shift}: {:?}", balancer.seen());
     }
     assert_eq!(counts(workers).await?.1, 0, "a session is still open");
-    // Where the balancer sends the call to the wrong one first, it is made in the session that is begun anew.
+    // A repeated request makes the call reach the wrong worker, so the client opens a new session.
     balancer.forget();
     balancer.repeat_after("notifications/initialized");
     let outcome = call(&client, &url, "handle_event", Value::Object(arguments("k2", &plain))).await;
-    let seen = balancer.seen();
-    assert_eq!(completed(outcome)?.message.as_deref(), Some("All is well."), "{seen:?}");
-    let of = |name: &str| seen.iter().filter(|rpc| *rpc == name).count();
-    assert_eq!((of("server/discover"), of("initialize"), of("tools/call")), (1, 2, 2), "{seen:?}");
+    let requests = balancer.seen();
+    assert_eq!(completed(outcome)?.message.as_deref(), Some("All is well."), "{requests:?}");
+    let count = |name: &str| requests.iter().filter(|rpc| *rpc == name).count();
+    let counts = ["server/discover", "initialize", "tools/call"].map(count);
+    assert_eq!(counts, [1, 2, 2], "{requests:?}");
     Ok(())
 }
 
-// NAME: mcp: deliveries to servers that are not ours come to their ends
-/// The whole way, from a click to what is shown, with one server of each kind.
-#[tokio::test]
-async fn deliveries() -> Result<()> {
-    let (old, new, workers) = tokio::try_join!(python(MCP_2025), python(MCP_2026), workers())?;
+async fn check_deliveries() -> Result<()> {
+    let (old, new, workers) =
+        tokio::try_join!(python_server(MCP_2025), python_server(MCP_2026), typescript_servers())?;
     let balancer = RoundRobin::start(workers.map(Reference::address)).await?;
     let servers = [
         ("python_2025", old.url(), old.address()),
@@ -243,13 +257,14 @@ async fn deliveries() -> Result<()> {
         stack.register_agent_server(org_id, agent, url, None, tool).await?;
     }
     let caller = TestClient::joining(&stack, org_id, OrgRole::Member).await?;
-    let delivered = servers.iter().map(|(agent, ..)| delivered(&caller, agent));
-    futures_util::future::try_join_all(delivered).await?;
+    let checks = servers.iter().map(|(agent, ..)| check_delivery(&caller, agent));
+    futures_util::future::try_join_all(checks).await?;
     Ok(())
 }
 
-/// What a tool answers is in its session: a result of its own as output, text as a message, and a question as an escalation.
-async fn delivered(caller: &TestClient, agent: &str) -> Result<()> {
+/// Checks that the session contains the results of its deliveries: an output, a message and an
+/// escalation.
+async fn check_delivery(caller: &TestClient, agent: &str) -> Result<()> {
     let session = caller.post("/chatkit/sessions", json!({ "agentId": agent })).await?.expect(201)?;
     let (at, structured) = (path(&session), if agent.starts_with("python") { "ours" } else { "structured" });
     for answer in ["own", if structured == "ours" { "text" } else { "plain" }, structured] {
@@ -268,7 +283,7 @@ async fn delivered(caller: &TestClient, agent: &str) -> Result<()> {
         }
     };
     let shown = tokio::time::timeout(Duration::from_secs(60), waiting).await;
-    let shown = shown.with_context(|| format!("{agent}: nobody was asked"))??;
+    let shown = shown.with_context(|| format!("{agent}: no escalation within 60 seconds"))??;
     let events = shown["events"].as_array().context("no events")?;
     let results: Vec<&Value> = events
         .iter()
@@ -284,12 +299,12 @@ async fn delivered(caller: &TestClient, agent: &str) -> Result<()> {
     );
     ensure!(shown["escalations"][0]["reason"] == "Large.", "{agent}: {shown:#}");
     let messages = caller.get(&format!("{at}/messages")).await?.expect(200)?;
-    let said: Vec<&str> = messages["messages"]
+    let contents: Vec<&str> = messages["messages"]
         .as_array()
         .context("no messages")?
         .iter()
         .filter_map(|message| message["content"].as_str())
         .collect();
-    ensure!(said == ["All is well.", "May I?"], "{agent}: {said:?}");
+    ensure!(contents == ["All is well.", "May I?"], "{agent}: {contents:?}");
     Ok(())
 }

@@ -1,50 +1,59 @@
-//! A server that says what a test has written down, whatever that is.
+//! An MCP server whose responses a test defines.
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use futures_util::future::try_join_all;
 use futures_util::stream;
 use local_stack::http::{Port, Server};
 use serde_json::{Value, json};
+use shared::clients::mcp::{CallError, Target, ToolResult};
 
-/// What is said to one request. `ID` in a body stands for the request's id.
+use super::{call, client, completed, payment, target};
+
+/// Long enough for a call on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The response to one request. `ID` in a body is replaced by the request's id.
 #[derive(Clone)]
-pub struct Said {
+pub struct ScriptedResponse {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
-    pieces: bool,
-    hangs: bool,
-    silent: bool,
+    single_bytes: bool,
+    stalled: bool,
+    no_response: bool,
 }
 
-impl Said {
+impl ScriptedResponse {
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), pieces: false, hangs: false, silent: false }
+        let (headers, body) = (Vec::new(), String::new());
+        Self { status, headers, body, single_bytes: false, stalled: false, no_response: false }
     }
 
     pub fn json(body: impl Into<String>) -> Self {
         Self::status(200).header("content-type", "application/json").body(body)
     }
 
-    /// A result, or an error, under the request's id.
+    /// A JSON-RPC result or error.
     pub fn rpc(member: &str, value: &Value) -> Self {
         Self::json(format!(r#"{{"jsonrpc": "2.0", "id": ID, "{member}": {value}}}"#))
     }
 
-    pub fn events(body: impl Into<String>) -> Self {
+    pub fn event_stream(body: impl Into<String>) -> Self {
         Self::status(200).header("content-type", "text/event-stream").body(body)
     }
 
-    /// Not even a head.
-    pub fn silence() -> Self {
-        Self { silent: true, ..Self::status(200) }
+    /// Receives the request and never responds.
+    pub fn no_response() -> Self {
+        Self { no_response: true, ..Self::status(200) }
     }
 
     pub fn with_status(mut self, status: u16) -> Self {
@@ -63,21 +72,21 @@ impl Said {
         self
     }
 
-    /// A byte at a time.
-    pub fn in_pieces(mut self) -> Self {
-        self.pieces = true;
+    /// Sends the body one byte at a time.
+    pub fn in_single_bytes(mut self) -> Self {
+        self.single_bytes = true;
         self
     }
 
-    /// The head, and then nothing more.
-    pub fn hanging(mut self) -> Self {
-        self.hangs = true;
+    /// Sends the headers, but no byte of the body.
+    pub fn stalled(mut self) -> Self {
+        self.stalled = true;
         self
     }
 
-    fn response(&self, id: &Value) -> Response<Body> {
+    fn to_http(&self, id: &Value) -> Response<Body> {
         let body = Bytes::from(self.body.replace("ID", &id.to_string()));
-        let body = match (self.hangs, self.pieces) {
+        let body = match (self.stalled, self.single_bytes) {
             (true, _) => Body::from_stream(stream::once(pending::<Result<Bytes, Infallible>>())),
             (_, true) => {
                 let bytes: Vec<_> =
@@ -96,46 +105,49 @@ impl Said {
     }
 }
 
-/// What a server says to what. A list is gone through, its last entry for ever.
+/// The responses of a server. Each request takes the next entry of its list, and the last entry
+/// repeats.
 #[derive(Clone)]
 pub struct Script {
-    pub probe: Vec<Said>,
-    pub initialize: Vec<Said>,
-    pub notice: Said,
-    pub call: Vec<Said>,
+    pub discover: Vec<ScriptedResponse>,
+    pub initialize: Vec<ScriptedResponse>,
+    pub notification: ScriptedResponse,
+    pub call: Vec<ScriptedResponse>,
 }
 
-/// What an older server says, and to the call that all is well.
+/// A server of an older revision, whose tool succeeds.
 impl Default for Script {
     fn default() -> Self {
         Self {
-            probe: vec![Said::status(400)],
-            initialize: vec![initialized("2025-06-18").header("mcp-session-id", "s-1")],
-            notice: Said::status(202),
-            call: vec![well()],
+            discover: vec![ScriptedResponse::status(400)],
+            initialize: vec![initialize_result("2025-06-18").header("mcp-session-id", "s-1")],
+            notification: ScriptedResponse::status(202),
+            call: vec![ok_result()],
         }
     }
 }
 
-/// The answer to `initialize`.
-pub fn initialized(revision: &str) -> Said {
+/// A result of `initialize`.
+pub fn initialize_result(revision: &str) -> ScriptedResponse {
     let info = json!({"name": "scripted", "version": "1"});
-    Said::rpc("result", &json!({"protocolVersion": revision, "capabilities": {}, "serverInfo": info}))
+    ScriptedResponse::rpc(
+        "result",
+        &json!({"protocolVersion": revision, "capabilities": {}, "serverInfo": info}),
+    )
 }
 
-/// The answer to the probe of a server of the newest revision.
-pub fn discovered() -> Said {
+/// A result of `server/discover`.
+pub fn discover_result() -> ScriptedResponse {
     let result = json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "private"});
-    Said::rpc("result", &result)
+    ScriptedResponse::rpc("result", &result)
 }
 
-/// A result that says that all is well.
-pub fn well() -> Said {
-    Said::rpc("result", &json!({"content": [{"type": "text", "text": "All is well."}]}))
+/// A result that [`check_ok`] accepts.
+pub fn ok_result() -> ScriptedResponse {
+    ScriptedResponse::rpc("result", &json!({"content": [{"type": "text", "text": "All is well."}]}))
 }
 
-/// A running server.
-pub struct Scripted {
+pub struct ScriptedServer {
     server: Server,
     shared: Shared,
 }
@@ -149,7 +161,7 @@ impl Shared {
     }
 }
 
-impl Scripted {
+impl ScriptedServer {
     pub async fn start(script: Script) -> Result<Self> {
         let shared = Shared(Arc::new(Mutex::new((script, Vec::new()))));
         let router = Router::new().route("/mcp", axum::routing::any(answer)).with_state(shared.clone());
@@ -164,14 +176,13 @@ impl Scripted {
         format!("{}/mcp", self.server.url())
     }
 
-    /// What came: methods of MCP, or of HTTP with the session.
-    pub fn seen(&self) -> Vec<String> {
+    /// The requests so far: the MCP method, or the HTTP method and the session.
+    pub fn requests(&self) -> Vec<String> {
         self.shared.lock().1.clone()
     }
 
-    /// How often that came.
-    pub fn count(&self, what: &str) -> usize {
-        self.seen().iter().filter(|seen| *seen == what).count()
+    pub fn count(&self, request: &str) -> usize {
+        self.requests().iter().filter(|received| *received == request).count()
     }
 }
 
@@ -183,25 +194,63 @@ async fn answer(
 ) -> Response<Body> {
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let session = headers.get("mcp-session-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let said = {
+    let response = {
         let mut shared = shared.lock();
-        said(&mut shared, &method, &message, session)
+        next_response(&mut shared, &method, &message, session)
     };
-    if said.silent {
+    if response.no_response {
         pending::<()>().await;
     }
-    said.response(&message["id"])
+    response.to_http(&message["id"])
 }
 
-fn said(shared: &mut (Script, Vec<String>), method: &Method, message: &Value, session: &str) -> Said {
+fn next_response(
+    shared: &mut (Script, Vec<String>),
+    method: &Method,
+    message: &Value,
+    session: &str,
+) -> ScriptedResponse {
     let rpc = message["method"].as_str().unwrap_or_default().to_owned();
     shared.1.push(if *method == Method::POST { rpc.clone() } else { format!("{method} {session}") });
-    let next = |list: &mut Vec<Said>| if list.len() > 1 { list.remove(0) } else { list[0].clone() };
+    let next =
+        |list: &mut Vec<ScriptedResponse>| if list.len() > 1 { list.remove(0) } else { list[0].clone() };
     match rpc.as_str() {
-        _ if *method != Method::POST => Said::status(200),
-        "server/discover" => next(&mut shared.0.probe),
+        _ if *method != Method::POST => ScriptedResponse::status(200),
+        "server/discover" => next(&mut shared.0.discover),
         "initialize" => next(&mut shared.0.initialize),
         "tools/call" => next(&mut shared.0.call),
-        _ => shared.0.notice.clone(),
+        _ => shared.0.notification.clone(),
     }
+}
+
+/// Starts a server with this script and calls its tool once.
+pub async fn call_scripted(
+    script: Script,
+    timeout: Duration,
+) -> Result<(ScriptedServer, Result<ToolResult, CallError>)> {
+    let server = ScriptedServer::start(script).await?;
+    let (client, url) = (client(&[server.server().address()], "{}")?, server.url());
+    let target = Target { timeout, ..target(&url) };
+    let outcome = call(&client, &target, payment("k1", 7.0), None).await;
+    Ok((server, outcome))
+}
+
+/// Calls a server with each script at the same time and checks each outcome.
+pub async fn call_each(
+    scripts: Vec<(String, Script)>,
+    check: impl Fn(&ScriptedServer, Result<ToolResult, CallError>) -> Result<()>,
+) -> Result<()> {
+    let calls = scripts.into_iter().map(async |(name, script)| {
+        let (server, outcome) = call_scripted(script, TIMEOUT).await?;
+        check(&server, outcome).with_context(|| format!("{name}: {:?}", server.requests()))
+    });
+    try_join_all(calls).await?;
+    Ok(())
+}
+
+/// Checks that a call returned [`ok_result`].
+pub fn check_ok(_: &ScriptedServer, outcome: Result<ToolResult, CallError>) -> Result<()> {
+    let message = completed(outcome)?.message;
+    ensure!(message.as_deref() == Some("All is well."), "{message:?}");
+    Ok(())
 }

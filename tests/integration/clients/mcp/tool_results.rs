@@ -1,4 +1,4 @@
-//! What agents answer, in every revision.
+//! Results of tools, in every revision of MCP.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use local_stack::agents::{Agent, Fault, LIMIT, Revision, Settings};
@@ -7,14 +7,13 @@ use shared::clients::mcp::{
     Approver, CallError, Decision, ElicitationAnswer, NeedsHuman, Reason, Risk, ToolResult,
 };
 
-use super::{arguments, call, client, completed, pay, payables, payment, target};
+use super::{arguments, call, client, completed, pay, payment, start_payables, target};
 
-// NAME: mcp: a tool is called in every revision, with JSON and with streams
 #[tokio::test]
-async fn every_revision() -> Result<()> {
+async fn tool_is_called_in_every_revision_and_response_format() -> Result<()> {
     for revision in Revision::ALL {
         for streams in [false, true] {
-            let (agent, client) = payables(Settings { revision, streams }).await?;
+            let (agent, client) = start_payables(Settings { revision, streams }).await?;
             let completed =
                 completed(pay(&client, &agent, "k1").await).with_context(|| format!("{revision:?}"))?;
             assert_eq!(completed.message.as_deref(), Some("Invoice 42 is paid."));
@@ -24,57 +23,51 @@ async fn every_revision() -> Result<()> {
                 ("pay-42", "completed")
             );
             let requests = agent.requests();
-            let said: Vec<&str> =
-                requests.iter().filter(|r| r.method == "POST").map(|r| r.rpc.as_str()).collect();
-            let handshake: &[&str] = match revision {
+            let rpcs: Vec<&str> = requests
+                .iter()
+                .filter(|request| request.method == "POST")
+                .map(|request| request.rpc.as_str())
+                .collect();
+            let expected: &[&str] = match revision {
                 Revision::V20260728 => &["server/discover", "tools/call"],
                 _ => &["server/discover", "initialize", "notifications/initialized", "tools/call"],
             };
-            assert_eq!(said, handshake, "{revision:?}");
+            assert_eq!(rpcs, expected, "{revision:?}");
             let call = agent.calls().pop().context("no call")?;
             assert_eq!(call.header("mcp-protocol-version"), Some(revision.as_str()));
             ensure!(call.header("mcp-session-id").is_some() == (revision != Revision::V20260728));
-            // Nobody listens to a stream that belongs to no request.
+            // The client does not open a stream without a request.
             ensure!(!requests.iter().any(|request| request.method == "GET"), "{revision:?}: {requests:?}");
         }
     }
     Ok(())
 }
 
-fn asked(outcome: Result<ToolResult, CallError>) -> Result<NeedsHuman> {
-    match outcome {
-        Ok(ToolResult::Asked(asked)) => Ok(asked),
-        other => Err(anyhow!("not asked: {other:?}")),
-    }
-}
-
-// NAME: mcp: an agent asks, is answered and goes on
 #[tokio::test]
-async fn asked_and_answered() -> Result<()> {
+async fn request_for_approval_is_returned_and_decided() -> Result<()> {
     for revision in Revision::ALL {
-        let (agent, client) = payables(Settings { revision, streams: false }).await?;
+        let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
         let (url, above) = (agent.url(), LIMIT + 1.0);
-        let asked = asked(call(&client, &target(&url), payment("k1", above), None).await)?;
-        assert_eq!(asked.ask.decisions, [Decision::Approve, Decision::Edit, Decision::Reject]);
-        assert_eq!((asked.ask.risk, asked.ask.approver), (Some(Risk::Medium), Some(Approver::OtherOnly)));
-        assert_eq!((asked.ask.expires_in_seconds, asked.request_state), (Some(86_400), None));
-        assert_eq!(asked.ask.schema.context("no schema")?["type"], "object");
-        ensure!(asked.tasks[0].requires_hitl);
-        assert_eq!(agent.deeds(), [], "{revision:?}: done before it was decided");
+        let request = needs_human(call(&client, &target(&url), payment("k1", above), None).await)?;
+        assert_eq!(request.ask.decisions, [Decision::Approve, Decision::Edit, Decision::Reject]);
+        assert_eq!((request.ask.risk, request.ask.approver), (Some(Risk::Medium), Some(Approver::OtherOnly)));
+        assert_eq!((request.ask.expires_in_seconds, request.request_state), (Some(86_400), None));
+        assert_eq!(request.ask.schema.context("no schema")?["type"], "object");
+        ensure!(request.tasks[0].requires_hitl);
+        assert_eq!(agent.deeds(), [], "{revision:?}: executed before the decision");
 
-        for (key, decision, paid) in [("k2", "reject", 0), ("k3", "approve", 1)] {
+        for (key, decision, payments) in [("k2", "reject", 0), ("k3", "approve", 1)] {
             let mut arguments = payment(key, above);
             arguments.insert("decision".to_owned(), json!({"decision": decision}));
             completed(call(&client, &target(&url), arguments, None).await)?;
-            assert_eq!(agent.deeds().len(), paid, "{revision:?}: {decision}");
+            assert_eq!(agent.deeds().len(), payments, "{revision:?}: {decision}");
         }
     }
     Ok(())
 }
 
-// NAME: mcp: a follow-up and a handover are read
 #[tokio::test]
-async fn follow_up_and_handover() -> Result<()> {
+async fn follow_up_and_handover_are_parsed() -> Result<()> {
     let (payables, tax) = (
         Agent::accounts_payable(Settings::default()).await?,
         Agent::tax_compliance(Settings::default()).await?,
@@ -85,10 +78,10 @@ async fn follow_up_and_handover() -> Result<()> {
     let paid = completed(pay(&client, &payables, "k1").await)?;
     let follow_up = paid.follow_ups.first().context("no follow-up")?;
     assert_eq!(follow_up.agent_id, tax.id());
-    let mut given = arguments("k2", &json!({}));
-    given.insert("objective".to_owned(), json!(follow_up.objective));
-    given.insert("inputs".to_owned(), json!(follow_up.inputs));
-    let checked = completed(call(&client, &target(&tax.url()), given, None).await)?;
+    let mut tool_arguments = arguments("k2", &json!({}));
+    tool_arguments.insert("objective".to_owned(), json!(follow_up.objective));
+    tool_arguments.insert("inputs".to_owned(), json!(follow_up.inputs));
+    let checked = completed(call(&client, &target(&tax.url()), tool_arguments, None).await)?;
     assert_eq!(checked.output, Some(json!({"invoice": "42", "vat": 1.12})));
     assert_eq!(tax.deeds()[0].what, "vat_checked");
 
@@ -99,72 +92,70 @@ async fn follow_up_and_handover() -> Result<()> {
         (handover.agent_id.as_str(), handover.reason.as_deref()),
         (cfo.id(), Some("a question of strategy"))
     );
-    let told = arguments("k4", &json!({"summary": handover.summary}));
-    let message = completed(call(&client, &target(&cfo.url()), told, None).await)?.message;
+    let summary = arguments("k4", &json!({"summary": handover.summary}));
+    let message = completed(call(&client, &target(&cfo.url()), summary, None).await)?.message;
     assert_eq!(message.as_deref(), Some("I have taken over. Invoice 42 is on the table."));
     Ok(())
 }
 
-// NAME: mcp: what is done under a key is done once
 #[tokio::test]
-async fn once_under_a_key() -> Result<()> {
-    let (agent, client) = payables(Settings::default()).await?;
+async fn repeated_call_with_same_key_is_executed_once() -> Result<()> {
+    let (agent, client) = start_payables(Settings::default()).await?;
     let first = completed(pay(&client, &agent, "k1").await)?;
     assert_eq!(completed(pay(&client, &agent, "k1").await)?, first);
     assert_eq!((agent.calls().len(), agent.deeds().len()), (2, 1));
     agent.forget_keys(true);
     completed(pay(&client, &agent, "k1").await)?;
-    assert_eq!(agent.deeds().len(), 2, "one that does not honour keys");
+    assert_eq!(agent.deeds().len(), 2, "payments of an agent that ignores keys");
     Ok(())
 }
 
-// NAME: mcp: a server may ask in MCP's own way
 #[tokio::test]
-async fn asked_by_protocol() -> Result<()> {
+async fn elicitation_is_answered_and_resumed() -> Result<()> {
     for streams in [false, true] {
-        let (agent, client) = payables(Settings { streams, ..Settings::default() }).await?;
+        let (agent, client) = start_payables(Settings { streams, ..Settings::default() }).await?;
         agent.ask_by_protocol(true);
         let (url, above) = (agent.url(), LIMIT + 1.0);
-        let asked = asked(call(&client, &target(&url), payment("k1", above), None).await)?;
-        assert_eq!(asked.ask.reason, "Which cost centre pays?");
-        assert_eq!(asked.ask.decisions, [Decision::Respond, Decision::Reject]);
-        assert_eq!(asked.ask.schema.context("no schema")?["required"], json!(["costCentre"]));
+        let request = needs_human(call(&client, &target(&url), payment("k1", above), None).await)?;
+        assert_eq!(request.ask.reason, "Which cost centre pays?");
+        assert_eq!(request.ask.decisions, [Decision::Respond, Decision::Reject]);
+        assert_eq!(request.ask.schema.context("no schema")?["required"], json!(["costCentre"]));
         assert_eq!(agent.deeds(), []);
 
-        // It is kept as JSON for hours.
-        let kept: Value = serde_json::from_str(&asked.request_state.context("no state")?.to_string())?;
+        // The database stores the state as JSON.
+        let stored: Value = serde_json::from_str(&request.request_state.context("no state")?.to_string())?;
         let answer = json!({"costCentre": "4711"});
-        for (key, decision, paid) in [("k1", Decision::Reject, 0), ("k1", Decision::Respond, 1)] {
-            let resume = ElicitationAnswer { request_state: &kept, decision, answer: Some(&answer) };
+        for (key, decision, payments) in [("k1", Decision::Reject, 0), ("k1", Decision::Respond, 1)] {
+            let resume = ElicitationAnswer { request_state: &stored, decision, answer: Some(&answer) };
             completed(call(&client, &target(&url), payment(key, above), Some(resume)).await)?;
-            assert_eq!(agent.deeds().len(), paid, "{decision:?}");
+            assert_eq!(agent.deeds().len(), payments, "{decision:?}");
         }
         let sent = agent.calls().pop().context("no call")?.params;
         assert_eq!(sent["inputResponses"]["approval"], json!({"action": "accept", "content": answer}));
 
-        let unfit = ElicitationAnswer { request_state: &kept, decision: Decision::Respond, answer: None };
-        let refused = call(&client, &target(&url), payment("k2", above), Some(unfit)).await;
-        assert_eq!(refused, Err(CallError::NotSent(Reason::AnswerMismatch)));
+        let unfit = ElicitationAnswer { request_state: &stored, decision: Decision::Respond, answer: None };
+        let outcome = call(&client, &target(&url), payment("k2", above), Some(unfit)).await;
+        assert_eq!(outcome, Err(CallError::NotSent(Reason::AnswerMismatch)));
     }
     Ok(())
 }
 
-// NAME: mcp: a server of an older revision is not asked to ask
 #[tokio::test]
-async fn older_servers_cannot_ask() -> Result<()> {
+async fn elicitation_capability_is_sent_to_latest_revision_only() -> Result<()> {
     for revision in Revision::ALL {
-        let (agent, client) = payables(Settings { revision, streams: false }).await?;
+        let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
         completed(pay(&client, &agent, "k1").await)?;
         let requests = agent.requests();
         let elicitation = |rpc: &str, at: &str| {
-            let of = requests.iter().find(|request| request.rpc == rpc);
-            of.and_then(|request| request.params.pointer(at)).map(|can| can["elicitation"].is_object())
+            let request = requests.iter().find(|request| request.rpc == rpc);
+            let capabilities = request.and_then(|request| request.params.pointer(at));
+            capabilities.map(|capabilities| capabilities["elicitation"].is_object())
         };
         let at_call = elicitation("tools/call", "/_meta/io.modelcontextprotocol~1clientCapabilities");
-        let at_greeting = elicitation("initialize", "/capabilities");
+        let at_initialize = elicitation("initialize", "/capabilities");
         let newest = revision == Revision::V20260728;
         assert_eq!(
-            (at_call, at_greeting),
+            (at_call, at_initialize),
             (newest.then_some(true), (!newest).then_some(false)),
             "{revision:?}"
         );
@@ -172,10 +163,9 @@ async fn older_servers_cannot_ask() -> Result<()> {
     Ok(())
 }
 
-// NAME: mcp: a busy server is called again with its state
 #[tokio::test]
-async fn busy() -> Result<()> {
-    let (agent, client) = payables(Settings::default()).await?;
+async fn request_state_is_returned_to_a_busy_server() -> Result<()> {
+    let (agent, client) = start_payables(Settings::default()).await?;
     let later = json!({"resultType": "input_required", "requestState": "later"});
     agent.fault(Fault::on_calls().result(later.clone()).times(2));
     completed(pay(&client, &agent, "k1").await)?;
@@ -183,44 +173,47 @@ async fn busy() -> Result<()> {
         agent.calls().into_iter().map(|call| call.params["requestState"].clone()).collect();
     assert_eq!(states, [Value::Null, json!("later"), json!("later")]);
     agent.fault(Fault::on_calls().result(later));
-    assert_eq!(pay(&client, &agent, "k2").await, Err(CallError::Unknown(Reason::BadResult)), "busy for ever");
+    assert_eq!(
+        pay(&client, &agent, "k2").await,
+        Err(CallError::Unknown(Reason::BadResult)),
+        "expected an error after repeated busy responses"
+    );
     Ok(())
 }
 
-// NAME: mcp: text alone, errors and nonsense in a result are told apart
 #[tokio::test]
-async fn results() -> Result<()> {
+async fn kinds_of_results_are_distinguished() -> Result<()> {
     let text = |text: &str| json!([{"type": "text", "text": text}]);
     for revision in Revision::ALL {
-        let (agent, client) = payables(Settings { revision, streams: false }).await?;
-        let order = async |result: Value| {
+        let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
+        let pay_with_result = async |result: Value| {
             agent.clear_faults();
             agent.fault(Fault::on_calls().result(result));
             pay(&client, &agent, "k1").await
         };
-        let said = completed(order(json!({"content": text("All is well.")})).await)?;
-        assert_eq!((said.message.as_deref(), said.output), (Some("All is well."), None));
-        let failed = order(json!({"content": text("The books are closed."), "isError": true})).await;
+        let done = completed(pay_with_result(json!({"content": text("All is well.")})).await)?;
+        assert_eq!((done.message.as_deref(), done.output), (Some("All is well."), None));
+        let failed =
+            pay_with_result(json!({"content": text("The books are closed."), "isError": true})).await;
         let Ok(ToolResult::Failed(failed)) = failed else { return Err(anyhow!("{failed:?}")) };
         assert_eq!(failed.message.as_deref(), Some("The books are closed."));
         let structured = |value: Value| json!({"content": [], "structuredContent": value});
         let own = json!({"status": "perhaps"});
-        let output = completed(order(structured(own.clone())).await)?.output;
-        assert_eq!(output, Some(own), "{revision:?}: a status of its own");
+        let output = completed(pay_with_result(structured(own.clone())).await)?.output;
+        assert_eq!(output, Some(own), "{revision:?}: a status that is not part of the contract");
         let unfit = json!({"status": "completed", "followUps": [{"agentId": "../etc"}]});
-        let done = completed(order(structured(unfit)).await)?;
+        let done = completed(pay_with_result(structured(unfit)).await)?;
         ensure!(done.follow_ups.is_empty() && done.notices.len() == 1, "{revision:?}: {done:?}");
         let unfit = json!({"status": "needs_hitl", "ask": {"schema": {"$ref": "https://example.com/schema"}, "risk": "low"}});
-        let asked = asked(order(structured(unfit)).await)?;
-        assert_eq!((asked.ask.schema, asked.ask.risk), (None, Some(Risk::High)), "{revision:?}");
+        let request = needs_human(pay_with_result(structured(unfit)).await)?;
+        assert_eq!((request.ask.schema, request.ask.risk), (None, Some(Risk::High)), "{revision:?}");
     }
     Ok(())
 }
 
-// NAME: mcp: a tool gets the call and nothing else
 #[tokio::test]
-async fn nothing_else() -> Result<()> {
-    let (agent, client) = payables(Settings::default()).await?;
+async fn tool_receives_only_its_arguments_and_protocol_headers() -> Result<()> {
+    let (agent, client) = start_payables(Settings::default()).await?;
     completed(pay(&client, &agent, "k1").await)?;
     let call = agent.calls().pop().context("no call")?;
     assert_eq!(call.arguments(), &Value::Object(payment("k1", 7.0)));
@@ -238,4 +231,11 @@ async fn nothing_else() -> Result<()> {
     ];
     assert_eq!(names, expected);
     Ok(())
+}
+
+fn needs_human(outcome: Result<ToolResult, CallError>) -> Result<NeedsHuman> {
+    match outcome {
+        Ok(ToolResult::Asked(request)) => Ok(request),
+        other => Err(anyhow!("expected a request for a human decision, found {other:?}")),
+    }
 }

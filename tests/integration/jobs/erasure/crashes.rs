@@ -1,43 +1,45 @@
-//! Killed at every step: before each request upstream and after it.
+//! Erasures whose process is killed before or after each upstream request.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::http::Breakpoint;
 use serde_json::Value;
 
-use super::outages::gone;
-use super::{erase, fixture, order};
+use super::outages::assert_erased;
+use super::{erase, erase_request, fixture};
 
-// NAME: erasure: killed at any step, it is taken up again and counted once
 #[tokio::test]
-async fn at_every_step() -> Result<()> {
+async fn erasure_killed_at_any_request_resumes_with_same_counts() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let wire = Breakpoint::default();
-    stack.supabase().step_on(&wire);
-    stack.openai().step_on(&wire);
-    // Once unharmed, which says how many steps there are.
-    fixture::live(&stack, &person).await?;
-    wire.count();
-    let whole = erase(&stack, &person).await?["counts"].clone();
-    let steps = wire.steps();
-    ensure!(steps > 20, "{steps} steps");
+    let member = fixture::member(&stack).await?;
+    let breakpoint = Breakpoint::default();
+    stack.supabase().step_on(&breakpoint);
+    stack.openai().step_on(&breakpoint);
+    // One complete erasure counts the steps.
+    fixture::create_data(&stack, &member).await?;
+    breakpoint.count();
+    let expected = erase(&stack, &member).await?["counts"].clone();
+    let steps = breakpoint.steps();
+    ensure!(steps > 20, "expected more than 20 steps, found {steps}");
     let mut killed = 0;
     for step in 0..steps {
-        wire.count();
-        fixture::live(&stack, &person).await?;
-        let name = fixture::chatkit_user(&stack, &person).await?;
-        let victim = stack.lambda().function("erase-user")?.clone();
-        victim.kill();
-        let doomed = victim.clone();
-        wire.arm(step, move || _ = doomed.kill());
-        let answered: Option<Value> = stack.invoke_admin("erase-user", &order(&person)).await.ok();
-        killed += usize::from(answered.is_none());
-        wire.count();
-        let report = erase(&stack, &person).await?;
-        ensure!(report["counts"] == whole, "killed at step {step}: {} instead of {whole}", report["counts"]);
-        gone(&stack, &person, &name).await?;
+        breakpoint.count();
+        fixture::create_data(&stack, &member).await?;
+        let name = fixture::chatkit_user(&stack, &member).await?;
+        let function = stack.lambda().function("erase-user")?.clone();
+        function.kill();
+        breakpoint.arm(step, move || _ = function.kill());
+        let report: Option<Value> = stack.invoke_admin("erase-user", &erase_request(&member)).await.ok();
+        killed += usize::from(report.is_none());
+        breakpoint.count();
+        let report = erase(&stack, &member).await?;
+        ensure!(
+            report["counts"] == expected,
+            "killed at step {step}: {} instead of {expected}",
+            report["counts"]
+        );
+        assert_erased(&stack, &member, &name).await?;
     }
-    ensure!(killed * 10 >= steps as usize * 9, "only {killed} of {steps} were killed");
+    ensure!(killed * 10 >= steps as usize * 9, "only {killed} of {steps} erasures were killed");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Somebody of whom something is kept in every table there is.
+//! Users with rows in every table.
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, path};
 
-/// A word that they say, in all that can be said.
-pub const WORD: &str = "zanzibar";
+/// Occurs in every text that a fixture's user sends.
+pub const MARKER: &str = "zanzibar";
 
-/// A member of a new organisation whose agent takes clicks. Nothing is delivered but by hand.
+/// A member of a new organisation, whose agent has a tool for clicks. The webhook is off, so that
+/// tests claim deliveries themselves.
 pub async fn member(stack: &LocalStack) -> Result<TestClient> {
     stack.webhook().inspect(|webhook| webhook.cut(true));
     let member = TestClient::new(stack).await?;
@@ -23,108 +24,110 @@ pub async fn member(stack: &LocalStack) -> Result<TestClient> {
     Ok(member)
 }
 
-/// Another one of the same organisation.
-pub async fn colleague(stack: &LocalStack, of: &TestClient) -> Result<TestClient> {
-    TestClient::joining(stack, of.user.org_id, OrgRole::Member).await
+/// Another member of the same organisation.
+pub async fn colleague(stack: &LocalStack, client: &TestClient) -> Result<TestClient> {
+    TestClient::joining(stack, client.user.org_id, OrgRole::Member).await
 }
 
-/// Lives: two sessions, one of them over, with threads at ChatKit of which one is linked, a call that is done and one that
-/// waits, and whatever else there is a table for. Answers with the words by which all of it would be known again.
-pub async fn live(stack: &LocalStack, person: &TestClient) -> Result<Vec<String>> {
-    let mut words = vec![WORD.to_owned()];
-    for ends in [true, false] {
-        let key = format!("{WORD}-{}", Uuid::new_v4());
+/// Creates one ended and two active sessions, with threads, calls, escalations, messages and tasks.
+///
+/// Returns markers that occur in this data: first [`MARKER`], then ids, last the ChatKit user.
+pub async fn create_data(stack: &LocalStack, client: &TestClient) -> Result<Vec<String>> {
+    let mut markers = vec![MARKER.to_owned()];
+    for is_ended in [true, false] {
+        let key = format!("{MARKER}-{}", Uuid::new_v4());
         let key = [("idempotency-key", &*key)];
-        let body = json!({ "agentId": AGENT, "metadata": { "said": WORD } });
-        let session = person.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?.expect(201)?;
-        let door = path(&session);
-        words.extend(session["id"].as_str().map(str::to_owned));
-        words.extend(threads(stack, &session).await?);
-        let linked = words.last().cloned();
-        person.record(&door, "thread_changed", json!({ "threadId": linked })).await?.expect(201)?;
-        click(person, &door).await?;
+        let body = json!({ "agentId": AGENT, "metadata": { "text": MARKER } });
+        let session = client.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?.expect(201)?;
+        let session_path = path(&session);
+        markers.extend(session["id"].as_str().map(str::to_owned));
+        markers.extend(create_threads(stack, &session).await?);
+        let linked = markers.last().cloned();
+        client.record(&session_path, "thread_changed", json!({ "threadId": linked })).await?.expect(201)?;
+        record_click(client, &session_path).await?;
         for call in stack.claim_all().await? {
-            let done = json!({
-                "kind": "completed", "message": WORD, "output": { "said": WORD },
-                "tasks": [{ "id": "1", "title": WORD, "status": "running" }],
+            let outcome = json!({
+                "kind": "completed", "message": MARKER, "output": { "text": MARKER },
+                "tasks": [{ "id": "1", "title": MARKER, "status": "running" }],
             });
-            stack.finish(&call, done).await?;
+            stack.finish(&call, outcome).await?;
         }
-        let ask = json!({ "reason": WORD, "decisions": ["approve", "reject"] });
-        person.record(&door, "hitl_escalation", ask).await?.expect(201)?;
-        if ends {
-            person.cancel(&door).await?.expect(200)?;
-            lease_for_retention(stack, person).await?;
+        let escalation = json!({ "reason": MARKER, "decisions": ["approve", "reject"] });
+        client.record(&session_path, "hitl_escalation", escalation).await?.expect(201)?;
+        if is_ended {
+            client.cancel(&session_path).await?.expect(200)?;
+            lease_for_retention(stack, client).await?;
         } else {
-            click(person, &door).await?;
+            record_click(client, &session_path).await?;
         }
     }
-    let quiet = person.open().await?;
-    words.extend(quiet["id"].as_str().map(str::to_owned));
-    words.push(chatkit_user(stack, person).await?);
-    Ok(words)
+    let unused = client.open().await?;
+    markers.extend(unused["id"].as_str().map(str::to_owned));
+    markers.push(chatkit_user(stack, client).await?);
+    Ok(markers)
 }
 
-/// Two threads at ChatKit, of which the page tells of the last one.
-async fn threads(stack: &LocalStack, session: &Value) -> Result<Vec<String>> {
+/// Creates two threads at ChatKit.
+async fn create_threads(stack: &LocalStack, session: &Value) -> Result<Vec<String>> {
     let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
     let mut ids = Vec::new();
     for _ in 0..2 {
-        ids.push(stack.openai().say(secret, None, WORD).await?.thread_id);
+        ids.push(stack.openai().say(secret, None, MARKER).await?.thread_id);
     }
     Ok(ids)
 }
 
-/// A click that an agent hears of.
-pub async fn click(person: &TestClient, door: &str) -> Result<()> {
-    let payload = json!({ "action": WORD, "data": { "amount": 7 } });
-    person.record(door, "button_click", payload).await?.expect(201)?;
+/// Records a click, which is routed to the agent's tool.
+pub async fn record_click(client: &TestClient, session_path: &str) -> Result<()> {
+    let payload = json!({ "action": MARKER, "data": { "amount": 7 } });
+    client.record(session_path, "button_click", payload).await?.expect(201)?;
     Ok(())
 }
 
-/// As somebody leaves it who was about to erase what is overdue, and it was not any more.
-async fn lease_for_retention(stack: &LocalStack, person: &TestClient) -> Result<()> {
-    stack.rpc("set_retention", json!({ "p_org_id": person.user.org_id, "p_keep_days": 1 })).await?;
-    ended_before(stack, person, 2).await?;
+/// Leaves a retention lease behind, as a run does whose session is not overdue any more.
+async fn lease_for_retention(stack: &LocalStack, client: &TestClient) -> Result<()> {
+    stack.rpc("set_retention", json!({ "p_org_id": client.user.org_id, "p_keep_days": 1 })).await?;
+    backdate_end(stack, client, 2).await?;
     let (_, claimed) =
         stack.rpc("claim_overdue_sessions", json!({ "p_limit": 10, "p_lease_seconds": 60 })).await?;
     ensure!(claimed["sessions"].as_array().is_some_and(|sessions| !sessions.is_empty()), "{claimed}");
-    stack.rpc("set_retention", json!({ "p_org_id": person.user.org_id })).await?;
+    stack.rpc("set_retention", json!({ "p_org_id": client.user.org_id })).await?;
     Ok(())
 }
 
-/// Makes what has ended of a person's look as if it had ended so many days ago, and nobody were about to erase it.
-pub async fn ended_before(stack: &LocalStack, person: &TestClient, days: i32) -> Result<()> {
-    let aged = "begin; set local session_replication_role = replica;
+/// Sets the end of a user's ended sessions to `days` ago and ends their retention leases.
+pub async fn backdate_end(stack: &LocalStack, client: &TestClient, days: i32) -> Result<()> {
+    let statements = "begin; set local session_replication_role = replica;
         update chat_sessions set ended_at = now() - make_interval(days => {days})
         where status = 'ended' and user_id = '{user}';
         update retention_leases set lease_until = now(); commit";
-    let aged = aged.replace("{days}", &days.to_string()).replace("{user}", &person.user.id.to_string());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(aged)).execute(stack.database()).await?;
+    let statements =
+        statements.replace("{days}", &days.to_string()).replace("{user}", &client.user.id.to_string());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(stack.database()).await?;
     Ok(())
 }
 
-/// Under which name ChatKit knows somebody.
-pub async fn chatkit_user(stack: &LocalStack, person: &TestClient) -> Result<String> {
+/// The id by which ChatKit knows the user.
+pub async fn chatkit_user(stack: &LocalStack, client: &TestClient) -> Result<String> {
     let query = "select chatkit_user from chatkit_users where org_id = $1 and user_id = $2";
-    let name = sqlx::query_scalar(query).bind(person.user.org_id).bind(person.user.id);
-    name.fetch_one(stack.database()).await.context("unknown to ChatKit")
+    let name = sqlx::query_scalar(query).bind(client.user.org_id).bind(client.user.id);
+    name.fetch_one(stack.database()).await.context("the user has no ChatKit user")
 }
 
-/// The same person, signed in for another organisation.
-pub async fn elsewhere(stack: &LocalStack, person: &TestClient) -> Result<TestClient> {
-    let there = member(stack).await?;
-    let mut user = person.user.clone();
-    user.org_id = there.user.org_id;
+/// The same user, signed in to another organisation.
+pub async fn in_other_organisation(stack: &LocalStack, client: &TestClient) -> Result<TestClient> {
+    let other = member(stack).await?;
+    let mut user = client.user.clone();
+    user.org_id = other.user.org_id;
     stack.put_user(&user).await?;
     Ok(TestClient::of(stack, user))
 }
 
-/// A session, and a call of an agent in it that is under way.
-pub async fn calling(stack: &LocalStack, person: &TestClient) -> Result<(Uuid, Value)> {
-    let session = person.open().await?;
-    click(person, &path(&session)).await?;
+/// Opens a session and claims a delivery in it.
+pub async fn open_with_running_call(stack: &LocalStack, client: &TestClient) -> Result<(Uuid, Value)> {
+    let session = client.open().await?;
+    record_click(client, &path(&session)).await?;
     let mut calls = stack.claim_all().await?;
-    let call = calls.pop().context("nothing to call")?;
+    let call = calls.pop().context("no delivery was claimed")?;
     Ok((session["id"].as_str().context("no id")?.parse()?, call))
 }

@@ -1,4 +1,4 @@
-//! What comes late: a call under way is waited for, and what is said after the end finds nothing to be said to.
+//! Results that arrive while a user is erased, or afterwards.
 
 use std::time::Duration;
 
@@ -9,145 +9,125 @@ use local_stack::openai::{Fault, On};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{erase, fixture, fixture_rows};
-use crate::jobs::maintenance::idle_sessions::run_maintenance;
+use super::{count, erase, fixture, table_rows};
+use crate::jobs::maintenance::{forget, run_maintenance};
 use crate::support::client::{AGENT, path};
 
-// NAME: erasure: a call under way comes to its end, and is erased then
 #[tokio::test]
-async fn waited_for() -> Result<()> {
+async fn erasure_waits_for_a_running_call_and_erases_its_result() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let (_, call) = fixture::calling(&stack, &person).await?;
+    let member = fixture::member(&stack).await?;
+    let (_, call) = fixture::open_with_running_call(&stack, &member).await?;
     let finishing = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let running: i64 =
-            super::count(&stack, "select count(*) from deliveries where status = 'running'").await?;
-        ensure!(running == 1, "the call was not waited for");
+        let running: i64 = count(&stack, "select count(*) from deliveries where status = 'running'").await?;
+        ensure!(running == 1, "the erasure did not wait for the running call");
         stack.finish(&call, json!({ "kind": "completed", "message": "Paid" })).await
     };
-    let (erased, finished) = tokio::join!(erase(&stack, &person), finishing);
+    let (erased, finished) = tokio::join!(erase(&stack, &member), finishing);
     finished?;
     let erased = erased?;
     ensure!(erased["counts"]["messages"] == 1 && erased["counts"]["deliveries"] == 1, "{erased}");
-    ensure!(fixture_rows::of(&fixture_rows::all(&stack).await?, &person).is_empty());
+    ensure!(table_rows::of_user(&table_rows::read_all(&stack).await?, &member).is_empty());
     Ok(())
 }
 
-// NAME: erasure: no row goes that knows of something alive at OpenAI
-/// A ChatKit session that is not cancelled, and a request of which nobody has said yet what became of it.
+/// One ChatKit session is not cancelled, and the result of one request is not recorded.
 #[tokio::test]
-async fn alive() -> Result<()> {
+async fn erase_batch_keeps_rows_with_live_chatkit_sessions() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let session = person.open().await?;
-    let of_person = json!({ "p_org_id": person.user.org_id, "p_user_id": person.user.id });
-    let with = |more: Value| {
-        let mut arguments = of_person.clone();
-        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        arguments
-    };
+    let member = fixture::member(&stack).await?;
+    let session = member.open().await?;
+    let user_arguments = json!({ "p_org_id": member.user.org_id, "p_user_id": member.user.id });
+    let with = |more: Value| with_fields(&user_arguments, &more);
     let request = json!({
         "p_session_id": session["id"], "p_purpose": "resume", "p_min_life_seconds": 3600,
         "p_chatkit_request_id": Uuid::now_v7(),
     });
     ensure!(stack.rpc("renew_chatkit_session", with(request)).await?.0.is_success());
     stack.rpc("begin_erasure", with(json!({ "p_requested_by": "ops", "p_reason": "a test" }))).await?;
-    let batch = async || Ok::<_, anyhow::Error>(stack.rpc("erase_batch", of_person.clone()).await?.1);
+    let batch = async || Ok::<_, anyhow::Error>(stack.rpc("erase_batch", user_arguments.clone()).await?.1);
     let (_, ended) = stack.rpc("end_erased_sessions", with(json!({ "p_limit": 10 }))).await?;
     ensure!(ended["sessions"][0]["chatkit_session_ids"].as_array().map(Vec::len) == Some(1), "{ended}");
-    let waits = |batch: &Value, most: u64| {
+    let waits_longer_than = |batch: &Value, seconds: u64| {
         batch["rows"] == 0
             && batch["left"] == true
-            && batch["wait_seconds"].as_u64().is_some_and(|s| s > most)
+            && batch["wait_seconds"].as_u64().is_some_and(|wait| wait > seconds)
     };
-    // Ten minutes and one, unless it is cancelled.
-    ensure!(waits(&batch().await?, 500));
+    // A ChatKit session that is not cancelled lives for ten minutes; the erasure adds one.
+    let pending = batch().await?;
+    ensure!(waits_longer_than(&pending, 500), "{pending}");
     let cancelled = "update chatkit_sessions set cancelled_at = now() where recorded_at is not null";
     sqlx::query(cancelled).execute(stack.database()).await?;
     let pending = batch().await?;
-    ensure!(waits(&pending, 0) && !waits(&pending, 60), "{pending}");
-    let (status, early) = stack.rpc("finish_erasure", of_person.clone()).await?;
+    ensure!(waits_longer_than(&pending, 0) && !waits_longer_than(&pending, 60), "{pending}");
+    let (status, early) = stack.rpc("finish_erasure", user_arguments.clone()).await?;
     ensure!(status == 409 && early["message"] == "erasure_unfinished", "{early}");
-    let settled = "update chatkit_sessions set failed_at = now() where recorded_at is null";
-    sqlx::query(settled).execute(stack.database()).await?;
+    let failed = "update chatkit_sessions set failed_at = now() where recorded_at is null";
+    sqlx::query(failed).execute(stack.database()).await?;
     ensure!(batch().await?["left"] == false);
-    erase(&stack, &person).await?;
+    erase(&stack, &member).await?;
     Ok(())
 }
 
-// NAME: erasure: a secret that comes of it all the same is cancelled
-/// OpenAI answers while the erasure waits for that, and whoever asked dies before cancelling.
+/// OpenAI responds while the erasure waits. The requesting process ends before it cancels the
+/// secret.
 #[tokio::test]
-async fn secret() -> Result<()> {
+async fn secret_recorded_during_erasure_is_cancelled() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let session = person.open().await?;
+    let member = fixture::member(&stack).await?;
+    let session = member.open().await?;
     let request = Uuid::now_v7();
-    let of_session = |more: Value| {
-        let mut arguments = json!({ "p_org_id": person.user.org_id, "p_session_id": session["id"] });
-        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        arguments
-    };
-    let asked = of_session(json!({
-        "p_user_id": person.user.id, "p_purpose": "resume", "p_min_life_seconds": 3600,
+    let session_arguments = json!({ "p_org_id": member.user.org_id, "p_session_id": session["id"] });
+    let with = |more: Value| with_fields(&session_arguments, &more);
+    let renewal = with(json!({
+        "p_user_id": member.user.id, "p_purpose": "resume", "p_min_life_seconds": 3600,
         "p_chatkit_request_id": request,
     }));
-    ensure!(stack.rpc("renew_chatkit_session", asked).await?.0.is_success());
-    let answer = of_session(json!({
+    ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
+    let result = with(json!({
         "p_chatkit_request_id": request, "p_chatkit_session_id": "cksess_late",
         "p_expires_at": Timestamp::now() + SignedDuration::from_mins(10), "p_sealed_secret": "s", "p_sealing_key_id": "k1",
     }));
-    let answering = async {
+    let recording = async {
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        let (status, recorded) = stack.rpc("record_chatkit_session", answer).await?;
+        let (status, recorded) = stack.rpc("record_chatkit_session", result).await?;
         ensure!(status == 200 && recorded["recorded"] == false, "{status} {recorded}");
         Ok(())
     };
-    let patient = tokio::time::timeout(Duration::from_secs(60), erase(&stack, &person));
-    let (erased, answered) = tokio::join!(patient, answering);
-    answered?;
-    erased.context("nobody cancels it")??;
+    let erasing = tokio::time::timeout(Duration::from_secs(60), erase(&stack, &member));
+    let (erased, recorded) = tokio::join!(erasing, recording);
+    recorded?;
+    erased.context("the erasure did not end within 60 seconds")??;
     let cancelled = stack.openai().calls(On::CancelSession);
     ensure!(cancelled.iter().any(|call| call.path.contains("cksess_late")), "{cancelled:?}");
     Ok(())
 }
 
-// NAME: erasure: nothing that comes late brings anything back
 #[tokio::test]
-async fn late() -> Result<()> {
+async fn results_recorded_after_erasure_are_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let (session, call) = fixture::calling(&stack, &person).await?;
+    let member = fixture::member(&stack).await?;
+    let (session, call) = fixture::open_with_running_call(&stack, &member).await?;
     let request = Uuid::now_v7();
-    let (org, user) = (person.user.org_id, person.user.id);
-    let asked = json!({
+    let (org, user) = (member.user.org_id, member.user.id);
+    let renewal = json!({
         "p_org_id": org, "p_user_id": user, "p_session_id": session, "p_purpose": "resume",
         "p_min_life_seconds": 3600, "p_chatkit_request_id": request,
     });
-    ensure!(stack.rpc("renew_chatkit_session", asked).await?.0.is_success());
-    // Neither will ever be told of: the call's lease is over, and so is the minute of the request.
+    ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
+    // The call's lease and the minute of the request have passed, so the erasure waits for neither.
     sqlx::query("update deliveries set lease_until = now()").execute(stack.database()).await?;
     sqlx::query("update chatkit_sessions set requested_at = now() - interval '2 minutes'")
         .execute(stack.database())
         .await?;
-    erase(&stack, &person).await?;
-    let before = fixture_rows::all(&stack).await?;
+    erase(&stack, &member).await?;
+    let before = table_rows::read_all(&stack).await?;
 
-    let of_session = json!({ "p_org_id": org, "p_session_id": session });
-    let with = |more: Value| {
-        let mut arguments = of_session.clone();
-        if let (Some(all), Some(more)) = (arguments.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        arguments
-    };
+    let session_arguments = json!({ "p_org_id": org, "p_session_id": session });
+    let with = |more: Value| with_fields(&session_arguments, &more);
     let outcome = json!({ "kind": "completed", "message": "Paid" });
-    for (rpc, arguments, refusal) in [
+    for (rpc, arguments, error) in [
         (
             "finish_delivery",
             json!({ "p_delivery_id": call["id"], "p_fence": call["fence"], "p_outcome": outcome }),
@@ -170,7 +150,7 @@ async fn late() -> Result<()> {
         ("record_tasks", with(json!({ "p_tasks": [] })), "session_not_found"),
         ("record_thread_items", with(json!({ "p_thread_id": "cthr_1", "p_items": [] })), "session_not_found"),
         ("finish_transcript", with(json!({ "p_retry_after_seconds": 60 })), "session_not_found"),
-        ("request_transcript", of_session.clone(), "session_not_found"),
+        ("request_transcript", session_arguments.clone(), "session_not_found"),
         ("release_idle_session", with(json!({ "p_retry_after_seconds": 60 })), "session_not_found"),
         ("confirm_chatkit_cancelled", with(json!({ "p_chatkit_session_ids": [] })), "session_not_found"),
         (
@@ -180,71 +160,77 @@ async fn late() -> Result<()> {
         ),
     ] {
         let (status, answer) = stack.rpc(rpc, arguments).await?;
-        ensure!(status == 404 && answer["message"] == refusal, "{rpc}: {status} {answer}");
+        ensure!(status == 404 && answer["message"] == error, "{rpc}: {status} {answer}");
     }
-    ensure!(fixture_rows::all(&stack).await? == before, "something came back");
+    ensure!(table_rows::read_all(&stack).await? == before, "the late results changed rows");
     Ok(())
 }
 
-// NAME: erasure: runs go on though what they were about is gone
-/// The runs that had something in hand hear that it is gone, and go on with the rest.
 #[tokio::test]
-async fn runs() -> Result<()> {
+async fn maintenance_continues_after_its_session_is_erased() -> Result<()> {
     let stack = LocalStack::start().await?;
     for ended in [false, true] {
-        let person = fixture::member(&stack).await?;
-        let session = person.open().await?;
+        let member = fixture::member(&stack).await?;
+        let session = member.open().await?;
         let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
         let thread = stack.openai().say(secret, None, "Hello").await?.thread_id;
-        person.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
+        member.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
         if ended {
-            person.cancel(&path(&session)).await?.expect(200)?;
+            member.cancel(&path(&session)).await?.expect(200)?;
         } else {
-            crate::jobs::maintenance::idle_sessions::forget(&stack, &session).await?;
+            forget(&stack, &session).await?;
         }
-        // It is looked at for being idle, or its transcript is fetched, and OpenAI takes its time.
+        // The run lists the thread's items, either to check for activity or to copy the transcript.
         stack.openai().clear_faults();
         let slow = stack.openai().fault(Fault::new(On::ListItems).delay(Duration::from_secs(2)));
-        let (run, erased) = tokio::join!(run_maintenance(&stack), soon(erase(&stack, &person)));
+        let (run, erased) = tokio::join!(run_maintenance(&stack), after_delay(erase(&stack, &member)));
         let (run, _) = (run?, erased?);
-        ensure!(stack.openai().hits(slow) == 1, "nothing was in hand");
-        let done = ["transcriptMessages", "expiredSessions", "stillActive", "postponed"];
-        ensure!(done.iter().all(|what| run[what] == 0), "nothing was cut short: {run}");
-        ensure!(fixture_rows::of(&fixture_rows::all(&stack).await?, &person).is_empty());
+        ensure!(stack.openai().hits(slow) == 1, "the run did not list the thread's items");
+        let counters = ["transcriptMessages", "expiredSessions", "stillActive", "postponed"];
+        ensure!(counters.iter().all(|counter| run[counter] == 0), "the session was still processed: {run}");
+        ensure!(table_rows::of_user(&table_rows::read_all(&stack).await?, &member).is_empty());
     }
     Ok(())
 }
 
-// NAME: erasure: a router goes on though what it called for is gone
-/// A router that took longer than its lease, and whose call's session is gone meanwhile.
+/// The call takes longer than its lease, and its session is erased meanwhile.
 #[tokio::test]
-async fn router() -> Result<()> {
+async fn dispatcher_continues_after_its_delivery_is_erased() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
+    let member = fixture::member(&stack).await?;
     let agent = stack.agents().agent(AGENT).context("no agent")?;
     stack
-        .register_agent_tool(person.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true }))
+        .register_agent_tool(member.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true }))
         .await?;
     agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_millis(4500)));
-    let session = person.open().await?;
-    fixture::click(&person, &path(&session)).await?;
+    let session = member.open().await?;
+    fixture::record_click(&member, &path(&session)).await?;
     let erasing = async {
-        let over = "update deliveries set lease_until = now() where status = 'running'";
-        while sqlx::query(over).execute(stack.database()).await?.rows_affected() == 0 {
+        let expire_lease = "update deliveries set lease_until = now() where status = 'running'";
+        while sqlx::query(expire_lease).execute(stack.database()).await?.rows_affected() == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        erase(&stack, &person).await
+        erase(&stack, &member).await
     };
     let (run, erased) = tokio::join!(stack.run_job("route-events"), erasing);
     let (run, erased) = (run?, erased?);
     ensure!(erased["counts"]["deliveries"] == 1 && agent.calls().len() == 1, "{erased}");
     ensure!(run["called"] == 1 && run["superseded"] == 1, "{run}");
-    ensure!(fixture_rows::of(&fixture_rows::all(&stack).await?, &person).is_empty());
+    ensure!(table_rows::of_user(&table_rows::read_all(&stack).await?, &member).is_empty());
     Ok(())
 }
 
-/// When others have begun.
-async fn soon<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+/// Starts `work` once the other futures have made their first request.
+async fn after_delay<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::sleep(Duration::from_millis(700)).await;
-    what.await
+    work.await
+}
+
+/// Returns `arguments` with additional fields.
+fn with_fields(arguments: &Value, fields: &Value) -> Value {
+    let mut arguments = arguments.clone();
+    if let (Some(arguments), Some(fields)) = (arguments.as_object_mut(), fields.as_object()) {
+        arguments.extend(fields.clone());
+    }
+    arguments
 }

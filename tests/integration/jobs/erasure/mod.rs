@@ -1,12 +1,13 @@
-//! Erasure: what is kept of a person goes, all of it and nothing else, whatever happens meanwhile; and what is overdue goes by itself.
+//! Tests of `erase-user`: it deletes all data of a user and nothing else, also during outages,
+//! crashes and concurrent requests.
 
 mod complete_erasure;
 mod crashes;
 pub mod fixture;
-pub mod fixture_rows;
 mod late_results;
 mod outages;
 mod races;
+pub mod table_rows;
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
@@ -14,29 +15,28 @@ use serde_json::{Value, json};
 
 use crate::support::client::TestClient;
 
-/// An order about this caller.
-pub fn order(about: &TestClient) -> Value {
+/// Input of `erase-user` for this client's user.
+fn erase_request(client: &TestClient) -> Value {
     json!({
-        "orgId": about.user.org_id, "userId": about.user.id, "requestedBy": "ops-1", "reason": "ticket 4711",
+        "orgId": client.user.org_id, "userId": client.user.id, "requestedBy": "ops-1", "reason": "ticket 4711",
     })
 }
 
-/// Has a caller erased, and answers with what the operator is told.
-pub async fn erase(stack: &LocalStack, about: &TestClient) -> Result<Value> {
-    let report = stack.invoke_admin("erase-user", &order(about)).await?;
-    ensure!(report["finishedAt"].is_string(), "an answer though it is not finished: {report}");
+/// Erases a user and returns the report.
+async fn erase(stack: &LocalStack, client: &TestClient) -> Result<Value> {
+    let report = stack.invoke_admin("erase-user", &erase_request(client)).await?;
+    ensure!(report["finishedAt"].is_string(), "the report has no finishedAt: {report}");
     Ok(report)
 }
 
-/// What an operator is told of an order that fails.
-pub async fn refusal(stack: &LocalStack, order: &Value) -> Result<String> {
-    match stack.invoke_admin("erase-user", order).await {
-        Err(failure) => Ok(format!("{failure:#}")),
-        Ok(report) => anyhow::bail!("it did not fail: {report}"),
+/// Returns the error of an erasure that is expected to fail.
+async fn erase_error(stack: &LocalStack, request: &Value) -> Result<String> {
+    match stack.invoke_admin("erase-user", request).await {
+        Err(error) => Ok(format!("{error:#}")),
+        Ok(report) => anyhow::bail!("expected an error, found {report}"),
     }
 }
 
-/// One number from the database.
 pub async fn count(stack: &LocalStack, query: &'static str) -> Result<i64> {
     Ok(sqlx::query_scalar(query).fetch_one(stack.database()).await?)
 }

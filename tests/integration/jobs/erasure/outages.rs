@@ -1,79 +1,78 @@
-//! OpenAI or Supabase down in the middle: the operator is told, and nothing looks whole that is not.
+//! Erasures during an outage of OpenAI or Supabase.
 
 use anyhow::{Result, ensure};
-use local_stack::openai::{Fault, On, SessionStatus};
+use local_stack::openai::{Fault, On, SessionSnapshot, SessionStatus};
 use local_stack::{LocalStack, supabase};
 use serde_json::{Value, json};
 
-use super::{count, erase, fixture, fixture_rows, order, refusal};
-use crate::jobs::maintenance::idle_sessions::run_maintenance;
+use super::{count, erase, erase_error, erase_request, fixture, table_rows};
+use crate::jobs::maintenance::run_maintenance;
+use crate::support::client::{AGENT, TestClient};
 
-// NAME: erasure: with OpenAI down it says so, and is taken up again
 #[tokio::test]
-async fn openai_down() -> Result<()> {
+async fn openai_outage_fails_erasure_and_repeat_completes_it() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    for down in [On::CancelSession, On::ListThreads, On::DeleteThread] {
-        fixture::live(&stack, &person).await?;
-        let name = fixture::chatkit_user(&stack, &person).await?;
-        stack.openai().fault(Fault::new(down).status(503).should_retry(false));
-        let told = refusal(&stack, &order(&person)).await?;
-        ensure!(told.contains("chatkit_unavailable"), "{down:?}: {told}");
-        unfinished(&stack, &person).await?;
+    let member = fixture::member(&stack).await?;
+    for operation in [On::CancelSession, On::ListThreads, On::DeleteThread] {
+        fixture::create_data(&stack, &member).await?;
+        let name = fixture::chatkit_user(&stack, &member).await?;
+        stack.openai().fault(Fault::new(operation).status(503).should_retry(false));
+        let error = erase_error(&stack, &erase_request(&member)).await?;
+        ensure!(error.contains("chatkit_unavailable"), "{operation:?}: {error}");
+        assert_unfinished(&stack, &member).await?;
         stack.openai().clear_faults();
-        erase(&stack, &person).await?;
-        gone(&stack, &person, &name).await?;
+        erase(&stack, &member).await?;
+        assert_erased(&stack, &member, &name).await?;
     }
     Ok(())
 }
 
-// NAME: erasure: a run takes up what stopped
 #[tokio::test]
-async fn taken_up() -> Result<()> {
+async fn maintenance_resumes_unfinished_erasure() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    fixture::live(&stack, &person).await?;
-    let name = fixture::chatkit_user(&stack, &person).await?;
+    let member = fixture::member(&stack).await?;
+    fixture::create_data(&stack, &member).await?;
+    let name = fixture::chatkit_user(&stack, &member).await?;
     stack.openai().fault(Fault::new(On::DeleteThread).status(503).should_retry(false));
-    refusal(&stack, &order(&person)).await?;
-    ensure!(run_maintenance(&stack).await?["finishedErasures"] == 0, "somebody is at it still");
-    let lease_over = sqlx::query("update erasures set lease_until = now()");
-    lease_over.execute(stack.database()).await?;
+    erase_error(&stack, &erase_request(&member)).await?;
+    ensure!(
+        run_maintenance(&stack).await?["finishedErasures"] == 0,
+        "the run resumed an erasure whose lease is valid"
+    );
+    sqlx::query("update erasures set lease_until = now()").execute(stack.database()).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["unfinishedErasures"] == 1 && report["finishedErasures"] == 0, "{report}");
     stack.openai().clear_faults();
     sqlx::query("update erasures set lease_until = now()").execute(stack.database()).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["unfinishedErasures"] == 0 && report["finishedErasures"] == 1, "{report}");
-    gone(&stack, &person, &name).await?;
+    assert_erased(&stack, &member, &name).await?;
     ensure!(run_maintenance(&stack).await?["finishedErasures"] == 0);
     Ok(())
 }
 
-// NAME: erasure: with Supabase down it says so, and is taken up again
 #[tokio::test]
-async fn supabase_down() -> Result<()> {
+async fn supabase_outage_fails_erasure_and_repeat_completes_it() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    fixture::live(&stack, &person).await?;
-    let name = fixture::chatkit_user(&stack, &person).await?;
+    let member = fixture::member(&stack).await?;
+    fixture::create_data(&stack, &member).await?;
+    let name = fixture::chatkit_user(&stack, &member).await?;
     stack.supabase().fault(supabase::Fault::Unavailable).await;
-    let told = refusal(&stack, &order(&person)).await?;
-    ensure!(told.contains("supabase_unavailable"), "{told}");
+    let error = erase_error(&stack, &erase_request(&member)).await?;
+    ensure!(error.contains("supabase_unavailable"), "{error}");
     stack.supabase().fault(supabase::Fault::None).await;
-    erase(&stack, &person).await?;
-    gone(&stack, &person, &name).await
+    erase(&stack, &member).await?;
+    assert_erased(&stack, &member, &name).await
 }
 
-// NAME: erasure: a list of other people's threads deletes none of them
-/// As if OpenAI forgot one day to look at whose threads it is asked for.
+/// OpenAI ignores the `user` of the request.
 #[tokio::test]
-async fn threads_of_others() -> Result<()> {
+async fn listed_threads_of_other_users_are_not_deleted() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let other = fixture::colleague(&stack, &person).await?;
-    fixture::live(&stack, &person).await?;
-    fixture::live(&stack, &other).await?;
+    let member = fixture::member(&stack).await?;
+    let other = fixture::colleague(&stack, &member).await?;
+    fixture::create_data(&stack, &member).await?;
+    fixture::create_data(&stack, &other).await?;
     let name = fixture::chatkit_user(&stack, &other).await?;
     let others = stack.openai().threads_of(&name);
     let list: Vec<Value> = others
@@ -82,30 +81,31 @@ async fn threads_of_others() -> Result<()> {
         .collect();
     let list = json!({ "object": "list", "data": list, "first_id": others[0], "last_id": others[3], "has_more": false });
     stack.openai().fault(Fault::new(On::ListThreads).body(list));
-    let told = refusal(&stack, &order(&person)).await?;
-    ensure!(told.contains("chatkit_bad_answer"), "{told}");
-    ensure!(stack.openai().threads_of(&name) == others, "another one's threads are gone");
-    unfinished(&stack, &person).await
+    let error = erase_error(&stack, &erase_request(&member)).await?;
+    ensure!(error.contains("chatkit_bad_answer"), "{error}");
+    ensure!(stack.openai().threads_of(&name) == others, "threads of another user are deleted");
+    assert_unfinished(&stack, &member).await
 }
 
-/// Nobody takes it for done: the record is open, the person is refused, and their name at ChatKit is still known.
-async fn unfinished(stack: &LocalStack, person: &crate::support::client::TestClient) -> Result<()> {
+/// Checks that the record is open, that the user cannot open a session, and that their ChatKit user
+/// is still stored.
+async fn assert_unfinished(stack: &LocalStack, member: &TestClient) -> Result<()> {
     ensure!(count(stack, "select count(*) from erasures where finished_at is null").await? == 1);
-    let opening = json!({ "agentId": crate::support::client::AGENT });
-    person.post("/chatkit/sessions", opening).await?.problem(409, "erasure_running")?;
-    fixture::chatkit_user(stack, person).await?;
+    let body = json!({ "agentId": AGENT });
+    member.post("/chatkit/sessions", body).await?.problem(409, "erasure_running")?;
+    fixture::chatkit_user(stack, member).await?;
     Ok(())
 }
 
-/// Nothing of a person is left, here or at ChatKit.
-pub async fn gone(stack: &LocalStack, person: &crate::support::client::TestClient, name: &str) -> Result<()> {
-    let left = fixture_rows::of(&fixture_rows::all(stack).await?, person);
-    ensure!(left.is_empty(), "left: {left:#?}");
-    ensure!(stack.openai().threads_of(name).is_empty(), "threads are left");
-    let of_theirs = |session: &local_stack::openai::SessionSnapshot| session.user == name;
-    let alive = stack.openai().sessions().into_iter().filter(of_theirs);
-    let alive = alive.filter(|session| session.status == SessionStatus::Active).count();
-    ensure!(alive == 0, "{alive} ChatKit sessions are alive");
+/// Checks that no row, thread or active ChatKit session of the user remains.
+pub async fn assert_erased(stack: &LocalStack, member: &TestClient, name: &str) -> Result<()> {
+    let left = table_rows::of_user(&table_rows::read_all(stack).await?, member);
+    ensure!(left.is_empty(), "remaining rows: {left:#?}");
+    ensure!(stack.openai().threads_of(name).is_empty(), "the user still has threads");
+    let is_of_user = |session: &SessionSnapshot| session.user == name;
+    let active = stack.openai().sessions().into_iter().filter(is_of_user);
+    let active = active.filter(|session| session.status == SessionStatus::Active).count();
+    ensure!(active == 0, "{active} ChatKit sessions are active");
     ensure!(count(stack, "select count(*) from erasures where finished_at is null").await? == 0);
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! A person who goes on while they are being erased, in many tabs at once.
+//! Erasures of a user who sends requests at the same time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,134 +11,98 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::outages::gone;
-use super::{erase, fixture, fixture_rows};
+use super::outages::assert_erased;
+use super::{count, erase, fixture, table_rows};
 use crate::support::client::{AGENT, TestClient, TestResponse};
 
-/// What tabs do, each as often as it can.
+/// Tabs of the browser, each of which sends requests without a pause.
 const TABS: usize = 4;
 
-// NAME: erasure: whatever races it leaves nothing behind
 #[tokio::test]
-async fn raced() -> Result<()> {
+async fn concurrent_requests_leave_no_rows_after_erasure() -> Result<()> {
     let stack = LocalStack::start().await?;
     for run in 0..6 {
-        let person = fixture::member(&stack).await?;
-        fixture::live(&stack, &person).await?;
-        let name = fixture::chatkit_user(&stack, &person).await?;
-        let session = person.open_path().await?;
-        let done = std::sync::atomic::AtomicBool::new(false);
-        let tabs = (0..TABS).map(|tab| busy(&person, &session, tab, &done));
+        let member = fixture::member(&stack).await?;
+        fixture::create_data(&stack, &member).await?;
+        let name = fixture::chatkit_user(&stack, &member).await?;
+        let session = member.open_path().await?;
+        let done = AtomicBool::new(false);
+        let tabs = (0..TABS).map(|tab| send_requests(&member, &session, tab, &done));
         let erased = async {
             tokio::time::sleep(Duration::from_millis(40 * run)).await;
-            // Two operators at once.
-            let (one, other) = tokio::join!(erase(&stack, &person), erase(&stack, &person));
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            // Two operators request the erasure at the same time.
+            let (one, other) = tokio::join!(erase(&stack, &member), erase(&stack, &member));
+            done.store(true, Ordering::Relaxed);
             one.and(other)
         };
         let (erased, tabs) = tokio::join!(erased, join_all(tabs));
         erased?;
-        let refused: usize = tabs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
-        ensure!(refused > 0, "nothing was refused, so nothing raced");
-        // Whoever came after the end began anew; what they began is whole, and goes as everything does.
-        erase(&stack, &person).await?;
-        gone(&stack, &person, &name).await?;
-        let strays = "select count(*) from chat_events as e
+        let rejected: usize = tabs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
+        ensure!(rejected > 0, "no request was rejected during the erasure");
+        // Requests after the end of the erasure created new data, which the second erasure deletes.
+        erase(&stack, &member).await?;
+        assert_erased(&stack, &member, &name).await?;
+        let orphans = "select count(*) from chat_events as e
             where not exists (select from chat_sessions as s where s.id = e.session_id)";
-        ensure!(super::count(&stack, strays).await? == 0);
+        ensure!(count(&stack, orphans).await? == 0);
     }
     Ok(())
 }
 
-/// Opens and records until it is told that the erasure is over; says how often it was refused for that.
-async fn busy(
-    person: &TestClient,
-    session: &str,
-    tab: usize,
-    done: &std::sync::atomic::AtomicBool,
-) -> Result<usize> {
-    let mut refused = 0;
-    for turn in 0.. {
-        if done.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-        let key = format!("{tab}-{turn}");
-        let key = [("idempotency-key", &*key)];
-        let body = json!({ "agentId": AGENT });
-        let opened = person.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?;
-        let ran = [(201, ""), (409, "erasure_running"), (409, "session_ended"), (429, "rate_limited")];
-        refused += usize::from(is(&opened, &ran)?);
-        let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "go" } });
-        let recorded = person.send(Method::POST, &format!("{session}/events"), &key, Some(event)).await?;
-        let ran = [(201, ""), (409, "session_ended"), (404, "session_not_found"), (429, "rate_limited")];
-        is(&recorded, &ran)?;
-    }
-    Ok(refused)
-}
-
-/// Whether somebody was refused for the erasure; anything but these answers is a failure.
-fn is(reply: &TestResponse, expected: &[(u16, &str)]) -> Result<bool> {
-    let code = reply.body["code"].as_str().unwrap_or_default();
-    ensure!(expected.contains(&(reply.status.as_u16(), code)), "{reply:?}");
-    Ok(code == "erasure_running")
-}
-
-// NAME: erasure: what is just beginning is waited for, and what waits begins after it
-/// Transactions that are not committed yet: what they do is seen by nobody, and yet it does not outlive the erasure.
+/// The erasure cannot see rows of uncommitted transactions, but must erase them.
 #[tokio::test]
-async fn just_beginning() -> Result<()> {
+async fn erasure_waits_for_uncommitted_transactions() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let person = fixture::member(&stack).await?;
-    let (org, user) = (person.user.org_id, person.user.id);
+    let member = fixture::member(&stack).await?;
+    let (org, user) = (member.user.org_id, member.user.id);
     let opening = format!(
         "select public.open_session('{org}', '{user}', gen_random_uuid(), '{AGENT}', 'web', '{{}}', gen_random_uuid())"
     );
     let claiming = format!(
         "select chatkit_private.claim_idempotency_key('{org}', '{user}', 'x', 'k-1', repeat('0', 64))"
     );
-    // A key can be claimed in the middle, too.
-    for (begun, begins) in [(false, opening), (false, claiming.clone()), (true, claiming.clone())] {
-        let of_person = json!({ "p_org_id": org, "p_user_id": user });
-        if begun {
-            // Something to erase, which hangs off no session.
-            let known = claiming.replace("k-1", "k-0");
-            sqlx::query(AssertSqlSafe(known)).execute(stack.database()).await?;
-            let order =
+    // A key can also be claimed while the erasure is running.
+    for (is_running, statement) in [(false, opening), (false, claiming.clone()), (true, claiming.clone())] {
+        let user_arguments = json!({ "p_org_id": org, "p_user_id": user });
+        if is_running {
+            // A row that does not belong to a session.
+            let earlier = claiming.replace("k-1", "k-0");
+            sqlx::query(AssertSqlSafe(earlier)).execute(stack.database()).await?;
+            let arguments =
                 json!({ "p_org_id": org, "p_user_id": user, "p_requested_by": "ops", "p_reason": "a test" });
-            ensure!(stack.rpc("begin_erasure", order).await?.0.is_success());
+            ensure!(stack.rpc("begin_erasure", arguments).await?.0.is_success());
         }
         let mut transaction = stack.database().begin().await?;
-        sqlx::query(AssertSqlSafe(begins.clone())).execute(&mut *transaction).await?;
+        sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await?;
         let committing = async {
             tokio::time::sleep(Duration::from_millis(1500)).await;
             transaction.commit().await?;
-            // Nobody will ever say what became of the request to OpenAI.
+            // The result of the request to OpenAI is never recorded.
             sqlx::query("update chatkit_sessions set requested_at = now() - interval '2 minutes'")
                 .execute(stack.database())
                 .await?;
             Ok(())
         };
         let erasing = async {
-            if begun {
-                // All but the end of it is done.
-                let (status, finished) = stack.rpc("finish_erasure", of_person).await?;
+            if is_running {
+                // Only the last step of the erasure remains.
+                let (status, finished) = stack.rpc("finish_erasure", user_arguments).await?;
                 ensure!(status.is_success(), "{finished}");
                 return Ok(());
             }
-            erase(&stack, &person).await.map(drop)
+            erase(&stack, &member).await.map(drop)
         };
         let (erased, committed) = tokio::join!(erasing, committing);
         committed.and(erased)?;
-        let left = fixture_rows::of(&fixture_rows::all(&stack).await?, &person);
-        ensure!(left.is_empty(), "{begins} left {left:#?}");
+        let left = table_rows::of_user(&table_rows::read_all(&stack).await?, &member);
+        ensure!(left.is_empty(), "{statement}: remaining rows: {left:#?}");
     }
     Ok(())
 }
 
-// NAME: erasure: a row that a claim updates meanwhile is erased too
-/// Claims update rows of a session without the session's lock.
+/// Claims update rows of a session without locking the session.
 #[tokio::test]
-async fn updated_meanwhile() -> Result<()> {
+async fn rows_updated_by_claims_during_erasure_are_erased() -> Result<()> {
     let stack = LocalStack::start().await?;
     let updates = [
         "update transcripts_due set attempts = attempts + 1",
@@ -145,20 +110,49 @@ async fn updated_meanwhile() -> Result<()> {
         "update chatkit_sessions set cancel_lease_until = now() where cancelled_at is not null",
     ];
     for update in updates {
-        let person = fixture::member(&stack).await?;
-        fixture::live(&stack, &person).await?;
+        let member = fixture::member(&stack).await?;
+        fixture::create_data(&stack, &member).await?;
         let mut transaction = stack.database().begin().await?;
         let updated = sqlx::query(update).execute(&mut *transaction).await?.rows_affected();
-        ensure!(updated > 0, "{update}: there is no such row");
+        ensure!(updated > 0, "{update}: no row was updated");
         let committing = async {
             tokio::time::sleep(Duration::from_millis(1500)).await;
             transaction.commit().await.map_err(anyhow::Error::from)
         };
-        let (erased, committed) = tokio::join!(erase(&stack, &person), committing);
+        let (erased, committed) = tokio::join!(erase(&stack, &member), committing);
         committed?;
         erased.map_err(|error| error.context(update))?;
-        let left = fixture_rows::of(&fixture_rows::all(&stack).await?, &person);
-        ensure!(left.is_empty(), "{update}: {left:#?}");
+        let left = table_rows::of_user(&table_rows::read_all(&stack).await?, &member);
+        ensure!(left.is_empty(), "{update}: remaining rows: {left:#?}");
     }
     Ok(())
+}
+
+/// Opens sessions and records events until `done` is set. Returns how many sessions were rejected
+/// because of the erasure.
+async fn send_requests(member: &TestClient, session: &str, tab: usize, done: &AtomicBool) -> Result<usize> {
+    let mut rejected = 0;
+    for turn in 0.. {
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("{tab}-{turn}");
+        let key = [("idempotency-key", &*key)];
+        let body = json!({ "agentId": AGENT });
+        let opened = member.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?;
+        let expected = [(201, ""), (409, "erasure_running"), (409, "session_ended"), (429, "rate_limited")];
+        rejected += usize::from(is_rejected_by_erasure(&opened, &expected)?);
+        let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "go" } });
+        let recorded = member.send(Method::POST, &format!("{session}/events"), &key, Some(event)).await?;
+        let expected = [(201, ""), (409, "session_ended"), (404, "session_not_found"), (429, "rate_limited")];
+        is_rejected_by_erasure(&recorded, &expected)?;
+    }
+    Ok(rejected)
+}
+
+/// Returns whether the erasure caused the response. Fails if the response is not an expected one.
+fn is_rejected_by_erasure(reply: &TestResponse, expected: &[(u16, &str)]) -> Result<bool> {
+    let code = reply.body["code"].as_str().unwrap_or_default();
+    ensure!(expected.contains(&(reply.status.as_u16(), code)), "{reply:?}");
+    Ok(code == "erasure_running")
 }

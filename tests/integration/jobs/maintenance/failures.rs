@@ -1,21 +1,21 @@
-//! A duty that fails stops no other: whichever fails, the run does the rest, names it, and fails at its end.
+//! Jobs, rows and deliveries that fail: the run completes the others, reports the failure and fails
+//! at its end.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::LocalStack;
-use local_stack::due_work;
 use local_stack::due_work::{Amount, KINDS, Kind};
+use local_stack::supabase::Fault;
+use local_stack::{LocalStack, due_work};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::jobs::maintenance::idle_sessions::run_maintenance;
+use crate::jobs::maintenance::run_maintenance;
 use crate::support::client::{AGENT, TestClient, path};
 
 const AMOUNT: Amount = Amount { hostile: 0, links: 0, others: 3 };
 
-// NAME: bounds: whichever duty fails, the others are done, and it is named at the end
 #[tokio::test]
-async fn each_alone() -> Result<()> {
+async fn failed_job_is_reported_and_other_jobs_complete() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
@@ -24,27 +24,30 @@ async fn each_alone() -> Result<()> {
             due_work::fill(&stack, org_id, kind, AMOUNT).await?;
         }
         let name = &format!("function public.{}", broken.function);
-        grant(&stack, &format!("revoke execute on {name} from service_role")).await?;
-        let failure =
-            format!("{:#}", run_maintenance(&stack).await.err().context("nobody would have noticed")?);
+        execute(&stack, &format!("revoke execute on {name} from service_role")).await?;
+        let failure = run_error(&stack, "expire-sessions").await?;
         let (named, others): (Vec<_>, Vec<_>) = KINDS.iter().partition(|kind| failure.contains(kind.duty));
         let named: Vec<_> = named.iter().map(|kind| kind.duty).collect();
-        ensure!(named == [broken.duty], "{} failed, and this is told: {failure}", broken.duty);
+        ensure!(named == [broken.duty], "{} failed, and the run reported: {failure}", broken.duty);
         for kind in others {
             let left = due_work::left(&stack, kind, false).await?;
-            ensure!(left == 0, "{left} of {} are left when {} fails", kind.duty, broken.duty);
+            ensure!(left == 0, "{left} rows of {} are left when {} fails", kind.duty, broken.duty);
         }
-        ensure!(due_work::left(&stack, broken, false).await? == 3, "{} was not broken", broken.duty);
-        seen(&stack, broken)?;
-        grant(&stack, &format!("grant execute on {name} to service_role")).await?;
+        ensure!(due_work::left(&stack, broken, false).await? == 3, "{} did not fail", broken.duty);
+        check_log_line(&stack, broken)?;
+        execute(&stack, &format!("grant execute on {name} to service_role")).await?;
         run_maintenance(&stack).await?;
-        ensure!(due_work::left(&stack, broken, false).await? == 0, "{} is not taken up again", broken.duty);
+        ensure!(
+            due_work::left(&stack, broken, false).await? == 0,
+            "{} did not complete in the next run",
+            broken.duty
+        );
         due_work::clear(&stack).await?;
     }
-    // What is only looked at does not stand in the way either.
+    // Failed gauges do not stop the jobs either.
     due_work::fill(&stack, org_id, &KINDS[0], AMOUNT).await?;
-    grant(&stack, "revoke execute on function public.service_state from service_role").await?;
-    let failure = format!("{:#}", run_maintenance(&stack).await.err().context("nobody would have noticed")?);
+    execute(&stack, "revoke execute on function public.service_state from service_role").await?;
+    let failure = run_error(&stack, "expire-sessions").await?;
     ensure!(
         failure.contains("collect_gauges") && due_work::left(&stack, &KINDS[0], false).await? == 0,
         "{failure}"
@@ -52,53 +55,36 @@ async fn each_alone() -> Result<()> {
     Ok(())
 }
 
-/// The run's line names the duty and has the report and the metrics of all that was done.
-fn seen(stack: &LocalStack, broken: &Kind) -> Result<()> {
-    let lines = stack.lambda().logs().lines();
-    let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    let line = lines.rfind(|line| line["message"] == "run failed").context("no line of the run")?;
-    let named = line["failed"].as_str().is_some_and(|failed| failed.contains(broken.duty));
-    ensure!(named && line["FailedJobs"] == 1.0 && line["RunFailures"] == 1.0, "{line}");
-    ensure!(line["report"]["expiredSessions"].is_u64() && line["code"].is_string(), "{line}");
-    Ok(())
-}
-
-async fn grant(stack: &LocalStack, statement: &str) -> Result<()> {
-    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(stack.database()).await?;
-    Ok(())
-}
-
-// NAME: bounds: one row that cannot be worked on stops no other of its duty
 #[tokio::test]
-async fn one_row() -> Result<()> {
+async fn failed_row_does_not_stop_its_job() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
-    let idle = KINDS.iter().find(|kind| kind.duty == "expire_idle_sessions").context("no such kind")?;
+    let idle =
+        KINDS.iter().find(|kind| kind.duty == "expire_idle_sessions").context("no kind of idle sessions")?;
     due_work::fill(&stack, org_id, idle, Amount { hostile: 1, links: 0, others: 30 }).await?;
-    // The one user's session cannot end.
-    let statements = "create function test.refuse() returns trigger language plpgsql as
+    // A trigger prevents the end of the one user's session.
+    let statements = "create function test.reject() returns trigger language plpgsql as
            $$ begin raise exception 'not this one'; end $$;
-         create trigger refuse before update on chat_sessions for each row
-           when (new.status = 'ended' and old.user_id = md5(old.org_id::text)::uuid) execute function test.refuse();
+         create trigger reject before update on chat_sessions for each row
+           when (new.status = 'ended' and old.user_id = md5(old.org_id::text)::uuid) execute function test.reject();
          grant usage on schema test to public";
     sqlx::raw_sql(statements).execute(stack.database()).await?;
-    let failure = format!("{:#}", run_maintenance(&stack).await.err().context("nobody would have noticed")?);
+    let failure = run_error(&stack, "expire-sessions").await?;
     ensure!(failure.contains("expire_idle_sessions"), "{failure}");
-    ensure!(due_work::left(&stack, idle, false).await? == 0, "others' sessions wait for it");
-    ensure!(due_work::left(&stack, idle, true).await? == 1, "it ended");
+    ensure!(due_work::left(&stack, idle, false).await? == 0, "sessions of other users are left");
+    ensure!(due_work::left(&stack, idle, true).await? == 1, "the session ended");
     Ok(())
 }
 
-// NAME: bounds: one delivery that cannot be finished stops no other
 #[tokio::test]
-async fn one_delivery() -> Result<()> {
+async fn failed_delivery_does_not_stop_other_deliveries() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let org_id = caller.user.org_id;
     stack.register_agent_tool(org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
     stack.webhook().context("no webhook")?.cut(true);
-    // More than an organisation may have under way at once.
+    // More than the running calls that an organisation may have.
     let mut sessions = Vec::new();
     for _ in 0..24 {
         let session = caller.open().await?;
@@ -106,19 +92,49 @@ async fn one_delivery() -> Result<()> {
         sessions.push(session["id"].as_str().context("no id")?.to_owned());
     }
     let statements = format!(
-        "create function public.refuse() returns trigger language plpgsql as
+        "create function public.reject() returns trigger language plpgsql as
            $$ begin raise exception 'not this one'; end $$;
-         create trigger refuse before update on deliveries for each row
-           when (new.status = 'done' and new.session_id = '{}') execute function public.refuse()",
+         create trigger reject before update on deliveries for each row
+           when (new.status = 'done' and new.session_id = '{}') execute function public.reject()",
         sessions[0]
     );
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(stack.database()).await?;
-    let failure =
-        format!("{:#}", stack.run_job("route-events").await.err().context("nobody would have noticed")?);
+    let failure = run_error(&stack, "route-events").await?;
     ensure!(failure.contains("deliver: "), "{failure}");
     let done: i64 = sqlx::query_scalar("select count(*) from deliveries where status = 'done'")
         .fetch_one(stack.database())
         .await?;
-    ensure!(done == 23, "{done} of the 23 others are done");
+    ensure!(done == 23, "{done} of the 23 other deliveries are done");
+    Ok(())
+}
+
+#[tokio::test]
+async fn supabase_outage_fails_the_run() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    run_maintenance(&stack).await?;
+    stack.supabase().fault(Fault::Down).await;
+    ensure!(run_maintenance(&stack).await.is_err(), "the run did not fail");
+    Ok(())
+}
+
+/// Runs a scheduled function and returns its error.
+async fn run_error(stack: &LocalStack, function: &str) -> Result<String> {
+    let error = stack.run_job(function).await.err();
+    Ok(format!("{:#}", error.context("the run did not fail")?))
+}
+
+/// Checks that the run's log line names the job and has the report and metrics of the other jobs.
+fn check_log_line(stack: &LocalStack, broken: &Kind) -> Result<()> {
+    let lines = stack.lambda().logs().lines();
+    let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
+    let line = lines.rfind(|line| line["message"] == "run failed").context("no log line of the run")?;
+    let named = line["failed"].as_str().is_some_and(|failed| failed.contains(broken.duty));
+    ensure!(named && line["FailedJobs"] == 1.0 && line["RunFailures"] == 1.0, "{line}");
+    ensure!(line["report"]["expiredSessions"].is_u64() && line["code"].is_string(), "{line}");
+    Ok(())
+}
+
+async fn execute(stack: &LocalStack, statement: &str) -> Result<()> {
+    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(stack.database()).await?;
     Ok(())
 }

@@ -1,4 +1,6 @@
-//! Links: how many a session may have, what a run spends on them, and what OpenAI refuses for one of them.
+//! Sessions with many threads, and threads that OpenAI rejects: limits of a session and of a run.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -6,38 +8,12 @@ use local_stack::openai::{Fault, Item, On};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::jobs::maintenance::idle_sessions::{forget, run_maintenance};
+use crate::jobs::erasure::fixture::chatkit_user;
+use crate::jobs::maintenance::{forget, run_maintenance};
 use crate::support::client::{TestClient, path};
 
-async fn link(caller: &TestClient, session: &Value, thread_id: &str) -> Result<()> {
-    let linked = caller.record(&path(session), "thread_changed", json!({ "threadId": thread_id })).await?;
-    linked.expect(201).map(drop)
-}
-
-/// Links as many threads as these, past the API.
-async fn link_all(
-    stack: &LocalStack,
-    caller: &TestClient,
-    session: &Value,
-    thread_ids: &[String],
-) -> Result<()> {
-    let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
-    let query = "insert into chatkit_threads (org_id, user_id, session_id, thread_id, linked_at)
-        select $1, $2, $3, t.id, now() + t.place * interval '1 microsecond'
-        from unnest($4::text[]) with ordinality as t (id, place)";
-    let query = sqlx::query(query).bind(caller.user.org_id).bind(caller.user.id).bind(id).bind(thread_ids);
-    query.execute(stack.database()).await?;
-    Ok(())
-}
-
-async fn chatkit_user(stack: &LocalStack, caller: &TestClient) -> Result<String> {
-    let query = sqlx::query_scalar("select chatkit_user from chatkit_users where user_id = $1");
-    Ok(query.bind(caller.user.id).fetch_one(stack.database()).await?)
-}
-
-// NAME: bounds: a session links a hundred threads and no more
 #[tokio::test]
-async fn a_hundred() -> Result<()> {
+async fn session_links_at_most_100_threads() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.raise_limits(caller.user.org_id).await?;
@@ -48,28 +24,27 @@ async fn a_hundred() -> Result<()> {
     caller.post(&at, json!(events)).await?.expect(201)?;
     let events: Vec<Value> = (50..100).map(event).collect();
     caller.post(&at, json!(events)).await?.expect(201)?;
-    let refused = caller.post(&at, event(100)).await?;
-    refused.problem(409, "too_many_threads")?;
-    // One that is known already, and none at all, change nothing.
+    let rejected = caller.post(&at, event(100)).await?;
+    rejected.problem(409, "too_many_threads")?;
+    // A thread that is linked already, and no thread, are accepted.
     link(&caller, &session, "cthr_7").await?;
     caller.record(&path(&session), "thread_changed", json!({ "threadId": null })).await?.expect(201)?;
-    // All of a body or nothing.
+    // If one event is rejected, no event of the request is recorded.
     caller.post(&at, json!([event(3), event(101)])).await?.problem(409, "too_many_threads")?;
     let shown = caller.get(&path(&session)).await?.expect(200)?;
     ensure!(shown["lastEventSeq"] == 102 || shown["events"].is_array(), "{shown}");
     let linked: i64 =
         sqlx::query_scalar("select count(*) from chatkit_threads").fetch_one(stack.database()).await?;
-    ensure!(linked == 100, "{linked} threads");
+    ensure!(linked == 100, "expected 100 threads, found {linked}");
     link(&caller, &caller.open().await?, "cthr_100").await
 }
 
-// NAME: bounds: what OpenAI refuses for one thread pins neither session, transcript nor erasure
 #[tokio::test]
-async fn refused() -> Result<()> {
+async fn thread_rejected_by_openai_blocks_no_job() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    for (status, word) in [(400, "bad"), (403, "foreign"), (404, "gone"), (422, "odd")] {
-        stack.openai().fault(Fault::everywhere().about(&format!("cthr_{word}")).status(status));
+    for (status, name) in [(400, "bad"), (403, "foreign"), (404, "gone"), (422, "odd")] {
+        stack.openai().fault(Fault::everywhere().about(&format!("cthr_{name}")).status(status));
     }
     let session = caller.open().await?;
     let user = chatkit_user(&stack, &caller).await?;
@@ -83,9 +58,12 @@ async fn refused() -> Result<()> {
         threads["available"] == true && threads["threads"].as_array().map(Vec::len) == Some(1),
         "{threads}"
     );
-    // Something was said just now in the one that can be asked for.
+    // The readable thread has a new message.
     forget(&stack, &session).await?;
-    ensure!(run_maintenance(&stack).await?["stillActive"] == 1, "what the one says is not heard");
+    ensure!(
+        run_maintenance(&stack).await?["stillActive"] == 1,
+        "the message of the readable thread was ignored"
+    );
     stack.openai().fault(
         Fault::new(On::ListItems)
             .about(&own)
@@ -98,19 +76,18 @@ async fn refused() -> Result<()> {
     ensure!(report["transcriptMessages"] == 2, "{report}");
     let due: i64 =
         sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(stack.database()).await?;
-    ensure!(due == 0, "the transcript comes again");
-    // One of their own that OpenAI lists and does not delete.
+    ensure!(due == 0, "the transcript is still due");
+    // OpenAI lists the user's thread, but rejects its deletion.
     stack.openai().fault(Fault::new(On::DeleteThread).about(&own).status(400));
-    let order = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "asked" });
-    let report = stack.invoke_admin("erase-user", &order).await?;
+    let request = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "a test" });
+    let report = stack.invoke_admin("erase-user", &request).await?;
     ensure!(report["finishedAt"].is_string() && report["counts"]["threads"] == 0, "{report}");
     ensure!(report["counts"]["undeletedThreads"] == 1, "{report}");
     Ok(())
 }
 
-// NAME: bounds: a 403 of everything is an outage
 #[tokio::test]
-async fn refused_everywhere() -> Result<()> {
+async fn idle_session_is_postponed_if_openai_rejects_every_thread() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
@@ -122,49 +99,35 @@ async fn refused_everywhere() -> Result<()> {
     Ok(())
 }
 
-/// Makes what is to go on in a minute go on now.
-async fn a_minute_later(stack: &LocalStack) -> Result<()> {
-    let statements = "update idle_checks set due_at = now(); update transcripts_due set due_at = now();
-        update retention_leases set lease_until = now()";
-    sqlx::raw_sql(statements).execute(stack.database()).await?;
-    Ok(())
-}
-
-fn names(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("cthr_{n:03}")).collect()
-}
-
-// NAME: bounds: an idle session with many threads is asked for bit by bit
 #[tokio::test]
-async fn idle() -> Result<()> {
+async fn idle_session_with_many_threads_is_checked_in_batches() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
-    link_all(&stack, &caller, &session, &names(60)).await?;
+    link_all(&stack, &caller, &session, &thread_ids(60)).await?;
     forget(&stack, &session).await?;
     for expected in [25, 50] {
         let report = run_maintenance(&stack).await?;
         ensure!(report["postponed"] == 1 && report["expiredSessions"] == 0, "{report}");
-        let asked = stack.openai().calls(On::ListItems).len();
-        ensure!(asked == expected, "{asked} threads were asked for");
-        a_minute_later(&stack).await?;
+        let requests = stack.openai().calls(On::ListItems).len();
+        ensure!(requests == expected, "expected {expected} requests, found {requests}");
+        skip_delays(&stack).await?;
     }
     let report = run_maintenance(&stack).await?;
     ensure!(report["expiredSessions"] == 1, "{report}");
-    let asked: std::collections::BTreeSet<String> =
+    let paths: BTreeSet<String> =
         stack.openai().calls(On::ListItems).into_iter().map(|call| call.path).collect();
-    ensure!(asked.len() == 60, "{} threads were asked for", asked.len());
+    ensure!(paths.len() == 60, "expected requests for 60 threads, found {}", paths.len());
     Ok(())
 }
 
-// NAME: bounds: a long transcript goes on where it stopped, and that is no failure
 #[tokio::test]
-async fn transcript() -> Result<()> {
+async fn long_transcript_is_copied_over_several_runs() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
     let user = chatkit_user(&stack, &caller).await?;
-    // More pages than a run's budget.
+    // More pages than a run reads.
     let long = (0..10_250).map(|n| Item::user(&format!("Line {n}"))).collect();
     let mut threads = vec![stack.openai().put_thread(&user, None, long)?];
     for _ in 0..40 {
@@ -179,28 +142,28 @@ async fn transcript() -> Result<()> {
         let calls = stack.openai().requests().len() - before;
         ensure!(calls <= 101, "{calls} calls for one session in a run");
         let now = report["transcriptMessages"].as_u64().unwrap_or_default();
-        ensure!(now > 0 && runs < 20, "it does not go on: {copied} after {runs} runs, {report}");
+        ensure!(now > 0 && runs < 20, "no progress: {copied} messages after {runs} runs, {report}");
         (copied, runs) = (copied + now, runs + 1);
         let attempts: Option<i32> = sqlx::query_scalar("select attempts from transcripts_due")
             .fetch_optional(stack.database())
             .await?;
-        ensure!(attempts.is_none_or(|attempts| attempts == 0), "a budget's end is a failure: {attempts:?}");
-        a_minute_later(&stack).await?;
+        let is_failure = attempts.is_some_and(|attempts| attempts > 0);
+        ensure!(!is_failure, "the end of the run's budget counts as a failure: {attempts:?}");
+        skip_delays(&stack).await?;
     }
-    ensure!(copied == 10_290 && runs > 2, "{copied} in {runs} runs");
-    // Each page was asked for once.
+    ensure!(copied == 10_290 && runs > 2, "{copied} messages in {runs} runs");
+    // Each page was requested once.
     let pages = stack.openai().calls(On::ListItems).len();
-    ensure!(pages <= 103 + 40 + runs, "{pages} pages were asked for");
+    ensure!(pages <= 103 + 40 + runs, "{pages} pages were requested");
     run_maintenance(&stack).await?;
     let due: i64 =
         sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(stack.database()).await?;
-    ensure!(due == 0, "it comes again");
+    ensure!(due == 0, "the transcript is still due");
     Ok(())
 }
 
-// NAME: bounds: an overdue session with many threads is erased bit by bit
 #[tokio::test]
-async fn overdue() -> Result<()> {
+async fn overdue_session_with_many_threads_is_erased_in_batches() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open().await?;
@@ -223,8 +186,41 @@ async fn overdue() -> Result<()> {
         let calls = stack.openai().requests().len() - before;
         ensure!(report["deletedThreads"] == expected && calls <= 101, "{calls} calls, {report}");
         ensure!(report["erasedSessions"] == u64::from(expected == 20), "{report}");
-        a_minute_later(&stack).await?;
+        skip_delays(&stack).await?;
     }
-    ensure!(stack.openai().threads_of(&user).is_empty(), "threads are left");
+    ensure!(stack.openai().threads_of(&user).is_empty(), "the user still has threads");
     Ok(())
+}
+
+async fn link(caller: &TestClient, session: &Value, thread_id: &str) -> Result<()> {
+    let linked = caller.record(&path(session), "thread_changed", json!({ "threadId": thread_id })).await?;
+    linked.expect(201).map(drop)
+}
+
+/// Links threads in the database, beyond the limit of the API.
+async fn link_all(
+    stack: &LocalStack,
+    caller: &TestClient,
+    session: &Value,
+    thread_ids: &[String],
+) -> Result<()> {
+    let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
+    let query = "insert into chatkit_threads (org_id, user_id, session_id, thread_id, linked_at)
+        select $1, $2, $3, t.id, now() + t.place * interval '1 microsecond'
+        from unnest($4::text[]) with ordinality as t (id, place)";
+    let query = sqlx::query(query).bind(caller.user.org_id).bind(caller.user.id).bind(id).bind(thread_ids);
+    query.execute(stack.database()).await?;
+    Ok(())
+}
+
+/// Makes work due that a run has postponed by a minute.
+async fn skip_delays(stack: &LocalStack) -> Result<()> {
+    let statements = "update idle_checks set due_at = now(); update transcripts_due set due_at = now();
+        update retention_leases set lease_until = now()";
+    sqlx::raw_sql(statements).execute(stack.database()).await?;
+    Ok(())
+}
+
+fn thread_ids(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("cthr_{n:03}")).collect()
 }

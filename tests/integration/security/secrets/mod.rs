@@ -13,7 +13,7 @@ use local_stack::{Builder, LocalStack, http, supabase};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::jobs::maintenance::idle_sessions;
+use crate::jobs::maintenance;
 use crate::support::client::{AGENT, TestClient, TestResponse, path, reply};
 use echo_server::{Mirror, Mood};
 use watcher::Watch;
@@ -45,7 +45,7 @@ async fn write(
 
 /// One tick of the schedule. What comes of it is kept like an answer.
 async fn run_maintenance(stack: &LocalStack, watch: &mut Watch) -> Result<bool> {
-    let run = idle_sessions::run_maintenance(stack).await;
+    let run = maintenance::run_maintenance(stack).await;
     let is_done = run.is_ok();
     watch.keep_text(run.map_or_else(|failure| format!("{failure:#}"), |report| report.to_string()));
     Ok(is_done)
@@ -93,7 +93,7 @@ async fn journey() -> Result<()> {
     ensure!(left_open.status == 201);
     write(&mut watch, &caller, &format!("{session}/cancel"), None).await?.expect(200)?;
     let left_idle = write(&mut watch, &caller, "/chatkit/sessions", open()).await?.expect(201)?;
-    idle_sessions::forget(&stack, &left_idle).await?;
+    maintenance::forget(&stack, &left_idle).await?;
     ensure!(run_maintenance(&stack, &mut watch).await?, "a run failed");
     let keys: i64 =
         sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(stack.database()).await?;
