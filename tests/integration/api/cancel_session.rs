@@ -16,9 +16,9 @@ async fn cancel_while_openai_creates_leaves_no_secret() -> Result<()> {
     let caller = TestClient::new(&stack).await?;
     stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(1500)).times(1));
     let cancel = async {
-        let id = wait_for_session(&stack).await?;
-        // OpenAI has created its session by then. The function does not have the response yet.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // OpenAI has created its session, and the function does not have the response yet.
+        wait_for_openai_session(&stack).await?;
+        let id: Uuid = sqlx::query_scalar("select id from chat_sessions").fetch_one(stack.database()).await?;
         caller.cancel(&format!("/chatkit/sessions/{id}")).await?.expect(200)
     };
     let create = caller.post("/chatkit/sessions", json!({ "agentId": AGENT }));
@@ -67,14 +67,13 @@ async fn cancel_withdraws_open_escalations() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the session that is being opened is recorded.
-async fn wait_for_session(stack: &LocalStack) -> Result<Uuid> {
+/// Waits until the first session exists at OpenAI.
+pub async fn wait_for_openai_session(stack: &LocalStack) -> Result<()> {
     for _ in 0..200 {
-        let id = sqlx::query_scalar("select id from chat_sessions").fetch_optional(stack.database()).await?;
-        if let Some(id) = id {
-            return Ok(id);
+        if !stack.openai().sessions().is_empty() {
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    bail!("no session was recorded within ten seconds")
+    bail!("no session was created at OpenAI within ten seconds")
 }

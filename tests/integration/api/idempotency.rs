@@ -12,6 +12,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::cancel_session::wait_for_openai_session;
 use crate::support::client::{AGENT, TestClient, TestResponse, path};
 
 #[tokio::test]
@@ -96,7 +97,7 @@ async fn request_of_an_ended_process_is_resumed_after_its_lease() -> Result<()> 
     let caller = TestClient::new(&stack).await?;
     stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_secs(2)).times(1));
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(1000)).await;
+        wait_for_openai_session(&stack).await?;
         stack.lambda().function("create-session")?.kill();
         anyhow::Ok(())
     };

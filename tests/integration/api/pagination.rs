@@ -1,5 +1,5 @@
-//! Pages of lists: a page is limited by its number of rows and by its bytes, and has a cursor unless
-//! it is the last one.
+//! Pages of lists: a page is limited by its number of rows and by its bytes, and has a cursor
+//! unless it is the last one.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -86,7 +86,7 @@ async fn lists_longer_than_max_rows_return_each_row_once_in_order() -> Result<()
 async fn largest_row_of_each_list_fits_on_a_page() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    // PostgreSQL writes each of these characters in six bytes, and Lambda escapes the backslash again.
+    // PostgreSQL writes each of these characters in six bytes. Lambda escapes the backslash again.
     let longest = "\u{1}".repeat(349_000);
     let metadata = json!({ "a": "\u{1F4B6}".repeat(2046) });
     let opened = caller
@@ -158,7 +158,8 @@ async fn page_of_a_large_table_reads_fewer_than_100_blocks() -> Result<()> {
     let escalations = "
         with e as (
           insert into chat_events (org_id, user_id, session_id, id, seq, type, payload, actor_type)
-          select e.org_id, e.user_id, e.session_id, gen_random_uuid(), 100 + n, e.type, e.payload, e.actor_type
+          select e.org_id, e.user_id, e.session_id, gen_random_uuid(), 100 + n, e.type, e.payload,
+            e.actor_type
           from chat_events as e, generate_series(1, 3000) as n returning *
         )
         insert into chat_escalations (id, org_id, user_id, session_id, event_id, origin, reason,
@@ -168,7 +169,9 @@ async fn page_of_a_large_table_reads_fewer_than_100_blocks() -> Result<()> {
         from chat_escalations as x, e";
     sqlx::query(escalations).execute(stack.database()).await?;
     let sessions = "
-        with new_user as (insert into chatkit_users (org_id, user_id) values ($1, gen_random_uuid()) returning *)
+        with new_user as (
+          insert into chatkit_users (org_id, user_id) values ($1, gen_random_uuid()) returning *
+        )
         insert into chat_sessions (id, org_id, user_id, channel, agent_id, last_activity_at)
         select gen_random_uuid(), u.org_id, u.user_id, 'web', $2, now() + n * interval '1 s'
         from new_user as u, generate_series(1, 20000) as n";
@@ -209,7 +212,8 @@ async fn expect_list(caller: &TestClient, list: &str, member: &str, expected: &[
     Ok(())
 }
 
-/// Reads all pages of a list. Returns the ids of the rows and the number of rows of the largest page.
+/// Reads all pages of a list. Returns the ids of the rows, and the number of rows of the largest
+/// page.
 async fn read_pages(
     caller: &TestClient,
     list: &str,

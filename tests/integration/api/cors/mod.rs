@@ -100,8 +100,8 @@ fn expect_allowed(response: &TestResponse, origin: &str) -> Result<()> {
     expect_vary_origin(response)
 }
 
-/// Checks that caches keep the responses of origins apart, and that no origin is allowed by `*`. Tokens
-/// are sent in a header, so browsers do not need to send credentials.
+/// Checks that caches keep the responses of origins apart, and that `*` is not allowed. Tokens are
+/// sent in a header, so browsers do not need to send credentials.
 fn expect_vary_origin(response: &TestResponse) -> Result<()> {
     let value = |name| header(&response.headers, name);
     ensure!(

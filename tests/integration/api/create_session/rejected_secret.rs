@@ -286,8 +286,8 @@ async fn uncancelled_chatkit_sessions(stack: &LocalStack, session: &Value) -> Re
         .await?)
 }
 
-/// Sends the body eight times at once, and again after each 409 `still_running`. Returns the ChatKit
-/// members of the responses.
+/// Sends the body eight times at once, and again after each 409 `still_running`. Returns the
+/// `chatkit` members of the responses.
 async fn post_from_eight_tabs(caller: &TestClient, body: &Value) -> Result<Vec<Value>> {
     let tab = async || loop {
         let response = caller.post("/chatkit/sessions", body.clone()).await?;

@@ -8,13 +8,19 @@ use crate::support::client::TestClient;
 pub const CLICK: &str =
     r#"{"id":"3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b11","type":"button_click","payload":{"action":"a"}}"#;
 
+const AGENTS: &str = "/chatkit/agents";
+const APP: &str = local_stack::ORIGIN;
+const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+const MALFORMED: &str = "malformed_request";
+const MEDIA_TYPE: &str = "unsupported_media_type";
+
 /// A request and the expected response.
 pub struct Row {
     /// The first cell of the row in the documentation.
     pub name: &'static str,
     pub function: &'static str,
     pub method: Method,
-    /// `{session}` stands for the path of the caller's session.
+    /// With a placeholder for the path of the caller's session; see [`Row::path`].
     pub path: String,
     pub headers: Vec<(&'static str, Vec<u8>)>,
     pub body: Vec<u8>,
@@ -111,12 +117,6 @@ fn record_event(name: &'static str, content_type: &[u8], status: u16) -> Row {
     let row = Row::new(name, "record-events", Method::POST, "{session}/events", status).body(CLICK);
     if content_type.is_empty() { row } else { row.header("content-type", content_type) }
 }
-
-const AGENTS: &str = "/chatkit/agents";
-const APP: &str = local_stack::ORIGIN;
-const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
-const MALFORMED: &str = "malformed_request";
-const MEDIA_TYPE: &str = "unsupported_media_type";
 
 pub fn all() -> Vec<Row> {
     [methods(), paths(), headers(), types(), bodies()].into_iter().flatten().collect()

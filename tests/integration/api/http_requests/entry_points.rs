@@ -38,8 +38,8 @@ pub const ALL: [EntryPoint; 7] = [
 ];
 
 impl EntryPoint {
-    /// The event of this request. A request without a matching route arrives through a route for all
-    /// paths.
+    /// The event of this request. A request without a matching route arrives through a route for
+    /// all paths.
     pub fn event(self, routes: &Routes, request: Request<Vec<u8>>) -> Result<Value> {
         let (parts, body) = request.into_parts();
         let body = Bytes::from(body);

@@ -145,7 +145,11 @@ fn payloads() -> Vec<Value> {
             "integers": [9_007_199_254_740_993_u64, u64::MAX, i64::MIN],
             "fractions": [1e21, -0.5, 0.1 + 0.2, 2.0_f64 / 3.0, 5e-324, f64::MAX],
         }),
-        json!({ "": "", "a/b~c": "'; drop table chat_events; --", "\u{1}\u{7f}": "\u{1F4B6}\u{202E}\u{FEFF}" }),
+        json!({
+            "": "",
+            "a/b~c": "'; drop table chat_events; --",
+            "\u{1}\u{7f}": "\u{1F4B6}\u{202E}\u{FEFF}",
+        }),
         json!({ "__proto__": { "constructor": null }, "id": null, "seq": -1 }),
     ]
 }

@@ -154,7 +154,7 @@ fn unstorable() -> Vec<Row> {
     ]
 }
 
-/// At most 64 levels are accepted, fewer than any parser supports.
+/// At most 64 levels are accepted.
 fn deeply_nested() -> Vec<Row> {
     let lists = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let (at_metadata, at_payload) =

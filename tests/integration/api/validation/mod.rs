@@ -1,5 +1,5 @@
-//! Invalid requests: through both entry points, the response is the documented problem, and nothing is
-//! written.
+//! Invalid requests: through both entry points, the response is the documented problem, and nothing
+//! is written.
 
 mod accepted_inputs;
 mod create_session;

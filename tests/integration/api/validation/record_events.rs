@@ -162,7 +162,11 @@ fn payloads() -> Vec<Row> {
 fn batches() -> Vec<Row> {
     let click = |id: u8, rest: &str| {
         format!(
-            r#"{{"id":"3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b{id:02x}","type":"button_click","payload":{{"action":"a"}}{rest}}}"#
+            concat!(
+                r#"{{"id":"3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b{:02x}","type":"button_click","#,
+                r#""payload":{{"action":"a"}}{}}}"#
+            ),
+            id, rest
         )
     };
     let list = |events: &[String]| record_events(format!("[{}]", events.join(",")));
