@@ -1,4 +1,4 @@
-//! The keys that tokens are verified with: which are taken, when they are fetched, and what an outage of theirs means.
+//! Verification of access tokens: algorithms, key rotation, and outages of the key set.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
@@ -7,42 +7,28 @@ use serde_json::json;
 
 use crate::support::client::{AGENT, TestClient, TestResponse};
 
-/// A caller whose token is another.
-fn with(caller: &TestClient, stack: &LocalStack, token: String) -> TestClient {
-    let mut caller = caller.at(stack.api_url());
-    caller.token = token;
-    caller
-}
-
-/// How often the key set was asked for.
-fn fetches(stack: &LocalStack) -> usize {
-    stack.supabase().requests().iter().filter(|entry| entry.path == "/auth/v1/.well-known/jwks.json").count()
-}
-
-// NAME: auth: ES256 and RS256 are both taken
 #[tokio::test]
-async fn both_algorithms() -> Result<()> {
+async fn es256_and_rs256_are_accepted() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     for signer in [Signer::Es256, Signer::Rs256] {
-        let caller = with(&caller, &stack, stack.issuer().forge(&caller.user).signed_by(signer).sign());
+        let caller = caller.with(stack.issuer().forge(&caller.user).signed_by(signer).sign());
         caller.open().await?;
         caller.get("/chatkit/agents").await?.expect(200)?;
     }
     Ok(())
 }
 
-// NAME: auth: HS256 is taken where its secret is configured
 #[tokio::test]
-async fn legacy_secret() -> Result<()> {
+async fn hs256_is_accepted_with_a_configured_secret() -> Result<()> {
     let stack = LocalStack::builder().legacy_tokens(true).start().await?;
     let caller = TestClient::new(&stack).await?;
     let forge = || stack.issuer().forge(&caller.user);
-    let attempt = async |token: String| with(&caller, &stack, token).get("/chatkit/agents").await;
+    let list_agents = async |token: String| caller.with(token).get("/chatkit/agents").await;
     for signer in [Signer::Hs256, Signer::Es256, Signer::Rs256] {
-        attempt(forge().signed_by(signer).sign()).await?.expect(200)?;
+        list_agents(forge().signed_by(signer).sign()).await?.expect(200)?;
     }
-    for bad in [
+    for invalid in [
         forge().signed_by(Signer::HmacWithPublicKey).sign(),
         forge().signed_by(Signer::Hs256).header("alg", "HS512").sign(),
         forge().signed_by(Signer::Hs256).tampered().sign(),
@@ -50,95 +36,99 @@ async fn legacy_secret() -> Result<()> {
         stack.supabase().legacy_service_key().to_owned(),
         stack.supabase().legacy_anon_key().to_owned(),
     ] {
-        attempt(bad).await?.problem(401, "invalid_token")?;
+        list_agents(invalid).await?.problem(401, "invalid_token")?;
     }
-    attempt(forge().signed_by(Signer::Hs256).expired(1).sign()).await?.problem(401, "expired_token")?;
+    list_agents(forge().signed_by(Signer::Hs256).expired(1).sign()).await?.problem(401, "expired_token")?;
     Ok(())
 }
 
-// NAME: auth: a key that is taken into use is found at once
 #[tokio::test]
-async fn rotation() -> Result<()> {
+async fn rotated_key_is_fetched_once_and_accepted() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let before = TestClient::new(&stack).await?;
-    before.get("/chatkit/agents").await?.expect(200)?;
-    ensure!(fetches(&stack) == 1, "the set was fetched {} times", fetches(&stack));
+    let with_old_key = TestClient::new(&stack).await?;
+    with_old_key.get("/chatkit/agents").await?.expect(200)?;
+    expect_key_fetches(&stack, 1)?;
     stack.rotate_keys(OldKey::StaysValid)?;
-    let after = with(&before, &stack, stack.issuer().token(&before.user));
-    for caller in [&after, &before, &after] {
+    let with_new_key = with_old_key.with(stack.issuer().token(&with_old_key.user));
+    for caller in [&with_new_key, &with_old_key, &with_new_key] {
         caller.get("/chatkit/agents").await?.expect(200)?;
     }
-    ensure!(fetches(&stack) == 2, "the set was fetched {} times", fetches(&stack));
-    Ok(())
+    expect_key_fetches(&stack, 2)
 }
 
-// NAME: auth: made-up keys ask for the key set once a minute at most
 #[tokio::test]
-async fn made_up_keys() -> Result<()> {
+async fn unknown_key_ids_refetch_the_key_set_at_most_once_a_minute() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     caller.get("/chatkit/agents").await?.expect(200)?;
-    let before = fetches(&stack);
+    let before = key_fetches(&stack);
     for _ in 0..20 {
-        let made_up = stack.issuer().forge(&caller.user).signed_by(Signer::UnknownKey).sign();
-        with(&caller, &stack, made_up).get("/chatkit/agents").await?.problem(401, "invalid_token")?;
+        let token = stack.issuer().forge(&caller.user).signed_by(Signer::UnknownKey).sign();
+        caller.with(token).get("/chatkit/agents").await?.problem(401, "invalid_token")?;
     }
-    ensure!(fetches(&stack) == before + 1, "twenty made-up keys: {} fetches", fetches(&stack) - before);
-    // Who has a good key does not notice.
+    expect_key_fetches(&stack, before + 1)?;
+    // Tokens with a known key are not affected.
     caller.get("/chatkit/agents").await?.expect(200)?;
-    ensure!(fetches(&stack) == before + 1);
-    Ok(())
+    expect_key_fetches(&stack, before + 1)
 }
 
-/// 503, and when to come back.
-fn unavailable(reply: TestResponse) -> Result<()> {
-    let again = reply.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
-    ensure!(again.is_some_and(|seconds| seconds > 0), "no Retry-After: {reply:?}");
-    reply.problem(503, "supabase_unavailable").map(drop)
-}
-
-// NAME: auth: while no key set can be had, nobody is let in and nobody is blamed
 #[tokio::test]
-async fn no_keys() -> Result<()> {
+async fn unavailable_key_set_returns_503_for_every_token() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let stranger = stack.issuer().forge(&caller.user).signed_by(Signer::Stranger).sign();
-    let stranger = with(&caller, &stack, stranger);
-    // In turn, and no set is fetched in between.
+    let with_foreign_key = caller.with(stack.issuer().forge(&caller.user).signed_by(Signer::Stranger).sign());
+    // No key set is fetched between the faults.
     for fault in [Fault::Down, Fault::Unavailable, Fault::Silent] {
         stack.supabase().fault(fault).await;
-        unavailable(caller.get("/chatkit/agents").await?)?;
-        unavailable(stranger.get("/chatkit/agents").await?)?;
-        unavailable(caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?)?;
-        // What is no token at all needs no key.
-        let nonsense = with(&caller, &stack, "nonsense".to_owned());
-        nonsense.get("/chatkit/agents").await?.problem(401, "invalid_token")?;
+        expect_unavailable(caller.get("/chatkit/agents").await?)?;
+        expect_unavailable(with_foreign_key.get("/chatkit/agents").await?)?;
+        expect_unavailable(caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?)?;
+        // A malformed token is rejected without a key.
+        let with_malformed_token = caller.with("malformed".to_owned());
+        with_malformed_token.get("/chatkit/agents").await?.problem(401, "invalid_token")?;
     }
     stack.supabase().fault(Fault::None).await;
     caller.get("/chatkit/agents").await?.expect(200)?;
-    stranger.get("/chatkit/agents").await?.problem(401, "invalid_token")?;
+    with_foreign_key.get("/chatkit/agents").await?.problem(401, "invalid_token")?;
     Ok(())
 }
 
-// NAME: auth: a key set that is known goes on being used
 #[tokio::test]
-async fn known_keys() -> Result<()> {
+async fn cached_key_set_is_used_during_an_outage() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     caller.get(&session).await?.expect(200)?;
     stack.supabase().fault(Fault::Down).await;
-    // What comes after the token is looked at, so the token was taken.
+    // The function reads the id after it has accepted the token.
     caller.get("/chatkit/sessions/7").await?.problem(400, "malformed_id")?;
-    unavailable(caller.get(&session).await?)?;
+    expect_unavailable(caller.get(&session).await?)?;
     let forge = || stack.issuer().forge(&caller.user);
-    let attempt = async |token: String| with(&caller, &stack, token).get(&session).await;
-    attempt(forge().signed_by(Signer::Stranger).sign()).await?.problem(401, "invalid_token")?;
-    attempt(forge().expired(1).sign()).await?.problem(401, "expired_token")?;
-    attempt(forge().without("app_metadata").sign()).await?.problem(403, "no_organisation")?;
-    // A key that nobody knows yet may be in the set that cannot be had.
+    let get_session = async |token: String| caller.with(token).get(&session).await;
+    get_session(forge().signed_by(Signer::Stranger).sign()).await?.problem(401, "invalid_token")?;
+    get_session(forge().expired(1).sign()).await?.problem(401, "expired_token")?;
+    get_session(forge().without("app_metadata").sign()).await?.problem(403, "no_organisation")?;
+    // An unknown key may be in the set that cannot be fetched.
     for _ in 0..2 {
-        unavailable(attempt(forge().signed_by(Signer::UnknownKey).sign()).await?)?;
+        expect_unavailable(get_session(forge().signed_by(Signer::UnknownKey).sign()).await?)?;
     }
     Ok(())
+}
+
+fn key_fetches(stack: &LocalStack) -> usize {
+    stack.supabase().requests().iter().filter(|entry| entry.path == "/auth/v1/.well-known/jwks.json").count()
+}
+
+fn expect_key_fetches(stack: &LocalStack, expected: usize) -> Result<()> {
+    let fetches = key_fetches(stack);
+    ensure!(fetches == expected, "expected {expected} requests of the key set, found {fetches}");
+    Ok(())
+}
+
+/// Checks for 503 with a positive `Retry-After`.
+fn expect_unavailable(response: TestResponse) -> Result<()> {
+    let retry_after =
+        response.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    ensure!(retry_after.is_some_and(|seconds| seconds > 0), "expected Retry-After, found {response:?}");
+    response.problem(503, "supabase_unavailable").map(drop)
 }

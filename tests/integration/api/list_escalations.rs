@@ -1,30 +1,19 @@
-//! What waits for a person is listed for those who may see it.
+//! `GET /chatkit/escalations`: order, pages and visibility.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::client::TestClient;
 use crate::support::escalations::{Office, decide};
 
-async fn ids(caller: &TestClient, limit: u16) -> Result<Vec<Value>> {
-    let (mut found, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = caller.get(&format!("/chatkit/escalations?limit={limit}{cursor}")).await?.expect(200)?;
-        let list = page["escalations"].as_array().context("no list")?;
-        ensure!(list.len() <= usize::from(limit).min(25), "{} on a page of {limit}", list.len());
-        found.extend(list.iter().map(|escalation| escalation["id"].clone()));
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(found),
-        }
-    }
-}
+/// The function returns at most this many escalations on a page.
+const MAX_PAGE_SIZE: usize = 25;
 
-// NAME: escalations: pages hold every open one once, oldest first
 #[tokio::test]
-async fn pages() -> Result<()> {
+async fn pages_return_each_open_escalation_once_oldest_first() -> Result<()> {
     let stack = LocalStack::start().await?;
     let office = Office::new(&stack, json!({})).await?;
     let mut opened = Vec::new();
@@ -33,49 +22,56 @@ async fn pages() -> Result<()> {
     }
     let decided = opened.remove(3);
     decide(&office.approver, &decided, "approve").await?.expect(200)?;
-    let mut opened: Vec<Value> = opened.into_iter().map(|escalation| escalation["id"].clone()).collect();
+    let mut expected: Vec<Value> = opened.into_iter().map(|escalation| escalation["id"].clone()).collect();
     for limit in [1, 2, 100] {
-        let listed = ids(&office.approver, limit).await?;
-        ensure!(listed == opened, "{listed:#?} instead of {opened:#?}");
+        let listed = list_ids(&office.approver, limit).await?;
+        ensure!(listed == expected, "limit {limit}: expected {expected:#?}, found {listed:#?}");
     }
-    // All at one time: then the id decides.
+    // With equal times of creation, the id decides.
     sqlx::query("update chat_escalations set created_at = '2026-11-22T10:00:00.000001Z'")
         .execute(stack.database())
         .await?;
-    opened.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-    ensure!(ids(&office.approver, 2).await? == opened);
+    expected.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    let listed = list_ids(&office.approver, 2).await?;
+    ensure!(listed == expected, "equal times: expected {expected:#?}, found {listed:#?}");
     Ok(())
 }
 
-// NAME: escalations: approvers are shown the organisation's, others their own
 #[tokio::test]
-async fn scopes() -> Result<()> {
+async fn approvers_see_the_organisation_and_others_their_own() -> Result<()> {
     let stack = LocalStack::start().await?;
     let office = Office::new(&stack, json!({})).await?;
     office.held(12_000).await?;
     office.browser(json!({})).await?;
     let colleague = office.colleague(OrgRole::Member).await?;
     let session = colleague.open_path().await?;
-    let ask = json!({ "reason": "Mine", "decisions": ["approve"] });
-    colleague.record(&session, "hitl_escalation", ask).await?.expect(201)?;
-    for (caller, number) in [
-        (&office.approver, 3),
-        (&office.colleague(OrgRole::Admin).await?, 3),
-        (&office.colleague(OrgRole::Owner).await?, 3),
-        (&office.member, 2),
-        (&colleague, 1),
-        (&office.colleague(OrgRole::Member).await?, 0),
-        (&TestClient::joining(&stack, uuid::Uuid::new_v4(), OrgRole::Owner).await?, 0),
+    let payload = json!({ "reason": "Mine", "decisions": ["approve"] });
+    colleague.record(&session, "hitl_escalation", payload).await?.expect(201)?;
+    let mut failures = Vec::new();
+    for (name, caller, expected) in [
+        ("approver", &office.approver, 3),
+        ("admin", &office.colleague(OrgRole::Admin).await?, 3),
+        ("owner", &office.colleague(OrgRole::Owner).await?, 3),
+        ("member with two escalations", &office.member, 2),
+        ("member with one escalation", &colleague, 1),
+        ("member without escalations", &office.colleague(OrgRole::Member).await?, 0),
+        (
+            "owner of another organisation",
+            &TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?,
+            0,
+        ),
     ] {
-        let listed = ids(caller, 20).await?;
-        ensure!(listed.len() == number, "{:?} is shown {listed:#?}", caller.user.role);
+        let listed = list_ids(caller, 20).await?;
+        if listed.len() != expected {
+            failures.push(format!("{name}: expected {expected} escalations, found {listed:#?}"));
+        }
     }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
-// NAME: escalations: the list, the session and the decision show the same
 #[tokio::test]
-async fn the_same() -> Result<()> {
+async fn list_session_and_decision_return_the_same_escalation() -> Result<()> {
     let stack = LocalStack::start().await?;
     let office = Office::new(&stack, json!({})).await?;
     let listed = office.held(12_000).await?;
@@ -84,34 +80,60 @@ async fn the_same() -> Result<()> {
         "{listed:#}"
     );
     let session = office.approver.get(&office.session).await?.expect(200)?;
-    ensure!(session["escalations"] == json!([listed]), "{:#}", session["escalations"]);
+    ensure!(
+        session["escalations"] == json!([listed]),
+        "expected {listed:#}, found {:#}",
+        session["escalations"]
+    );
     let mut decided = decide(&office.approver, &listed, "approve").await?.expect(200)?["escalation"].take();
-    ensure!(decided["decidedBy"] == json!(office.approver.user.id) && !decided["decidedAt"].is_null());
-    for part in ["status", "decision", "decidedBy", "decidedAt"] {
-        decided[part] = listed[part].clone();
+    ensure!(
+        decided["decidedBy"] == json!(office.approver.user.id) && !decided["decidedAt"].is_null(),
+        "expected the approver {} and a time, found {decided:#}",
+        office.approver.user.id
+    );
+    for field in ["status", "decision", "decidedBy", "decidedAt"] {
+        decided[field] = listed[field].clone();
     }
-    ensure!(decided == listed, "{decided:#} instead of {listed:#}");
+    ensure!(decided == listed, "expected {listed:#}, found {decided:#}");
     Ok(())
 }
 
-// NAME: escalations: as many as there are and as large as can be, both can be read
-/// Thirty, each with as much in its schema as an event can hold: numbers, which the database writes with a space after each.
+/// 30 escalations, each with a schema as large as an event permits. The schema consists of numbers,
+/// because PostgreSQL writes a space after each.
 #[tokio::test]
-async fn large() -> Result<()> {
+async fn list_and_session_return_escalations_of_maximum_size() -> Result<()> {
     let stack = LocalStack::start().await?;
     let office = Office::new(&stack, json!({})).await?;
     let (schema, first) = (json!({ "schema": { "enum": vec![1; 7_900] } }), office.session.clone());
     for _ in 0..20 {
         office.browser(schema.clone()).await?;
     }
-    // Another session has more of them, beyond what a page holds.
+    // The escalations of another session do not fit on the same page.
     let other = Office { stack: &stack, session: office.member.open_path().await?, ..office };
     for _ in 0..10 {
         other.browser(schema.clone()).await?;
     }
     let office = Office { stack: &stack, session: first, ..other };
-    ensure!(ids(&office.approver, 100).await?.len() == 30);
+    let listed = list_ids(&office.approver, 100).await?;
+    ensure!(listed.len() == 30, "expected 30 escalations, found {}", listed.len());
     let session = office.member.get(&office.session).await?.expect(200)?;
-    ensure!(session["escalations"].as_array().is_some_and(|open| open.len() == 20));
+    let of_session = session["escalations"].as_array().map_or(0, Vec::len);
+    ensure!(of_session == 20, "expected 20 escalations of the session, found {of_session}");
     Ok(())
+}
+
+/// The ids of all pages.
+async fn list_ids(caller: &TestClient, limit: u16) -> Result<Vec<Value>> {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    let max = usize::from(limit).min(MAX_PAGE_SIZE);
+    loop {
+        let page = caller.get(&format!("/chatkit/escalations?limit={limit}{cursor}")).await?.expect(200)?;
+        let list = page["escalations"].as_array().context("the response has no list of escalations")?;
+        ensure!(list.len() <= max, "limit {limit}: expected at most {max} rows, found {}", list.len());
+        ids.extend(list.iter().map(|escalation| escalation["id"].clone()));
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(ids),
+        }
+    }
 }

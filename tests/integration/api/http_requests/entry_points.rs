@@ -1,4 +1,4 @@
-//! The doors of a function, as it sees them: the events that each sends for one and the same request.
+//! The entry points of a function: the Lambda event that each of them creates from one request.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,80 +7,79 @@ use axum::{
     body::Bytes,
     http::{Request, request::Parts},
 };
-use local_stack::lambda;
-use local_stack::lambda::{Circumstances, Match, Routes};
+use local_stack::lambda::{self, Circumstances, Match, Routes};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-/// Where a request comes in.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Door {
+pub enum EntryPoint {
     FunctionUrl,
     HttpApi,
-    /// With the path decoded.
+    /// An HTTP API that passes the path decoded.
     HttpApiDecoded,
-    /// A stage whose name stands at the beginning of the path.
+    /// An HTTP API with a named stage, which prefixes the path.
     NamedStage,
-    /// A mapping key stands there.
+    /// A custom domain with a mapping key, which prefixes the path.
     CustomDomain,
-    /// The same, and a route that matches everything.
+    /// A custom domain with a mapping key, and one route for all paths.
     GreedyRoute,
-    /// Payload format 1.0, below a mapping key.
+    /// A REST API behind a mapping key: payload format 1.0.
     RestApi,
 }
 
-pub const ALL: [Door; 7] = [
-    Door::FunctionUrl,
-    Door::HttpApi,
-    Door::HttpApiDecoded,
-    Door::NamedStage,
-    Door::CustomDomain,
-    Door::GreedyRoute,
-    Door::RestApi,
+pub const ALL: [EntryPoint; 7] = [
+    EntryPoint::FunctionUrl,
+    EntryPoint::HttpApi,
+    EntryPoint::HttpApiDecoded,
+    EntryPoint::NamedStage,
+    EntryPoint::CustomDomain,
+    EntryPoint::GreedyRoute,
+    EntryPoint::RestApi,
 ];
 
-impl Door {
-    /// The event of this request. What no route fits comes by the one for everything, without which it would not come.
+impl EntryPoint {
+    /// The event of this request. A request without a matching route arrives through a route for
+    /// all paths.
     pub fn event(self, routes: &Routes, request: Request<Vec<u8>>) -> Result<Value> {
         let (parts, body) = request.into_parts();
         let body = Bytes::from(body);
-        let circumstances = Circumstances {
+        let context = Circumstances {
             request_id: "d2b1b0f0".to_owned(),
             trace_id: "Root=1-5e9f0c65-1de4d666d4dd26aced652b6c".to_owned(),
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             at: "2026-11-22T10:00:00Z".parse()?,
         };
-        let mut event = lambda::event(lambda::Door::FunctionUrl, &parts, &body, &circumstances);
+        let mut event = lambda::event(lambda::Door::FunctionUrl, &parts, &body, &context);
         let path = parts.uri.path();
         let found = routes.find(&parts.method, path).filter(|_| self != Self::GreedyRoute);
         match self {
             Self::FunctionUrl => {}
-            Self::HttpApi => matched(&mut event, found, "$default"),
+            Self::HttpApi => set_route(&mut event, found, "$default"),
             Self::HttpApiDecoded => {
-                event["rawPath"] = decoded(path).into();
-                matched(&mut event, found, "$default");
+                event["rawPath"] = percent_decode(path).into();
+                set_route(&mut event, found, "$default");
             }
             Self::NamedStage => {
                 event["rawPath"] = format!("/prod{path}").into();
                 event["requestContext"]["stage"] = "prod".into();
-                matched(&mut event, found, "$default");
+                set_route(&mut event, found, "$default");
             }
             Self::CustomDomain | Self::GreedyRoute => {
                 event["rawPath"] = format!("/v1{path}").into();
-                matched(&mut event, found, "ANY /{proxy+}");
+                set_route(&mut event, found, "ANY /{proxy+}");
                 if event["routeKey"] == "ANY /{proxy+}" {
                     event["pathParameters"] = json!({ "proxy": path.strip_prefix('/') });
                 }
             }
-            Self::RestApi => event = rest(&parts, found, &event),
+            Self::RestApi => event = rest_api_event(&parts, found, &event),
         }
         Ok(event)
     }
 
-    /// The path as it was asked for, which problems name as their `instance`.
+    /// The path that the client requested: the `instance` of a problem.
     pub fn path(self, path: &str) -> String {
         match self {
-            Self::HttpApiDecoded => decoded(path),
+            Self::HttpApiDecoded => percent_decode(path),
             Self::NamedStage => format!("/prod{path}"),
             Self::CustomDomain | Self::GreedyRoute | Self::RestApi => format!("/v1{path}"),
             Self::FunctionUrl | Self::HttpApi => path.to_owned(),
@@ -88,8 +87,8 @@ impl Door {
     }
 }
 
-fn matched(event: &mut Value, found: Option<Match>, otherwise: &str) {
-    let key = found.as_ref().map_or(otherwise, |found| &found.route_key).to_owned();
+fn set_route(event: &mut Value, found: Option<Match>, default_key: &str) {
+    let key = found.as_ref().map_or(default_key, |found| &found.route_key).to_owned();
     event["requestContext"]["routeKey"] = key.clone().into();
     event["routeKey"] = key.into();
     if let Some(found) = found.filter(|found| !found.parameters.is_empty()) {
@@ -98,14 +97,14 @@ fn matched(event: &mut Value, found: Option<Match>, otherwise: &str) {
 }
 
 /// Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
-fn rest(parts: &Parts, found: Option<Match>, v2: &Value) -> Value {
+fn rest_api_event(parts: &Parts, found: Option<Match>, v2: &Value) -> Value {
     let path = parts.uri.path();
     let proxy = || json!({ "proxy": path.strip_prefix('/') });
     let resource =
         found.as_ref().map_or("/{proxy+}", |found| found.route_key.split(' ').nth(1).unwrap_or_default());
     let mut headers: Map<String, Value> = Map::new();
     for (name, value) in &parts.headers {
-        // A REST API leaves the case of names as it came.
+        // A REST API keeps the case of header names.
         let values = headers.entry(name.as_str().to_uppercase()).or_insert(json!([]));
         values.as_array_mut().expect("a list").push(String::from_utf8_lossy(value.as_bytes()).into());
     }
@@ -128,14 +127,19 @@ fn rest(parts: &Parts, found: Option<Match>, v2: &Value) -> Value {
         "multiValueQueryStringParameters": query,
         "pathParameters": found.as_ref().map_or_else(proxy, |found| json!(found.parameters)),
         "stageVariables": null,
-        "requestContext": { "stage": "prod", "path": format!("/v1{path}"), "resourcePath": resource, "httpMethod": parts.method.as_str() },
+        "requestContext": {
+            "stage": "prod",
+            "path": format!("/v1{path}"),
+            "resourcePath": resource,
+            "httpMethod": parts.method.as_str(),
+        },
         "body": v2["body"],
         "isBase64Encoded": v2["isBase64Encoded"],
     })
 }
 
-fn decoded(path: &str) -> String {
-    // A plus sign is one there.
+fn percent_decode(path: &str) -> String {
+    // In a path, a plus sign is not a space.
     let plus = path.replace('+', "%2B");
     form_urlencoded::parse(plus.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! Bad input gets the right problem, by both doors, and nothing is written.
+//! Invalid requests: through both entry points, the response is the documented problem, and nothing
+//! is written.
 
 mod accepted_inputs;
 mod create_session;
@@ -6,7 +7,7 @@ mod json_bodies;
 mod path_ids;
 mod query_parameters;
 mod record_events;
-mod request_builder;
+mod test_request;
 mod tokens;
 mod unknown_routes;
 mod value_formats;
@@ -17,164 +18,174 @@ use serde_json::json;
 
 use crate::support::client::{TestClient, TestResponse};
 use crate::support::db_snapshot::DbSnapshot;
-use request_builder::Ask;
+use test_request::TestRequest;
 
-// NAME: bad inputs: bodies that open a session
 #[tokio::test]
-async fn create_session_rows() -> Result<()> {
+async fn create_session_rejects_invalid_bodies() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, create_session::rows()).await
+    expect_rejected(&stack, create_session::rows()).await
 }
 
-// NAME: bad inputs: bodies that record events
 #[tokio::test]
-async fn record_events_rows() -> Result<()> {
+async fn record_events_rejects_invalid_bodies() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, record_events::rows()).await
+    expect_rejected(&stack, record_events::rows()).await
 }
 
-// NAME: bad inputs: texts that are no JSON, or too much of it
 #[tokio::test]
-async fn json_bodies_rows() -> Result<()> {
+async fn malformed_unstorable_and_large_bodies_are_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, json_bodies::rows()).await
+    expect_rejected(&stack, json_bodies::rows()).await
 }
 
-// NAME: bad inputs: ids in paths
 #[tokio::test]
-async fn path_ids_rows() -> Result<()> {
+async fn malformed_and_unknown_ids_in_paths_are_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, path_ids::rows()).await
+    expect_rejected(&stack, path_ids::rows()).await
 }
 
-// NAME: bad inputs: query parameters and cursors
 #[tokio::test]
-async fn query_parameters_rows() -> Result<()> {
+async fn invalid_query_parameters_and_cursors_are_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, query_parameters::rows()).await
+    expect_rejected(&stack, query_parameters::rows()).await
 }
 
-// NAME: bad inputs: forms of numbers, times and ids, at every place
 #[tokio::test]
-async fn value_formats_rows() -> Result<()> {
+async fn nonstandard_numbers_times_and_ids_are_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, value_formats::rows()).await
+    expect_rejected(&stack, value_formats::rows()).await
 }
 
-// NAME: bad inputs: paths and methods
 #[tokio::test]
-async fn unknown_routes_rows() -> Result<()> {
+async fn unknown_paths_and_methods_are_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, unknown_routes::rows()).await
+    expect_rejected(&stack, unknown_routes::rows()).await
 }
 
-// NAME: bad inputs: every function asks for a token
 #[tokio::test]
-async fn tokens_of_every_function() -> Result<()> {
+async fn missing_token_is_rejected_by_every_function() -> Result<()> {
     let stack = LocalStack::start().await?;
-    refused(&stack, tokens::of_every_function()).await
+    expect_rejected(&stack, tokens::rows_without_token()).await
 }
 
-/// A bad request and what it is answered with. The pointers are those of `errors`, in order.
-pub struct Row {
-    name: String,
-    ask: Ask,
-    status: u16,
-    code: &'static str,
-    pointers: Vec<String>,
-}
-
-/// One line of a table.
-pub fn row(name: &str, ask: Ask, status: u16, code: &'static str, pointers: &[&str]) -> Row {
-    let pointers = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
-    Row { name: name.to_owned(), ask, status, code, pointers }
-}
-
-/// One line of a table: well-formed, and wrong in one place.
-pub fn invalid(name: &str, ask: Ask, pointer: &str) -> Row {
-    row(name, ask, 422, "invalid_request", &[pointer])
-}
-
-/// Sends every row to its doors, in a stack that has a session, and reports all that is not as it should be.
-async fn refused(stack: &LocalStack, rows: Vec<Row>) -> Result<()> {
-    let caller = TestClient::new(stack).await?;
-    refused_to(stack, &caller, rows).await
-}
-
-async fn refused_to(stack: &LocalStack, caller: &TestClient, rows: Vec<Row>) -> Result<()> {
-    let session = caller.open_path().await?;
-    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
-    let mut before = DbSnapshot::of(stack).await?;
-    let mut wrong = Vec::new();
-    for row in &rows {
-        for door in row.ask.doors() {
-            let (name, reply) = (&row.name, row.ask.send(stack, *door, caller, &session).await);
-            if let Err(error) = reply.and_then(|reply| row.judge(reply, &session)) {
-                wrong.push(format!("{name} ({door:?}): {error:#}"));
-            }
-            let now = DbSnapshot::of(stack).await?;
-            wrong.extend(
-                before.difference(&now).map(|changed| format!("{name} ({door:?}) changed {changed}")),
-            );
-            before = now;
-        }
-    }
-    ensure!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
-    Ok(())
-}
-
-impl Row {
-    fn judge(&self, reply: TestResponse, session: &str) -> Result<()> {
-        let headers = reply.headers.clone();
-        let body = reply.problem(self.status, self.code)?;
-        let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let found: Vec<&str> = errors.iter().filter_map(|error| error["pointer"].as_str()).collect();
-        ensure!(found == self.pointers, "pointers {found:?} instead of {:?}: {body:#}", self.pointers);
-        for error in errors {
-            ensure!(error["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "no detail: {body:#}");
-        }
-        let instance = self.ask.instance(session);
-        ensure!(body["instance"] == instance, "{} instead of {instance}", body["instance"]);
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let allow = (self.status == 405).then(|| self.ask.allowed.as_str());
-        ensure!(header("allow") == allow, "Allow: {:?} instead of {allow:?}", header("allow"));
-        ensure!(
-            (self.status == 401) == header("www-authenticate").is_some(),
-            "WWW-Authenticate: {headers:?}"
-        );
-        ensure!(header("cache-control") == Some("no-store"), "a problem may be kept by a cache");
-        Ok(())
-    }
-}
-
-// NAME: bad inputs: a change would be noticed
-/// The control: one click more is a difference, and so is one call of OpenAI.
+/// The control of the tests above: they compare snapshots to detect writes.
 #[tokio::test]
-async fn changes_are_noticed() -> Result<()> {
+async fn db_snapshot_detects_changed_rows_and_openai_calls() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
     let before = DbSnapshot::of(&stack).await?;
     let (tables, rows) = before.size();
-    ensure!(tables >= 10 && rows >= 5, "only {tables} tables with {rows} rows were looked at");
+    ensure!(
+        tables >= 10 && rows >= 5,
+        "expected at least 10 tables with 5 rows, found {tables} tables with {rows} rows"
+    );
     caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
-    let changed = before.difference(&DbSnapshot::of(&stack).await?).unwrap_or_default();
-    let expected = "public.chat_events, public.chat_sessions, public.idle_checks, public.throttles";
-    ensure!(changed == expected, "{changed}");
+    let tables = "public.chat_events, public.chat_sessions, public.idle_checks, public.throttles";
+    expect_difference(&stack, &before, Some(tables)).await?;
 
     let before = DbSnapshot::of(&stack).await?;
     sqlx::query("update auth.users set raw_user_meta_data = '{\"a\": 1}'").execute(stack.database()).await?;
-    ensure!(
-        before.difference(&DbSnapshot::of(&stack).await?).as_deref() == Some("auth.users"),
-        "a row that changed"
-    );
+    expect_difference(&stack, &before, Some("auth.users")).await?;
+
     let before = DbSnapshot::of(&stack).await?;
     caller.get(&session).await?.expect(200)?;
-    let charged = before.difference(&DbSnapshot::of(&stack).await?);
-    ensure!(charged.as_deref() == Some("public.throttles, 1 calls of OpenAI"), "{charged:?}");
+    expect_difference(&stack, &before, Some("public.throttles, 1 calls of OpenAI")).await?;
+
     let before = DbSnapshot::of(&stack).await?;
     caller.get(&format!("{session}?include=none")).await?.expect(200)?;
-    let changed = before.difference(&DbSnapshot::of(&stack).await?);
-    ensure!(changed.is_none(), "{changed:?}");
+    expect_difference(&stack, &before, None).await
+}
+
+async fn expect_difference(stack: &LocalStack, before: &DbSnapshot, expected: Option<&str>) -> Result<()> {
+    let found = before.difference(&DbSnapshot::of(stack).await?);
+    ensure!(found.as_deref() == expected, "expected the difference {expected:?}, found {found:?}");
     Ok(())
+}
+
+/// An invalid request and the expected problem. The pointers are those of `errors`, in order.
+pub struct Row {
+    name: String,
+    request: TestRequest,
+    status: u16,
+    code: &'static str,
+    pointers: Vec<String>,
+}
+
+pub fn row(name: &str, request: TestRequest, status: u16, code: &'static str, pointers: &[&str]) -> Row {
+    let pointers = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+    Row { name: name.to_owned(), request, status, code, pointers }
+}
+
+/// A row with one invalid value, at the pointer.
+pub fn invalid(name: &str, request: TestRequest, pointer: &str) -> Row {
+    row(name, request, 422, "invalid_request", &[pointer])
+}
+
+/// Sends every row through its entry points, while the caller has a session. Reports every row that
+/// failed.
+async fn expect_rejected(stack: &LocalStack, rows: Vec<Row>) -> Result<()> {
+    let caller = TestClient::new(stack).await?;
+    expect_rejected_for(stack, &caller, rows).await
+}
+
+async fn expect_rejected_for(stack: &LocalStack, caller: &TestClient, rows: Vec<Row>) -> Result<()> {
+    let session = caller.open_path().await?;
+    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    let mut before = DbSnapshot::of(stack).await?;
+    let mut failures = Vec::new();
+    for row in &rows {
+        for entry_point in row.request.entry_points() {
+            let name = format!("{} ({entry_point:?})", row.name);
+            let response = row.request.send(stack, *entry_point, caller, &session).await;
+            if let Err(error) = response.and_then(|response| row.check(response, &session)) {
+                failures.push(format!("{name}: {error:#}"));
+            }
+            let after = DbSnapshot::of(stack).await?;
+            failures.extend(before.difference(&after).map(|changed| format!("{name} changed {changed}")));
+            before = after;
+        }
+    }
+    ensure!(
+        failures.is_empty(),
+        "{} failures in {} rows:\n{}",
+        failures.len(),
+        rows.len(),
+        failures.join("\n")
+    );
+    Ok(())
+}
+
+impl Row {
+    fn check(&self, response: TestResponse, session: &str) -> Result<()> {
+        let headers = response.headers.clone();
+        let body = response.problem(self.status, self.code)?;
+        let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found: Vec<&str> = errors.iter().filter_map(|error| error["pointer"].as_str()).collect();
+        ensure!(
+            found == self.pointers,
+            "expected the pointers {:?}, found {found:?}: {body:#}",
+            self.pointers
+        );
+        for error in errors {
+            ensure!(
+                error["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+                "expected a detail, found {body:#}"
+            );
+        }
+        let instance = self.request.instance(session);
+        ensure!(body["instance"] == instance, "expected the instance {instance}, found {}", body["instance"]);
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let allow = (self.status == 405).then(|| self.request.allowed.as_str());
+        ensure!(header("allow") == allow, "expected Allow: {allow:?}, found {:?}", header("allow"));
+        ensure!(
+            (self.status == 401) == header("www-authenticate").is_some(),
+            "expected WWW-Authenticate only with 401, found {headers:?}"
+        );
+        ensure!(
+            header("cache-control") == Some("no-store"),
+            "expected Cache-Control: no-store, found {headers:?}"
+        );
+        Ok(())
+    }
 }

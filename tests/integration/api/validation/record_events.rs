@@ -1,77 +1,59 @@
-//! Bodies of `POST …/events` that are JSON and wrong.
+//! Invalid JSON bodies of `POST /chatkit/sessions/{id}/events`.
 
 use uuid::Uuid;
 
 use super::create_session::huge_numbers;
-use super::request_builder::{Ask, record};
+use super::test_request::{TestRequest, record_events};
 use super::{Row, invalid, row};
 
-/// An event's id, another for each row: what one leaves behind is not in another's way.
-fn id() -> String {
-    format!(r#""id":"{}""#, Uuid::new_v4())
-}
-
-/// An event with this id and the rest of its fields as given.
-fn event(rest: &str) -> Ask {
-    record(format!("{{{},{rest}}}", id()))
-}
-
-fn of_type(kind: &str, payload: &str) -> Ask {
-    event(&format!(r#""type":"{kind}","payload":{payload}"#))
-}
-
-fn custom(payload: &str) -> Ask {
-    of_type("custom_x", payload)
-}
-
 pub fn rows() -> Vec<Row> {
-    let mut rows = shapes();
+    let mut rows = envelopes();
     rows.extend(payloads());
-    rows.extend(many());
+    rows.extend(batches());
     rows
 }
 
-fn shapes() -> Vec<Row> {
+fn envelopes() -> Vec<Row> {
     let click = r#""type":"button_click","payload":{"action":"a"}"#;
-    let at = |time: &str| event(&format!(r#"{click},"occurredAt":{time}"#));
+    let occurred_at = |time: &str| event(&format!(r#"{click},"occurredAt":{time}"#));
     vec![
-        invalid("an empty object", record("{}"), ""),
-        invalid("no id", record(format!("{{{click}}}")), ""),
-        invalid("an id that is none", record(format!(r#"{{"id":"1",{click}}}"#)), "/id"),
-        invalid("an id that is a number", record(format!(r#"{{"id":1,{click}}}"#)), "/id"),
+        invalid("an empty object", record_events("{}"), ""),
+        invalid("no id", record_events(format!("{{{click}}}")), ""),
+        invalid("a malformed id", record_events(format!(r#"{{"id":"1",{click}}}"#)), "/id"),
+        invalid("an id that is a number", record_events(format!(r#"{{"id":1,{click}}}"#)), "/id"),
         invalid("no type", event(r#""payload":{}"#), ""),
         invalid("a type that is null", event(r#""type":null"#), "/type"),
         invalid("an unknown type", of_type("button_clicked", "{}"), "/type"),
-        invalid("a type of the system's own", of_type("session_ended", r#"{"reason":"cancelled"}"#), "/type"),
+        invalid(
+            "a type reserved for the system",
+            of_type("session_ended", r#"{"reason":"cancelled"}"#),
+            "/type",
+        ),
         invalid("a custom type without a name", of_type("custom_", "{}"), "/type"),
-        invalid("a custom type with a capital", of_type("custom_Click", "{}"), "/type"),
+        invalid("a custom type with a capital letter", of_type("custom_Click", "{}"), "/type"),
         invalid("a custom type of 64 letters", of_type(&format!("custom_{}", "a".repeat(57)), "{}"), "/type"),
-        invalid("a decision on nothing", of_type("hitl_resolved", "{}"), "/payload"),
+        invalid("a decision without a payload", of_type("hitl_resolved", "{}"), "/payload"),
         invalid("a payload that is null", event(r#""type":"custom_x","payload":null"#), "/payload"),
         invalid("a payload that is a list", custom("[]"), "/payload"),
-        invalid("a time without a zone", at(r#""2026-11-22T10:00:00""#), "/occurredAt"),
-        invalid("a time that is a number", at("1795341600"), "/occurredAt"),
-        invalid("a day that no month has", at(r#""2026-02-30T10:00:00Z""#), "/occurredAt"),
-        invalid("a time before there were computers", at(r#""-009999-01-02T01:59:59Z""#), "/occurredAt"),
-        invalid("a time in the year nought", at(r#""0000-06-01T00:00:00Z""#), "/occurredAt"),
-        invalid("a time at the end of all times", at(r#""9999-12-30T21:59:59.9999999Z""#), "/occurredAt"),
+        invalid("a time without a zone", occurred_at(r#""2026-11-22T10:00:00""#), "/occurredAt"),
+        invalid("a time that is a number", occurred_at("1795341600"), "/occurredAt"),
+        invalid("a day that does not exist", occurred_at(r#""2026-02-30T10:00:00Z""#), "/occurredAt"),
+        invalid("a time before the year 0", occurred_at(r#""-009999-01-02T01:59:59Z""#), "/occurredAt"),
+        invalid("a time in the year 0", occurred_at(r#""0000-06-01T00:00:00Z""#), "/occurredAt"),
         invalid(
-            "an actor of the caller's own",
-            event(&format!(r#"{click},"actorType":"system""#)),
-            "/actorType",
+            "a time after the year 9998",
+            occurred_at(r#""9999-12-30T21:59:59.9999999Z""#),
+            "/occurredAt",
         ),
-        invalid("a place of the caller's own", event(&format!(r#"{click},"seq":1"#)), "/seq"),
-        invalid(
-            "an escalation's id of the caller's own",
-            event(&format!(r#"{click},"escalation_id":"x""#)),
-            "/escalation_id",
-        ),
-        invalid("a text instead of an event", record(r#""button_click""#), ""),
+        invalid("an actor type", event(&format!(r#"{click},"actorType":"system""#)), "/actorType"),
+        invalid("a sequence number", event(&format!(r#"{click},"seq":1"#)), "/seq"),
+        invalid("an escalation id", event(&format!(r#"{click},"escalation_id":"x""#)), "/escalation_id"),
+        invalid("a string instead of an event", record_events(r#""button_click""#), ""),
     ]
 }
 
 fn payloads() -> Vec<Row> {
-    let ask = |rest: &str| of_type("hitl_escalation", &format!(r#"{{"reason":"too much"{rest}}}"#));
+    let escalation = |rest: &str| of_type("hitl_escalation", &format!(r#"{{"reason":"too much"{rest}}}"#));
     vec![
         invalid("a click without its action", of_type("button_click", "{}"), "/payload"),
         invalid("a click without a payload", event(r#""type":"button_click""#), "/payload"),
@@ -86,14 +68,14 @@ fn payloads() -> Vec<Row> {
             of_type("feedback", r#"{"rating":"positive","stars":5}"#),
             "/payload/stars",
         ),
-        invalid("a rating that is none", of_type("feedback", r#"{"rating":"meh"}"#), "/payload/rating"),
+        invalid("an unknown rating", of_type("feedback", r#"{"rating":"meh"}"#), "/payload/rating"),
         invalid(
             "a rating that is an object",
             of_type("feedback", r#"{"rating":{"positive":null}}"#),
             "/payload/rating",
         ),
         invalid(
-            "a thread that would be another path",
+            "a thread id that is a path",
             of_type("thread_changed", r#"{"threadId":"../sessions"}"#),
             "/payload/threadId",
         ),
@@ -107,15 +89,15 @@ fn payloads() -> Vec<Row> {
             of_type("form_submit", r#"{"form":"vat","values":[]}"#),
             "/payload/values",
         ),
-        invalid("a handover to nowhere", of_type("handover", "{}"), "/payload"),
+        invalid("a handover without a payload", of_type("handover", "{}"), "/payload"),
         invalid(
-            "a handover to what is no id",
+            "a handover to a malformed agent",
             of_type("handover", r#"{"agentId":"The CFO"}"#),
             "/payload/agentId",
         ),
         row(
-            "a handover to nobody",
-            of_type("handover", r#"{"agentId":"nobody"}"#),
+            "a handover to an unknown agent",
+            of_type("handover", r#"{"agentId":"unknown"}"#),
             422,
             "agent_unavailable",
             &[],
@@ -127,37 +109,45 @@ fn payloads() -> Vec<Row> {
             "agent_changed",
             &[],
         ),
-        invalid("an escalation that asks nothing", ask(r#","decisions":[]"#), "/payload/decisions"),
+        invalid("an escalation without decisions", escalation(r#","decisions":[]"#), "/payload/decisions"),
         invalid(
-            "an escalation that asks twice",
-            ask(r#","decisions":["approve","approve"]"#),
+            "an escalation with a duplicate decision",
+            escalation(r#","decisions":["approve","approve"]"#),
             "/payload/decisions",
         ),
-        invalid("a decision that is none", ask(r#","decisions":["approve","sign"]"#), "/payload/decisions/1"),
+        invalid(
+            "an unknown decision",
+            escalation(r#","decisions":["approve","sign"]"#),
+            "/payload/decisions/1",
+        ),
         invalid(
             "a decision that is an object",
-            ask(r#","decisions":[{"approve":null}]"#),
+            escalation(r#","decisions":[{"approve":null}]"#),
             "/payload/decisions/0",
         ),
         invalid(
-            "an escalation that ends at once",
-            ask(r#","decisions":["approve"],"expiresInSeconds":1"#),
+            "an escalation that expires after one second",
+            escalation(r#","decisions":["approve"],"expiresInSeconds":1"#),
             "/payload/expiresInSeconds",
         ),
         invalid(
-            "an escalation that ended already",
-            ask(r#","decisions":["approve"],"expiresInSeconds":-60"#),
+            "an escalation that has expired already",
+            escalation(r#","decisions":["approve"],"expiresInSeconds":-60"#),
             "/payload/expiresInSeconds",
         ),
         invalid(
-            "an escalation that never ends",
-            ask(r#","decisions":["approve"],"expiresInSeconds":1e300"#),
+            "an escalation that expires after 1e300 seconds",
+            escalation(r#","decisions":["approve"],"expiresInSeconds":1e300"#),
             "/payload/expiresInSeconds",
         ),
-        invalid("a schema that is a text", ask(r#","decisions":["edit"],"schema":"{}""#), "/payload/schema"),
         invalid(
-            "an authority that a browser lacks",
-            ask(r#","decisions":["approve"],"approver":"self""#),
+            "a schema that is a string",
+            escalation(r#","decisions":["edit"],"schema":"{}""#),
+            "/payload/schema",
+        ),
+        invalid(
+            "an approver that a browser may not set",
+            escalation(r#","decisions":["approve"],"approver":"self""#),
             "/payload/approver",
         ),
         invalid(
@@ -165,58 +155,76 @@ fn payloads() -> Vec<Row> {
             custom(&format!(r#"{{"a":"{}"}}"#, "x".repeat(16377))),
             "/payload",
         ),
-        invalid(
-            "a payload that is far longer once its numbers are written out",
-            custom(&huge_numbers(1000)),
-            "",
-        ),
+        invalid("a payload whose numbers PostgreSQL writes with 309 digits", custom(&huge_numbers(1000)), ""),
     ]
 }
 
-fn many() -> Vec<Row> {
+fn batches() -> Vec<Row> {
     let click = |id: u8, rest: &str| {
         format!(
-            r#"{{"id":"3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b{id:02x}","type":"button_click","payload":{{"action":"a"}}{rest}}}"#
+            concat!(
+                r#"{{"id":"3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b{:02x}","type":"button_click","#,
+                r#""payload":{{"action":"a"}}{}}}"#
+            ),
+            id, rest
         )
     };
-    let list = |events: &[String]| record(format!("[{}]", events.join(",")));
+    let list = |events: &[String]| record_events(format!("[{}]", events.join(",")));
     let hundred_and_one: Vec<_> = (0..101).map(|id| click(id, "")).collect();
     let other = click(1, "").replace(r#""action":"a""#, r#""action":"b""#);
     vec![
-        invalid("no events", record("[]"), ""),
+        invalid("no events", record_events("[]"), ""),
         invalid("101 events", list(&hundred_and_one), ""),
         invalid("a number among events", list(&[click(1, ""), "7".to_owned()]), "/1"),
         invalid("a list among events", list(&[click(1, ""), "[]".to_owned()]), "/1"),
         invalid(
-            "a list of all fields in their order",
-            record(r#"[["3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b11","custom_x",{},null]]"#),
+            "a list of all fields in order",
+            record_events(r#"[["3f0c7f4e-58b5-4d3a-9a53-0d3f6c1f2b11","custom_x",{},null]]"#),
             "/0",
         ),
         row(
-            "two wrong among three",
+            "two invalid events among three",
             list(&[click(1, r#","x":1"#), click(2, ""), click(3, r#","occurredAt":0"#)]),
             422,
             "invalid_request",
             &["/0/x", "/2/occurredAt"],
         ),
-        row("one id with two contents", list(&[click(1, ""), other]), 409, "event_conflict", &[]),
+        row("two different events with one id", list(&[click(1, ""), other]), 409, "event_conflict", &[]),
         row(
-            "a last event that cannot be done",
+            "a last event that fails",
             list(&[
                 click(1, ""),
-                format!(r#"{{{},"type":"handover","payload":{{"agentId":"nobody"}}}}"#, id()),
+                format!(r#"{{{},"type":"handover","payload":{{"agentId":"unknown"}}}}"#, id_member()),
             ]),
             422,
             "agent_unavailable",
             &[],
         ),
         invalid(
-            "more than 16 KiB in the second",
+            "more than 16 KiB in the second event",
             list(&[
                 click(1, ""),
-                format!(r#"{{{},"type":"custom_x","payload":{{"a":"{}"}}}}"#, id(), "x".repeat(16377)),
+                format!(r#"{{{},"type":"custom_x","payload":{{"a":"{}"}}}}"#, id_member(), "x".repeat(16377)),
             ]),
             "/1/payload",
         ),
     ]
+}
+
+/// A new id for each row, so that rows do not affect each other.
+fn id_member() -> String {
+    format!(r#""id":"{}""#, Uuid::new_v4())
+}
+
+/// An event with a new id and these fields.
+fn event(rest: &str) -> TestRequest {
+    record_events(format!("{{{},{rest}}}", id_member()))
+}
+
+fn of_type(kind: &str, payload: &str) -> TestRequest {
+    event(&format!(r#""type":"{kind}","payload":{payload}"#))
+}
+
+fn custom(payload: &str) -> TestRequest {
+    of_type("custom_x", payload)
 }

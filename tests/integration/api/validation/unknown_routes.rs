@@ -1,70 +1,20 @@
-//! Paths that lead nowhere and methods that are not there. At a function's URL every path and method reaches the function.
+//! Unknown paths and methods. At a function's URL, every request reaches the function.
 
 use anyhow::{Result, ensure};
 use http_client::Method;
 use local_stack::LocalStack;
 
-use super::request_builder::{Ask, agents, cancel, messages, open, read, record, sessions};
+use super::test_request::{
+    TestRequest, cancel_session, create_session, get_session, list_agents, list_messages, list_sessions,
+    record_events,
+};
 use super::{Row, row};
 use crate::support::client::TestClient;
 use crate::support::db_snapshot::DbSnapshot;
 
-fn each() -> [(Ask, &'static [Method]); 7] {
-    const READS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    const WRITES: &[Method] = &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    [
-        (agents(), READS),
-        (sessions(""), READS),
-        (read(), READS),
-        (messages(""), READS),
-        (open("{}"), WRITES),
-        (record("{}"), WRITES),
-        (cancel(), WRITES),
-    ]
-}
-
-pub fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (ask, methods) in each() {
-        for method in methods {
-            let name = format!("{method} {}", ask.path);
-            let ask = ask.clone().method(method.clone()).at_url_only();
-            rows.push(row(&name, ask, 405, "method_not_allowed", &[]));
-        }
-        for path in [
-            "/",
-            "/chatkit",
-            "/chatkit/session",
-            "//chatkit/agents",
-            "/chatkit/sessions/1/2/3",
-            "/CHATKIT/AGENTS",
-        ] {
-            let ask = ask.clone().path(path).at_url_only();
-            rows.push(row(&format!("{path} at {}", ask.function), ask, 404, "route_not_found", &[]));
-        }
-    }
-    // Nobody needs a token to be told that there is nothing.
-    rows.push(row(
-        "a path without a token",
-        agents().path("/nowhere").nameless().at_url_only(),
-        404,
-        "route_not_found",
-        &[],
-    ));
-    rows.push(row(
-        "a method without a token",
-        agents().method(Method::PUT).nameless().at_url_only(),
-        405,
-        "method_not_allowed",
-        &[],
-    ));
-    rows
-}
-
-// NAME: bad inputs: the HTTP API answers by itself what is no route
-/// No function is asked, so what comes back is API Gateway's own word and no problem of ours.
+/// API Gateway responds without calling a function, so the response is not a problem.
 #[tokio::test]
-async fn no_route() -> Result<()> {
+async fn http_api_responds_404_to_unknown_routes() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = caller.open_path().await?;
@@ -76,9 +26,65 @@ async fn no_route() -> Result<()> {
         (Method::GET, format!("{session}/")),
         (Method::GET, "/".to_owned()),
     ] {
-        let reply = caller.send(method.clone(), &path, &[], None).await?;
-        ensure!(reply.status == 404 && reply.body["message"] == "Not Found", "{method} {path}: {reply:?}");
+        let response = caller.send(method.clone(), &path, &[], None).await?;
+        ensure!(
+            response.status == 404 && response.body["message"] == "Not Found",
+            "{method} {path}: {response:?}"
+        );
     }
-    ensure!(before.difference(&DbSnapshot::of(&stack).await?).is_none(), "something was written");
+    let changed = before.difference(&DbSnapshot::of(&stack).await?);
+    ensure!(changed.is_none(), "expected no changes, found {changed:?}");
     Ok(())
+}
+
+fn requests() -> [(TestRequest, &'static [Method]); 7] {
+    const READS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    const WRITES: &[Method] = &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    [
+        (list_agents(), READS),
+        (list_sessions(""), READS),
+        (get_session(), READS),
+        (list_messages(""), READS),
+        (create_session("{}"), WRITES),
+        (record_events("{}"), WRITES),
+        (cancel_session(), WRITES),
+    ]
+}
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (request, methods) in requests() {
+        for method in methods {
+            let name = format!("{method} {}", request.path);
+            let request = request.clone().method(method.clone()).function_url_only();
+            rows.push(row(&name, request, 405, "method_not_allowed", &[]));
+        }
+        for path in [
+            "/",
+            "/chatkit",
+            "/chatkit/session",
+            "//chatkit/agents",
+            "/chatkit/sessions/1/2/3",
+            "/CHATKIT/AGENTS",
+        ] {
+            let request = request.clone().path(path).function_url_only();
+            rows.push(row(&format!("{path} at {}", request.function), request, 404, "route_not_found", &[]));
+        }
+    }
+    // The route is checked before the token.
+    rows.push(row(
+        "a path without a token",
+        list_agents().path("/unknown").without_token().function_url_only(),
+        404,
+        "route_not_found",
+        &[],
+    ));
+    rows.push(row(
+        "a method without a token",
+        list_agents().method(Method::PUT).without_token().function_url_only(),
+        405,
+        "method_not_allowed",
+        &[],
+    ));
+    rows
 }

@@ -1,12 +1,15 @@
-//! Forms of numbers, times and ids that look right and are not, at every place that takes one.
+//! Nonstandard formats of numbers, times and ids, in every field and parameter of the type.
 
 use serde_json::json;
 use uuid::Uuid;
 
-use super::request_builder::{agents, escalations, messages, metrics, open, read, record, sessions};
+use super::test_request::{
+    create_session, get_metrics, get_session, list_agents, list_escalations, list_messages, list_sessions,
+    record_events,
+};
 use super::{Row, invalid, row};
 
-/// What RFC 3339 does not have.
+/// Not permitted by RFC 3339.
 const TIMES: &[&str] = &[
     "",
     "2026-11-22",
@@ -29,11 +32,11 @@ const TIMES: &[&str] = &[
     "infinity",
 ];
 
-/// What is no integer in its one form.
+/// Not the canonical form of an integer.
 const INTEGERS: &[&str] =
     &["", "+5", "05", "00", "5.0", "5e1", "-0", " 5", "5 ", "0x5", "5_0", "\u{ff15}", "1e400"];
 
-/// What is no UUID in its one form.
+/// Not the canonical form of a UUID.
 const IDS: &[&str] = &[
     "01981d3c000070008000000000000000",
     "{01981d3c-0000-7000-8000-000000000000}",
@@ -43,47 +46,56 @@ const IDS: &[&str] = &[
     "01981d3c-0000-7000-8000-000000000000 ",
 ];
 
-/// Escapes a value for a query.
-fn escaped(value: &str) -> String {
-    value.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for time in TIMES {
         let event = json!({ "id": Uuid::new_v4(), "type": "custom_t", "occurredAt": time });
-        rows.push(invalid(&format!("{time:?} in an event"), record(event.to_string()), "/occurredAt"));
+        rows.push(invalid(&format!("{time:?} in an event"), record_events(event.to_string()), "/occurredAt"));
         for name in ["from", "to"] {
-            let query = format!("?{name}={}", escaped(time));
-            rows.push(invalid(&format!("{time:?} in {name}"), metrics(&query), name));
+            let query = format!("?{name}={}", percent_encode(time));
+            rows.push(invalid(&format!("{time:?} in {name}"), get_metrics(&query), name));
         }
     }
     for integer in INTEGERS {
-        let query = |name: &str| format!("?{name}={}", escaped(integer));
-        for (place, ask) in [
-            ("of sessions", sessions(&query("limit"))),
-            ("of messages", messages(&query("limit"))),
-            ("of escalations", escalations(&query("limit"))),
-            ("of agents", agents().path(&format!("/chatkit/agents{}", query("limit")))),
+        let query = |name: &str| format!("?{name}={}", percent_encode(integer));
+        for (place, request) in [
+            ("of sessions", list_sessions(&query("limit"))),
+            ("of messages", list_messages(&query("limit"))),
+            ("of escalations", list_escalations(&query("limit"))),
+            ("of agents", list_agents().path(&format!("/chatkit/agents{}", query("limit")))),
         ] {
-            rows.push(invalid(&format!("{integer:?} {place}"), ask, "limit"));
+            rows.push(invalid(&format!("{integer:?} {place}"), request, "limit"));
         }
         let name = "serviceLevelSeconds";
-        rows.push(invalid(&format!("{integer:?} of metrics"), metrics(&query(name)), name));
+        rows.push(invalid(&format!("{integer:?} of metrics"), get_metrics(&query(name)), name));
     }
     for id in IDS {
-        rows.push(row(&format!("{id:?} in a path"), read().id(&escaped(id)), 400, "malformed_id", &[]));
+        rows.push(row(
+            &format!("{id:?} in a path"),
+            get_session().session_id(&percent_encode(id)),
+            400,
+            "malformed_id",
+            &[],
+        ));
         let event = json!({ "id": id, "type": "custom_x" });
-        rows.push(invalid(&format!("{id:?} of an event"), record(event.to_string()), "/id"));
-        let decided = json!({ "id": Uuid::new_v4(), "type": "hitl_resolved",
+        rows.push(invalid(&format!("{id:?} of an event"), record_events(event.to_string()), "/id"));
+        let decision = json!({ "id": Uuid::new_v4(), "type": "hitl_resolved",
             "payload": { "escalationId": id, "decision": "approve", "subjectHash": "ab".repeat(32) } });
         let place = "/payload/escalationId";
-        rows.push(invalid(&format!("{id:?} of an escalation"), record(decided.to_string()), place));
+        rows.push(invalid(&format!("{id:?} of an escalation"), record_events(decision.to_string()), place));
         let resume = json!({ "sessionId": id, "purpose": "resume" });
-        rows.push(invalid(&format!("{id:?} of a session"), open(resume.to_string()), "/sessionId"));
+        rows.push(invalid(&format!("{id:?} of a session"), create_session(resume.to_string()), "/sessionId"));
     }
     for value in ["%", "%4", "%zz", "%FF", "%ED%A0%80"] {
-        rows.push(invalid(&format!("{value} in a query"), sessions(&format!("?agentId={value}")), "agentId"));
+        rows.push(invalid(
+            &format!("{value} in a query"),
+            list_sessions(&format!("?agentId={value}")),
+            "agentId",
+        ));
     }
     rows
+}
+
+fn percent_encode(value: &str) -> String {
+    value.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

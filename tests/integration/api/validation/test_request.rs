@@ -1,4 +1,4 @@
-//! A request as a table states it: good but for what the row is about.
+//! Requests of the tables: valid except for the change that a row makes.
 
 use anyhow::Result;
 use http_client::Method;
@@ -11,92 +11,101 @@ const SESSION: &str = "{session}";
 
 /// A request to one function.
 #[derive(Clone)]
-pub struct Ask {
+pub struct TestRequest {
     pub function: &'static str,
     pub path: String,
     method: Method,
-    /// What the function does answer to.
+    /// The method of the route.
     pub allowed: Method,
     headers: Vec<(&'static str, Vec<u8>)>,
     authorization: Authorization,
     body: Vec<u8>,
-    at_url_only: bool,
+    function_url_only: bool,
 }
 
 #[derive(Clone)]
 enum Authorization {
-    /// The caller's own token.
-    Good,
+    /// The caller's token.
+    Token,
     Missing,
     Header(Vec<u8>),
 }
 
-/// The two ways to a function.
+/// The way in which a request arrives at a function.
 #[derive(Clone, Copy, Debug)]
-pub enum Door {
-    Api,
-    Url,
+pub enum EntryPoint {
+    HttpApi,
+    FunctionUrl,
 }
 
 /// `POST /chatkit/sessions`
-pub fn open(body: impl Into<Vec<u8>>) -> Ask {
-    Ask::new("create-session", Method::POST, "/chatkit/sessions").json(body)
+pub fn create_session(body: impl Into<Vec<u8>>) -> TestRequest {
+    TestRequest::new("create-session", Method::POST, "/chatkit/sessions").json(body)
 }
 
 /// `POST /chatkit/sessions/{id}/events`
-pub fn record(body: impl Into<Vec<u8>>) -> Ask {
-    Ask::new("record-events", Method::POST, "{session}/events").json(body)
+pub fn record_events(body: impl Into<Vec<u8>>) -> TestRequest {
+    TestRequest::new("record-events", Method::POST, "{session}/events").json(body)
 }
 
 /// `POST /chatkit/sessions/{id}/cancel`
-pub fn cancel() -> Ask {
-    Ask::new("cancel-session", Method::POST, "{session}/cancel")
+pub fn cancel_session() -> TestRequest {
+    TestRequest::new("cancel-session", Method::POST, "{session}/cancel")
 }
 
 /// `GET /chatkit/sessions/{id}`
-pub fn read() -> Ask {
-    Ask::new("get-session", Method::GET, SESSION)
+pub fn get_session() -> TestRequest {
+    TestRequest::new("get-session", Method::GET, SESSION)
 }
 
 /// `GET /chatkit/sessions/{id}/messages` with this query.
-pub fn messages(query: &str) -> Ask {
-    Ask::new("list-messages", Method::GET, &format!("{SESSION}/messages{query}"))
+pub fn list_messages(query: &str) -> TestRequest {
+    TestRequest::new("list-messages", Method::GET, &format!("{SESSION}/messages{query}"))
 }
 
 /// `GET /chatkit/sessions` with this query.
-pub fn sessions(query: &str) -> Ask {
-    Ask::new("list-sessions", Method::GET, &format!("/chatkit/sessions{query}"))
+pub fn list_sessions(query: &str) -> TestRequest {
+    TestRequest::new("list-sessions", Method::GET, &format!("/chatkit/sessions{query}"))
 }
 
 /// `GET /chatkit/escalations` with this query.
-pub fn escalations(query: &str) -> Ask {
-    Ask::new("list-escalations", Method::GET, &format!("/chatkit/escalations{query}"))
+pub fn list_escalations(query: &str) -> TestRequest {
+    TestRequest::new("list-escalations", Method::GET, &format!("/chatkit/escalations{query}"))
 }
 
 /// `GET /chatkit/metrics` with this query.
-pub fn metrics(query: &str) -> Ask {
-    Ask::new("get-metrics", Method::GET, &format!("/chatkit/metrics{query}"))
+pub fn get_metrics(query: &str) -> TestRequest {
+    TestRequest::new("get-metrics", Method::GET, &format!("/chatkit/metrics{query}"))
 }
 
 /// `GET /chatkit/agents`
-pub fn agents() -> Ask {
-    Ask::new("list-agents", Method::GET, "/chatkit/agents")
+pub fn list_agents() -> TestRequest {
+    TestRequest::new("list-agents", Method::GET, "/chatkit/agents")
 }
 
-impl Ask {
+impl TestRequest {
     fn new(function: &'static str, method: Method, path: &str) -> Self {
-        let (headers, authorization) = (Vec::new(), Authorization::Good);
+        let (headers, authorization) = (Vec::new(), Authorization::Token);
         let (path, allowed) = (path.to_owned(), method.clone());
-        Self { function, path, method, allowed, headers, authorization, body: Vec::new(), at_url_only: false }
+        Self {
+            function,
+            path,
+            method,
+            allowed,
+            headers,
+            authorization,
+            body: Vec::new(),
+            function_url_only: false,
+        }
     }
 
-    /// With a body that is declared as JSON.
+    /// With a body and the content type of JSON.
     pub fn json(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self.header("content-type", "application/json")
     }
 
-    /// With this header instead of others of the name; an empty value leaves it out.
+    /// Replaces the header of this name. An empty value removes it.
     pub fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.retain(|(known, _)| *known != name);
         let value = value.into();
@@ -115,18 +124,16 @@ impl Ask {
     }
 
     /// With another session's id in the path.
-    pub fn id(mut self, id: &str) -> Self {
+    pub fn session_id(mut self, id: &str) -> Self {
         self.path = self.path.replace(SESSION, &format!("/chatkit/sessions/{id}"));
         self
     }
 
-    /// Without a token.
-    pub fn nameless(mut self) -> Self {
+    pub fn without_token(mut self) -> Self {
         self.authorization = Authorization::Missing;
         self
     }
 
-    /// With this token.
     pub fn token(self, token: &str) -> Self {
         self.authorization(format!("Bearer {token}"))
     }
@@ -136,18 +143,21 @@ impl Ask {
         self
     }
 
-    /// Only at the function's URL: the HTTP API has no such route and answers by itself.
-    pub fn at_url_only(mut self) -> Self {
-        self.at_url_only = true;
+    /// Only to the function's URL. The HTTP API does not pass on a request without a route.
+    pub fn function_url_only(mut self) -> Self {
+        self.function_url_only = true;
         self
     }
 
-    /// The doors that it is sent to.
-    pub fn doors(&self) -> &'static [Door] {
-        if self.at_url_only { &[Door::Url] } else { &[Door::Api, Door::Url] }
+    pub fn entry_points(&self) -> &'static [EntryPoint] {
+        if self.function_url_only {
+            &[EntryPoint::FunctionUrl]
+        } else {
+            &[EntryPoint::HttpApi, EntryPoint::FunctionUrl]
+        }
     }
 
-    /// The path with the caller's session in it, without its query.
+    /// The path without its query: the `instance` of a problem.
     pub fn instance(&self, session: &str) -> String {
         self.path.replace(SESSION, session).split('?').next().unwrap_or_default().to_owned()
     }
@@ -155,13 +165,13 @@ impl Ask {
     pub async fn send(
         &self,
         stack: &LocalStack,
-        door: Door,
+        entry_point: EntryPoint,
         caller: &TestClient,
         session: &str,
     ) -> Result<TestResponse> {
-        let base = match door {
-            Door::Api => stack.api_url(),
-            Door::Url => stack.function_url(self.function),
+        let base = match entry_point {
+            EntryPoint::HttpApi => stack.api_url(),
+            EntryPoint::FunctionUrl => stack.function_url(self.function),
         };
         let url = format!("{base}{}", self.path.replace(SESSION, session));
         let mut request = http::client().request(self.method.clone(), url);
@@ -169,7 +179,7 @@ impl Ask {
             request = request.header(*name, value.as_slice());
         }
         request = match &self.authorization {
-            Authorization::Good => request.bearer_auth(&caller.token),
+            Authorization::Token => request.bearer_auth(&caller.token),
             Authorization::Missing => request,
             Authorization::Header(value) => request.header("authorization", value.as_slice()),
         };
