@@ -6,7 +6,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
 use crate::support::client::TestClient;
-use crate::support::escalations::{Office, decide};
+use crate::support::escalations::{EscalationFixture, decide};
 
 async fn ids(caller: &TestClient, limit: u16) -> Result<Vec<Value>> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
@@ -26,10 +26,10 @@ async fn ids(caller: &TestClient, limit: u16) -> Result<Vec<Value>> {
 #[tokio::test]
 async fn pages() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let office = EscalationFixture::new(&stack, json!({})).await?;
     let mut opened = Vec::new();
     for _ in 0..7 {
-        opened.push(office.browser(json!({})).await?);
+        opened.push(office.escalate_from_page(json!({})).await?);
     }
     let decided = opened.remove(3);
     decide(&office.approver, &decided, "approve").await?.expect(200)?;
@@ -51,20 +51,20 @@ async fn pages() -> Result<()> {
 #[tokio::test]
 async fn scopes() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    office.held(12_000).await?;
-    office.browser(json!({})).await?;
-    let colleague = office.colleague(OrgRole::Member).await?;
+    let office = EscalationFixture::new(&stack, json!({})).await?;
+    office.hold_payment(12_000).await?;
+    office.escalate_from_page(json!({})).await?;
+    let colleague = office.add_colleague(OrgRole::Member).await?;
     let session = colleague.open_path().await?;
     let ask = json!({ "reason": "Mine", "decisions": ["approve"] });
     colleague.record(&session, "hitl_escalation", ask).await?.expect(201)?;
     for (caller, number) in [
         (&office.approver, 3),
-        (&office.colleague(OrgRole::Admin).await?, 3),
-        (&office.colleague(OrgRole::Owner).await?, 3),
+        (&office.add_colleague(OrgRole::Admin).await?, 3),
+        (&office.add_colleague(OrgRole::Owner).await?, 3),
         (&office.member, 2),
         (&colleague, 1),
-        (&office.colleague(OrgRole::Member).await?, 0),
+        (&office.add_colleague(OrgRole::Member).await?, 0),
         (&TestClient::joining(&stack, uuid::Uuid::new_v4(), OrgRole::Owner).await?, 0),
     ] {
         let listed = ids(caller, 20).await?;
@@ -77,8 +77,8 @@ async fn scopes() -> Result<()> {
 #[tokio::test]
 async fn the_same() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let listed = office.held(12_000).await?;
+    let office = EscalationFixture::new(&stack, json!({})).await?;
+    let listed = office.hold_payment(12_000).await?;
     ensure!(
         listed["subject"]["event"]["payload"]["data"] == json!({ "invoice": 42, "amount": 12_000 }),
         "{listed:#}"
@@ -99,17 +99,17 @@ async fn the_same() -> Result<()> {
 #[tokio::test]
 async fn large() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let office = EscalationFixture::new(&stack, json!({})).await?;
     let (schema, first) = (json!({ "schema": { "enum": vec![1; 7_900] } }), office.session.clone());
     for _ in 0..20 {
-        office.browser(schema.clone()).await?;
+        office.escalate_from_page(schema.clone()).await?;
     }
     // Another session has more of them, beyond what a page holds.
-    let other = Office { stack: &stack, session: office.member.open_path().await?, ..office };
+    let other = EscalationFixture { stack: &stack, session: office.member.open_path().await?, ..office };
     for _ in 0..10 {
-        other.browser(schema.clone()).await?;
+        other.escalate_from_page(schema.clone()).await?;
     }
-    let office = Office { stack: &stack, session: first, ..other };
+    let office = EscalationFixture { stack: &stack, session: first, ..other };
     ensure!(ids(&office.approver, 100).await?.len() == 30);
     let session = office.member.get(&office.session).await?.expect(200)?;
     ensure!(session["escalations"].as_array().is_some_and(|open| open.len() == 20));

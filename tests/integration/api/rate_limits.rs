@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient};
-use crate::support::escalations::{Office, body, keyed};
+use crate::support::escalations::{EscalationFixture, decide_with_key, decision_body};
 
 async fn limits(stack: &LocalStack, caller: &TestClient, limits: Value) -> Result<()> {
     let mut arguments = limits;
@@ -204,7 +204,7 @@ const WAYS_TO_USE_A_KEY: &[(&str, u16)] =
 #[tokio::test]
 async fn keys() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let mut office = Office::new(&stack, json!({})).await?;
+    let mut office = EscalationFixture::new(&stack, json!({})).await?;
     // A key costs 864 seconds of a day, more than this takes.
     limits(&stack, &office.member, json!({ "p_keys_per_day_user": 100 })).await?;
     let used = async || -> Result<f64> {
@@ -215,7 +215,7 @@ async fn keys() -> Result<()> {
     for (way, status) in WAYS_TO_USE_A_KEY {
         let session = office.member.open().await?;
         office.session = crate::support::client::path(&session);
-        let escalation = office.browser(json!({})).await?;
+        let escalation = office.escalate_from_page(json!({})).await?;
         let (events, cancel) = (format!("{}/events", office.session), format!("{}/cancel", office.session));
         let resume = |purpose: &str| Some(json!({ "sessionId": session["id"], "purpose": purpose }));
         let event = json!({ "id": Uuid::new_v4(), "type": "custom_x", "payload": {} });
@@ -230,7 +230,9 @@ async fn keys() -> Result<()> {
             }
             "resume" | "refresh" => member.send(Method::POST, "/chatkit/sessions", &under, resume(way)).await,
             "event" => member.send(Method::POST, &events, &under, Some(event.clone())).await,
-            "decide" => keyed(member, &escalation, body(&escalation, "reject"), &key).await,
+            "decide" => {
+                decide_with_key(member, &escalation, decision_body(&escalation, "reject"), &key).await
+            }
             _ => member.send(Method::POST, &cancel, &under, None).await,
         };
         attempt().await?.expect(*status).context(*way)?;
@@ -274,7 +276,7 @@ async fn keys() -> Result<()> {
     ensure!((kept, recorded) == (100, 100), "{kept} keys and {recorded} events");
     // Without a key, and as anybody else, all goes on.
     office.member.record(&office.session, "custom_z", json!({})).await?.expect(201)?;
-    let colleague = office.colleague(OrgRole::Member).await?;
+    let colleague = office.add_colleague(OrgRole::Member).await?;
     let open = Some(json!({ "agentId": AGENT }));
     colleague
         .send(Method::POST, "/chatkit/sessions", &[("idempotency-key", "key-100")], open)

@@ -5,9 +5,10 @@ use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::support::client::AGENT;
-use crate::support::escalations::{Office, answer, decide};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
-    ASK, CALLED, CONFIRM, compare, drain, outcomes, question, record, register, tool, work_off, work_off_by,
+    ASK, CALLED, CONFIRM, compare_rows, complete_calls, finish_calls, finish_calls_by, newest_outcomes,
+    open_escalation, record_tool_events, register_tools, tool,
 };
 
 const RISKS: [&str; 3] = ["low", "medium", "high"];
@@ -42,12 +43,11 @@ fn strictest(((risk, approver), asked_risk, asked_approver, asked_seconds): Aske
     format!("{higher} {} {seconds}", if other { "other" } else { "self" })
 }
 
-// NAME: escalations: an agent's question is as strict as the registry, or stricter
 #[tokio::test]
-async fn stricter() -> Result<()> {
+async fn question_is_at_least_as_strict_as_the_registration() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     let rows = combinations();
     ensure!(rows.len() == 72, "{} rows", rows.len());
     let named = |(risk, approver): (&str, &str)| format!("{risk}_{approver}");
@@ -57,13 +57,13 @@ async fn stricter() -> Result<()> {
             json!({ "policy": "auto", "risk": risk, "approver": approver, "ask_expires_in_seconds": 3600 });
         tools.push(tool(&named((risk, approver)), &fields));
     }
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let names: Vec<String> = rows.iter().map(|row| named(row.0)).collect();
     let events: Vec<(&str, Value)> =
         names.iter().enumerate().map(|(row, name)| (name.as_str(), json!({ "row": row }))).collect();
-    record(&office.member, &office.session, &events).await?;
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
     let row_of = |event: &Value| event["payload"]["row"].as_u64().and_then(|row| usize::try_from(row).ok());
-    let calls = work_off_by(&stack, |call| {
+    let calls = finish_calls_by(&stack, |call| {
         let asked = row_of(&call["event"]).and_then(|row| rows.get(row));
         let (risk, approver, seconds) = asked.map_or((None, None, None), |(_, r, a, s)| (*r, *a, *s));
         json!({ "kind": "ask", "ask": {
@@ -79,7 +79,9 @@ async fn stricter() -> Result<()> {
         order by 1";
     let found: Vec<(i32, String)> = sqlx::query_as(found).fetch_all(stack.database()).await?;
     ensure!(found.len() == rows.len(), "{} questions", found.len());
-    compare(rows.into_iter().zip(found).map(|(row, (_, found))| (format!("{row:?}"), strictest(row), found)))
+    compare_rows(
+        rows.into_iter().zip(found).map(|(row, (_, found))| (format!("{row:?}"), strictest(row), found)),
+    )
 }
 
 /// How the agent's question is decided, and what becomes of the call then under `ask`, above `ask_above` and under `confirm`.
@@ -91,12 +93,11 @@ const DECISIONS: [(&str, bool, [&str; 3]); 5] = [
     ("reject", false, [CALLED, CALLED, CALLED]),
 ];
 
-// NAME: escalations: an approval does not cover an answer that came after it
 #[tokio::test]
-async fn later_answers() -> Result<()> {
+async fn approval_does_not_cover_a_later_answer() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     let policies = [
         ("ask", json!({ "policy": "ask" })),
         ("above", json!({ "policy": "auto", "amount_pointer": "/amount", "ask_above": 100 })),
@@ -106,59 +107,64 @@ async fn later_answers() -> Result<()> {
     let tools: Vec<Value> = (0..DECISIONS.len())
         .flat_map(|row| policies.iter().map(move |(policy, fields)| tool(&named(row, policy), fields)))
         .collect();
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let ask = json!({ "kind": "ask", "ask": {
         "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "risk": "low", "approver": "self",
     } });
     for tool in &tools {
         let name = tool["name"].as_str().unwrap_or_default();
-        record(&office.member, &office.session, &[(name, json!({ "amount": 500 }))]).await?;
+        record_tool_events(&fixture.member, &fixture.session, &[(name, json!({ "amount": 500 }))]).await?;
     }
-    ensure!(drain(&stack).await?.is_empty(), "a call was not held");
+    ensure!(complete_calls(&stack).await?.is_empty(), "a call was not held");
     for tool in &tools {
         let name = tool["name"].as_str().unwrap_or_default();
-        let held = question(&stack, org_id, name).await?;
-        let decider = if name.starts_with("confirm") { &office.member } else { &office.approver };
+        let held = open_escalation(&stack, org_id, name).await?;
+        let decider = if name.starts_with("confirm") { &fixture.member } else { &fixture.approver };
         decide(decider, &held, "approve").await?.expect(200)?;
     }
-    ensure!(work_off(&stack, ask).await?.len() == tools.len(), "a released call was not made");
+    ensure!(finish_calls(&stack, ask).await?.len() == tools.len(), "a released call was not made");
 
     for (row, (decision, in_words, _)) in DECISIONS.iter().enumerate() {
         for (policy, _) in &policies {
-            let asked = question(&stack, org_id, &named(row, policy)).await?;
+            let asked = open_escalation(&stack, org_id, &named(row, policy)).await?;
             ensure!(asked["kind"] == "agent_asked" && asked["approver"] == "self", "{asked:#}");
             let reply = if *in_words {
-                answer(&office.member, &asked, decision, json!({ "amount": 500, "account": "my own" }))
-                    .await?
+                decide_with_answer(
+                    &fixture.member,
+                    &asked,
+                    decision,
+                    json!({ "amount": 500, "account": "my own" }),
+                )
+                .await?
             } else {
-                decide(&office.member, &asked, decision).await?
+                decide(&fixture.member, &asked, decision).await?
             };
             reply.expect(200).with_context(|| format!("{policy} {decision}"))?;
         }
     }
-    let calls = drain(&stack).await?;
-    let found = outcomes(&stack, org_id).await?;
-    let mut compared = Vec::new();
+    let calls = complete_calls(&stack).await?;
+    let found = newest_outcomes(&stack, org_id).await?;
+    let mut comparisons = Vec::new();
     for (row, (decision, in_words, expected)) in DECISIONS.iter().enumerate() {
         for ((policy, _), expected) in policies.iter().zip(expected) {
             let name = named(row, policy);
             let what = format!("{policy}: {decision}{}", if *in_words { " with an answer" } else { "" });
-            compared.push((what, (*expected).to_owned(), found.get(&name).cloned().unwrap_or_default()));
+            comparisons.push((what, (*expected).to_owned(), found.get(&name).cloned().unwrap_or_default()));
             for call in calls.iter().filter(|call| call["tool"] == *name) {
                 ensure!(call["decision"]["decision"] == *decision, "{call:#}");
                 ensure!(call["decision"].get("answer").is_none(), "words went along: {call:#}");
             }
         }
     }
-    compare(compared)?;
+    compare_rows(comparisons)?;
 
     // The words are the requester's, so they are another person's to approve, who is shown them.
-    let written = question(&stack, org_id, &named(2, "ask")).await?;
+    let written = open_escalation(&stack, org_id, &named(2, "ask")).await?;
     ensure!(written["subject"]["decision"]["answer"]["account"] == "my own", "{written:#}");
-    ensure!(written["authorId"] == json!(office.member.user.id), "{written:#}");
-    decide(&office.member, &written, "approve").await?.problem(403, "own_request")?;
-    decide(&office.approver, &written, "approve").await?.expect(200)?;
-    let calls = drain(&stack).await?;
+    ensure!(written["authorId"] == json!(fixture.member.user.id), "{written:#}");
+    decide(&fixture.member, &written, "approve").await?.problem(403, "own_request")?;
+    decide(&fixture.approver, &written, "approve").await?.expect(200)?;
+    let calls = complete_calls(&stack).await?;
     ensure!(calls.len() == 1 && calls[0]["decision"]["answer"]["account"] == "my own", "{calls:#?}");
     Ok(())
 }

@@ -7,15 +7,15 @@ use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient, path};
-use crate::support::escalations::Office;
-use crate::support::tool_calls::{drain, record, register, tool, work_off};
+use crate::support::escalations::EscalationFixture;
+use crate::support::tool_calls::{complete_calls, finish_calls, record_tool_events, register_tools, tool};
 
 /// The agent that is not open to members.
 const CLOSED: &str = "cfo_strategy";
 
 /// An agent for owners and approvers, and the one of everybody, which both take part in everything.
-async fn agents(stack: &LocalStack, office: &Office<'_>) -> Result<()> {
-    let org_id = office.member.user.org_id;
+async fn agents(stack: &LocalStack, fixture: &EscalationFixture<'_>) -> Result<()> {
+    let org_id = fixture.member.user.org_id;
     let workflow = "wf_of_the_closed_agent";
     stack.openai().add_workflow(Workflow {
         id: workflow.to_owned(),
@@ -31,20 +31,19 @@ async fn agents(stack: &LocalStack, office: &Office<'_>) -> Result<()> {
     let free = json!({ "policy": "auto" });
     let takes = |event_type: &str| json!({ "tool": "decide", "event_type": event_type });
     let more = [takes("agent_follow_up"), takes("handover"), takes("custom_pay")];
-    register(stack, org_id, CLOSED, &[tool("decide", &free)], &more).await?;
-    register(stack, org_id, AGENT, &[tool("pay", &free)], &[]).await
+    register_tools(stack, org_id, CLOSED, &[tool("decide", &free)], &more).await?;
+    register_tools(stack, org_id, AGENT, &[tool("pay", &free)], &[]).await
 }
 
-// NAME: escalations: an agent is open to certain roles only, whichever way it is reached
 #[tokio::test]
-async fn every_way() -> Result<()> {
+async fn agent_is_reachable_only_by_allowed_roles() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    agents(&stack, &office).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    agents(&stack, &fixture).await?;
     for (role, allowed) in
         [(OrgRole::Member, false), (OrgRole::Admin, false), (OrgRole::Approver, true), (OrgRole::Owner, true)]
     {
-        let caller = office.colleague(role).await?;
+        let caller = fixture.add_colleague(role).await?;
         ways_of(&stack, &caller, allowed)
             .await
             .map_err(|error| error.context(format!("a caller of role {}", role.name())))?;
@@ -79,22 +78,22 @@ async fn ways_of(stack: &LocalStack, caller: &TestClient, allowed: bool) -> Resu
     let handed = caller.record(&session, "handover", json!({ "agentId": CLOSED })).await?;
     if allowed {
         handed.expect(201)?;
-        ensure!(tools(&drain(stack).await?) == [CLOSED], "a handover");
+        ensure!(tools(&complete_calls(stack).await?) == [CLOSED], "a handover");
     } else {
         handed.problem(403, "agent_forbidden")?;
-        ensure!(drain(stack).await?.is_empty(), "a handover was routed");
+        ensure!(complete_calls(stack).await?.is_empty(), "a handover was routed");
     }
     // An event that both agents want.
     let session = caller.open_path().await?;
-    record(caller, &session, &[("pay", json!({}))]).await?;
-    let called = tools(&drain(stack).await?);
+    record_tool_events(caller, &session, &[("pay", json!({}))]).await?;
+    let called = tools(&complete_calls(stack).await?);
     ensure!(called == if allowed { vec![AGENT, CLOSED] } else { vec![AGENT] }, "an event: {called:?}");
     // A follow-up, and an agent's handover: each call of AGENT comes to it, those of the other to nothing more.
     let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": CLOSED }] });
     let handover = json!({ "kind": "completed", "handover": { "agent_id": CLOSED } });
     for (outcome, refused) in [(follow_up, "followUpsRefused"), (handover, "handoverRefused")] {
         let session = caller.open_path().await?;
-        record(caller, &session, &[("pay", json!({}))]).await?;
+        record_tool_events(caller, &session, &[("pay", json!({}))]).await?;
         // The event's own delivery to the closed agent is made first.
         let mut calls = Vec::new();
         loop {
@@ -124,17 +123,16 @@ async fn ways_of(stack: &LocalStack, caller: &TestClient, allowed: bool) -> Resu
     Ok(())
 }
 
-// NAME: escalations: a call begins only if its requester's role may still use the agent
 #[tokio::test]
-async fn before_beginning() -> Result<()> {
+async fn call_starts_only_if_the_requester_role_is_still_allowed() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    agents(&stack, &office).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    agents(&stack, &fixture).await?;
     for (role, allowed) in [(OrgRole::Member, false), (OrgRole::Admin, false), (OrgRole::Owner, true)] {
-        let caller = office.colleague(OrgRole::Approver).await?;
+        let caller = fixture.add_colleague(OrgRole::Approver).await?;
         let body = json!({ "agentId": CLOSED });
         let session = caller.post("/chatkit/sessions", body).await?.expect(201)?;
-        record(&caller, &path(&session), &[("decide", json!({})), ("decide", json!({}))]).await?;
+        record_tool_events(&caller, &path(&session), &[("decide", json!({})), ("decide", json!({}))]).await?;
         // One fails for the moment and waits, the other has not begun.
         let calls = stack.claim_all().await?;
         ensure!(calls.len() == 1, "{} calls", calls.len());
@@ -143,7 +141,7 @@ async fn before_beginning() -> Result<()> {
         sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
             .execute(stack.database())
             .await?;
-        let called = work_off(&stack, json!({ "kind": "completed" })).await?.len();
+        let called = finish_calls(&stack, json!({ "kind": "completed" })).await?.len();
         ensure!(called == if allowed { 2 } else { 0 }, "{}: {called} calls", role.name());
         let states = "
             select string_agg(concat_ws(' ', d.status, d.error), ', '),

@@ -5,39 +5,39 @@ use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::support::client::AGENT;
-use crate::support::escalations::Office;
+use crate::support::escalations::EscalationFixture;
 use crate::support::tool_calls::{
-    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare, drain, outcomes, record, register, tool,
+    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare_rows, complete_calls, newest_outcomes,
+    record_tool_events, register_tools, tool,
 };
 
 /// A tool's registration, what the event holds, and what becomes of the call.
 type Row = (Value, Value, &'static str);
 
-// NAME: escalations: an amount is below a limit only if it can be read, whatever it looks like
 #[tokio::test]
-async fn amounts() -> Result<()> {
+async fn only_readable_amounts_are_below_a_limit() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let rows: Vec<Row> = [spellings(), currencies(), units(), pointers(), limits()].concat();
     ensure!(rows.len() >= 60, "{} rows", rows.len());
     let names: Vec<String> = (0..rows.len()).map(|row| format!("row_{row:03}")).collect();
     let tools: Vec<Value> =
         names.iter().zip(&rows).map(|(name, (fields, _, _))| tool(name, fields)).collect();
-    let org_id = office.member.user.org_id;
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    let org_id = fixture.member.user.org_id;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> =
         names.iter().zip(&rows).map(|(name, (_, payload, _))| (name.as_str(), payload.clone())).collect();
-    record(&office.member, &office.session, &events).await?;
-    drain(&stack).await?;
-    let found = outcomes(&stack, org_id).await?;
-    let compared: Option<Vec<_>> = names
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    complete_calls(&stack).await?;
+    let found = newest_outcomes(&stack, org_id).await?;
+    let comparisons: Option<Vec<_>> = names
         .iter()
         .zip(&rows)
         .map(|(name, (fields, payload, expected))| {
             Some((format!("{fields} {payload}"), (*expected).to_owned(), found.get(name)?.clone()))
         })
         .collect();
-    compare(compared.context("an event was not delivered")?)
+    compare_rows(comparisons.context("an event was not delivered")?)
 }
 
 /// Another person is asked above 100, and above 1000 nothing is called.

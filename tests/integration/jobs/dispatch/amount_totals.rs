@@ -9,9 +9,10 @@ use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient};
-use crate::support::escalations::{Office, decide};
+use crate::support::escalations::{EscalationFixture, decide};
 use crate::support::tool_calls::{
-    ASK, CALLED, compare, drain, event_type, outcomes, question, record, register, tool, work_off,
+    ASK, CALLED, compare_rows, complete_calls, event_type, finish_calls, newest_outcomes, open_escalation,
+    record_tool_events, register_tools, tool,
 };
 
 /// Another person is asked above 1000, and above 1000 in a day.
@@ -31,35 +32,34 @@ async fn pay(
     name: &str,
     payload: Value,
 ) -> Result<String> {
-    record(caller, session, &[(name, payload)]).await?;
-    drain(stack).await?;
-    outcomes(stack, caller.user.org_id).await?.remove(name).context("no delivery")
+    record_tool_events(caller, session, &[(name, payload)]).await?;
+    complete_calls(stack).await?;
+    newest_outcomes(stack, caller.user.org_id).await?.remove(name).context("no delivery")
 }
 
-// NAME: escalations: many small payments together are asked about above the total
 #[tokio::test]
-async fn many() -> Result<()> {
+async fn small_payments_above_the_total_need_approval() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let mut fields = limited();
     fields["ask_above"] = json!(100);
-    register(&stack, office.member.user.org_id, AGENT, &[tool("pay", &fields)], &[]).await?;
+    register_tools(&stack, fixture.member.user.org_id, AGENT, &[tool("pay", &fields)], &[]).await?;
     // In two bodies, and each just under the limit of a single one; some below zero.
     let events: Vec<(&str, Value)> =
         (0..101).map(|number| ("pay", euros(if number % 3 == 0 { -99 } else { 99 }))).collect();
-    record(&office.member, &office.session, &events).await?;
-    let calls = drain(&stack).await?;
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    let calls = complete_calls(&stack).await?;
     ensure!(calls.len() == 10, "{} calls of 99 under a total of 1000", calls.len());
     let states = "select count(*) filter (where d.status = 'asked'), count(x.id)
         from deliveries as d left join chat_escalations as x on x.delivery_id = d.id and x.kind = 'policy' and x.status = 'open'";
     let (held, asked): (i64, i64) = sqlx::query_as(states).fetch_one(stack.database()).await?;
     ensure!((held, asked) == (91, 91), "{held} held, {asked} asked about");
     // What still fits is called, and no more.
-    let found = pay(&stack, &office.member, &office.session, "pay", euros(11)).await?;
+    let found = pay(&stack, &fixture.member, &fixture.session, "pay", euros(11)).await?;
     ensure!(found == ASK, "11 above 990: {found}");
-    let found = pay(&stack, &office.member, &office.session, "pay", euros(10)).await?;
+    let found = pay(&stack, &fixture.member, &fixture.session, "pay", euros(10)).await?;
     ensure!(found == CALLED, "10 above 990: {found}");
-    let found = pay(&stack, &office.member, &office.session, "pay", euros("0.01")).await?;
+    let found = pay(&stack, &fixture.member, &fixture.session, "pay", euros("0.01")).await?;
     ensure!(found == ASK, "0.01 above 1000: {found}");
     Ok(())
 }
@@ -67,12 +67,12 @@ async fn many() -> Result<()> {
 /// Another of each kind has a total of its own.
 async fn apart(
     stack: &LocalStack,
-    office: &Office<'_>,
+    fixture: &EscalationFixture<'_>,
     rows: &mut Vec<(String, String, String)>,
 ) -> Result<()> {
-    let org_id = office.member.user.org_id;
-    let (member, session) = (&office.member, &office.session);
-    let colleague = office.colleague(OrgRole::Member).await?;
+    let org_id = fixture.member.user.org_id;
+    let (member, session) = (&fixture.member, &fixture.session);
+    let colleague = fixture.add_colleague(OrgRole::Member).await?;
     let colleagues = colleague.open_path().await?;
     let second = member.open_path().await?;
     let dollars = json!({ "amount": 1000, "currency": "USD" });
@@ -90,37 +90,36 @@ async fn apart(
         rows.push((what.to_owned(), expected.to_owned(), found));
     }
     stack.register_agent(org_id, "tax_compliance", "Tax").await?;
-    register(stack, org_id, "tax_compliance", &[tool("pay", &limited())], &[]).await?;
-    register(stack, org_id, AGENT, &[tool("other", &limited())], &[]).await?;
+    register_tools(stack, org_id, "tax_compliance", &[tool("pay", &limited())], &[]).await?;
+    register_tools(stack, org_id, AGENT, &[tool("other", &limited())], &[]).await?;
     let found = pay(stack, member, session, "pay", euros(1000)).await?;
     rows.push(("another agent's tool of the same name".to_owned(), CALLED.to_owned(), found));
     // What was counted in another unit cannot be added up, so nothing is below the limit.
     let mut minor = limited();
     minor["unit"] = json!("minor");
-    register(stack, org_id, "tax_compliance", &[tool("pay", &minor)], &[]).await?;
+    register_tools(stack, org_id, "tax_compliance", &[tool("pay", &minor)], &[]).await?;
     sqlx::query("update auto_call_amounts set amount = 0").execute(stack.database()).await?;
     let found = pay(stack, member, session, "pay", euros(1)).await?;
     rows.push(("another unit".to_owned(), ASK.to_owned(), found));
     Ok(())
 }
 
-// NAME: escalations: a total counts each call once, for each user, tool, agent and currency
 #[tokio::test]
-async fn counted() -> Result<()> {
+async fn total_counts_each_call_once_per_user_tool_and_currency() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
-    let (member, session) = (&office.member, &office.session);
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
+    let (member, session) = (&fixture.member, &fixture.session);
     let names = ["retried", "failed", "replayed", "old", "nearly_old", "released"];
     let mut tools = names.map(|name| tool(name, &limited())).to_vec();
     tools.extend([tool("pay", &limited()), tool("pay_too", &limited())]);
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let mut rows = Vec::new();
     let mut row =
         |what: &str, expected: &str, found: String| rows.push((what.to_owned(), expected.to_owned(), found));
 
     // Two attempts of one call are one call.
-    record(member, session, &[("retried", euros(600))]).await?;
+    record_tool_events(member, session, &[("retried", euros(600))]).await?;
     for _ in 0..2 {
         let calls = stack.claim_all().await?;
         ensure!(calls.len() == 1, "{} calls", calls.len());
@@ -129,7 +128,7 @@ async fn counted() -> Result<()> {
             .execute(stack.database())
             .await?;
     }
-    drain(&stack).await?;
+    complete_calls(&stack).await?;
     row(
         "what fits beside a retried call",
         CALLED,
@@ -139,8 +138,8 @@ async fn counted() -> Result<()> {
 
     // A call that failed counts, and a replay of it is the same call.
     let failed = json!({ "kind": "failed", "error": "agent_failed" });
-    record(member, session, &[("failed", euros(600)), ("replayed", euros(600))]).await?;
-    ensure!(work_off(&stack, failed).await?.len() == 2, "two calls were to fail");
+    record_tool_events(member, session, &[("failed", euros(600)), ("replayed", euros(600))]).await?;
+    ensure!(finish_calls(&stack, failed).await?.len() == 2, "two calls were to fail");
     row(
         "more than fits beside a failed call",
         ASK,
@@ -151,7 +150,7 @@ async fn counted() -> Result<()> {
     let dead: Uuid = sqlx::query_scalar(dead).fetch_one(stack.database()).await?;
     let replay = json!({ "p_org_id": org_id, "p_delivery_id": dead });
     ensure!(stack.rpc("replay_delivery", replay).await?.0.is_success());
-    ensure!(drain(&stack).await?.len() == 1, "the replayed call was not made");
+    ensure!(complete_calls(&stack).await?.len() == 1, "the replayed call was not made");
     row(
         "what fits beside a replayed call",
         CALLED,
@@ -170,41 +169,42 @@ async fn counted() -> Result<()> {
 
     // What another person approved is not what `auto` did.
     row("released", ASK, pay(&stack, member, session, "released", euros(1001)).await?);
-    decide(&office.approver, &question(&stack, org_id, "released").await?, "approve").await?.expect(200)?;
-    ensure!(drain(&stack).await?.len() == 1, "an approved call was not made");
+    decide(&fixture.approver, &open_escalation(&stack, org_id, "released").await?, "approve")
+        .await?
+        .expect(200)?;
+    ensure!(complete_calls(&stack).await?.len() == 1, "an approved call was not made");
     row(
         "what fits beside a released call",
         CALLED,
         pay(&stack, member, session, "released", euros(1000)).await?,
     );
 
-    apart(&stack, &office, &mut rows).await?;
-    compare(rows)
+    apart(&stack, &fixture, &mut rows).await?;
+    compare_rows(rows)
 }
 
 /// Sessions of one user, each with a payment of 100 that is due.
-async fn due(stack: &LocalStack, office: &Office<'_>, name: &str) -> Result<Vec<Uuid>> {
+async fn due(stack: &LocalStack, fixture: &EscalationFixture<'_>, name: &str) -> Result<Vec<Uuid>> {
     for _ in 0..16 {
-        let session = office.member.open_path().await?;
+        let session = fixture.member.open_path().await?;
         let event = json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": euros(100) });
-        office.member.post(&format!("{session}/events"), event).await?.expect(201)?;
+        fixture.member.post(&format!("{session}/events"), event).await?.expect(201)?;
     }
     let due = "select id from deliveries where tool = $1 and status = 'pending' order by id";
     Ok(sqlx::query_scalar(due).bind(name).fetch_all(stack.database()).await?)
 }
 
-// NAME: escalations: sixteen connections at once do not exceed a total
 #[tokio::test]
-async fn at_once() -> Result<()> {
+async fn concurrent_calls_do_not_exceed_the_total() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     stack.raise_limits(org_id).await?;
     let tools = ["begun", "claimed"].map(|name| tool(name, &limited()));
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
 
     // Sixteen transactions that each begin a call, and have not ended when the others read the total.
-    let deliveries = due(&stack, &office, "begun").await?;
+    let deliveries = due(&stack, &fixture, "begun").await?;
     ensure!(deliveries.len() == 16, "{} deliveries", deliveries.len());
     let options = stack.database().connect_options().as_ref().clone();
     let pool = PgPoolOptions::new().max_connections(16).min_connections(16).connect_with(options).await?;
@@ -230,7 +230,7 @@ async fn at_once() -> Result<()> {
         .await?;
 
     // Sixteen routers that claim.
-    due(&stack, &office, "claimed").await?;
+    due(&stack, &fixture, "claimed").await?;
     let mut called = 0;
     for _ in 0..20 {
         let claims = join_all((0..16).map(|_| async {

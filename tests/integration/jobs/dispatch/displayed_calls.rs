@@ -1,4 +1,4 @@
-//! What is shown is what is sent: with real calls to agents, compared with what was approved.
+//! What is shown is what is sent: with real calls to agents, comparisons with what was approved.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -7,8 +7,10 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient, path};
-use crate::support::escalations::{Office, answer, decide};
-use crate::support::tool_calls::{ASK, drain, outcomes, question, record, register, tool};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
+use crate::support::tool_calls::{
+    ASK, complete_calls, newest_outcomes, open_escalation, record_tool_events, register_tools, tool,
+};
 
 /// The agent that the follow-ups are for.
 const OTHER: &str = "tax_compliance";
@@ -16,9 +18,8 @@ const OTHER: &str = "tax_compliance";
 /// The parts of a call that are sent as they are shown.
 const PARTS: [&str; 4] = ["session", "event", "objective", "inputs"];
 
-// NAME: escalations: an agent is sent what was shown to whoever approved it
 #[tokio::test]
-async fn shown_is_sent() -> Result<()> {
+async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     let stack = LocalStack::start().await?;
     let (member, approver, third, session) = people(&stack).await?;
     let dispatch = async || stack.run_job("route-events").await;
@@ -54,7 +55,7 @@ async fn shown_is_sent() -> Result<()> {
     // As it was edited.
     member.record(&session, "button_click", pay(901)).await?.expect(201)?;
     dispatch().await?;
-    answer(&approver, &newest().await?, "edit", json!({ "invoice": "42", "amount": 90 }))
+    decide_with_answer(&approver, &newest().await?, "edit", json!({ "invoice": "42", "amount": 90 }))
         .await?
         .expect(200)?;
     let written = newest().await?;
@@ -73,7 +74,7 @@ async fn shown_is_sent() -> Result<()> {
     dispatch().await?;
     let asked = newest().await?;
     ensure!(asked["kind"] == "agent_asked", "{asked:#}");
-    answer(&approver, &asked, "approve", json!({ "amount": 19_000 })).await?.expect(200)?;
+    decide_with_answer(&approver, &asked, "approve", json!({ "amount": 19_000 })).await?.expect(200)?;
     let written = newest().await?;
     decide(&third, &written, "approve").await?.expect(200)?;
     // Tried again, it is the same.
@@ -137,51 +138,55 @@ fn same(shown: &Value, sent: &Value, with_answer: bool) -> Result<()> {
     Ok(())
 }
 
-// NAME: escalations: what would be sent otherwise than it was shown is asked about again
 #[tokio::test]
-async fn changed() -> Result<()> {
+async fn changed_call_needs_approval_again() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     stack.register_agent(org_id, OTHER, "Tax").await?;
     let names = ["handed_over", "metadata", "nothing"];
-    register(&stack, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[]).await?;
+    register_tools(&stack, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[])
+        .await?;
     for name in names {
-        let session = office.member.open_path().await?;
+        let session = fixture.member.open_path().await?;
         let id = session.rsplit('/').next().unwrap_or_default();
-        record(&office.member, &session, &[(name, json!({}))]).await?;
-        drain(&stack).await?;
-        let held = question(&stack, org_id, name).await?;
-        decide(&office.approver, &held, "approve").await?.expect(200)?;
+        record_tool_events(&fixture.member, &session, &[(name, json!({}))]).await?;
+        complete_calls(&stack).await?;
+        let held = open_escalation(&stack, org_id, name).await?;
+        decide(&fixture.approver, &held, "approve").await?.expect(200)?;
         match name {
             "handed_over" => {
-                office.member.record(&session, "handover", json!({ "agentId": OTHER })).await?.expect(201)?;
+                fixture
+                    .member
+                    .record(&session, "handover", json!({ "agentId": OTHER }))
+                    .await?
+                    .expect(201)?;
             }
             "metadata" => {
                 // Not by any request; the hash covers it all the same.
                 let body = json!({ "sessionId": id, "purpose": "resume", "metadata": { "to": "me" } });
-                let refused = office.member.post("/chatkit/sessions", body).await?;
+                let refused = fixture.member.post("/chatkit/sessions", body).await?;
                 ensure!(refused.status == 422, "metadata was replaced: {refused:?}");
                 let update = "update chat_sessions set metadata = '{\"to\": \"me\"}' where id = $1::uuid";
                 sqlx::query(update).bind(id).execute(stack.database()).await?;
             }
             _ => {}
         }
-        let calls = drain(&stack).await?;
+        let calls = complete_calls(&stack).await?;
         if name == "nothing" {
             ensure!(calls.len() == 1, "an approved call was not made");
             continue;
         }
         ensure!(calls.is_empty(), "{name}: what nobody was shown was called: {calls:#?}");
-        let found = outcomes(&stack, org_id).await?;
+        let found = newest_outcomes(&stack, org_id).await?;
         ensure!(found.get(name).is_some_and(|found| found == ASK), "{name}: {found:#?}");
-        let again = question(&stack, org_id, name).await?;
+        let again = open_escalation(&stack, org_id, name).await?;
         ensure!(
             again["id"] != held["id"] && again["subjectHash"] != held["subjectHash"],
             "{name}: {again:#}"
         );
-        decide(&office.approver, &again, "approve").await?.expect(200)?;
-        let calls = drain(&stack).await?;
+        decide(&fixture.approver, &again, "approve").await?.expect(200)?;
+        let calls = complete_calls(&stack).await?;
         ensure!(calls.len() == 1 && calls[0]["session"] == again["subject"]["session"], "{name}: {calls:#?}");
     }
     Ok(())

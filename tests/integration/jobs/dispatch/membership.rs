@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient};
-use crate::support::escalations::{Office, answer, decide};
-use crate::support::tool_calls::{compare, drain, question, record, register, tool};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
+use crate::support::tool_calls::{
+    compare_rows, complete_calls, open_escalation, record_tool_events, register_tools, tool,
+};
 
 /// How somebody leaves.
 const LEAVES: [(&str, &str); 6] = [
@@ -41,12 +43,11 @@ async fn change(stack: &LocalStack, what: &'static str, id: Uuid) -> Result<()> 
 /// How far a call is when its requester leaves.
 const STAGES: [&str; 3] = ["queued", "approved", "confirmed"];
 
-// NAME: escalations: what a requester asked for is not called once they have left
 #[tokio::test]
-async fn requester_gone() -> Result<()> {
+async fn departed_requester_has_no_more_calls() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     let named = |stage: &str, leave: &str| format!("{stage}_{leave}");
     let mut tools = Vec::new();
     for (leave, _) in LEAVES.iter().chain(&STAYS) {
@@ -54,28 +55,32 @@ async fn requester_gone() -> Result<()> {
             tools.push(tool(&named(stage, leave), &json!({ "policy": policy })));
         }
     }
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let mut people = Vec::new();
     for (leave, statement) in LEAVES.iter().chain(&STAYS) {
-        let person = office.colleague(OrgRole::Member).await?;
+        let person = fixture.add_colleague(OrgRole::Member).await?;
         let session = person.open_path().await?;
         let held = ["approved", "confirmed"].map(|stage| named(stage, leave));
         let events = held.each_ref().map(|name| (name.as_str(), json!({})));
-        record(&person, &session, &events).await?;
+        record_tool_events(&person, &session, &events).await?;
         people.push((*leave, *statement, person, session));
     }
-    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
+    ensure!(complete_calls(&stack).await?.is_empty(), "a held call was made");
     for (leave, statement, person, session) in &people {
-        decide(&office.approver, &question(&stack, org_id, &named("approved", leave)).await?, "approve")
+        decide(
+            &fixture.approver,
+            &open_escalation(&stack, org_id, &named("approved", leave)).await?,
+            "approve",
+        )
+        .await?
+        .expect(200)?;
+        decide(person, &open_escalation(&stack, org_id, &named("confirmed", leave)).await?, "approve")
             .await?
             .expect(200)?;
-        decide(person, &question(&stack, org_id, &named("confirmed", leave)).await?, "approve")
-            .await?
-            .expect(200)?;
-        record(person, session, &[(&named("queued", leave), json!({}))]).await?;
+        record_tool_events(person, session, &[(&named("queued", leave), json!({}))]).await?;
         change(&stack, statement, person.user.id).await?;
     }
-    let calls = drain(&stack).await?;
+    let calls = complete_calls(&stack).await?;
     let gone = "
         select d.status, d.error, count(e.id)
         from deliveries as d
@@ -86,7 +91,7 @@ async fn requester_gone() -> Result<()> {
         group by d.id
         order by d.created_at desc
         limit 1";
-    let mut compared = Vec::new();
+    let mut comparisons = Vec::new();
     for (leave, _) in LEAVES.iter().chain(&STAYS) {
         for stage in STAGES {
             let name = named(stage, leave);
@@ -96,102 +101,99 @@ async fn requester_gone() -> Result<()> {
             let stays = STAYS.iter().any(|(stays, _)| stays == leave);
             let expected = if stays { "1 done none 0" } else { "0 withdrawn requester_gone 1" };
             let found = format!("{called} {status} {} {events}", error.as_deref().unwrap_or("none"));
-            compared.push((name, expected.to_owned(), found));
+            comparisons.push((name, expected.to_owned(), found));
         }
     }
-    compare(compared)
+    compare_rows(comparisons)
 }
 
-// NAME: escalations: an approval is worth nothing once who gave it may not give it any more
 #[tokio::test]
-async fn decider_gone() -> Result<()> {
+async fn approval_is_void_once_the_approver_departed() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     let demoted =
         ("demoted", "update auth.users set raw_app_meta_data = raw_app_meta_data - 'org_role' where id = $1");
     let leaves: Vec<(&str, &'static str)> = LEAVES.into_iter().chain([demoted]).collect();
     let all: Vec<(&str, &'static str)> = leaves.iter().copied().chain(STAYS).collect();
     let tools: Vec<Value> = all.iter().map(|(name, _)| tool(name, &json!({ "policy": "ask" }))).collect();
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> = all.iter().map(|(name, _)| (*name, json!({}))).collect();
-    record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    ensure!(complete_calls(&stack).await?.is_empty(), "a held call was made");
     let mut deciders = Vec::new();
     for (name, _) in &all {
-        let decider = office.colleague(OrgRole::Approver).await?;
-        let held = question(&stack, org_id, name).await?;
+        let decider = fixture.add_colleague(OrgRole::Approver).await?;
+        let held = open_escalation(&stack, org_id, name).await?;
         decide(&decider, &held, "approve").await?.expect(200)?;
         deciders.push((decider, held));
     }
     for ((_, statement), (decider, _)) in all.iter().zip(&deciders) {
         change(&stack, statement, decider.user.id).await?;
     }
-    let calls = drain(&stack).await?;
+    let calls = complete_calls(&stack).await?;
     let called: Vec<&str> = calls.iter().filter_map(|call| call["tool"].as_str()).collect();
     ensure!(called == STAYS.map(|(name, _)| name), "{called:?} were called");
     for ((name, _), (_, held)) in leaves.iter().zip(&deciders) {
-        let again = question(&stack, org_id, name).await?;
+        let again = open_escalation(&stack, org_id, name).await?;
         ensure!(again["id"] != held["id"] && again["kind"] == "policy", "{name}: {again:#}");
         // The old approval is decided, and stays worth nothing.
-        let old = decide(&office.approver, held, "approve").await?.problem(409, "escalation_resolved")?;
+        let old = decide(&fixture.approver, held, "approve").await?.problem(409, "escalation_resolved")?;
         ensure!(old["decision"]["decision"] == "approve", "{name}: {old:#}");
-        ensure!(drain(&stack).await?.is_empty(), "{name} was called");
-        decide(&office.approver, &again, "approve").await?.expect(200)?;
-        let calls = drain(&stack).await?;
+        ensure!(complete_calls(&stack).await?.is_empty(), "{name} was called");
+        decide(&fixture.approver, &again, "approve").await?.expect(200)?;
+        let calls = complete_calls(&stack).await?;
         ensure!(calls.len() == 1 && calls[0]["tool"] == *name, "{name}: {calls:#?}");
     }
     Ok(())
 }
 
-// NAME: escalations: an answer is approved again once who approved it may not do so any more
 /// The policy demands no approval here; the agent's question does, and so does the answer to it.
 #[tokio::test]
-async fn answer_approved() -> Result<()> {
+async fn answer_needs_approval_again_once_its_approver_departed() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    stack.register_agent(office.member.user.org_id, "tax_compliance", "Tax").await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    stack.register_agent(fixture.member.user.org_id, "tax_compliance", "Tax").await?;
     let dismissed = LEAVES[0].1;
     for what in ["nothing", "decider_dismissed", "handed_over"] {
         let ask = json!({ "reason": "Which?", "decisions": ["respond"], "approver": "other" });
-        let asked = office.asked(ask).await?;
-        let decider = office.colleague(OrgRole::Approver).await?;
-        answer(&office.approver, &asked, "respond", json!("4711")).await?.expect(200)?;
-        let written = office.newest("policy").await?;
+        let asked = fixture.ask_as_agent(ask).await?;
+        let decider = fixture.add_colleague(OrgRole::Approver).await?;
+        decide_with_answer(&fixture.approver, &asked, "respond", json!("4711")).await?.expect(200)?;
+        let written = fixture.newest_escalation("policy").await?;
         decide(&decider, &written, "approve").await?.expect(200)?;
         match what {
             "decider_dismissed" => change(&stack, dismissed, decider.user.id).await?,
             "handed_over" => {
                 let to = json!({ "agentId": "tax_compliance" });
-                office.member.record(&office.session, "handover", to).await?.expect(201)?;
+                fixture.member.record(&fixture.session, "handover", to).await?.expect(201)?;
             }
             _ => {}
         }
-        let calls = drain(&stack).await?;
+        let calls = complete_calls(&stack).await?;
         ensure!(calls.len() == usize::from(what == "nothing"), "{what}: {} calls", calls.len());
         if what != "nothing" {
-            let again = office.newest("policy").await?;
+            let again = fixture.newest_escalation("policy").await?;
             ensure!(again["id"] != written["id"], "{what}: {again:#}");
-            decide(&office.approver, &again, "approve").await?.problem(403, "author_may_not_decide")?;
-            decide(&office.colleague(OrgRole::Owner).await?, &again, "approve").await?.expect(200)?;
-            ensure!(drain(&stack).await?.len() == 1, "{what}: an approved call was not made");
+            decide(&fixture.approver, &again, "approve").await?.problem(403, "author_may_not_decide")?;
+            decide(&fixture.add_colleague(OrgRole::Owner).await?, &again, "approve").await?.expect(200)?;
+            ensure!(complete_calls(&stack).await?.len() == 1, "{what}: an approved call was not made");
         }
     }
     Ok(())
 }
 
-// NAME: escalations: who has left the organisation records nothing
 #[tokio::test]
-async fn records_nothing() -> Result<()> {
+async fn departed_user_cannot_record_events() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
-    register(&stack, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
+    register_tools(&stack, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
     for (leave, statement) in LEAVES {
-        let person: TestClient = office.colleague(OrgRole::Owner).await?;
+        let person: TestClient = fixture.add_colleague(OrgRole::Owner).await?;
         let session = person.open_path().await?;
-        record(&person, &session, &[("pay", json!({}))]).await?;
-        ensure!(drain(&stack).await?.len() == 1, "{leave}: a colleague's payment was not made");
+        record_tool_events(&person, &session, &[("pay", json!({}))]).await?;
+        ensure!(complete_calls(&stack).await?.len() == 1, "{leave}: a colleague's payment was not made");
         change(&stack, statement, person.user.id).await?;
         for (kind, payload) in [
             ("custom_pay", json!({})),
@@ -202,7 +204,7 @@ async fn records_nothing() -> Result<()> {
             let refused = person.record(&session, kind, payload).await?;
             refused.problem(403, "not_a_member").with_context(|| format!("{leave} {kind}"))?;
         }
-        ensure!(drain(&stack).await?.is_empty(), "{leave}: a call was made");
+        ensure!(complete_calls(&stack).await?.is_empty(), "{leave}: a call was made");
         let recorded =
             "select count(*) from chat_events where session_id = $1::uuid and type <> 'agent_result'";
         let recorded: i64 = sqlx::query_scalar(recorded)

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, path};
-use crate::support::escalations::{Office, answer, decide};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
-    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare, drain, outcomes, question, record, register, tool,
-    work_off,
+    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare_rows, complete_calls, finish_calls, newest_outcomes,
+    open_escalation, record_tool_events, register_tools, tool,
 };
 
 /// The agent that calls come to from another.
@@ -111,28 +111,27 @@ impl Way {
     }
 }
 
-// NAME: escalations: every way to a call goes through the policy of that moment
 #[tokio::test]
-async fn ways() -> Result<()> {
+async fn every_path_to_a_call_applies_the_current_policy() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
     // A second one, for what the first edits.
-    office.colleague(OrgRole::Admin).await?;
-    stack.raise_limits(office.member.user.org_id).await?;
-    stack.register_agent(office.member.user.org_id, OTHER, "Tax").await?;
-    let mut compared = Vec::new();
+    fixture.add_colleague(OrgRole::Admin).await?;
+    stack.raise_limits(fixture.member.user.org_id).await?;
+    stack.register_agent(fixture.member.user.org_id, OTHER, "Tax").await?;
+    let mut comparisons = Vec::new();
     for (way, expected) in Way::ALL {
-        let found = along(&office, way).await.with_context(|| format!("{way:?}"))?;
+        let found = along(&fixture, way).await.with_context(|| format!("{way:?}"))?;
         for (((name, _), expected), found) in policies("").iter().zip(expected).zip(found) {
-            compared.push((format!("{way:?} {name}"), expected.to_owned(), found));
+            comparisons.push((format!("{way:?} {name}"), expected.to_owned(), found));
         }
     }
-    compare(compared)
+    compare_rows(comparisons)
 }
 
 /// Goes one way under every policy, and says what became of each call.
-async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
-    let (stack, org_id) = (office.stack, office.member.user.org_id);
+async fn along(fixture: &EscalationFixture<'_>, way: Way) -> Result<Vec<String>> {
+    let (stack, org_id) = (fixture.stack, fixture.member.user.org_id);
     let replaced = policies(way.pointer());
     let names = replaced.each_ref().map(|(name, _)| *name);
     let free = match way {
@@ -150,31 +149,31 @@ async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
         })
         .collect();
     let routes = if way.agent() == OTHER { from_agents } else { Vec::new() };
-    register(stack, org_id, way.agent(), &before, &routes).await?;
+    register_tools(stack, org_id, way.agent(), &before, &routes).await?;
     let event = json!({ "data": { "amount": 500 } });
     if way.agent() == OTHER {
-        from_another_agent(office, way, &names).await?;
+        from_another_agent(fixture, way, &names).await?;
     } else {
         // Sessions of their own: one call that waits does not hold up the next.
         for name in names {
-            let session = office.member.open_path().await?;
-            record(&office.member, &session, &[(name, event.clone())]).await?;
+            let session = fixture.member.open_path().await?;
+            record_tool_events(&fixture.member, &session, &[(name, event.clone())]).await?;
         }
     }
     if let Some(outcome) = way.first_outcome() {
-        let calls = work_off(stack, outcome).await?;
+        let calls = finish_calls(stack, outcome).await?;
         ensure!(calls.len() == names.len(), "{} calls began", calls.len());
     } else if matches!(way, Way::EditedHeld | Way::ApprovedHeld | Way::Confirmed) {
-        ensure!(drain(stack).await?.is_empty(), "a held call was made");
+        ensure!(complete_calls(stack).await?.is_empty(), "a held call was made");
     }
 
-    register(stack, org_id, way.agent(), &after, &routes).await?;
+    register_tools(stack, org_id, way.agent(), &after, &routes).await?;
     let mut refused = Vec::new();
     for name in names {
-        refused.push(go_on(office, way, name).await.with_context(|| name.to_owned())?);
+        refused.push(go_on(fixture, way, name).await.with_context(|| name.to_owned())?);
     }
-    drain(stack).await?;
-    let found = outcomes(stack, org_id).await?;
+    complete_calls(stack).await?;
+    let found = newest_outcomes(stack, org_id).await?;
     let found = names.iter().zip(refused).map(|(name, refused)| {
         refused.unwrap_or_else(|| found.get(*name).cloned().unwrap_or_else(|| "nothing".to_owned()))
     });
@@ -187,8 +186,8 @@ async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
 }
 
 /// Takes the call up again; a refusal's code if that is refused.
-async fn go_on(office: &Office<'_>, way: Way, name: &str) -> Result<Option<String>> {
-    let (stack, org_id) = (office.stack, office.member.user.org_id);
+async fn go_on(fixture: &EscalationFixture<'_>, way: Way, name: &str) -> Result<Option<String>> {
+    let (stack, org_id) = (fixture.stack, fixture.member.user.org_id);
     let same = json!({ "data": { "amount": 500 } });
     let reply = match way {
         Way::First | Way::FollowUp | Way::Handover => return Ok(None),
@@ -206,37 +205,51 @@ async fn go_on(office: &Office<'_>, way: Way, name: &str) -> Result<Option<Strin
             return Ok(None);
         }
         Way::Answered => {
-            answer(&office.member, &question(stack, org_id, name).await?, "respond", json!("4711")).await?
+            decide_with_answer(
+                &fixture.member,
+                &open_escalation(stack, org_id, name).await?,
+                "respond",
+                json!("4711"),
+            )
+            .await?
         }
         Way::ApprovedWithAnswer => {
-            answer(&office.member, &question(stack, org_id, name).await?, "approve", json!("4711")).await?
+            decide_with_answer(
+                &fixture.member,
+                &open_escalation(stack, org_id, name).await?,
+                "approve",
+                json!("4711"),
+            )
+            .await?
         }
         Way::ApprovedHeld => {
-            decide(&office.approver, &question(stack, org_id, name).await?, "approve").await?
+            decide(&fixture.approver, &open_escalation(stack, org_id, name).await?, "approve").await?
         }
         Way::Approved | Way::ApprovedFailure | Way::Confirmed => {
-            decide(&office.member, &question(stack, org_id, name).await?, "approve").await?
+            decide(&fixture.member, &open_escalation(stack, org_id, name).await?, "approve").await?
         }
         Way::EditedQuestion => {
-            answer(&office.member, &question(stack, org_id, name).await?, "edit", same).await?
+            decide_with_answer(&fixture.member, &open_escalation(stack, org_id, name).await?, "edit", same)
+                .await?
         }
         Way::EditedHeld => {
-            answer(&office.approver, &question(stack, org_id, name).await?, "edit", same).await?
+            decide_with_answer(&fixture.approver, &open_escalation(stack, org_id, name).await?, "edit", same)
+                .await?
         }
     };
     Ok((reply.status != 200).then(|| reply.body["code"].as_str().unwrap_or_default().to_owned()))
 }
 
 /// A session for each cell, in which the first agent has the other called, or hands over to it.
-async fn from_another_agent(office: &Office<'_>, way: Way, names: &[&str]) -> Result<()> {
-    let stack = office.stack;
+async fn from_another_agent(fixture: &EscalationFixture<'_>, way: Way, names: &[&str]) -> Result<()> {
+    let stack = fixture.stack;
     let begin = [tool("begin", &json!({ "policy": "auto" }))];
-    register(stack, office.member.user.org_id, AGENT, &begin, &[]).await?;
+    register_tools(stack, fixture.member.user.org_id, AGENT, &begin, &[]).await?;
     for name in names {
-        let session = open_with(&office.member, json!({ "cell": name })).await?;
-        record(&office.member, &session, &[("begin", json!({}))]).await?;
+        let session = open_with(&fixture.member, json!({ "cell": name })).await?;
+        record_tool_events(&fixture.member, &session, &[("begin", json!({}))]).await?;
     }
-    let calls = office.calls().await?;
+    let calls = fixture.claim_calls().await?;
     ensure!(calls.len() == names.len(), "{} calls began", calls.len());
     let outcome = if way == Way::FollowUp {
         let inputs = json!({ "data": { "amount": 500 } });
