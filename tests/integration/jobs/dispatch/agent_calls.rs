@@ -16,8 +16,7 @@ async fn event_calls_the_agent_and_records_its_result() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let event = fixture.click(900).await?["events"][0].clone();
-    let has_two_tasks =
-        |session: &Value| session["tasks"].as_array().is_some_and(|tasks| tasks.len() == 2);
+    let has_two_tasks = |session: &Value| session["tasks"].as_array().is_some_and(|tasks| tasks.len() == 2);
     let session = fixture.wait_for(has_two_tasks).await?;
     let webhook_calls = stack.webhook().context("the stack has no webhook")?.calls();
     ensure!(webhook_calls > 0, "expected a call of the webhook");

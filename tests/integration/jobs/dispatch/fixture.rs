@@ -90,9 +90,7 @@ impl DispatchFixture {
 }
 
 pub fn has_event(session: &Value, event_type: &str) -> bool {
-    session["events"]
-        .as_array()
-        .is_some_and(|events| events.iter().any(|event| event["type"] == event_type))
+    session["events"].as_array().is_some_and(|events| events.iter().any(|event| event["type"] == event_type))
 }
 
 pub fn has_escalation(session: &Value) -> bool {

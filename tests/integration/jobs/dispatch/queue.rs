@@ -40,10 +40,7 @@ async fn ended_session_withdraws_pending_deliveries() -> Result<()> {
     let report = stack.run_job("route-events").await?;
     ensure!(report["called"] == 0, "expected no call: {report}");
     let states = delivery_states(&stack).await?;
-    ensure!(
-        states.len() == 1 && states[0].0 == "withdrawn",
-        "expected one withdrawn delivery: {states:?}"
-    );
+    ensure!(states.len() == 1 && states[0].0 == "withdrawn", "expected one withdrawn delivery: {states:?}");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::support::client::AGENT;
 use crate::support::escalations::EscalationFixture;
 use crate::support::tool_calls::{compare_rows, try_register_tools};
 
-/// A registration's tool and routes, and the rule that refuses it; empty where none does.
+/// Tool, routes, and the rule that rejects the registration. The rule is empty for a valid one.
 fn rows() -> Vec<(Value, Value, &'static str)> {
     let unknown = |field: &str| {
         let mut tool = json!({ "name": "pay" });
@@ -79,20 +79,20 @@ async fn invalid_tool_registration_is_rejected() -> Result<()> {
     let org_id = fixture.member.user.org_id;
     let mut comparisons = Vec::new();
     for (tool, routes, rule) in rows() {
-        let (status, answer) = try_register_tools(&stack, org_id, AGENT, &json!([tool]), &routes).await?;
+        let (status, response) = try_register_tools(&stack, org_id, AGENT, &json!([tool]), &routes).await?;
         let found = match status {
             200 => String::new(),
-            422 if answer["message"] == "invalid_agent_server" => {
-                answer["details"].as_str().context("no details")?.to_owned()
+            422 if response["message"] == "invalid_agent_server" => {
+                response["details"].as_str().context("the response has no details")?.to_owned()
             }
-            _ => format!("{status} {answer}"),
+            _ => format!("{status} {response}"),
         };
         comparisons.push((format!("{tool} {routes}"), rule.to_owned(), found));
     }
-    // The second of two is looked at like the first.
+    // The second of two tools is validated like the first.
     let tools = json!([{ "name": "pay" }, { "name": "pay_too", "refuseAbove": 1 }]);
-    let (_, answer) = try_register_tools(&stack, org_id, AGENT, &tools, &json!([])).await?;
-    let found = answer["details"].as_str().unwrap_or_default().to_owned();
+    let (_, response) = try_register_tools(&stack, org_id, AGENT, &tools, &json!([])).await?;
+    let found = response["details"].as_str().unwrap_or_default().to_owned();
     comparisons.push((tools.to_string(), "unknown_field:refuseAbove".to_owned(), found));
     compare_rows(comparisons)
 }
