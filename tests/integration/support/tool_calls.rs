@@ -73,7 +73,9 @@ pub async fn record_tool_events(client: &TestClient, session: &str, events: &[(&
     for body in events.chunks(100) {
         let body: Vec<Value> = body
             .iter()
-            .map(|(name, payload)| json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": payload }))
+            .map(|(name, payload)| {
+                json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": payload })
+            })
             .collect();
         client.post(&format!("{session}/events"), json!(body)).await?.expect(201)?;
     }

@@ -10,33 +10,9 @@ use crate::support::client::{TestClient, TestResponse};
 use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{compare_rows, complete_calls};
 
-/// A question of the agent that a person other than the requester must answer.
-fn ask() -> Value {
-    json!({ "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "approver": "other" })
-}
-
 /// The kinds of escalation and the decisions that make the decider an author.
 const AUTHORING_DECISIONS: [(&str, &str); 4] =
     [("policy", "edit"), ("agent_asked", "edit"), ("agent_asked", "respond"), ("agent_asked", "approve")];
-
-async fn open_escalation(fixture: &EscalationFixture<'_>, kind: &str) -> Result<Value> {
-    match kind {
-        "policy" => {
-            fixture.register_pay_tool(json!({})).await?;
-            fixture.hold_payment(12_000).await
-        }
-        _ => fixture.ask_as_agent(ask()).await,
-    }
-}
-
-/// The code of the problem, or `ok`.
-fn code(response: &TestResponse) -> String {
-    if response.status == 200 {
-        "ok".to_owned()
-    } else {
-        response.body["code"].as_str().unwrap_or_default().to_owned()
-    }
-}
 
 #[tokio::test]
 async fn author_may_not_approve_but_a_third_person_may() -> Result<()> {
@@ -151,32 +127,6 @@ async fn call_with_two_authors_needs_a_third_approver() -> Result<()> {
     Ok(())
 }
 
-async fn check_two_authors(stack: &LocalStack, policy: &Value) -> Result<()> {
-    let fixture = EscalationFixture::new(stack, json!({})).await?;
-    let third = fixture.add_colleague(OrgRole::Admin).await?;
-    let question = fixture.ask_as_agent(ask()).await?;
-    fixture.register_pay_tool(policy.clone()).await?;
-    decide_with_answer(&fixture.approver, &question, "respond", json!("4711")).await?.expect(200)?;
-    let answered = fixture.newest_escalation("policy").await?;
-    let edit = json!({ "account": "4712" });
-    decide_with_answer(&third, &answered, "edit", edit.clone()).await?.problem(409, "no_other_approver")?;
-    let fourth = fixture.add_colleague(OrgRole::Owner).await?;
-    decide_with_answer(&third, &answered, "edit", edit.clone()).await?.expect(200)?;
-    let successor = fixture.newest_escalation("policy").await?;
-    for author in [&fixture.approver, &third] {
-        decide(author, &successor, "approve").await?.problem(403, "author_may_not_decide")?;
-        decide_with_answer(author, &successor, "edit", edit.clone())
-            .await?
-            .problem(403, "author_may_not_decide")?;
-    }
-    ensure!(complete_calls(stack).await?.is_empty(), "an author released the call");
-    decide(&fourth, &successor, "approve").await?.expect(200)?;
-    let calls = complete_calls(stack).await?;
-    ensure!(calls.len() == 1 && calls[0]["inputs"] == edit, "expected one call with the edit: {calls:#?}");
-    ensure!(calls[0]["decision"]["answer"] == "4711", "expected the answer: {calls:#?}");
-    Ok(())
-}
-
 #[tokio::test]
 async fn sixth_edit_returns_too_many_edits() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -222,7 +172,9 @@ const NOT_APPROVERS: [(&str, OrgRole, Option<&str>); 5] = [
         "of another organisation",
         OrgRole::Owner,
         Some(
-            "update auth.users set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('org_id', gen_random_uuid()) where id = $1",
+            "update auth.users
+             set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('org_id', gen_random_uuid())
+             where id = $1",
         ),
     ),
 ];
@@ -252,7 +204,9 @@ async fn edit_without_another_approver_returns_409() -> Result<()> {
             "{kind} {decision}: the escalation was decided"
         );
         ensure!(fixture.claim_calls().await?.is_empty(), "{kind} {decision}: the call was made");
-        let events = "select count(*) from chat_events where type = 'hitl_resolved' and payload ->> 'escalationId' = $1";
+        let events = "
+            select count(*) from chat_events
+            where type = 'hitl_resolved' and payload ->> 'escalationId' = $1";
         let events: i64 = sqlx::query_scalar(events)
             .bind(escalation["id"].as_str().unwrap_or_default())
             .fetch_one(stack.database())
@@ -271,5 +225,58 @@ async fn edit_without_another_approver_returns_409() -> Result<()> {
     decide_with_answer(&fixture.approver, &escalation, "edit", content).await?.expect(200)?;
     decide(&second, &fixture.newest_escalation("policy").await?, "approve").await?.expect(200)?;
     ensure!(complete_calls(&stack).await?.len() == 1, "expected one call after the approval");
+    Ok(())
+}
+
+/// A question of the agent that a person other than the requester must answer.
+fn ask() -> Value {
+    json!({
+        "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"],
+        "approver": "other",
+    })
+}
+
+async fn open_escalation(fixture: &EscalationFixture<'_>, kind: &str) -> Result<Value> {
+    match kind {
+        "policy" => {
+            fixture.register_pay_tool(json!({})).await?;
+            fixture.hold_payment(12_000).await
+        }
+        _ => fixture.ask_as_agent(ask()).await,
+    }
+}
+
+/// The code of the problem, or `ok`.
+fn code(response: &TestResponse) -> String {
+    if response.status == 200 {
+        "ok".to_owned()
+    } else {
+        response.body["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+async fn check_two_authors(stack: &LocalStack, policy: &Value) -> Result<()> {
+    let fixture = EscalationFixture::new(stack, json!({})).await?;
+    let third = fixture.add_colleague(OrgRole::Admin).await?;
+    let question = fixture.ask_as_agent(ask()).await?;
+    fixture.register_pay_tool(policy.clone()).await?;
+    decide_with_answer(&fixture.approver, &question, "respond", json!("4711")).await?.expect(200)?;
+    let answered = fixture.newest_escalation("policy").await?;
+    let edit = json!({ "account": "4712" });
+    decide_with_answer(&third, &answered, "edit", edit.clone()).await?.problem(409, "no_other_approver")?;
+    let fourth = fixture.add_colleague(OrgRole::Owner).await?;
+    decide_with_answer(&third, &answered, "edit", edit.clone()).await?.expect(200)?;
+    let successor = fixture.newest_escalation("policy").await?;
+    for author in [&fixture.approver, &third] {
+        decide(author, &successor, "approve").await?.problem(403, "author_may_not_decide")?;
+        decide_with_answer(author, &successor, "edit", edit.clone())
+            .await?
+            .problem(403, "author_may_not_decide")?;
+    }
+    ensure!(complete_calls(stack).await?.is_empty(), "an author released the call");
+    decide(&fourth, &successor, "approve").await?.expect(200)?;
+    let calls = complete_calls(stack).await?;
+    ensure!(calls.len() == 1 && calls[0]["inputs"] == edit, "expected one call with the edit: {calls:#?}");
+    ensure!(calls[0]["decision"]["answer"] == "4711", "expected the answer: {calls:#?}");
     Ok(())
 }

@@ -11,16 +11,6 @@ use crate::support::escalations::{
     EscalationFixture, decide, decide_with_answer, decide_with_key, decision_body,
 };
 
-/// Checks that the response to a late decision contains the recorded one.
-fn expect_resolved(response: TestResponse, decided: &Value) -> Result<()> {
-    let problem = response.problem(409, "escalation_resolved")?;
-    let recorded = json!({
-        "decision": decided["decision"], "decidedBy": decided["decidedBy"], "decidedAt": decided["decidedAt"],
-    });
-    ensure!(problem["decision"] == recorded, "expected {recorded:#}, found {problem:#}");
-    Ok(())
-}
-
 #[tokio::test]
 async fn concurrent_decisions_record_one_decision() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -53,28 +43,6 @@ async fn concurrent_decisions_record_one_decision() -> Result<()> {
         stack.finish(call, json!({ "kind": "completed" })).await?;
     }
     ensure!(called == approved, "expected {approved} approved calls, found {called}");
-    Ok(())
-}
-
-/// Checks that one request recorded its decision, and that the others report that decision.
-fn check_one_decision(decisions: Vec<(&TestClient, &str, TestResponse)>) -> Result<()> {
-    let first = decisions.iter().find(|(_, _, response)| response.status == 200);
-    let (client, decision, response) = first.context("expected one request to succeed")?;
-    let (decider, recorded) = (client.user.id, response.body["escalation"].clone());
-    ensure!(
-        recorded["decidedBy"] == json!(decider) && recorded["decision"] == *decision,
-        "expected {decision} by {decider}: {recorded:#}"
-    );
-    for (client, decision, response) in decisions {
-        if client.user.id == decider && recorded["decision"] == decision {
-            ensure!(
-                response.expect(200)?["escalation"] == recorded,
-                "expected the recorded decision for the same decision of the same user"
-            );
-        } else {
-            expect_resolved(response, &recorded)?;
-        }
-    }
     Ok(())
 }
 
@@ -133,5 +101,37 @@ async fn idempotency_key_covers_one_decision() -> Result<()> {
         calls.len() == 1 && calls[0]["event"]["payload"]["data"]["amount"] == 10,
         "expected the call of the approved payment: {calls:#?}"
     );
+    Ok(())
+}
+
+/// Checks that the response to a late decision contains the recorded one.
+fn expect_resolved(response: TestResponse, decided: &Value) -> Result<()> {
+    let problem = response.problem(409, "escalation_resolved")?;
+    let recorded = json!({
+        "decision": decided["decision"], "decidedBy": decided["decidedBy"], "decidedAt": decided["decidedAt"],
+    });
+    ensure!(problem["decision"] == recorded, "expected {recorded:#}, found {problem:#}");
+    Ok(())
+}
+
+/// Checks that one request recorded its decision, and that the others report that decision.
+fn check_one_decision(decisions: Vec<(&TestClient, &str, TestResponse)>) -> Result<()> {
+    let first = decisions.iter().find(|(_, _, response)| response.status == 200);
+    let (client, decision, response) = first.context("expected one request to succeed")?;
+    let (decider, recorded) = (client.user.id, response.body["escalation"].clone());
+    ensure!(
+        recorded["decidedBy"] == json!(decider) && recorded["decision"] == *decision,
+        "expected {decision} by {decider}: {recorded:#}"
+    );
+    for (client, decision, response) in decisions {
+        if client.user.id == decider && recorded["decision"] == decision {
+            ensure!(
+                response.expect(200)?["escalation"] == recorded,
+                "expected the recorded decision for the same decision of the same user"
+            );
+        } else {
+            expect_resolved(response, &recorded)?;
+        }
+    }
     Ok(())
 }

@@ -8,17 +8,14 @@ use uuid::Uuid;
 
 use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 
-fn payload(escalation: &Value, decision: &str) -> Value {
-    json!({ "escalationId": escalation["id"], "decision": decision, "subjectHash": escalation["subjectHash"] })
-}
-
 #[tokio::test]
 async fn event_and_endpoint_race_records_one_decision() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = EscalationFixture::new(&stack, json!({})).await?;
     for _ in 0..6 {
         let escalation = fixture.escalate_from_page(json!({})).await?;
-        let event = json!({ "id": Uuid::new_v4(), "type": "hitl_resolved", "payload": payload(&escalation, "approve") });
+        let approval = payload(&escalation, "approve");
+        let event = json!({ "id": Uuid::new_v4(), "type": "hitl_resolved", "payload": approval });
         let events = format!("{}/events", fixture.session);
         let (recorded, decided) = join(
             fixture.member.post(&events, event.clone()),
@@ -102,19 +99,23 @@ async fn event_decides_only_for_its_session_and_user() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let held = fixture.hold_payment(12_000).await?;
-    let browser = fixture.escalate_from_page(json!({})).await?;
+    let page_escalation = fixture.escalate_from_page(json!({})).await?;
     let resolve =
         async |session: &str, payload: Value| fixture.member.record(session, "hitl_resolved", payload).await;
     resolve(&fixture.session, payload(&held, "approve")).await?.problem(403, "own_request")?;
     let other = fixture.member.open_path().await?;
-    resolve(&other, payload(&browser, "approve")).await?.problem(404, "escalation_not_found")?;
-    let approved =
-        fixture.approver.record(&fixture.session, "hitl_resolved", payload(&browser, "approve")).await?;
+    resolve(&other, payload(&page_escalation, "approve")).await?.problem(404, "escalation_not_found")?;
+    let approved = fixture
+        .approver
+        .record(&fixture.session, "hitl_resolved", payload(&page_escalation, "approve"))
+        .await?;
     approved.problem(404, "session_not_found")?;
-    let mut mismatch = payload(&browser, "approve");
+    let mut mismatch = payload(&page_escalation, "approve");
     mismatch["subjectHash"] = held["subjectHash"].clone();
     resolve(&fixture.session, mismatch).await?.problem(409, "subject_changed")?;
-    resolve(&fixture.session, payload(&browser, "edit")).await?.problem(422, "decision_not_offered")?;
+    resolve(&fixture.session, payload(&page_escalation, "edit"))
+        .await?
+        .problem(422, "decision_not_offered")?;
     // A request is recorded completely or not at all, so the first event is not recorded either.
     let both = json!([
         { "id": Uuid::new_v4(), "type": "custom_first", "payload": {} },
@@ -125,4 +126,10 @@ async fn event_decides_only_for_its_session_and_user() -> Result<()> {
     ensure!(count == 0, "{count} events of the rejected request were recorded");
     ensure!(fixture.claim_calls().await?.is_empty(), "an event released the call");
     Ok(())
+}
+
+fn payload(escalation: &Value, decision: &str) -> Value {
+    json!({
+        "escalationId": escalation["id"], "decision": decision, "subjectHash": escalation["subjectHash"],
+    })
 }

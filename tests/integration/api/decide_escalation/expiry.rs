@@ -12,7 +12,9 @@ async fn expired_escalation_is_closed_before_and_after_maintenance() -> Result<(
     let stack = LocalStack::start().await?;
     let fixture = EscalationFixture::new(&stack, json!({ "ask_expires_in_seconds": 60 })).await?;
     let held = fixture.hold_payment(12_000).await?;
-    let expire = "update chat_escalations set created_at = now() - interval '2 minutes', expires_at = now() - interval '1 minute'";
+    let expire = "
+        update chat_escalations
+        set created_at = now() - interval '2 minutes', expires_at = now() - interval '1 minute'";
     sqlx::query(expire).execute(stack.database()).await?;
     decide(&fixture.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
     idle_sessions::run_maintenance(&stack).await?;
@@ -33,7 +35,10 @@ async fn ended_session_closes_its_escalations() -> Result<()> {
     for escalation in [&held, &page_escalation] {
         decide(&fixture.approver, escalation, "approve").await?.problem(409, "escalation_closed")?;
     }
-    let decision = json!({ "escalationId": page_escalation["id"], "decision": "approve", "subjectHash": page_escalation["subjectHash"] });
+    let decision = json!({
+        "escalationId": page_escalation["id"], "decision": "approve",
+        "subjectHash": page_escalation["subjectHash"],
+    });
     fixture
         .member
         .record(&fixture.session, "hitl_resolved", decision)

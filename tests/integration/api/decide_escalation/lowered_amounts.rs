@@ -102,7 +102,8 @@ async fn edit_that_only_lowers_the_amount_is_released() -> Result<()> {
     let org_id = fixture.member.user.org_id;
     let fields = |release: Value| {
         json!({
-            "policy": "ask", "amount_pointer": "/amount", "currency_pointer": "/currency", "release_lowered_amount": release,
+            "policy": "ask", "amount_pointer": "/amount", "currency_pointer": "/currency",
+            "release_lowered_amount": release,
         })
     };
     let rows = rows();

@@ -37,7 +37,7 @@ async fn requester_may_withdraw_every_kind_of_escalation() -> Result<()> {
         "policy": "auto", "amount_pointer": "/amount", "refuse_above": 100, "risk": "high",
         "approver": "other",
     });
-    let free = json!({ "policy": "auto" });
+    let auto = json!({ "policy": "auto" });
     let held = [
         ("held", json!({ "policy": "ask", "risk": "high", "approver": "other" }), "withdrawn"),
         ("unreadable", limits, "withdrawn"),
@@ -52,7 +52,7 @@ async fn requester_may_withdraw_every_kind_of_escalation() -> Result<()> {
     let tools: Vec<Value> = held
         .iter()
         .map(|(name, fields, _)| tool(name, fields))
-        .chain(started.iter().map(|(name, _, _)| tool(name, &free)))
+        .chain(started.iter().map(|(name, _, _)| tool(name, &auto)))
         .collect();
     register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     for (name, _, _) in &held {

@@ -139,7 +139,9 @@ async fn attempt(
     let approver = with_claims(fixture.stack, &fixture.approver, claims)?;
     let event = |decision: &str| {
         json!({ "id": Uuid::new_v4(), "type": "hitl_resolved", "payload": {
-            "escalationId": escalation["id"], "decision": decision, "subjectHash": escalation["subjectHash"] } })
+            "escalationId": escalation["id"], "decision": decision,
+            "subjectHash": escalation["subjectHash"],
+        } })
     };
     let events = format!("{}/events", fixture.session);
     match method {

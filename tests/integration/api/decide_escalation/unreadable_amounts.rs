@@ -12,15 +12,6 @@ use crate::support::tool_calls::{
     register_tools, tool,
 };
 
-/// Status and code of the problem, or `ok`.
-fn code(response: &TestResponse) -> String {
-    if response.status == 200 {
-        "ok".to_owned()
-    } else {
-        format!("{} {}", response.status.as_u16(), response.body["code"])
-    }
-}
-
 #[tokio::test]
 async fn unreadable_amount_is_released_only_by_an_edit() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -122,4 +113,13 @@ async fn unreadable_amount_is_released_only_by_an_edit() -> Result<()> {
         );
     }
     compare_rows(comparisons)
+}
+
+/// Status and code of the problem, or `ok`.
+fn code(response: &TestResponse) -> String {
+    if response.status == 200 {
+        "ok".to_owned()
+    } else {
+        format!("{} {}", response.status.as_u16(), response.body["code"])
+    }
 }

@@ -49,8 +49,10 @@ async fn approvers_read_metrics_of_their_own_organisation() -> Result<()> {
 /// Valid arguments of the RPC.
 fn arguments() -> Value {
     let now = Timestamp::now();
-    json!({ "p_from": now - SignedDuration::from_hours(48), "p_to": now, "p_bucket": "day", "p_group_by": "none",
-        "p_service_level_seconds": 3600 })
+    json!({
+        "p_from": now - SignedDuration::from_hours(48), "p_to": now, "p_bucket": "day",
+        "p_group_by": "none", "p_service_level_seconds": 3600,
+    })
 }
 
 #[tokio::test]
@@ -69,20 +71,26 @@ async fn rpc_through_postgrest_requires_an_approver() -> Result<()> {
         } else {
             status == 403 && body["message"] == "metrics_forbidden"
         };
-        ensure!(is_expected, "{role:?}: {status} {body}");
+        ensure!(is_expected, "{role:?}, permitted: {permitted}: found {status} {body}");
     }
     let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
-    let without_role = [
+    let unauthorized_tokens = [
         stack.issuer().forge(&owner.user).without("app_metadata").sign(),
         stack.issuer().forge(&owner.user).claim("is_anonymous", true).sign(),
     ];
-    for token in without_role {
+    for token in unauthorized_tokens {
         let (status, body) = call(&token, arguments()).await?;
-        ensure!(status == 403 && body["message"] == "metrics_forbidden", "{status} {body}");
+        ensure!(
+            status == 403 && body["message"] == "metrics_forbidden",
+            "expected metrics_forbidden, found {status} {body}"
+        );
     }
     for key in [stack.supabase().publishable_key(), stack.supabase().secret_key()] {
         let (status, body) = call(key, arguments()).await?;
-        ensure!(status == 401 || status == 403 || status == 404, "{status} {body}");
+        ensure!(
+            status == 401 || status == 403 || status == 404,
+            "expected a rejected key, found {status} {body}"
+        );
     }
     // The RPC validates its arguments like the API.
     for (name, value) in [
@@ -99,7 +107,10 @@ async fn rpc_through_postgrest_requires_an_approver() -> Result<()> {
         let mut arguments = arguments();
         arguments[format!("p_{name}")] = value.clone();
         let (status, body) = call(&owner.token, arguments).await?;
-        ensure!(status == 422 && body["details"] == name, "{name} {value}: {status} {body}");
+        ensure!(
+            status == 422 && body["details"] == name,
+            "{name} {value}: expected 422 for {name}, found {status} {body}"
+        );
     }
     Ok(())
 }

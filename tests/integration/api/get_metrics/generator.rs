@@ -129,7 +129,8 @@ impl HistoryGenerator {
             let ended = (self.rng.u8(0..4) > 0).then(|| self.time_after(created));
             let reason = self.choose(&["cancelled", "cancelled", "expired", "failed"]);
             sessions.push(json!({
-                "id": id, "org_id": org_id, "channel": self.choose(&["web", "web", "voice"]), "agent_id": self.choose(&AGENTS),
+                "id": id, "org_id": org_id, "channel": self.choose(&["web", "web", "voice"]),
+                "agent_id": self.choose(&AGENTS),
                 "created_at": rfc3339(created)?, "ended_at": ended.map(rfc3339).transpose()?,
                 "end_reason": ended.map(|_| reason), "events": self.rng.u8(0..6),
             }));
@@ -151,7 +152,8 @@ impl HistoryGenerator {
                 let finished_as = self.choose(&["done", "done", "done", "asked", "pending", ""]);
                 let resumes = session_deliveries.last().filter(|_| self.rng.bool()).map(|(id, ..)| *id);
                 deliveries.push(json!({
-                    "id": delivery, "org_id": org_id, "session_id": id, "agent_id": agent, "tool": tool, "status": status,
+                    "id": delivery, "org_id": org_id, "session_id": id, "agent_id": agent,
+                    "tool": tool, "status": status,
                     "finished_as": Some(finished_as).filter(|status| !status.is_empty()), "resumes": resumes,
                     "fence": self.rng.u8(0..4), "created_at": rfc3339(at)?,
                 }));
@@ -169,7 +171,8 @@ impl HistoryGenerator {
                 escalations.push(json!({
                     "org_id": org_id, "session_id": id, "status": status, "created_at": rfc3339(at)?,
                     "closed_at": closed.map(rfc3339).transpose()?, "delivery_id": about.map(|(id, ..)| id),
-                    "agent_id": about.map(|(_, _, agent, _)| agent), "tool": about.map(|(_, _, _, tool)| tool), "confirm": self.rng.u8(0..4) == 0,
+                    "agent_id": about.map(|(_, _, agent, _)| agent),
+                    "tool": about.map(|(_, _, _, tool)| tool), "confirm": self.rng.u8(0..4) == 0,
                 }));
             }
         }

@@ -95,7 +95,7 @@ async fn result_above_the_bucket_limit_is_rejected() -> Result<()> {
         let from = to - SignedDuration::from_hours(hours);
         owner.get(&format!("/chatkit/metrics?from={from}&to={to}&bucket=hour&groupBy=agent")).await
     };
-    // The window touches one more hour than it lasts: 416 hours are permitted, 417 are not.
+    // A window of 415 hours overlaps 416 buckets. 416 buckets are permitted, and 417 are not.
     let largest = fetch(415).await?.expect(200)?;
     ensure!(
         largest["buckets"].as_array().is_some_and(|buckets| buckets.len() == 6 * 416),

@@ -28,7 +28,7 @@ async fn metrics_of_random_histories_equal_a_recount() -> Result<()> {
     Ok(())
 }
 
-/// Compares before, between and after the changes of one history, across midnight.
+/// Compares the metrics of one history before any session, after the first ones, and after changes.
 async fn check_history(stack: &LocalStack, seed: u64) -> Result<()> {
     let (member, foreign_org) = (TestClient::new(stack).await?, Uuid::new_v4());
     let organisations = [member.user.org_id, foreign_org];
@@ -52,7 +52,8 @@ async fn use_api(member: &TestClient) -> Result<()> {
     let escalation = event["events"][0]["escalationId"].as_str().context("the event has no escalation id")?;
     let list = member.get("/chatkit/escalations").await?.expect(200)?;
     let open = list["escalations"].as_array().into_iter().flatten().find(|open| open["id"] == escalation);
-    let decision = json!({ "decision": "approve", "subjectHash": open.context("expected the escalation in the list")?["subjectHash"] });
+    let open = open.context("expected the escalation in the list")?;
+    let decision = json!({ "decision": "approve", "subjectHash": open["subjectHash"] });
     member.post(&format!("/chatkit/escalations/{escalation}/decision"), decision).await?.expect(200)?;
     let ended = member.open_path().await?;
     member.record(&ended, "button_click", json!({ "action": AGENT })).await?.expect(201)?;

@@ -1,5 +1,5 @@
-//! Questions of agents. A question may be stricter than the registration of the tool, not less
-//! strict, and an approval does not cover an answer that was given after it.
+//! Questions of agents. A question is at least as strict as the registration of the tool, and an
+//! approval does not cover a later answer.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -13,6 +13,7 @@ use crate::support::tool_calls::{
 };
 
 const RISKS: [&str; 3] = ["low", "medium", "high"];
+
 const APPROVERS: [&str; 2] = ["self", "other"];
 
 /// Lifetimes that the agent requests. The registration permits one hour.
@@ -34,21 +35,6 @@ fn combinations() -> Vec<Combination> {
         .zip(LIFETIMES.into_iter().cycle())
         .map(|((registration, risk, approver), seconds)| (registration, risk, approver, seconds))
         .collect()
-}
-
-/// Expected risk, approver and lifetime of the escalation.
-fn strictest(
-    ((risk, approver), requested_risk, requested_approver, requested_seconds): Combination,
-) -> String {
-    let rank = |risk: &str| RISKS.iter().position(|name| *name == risk).unwrap_or_default();
-    let higher = if rank(requested_risk.unwrap_or("low")) > rank(risk) {
-        requested_risk.unwrap_or("low")
-    } else {
-        risk
-    };
-    let other = higher != "low" || approver == "other" || requested_approver == Some("other");
-    let seconds = requested_seconds.unwrap_or(3600).min(3600);
-    format!("{higher} {} {seconds}", if other { "other" } else { "self" })
 }
 
 #[tokio::test]
@@ -76,7 +62,8 @@ async fn question_is_at_least_as_strict_as_the_registration() -> Result<()> {
         let combination = row_index(&call["event"]).and_then(|row| rows.get(row));
         let (risk, approver, seconds) = combination.map_or((None, None, None), |(_, r, a, s)| (*r, *a, *s));
         json!({ "kind": "ask", "ask": {
-            "reason": "Which?", "decisions": ["respond"], "risk": risk, "approver": approver, "expires_in_seconds": seconds,
+            "reason": "Which?", "decisions": ["respond"], "risk": risk, "approver": approver,
+            "expires_in_seconds": seconds,
         } })
     })
     .await?;
@@ -100,8 +87,8 @@ async fn question_is_at_least_as_strict_as_the_registration() -> Result<()> {
     )
 }
 
-/// Decision on the question, whether it has an answer, and the outcome of the call under `ask`, above
-/// `ask_above`, and under `confirm`.
+/// Decision on the question, whether it has an answer, and the outcomes of the call under `ask`,
+/// above `ask_above`, and under `confirm`.
 const DECISIONS: [(&str, bool, [&str; 3]); 5] = [
     ("approve", false, [CALLED, CALLED, CALLED]),
     ("approve", true, [ASK, ASK, CONFIRM]),
@@ -126,7 +113,8 @@ async fn approval_does_not_cover_a_later_answer() -> Result<()> {
         .collect();
     register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let ask = json!({ "kind": "ask", "ask": {
-        "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "risk": "low", "approver": "self",
+        "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"],
+        "risk": "low", "approver": "self",
     } });
     for tool in &tools {
         let name = tool["name"].as_str().unwrap_or_default();
@@ -198,4 +186,19 @@ async fn approval_does_not_cover_a_later_answer() -> Result<()> {
         "expected one call with the answer: {calls:#?}"
     );
     Ok(())
+}
+
+/// Expected risk, approver and lifetime of the escalation.
+fn strictest(
+    ((risk, approver), requested_risk, requested_approver, requested_seconds): Combination,
+) -> String {
+    let rank = |risk: &str| RISKS.iter().position(|name| *name == risk).unwrap_or_default();
+    let higher = if rank(requested_risk.unwrap_or("low")) > rank(risk) {
+        requested_risk.unwrap_or("low")
+    } else {
+        risk
+    };
+    let other = higher != "low" || approver == "other" || requested_approver == Some("other");
+    let seconds = requested_seconds.unwrap_or(3600).min(3600);
+    format!("{higher} {} {seconds}", if other { "other" } else { "self" })
 }

@@ -10,30 +10,8 @@ use crate::support::client::{AGENT, TestClient, path};
 use crate::support::escalations::EscalationFixture;
 use crate::support::tool_calls::{complete_calls, finish_calls, record_tool_events, register_tools, tool};
 
-/// An agent for owners and approvers.
+/// An agent that only owners and approvers may use.
 const RESTRICTED: &str = "cfo_strategy";
-
-/// Registers the restricted agent, and the tools and routes of both agents.
-async fn register_agents(stack: &LocalStack, fixture: &EscalationFixture<'_>) -> Result<()> {
-    let org_id = fixture.member.user.org_id;
-    let workflow = "wf_restricted";
-    stack.openai().add_workflow(Workflow {
-        id: workflow.to_owned(),
-        project: local_stack::PROJECT.to_owned(),
-        versions: vec!["1".to_owned()],
-    });
-    let arguments = json!({
-        "p_org_id": org_id, "p_agent_id": RESTRICTED, "p_display_name": "Strategy", "p_description": "Strategy",
-        "p_chatkit_workflow_id": workflow, "p_allowed_org_roles": ["owner", "approver"],
-    });
-    let (status, response) = stack.rpc("register_agent", arguments).await?;
-    ensure!(status.is_success(), "register_agent returned {status}: {response}");
-    let auto = json!({ "policy": "auto" });
-    let route = |event_type: &str| json!({ "tool": "decide", "event_type": event_type });
-    let routes = [route("agent_follow_up"), route("handover"), route("custom_pay")];
-    register_tools(stack, org_id, RESTRICTED, &[tool("decide", &auto)], &routes).await?;
-    register_tools(stack, org_id, AGENT, &[tool("pay", &auto)], &[]).await
-}
 
 #[tokio::test]
 async fn agent_is_reachable_only_by_allowed_roles() -> Result<()> {
@@ -48,86 +26,6 @@ async fn agent_is_reachable_only_by_allowed_roles() -> Result<()> {
             .await
             .with_context(|| format!("a client of role {}", role.name()))?;
     }
-    Ok(())
-}
-
-/// The payload of the newest result of an agent.
-async fn newest_result(client: &TestClient, session: &str) -> Result<Value> {
-    let session = client.get(session).await?.expect(200)?;
-    let events = session["events"].as_array().cloned().unwrap_or_default();
-    let result = events
-        .into_iter()
-        .filter(|event| event["type"] == "agent_result")
-        .max_by_key(|event| event["seq"].as_u64());
-    Ok(result.map_or(Value::Null, |event| event["payload"].clone()))
-}
-
-/// Tries every path to the restricted agent.
-async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> Result<()> {
-    let agents = |calls: &[Value]| -> Vec<String> {
-        calls.iter().map(|call| call["agent_id"].as_str().unwrap_or_default().to_owned()).collect()
-    };
-    // A new session.
-    let opened = client.post("/chatkit/sessions", json!({ "agentId": RESTRICTED })).await?;
-    if allowed {
-        opened.expect(201)?;
-    } else {
-        opened.problem(403, "agent_forbidden")?;
-    }
-    // A user's handover.
-    let session = client.open_path().await?;
-    let handover = client.record(&session, "handover", json!({ "agentId": RESTRICTED })).await?;
-    if allowed {
-        handover.expect(201)?;
-        ensure!(agents(&complete_calls(stack).await?) == [RESTRICTED], "expected a call after the handover");
-    } else {
-        handover.problem(403, "agent_forbidden")?;
-        ensure!(complete_calls(stack).await?.is_empty(), "a rejected handover caused a call");
-    }
-    // An event that is routed to both agents.
-    let session = client.open_path().await?;
-    record_tool_events(client, &session, &[("pay", json!({}))]).await?;
-    let called = agents(&complete_calls(stack).await?);
-    let expected = if allowed { vec![AGENT, RESTRICTED] } else { vec![AGENT] };
-    ensure!(called == expected, "an event: expected calls of {expected:?}, found {called:?}");
-    // A follow-up and a handover by an agent. Only the calls of AGENT cause one.
-    let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": RESTRICTED }] });
-    let handover = json!({ "kind": "completed", "handover": { "agent_id": RESTRICTED } });
-    for (outcome, rejection_path) in [(follow_up, "/followUpsRefused/0"), (handover, "/handoverRefused")] {
-        let session = client.open_path().await?;
-        record_tool_events(client, &session, &[("pay", json!({}))]).await?;
-        // The delivery of the event to the restricted agent is claimed first.
-        let mut calls = Vec::new();
-        loop {
-            let claimed = stack.claim_all().await?;
-            let Some(call) = claimed.first() else { break };
-            if call["agent_id"] != AGENT {
-                stack.finish(call, json!({ "kind": "completed" })).await?;
-            } else {
-                stack.finish(call, outcome.clone()).await?;
-                let result = newest_result(client, &session).await?;
-                let rejection = result.pointer(rejection_path).filter(|rejection| !rejection.is_null());
-                let expected = json!({ "agentId": RESTRICTED, "reason": "agent_forbidden" });
-                ensure!(
-                    rejection == (!allowed).then_some(&expected),
-                    "allowed: {allowed}, unexpected value at {rejection_path}: {result:#}"
-                );
-            }
-            calls.push(call.clone());
-        }
-        let called = agents(&calls);
-        let expected = if allowed { vec![AGENT, RESTRICTED, RESTRICTED] } else { vec![AGENT] };
-        ensure!(called == expected, "{rejection_path}: expected calls of {expected:?}, found {called:?}");
-    }
-    // No delivery was created that would be withdrawn later.
-    let deliveries = "select count(*) from deliveries where user_id = $1 and agent_id = $2";
-    let deliveries: i64 = sqlx::query_scalar(deliveries)
-        .bind(client.user.id)
-        .bind(RESTRICTED)
-        .fetch_one(stack.database())
-        .await?;
-    let expected = if allowed { 6 } else { 0 };
-    ensure!(deliveries == expected, "expected {expected} deliveries, found {deliveries}");
     Ok(())
 }
 
@@ -180,5 +78,108 @@ async fn call_starts_only_if_the_requester_role_is_still_allowed() -> Result<()>
             renewed.problem(403, "agent_forbidden")?;
         }
     }
+    Ok(())
+}
+
+/// Registers the restricted agent, and the tools and routes of both agents.
+async fn register_agents(stack: &LocalStack, fixture: &EscalationFixture<'_>) -> Result<()> {
+    let org_id = fixture.member.user.org_id;
+    let workflow = "wf_restricted";
+    stack.openai().add_workflow(Workflow {
+        id: workflow.to_owned(),
+        project: local_stack::PROJECT.to_owned(),
+        versions: vec!["1".to_owned()],
+    });
+    let arguments = json!({
+        "p_org_id": org_id, "p_agent_id": RESTRICTED, "p_display_name": "Strategy",
+        "p_description": "Strategy",
+        "p_chatkit_workflow_id": workflow, "p_allowed_org_roles": ["owner", "approver"],
+    });
+    let (status, response) = stack.rpc("register_agent", arguments).await?;
+    ensure!(status.is_success(), "register_agent returned {status}: {response}");
+    let auto = json!({ "policy": "auto" });
+    let route = |event_type: &str| json!({ "tool": "decide", "event_type": event_type });
+    let routes = [route("agent_follow_up"), route("handover"), route("custom_pay")];
+    register_tools(stack, org_id, RESTRICTED, &[tool("decide", &auto)], &routes).await?;
+    register_tools(stack, org_id, AGENT, &[tool("pay", &auto)], &[]).await
+}
+
+/// The payload of the newest result of an agent.
+async fn newest_result(client: &TestClient, session: &str) -> Result<Value> {
+    let session = client.get(session).await?.expect(200)?;
+    let events = session["events"].as_array().cloned().unwrap_or_default();
+    let result = events
+        .into_iter()
+        .filter(|event| event["type"] == "agent_result")
+        .max_by_key(|event| event["seq"].as_u64());
+    Ok(result.map_or(Value::Null, |event| event["payload"].clone()))
+}
+
+/// Tries every path to the restricted agent.
+async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> Result<()> {
+    let agents = |calls: &[Value]| -> Vec<String> {
+        calls.iter().map(|call| call["agent_id"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    // A new session.
+    let opened = client.post("/chatkit/sessions", json!({ "agentId": RESTRICTED })).await?;
+    if allowed {
+        opened.expect(201)?;
+    } else {
+        opened.problem(403, "agent_forbidden")?;
+    }
+    // A user's handover.
+    let session = client.open_path().await?;
+    let handover = client.record(&session, "handover", json!({ "agentId": RESTRICTED })).await?;
+    if allowed {
+        handover.expect(201)?;
+        ensure!(agents(&complete_calls(stack).await?) == [RESTRICTED], "expected a call after the handover");
+    } else {
+        handover.problem(403, "agent_forbidden")?;
+        ensure!(complete_calls(stack).await?.is_empty(), "a rejected handover caused a call");
+    }
+    // An event that is routed to both agents.
+    let session = client.open_path().await?;
+    record_tool_events(client, &session, &[("pay", json!({}))]).await?;
+    let called = agents(&complete_calls(stack).await?);
+    let expected = if allowed { vec![AGENT, RESTRICTED] } else { vec![AGENT] };
+    ensure!(called == expected, "an event: expected calls of {expected:?}, found {called:?}");
+    // A follow-up and a handover by an agent. Only the calls of AGENT cause one.
+    let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": RESTRICTED }] });
+    let handover = json!({ "kind": "completed", "handover": { "agent_id": RESTRICTED } });
+    for (outcome, rejection_path) in [(follow_up, "/followUpsRefused/0"), (handover, "/handoverRefused")] {
+        let session = client.open_path().await?;
+        record_tool_events(client, &session, &[("pay", json!({}))]).await?;
+        // The delivery of the event to the restricted agent is claimed first.
+        let mut calls = Vec::new();
+        loop {
+            let claimed = stack.claim_all().await?;
+            let Some(call) = claimed.first() else { break };
+            if call["agent_id"] == AGENT {
+                stack.finish(call, outcome.clone()).await?;
+                let result = newest_result(client, &session).await?;
+                let rejection = result.pointer(rejection_path).filter(|rejection| !rejection.is_null());
+                let expected = json!({ "agentId": RESTRICTED, "reason": "agent_forbidden" });
+                ensure!(
+                    rejection == (!allowed).then_some(&expected),
+                    "allowed: {allowed}, unexpected value at {rejection_path}: {result:#}"
+                );
+            } else {
+                stack.finish(call, json!({ "kind": "completed" })).await?;
+            }
+            calls.push(call.clone());
+        }
+        let called = agents(&calls);
+        let expected = if allowed { vec![AGENT, RESTRICTED, RESTRICTED] } else { vec![AGENT] };
+        ensure!(called == expected, "{rejection_path}: expected calls of {expected:?}, found {called:?}");
+    }
+    // No delivery was created that would be withdrawn later.
+    let deliveries = "select count(*) from deliveries where user_id = $1 and agent_id = $2";
+    let deliveries: i64 = sqlx::query_scalar(deliveries)
+        .bind(client.user.id)
+        .bind(RESTRICTED)
+        .fetch_one(stack.database())
+        .await?;
+    let expected = if allowed { 6 } else { 0 };
+    ensure!(deliveries == expected, "expected {expected} deliveries, found {deliveries}");
     Ok(())
 }

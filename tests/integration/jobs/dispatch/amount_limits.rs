@@ -171,7 +171,8 @@ fn currencies() -> Vec<Row> {
     let any = with(json!({ "currency_pointer": "/currency" }));
     let own = with(json!({ "currency": "EUR" }));
     let approval_only = json!({
-        "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "currency": "EUR", "currency_pointer": "/currency",
+        "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "currency": "EUR",
+        "currency_pointer": "/currency",
     });
     let mut rows = vec![
         (required.clone(), json!({ "amount": 100, "currency": "EUR" }), CALLED),

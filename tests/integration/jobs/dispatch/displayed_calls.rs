@@ -15,7 +15,7 @@ use crate::support::tool_calls::{
 /// The agent that receives the follow-ups.
 const OTHER: &str = "tax_compliance";
 
-/// Fields that are the same in the displayed and in the sent call.
+/// Fields of a call that are displayed and sent.
 const FIELDS: [&str; 4] = ["session", "event", "objective", "inputs"];
 
 #[tokio::test]
@@ -43,7 +43,10 @@ async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     dispatch().await?;
     let displayed = newest_escalation().await?;
     let metadata = &displayed["subject"]["session"]["metadata"];
-    ensure!(*metadata == json!({ "costCentre": "4711", "n": [1, { "a": null }] }), "found {metadata}");
+    ensure!(
+        *metadata == json!({ "costCentre": "4711", "n": [1, { "a": null }] }),
+        "expected the metadata of the session, found {metadata}"
+    );
     ensure!(
         displayed["subject"]["session"]["channel"] == "voice",
         "expected the channel voice: {displayed:#}"
@@ -101,6 +104,66 @@ async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     dispatch().await?;
     ensure!(last_call(AGENT)? == first, "the retry sent another call");
     check_same(&successor, &first, true).context("the call with the answer")
+}
+
+#[tokio::test]
+async fn changed_call_needs_approval_again() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
+    stack.register_agent(org_id, OTHER, "Tax").await?;
+    let names = ["handed_over", "metadata", "nothing"];
+    register_tools(&stack, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[])
+        .await?;
+    for name in names {
+        let session = fixture.member.open_path().await?;
+        let id = session.rsplit('/').next().unwrap_or_default();
+        record_tool_events(&fixture.member, &session, &[(name, json!({}))]).await?;
+        complete_calls(&stack).await?;
+        let held = open_escalation(&stack, org_id, name).await?;
+        decide(&fixture.approver, &held, "approve").await?.expect(200)?;
+        match name {
+            "handed_over" => {
+                fixture
+                    .member
+                    .record(&session, "handover", json!({ "agentId": OTHER }))
+                    .await?
+                    .expect(201)?;
+            }
+            "metadata" => {
+                // No request can replace the metadata, but the hash covers it.
+                let body = json!({ "sessionId": id, "purpose": "resume", "metadata": { "to": "me" } });
+                let response = fixture.member.post("/chatkit/sessions", body).await?;
+                ensure!(response.status == 422, "expected rejected metadata: {response:?}");
+                let update = "update chat_sessions set metadata = '{\"to\": \"me\"}' where id = $1::uuid";
+                sqlx::query(update).bind(id).execute(stack.database()).await?;
+            }
+            _ => {}
+        }
+        let calls = complete_calls(&stack).await?;
+        if name == "nothing" {
+            ensure!(calls.len() == 1, "expected the approved call");
+            continue;
+        }
+        ensure!(calls.is_empty(), "{name}: a changed call was made: {calls:#?}");
+        let outcomes = newest_outcomes(&stack, org_id).await?;
+        ensure!(
+            outcomes.get(name).is_some_and(|outcome| outcome == ASK),
+            "{name}: expected {ASK}: {outcomes:#?}"
+        );
+        let again = open_escalation(&stack, org_id, name).await?;
+        ensure!(
+            again["id"] != held["id"] && again["subjectHash"] != held["subjectHash"],
+            "{name}: expected a new escalation: {again:#}"
+        );
+        decide(&fixture.approver, &again, "approve").await?.expect(200)?;
+        let calls = complete_calls(&stack).await?;
+        ensure!(
+            calls.len() == 1 && calls[0]["session"] == again["subject"]["session"],
+            "{name}: expected the approved call: {calls:#?}"
+        );
+    }
+    Ok(())
 }
 
 /// A result with a question of the agent.
@@ -164,65 +227,5 @@ fn check_same(displayed: &Value, sent: &Value, with_answer: bool) -> Result<()> 
         .filter(|name| !known.contains(&name.as_str()))
         .collect();
     ensure!(unknown.is_empty(), "fields that are sent but not displayed: {unknown:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn changed_call_needs_approval_again() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    let fixture = EscalationFixture::new(&stack, json!({})).await?;
-    let org_id = fixture.member.user.org_id;
-    stack.register_agent(org_id, OTHER, "Tax").await?;
-    let names = ["handed_over", "metadata", "nothing"];
-    register_tools(&stack, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[])
-        .await?;
-    for name in names {
-        let session = fixture.member.open_path().await?;
-        let id = session.rsplit('/').next().unwrap_or_default();
-        record_tool_events(&fixture.member, &session, &[(name, json!({}))]).await?;
-        complete_calls(&stack).await?;
-        let held = open_escalation(&stack, org_id, name).await?;
-        decide(&fixture.approver, &held, "approve").await?.expect(200)?;
-        match name {
-            "handed_over" => {
-                fixture
-                    .member
-                    .record(&session, "handover", json!({ "agentId": OTHER }))
-                    .await?
-                    .expect(201)?;
-            }
-            "metadata" => {
-                // No request can replace the metadata, but the hash covers it.
-                let body = json!({ "sessionId": id, "purpose": "resume", "metadata": { "to": "me" } });
-                let response = fixture.member.post("/chatkit/sessions", body).await?;
-                ensure!(response.status == 422, "expected rejected metadata: {response:?}");
-                let update = "update chat_sessions set metadata = '{\"to\": \"me\"}' where id = $1::uuid";
-                sqlx::query(update).bind(id).execute(stack.database()).await?;
-            }
-            _ => {}
-        }
-        let calls = complete_calls(&stack).await?;
-        if name == "nothing" {
-            ensure!(calls.len() == 1, "expected the approved call");
-            continue;
-        }
-        ensure!(calls.is_empty(), "{name}: a changed call was made: {calls:#?}");
-        let outcomes = newest_outcomes(&stack, org_id).await?;
-        ensure!(
-            outcomes.get(name).is_some_and(|outcome| outcome == ASK),
-            "{name}: expected {ASK}: {outcomes:#?}"
-        );
-        let again = open_escalation(&stack, org_id, name).await?;
-        ensure!(
-            again["id"] != held["id"] && again["subjectHash"] != held["subjectHash"],
-            "{name}: expected a new escalation: {again:#}"
-        );
-        decide(&fixture.approver, &again, "approve").await?.expect(200)?;
-        let calls = complete_calls(&stack).await?;
-        ensure!(
-            calls.len() == 1 && calls[0]["session"] == again["subject"]["session"],
-            "{name}: expected the approved call: {calls:#?}"
-        );
-    }
     Ok(())
 }

@@ -9,20 +9,6 @@ use uuid::Uuid;
 use crate::support::client::{TestClient, TestResponse};
 use crate::support::escalations::{EscalationFixture, decide};
 
-/// Opens `count` escalations in one request.
-async fn escalate(client: &TestClient, session: &str, count: usize, fields: &Value) -> Result<TestResponse> {
-    let events: Vec<Value> = (0..count)
-        .map(|_| {
-            let mut payload = json!({ "reason": "Help", "decisions": ["approve"] });
-            if let (Some(payload), Some(fields)) = (payload.as_object_mut(), fields.as_object()) {
-                payload.extend(fields.clone());
-            }
-            json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload })
-        })
-        .collect();
-    client.post(&format!("{session}/events"), json!(events)).await
-}
-
 #[tokio::test]
 async fn open_page_escalations_are_limited_per_session_and_user() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -73,4 +59,18 @@ async fn open_page_escalations_are_limited_per_session_and_user() -> Result<()> 
         "expected 139 of 140 with 30 days, found {thirty_days} of {all}, {unlimited} without expiry"
     );
     Ok(())
+}
+
+/// Opens `count` escalations in one request.
+async fn escalate(client: &TestClient, session: &str, count: usize, fields: &Value) -> Result<TestResponse> {
+    let events: Vec<Value> = (0..count)
+        .map(|_| {
+            let mut payload = json!({ "reason": "Help", "decisions": ["approve"] });
+            if let (Some(payload), Some(fields)) = (payload.as_object_mut(), fields.as_object()) {
+                payload.extend(fields.clone());
+            }
+            json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload })
+        })
+        .collect();
+    client.post(&format!("{session}/events"), json!(events)).await
 }

@@ -1,4 +1,4 @@
-//! Users who departure the organisation between the request and the start of a call.
+//! Users who leave the organisation between the request and the start of a call.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -6,7 +6,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient};
+use crate::support::client::AGENT;
 use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
     compare_rows, complete_calls, open_escalation, record_tool_events, register_tools, tool,
@@ -34,11 +34,6 @@ const NON_DEPARTURES: [(&str, &str); 3] = [
         "update auth.users set raw_app_meta_data = raw_app_meta_data || '{\"org_role\": \"admin\"}' where id = $1",
     ),
 ];
-
-async fn change_user(stack: &LocalStack, statement: &'static str, id: Uuid) -> Result<()> {
-    sqlx::query(statement).bind(id).execute(stack.database()).await.context(statement)?;
-    Ok(())
-}
 
 /// Progress of a call when its requester leaves.
 const PROGRESS: [&str; 3] = ["queued", "approved", "confirmed"];
@@ -226,5 +221,10 @@ async fn departed_user_cannot_record_events() -> Result<()> {
             .await?;
         ensure!(recorded == 1, "{departure}: expected one event, found {recorded}");
     }
+    Ok(())
+}
+
+async fn change_user(stack: &LocalStack, statement: &'static str, id: Uuid) -> Result<()> {
+    sqlx::query(statement).bind(id).execute(stack.database()).await.context(statement)?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Every path to a call applies the policy that is registered when the call starts: a table of paths
-//! and policies.
+//! Every path to a call applies the policy that is registered when the call starts. The test runs
+//! every path under every policy.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -95,7 +95,8 @@ impl CallPath {
     /// The outcome of the first call of each tool, before the registration is replaced.
     fn first_outcome(self) -> Option<Value> {
         let ask = json!({
-            "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "risk": "low", "approver": "self",
+            "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"],
+            "risk": "low", "approver": "self",
         });
         match self {
             Self::Retry => {
@@ -202,7 +203,9 @@ async fn continue_call(
             return Ok(None);
         }
         CallPath::Replayed => {
-            let dead = "select id from deliveries where tool = $1 and status = 'dead' order by created_at desc limit 1";
+            let dead = "
+                select id from deliveries
+                where tool = $1 and status = 'dead' order by created_at desc limit 1";
             let id: Uuid = sqlx::query_scalar(dead).bind(name).fetch_one(stack.database()).await?;
             let replay = json!({ "p_org_id": org_id, "p_delivery_id": id });
             let (status, replayed) = stack.rpc("replay_delivery", replay).await?;
@@ -265,7 +268,8 @@ async fn start_by_another_agent(
     ensure!(calls.len() == names.len(), "expected {} calls, found {}", names.len(), calls.len());
     let outcome = if call_path == CallPath::FollowUp {
         let inputs = json!({ "data": { "amount": 500 } });
-        json!({ "kind": "completed", "follow_ups": [{ "agent_id": OTHER, "objective": "Check", "inputs": inputs }] })
+        let follow_up = json!({ "agent_id": OTHER, "objective": "Check", "inputs": inputs });
+        json!({ "kind": "completed", "follow_ups": [follow_up] })
     } else {
         json!({ "kind": "completed", "handover": { "agent_id": OTHER, "summary": "500" } })
     };
