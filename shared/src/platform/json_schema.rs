@@ -105,10 +105,8 @@ fn collect(error: &ValidationError<'_, '_>, mistakes: &mut Vec<Mistake>) {
     if is_group {
         error.causes.iter().for_each(|cause| collect(cause, mistakes));
     } else if mistakes.len() < MAX_MISTAKES {
-        mistakes.push(Mistake {
-            pointer: error.instance_location.to_string(),
-            detail: describe(&error.kind),
-        });
+        mistakes
+            .push(Mistake { pointer: error.instance_location.to_string(), detail: describe(&error.kind) });
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::TestClient;
-use crate::support::escalations::{Office, decide};
+use crate::support::escalations::{EscalationFixture, decide};
 
 /// The function returns at most this many escalations on a page.
 const MAX_PAGE_SIZE: usize = 25;
@@ -15,16 +15,16 @@ const MAX_PAGE_SIZE: usize = 25;
 #[tokio::test]
 async fn pages_return_each_open_escalation_once_oldest_first() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let mut opened = Vec::new();
     for _ in 0..7 {
-        opened.push(office.browser(json!({})).await?);
+        opened.push(fixture.escalate_from_page(json!({})).await?);
     }
     let decided = opened.remove(3);
-    decide(&office.approver, &decided, "approve").await?.expect(200)?;
+    decide(&fixture.approver, &decided, "approve").await?.expect(200)?;
     let mut expected: Vec<Value> = opened.into_iter().map(|escalation| escalation["id"].clone()).collect();
     for limit in [1, 2, 100] {
-        let listed = list_ids(&office.approver, limit).await?;
+        let listed = list_ids(&fixture.approver, limit).await?;
         ensure!(listed == expected, "limit {limit}: expected {expected:#?}, found {listed:#?}");
     }
     // With equal times of creation, the id decides.
@@ -32,7 +32,7 @@ async fn pages_return_each_open_escalation_once_oldest_first() -> Result<()> {
         .execute(stack.database())
         .await?;
     expected.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-    let listed = list_ids(&office.approver, 2).await?;
+    let listed = list_ids(&fixture.approver, 2).await?;
     ensure!(listed == expected, "equal times: expected {expected:#?}, found {listed:#?}");
     Ok(())
 }
@@ -40,21 +40,21 @@ async fn pages_return_each_open_escalation_once_oldest_first() -> Result<()> {
 #[tokio::test]
 async fn approvers_see_the_organisation_and_others_their_own() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    office.held(12_000).await?;
-    office.browser(json!({})).await?;
-    let colleague = office.colleague(OrgRole::Member).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    fixture.hold_payment(12_000).await?;
+    fixture.escalate_from_page(json!({})).await?;
+    let colleague = fixture.add_colleague(OrgRole::Member).await?;
     let session = colleague.open_path().await?;
     let payload = json!({ "reason": "Mine", "decisions": ["approve"] });
     colleague.record(&session, "hitl_escalation", payload).await?.expect(201)?;
     let mut failures = Vec::new();
     for (name, caller, expected) in [
-        ("approver", &office.approver, 3),
-        ("admin", &office.colleague(OrgRole::Admin).await?, 3),
-        ("owner", &office.colleague(OrgRole::Owner).await?, 3),
-        ("member with two escalations", &office.member, 2),
+        ("approver", &fixture.approver, 3),
+        ("admin", &fixture.add_colleague(OrgRole::Admin).await?, 3),
+        ("owner", &fixture.add_colleague(OrgRole::Owner).await?, 3),
+        ("member with two escalations", &fixture.member, 2),
         ("member with one escalation", &colleague, 1),
-        ("member without escalations", &office.colleague(OrgRole::Member).await?, 0),
+        ("member without escalations", &fixture.add_colleague(OrgRole::Member).await?, 0),
         (
             "owner of another organisation",
             &TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?,
@@ -73,23 +73,23 @@ async fn approvers_see_the_organisation_and_others_their_own() -> Result<()> {
 #[tokio::test]
 async fn list_session_and_decision_return_the_same_escalation() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let listed = office.held(12_000).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let listed = fixture.hold_payment(12_000).await?;
     ensure!(
         listed["subject"]["event"]["payload"]["data"] == json!({ "invoice": 42, "amount": 12_000 }),
         "{listed:#}"
     );
-    let session = office.approver.get(&office.session).await?.expect(200)?;
+    let session = fixture.approver.get(&fixture.session).await?.expect(200)?;
     ensure!(
         session["escalations"] == json!([listed]),
         "expected {listed:#}, found {:#}",
         session["escalations"]
     );
-    let mut decided = decide(&office.approver, &listed, "approve").await?.expect(200)?["escalation"].take();
+    let mut decided = decide(&fixture.approver, &listed, "approve").await?.expect(200)?["escalation"].take();
     ensure!(
-        decided["decidedBy"] == json!(office.approver.user.id) && !decided["decidedAt"].is_null(),
+        decided["decidedBy"] == json!(fixture.approver.user.id) && !decided["decidedAt"].is_null(),
         "expected the approver {} and a time, found {decided:#}",
-        office.approver.user.id
+        fixture.approver.user.id
     );
     for field in ["status", "decision", "decidedBy", "decidedAt"] {
         decided[field] = listed[field].clone();
@@ -103,20 +103,20 @@ async fn list_session_and_decision_return_the_same_escalation() -> Result<()> {
 #[tokio::test]
 async fn list_and_session_return_escalations_of_maximum_size() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let (schema, first) = (json!({ "schema": { "enum": vec![1; 7_900] } }), office.session.clone());
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let (schema, first) = (json!({ "schema": { "enum": vec![1; 7_900] } }), fixture.session.clone());
     for _ in 0..20 {
-        office.browser(schema.clone()).await?;
+        fixture.escalate_from_page(schema.clone()).await?;
     }
     // The escalations of another session do not fit on the same page.
-    let other = Office { stack: &stack, session: office.member.open_path().await?, ..office };
+    let other = EscalationFixture { stack: &stack, session: fixture.member.open_path().await?, ..fixture };
     for _ in 0..10 {
-        other.browser(schema.clone()).await?;
+        other.escalate_from_page(schema.clone()).await?;
     }
-    let office = Office { stack: &stack, session: first, ..other };
-    let listed = list_ids(&office.approver, 100).await?;
+    let fixture = EscalationFixture { stack: &stack, session: first, ..other };
+    let listed = list_ids(&fixture.approver, 100).await?;
     ensure!(listed.len() == 30, "expected 30 escalations, found {}", listed.len());
-    let session = office.member.get(&office.session).await?.expect(200)?;
+    let session = fixture.member.get(&fixture.session).await?.expect(200)?;
     let of_session = session["escalations"].as_array().map_or(0, Vec::len);
     ensure!(of_session == 20, "expected 20 escalations of the session, found {of_session}");
     Ok(())

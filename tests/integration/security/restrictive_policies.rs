@@ -11,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, TestResponse};
-use crate::support::escalations::{Office, body, door, without_occurrence};
+use crate::support::escalations::{EscalationFixture, decision_body, decision_path, without_request_ids};
 
 /// As Supabase's documentation demands a second factor.
 const OF_SESSIONS: &str =
@@ -85,14 +85,14 @@ struct Fixture {
 }
 
 struct Scene<'w> {
-    office: Office<'w>,
+    office: EscalationFixture<'w>,
     policy: &'static str,
 }
 
 impl<'w> Scene<'w> {
     /// An organisation, and then the policy. Its people have a second factor where nothing else is said.
     async fn new(stack: &'w LocalStack, policy: &'static str) -> Result<Self> {
-        let mut office = Office::new(stack, json!({})).await?;
+        let mut office = EscalationFixture::new(stack, json!({})).await?;
         office.member = with_aal(stack, &office.member, "aal2");
         office.approver = with_aal(stack, &office.approver, "aal2");
         sqlx::raw_sql(AssertSqlSafe(policy)).execute(stack.database()).await?;
@@ -115,7 +115,7 @@ impl<'w> Scene<'w> {
         let events = format!("{path}/events");
         member.send(Method::POST, &events, &keyed, Some(event.clone())).await?.expect(201)?;
         self.office.session = path;
-        let escalation = self.office.browser(json!({})).await?;
+        let escalation = self.office.escalate_from_page(json!({})).await?;
         Ok(Fixture { session, escalation, key, event })
     }
 
@@ -167,10 +167,10 @@ impl<'w> Scene<'w> {
             "hitl_resolved" => member.post(&events, said).await,
             "hitl_resolved in an array" => member.post(&events, json!([click, said])).await,
             "decide as the requester" => {
-                member.post(&door(&it.escalation), body(&it.escalation, "reject")).await
+                member.post(&decision_path(&it.escalation), decision_body(&it.escalation, "reject")).await
             }
             "decide as an approver" => {
-                approver.post(&door(&it.escalation), body(&it.escalation, "approve")).await
+                approver.post(&decision_path(&it.escalation), decision_body(&it.escalation, "approve")).await
             }
             "cancel" => member.cancel(&path).await,
             other => anyhow::bail!("no way {other}"),
@@ -195,7 +195,11 @@ impl<'w> Scene<'w> {
                     hidden["id"] = json!(Uuid::now_v7());
                     nobodys.key = Uuid::new_v4().to_string();
                     let nobodys = self.attempt(way.name, "aal1", &nobodys).await?.problem(404, code)?;
-                    ensure!(without_occurrence(problem) == without_occurrence(nobodys), "{}", about("aal1"));
+                    ensure!(
+                        without_request_ids(problem) == without_request_ids(nobodys),
+                        "{}",
+                        about("aal1")
+                    );
                 }
                 ensure!(self.state().await? == before, "{}: something was written", about("aal1"));
                 let now = self.office.stack.openai().calls(On::CreateSession).len();

@@ -1,6 +1,6 @@
-//! An organisation in which somebody works and somebody else approves.
+//! Fixture for escalations: an organisation with a member, an approver and a session.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use http_client::Method;
 use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
@@ -9,130 +9,137 @@ use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, TestResponse};
 
-/// The people, and a session of the one who works.
-pub struct Office<'w> {
-    pub stack: &'w LocalStack,
+/// Two users of one organisation, and a session of the member.
+pub struct EscalationFixture<'s> {
+    pub stack: &'s LocalStack,
     pub member: TestClient,
     pub approver: TestClient,
     pub session: String,
 }
 
-impl<'w> Office<'w> {
-    /// Whose agent pays as this tool says; without a policy of its own it is held every time.
-    pub async fn new(stack: &'w LocalStack, policy: Value) -> Result<Self> {
-        // Calls are looked at here and not made.
+impl<'s> EscalationFixture<'s> {
+    /// Registers the tool `pay` with `fields`. Without fields, every call needs an approval.
+    pub async fn new(stack: &'s LocalStack, fields: Value) -> Result<Self> {
+        // The tests claim the calls themselves, so the dispatcher must not run.
         stack.webhook().inspect(|webhook| webhook.cut(true));
         let member = TestClient::new(stack).await?;
         let approver = TestClient::joining(stack, member.user.org_id, OrgRole::Approver).await?;
         let session = member.open_path().await?;
-        let office = Self { stack, member, approver, session };
-        office.policy(policy).await?;
-        Ok(office)
+        let fixture = Self { stack, member, approver, session };
+        fixture.register_pay_tool(fields).await?;
+        Ok(fixture)
     }
 
-    /// From now on the tool is like this.
-    pub async fn policy(&self, policy: Value) -> Result<()> {
+    /// Replaces the registration of the tool `pay`.
+    pub async fn register_pay_tool(&self, fields: Value) -> Result<()> {
         let mut tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
-        let fields = tool.as_object_mut().context("no object")?;
-        fields.extend(policy.as_object().context("no object")?.clone());
+        merge(&mut tool, &fields)?;
         self.stack.register_tool(self.member.user.org_id, AGENT, tool).await
     }
 
-    /// Somebody else of the organisation.
-    pub async fn colleague(&self, role: OrgRole) -> Result<TestClient> {
+    /// Adds a user to the organisation.
+    pub async fn add_colleague(&self, role: OrgRole) -> Result<TestClient> {
         TestClient::joining(self.stack, self.member.user.org_id, role).await
     }
 
-    /// A payment that the member asks for, and that is held.
-    pub async fn held(&self, amount: u32) -> Result<Value> {
+    /// Requests a payment as the member, and returns the escalation of the held call.
+    pub async fn hold_payment(&self, amount: u32) -> Result<Value> {
         let payload = json!({ "action": "pay", "data": { "invoice": 42, "amount": amount } });
         self.member.record(&self.session, "button_click", payload).await?.expect(201)?;
         let calls = self.stack.claim_all().await?;
-        ensure!(calls.is_empty(), "the payment was not held: {calls:#?}");
-        self.newest("policy").await
+        ensure!(calls.is_empty(), "expected the payment to be held, claimed {calls:#?}");
+        self.newest_escalation("policy").await
     }
 
-    /// A question of the agent's, in the middle of a payment that is made without asking. Its tool is of low risk, so that whoever
-    /// may answer it at all is enough.
-    pub async fn asked(&self, ask: Value) -> Result<Value> {
-        self.policy(json!({ "policy": "auto", "risk": "low", "approver": "self" })).await?;
+    /// Escalates `ask` as the agent, during a payment that needs no approval. The tool has a low
+    /// risk, so the approver of the question is decided by `ask` alone.
+    pub async fn ask_as_agent(&self, ask: Value) -> Result<Value> {
+        self.register_pay_tool(json!({ "policy": "auto", "risk": "low", "approver": "self" })).await?;
         self.member.record(&self.session, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
         let calls = self.stack.claim_all().await?;
-        let [call] = &calls[..] else { anyhow::bail!("{} calls", calls.len()) };
+        let [call] = &calls[..] else { bail!("expected one call, claimed {}", calls.len()) };
         self.stack.finish(call, json!({ "kind": "ask", "ask": ask })).await?;
-        self.newest("agent_asked").await
+        self.newest_escalation("agent_asked").await
     }
 
-    /// A person that the member's page asks for.
-    pub async fn browser(&self, more: Value) -> Result<Value> {
+    /// Escalates from the member's page.
+    pub async fn escalate_from_page(&self, fields: Value) -> Result<Value> {
         let mut payload = json!({ "reason": "Too much", "decisions": ["approve", "reject"] });
-        payload.as_object_mut().context("no object")?.extend(more.as_object().context("no object")?.clone());
+        merge(&mut payload, &fields)?;
         self.member.record(&self.session, "hitl_escalation", payload).await?.expect(201)?;
-        self.newest("browser").await
+        self.newest_escalation("browser").await
     }
 
-    /// The newest of a kind, as an approver is shown it.
-    pub async fn newest(&self, kind: &str) -> Result<Value> {
-        let list = self.approver.get("/chatkit/escalations").await?.expect(200)?;
-        let list = list["escalations"].as_array().context("no list")?;
-        let newest = list.iter().rfind(|escalation| escalation["kind"] == kind);
-        newest.cloned().with_context(|| format!("nothing of kind {kind}: {list:#?}"))
+    /// The newest open escalation of this kind, as the approver reads it.
+    pub async fn newest_escalation(&self, kind: &str) -> Result<Value> {
+        let body = self.approver.get("/chatkit/escalations").await?.expect(200)?;
+        let open = body["escalations"].as_array().context("the response has no escalations")?;
+        let newest = open.iter().rfind(|escalation| escalation["kind"] == kind);
+        newest.cloned().with_context(|| format!("expected an escalation of kind {kind}: {open:#?}"))
     }
 
-    /// The calls that are to be made now, less what is said of them each time.
-    pub async fn calls(&self) -> Result<Vec<Value>> {
+    pub async fn claim_calls(&self) -> Result<Vec<Value>> {
         self.stack.claim_all().await
     }
 
-    /// One number from the database.
+    /// Runs a query that returns one number.
     pub async fn count(&self, query: &'static str) -> Result<i64> {
         Ok(sqlx::query_scalar(query).fetch_one(self.stack.database()).await?)
     }
 }
 
-/// The path of an escalation's decision.
-pub fn door(escalation: &Value) -> String {
+fn merge(object: &mut Value, fields: &Value) -> Result<()> {
+    let object = object.as_object_mut().context("expected an object")?;
+    object.extend(fields.as_object().context("expected an object of fields")?.clone());
+    Ok(())
+}
+
+pub fn decision_path(escalation: &Value) -> String {
     format!("/chatkit/escalations/{}/decision", escalation["id"].as_str().unwrap_or_default())
 }
 
-/// A decision on what is shown.
-pub fn body(escalation: &Value, decision: &str) -> Value {
+/// A decision that quotes the displayed subject hash.
+pub fn decision_body(escalation: &Value, decision: &str) -> Value {
     json!({ "decision": decision, "subjectHash": escalation["subjectHash"] })
 }
 
-/// Decides what is shown.
-pub async fn decide(caller: &TestClient, escalation: &Value, decision: &str) -> Result<TestResponse> {
-    caller.post(&door(escalation), body(escalation, decision)).await
+pub async fn decide(client: &TestClient, escalation: &Value, decision: &str) -> Result<TestResponse> {
+    client.post(&decision_path(escalation), decision_body(escalation, decision)).await
 }
 
-/// The same, with an answer.
-pub async fn answer(
-    caller: &TestClient,
+pub async fn decide_with_answer(
+    client: &TestClient,
     escalation: &Value,
     decision: &str,
     answer: Value,
 ) -> Result<TestResponse> {
-    let mut body = body(escalation, decision);
+    let mut body = decision_body(escalation, decision);
     body["answer"] = answer;
-    caller.post(&door(escalation), body).await
+    client.post(&decision_path(escalation), body).await
 }
 
-/// The same under an idempotency key.
-pub async fn keyed(caller: &TestClient, escalation: &Value, body: Value, key: &str) -> Result<TestResponse> {
-    caller.send(Method::POST, &door(escalation), &[("idempotency-key", key)], Some(body)).await
+/// Sends a decision with an idempotency key.
+pub async fn decide_with_key(
+    client: &TestClient,
+    escalation: &Value,
+    body: Value,
+    key: &str,
+) -> Result<TestResponse> {
+    let headers = [("idempotency-key", key)];
+    client.send(Method::POST, &decision_path(escalation), &headers, Some(body)).await
 }
 
-/// An escalation that nobody has.
-pub fn nobodys(escalation: &Value) -> Value {
-    let mut other = escalation.clone();
-    other["id"] = json!(Uuid::now_v7());
-    other
+/// The same escalation with an id that does not exist.
+pub fn with_unknown_id(escalation: &Value) -> Value {
+    let mut unknown = escalation.clone();
+    unknown["id"] = json!(Uuid::now_v7());
+    unknown
 }
 
-/// A problem less what names the occurrence.
-pub fn without_occurrence(mut problem: Value) -> Value {
-    for part in ["instance", "requestId"] {
-        problem.as_object_mut().map(|fields| fields.remove(part));
+/// A problem without the fields that differ in every response.
+pub fn without_request_ids(mut problem: Value) -> Value {
+    for field in ["instance", "requestId"] {
+        problem.as_object_mut().map(|fields| fields.remove(field));
     }
     problem
 }

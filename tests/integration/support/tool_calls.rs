@@ -1,4 +1,5 @@
-//! What the tables share: tools that are registered together, their calls, and what became of each.
+//! Helpers for tests with a table of tools: they register the tools, record an event for each, make
+//! the calls and compare the outcomes.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +10,18 @@ use uuid::Uuid;
 
 use crate::support::client::TestClient;
 
-/// What becomes of a call.
+/// Outcome: the call was made or is running.
 pub const CALLED: &str = "called";
-/// It is held, and another person may approve it.
+/// Outcome: the call is held, and another person may approve it.
 pub const ASK: &str = "ask";
-/// It is held, and can only be edited or rejected.
+/// Outcome: the call is held, and can only be edited or rejected.
 pub const UNREADABLE: &str = "unreadable";
-/// It is held, and its requester may confirm it.
+/// Outcome: the call is held, and its requester may confirm it.
 pub const CONFIRM: &str = "confirm";
-/// It is given up, and no decision can release it.
+/// Outcome: the delivery is a dead letter, and no decision can release it.
 pub const NEVER: &str = "never";
 
-/// A tool of this name, with these fields.
+/// A registration of an idempotent tool of low risk, with these fields.
 pub fn tool(name: &str, fields: &Value) -> Value {
     let mut tool = json!({ "name": name, "risk": "low", "approver": "self", "idempotent": true });
     if let (Some(tool), Some(fields)) = (tool.as_object_mut(), fields.as_object()) {
@@ -29,30 +30,30 @@ pub fn tool(name: &str, fields: &Value) -> Value {
     tool
 }
 
-/// The event type that goes to the tool of this name.
+/// The event type that is routed to the tool of this name.
 pub fn event_type(name: &str) -> String {
     format!("custom_{name}")
 }
 
-/// Registers an agent's tools, each with the event type of its name, and more routes.
-pub async fn register(
+/// Registers the tools of an agent, a route for the event type of each tool, and additional routes.
+pub async fn register_tools(
     stack: &LocalStack,
     org_id: Uuid,
     agent: &str,
     tools: &[Value],
-    more: &[Value],
+    additional_routes: &[Value],
 ) -> Result<()> {
     let own = tools.iter().map(|tool| {
         json!({ "tool": tool["name"], "event_type": event_type(tool["name"].as_str().unwrap_or_default()) })
     });
-    let routes: Vec<Value> = own.chain(more.iter().cloned()).collect();
-    let (status, answer) = register_as(stack, org_id, agent, &json!(tools), &json!(routes)).await?;
-    ensure!(status == 200, "register_agent_server answered {status}: {answer}");
+    let routes: Vec<Value> = own.chain(additional_routes.iter().cloned()).collect();
+    let (status, response) = try_register_tools(stack, org_id, agent, &json!(tools), &json!(routes)).await?;
+    ensure!(status == 200, "register_agent_server returned {status}: {response}");
     Ok(())
 }
 
-/// Registers exactly this, and says what was answered.
-pub async fn register_as(
+/// Registers exactly these tools and routes, and returns the status and body of the response.
+pub async fn try_register_tools(
     stack: &LocalStack,
     org_id: Uuid,
     agent: &str,
@@ -63,36 +64,38 @@ pub async fn register_as(
         "p_org_id": org_id, "p_agent_id": agent, "p_url": "https://agents.example.com/mcp",
         "p_tools": tools, "p_routes": routes,
     });
-    let (status, answer) = stack.rpc("register_agent_server", arguments).await?;
-    Ok((status.as_u16(), answer))
+    let (status, response) = stack.rpc("register_agent_server", arguments).await?;
+    Ok((status.as_u16(), response))
 }
 
-/// Records one event for each of these tools, through the function, in bodies of a hundred.
-pub async fn record(caller: &TestClient, session: &str, events: &[(&str, Value)]) -> Result<()> {
+/// Records one event for each of these tools, at most 100 in a request.
+pub async fn record_tool_events(client: &TestClient, session: &str, events: &[(&str, Value)]) -> Result<()> {
     for body in events.chunks(100) {
         let body: Vec<Value> = body
             .iter()
-            .map(|(name, payload)| json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": payload }))
+            .map(|(name, payload)| {
+                json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": payload })
+            })
             .collect();
-        caller.post(&format!("{session}/events"), json!(body)).await?.expect(201)?;
+        client.post(&format!("{session}/events"), json!(body)).await?.expect(201)?;
     }
     Ok(())
 }
 
-/// Claims until nothing is due, and finishes each call in this way; answers with the calls.
-pub async fn work_off(stack: &LocalStack, outcome: Value) -> Result<Vec<Value>> {
-    work_off_by(stack, |_| outcome.clone()).await
+/// Claims calls until none is due, finishes each with `outcome`, and returns the calls.
+pub async fn finish_calls(stack: &LocalStack, outcome: Value) -> Result<Vec<Value>> {
+    finish_calls_by(stack, |_| outcome.clone()).await
 }
 
-/// The same, with an outcome for each call.
-pub async fn work_off_by(stack: &LocalStack, outcome: impl Fn(&Value) -> Value) -> Result<Vec<Value>> {
+/// Like [`finish_calls`], with an outcome for each call.
+pub async fn finish_calls_by(stack: &LocalStack, outcome: impl Fn(&Value) -> Value) -> Result<Vec<Value>> {
     let mut calls = Vec::new();
     loop {
         let arguments = json!({ "p_limit": 100, "p_lease_seconds": 60, "p_claim_id": Uuid::now_v7() });
-        let (status, answer) = stack.rpc("claim_deliveries", arguments).await?;
-        ensure!(status.is_success(), "claim_deliveries answered {status}: {answer}");
-        let claimed = answer["deliveries"].as_array().context("no deliveries")?;
-        if claimed.is_empty() && answer["next_due_in_seconds"] != 0 {
+        let (status, response) = stack.rpc("claim_deliveries", arguments).await?;
+        ensure!(status.is_success(), "claim_deliveries returned {status}: {response}");
+        let claimed = response["deliveries"].as_array().context("the response has no deliveries")?;
+        if claimed.is_empty() && response["next_due_in_seconds"] != 0 {
             return Ok(calls);
         }
         for call in claimed {
@@ -102,13 +105,13 @@ pub async fn work_off_by(stack: &LocalStack, outcome: impl Fn(&Value) -> Value) 
     }
 }
 
-/// Makes all calls that may be made.
-pub async fn drain(stack: &LocalStack) -> Result<Vec<Value>> {
-    work_off(stack, json!({ "kind": "completed" })).await
+/// Completes all calls that the policies permit.
+pub async fn complete_calls(stack: &LocalStack) -> Result<Vec<Value>> {
+    finish_calls(stack, json!({ "kind": "completed" })).await
 }
 
-/// What became of the newest delivery to each tool.
-pub async fn outcomes(stack: &LocalStack, org_id: Uuid) -> Result<BTreeMap<String, String>> {
+/// The outcome of the newest delivery of each tool.
+pub async fn newest_outcomes(stack: &LocalStack, org_id: Uuid) -> Result<BTreeMap<String, String>> {
     let query = "
         select distinct on (d.tool) d.tool, d.status, d.error, x.kind, array_to_string(x.decisions, ',')
         from deliveries as d
@@ -117,26 +120,27 @@ pub async fn outcomes(stack: &LocalStack, org_id: Uuid) -> Result<BTreeMap<Strin
         order by d.tool, d.created_at desc, d.seq desc";
     type Row = (String, String, Option<String>, Option<String>, Option<String>);
     let rows: Vec<Row> = sqlx::query_as(query).bind(org_id).fetch_all(stack.database()).await?;
-    let outcome = |status: &str, error: Option<&str>, kind: Option<&str>, offered: Option<&str>| -> String {
-        match (status, error, kind, offered) {
-            ("done" | "running", _, _, _) => CALLED.to_owned(),
-            ("dead", Some("policy_never"), None, None) => NEVER.to_owned(),
-            ("asked", None, Some("policy"), Some("approve,edit,reject")) => ASK.to_owned(),
-            ("asked", None, Some("policy"), Some("edit,reject")) => UNREADABLE.to_owned(),
-            ("asked", None, Some("confirm"), Some("approve,reject")) => CONFIRM.to_owned(),
-            other => format!("{other:?}"),
-        }
-    };
+    let outcome =
+        |status: &str, error: Option<&str>, kind: Option<&str>, decisions: Option<&str>| -> String {
+            match (status, error, kind, decisions) {
+                ("done" | "running", _, _, _) => CALLED.to_owned(),
+                ("dead", Some("policy_never"), None, None) => NEVER.to_owned(),
+                ("asked", None, Some("policy"), Some("approve,edit,reject")) => ASK.to_owned(),
+                ("asked", None, Some("policy"), Some("edit,reject")) => UNREADABLE.to_owned(),
+                ("asked", None, Some("confirm"), Some("approve,reject")) => CONFIRM.to_owned(),
+                other => format!("{other:?}"),
+            }
+        };
     Ok(rows
         .into_iter()
-        .map(|(tool, status, error, kind, offered)| {
-            (tool, outcome(&status, error.as_deref(), kind.as_deref(), offered.as_deref()))
+        .map(|(tool, status, error, kind, decisions)| {
+            (tool, outcome(&status, error.as_deref(), kind.as_deref(), decisions.as_deref()))
         })
         .collect())
 }
 
-/// The newest open question about a tool's call, as far as a decision needs it.
-pub async fn question(stack: &LocalStack, org_id: Uuid, tool: &str) -> Result<Value> {
+/// The newest open escalation about a call of this tool, with the fields that a decision needs.
+pub async fn open_escalation(stack: &LocalStack, org_id: Uuid, tool: &str) -> Result<Value> {
     let query = "
         select jsonb_build_object('id', x.id, 'subjectHash', x.subject_hash, 'subject', x.subject, 'kind', x.kind,
                                   'risk', x.risk, 'approver', x.approver, 'decisions', x.decisions,
@@ -145,20 +149,20 @@ pub async fn question(stack: &LocalStack, org_id: Uuid, tool: &str) -> Result<Va
         where x.org_id = $1 and x.subject ->> 'tool' = $2 and x.status = 'open'
         order by x.created_at desc
         limit 1";
-    let found: Option<Value> =
+    let escalation: Option<Value> =
         sqlx::query_scalar(query).bind(org_id).bind(tool).fetch_optional(stack.database()).await?;
-    found.with_context(|| format!("no open question about {tool}"))
+    escalation.with_context(|| format!("expected an open escalation about {tool}"))
 }
 
-/// Compares all rows, and names every one that differs.
-pub fn compare(rows: impl IntoIterator<Item = (String, String, String)>) -> Result<()> {
-    let differing: Vec<String> = rows
+/// Compares the expected and the actual value of each named row. Reports every row that differs.
+pub fn compare_rows(rows: impl IntoIterator<Item = (String, String, String)>) -> Result<()> {
+    let differences: Vec<String> = rows
         .into_iter()
-        .filter(|(_, expected, found)| expected != found)
-        .map(|(row, expected, found)| format!("{row}: {found} instead of {expected}"))
+        .filter(|(_, expected, actual)| expected != actual)
+        .map(|(row, expected, actual)| format!("{row}: expected {expected}, found {actual}"))
         .collect();
-    if !differing.is_empty() {
-        bail!("{} rows differ:\n{}", differing.len(), differing.join("\n"));
+    if !differences.is_empty() {
+        bail!("{} rows differ:\n{}", differences.len(), differences.join("\n"));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Who edits a call, or answers the agent, has written it: another person approves it.
+//! A person who edits a call, or answers the agent, is an author of the call. Another person must
+//! approve it.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -6,187 +7,159 @@ use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
 use crate::support::client::{TestClient, TestResponse};
-use crate::support::escalations::{Office, answer, decide};
-use crate::support::tool_calls::{compare, drain};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
+use crate::support::tool_calls::{compare_rows, complete_calls};
 
-/// A question of the agent's that another person has to answer.
-fn ask() -> Value {
-    json!({ "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "approver": "other" })
-}
-
-/// The ways to write a call, with what is written: of a held call, and of the agent's question.
-const WAYS: [(&str, &str); 4] =
+/// The kinds of escalation and the decisions that make the decider an author.
+const AUTHORING_DECISIONS: [(&str, &str); 4] =
     [("policy", "edit"), ("agent_asked", "edit"), ("agent_asked", "respond"), ("agent_asked", "approve")];
 
-async fn open(office: &Office<'_>, kind: &str) -> Result<Value> {
-    match kind {
-        "policy" => {
-            office.policy(json!({})).await?;
-            office.held(12_000).await
-        }
-        _ => office.asked(ask()).await,
-    }
-}
-
-fn code(reply: &TestResponse) -> String {
-    if reply.status == 200 {
-        "ok".to_owned()
-    } else {
-        reply.body["code"].as_str().unwrap_or_default().to_owned()
-    }
-}
-
-// NAME: escalations: the author of a call does not approve it, and a third person does
 #[tokio::test]
-async fn third_person() -> Result<()> {
+async fn author_may_not_approve_but_a_third_person_may() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let third = office.colleague(OrgRole::Owner).await?;
-    let stranger = office.colleague(OrgRole::Member).await?;
-    let words = json!({ "account": "4711" });
-    let mut compared = Vec::new();
-    for (kind, way) in WAYS {
-        let shown = open(&office, kind).await?;
-        for (who, caller, expected) in
-            [("requester", &office.member, "own_request"), ("stranger", &stranger, "escalation_not_found")]
-        {
-            let reply = answer(caller, &shown, way, words.clone()).await?;
-            compared.push((format!("{kind} {way} by the {who}"), expected.to_owned(), code(&reply)));
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let third = fixture.add_colleague(OrgRole::Owner).await?;
+    let uninvolved = fixture.add_colleague(OrgRole::Member).await?;
+    let content = json!({ "account": "4711" });
+    let mut comparisons = Vec::new();
+    for (kind, decision) in AUTHORING_DECISIONS {
+        let escalation = open_escalation(&fixture, kind).await?;
+        for (role, client, expected) in [
+            ("requester", &fixture.member, "own_request"),
+            ("uninvolved member", &uninvolved, "escalation_not_found"),
+        ] {
+            let response = decide_with_answer(client, &escalation, decision, content.clone()).await?;
+            comparisons.push((
+                format!("{kind} {decision} by the {role}"),
+                expected.to_owned(),
+                code(&response),
+            ));
         }
-        answer(&office.approver, &shown, way, words.clone()).await?.expect(200)?;
-        ensure!(office.calls().await?.is_empty(), "{kind} {way}: its author released it");
-        let written = office.newest("policy").await?;
+        decide_with_answer(&fixture.approver, &escalation, decision, content.clone()).await?.expect(200)?;
+        ensure!(fixture.claim_calls().await?.is_empty(), "{kind} {decision}: the author released the call");
+        let successor = fixture.newest_escalation("policy").await?;
         ensure!(
-            written["predecessorId"] == shown["id"] && written["authorId"] == json!(office.approver.user.id),
-            "{kind} {way}: {written:#}"
+            successor["predecessorId"] == escalation["id"]
+                && successor["authorId"] == json!(fixture.approver.user.id),
+            "{kind} {decision}: expected a successor of the author: {successor:#}"
         );
-        for (who, caller, decision, expected) in [
-            ("author", &office.approver, "approve", "author_may_not_decide"),
-            ("author", &office.approver, "edit", "author_may_not_decide"),
-            ("requester", &office.member, "approve", "own_request"),
-            ("requester", &office.member, "edit", "own_request"),
-            ("stranger", &stranger, "approve", "escalation_not_found"),
-            ("stranger", &stranger, "reject", "escalation_not_found"),
+        for (role, client, next, expected) in [
+            ("author", &fixture.approver, "approve", "author_may_not_decide"),
+            ("author", &fixture.approver, "edit", "author_may_not_decide"),
+            ("requester", &fixture.member, "approve", "own_request"),
+            ("requester", &fixture.member, "edit", "own_request"),
+            ("uninvolved member", &uninvolved, "approve", "escalation_not_found"),
+            ("uninvolved member", &uninvolved, "reject", "escalation_not_found"),
             ("third person", &third, "approve", "ok"),
         ] {
-            let reply = if decision == "edit" {
-                answer(caller, &written, decision, words.clone()).await?
+            let response = if next == "edit" {
+                decide_with_answer(client, &successor, next, content.clone()).await?
             } else {
-                decide(caller, &written, decision).await?
+                decide(client, &successor, next).await?
             };
-            let row = format!("{kind} {way}, then {decision} by the {who}");
-            compared.push((row, expected.to_owned(), code(&reply)));
+            let row = format!("{kind} {decision}, then {next} by the {role}");
+            comparisons.push((row, expected.to_owned(), code(&response)));
         }
-        let calls = drain(&stack).await?;
-        ensure!(calls.len() == 1, "{kind} {way}: {} calls", calls.len());
-        let given = if way == "edit" { &calls[0]["inputs"] } else { &calls[0]["decision"]["answer"] };
-        ensure!(*given == words, "{kind} {way}: {calls:#?}");
+        let calls = complete_calls(&stack).await?;
+        ensure!(calls.len() == 1, "{kind} {decision}: expected one call, found {}", calls.len());
+        let sent = if decision == "edit" { &calls[0]["inputs"] } else { &calls[0]["decision"]["answer"] };
+        ensure!(*sent == content, "{kind} {decision}: expected the author's content: {calls:#?}");
     }
-    // What they wrote they may reject.
-    let held = open(&office, "policy").await?;
-    answer(&office.approver, &held, "edit", words).await?.expect(200)?;
-    decide(&office.approver, &office.newest("policy").await?, "reject").await?.expect(200)?;
-    ensure!(drain(&stack).await?.is_empty(), "a rejected call was made");
-    compare(compared)
+    // An author may reject the call.
+    let held = open_escalation(&fixture, "policy").await?;
+    decide_with_answer(&fixture.approver, &held, "edit", content).await?.expect(200)?;
+    decide(&fixture.approver, &fixture.newest_escalation("policy").await?, "reject").await?.expect(200)?;
+    ensure!(complete_calls(&stack).await?.is_empty(), "a rejected call was made");
+    compare_rows(comparisons)
 }
 
-// NAME: escalations: the author of an earlier answer does not decide a later question
 #[tokio::test]
-async fn earlier_answer() -> Result<()> {
+async fn author_of_earlier_answer_may_not_decide_next_question() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let third = office.colleague(OrgRole::Admin).await?;
-    let first = office.asked(ask()).await?;
-    answer(&office.approver, &first, "respond", json!("4711")).await?.expect(200)?;
-    decide(&third, &office.newest("policy").await?, "approve").await?.expect(200)?;
-    let calls = office.calls().await?;
-    ensure!(calls.len() == 1 && calls[0]["decision"]["answer"] == "4711", "{calls:#?}");
-    // The agent asks again. The call holds the first answer, and its author is not asked.
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let third = fixture.add_colleague(OrgRole::Admin).await?;
+    let first = fixture.ask_as_agent(ask()).await?;
+    decide_with_answer(&fixture.approver, &first, "respond", json!("4711")).await?.expect(200)?;
+    decide(&third, &fixture.newest_escalation("policy").await?, "approve").await?.expect(200)?;
+    let calls = fixture.claim_calls().await?;
+    ensure!(
+        calls.len() == 1 && calls[0]["decision"]["answer"] == "4711",
+        "expected one call with the answer: {calls:#?}"
+    );
+    // The call contains the first answer when the agent asks again, so the author of that answer
+    // may not decide.
     stack.finish(&calls[0], json!({ "kind": "ask", "ask": ask() })).await?;
-    let second = office.newest("agent_asked").await?;
-    ensure!(second["subject"]["decision"]["answer"] == "4711", "{second:#}");
-    let mut compared = Vec::new();
+    let second = fixture.newest_escalation("agent_asked").await?;
+    ensure!(second["subject"]["decision"]["answer"] == "4711", "expected the first answer: {second:#}");
+    let mut comparisons = Vec::new();
     for decision in ["approve", "respond", "edit"] {
-        let reply = answer(&office.approver, &second, decision, json!({ "account": "4712" })).await?;
-        compared.push((decision.to_owned(), "author_may_not_decide".to_owned(), code(&reply)));
+        let response =
+            decide_with_answer(&fixture.approver, &second, decision, json!({ "account": "4712" })).await?;
+        comparisons.push((decision.to_owned(), "author_may_not_decide".to_owned(), code(&response)));
     }
-    let reply = decide(&office.approver, &second, "approve").await?;
-    compared.push(("approve without words".to_owned(), "author_may_not_decide".to_owned(), code(&reply)));
-    compare(compared)?;
-    // Another answer takes its place; then the first author has written nothing of the call.
-    answer(&third, &second, "respond", json!("4713")).await?.expect(200)?;
-    let written = office.newest("policy").await?;
-    decide(&third, &written, "approve").await?.problem(403, "author_may_not_decide")?;
-    decide(&office.approver, &written, "approve").await?.expect(200)?;
-    let calls = drain(&stack).await?;
-    ensure!(calls.len() == 1 && calls[0]["decision"]["answer"] == "4713", "{calls:#?}");
+    let response = decide(&fixture.approver, &second, "approve").await?;
+    comparisons.push((
+        "approve without an answer".to_owned(),
+        "author_may_not_decide".to_owned(),
+        code(&response),
+    ));
+    compare_rows(comparisons)?;
+    // Another answer replaces the first one, so its author may decide again.
+    decide_with_answer(&third, &second, "respond", json!("4713")).await?.expect(200)?;
+    let successor = fixture.newest_escalation("policy").await?;
+    decide(&third, &successor, "approve").await?.problem(403, "author_may_not_decide")?;
+    decide(&fixture.approver, &successor, "approve").await?.expect(200)?;
+    let calls = complete_calls(&stack).await?;
+    ensure!(
+        calls.len() == 1 && calls[0]["decision"]["answer"] == "4713",
+        "expected one call with the answer: {calls:#?}"
+    );
     Ok(())
 }
 
-// NAME: escalations: a call that two people wrote is a third person's to approve
-/// A call that holds the answer of one person and the edit of another has two authors.
+/// A call with the answer of one person and the edit of another has two authors.
 #[tokio::test]
-async fn edited_answer() -> Result<()> {
+async fn call_with_two_authors_needs_a_third_approver() -> Result<()> {
     let stack = LocalStack::start().await?;
     for policy in [json!({}), json!({ "policy": "auto", "risk": "low" })] {
-        edited_answer_under(&stack, &policy).await.with_context(|| policy.to_string())?;
+        check_two_authors(&stack, &policy).await.with_context(|| policy.to_string())?;
     }
     Ok(())
 }
 
-async fn edited_answer_under(stack: &LocalStack, policy: &Value) -> Result<()> {
-    let office = Office::new(stack, json!({})).await?;
-    let third = office.colleague(OrgRole::Admin).await?;
-    let asked = office.asked(ask()).await?;
-    office.policy(policy.clone()).await?;
-    answer(&office.approver, &asked, "respond", json!("4711")).await?.expect(200)?;
-    let answered = office.newest("policy").await?;
-    let edit = json!({ "account": "4712" });
-    answer(&third, &answered, "edit", edit.clone()).await?.problem(409, "no_other_approver")?;
-    let fourth = office.colleague(OrgRole::Owner).await?;
-    answer(&third, &answered, "edit", edit.clone()).await?.expect(200)?;
-    let written = office.newest("policy").await?;
-    for author in [&office.approver, &third] {
-        decide(author, &written, "approve").await?.problem(403, "author_may_not_decide")?;
-        answer(author, &written, "edit", edit.clone()).await?.problem(403, "author_may_not_decide")?;
-    }
-    ensure!(drain(stack).await?.is_empty(), "an author released it");
-    decide(&fourth, &written, "approve").await?.expect(200)?;
-    let calls = drain(stack).await?;
-    ensure!(calls.len() == 1 && calls[0]["inputs"] == edit, "{calls:#?}");
-    ensure!(calls[0]["decision"]["answer"] == "4711", "{calls:#?}");
-    Ok(())
-}
-
-// NAME: escalations: a call is edited five times in a row and no more
 #[tokio::test]
-async fn five_edits() -> Result<()> {
+async fn sixth_edit_returns_too_many_edits() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let other = office.colleague(OrgRole::Approver).await?;
-    let mut held = office.held(12_000).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let other = fixture.add_colleague(OrgRole::Approver).await?;
+    let mut held = fixture.hold_payment(12_000).await?;
     for revision in 1..=5 {
-        let author = if revision % 2 == 1 { &office.approver } else { &other };
-        answer(author, &held, "edit", json!({ "revision": revision })).await?.expect(200)?;
-        let written = office.newest("policy").await?;
+        let author = if revision % 2 == 1 { &fixture.approver } else { &other };
+        decide_with_answer(author, &held, "edit", json!({ "revision": revision })).await?.expect(200)?;
+        let successor = fixture.newest_escalation("policy").await?;
         ensure!(
-            written["predecessorId"] == held["id"] && written["authorId"] == json!(author.user.id),
-            "{revision}: {written:#}"
+            successor["predecessorId"] == held["id"] && successor["authorId"] == json!(author.user.id),
+            "revision {revision}: expected a successor of the author: {successor:#}"
         );
-        held = written;
+        held = successor;
     }
-    answer(&other, &held, "edit", json!({ "revision": 6 })).await?.problem(409, "too_many_edits")?;
-    ensure!(office.newest("policy").await? == held, "it was decided");
-    decide(&office.approver, &held, "approve").await?.problem(403, "author_may_not_decide")?;
-    ensure!(drain(&stack).await?.is_empty(), "it was called");
+    decide_with_answer(&other, &held, "edit", json!({ "revision": 6 }))
+        .await?
+        .problem(409, "too_many_edits")?;
+    ensure!(fixture.newest_escalation("policy").await? == held, "the sixth edit decided the escalation");
+    decide(&fixture.approver, &held, "approve").await?.problem(403, "author_may_not_decide")?;
+    ensure!(complete_calls(&stack).await?.is_empty(), "an author released the call");
     decide(&other, &held, "approve").await?.expect(200)?;
-    let calls = drain(&stack).await?;
-    ensure!(calls.len() == 1 && calls[0]["inputs"] == json!({ "revision": 5 }), "{calls:#?}");
+    let calls = complete_calls(&stack).await?;
+    ensure!(
+        calls.len() == 1 && calls[0]["inputs"] == json!({ "revision": 5 }),
+        "expected one call with the fifth edit: {calls:#?}"
+    );
     Ok(())
 }
 
-/// What people are who cannot decide in the place of the author.
-const NO_APPROVERS: [(&str, OrgRole, Option<&str>); 5] = [
+/// Users who may not decide instead of the author.
+const NOT_APPROVERS: [(&str, OrgRole, Option<&str>); 5] = [
     ("a member", OrgRole::Member, None),
     (
         "banned",
@@ -199,52 +172,111 @@ const NO_APPROVERS: [(&str, OrgRole, Option<&str>); 5] = [
         "of another organisation",
         OrgRole::Owner,
         Some(
-            "update auth.users set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('org_id', gen_random_uuid()) where id = $1",
+            "update auth.users
+             set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('org_id', gen_random_uuid())
+             where id = $1",
         ),
     ),
 ];
 
-// NAME: escalations: a call is not written where no other approver could decide it
 #[tokio::test]
-async fn no_other_approver() -> Result<()> {
+async fn edit_without_another_approver_returns_409() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let mut office = Office::new(&stack, json!({})).await?;
-    for (what, role, change) in NO_APPROVERS {
-        let person = office.colleague(role).await?;
+    let mut fixture = EscalationFixture::new(&stack, json!({})).await?;
+    for (description, role, change) in NOT_APPROVERS {
+        let person = fixture.add_colleague(role).await?;
         if let Some(change) = change {
-            sqlx::query(change)
-                .bind(person.user.id)
-                .execute(stack.database())
-                .await
-                .map_err(|error| anyhow::anyhow!("{what}: {error}"))?;
+            sqlx::query(change).bind(person.user.id).execute(stack.database()).await.context(description)?;
         }
     }
-    // Nor is the requester one, whatever the role.
-    let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
+    // The requester may not decide either, in any role.
+    let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
     stack.put_user(&owner).await?;
-    office.member = TestClient::of(&stack, owner);
-    let words = json!({ "account": "4711" });
-    for (kind, way) in WAYS {
-        let shown = open(&office, kind).await?;
-        answer(&office.approver, &shown, way, words.clone()).await?.problem(409, "no_other_approver")?;
-        ensure!(office.newest(kind).await? == shown, "{kind} {way}: it was decided");
-        ensure!(office.calls().await?.is_empty(), "{kind} {way}: it was called");
-        let decided = "select count(*) from chat_events where type = 'hitl_resolved' and payload ->> 'escalationId' = $1";
-        let decided: i64 = sqlx::query_scalar(decided)
-            .bind(shown["id"].as_str().unwrap_or_default())
+    fixture.member = TestClient::of(&stack, owner);
+    let content = json!({ "account": "4711" });
+    for (kind, decision) in AUTHORING_DECISIONS {
+        let escalation = open_escalation(&fixture, kind).await?;
+        decide_with_answer(&fixture.approver, &escalation, decision, content.clone())
+            .await?
+            .problem(409, "no_other_approver")?;
+        ensure!(
+            fixture.newest_escalation(kind).await? == escalation,
+            "{kind} {decision}: the escalation was decided"
+        );
+        ensure!(fixture.claim_calls().await?.is_empty(), "{kind} {decision}: the call was made");
+        let events = "
+            select count(*) from chat_events
+            where type = 'hitl_resolved' and payload ->> 'escalationId' = $1";
+        let events: i64 = sqlx::query_scalar(events)
+            .bind(escalation["id"].as_str().unwrap_or_default())
             .fetch_one(stack.database())
             .await?;
-        ensure!(decided == 0, "{kind} {way}: an event says that it was decided");
-        // Without words it is the author's of nothing, and decided.
-        decide(&office.approver, &shown, "approve").await?.expect(200)?;
-        drain(&stack).await?;
+        ensure!(events == 0, "{kind} {decision}: {events} events record a decision");
+        // An approval without an answer does not make the approver an author.
+        decide(&fixture.approver, &escalation, "approve").await?.expect(200)?;
+        complete_calls(&stack).await?;
     }
-    let shown = open(&office, "policy").await?;
-    let second = TestClient::of(&stack, User::new(office.member.user.org_id, OrgRole::Admin));
-    answer(&office.approver, &shown, "edit", words.clone()).await?.problem(409, "no_other_approver")?;
+    let escalation = open_escalation(&fixture, "policy").await?;
+    let second = TestClient::of(&stack, User::new(fixture.member.user.org_id, OrgRole::Admin));
+    decide_with_answer(&fixture.approver, &escalation, "edit", content.clone())
+        .await?
+        .problem(409, "no_other_approver")?;
     stack.put_user(&second.user).await?;
-    answer(&office.approver, &shown, "edit", words).await?.expect(200)?;
-    decide(&second, &office.newest("policy").await?, "approve").await?.expect(200)?;
-    ensure!(drain(&stack).await?.len() == 1);
+    decide_with_answer(&fixture.approver, &escalation, "edit", content).await?.expect(200)?;
+    decide(&second, &fixture.newest_escalation("policy").await?, "approve").await?.expect(200)?;
+    ensure!(complete_calls(&stack).await?.len() == 1, "expected one call after the approval");
+    Ok(())
+}
+
+/// A question of the agent that a person other than the requester must answer.
+fn ask() -> Value {
+    json!({
+        "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"],
+        "approver": "other",
+    })
+}
+
+async fn open_escalation(fixture: &EscalationFixture<'_>, kind: &str) -> Result<Value> {
+    match kind {
+        "policy" => {
+            fixture.register_pay_tool(json!({})).await?;
+            fixture.hold_payment(12_000).await
+        }
+        _ => fixture.ask_as_agent(ask()).await,
+    }
+}
+
+/// The code of the problem, or `ok`.
+fn code(response: &TestResponse) -> String {
+    if response.status == 200 {
+        "ok".to_owned()
+    } else {
+        response.body["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+async fn check_two_authors(stack: &LocalStack, policy: &Value) -> Result<()> {
+    let fixture = EscalationFixture::new(stack, json!({})).await?;
+    let third = fixture.add_colleague(OrgRole::Admin).await?;
+    let question = fixture.ask_as_agent(ask()).await?;
+    fixture.register_pay_tool(policy.clone()).await?;
+    decide_with_answer(&fixture.approver, &question, "respond", json!("4711")).await?.expect(200)?;
+    let answered = fixture.newest_escalation("policy").await?;
+    let edit = json!({ "account": "4712" });
+    decide_with_answer(&third, &answered, "edit", edit.clone()).await?.problem(409, "no_other_approver")?;
+    let fourth = fixture.add_colleague(OrgRole::Owner).await?;
+    decide_with_answer(&third, &answered, "edit", edit.clone()).await?.expect(200)?;
+    let successor = fixture.newest_escalation("policy").await?;
+    for author in [&fixture.approver, &third] {
+        decide(author, &successor, "approve").await?.problem(403, "author_may_not_decide")?;
+        decide_with_answer(author, &successor, "edit", edit.clone())
+            .await?
+            .problem(403, "author_may_not_decide")?;
+    }
+    ensure!(complete_calls(stack).await?.is_empty(), "an author released the call");
+    decide(&fourth, &successor, "approve").await?.expect(200)?;
+    let calls = complete_calls(stack).await?;
+    ensure!(calls.len() == 1 && calls[0]["inputs"] == edit, "expected one call with the edit: {calls:#?}");
+    ensure!(calls[0]["decision"]["answer"] == "4711", "expected the answer: {calls:#?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! However many decide, there is one decision.
+//! Concurrent and repeated decisions record one decision.
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
@@ -7,113 +7,131 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
 use crate::support::client::{TestClient, TestResponse};
-use crate::support::escalations::{Office, answer, body, decide, keyed};
+use crate::support::escalations::{
+    EscalationFixture, decide, decide_with_answer, decide_with_key, decision_body,
+};
 
-/// Whether somebody who came too late was told what stands.
-fn too_late(reply: TestResponse, decided: &Value) -> Result<()> {
-    let problem = reply.problem(409, "escalation_resolved")?;
-    let stands = json!({
-        "decision": decided["decision"], "decidedBy": decided["decidedBy"], "decidedAt": decided["decidedAt"],
-    });
-    ensure!(problem["decision"] == stands, "{problem:#} instead of {stands:#}");
-    Ok(())
-}
-
-// NAME: escalations: of eight devices one wins, and the others hear of it
 #[tokio::test]
-async fn devices() -> Result<()> {
+async fn concurrent_decisions_record_one_decision() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let mut people = Vec::new();
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let mut approvers = Vec::new();
     for _ in 0..4 {
-        people.push(office.colleague(OrgRole::Approver).await?);
+        approvers.push(fixture.add_colleague(OrgRole::Approver).await?);
     }
     let mut held = Vec::new();
     for _ in 0..6 {
-        held.push(office.held(12_000).await?);
+        held.push(fixture.hold_payment(12_000).await?);
     }
-    for (number, escalation) in held.iter().enumerate() {
-        let clicks = (0..8).map(async |device| {
-            let person = &people[device % people.len()];
-            let decision = if (device + number).is_multiple_of(2) { "approve" } else { "reject" };
-            Ok::<_, anyhow::Error>((person, decision, decide(person, escalation, decision).await?))
+    for (index, escalation) in held.iter().enumerate() {
+        let decisions = (0..8).map(async |device| {
+            let client = &approvers[device % approvers.len()];
+            let decision = if (device + index).is_multiple_of(2) { "approve" } else { "reject" };
+            Ok::<_, anyhow::Error>((client, decision, decide(client, escalation, decision).await?))
         });
-        one_wins(try_join_all(clicks).await?)?;
+        check_one_decision(try_join_all(decisions).await?)?;
     }
-    let approved = office.count("select count(*) from chat_escalations where decision = 'approve'").await?;
-    let events = office.count("select count(*) from chat_events where type = 'hitl_resolved'").await?;
-    ensure!(events == 6, "{events} events say 6 decisions");
+    let approved = fixture.count("select count(*) from chat_escalations where decision = 'approve'").await?;
+    let events = fixture.count("select count(*) from chat_events where type = 'hitl_resolved'").await?;
+    ensure!(events == 6, "expected 6 events for 6 decisions, found {events}");
     let mut called = 0;
-    // A session's calls are made one after the other.
+    // The calls of a session are claimed one at a time.
     loop {
-        let calls = office.calls().await?;
+        let calls = fixture.claim_calls().await?;
         let [call] = &calls[..] else { break };
         called += 1;
         stack.finish(call, json!({ "kind": "completed" })).await?;
     }
-    ensure!(called == approved, "{called} calls of {approved} that were approved");
+    ensure!(called == approved, "expected {approved} approved calls, found {called}");
     Ok(())
 }
 
-fn one_wins(clicks: Vec<(&TestClient, &str, TestResponse)>) -> Result<()> {
-    let winner = clicks.iter().find(|(_, _, reply)| reply.status == 200).context("nobody won")?;
-    let (decider, won) = (winner.0.user.id, winner.2.body["escalation"].clone());
-    ensure!(won["decidedBy"] == json!(decider) && won["decision"] == winner.1, "{won:#}");
-    for (person, decision, reply) in clicks {
-        if person.user.id == decider && won["decision"] == decision {
-            ensure!(reply.expect(200)?["escalation"] == won, "another device of the winner's");
-        } else {
-            too_late(reply, &won)?;
-        }
-    }
-    Ok(())
-}
-
-// NAME: escalations: the same decision again is answered the same
 #[tokio::test]
-async fn repeated() -> Result<()> {
+async fn repeated_decision_returns_the_same_response() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let ask = json!({ "reason": "Which?", "decisions": ["respond"], "schema": { "type": "string" } });
-    let asked = office.asked(ask).await?;
-    let first = answer(&office.approver, &asked, "respond", json!("this")).await?.expect(200)?;
-    let again = answer(&office.approver, &asked, "respond", json!("this")).await?.expect(200)?;
-    ensure!(first == again, "{again:#} instead of {first:#}");
+    let question = fixture.ask_as_agent(ask).await?;
+    let first =
+        decide_with_answer(&fixture.approver, &question, "respond", json!("this")).await?.expect(200)?;
+    let again =
+        decide_with_answer(&fixture.approver, &question, "respond", json!("this")).await?.expect(200)?;
+    ensure!(first == again, "expected {first:#}, found {again:#}");
     let decided = &first["escalation"];
-    // Another answer is another decision, and so is one that would not have been taken.
+    // A different answer is a different decision, even one that does not match the schema.
     for other in [json!("that"), json!(7)] {
-        too_late(answer(&office.approver, &asked, "respond", other).await?, decided)?;
+        expect_resolved(decide_with_answer(&fixture.approver, &question, "respond", other).await?, decided)?;
     }
-    let colleague = office.colleague(OrgRole::Owner).await?;
-    too_late(answer(&colleague, &asked, "respond", json!("this")).await?, decided)?;
-    let events = office.count("select count(*) from chat_events where type = 'hitl_resolved'").await?;
-    ensure!(events == 1 && office.calls().await?.len() == 1);
+    let colleague = fixture.add_colleague(OrgRole::Owner).await?;
+    expect_resolved(decide_with_answer(&colleague, &question, "respond", json!("this")).await?, decided)?;
+    let events = fixture.count("select count(*) from chat_events where type = 'hitl_resolved'").await?;
+    let calls = fixture.claim_calls().await?.len();
+    ensure!((events, calls) == (1, 1), "expected one event and one call, found {events} and {calls}");
     Ok(())
 }
 
-// NAME: escalations: an idempotency key stands for one decision
 #[tokio::test]
-async fn under_a_key() -> Result<()> {
+async fn idempotency_key_covers_one_decision() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let (one, other) = (office.held(10).await?, office.held(20).await?);
-    let first = keyed(&office.approver, &one, body(&one, "approve"), "a-key").await?.expect(200)?;
-    ensure!(keyed(&office.approver, &one, body(&one, "approve"), "a-key").await?.expect(200)? == first);
-    // With another decision, and with the same decision on something else.
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let (one, other) = (fixture.hold_payment(10).await?, fixture.hold_payment(20).await?);
+    let approval = decision_body(&one, "approve");
+    let first = decide_with_key(&fixture.approver, &one, approval.clone(), "a-key").await?.expect(200)?;
+    let again = decide_with_key(&fixture.approver, &one, approval, "a-key").await?.expect(200)?;
+    ensure!(first == again, "expected {first:#}, found {again:#}");
+    // The key is reused for another decision, and for another escalation.
     for (escalation, decision) in [(&one, "reject"), (&other, "approve")] {
-        let reused = keyed(&office.approver, escalation, body(escalation, decision), "a-key").await?;
+        let reused =
+            decide_with_key(&fixture.approver, escalation, decision_body(escalation, decision), "a-key")
+                .await?;
         reused.problem(422, "idempotency_key_reused")?;
     }
-    // The very same body for another escalation names another subject.
-    let misled = keyed(&office.approver, &other, body(&one, "approve"), "a-key").await?;
-    misled.problem(409, "subject_changed")?;
-    keyed(&office.approver, &other, body(&other, "approve"), "two words")
+    // The body of the first escalation quotes another subject hash than the second one has.
+    let mismatch =
+        decide_with_key(&fixture.approver, &other, decision_body(&one, "approve"), "a-key").await?;
+    mismatch.problem(409, "subject_changed")?;
+    decide_with_key(&fixture.approver, &other, decision_body(&other, "approve"), "two words")
         .await?
         .problem(400, "invalid_idempotency_key")?;
-    // Somebody else's key is another key.
-    let colleague = office.colleague(OrgRole::Approver).await?;
-    keyed(&colleague, &other, body(&other, "reject"), "a-key").await?.expect(200)?;
-    let calls = office.calls().await?;
-    ensure!(calls.len() == 1 && calls[0]["event"]["payload"]["data"]["amount"] == 10, "{calls:#?}");
+    // Keys of different users are independent.
+    let colleague = fixture.add_colleague(OrgRole::Approver).await?;
+    decide_with_key(&colleague, &other, decision_body(&other, "reject"), "a-key").await?.expect(200)?;
+    let calls = fixture.claim_calls().await?;
+    ensure!(
+        calls.len() == 1 && calls[0]["event"]["payload"]["data"]["amount"] == 10,
+        "expected the call of the approved payment: {calls:#?}"
+    );
+    Ok(())
+}
+
+/// Checks that the response to a late decision contains the recorded one.
+fn expect_resolved(response: TestResponse, decided: &Value) -> Result<()> {
+    let problem = response.problem(409, "escalation_resolved")?;
+    let recorded = json!({
+        "decision": decided["decision"], "decidedBy": decided["decidedBy"], "decidedAt": decided["decidedAt"],
+    });
+    ensure!(problem["decision"] == recorded, "expected {recorded:#}, found {problem:#}");
+    Ok(())
+}
+
+/// Checks that one request recorded its decision, and that the others report that decision.
+fn check_one_decision(decisions: Vec<(&TestClient, &str, TestResponse)>) -> Result<()> {
+    let first = decisions.iter().find(|(_, _, response)| response.status == 200);
+    let (client, decision, response) = first.context("expected one request to succeed")?;
+    let (decider, recorded) = (client.user.id, response.body["escalation"].clone());
+    ensure!(
+        recorded["decidedBy"] == json!(decider) && recorded["decision"] == *decision,
+        "expected {decision} by {decider}: {recorded:#}"
+    );
+    for (client, decision, response) in decisions {
+        if client.user.id == decider && recorded["decision"] == decision {
+            ensure!(
+                response.expect(200)?["escalation"] == recorded,
+                "expected the recorded decision for the same decision of the same user"
+            );
+        } else {
+            expect_resolved(response, &recorded)?;
+        }
+    }
     Ok(())
 }

@@ -1,55 +1,66 @@
-//! What is over is not decided any more.
+//! Expired escalations, and escalations of ended sessions, cannot be decided.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use serde_json::{Value, json};
 
-use crate::jobs::maintenance;
-use crate::support::escalations::{Office, decide};
+use crate::jobs::maintenance::run_maintenance;
+use crate::support::escalations::{EscalationFixture, decide};
 
-// NAME: escalations: what has expired is closed, swept or not
 #[tokio::test]
-async fn expired() -> Result<()> {
+async fn expired_escalation_is_closed_before_and_after_maintenance() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({ "ask_expires_in_seconds": 60 })).await?;
-    let held = office.held(12_000).await?;
-    let over = "update chat_escalations set created_at = now() - interval '2 minutes', expires_at = now() - interval '1 minute'";
-    sqlx::query(over).execute(stack.database()).await?;
-    decide(&office.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
-    maintenance::run_maintenance(&stack).await?;
-    decide(&office.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
-    ensure!(office.approver.get("/chatkit/escalations").await?.expect(200)?["escalations"] == json!([]));
-    ensure!(office.calls().await?.is_empty(), "a payment that nobody released is made");
+    let fixture = EscalationFixture::new(&stack, json!({ "ask_expires_in_seconds": 60 })).await?;
+    let held = fixture.hold_payment(12_000).await?;
+    let expire = "
+        update chat_escalations
+        set created_at = now() - interval '2 minutes', expires_at = now() - interval '1 minute'";
+    sqlx::query(expire).execute(stack.database()).await?;
+    decide(&fixture.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
+    run_maintenance(&stack).await?;
+    decide(&fixture.approver, &held, "approve").await?.problem(409, "escalation_closed")?;
+    let list = fixture.approver.get("/chatkit/escalations").await?.expect(200)?;
+    ensure!(list["escalations"] == json!([]), "expected an empty list: {list:#}");
+    ensure!(fixture.claim_calls().await?.is_empty(), "a payment was called without an approval");
     Ok(())
 }
 
-// NAME: escalations: a session that ends takes its own with it
 #[tokio::test]
-async fn session_ended() -> Result<()> {
+async fn ended_session_closes_its_escalations() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let (held, browser) = (office.held(12_000).await?, office.browser(json!({})).await?);
-    office.member.cancel(&office.session).await?.expect(200)?;
-    for escalation in [&held, &browser] {
-        decide(&office.approver, escalation, "approve").await?.problem(409, "escalation_closed")?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let (held, page_escalation) =
+        (fixture.hold_payment(12_000).await?, fixture.escalate_from_page(json!({})).await?);
+    fixture.member.cancel(&fixture.session).await?.expect(200)?;
+    for escalation in [&held, &page_escalation] {
+        decide(&fixture.approver, escalation, "approve").await?.problem(409, "escalation_closed")?;
     }
-    let decision = json!({ "escalationId": browser["id"], "decision": "approve", "subjectHash": browser["subjectHash"] });
-    office.member.record(&office.session, "hitl_resolved", decision).await?.problem(409, "session_ended")?;
-    ensure!(office.approver.get("/chatkit/escalations").await?.expect(200)?["escalations"] == json!([]));
-    ensure!(office.calls().await?.is_empty(), "a payment of a session that has ended is made");
+    let decision = json!({
+        "escalationId": page_escalation["id"], "decision": "approve",
+        "subjectHash": page_escalation["subjectHash"],
+    });
+    fixture
+        .member
+        .record(&fixture.session, "hitl_resolved", decision)
+        .await?
+        .problem(409, "session_ended")?;
+    let list = fixture.approver.get("/chatkit/escalations").await?.expect(200)?;
+    ensure!(list["escalations"] == json!([]), "expected an empty list: {list:#}");
+    ensure!(fixture.claim_calls().await?.is_empty(), "a payment of an ended session was called");
     Ok(())
 }
 
-// NAME: escalations: what was decided before the end stays decided
 #[tokio::test]
-async fn decided_before() -> Result<()> {
+async fn decision_before_session_end_is_kept() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let browser = office.browser(json!({})).await?;
-    let decided: Value = decide(&office.approver, &browser, "reject").await?.expect(200)?;
-    office.member.cancel(&office.session).await?.expect(200)?;
-    ensure!(decide(&office.approver, &browser, "reject").await?.expect(200)? == decided);
-    let late = decide(&office.member, &browser, "approve").await?.problem(409, "escalation_resolved")?;
-    ensure!(late["decision"]["decision"] == "reject", "{late:#}");
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let page_escalation = fixture.escalate_from_page(json!({})).await?;
+    let decided: Value = decide(&fixture.approver, &page_escalation, "reject").await?.expect(200)?;
+    fixture.member.cancel(&fixture.session).await?.expect(200)?;
+    let again: Value = decide(&fixture.approver, &page_escalation, "reject").await?.expect(200)?;
+    ensure!(again == decided, "expected {decided:#}, found {again:#}");
+    let late =
+        decide(&fixture.member, &page_escalation, "approve").await?.problem(409, "escalation_resolved")?;
+    ensure!(late["decision"]["decision"] == "reject", "expected the recorded decision: {late:#}");
     Ok(())
 }

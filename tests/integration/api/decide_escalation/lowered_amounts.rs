@@ -1,4 +1,5 @@
-//! An edit that only lowers the amount: released at once where the tool's registration says so, and nowhere else.
+//! An edit that only lowers the amount is released at once if the tool sets
+//! `release_lowered_amount`, and otherwise needs an approval.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
@@ -6,52 +7,54 @@ use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient};
-use crate::support::escalations::{Office, answer, decide};
-use crate::support::tool_calls::{ASK, CALLED, compare, drain, outcomes, question, record, register, tool};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
+use crate::support::tool_calls::{
+    ASK, CALLED, compare_rows, complete_calls, newest_outcomes, open_escalation, record_tool_events,
+    register_tools, tool,
+};
 
-// NAME: escalations: a requester who may approve does not release a lower amount either
-/// The agent's question is the requester's own to answer. What they write is still asked about at once, since the policy asks.
+/// The requester may answer the question of the agent, but the policy of the tool requires an
+/// approval of the edited call.
 #[tokio::test]
-async fn requester() -> Result<()> {
+async fn requester_who_lowers_the_amount_needs_approval() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let mut office = Office::new(&stack, json!({})).await?;
-    let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
+    let mut fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
     stack.put_user(&owner).await?;
-    office.member = TestClient::of(&stack, owner);
-    let terms = |policy: &str| {
+    fixture.member = TestClient::of(&stack, owner);
+    let fields_with = |policy: &str| {
         json!({
             "policy": policy, "risk": "low", "approver": "self", "amount_pointer": "/data/amount",
             "release_lowered_amount": true,
         })
     };
-    office.policy(terms("auto")).await?;
+    fixture.register_pay_tool(fields_with("auto")).await?;
     let payment = |amount: u32| json!({ "action": "pay", "data": { "amount": amount } });
-    office.member.record(&office.session, "button_click", payment(500)).await?.expect(201)?;
-    let calls = office.calls().await?;
-    ensure!(calls.len() == 1, "{calls:#?}");
+    fixture.member.record(&fixture.session, "button_click", payment(500)).await?.expect(201)?;
+    let calls = fixture.claim_calls().await?;
+    ensure!(calls.len() == 1, "expected one call: {calls:#?}");
     let ask = json!({ "reason": "How much?", "decisions": ["edit", "reject"] });
     stack.finish(&calls[0], json!({ "kind": "ask", "ask": ask })).await?;
-    let asked = office.newest("agent_asked").await?;
-    office.policy(terms("ask")).await?;
+    let question = fixture.newest_escalation("agent_asked").await?;
+    fixture.register_pay_tool(fields_with("ask")).await?;
 
-    answer(&office.member, &asked, "edit", payment(400)).await?.expect(200)?;
-    let written = office.newest("policy").await?;
-    ensure!(written["authorId"] == json!(office.member.user.id), "{written:#}");
-    ensure!(office.calls().await?.is_empty(), "a requester released a call");
-    decide(&office.approver, &written, "approve").await?.expect(200)?;
-    ensure!(office.calls().await?.len() == 1, "it is not called");
+    decide_with_answer(&fixture.member, &question, "edit", payment(400)).await?.expect(200)?;
+    let successor = fixture.newest_escalation("policy").await?;
+    ensure!(successor["authorId"] == json!(fixture.member.user.id), "expected the author: {successor:#}");
+    ensure!(fixture.claim_calls().await?.is_empty(), "the requester released the call");
+    decide(&fixture.approver, &successor, "approve").await?.expect(200)?;
+    ensure!(fixture.claim_calls().await?.len() == 1, "expected one call after the approval");
     Ok(())
 }
 
-/// What was asked for, how it was edited, and what becomes of it.
+/// Description, recorded payload, edited payload, and outcome.
 fn rows() -> Vec<(&'static str, Value, Value, &'static str)> {
     let payment =
         |amount: Value| json!({ "amount": amount, "currency": "EUR", "to": "ACME", "lines": [1, 2] });
-    let from = |amount: Value| payment(amount);
-    let edited = |more: Value| {
+    let edited = |changes: Value| {
         let mut all = payment(json!(400));
-        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
-            all.extend(more);
+        if let (Some(all), Value::Object(changes)) = (all.as_object_mut(), changes) {
+            all.extend(changes);
         }
         all
     };
@@ -61,24 +64,24 @@ fn rows() -> Vec<(&'static str, Value, Value, &'static str)> {
         all
     };
     let mut rows = vec![
-        ("lowered", from(json!(500)), payment(json!(400)), CALLED),
-        ("lowered by the least", from(json!(500)), payment(json!(499.99)), CALLED),
-        ("lowered to nothing", from(json!(500)), payment(json!(0)), CALLED),
-        ("lowered as a text", from(json!("500")), payment(json!("400")), CALLED),
-        ("lowered below zero", from(json!(-500)), payment(json!(-400)), CALLED),
-        ("lowered below zero as a text", from(json!("-500")), payment(json!("-400")), CALLED),
-        ("raised", from(json!(500)), payment(json!(600)), ASK),
-        ("raised by the least", from(json!(500)), payment(json!(500.01)), ASK),
-        ("raised below zero", from(json!(-500)), payment(json!(-600)), ASK),
-        ("equal", from(json!(500)), payment(json!(500)), ASK),
-        ("equal, written otherwise", from(json!("500")), payment(json!("500.00")), ASK),
-        ("type changed to a text", from(json!(500)), payment(json!("400")), ASK),
-        ("type changed to a number", from(json!("500")), payment(json!(400)), ASK),
-        ("sign flipped", from(json!(500)), payment(json!(-400)), ASK),
-        ("sign flipped to positive", from(json!(-500)), payment(json!(400)), ASK),
-        ("sign flipped in a text", from(json!("500")), payment(json!("-400")), ASK),
+        ("lowered", payment(json!(500)), payment(json!(400)), CALLED),
+        ("lowered by the least", payment(json!(500)), payment(json!(499.99)), CALLED),
+        ("lowered to nothing", payment(json!(500)), payment(json!(0)), CALLED),
+        ("lowered as a text", payment(json!("500")), payment(json!("400")), CALLED),
+        ("lowered below zero", payment(json!(-500)), payment(json!(-400)), CALLED),
+        ("lowered below zero as a text", payment(json!("-500")), payment(json!("-400")), CALLED),
+        ("raised", payment(json!(500)), payment(json!(600)), ASK),
+        ("raised by the least", payment(json!(500)), payment(json!(500.01)), ASK),
+        ("raised below zero", payment(json!(-500)), payment(json!(-600)), ASK),
+        ("equal", payment(json!(500)), payment(json!(500)), ASK),
+        ("equal in another notation", payment(json!("500")), payment(json!("500.00")), ASK),
+        ("type changed to a text", payment(json!(500)), payment(json!("400")), ASK),
+        ("type changed to a number", payment(json!("500")), payment(json!(400)), ASK),
+        ("sign flipped", payment(json!(500)), payment(json!(-400)), ASK),
+        ("sign flipped to positive", payment(json!(-500)), payment(json!(400)), ASK),
+        ("sign flipped in a text", payment(json!("500")), payment(json!("-400")), ASK),
     ];
-    for (what, edit) in [
+    for (description, edit) in [
         ("currency changed", edited(json!({ "currency": "USD" }))),
         ("payee changed", edited(json!({ "to": "Me" }))),
         ("payee removed", without("to")),
@@ -86,21 +89,21 @@ fn rows() -> Vec<(&'static str, Value, Value, &'static str)> {
         ("field added", edited(json!({ "note": "x" }))),
         ("order of a list changed", edited(json!({ "lines": [2, 1] }))),
     ] {
-        rows.push((what, from(json!(500)), edit, ASK));
+        rows.push((description, payment(json!(500)), edit, ASK));
     }
     rows
 }
 
-// NAME: escalations: an edit is released at once only if it lowers the amount and nothing else
 #[tokio::test]
-async fn lowered() -> Result<()> {
+async fn edit_that_only_lowers_the_amount_is_released() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let mut office = Office::new(&stack, json!({})).await?;
-    office.colleague(OrgRole::Admin).await?;
-    let org_id = office.member.user.org_id;
-    let fields = |released: Value| {
+    let mut fixture = EscalationFixture::new(&stack, json!({})).await?;
+    fixture.add_colleague(OrgRole::Admin).await?;
+    let org_id = fixture.member.user.org_id;
+    let fields = |release: Value| {
         json!({
-            "policy": "ask", "amount_pointer": "/amount", "currency_pointer": "/currency", "release_lowered_amount": released,
+            "policy": "ask", "amount_pointer": "/amount", "currency_pointer": "/currency",
+            "release_lowered_amount": release,
         })
     };
     let rows = rows();
@@ -112,62 +115,73 @@ async fn lowered() -> Result<()> {
         tool("own", &fields(json!(true))),
         tool("handed_over", &fields(json!(true))),
     ]);
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
-    let mut events: Vec<(&str, Value)> =
-        names.iter().zip(&rows).map(|(name, (_, before, _, _))| (name.as_str(), before.clone())).collect();
-    let (before, after) =
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
+    let mut events: Vec<(&str, Value)> = names
+        .iter()
+        .zip(&rows)
+        .map(|(name, (_, recorded, _, _))| (name.as_str(), recorded.clone()))
+        .collect();
+    let (payment, lowered) =
         (json!({ "amount": 500, "currency": "EUR" }), json!({ "amount": 400, "currency": "EUR" }));
     for name in ["without_flag", "flag_left_out", "own"] {
-        events.push((name, before.clone()));
+        events.push((name, payment.clone()));
     }
-    record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&stack).await?.is_empty(), "a payment was not held");
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    ensure!(complete_calls(&stack).await?.is_empty(), "expected every payment to be held");
 
     let mut expected = Vec::new();
-    for (name, (what, _, edit, outcome)) in names.iter().zip(&rows) {
-        let held = question(&stack, org_id, name).await?;
-        answer(&office.approver, &held, "edit", edit.clone()).await?.expect(200)?;
-        expected.push((name.as_str(), *what, *outcome));
+    for (name, (description, _, edit, outcome)) in names.iter().zip(&rows) {
+        let held = open_escalation(&stack, org_id, name).await?;
+        decide_with_answer(&fixture.approver, &held, "edit", edit.clone()).await?.expect(200)?;
+        expected.push((name.as_str(), *description, *outcome));
     }
     for name in ["without_flag", "flag_left_out"] {
-        let held = question(&stack, org_id, name).await?;
-        answer(&office.approver, &held, "edit", after.clone()).await?.expect(200)?;
+        let held = open_escalation(&stack, org_id, name).await?;
+        decide_with_answer(&fixture.approver, &held, "edit", lowered.clone()).await?.expect(200)?;
         expected.push((name, name, ASK));
     }
-    // Not by the requester either, whatever the role.
-    let owner = User { role: OrgRole::Owner, ..office.member.user.clone() };
+    // The requester may not lower the amount either, in any role.
+    let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
     stack.put_user(&owner).await?;
-    office.member = TestClient::of(&stack, owner);
-    let held = question(&stack, org_id, "own").await?;
-    answer(&office.member, &held, "edit", after.clone()).await?.problem(403, "own_request")?;
-    expected.push(("own", "by the requester", ASK));
+    fixture.member = TestClient::of(&stack, owner);
+    let held = open_escalation(&stack, org_id, "own").await?;
+    decide_with_answer(&fixture.member, &held, "edit", lowered.clone()).await?.problem(403, "own_request")?;
+    expected.push(("own", "edited by the requester", ASK));
 
-    let handed_over = handed_over(&office, &before, &after).await?;
-    let calls = drain(&stack).await?;
-    let found = outcomes(&stack, org_id).await?;
-    let compared = expected.into_iter().map(|(name, what, outcome)| {
-        (what.to_owned(), outcome.to_owned(), found.get(name).cloned().unwrap_or_default())
+    let after_handover = edit_after_handover(&fixture, &payment, &lowered).await?;
+    let calls = complete_calls(&stack).await?;
+    let outcomes = newest_outcomes(&stack, org_id).await?;
+    let comparisons = expected.into_iter().map(|(name, description, outcome)| {
+        (description.to_owned(), outcome.to_owned(), outcomes.get(name).cloned().unwrap_or_default())
     });
-    compare(compared.chain([("handed over".to_owned(), ASK.to_owned(), handed_over)]))?;
-    for (name, (what, _, edit, _)) in names.iter().zip(&rows) {
+    compare_rows(comparisons.chain([("handed over".to_owned(), ASK.to_owned(), after_handover)]))?;
+    for (name, (description, _, edit, _)) in names.iter().zip(&rows) {
         let sent: Vec<&Value> = calls.iter().filter(|call| call["tool"] == **name).collect();
-        ensure!(sent.iter().all(|call| call["inputs"] == *edit), "{what}: {sent:#?}");
+        ensure!(
+            sent.iter().all(|call| call["inputs"] == *edit),
+            "{description}: expected the edited inputs: {sent:#?}"
+        );
     }
     Ok(())
 }
 
-/// The session went to another agent since the question: nobody was shown the call that would be made.
-async fn handed_over(office: &Office<'_>, before: &Value, after: &Value) -> Result<String> {
-    let (stack, org_id) = (office.stack, office.member.user.org_id);
+/// Lowers the amount after a handover. The approver has not seen the call to the new agent, so it
+/// needs an approval.
+async fn edit_after_handover(
+    fixture: &EscalationFixture<'_>,
+    payment: &Value,
+    lowered: &Value,
+) -> Result<String> {
+    let (stack, org_id) = (fixture.stack, fixture.member.user.org_id);
     stack.register_agent(org_id, "tax_compliance", "Tax").await?;
-    let session = office.member.open_path().await?;
-    record(&office.member, &session, &[("handed_over", before.clone())]).await?;
-    drain(stack).await?;
-    let held = question(stack, org_id, "handed_over").await?;
-    office.member.record(&session, "handover", json!({ "agentId": "tax_compliance" })).await?.expect(201)?;
-    answer(&office.approver, &held, "edit", after.clone()).await?.expect(200)?;
-    drain(stack).await?;
-    let written = question(stack, org_id, "handed_over").await?;
-    decide(&office.approver, &written, "approve").await?.problem(403, "author_may_not_decide")?;
-    Ok(outcomes(stack, org_id).await?.get("handed_over").cloned().unwrap_or_default())
+    let session = fixture.member.open_path().await?;
+    record_tool_events(&fixture.member, &session, &[("handed_over", payment.clone())]).await?;
+    complete_calls(stack).await?;
+    let held = open_escalation(stack, org_id, "handed_over").await?;
+    fixture.member.record(&session, "handover", json!({ "agentId": "tax_compliance" })).await?.expect(201)?;
+    decide_with_answer(&fixture.approver, &held, "edit", lowered.clone()).await?.expect(200)?;
+    complete_calls(stack).await?;
+    let successor = open_escalation(stack, org_id, "handed_over").await?;
+    decide(&fixture.approver, &successor, "approve").await?.problem(403, "author_may_not_decide")?;
+    Ok(newest_outcomes(stack, org_id).await?.get("handed_over").cloned().unwrap_or_default())
 }

@@ -5,7 +5,7 @@ mod concurrency;
 mod decision_events;
 mod expiry;
 mod lowered_amounts;
+mod requester_decisions;
 mod subject_hash;
 mod token_requirements;
 mod unreadable_amounts;
-mod withdrawals;

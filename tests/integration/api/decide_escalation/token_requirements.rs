@@ -1,4 +1,4 @@
-//! Who may decide by what their token says: whether a third-party OAuth client holds it, and whether a second factor was verified.
+//! Requirements for the token of a decider: OAuth client and assurance level.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{TestClient, TestResponse};
-use crate::support::escalations::{Office, body, door, nobodys};
+use crate::support::escalations::{EscalationFixture, decision_body, decision_path, with_unknown_id};
 
 const CLIENT: &str = "8f2a4c1e-6f0b-4c55-9f0e-2d7f1f6d1c11";
 
-/// What a token says, and who holds it.
+/// Holder and claims of each token.
 const TOKENS: &[(&str, &str)] = &[
     ("a person", r#"{ "aal": "aal1" }"#),
     ("a person with a second factor", r#"{ "aal": "aal2" }"#),
-    ("a person of whom no level is known", r#"{ "aal": null }"#),
-    ("a person with a level that is no text", r#"{ "aal": 2 }"#),
+    ("a person without a level", r#"{ "aal": null }"#),
+    ("a person whose level is a number", r#"{ "aal": 2 }"#),
     ("an allowed client", r#"{ "aal": "aal1", "client_id": "8f2a4c1e-6f0b-4c55-9f0e-2d7f1f6d1c11" }"#),
     (
         "an allowed client, second factor",
@@ -23,68 +23,63 @@ const TOKENS: &[(&str, &str)] = &[
     ),
     ("another client", r#"{ "aal": "aal2", "client_id": "0e9c0c0e-0000-4000-8000-000000000000" }"#),
     ("a client with an empty id", r#"{ "aal": "aal2", "client_id": "" }"#),
-    ("a client whose id is no text", r#"{ "aal": "aal2", "client_id": 7 }"#),
+    ("a client whose id is a number", r#"{ "aal": "aal2", "client_id": 7 }"#),
     ("no client", r#"{ "aal": "aal2", "client_id": null }"#),
 ];
 
-/// What the configuration says, and who may then decide, by their places above; the others, why not.
-struct Rules {
-    what: &'static str,
-    clients: &'static str,
-    aal2: &'static str,
-    refusals: [&'static str; 10],
+/// A configuration, and the expected error code for each entry of [`TOKENS`].
+struct Configuration {
+    allowed_clients: &'static str,
+    require_aal2: &'static str,
+    codes: [&'static str; 10],
 }
 
 const OK: &str = "";
-const CLIENT_REFUSED: &str = "oauth_client_forbidden";
+const CLIENT_FORBIDDEN: &str = "oauth_client_forbidden";
 const STEP_UP: &str = "step_up_required";
 
-const RULES: &[Rules] = &[
-    Rules {
-        what: "by default",
-        clients: "",
-        aal2: "",
-        refusals: [
-            OK,
-            OK,
-            OK,
-            OK,
-            CLIENT_REFUSED,
-            CLIENT_REFUSED,
-            CLIENT_REFUSED,
-            CLIENT_REFUSED,
-            CLIENT_REFUSED,
-            OK,
-        ],
-    },
-    Rules {
-        what: "where a client is allowed",
-        clients: "another, 8f2a4c1e-6f0b-4c55-9f0e-2d7f1f6d1c11",
-        aal2: "false",
-        refusals: [OK, OK, OK, OK, OK, OK, CLIENT_REFUSED, CLIENT_REFUSED, CLIENT_REFUSED, OK],
-    },
-    Rules {
-        what: "where a second factor is required",
-        clients: CLIENT,
-        aal2: "true",
-        refusals: [
-            STEP_UP,
-            OK,
-            STEP_UP,
-            STEP_UP,
-            STEP_UP,
-            OK,
-            CLIENT_REFUSED,
-            CLIENT_REFUSED,
-            CLIENT_REFUSED,
-            OK,
-        ],
-    },
-];
+const DEFAULT: Configuration = Configuration {
+    allowed_clients: "",
+    require_aal2: "",
+    codes: [
+        OK,
+        OK,
+        OK,
+        OK,
+        CLIENT_FORBIDDEN,
+        CLIENT_FORBIDDEN,
+        CLIENT_FORBIDDEN,
+        CLIENT_FORBIDDEN,
+        CLIENT_FORBIDDEN,
+        OK,
+    ],
+};
 
-/// Every way to decide.
+const ALLOWED_CLIENT: Configuration = Configuration {
+    allowed_clients: "another, 8f2a4c1e-6f0b-4c55-9f0e-2d7f1f6d1c11",
+    require_aal2: "false",
+    codes: [OK, OK, OK, OK, OK, OK, CLIENT_FORBIDDEN, CLIENT_FORBIDDEN, CLIENT_FORBIDDEN, OK],
+};
+
+const REQUIRED_AAL2: Configuration = Configuration {
+    allowed_clients: CLIENT,
+    require_aal2: "true",
+    codes: [
+        STEP_UP,
+        OK,
+        STEP_UP,
+        STEP_UP,
+        STEP_UP,
+        OK,
+        CLIENT_FORBIDDEN,
+        CLIENT_FORBIDDEN,
+        CLIENT_FORBIDDEN,
+        OK,
+    ],
+};
+
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum DecisionMethod {
     Approver,
     ApproverAnswers,
     Requester,
@@ -93,103 +88,118 @@ enum Way {
     EventAmongOthers,
 }
 
-const WAYS: &[Way] = &[
-    Way::Approver,
-    Way::ApproverAnswers,
-    Way::Requester,
-    Way::RequesterWithdraws,
-    Way::Event,
-    Way::EventAmongOthers,
+const DECISION_METHODS: &[DecisionMethod] = &[
+    DecisionMethod::Approver,
+    DecisionMethod::ApproverAnswers,
+    DecisionMethod::Requester,
+    DecisionMethod::RequesterWithdraws,
+    DecisionMethod::Event,
+    DecisionMethod::EventAmongOthers,
 ];
 
-// NAME: escalations: who decides by their token, by default
 #[tokio::test]
-async fn default_rules() -> Result<()> {
-    rules("by default").await
+async fn default_configuration_rejects_oauth_clients() -> Result<()> {
+    check_decisions_with(&DEFAULT).await
 }
 
-// NAME: escalations: who decides by their token, where a client is allowed
 #[tokio::test]
-async fn allowed_client() -> Result<()> {
-    rules("where a client is allowed").await
+async fn allowed_oauth_client_may_decide() -> Result<()> {
+    check_decisions_with(&ALLOWED_CLIENT).await
 }
 
-// NAME: escalations: who decides by their token, where a second factor is required
 #[tokio::test]
-async fn second_factor() -> Result<()> {
-    rules("where a second factor is required").await
+async fn required_aal2_rejects_lower_assurance_levels() -> Result<()> {
+    check_decisions_with(&REQUIRED_AAL2).await
 }
 
-async fn rules(what: &str) -> Result<()> {
-    let rules = RULES.iter().find(|rules| rules.what == what).context("there are no such rules")?;
+async fn check_decisions_with(configuration: &Configuration) -> Result<()> {
     let stack = LocalStack::builder()
-        .env("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", rules.clients)
-        .env("REQUIRE_AAL2_TO_DECIDE", rules.aal2);
-    decided(&stack.start().await?, rules).await
+        .env("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", configuration.allowed_clients)
+        .env("REQUIRE_AAL2_TO_DECIDE", configuration.require_aal2);
+    check_decisions(&stack.start().await?, configuration).await
 }
 
-/// The caller, with a token that says this too.
-fn saying(stack: &LocalStack, caller: &TestClient, claims: &str) -> Result<TestClient> {
+/// The same user with these claims in the token.
+fn with_claims(stack: &LocalStack, client: &TestClient, claims: &str) -> Result<TestClient> {
     let claims: Value = serde_json::from_str(claims)?;
-    let mut token = stack.issuer().forge(&caller.user);
-    for (name, value) in claims.as_object().context("no object")? {
+    let mut token = stack.issuer().forge(&client.user);
+    for (name, value) in claims.as_object().context("expected an object of claims")? {
         token = token.claim(name, value.clone());
     }
-    Ok(caller.with(token.sign()))
+    Ok(client.with(token.sign()))
 }
 
-async fn attempt(way: Way, office: &Office<'_>, claims: &str, asked: &Value) -> Result<TestResponse> {
-    let member = saying(office.stack, &office.member, claims)?;
-    let approver = saying(office.stack, &office.approver, claims)?;
+async fn attempt(
+    method: DecisionMethod,
+    fixture: &EscalationFixture<'_>,
+    claims: &str,
+    escalation: &Value,
+) -> Result<TestResponse> {
+    let member = with_claims(fixture.stack, &fixture.member, claims)?;
+    let approver = with_claims(fixture.stack, &fixture.approver, claims)?;
     let event = |decision: &str| {
         json!({ "id": Uuid::new_v4(), "type": "hitl_resolved", "payload": {
-            "escalationId": asked["id"], "decision": decision, "subjectHash": asked["subjectHash"] } })
+            "escalationId": escalation["id"], "decision": decision,
+            "subjectHash": escalation["subjectHash"],
+        } })
     };
-    let events = format!("{}/events", office.session);
-    match way {
-        Way::Approver => approver.post(&door(asked), body(asked, "approve")).await,
-        Way::ApproverAnswers => {
-            let mut body = body(asked, "respond");
-            body["answer"] = json!("the second");
-            approver.post(&door(asked), body).await
+    let events = format!("{}/events", fixture.session);
+    match method {
+        DecisionMethod::Approver => {
+            approver.post(&decision_path(escalation), decision_body(escalation, "approve")).await
         }
-        Way::Requester => member.post(&door(asked), body(asked, "approve")).await,
-        Way::RequesterWithdraws => member.post(&door(asked), body(asked, "reject")).await,
-        Way::Event => member.post(&events, event("approve")).await,
-        Way::EventAmongOthers => {
-            let click = json!({ "id": Uuid::new_v4(), "type": "custom_beside", "payload": {} });
+        DecisionMethod::ApproverAnswers => {
+            let mut body = decision_body(escalation, "respond");
+            body["answer"] = json!("the second");
+            approver.post(&decision_path(escalation), body).await
+        }
+        DecisionMethod::Requester => {
+            member.post(&decision_path(escalation), decision_body(escalation, "approve")).await
+        }
+        DecisionMethod::RequesterWithdraws => {
+            member.post(&decision_path(escalation), decision_body(escalation, "reject")).await
+        }
+        DecisionMethod::Event => member.post(&events, event("approve")).await,
+        DecisionMethod::EventAmongOthers => {
+            let click = json!({ "id": Uuid::new_v4(), "type": "custom_first", "payload": {} });
             member.post(&events, json!([click, event("reject")])).await
         }
     }
 }
 
-async fn decided(stack: &LocalStack, rules: &Rules) -> Result<()> {
-    let office = Office::new(stack, json!({})).await?;
-    let ask = || office.browser(json!({ "decisions": ["approve", "reject", "respond"] }));
-    let mut asked = ask().await?;
+/// Tries every method with every token.
+async fn check_decisions(stack: &LocalStack, configuration: &Configuration) -> Result<()> {
+    let fixture = EscalationFixture::new(stack, json!({})).await?;
+    let escalate = || fixture.escalate_from_page(json!({ "decisions": ["approve", "reject", "respond"] }));
+    let mut escalation = escalate().await?;
     let state = async || {
         let open = "select count(*) from chat_escalations where status = 'open'";
-        anyhow::Ok((office.count(open).await?, office.count("select count(*) from chat_events").await?))
+        anyhow::Ok((fixture.count(open).await?, fixture.count("select count(*) from chat_events").await?))
     };
-    for ((who, claims), refusal) in TOKENS.iter().zip(rules.refusals) {
-        for way in WAYS {
+    for ((holder, claims), code) in TOKENS.iter().zip(configuration.codes) {
+        for method in DECISION_METHODS {
             let before = state().await?;
-            let reply = attempt(*way, &office, claims, &asked).await.with_context(|| format!("{way:?}"))?;
-            if refusal == OK {
-                ensure!(reply.status.is_success(), "{who} by {way:?}: {reply:?}");
-                asked = ask().await?;
+            let response = attempt(*method, &fixture, claims, &escalation)
+                .await
+                .with_context(|| format!("{method:?}"))?;
+            if code == OK {
+                ensure!(response.status.is_success(), "{holder}, {method:?}: {response:?}");
+                escalation = escalate().await?;
                 continue;
             }
-            reply.problem(403, refusal).with_context(|| format!("{who} by {way:?}"))?;
-            // Nor are they told what there is to decide.
-            let nobodys = attempt(*way, &office, claims, &nobodys(&asked)).await?;
-            nobodys.problem(403, refusal).with_context(|| format!("{who} by {way:?}, nobody's"))?;
-            ensure!(state().await? == before, "{who} by {way:?}: something was written");
+            response.problem(403, code).with_context(|| format!("{holder}, {method:?}"))?;
+            // The response does not reveal whether the escalation exists.
+            let unknown = attempt(*method, &fixture, claims, &with_unknown_id(&escalation)).await?;
+            unknown.problem(403, code).with_context(|| format!("{holder}, {method:?}, unknown id"))?;
+            ensure!(
+                state().await? == before,
+                "{holder}, {method:?}: a rejected decision changed the database"
+            );
         }
-        // All else is as for anybody.
-        let member = saying(stack, &office.member, claims)?;
-        member.record(&office.session, "custom_x", json!({})).await?.expect(201)?;
-        member.get(&office.session).await?.expect(200)?;
+        // The requirements apply to decisions only.
+        let member = with_claims(stack, &fixture.member, claims)?;
+        member.record(&fixture.session, "custom_x", json!({})).await?.expect(201)?;
+        member.get(&fixture.session).await?.expect(200)?;
     }
     Ok(())
 }

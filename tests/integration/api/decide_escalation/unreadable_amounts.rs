@@ -1,4 +1,4 @@
-//! A call whose amount cannot be compared with `refuse_above`: what can be decided about it.
+//! Decisions on a call whose amount cannot be compared with `refuse_above`.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
@@ -6,33 +6,24 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestResponse};
-use crate::support::escalations::{Office, answer, decide};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
-    ASK, CALLED, CONFIRM, compare, drain, outcomes, question, record, register, tool,
+    ASK, CALLED, CONFIRM, compare_rows, complete_calls, newest_outcomes, open_escalation, record_tool_events,
+    register_tools, tool,
 };
 
-/// The code of a refusal, or `ok`.
-fn code(reply: &TestResponse) -> String {
-    if reply.status == 200 {
-        "ok".to_owned()
-    } else {
-        format!("{} {}", reply.status.as_u16(), reply.body["code"])
-    }
-}
-
-// NAME: escalations: an amount that cannot be read is released by no decision but an edit
 #[tokio::test]
-async fn edits() -> Result<()> {
+async fn unreadable_amount_is_released_only_by_an_edit() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    office.colleague(OrgRole::Admin).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    fixture.add_colleague(OrgRole::Admin).await?;
+    let org_id = fixture.member.user.org_id;
     let fields = json!({
         "policy": "auto", "amount_pointer": "/amount", "currency": "EUR", "currency_pointer": "/currency",
         "ask_above": 100, "refuse_above": 1000,
     });
     let confirmed = json!({ "policy": "confirm", "amount_pointer": "/amount", "refuse_above": 1000 });
-    // What the event holds, the edit that passes, and what becomes of the edited call.
+    // Registration, recorded payload, accepted edit, and outcome of the edited call.
     let rows: Vec<(&Value, Value, Value, &str)> = vec![
         (
             &fields,
@@ -64,29 +55,32 @@ async fn edits() -> Result<()> {
     ];
     let names: Vec<String> = (0..rows.len()).map(|row| format!("row_{row}")).collect();
     let tools: Vec<Value> = names.iter().zip(&rows).map(|(name, row)| tool(name, row.0)).collect();
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> =
         names.iter().zip(&rows).map(|(name, row)| (name.as_str(), row.1.clone())).collect();
-    record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&stack).await?.is_empty(), "what cannot be read was called");
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    ensure!(complete_calls(&stack).await?.is_empty(), "a call with an unreadable amount was made");
 
-    let (mut compared, mut calls) = (Vec::new(), Vec::new());
-    for (name, (_, payload, passes, _)) in names.iter().zip(&rows) {
-        let held = question(&stack, org_id, name).await?;
-        let refused = [
-            (decide(&office.approver, &held, "approve").await?, "422 \"decision_not_offered\""),
+    let (mut comparisons, mut calls) = (Vec::new(), Vec::new());
+    for (name, (_, payload, edit, _)) in names.iter().zip(&rows) {
+        let held = open_escalation(&stack, org_id, name).await?;
+        let rejected = [
+            (decide(&fixture.approver, &held, "approve").await?, "422 \"decision_not_offered\""),
             (
-                answer(&office.approver, &held, "approve", passes.clone()).await?,
+                decide_with_answer(&fixture.approver, &held, "approve", edit.clone()).await?,
                 "422 \"decision_not_offered\"",
             ),
-            (answer(&office.approver, &held, "respond", json!("yes")).await?, "422 \"decision_not_offered\""),
-            (decide(&office.member, &held, "approve").await?, "403 \"own_request\""),
-            (answer(&office.member, &held, "edit", passes.clone()).await?, "403 \"own_request\""),
+            (
+                decide_with_answer(&fixture.approver, &held, "respond", json!("yes")).await?,
+                "422 \"decision_not_offered\"",
+            ),
+            (decide(&fixture.member, &held, "approve").await?, "403 \"own_request\""),
+            (decide_with_answer(&fixture.member, &held, "edit", edit.clone()).await?, "403 \"own_request\""),
         ];
-        for (reply, expected) in refused {
-            compared.push((format!("{payload} decided"), expected.to_owned(), code(&reply)));
+        for (response, expected) in rejected {
+            comparisons.push((format!("{payload} decided"), expected.to_owned(), code(&response)));
         }
-        for edit in [
+        for rejected_edit in [
             payload.clone(),
             json!({ "amount": "1,000", "currency": "EUR" }),
             json!({ "amount": 1001, "currency": "EUR" }),
@@ -94,25 +88,38 @@ async fn edits() -> Result<()> {
             json!({ "amount": "1001", "currency": "EUR" }),
             json!({}),
         ] {
-            let reply = answer(&office.approver, &held, "edit", edit.clone()).await?;
-            compared.push((
-                format!("{payload} edited to {edit}"),
+            let response =
+                decide_with_answer(&fixture.approver, &held, "edit", rejected_edit.clone()).await?;
+            comparisons.push((
+                format!("{payload} edited to {rejected_edit}"),
                 "422 \"policy_forbids\"".to_owned(),
-                code(&reply),
+                code(&response),
             ));
         }
-        calls.extend(drain(&stack).await?);
-        ensure!(calls.iter().all(|call| call["tool"] != **name), "{payload} was called");
-        let reply = answer(&office.approver, &held, "edit", passes.clone()).await?;
-        compared.push((format!("{payload} edited to {passes}"), "ok".to_owned(), code(&reply)));
+        calls.extend(complete_calls(&stack).await?);
+        ensure!(calls.iter().all(|call| call["tool"] != **name), "the call with {payload} was made");
+        let response = decide_with_answer(&fixture.approver, &held, "edit", edit.clone()).await?;
+        comparisons.push((format!("{payload} edited to {edit}"), "ok".to_owned(), code(&response)));
     }
-    calls.extend(drain(&stack).await?);
-    let found = outcomes(&stack, org_id).await?;
-    for (name, (_, payload, passes, expected)) in names.iter().zip(&rows) {
-        let outcome = found.get(name).cloned().unwrap_or_default();
-        compared.push((format!("{payload} edited to {passes}"), (*expected).to_owned(), outcome));
+    calls.extend(complete_calls(&stack).await?);
+    let outcomes = newest_outcomes(&stack, org_id).await?;
+    for (name, (_, payload, edit, expected)) in names.iter().zip(&rows) {
+        let outcome = outcomes.get(name).cloned().unwrap_or_default();
+        comparisons.push((format!("{payload} edited to {edit}"), (*expected).to_owned(), outcome));
         let sent: Vec<&Value> = calls.iter().filter(|call| call["tool"] == **name).collect();
-        ensure!(sent.iter().all(|call| call["inputs"] == *passes), "{payload}: {sent:#?}");
+        ensure!(
+            sent.iter().all(|call| call["inputs"] == *edit),
+            "{payload}: expected the edited inputs: {sent:#?}"
+        );
     }
-    compare(compared)
+    compare_rows(comparisons)
+}
+
+/// Status and code of the problem, or `ok`.
+fn code(response: &TestResponse) -> String {
+    if response.status == 200 {
+        "ok".to_owned()
+    } else {
+        format!("{} {}", response.status.as_u16(), response.body["code"])
+    }
 }

@@ -1,77 +1,77 @@
-//! docs/reference/metrics.md counts what the API counts.
+//! The SQL in `docs/reference/metrics.md` returns the values of the API.
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use local_stack::metric_definitions::Scope;
+use local_stack::LocalStack;
+use local_stack::metric_definitions::{self, Scope};
 use local_stack::supabase::OrgRole;
-use local_stack::{LocalStack, metric_definitions};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::Question;
-use super::generator::History;
+use super::MetricsQuery;
+use super::generator::HistoryGenerator;
 use super::recount::compare;
 use crate::support::client::TestClient;
 
-// NAME: metrics: the SQL of each definition in docs/reference/metrics.md counts what the API says
 #[tokio::test]
-async fn sql() -> Result<()> {
+async fn documented_sql_returns_the_metrics_of_the_api() -> Result<()> {
     let stack = LocalStack::start().await?;
     let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     let seed = fastrand::u64(..);
-    let mut history = History::new(seed);
-    history.go_on(&stack, &[owner.user.org_id, Uuid::new_v4()], 200).await?;
+    let mut history = HistoryGenerator::new(seed);
+    history.add_sessions(&stack, &[owner.user.org_id, Uuid::new_v4()], 200).await?;
     let definitions = metric_definitions::definitions()?;
     let now = Timestamp::now();
     for (from, to) in [(96, 0), (72, 24), (40, 39), (1, -24)] {
-        let question = Question {
+        let query = MetricsQuery {
             from: now - SignedDuration::from_hours(from),
             to: now - SignedDuration::from_hours(to),
             bucket: "day",
             group_by: "none",
             service_level_seconds: 3600,
         };
-        let answer = question.ask(&owner).await?;
-        let said = |name: &str| answer[name].as_str().unwrap_or_default();
+        let metrics = query.fetch(&owner).await?;
+        let text = |name: &str| metrics[name].as_str().unwrap_or_default();
         let scope = Scope {
             org_id: owner.user.org_id,
-            from: said("from"),
-            to: said("to"),
-            as_of: said("asOf"),
-            service_level_seconds: question.service_level_seconds,
+            from: text("from"),
+            to: text("to"),
+            as_of: text("asOf"),
+            service_level_seconds: query.service_level_seconds,
         };
-        let mut left = answer.clone();
+        let mut uncounted = metrics.clone();
         for definition in &definitions {
             let counted = definition.count(stack.database(), &scope).await?;
-            told(&definition.path, counted, &mut left).with_context(|| {
+            compare_and_remove(&definition.path, counted, &mut uncounted).with_context(|| {
                 format!("{}, from {from} to {to} hours ago, seed {seed}", definition.path)
             })?;
         }
-        ensure!(nothing_left(&left["total"]), "no SQL counts {:#}", left["total"]);
+        ensure!(is_exhausted(&uncounted["total"]), "values without a definition: {:#}", uncounted["total"]);
     }
     Ok(())
 }
 
-/// Whether it is what the answer tells under that path; what is counted is then no longer left.
-fn told(path: &str, rows: Vec<Map<String, Value>>, left: &mut Value) -> Result<()> {
-    let mut place = left;
+/// Compares the rows with the value at `path`, and removes that value from `uncounted`.
+fn compare_and_remove(path: &str, rows: Vec<Map<String, Value>>, uncounted: &mut Value) -> Result<()> {
+    let mut target = uncounted;
     for part in path.split('.') {
-        place = place.get_mut(part).with_context(|| format!("the answer has no {part}"))?;
+        target = target.get_mut(part).with_context(|| format!("the response has no {part}"))?;
     }
-    if place.is_array() {
-        compare(path, &Value::from_iter(rows), place)?;
-        *place = Value::Null;
+    if target.is_array() {
+        compare(path, &Value::from_iter(rows), target)?;
+        *target = Value::Null;
         return Ok(());
     }
-    ensure!(rows.len() == 1, "{} rows", rows.len());
-    let figures = place.as_object_mut().context("no figures")?;
+    ensure!(rows.len() == 1, "expected one row, found {}", rows.len());
+    let values = target.as_object_mut().context("expected an object of values")?;
     for (name, value) in &rows[0] {
-        let answered = figures.remove(name).with_context(|| format!("{name} is not answered"))?;
-        compare(name, value, &answered)?;
+        let returned = values.remove(name).with_context(|| format!("the response has no {name}"))?;
+        compare(name, value, &returned)?;
     }
     Ok(())
 }
 
-fn nothing_left(left: &Value) -> bool {
-    left.is_null() || left.as_object().is_some_and(|all| all.values().all(nothing_left))
+/// Whether every value was compared and removed.
+fn is_exhausted(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(|fields| fields.values().all(is_exhausted))
 }

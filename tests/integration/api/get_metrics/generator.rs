@@ -1,5 +1,5 @@
-//! Histories made up at random, and written straight into the tables: of times long past, at and beside the bounds of hours
-//! and days, and of all that may become of a session, an escalation and a delivery.
+//! Generates random histories and writes them into the tables. Their times are in the past, often
+//! at or next to the bounds of hours and days, and their rows have every status.
 
 use anyhow::Result;
 use fastrand::Rng;
@@ -17,8 +17,8 @@ const DAY: Micros = 24 * HOUR;
 const AGENTS: [&str; 3] = ["accounts_payable", "tax_compliance", "cfo_strategy"];
 const TOOLS: [&str; 2] = ["pay", "check"];
 
-/// How the rows of a batch stand in the tables; there are no plans and queues to be kept for them.
-const WRITE: [&str; 4] = [
+/// Statements that insert one batch.
+const INSERTS: [&str; 4] = [
     "insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, status, created_at, ended_at, end_reason,
        last_activity_at, last_event_seq)
      select id, org_id, org_id, channel, agent_id, case when ended_at is null then 'active' else 'ended' end, created_at,
@@ -53,9 +53,9 @@ const WRITE: [&str; 4] = [
        closed_at timestamptz, delivery_id uuid, agent_id text, tool text, confirm boolean)",
 ];
 
-/// What happens late to what is there: sessions end and go to other agents, escalations are closed, deliveries finished.
-const LATER: [&str; 3] = [
-    // Nothing is asked or sent in a session after its end.
+/// Statements that change existing rows: sessions end or move to another agent, escalations close.
+const LATER_CHANGES: [&str; 3] = [
+    // A session must not end before its last escalation or delivery.
     "update public.chat_sessions as s
      set status = 'ended', ended_at = l.last + (now() - l.last) * random(),
          end_reason = (array['cancelled', 'expired', 'failed'])[1 + floor(random() * 3)::integer]
@@ -75,20 +75,20 @@ const LATER: [&str; 3] = [
      where status = 'open' and random() < 0.7",
 ];
 
-pub struct History {
+pub struct HistoryGenerator {
     pub rng: Rng,
-    /// Now, a little ago.
+    /// A minute before the generator was created, so that no row is in the future.
     now: Micros,
     batches: i64,
 }
 
-impl History {
+impl HistoryGenerator {
     pub fn new(seed: u64) -> Self {
         Self { rng: Rng::with_seed(seed), now: Timestamp::now().as_microsecond() - 60 * SECOND, batches: 0 }
     }
 
-    /// Some moment of the last days, often one at which something else begins or ends.
-    pub fn moment(&mut self) -> Micros {
+    /// A random time of the last four days, often at or next to the bound of an hour or a day.
+    pub fn time(&mut self) -> Micros {
         let at = self.now - self.rng.i64(0..4 * DAY);
         let length = *self.rng.choice(&[HOUR, DAY]).unwrap_or(&HOUR);
         let bound = (at / length * length).max(self.now - 4 * DAY);
@@ -100,40 +100,46 @@ impl History {
         }
     }
 
-    /// Some moment after this one, not long after as a rule.
-    fn after(&mut self, at: Micros) -> Micros {
+    /// A random time that is not before `at`.
+    fn time_after(&mut self, at: Micros) -> Micros {
         let later = match self.rng.u8(0..6) {
             0 => at,
             1 => at + HOUR,
             2 => at + HOUR + 1,
-            3 => self.moment(),
+            3 => self.time(),
             _ => at + self.rng.i64(0..30 * HOUR),
         };
         later.clamp(at, self.now.max(at))
     }
 
-    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.rng.usize(0..words.len())]
+    fn choose<'a>(&mut self, values: &[&'a str]) -> &'a str {
+        values[self.rng.usize(0..values.len())]
     }
 
-    /// Some more sessions of these organisations, with all that belongs to them.
-    pub async fn go_on(&mut self, stack: &LocalStack, organisations: &[Uuid], sessions: usize) -> Result<()> {
-        let (mut all, mut deliveries, mut escalations) = (Vec::new(), Vec::new(), Vec::new());
-        for org_id in organisations.iter().cycle().take(sessions) {
-            let (id, created) = (Uuid::new_v4(), self.moment());
-            let ended = (self.rng.u8(0..4) > 0).then(|| self.after(created));
-            let reason = self.one_of(&["cancelled", "cancelled", "expired", "failed"]);
-            all.push(json!({
-                "id": id, "org_id": org_id, "channel": self.one_of(&["web", "web", "voice"]), "agent_id": self.one_of(&AGENTS),
-                "created_at": time(created)?, "ended_at": ended.map(time).transpose()?,
+    /// Adds sessions of these organisations, with events, escalations and deliveries.
+    pub async fn add_sessions(
+        &mut self,
+        stack: &LocalStack,
+        organisations: &[Uuid],
+        count: usize,
+    ) -> Result<()> {
+        let (mut sessions, mut deliveries, mut escalations) = (Vec::new(), Vec::new(), Vec::new());
+        for org_id in organisations.iter().cycle().take(count) {
+            let (id, created) = (Uuid::new_v4(), self.time());
+            let ended = (self.rng.u8(0..4) > 0).then(|| self.time_after(created));
+            let reason = self.choose(&["cancelled", "cancelled", "expired", "failed"]);
+            sessions.push(json!({
+                "id": id, "org_id": org_id, "channel": self.choose(&["web", "web", "voice"]),
+                "agent_id": self.choose(&AGENTS),
+                "created_at": rfc3339(created)?, "ended_at": ended.map(rfc3339).transpose()?,
                 "end_reason": ended.map(|_| reason), "events": self.rng.u8(0..6),
             }));
             let last = ended.unwrap_or(self.now).max(created);
-            let mut about: Vec<(Uuid, Micros, &str, &str)> = Vec::new();
+            let mut session_deliveries: Vec<(Uuid, Micros, &str, &str)> = Vec::new();
             for _ in 0..self.rng.u8(0..4) {
-                let at = self.after(created).min(last);
-                let (delivery, agent, tool) = (Uuid::new_v4(), self.one_of(&AGENTS), self.one_of(&TOOLS));
-                let status = self.one_of(&[
+                let at = self.time_after(created).min(last);
+                let (delivery, agent, tool) = (Uuid::new_v4(), self.choose(&AGENTS), self.choose(&TOOLS));
+                let status = self.choose(&[
                     "done",
                     "done",
                     "done",
@@ -143,44 +149,46 @@ impl History {
                     "pending",
                     "asked",
                 ]);
-                let finished_as = self.one_of(&["done", "done", "done", "asked", "pending", ""]);
-                let resumes = about.last().filter(|_| self.rng.bool()).map(|(id, ..)| *id);
+                let finished_as = self.choose(&["done", "done", "done", "asked", "pending", ""]);
+                let resumes = session_deliveries.last().filter(|_| self.rng.bool()).map(|(id, ..)| *id);
                 deliveries.push(json!({
-                    "id": delivery, "org_id": org_id, "session_id": id, "agent_id": agent, "tool": tool, "status": status,
-                    "finished_as": Some(finished_as).filter(|word| !word.is_empty()), "resumes": resumes,
-                    "fence": self.rng.u8(0..4), "created_at": time(at)?,
+                    "id": delivery, "org_id": org_id, "session_id": id, "agent_id": agent,
+                    "tool": tool, "status": status,
+                    "finished_as": Some(finished_as).filter(|status| !status.is_empty()), "resumes": resumes,
+                    "fence": self.rng.u8(0..4), "created_at": rfc3339(at)?,
                 }));
-                about.push((delivery, at, agent, tool));
+                session_deliveries.push((delivery, at, agent, tool));
             }
             for i in 0..self.rng.usize(0..3) {
-                // Each delivery at most once, as no two may be open about one.
-                let about = about.get(i).filter(|_| self.rng.u8(0..3) > 0);
-                let at = self.after(about.map_or(created, |(_, at, ..)| *at)).min(last);
-                let mut status = self.one_of(&["resolved", "resolved", "expired", "withdrawn", "open"]);
+                // A delivery has at most one open escalation.
+                let about = session_deliveries.get(i).filter(|_| self.rng.u8(0..3) > 0);
+                let at = self.time_after(about.map_or(created, |(_, at, ..)| *at)).min(last);
+                let mut status = self.choose(&["resolved", "resolved", "expired", "withdrawn", "open"]);
                 if ended.is_some() && status == "open" {
                     status = "withdrawn";
                 }
-                let closed = (status != "open").then(|| self.after(at));
+                let closed = (status != "open").then(|| self.time_after(at));
                 escalations.push(json!({
-                    "org_id": org_id, "session_id": id, "status": status, "created_at": time(at)?,
-                    "closed_at": closed.map(time).transpose()?, "delivery_id": about.map(|(id, ..)| id),
-                    "agent_id": about.map(|(_, _, agent, _)| agent), "tool": about.map(|(_, _, _, tool)| tool), "confirm": self.rng.u8(0..4) == 0,
+                    "org_id": org_id, "session_id": id, "status": status, "created_at": rfc3339(at)?,
+                    "closed_at": closed.map(rfc3339).transpose()?, "delivery_id": about.map(|(id, ..)| id),
+                    "agent_id": about.map(|(_, _, agent, _)| agent),
+                    "tool": about.map(|(_, _, _, tool)| tool), "confirm": self.rng.u8(0..4) == 0,
                 }));
             }
         }
         self.batches += 1;
-        let batch = json!({ "sessions": all, "deliveries": deliveries, "escalations": escalations });
-        self.write(stack, &WRITE, &batch).await
+        let batch = json!({ "sessions": sessions, "deliveries": deliveries, "escalations": escalations });
+        self.write(stack, &INSERTS, &batch).await
     }
 
-    /// What becomes of it all later.
-    pub async fn move_on(&mut self, stack: &LocalStack) -> Result<()> {
-        self.write(stack, &LATER, &Value::Null).await
+    /// Changes random existing rows.
+    pub async fn change_sessions(&mut self, stack: &LocalStack) -> Result<()> {
+        self.write(stack, &LATER_CHANGES, &Value::Null).await
     }
 
     async fn write(&self, stack: &LocalStack, statements: &[&'static str], batch: &Value) -> Result<()> {
         let mut transaction = stack.database().begin().await?;
-        // No trigger gets between: the rows are as they would be afterwards.
+        // Triggers are off, because the rows contain the values that triggers would set.
         sqlx::query("set local session_replication_role = replica").execute(&mut *transaction).await?;
         for statement in statements {
             let query = sqlx::query(*statement);
@@ -197,6 +205,6 @@ impl History {
     }
 }
 
-fn time(at: Micros) -> Result<String> {
+fn rfc3339(at: Micros) -> Result<String> {
     Ok(Timestamp::from_microsecond(at)?.to_string())
 }

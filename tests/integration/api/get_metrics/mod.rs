@@ -1,8 +1,9 @@
-//! The metrics are what a plain recount of the rows gives, whoever may see them, and nobody else's.
+//! The metrics equal a recount of the rows, and only approvers of the organisation may read them.
 
 mod authorization;
 mod documentation;
 mod generator;
+mod query;
 mod random_histories;
 mod recount;
 mod rows;
@@ -13,9 +14,9 @@ use serde_json::Value;
 
 use crate::support::client::TestClient;
 
-/// A question, each part of it said.
+/// The query parameters of `GET /chatkit/metrics`.
 #[derive(Clone, Copy, Debug)]
-pub struct Question {
+pub struct MetricsQuery {
     pub from: Timestamp,
     pub to: Timestamp,
     pub bucket: &'static str,
@@ -23,13 +24,12 @@ pub struct Question {
     pub service_level_seconds: i64,
 }
 
-impl Question {
-    /// The answer to it.
-    pub async fn ask(&self, caller: &TestClient) -> Result<Value> {
+impl MetricsQuery {
+    pub async fn fetch(&self, client: &TestClient) -> Result<Value> {
         let Self { from, to, bucket, group_by, service_level_seconds } = self;
         let query = format!(
             "from={from}&to={to}&bucket={bucket}&groupBy={group_by}&serviceLevelSeconds={service_level_seconds}"
         );
-        caller.get(&format!("/chatkit/metrics?{query}")).await?.expect(200)
+        client.get(&format!("/chatkit/metrics?{query}")).await?.expect(200)
     }
 }

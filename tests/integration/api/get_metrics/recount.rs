@@ -1,4 +1,5 @@
-//! A plain recount: loops over all rows, once for every part of the answer. It shares nothing with what it checks.
+//! Recounts the metrics by loops over all rows, once for every part of the response. It shares no
+//! code with the implementation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,35 +8,36 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Question;
+use super::MetricsQuery;
 use super::rows::{Micros, Rows, Session};
 
-/// What should be answered to the question at this moment.
-pub fn recount(rows: &Rows, question: &Question, as_of: Timestamp) -> Result<Value> {
-    let (from, to) = (question.from.as_microsecond(), question.to.as_microsecond());
-    let count = |start, end, group: Option<&str>| Part { rows, question, start, end, group }.figures(as_of);
-    let load = |group: Option<&str>| Part { rows, question, start: from, end: to, group }.approval_load();
+/// The expected response to the query at the time `as_of`.
+pub fn recount(rows: &Rows, query: &MetricsQuery, as_of: Timestamp) -> Result<Value> {
+    let (from, to) = (query.from.as_microsecond(), query.to.as_microsecond());
+    let count = |start, end, group: Option<&str>| Slice { rows, query, start, end, group }.metrics(as_of);
+    let approval_load =
+        |group: Option<&str>| Slice { rows, query, start: from, end: to, group }.approval_load();
 
-    let was_there = |s: &&Session| s.created_at < to && s.ended_at.is_none_or(|at| at >= from);
+    let is_in_window = |s: &&Session| s.created_at < to && s.ended_at.is_none_or(|at| at >= from);
     let names: BTreeSet<&str> =
-        rows.sessions.iter().filter(was_there).filter_map(|s| group_of(question, s)).collect();
-    let key = if question.group_by == "agent" { "agentId" } else { "channel" };
+        rows.sessions.iter().filter(is_in_window).filter_map(|s| group_of(query, s)).collect();
+    let key = if query.group_by == "agent" { "agentId" } else { "channel" };
 
     let mut total = count(from, to, None);
-    total["approvalLoad"] = load(None);
+    total["approvalLoad"] = approval_load(None);
     let mut groups = Vec::new();
     for name in &names {
         let mut group = count(from, to, Some(name));
-        group["approvalLoad"] = load(Some(name));
+        group["approvalLoad"] = approval_load(Some(name));
         group[key] = json!(name);
         groups.push(group);
     }
-    let length: Micros = if question.bucket == "hour" { 3_600_000_000 } else { 86_400_000_000 };
+    let length: Micros = if query.bucket == "hour" { 3_600_000_000 } else { 86_400_000_000 };
     let mut buckets = Vec::new();
     let mut start = from;
     while start < to {
         let end = ((start.div_euclid(length) + 1) * length).min(to);
-        let ungrouped = question.group_by == "none";
+        let ungrouped = query.group_by == "none";
         for name in ungrouped.then_some(None).into_iter().chain(names.iter().map(|name| Some(*name))) {
             let mut bucket = count(start, end, name);
             bucket["start"] = json!(format!("{:.6}", Timestamp::from_microsecond(start)?));
@@ -48,11 +50,11 @@ pub fn recount(rows: &Rows, question: &Question, as_of: Timestamp) -> Result<Val
         start = end;
     }
     Ok(json!({
-        "from": format!("{:.6}", question.from),
-        "to": format!("{:.6}", question.to),
-        "bucket": question.bucket,
-        "groupBy": question.group_by,
-        "serviceLevelSeconds": question.service_level_seconds,
+        "from": format!("{:.6}", query.from),
+        "to": format!("{:.6}", query.to),
+        "bucket": query.bucket,
+        "groupBy": query.group_by,
+        "serviceLevelSeconds": query.service_level_seconds,
         "asOf": format!("{as_of:.6}"),
         "total": total,
         "groups": groups,
@@ -60,64 +62,64 @@ pub fn recount(rows: &Rows, question: &Question, as_of: Timestamp) -> Result<Val
     }))
 }
 
-fn group_of<'a>(question: &Question, session: &'a Session) -> Option<&'a str> {
-    match question.group_by {
+fn group_of<'a>(query: &MetricsQuery, session: &'a Session) -> Option<&'a str> {
+    match query.group_by {
         "agent" => Some(&session.agent_id),
         "channel" => Some(&session.channel),
         _ => None,
     }
 }
 
-/// An agent and its tool, or neither.
+/// An agent and its tool. Both are absent for an escalation of the page.
 type Tool<'a> = (Option<&'a str>, Option<&'a str>);
 
 type Counts<'a> = BTreeMap<&'a str, u64>;
 
-/// A part of the window, and of the sessions.
-struct Part<'a> {
+/// The rows of one bucket and one group.
+struct Slice<'a> {
     rows: &'a Rows,
-    question: &'a Question,
+    query: &'a MetricsQuery,
     start: Micros,
     end: Micros,
     group: Option<&'a str>,
 }
 
-impl Part<'_> {
-    fn holds(&self, at: Micros) -> bool {
+impl Slice<'_> {
+    fn contains(&self, at: Micros) -> bool {
         self.start <= at && at < self.end
     }
 
-    fn has(&self, session: &Session) -> bool {
-        self.group.is_none_or(|group| group_of(self.question, session) == Some(group))
+    fn includes(&self, session: &Session) -> bool {
+        self.group.is_none_or(|group| group_of(self.query, session) == Some(group))
     }
 
-    fn has_id(&self, session_id: Uuid) -> bool {
-        self.rows.sessions.iter().any(|session| session.id == session_id && self.has(session))
+    fn includes_id(&self, session_id: Uuid) -> bool {
+        self.rows.sessions.iter().any(|session| session.id == session_id && self.includes(session))
     }
 
-    fn figures(&self, as_of: Timestamp) -> Value {
+    fn metrics(&self, as_of: Timestamp) -> Value {
         let (mut created, mut active, mut events) = (0, 0, 0);
         let mut ended: BTreeMap<&str, u64> = BTreeMap::new();
         let (mut cancelled, mut expired, mut escalated, mut contained, mut completed) = (0, 0, 0, 0, 0);
         let mut to_escalation = Vec::new();
-        for session in self.rows.sessions.iter().filter(|session| self.has(session)) {
+        for session in self.rows.sessions.iter().filter(|session| self.includes(session)) {
             let reason = session.end_reason.as_deref();
             if session.created_at < self.end && session.ended_at.is_none_or(|at| at >= self.end) {
                 active += 1;
             }
-            if session.ended_at.is_some_and(|at| self.holds(at)) {
+            if session.ended_at.is_some_and(|at| self.contains(at)) {
                 *ended.entry(reason.unwrap_or_default()).or_default() += 1;
             }
-            if !self.holds(session.created_at) {
+            if !self.contains(session.created_at) {
                 continue;
             }
             created += 1;
             events += self.rows.events.iter().filter(|id| **id == session.id).count();
             cancelled += u64::from(reason == Some("cancelled"));
             expired += u64::from(reason == Some("expired"));
-            let of_it =
+            let escalations =
                 self.rows.escalations.iter().filter(|e| e.session_id == session.id && e.kind != "confirm");
-            let first = of_it.map(|escalation| escalation.created_at).min();
+            let first = escalations.map(|escalation| escalation.created_at).min();
             if let Some(first) = first {
                 escalated += 1;
                 to_escalation.push(first - session.created_at);
@@ -128,12 +130,12 @@ impl Part<'_> {
             }
         }
 
-        let level = self.question.service_level_seconds * 1_000_000;
+        let level = self.query.service_level_seconds * 1_000_000;
         let (mut met, mut missed, mut undecided) = (0, 0, 0);
         let (mut confirmations_asked, mut confirmations_decided) = (0, 0);
         let mut to_decision = Vec::new();
         for escalation in &self.rows.escalations {
-            if !self.holds(escalation.created_at) || !self.has_id(escalation.session_id) {
+            if !self.contains(escalation.created_at) || !self.includes_id(escalation.session_id) {
                 continue;
             }
             if escalation.kind == "confirm" {
@@ -156,7 +158,7 @@ impl Part<'_> {
         let mut states: BTreeMap<&str, u64> = BTreeMap::new();
         let (mut made, mut retried, mut automatic) = (0, 0, 0);
         for delivery in &self.rows.deliveries {
-            if !self.holds(delivery.created_at) || !self.has_id(delivery.session_id) {
+            if !self.contains(delivery.created_at) || !self.includes_id(delivery.session_id) {
                 continue;
             }
             made += 1;
@@ -168,8 +170,8 @@ impl Part<'_> {
                 other => other,
             };
             *states.entry(state).or_default() += 1;
-            let asked = self.rows.escalations.iter().any(|e| e.delivery_id == Some(delivery.id));
-            automatic += u64::from(state == "delivered" && !asked && delivery.resumes.is_none());
+            let escalated = self.rows.escalations.iter().any(|e| e.delivery_id == Some(delivery.id));
+            automatic += u64::from(state == "delivered" && !escalated && delivery.resumes.is_none());
         }
         let ended = |reason| ended.get(reason).copied().unwrap_or(0);
         let state = |name| states.get(name).copied().unwrap_or(0);
@@ -186,8 +188,8 @@ impl Part<'_> {
                 "escalated": escalated, "escalationRate": rate(escalated, created),
                 "contained": contained, "containmentRate": rate(contained, completed),
             },
-            "timeToEscalation": times(to_escalation),
-            "timeToDecision": times(to_decision),
+            "timeToEscalation": percentiles(to_escalation),
+            "timeToDecision": percentiles(to_decision),
             "serviceLevel": { "met": met, "missed": missed, "undecided": undecided, "rate": rate(met, met + missed) },
             "confirmations": { "asked": confirmations_asked, "decided": confirmations_decided },
             "automation": {
@@ -210,25 +212,25 @@ impl Part<'_> {
         let mut loads: BTreeMap<Tool<'_>, Counts<'_>> = BTreeMap::new();
         for escalation in &self.rows.escalations {
             if escalation.kind != "confirm"
-                && self.holds(escalation.created_at)
-                && self.has_id(escalation.session_id)
+                && self.contains(escalation.created_at)
+                && self.includes_id(escalation.session_id)
             {
                 let about = self.rows.deliveries.iter().find(|d| Some(d.id) == escalation.delivery_id);
                 let load = loads
                     .entry((about.map(|d| d.agent_id.as_str()), about.map(|d| d.tool.as_str())))
                     .or_default();
                 *load.entry("asked").or_default() += 1;
-                let became = if escalation.status == "resolved" { "decided" } else { &escalation.status };
-                *load.entry(became).or_default() += 1;
+                let outcome = if escalation.status == "resolved" { "decided" } else { &escalation.status };
+                *load.entry(outcome).or_default() += 1;
             }
         }
         let row = |((agent_id, tool), load): (&Tool<'_>, &Counts<'_>)| {
-            let of = |name| load.get(name).copied().unwrap_or(0);
-            json!({ "agentId": agent_id, "tool": tool, "asked": of("asked"), "decided": of("decided"),
-                "expired": of("expired"), "withdrawn": of("withdrawn"), "open": of("open") })
+            let count = |name| load.get(name).copied().unwrap_or(0);
+            json!({ "agentId": agent_id, "tool": tool, "asked": count("asked"), "decided": count("decided"),
+                "expired": count("expired"), "withdrawn": count("withdrawn"), "open": count("open") })
         };
         let mut rows: Vec<Value> = loads.iter().map(row).collect();
-        // The busiest first, then by name, and nobody last.
+        // The largest load first, then by name; escalations without a tool last.
         let name = |row: &Value, key: &str| row[key].as_str().unwrap_or("~").to_owned();
         rows.sort_by_key(|row| {
             (std::cmp::Reverse(row["asked"].as_u64()), name(row, "agentId"), name(row, "tool"))
@@ -237,43 +239,57 @@ impl Part<'_> {
     }
 }
 
-fn rate(part: u64, whole: u64) -> Value {
-    if whole == 0 { Value::Null } else { json!(part as f64 / whole as f64) }
+fn rate(part: u64, total: u64) -> Value {
+    if total == 0 { Value::Null } else { json!(part as f64 / total as f64) }
 }
 
-fn times(mut micros: Vec<Micros>) -> Value {
+fn percentiles(mut micros: Vec<Micros>) -> Value {
     micros.sort_unstable();
     let percentile = |percent: usize| {
-        // The place between the first and the last, in hundredths.
-        let place = percent * micros.len().checked_sub(1)?;
-        let (below, above) = (micros[place / 100], micros[place.div_ceil(100)]);
-        let part = (place % 100) as f64 / 100.0;
-        Some((below as f64 + (above - below) as f64 * part) / 1_000_000.0)
+        // The position between the first and the last value, in hundredths.
+        let position = percent * micros.len().checked_sub(1)?;
+        let (below, above) = (micros[position / 100], micros[position.div_ceil(100)]);
+        let fraction = (position % 100) as f64 / 100.0;
+        Some((below as f64 + (above - below) as f64 * fraction) / 1_000_000.0)
     };
     json!({ "count": micros.len(), "p50": percentile(50), "p90": percentile(90), "p95": percentile(95), "p99": percentile(99) })
 }
 
-/// Whether an answer is what was recounted: counts exactly, fractions as far as they are told.
-pub fn compare(at: &str, expected: &Value, answer: &Value) -> Result<()> {
-    match (expected, answer) {
-        (Value::Object(expected), Value::Object(got)) => {
+/// Compares the response with the recount: counts exactly, fractions to six decimals.
+pub fn compare(path: &str, expected: &Value, actual: &Value) -> Result<()> {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
             let names = |all: &serde_json::Map<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
-            ensure!(names(expected) == names(got), "{at}: {:?} instead of {:?}", names(got), names(expected));
-            expected.iter().try_for_each(|(key, value)| compare(&format!("{at}/{key}"), value, &got[key]))
+            ensure!(
+                names(expected) == names(actual),
+                "{path}: expected {:?}, found {:?}",
+                names(expected),
+                names(actual)
+            );
+            expected
+                .iter()
+                .try_for_each(|(key, value)| compare(&format!("{path}/{key}"), value, &actual[key]))
         }
-        (Value::Array(expected), Value::Array(got)) => {
-            ensure!(expected.len() == got.len(), "{at}: {} instead of {}", got.len(), expected.len());
-            let mut pairs = expected.iter().zip(got).enumerate();
-            pairs.try_for_each(|(i, (value, other))| compare(&format!("{at}/{i}"), value, other))
+        (Value::Array(expected), Value::Array(actual)) => {
+            ensure!(
+                expected.len() == actual.len(),
+                "{path}: expected {} items, found {}",
+                expected.len(),
+                actual.len()
+            );
+            let mut pairs = expected.iter().zip(actual).enumerate();
+            pairs.try_for_each(|(i, (value, other))| compare(&format!("{path}/{i}"), value, other))
         }
-        (Value::Number(expected), Value::Number(got)) if expected.is_f64() || got.is_f64() => {
-            let (expected, got) =
-                (expected.as_f64().context("no number")?, got.as_f64().context("no number")?);
-            ensure!((expected - got).abs() < 0.000_001, "{at}: {got} instead of {expected}");
+        (Value::Number(expected), Value::Number(actual)) if expected.is_f64() || actual.is_f64() => {
+            let (expected, actual) = (
+                expected.as_f64().context("expected a number")?,
+                actual.as_f64().context("expected a number")?,
+            );
+            ensure!((expected - actual).abs() < 0.000_001, "{path}: expected {expected}, found {actual}");
             Ok(())
         }
         _ => {
-            ensure!(expected == answer, "{at}: {answer} instead of {expected}");
+            ensure!(expected == actual, "{path}: expected {expected}, found {actual}");
             Ok(())
         }
     }

@@ -1,11 +1,11 @@
-//! The rows of an organisation, as they stand in the tables.
+//! The rows of an organisation, read from the tables.
 
 use anyhow::Result;
 use local_stack::LocalStack;
 use sqlx::Row;
 use uuid::Uuid;
 
-/// Microseconds since 1970, in which the database counts.
+/// Microseconds since 1970, the resolution of the database.
 pub type Micros = i64;
 
 pub struct Session {
@@ -38,7 +38,6 @@ pub struct Delivery {
     pub fence: i64,
 }
 
-/// All there is of an organisation.
 pub struct Rows {
     pub sessions: Vec<Session>,
     /// The session of each event.

@@ -142,14 +142,9 @@ fn methods() -> Vec<Row> {
         options(no_preflight).header("access-control-request-method", "GET"),
         preflight(204).header("origin", APP).response_header("access-control-allow-origin", APP),
         preflight(403).header("origin", "https://other.example.com").code("origin_forbidden"),
-        list_agents(
-            "an unknown method",
-            Method::from_bytes(b"BREW").expect("a method"),
-            AGENTS,
-            405,
-        )
-        .code(METHOD_NOT_ALLOWED)
-        .response_header("allow", "GET"),
+        list_agents("an unknown method", Method::from_bytes(b"BREW").expect("a method"), AGENTS, 405)
+            .code(METHOD_NOT_ALLOWED)
+            .response_header("allow", "GET"),
     ]
 }
 

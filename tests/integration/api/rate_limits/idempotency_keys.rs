@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{expect_policy, retry_after, set_limits};
 use crate::support::client::{AGENT, TestClient, TestResponse, path};
-use crate::support::escalations::{Office, body, keyed};
+use crate::support::escalations::{EscalationFixture, decide_with_key, decision_body};
 
 /// The limit of these tests. A key occupies it for 864 seconds, a hundredth of a day.
 const KEYS_PER_DAY: u32 = 100;
@@ -21,29 +21,31 @@ const OPERATIONS: &[(&str, u16)] =
 #[tokio::test]
 async fn new_key_is_counted_once_for_every_operation() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let mut office = Office::new(&stack, json!({})).await?;
-    set_limits(&stack, &office.member, json!({ "p_keys_per_day_user": KEYS_PER_DAY })).await?;
+    let mut fixture = EscalationFixture::new(&stack, json!({})).await?;
+    set_limits(&stack, &fixture.member, json!({ "p_keys_per_day_user": KEYS_PER_DAY })).await?;
     let used_seconds = async || -> Result<f64> {
         let query = "select coalesce(extract(epoch from max(full_at) - clock_timestamp()), 0)::float8
             from throttles where kind = 'key'";
         Ok(sqlx::query_scalar(query).fetch_one(stack.database()).await?)
     };
     for (operation, status) in OPERATIONS {
-        let session = office.member.open().await?;
-        office.session = path(&session);
-        let escalation = office.browser(json!({})).await?;
+        let session = fixture.member.open().await?;
+        fixture.session = path(&session);
+        let escalation = fixture.escalate_from_page(json!({})).await?;
         let event = json!({ "id": Uuid::new_v4(), "type": "custom_x", "payload": {} });
         let key = Uuid::new_v4().to_string();
-        let member = &office.member;
+        let member = &fixture.member;
         let send = async || match *operation {
             "open" => post(member, "/chatkit/sessions", &key, Some(json!({ "agentId": AGENT }))).await,
             "resume" | "refresh" => {
                 let renewal = json!({ "sessionId": session["id"], "purpose": operation });
                 post(member, "/chatkit/sessions", &key, Some(renewal)).await
             }
-            "event" => post(member, &format!("{}/events", office.session), &key, Some(event.clone())).await,
-            "decide" => keyed(member, &escalation, body(&escalation, "reject"), &key).await,
-            _ => post(member, &format!("{}/cancel", office.session), &key, None).await,
+            "event" => post(member, &format!("{}/events", fixture.session), &key, Some(event.clone())).await,
+            "decide" => {
+                decide_with_key(member, &escalation, decision_body(&escalation, "reject"), &key).await
+            }
+            _ => post(member, &format!("{}/cancel", fixture.session), &key, None).await,
         };
         send().await?.expect(*status).context(*operation)?;
         let once = used_seconds().await?;
@@ -62,12 +64,12 @@ async fn new_key_is_counted_once_for_every_operation() -> Result<()> {
 #[tokio::test]
 async fn key_beyond_the_limit_returns_429_and_is_not_recorded() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    set_limits(&stack, &office.member, json!({ "p_keys_per_day_user": KEYS_PER_DAY })).await?;
-    let events = format!("{}/events", office.session);
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    set_limits(&stack, &fixture.member, json!({ "p_keys_per_day_user": KEYS_PER_DAY })).await?;
+    let events = format!("{}/events", fixture.session);
     let record = async |key: &str| {
         let event = json!({ "id": Uuid::new_v4(), "type": "custom_y", "payload": {} });
-        post(&office.member, &events, key, Some(event)).await
+        post(&fixture.member, &events, key, Some(event)).await
     };
     // A malformed key is not counted.
     record("key 0").await?.problem(400, "invalid_idempotency_key")?;
@@ -80,12 +82,12 @@ async fn key_beyond_the_limit_returns_429_and_is_not_recorded() -> Result<()> {
     expect_policy(&limited, "\"day\";q=100;w=86400")?;
     ensure!(limited.headers["ratelimit"].to_str()?.starts_with("\"day\";r=0;t="), "{:?}", limited.headers);
     limited.problem(429, "rate_limited")?;
-    let keys = office.count("select count(*) from idempotency_keys where key like 'key-%'").await?;
-    let recorded = office.count("select count(*) from chat_events where type = 'custom_y'").await?;
+    let keys = fixture.count("select count(*) from idempotency_keys where key like 'key-%'").await?;
+    let recorded = fixture.count("select count(*) from chat_events where type = 'custom_y'").await?;
     ensure!((keys, recorded) == (100, 100), "expected 100 keys and 100 events, found {keys} and {recorded}");
     // Requests without a key and those of other users are not affected.
-    office.member.record(&office.session, "custom_z", json!({})).await?.expect(201)?;
-    let colleague = office.colleague(OrgRole::Member).await?;
+    fixture.member.record(&fixture.session, "custom_z", json!({})).await?.expect(201)?;
+    let colleague = fixture.add_colleague(OrgRole::Member).await?;
     post(&colleague, "/chatkit/sessions", "key-100", Some(json!({ "agentId": AGENT }))).await?.expect(201)?;
     Ok(())
 }

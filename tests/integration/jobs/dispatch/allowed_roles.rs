@@ -1,150 +1,55 @@
-//! `allowed_org_roles` holds on every way to an agent.
+//! `allowed_org_roles` applies to every path to an agent.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::openai::Workflow;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient, path};
-use crate::support::escalations::Office;
-use crate::support::tool_calls::{drain, record, register, tool, work_off};
+use crate::support::escalations::EscalationFixture;
+use crate::support::tool_calls::{complete_calls, finish_calls, record_tool_events, register_tools, tool};
 
-/// The agent that is not open to members.
-const CLOSED: &str = "cfo_strategy";
+/// An agent that only owners and approvers may use.
+const RESTRICTED: &str = "cfo_strategy";
 
-/// An agent for owners and approvers, and the one of everybody, which both take part in everything.
-async fn agents(stack: &LocalStack, office: &Office<'_>) -> Result<()> {
-    let org_id = office.member.user.org_id;
-    let workflow = "wf_of_the_closed_agent";
-    stack.openai().add_workflow(Workflow {
-        id: workflow.to_owned(),
-        project: local_stack::PROJECT.to_owned(),
-        versions: vec!["1".to_owned()],
-    });
-    let arguments = json!({
-        "p_org_id": org_id, "p_agent_id": CLOSED, "p_display_name": "Strategy", "p_description": "Strategy",
-        "p_chatkit_workflow_id": workflow, "p_allowed_org_roles": ["owner", "approver"],
-    });
-    let (status, answer) = stack.rpc("register_agent", arguments).await?;
-    ensure!(status.is_success(), "{answer}");
-    let free = json!({ "policy": "auto" });
-    let takes = |event_type: &str| json!({ "tool": "decide", "event_type": event_type });
-    let more = [takes("agent_follow_up"), takes("handover"), takes("custom_pay")];
-    register(stack, org_id, CLOSED, &[tool("decide", &free)], &more).await?;
-    register(stack, org_id, AGENT, &[tool("pay", &free)], &[]).await
-}
-
-// NAME: escalations: an agent is open to certain roles only, whichever way it is reached
 #[tokio::test]
-async fn every_way() -> Result<()> {
+async fn agent_is_reachable_only_by_allowed_roles() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    agents(&stack, &office).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    register_agents(&stack, &fixture).await?;
     for (role, allowed) in
         [(OrgRole::Member, false), (OrgRole::Admin, false), (OrgRole::Approver, true), (OrgRole::Owner, true)]
     {
-        let caller = office.colleague(role).await?;
-        ways_of(&stack, &caller, allowed)
+        let client = fixture.add_colleague(role).await?;
+        check_paths(&stack, &client, allowed)
             .await
-            .map_err(|error| error.context(format!("a caller of role {}", role.name())))?;
+            .with_context(|| format!("a client of role {}", role.name()))?;
     }
     Ok(())
 }
 
-/// The result that an agent's call came to.
-async fn result(caller: &TestClient, session: &str) -> Result<Value> {
-    let shown = caller.get(session).await?.expect(200)?;
-    let events = shown["events"].as_array().cloned().unwrap_or_default();
-    let result = events
-        .into_iter()
-        .filter(|event| event["type"] == "agent_result")
-        .max_by_key(|event| event["seq"].as_u64());
-    Ok(result.map_or(Value::Null, |event| event["payload"].clone()))
-}
-
-async fn ways_of(stack: &LocalStack, caller: &TestClient, allowed: bool) -> Result<()> {
-    let tools = |calls: &[Value]| -> Vec<String> {
-        calls.iter().map(|call| call["agent_id"].as_str().unwrap_or_default().to_owned()).collect()
-    };
-    // Opening.
-    let opened = caller.post("/chatkit/sessions", json!({ "agentId": CLOSED })).await?;
-    if allowed {
-        opened.expect(201)?;
-    } else {
-        opened.problem(403, "agent_forbidden")?;
-    }
-    // A user's handover.
-    let session = caller.open_path().await?;
-    let handed = caller.record(&session, "handover", json!({ "agentId": CLOSED })).await?;
-    if allowed {
-        handed.expect(201)?;
-        ensure!(tools(&drain(stack).await?) == [CLOSED], "a handover");
-    } else {
-        handed.problem(403, "agent_forbidden")?;
-        ensure!(drain(stack).await?.is_empty(), "a handover was routed");
-    }
-    // An event that both agents want.
-    let session = caller.open_path().await?;
-    record(caller, &session, &[("pay", json!({}))]).await?;
-    let called = tools(&drain(stack).await?);
-    ensure!(called == if allowed { vec![AGENT, CLOSED] } else { vec![AGENT] }, "an event: {called:?}");
-    // A follow-up, and an agent's handover: each call of AGENT comes to it, those of the other to nothing more.
-    let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": CLOSED }] });
-    let handover = json!({ "kind": "completed", "handover": { "agent_id": CLOSED } });
-    for (outcome, refused) in [(follow_up, "followUpsRefused"), (handover, "handoverRefused")] {
-        let session = caller.open_path().await?;
-        record(caller, &session, &[("pay", json!({}))]).await?;
-        // The event's own delivery to the closed agent is made first.
-        let mut calls = Vec::new();
-        loop {
-            let claimed = stack.claim_all().await?;
-            let Some(call) = claimed.first() else { break };
-            let own = call["agent_id"] == AGENT;
-            stack.finish(call, if own { outcome.clone() } else { json!({ "kind": "completed" }) }).await?;
-            if own {
-                let said = result(caller, &session).await?;
-                let refused = if refused == "followUpsRefused" { &said[refused][0] } else { &said[refused] };
-                let expected = json!({ "agentId": CLOSED, "reason": "agent_forbidden" });
-                ensure!(if allowed { refused.is_null() } else { *refused == expected }, "{said:#}");
-            }
-            calls.push(call.clone());
-        }
-        let called = tools(&calls);
-        ensure!(
-            called == if allowed { vec![AGENT, CLOSED, CLOSED] } else { vec![AGENT] },
-            "{refused}: {called:?}"
-        );
-    }
-    // Nor is one made that would be withdrawn later.
-    let made = "select count(*) from deliveries where user_id = $1 and agent_id = $2";
-    let made: i64 =
-        sqlx::query_scalar(made).bind(caller.user.id).bind(CLOSED).fetch_one(stack.database()).await?;
-    ensure!(made == if allowed { 6 } else { 0 }, "{made} deliveries");
-    Ok(())
-}
-
-// NAME: escalations: a call begins only if its requester's role may still use the agent
 #[tokio::test]
-async fn before_beginning() -> Result<()> {
+async fn call_starts_only_if_the_requester_role_is_still_allowed() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    agents(&stack, &office).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    register_agents(&stack, &fixture).await?;
     for (role, allowed) in [(OrgRole::Member, false), (OrgRole::Admin, false), (OrgRole::Owner, true)] {
-        let caller = office.colleague(OrgRole::Approver).await?;
-        let body = json!({ "agentId": CLOSED });
-        let session = caller.post("/chatkit/sessions", body).await?.expect(201)?;
-        record(&caller, &path(&session), &[("decide", json!({})), ("decide", json!({}))]).await?;
-        // One fails for the moment and waits, the other has not begun.
+        let client = fixture.add_colleague(OrgRole::Approver).await?;
+        let body = json!({ "agentId": RESTRICTED });
+        let session = client.post("/chatkit/sessions", body).await?.expect(201)?;
+        record_tool_events(&client, &path(&session), &[("decide", json!({})), ("decide", json!({}))]).await?;
+        // The first call waits for a retry, and the second has not started.
         let calls = stack.claim_all().await?;
-        ensure!(calls.len() == 1, "{} calls", calls.len());
+        ensure!(calls.len() == 1, "expected one call, found {}", calls.len());
         stack.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
-        stack.put_user(&User { role, ..caller.user.clone() }).await?;
+        stack.put_user(&User { role, ..client.user.clone() }).await?;
         sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
             .execute(stack.database())
             .await?;
-        let called = work_off(&stack, json!({ "kind": "completed" })).await?.len();
-        ensure!(called == if allowed { 2 } else { 0 }, "{}: {called} calls", role.name());
+        let called = finish_calls(&stack, json!({ "kind": "completed" })).await?.len();
+        let expected = if allowed { 2 } else { 0 };
+        ensure!(called == expected, "{}: expected {expected} calls, found {called}", role.name());
         let states = "
             select string_agg(concat_ws(' ', d.status, d.error), ', '),
                    (select count(*) from chat_events as e
@@ -159,15 +64,122 @@ async fn before_beginning() -> Result<()> {
             .await?;
         let withdrawn = "withdrawn agent_forbidden, withdrawn agent_forbidden";
         let expected = if allowed { ("done, done", 0) } else { (withdrawn, 2) };
-        ensure!((states.as_str(), events) == expected, "{}: {states}, {events} events", role.name());
-        // Nor is the session renewed.
+        ensure!(
+            (states.as_str(), events) == expected,
+            "{}: expected {expected:?}, found {states} and {events} events",
+            role.name()
+        );
+        // The session cannot be renewed either.
         let resume = json!({ "sessionId": session["id"], "purpose": "resume" });
-        let renewed = caller.post("/chatkit/sessions", resume).await?;
+        let renewed = client.post("/chatkit/sessions", resume).await?;
         if allowed {
             renewed.expect(200)?;
         } else {
             renewed.problem(403, "agent_forbidden")?;
         }
     }
+    Ok(())
+}
+
+/// Registers the restricted agent, and the tools and routes of both agents.
+async fn register_agents(stack: &LocalStack, fixture: &EscalationFixture<'_>) -> Result<()> {
+    let org_id = fixture.member.user.org_id;
+    let workflow = "wf_restricted";
+    stack.openai().add_workflow(Workflow {
+        id: workflow.to_owned(),
+        project: local_stack::PROJECT.to_owned(),
+        versions: vec!["1".to_owned()],
+    });
+    let arguments = json!({
+        "p_org_id": org_id, "p_agent_id": RESTRICTED, "p_display_name": "Strategy",
+        "p_description": "Strategy",
+        "p_chatkit_workflow_id": workflow, "p_allowed_org_roles": ["owner", "approver"],
+    });
+    let (status, response) = stack.rpc("register_agent", arguments).await?;
+    ensure!(status.is_success(), "register_agent returned {status}: {response}");
+    let auto = json!({ "policy": "auto" });
+    let route = |event_type: &str| json!({ "tool": "decide", "event_type": event_type });
+    let routes = [route("agent_follow_up"), route("handover"), route("custom_pay")];
+    register_tools(stack, org_id, RESTRICTED, &[tool("decide", &auto)], &routes).await?;
+    register_tools(stack, org_id, AGENT, &[tool("pay", &auto)], &[]).await
+}
+
+/// The payload of the newest result of an agent.
+async fn newest_result(client: &TestClient, session: &str) -> Result<Value> {
+    let session = client.get(session).await?.expect(200)?;
+    let events = session["events"].as_array().cloned().unwrap_or_default();
+    let result = events
+        .into_iter()
+        .filter(|event| event["type"] == "agent_result")
+        .max_by_key(|event| event["seq"].as_u64());
+    Ok(result.map_or(Value::Null, |event| event["payload"].clone()))
+}
+
+/// Tries every path to the restricted agent.
+async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> Result<()> {
+    let agents = |calls: &[Value]| -> Vec<String> {
+        calls.iter().map(|call| call["agent_id"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    // A new session.
+    let opened = client.post("/chatkit/sessions", json!({ "agentId": RESTRICTED })).await?;
+    if allowed {
+        opened.expect(201)?;
+    } else {
+        opened.problem(403, "agent_forbidden")?;
+    }
+    // A user's handover.
+    let session = client.open_path().await?;
+    let handover = client.record(&session, "handover", json!({ "agentId": RESTRICTED })).await?;
+    if allowed {
+        handover.expect(201)?;
+        ensure!(agents(&complete_calls(stack).await?) == [RESTRICTED], "expected a call after the handover");
+    } else {
+        handover.problem(403, "agent_forbidden")?;
+        ensure!(complete_calls(stack).await?.is_empty(), "a rejected handover caused a call");
+    }
+    // An event that is routed to both agents.
+    let session = client.open_path().await?;
+    record_tool_events(client, &session, &[("pay", json!({}))]).await?;
+    let called = agents(&complete_calls(stack).await?);
+    let expected = if allowed { vec![AGENT, RESTRICTED] } else { vec![AGENT] };
+    ensure!(called == expected, "an event: expected calls of {expected:?}, found {called:?}");
+    // A follow-up and a handover by an agent. Only the calls of AGENT cause one.
+    let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": RESTRICTED }] });
+    let handover = json!({ "kind": "completed", "handover": { "agent_id": RESTRICTED } });
+    for (outcome, rejection_path) in [(follow_up, "/followUpsRefused/0"), (handover, "/handoverRefused")] {
+        let session = client.open_path().await?;
+        record_tool_events(client, &session, &[("pay", json!({}))]).await?;
+        // The delivery of the event to the restricted agent is claimed first.
+        let mut calls = Vec::new();
+        loop {
+            let claimed = stack.claim_all().await?;
+            let Some(call) = claimed.first() else { break };
+            if call["agent_id"] == AGENT {
+                stack.finish(call, outcome.clone()).await?;
+                let result = newest_result(client, &session).await?;
+                let rejection = result.pointer(rejection_path).filter(|rejection| !rejection.is_null());
+                let expected = json!({ "agentId": RESTRICTED, "reason": "agent_forbidden" });
+                ensure!(
+                    rejection == (!allowed).then_some(&expected),
+                    "allowed: {allowed}, unexpected value at {rejection_path}: {result:#}"
+                );
+            } else {
+                stack.finish(call, json!({ "kind": "completed" })).await?;
+            }
+            calls.push(call.clone());
+        }
+        let called = agents(&calls);
+        let expected = if allowed { vec![AGENT, RESTRICTED, RESTRICTED] } else { vec![AGENT] };
+        ensure!(called == expected, "{rejection_path}: expected calls of {expected:?}, found {called:?}");
+    }
+    // No delivery was created that would be withdrawn later.
+    let deliveries = "select count(*) from deliveries where user_id = $1 and agent_id = $2";
+    let deliveries: i64 = sqlx::query_scalar(deliveries)
+        .bind(client.user.id)
+        .bind(RESTRICTED)
+        .fetch_one(stack.database())
+        .await?;
+    let expected = if allowed { 6 } else { 0 };
+    ensure!(deliveries == expected, "expected {expected} deliveries, found {deliveries}");
     Ok(())
 }

@@ -1,46 +1,46 @@
-//! Which amounts are below a limit: by type, sign, script, unit and currency.
+//! Amounts below and above a limit, by type, sign, script, unit and currency.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use serde_json::{Value, json};
 
 use crate::support::client::AGENT;
-use crate::support::escalations::Office;
+use crate::support::escalations::EscalationFixture;
 use crate::support::tool_calls::{
-    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare, drain, outcomes, record, register, tool,
+    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare_rows, complete_calls, newest_outcomes,
+    record_tool_events, register_tools, tool,
 };
 
-/// A tool's registration, what the event holds, and what becomes of the call.
+/// Registration of the tool, payload of the event, and outcome of the call.
 type Row = (Value, Value, &'static str);
 
-// NAME: escalations: an amount is below a limit only if it can be read, whatever it looks like
 #[tokio::test]
-async fn amounts() -> Result<()> {
+async fn only_readable_amounts_are_below_a_limit() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let rows: Vec<Row> = [spellings(), currencies(), units(), pointers(), limits()].concat();
-    ensure!(rows.len() >= 60, "{} rows", rows.len());
+    ensure!(rows.len() >= 60, "expected at least 60 rows, found {}", rows.len());
     let names: Vec<String> = (0..rows.len()).map(|row| format!("row_{row:03}")).collect();
     let tools: Vec<Value> =
         names.iter().zip(&rows).map(|(name, (fields, _, _))| tool(name, fields)).collect();
-    let org_id = office.member.user.org_id;
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    let org_id = fixture.member.user.org_id;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> =
         names.iter().zip(&rows).map(|(name, (_, payload, _))| (name.as_str(), payload.clone())).collect();
-    record(&office.member, &office.session, &events).await?;
-    drain(&stack).await?;
-    let found = outcomes(&stack, org_id).await?;
-    let compared: Option<Vec<_>> = names
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    complete_calls(&stack).await?;
+    let outcomes = newest_outcomes(&stack, org_id).await?;
+    let comparisons: Option<Vec<_>> = names
         .iter()
         .zip(&rows)
         .map(|(name, (fields, payload, expected))| {
-            Some((format!("{fields} {payload}"), (*expected).to_owned(), found.get(name)?.clone()))
+            Some((format!("{fields} {payload}"), (*expected).to_owned(), outcomes.get(name)?.clone()))
         })
         .collect();
-    compare(compared.context("an event was not delivered")?)
+    compare_rows(comparisons.context("an event has no delivery")?)
 }
 
-/// Another person is asked above 100, and above 1000 nothing is called.
+/// Above 100 a call needs an approval, and above 1000 it is not permitted.
 fn spellings() -> Vec<Row> {
     let fields =
         json!({ "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "refuse_above": 1000 });
@@ -101,8 +101,8 @@ fn readable() -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// Texts that are no plain decimal number: what one system reads in them, another reads otherwise.
-pub fn unreadable_texts() -> Vec<String> {
+/// Texts that are not plain decimal numbers, so two systems may parse them differently.
+fn unreadable_texts() -> Vec<String> {
     let texts = [
         "",
         "-",
@@ -166,32 +166,33 @@ pub fn unreadable_texts() -> Vec<String> {
 fn currencies() -> Vec<Row> {
     let limits =
         json!({ "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "refuse_above": 1000 });
-    let with = |more: Value| merged(&limits, more);
-    let demanded = with(json!({ "currency": "EUR", "currency_pointer": "/currency" }));
+    let with = |fields: Value| merge(&limits, fields);
+    let required = with(json!({ "currency": "EUR", "currency_pointer": "/currency" }));
     let any = with(json!({ "currency_pointer": "/currency" }));
     let own = with(json!({ "currency": "EUR" }));
-    let asked_only = json!({
-        "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "currency": "EUR", "currency_pointer": "/currency",
+    let approval_only = json!({
+        "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "currency": "EUR",
+        "currency_pointer": "/currency",
     });
     let mut rows = vec![
-        (demanded.clone(), json!({ "amount": 100, "currency": "EUR" }), CALLED),
-        (demanded.clone(), json!({ "amount": 101, "currency": "EUR" }), ASK),
-        (demanded.clone(), json!({ "amount": 1001, "currency": "EUR" }), NEVER),
-        (demanded.clone(), json!({ "amount": "x", "currency": "EUR" }), UNREADABLE),
-        (demanded.clone(), json!({ "amount": 1 }), UNREADABLE),
-        // The tool's own currency is not looked for in the call.
+        (required.clone(), json!({ "amount": 100, "currency": "EUR" }), CALLED),
+        (required.clone(), json!({ "amount": 101, "currency": "EUR" }), ASK),
+        (required.clone(), json!({ "amount": 1001, "currency": "EUR" }), NEVER),
+        (required.clone(), json!({ "amount": "x", "currency": "EUR" }), UNREADABLE),
+        (required.clone(), json!({ "amount": 1 }), UNREADABLE),
+        // Without a currency pointer, the currency of the call is not read.
         (own.clone(), json!({ "amount": 100, "currency": "USD" }), CALLED),
         (own, json!({ "amount": 101 }), ASK),
-        // The limits hold for each currency by itself.
+        // The limits apply to each currency separately.
         (any.clone(), json!({ "amount": 100, "currency": "EUR" }), CALLED),
         (any.clone(), json!({ "amount": 100, "currency": "USD" }), CALLED),
         (any.clone(), json!({ "amount": 101, "currency": "JPY" }), ASK),
         (any.clone(), json!({ "amount": 1001, "currency": "JPY" }), NEVER),
         (any.clone(), json!({ "amount": 1, "currency": "usd" }), UNREADABLE),
         (any, json!({ "amount": 1 }), UNREADABLE),
-        (asked_only.clone(), json!({ "amount": 100, "currency": "EUR" }), CALLED),
-        (asked_only.clone(), json!({ "amount": 1, "currency": "USD" }), ASK),
-        (asked_only, json!({ "amount": 1 }), ASK),
+        (approval_only.clone(), json!({ "amount": 100, "currency": "EUR" }), CALLED),
+        (approval_only.clone(), json!({ "amount": 1, "currency": "USD" }), ASK),
+        (approval_only, json!({ "amount": 1 }), ASK),
     ];
     for other in [
         json!("USD"),
@@ -210,7 +211,7 @@ fn currencies() -> Vec<Row> {
         json!(["EUR"]),
         json!({ "code": "EUR" }),
     ] {
-        rows.push((demanded.clone(), json!({ "amount": 1, "currency": other }), UNREADABLE));
+        rows.push((required.clone(), json!({ "amount": 1, "currency": other }), UNREADABLE));
     }
     rows
 }
@@ -219,7 +220,7 @@ fn units() -> Vec<Row> {
     let minor = json!({
         "policy": "auto", "amount_pointer": "/amount", "ask_above": 100, "refuse_above": 1000, "unit": "minor",
     });
-    let major = merged(&minor, json!({ "unit": "major" }));
+    let major = merge(&minor, json!({ "unit": "major" }));
     [
         (&minor, json!(100), CALLED),
         (&minor, json!("100"), CALLED),
@@ -271,8 +272,9 @@ fn pointers() -> Vec<Row> {
 }
 
 fn limits() -> Vec<Row> {
-    let fields =
-        |policy: &str, more: Value| merged(&json!({ "policy": policy, "amount_pointer": "/amount" }), more);
+    let fields = |policy: &str, limits: Value| {
+        merge(&json!({ "policy": policy, "amount_pointer": "/amount" }), limits)
+    };
     let both = json!({ "ask_above": 100, "refuse_above": 1000 });
     [
         (fields("auto", json!({})), json!("x"), CALLED),
@@ -305,11 +307,10 @@ fn limits() -> Vec<Row> {
     .into()
 }
 
-/// One object with the fields of both.
-fn merged(one: &Value, more: Value) -> Value {
-    let mut all = one.clone();
-    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
-        all.extend(more);
+fn merge(object: &Value, fields: Value) -> Value {
+    let mut merged = object.clone();
+    if let (Some(merged), Value::Object(fields)) = (merged.as_object_mut(), fields) {
+        merged.extend(fields);
     }
-    all
+    merged
 }

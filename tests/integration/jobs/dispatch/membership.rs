@@ -1,4 +1,4 @@
-//! People who leave between the asking and the beginning of a call: what they set going does not go on.
+//! Users who leave the organisation between the request and the start of a call.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -6,12 +6,14 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient};
-use crate::support::escalations::{Office, answer, decide};
-use crate::support::tool_calls::{compare, drain, question, record, register, tool};
+use crate::support::client::AGENT;
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
+use crate::support::tool_calls::{
+    compare_rows, complete_calls, open_escalation, record_tool_events, register_tools, tool,
+};
 
-/// How somebody leaves.
-const LEAVES: [(&str, &str); 6] = [
+/// Changes that end a membership.
+const DEPARTURES: [(&str, &str); 6] = [
     ("dismissed", "update auth.users set raw_app_meta_data = raw_app_meta_data - 'org_id' where id = $1"),
     ("banned", "update auth.users set banned_until = now() + interval '1 day' where id = $1"),
     ("deleted", "update auth.users set deleted_at = now() where id = $1"),
@@ -23,8 +25,8 @@ const LEAVES: [(&str, &str); 6] = [
     ),
 ];
 
-/// What does not count as leaving.
-const STAYS: [(&str, &str); 3] = [
+/// Changes that do not end a membership.
+const NON_DEPARTURES: [(&str, &str); 3] = [
     ("nothing", "select $1::uuid"),
     ("ban_over", "update auth.users set banned_until = now() - interval '1 second' where id = $1"),
     (
@@ -33,50 +35,48 @@ const STAYS: [(&str, &str); 3] = [
     ),
 ];
 
-async fn change(stack: &LocalStack, what: &'static str, id: Uuid) -> Result<()> {
-    sqlx::query(what).bind(id).execute(stack.database()).await.context(what)?;
-    Ok(())
-}
+/// Progress of a call when its requester leaves.
+const PROGRESS: [&str; 3] = ["queued", "approved", "confirmed"];
 
-/// How far a call is when its requester leaves.
-const STAGES: [&str; 3] = ["queued", "approved", "confirmed"];
-
-// NAME: escalations: what a requester asked for is not called once they have left
 #[tokio::test]
-async fn requester_gone() -> Result<()> {
+async fn departed_requester_has_no_more_calls() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
-    let named = |stage: &str, leave: &str| format!("{stage}_{leave}");
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
+    let tool_name = |progress: &str, departure: &str| format!("{progress}_{departure}");
     let mut tools = Vec::new();
-    for (leave, _) in LEAVES.iter().chain(&STAYS) {
-        for (stage, policy) in STAGES.iter().zip(["auto", "ask", "confirm"]) {
-            tools.push(tool(&named(stage, leave), &json!({ "policy": policy })));
+    for (departure, _) in DEPARTURES.iter().chain(&NON_DEPARTURES) {
+        for (progress, policy) in PROGRESS.iter().zip(["auto", "ask", "confirm"]) {
+            tools.push(tool(&tool_name(progress, departure), &json!({ "policy": policy })));
         }
     }
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
-    let mut people = Vec::new();
-    for (leave, statement) in LEAVES.iter().chain(&STAYS) {
-        let person = office.colleague(OrgRole::Member).await?;
-        let session = person.open_path().await?;
-        let held = ["approved", "confirmed"].map(|stage| named(stage, leave));
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
+    let mut users = Vec::new();
+    for (departure, statement) in DEPARTURES.iter().chain(&NON_DEPARTURES) {
+        let user = fixture.add_colleague(OrgRole::Member).await?;
+        let session = user.open_path().await?;
+        let held = ["approved", "confirmed"].map(|progress| tool_name(progress, departure));
         let events = held.each_ref().map(|name| (name.as_str(), json!({})));
-        record(&person, &session, &events).await?;
-        people.push((*leave, *statement, person, session));
+        record_tool_events(&user, &session, &events).await?;
+        users.push((*departure, *statement, user, session));
     }
-    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
-    for (leave, statement, person, session) in &people {
-        decide(&office.approver, &question(&stack, org_id, &named("approved", leave)).await?, "approve")
+    ensure!(complete_calls(&stack).await?.is_empty(), "a held call was made");
+    for (departure, statement, user, session) in &users {
+        decide(
+            &fixture.approver,
+            &open_escalation(&stack, org_id, &tool_name("approved", departure)).await?,
+            "approve",
+        )
+        .await?
+        .expect(200)?;
+        decide(user, &open_escalation(&stack, org_id, &tool_name("confirmed", departure)).await?, "approve")
             .await?
             .expect(200)?;
-        decide(person, &question(&stack, org_id, &named("confirmed", leave)).await?, "approve")
-            .await?
-            .expect(200)?;
-        record(person, session, &[(&named("queued", leave), json!({}))]).await?;
-        change(&stack, statement, person.user.id).await?;
+        record_tool_events(user, session, &[(&tool_name("queued", departure), json!({}))]).await?;
+        change_user(&stack, statement, user.user.id).await?;
     }
-    let calls = drain(&stack).await?;
-    let gone = "
+    let calls = complete_calls(&stack).await?;
+    let query = "
         select d.status, d.error, count(e.id)
         from deliveries as d
         left join chat_events as e
@@ -86,130 +86,145 @@ async fn requester_gone() -> Result<()> {
         group by d.id
         order by d.created_at desc
         limit 1";
-    let mut compared = Vec::new();
-    for (leave, _) in LEAVES.iter().chain(&STAYS) {
-        for stage in STAGES {
-            let name = named(stage, leave);
+    let mut comparisons = Vec::new();
+    for (departure, _) in DEPARTURES.iter().chain(&NON_DEPARTURES) {
+        for progress in PROGRESS {
+            let name = tool_name(progress, departure);
             let (status, error, events): (String, Option<String>, i64) =
-                sqlx::query_as(gone).bind(&name).fetch_one(stack.database()).await?;
+                sqlx::query_as(query).bind(&name).fetch_one(stack.database()).await?;
             let called = calls.iter().filter(|call| call["tool"] == *name).count();
-            let stays = STAYS.iter().any(|(stays, _)| stays == leave);
-            let expected = if stays { "1 done none 0" } else { "0 withdrawn requester_gone 1" };
-            let found = format!("{called} {status} {} {events}", error.as_deref().unwrap_or("none"));
-            compared.push((name, expected.to_owned(), found));
+            let is_member = NON_DEPARTURES.iter().any(|(name, _)| name == departure);
+            let expected = if is_member { "1 done none 0" } else { "0 withdrawn requester_gone 1" };
+            let actual = format!("{called} {status} {} {events}", error.as_deref().unwrap_or("none"));
+            comparisons.push((name, expected.to_owned(), actual));
         }
     }
-    compare(compared)
+    compare_rows(comparisons)
 }
 
-// NAME: escalations: an approval is worth nothing once who gave it may not give it any more
 #[tokio::test]
-async fn decider_gone() -> Result<()> {
+async fn approval_is_void_once_the_approver_departed() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
     let demoted =
         ("demoted", "update auth.users set raw_app_meta_data = raw_app_meta_data - 'org_role' where id = $1");
-    let leaves: Vec<(&str, &'static str)> = LEAVES.into_iter().chain([demoted]).collect();
-    let all: Vec<(&str, &'static str)> = leaves.iter().copied().chain(STAYS).collect();
+    let departures: Vec<(&str, &'static str)> = DEPARTURES.into_iter().chain([demoted]).collect();
+    let all: Vec<(&str, &'static str)> = departures.iter().copied().chain(NON_DEPARTURES).collect();
     let tools: Vec<Value> = all.iter().map(|(name, _)| tool(name, &json!({ "policy": "ask" }))).collect();
-    register(&stack, org_id, AGENT, &tools, &[]).await?;
+    register_tools(&stack, org_id, AGENT, &tools, &[]).await?;
     let events: Vec<(&str, Value)> = all.iter().map(|(name, _)| (*name, json!({}))).collect();
-    record(&office.member, &office.session, &events).await?;
-    ensure!(drain(&stack).await?.is_empty(), "a held call was made");
+    record_tool_events(&fixture.member, &fixture.session, &events).await?;
+    ensure!(complete_calls(&stack).await?.is_empty(), "a held call was made");
     let mut deciders = Vec::new();
     for (name, _) in &all {
-        let decider = office.colleague(OrgRole::Approver).await?;
-        let held = question(&stack, org_id, name).await?;
+        let decider = fixture.add_colleague(OrgRole::Approver).await?;
+        let held = open_escalation(&stack, org_id, name).await?;
         decide(&decider, &held, "approve").await?.expect(200)?;
         deciders.push((decider, held));
     }
     for ((_, statement), (decider, _)) in all.iter().zip(&deciders) {
-        change(&stack, statement, decider.user.id).await?;
+        change_user(&stack, statement, decider.user.id).await?;
     }
-    let calls = drain(&stack).await?;
+    let calls = complete_calls(&stack).await?;
     let called: Vec<&str> = calls.iter().filter_map(|call| call["tool"].as_str()).collect();
-    ensure!(called == STAYS.map(|(name, _)| name), "{called:?} were called");
-    for ((name, _), (_, held)) in leaves.iter().zip(&deciders) {
-        let again = question(&stack, org_id, name).await?;
-        ensure!(again["id"] != held["id"] && again["kind"] == "policy", "{name}: {again:#}");
-        // The old approval is decided, and stays worth nothing.
-        let old = decide(&office.approver, held, "approve").await?.problem(409, "escalation_resolved")?;
-        ensure!(old["decision"]["decision"] == "approve", "{name}: {old:#}");
-        ensure!(drain(&stack).await?.is_empty(), "{name} was called");
-        decide(&office.approver, &again, "approve").await?.expect(200)?;
-        let calls = drain(&stack).await?;
-        ensure!(calls.len() == 1 && calls[0]["tool"] == *name, "{name}: {calls:#?}");
+    ensure!(
+        called == NON_DEPARTURES.map(|(name, _)| name),
+        "expected calls of {NON_DEPARTURES:?}, found {called:?}"
+    );
+    for ((name, _), (_, held)) in departures.iter().zip(&deciders) {
+        let again = open_escalation(&stack, org_id, name).await?;
+        ensure!(
+            again["id"] != held["id"] && again["kind"] == "policy",
+            "{name}: expected a new escalation: {again:#}"
+        );
+        // The old escalation remains resolved, and its approval releases nothing.
+        let old = decide(&fixture.approver, held, "approve").await?.problem(409, "escalation_resolved")?;
+        ensure!(old["decision"]["decision"] == "approve", "{name}: expected the old approval: {old:#}");
+        ensure!(complete_calls(&stack).await?.is_empty(), "{name}: a call was made without a new approval");
+        decide(&fixture.approver, &again, "approve").await?.expect(200)?;
+        let calls = complete_calls(&stack).await?;
+        ensure!(
+            calls.len() == 1 && calls[0]["tool"] == *name,
+            "{name}: expected the approved call: {calls:#?}"
+        );
     }
     Ok(())
 }
 
-// NAME: escalations: an answer is approved again once who approved it may not do so any more
-/// The policy demands no approval here; the agent's question does, and so does the answer to it.
+/// The policy does not require an approval, but the question of the agent and its answer do.
 #[tokio::test]
-async fn answer_approved() -> Result<()> {
+async fn answer_needs_approval_again_once_its_approver_departed() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    stack.register_agent(office.member.user.org_id, "tax_compliance", "Tax").await?;
-    let dismissed = LEAVES[0].1;
-    for what in ["nothing", "decider_dismissed", "handed_over"] {
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    stack.register_agent(fixture.member.user.org_id, "tax_compliance", "Tax").await?;
+    let dismiss = DEPARTURES[0].1;
+    for change in ["nothing", "decider_dismissed", "handed_over"] {
         let ask = json!({ "reason": "Which?", "decisions": ["respond"], "approver": "other" });
-        let asked = office.asked(ask).await?;
-        let decider = office.colleague(OrgRole::Approver).await?;
-        answer(&office.approver, &asked, "respond", json!("4711")).await?.expect(200)?;
-        let written = office.newest("policy").await?;
-        decide(&decider, &written, "approve").await?.expect(200)?;
-        match what {
-            "decider_dismissed" => change(&stack, dismissed, decider.user.id).await?,
+        let question = fixture.ask_as_agent(ask).await?;
+        let decider = fixture.add_colleague(OrgRole::Approver).await?;
+        decide_with_answer(&fixture.approver, &question, "respond", json!("4711")).await?.expect(200)?;
+        let successor = fixture.newest_escalation("policy").await?;
+        decide(&decider, &successor, "approve").await?.expect(200)?;
+        match change {
+            "decider_dismissed" => change_user(&stack, dismiss, decider.user.id).await?,
             "handed_over" => {
                 let to = json!({ "agentId": "tax_compliance" });
-                office.member.record(&office.session, "handover", to).await?.expect(201)?;
+                fixture.member.record(&fixture.session, "handover", to).await?.expect(201)?;
             }
             _ => {}
         }
-        let calls = drain(&stack).await?;
-        ensure!(calls.len() == usize::from(what == "nothing"), "{what}: {} calls", calls.len());
-        if what != "nothing" {
-            let again = office.newest("policy").await?;
-            ensure!(again["id"] != written["id"], "{what}: {again:#}");
-            decide(&office.approver, &again, "approve").await?.problem(403, "author_may_not_decide")?;
-            decide(&office.colleague(OrgRole::Owner).await?, &again, "approve").await?.expect(200)?;
-            ensure!(drain(&stack).await?.len() == 1, "{what}: an approved call was not made");
+        let calls = complete_calls(&stack).await?;
+        ensure!(
+            calls.len() == usize::from(change == "nothing"),
+            "{change}: unexpected number of calls: {}",
+            calls.len()
+        );
+        if change != "nothing" {
+            let again = fixture.newest_escalation("policy").await?;
+            ensure!(again["id"] != successor["id"], "{change}: expected a new escalation: {again:#}");
+            decide(&fixture.approver, &again, "approve").await?.problem(403, "author_may_not_decide")?;
+            decide(&fixture.add_colleague(OrgRole::Owner).await?, &again, "approve").await?.expect(200)?;
+            ensure!(complete_calls(&stack).await?.len() == 1, "{change}: expected the approved call");
         }
     }
     Ok(())
 }
 
-// NAME: escalations: who has left the organisation records nothing
 #[tokio::test]
-async fn records_nothing() -> Result<()> {
+async fn departed_user_cannot_record_events() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    let org_id = office.member.user.org_id;
-    register(&stack, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
-    for (leave, statement) in LEAVES {
-        let person: TestClient = office.colleague(OrgRole::Owner).await?;
-        let session = person.open_path().await?;
-        record(&person, &session, &[("pay", json!({}))]).await?;
-        ensure!(drain(&stack).await?.len() == 1, "{leave}: a colleague's payment was not made");
-        change(&stack, statement, person.user.id).await?;
-        for (kind, payload) in [
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
+    register_tools(&stack, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
+    for (departure, statement) in DEPARTURES {
+        let user = fixture.add_colleague(OrgRole::Owner).await?;
+        let session = user.open_path().await?;
+        record_tool_events(&user, &session, &[("pay", json!({}))]).await?;
+        ensure!(complete_calls(&stack).await?.len() == 1, "{departure}: expected the call of a member");
+        change_user(&stack, statement, user.user.id).await?;
+        for (event_type, payload) in [
             ("custom_pay", json!({})),
             ("button_click", json!({ "action": "pay" })),
             ("hitl_escalation", json!({ "reason": "Now", "decisions": ["approve"] })),
             ("handover", json!({ "agentId": AGENT })),
         ] {
-            let refused = person.record(&session, kind, payload).await?;
-            refused.problem(403, "not_a_member").with_context(|| format!("{leave} {kind}"))?;
+            let response = user.record(&session, event_type, payload).await?;
+            response.problem(403, "not_a_member").with_context(|| format!("{departure} {event_type}"))?;
         }
-        ensure!(drain(&stack).await?.is_empty(), "{leave}: a call was made");
+        ensure!(complete_calls(&stack).await?.is_empty(), "{departure}: a call was made");
         let recorded =
             "select count(*) from chat_events where session_id = $1::uuid and type <> 'agent_result'";
         let recorded: i64 = sqlx::query_scalar(recorded)
             .bind(session.rsplit('/').next().unwrap_or_default())
             .fetch_one(stack.database())
             .await?;
-        ensure!(recorded == 1, "{leave}: {recorded} events");
+        ensure!(recorded == 1, "{departure}: expected one event, found {recorded}");
     }
+    Ok(())
+}
+
+async fn change_user(stack: &LocalStack, statement: &'static str, id: Uuid) -> Result<()> {
+    sqlx::query(statement).bind(id).execute(stack.database()).await.context(statement)?;
     Ok(())
 }

@@ -1,9 +1,14 @@
+mod agent_calls;
 mod agent_questions;
 mod allowed_roles;
 mod amount_limits;
 mod amount_totals;
-mod deliveries;
 mod displayed_calls;
 mod escalation_limits;
+mod failures;
+mod fixture;
 mod membership;
 mod policies;
+mod queue;
+mod registrations;
+mod webhook;

@@ -1,4 +1,5 @@
-//! Every way to a call goes through the policy of the moment in which it begins: policies × ways.
+//! Every path to a call applies the policy that is registered when the call starts. The test runs
+//! every path under every policy.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -7,16 +8,16 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, path};
-use crate::support::escalations::{Office, answer, decide};
+use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
-    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare, drain, outcomes, question, record, register, tool,
-    work_off,
+    ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare_rows, complete_calls, finish_calls, newest_outcomes,
+    open_escalation, record_tool_events, register_tools, tool,
 };
 
-/// The agent that calls come to from another.
+/// The agent that receives follow-ups and handovers.
 const OTHER: &str = "tax_compliance";
 
-/// The registrations that replace a free one, for a call of 500.
+/// The registrations that replace the first one. The amount of the call is 500.
 fn policies(pointer: &str) -> [(&'static str, Value); 8] {
     let auto = |limits: Value| {
         let mut fields = json!({ "policy": "auto", "amount_pointer": pointer });
@@ -37,19 +38,19 @@ fn policies(pointer: &str) -> [(&'static str, Value); 8] {
     ]
 }
 
-/// What becomes of the calls, in the order of the policies.
-const LIKE_A_FIRST: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CONFIRM, CALLED];
-/// An edit is refused where no decision could release the call.
-const LIKE_AN_EDIT: [&str; 8] = [FORBIDDEN, FORBIDDEN, FORBIDDEN, ASK, ASK, ASK, CONFIRM, CALLED];
-/// An approval holds for the call that was shown, and outweighs all that another person could approve.
-const LIKE_AN_APPROVED: [&str; 8] = [NEVER, NEVER, UNREADABLE, CALLED, CALLED, CALLED, CALLED, CALLED];
-/// A confirmation holds for nothing that another person would have to approve.
-const LIKE_A_CONFIRMED: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CALLED, CALLED];
+/// Outcomes of a first call, in the order of [`policies`].
+const FIRST_CALL: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CONFIRM, CALLED];
+/// An edit is rejected if no decision could release the call.
+const EDITED_CALL: [&str; 8] = [FORBIDDEN, FORBIDDEN, FORBIDDEN, ASK, ASK, ASK, CONFIRM, CALLED];
+/// An approval of the displayed call covers every policy that requires an approval.
+const APPROVED_CALL: [&str; 8] = [NEVER, NEVER, UNREADABLE, CALLED, CALLED, CALLED, CALLED, CALLED];
+/// A confirmation does not replace an approval by another person.
+const CONFIRMED_CALL: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CALLED, CALLED];
 const FORBIDDEN: &str = "policy_forbids";
 
-/// How the calls are begun under the free registration, and how they go on under the other.
+/// How a call is started under the first registration, and continued under the second one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+enum CallPath {
     First,
     Retry,
     Answered,
@@ -65,36 +66,37 @@ enum Way {
     Handover,
 }
 
-impl Way {
+impl CallPath {
     const ALL: [(Self, [&'static str; 8]); 13] = [
-        (Self::First, LIKE_A_FIRST),
-        (Self::Retry, LIKE_A_FIRST),
-        (Self::Answered, LIKE_A_FIRST),
-        (Self::ApprovedWithAnswer, LIKE_A_FIRST),
-        (Self::Approved, LIKE_A_FIRST),
-        (Self::EditedQuestion, LIKE_AN_EDIT),
-        (Self::EditedHeld, LIKE_AN_EDIT),
-        (Self::ApprovedHeld, LIKE_AN_APPROVED),
-        (Self::Confirmed, LIKE_A_CONFIRMED),
-        (Self::ApprovedFailure, LIKE_A_FIRST),
-        (Self::Replayed, LIKE_A_FIRST),
-        (Self::FollowUp, LIKE_A_FIRST),
-        (Self::Handover, LIKE_A_FIRST),
+        (Self::First, FIRST_CALL),
+        (Self::Retry, FIRST_CALL),
+        (Self::Answered, FIRST_CALL),
+        (Self::ApprovedWithAnswer, FIRST_CALL),
+        (Self::Approved, FIRST_CALL),
+        (Self::EditedQuestion, EDITED_CALL),
+        (Self::EditedHeld, EDITED_CALL),
+        (Self::ApprovedHeld, APPROVED_CALL),
+        (Self::Confirmed, CONFIRMED_CALL),
+        (Self::ApprovedFailure, FIRST_CALL),
+        (Self::Replayed, FIRST_CALL),
+        (Self::FollowUp, FIRST_CALL),
+        (Self::Handover, FIRST_CALL),
     ];
 
     fn agent(self) -> &'static str {
         if matches!(self, Self::FollowUp | Self::Handover) { OTHER } else { AGENT }
     }
 
-    /// Where the amount is found on this way.
+    /// The JSON pointer to the amount.
     fn pointer(self) -> &'static str {
         if self == Self::Handover { "/summary" } else { "/data/amount" }
     }
 
-    /// What comes of the first call of each tool, before the registration is replaced.
+    /// The outcome of the first call of each tool, before the registration is replaced.
     fn first_outcome(self) -> Option<Value> {
         let ask = json!({
-            "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"], "risk": "low", "approver": "self",
+            "reason": "Which account?", "decisions": ["approve", "respond", "edit", "reject"],
+            "risk": "low", "approver": "self",
         });
         match self {
             Self::Retry => {
@@ -111,136 +113,163 @@ impl Way {
     }
 }
 
-// NAME: escalations: every way to a call goes through the policy of that moment
 #[tokio::test]
-async fn ways() -> Result<()> {
+async fn every_path_to_a_call_applies_the_current_policy() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let office = Office::new(&stack, json!({})).await?;
-    // A second one, for what the first edits.
-    office.colleague(OrgRole::Admin).await?;
-    stack.raise_limits(office.member.user.org_id).await?;
-    stack.register_agent(office.member.user.org_id, OTHER, "Tax").await?;
-    let mut compared = Vec::new();
-    for (way, expected) in Way::ALL {
-        let found = along(&office, way).await.with_context(|| format!("{way:?}"))?;
-        for (((name, _), expected), found) in policies("").iter().zip(expected).zip(found) {
-            compared.push((format!("{way:?} {name}"), expected.to_owned(), found));
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    // Edits of the first approver need a second one.
+    fixture.add_colleague(OrgRole::Admin).await?;
+    stack.raise_limits(fixture.member.user.org_id).await?;
+    stack.register_agent(fixture.member.user.org_id, OTHER, "Tax").await?;
+    let mut comparisons = Vec::new();
+    for (call_path, expected) in CallPath::ALL {
+        let outcomes = run_path(&fixture, call_path).await.with_context(|| format!("{call_path:?}"))?;
+        for (((name, _), expected), outcome) in policies("").iter().zip(expected).zip(outcomes) {
+            comparisons.push((format!("{call_path:?} {name}"), expected.to_owned(), outcome));
         }
     }
-    compare(compared)
+    compare_rows(comparisons)
 }
 
-/// Goes one way under every policy, and says what became of each call.
-async fn along(office: &Office<'_>, way: Way) -> Result<Vec<String>> {
-    let (stack, org_id) = (office.stack, office.member.user.org_id);
-    let replaced = policies(way.pointer());
+/// Runs one path under every policy, and returns the outcomes.
+async fn run_path(fixture: &EscalationFixture<'_>, call_path: CallPath) -> Result<Vec<String>> {
+    let (stack, org_id) = (fixture.stack, fixture.member.user.org_id);
+    let replaced = policies(call_path.pointer());
     let names = replaced.each_ref().map(|(name, _)| *name);
-    let free = match way {
-        Way::EditedHeld | Way::ApprovedHeld => json!({ "policy": "ask" }),
-        Way::Confirmed => json!({ "policy": "confirm" }),
+    let first_policy = match call_path {
+        CallPath::EditedHeld | CallPath::ApprovedHeld => json!({ "policy": "ask" }),
+        CallPath::Confirmed => json!({ "policy": "confirm" }),
         _ => json!({ "policy": "auto" }),
     };
-    let before: Vec<Value> = names.iter().map(|name| tool(name, &free)).collect();
+    let before: Vec<Value> = names.iter().map(|name| tool(name, &first_policy)).collect();
     let after: Vec<Value> = replaced.iter().map(|(name, fields)| tool(name, fields)).collect();
-    // Only the tool of a session's cell takes what comes from another agent.
-    let from_agents: Vec<Value> = ["agent_follow_up", "handover"]
+    // A follow-up or handover is routed only to the tool that the session's metadata names.
+    let agent_routes: Vec<Value> = ["agent_follow_up", "handover"]
         .into_iter()
         .flat_map(|kind| {
-            names.map(|name| json!({ "tool": name, "event_type": kind, "metadata": { "cell": name } }))
+            names.map(|name| json!({ "tool": name, "event_type": kind, "metadata": { "tool": name } }))
         })
         .collect();
-    let routes = if way.agent() == OTHER { from_agents } else { Vec::new() };
-    register(stack, org_id, way.agent(), &before, &routes).await?;
+    let routes = if call_path.agent() == OTHER { agent_routes } else { Vec::new() };
+    register_tools(stack, org_id, call_path.agent(), &before, &routes).await?;
     let event = json!({ "data": { "amount": 500 } });
-    if way.agent() == OTHER {
-        from_another_agent(office, way, &names).await?;
+    if call_path.agent() == OTHER {
+        start_by_another_agent(fixture, call_path, &names).await?;
     } else {
-        // Sessions of their own: one call that waits does not hold up the next.
+        // Each call has its own session, so a waiting call does not delay the next one.
         for name in names {
-            let session = office.member.open_path().await?;
-            record(&office.member, &session, &[(name, event.clone())]).await?;
+            let session = fixture.member.open_path().await?;
+            record_tool_events(&fixture.member, &session, &[(name, event.clone())]).await?;
         }
     }
-    if let Some(outcome) = way.first_outcome() {
-        let calls = work_off(stack, outcome).await?;
-        ensure!(calls.len() == names.len(), "{} calls began", calls.len());
-    } else if matches!(way, Way::EditedHeld | Way::ApprovedHeld | Way::Confirmed) {
-        ensure!(drain(stack).await?.is_empty(), "a held call was made");
+    if let Some(outcome) = call_path.first_outcome() {
+        let calls = finish_calls(stack, outcome).await?;
+        ensure!(calls.len() == names.len(), "expected {} calls, found {}", names.len(), calls.len());
+    } else if matches!(call_path, CallPath::EditedHeld | CallPath::ApprovedHeld | CallPath::Confirmed) {
+        ensure!(complete_calls(stack).await?.is_empty(), "a held call was made");
     }
 
-    register(stack, org_id, way.agent(), &after, &routes).await?;
-    let mut refused = Vec::new();
+    register_tools(stack, org_id, call_path.agent(), &after, &routes).await?;
+    let mut rejections = Vec::new();
     for name in names {
-        refused.push(go_on(office, way, name).await.with_context(|| name.to_owned())?);
+        rejections.push(continue_call(fixture, call_path, name).await.with_context(|| name.to_owned())?);
     }
-    drain(stack).await?;
-    let found = outcomes(stack, org_id).await?;
-    let found = names.iter().zip(refused).map(|(name, refused)| {
-        refused.unwrap_or_else(|| found.get(*name).cloned().unwrap_or_else(|| "nothing".to_owned()))
+    complete_calls(stack).await?;
+    let newest = newest_outcomes(stack, org_id).await?;
+    let outcomes = names.iter().zip(rejections).map(|(name, rejection)| {
+        rejection.unwrap_or_else(|| newest.get(*name).cloned().unwrap_or_else(|| "nothing".to_owned()))
     });
-    let found = found.collect();
-    // The next way begins without open questions and without calls that count.
+    let outcomes = outcomes.collect();
+    // The next path starts without open escalations and without a total.
     let clear = "update chat_escalations set status = 'withdrawn', closed_at = now() where status = 'open'";
     sqlx::query(clear).execute(stack.database()).await?;
     sqlx::query("delete from auto_call_amounts").execute(stack.database()).await?;
-    Ok(found)
+    Ok(outcomes)
 }
 
-/// Takes the call up again; a refusal's code if that is refused.
-async fn go_on(office: &Office<'_>, way: Way, name: &str) -> Result<Option<String>> {
-    let (stack, org_id) = (office.stack, office.member.user.org_id);
+/// Continues the call. Returns the error code if the decision is rejected.
+async fn continue_call(
+    fixture: &EscalationFixture<'_>,
+    call_path: CallPath,
+    name: &str,
+) -> Result<Option<String>> {
+    let (stack, org_id) = (fixture.stack, fixture.member.user.org_id);
     let same = json!({ "data": { "amount": 500 } });
-    let reply = match way {
-        Way::First | Way::FollowUp | Way::Handover => return Ok(None),
-        Way::Retry => {
+    let response = match call_path {
+        CallPath::First | CallPath::FollowUp | CallPath::Handover => return Ok(None),
+        CallPath::Retry => {
             let due = "update deliveries set next_attempt_at = now() where tool = $1 and status = 'pending'";
             sqlx::query(due).bind(name).execute(stack.database()).await?;
             return Ok(None);
         }
-        Way::Replayed => {
-            let dead = "select id from deliveries where tool = $1 and status = 'dead' order by created_at desc limit 1";
+        CallPath::Replayed => {
+            let dead = "
+                select id from deliveries
+                where tool = $1 and status = 'dead' order by created_at desc limit 1";
             let id: Uuid = sqlx::query_scalar(dead).bind(name).fetch_one(stack.database()).await?;
             let replay = json!({ "p_org_id": org_id, "p_delivery_id": id });
             let (status, replayed) = stack.rpc("replay_delivery", replay).await?;
-            ensure!(status.is_success() && replayed["replayed"] == true, "{replayed}");
+            ensure!(
+                status.is_success() && replayed["replayed"] == true,
+                "replay_delivery returned {status}: {replayed}"
+            );
             return Ok(None);
         }
-        Way::Answered => {
-            answer(&office.member, &question(stack, org_id, name).await?, "respond", json!("4711")).await?
+        CallPath::Answered => {
+            decide_with_answer(
+                &fixture.member,
+                &open_escalation(stack, org_id, name).await?,
+                "respond",
+                json!("4711"),
+            )
+            .await?
         }
-        Way::ApprovedWithAnswer => {
-            answer(&office.member, &question(stack, org_id, name).await?, "approve", json!("4711")).await?
+        CallPath::ApprovedWithAnswer => {
+            decide_with_answer(
+                &fixture.member,
+                &open_escalation(stack, org_id, name).await?,
+                "approve",
+                json!("4711"),
+            )
+            .await?
         }
-        Way::ApprovedHeld => {
-            decide(&office.approver, &question(stack, org_id, name).await?, "approve").await?
+        CallPath::ApprovedHeld => {
+            decide(&fixture.approver, &open_escalation(stack, org_id, name).await?, "approve").await?
         }
-        Way::Approved | Way::ApprovedFailure | Way::Confirmed => {
-            decide(&office.member, &question(stack, org_id, name).await?, "approve").await?
+        CallPath::Approved | CallPath::ApprovedFailure | CallPath::Confirmed => {
+            decide(&fixture.member, &open_escalation(stack, org_id, name).await?, "approve").await?
         }
-        Way::EditedQuestion => {
-            answer(&office.member, &question(stack, org_id, name).await?, "edit", same).await?
+        CallPath::EditedQuestion => {
+            decide_with_answer(&fixture.member, &open_escalation(stack, org_id, name).await?, "edit", same)
+                .await?
         }
-        Way::EditedHeld => {
-            answer(&office.approver, &question(stack, org_id, name).await?, "edit", same).await?
+        CallPath::EditedHeld => {
+            decide_with_answer(&fixture.approver, &open_escalation(stack, org_id, name).await?, "edit", same)
+                .await?
         }
     };
-    Ok((reply.status != 200).then(|| reply.body["code"].as_str().unwrap_or_default().to_owned()))
+    Ok((response.status != 200).then(|| response.body["code"].as_str().unwrap_or_default().to_owned()))
 }
 
-/// A session for each cell, in which the first agent has the other called, or hands over to it.
-async fn from_another_agent(office: &Office<'_>, way: Way, names: &[&str]) -> Result<()> {
-    let stack = office.stack;
-    let begin = [tool("begin", &json!({ "policy": "auto" }))];
-    register(stack, office.member.user.org_id, AGENT, &begin, &[]).await?;
+/// Opens a session for each tool, in which the first agent causes a follow-up or a handover.
+async fn start_by_another_agent(
+    fixture: &EscalationFixture<'_>,
+    call_path: CallPath,
+    names: &[&str],
+) -> Result<()> {
+    let stack = fixture.stack;
+    let tools = [tool("start", &json!({ "policy": "auto" }))];
+    register_tools(stack, fixture.member.user.org_id, AGENT, &tools, &[]).await?;
     for name in names {
-        let session = open_with(&office.member, json!({ "cell": name })).await?;
-        record(&office.member, &session, &[("begin", json!({}))]).await?;
+        let session = open_session(&fixture.member, json!({ "tool": name })).await?;
+        record_tool_events(&fixture.member, &session, &[("start", json!({}))]).await?;
     }
-    let calls = office.calls().await?;
-    ensure!(calls.len() == names.len(), "{} calls began", calls.len());
-    let outcome = if way == Way::FollowUp {
+    let calls = fixture.claim_calls().await?;
+    ensure!(calls.len() == names.len(), "expected {} calls, found {}", names.len(), calls.len());
+    let outcome = if call_path == CallPath::FollowUp {
         let inputs = json!({ "data": { "amount": 500 } });
-        json!({ "kind": "completed", "follow_ups": [{ "agent_id": OTHER, "objective": "Check", "inputs": inputs }] })
+        let follow_up = json!({ "agent_id": OTHER, "objective": "Check", "inputs": inputs });
+        json!({ "kind": "completed", "follow_ups": [follow_up] })
     } else {
         json!({ "kind": "completed", "handover": { "agent_id": OTHER, "summary": "500" } })
     };
@@ -251,7 +280,7 @@ async fn from_another_agent(office: &Office<'_>, way: Way, names: &[&str]) -> Re
 }
 
 /// Opens a session with this metadata.
-async fn open_with(caller: &TestClient, metadata: Value) -> Result<String> {
+async fn open_session(client: &TestClient, metadata: Value) -> Result<String> {
     let body = json!({ "agentId": AGENT, "metadata": metadata });
-    Ok(path(&caller.post("/chatkit/sessions", body).await?.expect(201)?))
+    Ok(path(&client.post("/chatkit/sessions", body).await?.expect(201)?))
 }

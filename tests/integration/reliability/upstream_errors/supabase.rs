@@ -226,8 +226,9 @@ fn simulated_rows() -> Result<Vec<(Row, Vec<&'static str>)>> {
         rows.iter().any(|row| row.cause == "Refused" && row.expected.is_none()),
         "no row whose response contains the code"
     );
-    let rows =
-        rows.into_iter().filter(|row| !row.responder.starts_with("no response") && !row.responder.contains("MiB"));
+    let rows = rows
+        .into_iter()
+        .filter(|row| !row.responder.starts_with("no response") && !row.responder.contains("MiB"));
     let with_calls = |row: Row| {
         let calls = CALLS.iter().filter(|(_, as_user)| row.as_user.is_none_or(|wanted| wanted == *as_user));
         let calls = calls.map(|(name, _)| *name).collect();
