@@ -1,5 +1,5 @@
-// Runs the module that docs/reference/api.md shows. Arguments: the path of the module, and its options
-// as JSON with `tokens`: the first access token and the fresh one.
+// Runs the module that docs/reference/api.md shows. Arguments: the path of the module, and its
+// options as JSON with `tokens`, which are the first access token and the fresh one.
 //
 // Each line of input is an array of arguments of getClientSecret, which is called with all of them
 // concurrently. Each line of output contains the results.

@@ -1,12 +1,12 @@
-"""Makes calls with OpenAI's SDK. Each line of standard input is a call, each line of output its result.
+"""Makes calls with OpenAI's SDK. Each line of input is a call, each line of output its result.
 
-The first line configures the client: {"base_url", "api_key", "project", "max_retries", "timeout"}. The
-others are {"call": "threads.list", "args": [...], "kwargs": {...}}. With "pages" instead of "call" the
-result contains the ids of all pages of a list.
+The first line configures the client: {"base_url", "api_key", "project", "max_retries", "timeout"}.
+The others are {"call": "threads.list", "args": [...], "kwargs": {...}}. With "pages" instead of
+"call" the result contains the ids of all pages of a list.
 
-A result is {"ok": fields, "unknown": [...], "missing": [...], "invalid": [...]}: fields that the SDK's
-types do not have, fields of its types that were not sent, and errors of strict validation, which the SDK
-itself does not do. A failure is
+A result is {"ok": fields, "unknown": [...], "missing": [...], "invalid": [...]}: fields that the
+SDK's types do not have, fields of its types that were not sent, and errors of strict validation,
+which the SDK itself does not do. A failure is
 {"error": {"class", "status", "code", "param", "type", "message", "request_id"}}.
 """
 

@@ -1,4 +1,5 @@
-//! `examples/web/chatkit-session.js`, which `docs/reference/api.md` shows, in Node against the functions.
+//! `examples/web/chatkit-session.js`, which `docs/reference/api.md` shows, in Node against the
+//! functions.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The variables in `docs/reference/configuration.md`, compared with the template and the functions.
+//! The variables in `docs/reference/configuration.md`, compared with the template and the
+//! functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -224,7 +225,8 @@ fn paragraph<'a>(page: &'a str, variable: &str) -> Result<&'a str> {
     Ok(rest.split_once("\n##").map_or(rest, |(paragraph, _)| paragraph))
 }
 
-/// Checks that no function starts, and that each logs the variables whose cells satisfy a condition.
+/// Checks that no function starts, and that each logs the variables whose cells satisfy a
+/// condition.
 async fn check_failed_starts(stack: LocalStack, condition: impl Fn(&str) -> bool) -> Result<()> {
     let table = Table::read()?;
     call_each(&stack, |_, _, status| {

@@ -39,8 +39,8 @@ async fn openapi_lists_every_code_under_its_status() -> Result<()> {
     let listed = names(&document.root["components"]["schemas"]["Code"]["enum"]);
     same(("shared/src/error/code.rs", &defined), ("the schema Code of docs/openapi.yaml", &listed))?;
 
-    // The document does not list preflights, requests that HTTP clients cannot send, the webhook and
-    // the operators' functions.
+    // The document does not list preflights, requests that HTTP clients cannot send, the webhook
+    // and the operators' functions.
     let undocumented = ["malformed_request", "origin_forbidden", "webhook_secret_refused", "user_not_found"];
     let mut documented = BTreeSet::from(undocumented.map(str::to_owned));
     for operation in document.operations() {

@@ -83,8 +83,8 @@ impl ExampleEnv {
         Ok(())
     }
 
-    /// Opens the escalation that [`ESCALATION_ID`] stands for, by an event with this id. `changes` are
-    /// additional or other fields of its payload.
+    /// Opens the escalation that [`ESCALATION_ID`] stands for, by an event with this id. `changes`
+    /// are additional or other fields of its payload.
     pub async fn open_escalation(&mut self, event_id: &str, changes: Value) -> Result<()> {
         let mut payload =
             json!({ "reason": "The amount is above my limit", "decisions": ["approve", "reject"] });

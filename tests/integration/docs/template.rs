@@ -41,7 +41,8 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
                 resources[&role]["Properties"] == permissions,
                 "{role} has other permissions than expected"
             );
-            // Requests to a URL use the concurrency of its function. So a webhook has its own function.
+            // Requests to a URL use the concurrency of its function. So a webhook has its own
+            // function.
             ensure!(properties["FunctionUrlConfig"].is_null(), "the scheduled function {id} has a URL");
             let webhook =
                 template.functions()?.into_iter().find(|one| one.package == package && one.is_webhook());
@@ -124,7 +125,8 @@ async fn background_functions_reserve_optional_concurrency() -> Result<()> {
     Ok(())
 }
 
-/// The minimal permissions: writing its log and, if it is invoked asynchronously, reporting failures.
+/// The minimal permissions: writing its log and, if it is invoked asynchronously, reporting
+/// failures.
 fn permissions(logs: &str, queue: Option<&str>) -> Value {
     let mut permissions = json!({
         "AssumeRolePolicyDocument": {

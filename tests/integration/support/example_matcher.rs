@@ -10,8 +10,8 @@ use uuid::Uuid;
 /// Fields with generated values that are not UUIDs.
 const GENERATED_FIELDS: [&str; 4] = ["sessionId", "clientSecret", "nextCursor", "subjectHash"];
 
-/// Compares responses with examples. Each generated value of the examples stands for one actual value in
-/// all responses, and two values stand for two.
+/// Compares responses with examples. Each generated value of the examples stands for one actual
+/// value in all responses, and two values stand for two.
 #[derive(Default)]
 pub struct ExampleMatcher {
     actual_values: BTreeMap<String, String>,
@@ -34,8 +34,8 @@ impl ExampleMatcher {
         Ok(serde_json::from_str(&self.substitute(&value.to_string()))?)
     }
 
-    /// Checks that keys, lengths, types and values are equal. Times only need the same format. Generated
-    /// values are equal where those of the examples are equal.
+    /// Checks that keys, lengths, types and values are equal. Times only need the same format.
+    /// Generated values are equal where those of the examples are equal.
     pub fn compare(&mut self, example: &Value, answer: &Value) -> Result<()> {
         let result = self.compare_at("", example, answer);
         result.map_err(|error| anyhow!("{error:#}; expected {example:#}, found {answer:#}"))

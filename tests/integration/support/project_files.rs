@@ -12,8 +12,8 @@ pub use super::example_matcher::is_time;
 pub use super::openapi_document::Document;
 pub use super::template::Template;
 
-/// Checks a response against `docs/openapi.yaml`. Ignores undocumented operations, and responses that
-/// do not come from a function.
+/// Checks a response against `docs/openapi.yaml`. Ignores undocumented operations, and responses
+/// that do not come from a function.
 pub fn check(method: &str, path: &str, reply: &TestResponse) -> Result<()> {
     let path = path.split('?').next().unwrap_or_default();
     match Document::read()?.operation_at(method, path) {

@@ -28,7 +28,8 @@ impl Function<'_> {
         events.is_some_and(|events| events.values().all(|event| event["Type"] == "ScheduleV2"))
     }
 
-    /// Whether it has the program of a scheduled function, which a database webhook starts by a URL.
+    /// Whether it has the program of a scheduled function, which a database webhook starts by a
+    /// URL.
     pub fn is_webhook(&self) -> bool {
         self.properties["Events"].is_null()
             && !self.properties["FunctionUrlConfig"].is_null()

@@ -20,7 +20,8 @@ async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
     skip::with_tools(async {
         let stack = LocalStack::start().await?;
         let cargo_lambda = CARGO_LAMBDA.ready().await?;
-        // Outside the project, because the watcher restarts the functions when a file in it changes.
+        // Outside the project, because the watcher restarts the functions when a file in it
+        // changes.
         let folder = tempfile::tempdir()?;
         let environment = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
         let watch = Watch::start(&cargo_lambda, &environment).await?;

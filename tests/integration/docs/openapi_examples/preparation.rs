@@ -20,8 +20,8 @@ pub const CLICK_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c01";
 pub const ESCALATION_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c02";
 const QUESTION_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c06";
 
-/// Prepares everything that the response of an example needs, and returns the request. [`reset`] undoes
-/// it.
+/// Prepares everything that the response of an example needs, and returns the request. [`reset`]
+/// undoes it.
 pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &str) -> Result<Request> {
     match (operation.id, example) {
         ("record-events", "decision") => {

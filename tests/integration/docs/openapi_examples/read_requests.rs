@@ -28,7 +28,8 @@ pub async fn prepare(
         (_, "invalidRequest") => Ok(valid.with_query("limit=0")),
         ("list-sessions", "scopeForbidden") => Ok(valid.with_query("scope=organisation")),
         ("list-sessions", "page") => {
-            // The page contains the session. The new session, which is less recently active, follows.
+            // The page contains the session. The new session, which is less recently active,
+            // follows.
             let session = env.matcher.substitute(SESSION_ID);
             env.new_session().await?;
             env.caller.record(&format!("/chatkit/sessions/{session}"), "custom_click", json!({})).await?;
@@ -93,7 +94,8 @@ pub async fn prepare(
     }
 }
 
-/// Adds a cancelled session, and an escalation that is opened after 90 seconds and decided after 60 more.
+/// Adds a cancelled session, and an escalation that is opened after 90 seconds and decided after 60
+/// more.
 async fn add_history(env: &mut ExampleEnv) -> Result<()> {
     env.ended_session().await?;
     env.open_escalation(ESCALATION_EVENT, json!({})).await?;

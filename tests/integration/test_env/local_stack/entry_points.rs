@@ -87,7 +87,8 @@ async fn function_environment_contains_only_lambda_and_own_variables() -> Result
         (&json!("a value"), &json!("get-session"))
     );
     assert_eq!(reader["SUPABASE_URL"], stack.supabase().url());
-    // No variable of the test's process, no secret key for functions that only read, no empty variable.
+    // No variable of the test's process, no secret key for functions that only read, no empty
+    // variable.
     for absent in
         ["HOME", "CARGO", "USER", "SUPABASE_SECRET_KEY", "CHATKIT_SEALING_KEYS", "CORS_ALLOWED_ORIGINS"]
     {

@@ -1,4 +1,5 @@
-//! The local stack, compared with Supabase's gateway and default grants, and with Lambda and API Gateway.
+//! The local stack, compared with Supabase's gateway and default grants, and with Lambda and API
+//! Gateway.
 
 mod default_grants;
 mod entry_points;

@@ -90,8 +90,8 @@ fn children(parent: u32) -> Result<Vec<Process>> {
     Ok(children)
 }
 
-/// Parent, state and start time of a process. The name before them, in parentheses, may contain spaces
-/// and parentheses.
+/// Parent, state and start time of a process. The name before them, in parentheses, may contain
+/// spaces and parentheses.
 fn stat(pid: u32) -> Option<(u32, String, String)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
