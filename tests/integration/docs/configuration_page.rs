@@ -15,7 +15,7 @@ use crate::support::markdown;
 use crate::support::project_files::{same, text};
 use crate::support::template::Template;
 
-/// Values that every function rejects which reads the variable.
+/// Values that a function rejects if it reads the variable.
 const MALFORMED: [(&str, &str); 13] = [
     ("SUPABASE_URL", "ftp://host.example"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),

@@ -44,7 +44,13 @@ async fn parameter_examples_are_accepted() -> Result<()> {
             let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
             let request = env.request(&operation)?.with_query(&format!("{name}={text}"));
             let reply = env.send(&request).await?;
-            ensure!(reply.status == 200, "{} {name}: {} {}", operation.id, reply.status, reply.body);
+            ensure!(
+                reply.status == 200,
+                "{} with {name}: expected the status 200, found {}: {}",
+                operation.id,
+                reply.status,
+                reply.body
+            );
             operation.check(&reply)?;
             count += 1;
         }
@@ -57,7 +63,13 @@ async fn parameter_examples_are_accepted() -> Result<()> {
             }
             let request = env.request(&operation)?.with_header(name, text);
             let reply = env.send(&request).await?;
-            ensure!(reply.status.is_success(), "{} {name}: {} {}", operation.id, reply.status, reply.body);
+            ensure!(
+                reply.status.is_success(),
+                "{} with {name}: expected success, found {}: {}",
+                operation.id,
+                reply.status,
+                reply.body
+            );
             operation.check(&reply)?;
             count += 1;
         }
