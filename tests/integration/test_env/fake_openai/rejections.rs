@@ -21,7 +21,7 @@ async fn invalid_headers_are_rejected() -> Result<()> {
         ("no key", beta(), unauthorized(None)),
         ("a key that is not a bearer token", beta().header("Authorization", KEY), unauthorized(None)),
         ("basic authentication", beta().basic_auth("user", Some(KEY)), unauthorized(None)),
-        ("an unknown key", beta().bearer_auth("sk-unknown"), unauthorized(Some("invalid_api_key"))),
+        ("an unknown key", beta().bearer_auth("sk-unknown-to-openai"), unauthorized(Some("invalid_api_key"))),
         ("a revoked key", beta().bearer_auth(OTHER_KEY), unauthorized(Some("invalid_api_key"))),
         (
             "another project than the key's",

@@ -39,7 +39,7 @@ async fn error_responses_raise_sdk_exceptions() -> Result<()> {
             let request_id = last(&fake, On::CreateSession)?.request_id;
             assert_eq!((error.r#type.as_deref(), error.request_id), (Some(invalid), Some(request_id)));
         }
-        let unknown_key = json!({"extra_headers": {"Authorization": "Bearer sk-unknown"}});
+        let unknown_key = json!({"extra_headers": {"Authorization": "Bearer sk-unknown-to-openai"}});
         let error = sdk
             .call("threads.list", json!([]), unknown_key)
             .await?
