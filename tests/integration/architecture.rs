@@ -1,73 +1,71 @@
-//! Imports of `shared/src` run downwards only.
+//! The layers of `shared/src`: modules import only lower layers.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-/// The entries of `shared/src`, the uppermost first.
+/// The entries of `shared/src`, from the highest layer to the lowest.
 const LAYERS: [&str; 9] =
     ["doctor", "runtime", "http", "jobs", "domain", "clients", "auth", "platform", "error"];
 
-/// Within the domain, operations use the types of `model`, and no operations of another module but the two shared ones.
-const BELOW_OPERATIONS: [&str; 4] = ["model", "idempotency", "pagination", "request_context"];
+/// The modules of the domain that operations may import.
+const SHARED_DOMAIN_MODULES: [&str; 4] = ["model", "idempotency", "pagination", "request_context"];
 
-// NAME: layers: shared has these entries, and no module imports from one above
 #[tokio::test]
-async fn downwards() -> Result<()> {
+async fn shared_modules_import_only_lower_layers() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
-    let mut entries = names(&root)?;
+    let mut entries = module_names(&root)?;
     entries.retain(|name| name != "lib" && sources(&root.join(name)).is_ok_and(|files| !files.is_empty()));
     entries.sort();
     let mut layers = LAYERS.map(str::to_owned).to_vec();
     layers.sort();
-    ensure!(entries == layers, "the entries of shared/src are {entries:?}");
-    let mut upwards = Vec::new();
+    ensure!(entries == layers, "expected the entries {layers:?} in shared/src, found {entries:?}");
+    let mut violations = Vec::new();
     for (level, layer) in LAYERS.iter().enumerate() {
         for (file, text) in sources(&root.join(layer))? {
             let imports = first_segments(&text, "crate");
             let above = imports.iter().filter(|import| LAYERS[..level].contains(&import.as_str()));
-            upwards.extend(above.map(|import| format!("{file} imports {import}")));
+            violations.extend(above.map(|import| format!("{file} imports {import}")));
         }
     }
-    ensure!(upwards.is_empty(), "{}", upwards.join("\n"));
+    ensure!(violations.is_empty(), "{}", violations.join("\n"));
     Ok(())
 }
 
-// NAME: layers: operations of the domain import types, and not each other
 #[tokio::test]
-async fn domain() -> Result<()> {
+async fn domain_operations_do_not_import_each_other() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/domain");
-    let modules = names(&root)?;
-    let mut sideways = Vec::new();
+    let modules = module_names(&root)?;
+    let mut violations = Vec::new();
     for module in modules.iter().filter(|module| *module != "mod") {
         for (file, text) in sources(&root.join(module))? {
             for import in first_segments(&text, "crate::domain").into_iter().filter(|import| import != module)
             {
-                if modules.contains(&import) && !BELOW_OPERATIONS.contains(&import.as_str()) {
-                    sideways.push(format!("{file} imports domain::{import}"));
+                if modules.contains(&import) && !SHARED_DOMAIN_MODULES.contains(&import.as_str()) {
+                    violations.push(format!("{file} imports domain::{import}"));
                 }
             }
         }
     }
-    ensure!(sideways.is_empty(), "{}", sideways.join("\n"));
+    ensure!(violations.is_empty(), "{}", violations.join("\n"));
     Ok(())
 }
 
-/// Names of the modules in a folder.
-fn names(folder: &Path) -> Result<Vec<String>> {
+/// The names of the modules in a folder.
+fn module_names(folder: &Path) -> Result<Vec<String>> {
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let name =
         |entry: std::io::Result<fs::DirEntry>| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned());
     Ok(entries.filter_map(name).collect())
 }
 
-/// The Rust files of a module, without its tests.
+/// The paths and texts of the Rust files of a module, without tests.
 fn sources(module: &Path) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let single = module.with_extension("rs");
     if single.is_file() {
-        found.push((single.display().to_string(), production(&fs::read_to_string(&single)?)));
+        found.push((single.display().to_string(), without_tests(&fs::read_to_string(&single)?)));
     }
     if module.is_dir() {
         for entry in fs::read_dir(module)? {
@@ -78,7 +76,7 @@ fn sources(module: &Path) -> Result<Vec<(String, String)>> {
                 && !path.to_string_lossy().ends_with("_tests.rs")
                 && path.file_name().is_none_or(|name| name != "upstream_errors_page.rs")
             {
-                found.push((path.display().to_string(), production(&fs::read_to_string(&path)?)));
+                found.push((path.display().to_string(), without_tests(&fs::read_to_string(&path)?)));
             }
         }
     }
@@ -86,12 +84,12 @@ fn sources(module: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// The text of a file without comments and unit tests.
-fn production(text: &str) -> String {
+fn without_tests(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The segments that follow `prefix::` in paths, also in `use prefix::{a::…, b}`.
+/// The path segments that follow `prefix::`, also in `use prefix::{a::…, b}`.
 fn first_segments(text: &str, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
     let (parent, last) =
@@ -100,7 +98,7 @@ fn first_segments(text: &str, prefix: &str) -> Vec<String> {
         if let Some(list) = tree.strip_prefix('{') {
             let mut depth = 0;
             let mut segment = String::new();
-            let mut done = false;
+            let mut is_complete = false;
             for c in list.chars() {
                 match c {
                     '{' => depth += 1,
@@ -108,10 +106,10 @@ fn first_segments(text: &str, prefix: &str) -> Vec<String> {
                     '}' => depth -= 1,
                     ',' if depth == 0 => {
                         found.push(std::mem::take(&mut segment));
-                        done = false;
+                        is_complete = false;
                     }
-                    _ if depth == 0 && !done && (c.is_alphanumeric() || c == '_') => segment.push(c),
-                    ':' | ' ' if depth == 0 && !segment.is_empty() => done = true,
+                    _ if depth == 0 && !is_complete && (c.is_alphanumeric() || c == '_') => segment.push(c),
+                    ':' | ' ' if depth == 0 && !segment.is_empty() => is_complete = true,
                     _ => {}
                 }
             }
@@ -124,7 +122,7 @@ fn first_segments(text: &str, prefix: &str) -> Vec<String> {
     found
 }
 
-/// What follows each `last::`, where it stands under `parent::` or in one of its braces.
+/// The text after each `last::` that follows `parent::`, directly or in its braces.
 fn trees(text: &str, parent: Option<&str>, last: &str) -> Vec<String> {
     let needle = format!("{last}::");
     let is_word = |c: char| c.is_alphanumeric() || c == '_';

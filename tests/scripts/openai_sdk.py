@@ -1,11 +1,13 @@
-"""Makes calls with OpenAI's own SDK, one a line of standard input, and answers each with a line of JSON.
+"""Makes calls with OpenAI's SDK. Each line of input is a call, each line of output its result.
 
-The first line configures the client: {"base_url", "api_key", "project", "max_retries", "timeout"}. Every other is
-{"call": "threads.list", "args": [...], "kwargs": {...}}; "pages" instead of "call" follows all pages of a list.
+The first line configures the client: {"base_url", "api_key", "project", "max_retries", "timeout"}.
+The others are {"call": "threads.list", "args": [...], "kwargs": {...}}. With "pages" instead of
+"call" the result contains the ids of all pages of a list.
 
-An answer is {"ok": the fields, "surplus": [...], "lacking": [...], "wrong": [...]}: fields that the SDK's types do
-not have, those of its types that were not sent, and what its types reject when they are strict. (By itself the SDK
-takes any JSON.) A failure is {"error": {"class", "status", "code", "param", "type", "message", "request_id"}}.
+A result is {"ok": fields, "unknown": [...], "missing": [...], "invalid": [...]}: fields that the
+SDK's types do not have, fields of its types that were not sent, and errors of strict validation,
+which the SDK itself does not do. A failure is
+{"error": {"class", "status", "code", "param", "type", "message", "request_id"}}.
 """
 
 import itertools
@@ -17,31 +19,32 @@ import pydantic
 from openai.pagination import SyncConversationCursorPage
 
 
-# More than any test puts in; a list that goes round in circles must end.
-MOST_ROWS = 1000
+# More than any test creates. It bounds a list whose pages do not end.
+MAX_ROWS = 1000
 
 
-def strict(model, at, report):
-    """Compares a model, and those within it, with its type."""
-    kind = type(model)
+def validate(model, path, report):
+    """Compares a model and the models in it with their types."""
+    model_type = type(model)
     if not isinstance(model, SyncConversationCursorPage):
         try:
-            kind.model_validate_json(model.model_dump_json(by_alias=True, exclude_unset=True, warnings=False), strict=True)
+            sent = model.model_dump_json(by_alias=True, exclude_unset=True, warnings=False)
+            model_type.model_validate_json(sent, strict=True)
         except pydantic.ValidationError as error:
-            report["wrong"] += [f"{at}.{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors()]
-    report["surplus"] += [f"{at}.{name}" for name in model.model_extra or {}]
-    report["lacking"] += [f"{at}.{name}" for name in kind.model_fields if name not in model.model_fields_set]
+            report["invalid"] += [f"{path}.{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors()]
+    report["unknown"] += [f"{path}.{name}" for name in model.model_extra or {}]
+    report["missing"] += [f"{path}.{name}" for name in model_type.model_fields if name not in model.model_fields_set]
     for name in model.model_fields_set:
         value = getattr(model, name)
         for i, part in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(part, pydantic.BaseModel):
-                strict(part, f"{at}.{name}.{i}" if isinstance(value, list) else f"{at}.{name}", report)
+                validate(part, f"{path}.{name}.{i}" if isinstance(value, list) else f"{path}.{name}", report)
 
 
-def answer(model):
+def success(model):
     report = {"ok": model.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)}
-    report |= {"class": type(model).__name__, "surplus": [], "lacking": [], "wrong": []}
-    strict(model, "", report)
+    report |= {"class": type(model).__name__, "unknown": [], "missing": [], "invalid": []}
+    validate(model, "", report)
     return report
 
 
@@ -52,17 +55,17 @@ def failure(error):
     return {"error": {"class": type(error).__name__, "status": getattr(error, "status_code", None), **fields}}
 
 
-def perform(chatkit, wanted):
+def perform(chatkit, request):
     method = chatkit
-    for name in (wanted.get("call") or wanted["pages"]).split("."):
+    for name in (request.get("call") or request["pages"]).split("."):
         method = getattr(method, name)
-    found = method(*wanted.get("args", []), **wanted.get("kwargs", {}))
-    if "pages" in wanted:
-        ids = [row.id for row in itertools.islice(found, MOST_ROWS)]
-        if len(ids) == MOST_ROWS:
+    result = method(*request.get("args", []), **request.get("kwargs", {}))
+    if "pages" in request:
+        ids = [row.id for row in itertools.islice(result, MAX_ROWS)]
+        if len(ids) == MAX_ROWS:
             raise RuntimeError("the pages do not end")
         return {"ok": ids}
-    return answer(found)
+    return success(result)
 
 
 def main():

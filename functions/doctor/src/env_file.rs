@@ -1,4 +1,4 @@
-//! Environment files, as `cargo local` writes them and `cargo lambda … --env-file` reads them.
+//! Environment files, as `cargo dev` writes them and `cargo lambda … --env-file` reads them.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,9 @@
 mod api_page;
 mod browser_module;
+mod configuration_page;
 mod deployment_guide;
-mod environment;
-mod errors;
-mod fixtures;
+mod errors_page;
+mod example_env;
 mod openapi_examples;
-pub mod routes;
-mod scenario;
-pub mod template;
+mod routes;
+mod template;

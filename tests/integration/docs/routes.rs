@@ -1,4 +1,4 @@
-//! The same routes lead to the same functions wherever they are described.
+//! Routes and schemas of `docs/openapi.yaml`, compared with the places that repeat them.
 
 use std::collections::BTreeSet;
 
@@ -6,28 +6,23 @@ use anyhow::{Context, Result, ensure};
 use local_stack::lambda::{Workspace, workspace};
 use serde_json::{Map, Value};
 
-use super::template::Template;
 use crate::support::markdown;
 use crate::support::openapi_document::Document;
 use crate::support::project_files::{same, text};
+use crate::support::template::{Routes, Template};
 
-/// Method, path, function.
-pub type Routes = BTreeSet<(String, String, String)>;
-
-// NAME: described: routes are the same in the template, the watch router and the API description
 #[tokio::test]
-async fn routes() -> Result<()> {
-    let (template, router) = (Template::read()?.routes()?, routed(workspace().await?)?);
+async fn template_router_and_openapi_have_the_same_routes() -> Result<()> {
+    let (template, router) = (Template::read()?.routes()?, watch_routes(workspace().await?)?);
     same(("template.yaml", &template), ("Cargo.toml's watch router", &router))?;
-    let described = Document::read()?.routes();
-    same(("docs/openapi.yaml", &described), ("Cargo.toml's watch router", &without_preflights(&router)))
+    let documented = Document::read()?.routes();
+    same(("docs/openapi.yaml", &documented), ("Cargo.toml's watch router", &without_preflights(&router)))
 }
 
-// NAME: described: every function is routed, and preflights of every path
 #[tokio::test]
-async fn functions() -> Result<()> {
+async fn functions_have_routes_and_paths_have_a_preflight() -> Result<()> {
     let workspace = workspace().await?;
-    let routes = routed(workspace)?;
+    let routes = watch_routes(workspace)?;
     let template = Template::read()?;
     let packages =
         &workspace.functions.iter().cloned().collect::<BTreeSet<String>>() - &template.unrouted()?;
@@ -36,74 +31,80 @@ async fn functions() -> Result<()> {
     same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;
     let paths: BTreeSet<&String> = endpoints.iter().map(|(_, path, _)| path).collect();
     for path in paths {
-        let of_path = |wanted: &str| -> Vec<&String> {
-            let fitting = routes.iter().filter(|(method, other, _)| method == wanted && other == path);
-            fitting.map(|(_, _, function)| function).collect()
+        let functions_of = |wanted: &str| -> Vec<&String> {
+            let matching = routes.iter().filter(|(method, other, _)| method == wanted && other == path);
+            matching.map(|(_, _, function)| function).collect()
         };
-        let [preflight] = of_path("OPTIONS")[..] else {
-            anyhow::bail!("not one function for OPTIONS {path}")
+        let options = functions_of("OPTIONS");
+        let [preflight] = options[..] else {
+            anyhow::bail!("OPTIONS {path} should have one function, found {options:?}")
         };
-        let reads = of_path("GET");
+        let get = functions_of("GET");
         ensure!(
-            reads.is_empty() || reads == [preflight],
-            "{preflight} answers OPTIONS {path}, though {reads:?} answers GET"
+            get.is_empty() || get == [preflight],
+            "{preflight} answers OPTIONS {path}, but {get:?} answers GET"
         );
         ensure!(
             endpoints.iter().any(|(_, other, function)| other == path && function == preflight),
-            "{preflight} answers OPTIONS {path} and nothing else there"
+            "{preflight} answers OPTIONS {path}, but no other method of this path"
         );
     }
     Ok(())
 }
 
-// NAME: described: the README's endpoints are those of the API description
 #[tokio::test]
-async fn readme() -> Result<()> {
+async fn readme_endpoints_equal_openapi() -> Result<()> {
     let mut listed = Routes::new();
     for row in markdown::table(&text("README.md")?, "endpoint") {
         let [endpoint, function, purpose] = &row[..] else {
-            anyhow::bail!("a row of other columns: {row:?}")
+            anyhow::bail!("the table of endpoints should have three columns, found {row:?}")
         };
-        let (method, path) =
-            endpoint.trim_matches('`').split_once(' ').with_context(|| format!("no endpoint: {endpoint}"))?;
-        ensure!(!purpose.is_empty(), "the README does not say what {function} does");
+        let (method, path) = endpoint
+            .trim_matches('`')
+            .split_once(' ')
+            .with_context(|| format!("{endpoint} is not a method and a path"))?;
+        ensure!(!purpose.is_empty(), "the README states no purpose of {function}");
         listed.insert((method.to_owned(), path.to_owned(), function.trim_matches('`').to_owned()));
     }
     same(("README.md", &listed), ("docs/openapi.yaml", &Document::read()?.routes()))
 }
 
-// NAME: described: the API description's links lead to operations of it
 #[tokio::test]
-async fn links() -> Result<()> {
+async fn openapi_links_name_existing_operations() -> Result<()> {
     let document = Document::read()?;
-    let mut followed = 0;
+    let mut count = 0;
     for operation in document.operations() {
         for response in operation.responses()? {
             for to in response.links() {
-                document.operation(to).with_context(|| format!("a link of {}", operation.id))?;
-                followed += 1;
+                document
+                    .operation(to)
+                    .with_context(|| format!("the target of a link of {}", operation.id))?;
+                count += 1;
             }
         }
     }
-    ensure!(followed > 0, "there are no links");
+    ensure!(count > 0, "the document has no links");
     Ok(())
 }
 
-// NAME: described: schemas of the API description extend a reference by `allOf`
 /// Generators ignore the siblings of a `$ref`, except for a description.
 #[tokio::test]
-async fn extended() -> Result<()> {
+async fn openapi_schemas_extend_references_by_all_of() -> Result<()> {
     let document = Document::read()?;
     let references = references(&document.root, "#".to_owned());
-    ensure!(references.len() > 300, "only {} references were found", references.len());
+    ensure!(references.len() > 300, "expected more than 300 references, found {}", references.len());
     for (place, node) in references {
         let sibling = node.keys().find(|key| !["$ref", "description"].contains(&key.as_str()));
-        ensure!(sibling.is_none(), "{place} has a `$ref` and beside it `{}`", sibling.map_or("", |key| key));
+        ensure!(
+            sibling.is_none(),
+            "the `$ref` at {place} has the sibling `{}`",
+            sibling.map_or("", |key| key)
+        );
     }
     Ok(())
 }
 
-/// Every object with a `$ref`, with its place in the document.
+/// Objects with a `$ref`, with their JSON pointers.
 fn references<'a>(node: &'a Value, place: String) -> Vec<(String, &'a Map<String, Value>)> {
     let below = |(key, child): (String, &'a Value)| references(child, format!("{place}/{key}"));
     match node {
@@ -125,7 +126,7 @@ fn references<'a>(node: &'a Value, place: String) -> Vec<(String, &'a Map<String
     }
 }
 
-fn routed(workspace: &Workspace) -> Result<Routes> {
+fn watch_routes(workspace: &Workspace) -> Result<Routes> {
     let routes = workspace.routes.iter().map(|route| {
         let method = route.method.as_ref().with_context(|| format!("{} has no method", route.path))?;
         Ok((method.to_string(), route.path.clone(), route.function.clone()))

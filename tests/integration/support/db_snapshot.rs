@@ -1,4 +1,4 @@
-//! What must not change: every row of every table, and what OpenAI was asked.
+//! Snapshots of all tables and of the requests to OpenAI, which show that nothing changed.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use local_stack::LocalStack;
 use sqlx::AssertSqlSafe;
 
-/// How the stack stood at a moment: a number of rows and a digest of them for each table, and OpenAI's calls.
+/// The number and the digest of the rows of each table, and the number of requests to OpenAI.
 #[derive(Debug, PartialEq)]
 pub struct DbSnapshot {
     tables: BTreeMap<String, (i64, String)>,
-    calls: usize,
+    openai_requests: usize,
 }
 
 impl DbSnapshot {
@@ -18,31 +18,31 @@ impl DbSnapshot {
         let names = "select format('%I.%I', table_schema, table_name)::text from information_schema.tables
             where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')";
         let names: Vec<String> = sqlx::query_scalar(names).fetch_all(stack.database()).await?;
-        let each = names.iter().map(|name| {
+        let queries = names.iter().map(|name| {
             format!(
                 "select '{name}', count(*), coalesce(md5(string_agg(t::text, chr(10) order by t::text)), '') from {name} t"
             )
         });
-        let all = each.collect::<Vec<_>>().join(" union all ");
-        let rows: Vec<(String, i64, String)> = sqlx::query_as(AssertSqlSafe(all))
+        let query = queries.collect::<Vec<_>>().join(" union all ");
+        let rows: Vec<(String, i64, String)> = sqlx::query_as(AssertSqlSafe(query))
             .fetch_all(stack.database())
             .await
-            .context("counting the rows of every table")?;
+            .context("reading the rows of every table")?;
         let tables = rows.into_iter().map(|(name, count, digest)| (name, (count, digest))).collect();
-        Ok(Self { tables, calls: stack.openai().requests().len() })
+        Ok(Self { tables, openai_requests: stack.openai().requests().len() })
     }
 
-    /// What is different now, where anything is.
+    /// The names of the tables that changed, and the number of requests to OpenAI; `None` if equal.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let changed = self.tables.iter().filter(|(name, rows)| now.tables.get(*name) != Some(rows));
         let mut changed: Vec<String> = changed.map(|(name, _)| name.clone()).collect();
-        if self.calls != now.calls {
-            changed.push(format!("{} calls of OpenAI", now.calls - self.calls));
+        if self.openai_requests != now.openai_requests {
+            changed.push(format!("{} requests to OpenAI", now.openai_requests - self.openai_requests));
         }
         (!changed.is_empty()).then(|| changed.join(", "))
     }
 
-    /// How many tables were looked at, and how many rows they hold.
+    /// The number of tables and the number of their rows.
     pub fn size(&self) -> (usize, i64) {
         (self.tables.len(), self.tables.values().map(|(count, _)| count).sum())
     }

@@ -1,4 +1,4 @@
-//! Whether an answer is the one that an example shows, but for what differs each time.
+//! Comparison of responses with documented examples.
 
 use std::collections::BTreeMap;
 
@@ -7,45 +7,45 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Fields whose text somebody else makes up.
-const MADE_UP: [&str; 4] = ["sessionId", "clientSecret", "nextCursor", "subjectHash"];
+/// Fields with generated values that are not UUIDs.
+const GENERATED_FIELDS: [&str; 4] = ["sessionId", "clientSecret", "nextCursor", "subjectHash"];
 
-/// The ids and secrets of examples, and what stood in their place so far: what is one there is one in all the answers, and
-/// what are two are two.
+/// Compares responses with examples. Each generated value of the examples stands for one actual
+/// value in all responses, and two values stand for two.
 #[derive(Default)]
-pub struct Likeness {
-    found: BTreeMap<String, String>,
+pub struct ExampleMatcher {
+    actual_values: BTreeMap<String, String>,
 }
 
-impl Likeness {
-    /// What an example calls so is this.
-    pub fn put(&mut self, example: &str, actual: &str) {
-        self.found.insert(example.to_owned(), actual.to_owned());
+impl ExampleMatcher {
+    /// Sets the actual value that a value of the examples stands for.
+    pub fn set(&mut self, example: &str, actual: &str) {
+        self.actual_values.insert(example.to_owned(), actual.to_owned());
     }
 
-    /// Text of an example, with what is known put in its place.
-    pub fn filled(&self, text: &str) -> String {
-        let longest_first = self.found.iter().rev();
+    /// Replaces the values of the examples in a text by the actual ones.
+    pub fn substitute(&self, text: &str) -> String {
+        let longest_first = self.actual_values.iter().rev();
         longest_first.fold(text.to_owned(), |text, (example, actual)| text.replace(example, actual))
     }
 
-    /// [`Likeness::filled`] for every text in a value.
-    pub fn filled_in(&self, value: &Value) -> Result<Value> {
-        Ok(serde_json::from_str(&self.filled(&value.to_string()))?)
+    /// [`ExampleMatcher::substitute`] for JSON.
+    pub fn substitute_in(&self, value: &Value) -> Result<Value> {
+        Ok(serde_json::from_str(&self.substitute(&value.to_string()))?)
     }
 
-    /// The same keys, lengths, types and values. Of times only the form is compared, and of ids and secrets that they are the
-    /// same where the examples' are.
+    /// Checks that keys, lengths, types and values are equal. Times only need the same format.
+    /// Generated values are equal where those of the examples are equal.
     pub fn compare(&mut self, example: &Value, answer: &Value) -> Result<()> {
-        let compared = self.compare_at("", example, answer);
-        compared.map_err(|error| anyhow!("{error:#}; expected {example:#}, got {answer:#}"))
+        let result = self.compare_at("", example, answer);
+        result.map_err(|error| anyhow!("{error:#}; expected {example:#}, found {answer:#}"))
     }
 
     fn compare_at(&mut self, at: &str, example: &Value, answer: &Value) -> Result<()> {
         match (example, answer) {
             (Value::Object(expected), Value::Object(got)) => {
                 let unexpected: Vec<_> = got.keys().filter(|key| !expected.contains_key(*key)).collect();
-                ensure!(unexpected.is_empty(), "{at} has {unexpected:?} too");
+                ensure!(unexpected.is_empty(), "{at} has the unexpected keys {unexpected:?}");
                 for (key, value) in expected {
                     let other = got.get(key).with_context(|| format!("{at}/{key} is missing"))?;
                     self.compare_at(&format!("{at}/{key}"), value, other)?;
@@ -66,31 +66,31 @@ impl Likeness {
     fn compare_text(&mut self, at: &str, expected: &str, got: &str) -> Result<()> {
         let field = at.rsplit('/').next().unwrap_or_default();
         if expected.parse::<Timestamp>().is_ok() {
-            ensure!(is_time(got), "{at} is {got}, and no time with six digits of a second");
+            ensure!(is_time(got), "{at} is {got}, not a UTC time with six decimals");
         } else if field == "requestId" {
-            ensure!(is_id(got), "{at} is {got}, and no id");
-        } else if is_id(expected) || MADE_UP.contains(&field) {
-            ensure!(is_id(expected) == is_id(got), "{at} is {got}, not like {expected}");
+            ensure!(is_id(got), "{at} is {got}, not a UUID");
+        } else if is_id(expected) || GENERATED_FIELDS.contains(&field) {
+            ensure!(is_id(expected) == is_id(got), "{at} is {got}, not a value like {expected}");
             self.bind(at, expected, got)?;
         } else {
-            ensure!(self.filled(expected) == got, "{at} is {got:?}, not {expected:?}");
+            ensure!(self.substitute(expected) == got, "{at} is {got:?}, not {expected:?}");
         }
         Ok(())
     }
 
     fn bind(&mut self, at: &str, expected: &str, got: &str) -> Result<()> {
-        match self.found.get(expected) {
-            Some(known) => ensure!(known == got, "{at} is {got}, but {expected} was {known} before"),
-            None => match self.found.iter().find(|(_, actual)| *actual == got) {
-                Some((other, _)) => bail!("{at} is {got}, which is {other} and not {expected}"),
-                None => self.put(expected, got),
+        match self.actual_values.get(expected) {
+            Some(known) => ensure!(known == got, "{at} is {got}, but {expected} stands for {known}"),
+            None => match self.actual_values.iter().find(|(_, actual)| *actual == got) {
+                Some((other, _)) => bail!("{at} is {got}, for which {other} stands, not {expected}"),
+                None => self.set(expected, got),
             },
         }
         Ok(())
     }
 }
 
-/// Whether a text is a time in the one form that answers have: in UTC, with six digits of a second.
+/// Whether a text is a time in the format of responses: UTC, with six decimals.
 pub fn is_time(text: &str) -> bool {
     text.parse::<Timestamp>().is_ok()
         && text.len() == "2026-11-22T10:00:00.000000Z".len()

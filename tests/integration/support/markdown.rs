@@ -1,20 +1,20 @@
-//! Tables and blocks of code in the pages.
+//! Tables and code blocks of Markdown pages.
 
-/// The rows of the table whose first column has this title, a cell each; without its head.
+/// The cells of each row of the table whose first column has this title, without the header.
 pub fn table(text: &str, title: &str) -> Vec<Vec<String>> {
     let mut lines = text.lines().skip_while(|line| cells(line).is_none_or(|cells| cells[0] != title));
-    let head = lines.next().and_then(cells);
-    // The line of dashes.
-    let rows = lines.skip(1).map_while(cells);
-    head.into_iter().flat_map(|_| rows.clone().collect::<Vec<_>>()).collect()
+    let header = lines.next().and_then(cells);
+    let separator = 1;
+    let rows = lines.skip(separator).map_while(cells);
+    header.into_iter().flat_map(|_| rows.clone().collect::<Vec<_>>()).collect()
 }
 
-/// The titles of the columns of that table.
+/// The column titles of the table whose first column has this title.
 pub fn columns(text: &str, title: &str) -> Vec<String> {
     text.lines().filter_map(cells).find(|cells| cells[0] == title).unwrap_or_default()
 }
 
-/// Every block of code in this language.
+/// The code blocks in this language.
 pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -29,7 +29,7 @@ pub fn blocks(text: &str, language: &str) -> Vec<String> {
     blocks
 }
 
-/// What stands between single backticks.
+/// The texts between single backticks.
 pub fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }

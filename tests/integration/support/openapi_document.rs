@@ -1,4 +1,4 @@
-//! `docs/openapi.yaml`, as far as the promises ask it: operations, examples, and what an answer may look like.
+//! `docs/openapi.yaml`: operations, examples and the schemas of requests and responses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -8,25 +8,23 @@ use http_client::header::HeaderMap;
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
+use super::client::TestResponse;
 use super::project_files::yaml;
-use crate::docs::routes::Routes;
-use crate::support::client::TestResponse;
+use super::template::Routes;
 
-/// The API description.
 pub struct Document {
     pub root: Value,
-    /// By their schemas' text: to make one takes longer than all else here.
+    /// By the text of the schema, because building a validator is slow.
     validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 static DOCUMENT: LazyLock<Result<Document>> =
     LazyLock::new(|| Ok(Document { root: yaml("docs/openapi.yaml")?, validators: Mutex::default() }));
 
-/// One of its operations.
 #[derive(Clone, Copy)]
 pub struct Operation<'a> {
     document: &'a Document,
-    /// The function's package.
+    /// `operationId`, which is the package of the function.
     pub id: &'a str,
     pub method: &'a str,
     pub path: &'a str,
@@ -34,7 +32,6 @@ pub struct Operation<'a> {
     node: &'a Value,
 }
 
-/// An answer that an operation may give.
 #[derive(Clone, Copy)]
 pub struct Response<'a> {
     document: &'a Document,
@@ -47,7 +44,7 @@ impl Document {
         DOCUMENT.as_ref().map_err(|error| anyhow!("{error:#}"))
     }
 
-    /// In the order in which they stand.
+    /// The operations in the order of the document.
     pub fn operations(&self) -> Vec<Operation<'_>> {
         let paths = entries(&self.root["paths"]);
         let operations = paths.flat_map(|(path, item)| {
@@ -61,26 +58,26 @@ impl Document {
 
     pub fn operation(&self, id: &str) -> Result<Operation<'_>> {
         let found = self.operations().into_iter().find(|operation| operation.id == id);
-        found.with_context(|| format!("the API description has no {id}"))
+        found.with_context(|| format!("docs/openapi.yaml has no operation {id}"))
     }
 
-    /// The operation that a request is for.
+    /// The operation of a request.
     pub fn operation_at(&self, method: &str, path: &str) -> Result<Operation<'_>> {
-        let fits = |template: &str| {
-            let (parts, wanted) = (path.split('/'), template.split('/'));
-            parts.clone().count() == wanted.clone().count()
-                && parts.zip(wanted).all(|(part, wanted)| wanted.starts_with('{') || part == wanted)
+        let matches = |template: &str| {
+            let (parts, expected) = (path.split('/'), template.split('/'));
+            parts.clone().count() == expected.clone().count()
+                && parts.zip(expected).all(|(part, expected)| expected.starts_with('{') || part == expected)
         };
         let mut operations = self.operations().into_iter();
-        let found = operations.find(|o| o.method.eq_ignore_ascii_case(method) && fits(o.path));
-        found.with_context(|| format!("the API description has no {method} {path}"))
+        let found = operations.find(|o| o.method.eq_ignore_ascii_case(method) && matches(o.path));
+        found.with_context(|| format!("docs/openapi.yaml has no operation {method} {path}"))
     }
 
     /// The agents of the examples.
     pub fn agents(&self) -> Result<Vec<Value>> {
         let responses = self.operation("list-agents")?.responses()?;
-        let examples = responses.first().context("it has no answer")?.examples()?;
-        let (_, list) = examples.first().context("it has no example")?;
+        let examples = responses.first().context("list-agents has no response")?.examples()?;
+        let (_, list) = examples.first().context("list-agents has no example")?;
         Ok(list["agents"].as_array().context("the example lists no agents")?.clone())
     }
 
@@ -90,32 +87,31 @@ impl Document {
         routes.collect()
     }
 
-    /// What stands where a reference leads, or the node itself.
+    /// The target of a `$ref`, or the node itself.
     pub fn resolve<'a>(&'a self, node: &'a Value) -> Result<&'a Value> {
         match node["$ref"].as_str() {
             None => Ok(node),
             Some(to) => {
                 let found = to.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-                found.with_context(|| format!("{to} leads nowhere"))
+                found.with_context(|| format!("the reference {to} has no target"))
             }
         }
     }
 
-    /// Whether a value is as a component of the document says.
+    /// Checks a value against a schema of `components`.
     pub fn check_component(&self, name: &str, value: &Value) -> Result<()> {
         let component = format!("#/components/schemas/{name}");
-        ensure!(self.root.pointer(&component[1..]).is_some(), "there is no component {name}");
-        self.check(&json!({ "$ref": component }), value).with_context(|| format!("as {name}"))
+        ensure!(self.root.pointer(&component[1..]).is_some(), "docs/openapi.yaml has no schema {name}");
+        self.check(&json!({ "$ref": component }), value).with_context(|| format!("the value is not a {name}"))
     }
 
-    /// Whether a value is as a schema of the document says.
     fn check(&self, schema: &Value, value: &Value) -> Result<()> {
         let validator = self.validator(schema)?;
-        let mistakes: Vec<String> = validator
+        let errors: Vec<String> = validator
             .iter_errors(value)
             .map(|error| format!("{} {}", error.instance_path(), error.masked()))
             .collect();
-        ensure!(mistakes.is_empty(), "{}: {value:#}", mistakes.join("; "));
+        ensure!(errors.is_empty(), "{}: {value:#}", errors.join("; "));
         Ok(())
     }
 
@@ -124,11 +120,11 @@ impl Document {
         if let Some(known) = validators.get(&schema.to_string()) {
             return Ok(known.clone());
         }
-        // References begin at the root, so the components have to be there.
+        // References start at the root, so the root contains the components.
         let whole = json!({ "components": self.root["components"], "allOf": [schema] });
         let options =
             jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).offline();
-        let built = options.build(&whole).map_err(|error| anyhow!("the schema is none: {error}"))?;
+        let built = options.build(&whole).map_err(|error| anyhow!("invalid schema: {error}"))?;
         let validator = Arc::new(built);
         validators.insert(schema.to_string(), validator.clone());
         Ok(validator)
@@ -138,32 +134,32 @@ impl Document {
 impl<'a> Operation<'a> {
     pub fn responses(&self) -> Result<Vec<Response<'a>>> {
         let responses = entries(&self.node["responses"]).map(|(status, node)| {
-            let status = status.parse().with_context(|| format!("{}: a status {status}", self.id))?;
+            let status = status.parse().with_context(|| format!("{}: {status} is not a status", self.id))?;
             Ok(Response { document: self.document, status, node: self.document.resolve(node)? })
         });
         responses.collect()
     }
 
-    /// The examples of the body, each with its name.
+    /// The named examples of the request body.
     pub fn bodies(&self) -> Result<Vec<(&'a str, &'a Value)>> {
         examples(self.document, &self.node["requestBody"]["content"]["application/json"])
     }
 
-    /// The headers that a request example sends along.
+    /// The headers of a request example (`x-headers`).
     pub fn headers(&self, name: &str) -> Vec<(String, String)> {
         let example = &self.node["requestBody"]["content"]["application/json"]["examples"][name];
         let headers = example["x-headers"].as_object().into_iter().flatten();
         headers.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
     }
 
-    /// Whether a body is one that this operation takes.
+    /// Checks a request body against its schema.
     pub fn check_body(&self, body: &Value) -> Result<()> {
         let schema = &self.node["requestBody"]["content"]["application/json"]["schema"];
-        ensure!(!schema.is_null(), "{} takes no body", self.id);
-        self.document.check(schema, body).with_context(|| format!("the body for {}", self.id))
+        ensure!(!schema.is_null(), "{} has no request body", self.id);
+        self.document.check(schema, body).with_context(|| format!("the request body of {}", self.id))
     }
 
-    /// The examples of the parameters of this kind (`query`, `header`, `path`), each with its name.
+    /// The examples of the parameters in `query`, `header` or `path`, by name.
     pub fn parameters(&self, kind: &str) -> Result<Vec<(&'a str, &'a Value)>> {
         let mut found = Vec::new();
         let lists =
@@ -175,7 +171,7 @@ impl<'a> Operation<'a> {
             };
             self.document
                 .check(&parameter["schema"], example)
-                .with_context(|| format!("{name}'s example"))?;
+                .with_context(|| format!("the example of {name}"))?;
             if parameter["in"] == kind {
                 found.push((name, example));
             }
@@ -183,18 +179,17 @@ impl<'a> Operation<'a> {
         Ok(found)
     }
 
-    /// Whether an answer is one that the document describes: its status, its headers, and its body.
+    /// Checks status, headers and body of a response against the document.
     pub fn check(&self, reply: &TestResponse) -> Result<()> {
         let status = reply.status.as_u16();
-        let described = self.responses()?.into_iter().find(|response| response.status == status);
-        let described =
-            described.with_context(|| format!("{} is not described to answer {status}", self.id))?;
-        described.check(reply).with_context(|| format!("{status} of {}", self.id))
+        let documented = self.responses()?.into_iter().find(|response| response.status == status);
+        let documented = documented.with_context(|| format!("{} documents no status {status}", self.id))?;
+        documented.check(reply).with_context(|| format!("{status} of {}", self.id))
     }
 }
 
 impl<'a> Response<'a> {
-    /// Its examples, each with its name.
+    /// The named examples of the body.
     pub fn examples(&self) -> Result<Vec<(&'a str, &'a Value)>> {
         let mut all = Vec::new();
         for (_, content) in entries(&self.node["content"]) {
@@ -203,18 +198,18 @@ impl<'a> Response<'a> {
         Ok(all)
     }
 
-    /// The operations that it leads on to.
+    /// The ids of the operations that its links name.
     pub fn links(&self) -> impl Iterator<Item = &'a str> {
         entries(&self.node["links"]).filter_map(|(_, link)| link["operationId"].as_str())
     }
 
-    /// The status and codes that its schema allows, where it is a problem.
+    /// The status and the codes that its schema allows, if the response is a problem.
     pub fn problem(&self) -> Option<(&'a Value, Vec<&'a Value>)> {
         let schema = &self.node["content"]["application/problem+json"]["schema"];
         let own = schema["allOf"].as_array()?.iter().find(|part| part.get("properties").is_some())?;
         let (status, code) = (&own["properties"]["status"]["const"], &own["properties"]["code"]);
-        let one = code.get("const").into_iter();
-        Some((status, one.chain(code["enum"].as_array().into_iter().flatten()).collect()))
+        let single = code.get("const").into_iter();
+        Some((status, single.chain(code["enum"].as_array().into_iter().flatten()).collect()))
     }
 
     fn check(&self, reply: &TestResponse) -> Result<()> {
@@ -223,26 +218,26 @@ impl<'a> Response<'a> {
             check_header(self.document, name, header, &reply.headers)?;
         }
         let Some((media_type, content)) = entries(&self.node["content"]).next() else {
-            ensure!(reply.body.is_null(), "a body, though none is described: {}", reply.body);
+            ensure!(reply.body.is_null(), "expected no body, found {}", reply.body);
             return Ok(());
         };
         let sent = reply.headers.get("content-type").map(|value| value.to_str()).transpose()?;
-        ensure!(sent == Some(media_type), "of type {sent:?} instead of {media_type}");
+        ensure!(sent == Some(media_type), "expected the media type {media_type}, found {sent:?}");
         self.document.check(&content["schema"], &reply.body)
     }
 }
 
-fn check_header(document: &Document, name: &str, described: &Value, sent: &HeaderMap) -> Result<()> {
+fn check_header(document: &Document, name: &str, documented: &Value, sent: &HeaderMap) -> Result<()> {
     let Some(value) = sent.get(name) else {
-        ensure!(described["required"] != true, "the header {name} is missing");
+        ensure!(documented["required"] != true, "the header {name} is missing");
         return Ok(());
     };
     let text = value.to_str().with_context(|| format!("the header {name}"))?;
-    let value = match described["schema"]["type"].as_str() {
+    let value = match documented["schema"]["type"].as_str() {
         Some("integer") => serde_json::from_str(text).with_context(|| format!("{name}: {text}"))?,
         _ => Value::from(text),
     };
-    document.check(&described["schema"], &value).with_context(|| format!("the header {name}"))
+    document.check(&documented["schema"], &value).with_context(|| format!("the header {name}"))
 }
 
 fn examples<'a>(document: &'a Document, content: &'a Value) -> Result<Vec<(&'a str, &'a Value)>> {

@@ -1,4 +1,4 @@
-//! What the project says about itself is what it is: routes, configuration, errors, examples, deployment.
+//! Files of the project, and checks against them.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-pub use crate::docs::template::Template;
-use crate::support::client::TestResponse;
-pub use crate::support::example_matcher::is_time;
-pub use crate::support::openapi_document::Document;
+use super::client::TestResponse;
+pub use super::example_matcher::is_time;
+pub use super::openapi_document::Document;
+pub use super::template::Template;
 
-/// Whether an answer is one that the API description has for such a request. One by something else than a function, or about
-/// nothing that is described, is none of its business.
+/// Checks a response against `docs/openapi.yaml`. Ignores undocumented operations, and responses
+/// that do not come from a function.
 pub fn check(method: &str, path: &str, reply: &TestResponse) -> Result<()> {
     let path = path.split('?').next().unwrap_or_default();
     match Document::read()?.operation_at(method, path) {
@@ -24,20 +24,19 @@ pub fn check(method: &str, path: &str, reply: &TestResponse) -> Result<()> {
 
 /// The root of the project.
 pub fn root() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests are in no project")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests have no parent folder")
 }
 
-/// A file of the project.
+/// The content of a file of the project.
 pub fn text(path: &str) -> Result<String> {
     std::fs::read_to_string(root()?.join(path)).with_context(|| format!("reading {path}"))
 }
 
-/// A YAML file of the project.
 pub fn yaml(path: &str) -> Result<Value> {
     local_stack::yaml::read(&root()?.join(path))
 }
 
-/// Two descriptions of the same things must name the same ones.
+/// Checks that two places name the same things.
 pub fn same<T: Ord + Debug>(
     (here, ours): (&str, &BTreeSet<T>),
     (there, theirs): (&str, &BTreeSet<T>),
@@ -45,7 +44,7 @@ pub fn same<T: Ord + Debug>(
     let only_here: Vec<&T> = ours.difference(theirs).collect();
     let only_there: Vec<&T> = theirs.difference(ours).collect();
     if ours.is_empty() {
-        bail!("nothing was found in {here}");
+        bail!("found nothing in {here}");
     }
     if !only_here.is_empty() || !only_there.is_empty() {
         bail!("only in {here}: {only_here:?}; only in {there}: {only_there:?}");

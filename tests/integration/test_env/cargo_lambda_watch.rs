@@ -1,4 +1,4 @@
-//! `cargo lambda watch` serves the same functions, configured by the file that `cargo local` writes.
+//! `cargo lambda watch`, with the environment file that `cargo dev` writes.
 
 use std::fs;
 use std::path::Path;
@@ -13,60 +13,75 @@ use local_stack::{LocalStack, http};
 use crate::api::http_requests;
 use crate::end_to_end::play;
 use crate::support::client::TestClient;
+use crate::support::skip;
 
-// NAME: watch: the journey by route and by function URL, and nothing is left running
 #[tokio::test]
-async fn journeys() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    let cargo_lambda = CARGO_LAMBDA.ready().await?;
-    // Not in the project: the watcher restarts the functions for whatever changes there.
-    let folder = tempfile::tempdir()?;
-    let environment = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
-    let watch = Watch::start(&cargo_lambda, &environment).await?;
-    let said = || format!("cargo lambda watch said:\n{}", watch.said());
+async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
+    skip::with_tools(async {
+        let stack = LocalStack::start().await?;
+        let cargo_lambda = CARGO_LAMBDA.ready().await?;
+        // Outside the project, because the watcher restarts the functions when a file in it
+        // changes.
+        let folder = tempfile::tempdir()?;
+        let environment = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
+        let watch = Watch::start(&cargo_lambda, &environment).await?;
+        let output = || format!("the output of cargo lambda watch:\n{}", watch.said());
 
-    let caller = TestClient::new(&stack).await?;
-    play(&stack, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(said)?;
-    let other = TestClient::new(&stack).await?;
-    play(&stack, &other, |function| other.at(watch.function_url(function))).await.with_context(said)?;
-    let session = other.at(watch.url().to_owned()).open_path().await?;
-    // The watcher hands over only the last of a header that is given several times.
-    let url = |function: &str| watch.function_url(function);
-    http_requests::over_http(url, &other, &session, false).await.with_context(said)?;
-    ensure!(stack.logs().is_empty(), "the functions of the stack answered instead");
-    // The watcher's own answer would allow every origin.
-    let from = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];
-    let there = caller.at(watch.url().to_owned());
-    there.send(Method::OPTIONS, "/chatkit/sessions", &from, None).await?.problem(403, "origin_forbidden")?;
+        let caller = TestClient::new(&stack).await?;
+        play(&stack, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(output)?;
+        let other = TestClient::new(&stack).await?;
+        play(&stack, &other, |function| other.at(watch.function_url(function))).await.with_context(output)?;
+        let session = other.at(watch.url().to_owned()).open_path().await?;
+        // The watcher passes only the last value of a repeated header.
+        let url = |function: &str| watch.function_url(function);
+        http_requests::over_http(url, &other, &session, false).await.with_context(output)?;
+        ensure!(stack.logs().is_empty(), "expected no log of the functions of the stack");
+        // The watcher itself would allow every origin.
+        let preflight = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];
+        let client = caller.at(watch.url().to_owned());
+        client
+            .send(Method::OPTIONS, "/chatkit/sessions", &preflight, None)
+            .await?
+            .problem(403, "origin_forbidden")?;
 
-    // What runs on a schedule or by order does so, as `cargo lambda invoke` asks for it.
-    for function in ["expire-sessions", "route-events", "doctor"] {
-        let url = format!("{}/2015-03-31/functions/{function}/invocations", watch.url());
-        let response = http::client().post(url).body("{}").send().await?;
-        let (status, report) = (response.status(), response.text().await?);
-        let done =
-            status == 200 && serde_json::from_str::<serde_json::Value>(&report).is_ok_and(|r| r.is_object());
-        ensure!(done && !report.contains("errorType"), "{function}: {status} {report}; {}", said());
-    }
-
-    let runtime_api = format!("AWS_LAMBDA_RUNTIME_API={}/", watch.url());
-    ensure!(!told(&runtime_api).is_empty() || !Path::new("/proc/self/environ").exists(), "whose functions?");
-    watch.stop().await?;
-    for _ in 0..100 {
-        if told(&runtime_api).is_empty() {
-            return Ok(());
+        // `cargo lambda invoke` sends these requests.
+        for function in ["expire-sessions", "route-events", "doctor"] {
+            let url = format!("{}/2015-03-31/functions/{function}/invocations", watch.url());
+            let response = http::client().post(url).body("{}").send().await?;
+            let (status, report) = (response.status(), response.text().await?);
+            let is_done = status == 200
+                && serde_json::from_str::<serde_json::Value>(&report).is_ok_and(|r| r.is_object());
+            ensure!(
+                is_done && !report.contains("errorType"),
+                "expected a report of {function}, found {status} {report}; {}",
+                output()
+            );
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    bail!("still running: {:?}", told(&runtime_api));
+
+        let runtime_api = format!("AWS_LAMBDA_RUNTIME_API={}/", watch.url());
+        let can_find_processes = Path::new("/proc/self/environ").exists();
+        ensure!(
+            !processes_with(&runtime_api).is_empty() || !can_find_processes,
+            "expected processes with {runtime_api}"
+        );
+        watch.stop().await?;
+        for _ in 0..100 {
+            if processes_with(&runtime_api).is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("still running: {:?}", processes_with(&runtime_api));
+    })
+    .await
 }
 
-/// The processes whose environment has this, where the system shows it.
-fn told(variable: &str) -> Vec<String> {
+/// The ids of the processes whose environment contains a variable; empty if there is no `/proc`.
+fn processes_with(variable: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let told = processes.filter(|process| {
+    let matching = processes.filter(|process| {
         let environment = fs::read(process.path().join("environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(variable.as_bytes()))
     });
-    told.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+    matching.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! Answers that come late, and answers that never come.
+//! Delayed responses, and the end of the fake.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -7,58 +7,54 @@ use anyhow::{Context, Result};
 use local_stack::openai::{Fault, On};
 
 use super::Api;
-use super::faults::{after, io_kind, wanted};
+use super::faults::{io_kind, outcome, session_body};
 
-// NAME: stand-in: a slow answer is slow
-/// An answer that is delayed or late comes late; and a caller who gives up does not stop the work.
 #[tokio::test]
-async fn a_slow_answer_is_slow() -> Result<()> {
+async fn delayed_response_completes_after_client_timeout() -> Result<()> {
     let api = Api::start().await?;
     let slow = Duration::from_millis(300);
     let on = Fault::new(On::CreateSession);
-    for (fault, done_at_once) in [(on.clone().delay(slow), false), (on.late(slow), true)] {
-        let before = api.standin.sessions().len();
-        api.standin.fault(fault.times(2));
+    for (fault, takes_effect_at_once) in [(on.clone().delay(slow), false), (on.late(slow), true)] {
+        let before = api.fake.sessions().len();
+        api.fake.fault(fault.times(2));
         let started = Instant::now();
-        api.create(&wanted("u")).send().await?.bytes().await?;
+        api.create(&session_body("u")).send().await?.bytes().await?;
         assert!(started.elapsed() >= slow);
 
-        let given_up = api.create(&wanted("u")).timeout(slow / 3).send().await;
-        assert!(given_up.is_err_and(|e| e.is_timeout()));
-        if !done_at_once {
-            assert_eq!(api.standin.sessions().len(), before + 1);
+        let timed_out = api.create(&session_body("u")).timeout(slow / 3).send().await;
+        assert!(timed_out.is_err_and(|e| e.is_timeout()));
+        if !takes_effect_at_once {
+            assert_eq!(api.fake.sessions().len(), before + 1);
         }
         let deadline = Instant::now() + 10 * slow;
-        while api.standin.sessions().len() < before + 2 && Instant::now() < deadline {
+        while api.fake.sessions().len() < before + 2 && Instant::now() < deadline {
             tokio::time::sleep(slow / 30).await;
         }
-        assert_eq!(after(&api), (before + 2, Some((None, Some(200)))));
+        assert_eq!(outcome(&api), (before + 2, Some((None, Some(200)))));
     }
     Ok(())
 }
 
-// NAME: stand-in: a dropped stand-in refuses connections
-/// A stand-in that is dropped is gone: its connections end and its port is closed.
 #[tokio::test]
-async fn a_dropped_standin_refuses_connections() -> Result<()> {
+async fn dropped_server_refuses_connections() -> Result<()> {
     let api = Api::start().await?;
-    api.standin.fault(Fault::everywhere().late(Duration::from_secs(60)));
-    let (hanging, later) = (api.create(&wanted("u")), api.create(&wanted("u")));
-    let hanging = tokio::spawn(hanging.send());
-    while api.standin.sessions().is_empty() {
+    api.fake.fault(Fault::everywhere().late(Duration::from_secs(60)));
+    let (pending, later) = (api.create(&session_body("u")), api.create(&session_body("u")));
+    let pending = tokio::spawn(pending.send());
+    while api.fake.sessions().is_empty() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     drop(api);
-    assert!(tokio::time::timeout(Duration::from_secs(5), hanging).await??.is_err());
-    // The port closes a moment after the connections; one that is made in between is cut.
+    assert!(tokio::time::timeout(Duration::from_secs(5), pending).await??.is_err());
+    // The port closes after the connections. A connection in between is reset.
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
-        let again = later.try_clone().context("a body that cannot be sent twice")?;
-        let refused = again.send().await.err().context("an answer came")?;
-        match io_kind(&refused) {
+        let request = later.try_clone().context("the request cannot be cloned")?;
+        let error = request.send().await.err().context("expected an error, found a response")?;
+        match io_kind(&error) {
             Some(ErrorKind::ConnectionRefused) => return Ok(()),
             Some(ErrorKind::ConnectionReset) if Instant::now() < deadline => {}
-            other => panic!("{other:?} {refused:?}"),
+            other => panic!("expected a refused connection, found {other:?}: {error:?}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The stand-in for ChatKit is as strict as OpenAI, and goes wrong exactly as it is told to.
+//! The fake of OpenAI: it is as strict as ChatKit, and produces exactly the configured faults.
 
 mod faults;
 mod latency;
@@ -14,9 +14,9 @@ use local_stack::http;
 use local_stack::openai::{ApiKey, FakeOpenAi, Settings, Workflow};
 use serde_json::{Value, json};
 
-/// Two projects, each with a workflow and a key, and a key that is bound to none.
+/// A fake with two projects. Each has a workflow and a key. A third key is bound to no project.
 pub struct Api {
-    pub standin: FakeOpenAi,
+    pub fake: FakeOpenAi,
 }
 
 pub const KEY: &str = "sk-proj-of-the-first-project";
@@ -36,16 +36,16 @@ impl Api {
         };
         let api_keys = vec![key(KEY, Some("proj_1")), key(OTHER_KEY, Some("proj_2")), key(UNBOUND_KEY, None)];
         let workflows = vec![workflow("wf_1", "proj_1"), workflow("wf_2", "proj_2")];
-        let standin = FakeOpenAi::start(Settings { api_keys, workflows }).await?;
-        Ok(Self { standin })
+        let fake = FakeOpenAi::start(Settings { api_keys, workflows }).await?;
+        Ok(Self { fake })
     }
 
-    /// A request without any header of OpenAI's.
+    /// A request without headers.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        http::client().request(method, format!("{}{path}", self.standin.base_url()))
+        http::client().request(method, format!("{}{path}", self.fake.base_url()))
     }
 
-    /// A request as it should be, made with a key of one's choice.
+    /// A valid request with this key.
     pub fn with_key(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(key).header("OpenAI-Beta", "chatkit_beta=v1")
     }
@@ -62,12 +62,12 @@ impl Api {
         self.with_key(KEY, Method::DELETE, path)
     }
 
-    /// Asks for a session with this body.
+    /// A request for a session with this body.
     pub fn create(&self, body: &Value) -> RequestBuilder {
         self.post("/chatkit/sessions").json(body)
     }
 
-    /// A session of `user`, as answered.
+    /// Creates a session of `user`.
     pub async fn session(&self, user: &str) -> Result<Value> {
         self.session_with(json!({"user": user, "workflow": {"id": "wf_1"}})).await
     }
@@ -77,7 +77,7 @@ impl Api {
     }
 }
 
-/// The JSON of an answer that must be 200.
+/// Sends a request and returns the body. Checks that the status is 200.
 pub async fn ok(request: RequestBuilder) -> Result<Value> {
     let response = request.send().await?;
     let status = response.status();
@@ -86,45 +86,46 @@ pub async fn ok(request: RequestBuilder) -> Result<Value> {
     Ok(body)
 }
 
-/// A string in an answer.
-pub fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
-    answer[name].as_str().with_context(|| format!("no string {name} in {answer}"))
+/// A string field of a response.
+pub fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str> {
+    body[name].as_str().with_context(|| format!("the field {name} is not a string: {body}"))
 }
 
-/// What a refusal must be: status, `error.code` and `error.param`.
-pub type Refused<'a> = (u16, Option<&'a str>, Option<&'a str>);
+/// Status, `error.code` and `error.param`.
+pub type ExpectedError<'a> = (u16, Option<&'a str>, Option<&'a str>);
 
-/// Sends each request and finds it refused as said, in OpenAI's envelope.
-pub async fn all_refused(rows: Vec<(&str, RequestBuilder, Refused<'_>)>) -> Result<()> {
-    for (why, request, (status, code, param)) in rows {
-        let response = request.send().await.with_context(|| format!("sending {why}"))?;
-        let got = response.status();
-        has_headers(&response)?;
-        let body: Value = response.json().await.with_context(|| format!("answer to {why}"))?;
-        let error = body["error"].as_object().with_context(|| format!("{why}: {body}"))?;
+/// Sends each request and checks that the response is an error in OpenAI's format.
+pub async fn check_rejections(rows: Vec<(&str, RequestBuilder, ExpectedError<'_>)>) -> Result<()> {
+    for (case, request, (status, code, param)) in rows {
+        let response = request.send().await.with_context(|| format!("sending {case}"))?;
+        let found = response.status();
+        check_headers(&response)?;
+        let body: Value = response.json().await.with_context(|| format!("parsing the response to {case}"))?;
+        let error = body["error"].as_object().with_context(|| format!("{case}: {body}"))?;
         assert_eq!(
-            (got.as_u16(), &error["code"], &error["param"]),
+            (found.as_u16(), &error["code"], &error["param"]),
             (status, &json!(code), &json!(param)),
-            "{why}: {body}"
+            "{case}: {body}"
         );
-        assert_eq!(error["type"], if status == 429 { "requests" } else { "invalid_request_error" }, "{why}");
+        assert_eq!(error["type"], if status == 429 { "requests" } else { "invalid_request_error" }, "{case}");
         assert!(
             error["message"].as_str().is_some_and(|m| m.ends_with('.') || m.ends_with(')')),
-            "{why}: {body}"
+            "{case}: {body}"
         );
-        assert_eq!((error.len(), body.as_object().map(|b| b.len())), (4, Some(1)), "{why}: {body}");
+        assert_eq!((error.len(), body.as_object().map(|b| b.len())), (4, Some(1)), "{case}: {body}");
     }
     Ok(())
 }
 
-/// The headers that every answer of OpenAI has.
-pub fn has_headers(response: &Response) -> Result<()> {
+/// Checks the headers that every response of OpenAI has.
+pub fn check_headers(response: &Response) -> Result<()> {
     let header = |name: &str| -> Result<String> {
-        let value = response.headers().get(name).with_context(|| format!("no header {name}"))?;
+        let value =
+            response.headers().get(name).with_context(|| format!("the response has no header {name}"))?;
         Ok(value.to_str()?.to_owned())
     };
     assert!(header("x-request-id")?.starts_with("req_"));
-    header("openai-processing-ms")?.parse::<u64>().context("openai-processing-ms is no number")?;
+    header("openai-processing-ms")?.parse::<u64>().context("openai-processing-ms is not a number")?;
     assert_eq!(header("content-type")?, "application/json");
     Ok(())
 }

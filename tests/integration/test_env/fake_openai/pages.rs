@@ -1,67 +1,67 @@
-//! Threads and their items: who sees which, and in which order.
+//! Lists of threads and items: visibility, order and pages.
 
 use anyhow::Result;
 use http_client::Method;
 use local_stack::openai::Item;
 use serde_json::{Value, json};
 
-use super::{Api, OTHER_KEY, all_refused, ok};
+use super::{Api, OTHER_KEY, check_rejections, ok};
 
-fn ids(list: &Value) -> Vec<&str> {
-    list["data"].as_array().into_iter().flatten().filter_map(|row| row["id"].as_str()).collect()
-}
-
-// NAME: stand-in: a list that is not as documented is refused
-/// Limits, orders, cursors and filters that are none; ids that are unknown or another project's.
 #[tokio::test]
-async fn a_list_that_is_not_as_documented_is_refused() -> Result<()> {
+async fn invalid_list_requests_are_rejected() -> Result<()> {
     let api = Api::start().await?;
-    let foreign = api.standin.put_thread_in("proj_2", "u", None, vec![Item::user("hello")]);
-    let own = api.standin.put_thread_in("proj_1", "u", None, vec![]);
+    let foreign_thread = api.fake.put_thread_in("proj_2", "u", None, vec![Item::user("hello")]);
+    let own = api.fake.put_thread_in("proj_1", "u", None, vec![]);
     let threads = |name: &str, value: &str| api.get("/chatkit/threads").query(&[(name, value)]);
-    let at = |code, param| (400, Some(code), Some(param));
+    let invalid = |code, param| (400, Some(code), Some(param));
     let (low, high) = ("integer_below_min_value", "integer_above_max_value");
-    let gone = (404, None, None);
+    let not_found = (404, None, None);
     let rows = vec![
-        ("a negative limit", threads("limit", "-1"), at(low, "limit")),
-        ("a limit above 100", threads("limit", "101"), at(high, "limit")),
-        ("a limit that is no number", threads("limit", "all"), at("invalid_type", "limit")),
-        ("a limit that is no integer", threads("limit", "1.5"), at("invalid_type", "limit")),
-        ("an unknown order", threads("order", "newest"), at("invalid_value", "order")),
-        ("nobody's threads", threads("user", ""), at("empty_string", "user")),
-        ("a long user", threads("user", &"u".repeat(513)), at("string_above_max_length", "user")),
-        ("an unknown parameter", threads("offset", "1"), at("unknown_parameter", "offset")),
-        ("an unknown cursor", threads("after", "cthr_9"), at("invalid_value", "after")),
-        ("a cursor of another project", threads("before", &foreign), at("invalid_value", "before")),
+        ("a negative limit", threads("limit", "-1"), invalid(low, "limit")),
+        ("a limit above 100", threads("limit", "101"), invalid(high, "limit")),
+        ("a limit that is not a number", threads("limit", "all"), invalid("invalid_type", "limit")),
+        ("a limit that is not an integer", threads("limit", "1.5"), invalid("invalid_type", "limit")),
+        ("an unknown order", threads("order", "newest"), invalid("invalid_value", "order")),
+        ("an empty user", threads("user", ""), invalid("empty_string", "user")),
+        ("a long user", threads("user", &"u".repeat(513)), invalid("string_above_max_length", "user")),
+        ("an unknown parameter", threads("offset", "1"), invalid("unknown_parameter", "offset")),
+        ("an unknown cursor", threads("after", "cthr_9"), invalid("invalid_value", "after")),
+        (
+            "a cursor of another project",
+            threads("before", &foreign_thread),
+            invalid("invalid_value", "before"),
+        ),
         (
             "a parameter twice",
             api.get("/chatkit/threads?limit=1&limit=2"),
-            at("duplicate_parameter", "limit"),
+            invalid("duplicate_parameter", "limit"),
         ),
         (
             "items by user",
             api.get(&format!("/chatkit/threads/{own}/items")).query(&[("user", "u")]),
-            at("unknown_parameter", "user"),
+            invalid("unknown_parameter", "user"),
         ),
-        ("an unknown thread", api.get("/chatkit/threads/cthr_9"), gone),
-        ("an unknown thread's items", api.get("/chatkit/threads/cthr_9/items"), gone),
-        ("the end of an unknown thread", api.delete("/chatkit/threads/cthr_9"), gone),
-        ("another project's thread", api.get(&format!("/chatkit/threads/{foreign}")), gone),
-        ("another project's items", api.get(&format!("/chatkit/threads/{foreign}/items")), gone),
-        ("the end of another project's thread", api.delete(&format!("/chatkit/threads/{foreign}")), gone),
+        ("an unknown thread", api.get("/chatkit/threads/cthr_9"), not_found),
+        ("an unknown thread's items", api.get("/chatkit/threads/cthr_9/items"), not_found),
+        ("deleting an unknown thread", api.delete("/chatkit/threads/cthr_9"), not_found),
+        ("another project's thread", api.get(&format!("/chatkit/threads/{foreign_thread}")), not_found),
+        ("another project's items", api.get(&format!("/chatkit/threads/{foreign_thread}/items")), not_found),
+        (
+            "deleting another project's thread",
+            api.delete(&format!("/chatkit/threads/{foreign_thread}")),
+            not_found,
+        ),
     ];
-    all_refused(rows).await?;
-    let theirs = ok(api.with_key(OTHER_KEY, Method::GET, "/chatkit/threads")).await?;
-    assert_eq!(ids(&theirs), [foreign]);
+    check_rejections(rows).await?;
+    let foreign_list = ok(api.with_key(OTHER_KEY, Method::GET, "/chatkit/threads")).await?;
+    assert_eq!(ids(&foreign_list), [foreign_thread]);
     Ok(())
 }
 
-// NAME: stand-in: pages follow each other without gap or overlap
-/// Pages forwards and backwards in both orders, with all bounds.
 #[tokio::test]
-async fn pages_follow_each_other_without_gap_or_overlap() -> Result<()> {
+async fn pages_have_no_gap_and_no_overlap() -> Result<()> {
     let api = Api::start().await?;
-    let put = |user: &str| api.standin.put_thread_in("proj_1", user, None, vec![]);
+    let put = |user: &str| api.fake.put_thread_in("proj_1", user, None, vec![]);
     let own: Vec<String> = (0..5).map(|_| put("u")).collect();
     let other = put("v");
     let list = |query: &str, cursor: &str| ok(api.get(&format!("/chatkit/threads?{query}{cursor}")));
@@ -89,30 +89,32 @@ async fn pages_follow_each_other_without_gap_or_overlap() -> Result<()> {
         nothing,
         json!({"object": "list", "data": [], "first_id": null, "last_id": null, "has_more": true})
     );
-    let nobody = list("user=", &"w".repeat(512)).await?;
-    assert_eq!(nobody["has_more"], json!(false));
-    let everybody = list("limit=1", "").await?;
-    assert_eq!(ids(&everybody), [other]);
+    let no_threads = list("user=", &"w".repeat(512)).await?;
+    assert_eq!(no_threads["has_more"], json!(false));
+    let all_users = list("limit=1", "").await?;
+    assert_eq!(ids(&all_users), [other]);
     Ok(())
 }
 
-// NAME: stand-in: a deleted thread is gone
-/// A thread is listed, read and deleted once; nothing of it stays.
 #[tokio::test]
-async fn a_deleted_thread_is_gone() -> Result<()> {
+async fn deleted_thread_is_gone() -> Result<()> {
     let api = Api::start().await?;
-    let thread = api.standin.put_thread_in("proj_1", "u", Some("A title"), vec![Item::user("hello")]);
+    let thread = api.fake.put_thread_in("proj_1", "u", Some("A title"), vec![Item::user("hello")]);
     let path = format!("/chatkit/threads/{thread}");
     assert_eq!(ok(api.get(&path)).await?["title"], "A title");
     let deleted = ok(api.delete(&path)).await?;
     assert_eq!(deleted, json!({"id": thread, "object": "chatkit.thread.deleted", "deleted": true}));
-    let gone = (404, None, None);
+    let not_found = (404, None, None);
     let rows = vec![
-        ("the thread", api.get(&path), gone),
-        ("its items", api.get(&format!("{path}/items")), gone),
-        ("its end again", api.delete(&path), gone),
+        ("the thread", api.get(&path), not_found),
+        ("its items", api.get(&format!("{path}/items")), not_found),
+        ("deleting it again", api.delete(&path), not_found),
     ];
-    all_refused(rows).await?;
+    check_rejections(rows).await?;
     assert_eq!(ids(&ok(api.get("/chatkit/threads")).await?), Vec::<&str>::new());
     Ok(())
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    list["data"].as_array().into_iter().flatten().filter_map(|row| row["id"].as_str()).collect()
 }

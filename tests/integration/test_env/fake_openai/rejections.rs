@@ -1,33 +1,27 @@
-//! What OpenAI would refuse before and while it reads a request for a session.
+//! Requests for sessions that OpenAI rejects.
 
 use anyhow::Result;
 use http_client::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Api, KEY, OTHER_KEY, Refused, UNBOUND_KEY, all_refused};
+use super::{Api, ExpectedError, KEY, OTHER_KEY, UNBOUND_KEY, check_rejections, ok};
 
 const SESSIONS: &str = "/chatkit/sessions";
 
-// NAME: stand-in: a request with wrong headers is refused
-/// Keys, projects, the beta header, URLs, methods, content types.
 #[tokio::test]
-async fn a_request_with_wrong_headers_is_refused() -> Result<()> {
+async fn invalid_headers_are_rejected() -> Result<()> {
     let api = Api::start().await?;
-    api.standin.revoke_api_key(OTHER_KEY);
-    let good = json!({"user": "u", "workflow": {"id": "wf_1"}});
-    let create = || api.bare(Method::POST, SESSIONS).json(&good);
+    api.fake.revoke_api_key(OTHER_KEY);
+    let valid = json!({"user": "u", "workflow": {"id": "wf_1"}});
+    let create = || api.bare(Method::POST, SESSIONS).json(&valid);
     let beta = || create().header("OpenAI-Beta", "chatkit_beta=v1");
-    let keyed = || api.post(SESSIONS).body(good.to_string());
+    let keyed = || api.post(SESSIONS).body(valid.to_string());
     let unauthorized = |code| (401, code, None);
     let rows = vec![
         ("no key", beta(), unauthorized(None)),
-        ("a key that is no bearer token", beta().header("Authorization", KEY), unauthorized(None)),
+        ("a key that is not a bearer token", beta().header("Authorization", KEY), unauthorized(None)),
         ("basic authentication", beta().basic_auth("user", Some(KEY)), unauthorized(None)),
-        (
-            "an unknown key",
-            beta().bearer_auth("sk-unknown-to-everybody"),
-            unauthorized(Some("invalid_api_key")),
-        ),
+        ("an unknown key", beta().bearer_auth("sk-unknown-to-openai"), unauthorized(Some("invalid_api_key"))),
         ("a revoked key", beta().bearer_auth(OTHER_KEY), unauthorized(Some("invalid_api_key"))),
         (
             "another project than the key's",
@@ -35,7 +29,7 @@ async fn a_request_with_wrong_headers_is_refused() -> Result<()> {
             unauthorized(Some("mismatched_project")),
         ),
         (
-            "no project with an unbound key",
+            "an unbound key without a project",
             beta().bearer_auth(UNBOUND_KEY),
             unauthorized(Some("missing_project")),
         ),
@@ -57,7 +51,7 @@ async fn a_request_with_wrong_headers_is_refused() -> Result<()> {
             (415, Some("unsupported_content_type"), None),
         ),
         ("an unknown URL", api.get("/chatkit/session"), (404, None, None)),
-        ("no id in the path", api.get("/chatkit/threads/"), (404, None, None)),
+        ("a path without an id", api.get("/chatkit/threads/"), (404, None, None)),
         ("a list of sessions", api.get(SESSIONS), (405, Some("method_not_supported"), None)),
         (
             "a change of a thread",
@@ -65,48 +59,23 @@ async fn a_request_with_wrong_headers_is_refused() -> Result<()> {
             (405, Some("method_not_supported"), None),
         ),
         (
-            "a query where there is none",
-            api.create(&good).query(&[("dry_run", "1")]),
+            "an unexpected query",
+            api.create(&valid).query(&[("dry_run", "1")]),
             (400, Some("unknown_parameter"), Some("dry_run")),
         ),
         (
-            "a body where there is none",
+            "an unexpected body",
             api.post("/chatkit/sessions/cksess_1/cancel").json(&json!({})),
             (400, Some("unexpected_body"), None),
         ),
     ];
-    all_refused(rows).await?;
-    assert!(api.standin.sessions().is_empty());
+    check_rejections(rows).await?;
+    assert!(api.fake.sessions().is_empty());
     Ok(())
 }
 
-/// A good body with one change: the value at a JSON pointer, or `None` to take it out.
-fn changed(pointer: &str, value: Option<Value>) -> Value {
-    let mut body = json!({
-        "user": "u",
-        "workflow": {"id": "wf_1", "version": "1", "state_variables": {"a": 1}, "tracing": {"enabled": false}},
-        "expires_after": {"anchor": "created_at", "seconds": 600},
-        "rate_limits": {"max_requests_per_1_minute": 5},
-        "chatkit_configuration": {
-            "automatic_thread_titling": {"enabled": true},
-            "file_upload": {"enabled": true, "max_file_size": 1, "max_files": 1},
-            "history": {"enabled": true, "recent_threads": 1},
-        },
-    });
-    let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
-    if let Some(Value::Object(map)) = body.pointer_mut(parent) {
-        match value {
-            Some(value) => drop(map.insert(name.to_owned(), value)),
-            None => drop(map.remove(name)),
-        }
-    }
-    body
-}
-
-// NAME: stand-in: a body that is not as documented is refused
-/// Each field of the body: missing, of another type, out of its bounds, unknown.
 #[tokio::test]
-async fn a_body_that_is_not_as_documented_is_refused() -> Result<()> {
+async fn invalid_body_fields_are_rejected() -> Result<()> {
     let api = Api::start().await?;
     let (missing, kind, unknown) = ("missing_required_parameter", "invalid_type", "unknown_parameter");
     let (low, high) = ("integer_below_min_value", "integer_above_max_value");
@@ -155,18 +124,16 @@ async fn a_body_that_is_not_as_documented_is_refused() -> Result<()> {
     ];
     for (pointer, value, code) in rows {
         let param = pointer[1..].replace('/', ".");
-        let expected: Refused<'_> = (400, Some(code), Some(&param));
-        all_refused(vec![(pointer, api.create(&changed(pointer, value)), expected)]).await?;
+        let expected: ExpectedError<'_> = (400, Some(code), Some(&param));
+        check_rejections(vec![(pointer, api.create(&body_with(pointer, value)), expected)]).await?;
     }
-    assert!(api.standin.sessions().is_empty());
-    super::ok(api.create(&changed("/user", Some(json!("u"))))).await?;
+    assert!(api.fake.sessions().is_empty());
+    ok(api.create(&body_with("/user", Some(json!("u"))))).await?;
     Ok(())
 }
 
-// NAME: stand-in: no json and no workflow are refused
-/// Bodies that are no object at all, and workflows that this key cannot see.
 #[tokio::test]
-async fn no_json_and_no_workflow_are_refused() -> Result<()> {
+async fn malformed_json_and_unknown_workflow_are_rejected() -> Result<()> {
     let api = Api::start().await?;
     let text = |body: &'static str| {
         api.post(SESSIONS).header("Content-Type", "application/json; charset=utf-8").body(body)
@@ -174,11 +141,34 @@ async fn no_json_and_no_workflow_are_refused() -> Result<()> {
     let workflow = |id: &str| api.create(&json!({"user": "u", "workflow": {"id": id}}));
     let rows = vec![
         ("no body", text(""), (400, None, None)),
-        ("half a body", text("{\"user\": \"u\""), (400, None, None)),
+        ("a truncated body", text("{\"user\": \"u\""), (400, None, None)),
         ("an array", text("[]"), (400, Some("invalid_type"), Some(""))),
         ("an unknown workflow", workflow("wf_9"), (404, None, None)),
         ("an empty workflow id", workflow(""), (404, None, None)),
         ("another project's workflow", workflow("wf_2"), (404, None, None)),
     ];
-    all_refused(rows).await
+    check_rejections(rows).await
+}
+
+/// A valid body with another value at a JSON pointer, or without the value (`None`).
+fn body_with(pointer: &str, value: Option<Value>) -> Value {
+    let mut body = json!({
+        "user": "u",
+        "workflow": {"id": "wf_1", "version": "1", "state_variables": {"a": 1}, "tracing": {"enabled": false}},
+        "expires_after": {"anchor": "created_at", "seconds": 600},
+        "rate_limits": {"max_requests_per_1_minute": 5},
+        "chatkit_configuration": {
+            "automatic_thread_titling": {"enabled": true},
+            "file_upload": {"enabled": true, "max_file_size": 1, "max_files": 1},
+            "history": {"enabled": true, "recent_threads": 1},
+        },
+    });
+    let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+    if let Some(Value::Object(map)) = body.pointer_mut(parent) {
+        match value {
+            Some(value) => drop(map.insert(name.to_owned(), value)),
+            None => drop(map.remove(name)),
+        }
+    }
+    body
 }

@@ -1,4 +1,4 @@
-//! Every field of a session, with what was asked for or OpenAI's default.
+//! The fields of a session, with requested and default values.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,28 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Api, KEY, UNBOUND_KEY, ok, text};
 
-/// The answer without what differs from call to call, which is checked here.
-fn fixed(mut answer: Value, life: u64) -> Result<Value> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let expires = answer["expires_at"].as_u64().context("expires_at is no integer")?;
-    assert!(text(&answer, "id")?.starts_with("cksess_"));
-    assert!(text(&answer, "client_secret")?.starts_with("ek_"));
-    // The clock may tick between the answer and here.
-    assert!(
-        (life.saturating_sub(5)..=life).contains(&(expires - now)),
-        "{expires} is not {life} seconds after {now}"
-    );
-    let map = answer.as_object_mut().context("no object")?;
-    ["id", "client_secret", "expires_at"].iter().for_each(|name| drop(map.remove(*name)));
-    Ok(answer)
-}
-
-// NAME: stand-in: what is left out gets its default
-/// Where nothing but the workflow and the user is named, OpenAI's defaults are in force.
 #[tokio::test]
-async fn what_is_left_out_gets_its_default() -> Result<()> {
+async fn omitted_fields_get_default_values() -> Result<()> {
     let api = Api::start().await?;
-    let answer = fixed(api.session("u").await?, 600)?;
+    let answer = without_generated_fields(api.session("u").await?, 600)?;
     let expected = json!({
         "object": "chatkit.session",
         "status": "active",
@@ -48,10 +30,8 @@ async fn what_is_left_out_gets_its_default() -> Result<()> {
     Ok(())
 }
 
-// NAME: stand-in: what is asked for comes back
-/// The bounds themselves are allowed, and what is asked for comes back.
 #[tokio::test]
-async fn what_is_asked_for_comes_back() -> Result<()> {
+async fn requested_values_are_returned() -> Result<()> {
     let api = Api::start().await?;
     let mut variables: Map<String, Value> = (0..61).map(|i| (format!("v{i}"), json!(i))).collect();
     variables.insert("n".repeat(64), json!("a name of 64 characters"));
@@ -62,7 +42,9 @@ async fn what_is_asked_for_comes_back() -> Result<()> {
         "file_upload": {"enabled": true, "max_file_size": 512, "max_files": 1},
         "history": {"enabled": false, "recent_threads": 1},
     });
-    let workflow = json!({"id": "wf_1", "version": "latest", "state_variables": variables, "tracing": {"enabled": false}});
+    let workflow = json!({
+        "id": "wf_1", "version": "latest", "state_variables": variables, "tracing": {"enabled": false},
+    });
     let body = json!({
         "user": "u",
         "workflow": workflow,
@@ -70,7 +52,7 @@ async fn what_is_asked_for_comes_back() -> Result<()> {
         "rate_limits": {"max_requests_per_1_minute": 1},
         "chatkit_configuration": configuration,
     });
-    let answer = fixed(api.session_with(body).await?, 30)?;
+    let answer = without_generated_fields(api.session_with(body).await?, 30)?;
     let expected = json!({
         "object": "chatkit.session",
         "status": "active",
@@ -84,41 +66,53 @@ async fn what_is_asked_for_comes_back() -> Result<()> {
     Ok(())
 }
 
-// NAME: stand-in: an unbound key works in the project it names
-/// A key that is bound to no project works in the project it names.
 #[tokio::test]
-async fn an_unbound_key_works_in_the_project_it_names() -> Result<()> {
+async fn unbound_key_works_in_named_project() -> Result<()> {
     let api = Api::start().await?;
     for (project, workflow) in [("proj_1", "wf_1"), ("proj_2", "wf_2")] {
         let body = json!({"user": "u", "workflow": {"id": workflow}});
         let create = api.with_key(UNBOUND_KEY, Method::POST, "/chatkit/sessions");
         ok(create.header("OpenAI-Project", project).json(&body)).await?;
     }
-    let projects: Vec<String> = api.standin.sessions().into_iter().map(|s| s.project).collect();
+    let projects: Vec<String> = api.fake.sessions().into_iter().map(|s| s.project).collect();
     assert_eq!(projects, ["proj_1", "proj_2"]);
     Ok(())
 }
 
-// NAME: stand-in: nothing that is printed holds a secret
-/// What a test may print of the stand-in holds neither keys nor client secrets.
 #[tokio::test]
-async fn nothing_that_is_printed_holds_a_secret() -> Result<()> {
+async fn debug_output_contains_no_secret() -> Result<()> {
     let api = Api::start().await?;
     let session = api.session("u").await?;
     let secret = text(&session, "client_secret")?;
-    api.standin.say(secret, None, "hello").await?;
-    let refused = api.bare(Method::GET, "/chatkit/threads").bearer_auth(format!("{KEY}-mistyped"));
-    let refusal = refused.send().await?.text().await?;
+    api.fake.say(secret, None, "hello").await?;
+    let invalid = api.bare(Method::GET, "/chatkit/threads").bearer_auth(format!("{KEY}-mistyped"));
+    let rejection = invalid.send().await?.text().await?;
 
-    let sessions = api.standin.sessions();
+    let sessions = api.fake.sessions();
     assert_eq!((sessions[0].client_secret.reveal(), sessions[0].status), (secret, SessionStatus::Active));
-    let calls = api.standin.calls(On::Say);
-    let bearer = calls[0].header("authorization").context("no authorization in the ledger")?;
+    let calls = api.fake.calls(On::Say);
+    let bearer = calls[0].header("authorization").context("the log has no authorization")?;
     assert_eq!(bearer, format!("Bearer {secret}"));
 
-    let essences: Vec<_> = api.standin.requests().iter().map(|call| call.essence()).collect();
-    let printed = format!("{:?}{:?}{sessions:?}{essences:?}{refusal}", api.standin, api.standin.requests());
+    let essences: Vec<_> = api.fake.requests().iter().map(|call| call.essence()).collect();
+    let printed = format!("{:?}{:?}{sessions:?}{essences:?}{rejection}", api.fake, api.fake.requests());
     assert!(printed.contains("hello") && printed.contains(&sessions[0].id), "{printed}");
     assert!(!printed.contains(secret) && !printed.contains(KEY), "{printed}");
     Ok(())
+}
+
+/// Checks the generated fields of a session, and removes them.
+fn without_generated_fields(mut session: Value, lifetime: u64) -> Result<Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let expires = session["expires_at"].as_u64().context("expires_at is not an integer")?;
+    assert!(text(&session, "id")?.starts_with("cksess_"));
+    assert!(text(&session, "client_secret")?.starts_with("ek_"));
+    // Some seconds may have passed since the response.
+    assert!(
+        (lifetime.saturating_sub(5)..=lifetime).contains(&(expires - now)),
+        "expected {lifetime} seconds after {now}, found {expires}"
+    );
+    let fields = session.as_object_mut().context("the session is not an object")?;
+    ["id", "client_secret", "expires_at"].iter().for_each(|name| drop(fields.remove(*name)));
+    Ok(session)
 }

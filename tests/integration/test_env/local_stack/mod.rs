@@ -1,4 +1,5 @@
-//! The local stack behaves as what it stands for: Supabase's gateway, its default grants, and Lambda with its two doors.
+//! The local stack, compared with Supabase's gateway and default grants, and with Lambda and API
+//! Gateway.
 
 mod default_grants;
 mod entry_points;
@@ -12,15 +13,15 @@ use local_stack::lambda::{Binaries, Profile, example};
 use local_stack::{Builder, LocalStack};
 use serde_json::Value;
 
-/// A stack whose functions all are one that answers with the event it got.
-async fn echoing(stack: Builder) -> Result<LocalStack> {
+/// Starts a stack whose functions return the event that they receive.
+async fn start_with_echo(stack: Builder) -> Result<LocalStack> {
     let echo = example("baseline-functions", "echo", "", Profile::Dev).await?;
     let names = ["create-session", "list-sessions", "get-session"];
     let binaries: Binaries = names.iter().map(|name| ((*name).to_owned(), echo.clone())).collect();
     stack.binaries(binaries).start().await
 }
 
-/// The answer of a GET, and its body as JSON where it is some.
+/// Sends a GET request. Returns the status, and the body as JSON or as a string.
 async fn get(url: &str) -> Result<(u16, Value)> {
     let response = local_stack::http::client().get(url).send().await?;
     let status = response.status().as_u16();

@@ -1,4 +1,4 @@
-//! The tokens the issuer makes are accepted by PostgREST, and the forged ones are not.
+//! PostgREST's decision about issued, forged and revoked tokens.
 
 use anyhow::Result;
 use http_client::Method;
@@ -6,17 +6,8 @@ use local_stack::LocalStack;
 use local_stack::supabase::{OldKey, OrgRole, Signer, User};
 use uuid::Uuid;
 
-async fn status(stack: &LocalStack, token: &str) -> Result<u16> {
-    Ok(stack.rest(token, Method::GET, "/chat_sessions?select=id", None).await?.0.as_u16())
-}
-
-fn user() -> User {
-    User::new(Uuid::new_v4(), OrgRole::Member)
-}
-
-// NAME: tokens: PostgREST takes what the issuer signs
 #[tokio::test]
-async fn good_ones_pass() -> Result<()> {
+async fn postgrest_accepts_issued_tokens() -> Result<()> {
     let stack = LocalStack::start().await?;
     for signer in [Signer::Es256, Signer::Rs256, Signer::Hs256] {
         let token = stack.issuer().forge(&user()).signed_by(signer).sign();
@@ -25,29 +16,27 @@ async fn good_ones_pass() -> Result<()> {
     Ok(())
 }
 
-// NAME: tokens: PostgREST refuses what anybody else signs
 #[tokio::test]
-async fn bad_ones_do_not() -> Result<()> {
+async fn postgrest_rejects_forged_tokens() -> Result<()> {
     let stack = LocalStack::start().await?;
     let forge = || stack.issuer().forge(&user());
-    let bad = [
+    let forged = [
         ("no signature", forge().signed_by(Signer::Nobody).sign()),
         ("the public key as a secret", forge().signed_by(Signer::HmacWithPublicKey).sign()),
-        ("somebody else's key", forge().signed_by(Signer::Stranger).sign()),
-        ("an unknown key", forge().signed_by(Signer::UnknownKey).sign()),
+        ("another project's key", forge().signed_by(Signer::Stranger).sign()),
+        ("an unknown key id", forge().signed_by(Signer::UnknownKey).sign()),
         ("tampered with", forge().tampered().sign()),
         ("expired", forge().expired(120).sign()),
         ("another algorithm's name", forge().header("alg", "RS256").sign()),
     ];
-    for (what, token) in bad {
-        assert_eq!(status(&stack, &token).await?, 401, "{what}");
+    for (case, token) in forged {
+        assert_eq!(status(&stack, &token).await?, 401, "{case}");
     }
     Ok(())
 }
 
-// NAME: tokens: a rotation ends a revoked key and spares one that stays
 #[tokio::test]
-async fn rotation() -> Result<()> {
+async fn key_rotation_invalidates_only_revoked_keys() -> Result<()> {
     let stack = LocalStack::start().await?;
     let first = stack.issuer().token(&user());
     stack.rotate_keys(OldKey::StaysValid)?;
@@ -58,4 +47,12 @@ async fn rotation() -> Result<()> {
     assert_eq!((status(&stack, &second).await?, status(&stack, &third).await?), (401, 200));
     assert_eq!(status(&stack, &first).await?, 200);
     Ok(())
+}
+
+async fn status(stack: &LocalStack, token: &str) -> Result<u16> {
+    Ok(stack.rest(token, Method::GET, "/chat_sessions?select=id", None).await?.0.as_u16())
+}
+
+fn user() -> User {
+    User::new(Uuid::new_v4(), OrgRole::Member)
 }

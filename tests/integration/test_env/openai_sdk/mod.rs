@@ -1,29 +1,32 @@
-//! OpenAI's own SDK takes the stand-in for OpenAI; and what it sends is written down, for our client to equal.
+//! OpenAI's SDK against the fake of OpenAI, and its requests compared with those of the functions.
 
-mod ours;
-mod refusals;
+mod driver;
+mod errors;
+mod own_client;
+mod requests;
 mod retries;
 mod sessions;
 mod threads;
-mod wire;
 
-use crate::support::openai_sdk_driver::{Parsed, Raised, Sdk, SdkSettings};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use local_stack::openai::{ApiKey, Call, FakeOpenAi, On, Settings, Workflow};
 use serde_json::Value;
 
+use driver::{Parsed, Sdk, SdkError, SdkSettings};
+
 pub const KEY: &str = "sk-proj-of-the-sdk";
 
-pub async fn standin() -> Result<FakeOpenAi> {
+/// A fake of OpenAI with a key, a project and a workflow.
+pub async fn start_fake() -> Result<FakeOpenAi> {
     let key = ApiKey { key: KEY.to_owned(), project: Some("proj_1".to_owned()) };
     let versions = vec!["1".to_owned()];
     let workflow = Workflow { id: "wf_1".to_owned(), project: "proj_1".to_owned(), versions };
     FakeOpenAi::start(Settings { api_keys: vec![key], workflows: vec![workflow] }).await
 }
 
-pub async fn sdk(standin: &FakeOpenAi, api_key: &str, max_retries: u32) -> Result<Sdk> {
+pub async fn sdk(fake: &FakeOpenAi, api_key: &str, max_retries: u32) -> Result<Sdk> {
     let settings = SdkSettings {
-        base_url: standin.base_url(),
+        base_url: fake.base_url(),
         api_key: api_key.to_owned(),
         project: Some("proj_1".to_owned()),
         max_retries,
@@ -34,31 +37,29 @@ pub async fn sdk(standin: &FakeOpenAi, api_key: &str, max_retries: u32) -> Resul
     Ok(sdk)
 }
 
-/// The answer's fields, once nothing in it is more, less or other than in the SDK's types.
-pub fn exact(answer: Result<Parsed, Raised>, class: &str) -> Result<Value> {
-    let parsed = answer.map_err(|raised| anyhow::anyhow!("{raised:?}"))?;
-    let nothing: [String; 0] = [];
-    assert_eq!(
-        (&parsed.surplus[..], &parsed.lacking[..], &parsed.wrong[..]),
-        (&nothing[..], &nothing[..], &nothing[..])
+/// The fields of a response. Checks that they are exactly those of the SDK's type.
+pub fn exact(response: Result<Parsed, SdkError>, class: &str) -> Result<Value> {
+    let parsed = response.map_err(|error| anyhow!("{error:?}"))?;
+    let Parsed { unknown, missing, invalid, .. } = &parsed;
+    assert!(
+        unknown.is_empty() && missing.is_empty() && invalid.is_empty(),
+        "unknown {unknown:?}, missing {missing:?}, invalid {invalid:?}"
     );
     assert_eq!(parsed.class, class);
     Ok(parsed.ok)
 }
 
-/// The SDK's type of a page leaves out two fields of the documented list.
-pub fn page(answer: Result<Parsed, Raised>) -> Result<Value> {
-    let mut parsed = answer.map_err(|raised| anyhow::anyhow!("{raised:?}"))?;
-    parsed.surplus.sort();
-    assert_eq!(
-        (&parsed.surplus[..], parsed.lacking.len(), parsed.wrong.len()),
-        (&[".first_id".to_owned(), ".object".to_owned()][..], 0, 0),
-        "{parsed:?}"
-    );
+/// The fields of a page. The SDK's type does not have two fields of the documented list.
+pub fn page(response: Result<Parsed, SdkError>) -> Result<Value> {
+    let mut parsed = response.map_err(|error| anyhow!("{error:?}"))?;
+    parsed.unknown.sort();
+    assert_eq!(parsed.unknown, [".first_id", ".object"], "{parsed:?}");
+    assert!(parsed.missing.is_empty() && parsed.invalid.is_empty(), "{parsed:?}");
     assert!(parsed.class.starts_with("SyncConversationCursorPage"), "{}", parsed.class);
     Ok(parsed.ok)
 }
 
-pub fn last(standin: &FakeOpenAi, on: On) -> Result<Call> {
-    standin.calls(on).pop().with_context(|| format!("{on:?} did not arrive"))
+/// The last request of this kind.
+pub fn last(fake: &FakeOpenAi, on: On) -> Result<Call> {
+    fake.calls(on).pop().with_context(|| format!("the fake received no {on:?}"))
 }

@@ -1,0 +1,104 @@
+//! `template.yaml`: its functions, their routes and their variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::project_files::yaml;
+
+/// Method, path and function of each route.
+pub type Routes = BTreeSet<(String, String, String)>;
+
+/// The template without YAML tags.
+pub struct Template(pub Value);
+
+/// A function of the template.
+#[derive(Clone, Copy)]
+pub struct Function<'a> {
+    /// The logical id.
+    pub id: &'a str,
+    pub package: &'a str,
+    pub properties: &'a Value,
+}
+
+impl Function<'_> {
+    pub fn is_scheduled(&self) -> bool {
+        let events = self.properties["Events"].as_object();
+        events.is_some_and(|events| events.values().all(|event| event["Type"] == "ScheduleV2"))
+    }
+
+    /// Whether it has the program of a scheduled function, which a database webhook starts by a
+    /// URL.
+    pub fn is_webhook(&self) -> bool {
+        self.properties["Events"].is_null()
+            && !self.properties["FunctionUrlConfig"].is_null()
+            && !self.properties["Environment"]["Variables"]["DATABASE_WEBHOOK_SECRET"].is_null()
+    }
+
+    /// Whether only operators invoke it.
+    pub fn is_operated(&self) -> bool {
+        self.properties["Events"].is_null() && !self.is_webhook()
+    }
+}
+
+impl Template {
+    pub fn read() -> Result<Self> {
+        Ok(Self(yaml("template.yaml")?))
+    }
+
+    pub fn functions(&self) -> Result<Vec<Function<'_>>> {
+        let resources = self.0["Resources"].as_object().context("no resources")?.iter();
+        let functions = resources.filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function");
+        let deployed = functions.map(|(id, resource)| {
+            let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
+            let package = binary.with_context(|| format!("{id} has no build property `Binary`"))?;
+            Ok(Function { id, package, properties: &resource["Properties"] })
+        });
+        deployed.collect()
+    }
+
+    pub fn routes(&self) -> Result<Routes> {
+        let mut routes = Routes::new();
+        for function in self.functions()? {
+            for (name, event) in function.properties["Events"].as_object().into_iter().flatten() {
+                if event["Type"] == "ScheduleV2" {
+                    continue;
+                }
+                let route = &event["Properties"];
+                let (Some(method), Some(path)) = (route["Method"].as_str(), route["Path"].as_str()) else {
+                    anyhow::bail!("the event {name} of {} has no method or no path", function.id)
+                };
+                ensure!(
+                    event["Type"] == "HttpApi" && route["ApiId"] == "HttpApi",
+                    "the event {name} of {} is not a route of HttpApi",
+                    function.id
+                );
+                let new = routes.insert((method.to_owned(), path.to_owned(), function.package.to_owned()));
+                ensure!(new, "{} has the route {method} {path} twice", function.id);
+            }
+        }
+        Ok(routes)
+    }
+
+    /// The functions that a schedule or an operator invokes.
+    pub fn unrouted(&self) -> Result<BTreeSet<String>> {
+        let unrouted = |function: &Function<'_>| function.is_scheduled() || function.is_operated();
+        let functions = self.functions()?.into_iter().filter(unrouted);
+        Ok(functions.map(|function| function.package.to_owned()).collect())
+    }
+
+    /// The environment variables of a function, with their values.
+    pub fn environment(&self, function: &Function<'_>) -> BTreeMap<String, Value> {
+        let globals = &self.0["Globals"]["Function"];
+        let of = |properties: &Value| properties["Environment"]["Variables"].as_object().cloned();
+        let mut variables: BTreeMap<String, Value> = of(globals).into_iter().flatten().collect();
+        variables.extend(of(function.properties).into_iter().flatten());
+        // A function removes a global variable with this value.
+        variables.retain(|_, value| value != "AWS::NoValue");
+        // Lambda sets this variable from the logging configuration.
+        let level = &globals["LoggingConfig"]["ApplicationLogLevel"];
+        variables.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), level.clone());
+        variables
+    }
+}
