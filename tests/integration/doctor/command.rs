@@ -17,7 +17,8 @@ async fn report_of_command_equals_report_of_function() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
     let path = file.path().to_str().context("the path is not UTF-8")?;
-    // The shell has variables of another deployment, which the command must not mix with the file's.
+    // The shell has variables of another deployment, which the command must not mix with the
+    // file's.
     let other_deployment =
         [("AWS_REGION".to_owned(), "eu-central-1".to_owned()), ("SUPABASE_URL".to_owned(), "x".to_owned())];
     let with_file = run_command(&stack, &["--json", "--env-file", path], other_deployment).await?;

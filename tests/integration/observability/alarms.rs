@@ -1,5 +1,5 @@
-//! The alarms and the dashboard of the template watch metrics that the functions emit, with the same
-//! name, unit and dimensions.
+//! The alarms and the dashboard of the template watch metrics that the functions emit, with the
+//! same name, unit and dimensions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -54,8 +54,8 @@ async fn every_function_emits_metrics_in_the_configured_namespace() -> Result<()
     project_files::same(("the lines", &emitters), ("functions/", &packages))
 }
 
-/// Each has few values. A dimension with the id of an organisation, a user or a session would be one
-/// metric for each of them.
+/// Each has few values. A dimension with the id of an organisation, a user or a session would be
+/// one metric for each of them.
 const DIMENSIONS: [&str; 2] = ["function", "code"];
 
 /// Limits of the EMF specification.
@@ -93,8 +93,9 @@ fn check(schema: &Validator, line: &Value) -> Result<()> {
     Ok(())
 }
 
-/// A metric is a number or several. AWS's own emitters (`metrique-writer-format-emf`, the CloudWatch
-/// agent) also write distinct values with their counts, which the specification does not mention.
+/// A metric is a number or several. AWS's own emitters (`metrique-writer-format-emf`, the
+/// CloudWatch agent) also write distinct values with their counts, which the specification does not
+/// mention.
 fn check_numbers(value: &Value) -> Result<()> {
     let are_finite = |values: &[Value]| values.iter().all(|value| value.as_f64().is_some_and(f64::is_finite));
     let is_valid = match value {

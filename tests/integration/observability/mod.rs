@@ -1,5 +1,5 @@
-//! What an operator sees: one log line for each unit of work with its metrics, traces, and the alarms
-//! and pages that depend on them.
+//! What an operator sees: one log line for each unit of work with its metrics, traces, and the
+//! alarms and pages that depend on them.
 
 mod alarms;
 mod documentation;

@@ -77,7 +77,8 @@ fn claims(user: &User, aal: &str) -> Value {
     json!({ "sub": user.id, "role": "authenticated", "aal": aal, "app_metadata": user.app_metadata() })
 }
 
-/// The functions that write for a caller, the code with which the policy rejects them, and arguments.
+/// The functions that write for a caller, the code with which the policy rejects them, and
+/// arguments.
 fn calls(user: &User, rows: &Rows) -> Result<Vec<(&'static str, &'static str, Value)>> {
     let mut calls = vec![
         (

@@ -1,5 +1,5 @@
-//! If a restrictive policy of the project hides a row from a caller, no function writes to it for the
-//! caller.
+//! If a restrictive policy of the project hides a row from a caller, no function writes to it for
+//! the caller.
 
 mod attempts;
 mod claims;

@@ -1,5 +1,5 @@
-//! An upstream that returns the headers and the body of each request, in places that an error message
-//! of the functions could quote.
+//! An upstream that returns the headers and the body of each request, in places that an error
+//! message of the functions could quote.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,6 +1,6 @@
-//! Keys, client secrets and users' tokens do not leak: not into the log at any level, not into tables,
-//! and not into responses, except for the client secret that a user receives. An idempotency key is
-//! stored in one column only.
+//! Keys, client secrets and users' tokens do not leak: not into the log at any level, not into
+//! tables, and not into responses, except for the client secret that a user receives. An
+//! idempotency key is stored in one column only.
 
 mod echo_server;
 mod leak_detector;

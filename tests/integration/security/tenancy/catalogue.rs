@@ -1,5 +1,5 @@
-//! Grants, policies and functions in the catalogue of PostgreSQL, including objects that PostgREST does
-//! not expose.
+//! Grants, policies and functions in the catalogue of PostgreSQL, including objects that PostgREST
+//! does not expose.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use super::expectations::{
 };
 use super::tenants::SCHEMA_READER_ROLE;
 
-/// Every privilege in the schemas `public` and `chatkit_private` that a role other than the owner has.
+/// Every privilege in the schemas `public` and `chatkit_private` that a role other than the owner
+/// has.
 const PRIVILEGES: &str = "
     with granted (what, owner, privilege) as (
       select c.relname, c.relowner, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner)))
@@ -39,15 +40,17 @@ const PRIVILEGES: &str = "
     where (privilege).grantee <> owner";
 
 /// Tables without row level security, shared tables of `chatkit_private`, objects that are neither
-/// tables nor functions, policies that are not for reading by `authenticated`, overloaded functions, and
-/// functions without a fixed search path.
+/// tables nor functions, policies that are not for reading by `authenticated`, overloaded
+/// functions, and functions without a fixed search path.
 const FORBIDDEN: &str = "
     select format('row level security of %s is off', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
     union all
-    select format('chatkit_private.%s is shared with %s', c.relname, case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
+    select format('chatkit_private.%s is shared with %s', c.relname,
+                  case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
     from pg_class as c cross join lateral aclexplode(c.relacl) as a
-    where c.relnamespace = 'chatkit_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and a.grantee <> c.relowner
+    where c.relnamespace = 'chatkit_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+      and a.grantee <> c.relowner
     union all
     select format('%s is not a table', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm', 'f', 'S')
@@ -65,7 +68,8 @@ const FORBIDDEN: &str = "
     where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
       and p.proconfig is distinct from array['search_path=\"\"']
       and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan']
-      and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
+      and p.proconfig is distinct from
+        array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
 
 const SECURITY_DEFINERS: &str = "
     select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_proc as p
@@ -138,8 +142,8 @@ pub async fn privileges(database: &mut PgConnection) -> Result<BTreeSet<String>>
     Ok(privileges.filter(|privilege| !privilege.ends_with(&to_test_role)).collect())
 }
 
-/// All functions of `public` except those that write for callers, which call a security definer with
-/// the same name in `chatkit_private`.
+/// All functions of `public` except those that write for callers, which call a security definer
+/// with the same name in `chatkit_private`.
 fn expected_definers() -> BTreeSet<String> {
     let functions = every_function().map(|function| function.name).chain(CALLER_FUNCTIONS.iter().copied());
     let public =
@@ -177,8 +181,8 @@ fn expected_privileges() -> BTreeSet<String> {
     expected
 }
 
-/// Tables, columns and functions without expectations and the reverse, and tables whose expectations do
-/// not list every caller once.
+/// Tables, columns and functions without expectations and the reverse, and tables whose
+/// expectations do not list every caller once.
 async fn unexpected_objects(database: &mut PgConnection) -> Result<Vec<String>> {
     let tables = "
         select format('the table %s: %s', c.relname, string_agg(a.attname, ' ' order by a.attname))

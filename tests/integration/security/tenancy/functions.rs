@@ -98,7 +98,8 @@ pub async fn call_across_tenants(tenants: &Tenants, function: &Function) -> Resu
         if status != expected_status || !has_expected_body {
             let body = truncated(&body);
             found.push(format!(
-                "{} for {other} with the user's ids: expected {expected_status} {message}, found {status} {body}",
+                "{} for {other} with the user's ids: expected {expected_status} {message}, \
+                 found {status} {body}",
                 function.name
             ));
         }

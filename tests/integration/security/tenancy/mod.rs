@@ -29,8 +29,8 @@ async fn new_project_meets_expectations() -> Result<()> {
     expect_no_violations(&Tenants::new(stack).await?, Caller::ALL).await
 }
 
-/// Only the default grants differ. They are for roles, so one caller of each role suffices, and one of
-/// another organisation.
+/// Only the default grants differ. They are for roles, so one caller of each role suffices, and one
+/// of another organisation.
 #[tokio::test]
 async fn project_before_2026_10_30_meets_expectations() -> Result<()> {
     let stack = without_functions(Grants::Before20261030).start().await?;

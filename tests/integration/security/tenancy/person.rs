@@ -120,8 +120,9 @@ impl Person {
             .map(|(_, id)| id)
     }
 
-    /// Replaces the placeholders of a template. Each `{new}` becomes another new id, `{hash}` the hash
-    /// of every request, and `{session_of_user}` and the like the first arguments of most functions.
+    /// Replaces the placeholders of a template. Each `{new}` becomes another new id, `{hash}` the
+    /// hash of every request, and `{session_of_user}` and the like the first arguments of most
+    /// functions.
     pub fn fill(&self, template: &str) -> String {
         let mut filled = template
             .replace("{session_of_user}", r#""p_user_id": "{user}", {session_of_org}"#)

@@ -58,8 +58,8 @@ pub const SEED_CALLS: &[(&str, &str)] = &[
     ),
     (
         "record_events",
-        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}", "p_actor_type": "agent",
-             "p_events": [
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}",
+             "p_actor_type": "agent", "p_events": [
              { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{ended_session}" } }] }"#,
     ),
     (

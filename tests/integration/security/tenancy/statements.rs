@@ -1,5 +1,5 @@
-//! Statements that the PostgREST-compatible server does not make. PostgREST inserts without reading if
-//! the caller does not request the row, whereas the server reads the new row's key. No request
+//! Statements that the PostgREST-compatible server does not make. PostgREST inserts without reading
+//! if the caller does not request the row, whereas the server reads the new row's key. No request
 //! truncates a table, but row level security would not prevent it.
 
 use std::collections::BTreeSet;

@@ -87,8 +87,8 @@ async fn write_as(tenants: &Tenants, table: &Table, caller: Caller, all: &[Row])
     Ok(found)
 }
 
-/// Insert a copy of a row, move all rows to the other organisation, delete all rows. With and without
-/// a filter, because a filter reads.
+/// Insert a copy of a row, move all rows to the other organisation, delete all rows. With and
+/// without a filter, because a filter reads.
 fn writes(tenants: &Tenants, table: &Table, all: &[Row]) -> Result<Vec<(Method, String, Option<Value>)>> {
     let row = all.iter().find(|row| row.get("org_id") == Some(&json!(tenants.org_id)));
     let mut row = row.cloned().with_context(|| format!("{} has no row to copy", table.name))?;

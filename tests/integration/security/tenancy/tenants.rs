@@ -102,7 +102,8 @@ impl Tenants {
         Ok(body)
     }
 
-    /// Registers agents with equal ids in both organisations, but with different timeouts and limits.
+    /// Registers agents with equal ids in both organisations, but with different timeouts and
+    /// limits.
     async fn create_organisations(&self) -> Result<()> {
         for (org_id, timeout, limit) in [(self.org_id, 86_400, 1000), (self.other_org_id, 31_536_000, 2000)] {
             self.rpc("set_retention", json!({ "p_org_id": org_id, "p_keep_days": limit / 20 })).await?;
@@ -162,8 +163,8 @@ impl Tenants {
         Ok(())
     }
 
-    /// Leaves each new session with a dead delivery, one whose agent asked a question, and a running
-    /// one. Nothing is due afterwards.
+    /// Leaves each new session with a dead delivery, one whose agent asked a question, and a
+    /// running one. Nothing is due afterwards.
     async fn process_deliveries(&self) -> Result<()> {
         let claim = json!({ "p_limit": 100, "p_lease_seconds": 86_400 });
         let claimed = self.rpc("claim_deliveries", claim.clone()).await?;
@@ -189,7 +190,8 @@ impl Tenants {
             "update public.deliveries set lease_until = now() + interval '1 day' where status = 'running'",
             "update public.delivery_queues set due_at = now() + interval '1 day'",
             "update public.transcripts_due set due_at = now() + interval '1 day'",
-            // Each person was erased before, and the retention of each ended session is in progress.
+            // Each person was erased before, and the retention of each ended session is in
+            // progress.
             "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until, finished_at)
              select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now(), now() from public.chatkit_users",
             "insert into public.retention_leases (org_id, user_id, session_id, lease_until)
@@ -201,8 +203,8 @@ impl Tenants {
         Ok(())
     }
 
-    /// PostgREST knows every table and column, and the database denies access. The compatible server
-    /// knows only what a role has a grant on, and would return 404 for the rest. A grant of
+    /// PostgREST knows every table and column, and the database denies access. The compatible
+    /// server knows only what a role has a grant on, and would return 404 for the rest. A grant of
     /// `references` to an unused role makes it behave like PostgREST.
     async fn expose_all_tables(&self) -> Result<()> {
         let grant = format!(

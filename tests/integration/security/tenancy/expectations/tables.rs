@@ -126,9 +126,9 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "chat_escalations",
-        readable: "id org_id user_id session_id event_id origin reason decisions answer_schema status created_at \
-                expires_at closed_at kind delivery_id subject subject_hash risk approver author_id predecessor_id revision \
-                decision answer decided_by decided_at decision_event_id agent_id tool",
+        readable: "id org_id user_id session_id event_id origin reason decisions answer_schema status \
+                   created_at expires_at closed_at kind delivery_id subject subject_hash risk approver \
+                   author_id predecessor_id revision decision answer decided_by decided_at decision_event_id agent_id tool",
         hidden: "",
         visible: SESSIONS,
     },
@@ -180,9 +180,9 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "deliveries",
         readable: "",
-        hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs escalation_id \
-                 answer_id retry_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
-                 finished_fence finished_as request_state error created_at finished_at",
+        hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs \
+                 escalation_id answer_id retry_id author_id release_id released_hash depth root_event_id \
+                 status attempts next_attempt_at lease_until claim_id fence finished_fence finished_as request_state error created_at finished_at",
         visible: NO_ACCESS,
     },
     Table {
@@ -222,6 +222,7 @@ pub const TABLES: &[Table] = &[
 pub const GENERATED_COLUMNS: &[(&str, &str)] =
     &[("chat_escalations", "subject_hash"), ("chat_escalations", "agent_id"), ("chat_escalations", "tool")];
 
-/// The readable columns with statistics, because query plans depend on them. Contents and owners of rows
-/// have no statistics, because every caller can request the planner's estimates from PostgREST.
+/// The readable columns with statistics, because query plans depend on them. Contents and owners of
+/// rows have no statistics, because every caller can request the planner's estimates from
+/// PostgREST.
 pub const COLUMNS_WITH_STATISTICS: &str = "agent_id status last_activity_at created_at seq";

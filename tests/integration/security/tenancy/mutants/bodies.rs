@@ -64,8 +64,8 @@ pub async fn expect_no_violations_without_policy_check(tenants: &Tenants) -> Res
 /// The function that checks the policies for a caller.
 const POLICY_CHECK: &str = "chatkit_private.readable_ids";
 
-/// A check that always succeeds. The policies would hide rows of others from a weaker function, too,
-/// but the functions must keep tenants apart without them.
+/// A check that always succeeds. The policies would hide rows of others from a weaker function,
+/// too, but the functions must keep tenants apart without them.
 const WITHOUT_POLICY_CHECK: &str = "create or replace function chatkit_private.readable_ids(
       p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
     returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";

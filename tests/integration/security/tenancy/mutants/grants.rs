@@ -92,8 +92,8 @@ pub async fn on_sequences(tenants: &Tenants) -> Result<Vec<Mutant>> {
         .collect())
 }
 
-/// A read of a column needs the privilege for this column only, so one mutant grants all hidden columns
-/// of a table.
+/// A read of a column needs the privilege for this column only, so one mutant grants all hidden
+/// columns of a table.
 pub fn on_hidden_columns() -> Vec<Mutant> {
     let mut mutants = Vec::new();
     for table in TABLES.iter().filter(|table| !table.hidden.is_empty()) {
@@ -153,10 +153,10 @@ pub fn missing_on_functions() -> Vec<Mutant> {
             Mutant::revoke(&on, "authenticated", Detector::Reading(table, &[Caller::User]))
         })
     });
-    let behind =
-        ["cancel_session", "decide_escalation"].into_iter().chain(["effective_claims", "readable_ids"]);
-    let behind = behind.map(|name| format!("execute on function chatkit_private.{name}"));
-    let of_writes = behind.chain(["usage on schema chatkit_private".to_owned()]).map(|privilege| {
+    let helpers = ["cancel_session", "decide_escalation", "effective_claims", "readable_ids"]
+        .map(|name| format!("execute on function chatkit_private.{name}"));
+    let privileges = helpers.into_iter().chain(["usage on schema chatkit_private".to_owned()]);
+    let of_writes = privileges.map(|privilege| {
         let calls = every_function().filter(|function| function.name == "decide_escalation");
         let calls = calls.chain(every_function().filter(|function| function.name == "cancel_session"));
         Mutant::revoke(&privilege, "service_role", Detector::Calling(calls.collect(), &[Caller::Service]))

@@ -64,8 +64,8 @@ const CLEAR: &str = "
 /// Statements that do not affect access.
 const IGNORED: &[&str] = &["set (n_distinct"];
 
-/// Applies the migrations once, in a transaction. Before each statement, it applies the rest without
-/// the statement, searches for violations, and rolls back to this point.
+/// Applies the migrations once, in a transaction. Before each statement, it applies the rest
+/// without the statement, searches for violations, and rolls back to this point.
 async fn omit_each(stack: &LocalStack, beginnings: &[&str]) -> Result<()> {
     let texts = texts()?;
     let (mut count, mut missed) = (0, Vec::new());

@@ -1,8 +1,9 @@
 //! Conditions on deliveries, escalations and transcripts.
 //!
-//! Redundant conditions are not listed: that a person who decides can see the escalation, because it
-//! was found already; that the head of a queue is due, because its queue was (without both, a call
-//! would begin twice, and that mutant is listed); and lookups by a unique id that write nothing.
+//! Redundant conditions are not listed: that a person who decides can see the escalation, because
+//! it was found already; that the head of a queue is due, because its queue was (without both, a
+//! call would begin twice, and that mutant is listed); and lookups by a unique id that write
+//! nothing.
 
 use super::bodies::DetectedBy::{Call, ForeignIds, LockWait};
 use super::bodies::{BodyMutant, mutant};

@@ -1,7 +1,8 @@
 //! Conditions on sessions, idempotency keys, client secrets, rate limits and activity.
 //!
-//! The condition of `chatkit_private.release_idempotency_key` on the organisation is not listed. Its
-//! callers check that the ChatKit request belongs to the session, so no test can observe the condition.
+//! The condition of `chatkit_private.release_idempotency_key` on the organisation is not listed.
+//! Its callers check that the ChatKit request belongs to the session, so no test can observe the
+//! condition.
 
 use super::bodies::DetectedBy::{Call, ForeignIds, LockWait};
 use super::bodies::{BodyMutant, mutant};

@@ -1,5 +1,5 @@
-//! The API responds to the id of another person's session as to an absent id: with the same body and
-//! headers, after the same requests to Supabase.
+//! The API responds to the id of another person's session as to an absent id: with the same body
+//! and headers, after the same requests to Supabase.
 
 use std::collections::BTreeMap;
 

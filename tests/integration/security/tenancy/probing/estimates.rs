@@ -1,5 +1,5 @@
-//! PostgREST returns the planner's estimates for `Prefer: count=planned`. They depend on statistics of
-//! the rows of all tenants, so a filter like `content=lt.m` could reveal contents of others.
+//! PostgREST returns the planner's estimates for `Prefer: count=planned`. They depend on statistics
+//! of the rows of all tenants, so a filter like `content=lt.m` could reveal contents of others.
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;

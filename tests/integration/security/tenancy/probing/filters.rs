@@ -68,8 +68,8 @@ async fn filters_and_embeddings_return_no_rows_of_others() -> Result<()> {
             let (status, found) = tenants.request(*caller, Method::GET, &path_of_user, None).await?;
             let (absent_status, of_absent) =
                 tenants.request(*caller, Method::GET, &path_of_absent, None).await?;
-            // A colleague has the same organisation, and the user in the other organisation the same user
-            // id. Their responses may differ, but contain only rows that they may read.
+            // A colleague has the same organisation, and the user in the other organisation the
+            // same user id. Their responses may differ, but contain only rows that they may read.
             let may_differ = match caller {
                 Caller::Colleague => path.starts_with("/agents") || path.contains("org_id"),
                 Caller::UserInOtherOrg | Caller::OwnerOfOtherOrg => path.contains("user_id"),

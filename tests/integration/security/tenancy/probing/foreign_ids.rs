@@ -1,7 +1,7 @@
 //! Calls of RPC functions with ids of another tenant in their arguments.
 
-/// A function, its arguments, and the status of the response. `{…}` is an id of the caller, `<…>` an id
-/// of another person.
+/// A function, its arguments, and the status of the response. `{…}` is an id of the caller, `<…>`
+/// an id of another person.
 pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
     (
         "record_chatkit_session",
@@ -123,8 +123,8 @@ pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
     ),
 ];
 
-/// Ids that are unique in the whole table, and the code that the function returns if the id exists. Only
-/// the service generates such ids.
+/// Ids that are unique in the whole table, and the code that the function returns if the id exists.
+/// Only the service generates such ids.
 pub const CALLS_WITH_EXISTING_IDS: &[(&str, &str, &str)] = &[
     (
         "open_session",

@@ -1,5 +1,5 @@
-//! Tokens that claim an organisation or a role, but not in `app_metadata`, which only the operator can
-//! write, or with a malformed value.
+//! Tokens that claim an organisation or a role, but not in `app_metadata`, which only the operator
+//! can write, or with a malformed value.
 
 use anyhow::{Error, Result, ensure};
 use http_client::Method;
@@ -20,7 +20,8 @@ async fn only_valid_app_metadata_grants_access() -> Result<()> {
     let (org_id, other_org_id) = (tenants.org_id, tenants.other_org_id);
     let owner = |org_id: Value| json!({ "org_id": org_id, "org_role": "owner" });
     const OWN: usize = SESSIONS_PER_PERSON;
-    // A claim in the token of a member of the other organisation, and the number of visible sessions.
+    // A claim in the token of a member of the other organisation, and the number of visible
+    // sessions.
     let claims = [
         ("user_metadata", owner(json!(org_id)), OWN),
         ("org_id", json!(org_id), OWN),

@@ -152,8 +152,8 @@ fn by_other_names() -> Vec<Request> {
     requests
 }
 
-/// The control: if every table is granted, the requests for hidden columns and tables succeed, so they
-/// are valid. Objects that PostgREST does not expose remain unavailable.
+/// The control: if every table is granted, the requests for hidden columns and tables succeed, so
+/// they are valid. Objects that PostgREST does not expose remain unavailable.
 #[tokio::test]
 async fn hidden_columns_cannot_be_filtered_ordered_or_embedded() -> Result<()> {
     let stack = without_functions(Grants::default()).start().await?;

@@ -50,7 +50,8 @@ fn ids_hidden_from(tenants: &Tenants, caller: Caller) -> BTreeSet<String> {
             let Person { session, idle_session, ended_session, event, escalation, message, .. } = person;
             let of_rows = [session, idle_session, ended_session, event, escalation, message];
             ids.extend(of_rows.map(Uuid::to_string));
-            // An escalation contains the id of the asked delivery, and an event that of the dead one.
+            // An escalation contains the id of the asked delivery, and an event that of the dead
+            // one.
             ids.extend([person.dead_delivery, person.asked_delivery, person.ask].map(|id| id.to_string()));
             ids.insert(person.subject_hash.clone());
         }
@@ -64,7 +65,8 @@ fn with_placeholders(text: &str, person: &Person) -> String {
     person.placeholders().iter().fold(text.to_owned(), |text, (name, id)| text.replace(id, name))
 }
 
-/// An error if a response contains an id that is hidden from the caller and not part of the request.
+/// An error if a response contains an id that is hidden from the caller and not part of the
+/// request.
 fn find_leak(hidden: &BTreeSet<String>, request: &str, response: &Value) -> Result<(), String> {
     let response = response.to_string();
     match hidden.iter().find(|id| response.contains(*id) && !request.contains(*id)) {

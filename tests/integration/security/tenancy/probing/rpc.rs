@@ -146,7 +146,8 @@ async fn call(
     })
 }
 
-/// A body without the ids, the times and the remaining amount of a limit, which differ between calls.
+/// A body without the ids, the times and the remaining amount of a limit, which differ between
+/// calls.
 fn comparable(mut body: Value, caller: &Person, other: &Person) -> String {
     for (list, column) in [("events", "created_at"), ("events", "id"), ("tasks", "updated_at")] {
         let rows = body.get_mut(list).and_then(Value::as_array_mut);

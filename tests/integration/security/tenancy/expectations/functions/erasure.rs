@@ -2,13 +2,14 @@
 
 use super::{Function, Tenant};
 
-/// Every person is being erased, so a call without a condition on the person would change all of them.
+/// Every person is being erased, so a call without a condition on the person would change all of
+/// them.
 const ERASING: &str = "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until)
     select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now() + interval '1 day' from public.chatkit_users;
     update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null";
 
-/// Ended sessions are overdue in the organisation, and not in the other one, which keeps them longer. A
-/// lease holds those of all other members.
+/// Ended sessions are overdue in the organisation, and not in the other one, which keeps them
+/// longer. A lease holds those of all other members.
 const OVERDUE: &str = "begin; set local session_replication_role = replica;
     update public.chat_sessions set ended_at = now() - interval '60 days' where status = 'ended';
     update public.retention_leases set lease_until = now() - interval '1 minute'
@@ -22,7 +23,8 @@ pub const FUNCTIONS: &[Function] = &[
                  select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now() from public.chatkit_users
                  where (org_id, user_id) <> ('{org}', '{user}')",
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_requested_by": "ops", "p_reason": "asked" }"#,
-        response: r#"{ "erasure": { "org_id": "{org}", "user_id": "{user}", "finished_at": null }, "at_chatkit": true }"#,
+        response: r#"{ "erasure": { "org_id": "{org}", "user_id": "{user}", "finished_at": null },
+                       "at_chatkit": true }"#,
         postcondition: "",
     },
     Function {
@@ -62,7 +64,9 @@ pub const FUNCTIONS: &[Function] = &[
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}" }"#,
         response: r#"{ "erasure": { "org_id": "{org}", "user_id": "{user}", "counts": { "threads": 0 } },
                      "chatkit_user": null }"#,
-        postcondition: "select not exists (select from public.chatkit_users where (org_id, user_id) = ('{org}', '{user}'))
+        postcondition:
+            "select not exists (select from public.chatkit_users
+                                           where (org_id, user_id) = ('{org}', '{user}'))
                   and not exists (select from public.throttles where org_id = '{org}' and subject = '{user}')",
     },
     Function {
@@ -70,10 +74,12 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::Schedule,
         setup: "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until)
                  select gen_random_uuid(), org_id, user_id, 'ops', 'asked',
-                        now() + case when (org_id, user_id) = ('{org}', '{user}') then '-1 minute' else '1 hour' end::interval
+                        now() + case when (org_id, user_id) = ('{org}', '{user}')
+                          then '-1 minute' else '1 hour' end::interval
                  from public.chatkit_users",
         arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
-        response: r#"{ "erasures": [{ "erasure": { "org_id": "{org}", "user_id": "{user}" }, "at_chatkit": true }] }"#,
+        response: r#"{ "erasures": [{ "erasure": { "org_id": "{org}", "user_id": "{user}" },
+                                      "at_chatkit": true }] }"#,
         postcondition: "",
     },
     Function {
@@ -97,7 +103,8 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::Schedule,
         setup: OVERDUE,
         arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
-        response: r#"{ "sessions": [{ "org_id": "{org}", "session_id": "{ended_session}", "thread_ids": ["cthr_{ended_session}"] }] }"#,
+        response: r#"{ "sessions": [{ "org_id": "{org}", "session_id": "{ended_session}",
+                                      "thread_ids": ["cthr_{ended_session}"] }] }"#,
         postcondition: "",
     },
     Function {

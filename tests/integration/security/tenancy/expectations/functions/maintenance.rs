@@ -8,7 +8,8 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::SessionOfOrganisation,
         // The ChatKit sessions of all sessions but this one are to be cancelled.
         setup: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null;
-                 update public.chat_sessions set last_activity_at = '2020-01-01T00:00:00Z' where id = '{idle_session}'",
+                 update public.chat_sessions set last_activity_at = '2020-01-01T00:00:00Z'
+                 where id = '{idle_session}'",
         arguments: r#"{ {idle_session_of_org}, "p_last_activity_at": "2020-01-01T00:00:00Z" }"#,
         response: r#"{ "expired": true, "live_chatkit_session_ids": [] }"#,
         postcondition: "select not exists (select from public.transcripts_due where session_id = '{idle_session}')",
@@ -17,7 +18,8 @@ pub const FUNCTIONS: &[Function] = &[
         name: "record_chatkit_activity",
         tenant: Tenant::SessionOfOrganisation,
         // Idle by the timeout of the agent, and not by that of the other organisation's.
-        setup: "update public.chat_sessions set last_activity_at = now() - interval '2 days' where id = '{idle_session}'",
+        setup: "update public.chat_sessions set last_activity_at = now() - interval '2 days'
+                where id = '{idle_session}'",
         arguments: r#"{ {idle_session_of_org}, "p_at": "2020-01-01T00:00:00Z" }"#,
         response: r#"{ "idle": true }"#,
         postcondition: "",
@@ -33,7 +35,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "claim_idle_sessions",
         tenant: Tenant::Schedule,
-        setup: "update public.idle_checks set due_at = now() - interval '1 minute' where session_id = '{idle_session}'",
+        setup: "update public.idle_checks set due_at = now() - interval '1 minute'
+                where session_id = '{idle_session}'",
         arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
         response: r#"{ "sessions": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{idle_session}",
                                     "idle_timeout_seconds": 86400, "thread_ids": [] }] }"#,
@@ -52,7 +55,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "claim_uncancelled_chatkit_sessions",
         tenant: Tenant::Schedule,
-        setup: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null where id = '{request}'",
+        setup: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null
+                where id = '{request}'",
         arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
         response: r#"{ "sessions": [{ "org_id": "{org}", "session_id": "{session}",
                                     "chatkit_session_ids": ["{chatkit_session}"] }] }"#,
@@ -61,8 +65,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "fail_abandoned_requests",
         tenant: Tenant::Schedule,
-        // The user's request is old and its lease has expired. For others of the organisation only the
-        // first is true, and in the other organisation only the second.
+        // The user's request is old and its lease has expired. For others of the organisation only
+        // the first is true, and in the other organisation only the second.
         setup: "update public.chatkit_sessions set requested_at = now() - interval '1 hour' where org_id = '{org}';
                  update public.idempotency_keys set lease_until = now() - interval '1 minute'
                  where lease_until is not null and (org_id <> '{org}' or user_id = '{user}')",

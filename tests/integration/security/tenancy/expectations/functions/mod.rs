@@ -11,8 +11,8 @@ pub struct Function {
     pub name: &'static str,
     /// The tenant in the arguments.
     pub tenant: Tenant,
-    /// SQL before the call: rows of the person for the call to find, and rows of others that it must
-    /// not change. Empty if the rows exist already.
+    /// SQL before the call: rows of the person for the call to find, and rows of others that it
+    /// must not change. Empty if the rows exist already.
     pub setup: &'static str,
     /// The arguments of a valid call, as JSON.
     pub arguments: &'static str,
@@ -27,8 +27,8 @@ pub struct Function {
 pub enum Tenant {
     /// An organisation as a whole. The arguments have no other ids.
     Organisation,
-    /// A person. If the person is not a member of the organisation: 403 `not_a_member`. With the id of
-    /// another person's session: 409 `session_id_taken`.
+    /// A person. If the person is not a member of the organisation: 403 `not_a_member`. With the id
+    /// of another person's session: 409 `session_id_taken`.
     Person,
     /// A session of an organisation. Of another organisation: 404 `session_not_found`.
     SessionOfOrganisation,
@@ -36,9 +36,9 @@ pub enum Tenant {
     SessionOfPerson,
     /// A delivery of an organisation. Of another organisation: 404 `delivery_not_found`.
     DeliveryOfOrganisation,
-    /// An escalation, and the person who decides. If the person is not a member of the organisation:
-    /// 403 `not_a_member`. If the person is neither the requester nor an approver: 404
-    /// `escalation_not_found`.
+    /// An escalation, and the person who decides. If the person is not a member of the
+    /// organisation: 403 `not_a_member`. If the person is neither the requester nor an approver:
+    /// 404 `escalation_not_found`.
     EscalationOfPerson,
     /// A person of an organisation whom an operator erases. Other persons are not changed.
     ErasedPerson,
@@ -55,8 +55,8 @@ pub fn every_function() -> impl Iterator<Item = &'static Function> {
         .flatten()
 }
 
-/// The security definers that `authenticated` can execute, and no other role. The tests of metrics and
-/// of rate limits check their results.
+/// The security definers that `authenticated` can execute, and no other role. The tests of metrics
+/// and of rate limits check their results.
 pub const CALLER_FUNCTIONS: &[&str] = &["get_metrics", "consume_thread_read_limit"];
 
 /// The security invokers that return lists to `authenticated`. Row level security decides about the
@@ -64,8 +64,8 @@ pub const CALLER_FUNCTIONS: &[&str] = &["get_metrics", "consume_thread_read_limi
 pub const READ_FUNCTIONS: &[&str] =
     &["list_sessions", "list_messages", "list_escalations", "list_agents", "session_details"];
 
-/// The security invokers of `public` that write for a caller. They read with the caller's rights, and
-/// then call the security definer with the same name in `chatkit_private`.
+/// The security invokers of `public` that write for a caller. They read with the caller's rights,
+/// and then call the security definer with the same name in `chatkit_private`.
 pub const WRITE_FUNCTIONS: &[&str] =
     &["open_session", "renew_chatkit_session", "record_events", "cancel_session", "decide_escalation"];
 
@@ -75,7 +75,7 @@ pub const WRITE_HELPERS: &[&str] = &["effective_claims", "readable_ids", "decide
 /// The other security definers of `chatkit_private`. They read `auth.users`.
 pub const AUTH_USERS_READERS: &[&str] = &["effective_claims"];
 
-/// The functions of `chatkit_private` that policies execute as the caller. Security definers call all
-/// others.
+/// The functions of `chatkit_private` that policies execute as the caller. Security definers call
+/// all others.
 pub const POLICY_FUNCTIONS: &[&str] =
     &["extract_org_id", "extract_org_role", "caller_org_id", "caller_org_role", "caller_is_approver"];

@@ -63,7 +63,8 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::RunningCall,
         // The first of five attempts. The other organisation's server has one.
         setup: "",
-        arguments: r#"{ "p_delivery_id": "{running}", "p_fence": {fence}, "p_outcome": { "kind": "retry", "error": "busy" } }"#,
+        arguments: r#"{ "p_delivery_id": "{running}", "p_fence": {fence},
+                        "p_outcome": { "kind": "retry", "error": "busy" } }"#,
         response: r#"{ "finished": true, "status": "pending" }"#,
         postcondition: "",
     },
@@ -123,8 +124,8 @@ pub const FUNCTIONS: &[Function] = &[
         response: r#"{ "due": true }"#,
         postcondition: "",
     },
-    // Returns no ids of tenants: for example the ids of the sealing keys, and not whose secrets they seal.
-    // The other organisation's agents differ, and its secrets have expired.
+    // Returns no ids of tenants: for example the ids of the sealing keys, and not whose secrets
+    // they seal. The other organisation's agents differ, and its secrets have expired.
     Function {
         name: "deployment_state",
         tenant: Tenant::Schedule,
@@ -139,9 +140,9 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "claim_deliveries",
         tenant: Tenant::Schedule,
-        // The second of five attempts. The other organisation's server has one attempt, and the other
-        // organisation has due deliveries and as many running calls as it may have. The automatic total
-        // of the user permits the call, and those of others do not.
+        // The second of five attempts. The other organisation's server has one attempt, and the
+        // other organisation has due deliveries and as many running calls as it may have. The
+        // automatic total of the user permits the call, and those of others do not.
         setup: "update public.agent_tools set ask_above_total = 15 where org_id = '{org}' and name = 'pay';
                  update public.auto_call_amounts set amount = 1000 where (org_id, user_id) <> ('{org}', '{user}');
                  update public.agents set enabled = false, allowed_org_roles = '{owner}'
@@ -169,10 +170,11 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "claim_transcripts",
         tenant: Tenant::Schedule,
-        setup: "update public.transcripts_due set due_at = now() - interval '1 minute' where session_id = '{ended_session}'",
+        setup: "update public.transcripts_due set due_at = now() - interval '1 minute'
+                where session_id = '{ended_session}'",
         arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
-        response: r#"{ "transcripts": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{ended_session}", "attempt": 1,
-                                       "thread_ids": ["cthr_{ended_session}"] }] }"#,
+        response: r#"{ "transcripts": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{ended_session}",
+                                         "attempt": 1, "thread_ids": ["cthr_{ended_session}"] }] }"#,
         postcondition: "",
     },
 ];

@@ -28,14 +28,15 @@ pub const FUNCTIONS: &[Function] = &[
         setup: "",
         arguments: r#"{ {session_of_user}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
                    "p_chatkit_request_id": "{new}", "p_idempotency_key": "{new}", "p_request_hash": "{hash}" }"#,
-        response: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false, "limit": { "limit": 1000 } }"#,
+        response: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false,
+                       "limit": { "limit": 1000 } }"#,
         postcondition: "",
     },
     Function {
         name: "renew_chatkit_session",
         tenant: Tenant::SessionOfPerson,
-        // The user has no secret. Others have one, in the other organisation an expired one, and have a
-        // recent request.
+        // The user has no secret. Others have one, in the other organisation an expired one, and
+        // have a recent request.
         setup: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null
                  where session_id = '{session}';
                  update public.chatkit_sessions set expires_at = now() - interval '1 hour'
@@ -47,7 +48,8 @@ pub const FUNCTIONS: &[Function] = &[
                  where recorded_at is null",
         arguments: r#"{ {session_of_user}, "p_purpose": "refresh", "p_rejected": true, "p_min_life_seconds": 60,
                    "p_chatkit_request_id": "{new}", "p_idempotency_key": "{new}", "p_request_hash": "{hash}" }"#,
-        response: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false, "limit": { "limit": 1000 } }"#,
+        response: r#"{ "session": { "id": "{session}" }, "live": null, "replayed": false,
+                       "limit": { "limit": 1000 } }"#,
         postcondition: "",
     },
     Function {
@@ -63,7 +65,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "fail_chatkit_session",
         tenant: Tenant::SessionOfOrganisation,
-        // The first request has failed, so the session ends with this one. Others have a pending one.
+        // The first request has failed, so the session ends with this one. Others have a pending
+        // one.
         setup:
             "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null, failed_at = now()
                  where id = '{request}'",
@@ -92,8 +95,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "record_events",
         tenant: Tenant::SessionOfPerson,
-        // The agent is disabled in the other organisation. Sessions of others have another agent, and
-        // longer queues. The user may use both agents.
+        // The agent is disabled in the other organisation. Sessions of others have another agent,
+        // and longer queues. The user may use both agents.
         setup:
             "update public.agents set allowed_org_roles = null where org_id = '{org}';
                  update public.agents set enabled = false where org_id <> '{org}' and id = 'accounts_payable';
@@ -102,7 +105,8 @@ pub const FUNCTIONS: &[Function] = &[
                  update public.deliveries set seq = seq + 1000 where (org_id, user_id) <> ('{org}', '{user}')",
         arguments: r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}",
                    "p_events": [{ "id": "{new}", "type": "button_click", "payload": {} }] }"#,
-        response: r#"{ "events": [{ "actor_id": "{user}" }], "live_chatkit_session_ids": [], "limit": { "limit": 1000 } }"#,
+        response: r#"{ "events": [{ "actor_id": "{user}" }], "live_chatkit_session_ids": [],
+                       "limit": { "limit": 1000 } }"#,
         postcondition: "select string_agg(concat_ws(' ', seq, agent_id, tool), ', ') = '5 accounts_payable note'
                 from public.deliveries where session_id = '{session}' and seq > 4",
     },
