@@ -17,29 +17,6 @@ use crate::support::escalations::without_occurrence;
 use attempts::{ATTEMPTS, Attempt, Rejection, SESSION_NOT_FOUND};
 use fixture::{Fixture, Rows};
 
-/// The policy of Supabase's documentation that requires a second factor.
-const SESSIONS_POLICY: &str =
-    "create policy mfa on public.chat_sessions as restrictive for select to authenticated
-    using ((select auth.jwt() ->> 'aal') = 'aal2')";
-const ESCALATIONS_POLICY: &str =
-    "create policy mfa on public.chat_escalations as restrictive for select to authenticated
-    using ((select auth.jwt() ->> 'aal') = 'aal2')";
-/// The same, by a function that depends on the search path of the request.
-const SEARCH_PATH_POLICY: &str = "
-    create table public.demanded (aal text);
-    insert into public.demanded values ('aal2');
-    grant select on public.demanded to authenticated;
-    create function public.meets_demand() returns boolean language plpgsql stable
-    as 'begin return exists (select from demanded where aal = auth.jwt() ->> ''aal''); end';
-    create policy mfa on public.chat_sessions as restrictive for select to authenticated
-    using (public.meets_demand())";
-const NO_POLICY: &str = "select";
-
-/// Replaces the check of the policies by one that always succeeds.
-const WITHOUT_POLICY_CHECK: &str = "create or replace function chatkit_private.readable_ids(
-      p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
-    returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";
-
 #[tokio::test]
 async fn writes_without_policy_succeed() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -116,6 +93,29 @@ async fn writes_to_hidden_session_do_not_wait_for_its_lock() -> Result<()> {
     transaction.rollback().await?;
     Ok(())
 }
+
+/// The policy of Supabase's documentation that requires a second factor.
+const SESSIONS_POLICY: &str =
+    "create policy mfa on public.chat_sessions as restrictive for select to authenticated
+    using ((select auth.jwt() ->> 'aal') = 'aal2')";
+const ESCALATIONS_POLICY: &str =
+    "create policy mfa on public.chat_escalations as restrictive for select to authenticated
+    using ((select auth.jwt() ->> 'aal') = 'aal2')";
+/// The same, by a function that depends on the search path of the request.
+const SEARCH_PATH_POLICY: &str = "
+    create table public.demanded (aal text);
+    insert into public.demanded values ('aal2');
+    grant select on public.demanded to authenticated;
+    create function public.meets_demand() returns boolean language plpgsql stable
+    as 'begin return exists (select from demanded where aal = auth.jwt() ->> ''aal''); end';
+    create policy mfa on public.chat_sessions as restrictive for select to authenticated
+    using (public.meets_demand())";
+const NO_POLICY: &str = "select";
+
+/// Replaces the check of the policies by one that always succeeds.
+const WITHOUT_POLICY_CHECK: &str = "create or replace function chatkit_private.readable_ids(
+      p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
+    returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";
 
 /// Makes every attempt, each with new rows. The function returns how an attempt without the second
 /// factor is rejected. A rejected attempt succeeds with the second factor.

@@ -13,32 +13,9 @@ use uuid::Uuid;
 use crate::support::client::{AGENT, TestClient, TestResponse};
 use crate::support::escalations::without_occurrence;
 
-/// Every request with the id of a session: method, path and body.
-const REQUESTS: &[(&str, &str, &str)] = &[
-    ("GET", "/chatkit/sessions/{id}", ""),
-    ("GET", "/chatkit/sessions/{id}/messages", ""),
-    ("POST", "/chatkit/sessions/{id}/cancel", ""),
-    (
-        "POST",
-        "/chatkit/sessions/{id}/events",
-        r#"{"id": "{new}", "type": "button_click", "payload": {"action": "a"}}"#,
-    ),
-    (
-        "POST",
-        "/chatkit/sessions/{id}/events",
-        r#"{"id": "{new}", "type": "handover", "payload": {"agentId": "accounts_payable"}}"#,
-    ),
-    ("POST", "/chatkit/sessions", r#"{"sessionId": "{id}", "purpose": "resume"}"#),
-    (
-        "POST",
-        "/chatkit/sessions",
-        r#"{"sessionId": "{id}", "purpose": "refresh", "agentId": "accounts_payable"}"#,
-    ),
-];
-
 /// Only the user can write to a session, and only approvers can read it, too.
 #[tokio::test]
-async fn response_for_session_of_another_person_equals_that_for_absent_id() -> Result<()> {
+async fn foreign_and_absent_session_get_equal_responses() -> Result<()> {
     let stack = LocalStack::start().await?;
     let user = TestClient::new(&stack).await?;
     let session = user.open().await?["id"].as_str().context("no id")?.to_owned();
@@ -68,59 +45,6 @@ async fn response_for_session_of_another_person_equals_that_for_absent_id() -> R
     let openai_calls = stack.openai().requests().len();
     ensure!(openai_calls == 1, "expected 1 call of OpenAI, for the opening, found {openai_calls}");
     Ok(())
-}
-
-/// A response, and the requests to Supabase, on which its duration depends.
-#[derive(Debug, PartialEq)]
-struct Observation {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Value,
-    upstream: Vec<(String, String, u16)>,
-}
-
-async fn observe(
-    stack: &LocalStack,
-    caller: &TestClient,
-    request: &(&str, &str, &str),
-    id: &str,
-) -> Result<Observation> {
-    let (method, path, body) = request;
-    let fill = |text: &str| text.replace("{id}", id).replace("{new}", &Uuid::new_v4().to_string());
-    let body = if body.is_empty() { None } else { Some(serde_json::from_str(&fill(body))?) };
-    let before = stack.supabase().requests().len();
-    let response = caller.send(Method::from_bytes(method.as_bytes())?, &fill(path), &[], body).await?;
-    let upstream = stack.supabase().requests().split_off(before);
-    // The key set is cached for minutes, so only the first request loads it.
-    let upstream = upstream.into_iter().filter(|entry| !entry.path.ends_with("jwks.json"));
-    Ok(Observation {
-        status: response.status.as_u16(),
-        headers: headers(&response),
-        body: without_occurrence(response.body),
-        upstream: upstream
-            .map(|entry| (entry.method.to_string(), entry.path, entry.status.as_u16()))
-            .collect(),
-    })
-}
-
-/// The headers that do not differ between two equal requests.
-fn headers(response: &TestResponse) -> BTreeMap<String, String> {
-    let varying = ["date", "x-request-id", "apigw-requestid", "content-length"];
-    response
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .filter(|(name, _)| !varying.contains(&name.as_str()))
-        .collect()
-}
-
-/// The rows that a request could change.
-async fn rows(stack: &LocalStack) -> Result<Value> {
-    let all = "select jsonb_build_object(
-        'sessions', (select jsonb_agg(t order by id) from public.chat_sessions as t),
-        'requests', (select jsonb_agg(t order by id) from public.chatkit_sessions as t),
-        'events', (select jsonb_agg(t order by id) from public.chat_events as t))";
-    Ok(sqlx::query_scalar(all).fetch_one(stack.database()).await?)
 }
 
 /// Ids of events and agents, and a cursor.
@@ -179,4 +103,80 @@ async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
         ensure!(is_unchanged, "the event {row} was changed");
     }
     Ok(())
+}
+
+/// Every request with the id of a session: method, path and body.
+const REQUESTS: &[(&str, &str, &str)] = &[
+    ("GET", "/chatkit/sessions/{id}", ""),
+    ("GET", "/chatkit/sessions/{id}/messages", ""),
+    ("POST", "/chatkit/sessions/{id}/cancel", ""),
+    (
+        "POST",
+        "/chatkit/sessions/{id}/events",
+        r#"{"id": "{new}", "type": "button_click", "payload": {"action": "a"}}"#,
+    ),
+    (
+        "POST",
+        "/chatkit/sessions/{id}/events",
+        r#"{"id": "{new}", "type": "handover", "payload": {"agentId": "accounts_payable"}}"#,
+    ),
+    ("POST", "/chatkit/sessions", r#"{"sessionId": "{id}", "purpose": "resume"}"#),
+    (
+        "POST",
+        "/chatkit/sessions",
+        r#"{"sessionId": "{id}", "purpose": "refresh", "agentId": "accounts_payable"}"#,
+    ),
+];
+
+/// A response, and the requests to Supabase, on which its duration depends.
+#[derive(Debug, PartialEq)]
+struct Observation {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: Value,
+    upstream: Vec<(String, String, u16)>,
+}
+
+async fn observe(
+    stack: &LocalStack,
+    caller: &TestClient,
+    request: &(&str, &str, &str),
+    id: &str,
+) -> Result<Observation> {
+    let (method, path, body) = request;
+    let fill = |text: &str| text.replace("{id}", id).replace("{new}", &Uuid::new_v4().to_string());
+    let body = if body.is_empty() { None } else { Some(serde_json::from_str(&fill(body))?) };
+    let before = stack.supabase().requests().len();
+    let response = caller.send(Method::from_bytes(method.as_bytes())?, &fill(path), &[], body).await?;
+    let upstream = stack.supabase().requests().split_off(before);
+    // The key set is cached for minutes, so only the first request loads it.
+    let upstream = upstream.into_iter().filter(|entry| !entry.path.ends_with("jwks.json"));
+    Ok(Observation {
+        status: response.status.as_u16(),
+        headers: headers(&response),
+        body: without_occurrence(response.body),
+        upstream: upstream
+            .map(|entry| (entry.method.to_string(), entry.path, entry.status.as_u16()))
+            .collect(),
+    })
+}
+
+/// The headers that do not differ between two equal requests.
+fn headers(response: &TestResponse) -> BTreeMap<String, String> {
+    let varying = ["date", "x-request-id", "apigw-requestid", "content-length"];
+    response
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .filter(|(name, _)| !varying.contains(&name.as_str()))
+        .collect()
+}
+
+/// The rows that a request could change.
+async fn rows(stack: &LocalStack) -> Result<Value> {
+    let all = "select jsonb_build_object(
+        'sessions', (select jsonb_agg(t order by id) from public.chat_sessions as t),
+        'requests', (select jsonb_agg(t order by id) from public.chatkit_sessions as t),
+        'events', (select jsonb_agg(t order by id) from public.chat_events as t))";
+    Ok(sqlx::query_scalar(all).fetch_one(stack.database()).await?)
 }

@@ -14,6 +14,45 @@ use crate::security::tenancy::expectations::{COLUMNS_WITH_STATISTICS, TABLES};
 use crate::security::tenancy::tenants::Tenants;
 use crate::security::tenancy::{rows, without_functions};
 
+/// An estimate does not depend on the number of rows of others that a filter matches.
+#[tokio::test]
+async fn planner_estimates_do_not_depend_on_rows_of_others() -> Result<()> {
+    let stack = without_functions(Grants::default()).start().await?;
+    let tenants = Tenants::new(stack).await?;
+    rows::execute(&tenants, &tenants.person(Caller::User).fill(MANY)).await?;
+    let mut differences = Vec::new();
+    for table in TABLES {
+        for column in table.readable.split_whitespace() {
+            let Some((few, most)) = estimates(&tenants, table.name, column).await? else { continue };
+            let has_statistics = COLUMNS_WITH_STATISTICS.split_whitespace().any(|name| name == column);
+            if few != most && !has_statistics {
+                differences.push(format!("{}.{column}: {few} and {most} rows", table.name));
+            }
+        }
+    }
+    // The share of one organisation, user or session.
+    for table in TABLES {
+        for column in ["org_id", "user_id", "session_id"] {
+            if !table.readable.split_whitespace().any(|readable| readable == column) {
+                continue;
+            }
+            let common = most_common(&tenants, table.name, column).await?;
+            let many = estimate(&tenants, table.name, column, &format!("eq.{common}")).await?;
+            let none = estimate(&tenants, table.name, column, &format!("eq.{}", Uuid::new_v4())).await?;
+            if many != none {
+                let name = table.name;
+                differences.push(format!("{name}.{column}: {many} rows of {common}, {none} of a new id"));
+            }
+        }
+    }
+    ensure!(differences.is_empty(), "estimates depend on rows of others:\n{}", differences.join("\n"));
+    // The control: a column with statistics.
+    let of_seq = estimates(&tenants, "chat_messages", "seq").await?;
+    let is_different = of_seq.as_ref().is_some_and(|(few, most)| few != most);
+    ensure!(is_different, "expected different estimates for chat_messages.seq, found {of_seq:?}");
+    Ok(())
+}
+
 /// Enough rows of others for statistics.
 const MANY: &str = "
     begin;
@@ -56,45 +95,6 @@ const MANY: &str = "
       from (select *, gen_random_uuid() as id from n) as n;
     commit;
     analyze";
-
-/// An estimate does not depend on the number of rows of others that a filter matches.
-#[tokio::test]
-async fn planner_estimates_do_not_depend_on_rows_of_others() -> Result<()> {
-    let stack = without_functions(Grants::default()).start().await?;
-    let tenants = Tenants::new(stack).await?;
-    rows::execute(&tenants, &tenants.person(Caller::User).fill(MANY)).await?;
-    let mut differences = Vec::new();
-    for table in TABLES {
-        for column in table.readable.split_whitespace() {
-            let Some((few, most)) = estimates(&tenants, table.name, column).await? else { continue };
-            let has_statistics = COLUMNS_WITH_STATISTICS.split_whitespace().any(|name| name == column);
-            if few != most && !has_statistics {
-                differences.push(format!("{}.{column}: {few} and {most} rows", table.name));
-            }
-        }
-    }
-    // The share of one organisation, user or session.
-    for table in TABLES {
-        for column in ["org_id", "user_id", "session_id"] {
-            if !table.readable.split_whitespace().any(|readable| readable == column) {
-                continue;
-            }
-            let common = most_common(&tenants, table.name, column).await?;
-            let many = estimate(&tenants, table.name, column, &format!("eq.{common}")).await?;
-            let none = estimate(&tenants, table.name, column, &format!("eq.{}", Uuid::new_v4())).await?;
-            if many != none {
-                let name = table.name;
-                differences.push(format!("{name}.{column}: {many} rows of {common}, {none} of a new id"));
-            }
-        }
-    }
-    ensure!(differences.is_empty(), "estimates depend on rows of others:\n{}", differences.join("\n"));
-    // The control: a column with statistics.
-    let of_seq = estimates(&tenants, "chat_messages", "seq").await?;
-    let is_different = of_seq.as_ref().is_some_and(|(few, most)| few != most);
-    ensure!(is_different, "expected different estimates for chat_messages.seq, found {of_seq:?}");
-    Ok(())
-}
 
 /// The estimates below the first decile of a column and below the ninth. None without values.
 async fn estimates(tenants: &Tenants, table: &str, column: &str) -> Result<Option<(String, String)>> {

@@ -11,48 +11,6 @@ use crate::security::tenancy::expectations::TABLES;
 use crate::security::tenancy::tenants::Tenants;
 use crate::security::tenancy::without_functions;
 
-/// Each returns rows if the user requests it.
-const PATHS: &[&str] = &[
-    "/chat_sessions?id=eq.{session}",
-    "/chat_sessions?id=in.({session})&select=*,chat_events(*),chat_messages(*),chat_tasks(*)",
-    "/chat_sessions?id=in.({session})&select=*,chat_escalations(*,chat_events!chat_escalations_event_fkey(*)),chatkit_threads(*)",
-    "/chat_sessions?or=(id.eq.{session},user_id.eq.{user})",
-    "/chat_sessions?or=(org_id.eq.{org},org_id.neq.{org},org_id.is.null)",
-    "/chat_sessions?not.and=(id.neq.{session},user_id.neq.{user})",
-    "/chat_sessions?and=(org_id.eq.{org},or(user_id.eq.{user},status.eq.active))&limit=1000&order=org_id,user_id",
-    "/chat_sessions?select=*,chatkit_users(*)&user_id=eq.{user}",
-    "/chat_sessions?select=id,chat_events!inner(id)&chat_events.id=eq.{event}",
-    "/chat_sessions?select=id,chat_events(id,payload)&chat_events.id=eq.{event}",
-    "/chat_sessions?select=id,chat_messages(id,content)&chat_messages.or=(id.eq.{message},role.eq.user)",
-    "/chat_sessions?select=id,agents(id,display_name)&org_id=eq.{org}",
-    "/chat_events?session_id=eq.{session}",
-    "/chat_events?id=eq.{event}&select=*,chat_sessions(*)",
-    "/chat_events?id=eq.{event}&select=*,chat_sessions!inner(*)&chat_sessions.org_id=eq.{org}",
-    "/chat_events?payload->>threadId=eq.cthr_{session}",
-    "/chat_events?payload=cs.{\"threadId\":\"cthr_{session}\"}",
-    "/chat_events?select=id,...chat_sessions(user_id,metadata)&id=eq.{event}",
-    "/chat_messages?id=eq.{message}&select=*,chat_sessions(*,chat_events(*),chat_escalations(*))",
-    "/chat_messages?content=ilike.*invoice*&session_id=eq.{session}",
-    "/chat_tasks?id=eq.pay-42&session_id=eq.{session}",
-    "/chat_escalations?id=eq.{escalation}&select=*,chat_events!chat_escalations_event_fkey(*),chat_sessions(*)",
-    "/chat_escalations?select=*,chat_sessions!inner(chat_messages(*))&event_id=eq.{event}",
-    "/chatkit_threads?thread_id=eq.cthr_{session}",
-    "/chatkit_users?user_id=eq.{user}&select=*,chat_sessions(*)",
-    "/chatkit_users?select=*,chat_sessions(*,chat_tasks(*))&org_id=eq.{org}",
-    "/agents?org_id=eq.{org}&select=id,chat_sessions(*)",
-];
-
-/// The callers who may not read the user's rows.
-const OUTSIDERS: &[Caller] = &[
-    Caller::NoToken,
-    Caller::AnonymousSignIn,
-    Caller::Colleague,
-    Caller::UserInOtherOrg,
-    Caller::MemberOfOtherOrg,
-    Caller::OwnerOfOtherOrg,
-    Caller::Service,
-];
-
 /// The response to ids of the user equals that to ids of an absent person.
 #[tokio::test]
 async fn filters_and_embeddings_return_no_rows_of_others() -> Result<()> {
@@ -116,3 +74,45 @@ async fn counts_include_only_visible_rows() -> Result<()> {
     }
     Ok(())
 }
+
+/// Each returns rows if the user requests it.
+const PATHS: &[&str] = &[
+    "/chat_sessions?id=eq.{session}",
+    "/chat_sessions?id=in.({session})&select=*,chat_events(*),chat_messages(*),chat_tasks(*)",
+    "/chat_sessions?id=in.({session})&select=*,chat_escalations(*,chat_events!chat_escalations_event_fkey(*)),chatkit_threads(*)",
+    "/chat_sessions?or=(id.eq.{session},user_id.eq.{user})",
+    "/chat_sessions?or=(org_id.eq.{org},org_id.neq.{org},org_id.is.null)",
+    "/chat_sessions?not.and=(id.neq.{session},user_id.neq.{user})",
+    "/chat_sessions?and=(org_id.eq.{org},or(user_id.eq.{user},status.eq.active))&limit=1000&order=org_id,user_id",
+    "/chat_sessions?select=*,chatkit_users(*)&user_id=eq.{user}",
+    "/chat_sessions?select=id,chat_events!inner(id)&chat_events.id=eq.{event}",
+    "/chat_sessions?select=id,chat_events(id,payload)&chat_events.id=eq.{event}",
+    "/chat_sessions?select=id,chat_messages(id,content)&chat_messages.or=(id.eq.{message},role.eq.user)",
+    "/chat_sessions?select=id,agents(id,display_name)&org_id=eq.{org}",
+    "/chat_events?session_id=eq.{session}",
+    "/chat_events?id=eq.{event}&select=*,chat_sessions(*)",
+    "/chat_events?id=eq.{event}&select=*,chat_sessions!inner(*)&chat_sessions.org_id=eq.{org}",
+    "/chat_events?payload->>threadId=eq.cthr_{session}",
+    "/chat_events?payload=cs.{\"threadId\":\"cthr_{session}\"}",
+    "/chat_events?select=id,...chat_sessions(user_id,metadata)&id=eq.{event}",
+    "/chat_messages?id=eq.{message}&select=*,chat_sessions(*,chat_events(*),chat_escalations(*))",
+    "/chat_messages?content=ilike.*invoice*&session_id=eq.{session}",
+    "/chat_tasks?id=eq.pay-42&session_id=eq.{session}",
+    "/chat_escalations?id=eq.{escalation}&select=*,chat_events!chat_escalations_event_fkey(*),chat_sessions(*)",
+    "/chat_escalations?select=*,chat_sessions!inner(chat_messages(*))&event_id=eq.{event}",
+    "/chatkit_threads?thread_id=eq.cthr_{session}",
+    "/chatkit_users?user_id=eq.{user}&select=*,chat_sessions(*)",
+    "/chatkit_users?select=*,chat_sessions(*,chat_tasks(*))&org_id=eq.{org}",
+    "/agents?org_id=eq.{org}&select=id,chat_sessions(*)",
+];
+
+/// The callers who may not read the user's rows.
+const OUTSIDERS: &[Caller] = &[
+    Caller::NoToken,
+    Caller::AnonymousSignIn,
+    Caller::Colleague,
+    Caller::UserInOtherOrg,
+    Caller::MemberOfOtherOrg,
+    Caller::OwnerOfOtherOrg,
+    Caller::Service,
+];

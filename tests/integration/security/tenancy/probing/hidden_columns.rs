@@ -12,6 +12,41 @@ use crate::security::tenancy::tables::truncated;
 use crate::security::tenancy::tenants::Tenants;
 use crate::security::tenancy::{rows, without_functions};
 
+/// As a control, the test then grants every table: the requests for hidden columns and tables
+/// succeed, so they are valid. Objects that PostgREST does not expose remain unavailable.
+#[tokio::test]
+async fn hidden_columns_cannot_be_filtered_ordered_or_embedded() -> Result<()> {
+    let stack = without_functions(Grants::default()).start().await?;
+    let tenants = Tenants::new(stack).await?;
+    let (hidden, embedded, not_exposed) = (by_hidden_columns(), by_embedding(), by_other_names());
+    for caller in CALLERS {
+        let hidden_ids = ids_hidden_from(&tenants, *caller);
+        let by_role = hidden.iter().filter(|_| ONE_OF_EACH_ROLE.contains(caller));
+        for request in by_role.chain(&embedded) {
+            let (status, body) = send(&tenants, *caller, request).await?;
+            let is_denied = status == caller.denied_status() && body["code"] == "42501";
+            ensure!(is_denied, "{caller}: {request:?}: expected 42501, found {status} {}", truncated(&body));
+            find_leak(&hidden_ids, &request.path, &body).map_err(Error::msg)?;
+        }
+        for request in &not_exposed {
+            let (status, body) = send(&tenants, *caller, request).await?;
+            let is_unavailable = [400, 404, 406].contains(&status);
+            ensure!(is_unavailable, "{caller}: {request:?}: found {status} {}", truncated(&body));
+            find_leak(&hidden_ids, &request.path, &body).map_err(Error::msg)?;
+        }
+    }
+    rows::execute(&tenants, "grant select on all tables in schema public to authenticated").await?;
+    for (requests, expected) in [(&hidden, &[200][..]), (&embedded, &[200]), (&not_exposed, &[400, 404, 406])]
+    {
+        for request in requests {
+            let (status, body) = send(&tenants, Caller::Owner, request).await?;
+            let is_expected = expected.contains(&status);
+            ensure!(is_expected, "with every grant: {request:?}: found {status} {}", truncated(&body));
+        }
+    }
+    Ok(())
+}
+
 /// Callers of every role, including the owners.
 const CALLERS: &[Caller] = &[
     Caller::NoToken,
@@ -150,41 +185,6 @@ fn by_other_names() -> Vec<Request> {
     requests
         .push(with(("accept", "application/vnd.pgrst.plan+json; options=analyze"), get("/chat_sessions")));
     requests
-}
-
-/// The control: if every table is granted, the requests for hidden columns and tables succeed, so
-/// they are valid. Objects that PostgREST does not expose remain unavailable.
-#[tokio::test]
-async fn hidden_columns_cannot_be_filtered_ordered_or_embedded() -> Result<()> {
-    let stack = without_functions(Grants::default()).start().await?;
-    let tenants = Tenants::new(stack).await?;
-    let (hidden, embedded, not_exposed) = (by_hidden_columns(), by_embedding(), by_other_names());
-    for caller in CALLERS {
-        let hidden_ids = ids_hidden_from(&tenants, *caller);
-        let by_role = hidden.iter().filter(|_| ONE_OF_EACH_ROLE.contains(caller));
-        for request in by_role.chain(&embedded) {
-            let (status, body) = send(&tenants, *caller, request).await?;
-            let is_denied = status == caller.denied_status() && body["code"] == "42501";
-            ensure!(is_denied, "{caller}: {request:?}: expected 42501, found {status} {}", truncated(&body));
-            find_leak(&hidden_ids, &request.path, &body).map_err(Error::msg)?;
-        }
-        for request in &not_exposed {
-            let (status, body) = send(&tenants, *caller, request).await?;
-            let is_unavailable = [400, 404, 406].contains(&status);
-            ensure!(is_unavailable, "{caller}: {request:?}: found {status} {}", truncated(&body));
-            find_leak(&hidden_ids, &request.path, &body).map_err(Error::msg)?;
-        }
-    }
-    rows::execute(&tenants, "grant select on all tables in schema public to authenticated").await?;
-    for (requests, expected) in [(&hidden, &[200][..]), (&embedded, &[200]), (&not_exposed, &[400, 404, 406])]
-    {
-        for request in requests {
-            let (status, body) = send(&tenants, Caller::Owner, request).await?;
-            let is_expected = expected.contains(&status);
-            ensure!(is_expected, "with every grant: {request:?}: found {status} {}", truncated(&body));
-        }
-    }
-    Ok(())
 }
 
 async fn send(tenants: &Tenants, caller: Caller, request: &Request) -> Result<(u16, Value)> {

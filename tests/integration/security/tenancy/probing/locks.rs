@@ -14,6 +14,17 @@ use crate::security::tenancy::expectations::{Function, Tenant, every_function};
 use crate::security::tenancy::tenants::Tenants;
 use crate::security::tenancy::{functions, rows, without_functions};
 
+#[tokio::test]
+async fn calls_do_not_wait_for_locks_of_other_tenants() -> Result<()> {
+    let stack = without_functions(Grants::default()).start().await?;
+    let tenants = Tenants::new(stack).await?;
+    for function in every_function() {
+        let found = violations(&tenants, function).await?;
+        ensure!(found.is_empty(), "{}", found.join("\n"));
+    }
+    Ok(())
+}
+
 /// The interval of the searches for waiting statements.
 const POLL_INTERVAL: Duration = Duration::from_millis(30);
 
@@ -30,17 +41,6 @@ const LOCKS: &[&str] = &[
     "select from public.erasures where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.throttles where org_id = '{org}' and subject in ('{user}', '{session}') for update",
 ];
-
-#[tokio::test]
-async fn calls_do_not_wait_for_locks_of_other_tenants() -> Result<()> {
-    let stack = without_functions(Grants::default()).start().await?;
-    let tenants = Tenants::new(stack).await?;
-    for function in every_function() {
-        let found = violations(&tenants, function).await?;
-        ensure!(found.is_empty(), "{}", found.join("\n"));
-    }
-    Ok(())
-}
 
 /// The calls with ids of different tenants that wait for a lock, or whose response differs from the
 /// expectation. A scheduled function skips locked rows, even though they are due.

@@ -16,7 +16,7 @@ use crate::security::tenancy::without_functions;
 
 /// Every other person, with the session of the user and with an absent one.
 #[tokio::test]
-async fn response_for_session_of_another_person_equals_that_for_absent_id() -> Result<()> {
+async fn foreign_and_absent_session_get_equal_responses() -> Result<()> {
     let stack = without_functions(Grants::default()).start().await?;
     let tenants = Tenants::new(stack).await?;
     let (user, absent) = (tenants.person(Caller::User), absent_person());
