@@ -1,171 +1,122 @@
-//! OpenAI: the key, the project, each workflow, and keys that seal what it gave.
+//! Faults at OpenAI: the key, the project, the workflows and the keys that seal client secrets.
 
 use std::time::Duration;
 
-use anyhow::Result;
-use local_stack::Builder;
+use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::openai::{ApiKey, Fault, On, Workflow};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{finds, found};
+use super::{ExpectedFault, execute, expect_faults, start, with_env};
 
-fn with(name: &str, value: &str) -> Builder {
-    LocalStack::builder().env(name, value)
-}
-
-// NAME: doctor: it finds that OpenAI does not take the key
 #[tokio::test]
-async fn finds_that_openai_does_not_take_the_key() -> Result<()> {
-    finds(with("OPENAI_CHATKIT_SECRET", "sk-proj-revoked"), key).await
+async fn revoked_key_is_reported() -> Result<()> {
+    let stack = start(with_env("OPENAI_CHATKIT_SECRET", "sk-proj-revoked")).await?;
+    expect_chatkit_fault(&stack, "chatkit_key_refused").await
 }
 
-// NAME: doctor: it finds that OpenAI does not let the key into the project
 #[tokio::test]
-async fn finds_that_openai_does_not_let_the_key_into_the_project() -> Result<()> {
-    finds(LocalStack::builder(), project).await
-}
-
-// NAME: doctor: it finds a project that is not the key's
-#[tokio::test]
-async fn finds_a_project_that_is_not_the_keys() -> Result<()> {
-    finds(with("OPENAI_CHATKIT_PROJECT", "proj_elsewhere"), other_project).await
-}
-
-// NAME: doctor: it finds that OpenAI is down
-#[tokio::test]
-async fn finds_that_openai_is_down() -> Result<()> {
-    finds(LocalStack::builder(), down).await
-}
-
-// NAME: doctor: it finds that OpenAI is silent
-#[tokio::test]
-async fn finds_that_openai_is_silent() -> Result<()> {
-    finds(LocalStack::builder(), silent).await
-}
-
-// NAME: doctor: it finds that OPENAI_CHATKIT_BASE_URL lacks its path
-#[tokio::test]
-async fn finds_that_openai_chatkit_base_url_lacks_its_path() -> Result<()> {
-    finds(LocalStack::builder(), nonsense).await
-}
-
-// NAME: doctor: it finds nothing wrong where OpenAI asks to wait
-#[tokio::test]
-async fn finds_nothing_wrong_where_openai_asks_to_wait() -> Result<()> {
-    finds(LocalStack::builder(), rate_limited).await
-}
-
-// NAME: doctor: it finds a workflow that OpenAI does not know
-#[tokio::test]
-async fn finds_a_workflow_that_openai_does_not_know() -> Result<()> {
-    finds(LocalStack::builder(), workflow).await
-}
-
-// NAME: doctor: it finds a workflow that is another project's
-#[tokio::test]
-async fn finds_a_workflow_that_is_another_projects() -> Result<()> {
-    finds(LocalStack::builder(), elsewhere).await
-}
-
-// NAME: doctor: it finds a workflow that OpenAI does not take
-#[tokio::test]
-async fn finds_a_workflow_that_openai_does_not_take() -> Result<()> {
-    finds(LocalStack::builder(), refused).await
-}
-
-// NAME: doctor: it finds a session that cannot be cancelled
-#[tokio::test]
-async fn finds_a_session_that_cannot_be_cancelled() -> Result<()> {
-    finds(LocalStack::builder(), not_cancelled).await
-}
-
-// NAME: doctor: it finds that a sealing key was removed too early
-#[tokio::test]
-async fn finds_that_a_sealing_key_was_removed_too_early() -> Result<()> {
-    finds(LocalStack::builder(), sealing_key).await
-}
-
-async fn key(stack: &LocalStack) -> Result<()> {
-    found(stack, &[("chatkit", "chatkit_key_refused", "")], &["workflow"]).await.map(drop)
-}
-
-async fn project(stack: &LocalStack) -> Result<()> {
+async fn key_without_access_to_project_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::everywhere().status(403));
-    found(stack, &[("chatkit", "chatkit_project_refused", "")], &["workflow"]).await.map(drop)
+    expect_chatkit_fault(&stack, "chatkit_project_refused").await
 }
 
-async fn other_project(stack: &LocalStack) -> Result<()> {
-    found(stack, &[("chatkit", "chatkit_project_refused", "")], &["workflow"]).await.map(drop)
+#[tokio::test]
+async fn project_of_another_key_is_reported() -> Result<()> {
+    let stack = start(with_env("OPENAI_CHATKIT_PROJECT", "proj_elsewhere")).await?;
+    expect_chatkit_fault(&stack, "chatkit_project_refused").await
 }
 
-async fn down(stack: &LocalStack) -> Result<()> {
+#[tokio::test]
+async fn unavailable_openai_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::everywhere().reset_before());
-    found(stack, &[("chatkit", "chatkit_unavailable", "")], &["workflow"]).await.map(drop)
+    expect_chatkit_fault(&stack, "chatkit_unavailable").await
 }
 
-async fn silent(stack: &LocalStack) -> Result<()> {
+#[tokio::test]
+async fn openai_timeout_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::everywhere().delay(Duration::from_secs(60)));
-    found(stack, &[("chatkit", "chatkit_timed_out", "")], &["workflow"]).await.map(drop)
+    expect_chatkit_fault(&stack, "chatkit_timed_out").await
 }
 
-async fn nonsense(stack: &LocalStack) -> Result<()> {
+/// For example because `OPENAI_CHATKIT_BASE_URL` lacks its path.
+#[tokio::test]
+async fn response_that_is_not_openais_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::everywhere().nonsense());
-    found(stack, &[("chatkit", "chatkit_bad_answer", "")], &["workflow"]).await.map(drop)
+    expect_chatkit_fault(&stack, "chatkit_bad_answer").await
 }
 
-async fn rate_limited(stack: &LocalStack) -> Result<()> {
+#[tokio::test]
+async fn rate_limit_of_openai_is_not_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::everywhere().status(429).should_retry(false));
-    found(stack, &[], &["workflow"]).await.map(drop)
+    expect_faults(&stack, &[], &["workflow"]).await
 }
 
-/// Registers another agent, with this workflow.
-async fn agent(stack: &LocalStack, workflow: &str) -> Result<()> {
-    let arguments = serde_json::json!({
-        "p_org_id": Uuid::new_v4(), "p_agent_id": "tax_compliance", "p_display_name": "Tax", "p_description": "",
-        "p_chatkit_workflow_id": workflow,
-    });
-    let (status, answer) = stack.rpc("register_agent", arguments).await?;
-    anyhow::ensure!(status.is_success(), "{answer}");
-    Ok(())
+#[tokio::test]
+async fn unknown_workflow_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    register_agent(&stack, "wf_that_is_gone").await?;
+    let fault = ("workflow", "workflow_not_found", "wf_that_is_gone (tax_compliance)");
+    expect_faults(&stack, &[fault], &[]).await
 }
 
-async fn workflow(stack: &LocalStack) -> Result<()> {
-    agent(stack, "wf_that_is_gone").await?;
-    let named = "wf_that_is_gone (tax_compliance)";
-    found(stack, &[("workflow", "workflow_not_found", named)], &[]).await.map(drop)
-}
-
-async fn elsewhere(stack: &LocalStack) -> Result<()> {
+#[tokio::test]
+async fn workflow_of_another_project_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().add_api_key(ApiKey { key: "sk-other".to_owned(), project: Some("proj_other".to_owned()) });
-    let workflow = Workflow {
+    stack.openai().add_workflow(Workflow {
         id: "wf_other".to_owned(),
         project: "proj_other".to_owned(),
         versions: vec!["1".to_owned()],
-    };
-    stack.openai().add_workflow(workflow);
-    agent(stack, "wf_other").await?;
-    found(stack, &[("workflow", "workflow_not_found", "wf_other")], &[]).await.map(drop)
+    });
+    register_agent(&stack, "wf_other").await?;
+    expect_faults(&stack, &[("workflow", "workflow_not_found", "wf_other")], &[]).await
 }
 
-async fn refused(stack: &LocalStack) -> Result<()> {
+#[tokio::test]
+async fn rejected_workflow_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::new(On::CreateSession).status(400));
-    found(stack, &[("workflow", "workflow_refused", "accounts_payable")], &[]).await.map(drop)
+    expect_faults(&stack, &[("workflow", "workflow_refused", "accounts_payable")], &[]).await
 }
 
-async fn not_cancelled(stack: &LocalStack) -> Result<()> {
+#[tokio::test]
+async fn failed_session_cancel_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
     stack.openai().fault(Fault::new(On::CancelSession).status(403));
-    found(stack, &[("workflow", "session_not_cancelled", "accounts_payable")], &[]).await.map(drop)
+    expect_faults(&stack, &[("workflow", "session_not_cancelled", "accounts_payable")], &[]).await
 }
 
-/// What the session's secret is sealed with is not the key that is configured.
-async fn sealing_key(stack: &LocalStack) -> Result<()> {
-    let resealed = "update public.chatkit_sessions set sealing_key_id = 'k0' where sealed_secret is not null";
-    let rows = sqlx::query(resealed).execute(stack.database()).await?.rows_affected();
-    anyhow::ensure!(rows == 1, "{rows} living secrets");
-    found(stack, &[("sealing_keys", "sealing_key_missing", "k0")], &[]).await?;
-    // Of a secret that has run out nobody needs the key.
-    let over = "update public.chatkit_sessions set expires_at = now() - interval '1 second'";
-    sqlx::query(over).execute(stack.database()).await?;
-    found(stack, &[], &[]).await.map(drop)
+#[tokio::test]
+async fn missing_sealing_key_of_unexpired_secret_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    let reseal = "update public.chatkit_sessions set sealing_key_id = 'k0' where sealed_secret is not null";
+    let rows = sqlx::query(reseal).execute(stack.database()).await?.rows_affected();
+    ensure!(rows == 1, "expected 1 sealed secret, found {rows}");
+    expect_faults(&stack, &[("sealing_keys", "sealing_key_missing", "k0")], &[]).await?;
+    execute(&stack, "update public.chatkit_sessions set expires_at = now() - interval '1 second'").await?;
+    expect_faults(&stack, &[], &[]).await
+}
+
+/// Without a working client, the workflows cannot be checked.
+async fn expect_chatkit_fault(stack: &LocalStack, code: &str) -> Result<()> {
+    let fault: ExpectedFault<'_> = ("chatkit", code, "");
+    expect_faults(stack, &[fault], &["workflow"]).await
+}
+
+/// Registers a second agent, in another organisation.
+async fn register_agent(stack: &LocalStack, workflow: &str) -> Result<()> {
+    let arguments = json!({
+        "p_org_id": Uuid::new_v4(), "p_agent_id": "tax_compliance", "p_display_name": "Tax",
+        "p_description": "", "p_chatkit_workflow_id": workflow,
+    });
+    let (status, body) = stack.rpc("register_agent", arguments).await?;
+    ensure!(status.is_success(), "register_agent returned {status}: {body}");
+    Ok(())
 }

@@ -1,6 +1,5 @@
-//! `cargo doctor` is the same binary: it finds the same, prints a table, and says by its exit code whether all is well.
+//! `cargo doctor` runs the same binary as the function, prints a table, and returns an exit code.
 
-use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
@@ -9,86 +8,80 @@ use local_stack::LocalStack;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{inhabit, judge, report};
+use super::{check_report, execute, run_doctor, start};
 
-/// Runs the command in an environment of nothing but this.
-async fn doctor(
+#[tokio::test]
+async fn report_of_command_equals_report_of_function() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    let from_lambda = run_doctor(&stack).await?;
+    let folder = tempfile::tempdir()?;
+    let file = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
+    let path = file.path().to_str().context("the path is not UTF-8")?;
+    // The shell has variables of another deployment, which the command must not mix with the
+    // file's.
+    let other_deployment =
+        [("AWS_REGION".to_owned(), "eu-central-1".to_owned()), ("SUPABASE_URL".to_owned(), "x".to_owned())];
+    let with_file = run_command(&stack, &["--json", "--env-file", path], other_deployment).await?;
+    let with_shell = run_command(&stack, &["--json"], stack.environment().whole()).await?;
+    for output in [&with_file, &with_shell] {
+        ensure!(output.status.success(), "{}: {}", output.status, text(output));
+        let report: Value = serde_json::from_slice(&output.stdout).with_context(|| text(output))?;
+        ensure!(report == from_lambda, "expected {from_lambda:#}, found {report:#}");
+        check_report(&report, &[], &[])?;
+    }
+    let table = run_command(&stack, &["--env-file", path], []).await?;
+    ensure!(table.status.success() && text(&table).ends_with("All is well.\n"), "{}", text(&table));
+    Ok(())
+}
+
+#[tokio::test]
+async fn fault_is_printed_with_cause_and_remedy_and_exits_with_1() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    execute(&stack, "alter table public.chat_sessions disable row level security").await?;
+    let output = run_command(&stack, &[], stack.environment().whole()).await?;
+    let table = text(&output);
+    ensure!(output.status.code() == Some(1), "{}: {table}", output.status);
+    for part in [
+        "FAIL  schema",
+        "public.chat_sessions  rls_off",
+        "Row level security is disabled",
+        "→ Enable it at once",
+        "1 wrong, 0 not looked at.",
+    ] {
+        ensure!(table.contains(part), "expected {part:?}, found {table}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn invalid_arguments_and_env_files_exit_with_2() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    for arguments in [&["--help"][..], &["--env-file"], &["--env-file", "/nowhere/to/be/found"]] {
+        let output = run_command(&stack, arguments, []).await?;
+        ensure!(output.status.code() == Some(2), "{arguments:?}: {}: {}", output.status, text(&output));
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("env");
+    std::fs::write(&file, "SUPABASE_URL='http://127.0.0.1:1'\nsb_secret_c4n4ry\n")?;
+    let path = file.to_str().context("the path is not UTF-8")?;
+    let output = run_command(&stack, &["--env-file", path], []).await?;
+    let message = text(&output);
+    ensure!(output.status.code() == Some(2), "{}: {message}", output.status);
+    ensure!(message.contains("line 2") && !message.contains("c4n4ry"), "{message}");
+    Ok(())
+}
+
+/// Runs the binary with these variables only.
+async fn run_command(
     stack: &LocalStack,
     arguments: &[&str],
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Output> {
-    let binary = stack.lambda().function("doctor")?.binary();
-    let mut command = Command::new(binary);
+    let mut command = Command::new(stack.lambda().function("doctor")?.binary());
     command.args(arguments).env_clear().envs(variables);
     command.output().await.context("running the doctor")
 }
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-// NAME: doctor: the command and the function agree, by shell and by file
-#[tokio::test]
-async fn agree() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    inhabit(&stack).await?;
-    let by_lambda = report(&stack).await?;
-    let folder = tempfile::tempdir()?;
-    let file = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
-    let path = file.path().to_str().context("a path")?;
-    // In the shell are variables of another deployment, which the file's are not to be mixed with.
-    let elsewhere =
-        [("AWS_REGION".to_owned(), "eu-central-1".to_owned()), ("SUPABASE_URL".to_owned(), "x".to_owned())];
-    let by_file = doctor(&stack, &["--json", "--env-file", path], elsewhere).await?;
-    let by_shell = doctor(&stack, &["--json"], stack.environment().whole()).await?;
-    for output in [&by_file, &by_shell] {
-        ensure!(output.status.success(), "{}", text(output));
-        let told: Value = serde_json::from_slice(&output.stdout).with_context(|| text(output))?;
-        ensure!(told == by_lambda, "{told:#} instead of {by_lambda:#}");
-        judge(&told, &[], &[])?;
-    }
-    let table = doctor(&stack, &["--env-file", path], []).await?;
-    ensure!(table.status.success() && text(&table).ends_with("All is well.\n"), "{}", text(&table));
-    Ok(())
-}
-
-// NAME: doctor: the command shows cause and remedy, and exits with 1
-#[tokio::test]
-async fn at_fault() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    inhabit(&stack).await?;
-    sqlx::query("alter table public.chat_sessions disable row level security")
-        .execute(stack.database())
-        .await?;
-    let output = doctor(&stack, &[], stack.environment().whole()).await?;
-    let said = text(&output);
-    ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
-    for part in [
-        "FAIL  schema",
-        "public.chat_sessions  rls_off",
-        "Row level security is disabled",
-        "→ Enable it at once",
-    ] {
-        ensure!(said.contains(part), "no {part}: {said}");
-    }
-    ensure!(said.contains("1 wrong, 0 not looked at."), "{said}");
-    Ok(())
-}
-
-// NAME: doctor: the command says how it is used
-#[tokio::test]
-async fn usage() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    for wrong in [&["--help"][..], &["--env-file"], &["--env-file", "/nowhere/to/be/found"]] {
-        let output = doctor(&stack, wrong, []).await?;
-        ensure!(output.status.code() == Some(2), "{wrong:?}: {}", text(&output));
-    }
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("env");
-    std::fs::write(&file, "SUPABASE_URL='http://127.0.0.1:1'\nsb_secret_c4n4ry\n")?;
-    let path = Path::to_str(&file).context("a path")?;
-    let output = doctor(&stack, &["--env-file", path], []).await?;
-    let said = text(&output);
-    ensure!(output.status.code() == Some(2) && said.contains("line 2") && !said.contains("c4n4ry"), "{said}");
-    Ok(())
 }

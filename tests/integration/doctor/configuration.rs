@@ -1,164 +1,87 @@
-//! Mistakes in the environment: all of them at once, and what needs a variable that is wrong is skipped.
+//! Faults of the environment: the doctor reports all of them, and skips the checks that need a
+//! variable that is missing or invalid.
 
 use anyhow::{Result, ensure};
-use local_stack::Builder;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use local_stack::LocalStack;
 
-use super::{Fault, OF_THE_DATABASE, finds, found, report};
+use super::{DATABASE_CHECKS, ExpectedFault, expect_faults, expect_report, run_doctor, start, with_env};
 
-fn with(name: &str, value: &str) -> Builder {
-    LocalStack::builder().env(name, value)
-}
-
-async fn invalid(stack: &LocalStack, name: &'static str) -> Result<()> {
-    variable(stack, "variable_invalid", name).await
-}
-
-async fn missing(stack: &LocalStack, name: &'static str) -> Result<()> {
-    variable(stack, "variable_missing", name).await
-}
-
-fn everything() -> Builder {
-    EVERYTHING.iter().fold(LocalStack::builder(), |builder, (name, value)| builder.env(name, value))
-}
-
-// NAME: doctor: it finds that SUPABASE_URL is missing
 #[tokio::test]
-async fn finds_that_supabase_url_is_missing() -> Result<()> {
-    finds(with("SUPABASE_URL", ""), async |stack: &LocalStack| missing(stack, "SUPABASE_URL").await).await
+async fn missing_supabase_url_is_reported() -> Result<()> {
+    expect_missing("SUPABASE_URL").await
 }
 
-// NAME: doctor: it finds that SUPABASE_URL is not https
 #[tokio::test]
-async fn finds_that_supabase_url_is_not_https() -> Result<()> {
-    finds(with("SUPABASE_URL", "http://project.example.com"), async |stack: &LocalStack| {
-        invalid(stack, "SUPABASE_URL").await
-    })
-    .await
+async fn supabase_url_without_https_is_reported() -> Result<()> {
+    expect_invalid("SUPABASE_URL", "http://project.example.com").await
 }
 
-// NAME: doctor: it finds a secret key in the publishable key's place
 #[tokio::test]
-async fn finds_a_secret_key_in_the_publishable_keys_place() -> Result<()> {
-    finds(with("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"), async |stack: &LocalStack| {
-        invalid(stack, "SUPABASE_PUBLISHABLE_KEY").await
-    })
-    .await
+async fn secret_key_as_publishable_key_is_reported() -> Result<()> {
+    expect_invalid("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry").await
 }
 
-// NAME: doctor: it finds a publishable key in the secret key's place
 #[tokio::test]
-async fn finds_a_publishable_key_in_the_secret_keys_place() -> Result<()> {
-    finds(with("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"), async |stack: &LocalStack| {
-        invalid(stack, "SUPABASE_SECRET_KEY").await
-    })
-    .await
+async fn publishable_key_as_secret_key_is_reported() -> Result<()> {
+    expect_invalid("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry").await
 }
 
-// NAME: doctor: it finds a legacy anon key in the secret key's place
 #[tokio::test]
-async fn finds_a_legacy_anon_key_in_the_secret_keys_place() -> Result<()> {
-    finds(with("SUPABASE_SECRET_KEY", &anon()), async |stack: &LocalStack| {
-        invalid(stack, "SUPABASE_SECRET_KEY").await
-    })
-    .await
+async fn legacy_anon_key_as_secret_key_is_reported() -> Result<()> {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+    let payload = URL_SAFE_NO_PAD.encode(r#"{"iss":"supabase","role":"anon"}"#);
+    expect_invalid("SUPABASE_SECRET_KEY", &format!("{header}.{payload}.c4n4ry")).await
 }
 
-// NAME: doctor: it finds that the secret key is missing
 #[tokio::test]
-async fn finds_that_the_secret_key_is_missing() -> Result<()> {
-    finds(with("SUPABASE_SECRET_KEY", ""), async |stack: &LocalStack| {
-        missing(stack, "SUPABASE_SECRET_KEY").await
-    })
-    .await
+async fn missing_secret_key_is_reported() -> Result<()> {
+    expect_missing("SUPABASE_SECRET_KEY").await
 }
 
-// NAME: doctor: it finds that sealing keys are missing
 #[tokio::test]
-async fn finds_that_sealing_keys_are_missing() -> Result<()> {
-    finds(with("CHATKIT_SEALING_KEYS", ""), async |stack: &LocalStack| {
-        missing(stack, "CHATKIT_SEALING_KEYS").await
-    })
-    .await
+async fn missing_sealing_keys_are_reported() -> Result<()> {
+    expect_missing("CHATKIT_SEALING_KEYS").await
 }
 
-// NAME: doctor: it finds that the webhook's secret is short
 #[tokio::test]
-async fn finds_that_the_webhooks_secret_is_short() -> Result<()> {
-    finds(with("DATABASE_WEBHOOK_SECRET", "c4n4ry"), async |stack: &LocalStack| {
-        invalid(stack, "DATABASE_WEBHOOK_SECRET").await
-    })
-    .await
+async fn short_webhook_secret_is_reported() -> Result<()> {
+    expect_invalid("DATABASE_WEBHOOK_SECRET", "c4n4ry").await
 }
 
-// NAME: doctor: it finds that an origin is none
 #[tokio::test]
-async fn finds_that_an_origin_is_none() -> Result<()> {
-    finds(with("CORS_ALLOWED_ORIGINS", "*"), async |stack: &LocalStack| {
-        invalid(stack, "CORS_ALLOWED_ORIGINS").await
-    })
-    .await
+async fn invalid_cors_origin_is_reported() -> Result<()> {
+    expect_invalid("CORS_ALLOWED_ORIGINS", "*").await
 }
 
-// NAME: doctor: it finds that a header is none
 #[tokio::test]
-async fn finds_that_a_header_is_none() -> Result<()> {
-    finds(with("CORS_ALLOWED_HEADERS", "c 4n4ry"), async |stack: &LocalStack| {
-        invalid(stack, "CORS_ALLOWED_HEADERS").await
-    })
-    .await
+async fn invalid_cors_header_is_reported() -> Result<()> {
+    expect_invalid("CORS_ALLOWED_HEADERS", "c 4n4ry").await
 }
 
-// NAME: doctor: it finds that credentials are malformed
 #[tokio::test]
-async fn finds_that_credentials_are_malformed() -> Result<()> {
-    finds(
-        with("AGENT_CREDENTIALS", r#"{"a":{"origin":"http://a.example","bearer":"c4n4ry"}}"#),
-        async |stack: &LocalStack| invalid(stack, "AGENT_CREDENTIALS").await,
-    )
-    .await
+async fn malformed_agent_credentials_are_reported() -> Result<()> {
+    let credentials = r#"{"a":{"origin":"http://a.example","bearer":"c4n4ry"}}"#;
+    expect_invalid("AGENT_CREDENTIALS", credentials).await
 }
 
-// NAME: doctor: it finds every mistake at once
 #[tokio::test]
-async fn finds_every_mistake_at_once() -> Result<()> {
-    finds(everything(), all_at_once).await
-}
-
-/// A token like a project's `anon` key.
-fn anon() -> String {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    format!(
-        "{}.{}.c4n4ry",
-        part(r#"{"alg":"HS256","typ":"JWT"}"#),
-        part(r#"{"iss":"supabase","role":"anon"}"#)
-    )
-}
-
-/// What is not looked at for want of a variable.
-fn without(name: &str) -> Vec<&'static str> {
-    let of_the_database = OF_THE_DATABASE.iter().copied();
-    match name {
-        "SUPABASE_URL" => ["supabase", "publishable_key", "secret_key", "jwks", "issuer"]
-            .into_iter()
-            .chain(of_the_database)
-            .collect(),
-        "SUPABASE_SECRET_KEY" => std::iter::once("secret_key").chain(of_the_database).collect(),
-        "SUPABASE_PUBLISHABLE_KEY" => vec!["publishable_key"],
-        "CHATKIT_SEALING_KEYS" => vec!["sealing_keys"],
-        "AGENT_CREDENTIALS" => vec!["agent_server"],
-        _ => Vec::new(),
-    }
-}
-
-async fn variable(stack: &LocalStack, code: &str, name: &str) -> Result<()> {
-    let report = found(stack, &[("configuration", code, name)], &without(name)).await?;
-    ensure!(!report.to_string().contains("c4n4ry"), "a value is shown: {report}");
+async fn all_faults_are_reported_at_once() -> Result<()> {
+    let builder =
+        FAULTY.iter().fold(LocalStack::builder(), |builder, (name, value)| builder.env(name, value));
+    let stack = start(builder).await?;
+    let fault = |(name, value): &(&'static str, &str)| -> ExpectedFault<'static> {
+        ("configuration", if value.is_empty() { "variable_missing" } else { "variable_invalid" }, name)
+    };
+    let mut skipped = checks_that_need("SUPABASE_URL");
+    skipped.push("chatkit");
+    expect_faults(&stack, &FAULTY.iter().map(fault).collect::<Vec<_>>(), &skipped).await?;
+    let output = format!("{}{}", run_doctor(&stack).await?, stack.final_logs().await.join("\n"));
+    ensure!(!output.contains("c4n4ry"), "the report or the log contains a value");
     Ok(())
 }
 
-const EVERYTHING: [(&str, &str); 13] = [
+const FAULTY: [(&str, &str); 13] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", ""),
@@ -174,14 +97,32 @@ const EVERYTHING: [(&str, &str); 13] = [
     ("AGENT_CREDENTIALS", "c4n4ry"),
 ];
 
-async fn all_at_once(stack: &LocalStack) -> Result<()> {
-    let fault = |(name, value): &(&'static str, &str)| -> Fault<'static> {
-        ("configuration", if value.is_empty() { "variable_missing" } else { "variable_invalid" }, name)
-    };
-    let mut skipped = without("SUPABASE_URL");
-    skipped.push("chatkit");
-    found(stack, &EVERYTHING.iter().map(fault).collect::<Vec<_>>(), &skipped).await?;
-    let said = format!("{}{}", report(stack).await?, stack.final_logs().await.join("\n"));
-    ensure!(!said.contains("c4n4ry"), "a value is shown");
+async fn expect_missing(name: &str) -> Result<()> {
+    expect_configuration_fault("variable_missing", name, "").await
+}
+
+async fn expect_invalid(name: &str, value: &str) -> Result<()> {
+    expect_configuration_fault("variable_invalid", name, value).await
+}
+
+async fn expect_configuration_fault(code: &str, name: &str, value: &str) -> Result<()> {
+    let stack = start(with_env(name, value)).await?;
+    let report = expect_report(&stack, &[("configuration", code, name)], &checks_that_need(name)).await?;
+    ensure!(!report.to_string().contains("c4n4ry"), "the report contains the value: {report}");
     Ok(())
+}
+
+fn checks_that_need(variable: &str) -> Vec<&'static str> {
+    let database_checks = DATABASE_CHECKS.iter().copied();
+    match variable {
+        "SUPABASE_URL" => ["supabase", "publishable_key", "secret_key", "jwks", "issuer"]
+            .into_iter()
+            .chain(database_checks)
+            .collect(),
+        "SUPABASE_SECRET_KEY" => std::iter::once("secret_key").chain(database_checks).collect(),
+        "SUPABASE_PUBLISHABLE_KEY" => vec!["publishable_key"],
+        "CHATKIT_SEALING_KEYS" => vec!["sealing_keys"],
+        "AGENT_CREDENTIALS" => vec!["agent_server"],
+        _ => Vec::new(),
+    }
 }

@@ -1,27 +1,22 @@
-//! docs/operations/doctor.md says of every finding what it says itself.
+//! `docs/operations/doctor.md` lists the findings of the code.
 
 use std::collections::BTreeSet;
-use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use shared::doctor::FaultCode;
 
-// NAME: doctor: docs/operations/doctor.md explains every finding that there is, and no other
+use crate::support::project_files::text;
+
 #[tokio::test]
-async fn explained() -> Result<()> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/doctor.md");
-    let page = fs::read_to_string(page).context("docs/operations/doctor.md")?;
+async fn page_lists_every_code_with_cause_and_remedy() -> Result<()> {
+    let page = text("docs/operations/doctor.md")?;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     for code in FaultCode::ALL {
         let row = format!("| `{code}` | {} | {} |", code.cause(), code.remedy());
-        ensure!(rows.contains(&row.as_str()), "there is no such row:\n{row}");
+        ensure!(rows.contains(&row.as_str()), "the page lacks this row:\n{row}");
     }
     let codes: BTreeSet<&str> = FaultCode::ALL.iter().map(|code| code.as_str()).collect();
-    ensure!(
-        codes.len() == FaultCode::ALL.len() && rows.len() == codes.len(),
-        "{} rows, {} codes",
-        rows.len(),
-        codes.len()
-    );
+    ensure!(codes.len() == FaultCode::ALL.len(), "two codes are equal: {:?}", FaultCode::ALL);
+    ensure!(rows.len() == codes.len(), "expected {} rows, found {}", codes.len(), rows.len());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The metrics that functions emit: read out of their lines, as CloudWatch does it.
+//! Reads metrics from log lines as CloudWatch does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,66 +6,66 @@ use anyhow::{Context, Result};
 use local_stack::LocalStack;
 use serde_json::Value;
 
-/// A metric, as one line has it in one of its sets of dimensions.
+/// A metric of one line, with one of its dimension sets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Emitted {
+pub struct EmittedMetric {
     pub function: String,
     pub namespace: String,
     pub name: String,
     pub unit: String,
-    /// Each with its value.
+    /// Names and values.
     pub dimensions: BTreeMap<String, String>,
 }
 
-impl Emitted {
-    /// The names of its dimensions.
-    pub fn set(&self) -> BTreeSet<String> {
+impl EmittedMetric {
+    pub fn dimension_names(&self) -> BTreeSet<String> {
         self.dimensions.keys().cloned().collect()
     }
 }
 
-/// A line with metrics in it, and the function that wrote it.
+/// A line with metrics, and the function that logged it.
 #[derive(Clone)]
-pub struct Line {
+pub struct MetricLine {
     pub function: String,
     pub json: Value,
 }
 
-/// Every line of a stack that has metrics in it, once its functions have been ended.
-pub async fn lines(stack: &LocalStack) -> Vec<Line> {
+/// Ends the functions of a stack and returns their lines with metrics.
+pub async fn metric_lines(stack: &LocalStack) -> Vec<MetricLine> {
     stack.lambda().end().await;
     let lines = stack.lambda().logs().lines().into_iter();
-    let json = lines.filter_map(|line| {
+    let lines = lines.filter_map(|line| {
         let json: Value = serde_json::from_str(&line.text).ok()?;
         json.get("_aws")?;
-        Some(Line { function: line.function, json })
+        Some(MetricLine { function: line.function, json })
     });
-    json.collect()
+    lines.collect()
 }
 
-/// What these lines emit.
-pub fn emitted(lines: &[Line]) -> Result<BTreeSet<Emitted>> {
-    let mut all = BTreeSet::new();
+pub fn parse_metrics(lines: &[MetricLine]) -> Result<BTreeSet<EmittedMetric>> {
+    let mut metrics = BTreeSet::new();
     for line in lines {
-        read(line, &mut all).with_context(|| format!("in the line {}", line.json))?;
+        parse_line(line, &mut metrics).with_context(|| format!("in the line {}", line.json))?;
     }
-    Ok(all)
+    Ok(metrics)
 }
 
-fn read(Line { function, json }: &Line, all: &mut BTreeSet<Emitted>) -> Result<()> {
+fn parse_line(line: &MetricLine, metrics: &mut BTreeSet<EmittedMetric>) -> Result<()> {
+    let MetricLine { function, json } = line;
     for directive in array(&json["_aws"]["CloudWatchMetrics"])? {
-        for set in array(&directive["Dimensions"])? {
-            let dimensions = array(set)?.iter().map(|name| {
-                let name = text(name)?;
-                Ok((name.clone(), text(&json[&name]).with_context(|| format!("the dimension {name}"))?))
+        for dimension_set in array(&directive["Dimensions"])? {
+            let dimensions = array(dimension_set)?.iter().map(|name| {
+                let name = string(name)?;
+                let value = string(&json[&name]).with_context(|| format!("the dimension {name}"))?;
+                Ok((name, value))
             });
             let dimensions = dimensions.collect::<Result<BTreeMap<_, _>>>()?;
             for metric in array(&directive["Metrics"])? {
-                all.insert(Emitted {
+                metrics.insert(EmittedMetric {
                     function: function.clone(),
-                    namespace: text(&directive["Namespace"])?,
-                    name: text(&metric["Name"])?,
-                    // What it is by default.
+                    namespace: string(&directive["Namespace"])?,
+                    name: string(&metric["Name"])?,
+                    // The default of CloudWatch.
                     unit: metric["Unit"].as_str().unwrap_or("None").to_owned(),
                     dimensions: dimensions.clone(),
                 });
@@ -76,9 +76,9 @@ fn read(Line { function, json }: &Line, all: &mut BTreeSet<Emitted>) -> Result<(
 }
 
 fn array(value: &Value) -> Result<&Vec<Value>> {
-    value.as_array().with_context(|| format!("no array: {value}"))
+    value.as_array().with_context(|| format!("expected an array, found {value}"))
 }
 
-fn text(value: &Value) -> Result<String> {
-    value.as_str().map(str::to_owned).with_context(|| format!("no text: {value}"))
+fn string(value: &Value) -> Result<String> {
+    value.as_str().map(str::to_owned).with_context(|| format!("expected a string, found {value}"))
 }

@@ -1,5 +1,5 @@
-//! What an operator sees: a line for each unit of work, its metrics, and a trace through all that was asked; and the alarms and
-//! pages that rest on them.
+//! What an operator sees: one log line for each unit of work with its metrics, traces, and the
+//! alarms and pages that depend on them.
 
 mod alarms;
 mod documentation;
@@ -12,24 +12,25 @@ mod spans;
 mod traces;
 mod watched_metrics;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use serde_json::Value;
 
-/// Every line that the functions wrote, once all have ended. All of them are JSON.
-async fn written(stack: &LocalStack) -> Result<Vec<Value>> {
+/// Ends the functions and returns every line that they logged.
+async fn logged_lines(stack: &LocalStack) -> Result<Vec<Value>> {
     let lines = stack.final_logs().await;
-    lines.iter().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    let parse = |line: &String| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"));
+    lines.iter().map(parse).collect()
 }
 
-/// The lines of units of work: those with metrics in them.
-fn of_work(lines: &[Value], is_so: impl Fn(&Value) -> bool) -> Vec<&Value> {
-    lines.iter().filter(|line| line["_aws"].is_object() && is_so(line)).collect()
+/// The matching lines among those of units of work, which have metrics.
+fn work_lines(lines: &[Value], matches: impl Fn(&Value) -> bool) -> Vec<&Value> {
+    lines.iter().filter(|line| line["_aws"].is_object() && matches(line)).collect()
 }
 
-/// The one line of a unit of work for which this holds.
-fn line(lines: &[Value], is_so: impl Fn(&Value) -> bool) -> Result<&Value> {
-    let found = of_work(lines, is_so);
-    ensure!(found.len() == 1, "{} lines of work instead of one: {found:#?} in {lines:#?}", found.len());
+/// The only matching line among those of units of work.
+fn work_line(lines: &[Value], matches: impl Fn(&Value) -> bool) -> Result<&Value> {
+    let found = work_lines(lines, matches);
+    ensure!(found.len() == 1, "expected 1 line, found {}: {found:#?} in {lines:#?}", found.len());
     Ok(found[0])
 }

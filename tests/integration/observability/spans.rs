@@ -1,4 +1,4 @@
-//! Spans, for those who ask for them: a collector is sent a request's before the request is answered.
+//! Spans: with OpenTelemetry, a function exports the spans of a request before it responds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,65 +14,16 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use serde_json::json;
 
-use super::{line, written};
+use super::{logged_lines, work_line};
 use crate::support::client::{AGENT, TestClient};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// A collector that keeps what it is sent.
-struct Collector {
-    server: Server,
-    sent: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-}
-
-impl Collector {
-    async fn start() -> Result<Self> {
-        let sent: Arc<Mutex<Vec<_>>> = Arc::default();
-        let keep = sent.clone();
-        let take = async move |body: Bytes| {
-            let sent = ExportTraceServiceRequest::decode(body).expect("what was sent is no OTLP");
-            keep.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
-        };
-        let server = Port::free().await?.serve(Router::new().route("/v1/traces", post(take)));
-        Ok(Self { server, sent })
-    }
-
-    /// The spans, and the name of the service that sent each.
-    fn spans(&self) -> Vec<(String, Span)> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let resources = sent.into_iter().flat_map(|sent| sent.resource_spans);
-        let with_service = resources.flat_map(|of| {
-            let attributes = of.resource.map(|resource| resource.attributes).unwrap_or_default();
-            let service = attributes.iter().find(|attribute| attribute.key == "service.name");
-            let service = match service.and_then(|service| service.value.clone()?.value) {
-                Some(Value::StringValue(name)) => name,
-                _ => String::new(),
-            };
-            of.scope_spans.into_iter().flat_map(|of| of.spans).map(move |span| (service.clone(), span))
-        });
-        with_service.collect()
-    }
-}
-
-/// A stack in which `create-session` has the feature and this collector.
-async fn stack(collector: &str) -> Result<LocalStack> {
-    let mut binaries: Binaries = lambda::functions(Profile::Dev).await?;
-    let traced =
-        lambda::example("create-session", "create-session-traced", "opentelemetry", Profile::Dev).await?;
-    binaries.insert("create-session".to_owned(), traced);
-    LocalStack::builder().binaries(binaries).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).start().await
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-// NAME: seen: with OpenTelemetry, a request's spans are a collector's before it is answered
 #[tokio::test]
-async fn collected() -> Result<()> {
+async fn spans_of_request_are_exported_before_the_response() -> Result<()> {
     let collector = Collector::start().await?;
-    let stack = stack(&collector.server.url()).await?;
+    let stack = start_with_collector(&collector.server.url()).await?;
     let caller = TestClient::new(&stack).await?;
     let header = format!("00-{TRACE}-{PARENT}-01");
     let body = Some(json!({ "agentId": AGENT }));
@@ -80,47 +31,95 @@ async fn collected() -> Result<()> {
         .send(Method::POST, "/chatkit/sessions", &[("traceparent", &header)], body.clone())
         .await?
         .expect(201)?;
-    // Looked at once the answer is there, and not later.
+    // Read when the response has arrived, without waiting.
     let spans = collector.spans();
-    ensure!(spans.iter().all(|(service, _)| service == "traced"), "{spans:#?}");
+    ensure!(spans.iter().all(|(service, _)| service == "traced"), "another service name: {spans:#?}");
     let spans: Vec<Span> =
         spans.into_iter().map(|(_, span)| span).filter(|span| hex(&span.trace_id) == TRACE).collect();
-    let root =
-        spans.iter().find(|span| span.name == "request").with_context(|| format!("no root: {spans:#?}"))?;
-    ensure!(hex(&root.parent_span_id) == PARENT, "not the caller's: {root:#?}");
+    let root = spans.iter().find(|span| span.name == "request");
+    let root = root.with_context(|| format!("no root span: {spans:#?}"))?;
+    ensure!(hex(&root.parent_span_id) == PARENT, "expected the parent {PARENT}, found {root:#?}");
     let calls: Vec<_> = spans.iter().filter(|span| span.name == "call").collect();
-    ensure!(calls.len() == 3 && calls.iter().all(|call| call.parent_span_id == root.span_id), "{calls:#?}");
-    // OpenAI was told the place of the very call.
-    let opened = stack.openai().requests();
-    let told = opened[0].header("traceparent").context("no traceparent")?.to_owned();
-    ensure!(
-        calls.iter().any(|call| told == format!("00-{TRACE}-{}-01", hex(&call.span_id))),
-        "{told}: {calls:#?}"
-    );
+    ensure!(calls.len() == 3, "expected 3 calls, found {calls:#?}");
+    ensure!(calls.iter().all(|call| call.parent_span_id == root.span_id), "another parent: {calls:#?}");
+    let openai_calls = stack.openai().requests();
+    let traceparent = openai_calls[0].header("traceparent").context("no traceparent")?;
+    let is_of_a_call =
+        calls.iter().any(|call| traceparent == format!("00-{TRACE}-{}-01", hex(&call.span_id)));
+    ensure!(is_of_a_call, "expected {traceparent} to name the span of a call: {calls:#?}");
 
-    // Without a caller's trace there is a new one, and the log's line says the same as the collector.
+    // Without a trace from the caller, the function starts one, and logs the exported id.
     caller.send(Method::POST, "/chatkit/sessions", &[], body).await?.expect(201)?;
     let spans = collector.spans();
     let others: Vec<_> = spans.iter().filter(|(_, span)| hex(&span.trace_id) != TRACE).collect();
-    let root = others.iter().find(|(_, span)| span.name == "request").context("no second root")?;
-    ensure!(root.1.parent_span_id.is_empty(), "it has a parent that nobody knows: {root:#?}");
-    let lines = written(&stack).await?;
-    line(&lines, |line| line["trace_id"] == hex(&root.1.trace_id).as_str())?;
-    line(&lines, |line| line["trace_id"] == TRACE)?;
+    let root = others.iter().find(|(_, span)| span.name == "request").context("no second root span")?;
+    ensure!(root.1.parent_span_id.is_empty(), "expected no parent, found {root:#?}");
+    let lines = logged_lines(&stack).await?;
+    work_line(&lines, |line| line["trace_id"] == hex(&root.1.trace_id).as_str())?;
+    work_line(&lines, |line| line["trace_id"] == TRACE)?;
     Ok(())
 }
 
-// NAME: seen: a collector that is not there holds nobody up and loses no line
 #[tokio::test]
-async fn no_collector() -> Result<()> {
-    let gone = Port::free().await?.url();
-    let stack = stack(&gone).await?;
+async fn unreachable_collector_does_not_fail_requests_or_lose_lines() -> Result<()> {
+    let unused = Port::free().await?.url();
+    let stack = start_with_collector(&unused).await?;
     let caller = TestClient::new(&stack).await?;
-    let reply = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
-    let id = reply.headers.get("x-request-id").context("no id")?.to_str()?.to_owned();
-    reply.expect(201)?;
-    let lines = written(&stack).await?;
-    line(&lines, |line| line["request_id"] == id.as_str())?;
-    ensure!(lines.iter().any(|line| line["message"] == "the collector did not take the spans"), "{lines:#?}");
+    let response = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
+    let id = response.headers.get("x-request-id").context("no request id")?.to_str()?.to_owned();
+    response.expect(201)?;
+    let lines = logged_lines(&stack).await?;
+    work_line(&lines, |line| line["request_id"] == id.as_str())?;
+    let has_warning = lines.iter().any(|line| line["message"] == "the collector did not take the spans");
+    ensure!(has_warning, "the log does not mention the collector: {lines:#?}");
     Ok(())
+}
+
+/// A collector that records the spans it receives.
+struct Collector {
+    server: Server,
+    received: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+}
+
+impl Collector {
+    async fn start() -> Result<Self> {
+        let received: Arc<Mutex<Vec<_>>> = Arc::default();
+        let record = received.clone();
+        let export = async move |body: Bytes| {
+            let request = ExportTraceServiceRequest::decode(body).expect("the body is not OTLP");
+            record.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        };
+        let server = Port::free().await?.serve(Router::new().route("/v1/traces", post(export)));
+        Ok(Self { server, received })
+    }
+
+    /// Each span with the name of its service.
+    fn spans(&self) -> Vec<(String, Span)> {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let resources = received.into_iter().flat_map(|request| request.resource_spans);
+        let with_service = resources.flat_map(|spans| {
+            let attributes = spans.resource.map(|resource| resource.attributes).unwrap_or_default();
+            let service = attributes.iter().find(|attribute| attribute.key == "service.name");
+            let service = match service.and_then(|service| service.value.clone()?.value) {
+                Some(Value::StringValue(name)) => name,
+                _ => String::new(),
+            };
+            let spans = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            spans.map(move |span| (service.clone(), span))
+        });
+        with_service.collect()
+    }
+}
+
+/// A stack in which `create-session` is built with OpenTelemetry.
+async fn start_with_collector(url: &str) -> Result<LocalStack> {
+    let mut binaries: Binaries = lambda::functions(Profile::Dev).await?;
+    let traced =
+        lambda::example("create-session", "create-session-traced", "opentelemetry", Profile::Dev).await?;
+    binaries.insert("create-session".to_owned(), traced);
+    LocalStack::builder().binaries(binaries).env("OTEL_EXPORTER_OTLP_ENDPOINT", url).start().await
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

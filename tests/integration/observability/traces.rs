@@ -1,85 +1,81 @@
-//! Traces: whoever is called for a request is told which trace it belongs to.
+//! Trace context: every upstream call of a request carries the trace of the request.
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use local_stack::LocalStack;
 use serde_json::json;
 
-use super::{line, of_work, written};
+use super::{logged_lines, work_line, work_lines};
 use crate::support::client::{AGENT, TestClient, path};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// The trace and the place in it, of a header.
-fn parts(header: Option<&str>) -> Result<(String, String)> {
-    let mut parts = header.context("no traceparent")?.split('-').skip(1).map(str::to_owned);
-    Ok((parts.next().context("no trace")?, parts.next().context("no place")?))
-}
-
-// NAME: seen: a caller's trace goes on to Supabase and OpenAI, from a place of ours
 #[tokio::test]
-async fn passed_on() -> Result<()> {
+async fn trace_of_request_is_passed_to_supabase_and_openai() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let header = format!("00-{TRACE}-{PARENT}-01");
     let before = stack.supabase().requests().len();
     let body = Some(json!({ "agentId": AGENT }));
     caller.send(Method::POST, "/chatkit/sessions", &[("traceparent", &header)], body).await?.expect(201)?;
-    let asked = stack.supabase().requests();
-    let asked: Vec<_> = asked[before..].iter().filter(|entry| entry.path.contains("/rpc/")).collect();
-    ensure!(asked.len() == 2, "{asked:?}");
-    let opened = stack.openai().requests();
-    ensure!(opened.len() == 1, "{opened:?}");
-    let headers =
-        asked.iter().map(|entry| entry.traceparent.as_deref()).chain([opened[0].header("traceparent")]);
-    for header in headers {
-        let (trace, place) = parts(header)?;
-        ensure!(trace == TRACE && place != PARENT && place.len() == 16, "{header:?}");
+    let requests = stack.supabase().requests();
+    let rpcs: Vec<_> = requests[before..].iter().filter(|entry| entry.path.contains("/rpc/")).collect();
+    ensure!(rpcs.len() == 2, "expected 2 RPCs, found {rpcs:?}");
+    let openai_calls = stack.openai().requests();
+    ensure!(openai_calls.len() == 1, "expected 1 call of OpenAI, found {openai_calls:?}");
+    let headers = rpcs.iter().map(|entry| entry.traceparent.as_deref());
+    for header in headers.chain([openai_calls[0].header("traceparent")]) {
+        let (trace, span) = trace_and_span(header)?;
+        ensure!(trace == TRACE, "expected the trace {TRACE}, found {header:?}");
+        ensure!(span != PARENT && span.len() == 16, "expected a new span, found {header:?}");
     }
-    let lines = written(&stack).await?;
-    line(&lines, |line| line["trace_id"] == TRACE)?;
+    let lines = logged_lines(&stack).await?;
+    work_line(&lines, |line| line["trace_id"] == TRACE)?;
     Ok(())
 }
 
-// NAME: seen: a run's trace goes on to the agents
 #[tokio::test]
-async fn to_agents() -> Result<()> {
+async fn trace_of_scheduled_run_is_passed_to_agents() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack
-        .register_agent_tool(caller.user.org_id, AGENT, json!({ "idempotent": true, "policy": "auto" }))
-        .await?;
-    // The schedule finds it, and no second run is still at it when all are ended.
-    stack.webhook().context("no webhook")?.cut(true);
+    let tool = json!({ "idempotent": true, "policy": "auto" });
+    stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
+    // Without the webhook, one run of the schedule makes the call, and no other run is active.
+    stack.webhook().context("the stack has no webhook")?.cut(true);
     let session = caller.open().await?;
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
     caller.record(&path(&session), "button_click", payload).await?.expect(201)?;
     stack.run_job("route-events").await?;
-    let calls = stack.agents().agent(AGENT).context("no agent")?.requests();
-    ensure!(!calls.is_empty(), "nobody called");
+    let calls = stack.agents().agent(AGENT).context("the stack has no agent server")?.requests();
+    ensure!(!calls.is_empty(), "the agent was not called");
     let mut traces: Vec<String> =
-        calls.iter().map(|call| Ok(parts(call.header("traceparent"))?.0)).collect::<Result<_>>()?;
+        calls.iter().map(|call| Ok(trace_and_span(call.header("traceparent"))?.0)).collect::<Result<_>>()?;
     traces.dedup();
-    let lines = written(&stack).await?;
-    let runs = of_work(&lines, |line| line["report"]["called"] == 1);
-    ensure!(
-        traces.len() == 1 && runs.iter().any(|line| line["trace_id"] == traces[0].as_str()),
-        "{traces:?} {runs:#?}"
-    );
+    ensure!(traces.len() == 1, "expected 1 trace, found {traces:?}");
+    let lines = logged_lines(&stack).await?;
+    let runs = work_lines(&lines, |line| line["report"]["called"] == 1);
+    let has_line = runs.iter().any(|line| line["trace_id"] == traces[0].as_str());
+    ensure!(has_line, "expected the trace {traces:?} in {runs:#?}");
     Ok(())
 }
 
-// NAME: seen: a trace that is none is not passed on
 #[tokio::test]
-async fn malformed() -> Result<()> {
+async fn malformed_trace_is_replaced() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let bad = format!("00-{TRACE}-{PARENT}-01-more");
+    let malformed = format!("00-{TRACE}-{PARENT}-01-more");
+    let headers = [("traceparent", malformed.as_str())];
     let body = Some(json!({ "agentId": AGENT }));
-    caller.send(Method::POST, "/chatkit/sessions", &[("traceparent", &bad)], body).await?.expect(201)?;
-    let opened = stack.openai().requests();
-    let (trace, _) = parts(opened[0].header("traceparent"))?;
-    ensure!(trace != TRACE && trace.len() == 32, "{trace}");
+    caller.send(Method::POST, "/chatkit/sessions", &headers, body).await?.expect(201)?;
+    let openai_calls = stack.openai().requests();
+    let (trace, _) = trace_and_span(openai_calls[0].header("traceparent"))?;
+    ensure!(trace != TRACE && trace.len() == 32, "expected a new trace, found {trace}");
     Ok(())
+}
+
+/// The ids of the trace and of the span in a `traceparent` header.
+fn trace_and_span(header: Option<&str>) -> Result<(String, String)> {
+    let mut parts = header.context("no traceparent")?.split('-').skip(1).map(str::to_owned);
+    Ok((parts.next().context("no trace id")?, parts.next().context("no span id")?))
 }

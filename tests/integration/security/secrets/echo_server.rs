@@ -1,5 +1,5 @@
-//! An upstream that repeats what it was told: every header of a request comes back in the answer, and so does its body, where
-//! an error of ours might quote it.
+//! An upstream that returns the headers and the body of each request, in places that an error
+//! message of the functions could quote.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,81 +13,89 @@ use axum::{
 use local_stack::http::{Port, Server};
 use serde_json::{Value, json};
 
-/// What it answers with.
+/// The kind of response.
 #[derive(Clone, Debug)]
-pub enum Mood {
-    /// An error of this status, in the words of OpenAI and of PostgREST at once.
-    Refusing(u16),
-    /// An error that claims to be one of our own SQL.
-    Ours,
-    /// A success with the secrets where something else should be.
-    Nonsense,
-    /// A success that is a page of HTML.
+pub enum EchoMode {
+    /// An error with this status, in the formats of OpenAI and of PostgREST.
+    Error(u16),
+    /// An error in the format of the RPC functions.
+    RpcError,
+    /// A success with a string instead of each expected value.
+    WrongTypes,
+    /// A success with an HTML page.
     Html,
-    /// This.
-    Saying(Value),
+    /// A success with this body, which is not an echo.
+    Fixed(Value),
 }
 
-/// A running mirror.
-pub struct Mirror {
+impl EchoMode {
+    /// Every mode that echoes.
+    pub fn all() -> Vec<Self> {
+        let errors = [400, 401, 403, 404, 409, 418, 422, 429, 500, 503].map(Self::Error);
+        errors.into_iter().chain([Self::RpcError, Self::WrongTypes, Self::Html]).collect()
+    }
+}
+
+pub struct EchoServer {
     server: Server,
-    shared: Arc<Shared>,
+    state: Arc<EchoState>,
 }
 
-struct Shared {
-    mood: Mutex<Mood>,
-    keys: Mutex<Value>,
+struct EchoState {
+    mode: Mutex<EchoMode>,
+    jwks: Mutex<Value>,
 }
 
-impl Mirror {
+impl EchoServer {
     pub async fn start() -> Result<Self> {
-        let shared =
-            Arc::new(Shared { mood: Mutex::new(Mood::Html), keys: Mutex::new(json!({ "keys": [] })) });
-        let router = Router::new().fallback(answer).with_state(shared.clone());
-        Ok(Self { server: Port::free().await?.serve(router), shared })
+        let jwks = json!({ "keys": [] });
+        let state = Arc::new(EchoState { mode: Mutex::new(EchoMode::Html), jwks: Mutex::new(jwks) });
+        let router = Router::new().fallback(respond).with_state(state.clone());
+        Ok(Self { server: Port::free().await?.serve(router), state })
     }
 
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    pub fn set(&self, mood: Mood) {
-        *self.shared.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
+    pub fn set_mode(&self, mode: EchoMode) {
+        *self.state.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
     }
 
-    /// The key set that it publishes.
-    pub fn publish(&self, keys: Value) {
-        *self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    /// Requests for the key set are not echoed.
+    pub fn set_jwks(&self, jwks: Value) {
+        *self.state.jwks.lock().unwrap_or_else(PoisonError::into_inner) = jwks;
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn respond(State(state): State<Arc<EchoState>>, request: Request) -> Response {
     if request.uri().path().ends_with("/jwks.json") {
-        return Json(shared.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()).into_response();
+        return Json(state.jwks.lock().unwrap_or_else(PoisonError::into_inner).clone()).into_response();
     }
-    let told = told(request).await;
-    let mood = shared.mood.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match mood {
-        Mood::Refusing(status) => {
+    let echo = echo_of(request).await;
+    let mode = state.mode.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match mode {
+        EchoMode::Error(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
-            (status, Json(error(&told, &told))).into_response()
+            (status, Json(error(&echo, &echo))).into_response()
         }
-        Mood::Ours => (StatusCode::CONFLICT, Json(error("PT409", &told))).into_response(),
-        Mood::Nonsense => Json(
-            json!([{ "id": told, "session": told, "client_secret": { told.clone(): told }, "data": told }]),
+        EchoMode::RpcError => (StatusCode::CONFLICT, Json(error("PT409", &echo))).into_response(),
+        EchoMode::WrongTypes => Json(
+            json!([{ "id": echo, "session": echo, "client_secret": { echo.clone(): echo }, "data": echo }]),
         )
         .into_response(),
-        Mood::Html => ([(CONTENT_TYPE, "text/html")], format!("<h1>{told}</h1>")).into_response(),
-        Mood::Saying(value) => Json(value).into_response(),
+        EchoMode::Html => ([(CONTENT_TYPE, "text/html")], format!("<h1>{echo}</h1>")).into_response(),
+        EchoMode::Fixed(body) => Json(body).into_response(),
     }
 }
 
-fn error(code: &str, told: &str) -> Value {
-    let inner = json!({ "message": told, "type": told, "param": told, "code": told });
-    json!({ "code": code, "message": told, "details": told, "hint": told, "error": inner })
+fn error(code: &str, echo: &str) -> Value {
+    let openai = json!({ "message": echo, "type": echo, "param": echo, "code": echo });
+    json!({ "code": code, "message": echo, "details": echo, "hint": echo, "error": openai })
 }
 
-async fn told(request: Request) -> String {
+/// The values of the headers, and the body.
+async fn echo_of(request: Request) -> String {
     let (parts, body) = request.into_parts();
     let mut values: Vec<_> =
         parts.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();

@@ -1,17 +1,20 @@
-//! What the database itself says about who may do what: also of what PostgREST offers no way to ask.
+//! Grants, policies and functions in the catalogue of PostgreSQL, including objects that PostgREST
+//! does not expose.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use sqlx::PgConnection;
 
+use super::callers::Caller;
 use super::expectations::{
-    CALLED_BY_CALLERS, LOOKS_AS_CALLERS, PLANNED_BY, READS_AS_CALLERS, READS_USERS, RUN_BY_POLICIES, Sees,
-    TABLES, Table, WRITES_FOR_CALLERS, every_function,
+    AUTH_USERS_READERS, CALLER_FUNCTIONS, COLUMNS_WITH_STATISTICS, POLICY_FUNCTIONS, READ_FUNCTIONS, TABLES,
+    Table, Visible, WRITE_FUNCTIONS, WRITE_HELPERS, every_function,
 };
-use super::tenants::SEES_THE_SCHEMA;
+use super::tenants::SCHEMA_READER_ROLE;
 
-/// Everything in the schemas `public` and `chatkit_private` that is granted to somebody other than its owner, in words.
+/// Every privilege in the schemas `public` and `chatkit_private` that a role other than the owner
+/// has.
 const PRIVILEGES: &str = "
     with granted (what, owner, privilege) as (
       select c.relname, c.relowner, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner)))
@@ -36,20 +39,22 @@ const PRIVILEGES: &str = "
     from granted
     where (privilege).grantee <> owner";
 
-/// Tables without row level security, policies for anybody but signed-in readers, functions that run with other names
-/// or rights than they were written for or that a call could mean another of, and things that are neither table nor
-/// function.
-const SWITCHES: &str = "
+/// Tables without row level security, shared tables of `chatkit_private`, objects that are neither
+/// tables nor functions, policies that are not for reading by `authenticated`, overloaded
+/// functions, and functions without a fixed search path.
+const FORBIDDEN: &str = "
     select format('row level security of %s is off', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
     union all
-    select format('chatkit_private.%s is shared with %s', c.relname, case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
+    select format('chatkit_private.%s is shared with %s', c.relname,
+                  case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end)
     from pg_class as c cross join lateral aclexplode(c.relacl) as a
-    where c.relnamespace = 'chatkit_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and a.grantee <> c.relowner
+    where c.relnamespace = 'chatkit_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+      and a.grantee <> c.relowner
     union all
-    select format('%s is no table', c.relname) from pg_class as c
+    select format('%s is not a table', c.relname) from pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm', 'f', 'S')
-      -- A table may number its rows.
+      -- The sequence of an identity column.
       and not exists (select from pg_depend as d where d.objid = c.oid and d.deptype = 'i')
     union all
     select format('a policy on %s is for %s to %s', p.tablename, p.cmd, p.roles) from pg_policies as p
@@ -59,125 +64,126 @@ const SWITCHES: &str = "
     select format('there are %s functions named %s', count(*), p.proname) from pg_proc as p
     where p.pronamespace = 'public'::regnamespace group by p.proname having count(*) > 1
     union all
-    select format('%s takes names from the search path', p.proname) from pg_proc as p
+    select format('%s has another search path', p.proname) from pg_proc as p
     where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
       and p.proconfig is distinct from array['search_path=\"\"']
       and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan']
-      and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
+      and p.proconfig is distinct from
+        array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
 
-/// The functions that run as their owner. Whoever calls another one is asked for their own rights.
-const RUN_BY_OWNERS: &str = "
+const SECURITY_DEFINERS: &str = "
     select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_proc as p
     where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace) and p.prosecdef";
 
-/// The columns of which statistics are kept.
+/// The columns with planner statistics.
 const STATISTICS: &str = "
     select format('%s.%s', c.relname, a.attname)
     from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     where c.relnamespace = 'public'::regnamespace and coalesce(a.attstattarget, -1) <> 0";
 
-/// Everything that is not as expected.
+/// Every difference from the expectations.
 pub async fn violations(database: &mut PgConnection) -> Result<Vec<String>> {
     let mut found = grants(database).await?;
-    found.extend(list(database, SWITCHES).await?);
-    let by_owners: BTreeSet<String> = list(database, RUN_BY_OWNERS).await?.into_iter().collect();
-    let expected = expected_by_owners();
-    found.extend(by_owners.difference(&expected).map(|name| format!("{name} is run by its owner")));
-    found.extend(expected.difference(&by_owners).map(|name| format!("{name} is not run by its owner")));
+    found.extend(list(database, FORBIDDEN).await?);
+    let definers: BTreeSet<String> = list(database, SECURITY_DEFINERS).await?.into_iter().collect();
+    let expected = expected_definers();
+    found.extend(definers.difference(&expected).map(|name| format!("{name} is a security definer")));
+    found.extend(expected.difference(&definers).map(|name| format!("{name} is not a security definer")));
 
-    let one_policy = "select tablename::text from pg_policies where schemaname = 'public'";
-    let mut policies = list(database, one_policy).await?;
+    let policies = "select tablename::text from pg_policies where schemaname = 'public'";
+    let mut policies = list(database, policies).await?;
     policies.sort();
     let mut readable: Vec<&str> =
-        TABLES.iter().filter(|table| !table.shown.is_empty()).map(|table| table.name).collect();
+        TABLES.iter().filter(|table| !table.readable.is_empty()).map(|table| table.name).collect();
     readable.sort_unstable();
     if policies != readable {
-        found.push(format!("there are policies on {policies:?}"));
+        found.push(format!("expected policies on {readable:?}, found {policies:?}"));
     }
     found.extend(statistics(database).await?);
-    found.extend(unexpected(database).await?);
+    found.extend(unexpected_objects(database).await?);
     Ok(found)
 }
 
-/// The same, but where a grant is wrong, only the grants: the rest takes longer.
+/// The wrong grants, or if there are none, every other difference, which takes longer to find.
 pub async fn first_violations(database: &mut PgConnection) -> Result<Vec<String>> {
     let grants = grants(database).await?;
     if grants.is_empty() { violations(database).await } else { Ok(grants) }
 }
 
-/// What is granted and should not be, and what should be and isn't.
+/// Privileges that are granted and should not be, and the reverse.
 async fn grants(database: &mut PgConnection) -> Result<Vec<String>> {
     let privileges = privileges(database).await?;
     let expected = expected_privileges();
     let mut found: Vec<String> =
-        privileges.difference(&expected).map(|too_much| format!("granted: {too_much}")).collect();
-    found.extend(expected.difference(&privileges).map(|missing| format!("not granted: {missing}")));
+        privileges.difference(&expected).map(|privilege| format!("granted: {privilege}")).collect();
+    found.extend(expected.difference(&privileges).map(|privilege| format!("not granted: {privilege}")));
     Ok(found)
 }
 
-/// Columns that people and agents write, and that the planner could tell of.
+/// Readable columns with statistics that are not expected to have them: an estimate of the planner
+/// could reveal values of other tenants.
 async fn statistics(database: &mut PgConnection) -> Result<Vec<String>> {
-    let kept = list(database, STATISTICS).await?;
+    let with_statistics = list(database, STATISTICS).await?;
+    let is_expected = |column: &str| COLUMNS_WITH_STATISTICS.split_whitespace().any(|name| name == column);
     let mut found = Vec::new();
-    for Table { name, shown, .. } in TABLES {
-        let written =
-            shown.split_whitespace().filter(|column| !PLANNED_BY.split_whitespace().any(|by| by == *column));
-        let columns = written.map(|column| format!("{name}.{column}")).filter(|column| kept.contains(column));
-        found.extend(columns.map(|column| format!("statistics are kept of {column}")));
+    for Table { name, readable, .. } in TABLES {
+        let columns = readable.split_whitespace().filter(|column| !is_expected(column));
+        let columns = columns.map(|column| format!("{name}.{column}"));
+        let columns = columns.filter(|column| with_statistics.contains(column));
+        found.extend(columns.map(|column| format!("{column} has statistics")));
     }
     Ok(found)
 }
 
-/// Who was granted what.
+/// Every privilege, without those of the role of the test.
 pub async fn privileges(database: &mut PgConnection) -> Result<BTreeSet<String>> {
-    let of_the_test = format!("to {SEES_THE_SCHEMA}");
-    Ok(list(database, PRIVILEGES)
-        .await?
-        .into_iter()
-        .filter(|granted| !granted.ends_with(&of_the_test))
-        .collect())
+    let to_test_role = format!("to {SCHEMA_READER_ROLE}");
+    let privileges = list(database, PRIVILEGES).await?.into_iter();
+    Ok(privileges.filter(|privilege| !privilege.ends_with(&to_test_role)).collect())
 }
 
-/// All of `public` but what writes for callers, which calls its like in `chatkit_private`.
-fn expected_by_owners() -> BTreeSet<String> {
-    let functions = every_function().map(|function| function.name).chain(CALLED_BY_CALLERS.iter().copied());
+/// All functions of `public` except those that write for callers, which call a security definer
+/// with the same name in `chatkit_private`.
+fn expected_definers() -> BTreeSet<String> {
+    let functions = every_function().map(|function| function.name).chain(CALLER_FUNCTIONS.iter().copied());
     let public =
-        functions.filter(|name| !WRITES_FOR_CALLERS.contains(name)).map(|name| format!("public.{name}"));
-    let private = WRITES_FOR_CALLERS.iter().chain(READS_USERS).map(|name| format!("chatkit_private.{name}"));
+        functions.filter(|name| !WRITE_FUNCTIONS.contains(name)).map(|name| format!("public.{name}"));
+    let private =
+        WRITE_FUNCTIONS.iter().chain(AUTH_USERS_READERS).map(|name| format!("chatkit_private.{name}"));
     public.chain(private).collect()
 }
 
 fn expected_privileges() -> BTreeSet<String> {
     let mut expected = BTreeSet::from(["usage on schema chatkit_private to service_role".to_owned()]);
     expected.extend(
-        WRITES_FOR_CALLERS
+        WRITE_FUNCTIONS
             .iter()
-            .chain(LOOKS_AS_CALLERS)
+            .chain(WRITE_HELPERS)
             .map(|name| format!("execute on chatkit_private.{name}() to service_role")),
     );
-    for Table { name, shown, hidden, .. } in TABLES {
+    for Table { name, readable, hidden, .. } in TABLES {
         if hidden.is_empty() {
             expected.insert(format!("select on {name} to authenticated"));
         } else {
-            let columns = shown.split_whitespace();
+            let columns = readable.split_whitespace();
             expected.extend(columns.map(|column| format!("select on {name}({column}) to authenticated")));
         }
     }
     expected.extend(
         every_function().map(|function| format!("execute on public.{}() to service_role", function.name)),
     );
+    expected.extend(READ_FUNCTIONS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
     expected
-        .extend(READS_AS_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
-    expected
-        .extend(CALLED_BY_CALLERS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
+        .extend(CALLER_FUNCTIONS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
     expected.extend(
-        RUN_BY_POLICIES.iter().map(|name| format!("execute on chatkit_private.{name}() to authenticated")),
+        POLICY_FUNCTIONS.iter().map(|name| format!("execute on chatkit_private.{name}() to authenticated")),
     );
     expected
 }
 
-/// Tables, columns and functions that the rules don't know, or that are gone; and callers whom a rule has forgotten.
-async fn unexpected(database: &mut PgConnection) -> Result<Vec<String>> {
+/// Tables, columns and functions without expectations and the reverse, and tables whose
+/// expectations do not list every caller once.
+async fn unexpected_objects(database: &mut PgConnection) -> Result<Vec<String>> {
     let tables = "
         select format('the table %s: %s', c.relname, string_agg(a.attname, ' ' order by a.attname))
         from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -185,33 +191,33 @@ async fn unexpected(database: &mut PgConnection) -> Result<Vec<String>> {
         group by c.relname";
     let functions =
         "select format('the function %s', proname) from pg_proc where pronamespace = 'public'::regnamespace";
-    let there: BTreeSet<String> =
+    let existing: BTreeSet<String> =
         list(database, tables).await?.into_iter().chain(list(database, functions).await?).collect();
-    let known: BTreeSet<String> = TABLES
+    let expected: BTreeSet<String> = TABLES
         .iter()
         .map(|table| {
             let mut columns: Vec<&str> =
-                table.shown.split_whitespace().chain(table.hidden.split_whitespace()).collect();
+                table.readable.split_whitespace().chain(table.hidden.split_whitespace()).collect();
             columns.sort_unstable();
             format!("the table {}: {}", table.name, columns.join(" "))
         })
         .chain(every_function().map(|function| format!("the function {}", function.name)))
-        .chain(CALLED_BY_CALLERS.iter().chain(READS_AS_CALLERS).map(|name| format!("the function {name}")))
+        .chain(CALLER_FUNCTIONS.iter().chain(READ_FUNCTIONS).map(|name| format!("the function {name}")))
         .collect();
     let mut found: Vec<String> =
-        there.difference(&known).map(|thing| format!("nothing is expected of {thing}")).collect();
-    found.extend(known.difference(&there).map(|thing| format!("there is no longer {thing}")));
+        existing.difference(&expected).map(|object| format!("without expectations: {object}")).collect();
+    found.extend(expected.difference(&existing).map(|object| format!("does not exist: {object}")));
     for table in TABLES {
-        let callers: Vec<_> = table.rows.iter().map(|(who, _)| *who).collect();
-        if callers != super::roles::Who::ALL || table.shown.is_empty() != all_refused(table) {
-            found.push(format!("the rules of {} are not those of every caller, once each", table.name));
+        let callers: Vec<Caller> = table.visible.iter().map(|(caller, _)| *caller).collect();
+        if callers != Caller::ALL || table.readable.is_empty() != is_denied_to_all(table) {
+            found.push(format!("the expectations of {} do not list every caller once", table.name));
         }
     }
     Ok(found)
 }
 
-fn all_refused(table: &Table) -> bool {
-    table.rows.iter().all(|(_, sees)| matches!(sees, Sees::Refused))
+fn is_denied_to_all(table: &Table) -> bool {
+    table.visible.iter().all(|(_, visible)| matches!(visible, Visible::Denied))
 }
 
 async fn list(database: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {

@@ -1,4 +1,4 @@
-//! Who may call one function, and whose rows a call touches, asked at PostgREST.
+//! Calls of a function by requests to PostgREST: who may call it, and whose rows a call changes.
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
@@ -6,131 +6,151 @@ use http_client::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
+use super::callers::Caller;
 use super::expectations::{Function, Tenant};
 use super::person::Person;
-use super::roles::Who;
-use super::rows::{But, fingerprint, restore, run};
-use super::tables::{brief, unless_refused};
+use super::rows::{Except, execute, fingerprint, restore};
+use super::tables::{truncated, unless_denied};
 use super::tenants::Tenants;
 
-/// Everything about this function that is not as expected, as far as these callers can tell.
-pub async fn violations(tenants: &Tenants, function: &Function, callers: &[Who]) -> Result<Vec<String>> {
-    let before = fingerprint(tenants, But::Nothing).await?;
-    let others = callers.iter().filter(|who| **who != Who::Service);
-    let mut found = try_join_all(others.map(|who| not_for(tenants, function, *who))).await?.concat();
-    if callers.contains(&Who::Service) {
-        found.extend(mixed_up(tenants, function).await?);
+/// Every difference from the expectations of this function that these callers can observe.
+pub async fn violations(tenants: &Tenants, function: &Function, callers: &[Caller]) -> Result<Vec<String>> {
+    let before = fingerprint(tenants, Except::Nothing).await?;
+    let others = callers.iter().filter(|caller| **caller != Caller::Service);
+    let calls = others.map(|caller| call_as(tenants, function, *caller));
+    let mut found = try_join_all(calls).await?.concat();
+    let has_service = callers.contains(&Caller::Service);
+    if has_service {
+        found.extend(call_across_tenants(tenants, function).await?);
     }
-    let changed = fingerprint(tenants, But::Nothing).await? != before;
-    if changed {
-        found.push(format!("a call of {} that was refused changed something", function.name));
+    let is_changed = fingerprint(tenants, Except::Nothing).await? != before;
+    if is_changed {
+        found.push(format!("a rejected call of {} changed rows", function.name));
     }
-    if callers.contains(&Who::Service) {
-        found.extend(as_it_should_be(tenants, function).await?);
+    if has_service {
+        found.extend(call_within_tenant(tenants, function).await?);
     }
-    if changed || callers.contains(&Who::Service) {
+    if is_changed || has_service {
         restore(tenants).await?;
     }
     Ok(found)
 }
 
-/// Asks PostgREST as somebody for this function about that person.
-pub async fn call(tenants: &Tenants, who: Who, function: &Function, about: &Person) -> Result<(u16, Value)> {
+/// Calls a function with the ids of a person.
+pub async fn call(
+    tenants: &Tenants,
+    caller: Caller,
+    function: &Function,
+    person: &Person,
+) -> Result<(u16, Value)> {
     let path = format!("/rpc/{}", function.name);
-    tenants.ask(who, Method::POST, &path, Some(about.call(function.call)?)).await
+    tenants.request(caller, Method::POST, &path, Some(person.arguments(function.arguments)?)).await
 }
 
-/// Whoever is not the service is refused, also about their own session.
-async fn not_for(tenants: &Tenants, function: &Function, who: Who) -> Result<Vec<String>> {
-    let mut about = vec![Who::User];
-    about.extend(Who::PEOPLE.iter().filter(|person| **person == who && who != Who::User));
+/// A caller other than the service is denied, also with the caller's own ids.
+async fn call_as(tenants: &Tenants, function: &Function, caller: Caller) -> Result<Vec<String>> {
+    let mut people = vec![Caller::User];
+    people.extend(Caller::WITH_SESSIONS.iter().filter(|person| **person == caller && caller != Caller::User));
     let mut found = Vec::new();
-    for whose in about {
-        let answer = call(tenants, who, function, tenants.person(whose)).await?;
-        let wrong = unless_refused(&answer, who, &format!("function {}", function.name));
-        found.extend(wrong.map(|what| format!("{who} calls {} about {whose}: {what}", function.name)));
+    for person in people {
+        let response = call(tenants, caller, function, tenants.person(person)).await?;
+        let violation = unless_denied(&response, caller, &format!("function {}", function.name));
+        found.extend(
+            violation.map(|outcome| {
+                format!("{caller} calls {} with the ids of {person}: {outcome}", function.name)
+            }),
+        );
     }
     Ok(found)
 }
 
-/// The service calls in the name of one person about another one's session, delivery or escalation.
-pub async fn mixed_up(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
+/// The service calls the function for a person, with the ids of the user's rows.
+pub async fn call_across_tenants(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    let user = tenants.person(Who::User);
-    for other in Who::PEOPLE.iter().filter(|who| **who != Who::User) {
+    let user = tenants.person(Caller::User);
+    for other in Caller::WITH_SESSIONS.iter().filter(|caller| **caller != Caller::User) {
         let other_person = tenants.person(*other);
-        let mut about = Person { user: other_person.user.clone(), ..user.clone() };
-        let (refusal, message) = match (function.tenant, other) {
-            (Tenant::Organisation | Tenant::ErasedPerson | Tenant::Due, _) => continue,
-            (Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation, _) if !other.is_elsewhere() => {
+        let mut person = Person { user: other_person.user.clone(), ..user.clone() };
+        let (expected_status, message) = match (function.tenant, other) {
+            (Tenant::Organisation | Tenant::ErasedPerson | Tenant::Schedule, _) => continue,
+            (Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation, _)
+                if !other.is_in_other_org() =>
+            {
                 continue;
             }
-            (Tenant::EscalationOfPerson, Who::Approver | Who::Admin | Who::Owner) => continue,
-            // The user is not elsewhere any more.
-            (Tenant::Person | Tenant::EscalationOfPerson, Who::UserElsewhere) => (403, "not_a_member"),
+            (Tenant::EscalationOfPerson, Caller::Approver | Caller::Admin | Caller::Owner) => continue,
+            // The user has left the other organisation.
+            (Tenant::Person | Tenant::EscalationOfPerson, Caller::UserInOtherOrg) => (403, "not_a_member"),
             (Tenant::SessionOfOrganisation | Tenant::SessionOfPerson, _) => (404, "session_not_found"),
             (Tenant::Person, _) => (409, "session_id_taken"),
             (Tenant::DeliveryOfOrganisation, _) => (404, "delivery_not_found"),
             (Tenant::EscalationOfPerson, _) => (404, "escalation_not_found"),
-            (Tenant::CallUnderWay, _) => {
-                about = Person { fence: other_person.fence, ..user.clone() };
+            (Tenant::RunningCall, _) => {
+                person = Person { fence: other_person.fence, ..user.clone() };
                 (200, "")
             }
         };
-        let (status, body) = call(tenants, Who::Service, function, &about).await?;
-        let as_refused = match refusal {
+        let (status, body) = call(tenants, Caller::Service, function, &person).await?;
+        let has_expected_body = match expected_status {
             200 => body == json!({ "finished": false }),
             _ => body["message"] == message,
         };
-        if status != refusal || !as_refused {
+        if status != expected_status || !has_expected_body {
+            let body = truncated(&body);
             found.push(format!(
-                "{} as {other} with the user's ids: {status} {}",
-                function.name,
-                brief(&body)
+                "{} for {other} with the user's ids: expected {expected_status} {message}, \
+                 found {status} {body}",
+                function.name
             ));
         }
     }
     Ok(found)
 }
 
-/// The service calls about a session and the person it belongs to.
-async fn as_it_should_be(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
-    let user = tenants.person(Who::User);
-    let but =
-        if function.tenant == Tenant::Organisation { But::Organisation(user) } else { But::Person(user) };
-    run(tenants, &user.fill(function.before)).await?;
-    let before = fingerprint(tenants, but).await?;
-    let (status, body) = call(tenants, Who::Service, function, user).await?;
+/// The service calls the function for the user with the user's ids.
+async fn call_within_tenant(tenants: &Tenants, function: &Function) -> Result<Vec<String>> {
+    let Function { name, setup, response, postcondition, .. } = function;
+    let user = tenants.person(Caller::User);
+    let except = if function.tenant == Tenant::Organisation {
+        Except::Organisation(user)
+    } else {
+        Except::Person(user)
+    };
+    execute(tenants, &user.fill(setup)).await?;
+    let before = fingerprint(tenants, except).await?;
+    let (status, body) = call(tenants, Caller::Service, function, user).await?;
     let mut found = Vec::new();
-    if status != 200 || !holds(&user.call(function.answer)?, &body) {
-        found.push(format!("the service calls {}: {status} {body}", function.name));
+    if status != 200 || !contains(&user.arguments(response)?, &body) {
+        found.push(format!("{name} for the user: expected 200 {response}, found {status} {body}"));
     }
-    if !function.after.is_empty() {
-        let after = sqlx::query_scalar(AssertSqlSafe(user.fill(function.after)));
-        let after: Option<bool> = after.fetch_one(tenants.stack.database()).await.context(function.after)?;
-        if after != Some(true) {
-            found.push(format!("after a call of {} it is not so: {}", function.name, function.after));
+    if !postcondition.is_empty() {
+        let holds = sqlx::query_scalar(AssertSqlSafe(user.fill(postcondition)));
+        let holds: Option<bool> = holds.fetch_one(tenants.stack.database()).await.context(*postcondition)?;
+        if holds != Some(true) {
+            found.push(format!("{name} for the user: the condition does not hold: {postcondition}"));
         }
     }
-    let (others, told) = (Who::PEOPLE.iter().filter(|who| **who != Who::User), body.to_string());
-    for other in others.filter(|other| tenants.person(**other).own().any(|id| told.contains(&id))) {
-        found.push(format!("a call of {} about the user tells an id of {other}: {told}", function.name));
+    let text = body.to_string();
+    let others = Caller::WITH_SESSIONS.iter().filter(|caller| **caller != Caller::User);
+    for other in others.filter(|other| tenants.person(**other).own_ids().any(|id| text.contains(&id))) {
+        found.push(format!("{name} for the user returns an id of {other}: {text}"));
     }
-    if fingerprint(tenants, but).await? != before {
-        found.push(format!("a call of {} about the user changed what is others'", function.name));
+    if fingerprint(tenants, except).await? != before {
+        found.push(format!("{name} for the user changed rows of others"));
     }
     Ok(found)
 }
 
-/// Whether all that is expected is there. A list is as long as expected; an object may have more.
-fn holds(expected: &Value, found: &Value) -> bool {
+/// Whether a value contains all that is expected: an object may have more members, an array may not
+/// have more items.
+fn contains(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::Object(expected), Value::Object(_)) => {
-            expected.iter().all(|(key, value)| holds(value, &found[key]))
+            expected.iter().all(|(key, value)| contains(value, &found[key]))
         }
         (Value::Array(expected), Value::Array(found)) => {
             expected.len() == found.len()
-                && expected.iter().zip(found).all(|(expected, found)| holds(expected, found))
+                && expected.iter().zip(found).all(|(expected, found)| contains(expected, found))
         }
         _ => expected == found,
     }

@@ -1,4 +1,4 @@
-//! Somebody with a session.
+//! A person with sessions, and the ids of the person's rows.
 
 use anyhow::{Context, Result, bail, ensure};
 use local_stack::supabase::User;
@@ -6,68 +6,66 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Somebody with a session, and the ids that are theirs.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub user: User,
     pub session: Uuid,
-    /// Another session, in which nobody is asked: it can become idle.
-    pub quiet: Uuid,
-    /// A third one, which has ended and whose threads are still to be copied.
-    pub over: Uuid,
-    /// At ChatKit, recorded.
+    /// A session without an escalation, which can become idle.
+    pub idle_session: Uuid,
+    /// A session that has ended, and whose threads are not copied yet.
+    pub ended_session: Uuid,
+    /// A request for a ChatKit session that is recorded.
     pub request: Uuid,
-    /// Asked for and not answered yet.
-    pub pending: Uuid,
-    pub upstream: String,
+    /// A request for a ChatKit session that OpenAI has not answered.
+    pub pending_request: Uuid,
+    pub chatkit_session: String,
     pub event: Uuid,
     pub escalation: Uuid,
     pub message: Uuid,
-    /// What they sent requests under that must not be done twice.
-    pub key: Uuid,
-    /// Of their session's deliveries the one that was given up,
-    pub dead: Uuid,
-    /// the one whose agent wants an answer,
-    pub asked: Uuid,
-    /// the one whose call is under way,
-    pub running: Uuid,
-    /// and the one behind it.
-    pub waiting: Uuid,
-    /// By which the call under way is finished.
+    pub idempotency_key: Uuid,
+    /// The deliveries of the session, in the order of its queue.
+    pub dead_delivery: Uuid,
+    /// Its agent has asked a question.
+    pub asked_delivery: Uuid,
+    pub running_delivery: Uuid,
+    pub waiting_delivery: Uuid,
+    /// The fence of the running delivery.
     pub fence: u64,
-    /// What the agent wants to know, and the hash of what it is about.
-    pub question: Uuid,
+    /// The escalation of the asked delivery.
+    pub ask: Uuid,
+    /// The subject hash of that escalation.
     pub subject_hash: String,
 }
 
 impl Person {
-    /// Somebody with ids that nobody else has, and nothing behind them yet.
+    /// A person with unique ids, without rows.
     pub fn new(user: User) -> Self {
         let id = Uuid::new_v4;
         Self {
             user,
             session: id(),
-            quiet: id(),
-            over: id(),
+            idle_session: id(),
+            ended_session: id(),
             request: id(),
-            pending: id(),
-            upstream: format!("cksess_{}", id().simple()),
+            pending_request: id(),
+            chatkit_session: format!("cksess_{}", id().simple()),
             event: id(),
             escalation: id(),
             message: id(),
-            key: id(),
-            dead: id(),
-            asked: id(),
-            running: id(),
-            waiting: id(),
+            idempotency_key: id(),
+            dead_delivery: id(),
+            asked_delivery: id(),
+            running_delivery: id(),
+            waiting_delivery: id(),
             fence: id().as_u64_pair().0 >> 1,
-            question: id(),
+            ask: id(),
             subject_hash: id().simple().to_string().repeat(2),
         }
     }
 
-    /// Learns the ids that the database made, and gives the call under way their fence: everybody's first is the same.
-    pub async fn learn(&mut self, database: &PgPool) -> Result<()> {
+    /// Reads the ids that the database generated, and sets a unique fence: the first fence of every
+    /// delivery is the same.
+    pub async fn load_ids(&mut self, database: &PgPool) -> Result<()> {
         let deliveries: Vec<Uuid> =
             sqlx::query_scalar("select id from public.deliveries where session_id = $1 order by seq")
                 .bind(self.session)
@@ -75,73 +73,72 @@ impl Person {
                 .await?;
         let deliveries = <[Uuid; 4]>::try_from(deliveries);
         let Ok([dead, asked, running, waiting]) = deliveries else {
-            bail!("not four deliveries: {deliveries:?}")
+            bail!("expected 4 deliveries, found {deliveries:?}")
         };
-        (self.dead, self.asked, self.running, self.waiting) = (dead, asked, running, waiting);
-        let question = "select id, subject_hash from public.chat_escalations where delivery_id = $1";
-        (self.question, self.subject_hash) =
-            sqlx::query_as(question).bind(asked).fetch_one(database).await.context("no question")?;
+        (self.dead_delivery, self.asked_delivery) = (dead, asked);
+        (self.running_delivery, self.waiting_delivery) = (running, waiting);
+        let ask = "select id, subject_hash from public.chat_escalations where delivery_id = $1";
+        let ask = sqlx::query_as(ask).bind(asked).fetch_one(database).await;
+        (self.ask, self.subject_hash) = ask.context("the asked delivery has no escalation")?;
         let fence = "update public.deliveries set fence = $1 where id = $2 and status = 'running'";
-        let fenced =
+        let updated =
             sqlx::query(fence).bind(i64::try_from(self.fence)?).bind(running).execute(database).await?;
-        ensure!(fenced.rows_affected() == 1, "no call is under way");
+        ensure!(updated.rows_affected() == 1, "the delivery {running} is not running");
         Ok(())
     }
 
-    /// Who they are and everything that is theirs, by the names that it has in templates.
-    pub fn ids(&self) -> [(&'static str, String); 19] {
+    /// The placeholders of templates, and the values for this person.
+    pub fn placeholders(&self) -> [(&'static str, String); 19] {
         [
             ("{org}", self.user.org_id.to_string()),
             ("{user}", self.user.id.to_string()),
             ("{session}", self.session.to_string()),
-            ("{quiet}", self.quiet.to_string()),
-            ("{over}", self.over.to_string()),
+            ("{idle_session}", self.idle_session.to_string()),
+            ("{ended_session}", self.ended_session.to_string()),
             ("{request}", self.request.to_string()),
-            ("{pending}", self.pending.to_string()),
+            ("{pending}", self.pending_request.to_string()),
             ("{event}", self.event.to_string()),
             ("{escalation}", self.escalation.to_string()),
             ("{message}", self.message.to_string()),
-            ("{key}", self.key.to_string()),
-            ("{upstream}", self.upstream.clone()),
-            ("{dead}", self.dead.to_string()),
-            ("{asked}", self.asked.to_string()),
-            ("{running}", self.running.to_string()),
-            ("{waiting}", self.waiting.to_string()),
+            ("{key}", self.idempotency_key.to_string()),
+            ("{chatkit_session}", self.chatkit_session.clone()),
+            ("{dead}", self.dead_delivery.to_string()),
+            ("{asked}", self.asked_delivery.to_string()),
+            ("{running}", self.running_delivery.to_string()),
+            ("{waiting}", self.waiting_delivery.to_string()),
             ("{fence}", self.fence.to_string()),
-            ("{question}", self.question.to_string()),
+            ("{ask}", self.ask.to_string()),
             ("{subject_hash}", self.subject_hash.clone()),
         ]
     }
 
-    /// Everything that is theirs alone.
-    pub fn own(&self) -> impl Iterator<Item = String> {
-        self.ids().into_iter().filter(|(name, _)| !["{org}", "{user}"].contains(name)).map(|(_, id)| id)
+    /// The ids of this person's rows. The organisation and the user are not unique to a person.
+    pub fn own_ids(&self) -> impl Iterator<Item = String> {
+        self.placeholders()
+            .into_iter()
+            .filter(|(name, _)| !["{org}", "{user}"].contains(name))
+            .map(|(_, id)| id)
     }
 
-    /// A template with this person's ids put in. Each `{new}` is a new one, `{hash}` is that of every request, and three
-    /// arguments of most functions together say which session of whom it is.
+    /// Replaces the placeholders of a template. Each `{new}` becomes another new id, `{hash}` the
+    /// hash of every request, and `{session_of_user}` and the like the first arguments of most
+    /// functions.
     pub fn fill(&self, template: &str) -> String {
         let mut filled = template
-            .replace("{the user's session}", r#""p_user_id": "{user}", {the organisation's session}"#)
-            .replace("{the organisation's session}", r#""p_org_id": "{org}", "p_session_id": "{session}""#)
-            .replace(
-                "{the organisation's quiet session}",
-                r#""p_org_id": "{org}", "p_session_id": "{quiet}""#,
-            )
-            .replace(
-                "{the organisation's session that is over}",
-                r#""p_org_id": "{org}", "p_session_id": "{over}""#,
-            )
+            .replace("{session_of_user}", r#""p_user_id": "{user}", {session_of_org}"#)
+            .replace("{session_of_org}", r#""p_org_id": "{org}", "p_session_id": "{session}""#)
+            .replace("{idle_session_of_org}", r#""p_org_id": "{org}", "p_session_id": "{idle_session}""#)
+            .replace("{ended_session_of_org}", r#""p_org_id": "{org}", "p_session_id": "{ended_session}""#)
             .replace("{hash}", &"0123456789abcdef".repeat(4));
         while filled.contains("{new}") {
             filled = filled.replacen("{new}", &Uuid::new_v4().to_string(), 1);
         }
-        self.ids().iter().fold(filled, |filled, (name, id)| filled.replace(name, id))
+        self.placeholders().iter().fold(filled, |filled, (name, id)| filled.replace(name, id))
     }
 
-    /// The same for the arguments of a function.
-    pub fn call(&self, template: &str) -> Result<Value> {
-        let call = self.fill(template);
-        serde_json::from_str(&call).with_context(|| format!("in the call {call}"))
+    /// Fills a template of a function's arguments.
+    pub fn arguments(&self, template: &str) -> Result<Value> {
+        let arguments = self.fill(template);
+        serde_json::from_str(&arguments).with_context(|| format!("the arguments {arguments}"))
     }
 }

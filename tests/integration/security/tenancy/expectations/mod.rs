@@ -1,10 +1,10 @@
-//! What is expected, table by table and function by function. What is in the database and not here is a violation.
+//! The expectations of every table and function. An object without expectations is a violation.
 
 mod functions;
 mod tables;
 
 pub use functions::{
-    CALLED_BY_CALLERS, Function, LOOKS_AS_CALLERS, READS_AS_CALLERS, READS_USERS, RUN_BY_POLICIES, Tenant,
-    WRITES_FOR_CALLERS, every_function,
+    AUTH_USERS_READERS, CALLER_FUNCTIONS, Function, POLICY_FUNCTIONS, READ_FUNCTIONS, Tenant,
+    WRITE_FUNCTIONS, WRITE_HELPERS, every_function,
 };
-pub use tables::{MADE_BY_POSTGRES, PLANNED_BY, SESSIONS, Sees, TABLES, Table};
+pub use tables::{COLUMNS_WITH_STATISTICS, GENERATED_COLUMNS, SESSIONS, TABLES, Table, Visible};

@@ -1,218 +1,228 @@
-//! What is expected, table by table.
+//! The expectations of every table.
 
-use crate::security::tenancy::roles::Who;
-use crate::security::tenancy::roles::Who::*;
+use crate::security::tenancy::callers::Caller::{self, *};
 
 /// A table of `public`.
 pub struct Table {
     pub name: &'static str,
-    /// The columns that can be read, by whoever is shown a row.
-    pub shown: &'static str,
-    /// The columns that nobody reads and nobody filters by.
+    /// The columns that a caller reads of a visible row.
+    pub readable: &'static str,
+    /// The columns that no caller can read or use in a filter.
     pub hidden: &'static str,
-    /// Which rows each caller is shown.
-    pub rows: &'static [(Who, Sees)],
+    /// The rows that each caller reads.
+    pub visible: &'static [(Caller, Visible)],
 }
 
-/// What a reading caller gets. Nobody at all inserts, updates or deletes.
+/// The result of a read. Every insert, update and delete is denied.
 #[derive(Clone, Copy, Debug)]
-pub enum Sees {
-    /// A refusal: they have no business with the table.
-    Refused,
-    /// The agents of these names, an organisation each.
+pub enum Visible {
+    /// An error, because the caller lacks the privilege.
+    Denied,
+    /// The agents with these ids in these organisations.
     Agents(&'static [&'static str]),
-    /// The rows of these people, and all of them.
-    RowsOf(&'static [Who]),
+    /// All rows of these people.
+    RowsOf(&'static [Caller]),
 }
-use Sees::{Agents, Refused, RowsOf};
+use Visible::{Agents, Denied, RowsOf};
 
-const HERE: Sees = RowsOf(&[User, Colleague, Approver, Admin, Owner]);
-const ELSEWHERE: Sees = RowsOf(&[UserElsewhere, Stranger, OwnerElsewhere]);
+const ALL_OF_ORG: Visible = RowsOf(&[User, Colleague, Approver, Admin, Owner]);
+const ALL_OF_OTHER_ORG: Visible = RowsOf(&[UserInOtherOrg, MemberOfOtherOrg, OwnerOfOtherOrg]);
 
-/// Sessions and all that hangs off them: their user reads, and so do the owners, admins and approvers of the
+/// Sessions and their rows: the user can read them, and so can owners, admins and approvers of the
 /// organisation.
-pub const SESSIONS: &[(Who, Sees)] = &[
-    (Nobody, Refused),
+pub const SESSIONS: &[(Caller, Visible)] = &[
+    (NoToken, Denied),
     (AnonymousSignIn, RowsOf(&[])),
     (User, RowsOf(&[User])),
     (Colleague, RowsOf(&[Colleague])),
-    (Approver, HERE),
-    (Admin, HERE),
-    (Owner, HERE),
-    (UserElsewhere, RowsOf(&[UserElsewhere])),
-    (Stranger, RowsOf(&[Stranger])),
-    (OwnerElsewhere, ELSEWHERE),
-    (Service, Refused),
+    (Approver, ALL_OF_ORG),
+    (Admin, ALL_OF_ORG),
+    (Owner, ALL_OF_ORG),
+    (UserInOtherOrg, RowsOf(&[UserInOtherOrg])),
+    (MemberOfOtherOrg, RowsOf(&[MemberOfOtherOrg])),
+    (OwnerOfOtherOrg, ALL_OF_OTHER_ORG),
+    (Service, Denied),
 ];
 
-/// The agents that one may open: everybody `accounts_payable`, only owners and approvers `cfo_strategy`, and
-/// nobody `regulatory_filings`, which is switched off.
-const AGENTS: &[(Who, Sees)] = &[
-    (Nobody, Refused),
+/// The agents that a caller may open: every member `accounts_payable`, only owners and approvers
+/// `cfo_strategy`. `regulatory_filings` is disabled.
+const AGENTS: &[(Caller, Visible)] = &[
+    (NoToken, Denied),
     (AnonymousSignIn, Agents(&[])),
-    (User, Agents(&["accounts_payable here"])),
-    (Colleague, Agents(&["accounts_payable here"])),
-    (Approver, Agents(&["accounts_payable here", "cfo_strategy here"])),
-    (Admin, Agents(&["accounts_payable here"])),
-    (Owner, Agents(&["accounts_payable here", "cfo_strategy here"])),
-    (UserElsewhere, Agents(&["accounts_payable elsewhere"])),
-    (Stranger, Agents(&["accounts_payable elsewhere"])),
-    (OwnerElsewhere, Agents(&["accounts_payable elsewhere", "cfo_strategy elsewhere"])),
-    (Service, Refused),
+    (User, Agents(&["accounts_payable of org"])),
+    (Colleague, Agents(&["accounts_payable of org"])),
+    (Approver, Agents(&["accounts_payable of org", "cfo_strategy of org"])),
+    (Admin, Agents(&["accounts_payable of org"])),
+    (Owner, Agents(&["accounts_payable of org", "cfo_strategy of org"])),
+    (UserInOtherOrg, Agents(&["accounts_payable of other org"])),
+    (MemberOfOtherOrg, Agents(&["accounts_payable of other org"])),
+    (OwnerOfOtherOrg, Agents(&["accounts_payable of other org", "cfo_strategy of other org"])),
+    (Service, Denied),
 ];
 
-/// Sealed secrets, keys, limits, plans, and agents' addresses and what they are told: for the RPC functions alone.
-const CLOSED: &[(Who, Sees)] = &[
-    (Nobody, Refused),
-    (AnonymousSignIn, Refused),
-    (User, Refused),
-    (Colleague, Refused),
-    (Approver, Refused),
-    (Admin, Refused),
-    (Owner, Refused),
-    (UserElsewhere, Refused),
-    (Stranger, Refused),
-    (OwnerElsewhere, Refused),
-    (Service, Refused),
+/// Sealed secrets, idempotency keys, limits, due work, agent servers and deliveries: only the RPC
+/// functions read them.
+const NO_ACCESS: &[(Caller, Visible)] = &[
+    (NoToken, Denied),
+    (AnonymousSignIn, Denied),
+    (User, Denied),
+    (Colleague, Denied),
+    (Approver, Denied),
+    (Admin, Denied),
+    (Owner, Denied),
+    (UserInOtherOrg, Denied),
+    (MemberOfOtherOrg, Denied),
+    (OwnerOfOtherOrg, Denied),
+    (Service, Denied),
 ];
 
-/// Every table.
 pub const TABLES: &[Table] = &[
     Table {
         name: "agents",
-        shown: "org_id id display_name description",
+        readable: "org_id id display_name description",
         hidden: "chatkit_workflow_id chatkit_workflow_version tracing_enabled enabled allowed_org_roles \
                  created_at updated_at idle_timeout_seconds",
-        rows: AGENTS,
+        visible: AGENTS,
     },
-    Table { name: "chatkit_users", shown: "org_id user_id chatkit_user", hidden: "", rows: SESSIONS },
+    Table { name: "chatkit_users", readable: "org_id user_id chatkit_user", hidden: "", visible: SESSIONS },
     Table {
         name: "chat_sessions",
-        shown: "id org_id user_id channel agent_id status created_at ended_at end_reason metadata \
+        readable: "id org_id user_id channel agent_id status created_at ended_at end_reason metadata \
                 last_activity_at last_event_seq last_message_seq",
         hidden: "",
-        rows: SESSIONS,
+        visible: SESSIONS,
     },
     Table {
         name: "chatkit_sessions",
-        shown: "",
+        readable: "",
         hidden: "id org_id user_id session_id agent_id chatkit_session_id requested_at recorded_at failed_at \
                  expires_at cancelled_at sealed_secret sealing_key_id cancel_lease_until",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "chatkit_threads",
-        shown: "org_id user_id session_id thread_id linked_at",
+        readable: "org_id user_id session_id thread_id linked_at",
         hidden: "",
-        rows: SESSIONS,
+        visible: SESSIONS,
     },
     Table {
         name: "chat_events",
-        shown: "org_id user_id session_id id seq type payload actor_type actor_id occurred_at created_at",
+        readable: "org_id user_id session_id id seq type payload actor_type actor_id occurred_at created_at",
         hidden: "",
-        rows: SESSIONS,
+        visible: SESSIONS,
     },
     Table {
         name: "chat_messages",
-        shown: "org_id user_id session_id id seq role content attachments created_at tool_invocation_id \
+        readable: "org_id user_id session_id id seq role content attachments created_at tool_invocation_id \
                 chatkit_item_id",
         hidden: "",
-        rows: SESSIONS,
+        visible: SESSIONS,
     },
     Table {
         name: "chat_tasks",
-        shown: "org_id user_id session_id id title status requires_hitl updated_at",
+        readable: "org_id user_id session_id id title status requires_hitl updated_at",
         hidden: "",
-        rows: SESSIONS,
+        visible: SESSIONS,
     },
     Table {
         name: "chat_escalations",
-        shown: "id org_id user_id session_id event_id origin reason decisions answer_schema status created_at \
-                expires_at closed_at kind delivery_id subject subject_hash risk approver author_id predecessor_id revision \
-                decision answer decided_by decided_at decision_event_id agent_id tool",
+        readable: "id org_id user_id session_id event_id origin reason decisions answer_schema status \
+                   created_at expires_at closed_at kind delivery_id subject subject_hash risk approver \
+                   author_id predecessor_id revision decision answer decided_by decided_at decision_event_id agent_id tool",
         hidden: "",
-        rows: SESSIONS,
+        visible: SESSIONS,
     },
     Table {
         name: "idempotency_keys",
-        shown: "",
+        readable: "",
         hidden: "org_id user_id endpoint key request_hash session_id chatkit_request_id lease_until completed_at \
                  created_at last_used_at",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "org_limits",
-        shown: "",
+        readable: "",
         hidden: "org_id secrets_per_minute_user secrets_per_minute_session events_per_minute_user \
                  events_per_minute_session thread_reads_per_minute_user keys_per_day_user active_sessions_user",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
-    Table { name: "throttles", shown: "", hidden: "org_id scope subject kind full_at", rows: CLOSED },
+    Table {
+        name: "throttles",
+        readable: "",
+        hidden: "org_id scope subject kind full_at",
+        visible: NO_ACCESS,
+    },
     Table {
         name: "idle_checks",
-        shown: "",
+        readable: "",
         hidden: "org_id user_id session_id due_at threads_asked",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "agent_servers",
-        shown: "",
+        readable: "",
         hidden: "org_id agent_id url credential timeout_seconds max_attempts created_at updated_at",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "agent_tools",
-        shown: "",
+        readable: "",
         hidden: "org_id agent_id name idempotent policy amount_pointer currency currency_pointer unit ask_above \
                  ask_above_total refuse_above release_lowered_amount risk approver ask_expires_in_seconds",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "agent_routes",
-        shown: "",
+        readable: "",
         hidden: "org_id agent_id place tool event_type session_agent_id metadata",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "deliveries",
-        shown: "",
-        hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs escalation_id \
-                 answer_id retry_id author_id release_id released_hash depth root_event_id status attempts next_attempt_at lease_until claim_id fence \
-                 finished_fence finished_as request_state error created_at finished_at",
-        rows: CLOSED,
+        readable: "",
+        hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs \
+                 escalation_id answer_id retry_id author_id release_id released_hash depth root_event_id \
+                 status attempts next_attempt_at lease_until claim_id fence finished_fence finished_as request_state error created_at finished_at",
+        visible: NO_ACCESS,
     },
     Table {
         name: "auto_call_amounts",
-        shown: "",
+        readable: "",
         hidden: "org_id user_id session_id delivery_id agent_id tool currency unit amount begun_at",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
-    Table { name: "delivery_queues", shown: "", hidden: "org_id user_id session_id due_at", rows: CLOSED },
+    Table {
+        name: "delivery_queues",
+        readable: "",
+        hidden: "org_id user_id session_id due_at",
+        visible: NO_ACCESS,
+    },
     Table {
         name: "transcripts_due",
-        shown: "",
+        readable: "",
         hidden: "org_id user_id session_id due_at claims attempts thread_id after_item_id",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
     Table {
         name: "erasures",
-        shown: "",
+        readable: "",
         hidden: "id org_id user_id requested_by reason started_at lease_until thread_ids counts finished_at",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
-    Table { name: "org_retention", shown: "", hidden: "org_id keep_days updated_at", rows: CLOSED },
+    Table { name: "org_retention", readable: "", hidden: "org_id keep_days updated_at", visible: NO_ACCESS },
     Table {
         name: "retention_leases",
-        shown: "",
+        readable: "",
         hidden: "org_id user_id session_id lease_until",
-        rows: CLOSED,
+        visible: NO_ACCESS,
     },
 ];
 
-/// The columns that PostgreSQL writes itself: no statement may name a value for them.
-pub const MADE_BY_POSTGRES: &[(&str, &str)] =
+/// The generated columns, for which an insert cannot set a value.
+pub const GENERATED_COLUMNS: &[(&str, &str)] =
     &[("chat_escalations", "subject_hash"), ("chat_escalations", "agent_id"), ("chat_escalations", "tool")];
 
-/// The columns of readable tables of which PostgreSQL keeps statistics, because our plans depend on them. Of what people
-/// and agents wrote, and of whose a row is, it keeps none, since anybody can ask PostgREST for the planner's estimates.
-pub const PLANNED_BY: &str = "agent_id status last_activity_at created_at seq";
+/// The readable columns with statistics, because query plans depend on them. Contents and owners of
+/// rows have no statistics, because every caller can request the planner's estimates from
+/// PostgREST.
+pub const COLUMNS_WITH_STATISTICS: &str = "agent_id status last_activity_at created_at seq";

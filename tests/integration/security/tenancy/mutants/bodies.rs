@@ -1,86 +1,137 @@
-//! Functions that ask less than they should about who is calling, or for whom.
+//! Functions without a condition that keeps tenants apart or selects due rows.
 
 use anyhow::{Context, Result, ensure};
 
-use super::mutant::{By, Mutant};
-use super::predicates::{Noticed, WEAKER, Weaker};
-use super::{calls, function, table};
-use super::{erasure, orchestrator};
-use crate::security::tenancy::expectations::{Tenant, WRITES_FOR_CALLERS, every_function};
-use crate::security::tenancy::roles::Who;
+use super::mutant::{Detector, Mutant};
+use super::{calls, erasure, function, maintenance, orchestrator, sessions, table};
+use crate::security::tenancy::callers::Caller;
+use crate::security::tenancy::expectations::{Tenant, WRITE_FUNCTIONS, every_function};
 use crate::security::tenancy::tenants::Tenants;
 use crate::security::tenancy::{functions, rows};
 
-/// The first step of the RPC functions on a session, and one that does not care whose it is.
-const LOCKS: &[&str] = &[
-    "chatkit_private.lock_session_of(p_org_id, p_user_id, p_session_id)",
-    "chatkit_private.lock_session(p_org_id, p_session_id)",
-];
-const ANYBODYS: &str = "(select s from public.chat_sessions as s where s.id = p_session_id)";
+/// A replacement in the body of a function.
+pub struct BodyMutant {
+    pub function: &'static str,
+    pub text: &'static str,
+    pub replacement: &'static str,
+    pub detected_by: DetectedBy,
+}
 
-/// A look that shows everything to everybody. What our policies hide from a caller is hidden from a weaker function too; the
-/// functions must keep tenants apart without that.
-const BLIND: &str = "create or replace function chatkit_private.readable_ids(
+/// The calls of an RPC function that detect a mutant.
+pub enum DetectedBy {
+    /// Calls for a tenant, and with the same ids for others.
+    Call(&'static str),
+    /// Calls with ids of others in the arguments.
+    ForeignIds(&'static str),
+    /// Calls while rows of others are locked.
+    LockWait(&'static str),
+}
+
+pub const fn mutant(
+    function: &'static str,
+    text: &'static str,
+    replacement: &'static str,
+    detected_by: DetectedBy,
+) -> BodyMutant {
+    BodyMutant { function, text, replacement, detected_by }
+}
+
+pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let mut mutants = caller_mutants(tenants).await?;
+    let mut without_check = body_mutants(tenants).await?;
+    without_check.extend(lock_mutants(tenants).await?);
+    let policy_check = definition(tenants, POLICY_CHECK).await?;
+    for mutant in &mut without_check {
+        mutant.sql = format!("{WITHOUT_POLICY_CHECK}; {}", mutant.sql);
+        mutant.undo = mutant.undo.take().map(|undo| format!("{policy_check}; {undo}"));
+    }
+    mutants.extend(without_check);
+    Ok(mutants)
+}
+
+/// The control: without the check of the policies, the functions that write for a caller still meet
+/// their expectations. Otherwise every mutant would be detected because of the missing check.
+pub async fn expect_no_violations_without_policy_check(tenants: &Tenants) -> Result<()> {
+    let undo = definition(tenants, POLICY_CHECK).await?;
+    rows::execute(tenants, WITHOUT_POLICY_CHECK).await?;
+    for function in every_function().filter(|function| WRITE_FUNCTIONS.contains(&function.name)) {
+        let found = functions::violations(tenants, function, &[Caller::Service]).await?;
+        ensure!(found.is_empty(), "without the check of the policies:\n{}", found.join("\n"));
+    }
+    rows::execute(tenants, &undo).await
+}
+
+/// The function that checks the policies for a caller.
+const POLICY_CHECK: &str = "chatkit_private.readable_ids";
+
+/// A check that always succeeds. The policies would hide rows of others from a weaker function,
+/// too, but the functions must keep tenants apart without them.
+const WITHOUT_POLICY_CHECK: &str = "create or replace function chatkit_private.readable_ids(
       p_claims jsonb, p_session_ids uuid[], p_escalation_ids uuid[] default '{}')
     returns uuid[] language sql set search_path = '' as 'select p_session_ids || p_escalation_ids'";
 
-/// Without the look the functions that write for callers do as the rules say, or each mutant would be noticed for it.
-pub async fn hold_without_the_look(tenants: &Tenants) -> Result<()> {
-    let undo = definition(tenants, LOOK).await?;
-    rows::run(tenants, BLIND).await?;
-    for function in every_function().filter(|function| WRITES_FOR_CALLERS.contains(&function.name)) {
-        let found = functions::violations(tenants, function, &[Who::Service]).await?;
-        ensure!(found.is_empty(), "without the look: {}", found.join("\n"));
-    }
-    rows::run(tenants, &undo).await
+/// The definition of a function, in the statement that creates it.
+async fn definition(tenants: &Tenants, name: &str) -> Result<String> {
+    let definition = sqlx::query_scalar("select pg_get_functiondef($1::regproc)").bind(name);
+    definition.fetch_one(tenants.stack.database()).await.with_context(|| name.to_owned())
 }
 
-/// What looks.
-const LOOK: &str = "chatkit_private.readable_ids";
+/// Replaces a text in the definition of a function.
+fn replaced(
+    description: String,
+    definition: String,
+    (text, replacement): (&str, &str),
+    detector: Detector,
+) -> Result<Mutant> {
+    ensure!(definition.contains(text), "{description}: the function does not contain the text");
+    let sql = definition.replace(text, replacement);
+    Ok(Mutant::with_undo(description, sql, definition, detector))
+}
 
-/// All of them.
-pub async fn all(tenants: &Tenants) -> Result<Vec<Mutant>> {
-    let mut mutants = callers(tenants).await?;
-    let look = definition(tenants, LOOK).await?;
-    let of_callers = mutants.len();
-    for Weaker { of, text, instead, noticed } in
-        WEAKER.iter().chain(orchestrator::WEAKER).chain(erasure::WEAKER)
-    {
-        let whole = definition(tenants, of).await?;
-        let by = match noticed {
-            Noticed::Called(name) => By::Calling(calls(name)?, &[Who::Service]),
-            Noticed::Guessed(name) => By::Guessing(function(name)?),
-            Noticed::Waited(name) => By::Waiting(function(name)?),
+async fn body_mutants(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let tables = [sessions::MUTANTS, maintenance::MUTANTS, orchestrator::MUTANTS, erasure::MUTANTS];
+    let mut mutants = Vec::new();
+    for BodyMutant { function: name, text, replacement, detected_by } in tables.into_iter().flatten() {
+        let detector = match detected_by {
+            DetectedBy::Call(rpc) => Detector::Calling(calls(rpc)?, &[Caller::Service]),
+            DetectedBy::ForeignIds(rpc) => Detector::UsingForeignIds(function(rpc)?),
+            DetectedBy::LockWait(rpc) => Detector::WaitingForLocks(function(rpc)?),
         };
-        mutants.push(edited(format!("{of}: {instead:?} instead of {text:?}"), whole, (text, instead), by)?);
-    }
-    for function in every_function() {
-        let lock = match function.tenant {
-            Tenant::SessionOfPerson => LOCKS[0],
-            Tenant::SessionOfOrganisation => LOCKS[1],
-            _ => continue,
-        };
-        let schema = if WRITES_FOR_CALLERS.contains(&function.name) { "chatkit_private" } else { "public" };
-        let whole = definition(tenants, &format!("{schema}.{}", function.name)).await?;
-        let by = By::Calling(vec![function], &[Who::Service]);
-        mutants.push(edited(
-            format!("{} takes anybody's session", function.name),
-            whole,
-            (lock, ANYBODYS),
-            by,
-        )?);
-    }
-    for mutant in &mut mutants[of_callers..] {
-        mutant.sql = format!("{BLIND}; {}", mutant.sql);
-        mutant.undo = mutant.undo.take().map(|undo| format!("{look}; {undo}"));
+        let description = format!("{name}: {replacement:?} instead of {text:?}");
+        let definition = definition(tenants, name).await?;
+        mutants.push(replaced(description, definition, (text, replacement), detector)?);
     }
     Ok(mutants)
 }
 
-/// Who a token says is calling: a function of `chatkit_private`, what it returns, and an expression instead of its own.
-const CALLERS: &[(&str, &str, &str, &str)] = &[
+/// The statements by which functions lock a session of a tenant.
+const LOCK_OF_PERSON: &str = "chatkit_private.lock_session_of(p_org_id, p_user_id, p_session_id)";
+const LOCK_OF_ORGANISATION: &str = "chatkit_private.lock_session(p_org_id, p_session_id)";
+
+/// The same for any tenant.
+const ANY_SESSION: &str = "(select s from public.chat_sessions as s where s.id = p_session_id)";
+
+async fn lock_mutants(tenants: &Tenants) -> Result<Vec<Mutant>> {
+    let mut mutants = Vec::new();
+    for function in every_function() {
+        let lock = match function.tenant {
+            Tenant::SessionOfPerson => LOCK_OF_PERSON,
+            Tenant::SessionOfOrganisation => LOCK_OF_ORGANISATION,
+            _ => continue,
+        };
+        let schema = if WRITE_FUNCTIONS.contains(&function.name) { "chatkit_private" } else { "public" };
+        let description = format!("{} accepts the session of any tenant", function.name);
+        let definition = definition(tenants, &format!("{schema}.{}", function.name)).await?;
+        let detector = Detector::Calling(vec![function], &[Caller::Service]);
+        mutants.push(replaced(description, definition, (lock, ANY_SESSION), detector)?);
+    }
+    Ok(mutants)
+}
+
+/// Mutants of the functions that read the caller from the token: description, name, type and body.
+const CALLER_MUTANTS: &[(&str, &str, &str, &str)] = &[
     (
-        "anonymous sign-ins belong to the organisation they name",
+        "an anonymous sign-in is a member of the organisation in its token",
         "caller_org_id",
         "uuid",
         "chatkit_private.extract_org_id(auth.jwt() -> 'app_metadata')",
@@ -91,39 +142,26 @@ const CALLERS: &[(&str, &str, &str, &str)] = &[
         "uuid",
         "chatkit_private.extract_org_id(auth.jwt() -> 'user_metadata')",
     ),
-    ("everybody is an approver", "caller_is_approver", "boolean", "true"),
-    ("nobody is an approver", "caller_is_approver", "boolean", "false"),
+    ("every caller is an approver", "caller_is_approver", "boolean", "true"),
+    ("no caller is an approver", "caller_is_approver", "boolean", "false"),
     (
-        "admins are no approvers",
+        "an admin is not an approver",
         "caller_is_approver",
         "boolean",
         "chatkit_private.caller_org_role() in ('owner', 'approver')",
     ),
 ];
 
-async fn callers(tenants: &Tenants) -> Result<Vec<Mutant>> {
+async fn caller_mutants(tenants: &Tenants) -> Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
-    for (what, name, returns, expression) in CALLERS {
+    for (description, name, returns, expression) in CALLER_MUTANTS {
         let sql = format!(
             "create or replace function chatkit_private.{name}() returns {returns}
              language sql stable set search_path = '' return {expression}"
         );
         let undo = definition(tenants, &format!("chatkit_private.{name}")).await?;
-        let noticed = By::Reading(table("chat_events")?, Who::ALL);
-        mutants.push(Mutant::mended((*what).to_owned(), sql, undo, noticed));
+        let detector = Detector::Reading(table("chat_events")?, Caller::ALL);
+        mutants.push(Mutant::with_undo((*description).to_owned(), sql, undo, detector));
     }
     Ok(mutants)
-}
-
-/// The statement that makes a function.
-async fn definition(tenants: &Tenants, name: &str) -> Result<String> {
-    let definition = sqlx::query_scalar("select pg_get_functiondef($1::regproc)").bind(name);
-    definition.fetch_one(tenants.stack.database()).await.with_context(|| name.to_owned())
-}
-
-/// A function made with another text, and then with its own again.
-fn edited(what: String, whole: String, (text, instead): (&str, &str), noticed: By) -> Result<Mutant> {
-    ensure!(whole.contains(text), "{what}: it has no such text any more, so it is tried for nothing");
-    let sql = whole.replace(text, instead);
-    Ok(Mutant::mended(what, sql, whole, noticed))
 }

@@ -1,74 +1,72 @@
-//! Breaking one thing, looking, and mending it.
+//! Applies a mutant, detects it, and reverts it.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 
-use super::statements;
+use super::migrations;
+use crate::security::tenancy::callers::Caller;
 use crate::security::tenancy::expectations::{Function, Table};
 use crate::security::tenancy::probing::{locks, rpc};
-use crate::security::tenancy::roles::Who;
-use crate::security::tenancy::rows::But;
+use crate::security::tenancy::rows::Except;
 use crate::security::tenancy::tenants::Tenants;
-use crate::security::tenancy::{catalogue, direct, functions, rows, tables};
+use crate::security::tenancy::{catalogue, functions, rows, statements, tables};
 
-/// One thing that is broken.
 pub struct Mutant {
-    pub what: String,
-    /// Breaks it.
+    pub description: String,
     pub sql: String,
-    /// Mends it, where the migrations, applied again, do not or take longer.
+    /// The SQL that reverts the mutant. Without it, the migrations are applied again.
     pub undo: Option<String>,
-    pub noticed: By,
+    pub detector: Detector,
 }
 
-/// Where it must be noticed. Fewer callers than all are asked where they suffice: what they find, all find.
-pub enum By {
-    /// At PostgREST, by readers of this table.
-    Reading(&'static Table, &'static [Who]),
-    /// At PostgREST, by a reader of each hidden column of this table.
-    ReadingHidden(&'static Table, Who),
-    /// At PostgREST, by writers to this table.
-    Writing(&'static Table, &'static [Who]),
-    /// At PostgREST, by callers of this function, in one of its calls.
-    Calling(Vec<&'static Function>, &'static [Who]),
-    /// At PostgREST, by the service that calls this function with ids of others.
-    Guessing(&'static Function),
-    /// At PostgREST, by the service that calls this function while somebody else's rows are locked.
-    Waiting(&'static Function),
-    /// At the database, by the same callers, since PostgREST's stand-in does not make the statement.
-    Statements(&'static Table, &'static [Who]),
-    /// In the catalogue, because PostgREST offers no way to use it.
+/// The test that must detect a mutant, with the callers that suffice.
+pub enum Detector {
+    /// Reads of a table by requests to PostgREST.
+    Reading(&'static Table, &'static [Caller]),
+    /// A read of each hidden column of a table by requests to PostgREST.
+    ReadingHidden(&'static Table, Caller),
+    /// Writes to a table by requests to PostgREST.
+    Writing(&'static Table, &'static [Caller]),
+    /// At least one of these calls of a function.
+    Calling(Vec<&'static Function>, &'static [Caller]),
+    /// Calls of a function with ids of others.
+    UsingForeignIds(&'static Function),
+    /// Calls of a function while rows of others are locked.
+    WaitingForLocks(&'static Function),
+    /// Statements in the database that the PostgREST-compatible server does not make.
+    Statements(&'static Table, &'static [Caller]),
+    /// The catalogue, because PostgREST does not expose the object.
     Catalogue,
 }
 
 impl Mutant {
-    /// One that a statement mends.
-    pub fn mended(what: String, sql: String, undo: String, noticed: By) -> Self {
-        Self { what, sql, undo: Some(undo), noticed }
+    pub fn with_undo(description: String, sql: String, undo: String, detector: Detector) -> Self {
+        Self { description, sql, undo: Some(undo), detector }
     }
 
-    /// A privilege too many.
-    pub fn grant(privilege: &str, on: &str, role: &str, noticed: By) -> Self {
+    /// Grants a privilege.
+    pub fn grant(privilege: &str, on: &str, role: &str, detector: Detector) -> Self {
         let sql = format!("grant {privilege} on {on} to {role}");
-        Self::mended(sql.clone(), sql, format!("revoke {privilege} on {on} from {role}"), noticed)
+        Self::with_undo(sql.clone(), sql, format!("revoke {privilege} on {on} from {role}"), detector)
     }
 
-    /// A privilege too few.
-    pub fn revoke(privilege_on: &str, role: &str, noticed: By) -> Self {
+    /// Revokes a privilege.
+    pub fn revoke(privilege_on: &str, role: &str, detector: Detector) -> Self {
         let sql = format!("revoke {privilege_on} from {role}");
-        Self::mended(sql.clone(), sql, format!("grant {privilege_on} to {role}"), noticed)
+        Self::with_undo(sql.clone(), sql, format!("grant {privilege_on} to {role}"), detector)
     }
 
-    /// What is noticed of it.
+    /// Applies the mutant, returns the violations, and reverts it.
     async fn violations(&self, tenants: &Tenants) -> Result<Vec<String>> {
-        rows::run(tenants, &self.sql).await.with_context(|| format!("breaking it: {}", self.what))?;
-        let noticed = match &self.noticed {
-            By::Reading(table, callers) => tables::reading(tenants, table, callers).await?,
-            By::ReadingHidden(table, who) => reading_each(tenants, table, *who).await?,
-            By::Writing(table, callers) => tables::writing(tenants, table, callers).await?,
-            By::Calling(calls, callers) => {
+        let applied = rows::execute(tenants, &self.sql).await;
+        applied.with_context(|| format!("applying the mutant {}", self.description))?;
+        let found = match &self.detector {
+            Detector::Reading(table, callers) => tables::read_violations(tenants, table, callers).await?,
+            Detector::ReadingHidden(table, caller) => read_each_column(tenants, table, *caller).await?,
+            Detector::Writing(table, callers) => tables::write_violations(tenants, table, callers).await?,
+            Detector::Calling(calls, callers) => {
                 let mut found = Vec::new();
                 for call in calls {
                     if found.is_empty() {
@@ -77,31 +75,56 @@ impl Mutant {
                 }
                 found
             }
-            By::Guessing(function) => rpc::violations(tenants, |name| name == function.name).await?,
-            By::Waiting(function) => locks::violations(tenants, function).await?,
-            By::Statements(table, callers) => direct::violations(tenants, table, callers).await?,
-            By::Catalogue => {
+            Detector::UsingForeignIds(function) => {
+                rpc::violations(tenants, |name| name == function.name).await?
+            }
+            Detector::WaitingForLocks(function) => locks::violations(tenants, function).await?,
+            Detector::Statements(table, callers) => statements::violations(tenants, table, callers).await?,
+            Detector::Catalogue => {
                 catalogue::first_violations(&mut *tenants.stack.database().acquire().await?).await?
             }
         };
         match &self.undo {
-            Some(undo) => rows::run(tenants, undo).await?,
-            None => rows::run(tenants, &statements::migrations()?).await?,
+            Some(undo) => rows::execute(tenants, undo).await?,
+            None => rows::execute(tenants, &migrations::all()?).await?,
         }
-        Ok(noticed)
+        Ok(found)
     }
 }
 
-/// What is noticed by reading the hidden columns of a table, one by one; nothing, unless it is noticed by each.
-async fn reading_each(tenants: &Tenants, table: &Table, who: Who) -> Result<Vec<String>> {
+/// Applies the mutants one after another in the same stack. Afterwards, nothing may have changed.
+pub async fn expect_detected(subject: &str, tenants: Tenants, mutants: Vec<Mutant>) -> Result<()> {
+    let schema_before = schema(&tenants).await?;
+    let rows_before = rows::fingerprint(&tenants, Except::Nothing).await?;
+    let mut missed = Vec::new();
+    for mutant in &mutants {
+        if mutant.violations(&tenants).await?.is_empty() {
+            missed.push(mutant.description.as_str());
+        }
+    }
+    let (count, all) = (missed.len(), mutants.len());
+    ensure!(count == 0, "{subject}: {count} of {all} mutants were not detected:\n{}", missed.join("\n"));
+    let schema_after = schema(&tenants).await?;
+    let changes: Vec<&str> = schema_after.symmetric_difference(&schema_before).map(String::as_str).collect();
+    ensure!(changes.is_empty(), "{subject}: not reverted:\n{}", changes.join("\n"));
+    let rows_after = rows::fingerprint(&tenants, Except::Nothing).await?;
+    ensure!(rows_after == rows_before, "{subject}: rows were not restored");
+    let found = catalogue::violations(&mut *tenants.stack.database().acquire().await?).await?;
+    ensure!(found.is_empty(), "{subject}: not reverted:\n{}", found.join("\n"));
+    Ok(())
+}
+
+/// The violations of reading each hidden column of a table. None if one column remains hidden.
+async fn read_each_column(tenants: &Tenants, table: &Table, caller: Caller) -> Result<Vec<String>> {
     let columns: Vec<&str> = table.hidden.split_whitespace().collect();
-    let reading = columns.iter().map(|column| tables::reading_column(tenants, table, column, who));
-    let found: Vec<String> = try_join_all(reading).await?.into_iter().flatten().collect();
+    let reads = columns.iter().map(|column| tables::read_hidden_column(tenants, table, column, caller));
+    let found: Vec<String> = try_join_all(reads).await?.into_iter().flatten().collect();
     Ok(if found.len() == columns.len() { found } else { Vec::new() })
 }
 
-/// What mutants break: functions, policies, triggers and switches, word for word, and who was granted what.
-async fn as_it_stands(tenants: &Tenants) -> Result<BTreeSet<String>> {
+/// Everything that a mutant can change: definitions of functions, policies and triggers, options of
+/// tables and columns, and privileges.
+async fn schema(tenants: &Tenants) -> Result<BTreeSet<String>> {
     let definitions = "
         select pg_get_functiondef(p.oid) from pg_proc as p
         where p.pronamespace in ('public'::regnamespace, 'chatkit_private'::regnamespace)
@@ -123,30 +146,4 @@ async fn as_it_stands(tenants: &Tenants) -> Result<BTreeSet<String>> {
     let mut all = catalogue::privileges(&mut database).await?;
     all.extend(definitions);
     Ok(all)
-}
-
-/// Tries all of them in one stack, one after the other, and then that nothing was left broken: that this stack is the one
-/// in which the rules hold, as another test says of those like it.
-pub async fn all_noticed(what: &str, tenants: Tenants, mutants: Vec<Mutant>) -> Result<()> {
-    let before = (as_it_stands(&tenants).await?, rows::fingerprint(&tenants, But::Nothing).await?);
-    let mut missed = Vec::new();
-    for mutant in &mutants {
-        if mutant.violations(&tenants).await?.is_empty() {
-            missed.push(mutant.what.as_str());
-        }
-    }
-    let count = |by: fn(&By) -> bool| mutants.iter().filter(|mutant| by(&mutant.noticed)).count();
-    let direct = count(|by| matches!(by, By::Statements(..)));
-    let silent = count(|by| matches!(by, By::Catalogue));
-    let (all, asked) = (mutants.len(), mutants.len() - direct - silent);
-    eprintln!(
-        "{what}: {all} broken; {asked} tried at PostgREST, {direct} at the database, {silent} in the catalogue"
-    );
-    ensure!(missed.is_empty(), "{} of {} not noticed:\n{}", missed.len(), mutants.len(), missed.join("\n"));
-    let (stands, rows) = (as_it_stands(&tenants).await?, rows::fingerprint(&tenants, But::Nothing).await?);
-    let changed: Vec<&str> = stands.symmetric_difference(&before.0).map(String::as_str).collect();
-    ensure!(changed.is_empty() && rows == before.1, "left broken:\n{}", changed.join("\n"));
-    let left = catalogue::violations(&mut *tenants.stack.database().acquire().await?).await?;
-    ensure!(left.is_empty(), "left broken:\n{}", left.join("\n"));
-    Ok(())
 }

@@ -1,5 +1,5 @@
-//! The same through the API: of another's id it says the same as of none, in the same words, after asking the same
-//! questions of the database.
+//! The API responds to the id of another person's session as to an absent id: with the same body
+//! and headers, after the same requests to Supabase.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,102 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, TestResponse};
+use crate::support::escalations::without_request_ids;
 
-/// Everything one may try with the id of a session.
-const ATTEMPTS: &[(&str, &str, &str)] = &[
+/// Only the user can write to a session, and only approvers can read it, too.
+#[tokio::test]
+async fn foreign_and_absent_session_get_equal_responses() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let user = TestClient::new(&stack).await?;
+    let session = user.open().await?["id"].as_str().context("no id")?.to_owned();
+    let other_org_id = TestClient::new(&stack).await?.user.org_id;
+    let mut others = Vec::new();
+    for (org_id, role, can_read) in [
+        (user.user.org_id, OrgRole::Member, false),
+        (user.user.org_id, OrgRole::Approver, true),
+        (user.user.org_id, OrgRole::Owner, true),
+        (other_org_id, OrgRole::Member, false),
+        (other_org_id, OrgRole::Owner, false),
+    ] {
+        others.push((TestClient::joining(&stack, org_id, role).await?, can_read));
+    }
+    let before = rows(&stack).await?;
+    for (other, can_read) in &others {
+        let role = other.user.role;
+        for request in REQUESTS.iter().filter(|(method, ..)| !(*can_read && *method == "GET")) {
+            let existing = observe(&stack, other, request, &session).await?;
+            let absent = observe(&stack, other, request, &Uuid::now_v7().to_string()).await?;
+            ensure!(existing == absent, "{request:?} by {role:?}: expected {absent:#?}, found {existing:#?}");
+            let is_not_found = existing.status == 404 && existing.body["code"] == "session_not_found";
+            ensure!(is_not_found, "{request:?} by {role:?}: expected 404, found {existing:#?}");
+        }
+    }
+    ensure!(rows(&stack).await? == before, "a request changed a row");
+    let openai_calls = stack.openai().requests().len();
+    ensure!(openai_calls == 1, "expected 1 call of OpenAI, for the opening, found {openai_calls}");
+    Ok(())
+}
+
+/// Ids of events and agents, and a cursor.
+#[tokio::test]
+async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let user = TestClient::new(&stack).await?;
+    stack.register_agent(user.user.org_id, "only_here", "Only here").await?;
+    let session = user.open_path().await?;
+    let payload = json!({ "reason": "above 10 000 EUR", "decisions": ["approve"] });
+    let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
+    let recorded = user.post(&format!("{session}/events"), event.clone()).await?.expect(201)?;
+    let escalation = recorded["events"][0]["escalationId"].clone();
+    ensure!(escalation.is_string(), "no escalation id: {recorded}");
+    let before = rows(&stack).await?;
+
+    let other = TestClient::new(&stack).await?;
+    let own = other.open_path().await?;
+    // The id of an event of another session is a new id.
+    for id in [event["id"].clone(), escalation, json!(Uuid::new_v4())] {
+        let again = json!({ "id": id, "type": "custom_x", "payload": { "escalationId": id } });
+        let recorded = other.post(&format!("{own}/events"), again).await?.expect(201)?;
+        let event = &recorded["events"][0];
+        let is_own = event["id"] == id && event["actorId"] == json!(other.user.id);
+        ensure!(is_own, "expected an event {id} of the caller, found {recorded}");
+    }
+    // The id of another organisation's agent is unknown.
+    let mut problems = Vec::new();
+    for agent in ["only_here", "only_there"] {
+        let opening = other.post("/chatkit/sessions", json!({ "agentId": agent })).await?;
+        let handover = other.record(&own, "handover", json!({ "agentId": agent })).await?;
+        let (opening, handover) =
+            (opening.problem(422, "agent_unavailable")?, handover.problem(422, "agent_unavailable")?);
+        problems.push((without_request_ids(opening), without_request_ids(handover)));
+        let listed = other.get(&format!("/chatkit/sessions?agentId={agent}")).await?.expect(200)?;
+        ensure!(listed["sessions"] == json!([]), "{listed}");
+    }
+    ensure!(problems[0] == problems[1], "expected equal problems, found {problems:#?}");
+    let agents = other.get("/chatkit/agents").await?.expect(200)?;
+    let is_only_own = agents["agents"].as_array().is_some_and(|all| all.len() == 1 && all[0]["id"] == AGENT);
+    ensure!(is_only_own, "expected only the organisation's own agent, found {agents}");
+
+    // The cursor of another user is only a position in time.
+    user.open().await?;
+    let page = user.get("/chatkit/sessions?limit=1").await?.expect(200)?;
+    let cursor = page["nextCursor"].as_str().context("no second page")?;
+    let next = other.get(&format!("/chatkit/sessions?cursor={cursor}")).await?.expect(200)?;
+    let are_own = next["sessions"]
+        .as_array()
+        .is_some_and(|all| all.iter().all(|session| own.ends_with(session["id"].as_str().unwrap_or("-"))));
+    ensure!(are_own, "expected only own sessions, found {next}");
+
+    let after = rows(&stack).await?;
+    for row in before["events"].as_array().context("no events")? {
+        let is_unchanged = after["events"].as_array().is_some_and(|rows| rows.contains(row));
+        ensure!(is_unchanged, "the event {row} was changed");
+    }
+    Ok(())
+}
+
+/// Every request with the id of a session: method, path and body.
+const REQUESTS: &[(&str, &str, &str)] = &[
     ("GET", "/chatkit/sessions/{id}", ""),
     ("GET", "/chatkit/sessions/{id}/messages", ""),
     ("POST", "/chatkit/sessions/{id}/cancel", ""),
@@ -35,164 +128,55 @@ const ATTEMPTS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-// NAME: tenancy: the API says the same of another's id as of none
-/// Nobody but the user writes to their session, and to everybody but approvers it does not exist at all.
-#[tokio::test]
-async fn same_as_none() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    let user = TestClient::new(&stack).await?;
-    let session = user.open().await?["id"].as_str().context("no id")?.to_owned();
-    let elsewhere = TestClient::new(&stack).await?.user.org_id;
-    let mut others = Vec::new();
-    for (org_id, role, reads) in [
-        (user.user.org_id, OrgRole::Member, false),
-        (user.user.org_id, OrgRole::Approver, true),
-        (user.user.org_id, OrgRole::Owner, true),
-        (elsewhere, OrgRole::Member, false),
-        (elsewhere, OrgRole::Owner, false),
-    ] {
-        others.push((TestClient::joining(&stack, org_id, role).await?, reads));
-    }
-    let before = rows(&stack).await?;
-    for (other, reads) in &others {
-        for attempt in ATTEMPTS.iter().filter(|(method, ..)| !(*reads && *method == "GET")) {
-            let theirs = tried(&stack, other, attempt, &session).await?;
-            let nobodys = tried(&stack, other, attempt, &Uuid::now_v7().to_string()).await?;
-            ensure!(
-                theirs == nobodys,
-                "{attempt:?} by {:?}: {theirs:#?} instead of {nobodys:#?}",
-                other.user.role
-            );
-            ensure!(
-                theirs.status == 404 && theirs.body["code"] == "session_not_found",
-                "{attempt:?}: {theirs:#?}"
-            );
-        }
-    }
-    ensure!(rows(&stack).await? == before, "an attempt has changed something");
-    ensure!(stack.openai().requests().len() == 1, "OpenAI was asked for more than the one session");
-    Ok(())
-}
-
-/// What the caller can tell, and what was asked to find out: both take the same time if the same is asked.
+/// A response, and the requests to Supabase, on which its duration depends.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Observation {
     status: u16,
     headers: BTreeMap<String, String>,
     body: Value,
-    asked: Vec<(String, String, u16)>,
+    upstream: Vec<(String, String, u16)>,
 }
 
-async fn tried(
+async fn observe(
     stack: &LocalStack,
     caller: &TestClient,
-    attempt: &(&str, &str, &str),
+    request: &(&str, &str, &str),
     id: &str,
-) -> Result<Told> {
-    let (method, path, body) = attempt;
+) -> Result<Observation> {
+    let (method, path, body) = request;
     let fill = |text: &str| text.replace("{id}", id).replace("{new}", &Uuid::new_v4().to_string());
     let body = if body.is_empty() { None } else { Some(serde_json::from_str(&fill(body))?) };
-    let asked = stack.supabase().requests().len();
-    let reply = caller.send(Method::from_bytes(method.as_bytes())?, &fill(path), &[], body).await?;
-    let asked = stack.supabase().requests().split_off(asked);
-    // The key set is kept for minutes, so only one of two asks for it.
-    let asked = asked.into_iter().filter(|entry| !entry.path.ends_with("jwks.json"));
-    Ok(Told {
-        status: reply.status.as_u16(),
-        headers: headers(&reply),
-        body: without_occurrence(reply.body),
-        asked: asked.map(|entry| (entry.method.to_string(), entry.path, entry.status.as_u16())).collect(),
+    let before = stack.supabase().requests().len();
+    let response = caller.send(Method::from_bytes(method.as_bytes())?, &fill(path), &[], body).await?;
+    let upstream = stack.supabase().requests().split_off(before);
+    // The key set is cached for minutes, so only the first request loads it.
+    let upstream = upstream.into_iter().filter(|entry| !entry.path.ends_with("jwks.json"));
+    Ok(Observation {
+        status: response.status.as_u16(),
+        headers: headers(&response),
+        body: without_request_ids(response.body),
+        upstream: upstream
+            .map(|entry| (entry.method.to_string(), entry.path, entry.status.as_u16()))
+            .collect(),
     })
 }
 
-fn headers(reply: &TestResponse) -> BTreeMap<String, String> {
-    let of_the_occurrence = ["date", "x-request-id", "apigw-requestid", "content-length"];
-    reply
+/// The headers that do not differ between two equal requests.
+fn headers(response: &TestResponse) -> BTreeMap<String, String> {
+    let varying = ["date", "x-request-id", "apigw-requestid", "content-length"];
+    response
         .headers
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .filter(|(name, _)| !of_the_occurrence.contains(&name.as_str()))
+        .filter(|(name, _)| !varying.contains(&name.as_str()))
         .collect()
 }
 
-fn without_occurrence(mut problem: Value) -> Value {
-    if let Some(fields) = problem.as_object_mut() {
-        fields.retain(|name, _| name != "instance" && name != "requestId");
-    }
-    problem
-}
-
-/// Everything that an attempt could change.
+/// The rows that a request could change.
 async fn rows(stack: &LocalStack) -> Result<Value> {
     let all = "select jsonb_build_object(
         'sessions', (select jsonb_agg(t order by id) from public.chat_sessions as t),
         'requests', (select jsonb_agg(t order by id) from public.chatkit_sessions as t),
         'events', (select jsonb_agg(t order by id) from public.chat_events as t))";
     Ok(sqlx::query_scalar(all).fetch_one(stack.database()).await?)
-}
-
-// NAME: tenancy: the API takes another's ids for new ones or none
-/// Ids of events, agents and pages.
-#[tokio::test]
-async fn ids_of_others() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    let user = TestClient::new(&stack).await?;
-    stack.register_agent(user.user.org_id, "only_here", "Only here").await?;
-    let session = user.open_path().await?;
-    let payload = json!({ "reason": "above 10 000 EUR", "decisions": ["approve"] });
-    let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
-    let recorded = user.post(&format!("{session}/events"), event.clone()).await?.expect(201)?;
-    let escalation = recorded["events"][0]["escalationId"].clone();
-    ensure!(escalation.is_string(), "{recorded}");
-    let before = rows(&stack).await?;
-
-    let stranger = TestClient::new(&stack).await?;
-    let own = stranger.open_path().await?;
-    // Somebody else's event is no event of this session.
-    for id in [event["id"].clone(), escalation, json!(Uuid::new_v4())] {
-        let again = json!({ "id": id, "type": "custom_x", "payload": { "escalationId": id } });
-        let answer = stranger.post(&format!("{own}/events"), again).await?.expect(201)?;
-        ensure!(
-            answer["events"][0]["id"] == id && answer["events"][0]["actorId"] == json!(stranger.user.id),
-            "{answer}"
-        );
-    }
-    // Somebody else's agent is no agent here.
-    let mut refusals = Vec::new();
-    for agent in ["only_here", "only_there"] {
-        let opening = stranger.post("/chatkit/sessions", json!({ "agentId": agent })).await?;
-        let handover = stranger.record(&own, "handover", json!({ "agentId": agent })).await?;
-        let (opening, handover) =
-            (opening.problem(422, "agent_unavailable")?, handover.problem(422, "agent_unavailable")?);
-        refusals.push((without_occurrence(opening), without_occurrence(handover)));
-        let listed = stranger.get(&format!("/chatkit/sessions?agentId={agent}")).await?.expect(200)?;
-        ensure!(listed["sessions"] == json!([]), "{listed}");
-    }
-    ensure!(refusals[0] == refusals[1], "{refusals:#?}");
-    let agents = stranger.get("/chatkit/agents").await?.expect(200)?;
-    ensure!(
-        agents["agents"].as_array().is_some_and(|all| all.len() == 1 && all[0]["id"] == AGENT),
-        "{agents}"
-    );
-
-    // Somebody else's page is a place in time and no more.
-    user.open().await?;
-    let page = user.get("/chatkit/sessions?limit=1").await?.expect(200)?;
-    let cursor = page["nextCursor"].as_str().context("no second page")?;
-    let next = stranger.get(&format!("/chatkit/sessions?cursor={cursor}")).await?.expect(200)?;
-    let of_others = |sessions: &Value| {
-        sessions
-            .as_array()
-            .is_none_or(|all| all.iter().any(|s| !own.ends_with(s["id"].as_str().unwrap_or("-"))))
-    };
-    ensure!(!of_others(&next["sessions"]), "{next}");
-
-    let after = rows(&stack).await?;
-    for row in before["events"].as_array().context("no events")? {
-        ensure!(
-            after["events"].as_array().is_some_and(|rows| rows.contains(row)),
-            "{row} is no longer as it was"
-        );
-    }
-    Ok(())
 }

@@ -1,8 +1,9 @@
-//! What somebody finds out who knows or guesses an id that is another's: nothing, and not even that it is one.
+//! A caller who knows an id of another tenant learns nothing from it, not even that it exists.
 
 mod api;
 mod estimates;
 mod filters;
+mod foreign_ids;
 mod forged_claims;
 mod hidden_columns;
 pub mod locks;
@@ -17,68 +18,78 @@ use local_stack::supabase::{OrgRole, User};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::expectations::{SESSIONS, Sees};
+use super::callers::Caller;
+use super::expectations::{SESSIONS, Visible};
 use super::person::Person;
-use super::roles::Who;
 use super::tenants::Tenants;
 
-/// Somebody who is not there.
-fn no_one() -> Person {
+/// A person whose ids do not exist.
+fn absent_person() -> Person {
     Person::new(User::new(Uuid::new_v4(), OrgRole::Member))
 }
 
-/// Every id that this caller is not shown anywhere.
-fn secrets_to(tenants: &Tenants, who: Who) -> BTreeSet<String> {
-    let shown = match SESSIONS.iter().find(|(caller, _)| *caller == who) {
-        Some((_, Sees::RowsOf(people))) => *people,
+/// Every id that this caller cannot read.
+fn ids_hidden_from(tenants: &Tenants, caller: Caller) -> BTreeSet<String> {
+    let readable = match SESSIONS.iter().find(|(reader, _)| *reader == caller) {
+        Some((_, Visible::RowsOf(people))) => *people,
         _ => &[],
     };
-    let mut secrets = BTreeSet::new();
-    for other in Who::PEOPLE {
+    let mut ids = BTreeSet::new();
+    for other in Caller::WITH_SESSIONS {
         let person = tenants.person(*other);
-        secrets.extend([person.request, person.pending, person.key].map(|id| id.to_string()));
-        secrets.extend([person.running, person.waiting].map(|id| id.to_string()));
-        secrets.extend([person.upstream.clone(), person.fence.to_string()]);
-        if !shown.contains(other) {
-            let Person { session, quiet, over, event, escalation, message, .. } = person;
-            secrets.extend([session, quiet, over, event, escalation, message].map(Uuid::to_string));
-            // What a person was asked says which delivery it is about, and an event which one failed.
-            secrets.extend([person.dead, person.asked, person.question].map(|id| id.to_string()));
-            secrets.insert(person.subject_hash.clone());
+        let of_hidden_tables = [
+            person.request,
+            person.pending_request,
+            person.idempotency_key,
+            person.running_delivery,
+            person.waiting_delivery,
+        ];
+        ids.extend(of_hidden_tables.map(|id| id.to_string()));
+        ids.extend([person.chatkit_session.clone(), person.fence.to_string()]);
+        if !readable.contains(other) {
+            let Person { session, idle_session, ended_session, event, escalation, message, .. } = person;
+            let of_rows = [session, idle_session, ended_session, event, escalation, message];
+            ids.extend(of_rows.map(Uuid::to_string));
+            // An escalation contains the id of the asked delivery, and an event that of the dead
+            // one.
+            ids.extend([person.dead_delivery, person.asked_delivery, person.ask].map(|id| id.to_string()));
+            ids.insert(person.subject_hash.clone());
         }
     }
-    secrets
+    ids
 }
 
-/// A text with this person's ids replaced by what they are, so that answers about two persons can be compared.
-fn without_ids(text: &str, person: &Person) -> String {
-    person.ids().iter().fold(text.to_owned(), |text, (name, id)| text.replace(id, name))
+/// Replaces the ids of a person by their placeholders, so that responses about two persons can be
+/// compared.
+fn with_placeholders(text: &str, person: &Person) -> String {
+    person.placeholders().iter().fold(text.to_owned(), |text, (name, id)| text.replace(id, name))
 }
 
-/// What is in an answer that this caller must not know and did not say.
-fn given_away(secrets: &BTreeSet<String>, asked: &str, answer: &Value) -> Result<(), String> {
-    let answer = answer.to_string();
-    match secrets.iter().find(|secret| answer.contains(*secret) && !asked.contains(*secret)) {
-        Some(secret) => Err(format!("{secret} in {answer}")),
+/// An error if a response contains an id that is hidden from the caller and not part of the
+/// request.
+fn find_leak(hidden: &BTreeSet<String>, request: &str, response: &Value) -> Result<(), String> {
+    let response = response.to_string();
+    match hidden.iter().find(|id| response.contains(*id) && !request.contains(*id)) {
+        Some(id) => Err(format!("the response contains {id}: {response}")),
         None => Ok(()),
     }
 }
 
-/// Asks PostgREST as somebody, with a header, and gets the headers too.
-async fn ask_with(
+/// Sends a request with a header to PostgREST, and returns the headers of the response, too.
+async fn request_with_header(
     tenants: &Tenants,
-    who: Who,
+    caller: Caller,
     method: Method,
     path: &str,
     (header, value): (&str, &str),
     body: Option<&Value>,
 ) -> Result<(StatusCode, HeaderMap, Value)> {
-    let (supabase, key) = (tenants.stack.supabase(), tenants.key(who));
+    let (supabase, credential) = (tenants.stack.supabase(), tenants.credential(caller));
     let request =
         http::client().request(method, format!("{}/rest/v1{path}", supabase.url())).header(header, value);
-    let request = match who {
-        Who::Nobody | Who::Service => request.header("apikey", key),
-        _ => request.header("apikey", supabase.publishable_key()).bearer_auth(key),
+    let request = match caller {
+        Caller::NoToken | Caller::Service => request.header("apikey", credential),
+        _ => request.header("apikey", supabase.publishable_key()).bearer_auth(credential),
     };
     let request = if let Some(body) = body { request.json(body) } else { request };
     let response = request.send().await?;

@@ -1,4 +1,4 @@
-//! What runs by itself, and puts right what was left behind.
+//! Maintenance: expiry, cancelled ChatKit sessions, abandoned requests and purges.
 
 use super::{Function, Tenant};
 
@@ -6,87 +6,86 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "expire_session",
         tenant: Tenant::SessionOfOrganisation,
-        // Everybody's ChatKit sessions are to be cancelled, and none of them is this session's.
-        before: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null;
-                 update public.chat_sessions set last_activity_at = '2020-01-01T00:00:00Z' where id = '{quiet}'",
-        call: r#"{ {the organisation's quiet session}, "p_last_activity_at": "2020-01-01T00:00:00Z" }"#,
-        answer: r#"{ "expired": true, "live_chatkit_session_ids": [] }"#,
-        after: "select not exists (select from public.transcripts_due where session_id = '{quiet}')",
+        // The ChatKit sessions of all sessions but this one are to be cancelled.
+        setup: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null;
+                 update public.chat_sessions set last_activity_at = '2020-01-01T00:00:00Z'
+                 where id = '{idle_session}'",
+        arguments: r#"{ {idle_session_of_org}, "p_last_activity_at": "2020-01-01T00:00:00Z" }"#,
+        response: r#"{ "expired": true, "live_chatkit_session_ids": [] }"#,
+        postcondition: "select not exists (select from public.transcripts_due where session_id = '{idle_session}')",
     },
     Function {
         name: "record_chatkit_activity",
         tenant: Tenant::SessionOfOrganisation,
-        // Too long ago for the agent here, and not for the one of the same name elsewhere.
-        before: "update public.chat_sessions set last_activity_at = now() - interval '2 days' where id = '{quiet}'",
-        call: r#"{ {the organisation's quiet session}, "p_at": "2020-01-01T00:00:00Z" }"#,
-        answer: r#"{ "idle": true }"#,
-        after: "",
+        // Idle by the timeout of the agent, and not by that of the other organisation's.
+        setup: "update public.chat_sessions set last_activity_at = now() - interval '2 days'
+                where id = '{idle_session}'",
+        arguments: r#"{ {idle_session_of_org}, "p_at": "2020-01-01T00:00:00Z" }"#,
+        response: r#"{ "idle": true }"#,
+        postcondition: "",
     },
     Function {
         name: "release_idle_session",
         tenant: Tenant::SessionOfOrganisation,
-        before: "",
-        call: r#"{ {the organisation's quiet session}, "p_retry_after_seconds": 60 }"#,
-        answer: "{}",
-        after: "",
+        setup: "",
+        arguments: r#"{ {idle_session_of_org}, "p_retry_after_seconds": 60 }"#,
+        response: "{}",
+        postcondition: "",
     },
-    // Leases idle checks.
     Function {
         name: "claim_idle_sessions",
-        tenant: Tenant::Due,
-        before: "update public.idle_checks set due_at = now() - interval '1 minute' where session_id = '{quiet}'",
-        call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
-        answer: r#"{ "sessions": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{quiet}",
+        tenant: Tenant::Schedule,
+        setup: "update public.idle_checks set due_at = now() - interval '1 minute'
+                where session_id = '{idle_session}'",
+        arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
+        response: r#"{ "sessions": [{ "org_id": "{org}", "user_id": "{user}", "session_id": "{idle_session}",
                                     "idle_timeout_seconds": 86400, "thread_ids": [] }] }"#,
-        after: "",
+        postcondition: "",
     },
-    // Closes escalations, with an event in their sessions.
     Function {
         name: "expire_escalations",
-        tenant: Tenant::Due,
-        before: "update public.chat_escalations
+        tenant: Tenant::Schedule,
+        setup: "update public.chat_escalations
                  set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
                  where id = '{escalation}'",
-        call: r#"{ "p_limit": 100 }"#,
-        answer: r#"{ "expired": 1 }"#,
-        after: "",
+        arguments: r#"{ "p_limit": 100 }"#,
+        response: r#"{ "expired": 1 }"#,
+        postcondition: "",
     },
-    // Leases ChatKit sessions without a secret.
     Function {
         name: "claim_uncancelled_chatkit_sessions",
-        tenant: Tenant::Due,
-        before: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null where id = '{request}'",
-        call: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
-        answer: r#"{ "sessions": [{ "org_id": "{org}", "session_id": "{session}",
-                                    "chatkit_session_ids": ["{upstream}"] }] }"#,
-        after: "",
+        tenant: Tenant::Schedule,
+        setup: "update public.chatkit_sessions set sealed_secret = null, sealing_key_id = null
+                where id = '{request}'",
+        arguments: r#"{ "p_limit": 100, "p_lease_seconds": 60 }"#,
+        response: r#"{ "sessions": [{ "org_id": "{org}", "session_id": "{session}",
+                                    "chatkit_session_ids": ["{chatkit_session}"] }] }"#,
+        postcondition: "",
     },
-    // Fails requests to OpenAI, and ends the sessions that were only being opened by them.
     Function {
         name: "fail_abandoned_requests",
-        tenant: Tenant::Due,
-        // What the user asked for is old, and its lease is over. Of the others here only the one is so, and elsewhere only
-        // the other.
-        before: "update public.chatkit_sessions set requested_at = now() - interval '1 hour' where org_id = '{org}';
+        tenant: Tenant::Schedule,
+        // The user's request is old and its lease has expired. For others of the organisation only
+        // the first is true, and in the other organisation only the second.
+        setup: "update public.chatkit_sessions set requested_at = now() - interval '1 hour' where org_id = '{org}';
                  update public.idempotency_keys set lease_until = now() - interval '1 minute'
                  where lease_until is not null and (org_id <> '{org}' or user_id = '{user}')",
-        call: r#"{ "p_limit": 100, "p_older_than_seconds": 1800 }"#,
-        answer: r#"{ "settled": 1, "failed_sessions": 0 }"#,
-        after: "",
+        arguments: r#"{ "p_limit": 100, "p_older_than_seconds": 1800 }"#,
+        response: r#"{ "settled": 1, "failed_sessions": 0 }"#,
+        postcondition: "",
     },
-    // Erases secrets, and deletes keys and throttles.
     Function {
         name: "purge_expired",
-        tenant: Tenant::Due,
-        // Throttles are full again within seconds, so those of others are emptied.
-        before: "update public.chatkit_sessions set expires_at = now() - interval '1 hour' where id = '{request}';
+        tenant: Tenant::Schedule,
+        // Throttles are full again within seconds, so the setup empties those of others.
+        setup: "update public.chatkit_sessions set expires_at = now() - interval '1 hour' where id = '{request}';
                  update public.idempotency_keys set last_used_at = now() - interval '2 days', lease_until = null
                  where (org_id, user_id) = ('{org}', '{user}');
                  update public.throttles set full_at = now() + interval '1 hour';
                  update public.throttles set full_at = now() - interval '1 minute'
                  where org_id = '{org}' and subject in ('{user}', '{session}')",
-        call: r#"{ "p_limit": 100 }"#,
-        answer: r#"{ "secrets": 1, "keys": 3, "throttles": 5 }"#,
-        after: "",
+        arguments: r#"{ "p_limit": 100 }"#,
+        response: r#"{ "secrets": 1, "keys": 3, "throttles": 5 }"#,
+        postcondition: "",
     },
 ];

@@ -1,79 +1,81 @@
-//! What is expected, function by function.
+//! The expectations of every function.
 
 mod erasure;
 mod maintenance;
 mod orchestrator;
 mod sessions;
 
-/// A function of `public`. The service calls it, nobody else does, and a call touches rows of the tenant it names.
+/// A function of `public` that only the service can call. A call changes rows of the tenant in its
+/// arguments only. [`crate::security::tenancy::person::Person::fill`] replaces the placeholders.
 pub struct Function {
     pub name: &'static str,
-    /// Whom its arguments name.
+    /// The tenant in the arguments.
     pub tenant: Tenant,
-    /// What has happened before the call, as SQL: something of the person's for it to find, and of others' for it to leave
-    /// alone. Empty where it finds that anyway.
-    pub before: &'static str,
-    /// A good call, as JSON. What is in braces is filled in for the person whom it is about.
-    pub call: &'static str,
-    /// What its answer holds, at least, as JSON.
-    pub answer: &'static str,
-    /// What is so then, as SQL that says true. Empty where the answer says it all.
-    pub after: &'static str,
+    /// SQL before the call: rows of the person for the call to find, and rows of others that it
+    /// must not change. Empty if the rows exist already.
+    pub setup: &'static str,
+    /// The arguments of a valid call, as JSON.
+    pub arguments: &'static str,
+    /// The members that the response has at least, as JSON.
+    pub response: &'static str,
+    /// SQL that returns true after the call. Empty if the response is enough.
+    pub postcondition: &'static str,
 }
 
-/// Whom a call is about, and so what becomes of one that mixes up two tenants.
+/// The tenant in the arguments of a call, and the error of a call with ids of different tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tenant {
-    /// An organisation as a whole. There is nothing to mix up.
+    /// An organisation as a whole. The arguments have no other ids.
     Organisation,
-    /// A person. Not of that organisation: 403 `not_a_member`. With another's session: 409 `session_id_taken`.
+    /// A person. If the person is not a member of the organisation: 403 `not_a_member`. With the id
+    /// of another person's session: 409 `session_id_taken`.
     Person,
-    /// A session of an organisation. In another one: 404 `session_not_found`.
+    /// A session of an organisation. Of another organisation: 404 `session_not_found`.
     SessionOfOrganisation,
-    /// A session of a person in an organisation. With any other person: 404 `session_not_found`.
+    /// A session of a person in an organisation. Of another person: 404 `session_not_found`.
     SessionOfPerson,
-    /// A delivery of an organisation. In another one: 404 `delivery_not_found`.
+    /// A delivery of an organisation. Of another organisation: 404 `delivery_not_found`.
     DeliveryOfOrganisation,
-    /// An escalation, and the person who decides it. Not of the organisation: 403 `not_a_member`. Not theirs, and they don't
-    /// decide for others: 404 `escalation_not_found`.
+    /// An escalation, and the person who decides. If the person is not a member of the
+    /// organisation: 403 `not_a_member`. If the person is neither the requester nor an approver:
+    /// 404 `escalation_not_found`.
     EscalationOfPerson,
-    /// A person of an organisation, whom an operator erases, whoever it is. Those whom nobody erases are left alone.
+    /// A person of an organisation whom an operator erases. Other persons are not changed.
     ErasedPerson,
-    /// A call under way, which whoever began it knows by its delivery and fence. With another's fence it is not finished.
-    CallUnderWay,
-    /// Nobody: it is for the schedule, and touches what is due, of whichever tenant. Of a tenant with nothing due it
-    /// touches nothing, and no row of one is mixed up with another's.
-    Due,
+    /// A running delivery and its fence. With another fence the delivery is not finished.
+    RunningCall,
+    /// Due rows of every tenant, for a scheduled run. Rows that are not due are not changed.
+    Schedule,
 }
 
-/// Every function, some of them with several calls.
+/// Every function. Some have several calls.
 pub fn every_function() -> impl Iterator<Item = &'static Function> {
     [sessions::FUNCTIONS, maintenance::FUNCTIONS, orchestrator::FUNCTIONS, erasure::FUNCTIONS]
         .into_iter()
         .flatten()
 }
 
-/// The functions that signed-in callers execute themselves, and nobody else does. Whom they answer what is shown with the
-/// promises of what they are for (`metrics`, `throttles`).
-pub const CALLED_BY_CALLERS: &[&str] = &["get_metrics", "consume_thread_read_limit"];
+/// The security definers that `authenticated` can execute, and no other role. The tests of metrics
+/// and of rate limits check their results.
+pub const CALLER_FUNCTIONS: &[&str] = &["get_metrics", "consume_thread_read_limit"];
 
-/// The functions that signed-in callers read lists by. They run with the rights of who calls them: row level security decides what
-/// they answer, as it does for the tables behind them.
-pub const READS_AS_CALLERS: &[&str] =
+/// The security invokers that return lists to `authenticated`. Row level security decides about the
+/// rows, as for the tables.
+pub const READ_FUNCTIONS: &[&str] =
     &["list_sessions", "list_messages", "list_escalations", "list_agents", "session_details"];
 
-/// The functions of `public` that write for a caller. They run with the rights of who calls them, to look as the caller, and
-/// then call the function of the same name in `chatkit_private`, which runs as its owner.
-pub const WRITES_FOR_CALLERS: &[&str] =
+/// The security invokers of `public` that write for a caller. They read with the caller's rights,
+/// and then call the security definer with the same name in `chatkit_private`.
+pub const WRITE_FUNCTIONS: &[&str] =
     &["open_session", "renew_chatkit_session", "record_events", "cancel_session", "decide_escalation"];
 
-/// What those need beside it.
-pub const LOOKS_AS_CALLERS: &[&str] = &["effective_claims", "readable_ids", "decided_escalation_id"];
+/// The functions of `chatkit_private` that they call before.
+pub const WRITE_HELPERS: &[&str] = &["effective_claims", "readable_ids", "decided_escalation_id"];
 
-/// Of the functions of `chatkit_private`, those that run as their owner beside the ones that write for callers: they read `auth.users`.
-pub const READS_USERS: &[&str] = &["effective_claims"];
+/// The other security definers of `chatkit_private`. They read `auth.users`.
+pub const AUTH_USERS_READERS: &[&str] = &["effective_claims"];
 
-/// The functions of `chatkit_private` that a policy runs as the caller. All others there are for the functions above, which
-/// run as their owner.
-pub const RUN_BY_POLICIES: &[&str] =
+/// The functions of `chatkit_private` that policies execute as the caller. Security definers call
+/// all others.
+pub const POLICY_FUNCTIONS: &[&str] =
     &["extract_org_id", "extract_org_role", "caller_org_id", "caller_org_role", "caller_is_approver"];

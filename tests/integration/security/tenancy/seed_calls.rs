@@ -1,29 +1,29 @@
-//! What has happened to everybody before anything is tried, as calls of the RPC functions.
+//! The RPC calls that create the rows of each person, and the agent servers.
 
-/// What leaves a row in every table.
-pub const LIFE: &[(&str, &str)] = &[
-    // Everybody's first key is the same.
+/// A row in every table. [`super::person::Person::fill`] replaces the placeholders.
+pub const SEED_CALLS: &[(&str, &str)] = &[
+    // Every person uses the same first key.
     (
         "open_session",
-        r#"{ {the user's session}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
+        r#"{ {session_of_user}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
              "p_chatkit_request_id": "{request}", "p_idempotency_key": "1", "p_request_hash": "{hash}" }"#,
     ),
     (
         "record_chatkit_session",
-        r#"{ {the organisation's session}, "p_chatkit_request_id": "{request}",
-             "p_chatkit_session_id": "{upstream}", "p_expires_at": "2030-01-01T00:00:00Z",
+        r#"{ {session_of_org}, "p_chatkit_request_id": "{request}",
+             "p_chatkit_session_id": "{chatkit_session}", "p_expires_at": "2030-01-01T00:00:00Z",
              "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
     ),
-    // Nobody finishes this one, so its key is held all day.
+    // Never completed, so the key stays leased for a day.
     (
         "renew_chatkit_session",
-        r#"{ {the user's session}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
+        r#"{ {session_of_user}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
              "p_chatkit_request_id": "{pending}", "p_idempotency_key": "{key}", "p_request_hash": "{hash}",
              "p_lease_seconds": 86400 }"#,
     ),
     (
         "record_events",
-        r#"{ {the user's session}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+        r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
              { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{session}" } },
              { "id": "{event}", "type": "hitl_escalation", "escalation_id": "{escalation}",
                "payload": { "reason": "above 10 000 EUR", "decisions": ["approve", "reject"] } } ],
@@ -31,42 +31,45 @@ pub const LIFE: &[(&str, &str)] = &[
     ),
     (
         "record_messages",
-        r#"{ {the organisation's session},
+        r#"{ {session_of_org},
              "p_messages": [{ "id": "{message}", "role": "user", "content": "Pay invoice 42" }] }"#,
     ),
     (
         "record_thread_items",
-        r#"{ {the organisation's session}, "p_thread_id": "cthr_{session}",
+        r#"{ {session_of_org}, "p_thread_id": "cthr_{session}",
              "p_items": [{ "id": "item_{session}", "role": "agent", "content": "Paid" }] }"#,
     ),
     (
         "record_tasks",
-        r#"{ {the organisation's session},
+        r#"{ {session_of_org},
              "p_tasks": [{ "id": "pay-42", "title": "Pay invoice 42", "status": "running" }] }"#,
     ),
-    // The escalation keeps the other session from becoming idle, so only this one is checked.
+    // The escalation prevents the first session from becoming idle, so only this one is due.
     (
         "open_session",
-        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{quiet}",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{idle_session}",
              "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {} }"#,
     ),
-    // One that has ended.
+    // The session that has ended.
     (
         "open_session",
-        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{over}",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}",
              "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {} }"#,
     ),
     (
         "record_events",
-        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{over}", "p_actor_type": "agent",
-             "p_events": [
-             { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{over}" } }] }"#,
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}",
+             "p_actor_type": "agent", "p_events": [
+             { "id": "{new}", "type": "thread_changed", "payload": { "threadId": "cthr_{ended_session}" } }] }"#,
     ),
-    ("cancel_session", r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{over}" }"#),
-    // What agents are told: it fails, is asked about, is under way, and waits.
+    (
+        "cancel_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}" }"#,
+    ),
+    // The deliveries: dead, asked, running and waiting.
     (
         "record_events",
-        r#"{ {the user's session}, "p_actor_type": "agent", "p_events": [
+        r#"{ {session_of_user}, "p_actor_type": "agent", "p_events": [
              { "id": "{new}", "type": "custom_failed", "payload": {} },
              { "id": "{new}", "type": "custom_asked", "payload": { "amount": 7 } },
              { "id": "{new}", "type": "custom_running", "payload": { "amount": 8 } },
@@ -74,11 +77,10 @@ pub const LIFE: &[(&str, &str)] = &[
     ),
 ];
 
-/// How many sessions each of them has.
-pub const SESSIONS_EACH: usize = 3;
+pub const SESSIONS_PER_PERSON: usize = 3;
 
-/// Agents' servers: on the same terms in both organisations while everybody moves in,
-pub const SERVERS: &[&str] = &[r#"{
+/// The agent server of both organisations while the rows are created.
+pub const AGENT_SERVERS: &[&str] = &[r#"{
     "p_org_id": "{org}", "p_agent_id": "accounts_payable", "p_url": "https://agents.example/here",
     "p_tools": [
         { "name": "pay", "policy": "auto", "amount_pointer": "/amount", "risk": "low", "approver": "self" },
@@ -94,8 +96,8 @@ pub const SERVERS: &[&str] = &[r#"{
         { "tool": "note", "event_type": "agent_follow_up" } ]
 }"#];
 
-/// and on others elsewhere then, where another agent has a server too.
-pub const SERVERS_ELSEWHERE: &[&str] = &[
+/// The agent servers of the other organisation afterwards.
+pub const OTHER_ORG_AGENT_SERVERS: &[&str] = &[
     r#"{
         "p_org_id": "{org}", "p_agent_id": "accounts_payable", "p_url": "https://agents.example/elsewhere",
         "p_tools": [{ "name": "pay", "policy": "never", "idempotent": true }],
@@ -110,8 +112,8 @@ pub const SERVERS_ELSEWHERE: &[&str] = &[
     }"#,
 ];
 
-/// What the agents answer to their first call.
-pub const ASKS: &str = r#"{
+/// The result of an agent's first call.
+pub const ASK_OUTCOME: &str = r#"{
     "kind": "ask", "request_state": { "step": 1 },
     "ask": { "reason": "Which account?", "decisions": ["approve", "respond"], "risk": "low", "approver": "self" }
 }"#;

@@ -1,32 +1,30 @@
-//! Things that nobody thought of when the rules were written.
+//! Objects and options that no expectation mentions.
 
-use super::mutant::{By, Mutant};
+use super::mutant::{Detector, Mutant};
 
-/// The migrations mend it.
+/// Reverted by the migrations.
 const MIGRATE: &str = "";
 
-/// A new table, column, view, function or policy, and functions that run with other names or rights than they were
-/// written for.
 pub fn all() -> Vec<Mutant> {
     [
-        ("a table without a rule", "create table public.invoices (id int)", "drop table public.invoices"),
+        ("a table without expectations", "create table public.invoices (id int)", "drop table public.invoices"),
         (
-            "a column without a rule",
+            "a column without expectations",
             "alter table public.chat_sessions add column notes text",
             "alter table public.chat_sessions drop column notes",
         ),
         (
-            "a view, which would be read with its owner's rights",
+            "a view, which reads with the rights of its owner",
             "create view public.sessions as select id from public.chat_sessions",
             "drop view public.sessions",
         ),
         (
-            "a function without a rule",
+            "a function without expectations",
             "create function public.sum_up() returns int language sql return 1",
             "drop function public.sum_up()",
         ),
         (
-            "a second function of a name",
+            "an overloaded function",
             "create function public.cancel_session(p_session_id uuid) returns int language sql
              security definer set search_path = '' return 1;
              revoke all on function public.cancel_session(uuid) from public, anon, authenticated, service_role",
@@ -38,56 +36,56 @@ pub fn all() -> Vec<Mutant> {
             "revoke select on chatkit_private.webhook from service_role",
         ),
         (
-            "a helper that is run by its owner",
+            "a helper as a security definer",
             "alter function chatkit_private.session_response security definer",
             "alter function chatkit_private.session_response security invoker",
         ),
         (
-            "an RPC function that is run by its caller",
+            "an RPC function as a security invoker",
             "alter function public.purge_expired security invoker",
             MIGRATE,
         ),
         (
-            "a function that looks as the caller and is run by its owner",
+            "a public write function as a security definer",
             "alter function public.cancel_session security definer",
             "alter function public.cancel_session security invoker",
         ),
         (
-            "a function that writes for callers and is run by its caller",
+            "a private write function as a security invoker",
             "alter function chatkit_private.cancel_session security invoker",
             "alter function chatkit_private.cancel_session security definer",
         ),
         (
-            "a function that takes names from the search path",
+            "a function without a fixed search path",
             "alter function public.purge_expired reset search_path",
             MIGRATE,
         ),
         (
-            "a use of the schema of the helpers",
+            "use of the schema of the helpers",
             "grant usage on schema chatkit_private to authenticated",
             "revoke usage on schema chatkit_private from authenticated",
         ),
         (
-            "a policy for everybody",
+            "a policy for every role",
             r#"alter policy "session owner and approvers can read" on public.chat_sessions to public"#,
             MIGRATE,
         ),
         (
-            "statistics of a transcript",
+            "statistics of the contents of messages",
             "alter table public.chat_messages alter column content set statistics -1",
             MIGRATE,
         ),
         (
-            "one more policy",
+            "an additional policy",
             "create policy more on public.chat_sessions for insert to authenticated with check (true)",
             "drop policy more on public.chat_sessions",
         ),
     ]
-    .map(|(what, sql, undo)| Mutant {
-        what: what.to_owned(),
+    .map(|(description, sql, undo)| Mutant {
+        description: description.to_owned(),
         sql: sql.to_owned(),
         undo: Some(undo.to_owned()).filter(|undo| undo != MIGRATE),
-        noticed: By::Catalogue,
+        detector: Detector::Catalogue,
     })
     .into()
 }

@@ -1,0 +1,155 @@
+//! Calls of RPC functions with ids of another tenant in their arguments.
+
+/// A function, its arguments, and the status of the response. `{…}` is an id of the caller, `<…>`
+/// an id of another person.
+pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
+    (
+        "record_chatkit_session",
+        r#"{ {session_of_org}, "p_chatkit_request_id": "<pending>",
+             "p_chatkit_session_id": "cksess_x", "p_expires_at": "2030-01-01T00:00:00Z",
+             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
+        404,
+    ),
+    (
+        "fail_chatkit_session",
+        r#"{ {session_of_org}, "p_chatkit_request_id": "<pending>", "p_end_session": true }"#,
+        404,
+    ),
+    (
+        "confirm_chatkit_cancelled",
+        r#"{ {session_of_org}, "p_chatkit_session_ids": ["<chatkit_session>"] }"#,
+        200,
+    ),
+    (
+        "record_events",
+        r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "<event>", "type": "thread_changed", "payload": { "threadId": "cthr_<session>" } }] }"#,
+        200,
+    ),
+    (
+        "record_events",
+        r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "hitl_resolved", "payload": {
+               "escalationId": "<ask>", "decision": "approve", "subjectHash": "<subject_hash>" } }] }"#,
+        404,
+    ),
+    (
+        "decide_escalation",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_escalation_id": "{ask}",
+             "p_decision": "approve", "p_subject_hash": "{subject_hash}", "p_event_id": "<event>" }"#,
+        200,
+    ),
+    (
+        "finish_delivery",
+        r#"{ "p_delivery_id": "{running}", "p_fence": <fence>, "p_outcome": { "kind": "completed" } }"#,
+        200,
+    ),
+    ("record_thread_items", r#"{ {session_of_org}, "p_thread_id": "cthr_<session>", "p_items": [] }"#, 404),
+    (
+        "record_thread_items",
+        r#"{ {session_of_org}, "p_thread_id": "cthr_{session}",
+             "p_items": [{ "id": "item_<session>", "role": "user", "content": "x" }] }"#,
+        200,
+    ),
+    (
+        "record_messages",
+        r#"{ {session_of_org},
+             "p_messages": [{ "id": "<message>", "role": "user", "content": "x" }] }"#,
+        200,
+    ),
+    (
+        "record_tasks",
+        r#"{ {session_of_org},
+             "p_tasks": [{ "id": "<session>", "title": "x", "status": "running" }] }"#,
+        200,
+    ),
+    // An idempotency key is unique per user.
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{new}", "p_agent_id": "accounts_payable",
+             "p_channel": "web", "p_metadata": {}, "p_chatkit_request_id": "{new}", "p_idempotency_key": "<key>",
+             "p_request_hash": "{hash}" }"#,
+        200,
+    ),
+    (
+        "renew_chatkit_session",
+        r#"{ {session_of_user}, "p_purpose": "resume", "p_min_life_seconds": 0,
+             "p_chatkit_request_id": "{new}", "p_idempotency_key": "<key>", "p_request_hash": "{hash}" }"#,
+        200,
+    ),
+    (
+        "record_events",
+        r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}",
+             "p_events": [{ "id": "{new}", "type": "button_click", "payload": {} }],
+             "p_idempotency_key": "<key>", "p_request_hash": "{hash}" }"#,
+        200,
+    ),
+    (
+        "cancel_session",
+        r#"{ {session_of_user}, "p_idempotency_key": "<key>", "p_request_hash": "{hash}" }"#,
+        200,
+    ),
+    (
+        "decide_escalation",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_escalation_id": "{ask}",
+             "p_decision": "approve", "p_subject_hash": "{subject_hash}", "p_idempotency_key": "<key>",
+             "p_request_hash": "{hash}" }"#,
+        200,
+    ),
+    // The id of an agent is unique per organisation.
+    (
+        "register_agent_server",
+        r#"{ "p_org_id": "{org}", "p_agent_id": "<agent>", "p_url": "https://agents.example", "p_tools": [],
+             "p_routes": [] }"#,
+        422,
+    ),
+    (
+        "finish_delivery",
+        r#"{ "p_delivery_id": "{running}", "p_fence": {fence}, "p_outcome": {
+             "kind": "completed", "handover": { "agent_id": "<agent>" } } }"#,
+        200,
+    ),
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{new}", "p_agent_id": "<agent>",
+             "p_channel": "web", "p_metadata": {} }"#,
+        422,
+    ),
+    (
+        "record_events",
+        r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "handover", "payload": { "agentId": "<agent>" } }] }"#,
+        422,
+    ),
+];
+
+/// Ids that are unique in the whole table, and the code that the function returns if the id exists.
+/// Only the service generates such ids.
+pub const CALLS_WITH_EXISTING_IDS: &[(&str, &str, &str)] = &[
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "<session>",
+             "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {} }"#,
+        "session_id_taken",
+    ),
+    (
+        "renew_chatkit_session",
+        r#"{ {session_of_user}, "p_purpose": "resume", "p_min_life_seconds": 2147483647,
+             "p_chatkit_request_id": "<request>" }"#,
+        "chatkit_request_taken",
+    ),
+    (
+        "record_chatkit_session",
+        r#"{ {session_of_org}, "p_chatkit_request_id": "{pending}",
+             "p_chatkit_session_id": "<chatkit_session>", "p_expires_at": "2030-01-01T00:00:00Z",
+             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1" }"#,
+        "chatkit_session_taken",
+    ),
+    (
+        "record_events",
+        r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}", "p_events": [
+             { "id": "{new}", "type": "hitl_escalation", "escalation_id": "<escalation>",
+               "payload": { "reason": "x", "decisions": ["approve"] } }] }"#,
+        "escalation_id_taken",
+    ),
+];
