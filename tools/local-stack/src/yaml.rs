@@ -1,4 +1,4 @@
-//! YAML as JSON.
+//! Reads YAML files as JSON values.
 
 use std::path::Path;
 

@@ -58,7 +58,7 @@ pub async fn run() -> Result<()> {
     if over.is_empty() { Ok(()) } else { bail!("over the limits: {}", over.join("; ")) }
 }
 
-async fn measured(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
+async fn measure(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
     let samples = Samples::prepare(stack).await?;
     let mut starts: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {

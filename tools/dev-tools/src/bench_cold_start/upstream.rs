@@ -13,13 +13,13 @@ pub struct Mark {
 
 /// Where the meters are now.
 pub fn mark(stack: &LocalStack) -> Mark {
-    Mark { supabase: stack.supabase().meter().count(), chatkit: stack.openai().meter().count() }
+    Mark { supabase: stack.supabase().latency().count(), chatkit: stack.openai().latency().count() }
 }
 
 /// The time in which at least one request since the mark was with an upstream.
 pub fn time_since(stack: &LocalStack, mark: &Mark) -> Duration {
-    let mut spans = stack.supabase().meter().spans_after(mark.supabase);
-    spans.extend(stack.openai().meter().spans_after(mark.chatkit));
+    let mut spans = stack.supabase().latency().spans_after(mark.supabase);
+    spans.extend(stack.openai().latency().spans_after(mark.chatkit));
     covered(spans)
 }
 

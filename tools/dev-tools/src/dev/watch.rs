@@ -42,7 +42,7 @@ impl Watch {
             .args(["lambda", "watch", "--invoke-address", address, "--invoke-port", port, "--env-file"])
             .arg(environment.path())
             .current_dir(project::root());
-        lambda::forget_our_package(&mut command);
+        lambda::clear_cargo_package_env(&mut command);
         let mut child = Command::from(command)
             .process_group(0)
             .stdin(Stdio::null())

@@ -9,14 +9,14 @@ use super::invariants;
 use super::measurement::Figure;
 use super::requests::Wish;
 use local_stack::openai::On;
-use local_stack::supabase::Mishaps;
+use local_stack::supabase::FailureSet;
 
 /// How often a client asks before it gives up.
 const TRIES: u32 = 3;
 
 pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     // What passes: a client that asks three times is promised an answer of no other.
-    ground.trouble(0.2, Mishaps::Passing).await;
+    ground.trouble(0.2, FailureSet::Transient).await;
     let outcomes = each(count, AT_ONCE, async |number| {
         let wish = Wish::open(Some(format!("creation-{number}")));
         ground.insist(ground.person(number), &wish, TRIES).await

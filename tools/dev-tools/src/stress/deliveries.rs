@@ -14,7 +14,7 @@ use super::env::{AT_ONCE, Ground, OTHER_AGENT, each};
 use super::measurement::Figure;
 use super::requests::Wish;
 use local_stack::agents::{Agent, Fault, FaultId};
-use local_stack::supabase::Mishaps;
+use local_stack::supabase::FailureSet;
 
 /// Its tool must not be called again under one key. It forgets the keys that it has seen, and does it again.
 const UNREPEATABLE: &str = "cfo_strategy";
@@ -53,7 +53,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     let sessions: Vec<(usize, Value)> = opened.into_iter().collect::<Result<_>>()?;
 
     let faults: Vec<Vec<FaultId>> = called.iter().map(|one| disturb(one.agent)).collect();
-    let chance = ground.trouble_at_supabase(0.2, Mishaps::All).await;
+    let chance = ground.trouble_at_supabase(0.2, FailureSet::All).await;
     let calls = count / EVENTS_A_CALL;
     let recording = async {
         let replies = each(calls, AT_ONCE, async |number| {
@@ -76,7 +76,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
         called.iter().zip(faults).flat_map(|(one, faults)| faults.into_iter().map(|id| one.agent.hits(id)));
     let mut figures = vec![
         Figure::some("calls of the agents that went wrong", hits.map(|hits| hits as usize).sum()),
-        Figure::some("calls of Supabase that went wrong", chance.struck()),
+        Figure::some("calls of Supabase that went wrong", chance.occurrences()),
         Figure::some("routers killed", kills.iter().map(|(_, killed)| killed).sum()),
     ];
     figures.extend(queues(ground, &called, recorded, left).await?);

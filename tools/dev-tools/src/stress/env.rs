@@ -21,7 +21,7 @@ use local_stack::http::{Breakpoint, RandomFault};
 use local_stack::openai;
 use local_stack::openai::On;
 use local_stack::supabase;
-use local_stack::supabase::{Mishaps, OrgRole, User};
+use local_stack::supabase::{FailureSet, OrgRole, User};
 
 /// The agents that everybody may open.
 pub const AGENT: &str = "accounts_payable";
@@ -106,8 +106,8 @@ impl Ground {
     }
 
     /// From now on that share of the calls upstream goes wrong, in all ways there are.
-    pub async fn trouble(&self, share: f64, mishaps: Mishaps) {
-        let mut chances = vec![self.trouble_at_supabase(share, mishaps).await];
+    pub async fn trouble(&self, share: f64, failures: FailureSet) {
+        let mut chances = vec![self.trouble_at_supabase(share, failures).await];
         let ways = every_way();
         // One after the other is asked, so each has to take a larger part of what is left.
         let count = ways.len();
@@ -121,16 +121,16 @@ impl Ground {
     }
 
     /// From now on that share of the calls of Supabase goes wrong, and of no others.
-    pub async fn trouble_at_supabase(&self, share: f64, mishaps: Mishaps) -> RandomFault {
+    pub async fn trouble_at_supabase(&self, share: f64, failures: FailureSet) -> RandomFault {
         let chance = RandomFault::new(share, self.seed);
-        self.stack.supabase().fault(supabase::Fault::Unreliable(chance.clone(), mishaps)).await;
+        self.stack.supabase().fault(supabase::Fault::Unreliable(chance.clone(), failures)).await;
         chance
     }
 
     /// How many calls upstream went wrong.
     pub fn gone_wrong(&self) -> usize {
         let chances = self.chances.lock().unwrap_or_else(PoisonError::into_inner);
-        chances.iter().map(RandomFault::struck).sum()
+        chances.iter().map(RandomFault::occurrences).sum()
     }
 
     /// From now on everything goes well.

@@ -11,7 +11,7 @@ use super::env::{AT_ONCE, Ground, each};
 use super::invariants;
 use super::measurement::Figure;
 use super::requests::{TestResponse, Wish};
-use local_stack::supabase::Mishaps;
+use local_stack::supabase::FailureSet;
 
 /// Events share sessions, so that they meet there.
 const EVENTS_A_SESSION: usize = 40;
@@ -25,7 +25,7 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     });
     let sessions: Vec<(usize, Value)> = owners.await.into_iter().collect::<Result<_>>()?;
     let calls = calls(&mut ground.rng(0), count);
-    ground.trouble(0.2, Mishaps::All).await;
+    ground.trouble(0.2, FailureSet::All).await;
     let outcomes = each(calls.len(), AT_ONCE, async |number| {
         let (owner, session) = &sessions[number % sessions.len()];
         let wish = Wish::record(session, Value::Array(calls[number].clone()));

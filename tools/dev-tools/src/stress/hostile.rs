@@ -86,7 +86,7 @@ async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
     sqlx::query("vacuum analyze").execute(stack.database()).await?;
 
     let pages = pages(ground).await?;
-    let requests = stack.supabase().meter().count();
+    let requests = stack.supabase().latency().count();
     let (mut runs, looked) = (0, AtomicI64::new(0));
     while others_left(ground, &looked).await? {
         ensure!(runs < MOST_ROUNDS, "others' work is not done after {runs} runs");
@@ -108,7 +108,7 @@ async fn once(ground: &Ground, hostile: usize) -> Result<Took> {
             }
         }
     }
-    let requests = stack.supabase().meter().count() - requests;
+    let requests = stack.supabase().latency().count() - requests;
     let pages = self::pages(ground).await? - pages - looked.load(Ordering::Relaxed);
     let mut left = 0;
     for kind in KINDS.iter().filter(|_| hostile > 0) {

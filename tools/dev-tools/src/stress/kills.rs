@@ -36,10 +36,10 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
     ground.run_job().await?;
 
     let killed = tried.iter().filter(|tried| tried.was_killed);
-    let struck: HashSet<_> = killed.filter_map(|tried| Some((tried.deed, tried.step?))).collect();
+    let occurrences: HashSet<_> = killed.filter_map(|tried| Some((tried.deed, tried.step?))).collect();
     let planned: HashSet<_> = plan.iter().filter_map(|(deed, step)| Some((*deed, (*step)?))).collect();
     let missed: Vec<String> =
-        planned.difference(&struck).map(|(deed, step)| format!("{deed:?} at step {step}")).collect();
+        planned.difference(&occurrences).map(|(deed, step)| format!("{deed:?} at step {step}")).collect();
     let mut figures = vec![
         Figure::some("processes killed", tried.iter().filter(|tried| tried.was_killed).count()),
         Figure::violations(
