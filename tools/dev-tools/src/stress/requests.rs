@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// A request, to be sent as often as it takes.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct Request {
     pub method: Method,
     pub path: String,
     pub key: Option<String>,
@@ -27,7 +27,7 @@ pub struct TestResponse {
 
 impl TestResponse {
     /// Sends a request and takes what comes.
-    pub async fn of(request: RequestBuilder) -> Self {
+    pub async fn from_request(request: RequestBuilder) -> Self {
         let lost = Self { status: None, retry_after: None, body: Value::Null };
         let Ok(response) = request.send().await else { return lost };
         let status = response.status().as_u16();
@@ -38,7 +38,7 @@ impl TestResponse {
     }
 
     /// Whether it was done.
-    pub fn is_done(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
@@ -48,7 +48,7 @@ impl TestResponse {
     }
 
     /// How long to wait before the same request is sent again; none where that would be of no use.
-    pub fn again(&self) -> Option<Duration> {
+    pub fn retry_delay(&self) -> Option<Duration> {
         let soon = Duration::from_millis(50 + fastrand::u64(..100));
         match self.status {
             None | Some(429 | 500..) => Some(self.retry_after.unwrap_or(soon)),
@@ -63,7 +63,7 @@ impl TestResponse {
     }
 
     /// In a word: the code of a problem, or the id of what was made.
-    pub fn says(&self) -> String {
+    pub fn code_or_id(&self) -> String {
         let id = || self.body["id"].as_str();
         self.code().or_else(id).unwrap_or_default().to_owned()
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::behaviour::Behaviour;
 use super::fault::{Fault, FaultId};
 use super::http::{AgentServer, Shared};
-use super::request_log::{Call, AgentAction};
+use super::request_log::{AgentAction, Call};
 use super::revision::Revision;
 
 /// Settings of an agent's server.
@@ -56,7 +56,8 @@ impl Agent {
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(());
         let Settings { revision, streams } = settings;
-        let http_server = AgentServer { behaviour, revision, streams, shared: shared.clone(), sessions: Arc::default() };
+        let http_server =
+            AgentServer { behaviour, revision, streams, shared: shared.clone(), sessions: Arc::default() };
         let server = tokio::spawn(http_server.serve(listener, stopped));
         Ok(Self { id: behaviour.id(), address, shared, _stop: stop, server })
     }

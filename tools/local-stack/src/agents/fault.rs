@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::request_log::Sent;
+use super::request_log::SentResponse;
 
 /// A fault: which requests it affects, how often, and its effect.
 ///
@@ -44,12 +44,12 @@ pub(super) enum Effect {
 
 impl Effect {
     /// What is sent instead of the response, if anything.
-    pub(super) fn replacement(&self) -> Option<Sent> {
+    pub(super) fn replacement(&self) -> Option<SentResponse> {
         match self {
             Self::DelayOnly | Self::Result(_) => None,
-            Self::Status(_) => Some(Sent::Refusal),
-            Self::DropBefore | Self::DropAfter => Some(Sent::Nothing),
-            Self::Cut | Self::HtmlBody | Self::Body(_) => Some(Sent::Rubbish),
+            Self::Status(_) => Some(SentResponse::Error),
+            Self::DropBefore | Self::DropAfter => Some(SentResponse::Nothing),
+            Self::Cut | Self::HtmlBody | Self::Body(_) => Some(SentResponse::Malformed),
         }
     }
 }

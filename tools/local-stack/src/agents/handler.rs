@@ -15,7 +15,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 
 use super::TOOL;
-use super::behaviour::{LIMIT, Behaviour, subject};
+use super::behaviour::{Behaviour, LIMIT, subject};
 use super::http::{FAULT_HEADER, Shared};
 use super::revision::Revision;
 

@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use super::behaviour::Behaviour;
 use super::fault::{Effect, Fault};
 use super::handler::Handler;
-use super::request_log::{Call, AgentState, Sent};
+use super::request_log::{AgentState, Call, SentResponse};
 use super::revision::Revision;
 
 /// The largest accepted body.
@@ -103,7 +103,7 @@ impl AgentServer {
             params: message["params"].clone(),
             headers: parts.headers.iter().map(header).collect(),
             at: SystemTime::now(),
-            sent: Sent::Nothing,
+            sent: SentResponse::Nothing,
         };
         let (index, fault) = {
             let mut state = self.shared.lock();
@@ -117,12 +117,12 @@ impl AgentServer {
         let answer = match fault {
             None => self.work(request).await,
             // In its own task: a client that disconnects does not stop the work.
-            Some((index, fault)) => {
-                tokio::spawn(self.handle_with_fault(request, index, fault)).await.map_err(|_| ConnectionDropped)?
-            }
+            Some((index, fault)) => tokio::spawn(self.handle_with_fault(request, index, fault))
+                .await
+                .map_err(|_| ConnectionDropped)?,
         }?;
         if let Some(call) = shared.lock().calls.get_mut(index) {
-            call.sent = replacement.unwrap_or_else(|| Sent::Answer(SystemTime::now()));
+            call.sent = replacement.unwrap_or_else(|| SentResponse::Complete(SystemTime::now()));
         }
         Ok(answer)
     }

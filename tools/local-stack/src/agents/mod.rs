@@ -24,7 +24,7 @@ pub use behaviour::LIMIT;
 pub use fault::{Fault, FaultId};
 pub use fleet::AgentFleet;
 pub use reference::Reference;
-pub use request_log::{Call, AgentAction, Sent};
+pub use request_log::{AgentAction, Call, SentResponse};
 pub use revision::Revision;
 pub use round_robin::RoundRobin;
 

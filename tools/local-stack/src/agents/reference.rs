@@ -49,12 +49,21 @@ impl Reference {
         if let Some(pid) = process.id() {
             process_reaper::watch(pid, process_reaper::End::Kill)?;
         }
-        let mut output = BufReader::new(process.stdout.take().context("the SDK's process has no standard output")?).lines();
-        let port = timeout(START_TIMEOUT, output.next_line()).await.context("the SDK's server did not start in time")??;
-        let port = port.context("the SDK's process ended")?.parse().context("the SDK's server did not print its port")?;
+        let mut output =
+            BufReader::new(process.stdout.take().context("the SDK's process has no standard output")?)
+                .lines();
+        let port = timeout(START_TIMEOUT, output.next_line())
+            .await
+            .context("the SDK's server did not start in time")??;
+        let port = port
+            .context("the SDK's process ended")?
+            .parse()
+            .context("the SDK's server did not print its port")?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let reference = Self { process, address };
-        timeout(START_TIMEOUT, reference.listening()).await.context("the SDK's server did not listen in time")?;
+        timeout(START_TIMEOUT, reference.listening())
+            .await
+            .context("the SDK's server did not listen in time")?;
         Ok(reference)
     }
 

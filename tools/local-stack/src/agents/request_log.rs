@@ -21,20 +21,20 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// Time of arrival.
     pub at: SystemTime,
-    pub sent: Sent,
+    pub sent: SentResponse,
 }
 
 /// What an agent's server sent in response. The client may have disconnected before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub enum SentResponse {
     /// Nothing yet, or the connection closed without a response.
     Nothing,
     /// An error status; the work is not done.
-    Refusal,
+    Error,
     /// A part of the response, or something else instead.
-    Rubbish,
+    Malformed,
     /// The complete response, sent at this time.
-    Answer(SystemTime),
+    Complete(SystemTime),
 }
 
 impl Call {

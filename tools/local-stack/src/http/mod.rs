@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use breakpoint::Breakpoint;
 use http_client::{Client, redirect};
-pub use latency::{MeasuredConnection, LatencyRecorder, Span};
+pub use latency::{LatencyRecorder, MeasuredConnection, Span};
 pub use random_fault::RandomFault;
 pub use reset::{ServiceResult, cut, reset};
 pub use server::{Port, PortState, Server};

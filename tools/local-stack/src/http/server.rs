@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
 
 use super::latency::LatencyRecorder;
-use super::reset::{ServiceResult, Reset};
+use super::reset::{Reset, ServiceResult};
 
 /// Whether a server accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq)]

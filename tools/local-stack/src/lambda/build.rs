@@ -66,7 +66,9 @@ pub async fn example(package: &str, example: &str, features: &str, profile: Prof
 pub async fn workspace() -> Result<&'static Workspace> {
     WORKSPACE
         .get_or_try_init(|| async {
-            tokio::task::spawn_blocking(read_workspace).await.context("reading the metadata of the workspace")?
+            tokio::task::spawn_blocking(read_workspace)
+                .await
+                .context("reading the metadata of the workspace")?
         })
         .await
 }
@@ -100,7 +102,11 @@ fn read_workspace() -> Result<Workspace> {
             functions.push(name.to_owned());
         }
     }
-    Ok(Workspace { functions, routes: Routes::from_metadata(&metadata["metadata"])?, template: Template::read()? })
+    Ok(Workspace {
+        functions,
+        routes: Routes::from_metadata(&metadata["metadata"])?,
+        template: Template::read()?,
+    })
 }
 
 /// Runs `cargo build` and returns the executables. Cargo's messages go to the terminal.

@@ -91,11 +91,7 @@ async fn serve(
 }
 
 /// Runs to its end, even if the client disconnects: Lambda does not notify a function of that.
-async fn invoke(
-    function: Arc<Function>,
-    metadata: Circumstances,
-    event: String,
-) -> Result<Bytes, Failure> {
+async fn invoke(function: Arc<Function>, metadata: Circumstances, event: String) -> Result<Bytes, Failure> {
     // Lambda assigns an id of its own.
     let id = Uuid::new_v4().to_string();
     let trace_id = format!("{};Parent={:016x};Sampled=0", metadata.trace_id, fastrand::u64(..));

@@ -69,8 +69,14 @@ impl Process {
         let (started, has_started) = oneshot::channel();
         let (responder, mut response) = oneshot::channel();
         let timeout = self.spec.timeout;
-        let invocation =
-            Invocation { id: id.to_owned(), trace_id: trace_id.to_owned(), event, timeout, started, responder };
+        let invocation = Invocation {
+            id: id.to_owned(),
+            trace_id: trace_id.to_owned(),
+            event,
+            timeout,
+            started,
+            responder,
+        };
         self.runtime_api.send(invocation);
         tokio::select! {
             _ = has_started => {}

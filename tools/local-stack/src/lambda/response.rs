@@ -60,9 +60,10 @@ pub fn response(answer: &Bytes) -> Result<Response<Body>, Failure> {
     *response.status_mut() = status;
     for (name, value) in answer.headers.unwrap_or_default() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let name = HeaderName::try_from(&name).map_err(|_| invalid(format!("invalid header name: {name}")))?;
-        let value =
-            HeaderValue::try_from(&value).map_err(|_| invalid(format!("invalid value of the header {name}")))?;
+        let name =
+            HeaderName::try_from(&name).map_err(|_| invalid(format!("invalid header name: {name}")))?;
+        let value = HeaderValue::try_from(&value)
+            .map_err(|_| invalid(format!("invalid value of the header {name}")))?;
         // The front end sets it itself.
         if name != header::CONTENT_LENGTH {
             response.headers_mut().insert(name, value);
@@ -123,8 +124,10 @@ mod tests {
     }
 
     async fn text(response: Response<Body>) -> String {
-        String::from_utf8(axum::body::to_bytes(response.into_body(), MAX_RESPONSE_BYTES).await.unwrap().to_vec())
-            .unwrap()
+        String::from_utf8(
+            axum::body::to_bytes(response.into_body(), MAX_RESPONSE_BYTES).await.unwrap().to_vec(),
+        )
+        .unwrap()
     }
 
     #[tokio::test]

@@ -65,7 +65,8 @@ impl Routes {
     /// Returns the route of a request. A route for the method takes precedence over one for every
     /// method, and fixed path segments over parameters.
     pub fn find(&self, method: &Method, path: &str) -> Option<Match> {
-        let matching = self.0.iter().filter(|route| route.method.as_ref().is_none_or(|wanted| wanted == method));
+        let matching =
+            self.0.iter().filter(|route| route.method.as_ref().is_none_or(|wanted| wanted == method));
         let matching = matching.filter_map(|route| Some((route, parameters(&route.path, path)?)));
         let (route, parameters) =
             matching.min_by_key(|(route, parameters)| (parameters.len(), route.method.is_none()))?;
@@ -174,7 +175,9 @@ mod tests {
 
     #[test]
     fn missing_router_is_an_error() {
-        assert!(Routes::from_metadata(&json!({ "lambda": {} })).unwrap_err().to_string().contains("watch.router"));
+        assert!(
+            Routes::from_metadata(&json!({ "lambda": {} })).unwrap_err().to_string().contains("watch.router")
+        );
         assert!(Routes::from_metadata(&json!(null)).is_err());
     }
 }

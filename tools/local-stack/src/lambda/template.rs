@@ -87,8 +87,11 @@ fn route(package: &str, properties: &Value) -> Result<Route> {
     let (Some(method), Some(path)) = (properties["Method"].as_str(), properties["Path"].as_str()) else {
         bail!("the route has no method or no path: {properties}")
     };
-    let method =
-        if method == "ANY" { None } else { Some(method.to_uppercase().parse().context("parsing the method of a route")?) };
+    let method = if method == "ANY" {
+        None
+    } else {
+        Some(method.to_uppercase().parse().context("parsing the method of a route")?)
+    };
     Ok(Route { function: package.to_owned(), method, path: path.to_owned() })
 }
 

@@ -18,7 +18,8 @@ pub(super) fn authenticate(settings: &Settings, request: &Request) -> Result<Str
 }
 
 fn project(settings: &Settings, request: &Request) -> Result<String, ApiError> {
-    let unauthorized = |code, message: String| Err(ApiError::request(StatusCode::UNAUTHORIZED, code, message));
+    let unauthorized =
+        |code, message: String| Err(ApiError::request(StatusCode::UNAUTHORIZED, code, message));
     let Some(sent) = request.bearer() else {
         return unauthorized(None, "Send your API key as 'Authorization: Bearer KEY'.".to_owned());
     };

@@ -71,7 +71,7 @@ fn record_request(shared: &Shared, request: &Request, request_id: &str) -> Optio
         headers: request.headers.iter().map(header).collect(),
         body: request.body.to_vec(),
         status: None,
-        work_status: None,
+        worked: None,
         request_id: request_id.to_owned(),
         at: state.clock.now(),
         took: None,
@@ -95,7 +95,7 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
             let mut state = shared.lock();
             let outcome = state.execute(&request);
             let status = outcome.as_ref().map_or_else(|error| error.status, |_| StatusCode::OK);
-            state.update_call(&request_id, |call| call.work_status = Some(status.as_u16()));
+            state.update_call(&request_id, |call| call.worked = Some(status.as_u16()));
             drop(state);
             breakpoint.step();
             Some(outcome)

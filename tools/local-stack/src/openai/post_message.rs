@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::items::Item;
 use super::request::Request;
-use super::response::{Outcome, ApiError};
+use super::response::{ApiError, Outcome};
 use super::state::State;
 use super::threads::ThreadStatus;
 use super::validation::Fields;

@@ -31,7 +31,7 @@ pub struct Call {
     pub status: Option<u16>,
     /// The status of the work, whether or not the client received it. `None` if a fault prevented
     /// the work.
-    pub work_status: Option<u16>,
+    pub worked: Option<u16>,
     /// The response's `x-request-id`.
     pub request_id: String,
     /// Time of arrival by the fake's clock.
@@ -85,7 +85,7 @@ impl fmt::Debug for Call {
             .field("query", &self.query)
             .field("body", &String::from_utf8_lossy(&self.body))
             .field("status", &self.status)
-            .field("work_status", &self.work_status)
+            .field("worked", &self.worked)
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::handler::{Shared, handle};
 use super::request::Request;
-use crate::http::{ServiceResult, LatencyRecorder};
+use crate::http::{LatencyRecorder, ServiceResult};
 
 /// The largest accepted body: it fits several state variables of OpenAI's maximum size.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -38,7 +38,12 @@ pub(super) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, latency: LatencyRecorder, mut stop: watch::Receiver<()>) {
+async fn connection(
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    latency: LatencyRecorder,
+    mut stop: watch::Receiver<()>,
+) {
     // A response of two small writes would otherwise wait for the client's acknowledgement.
     stream.set_nodelay(true).ok();
     let reset = Arc::new(Notify::new());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::create::NewSession;
-use super::response::{Outcome, ApiError};
+use super::response::{ApiError, Outcome};
 use super::secret::Hidden;
 
 /// One minute in milliseconds.

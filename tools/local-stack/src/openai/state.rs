@@ -8,7 +8,7 @@ use super::operation::Operation;
 use super::post_message;
 use super::request::Request;
 use super::request_log::Call;
-use super::response::{Outcome, ApiError};
+use super::response::{ApiError, Outcome};
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::threads::Threads;
@@ -43,8 +43,12 @@ impl State {
             Operation::CancelSession => {
                 request.require_no_body_or_query().and_then(|()| self.sessions.cancel(&project, &id, now))
             }
-            Operation::RetrieveThread => request.require_no_body_or_query().and_then(|()| self.threads.retrieve(&project, &id)),
-            Operation::DeleteThread => request.require_no_body_or_query().and_then(|()| self.threads.delete(&project, &id)),
+            Operation::RetrieveThread => {
+                request.require_no_body_or_query().and_then(|()| self.threads.retrieve(&project, &id))
+            }
+            Operation::DeleteThread => {
+                request.require_no_body_or_query().and_then(|()| self.threads.delete(&project, &id))
+            }
             Operation::Say => post_message::say(self, request),
         }
     }
@@ -52,7 +56,8 @@ impl State {
     fn create(&mut self, project: &str, request: &Request, now: u64) -> Outcome {
         request.require_no_query()?;
         let config = NewSession::parse(&request.json()?)?;
-        let is_known = self.settings.workflows.iter().any(|w| w.id == config.workflow && w.project == project);
+        let is_known =
+            self.settings.workflows.iter().any(|w| w.id == config.workflow && w.project == project);
         if !is_known {
             return Err(ApiError::not_found("Workflow", &config.workflow));
         }

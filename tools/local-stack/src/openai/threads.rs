@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::items::Item;
 use super::page::Page;
-use super::response::{Outcome, ApiError};
+use super::response::{ApiError, Outcome};
 
 /// Whether a thread accepts messages. OpenAI may give a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,11 @@ fn wrong_type(path: &str, expected: &str, value: &Value) -> ApiError {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    ApiError::parameter(path, "invalid_type", format!("Invalid type for '{path}': expected {expected}, got {got}."))
+    ApiError::parameter(
+        path,
+        "invalid_type",
+        format!("Invalid type for '{path}': expected {expected}, got {got}."),
+    )
 }
 
 /// An object whose fields are all known.

@@ -35,7 +35,10 @@ pub fn programs() -> Result<Programs> {
         Some(choice) => {
             let folder = PathBuf::from(choice);
             return programs_in(&folder).with_context(|| {
-                format!("{POSTGRES_VARIABLE} is {}, which has no PostgreSQL {MIN_VERSION} or newer", folder.display())
+                format!(
+                    "{POSTGRES_VARIABLE} is {}, which has no PostgreSQL {MIN_VERSION} or newer",
+                    folder.display()
+                )
             });
         }
         None => {}

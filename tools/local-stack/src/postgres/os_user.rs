@@ -35,8 +35,9 @@ fn find(list: &str, name: &str) -> Option<User> {
 impl User {
     /// Makes this user the owner of a folder.
     pub fn chown(self, folder: &Path) -> Result<()> {
-        std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))
-            .with_context(|| format!("changing the owner of {} to the user that runs PostgreSQL", folder.display()))
+        std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid)).with_context(|| {
+            format!("changing the owner of {} to the user that runs PostgreSQL", folder.display())
+        })
     }
 
     /// Runs a program as this user, without supplementary groups.

@@ -74,7 +74,8 @@ async fn record_migrations(cluster: &Cluster, database: &str, migrations: &[Path
     connection.execute(sqlx::raw_sql(history)).await.context("creating the migration history")?;
     for file in migrations {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let (version, name) = stem.split_once('_').with_context(|| format!("the migration {stem} has no timestamp"))?;
+        let (version, name) =
+            stem.split_once('_').with_context(|| format!("the migration {stem} has no timestamp"))?;
         let row = "insert into supabase_migrations.schema_migrations (version, statements, name) values ($1, $2, $3)";
         let statements = vec![fs::read_to_string(file)?];
         sqlx::query(row).bind(version).bind(statements).bind(name).execute(&mut connection).await?;

@@ -11,7 +11,7 @@ use super::LocalStack;
 use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::agents;
 use crate::lambda;
-use crate::lambda::{Binaries, Deployed, Lambda, Profile, FunctionSpec};
+use crate::lambda::{Binaries, Deployed, FunctionSpec, Lambda, Profile};
 use crate::openai::{ApiKey, FakeOpenAi, Settings};
 use crate::postgres::{Database, Grants};
 use crate::runtime;
@@ -105,7 +105,8 @@ impl Builder {
         let api_key =
             ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
         let openai_secret = api_key.key.clone();
-        let fake_openai = FakeOpenAi::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
+        let fake_openai =
+            FakeOpenAi::start(Settings { api_keys: vec![api_key], workflows: Vec::new() }).await?;
 
         let openai =
             OpenAi { secret: openai_secret, project: PROJECT.to_owned(), base_url: fake_openai.base_url() };

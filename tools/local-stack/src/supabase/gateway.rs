@@ -12,14 +12,14 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 
-use super::fault::{Fault, InjectedFailure, FailureSet};
+use super::fault::{FailureSet, Fault, InjectedFailure};
 use super::issuer::Issuer;
 use super::keys::{ApiKeys, Authorization};
-use super::request_log::{RequestLogEntry, RequestLog};
+use super::request_log::{RequestLog, RequestLogEntry};
 use super::rest::PostgrestServer;
 use super::token;
 use crate::http;
-use crate::http::{Breakpoint, LatencyRecorder, Port, RandomFault, PortState, Server};
+use crate::http::{Breakpoint, LatencyRecorder, Port, PortState, RandomFault, Server};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
@@ -257,7 +257,10 @@ mod tests {
     #[test]
     fn postgrest_uri_drops_prefix_and_key() {
         let postgrest_uri = |uri: &'static str| super::postgrest_uri(&Uri::from_static(uri)).to_string();
-        assert_eq!(postgrest_uri("/rest/v1/agents?select=id&apikey=sb_x&limit=1"), "/agents?select=id&limit=1");
+        assert_eq!(
+            postgrest_uri("/rest/v1/agents?select=id&apikey=sb_x&limit=1"),
+            "/agents?select=id&limit=1"
+        );
         assert_eq!(postgrest_uri("/rest/v1/rpc/open_session"), "/rpc/open_session");
         assert_eq!(postgrest_uri("/rest/v1/?apikey=sb_x"), "/");
         assert_eq!(postgrest_uri("/rest/v1"), "/");

@@ -54,11 +54,16 @@ impl ApiKeys {
     }
 
     /// Authorizes a request by its key and its `Authorization` header.
-    pub fn authorize(&self, key: Option<&str>, authorization: Option<&str>) -> Result<Authorization, KeyRejection> {
+    pub fn authorize(
+        &self,
+        key: Option<&str>,
+        authorization: Option<&str>,
+    ) -> Result<Authorization, KeyRejection> {
         let key = key.filter(|key| !key.is_empty()).ok_or(KeyRejection::NoKey)?;
         // A token in `Authorization` determines the role. A key there is not a token: PostgREST
         // rejects it.
-        let role_or_unchanged = |role| if authorization.is_some() { Authorization::Unchanged } else { Authorization::Role(role) };
+        let role_or_unchanged =
+            |role| if authorization.is_some() { Authorization::Unchanged } else { Authorization::Role(role) };
         if key == self.publishable {
             Ok(role_or_unchanged("anon"))
         } else if key == self.secret {
@@ -105,7 +110,10 @@ mod tests {
         let keys = keys();
         assert_eq!(keys.authorize(Some("sb_publishable_x"), None), Ok(Authorization::Role("anon")));
         assert_eq!(keys.authorize(Some("sb_secret_x"), None), Ok(Authorization::Role("service_role")));
-        assert_eq!(keys.authorize(Some("sb_publishable_x"), Some("Bearer eyJ.user.x")), Ok(Authorization::Unchanged));
+        assert_eq!(
+            keys.authorize(Some("sb_publishable_x"), Some("Bearer eyJ.user.x")),
+            Ok(Authorization::Unchanged)
+        );
     }
 
     #[test]
@@ -119,6 +127,9 @@ mod tests {
         assert_eq!(keys.authorize(None, Some("Bearer eyJ.service.x")), Err(KeyRejection::NoKey));
         assert_eq!(keys.authorize(Some(""), None), Err(KeyRejection::NoKey));
         assert_eq!(keys.authorize(Some("sb_secret_y"), None), Err(KeyRejection::WrongKey));
-        assert_eq!(keys.authorize(Some("eyJ.other.x"), Some("Bearer eyJ.other.x")), Err(KeyRejection::WrongKey));
+        assert_eq!(
+            keys.authorize(Some("eyJ.other.x"), Some("Bearer eyJ.other.x")),
+            Err(KeyRejection::WrongKey)
+        );
     }
 }

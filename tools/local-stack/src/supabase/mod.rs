@@ -11,7 +11,7 @@ mod token;
 mod user;
 mod webhook;
 
-pub use fault::{Canned, Fault, FailureSet};
+pub use fault::{Canned, FailureSet, Fault};
 pub use gateway::Gateway;
 pub use issuer::{Forge, Issuer, OldKey, Signer};
 pub use request_log::RequestLogEntry;

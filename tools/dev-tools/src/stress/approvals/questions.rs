@@ -1,14 +1,14 @@
-//! What people are asked, and what is said of a call that comes to nothing.
+//! Opening escalations, and recording failures of calls.
 
 use serde_json::{Value, json};
 
+use super::policy::PolicyDecision;
 use super::registry::{Approver, Risk};
-use super::state::{DbSnapshot, Escalation, Kind, State, Status, members};
-use super::verdict::Verdict;
+use super::state::{DeliveryStatus, Escalation, EscalationKind, EscalationStatus, State, members};
 
-/// A question about a delivery.
-pub struct Question {
-    pub kind: Kind,
+/// A new escalation about a delivery.
+pub struct NewEscalation {
+    pub kind: EscalationKind,
     pub decisions: Vec<&'static str>,
     pub schema: bool,
     pub seconds: Option<i64>,
@@ -18,8 +18,8 @@ pub struct Question {
     pub predecessor: Option<usize>,
 }
 
-impl Question {
-    pub fn new(kind: Kind, decisions: &[&'static str]) -> Self {
+impl NewEscalation {
+    pub fn new(kind: EscalationKind, decisions: &[&'static str]) -> Self {
         let decisions = decisions.to_vec();
         Self {
             kind,
@@ -34,44 +34,52 @@ impl Question {
     }
 }
 
-/// The schema that an agent's question has, if it has one.
+/// The answer schema of an agent's request.
 pub fn schema() -> Value {
     json!({ "type": "object" })
 }
 
 impl State {
-    /// Asks about a delivery. "An agent's `ask` can make risk higher, the approver stricter and the expiry shorter than the registry,
-    /// never the other way." What is not listed any more is asked about most carefully.
-    pub fn ask(&mut self, delivery: usize, question: Question, actor: (&'static str, Option<String>)) {
+    /// Opens an escalation about a delivery. An agent's request can raise the risk, restrict the
+    /// approver and shorten the expiry of the registration, but not the reverse. An unregistered
+    /// tool gets the strictest values.
+    pub fn ask(
+        &mut self,
+        delivery: usize,
+        new_escalation: NewEscalation,
+        actor: (&'static str, Option<String>),
+    ) {
         let tool = self.tool(delivery);
         let (least_risk, approver, longest) = tool.map_or((Risk::High, Approver::Other, 86_400), |tool| {
             (tool.risk, tool.approver, tool.ask_expires_in_seconds)
         });
-        let asked_risk = match question.risk {
+        let asked_risk = match new_escalation.risk {
             Some("high") => Risk::High,
             Some("medium") => Risk::Medium,
             _ => Risk::Low,
         };
         let risk = least_risk.max(asked_risk);
-        let seconds = question.seconds.map_or(longest, |seconds| seconds.min(longest));
+        let seconds = new_escalation.seconds.map_or(longest, |seconds| seconds.min(longest));
         let approved = self.deliveries[delivery].release.as_ref().map(|release| release.escalation);
         let approved_by_other =
-            approved.is_some_and(|escalation| self.escalations[escalation].kind != Kind::Confirm);
-        let approver = match question.kind {
-            Kind::Confirm => Approver::Itself,
-            // "Nobody approves or edits their own request where risk is above low or the policy `ask` demanded the asking."
-            Kind::Policy => Approver::Other,
+            approved.is_some_and(|escalation| self.escalations[escalation].kind != EscalationKind::Confirm);
+        let approver = match new_escalation.kind {
+            EscalationKind::Confirm => Approver::Itself,
+            // Requesters cannot approve if the risk is above low or the policy is `ask`.
+            EscalationKind::Policy => Approver::Other,
             _ if risk > Risk::Low => Approver::Other,
-            // To call once more what the policy had somebody else approve.
-            Kind::AgentFailed | Kind::OutcomeUnknown if approved_by_other => Approver::Other,
-            _ if question.approver == Some("other") => Approver::Other,
+            // Repeating a call that another user approved.
+            EscalationKind::AgentFailed | EscalationKind::OutcomeUnknown if approved_by_other => {
+                Approver::Other
+            }
+            _ if new_escalation.approver == Some("other") => Approver::Other,
             _ => approver,
         };
 
         let session = self.deliveries[delivery].session;
         let author = self.deliveries[delivery].author;
-        let mut asked = json!({ "reason": "reason", "decisions": question.decisions });
-        if question.schema {
+        let mut asked = json!({ "reason": "reason", "decisions": new_escalation.decisions });
+        if new_escalation.schema {
             asked["schema"] = schema();
         }
         let name = self.delivery_name(delivery);
@@ -80,7 +88,7 @@ impl State {
         let (agent, tool) = (self.deliveries[delivery].agent, self.deliveries[delivery].tool);
         for (member, value) in [
             ("escalationId", json!(format!("escalation by {}", self.event_name(event)))),
-            ("kind", json!(question.kind.name())),
+            ("kind", json!(new_escalation.kind.name())),
             ("deliveryId", json!(name)),
             ("agentId", json!(agent)),
             ("tool", json!(tool)),
@@ -93,59 +101,63 @@ impl State {
         let call = self.call(delivery);
         let mut subject = call.clone();
         for (member, value) in members([
-            ("kind", Some(json!(question.kind.name()))),
+            ("kind", Some(json!(new_escalation.kind.name()))),
             ("deliveryId", Some(json!(name))),
             ("risk", Some(json!(risk.name()))),
             ("approver", Some(json!(approver.name()))),
             ("ask", Some(asked)),
-            ("error", question.error.map(|error| json!(error))),
+            ("error", new_escalation.error.map(|error| json!(error))),
             ("authorId", author.map(|author| json!(super::state::person_name(author)))),
-            ("predecessorId", question.predecessor.map(|before| json!(self.escalation_name(before)))),
+            ("predecessorId", new_escalation.predecessor.map(|before| json!(self.escalation_name(before)))),
         ]) {
             subject[member] = value;
         }
-        let revision = question.predecessor.map_or(0, |before| self.escalations[before].revision + 1);
+        let revision = new_escalation.predecessor.map_or(0, |before| self.escalations[before].revision + 1);
         self.escalations.push(Escalation {
             session,
             event,
-            kind: question.kind,
+            kind: new_escalation.kind,
             delivery: Some(delivery),
             call,
             subject,
             risk,
             approver,
-            decisions: question.decisions,
-            schema: question.schema,
+            decisions: new_escalation.decisions,
+            schema: new_escalation.schema,
             expires_at: Some(self.now + seconds),
-            standing: DbSnapshot::Open,
+            status: EscalationStatus::Open,
             decision: None,
             answer: None,
             decided_by: None,
             decision_event: None,
-            predecessor: question.predecessor,
+            predecessor: new_escalation.predecessor,
             author,
             revision,
         });
     }
 
-    /// Holds a call before it is made, and asks for what it takes.
-    pub fn hold(&mut self, delivery: usize, verdict: Verdict, predecessor: Option<usize>) {
-        self.settle(delivery, Status::Asked, None);
-        let (kind, decisions): (Kind, &[&'static str]) = match verdict {
-            Verdict::Confirm => (Kind::Confirm, &["approve", "reject"]),
-            // "Under `refuse_above` never released", "unless it was edited into what can be read and passes".
-            Verdict::Unreadable => (Kind::Policy, &["edit", "reject"]),
-            _ => (Kind::Policy, &["approve", "edit", "reject"]),
+    /// Holds a call before its start, and opens the escalation that it needs.
+    pub fn hold(&mut self, delivery: usize, policy_decision: PolicyDecision, predecessor: Option<usize>) {
+        self.settle(delivery, DeliveryStatus::Asked, None);
+        let (kind, decisions): (EscalationKind, &[&'static str]) = match policy_decision {
+            PolicyDecision::Confirm => (EscalationKind::Confirm, &["approve", "reject"]),
+            // Under `refuse_above`, only an edit to a readable amount can release it.
+            PolicyDecision::Unreadable => (EscalationKind::Policy, &["edit", "reject"]),
+            _ => (EscalationKind::Policy, &["approve", "edit", "reject"]),
         };
-        self.ask(delivery, Question { predecessor, ..Question::new(kind, decisions) }, ("system", None));
+        self.ask(
+            delivery,
+            NewEscalation { predecessor, ..NewEscalation::new(kind, decisions) },
+            ("system", None),
+        );
     }
 
-    pub fn settle(&mut self, delivery: usize, status: Status, error: Option<&'static str>) {
+    pub fn settle(&mut self, delivery: usize, status: DeliveryStatus, error: Option<&'static str>) {
         let delivery = &mut self.deliveries[delivery];
         (delivery.status, delivery.error, delivery.lease_until) = (status, error, None);
     }
 
-    /// Says that a call came to nothing.
+    /// Records that a call failed.
     pub fn append_failure_event(
         &mut self,
         delivery: usize,
@@ -160,7 +172,7 @@ impl State {
         self.append(row.session, "agent_failed", payload, actor.0, actor.1);
     }
 
-    /// Gives a delivery up and, where another attempt could help, asks for it.
+    /// Makes a delivery a dead letter and, if another attempt could help, opens an escalation.
     pub fn dead_letter(
         &mut self,
         delivery: usize,
@@ -168,24 +180,24 @@ impl State {
         ask: bool,
         actor: (&'static str, Option<String>),
     ) {
-        self.reach(error);
-        self.settle(delivery, Status::Dead, Some(error));
+        self.cover(error);
+        self.settle(delivery, DeliveryStatus::Dead, Some(error));
         self.append_failure_event(delivery, error, actor);
         if ask && !self.sessions[self.deliveries[delivery].session].ended {
-            let question = Question::new(Kind::AgentFailed, &["approve", "reject"]);
-            self.ask(delivery, Question { error: Some(error), ..question }, ("system", None));
+            let new_escalation = NewEscalation::new(EscalationKind::AgentFailed, &["approve", "reject"]);
+            self.ask(delivery, NewEscalation { error: Some(error), ..new_escalation }, ("system", None));
         }
     }
 
-    /// It is not known whether the call was done. After the session's end there is nobody to ask.
+    /// Records that the outcome is unknown. After the end of the session no escalation is opened.
     pub fn mark_outcome_unknown(&mut self, delivery: usize, error: &'static str) {
-        self.reach("outcome_unknown");
-        self.settle(delivery, Status::Unknown, Some(error));
+        self.cover("outcome_unknown");
+        self.settle(delivery, DeliveryStatus::Unknown, Some(error));
         if self.sessions[self.deliveries[delivery].session].ended {
             self.append_failure_event(delivery, "outcome_unknown", ("system", None));
         } else {
-            let question = Question::new(Kind::OutcomeUnknown, &["approve", "reject"]);
-            self.ask(delivery, Question { error: Some(error), ..question }, ("system", None));
+            let new_escalation = NewEscalation::new(EscalationKind::OutcomeUnknown, &["approve", "reject"]);
+            self.ask(delivery, NewEscalation { error: Some(error), ..new_escalation }, ("system", None));
         }
     }
 }
