@@ -16,6 +16,11 @@ impl TextStyle {
         Self { on: std::io::stdout().is_terminal() && !unwanted && !dumb }
     }
 
+    #[cfg(test)]
+    pub fn plain() -> Self {
+        Self { on: false }
+    }
+
     /// Returns whether styles are on.
     pub fn is_on(self) -> bool {
         self.on

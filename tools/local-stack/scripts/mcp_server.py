@@ -1,6 +1,6 @@
-"""A server by MCP's own Python SDK, of whichever version is installed. Its first line of output is the port that it listens on.
+"""A server of MCP's Python SDK, in the installed version.
 
-It ends with its standard input.
+Its first line of output is the port. It exits when its standard input closes.
 """
 
 import json
@@ -40,7 +40,7 @@ class Answer(BaseModel):
 
 @server.tool()
 def handle_event(session: dict, event: dict, idempotencyKey: str) -> Union[dict[str, Any], str]:
-    """Answers as the contract wants, from a tool that is typed as a union."""
+    """Returns a result of the contract, from a tool with a union type."""
     answer = event["payload"].get("data", {}).get("answer")
     if answer == "ours":
         return OURS
@@ -52,7 +52,7 @@ def handle_event(session: dict, event: dict, idempotencyKey: str) -> Union[dict[
     return {"status": "completed", "message": f"{event['type']} of {session['id']} under {idempotencyKey}", "tasks": [task]}
 
 
-# Each tool answers either with a result of the contract or with one of its own.
+# Each tool returns a result of the contract or another result.
 def of(ours: bool) -> dict[str, Any]:
     return OURS if ours else OWN
 
@@ -147,17 +147,17 @@ def deep(levels: int) -> dict[str, Any]:
 
 @server.tool()
 def greet(name: str) -> str:
-    """Answers as any server does."""
+    """Returns a greeting."""
     return f"Hello, {name}!"
 
 
 @server.tool()
 def fail() -> str:
-    """Does not answer."""
+    """Raises an error."""
     raise ValueError("the books are closed")
 
 
-# What it says of sessions that end is no part of a test's output.
+# Log messages about ended sessions are not relevant for the tests.
 logging.disable()
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))

@@ -1,5 +1,5 @@
-//! Creates sessions on which a scheduled job has work: many users with one session each, and
-//! one\nhostile user with many.
+//! Creates sessions on which a scheduled job has work: many users with one session each, and one
+//! hostile user with many.
 
 use anyhow::{Context, Result};
 use sqlx::AssertSqlSafe;
@@ -13,11 +13,11 @@ pub struct Kind {
     pub duty: &'static str,
     /// The SQL function that claims the rows, or processes them at once.
     pub function: &'static str,
-    /// The JSON pointer to the claimed rows, each with a `session_id`. `None` if the
-    /// function\nprocesses the rows itself.
+    /// The JSON pointer to the claimed rows, each with a `session_id`. `None` if the function
+    /// processes the rows itself.
     pub rows: Option<&'static str>,
     /// The most work of this kind that one user can have due at once. docs/reference/limits.md and
-    /// the\nschedule of five minutes determine it. `None` means unbounded.
+    /// the schedule of five minutes determine it. `None` means unbounded.
     pub most: Option<usize>,
     ended: bool,
     /// SQL that makes the work due, on the hostile user's sessions first.

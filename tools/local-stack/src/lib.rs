@@ -1,5 +1,5 @@
-//! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the function
-//! binaries behind a Lambda Runtime API, a fake of OpenAI, and agents' MCP servers.
+//! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the
+//! function binaries behind a Lambda Runtime API, a fake of OpenAI, and agents' MCP servers.
 
 // The stack parses times as any client does; `shared::platform::parse` is under test.
 #![allow(clippy::disallowed_types)]
@@ -40,8 +40,8 @@ pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// Stops PostgreSQL and every other child process, and waits until they have exited. The
-/// process\ncannot start another one afterwards.
+/// Stops PostgreSQL and every other child process, and waits until they have exited. No process can
+/// be started afterwards.
 fn finish() -> anyhow::Result<()> {
     postgres::stop()?;
     process_reaper::finish()

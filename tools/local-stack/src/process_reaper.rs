@@ -118,7 +118,7 @@ fn lock() -> MutexGuard<'static, Option<Reaper>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     /// The only test of this process that uses the reaper: there is one per process.
     #[test]

@@ -87,7 +87,7 @@ impl FuzzEnv {
 
     /// Environment variables for `hooks.py`.
     pub fn variables(&self) -> [(&'static str, String); 2] {
-        [("EXPLORED_OPEN", self.open.clone()), ("EXPLORED_ENDING", self.ending.clone())]
+        [("FUZZ_OPEN_SESSION", self.open.clone()), ("FUZZ_CANCEL_SESSION", self.ending.clone())]
     }
 }
 

@@ -65,7 +65,8 @@ impl Measurement {
         Self { what: name, found: actual.to_string(), promised: String::new(), holds: true }
     }
 
-    /// Something to know description the run, without which the other measurements say little: it must not be nothing.
+    /// Something to know description the run, without which the other measurements say little: it
+    /// must not be nothing.
     pub fn non_zero(name: &'static str, actual: usize) -> Self {
         Self { what: name, found: actual.to_string(), promised: "> 0".to_owned(), holds: actual > 0 }
     }

@@ -1,5 +1,6 @@
--- A year of an organisation, {count} sessions with ten events and two deliveries each, and three escalations in ten sessions; and
--- a fifth as much of others. No trigger gets between: there are no plans and queues to be kept.
+-- One year of an organisation: {count} sessions with ten events and two deliveries each, and three
+-- escalations per ten sessions, plus a fifth as much of other organisations. Triggers are disabled,
+-- because no queues and schedules are needed.
 set session_replication_role = replica;
 
 create temporary table made as

@@ -297,7 +297,7 @@ pub async fn run() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use local_stack::*;
+    use super::*;
 
     fn of(line: &str) -> Result<Args> {
         parse_args(line.split_whitespace().map(str::to_owned))

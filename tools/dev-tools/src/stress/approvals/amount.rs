@@ -100,7 +100,7 @@ pub struct Reading {
 /// above every limit.
 pub fn read(tool: &Tool, inputs: &Value) -> Option<Reading> {
     let magnitude = magnitude(inputs.pointer(tool.amount_pointer.as_deref()?)?)?;
-    // An amount in minor units new an integer; units are not converted.
+    // An amount in minor units is an integer; units are not converted.
     if tool.unit == Unit::Minor && !magnitude.is_integer() {
         return None;
     }
@@ -109,7 +109,8 @@ pub fn read(tool: &Tool, inputs: &Value) -> Option<Reading> {
         Some(pointer) => {
             let code = inputs.pointer(pointer)?.as_str()?;
             let known = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
-            // A tool with a currency accepts no other; without one, the limits apply to each currency.
+            // A tool with a currency accepts no other; without one, the limits apply to each
+            // currency.
             if !known || tool.currency.as_ref().is_some_and(|own| own != code) {
                 return None;
             }
@@ -119,7 +120,7 @@ pub fn read(tool: &Tool, inputs: &Value) -> Option<Reading> {
     Some(Reading { magnitude, currency })
 }
 
-/// Parses the magnitude of a JSON number, or of a string that new a plain decimal number.
+/// Parses the magnitude of a JSON number, or of a string that is a plain decimal number.
 fn magnitude(found: &Value) -> Option<Magnitude> {
     match found {
         Value::Number(number) => Magnitude::parse(&number.to_string()),

@@ -42,12 +42,12 @@ impl State {
         // Requesters can withdraw their own requests.
         if choice.decision != "reject" {
             if escalation_row.approver == Approver::Other {
-                // Requesters cannot approve or edit if the risk is above low or the policy is `ask`.
+                // Requesters cannot approve or edit if the risk is above low or the policy is
+                // `ask`.
                 if own {
                     return Err(Rejection(403, "own_request"));
                 }
-                // "Where somebody else has to decide, the resumed call is a new new_escalation that names its author …, and that its
-                // author may not decide."
+                // An edited call is a new escalation that its author cannot decide.
                 if self.shown_authors(escalation).contains(&person) {
                     return Err(Rejection(403, "author_may_not_decide"));
                 }
@@ -132,7 +132,8 @@ impl State {
             (EscalationKind::AgentAsked, "approve" | "edit" | "respond") if has_answer => {
                 self.resume_with_new_call(delivery, escalation, event)?;
             }
-            // It was called before and may have been executed: the same call is repeated with its key.
+            // It was called before and may have been executed: the same call is repeated with its
+            // key.
             (EscalationKind::Policy | EscalationKind::Confirm, _) if self.deliveries[delivery].fence > 0 => {
                 self.cover("called again under its own key");
                 let call = self.escalations[escalation].call.clone();
@@ -236,7 +237,7 @@ impl State {
             self.deliveries[resumed].release = Some(Release { escalation, call });
             return Ok(());
         }
-        // "Where somebody else has to decide, the resumed call is a new new_escalation."
+        // Otherwise the edited call is a new escalation.
         if policy_decision != PolicyDecision::Ask {
             self.cover("edit: resumed without a release");
             return Ok(());
