@@ -151,7 +151,7 @@ pub const KINDS: &[Kind] = &[
 
 /// Inserts sessions of an organisation that has the agent, and makes the job's work due on them.
 /// The hostile user is the same for all jobs; each job has other users of its own. Triggers are
-/// disabled meanwhile.
+/// disabled for this.
 pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount) -> Result<()> {
     let Amount { hostile, links, others } = amount;
     let (ended, status, end_reason) = match kind.ended {

@@ -59,12 +59,12 @@ pub async fn approval(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> 
     let listed = demo.approver.get(printer, "/chatkit/escalations").await?;
     printer.check_eq("the approver lists the open escalation", 200, listed.status)?;
     let open = listed.body["escalations"].as_array().into_iter().flatten();
-    let ours = open
+    let escalation = open
         .clone()
         .find(|one| one["sessionId"] == demo.session_id)
         .context("the escalation is not listed")?;
-    let path = format!("/chatkit/escalations/{}/decision", ours["id"].as_str().unwrap_or_default());
-    let approve = json!({ "decision": "approve", "subjectHash": ours["subjectHash"] });
+    let path = format!("/chatkit/escalations/{}/decision", escalation["id"].as_str().unwrap_or_default());
+    let approve = json!({ "decision": "approve", "subjectHash": escalation["subjectHash"] });
     let own = demo.clerk.post(printer, &path, approve.clone()).await?;
     printer.fields(&own.body, &["/code"]);
     printer.check_eq("the requester cannot approve the payment", 403, own.status)?;

@@ -10,7 +10,7 @@ use super::invariants;
 use super::measurement::Measurement;
 use super::requests::{Request, TestResponse};
 use local_stack::http::RandomFault;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 
 /// Number of concurrent sessions, each with five devices.
 const CONCURRENCY: usize = 6;
@@ -32,13 +32,14 @@ struct RaceResult {
 pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     // For a tenth, OpenAI rejects every cancellation.
     let (down, up) = (count / 10, count - count / 10);
-    let slow =
-        Fault::new(On::CreateSession).late(Duration::from_millis(15)).chance(RandomFault::new(0.3, env.seed));
+    let slow = Fault::new(Operation::CreateSession)
+        .late(Duration::from_millis(15))
+        .chance(RandomFault::new(0.3, env.seed));
     env.stack.openai().fault(slow);
     let raced = run_concurrently(up, CONCURRENCY, async |number| race(env, number).await).await;
     let raced: Vec<RaceResult> = raced.into_iter().collect::<Result<_>>()?;
 
-    env.stack.openai().fault(Fault::new(On::CancelSession).status(503).should_retry(false));
+    env.stack.openai().fault(Fault::new(Operation::CancelSession).status(503).should_retry(false));
     let outage = run_concurrently(down, CONCURRENCY, async |number| race(env, up + number).await).await;
     let outage: Vec<RaceResult> = outage.into_iter().collect::<Result<_>>()?;
     let left = outage.iter().map(|raced| raced.usable.len()).sum();

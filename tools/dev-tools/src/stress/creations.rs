@@ -8,7 +8,7 @@ use super::env::{CONCURRENCY, RetryResult, StressEnv, run_concurrently};
 use super::invariants;
 use super::measurement::Measurement;
 use super::requests::Request;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use local_stack::supabase::FailureSet;
 
 /// Number of attempts of a client.
@@ -30,7 +30,7 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let ids: HashSet<&str> =
         opened.iter().filter_map(|outcome| outcome.response.body["id"].as_str()).collect();
     let repeated = outcomes.iter().filter(|outcome| outcome.tries > 1).count();
-    let calls = env.stack.openai().calls(On::CreateSession);
+    let calls = env.stack.openai().calls(Operation::CreateSession);
     let upstream_creations = calls.iter().filter(|call| call.worked == Some(200)).count();
     let query = "select s.id::text from chat_sessions as s
                  where s.status = 'active' and not exists (select from idempotency_keys as k where k.session_id = s.id)";

@@ -9,7 +9,7 @@ use super::env::{OTHER_AGENT, StressEnv, run_concurrently};
 use super::invariants;
 use super::measurement::Measurement;
 use super::requests::{Request, TestResponse};
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 
 /// Number of duplicates of each request.
 const DUPLICATES: usize = 30;
@@ -29,7 +29,7 @@ pub async fn run(env: &StressEnv, keys: usize) -> Result<Vec<Measurement>> {
         (responses, env.send_until_response(env.person(number), &other).await)
     })
     .await;
-    let created = env.stack.openai().calls(On::CreateSession).len();
+    let created = env.stack.openai().calls(Operation::CreateSession).len();
     let query = "select count(*) from chat_sessions";
     let sessions: i64 = sqlx::query_scalar(query).fetch_one(env.stack.database()).await?;
 

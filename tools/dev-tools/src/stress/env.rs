@@ -19,7 +19,7 @@ use local_stack::LocalStack;
 use local_stack::http;
 use local_stack::http::{Breakpoint, RandomFault};
 use local_stack::openai;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use local_stack::supabase;
 use local_stack::supabase::{FailureSet, OrgRole, User};
 
@@ -236,7 +236,7 @@ impl StressEnv {
     /// without a claim has a minute.
     pub async fn wait_for_leases(&self) -> Result<()> {
         let run_lock = || self.run_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another stress test can run meanwhile.
+        // Another stress test can run in this time.
         drop(run_lock().take());
         tokio::time::sleep(Duration::from_secs(62)).await;
         let again = RUN_LOCK.acquire().await?;
@@ -269,7 +269,7 @@ fn all_faults() -> Vec<openai::Fault> {
         on().late(Duration::from_millis(300)),
         on().delay(Duration::from_millis(300)),
         // Longer than any client waits. Limited, because it blocks a process for as long.
-        openai::Fault::new(On::CreateSession).late(Duration::from_secs(8)).times(20),
+        openai::Fault::new(Operation::CreateSession).late(Duration::from_secs(8)).times(20),
     ]
 }
 

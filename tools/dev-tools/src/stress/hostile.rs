@@ -25,7 +25,7 @@ const MAX_RUNS: usize = 20;
 const LINKS: usize = 100;
 const UNBOUNDED_LINKS: usize = 1_100;
 
-/// How often it is overhead whether others' work is done.
+/// Interval of the checks whether the other users' work is done.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Time after which an idle connection has reported its statistics.

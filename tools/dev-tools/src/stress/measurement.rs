@@ -50,23 +50,19 @@ impl Measurement {
     }
 
     /// A ratio with a maximum.
-    pub fn max_ratio(name: &'static str, part: usize, whole: usize, most: f64) -> Self {
+    pub fn max_ratio(name: &'static str, part: usize, whole: usize, max: f64) -> Self {
         let actual = part as f64 / whole.max(1) as f64;
         Self {
-            what: name,
-            found: format!("{actual:.3}"),
-            promised: format!("≤ {most}"),
-            holds: actual <= most,
+            what: name, found: format!("{actual:.3}"), promised: format!("≤ {max}"), holds: actual <= max
         }
     }
 
-    /// Something to know description the run.
+    /// A value for information only.
     pub fn info(name: &'static str, actual: usize) -> Self {
         Self { what: name, found: actual.to_string(), promised: String::new(), holds: true }
     }
 
-    /// Something to know description the run, without which the other measurements say little: it
-    /// must not be nothing.
+    /// A count that must not be zero, because other measurements would be meaningless.
     pub fn non_zero(name: &'static str, actual: usize) -> Self {
         Self { what: name, found: actual.to_string(), promised: "> 0".to_owned(), holds: actual > 0 }
     }

@@ -14,7 +14,7 @@ use local_stack::openai::Fault;
 /// Enough requests to exhaust the retry budget of every process.
 const BUDGET_REQUESTS: usize = 240;
 
-/// What is asked, in run_lock, and whether OpenAI plays a part in it.
+/// The kinds of requests, in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestKind {
     Read,

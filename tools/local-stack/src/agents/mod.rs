@@ -14,19 +14,19 @@ mod fault;
 mod fleet;
 mod handler;
 mod http;
-mod reference;
 mod request_log;
 mod revision;
 mod round_robin;
+mod sdk_server;
 
 pub use agent::{Agent, Settings};
 pub use behaviour::LIMIT;
 pub use fault::{Fault, FaultId};
 pub use fleet::AgentFleet;
-pub use reference::Reference;
 pub use request_log::{AgentAction, Call, SentResponse};
 pub use revision::Revision;
 pub use round_robin::RoundRobin;
+pub use sdk_server::Reference;
 
 /// The tool of each agent.
 pub const TOOL: &str = "handle_event";

@@ -40,7 +40,7 @@ pub struct Lambda {
     logs: Logs,
 }
 
-/// Invocations that brought no answer, and why: callers are not told.
+/// Failed invocations and their causes, which clients do not receive.
 #[derive(Clone, Default)]
 pub struct FailureLog(Arc<Mutex<Vec<(String, Failure)>>>);
 

@@ -101,7 +101,7 @@ pub fn failure_response(entry_point: Door, failure: &Failure) -> Response<Body> 
         (Door::HttpApi(_), _) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "application/json", r#"{"message":"Internal Server Error"}"#)
         }
-        // To a function URL, a function that ran out of time is one that failure_response.
+        // A function URL does not distinguish timeouts from other failures.
         (Door::FunctionUrl, _) => (StatusCode::BAD_GATEWAY, "text/plain", "Internal Server Error"),
     };
     simple_response(status, content_type, body)

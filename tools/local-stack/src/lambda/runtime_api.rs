@@ -118,7 +118,7 @@ fn finish(shared: &Shared, id: &str, answer: Result<Bytes, Failure>) -> StatusCo
             let _ = waiting.send(answer);
             StatusCode::ACCEPTED
         }
-        // Not an event of this process, or post_response already.
+        // Not an event of this process, or it already has a response.
         None => StatusCode::BAD_REQUEST,
     }
 }

@@ -84,17 +84,17 @@ impl FakeOpenAi {
         self.shared.lock().faults.add(fault)
     }
 
-    /// How many requests a fault has hit.
+    /// Number of requests that a fault has affected.
     pub fn hits(&self, fault: FaultId) -> u32 {
         self.shared.lock().faults.hits(fault)
     }
 
-    /// Ends one fault.
+    /// Clears one fault.
     pub fn clear(&self, fault: FaultId) {
         self.shared.lock().faults.clear(Some(fault));
     }
 
-    /// Ends every fault.
+    /// Clears every fault.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear(None);
     }

@@ -124,11 +124,11 @@ impl Cluster {
             };
             let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
             if let Some(status) = exit_status {
-                bail!("PostgreSQL ended at its start with {status}; its log:\n{}", log());
+                bail!("PostgreSQL exited during its start with {status}; its log:\n{}", log());
             }
             if started.elapsed() > START_TIMEOUT {
                 return Err(anyhow!(error))
-                    .with_context(|| format!("PostgreSQL does not answer; its log:\n{}", log()));
+                    .with_context(|| format!("PostgreSQL does not accept connections; its log:\n{}", log()));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -1,9 +1,9 @@
 //! Starts the whole environment for one test: database, Supabase, OpenAI, agents and functions.
 
 mod builder;
-mod deliveries;
+mod delivery_queue;
 mod environment;
-mod people;
+mod setup;
 
 use anyhow::{Context, Result, anyhow};
 use axum::body::Bytes;

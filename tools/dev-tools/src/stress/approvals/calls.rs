@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::escalations::NewEscalation;
 use super::operations::{Ask, Outcome, people};
 use super::policy::{Admission, PolicyDecision};
-use super::questions::NewEscalation;
 use super::state::{Delivery, DeliveryStatus, EscalationKind, State, members};
 
 /// The lease of a dispatcher, and the lease by the registered timeout.

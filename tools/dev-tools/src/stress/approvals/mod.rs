@@ -6,6 +6,7 @@ mod apply;
 mod calls;
 mod decide;
 mod env;
+mod escalations;
 mod events;
 mod generator;
 mod history;
@@ -15,7 +16,6 @@ mod operations;
 mod outcomes;
 mod payloads;
 mod policy;
-mod questions;
 mod rare_cases;
 mod registrations;
 mod registry;
@@ -167,11 +167,11 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<Report> {
         Measurement::violations("histories in which model and database differ", &mismatches),
     ];
     let full = size == Size::Full;
-    let least = if full { MIN_COVERAGE } else { 0 };
+    let minimum = if full { MIN_COVERAGE } else { 0 };
     for what in REQUIRED_COVERAGE {
         let found = totals.coverage.get(what).copied().unwrap_or_default();
-        let promised = if full { format!("≥ {least}") } else { String::new() };
-        measurements.push(Measurement { what, found: found.to_string(), promised, holds: found >= least });
+        let promised = if full { format!("≥ {minimum}") } else { String::new() };
+        measurements.push(Measurement { what, found: found.to_string(), promised, holds: found >= minimum });
     }
     for (what, count) in totals.coverage.iter().filter(|(what, _)| !REQUIRED_COVERAGE.contains(what)) {
         measurements.push(Measurement::info(what, usize::try_from(*count)?));

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::calls::{FAILURE, RETRY_AFTER, TIMED_OUT};
+use super::escalations::schema;
 use super::operations::{Ask, Outcome};
-use super::questions::schema;
 
 pub fn to_json(outcome: &Outcome) -> Value {
     match outcome {

@@ -69,7 +69,7 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
         if place >= required && chance(rng, 40) {
             continue;
         }
-        // Of another session.
+        // Refers to another session.
         let foreign = chance(rng, 5);
         let session = if foreign { pool.session(rng) } else { session.clone() };
         let value = match name.as_str() {

@@ -1,7 +1,7 @@
 //! The token issuer: signing keys, their public halves, valid and invalid tokens.
 
-mod forge;
 mod key;
+mod token_builder;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,9 +10,9 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-pub use forge::{Forge, Signer};
 pub use key::random_string;
 use key::{Algorithm, SigningKey};
+pub use token_builder::{Forge, Signer};
 
 use super::user::User;
 
