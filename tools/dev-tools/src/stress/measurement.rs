@@ -88,7 +88,7 @@ pub fn heading() -> String {
 pub fn rows(style: TextStyle, test: &StressTest, result: &StressResult) -> String {
     let name = format!("{} {} ({} s)", result.count, test.description, result.took.as_secs());
     let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
-    let lines = result.measurements.iter().zip(names).map(|(measurement, name)| {
+    let lines = result.figures.iter().zip(names).map(|(measurement, name)| {
         let line = format!(
             "| {name:<62} | {:<58} | {:>10} | {:>8} |{}|",
             measurement.what,

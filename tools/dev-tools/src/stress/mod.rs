@@ -200,7 +200,7 @@ pub struct StressResult {
     /// The count.
     pub count: usize,
     /// The measurements, each with its expected value.
-    pub measurements: Vec<Measurement>,
+    pub figures: Vec<Measurement>,
     /// The duration.
     pub took: Duration,
     /// Path of the log: every request and its response, one per line.
@@ -224,7 +224,7 @@ impl StressTest {
                 let history = folder.join(format!("{}-{seed}.txt", self.name));
                 std::fs::create_dir_all(&folder)?;
                 std::fs::write(&history, report).context("writing the log")?;
-                return Ok(StressResult { count, measurements, took: started.elapsed(), history });
+                return Ok(StressResult { count, figures: measurements, took: started.elapsed(), history });
             }
         };
         let env = StressEnv::start(seed).await?;
@@ -232,7 +232,7 @@ impl StressTest {
         let history = env.history.write(&folder, self.name, seed).context("writing the log")?;
         env.stack.stop().await?;
         let measurements = measurements.with_context(|| format!("the log is in {}", history.display()))?;
-        Ok(StressResult { count, measurements, took: started.elapsed(), history })
+        Ok(StressResult { count, figures: measurements, took: started.elapsed(), history })
     }
 }
 
@@ -282,7 +282,7 @@ pub async fn run() -> Result<()> {
         };
         let found = result.with_context(|| format!("running {}", test.name))?;
         println!("{}", measurement::rows(style, test, &found));
-        if found.measurements.iter().any(|measurement| !measurement.holds) {
+        if found.figures.iter().any(|measurement| !measurement.holds) {
             failed.push(format!(
                 "{name} (log: {history}; to repeat: cargo stress {small}--seed {seed} --only {name})",
                 name = test.name,

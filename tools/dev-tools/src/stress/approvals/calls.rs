@@ -56,7 +56,7 @@ impl State {
         first.min_by_key(|(_, delivery)| delivery.place).map(|(head, _)| head)
     }
 
-    /// Returns reason the requester may not use the agent now.
+    /// Returns why the requester may not use the agent now.
     fn requester_rejection(&self, delivery: usize) -> Option<&'static str> {
         // If the requester has left, pending deliveries are withdrawn with an event.
         let Some(role) = self.role(people::REQUESTER) else { return Some("requester_gone") };
@@ -237,7 +237,7 @@ impl State {
         }
     }
 
-    /// Returns the agent's tool for a follow-up, or reason it is rejected.
+    /// Returns the agent's tool for a follow-up, or why the follow-up is rejected.
     fn follow_up_tool(&mut self, from: &Delivery, agent: &str) -> Result<&'static str, &'static str> {
         let refused = |state: &mut Self, reason: &'static str, what: &'static str| {
             state.cover(what);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::amount::Magnitude;
 
-/// Everything that the model has, too: a text for each row, after the name of its table.
+/// Selects every row that the model has too, as the name of its table and a JSON text.
 const ROWS: &str = "select 'sessions', jsonb_build_object('id', s.id, 'agent', s.agent_id, 'ended', s.status = 'ended')::text
   from chat_sessions as s where s.org_id = $1
   union all
