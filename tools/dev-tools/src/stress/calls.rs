@@ -85,15 +85,17 @@ pub async fn measure(
     let calls: Vec<Call> = called.iter().flat_map(calls).collect();
     let of = |call: &Call| deliveries.get(&call.key);
     let known: Vec<(&Call, &Delivery)> = calls.iter().filter_map(|call| Some((call, of(call)?))).collect();
-    let (killed_dispatchers, lived): (Vec<_>, Vec<_>) =
+    let (killed_dispatchers, not_killed): (Vec<_>, Vec<_>) =
         known.iter().partition(|(call, delivery)| call.was_killed(delivery, kills));
-    let (arrived, dropped): (Vec<_>, Vec<_>) = lived.iter().partition(|(call, _)| call.has_arrived());
+    let (arrived, no_response): (Vec<_>, Vec<_>) =
+        not_killed.iter().partition(|(call, _)| call.has_arrived());
     let name = |(call, delivery): &(&Call, &Delivery)| format!("{} ({})", call.key, delivery.status);
 
     let lost: Vec<String> = arrived.iter().filter(|(call, d)| !call.is_recorded(d)).map(name).collect();
     let unknown: Vec<String> =
         arrived.iter().filter(|(_, delivery)| delivery.status == "unknown").map(name).collect();
-    let interrupted: Vec<(&Call, &Delivery)> = killed_dispatchers.iter().chain(&dropped).copied().collect();
+    let interrupted: Vec<(&Call, &Delivery)> =
+        killed_dispatchers.iter().chain(&no_response).copied().collect();
     let repeated =
         interrupted.iter().filter(|(call, _)| call.idempotent && call.repeated_at.is_some()).count();
     let escalated = interrupted
@@ -125,7 +127,7 @@ pub async fn measure(
         Measurement::violations("second effects of running dispatchers", &of_living),
         Measurement::zero("runs that failed to record a result", lost_results),
         Measurement::non_zero("calls whose dispatcher was killed", killed_dispatchers.len()),
-        Measurement::non_zero("calls without a response", dropped.len()),
+        Measurement::non_zero("calls without a response", no_response.len()),
         Measurement::non_zero("of these two, repeated with the same key", repeated),
         Measurement::non_zero("of these two, unknown and escalated", escalated),
         Measurement::violations("of these two, not as registered", &unexpected),

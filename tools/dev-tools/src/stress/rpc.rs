@@ -64,19 +64,19 @@ impl Catalogue {
         &self,
         connection: &mut PgConnection,
         name: &str,
-        given: &Map<String, Value>,
+        params: &Map<String, Value>,
     ) -> Result<Result<Value, RpcError>> {
         let signature = self.signature(name).with_context(|| format!("there is no function {name}"))?;
         let mut named = Vec::new();
         let mut texts = Vec::new();
         for (argument, kind) in &signature.arguments {
-            if let Some(value) = given.get(argument) {
+            if let Some(value) = params.get(argument) {
                 texts.push(text(value, kind));
                 named.push(format!("{argument} => ${}::text::{kind}", texts.len()));
             }
         }
         if let Some(unknown) =
-            given.keys().find(|name| !signature.arguments.iter().any(|(known, _)| known == *name))
+            params.keys().find(|name| !signature.arguments.iter().any(|(known, _)| known == *name))
         {
             bail!("{name} has no argument {unknown}");
         }

@@ -64,9 +64,9 @@ pub(super) fn subject(arguments: &Value) -> (String, f64) {
 
 fn pay(arguments: &Value) -> ToolOutcome {
     let (invoice, amount) = subject(arguments);
-    let task = |status: &str, waits: bool| json!([{ "id": format!("pay-{invoice}"), "title": format!("Pay invoice {invoice}"), "status": status, "requiresHitl": waits }]);
+    let task = |status: &str, requires_hitl: bool| json!([{ "id": format!("pay-{invoice}"), "title": format!("Pay invoice {invoice}"), "status": status, "requiresHitl": requires_hitl }]);
     if arguments["event"]["payload"]["action"] == "forecast" {
-        let handover = json!({"agentId": "cfo_strategy", "reason": "a question of strategy", "summary": format!("Invoice {invoice} is under discussion.")});
+        let handover = json!({"agentId": "cfo_strategy", "reason": "a question of strategy", "summary": format!("Invoice {invoice} is on the table.")});
         return (
             json!({"status": "completed", "message": "I hand over to the CFO's agent.", "handover": handover}),
             None,

@@ -105,13 +105,13 @@ impl State {
                 let written = row.escalation.filter(|_| row.author.is_some());
                 let written = written.filter(|escalation| self.escalations[*escalation].revision < 5);
                 if row.release.is_some() {
-                    self.cover("asked again");
+                    self.cover("escalated again");
                 }
                 self.hold(delivery, policy_decision, written);
                 None
             }
             Admission::Admitted => {
-                self.cover("begun");
+                self.cover("started");
                 let now = self.now;
                 let row = &mut self.deliveries[delivery];
                 row.status = DeliveryStatus::Running;

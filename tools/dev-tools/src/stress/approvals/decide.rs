@@ -255,7 +255,7 @@ impl State {
         if !has_other_approver {
             return Err(Rejection(409, "no_other_approver"));
         }
-        self.cover("edit: a new new_escalation");
+        self.cover("edit: new escalation");
         self.hold(resumed, PolicyDecision::Ask, Some(escalation));
         Ok(())
     }

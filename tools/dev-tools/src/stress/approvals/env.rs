@@ -74,12 +74,12 @@ impl HistoryDb {
         Ok(())
     }
 
-    async fn call(&mut self, name: &str, given: Map<String, Value>) -> Result<Result<Value, RpcError>> {
-        self.catalogue.call(&mut self.service, name, &given).await
+    async fn call(&mut self, name: &str, params: Map<String, Value>) -> Result<Result<Value, RpcError>> {
+        self.catalogue.call(&mut self.service, name, &params).await
     }
 
-    async fn call_or_fail(&mut self, name: &str, given: Map<String, Value>) -> Result<Value> {
-        match self.call(name, given).await? {
+    async fn call_or_fail(&mut self, name: &str, params: Map<String, Value>) -> Result<Value> {
+        match self.call(name, params).await? {
             Ok(answer) => Ok(answer),
             Err(error) => bail!("{name} failed: {error:?}"),
         }
@@ -111,12 +111,12 @@ impl HistoryDb {
         }
         for agent in &setup.agents {
             self.register(&ids, agent).await?;
-            let mut given = agent.server.registration();
-            given.extend(arguments([("p_org_id", json!(ids.org_id)), ("p_agent_id", json!(agent.id))]));
-            self.call_or_fail("register_agent_server", given).await?;
+            let mut params = agent.server.registration();
+            params.extend(arguments([("p_org_id", json!(ids.org_id)), ("p_agent_id", json!(agent.id))]));
+            self.call_or_fail("register_agent_server", params).await?;
         }
         for (session, metadata) in ids.sessions.clone().into_iter().zip(&setup.sessions) {
-            let given = arguments([
+            let params = arguments([
                 ("p_org_id", json!(ids.org_id)),
                 ("p_user_id", json!(ids.people[people::REQUESTER])),
                 ("p_session_id", json!(session)),
@@ -124,7 +124,7 @@ impl HistoryDb {
                 ("p_channel", json!("web")),
                 ("p_metadata", metadata.clone()),
             ]);
-            self.call_or_fail("open_session", given).await?;
+            self.call_or_fail("open_session", params).await?;
         }
         Ok(ids)
     }
@@ -146,7 +146,7 @@ impl HistoryDb {
             .allowed_org_roles
             .as_ref()
             .map(|roles| roles.iter().map(|role| role.name()).collect::<Vec<_>>());
-        let given = arguments([
+        let params = arguments([
             ("p_org_id", json!(ids.org_id)),
             ("p_agent_id", json!(agent.id)),
             ("p_display_name", json!(agent.id)),
@@ -156,7 +156,7 @@ impl HistoryDb {
             ("p_enabled", json!(agent.enabled)),
             ("p_allowed_org_roles", json!(roles)),
         ]);
-        self.call_or_fail("register_agent", given).await.map(drop)
+        self.call_or_fail("register_agent", params).await.map(drop)
     }
 
     async fn set_membership(
@@ -209,8 +209,8 @@ impl HistoryDb {
             }
             Operation::Record { session, person, events } => {
                 let events: Option<Vec<Value>> =
-                    events.iter().map(|given| messages::event(before, rows, given)).collect();
-                let given = arguments([
+                    events.iter().map(|input| messages::event(before, rows, input)).collect();
+                let params = arguments([
                     ("p_org_id", json!(ids.org_id)),
                     ("p_user_id", json!(ids.people[*person])),
                     ("p_session_id", json!(ids.sessions[*session])),
@@ -218,23 +218,23 @@ impl HistoryDb {
                     ("p_actor_id", json!(ids.people[*person])),
                     ("p_events", json!(events.context("the event refers to a missing row")?)),
                 ]);
-                self.call("record_events", given).await?
+                self.call("record_events", params).await?
             }
             Operation::Finish { delivery, outcome, stale } => {
                 let name = before.delivery_name(*delivery);
                 let fence = rows.fence(&name) + if *stale { 7 } else { 0 };
-                let given = arguments([
+                let params = arguments([
                     ("p_delivery_id", json!(rows.id(&name))),
                     ("p_fence", json!(fence)),
                     ("p_outcome", outcomes::to_json(outcome)),
                 ]);
-                let answer = self.call("finish_delivery", given).await?;
+                let answer = self.call("finish_delivery", params).await?;
                 done.flag = answer.as_ref().ok().and_then(|answer| answer["finished"].as_bool());
                 answer
             }
             Operation::Decide { person, escalation, choice } => {
                 let name = before.escalation_name(*escalation);
-                let given = arguments([
+                let params = arguments([
                     ("p_org_id", json!(ids.org_id)),
                     ("p_user_id", json!(ids.people[*person])),
                     ("p_escalation_id", json!(rows.id(&name))),
@@ -242,25 +242,25 @@ impl HistoryDb {
                     ("p_subject_hash", json!(messages::hash(rows, &name, choice))),
                     ("p_answer", choice.answer.clone().unwrap_or_default()),
                 ]);
-                let answer = self.call("decide_escalation", given).await?;
+                let answer = self.call("decide_escalation", params).await?;
                 done.flag = answer.as_ref().ok().and_then(|answer| answer["replayed"].as_bool());
                 answer
             }
             Operation::Replay { delivery, foreign } => {
                 let org_id = if *foreign { ids.stranger_org_id } else { ids.org_id };
                 let id = rows.id(&before.delivery_name(*delivery));
-                let given = arguments([("p_org_id", json!(org_id)), ("p_delivery_id", json!(id))]);
-                let answer = self.call("replay_delivery", given).await?;
+                let params = arguments([("p_org_id", json!(org_id)), ("p_delivery_id", json!(id))]);
+                let answer = self.call("replay_delivery", params).await?;
                 done.flag = answer.as_ref().ok().and_then(|answer| answer["replayed"].as_bool());
                 answer
             }
             Operation::Register { agent, server } => {
-                let mut given = server.registration();
-                given.extend(arguments([
+                let mut params = server.registration();
+                params.extend(arguments([
                     ("p_org_id", json!(ids.org_id)),
                     ("p_agent_id", json!(before.agents[*agent].id)),
                 ]));
-                self.call("register_agent_server", given).await?
+                self.call("register_agent_server", params).await?
             }
             Operation::Change { agent, enabled, allowed_org_roles } => {
                 let changed = Agent {
@@ -276,12 +276,12 @@ impl HistoryDb {
                 Ok(Value::Null)
             }
             Operation::End { session } => {
-                let given = arguments([
+                let params = arguments([
                     ("p_org_id", json!(ids.org_id)),
                     ("p_user_id", json!(ids.people[people::REQUESTER])),
                     ("p_session_id", json!(ids.sessions[*session])),
                 ]);
-                self.call("cancel_session", given).await?
+                self.call("cancel_session", params).await?
             }
             Operation::Advance { seconds } => {
                 self.advance(ids, *seconds).await?;
@@ -309,12 +309,12 @@ impl HistoryDb {
     async fn claim(&mut self) -> Result<Vec<Value>> {
         let mut calls = Vec::new();
         for _ in 0..MAX_CLAIMS {
-            let given = arguments([
+            let params = arguments([
                 ("p_limit", json!(100)),
                 ("p_lease_seconds", json!(super::calls::LEASE)),
                 ("p_claim_id", json!(Uuid::now_v7())),
             ]);
-            let answer = self.call_or_fail("claim_deliveries", given).await?;
+            let answer = self.call_or_fail("claim_deliveries", params).await?;
             let claimed = answer["deliveries"].as_array().context("the response has no deliveries")?;
             calls.extend(claimed.iter().cloned());
             if claimed.is_empty() && answer["next_due_in_seconds"] != 0 {

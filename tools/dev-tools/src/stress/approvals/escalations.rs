@@ -78,13 +78,13 @@ impl State {
 
         let session = self.deliveries[delivery].session;
         let author = self.deliveries[delivery].author;
-        let mut asked = json!({ "reason": "reason", "decisions": new_escalation.decisions });
+        let mut ask_json = json!({ "reason": "reason", "decisions": new_escalation.decisions });
         if new_escalation.schema {
-            asked["schema"] = schema();
+            ask_json["schema"] = schema();
         }
         let name = self.delivery_name(delivery);
         let event = self.append(session, "hitl_escalation", Value::Null, actor.0, actor.1);
-        let mut payload = asked.clone();
+        let mut payload = ask_json.clone();
         let (agent, tool) = (self.deliveries[delivery].agent, self.deliveries[delivery].tool);
         for (member, value) in [
             ("escalationId", json!(format!("escalation by {}", self.event_name(event)))),
@@ -105,7 +105,7 @@ impl State {
             ("deliveryId", Some(json!(name))),
             ("risk", Some(json!(risk.name()))),
             ("approver", Some(json!(approver.name()))),
-            ("ask", Some(asked)),
+            ("ask", Some(ask_json)),
             ("error", new_escalation.error.map(|error| json!(error))),
             ("authorId", author.map(|author| json!(super::state::person_name(author)))),
             ("predecessorId", new_escalation.predecessor.map(|before| json!(self.escalation_name(before)))),

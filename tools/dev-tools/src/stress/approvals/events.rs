@@ -42,7 +42,7 @@ impl State {
             if self.is_open(agent) {
                 self.deliver(event, agent, tool, depth, root);
             } else {
-                self.cover("not routed: agent not open");
+                self.cover("not routed: agent not permitted");
             }
         }
     }

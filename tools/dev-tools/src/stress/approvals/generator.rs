@@ -184,7 +184,7 @@ fn record(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let person = if chance(rng, 3) { rng.usize(..people::COUNT) } else { people::REQUESTER };
     let open = state.escalations.iter().any(|escalation| escalation.status == EscalationStatus::Open);
     let pages = if theme == Theme::Pages { 60 } else { 4 };
-    let given = |rng: &mut Rng| {
+    let event_input = |rng: &mut Rng| {
         if open && chance(rng, 25) {
             let escalation = escalation(rng, state);
             return EventInput::Resolve { escalation, choice: choice(rng, theme, state, escalation) };
@@ -201,8 +201,8 @@ fn record(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     };
     let events = match theme {
         Theme::Pages if chance(rng, 45) => (0..20).map(|_| page(rng)).collect(),
-        Theme::Totals => (0..rng.usize(1..5)).map(|_| given(rng)).collect(),
-        _ => (0..if chance(rng, 80) { 1 } else { 2 }).map(|_| given(rng)).collect(),
+        Theme::Totals => (0..rng.usize(1..5)).map(|_| event_input(rng)).collect(),
+        _ => (0..if chance(rng, 80) { 1 } else { 2 }).map(|_| event_input(rng)).collect(),
     };
     Operation::Record { session, person, events }
 }
@@ -276,41 +276,42 @@ fn escalation(rng: &mut Rng, state: &State) -> usize {
 
 fn decide(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let escalation = escalation(rng, state);
-    let asked = &state.escalations[escalation];
-    if asked.status == EscalationStatus::Resolved && chance(rng, 40) {
+    let escalation_row = &state.escalations[escalation];
+    if escalation_row.status == EscalationStatus::Resolved && chance(rng, 40) {
         // Repeats the same decision.
-        let (person, decision) = (asked.decided_by.unwrap_or_default(), asked.decision.unwrap_or("approve"));
-        let choice = Choice { decision, answer: asked.answer.clone(), hash: QuotedHash::Shown };
+        let (person, decision) =
+            (escalation_row.decided_by.unwrap_or_default(), escalation_row.decision.unwrap_or("approve"));
+        let choice = Choice { decision, answer: escalation_row.answer.clone(), hash: QuotedHash::Shown };
         return Operation::Decide { person, escalation, choice };
     }
     let may_decide = |person: &usize| {
         let may = state.role(*person).is_some_and(Role::approves);
-        match asked.kind {
+        match escalation_row.kind {
             EscalationKind::Confirm => *person == people::REQUESTER,
-            _ => may && *person != people::REQUESTER && asked.author != Some(*person),
+            _ => may && *person != people::REQUESTER && escalation_row.author != Some(*person),
         }
     };
     let person = match rng.u32(..100) {
         0..12 => people::REQUESTER,
-        12..20 => asked.author.unwrap_or(people::REQUESTER),
-        20..50 if asked.kind == EscalationKind::Confirm => 1,
+        12..20 => escalation_row.author.unwrap_or(people::REQUESTER),
+        20..50 if escalation_row.kind == EscalationKind::Confirm => 1,
         _ => pick(rng, people::COUNT, if theme == Theme::Edits { 97 } else { 85 }, may_decide),
     };
     Operation::Decide { person, escalation, choice: choice(rng, theme, state, escalation) }
 }
 
 fn choice(rng: &mut Rng, theme: Theme, state: &State, escalation: usize) -> Choice {
-    let asked = &state.escalations[escalation];
-    let decision = if theme == Theme::Edits && asked.decisions.contains(&"edit") && chance(rng, 93) {
+    let escalation_row = &state.escalations[escalation];
+    let decision = if theme == Theme::Edits && escalation_row.decisions.contains(&"edit") && chance(rng, 93) {
         "edit"
     } else if chance(rng, 88) {
-        choose(rng, &asked.decisions)
+        choose(rng, &escalation_row.decisions)
     } else {
         choose(rng, &["approve", "edit", "reject", "respond"])
     };
     let odd = choose(rng, &[serde_json::json!("yes"), serde_json::json!([1]), serde_json::json!(7)]);
     let answer = match decision {
-        "edit" if chance(rng, 85) => Some(asked.delivery.map_or_else(
+        "edit" if chance(rng, 85) => Some(escalation_row.delivery.map_or_else(
             || serde_json::json!({ "note": "none" }),
             |delivery| edited(rng, theme, state, delivery),
         )),

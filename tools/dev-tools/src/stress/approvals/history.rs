@@ -60,7 +60,7 @@ impl StepSource for RecordedSteps<'_> {
 
 fn refers_to_existing_rows(state: &State, operation: &Operation) -> bool {
     match operation {
-        Operation::Record { events, .. } => events.iter().all(|given| match given {
+        Operation::Record { events, .. } => events.iter().all(|input| match input {
             super::operations::EventInput::Resolve { escalation, .. } => {
                 *escalation < state.escalations.len()
             }
@@ -74,7 +74,7 @@ fn refers_to_existing_rows(state: &State, operation: &Operation) -> bool {
     }
 }
 
-/// Runs the history of a seed, with a random theme or the given one.
+/// Runs the history of a seed, with a random theme or the input one.
 pub async fn run_generated(db: &mut HistoryDb, seed: u64, theme: Option<Theme>) -> Result<History> {
     let mut rng = Rng::with_seed(seed);
     let any = Theme::any(&mut rng);

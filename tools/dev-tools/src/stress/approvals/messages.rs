@@ -18,9 +18,9 @@ pub fn hash(rows: &Rows, escalation: &str, choice: &Choice) -> Option<String> {
 }
 
 /// Returns an event as a client sends it.
-pub fn event(before: &State, rows: &Rows, given: &EventInput) -> Option<Value> {
+pub fn event(before: &State, rows: &Rows, input: &EventInput) -> Option<Value> {
     let mut event = json!({ "id": Uuid::new_v4() });
-    let (kind, payload) = match given {
+    let (kind, payload) = match input {
         EventInput::Reserved => ("agent_result", json!({ "status": "completed" })),
         EventInput::Click { payload } => ("button_click", payload.clone()),
         EventInput::Handover { to, from } => {

@@ -48,7 +48,7 @@ const MIN_COVERAGE: u64 = 100;
 
 /// The rules and codes that the histories have to cover.
 const REQUIRED_COVERAGE: &[&str] = &[
-    "begun",
+    "started",
     "never: not listed",
     "never: by policy",
     "never: above refuse_above",
@@ -60,7 +60,7 @@ const REQUIRED_COVERAGE: &[&str] = &[
     "ask: by an earlier decision",
     "confirm",
     "auto",
-    "asked again",
+    "escalated again",
     "requester_gone",
     "agent_forbidden",
     "tool_unavailable",
@@ -71,10 +71,10 @@ const REQUIRED_COVERAGE: &[&str] = &[
     "hitl_expired",
     "edit: lowered, released at once",
     "edit: resumed without a release",
-    "edit: a new new_escalation",
+    "edit: new escalation",
     "decision repeated",
     "called again under its own key",
-    "not routed: agent not open",
+    "not routed: agent not permitted",
     "follow-up refused: session_ended",
     "follow-up refused: unknown_agent",
     "follow-up refused: agent_forbidden",

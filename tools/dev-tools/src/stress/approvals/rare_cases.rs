@@ -13,7 +13,7 @@ use super::state::{
 
 /// Returns a step that leads to a rare combination, if the state permits one.
 pub fn rare_step(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation> {
-    let last = |wanted: &dyn Fn(&Escalation) -> bool| last_open(state, wanted);
+    let last = |condition: &dyn Fn(&Escalation) -> bool| last_open(state, condition);
     // A handover while a call waits for a decision, and then the decision on the displayed call.
     if matches!(theme, Theme::Anything | Theme::Edits | Theme::Confirms) {
         let held = |escalation: &Escalation| {
@@ -42,16 +42,16 @@ pub fn rare_step(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation
         }
     }
     if theme == Theme::Asks
-        && let Some(step) = answered(rng, state)
+        && let Some(step) = answered_call(rng, state)
     {
         return Some(step);
     }
     match theme {
         // A dispatcher dies during the last attempt, or the registry changes before a repetition.
         Theme::Leases if chance(rng, 75) => {
-            let called = |asked: &Escalation| {
-                let fence = asked.delivery.map_or(0, |delivery| state.deliveries[delivery].fence);
-                matches!(asked.kind, EscalationKind::Policy | EscalationKind::Confirm) && fence > 0
+            let called = |escalation_row: &Escalation| {
+                let fence = escalation_row.delivery.map_or(0, |delivery| state.deliveries[delivery].fence);
+                matches!(escalation_row.kind, EscalationKind::Policy | EscalationKind::Confirm) && fence > 0
             };
             if let Some(escalation) = last(&called) {
                 let Operation::Decide { person, .. } = decision(rng, state, escalation) else { return None };
@@ -143,24 +143,26 @@ pub fn rare_step(rng: &mut Rng, theme: Theme, state: &State) -> Option<Operation
 }
 
 /// Returns the latest open escalation that meets the condition.
-fn last_open(state: &State, wanted: &dyn Fn(&Escalation) -> bool) -> Option<usize> {
-    let fits = |asked: &Escalation| asked.status == EscalationStatus::Open && wanted(asked);
+fn last_open(state: &State, condition: &dyn Fn(&Escalation) -> bool) -> Option<usize> {
+    let fits = |escalation_row: &Escalation| {
+        escalation_row.status == EscalationStatus::Open && condition(escalation_row)
+    };
     state.escalations.iter().rposition(fits)
 }
 
 /// Generates a permitted decision: an approval, or an edit that only lowers the amount.
 fn decision(rng: &mut Rng, state: &State, escalation: usize) -> Operation {
-    let asked = &state.escalations[escalation];
-    let may = |person: &usize| match asked.kind {
+    let escalation_row = &state.escalations[escalation];
+    let may = |person: &usize| match escalation_row.kind {
         EscalationKind::Confirm => *person == people::REQUESTER,
         _ => {
             let approves = state.role(*person).is_some_and(Role::approves);
-            approves && *person != people::REQUESTER && asked.author != Some(*person)
+            approves && *person != people::REQUESTER && escalation_row.author != Some(*person)
         }
     };
     let person = (0..people::COUNT).find(may).unwrap_or_default();
-    let edit = asked.decisions.contains(&"edit") && chance(rng, 50);
-    let choice = match asked.delivery.filter(|_| edit) {
+    let edit = escalation_row.decisions.contains(&"edit") && chance(rng, 50);
+    let choice = match escalation_row.delivery.filter(|_| edit) {
         Some(delivery) => {
             let mut answer = state.inputs(delivery);
             lower(rng, &mut answer);
@@ -188,14 +190,14 @@ fn stricter(rng: &mut Rng, state: &State, agent: &str) -> Option<Operation> {
 
 /// Generates decisions on calls with answers: an edit, a decision by the author, or the requester's
 /// own lower amount.
-fn answered(rng: &mut Rng, state: &State) -> Option<Operation> {
-    let last = |wanted: &dyn Fn(&Escalation) -> bool| last_open(state, wanted);
+fn answered_call(rng: &mut Rng, state: &State) -> Option<Operation> {
+    let last = |condition: &dyn Fn(&Escalation) -> bool| last_open(state, condition);
     let lowers = |delivery: usize| state.tool(delivery).is_some_and(|tool| tool.release_lowered_amount);
-    let own = |asked: &Escalation| {
-        asked.kind == EscalationKind::AgentAsked
-            && asked.approver == Approver::Itself
-            && asked.decisions.contains(&"edit")
-            && asked.delivery.is_some_and(lowers)
+    let own = |escalation_row: &Escalation| {
+        escalation_row.kind == EscalationKind::AgentAsked
+            && escalation_row.approver == Approver::Itself
+            && escalation_row.decisions.contains(&"edit")
+            && escalation_row.delivery.is_some_and(lowers)
     };
     if let Some(escalation) = last(&own).filter(|_| chance(rng, 50)) {
         let mut answer = state.inputs(state.escalations[escalation].delivery?);
@@ -203,13 +205,14 @@ fn answered(rng: &mut Rng, state: &State) -> Option<Operation> {
         let choice = Choice { decision: "edit", answer: Some(answer), hash: QuotedHash::Shown };
         return Some(Operation::Decide { person: people::REQUESTER, escalation, choice });
     }
-    let words =
-        |asked: &Escalation| asked.kind == EscalationKind::Policy && asked.call["decision"].is_object();
+    let words = |escalation_row: &Escalation| {
+        escalation_row.kind == EscalationKind::Policy && escalation_row.call["decision"].is_object()
+    };
     let escalation = last(&words).filter(|_| chance(rng, 60))?;
-    let asked = &state.escalations[escalation];
-    let named = asked.call["decision"]["decidedBy"].as_str()?;
+    let escalation_row = &state.escalations[escalation];
+    let named = escalation_row.call["decision"]["decidedBy"].as_str()?;
     let answerer = (0..people::COUNT).find(|person| person_name(*person) == named)?;
-    if asked.author != Some(answerer) {
+    if escalation_row.author != Some(answerer) {
         let choice = Choice { decision: "approve", answer: None, hash: QuotedHash::Shown };
         return Some(Operation::Decide { person: answerer, escalation, choice });
     }
@@ -218,7 +221,7 @@ fn answered(rng: &mut Rng, state: &State) -> Option<Operation> {
         approves && *person != people::REQUESTER && *person != answerer
     };
     let person = (0..people::COUNT).find(may)?;
-    let mut answer = state.inputs(asked.delivery?);
+    let mut answer = state.inputs(escalation_row.delivery?);
     answer["note"] = serde_json::json!(state.events.len());
     let choice = Choice { decision: "edit", answer: Some(answer), hash: QuotedHash::Shown };
     Some(Operation::Decide { person, escalation, choice })

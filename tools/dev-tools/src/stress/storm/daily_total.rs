@@ -19,9 +19,9 @@ async fn call(
     catalogue: &Catalogue,
     connection: &mut PgConnection,
     name: &str,
-    given: serde_json::Map<String, Value>,
+    params: serde_json::Map<String, Value>,
 ) -> Result<Value> {
-    match catalogue.call(connection, name, &given).await? {
+    match catalogue.call(connection, name, &params).await? {
         Ok(answer) => Ok(answer),
         Err(error) => bail!("{name} failed: {error:?}"),
     }
@@ -114,12 +114,12 @@ async fn set_up(
 async fn claim(catalogue: &Catalogue, connection: &mut PgConnection, org_id: Uuid) -> Result<usize> {
     let (mut started, mut idle) = (0, 0);
     while idle < 3 {
-        let given = arguments([
+        let params = arguments([
             ("p_limit", json!(3)),
             ("p_lease_seconds", json!(60)),
             ("p_claim_id", json!(Uuid::now_v7())),
         ]);
-        let answer = call(catalogue, connection, "claim_deliveries", given).await?;
+        let answer = call(catalogue, connection, "claim_deliveries", params).await?;
         let calls = answer["deliveries"].as_array().cloned().unwrap_or_default();
         idle = if calls.is_empty() && answer["next_due_in_seconds"] != 0 { idle + 1 } else { 0 };
         for delivery in calls {

@@ -143,8 +143,8 @@ async fn call(
         }
         let name = names[index];
         let signature = catalogue.signature(name).context("the function has no signature")?;
-        let given = values::arguments(&mut rng, &*pool.read().await, name, signature);
-        let outcome = match catalogue.call(&mut connection, name, &given).await? {
+        let params = values::arguments(&mut rng, &*pool.read().await, name, signature);
+        let outcome = match catalogue.call(&mut connection, name, &params).await? {
             Ok(_) => "done".to_owned(),
             Err(error) if error.status().is_some() => format!("{} {}", error.state, error.message),
             // Digits are replaced, so that equal errors count together.

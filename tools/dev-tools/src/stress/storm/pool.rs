@@ -69,23 +69,23 @@ impl Pool {
                 pool.users.push((org_id, user_id));
             }
             for agent in AGENTS {
-                let given = arguments([
+                let params = arguments([
                     ("p_org_id", json!(org_id)),
                     ("p_agent_id", json!(agent)),
                     ("p_display_name", json!(agent)),
                     ("p_description", json!("")),
                     ("p_chatkit_workflow_id", json!("wf_1")),
                 ]);
-                let answer = catalogue.call(service, "register_agent", &given).await?;
+                let answer = catalogue.call(service, "register_agent", &params).await?;
                 answer.ok().context("register_agent failed")?;
-                let given = arguments([
+                let params = arguments([
                     ("p_org_id", json!(org_id)),
                     ("p_agent_id", json!(agent)),
                     ("p_url", json!("https://agents.example.com/mcp")),
                     ("p_tools", tools("auto")),
                     ("p_routes", routes()),
                 ]);
-                let answer = catalogue.call(service, "register_agent_server", &given).await?;
+                let answer = catalogue.call(service, "register_agent_server", &params).await?;
                 answer.ok().context("register_agent_server failed")?;
             }
         }

@@ -64,7 +64,7 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
     }
     let delivery = rng.choice(&pool.deliveries).copied();
     let required = signature.arguments.len() - signature.optional;
-    let mut given = Map::new();
+    let mut params = Map::new();
     for (place, (name, kind)) in signature.arguments.iter().enumerate() {
         if place >= required && chance(rng, 40) {
             continue;
@@ -87,19 +87,19 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
             }
             name => value(rng, pool, function, name, kind, &session),
         };
-        given.insert(name.clone(), value);
+        params.insert(name.clone(), value);
     }
     // An idempotency key needs the hash of its request.
-    if given.get("p_idempotency_key").is_none_or(Value::is_null) {
-        given.remove("p_idempotency_key");
-        given.remove("p_request_hash");
+    if params.get("p_idempotency_key").is_none_or(Value::is_null) {
+        params.remove("p_idempotency_key");
+        params.remove("p_request_hash");
     } else {
-        given.insert(
+        params.insert(
             "p_request_hash".to_owned(),
             json!(choose(rng, &["a", "a", "a", "a", "a", "a", "a", "b"]).repeat(64)),
         );
     }
-    given
+    params
 }
 
 fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, session: &Session) -> Value {
