@@ -73,7 +73,7 @@ impl FuzzEnv {
             ("hooks.py", HOOKS.to_owned()),
             ("people.json", json!({ "auth": people }).to_string()),
             ("open.dict", format!("\"{open}\"\n")),
-            ("find_escalation.dict", format!("\"{escalation}\"\n")),
+            ("escalation.dict", format!("\"{escalation}\"\n")),
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }
