@@ -1,4 +1,5 @@
-//! Answers with the event itself, or does what the path asks for: with this, the local stack's own promises are tried.
+//! Returns the event, or does what the last segment of the path requests. The tests of the local
+//! stack use it.
 
 use std::time::Duration;
 

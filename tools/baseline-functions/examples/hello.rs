@@ -1,4 +1,4 @@
-//! The least that is a function: the yardstick for the cold starts of the others.
+//! The minimal function: the baseline for the cold starts of the others.
 
 use lambda_http::{Error, Request, run_concurrent, service_fn};
 

@@ -1,4 +1,4 @@
-//! `cargo demo`: plays the main use case, and exits with 0 if every answer is as promised.
+//! `cargo demo`: runs the main use case, and exits with 0 if every check passes.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-"""What every client knows and no schema says: keys and ids are used once, agents are those that exist.
+"""Replaces generated values by what a client knows: new keys and ids, and existing agents.
 
-Without it nearly everything well-formed would be refused by the second request, for a key or an id that stands for
-something else already, and nothing behind that would ever be reached. One in eight is left as it was made up, so that what
-is refused then is asked for too. What is wrong in its form is never touched: it is to be refused for that.
+Without these hooks, almost every valid request would be rejected, because its key or id is already in
+use. One request in eight stays unchanged, so that these rejections are tested too. Invalid values stay
+unchanged, because they have to be rejected.
 """
 
 import json
@@ -13,10 +13,10 @@ import uuid
 
 import schemathesis
 
-# The session that stays open, and the one that is cancelled in its place.
-OPEN, ENDING = os.environ["EXPLORED_OPEN"], os.environ["EXPLORED_ENDING"]
+# The session that stays open, and the one to cancel instead.
+OPEN, ENDING = os.environ["FUZZ_OPEN_SESSION"], os.environ["FUZZ_CANCEL_SESSION"]
 AGENTS = ("accounts_payable", "tax_compliance")
-# The caller's own, as it is sent.
+# The caller's header.
 TOKEN = json.loads(pathlib.Path("people.json").read_text())["auth"][0]["fixedHeaders"][0]["value"]
 
 KEY = re.compile(r"[!-~]{1,255}")
@@ -27,50 +27,51 @@ used = set()
 count = 0
 
 
-def left():
-    """Whether this one stays as it is. Counted, not drawn, so that a seed asks the same again."""
+def unchanged():
+    """Returns whether a value stays unchanged. Counted, so that a seed is reproducible."""
     global count
     count += 1
     return count % 8 == 0
 
 
-def fits(pattern, value):
+def matches(pattern, value):
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def once(pattern, value):
-    """The value the first time, another each time after."""
-    if not fits(pattern, value):
+def unique(pattern, value):
+    """Returns the value at its first use, and a new one after that."""
+    if not matches(pattern, value):
         return value
     if value not in used:
         used.add(value)
         return value
-    return value if left() else str(uuid.uuid5(uuid.UUID(OPEN), str(count)))
+    return value if unchanged() else str(uuid.uuid5(uuid.UUID(OPEN), str(count)))
 
 
 def agent(fields):
-    """The same with an agent that exists."""
-    if isinstance(fields, dict) and fits(AGENT_ID, fields.get("agentId")) and fields["agentId"] not in AGENTS and not left():
+    """Replaces the agent by an existing one."""
+    if isinstance(fields, dict) and matches(AGENT_ID, fields.get("agentId")) and fields["agentId"] not in AGENTS and not unchanged():
         return {**fields, "agentId": AGENTS[count % 2]}
     return fields
 
 
 def event(fields):
-    """The same as an event of its own."""
+    """Gives the event an unused id."""
     if not isinstance(fields, dict):
         return fields
-    known = {"id": lambda value: once(EVENT_ID, value), "payload": agent}
+    known = {"id": lambda value: unique(EVENT_ID, value), "payload": agent}
     return {name: known[name](value) if name in known else value for name, value in fields.items()}
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    # A request by nobody is refused for that before all else. And one whose headers were exchanged is judged anew, without a look
-    # at its token: it would pass for a good one.
+    # Requests without the caller's token are rejected before everything else. If the headers were
+    # replaced, Schemathesis evaluates the request again without its token, and would consider it
+    # valid.
     if case.headers.get("Authorization") != TOKEN:
         return
     if "Idempotency-Key" in case.headers:
-        case.headers["Idempotency-Key"] = once(KEY, case.headers["Idempotency-Key"])
+        case.headers["Idempotency-Key"] = unique(KEY, case.headers["Idempotency-Key"])
     match case.operation.definition.raw.get("operationId"):
         case "create-session":
             case.body = agent(case.body)

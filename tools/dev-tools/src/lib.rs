@@ -1,6 +1,6 @@
 //! The commands on the local stack, each with an alias in `.cargo/config.toml`.
 
-// Times are read as any client reads them; `shared::platform::parse` is under test.
+// The tools parse times as any client does; `shared::platform::parse` is under test.
 #![allow(clippy::disallowed_types)]
 
 pub mod bench_cold_start;

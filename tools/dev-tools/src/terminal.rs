@@ -1,52 +1,57 @@
-//! Colours where somebody is watching, plain text where a program is.
+//! Terminal colours, which are off when the output is not a terminal.
 
 use std::io::IsTerminal;
 
-/// Colours text, or leaves it as it is.
+/// Styles text, or returns it unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct TextStyle {
     on: bool,
 }
 
 impl TextStyle {
-    /// Colours when standard output is a terminal that has some and `NO_COLOR` is not set.
+    /// Styles text if standard output is a terminal with colours and `NO_COLOR` is not set.
     pub fn detect() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
         Self { on: std::io::stdout().is_terminal() && !unwanted && !dumb }
     }
 
-    /// Whether somebody is watching.
+    #[cfg(test)]
+    pub fn plain() -> Self {
+        Self { on: false }
+    }
+
+    /// Returns whether styles are on.
     pub fn is_on(self) -> bool {
         self.on
     }
 
-    /// What is most important.
+    /// For headings.
     pub fn bold(self, text: impl AsRef<str>) -> String {
         self.paint("1", text)
     }
 
-    /// What can be overlooked.
+    /// For secondary text.
     pub fn dim(self, text: impl AsRef<str>) -> String {
         self.paint("2", text)
     }
 
-    /// What went well.
+    /// For a passed check.
     pub fn good(self, text: impl AsRef<str>) -> String {
         self.paint("32", text)
     }
 
-    /// What did not.
+    /// For a failed check.
     pub fn bad(self, text: impl AsRef<str>) -> String {
         self.paint("1;31", text)
     }
 
-    /// What was typed or sent.
+    /// For commands and requests.
     pub fn sent(self, text: impl AsRef<str>) -> String {
         self.paint("36", text)
     }
 
-    /// Who does it.
+    /// For the name of the actor.
     pub fn actor(self, text: impl AsRef<str>) -> String {
         self.paint("1;33", text)
     }

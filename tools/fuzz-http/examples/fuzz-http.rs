@@ -1,4 +1,4 @@
-//! `cargo fuzz-edge`: mutated Lambda events on the edge.
+//! `cargo fuzz-http`: fuzzes the HTTP layer with mutated Lambda events.
 
 use std::time::Instant;
 
@@ -10,18 +10,20 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().and_then(|value| value.parse().ok());
-        let value = value.with_context(|| format!("{argument} wants a number"))?;
+        let value = value.with_context(|| format!("{argument} takes a number"))?;
         match argument.as_str() {
             "--events" => plan.events = value,
             "--seed" => plan.seed = value,
             "--first" => plan.first = value,
-            _ => bail!("{argument}? `cargo fuzz-edge --events 1000000 --seed 7 --first 0`"),
+            _ => bail!(
+                "unknown argument {argument}; usage: cargo fuzz-http [--events NUMBER] [--seed NUMBER] [--first NUMBER]"
+            ),
         }
     }
     println!("Seed {}", plan.seed);
     let started = Instant::now();
-    let tally = fuzz(&plan)?;
-    println!("{tally}\n{:.0} s", started.elapsed().as_secs_f64());
-    ensure!(tally.faults.is_empty(), "{} faults", tally.faults.len());
+    let report = fuzz(&plan)?;
+    println!("{report}\n{:.0} s", started.elapsed().as_secs_f64());
+    ensure!(report.faults.is_empty(), "{} faults", report.faults.len());
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! Real events, from which the mutated ones are made.
+//! Real events as the basis of the mutations.
 
 use anyhow::Result;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-const JWT_SECRET: &str = "a-secret-of-the-fuzzer-that-signs-tokens-of-nobody";
+const JWT_SECRET: &str = "a-secret-of-the-fuzzer-that-signs-its-own-tokens";
 pub const DATABASE_WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-fuzzer-for-nothing";
 const ID: &str = "01981d3c-0000-7000-8000-000000000000";
 const ISSUER: &str = "http://127.0.0.1:9/auth/v1";
 
-/// The environment: an address on the loopback where nobody listens, and tokens that are verified without asking for keys.
+/// The environment: a loopback address without a server, and tokens that are verified without
+/// fetching keys.
 pub fn variable(name: &str) -> Option<&'static str> {
     Some(match name {
         "SUPABASE_URL" => "http://127.0.0.1:9",
@@ -22,7 +23,7 @@ pub fn variable(name: &str) -> Option<&'static str> {
     })
 }
 
-/// A token of a made-up user.
+/// Returns a token of an arbitrary user.
 fn token() -> Result<String> {
     let claims = json!({
         "sub": ID, "role": "authenticated", "aud": "authenticated", "iss": ISSUER, "exp": 4_102_444_800_u64,
@@ -114,7 +115,7 @@ pub fn all() -> Result<Vec<Value>> {
     ])
 }
 
-/// Members replace members, in objects within objects too.
+/// Replaces members, also of nested objects.
 fn merge(into: &mut Value, changes: Value) {
     match (into, changes) {
         (Value::Object(into), Value::Object(changes)) => {

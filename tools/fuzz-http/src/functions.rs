@@ -1,4 +1,4 @@
-//! The functions that are tried. They read all of a request that a function can read, and ask nobody.
+//! The functions under test. They read every part of a request, and connect to nothing.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,8 +10,8 @@ use shared::{
     runtime::{Dependencies, Endpoint, Reported, ScheduledJob},
 };
 
-/// An endpoint with an id, a query, a key, a body and an `ETag`.
-pub struct Reader;
+/// An endpoint that reads an id, a query, an idempotency key, a body and a conditional header.
+pub struct ReadAllEndpoint;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,7 +27,7 @@ struct Read {
     key: bool,
 }
 
-impl Endpoint for Reader {
+impl Endpoint for ReadAllEndpoint {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
     fn new(_: &mut Dependencies) -> Result<Self, Reported> {
@@ -42,26 +42,26 @@ impl Endpoint for Reader {
     }
 }
 
-/// The control: an endpoint that panics.
-pub struct Faulty;
+/// An endpoint that panics, to verify that panics are detected.
+pub struct PanickingEndpoint;
 
-impl Endpoint for Faulty {
-    const ROUTE: Route = Reader::ROUTE;
+impl Endpoint for PanickingEndpoint {
+    const ROUTE: Route = ReadAllEndpoint::ROUTE;
 
     fn new(_: &mut Dependencies) -> Result<Self, Reported> {
         Ok(Self)
     }
 
-    #[allow(clippy::panic)] // what it is for
+    #[allow(clippy::panic)] // its purpose
     async fn handle(&self, _: Request) -> Result<Response, Error> {
-        panic!("as a control");
+        panic!("intended");
     }
 }
 
-/// Runs in which nothing is to be done.
-pub struct Runs;
+/// A job without work.
+pub struct EmptyJob;
 
-impl ScheduledJob for Runs {
+impl ScheduledJob for EmptyJob {
     type Report = ();
 
     fn new(_: &mut Dependencies) -> Result<Self, Reported> {

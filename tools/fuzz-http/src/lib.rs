@@ -1,14 +1,16 @@
-//! Mutated Lambda events on the edge: real events of every door, changed at random, answered in this process by a function with a real
-//! route, and by the one that a schedule and a webhook start. Nothing is connected to.
+//! Fuzzes the HTTP layer with mutated Lambda events: real events of every entry point, changed at
+//! random. A function with a real route and a webhook handler process them in this process, without
+//! network access.
 //!
-//! Each event is answered, with a response that Lambda takes and problem details where it is refused; its line is written once, with
-//! the status that was answered; and nothing panics, not even where the edge would catch it.
+//! Each event must produce a valid Lambda response, with problem details if it is rejected, and
+//! exactly one log line with the same status. Nothing may panic, even where the runtime would catch
+//! it.
 
 mod events;
 mod functions;
-mod lines;
+mod log_lines;
 mod mutation;
-mod tally;
+mod report;
 
 use std::{cell::Cell, panic::AssertUnwindSafe, thread};
 
@@ -22,19 +24,19 @@ use shared::{
 };
 use tracing_subscriber::layer::SubscriberExt;
 
-pub use tally::{Fault, Tally};
+pub use report::{Fault, FuzzReport};
 
-use functions::{Faulty, Reader, Runs};
-use lines::Lines;
+use functions::{EmptyJob, PanickingEndpoint, ReadAllEndpoint};
+use log_lines::LogLines;
 
-/// Which events are tried.
+/// The plan of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// What they are made from.
+    /// Seed of the events.
     pub seed: u64,
-    /// How many.
+    /// Number of events.
     pub events: u64,
-    /// The number of the first, to see a fault again by itself.
+    /// Number of the first event, to repeat a fault.
     pub first: u64,
 }
 
@@ -42,99 +44,105 @@ thread_local! {
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Tries the edge.
-pub fn fuzz(plan: &Plan) -> Result<Tally> {
-    on_all_cores::<Reader>(plan)
+/// Fuzzes the HTTP layer.
+pub fn fuzz(plan: &Plan) -> Result<FuzzReport> {
+    run_on_all_cores::<ReadAllEndpoint>(plan)
 }
 
-/// Tries the edge with a function that panics, as a control.
-pub fn fuzz_faulty(plan: &Plan) -> Result<Tally> {
-    on_all_cores::<Faulty>(plan)
+/// Fuzzes an endpoint that panics, to verify that faults are detected.
+pub fn fuzz_panicking_endpoint(plan: &Plan) -> Result<FuzzReport> {
+    run_on_all_cores::<PanickingEndpoint>(plan)
 }
 
-fn on_all_cores<F: Endpoint>(plan: &Plan) -> Result<Tally> {
-    // Where a panic is from is seen by trying the event by itself.
+fn run_on_all_cores<F: Endpoint>(plan: &Plan) -> Result<FuzzReport> {
+    // Repeat a single event to find the origin of a panic.
     std::panic::set_hook(Box::new(|panic| {
         PANICS.set(PANICS.get() + 1);
         eprintln!("{panic}");
     }));
     let cores = thread::available_parallelism()?.get() as u64;
-    let tallies = thread::scope(|scope| {
+    let reports = thread::scope(|scope| {
         let workers: Vec<_> =
-            (0..cores).map(|core| scope.spawn(move || every::<F>(plan, core, cores))).collect();
-        let tallies =
+            (0..cores).map(|core| scope.spawn(move || run_share::<F>(plan, core, cores))).collect();
+        let reports =
             workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a worker panicked"))?);
-        tallies.collect::<Result<Vec<_>>>()
+        reports.collect::<Result<Vec<_>>>()
     })?;
-    Ok(tallies.into_iter().fold(Tally::default(), Tally::and))
+    Ok(reports.into_iter().fold(FuzzReport::default(), FuzzReport::merge))
 }
 
-/// Every so manieth event.
-fn every<F: Endpoint>(plan: &Plan, from: u64, step: u64) -> Result<Tally> {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::registry().with(lines.clone());
+/// Runs every `step`th event.
+fn run_share<F: Endpoint>(plan: &Plan, from: u64, step: u64) -> Result<FuzzReport> {
+    let log_lines = LogLines::default();
+    let subscriber = tracing_subscriber::registry().with(log_lines.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tracing::subscriber::with_default(subscriber, || {
-        let target = Target::<F>::new()?;
-        let mut tally = Tally::default();
+        let target = FuzzTarget::<F>::new()?;
+        let mut report = FuzzReport::default();
         for number in (plan.first + from..plan.first + plan.events).step_by(step as usize) {
             let mut rng = Rng::with_seed(plan.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let payload = mutation::payload(&mut rng, &target.events);
             let context = context(&mut rng);
             let before = PANICS.get();
-            let answered = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                runtime.block_on(target.ask(&payload, context, &lines))
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                runtime.block_on(target.send(&payload, context, &log_lines))
             }));
-            let outcome = match answered {
+            let outcome = match outcome {
                 _ if PANICS.get() > before => Err("panicked".to_owned()),
                 Ok(outcome) => outcome,
                 Err(_) => Err("panicked".to_owned()),
             };
-            tally.note(number, outcome, &payload);
+            report.record(number, outcome, &payload);
         }
-        Ok(tally)
+        Ok(report)
     })
 }
 
-/// What is tried: a function behind its edge, and one that is woken.
-struct Target<F> {
-    edge: HttpService<F>,
+/// An endpoint with its HTTP service, and a webhook handler.
+struct FuzzTarget<F> {
+    service: HttpService<F>,
     secret: Secret,
     events: Vec<Value>,
 }
 
-impl<F: Endpoint> Target<F> {
+impl<F: Endpoint> FuzzTarget<F> {
     fn new() -> Result<Self> {
         let environment = Environment::new(|name| events::variable(name).map(str::to_owned));
         let http = HttpClient::new().map_err(|error| anyhow!("{error}"))?;
-        let edge = HttpService::new(environment, http)?;
-        Ok(Self { edge, secret: Secret::new(events::DATABASE_WEBHOOK_SECRET), events: events::all()? })
+        let service = HttpService::new(environment, http)?;
+        Ok(Self { service, secret: Secret::new(events::DATABASE_WEBHOOK_SECRET), events: events::all()? })
     }
 
-    /// Both answers to a payload, or what is wrong with one.
-    async fn ask(&self, payload: &[u8], context: Context, lines: &Lines) -> Result<tally::Answer, String> {
-        lines.forget();
+    /// Sends a payload to both. Returns the response, or a violated rule.
+    async fn send(
+        &self,
+        payload: &[u8],
+        context: Context,
+        log_lines: &LogLines,
+    ) -> Result<report::CheckedResponse, String> {
+        log_lines.clear();
         let event = LambdaEvent::new(Payload::parse(payload), context.clone());
-        let response = self.edge.serve_buffered(event).await;
+        let response = self.service.serve_buffered(event).await;
         let response = serde_json::to_value(&response).map_err(|error| error.to_string())?;
-        let answer = tally::Answer::check(&response)?;
-        lines.check("request", Some(answer.status))?;
+        let answer = report::CheckedResponse::check(&response)?;
+        log_lines.check("request", Some(answer.status))?;
 
-        lines.forget();
+        log_lines.clear();
         let event = LambdaEvent::new(Payload::parse(payload), context);
-        let woken =
-            runtime::handle_webhook(&Runs, &self.secret, event).await.map_err(|error| error.to_string())?;
-        if woken.get("statusCode").is_some_and(|status| *status != 204) {
-            let answer = tally::Answer::check(&woken)?;
-            lines.check("request", Some(answer.status))?;
+        let webhook_response = runtime::handle_webhook(&EmptyJob, &self.secret, event)
+            .await
+            .map_err(|error| error.to_string())?;
+        if webhook_response.get("statusCode").is_some_and(|status| *status != 204) {
+            let answer = report::CheckedResponse::check(&webhook_response)?;
+            log_lines.check("request", Some(answer.status))?;
         } else {
-            lines.check("run", None)?;
+            log_lines.check("run", None)?;
         }
         Ok(answer)
     }
 }
 
-/// What the runtime says of an invocation; mostly as it should be.
+/// Generates an invocation context, mostly a valid one.
 fn context(rng: &mut Rng) -> Context {
     let mut context = Context::default();
     let odd = [

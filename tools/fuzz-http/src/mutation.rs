@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-/// Texts that parsers of one kind or another stumble over.
+/// Strings that often break parsers.
 const TEXTS: [&str; 44] = [
     "",
     " ",
@@ -51,27 +51,28 @@ const TEXTS: [&str; 44] = [
     "*",
 ];
 
-/// A payload: an event after a few changes, or hardly one.
+/// Returns a payload: an event with some changes.
 pub fn payload(rng: &mut Rng, events: &[Value]) -> Vec<u8> {
     if rng.u8(..) < 4 {
         return (0..rng.usize(..200)).map(|_| rng.u8(..)).collect();
     }
     let mut event = events.get(rng.usize(..events.len())).cloned().unwrap_or_default();
-    // Few changes more often than many, which are mostly refused for the first of them; and sometimes none.
+    // Few changes are more frequent, because events with many changes are mostly rejected for the
+    // first one. Some events stay unchanged.
     for _ in 0..rng.usize(..8).min(rng.usize(..8)) {
         change(rng, &mut event);
     }
     let mut text = event.to_string().into_bytes();
     if rng.u8(..) < 16 {
-        break_text(rng, &mut text);
+        corrupt_text(rng, &mut text);
     }
     text
 }
 
-/// Makes one change somewhere.
+/// Applies one change at a random position.
 fn change(rng: &mut Rng, event: &mut Value) {
     if rng.u16(..) < 256 {
-        return bomb(rng, event);
+        return oversize(rng, event);
     }
     let stop_at = rng.u8(1..5);
     let place = walk(rng, event, stop_at);
@@ -80,9 +81,9 @@ fn change(rng: &mut Rng, event: &mut Value) {
             let name = members.keys().nth(rng.usize(..members.len())).cloned().unwrap_or_default();
             let value = members.remove(&name).unwrap_or_default();
             match rng.u8(..4) {
-                // Left out.
+                // Removed.
                 0 => {}
-                // Twice, in other letters.
+                // Duplicated with other letter case.
                 1 => {
                     members.insert(name.to_uppercase(), value.clone());
                     members.insert(name, value);
@@ -109,7 +110,7 @@ fn change(rng: &mut Rng, event: &mut Value) {
     }
 }
 
-/// Goes down a few levels, wherever chance leads.
+/// Descends some levels at random.
 fn walk<'v>(rng: &mut Rng, value: &'v mut Value, levels: u8) -> &'v mut Value {
     let size = match value {
         Value::Object(members) => members.len(),
@@ -125,7 +126,7 @@ fn walk<'v>(rng: &mut Rng, value: &'v mut Value, levels: u8) -> &'v mut Value {
         Value::Array(items) => items.get_mut(chosen),
         _ => None,
     };
-    // It was counted a moment ago.
+    // Counted just before.
     match inner {
         Some(inner) => walk(rng, inner, levels - 1),
         None => unreachable!("an index below the size"),
@@ -140,7 +141,7 @@ fn text(rng: &mut Rng) -> String {
     }
 }
 
-/// A value of any type.
+/// Returns a value of any type.
 fn any(rng: &mut Rng) -> Value {
     match rng.u8(..10) {
         0 => Value::Null,
@@ -154,8 +155,8 @@ fn any(rng: &mut Rng) -> Value {
     }
 }
 
-/// Too much of something.
-fn bomb(rng: &mut Rng, event: &mut Value) {
+/// Makes a part of the event very large.
+fn oversize(rng: &mut Rng, event: &mut Value) {
     let Value::Object(event) = event else { return };
     match rng.u8(..32) {
         0 => {
@@ -179,8 +180,8 @@ fn bomb(rng: &mut Rng, event: &mut Value) {
     }
 }
 
-/// What no serialiser would write.
-fn break_text(rng: &mut Rng, text: &mut Vec<u8>) {
+/// Corrupts the serialized text.
+fn corrupt_text(rng: &mut Rng, text: &mut Vec<u8>) {
     let at = rng.usize(..=text.len());
     match rng.u8(..6) {
         0 => text.truncate(at),

@@ -1,7 +1,8 @@
-// A server by MCP's own TypeScript SDK, with sessions of its own process. Arguments: the folder that the SDK is installed in, and the
-// status that a request in an unknown session is answered with. Its first line of output is the port that it listens on.
+// A server of MCP's TypeScript SDK, with sessions in its process. Arguments: the folder of the SDK,
+// and the status of responses to requests in an unknown session. Its first line of output is the
+// port.
 //
-// It ends with its standard input.
+// It exits when its standard input closes.
 
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
@@ -39,17 +40,17 @@ let calls = 0;
 
 function makeServer() {
   const server = new McpServer({ name: "reference", version: "1.0.0" });
-  server.registerTool("answer", { inputSchema: { with: z.string() } }, (given) => answers[given.with]);
-  server.registerTool("handle_event", { inputSchema: { session: z.any(), event: z.any(), idempotencyKey: z.string() } }, (given) => {
+  server.registerTool("answer", { inputSchema: { with: z.string() } }, (input) => answers[input.with]);
+  server.registerTool("handle_event", { inputSchema: { session: z.any(), event: z.any(), idempotencyKey: z.string() } }, (input) => {
     calls += 1;
-    return answers[given.event.payload.data?.answer] ?? answers.plain;
+    return answers[input.event.payload.data?.answer] ?? answers.plain;
   });
   return server;
 }
 
 const sessions = new Map();
 
-function refuse(response, status, message) {
+function reject(response, status, message) {
   response.writeHead(status, { "content-type": "application/json" });
   response.end(JSON.stringify({ jsonrpc: "2.0", error: { code: -32000, message }, id: null }));
 }
@@ -64,10 +65,10 @@ async function handle(request, response) {
   const id = request.headers["mcp-session-id"];
   let transport = sessions.get(id);
   if (!transport && id) {
-    return refuse(response, Number(status), "Session not found");
+    return reject(response, Number(status), "Session not found");
   }
   if (!transport && !isInitializeRequest(message)) {
-    return refuse(response, 400, "Bad Request: No valid session ID provided");
+    return reject(response, 400, "Bad Request: No valid session ID provided");
   }
   if (!transport) {
     transport = new StreamableHTTPServerTransport({

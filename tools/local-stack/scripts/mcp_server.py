@@ -1,6 +1,6 @@
-"""A server by MCP's own Python SDK, of whichever version is installed. Its first line of output is the port that it listens on.
+"""A server of MCP's Python SDK, in the installed version.
 
-It ends with its standard input.
+Its first line of output is the port. It exits when its standard input closes.
 """
 
 import json
@@ -21,8 +21,8 @@ except ImportError:
 
 server = Server("reference")
 
-OURS = {"status": "needs_hitl", "message": "May I?", "ask": {"reason": "Large.", "risk": "medium"}}
-OWN = {"status": "success", "paid": True}
+CONTRACT_RESULT = {"status": "needs_hitl", "message": "May I?", "ask": {"reason": "Large.", "risk": "medium"}}
+OTHER_RESULT = {"status": "success", "paid": True}
 
 
 class Ask(BaseModel):
@@ -40,31 +40,31 @@ class Answer(BaseModel):
 
 @server.tool()
 def handle_event(session: dict, event: dict, idempotencyKey: str) -> Union[dict[str, Any], str]:
-    """Answers as the contract wants, from a tool that is typed as a union."""
+    """Returns a result of the contract, from a tool with a union type."""
     answer = event["payload"].get("data", {}).get("answer")
     if answer == "ours":
-        return OURS
+        return CONTRACT_RESULT
     if answer == "own":
-        return OWN
+        return OTHER_RESULT
     if answer == "text":
         return "All is well."
     task = {"id": "t-1", "title": "Look at it", "status": "running"}
     return {"status": "completed", "message": f"{event['type']} of {session['id']} under {idempotencyKey}", "tasks": [task]}
 
 
-# Each tool answers either with a result of the contract or with one of its own.
-def of(ours: bool) -> dict[str, Any]:
-    return OURS if ours else OWN
+# Each tool returns a result of the contract or another result.
+def result(ours: bool) -> dict[str, Any]:
+    return CONTRACT_RESULT if ours else OTHER_RESULT
 
 
 @server.tool()
 def union(ours: bool) -> Union[dict[str, Any], int]:
-    return of(ours)
+    return result(ours)
 
 
 @server.tool()
 def optional(ours: bool) -> Optional[dict[str, Any]]:
-    return of(ours)
+    return result(ours)
 
 
 @server.tool()
@@ -74,7 +74,7 @@ def optional_none() -> Optional[dict[str, Any]]:
 
 @server.tool()
 def as_list() -> list[dict[str, Any]]:
-    return [OWN, OURS]
+    return [OTHER_RESULT, CONTRACT_RESULT]
 
 
 @server.tool()
@@ -84,22 +84,22 @@ def list_of_text() -> list[str]:
 
 @server.tool()
 def bare_dict(ours: bool) -> dict:
-    return of(ours)
+    return result(ours)
 
 
 @server.tool()
 def typed_dict(ours: bool) -> dict[str, Any]:
-    return of(ours)
+    return result(ours)
 
 
 @server.tool()
 def model(ours: bool) -> Answer:
-    return Answer(**of(ours))
+    return Answer(**result(ours))
 
 
 @server.tool()
 def text(ours: bool) -> str:
-    return json.dumps(of(ours))
+    return json.dumps(result(ours))
 
 
 @server.tool()
@@ -114,17 +114,17 @@ def number() -> int:
 
 @server.tool()
 def untyped(ours: bool):
-    return of(ours)
+    return result(ours)
 
 
 @server.tool()
 def untyped_model(ours: bool):
-    return Answer(**of(ours))
+    return Answer(**result(ours))
 
 
 @server.tool()
 def untyped_list():
-    return [OWN, {"n": 1}]
+    return [OTHER_RESULT, {"n": 1}]
 
 
 @server.tool()
@@ -147,17 +147,17 @@ def deep(levels: int) -> dict[str, Any]:
 
 @server.tool()
 def greet(name: str) -> str:
-    """Answers as any server does."""
+    """Returns a greeting."""
     return f"Hello, {name}!"
 
 
 @server.tool()
 def fail() -> str:
-    """Does not answer."""
+    """Raises an error."""
     raise ValueError("the books are closed")
 
 
-# What it says of sessions that end is no part of a test's output.
+# Log messages about ended sessions are not relevant for the tests.
 logging.disable()
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))

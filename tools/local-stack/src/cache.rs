@@ -1,4 +1,4 @@
-//! Where things from package registries are kept between runs.
+//! The cache of downloads from package registries.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// A folder of the cache, made if it isn't there: under `XDG_CACHE_HOME`, `~/.cache`, or for root `/var/cache`.
+/// Returns a folder of the cache and creates it if necessary. The cache is under `XDG_CACHE_HOME`,
+/// `~/.cache`, or for root `/var/cache`.
 pub fn folder(name: &str) -> Result<PathBuf> {
     let folder = root().join("chatkit-sessions").join(name);
-    fs::create_dir_all(&folder).with_context(|| format!("making the cache folder {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("creating the cache folder {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -19,15 +20,15 @@ fn root() -> PathBuf {
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
         .filter(|folder| folder.is_absolute());
     match home {
-        // PostgreSQL runs as somebody else where we are root, who may not look into root's home.
-        Some(folder) if !rustix::process::geteuid().is_root() || open_to_all(&folder) => folder,
+        // As root, PostgreSQL runs as another user, who cannot enter root's home.
+        Some(folder) if !rustix::process::geteuid().is_root() || is_traversable_by_all(&folder) => folder,
         None if !rustix::process::geteuid().is_root() => std::env::temp_dir(),
         _ => PathBuf::from("/var/cache"),
     }
 }
 
-/// Whether every existing folder on the way may be entered by everybody.
-pub fn open_to_all(folder: &Path) -> bool {
+/// Returns whether every user may enter each existing folder of the path.
+pub fn is_traversable_by_all(folder: &Path) -> bool {
     folder
         .ancestors()
         .filter_map(|part| fs::metadata(part).ok())

@@ -1,4 +1,5 @@
-//! Sessions on which scheduled work is due: of many users a little, and of one as much as one likes.
+//! Creates sessions on which a scheduled job has work: many users with one session each, and one
+//! hostile user with many.
 
 use anyhow::{Context, Result};
 use sqlx::AssertSqlSafe;
@@ -6,38 +7,38 @@ use uuid::Uuid;
 
 use crate::stack::LocalStack;
 
-/// A kind of scheduled work.
+/// A scheduled job and the statements that make its work due.
 pub struct Kind {
-    /// The duty of `expire-sessions`, as the logs name it.
+    /// The job's name in the logs of `expire-sessions`.
     pub duty: &'static str,
-    /// The function by which rows are claimed, or worked on at once.
+    /// The SQL function that claims the rows, or processes them at once.
     pub function: &'static str,
-    /// Where its answer has the rows, each with a `session_id`; none where it works on them itself.
+    /// The JSON pointer to the claimed rows, each with a `session_id`. `None` if the function
+    /// processes the rows itself.
     pub rows: Option<&'static str>,
-    /// How many of it one user can have due at once: the bounds of docs/reference/limits.md and the schedule's five minutes say so. None where
-    /// there is no bound.
+    /// The most work of this kind that one user can have due at once. docs/reference/limits.md and
+    /// the schedule of five minutes determine it. `None` means unbounded.
     pub most: Option<usize>,
-    /// Whether the sessions have ended.
     ended: bool,
-    /// Makes the work due, of the hostile user's sessions first.
+    /// SQL that makes the work due, on the hostile user's sessions first.
     due: &'static str,
-    /// Whether the work on a session is still to be done.
-    left: &'static str,
+    /// SQL condition: the work on session `d` is still pending.
+    pending: &'static str,
 }
 
-/// How much of it there is.
+/// The number of sessions and threads to create.
 #[derive(Clone, Copy)]
 pub struct Amount {
-    /// Sessions of the hostile user.
+    /// Number of sessions of the hostile user.
     pub hostile: usize,
-    /// Threads that each of them links, of which OpenAI wants to hear nothing.
+    /// Number of threads of each of them. OpenAI rejects every request about these threads.
     pub links: usize,
-    /// Other users, with one session each.
+    /// Number of other users, with one session each.
     pub others: usize,
 }
 
-/// What the ids of the hostile user's threads begin with.
-pub const REFUSED: &str = "cthr_refused";
+/// Prefix of the ids of the hostile user's threads.
+pub const REJECTED_THREAD_PREFIX: &str = "cthr_refused";
 
 /// All kinds.
 pub const KINDS: &[Kind] = &[
@@ -45,20 +46,20 @@ pub const KINDS: &[Kind] = &[
         duty: "fail_abandoned_requests",
         function: "fail_abandoned_requests",
         rows: None,
-        // A minute's secrets, until an hour after the schedule stood still.
+        // One client secret a minute, for the hour in which the schedule does not run.
         most: Some(60 * 60),
         ended: false,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, requested_at)
               select gen_random_uuid(), org_id, user_id, id, 'accounts_payable',
                      now() - case when hostile then '2 hours' else '10 minutes' end::interval
               from test.due where kind = '{kind}'",
-        left: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.failed_at is null)",
+        pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.failed_at is null)",
     },
     Kind {
         duty: "cancel_chatkit_sessions",
         function: "claim_uncancelled_chatkit_sessions",
         rows: Some("/sessions"),
-        // A minute's secrets, for their ten minutes.
+        // One client secret a minute, each valid for ten minutes.
         most: Some(60 * 10),
         ended: true,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, chatkit_session_id, requested_at,
@@ -66,7 +67,7 @@ pub const KINDS: &[Kind] = &[
               select gen_random_uuid(), org_id, user_id, id, 'accounts_payable', 'cksess_' || id, now(), now(),
                      now() + case when hostile then '5 minutes' else '8 minutes' end::interval
               from test.due where kind = '{kind}'",
-        left: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.cancelled_at is null)",
+        pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.cancelled_at is null)",
     },
     Kind {
         duty: "expire_escalations",
@@ -79,13 +80,13 @@ pub const KINDS: &[Kind] = &[
               select gen_random_uuid(), org_id, user_id, id, gen_random_uuid(), 'browser', 'Which?', '{respond}',
                      now() - interval '3 hours', now() - case when hostile then '2 hours' else '1 minute' end::interval
               from test.due where kind = '{kind}'",
-        left: "exists (select from chat_escalations as e where e.session_id = d.id and e.status = 'open')",
+        pending: "exists (select from chat_escalations as e where e.session_id = d.id and e.status = 'open')",
     },
     Kind {
         duty: "purge_expired",
         function: "purge_expired",
         rows: None,
-        // A day's idempotency keys.
+        // The idempotency keys of one day.
         most: Some(10_000),
         ended: false,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, chatkit_session_id, requested_at,
@@ -97,7 +98,7 @@ pub const KINDS: &[Kind] = &[
               select org_id, user_id, 'x', id::text, repeat('0', 64), id,
                      now() - case when hostile then '3 days' else '2 days' end::interval
               from test.due where kind = '{kind}'",
-        left: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.sealed_secret is not null)
+        pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.sealed_secret is not null)
                or exists (select from idempotency_keys as k where k.session_id = d.id)",
     },
     Kind {
@@ -109,7 +110,7 @@ pub const KINDS: &[Kind] = &[
         due: "insert into idle_checks (org_id, user_id, session_id, due_at)
               select org_id, user_id, id, now() - case when hostile then '2 hours' else '1 minute' end::interval
               from test.due where kind = '{kind}'",
-        left: "exists (select from chat_sessions as s where s.id = d.id and s.status = 'active')",
+        pending: "exists (select from chat_sessions as s where s.id = d.id and s.status = 'active')",
     },
     Kind {
         duty: "copy_transcripts",
@@ -120,7 +121,7 @@ pub const KINDS: &[Kind] = &[
         due: "insert into transcripts_due (org_id, user_id, session_id, due_at)
               select org_id, user_id, id, now() - case when hostile then '2 hours' else '1 minute' end::interval
               from test.due where kind = '{kind}'",
-        left: "exists (select from transcripts_due as t where t.session_id = d.id)",
+        pending: "exists (select from transcripts_due as t where t.session_id = d.id)",
     },
     Kind {
         duty: "resume_erasures",
@@ -128,11 +129,11 @@ pub const KINDS: &[Kind] = &[
         rows: None,
         most: Some(0),
         ended: true,
-        // An operator orders them, so there is none of the hostile user's.
+        // Only an operator requests erasures, so the hostile user cannot cause any.
         due: "insert into erasures (id, org_id, user_id, requested_by, reason, lease_until)
               select gen_random_uuid(), org_id, user_id, repeat('o', 200), repeat('€', 2000), now() - interval '1 minute'
               from test.due where kind = '{kind}' and not hostile",
-        left: "exists (select from erasures as e where e.user_id = d.user_id and e.finished_at is null)",
+        pending: "exists (select from erasures as e where e.user_id = d.user_id and e.finished_at is null)",
     },
     Kind {
         duty: "apply_retention",
@@ -144,12 +145,13 @@ pub const KINDS: &[Kind] = &[
               update chat_sessions as s
               set ended_at = now() - case when d.hostile then '60 days' else '40 days' end::interval
               from test.due as d where d.kind = '{kind}' and s.id = d.id",
-        left: "exists (select from chat_sessions as s where s.id = d.id)",
+        pending: "exists (select from chat_sessions as s where s.id = d.id)",
     },
 ];
 
-/// Writes sessions of an organisation that has the agent, and makes the work of this kind due on them. The hostile user is one and the same
-/// for all kinds, the others are others for each. Triggers do nothing meanwhile.
+/// Inserts sessions of an organisation that has the agent, and makes the job's work due on them.
+/// The hostile user is the same for all jobs; each job has other users of its own. Triggers are
+/// disabled for this.
 pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount) -> Result<()> {
     let Amount { hostile, links, others } = amount;
     let (ended, status, end_reason) = match kind.ended {
@@ -173,7 +175,7 @@ pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount)
                   now() - interval '2 days'
            from test.due where kind = '{duty}';
          insert into chatkit_threads (org_id, user_id, session_id, thread_id)
-           select org_id, user_id, id, '{REFUSED}_' || repeat('x', 480) || n
+           select org_id, user_id, id, '{REJECTED_THREAD_PREFIX}_' || repeat('x', 480) || n
            from test.due, generate_series(1, {links}) as n where kind = '{duty}' and hostile
            union all
            select org_id, user_id, id, 'cthr_' || id from test.due where kind = '{duty}' and not hostile;
@@ -188,28 +190,28 @@ pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount)
     Ok(())
 }
 
-/// On how many sessions the work of this kind is still to be done, the others' or the hostile user's.
+/// Returns the number of sessions with pending work, of the hostile user or of the others.
 pub async fn left(stack: &LocalStack, kind: &Kind, hostile: bool) -> Result<i64> {
-    let query = format!("select count(*) from ({}) as d", left_query(kind, hostile));
+    let query = format!("select count(*) from ({}) as d", remaining_query(kind, hostile));
     Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(stack.database()).await?)
 }
 
-/// A query for those sessions.
-pub fn left_query(kind: &Kind, hostile: bool) -> String {
+/// A query for the sessions with pending work.
+pub fn remaining_query(kind: &Kind, hostile: bool) -> String {
     let not = if hostile { "" } else { "not" };
     format!(
         "select d.id from test.due as d where d.kind = '{}' and {not} d.hostile and ({})",
-        kind.duty, kind.left
+        kind.duty, kind.pending
     )
 }
 
-/// Takes away all that was written.
+/// Deletes everything that `fill` inserted.
 pub async fn clear(stack: &LocalStack) -> Result<()> {
     let statements = "begin; set local session_replication_role = replica;
         truncate test.due, chat_sessions, chatkit_sessions, chatkit_threads, chat_events, chat_messages, chat_escalations,
           idempotency_keys, idle_checks, transcripts_due, retention_leases, org_retention, erasures, throttles,
           chatkit_users, chat_tasks, deliveries, delivery_queues, auto_call_amounts;
         commit";
-    sqlx::raw_sql(statements).execute(stack.database()).await.context("clearing")?;
+    sqlx::raw_sql(statements).execute(stack.database()).await.context("deleting the inserted rows")?;
     Ok(())
 }

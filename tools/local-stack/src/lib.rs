@@ -1,7 +1,7 @@
-//! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the function
-//! binaries behind a Lambda Runtime API, a fake of OpenAI, and agents' MCP servers.
+//! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the
+//! function binaries behind a Lambda Runtime API, a fake of OpenAI, and agents' MCP servers.
 
-// Times are read as any client reads them; `shared::platform::parse` is under test.
+// The stack parses times as any client does; `shared::platform::parse` is under test.
 #![allow(clippy::disallowed_types)]
 
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub mod yaml;
 
 pub use stack::{Builder, Environment, KeyStyle, LocalStack, NAMESPACE, ORIGIN, PROJECT};
 
-/// Runs a program on the local stack, and ends everything that it started.
+/// Runs a program on the local stack and then stops every process that it started.
 pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let outcome = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run),
@@ -40,8 +40,8 @@ pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// Ends PostgreSQL and every other process that is left, and waits until they have ended. Nothing
-/// can be started afterwards.
+/// Stops PostgreSQL and every other child process, and waits until they have exited. No process can
+/// be started afterwards.
 fn finish() -> anyhow::Result<()> {
     postgres::stop()?;
     process_reaper::finish()

@@ -1,4 +1,4 @@
-//! The SQL by which docs/reference/metrics.md says that each figure can be counted again.
+//! Reads the SQL definition of each metric from docs/reference/metrics.md.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -7,43 +7,41 @@ use uuid::Uuid;
 
 use crate::project;
 
-/// A definition of the page.
-pub struct Definition {
-    /// What it counts, as a path into the API's answer: `total.sessions.ended`.
+/// The definition of one metric.
+pub struct MetricDefinition {
+    /// The path in the API's response, for example `total.sessions.ended`.
     pub path: String,
     sql: String,
 }
 
-/// What is counted.
+/// The rows that a metric counts.
 pub struct Scope<'a> {
-    /// Whose.
     pub org_id: Uuid,
-    /// The window, as the API's answer says it.
+    /// Start of the window, in the API's format.
     pub from: &'a str,
-    /// Its end.
     pub to: &'a str,
-    /// The moment at which the API counted.
+    /// Time at which the API computed the metrics.
     pub as_of: &'a str,
-    /// Within how many seconds people are to decide.
+    /// Service level: seconds within which people decide.
     pub service_level_seconds: i64,
 }
 
-/// Every definition of the page, in its order.
-pub fn definitions() -> Result<Vec<Definition>> {
+/// Returns every definition of the page, in order.
+pub fn definitions() -> Result<Vec<MetricDefinition>> {
     let page = project::root().join("docs/reference/metrics.md");
     let page = std::fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
     let blocks = page.split("\n```sql\n-- ").skip(1);
     blocks
         .map(|block| {
-            let (path, rest) = block.split_once('\n').context("an empty block")?;
-            let (sql, _) = rest.split_once(";\n```\n").context("a block without an end")?;
-            Ok(Definition { path: path.to_owned(), sql: sql.to_owned() })
+            let (path, rest) = block.split_once('\n').context("an empty SQL block")?;
+            let (sql, _) = rest.split_once(";\n```\n").context("a SQL block without an end")?;
+            Ok(MetricDefinition { path: path.to_owned(), sql: sql.to_owned() })
         })
         .collect()
 }
 
-impl Definition {
-    /// The statement for what is asked.
+impl MetricDefinition {
+    /// Returns the statement with its placeholders replaced.
     pub fn sql(&self, scope: &Scope<'_>) -> String {
         let time = |text: &str| format!("timestamptz '{text}'");
         self.sql
@@ -54,7 +52,7 @@ impl Definition {
             .replace(":service_level", &scope.service_level_seconds.to_string())
     }
 
-    /// What it counts, under the names that the API has for it: a row, or the rows of a list.
+    /// Runs the statement. Returns one row, or the rows of a list, with the API's field names.
     pub async fn count(&self, database: &PgPool, scope: &Scope<'_>) -> Result<Vec<Map<String, Value>>> {
         let sql = self.sql(scope);
         let rows = format!(

@@ -1,9 +1,11 @@
-//! Nothing this process starts outlives it, however it ends.
+//! Ends every child process and removes every temporary folder when this process ends, however it
+//! ends.
 //!
-//! One small shell waits on a pipe that only this process holds open. Every child process and temporary folder
-//! is named to it; when the pipe closes, because [`finish`] was called or because this process was killed,
-//! the shell ends what is left and removes the folders. (The kernel's `PR_SET_PDEATHSIG` follows the thread
-//! that made the child, not the process, and threads of an async runtime come and go.)
+//! A small shell waits on a pipe that only this process holds open. This process writes the name of
+//! each child process and temporary folder to the pipe. The pipe closes when [`finish`] is called
+//! or this process is killed; the shell then ends the processes and removes the folders. The
+//! kernel's `PR_SET_PDEATHSIG` does not work here: it follows the thread that started the child,
+//! and threads of an async runtime come and go.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -13,8 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-/// Reads `kill PID`, `quit PID`, `forget PID` and `folder PATH`, a line each, until the pipe closes. Signals of
-/// the terminal are ignored, since Ctrl-C reaches the whole group and the cleaning up must come after it.
+/// Reads `kill PID`, `quit PID`, `forget PID` and `folder PATH`, one per line, until the pipe
+/// closes. The shell ignores terminal signals, because Ctrl-C reaches the whole process group and
+/// the cleanup has to run after it.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 kills=' ' quits=' '
@@ -37,87 +40,89 @@ done
 rm -rf -- "$@"
 "#;
 
-/// What the guardian does to a process that is still there at the end.
+/// How the reaper ends a process that is still running.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// SIGKILL, for what keeps nothing.
+    /// SIGKILL, for a process without state.
     Kill,
-    /// SIGQUIT and five seconds of patience, with which PostgreSQL ends its own children.
+    /// SIGQUIT, then SIGKILL after five seconds. PostgreSQL ends its own children on SIGQUIT.
     Quit,
 }
 
-struct Guardian {
+struct Reaper {
     shell: Child,
-    orders: ChildStdin,
+    commands: ChildStdin,
 }
 
-static GUARDIAN: Mutex<Option<Guardian>> = Mutex::new(None);
+static REAPER: Mutex<Option<Reaper>> = Mutex::new(None);
 
-/// Has process `pid` ended with this process.
+/// Ends process `pid` when this process ends.
 pub fn watch(pid: u32, end: End) -> Result<()> {
     let verb = match end {
         End::Kill => "kill",
         End::Quit => "quit",
     };
-    order(&format!("{verb} {pid}\n"))
+    send(&format!("{verb} {pid}\n"))
 }
 
-/// Takes back [`watch`], once the process has ended and been waited for: its number may be given to another.
+/// Undoes [`watch`]. Call it when the process has exited and been waited for, because the system
+/// may reuse its id.
 pub fn forget(pid: u32) {
-    // A guardian that was killed itself has forgotten everything.
-    let _ = order(&format!("forget {pid}\n"));
+    // Ignored: a reaper that was killed has no processes to forget.
+    let _ = send(&format!("forget {pid}\n"));
 }
 
-/// Has a file, or a folder and all in it, removed with this process.
+/// Removes a file, or a folder with its content, when this process ends.
 pub fn remove(folder: &Path) -> Result<()> {
     match folder.to_str() {
-        Some(path) if !path.contains('\n') => order(&format!("folder {path}\n")),
-        _ => bail!("{} is a name that a line of text can't hold", folder.display()),
+        Some(path) if !path.contains('\n') => send(&format!("folder {path}\n")),
+        _ => bail!("the path {} contains a line break or invalid UTF-8", folder.display()),
     }
 }
 
-/// Ends and removes everything now, and waits until that is done. A later call of the others starts afresh.
+/// Ends all processes and removes all folders now, and waits for it. The next call of another
+/// function starts a new reaper.
 pub fn finish() -> Result<()> {
-    let Some(Guardian { mut shell, orders }) = lock().take() else { return Ok(()) };
-    drop(orders);
-    shell.wait().context("waiting for the guardian of the child processes")?;
+    let Some(Reaper { mut shell, commands }) = lock().take() else { return Ok(()) };
+    drop(commands);
+    shell.wait().context("waiting for the process reaper")?;
     Ok(())
 }
 
-fn order(line: &str) -> Result<()> {
-    let mut guardian = lock();
-    let guardian = match &mut *guardian {
-        Some(guardian) => guardian,
+fn send(line: &str) -> Result<()> {
+    let mut reaper = lock();
+    let reaper = match &mut *reaper {
+        Some(reaper) => reaper,
         none => none.insert(start()?),
     };
-    guardian.orders.write_all(line.as_bytes()).context("the guardian of the child processes has gone")
+    reaper.commands.write_all(line.as_bytes()).context("the process reaper has exited")
 }
 
-fn start() -> Result<Guardian> {
+fn start() -> Result<Reaper> {
     let mut shell = Command::new("sh")
         .args(["-c", SCRIPT])
-        // A group of its own, so that a signal to ours does not reach it.
+        // In its own group, so that a signal to our group does not reach it.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .context("starting the shell that ends child processes")?;
-    let orders = shell.stdin.take().context("the guardian's pipe")?;
-    Ok(Guardian { shell, orders })
+        .context("starting the process reaper")?;
+    let commands = shell.stdin.take().context("the process reaper has no pipe")?;
+    Ok(Reaper { shell, commands })
 }
 
-fn lock() -> MutexGuard<'static, Option<Guardian>> {
-    GUARDIAN.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, Option<Reaper>> {
+    REAPER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
-    /// The only test of this process that uses the guardian, since there is one for the process.
+    /// The only test of this process that uses the reaper: there is one per process.
     #[test]
-    fn what_is_watched_ends_and_what_is_forgotten_stays() {
+    fn finish_ends_watched_processes_and_keeps_forgotten_ones() {
         let sleep = || Command::new("sleep").arg("60").spawn().unwrap();
         let (mut watched, mut forgotten) = (sleep(), sleep());
         let folder = tempfile::tempdir().unwrap().keep();

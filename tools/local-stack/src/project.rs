@@ -1,4 +1,4 @@
-//! The project's own files.
+//! Paths of the project.
 
 use std::path::{Path, PathBuf};
 

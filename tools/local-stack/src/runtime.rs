@@ -1,4 +1,4 @@
-//! The runtime of everything that outlives one test.
+//! The runtime of everything that outlives a single test.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ static RUNTIME: LazyLock<std::io::Result<Runtime>> =
 ///
 /// # Errors
 ///
-/// Those of `work`, and a panic of `work`.
+/// Returns the error of `work`, or an error if `work` panics.
 pub async fn run<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let runtime = RUNTIME.as_ref().context("starting the runtime of the local stack")?;
     runtime.spawn(work).await.context("on the runtime of the local stack")?

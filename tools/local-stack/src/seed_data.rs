@@ -1,4 +1,4 @@
-//! Two organisations, three people and the agents they talk to.
+//! Seed data: two organisations, three users and their agents.
 
 use anyhow::Result;
 use serde_json::json;
@@ -7,51 +7,51 @@ use uuid::Uuid;
 use crate::stack::LocalStack;
 use crate::supabase::{OrgRole, User};
 
-/// Long enough for a day's work; a token of Supabase lives for an hour.
+/// A day; a token of Supabase is valid for an hour.
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
-/// Somebody, and the token they are signed in with.
+/// A user with an access token.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Who they are.
+    /// A description of the user.
     pub title: &'static str,
-    /// What they are called on stage.
+    /// The name in the demo's output.
     pub name: &'static str,
-    /// The shell's name for their token.
+    /// The shell variable for the token.
     pub variable: &'static str,
-    /// Their row in `auth.users`.
+    /// The row in `auth.users`.
     pub user: User,
-    /// Their access token.
+    /// The access token.
     pub token: String,
 }
 
-/// Everybody.
+/// The users of the local stack.
 #[derive(Clone, Debug)]
-pub struct Cast {
+pub struct SeedData {
     /// A member of the first organisation.
     pub clerk: Person,
-    /// A colleague, who may decide for others.
+    /// An approver of the first organisation.
     pub approver: Person,
-    /// A member of the other organisation, its owner even.
+    /// The owner of the other organisation.
     pub stranger: Person,
 }
 
-impl Cast {
-    /// Signs everybody up and registers the agents of both organisations.
-    pub async fn assemble(stack: &LocalStack) -> Result<Self> {
+impl SeedData {
+    /// Creates the users and registers the agents of both organisations.
+    pub async fn create(stack: &LocalStack) -> Result<Self> {
         let (here, there) = (Uuid::new_v4(), Uuid::new_v4());
-        let cast = Self {
-            clerk: Person::sign_up(stack, ["a clerk", "the clerk", "CLERK"], here, OrgRole::Member).await?,
+        let seed = Self {
+            clerk: Person::sign_up(stack, ["clerk", "the clerk", "CLERK"], here, OrgRole::Member).await?,
             approver: Person::sign_up(
                 stack,
-                ["an approver, colleague of the clerk", "the approver", "APPROVER"],
+                ["approver of the same organisation", "the approver", "APPROVER"],
                 here,
                 OrgRole::Approver,
             )
             .await?,
             stranger: Person::sign_up(
                 stack,
-                ["the owner of another organisation", "the stranger", "STRANGER"],
+                ["owner of another organisation", "the stranger", "STRANGER"],
                 there,
                 OrgRole::Owner,
             )
@@ -64,11 +64,11 @@ impl Cast {
         ] {
             stack.register_agent(org_id, id, name).await?;
         }
-        Ok(cast)
+        Ok(seed)
     }
 
-    /// Has the agents of the first organisation told of what happens in their sessions.
-    pub async fn put_agents_to_work(&self, stack: &LocalStack) -> Result<()> {
+    /// Registers the agents' tools of the first organisation, so that they receive events.
+    pub async fn register_agent_tools(&self, stack: &LocalStack) -> Result<()> {
         let org_id = self.clerk.user.org_id;
         stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
         for agent in stack.agents().iter() {
@@ -79,7 +79,7 @@ impl Cast {
         Ok(())
     }
 
-    /// Everybody, in order of appearance.
+    /// Returns all users.
     pub fn people(&self) -> [&Person; 3] {
         [&self.clerk, &self.approver, &self.stranger]
     }
@@ -94,7 +94,7 @@ impl Person {
     ) -> Result<Self> {
         let [title, name, variable] = names;
         let user = stack.add_user(org_id, role).await?;
-        // "Expired so many seconds ago", the other way run.
+        // A negative age is an expiry in the future.
         let token = stack.issuer().forge(&user).expired(-TOKEN_SECONDS).sign();
         Ok(Self { title, name, variable, user, token })
     }

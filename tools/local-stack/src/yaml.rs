@@ -1,4 +1,4 @@
-//! YAML as JSON.
+//! Reads YAML files as JSON values.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub fn read(path: &Path) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
     use serde_json::json;
 
     #[test]

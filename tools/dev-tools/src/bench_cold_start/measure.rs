@@ -1,4 +1,4 @@
-//! One start of one program.
+//! Measures one start of one program.
 
 use std::time::{Duration, Instant};
 
@@ -12,61 +12,61 @@ use super::upstream;
 use local_stack::LocalStack;
 use local_stack::lambda::Process;
 
-/// Answers of a process that is warm, after the first.
-const WARM: usize = 3;
+/// Number of warm calls per process.
+const WARM_CALLS: usize = 3;
 
-/// What one start cost.
+/// The measurements of one start.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// From the spawn to the first answer.
+    /// Time from the spawn to the first response.
     pub first: Duration,
-    /// Of that, the upstreams' own time.
+    /// The part of it that the upstreams took.
     pub upstream: Duration,
-    /// The answers after the first, less the upstreams' time.
+    /// Times of the warm calls, without the upstreams' time.
     pub warm: Vec<Duration>,
-    /// The most memory that was resident, in bytes.
+    /// Peak resident memory in bytes.
     pub peak_memory: u64,
 }
 
 impl Start {
-    /// The function's own time to its first answer.
+    /// Time to the first response without the upstreams' time.
     pub fn own(&self) -> Duration {
         self.first.saturating_sub(self.upstream)
     }
 }
 
-/// Starts a program afresh and has it answer a few times.
+/// Starts a new process of a program and sends it a few events.
 pub async fn start(stack: &LocalStack, samples: &Samples, program: &str) -> Result<Start> {
     let event = samples.event(program).await?;
-    let mark = upstream::mark(stack);
+    let snapshot = upstream::snapshot(stack);
     let mut process = stack.lambda().function(program)?.spawn().await?;
     let first = answer(&mut process, event).await?.duration_since(process.spawned());
-    let upstream = upstream::time_since(stack, &mark);
+    let upstream = upstream::time_since(stack, &snapshot);
 
     let mut warm = Vec::new();
-    for _ in 0..WARM {
+    for _ in 0..WARM_CALLS {
         let event = samples.event(program).await?;
-        let (mark, started) = (upstream::mark(stack), Instant::now());
+        let (snapshot, started) = (upstream::snapshot(stack), Instant::now());
         let took = answer(&mut process, event).await?.duration_since(started);
-        warm.push(took.saturating_sub(upstream::time_since(stack, &mark)));
+        warm.push(took.saturating_sub(upstream::time_since(stack, &snapshot)));
     }
     let peak_memory =
-        process.peak_memory().context("this system does not say how much memory a process had")?;
+        process.peak_memory().context("the system does not report the peak memory of a process")?;
     process.kill().await;
     Ok(Start { first, upstream, warm, peak_memory })
 }
 
-/// Has an event answered, well, and says when the answer came.
+/// Sends an event, requires a successful response, and returns its time.
 async fn answer(process: &mut Process, event: Bytes) -> Result<Instant> {
     let answer = match process.invoke(&Uuid::new_v4().to_string(), "Root=1-0-0", event).await {
         Ok(answer) => answer,
         Err(failure) => bail!("{failure:?}"),
     };
     let at = Instant::now();
-    let answer: Value = serde_json::from_slice(&answer).context("an answer that is no JSON")?;
-    // The report of a scheduled run has no status: a run that fails is a failure above.
+    let answer: Value = serde_json::from_slice(&answer).context("the response is not JSON")?;
+    // A scheduled run returns a report without a status; a failed run is an error above.
     let status = answer.get("statusCode").map_or(Some(200), Value::as_u64);
-    let well = status.is_some_and(|status| (200..300).contains(&status));
-    ensure!(well, "it answered {status:?}: {}", answer["body"]);
+    let is_success = status.is_some_and(|status| (200..300).contains(&status));
+    ensure!(is_success, "expected 2xx, found {status:?}: {}", answer["body"]);
     Ok(at)
 }

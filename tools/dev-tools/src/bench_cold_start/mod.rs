@@ -1,7 +1,7 @@
-//! `cargo cold`: what a cold start costs, function by function, next to the least that a function can be.
+//! `cargo bench-cold-start`: measures the cold start of each function, next to a minimal function.
 //!
-//! Every run starts each program afresh, so that what else the machine does hits all of them alike. From the time
-//! of a function is taken what its upstreams needed, since they are played here and are somewhere else in earnest.
+//! Every run starts each program again, so that other load on the machine affects all programs
+//! equally. The time of the upstreams is subtracted, because they are fakes here.
 
 mod measure;
 mod sample;
@@ -23,42 +23,42 @@ use sample::Samples;
 use size::Size;
 use table::Row;
 
-/// The name of the yardstick in the table.
+/// The name of the minimal function in the table.
 const HELLO: &str = "hello world";
 
-/// What an operator invokes once in a while, and waits for much longer than for a start.
-const OPERATED: [&str; 2] = ["doctor", "erase-user"];
+/// Functions that an operator invokes rarely and whose runs take much longer than their start.
+const EXCLUDED: [&str; 2] = ["doctor", "erase-user"];
 
-/// Runs that count, where the command line asks for no other number. One more goes before, for the disk's sake.
-const ROUNDS: usize = 21;
-const FEWEST_ROUNDS: usize = 15;
+/// Number of runs by default, and the minimum. One more run precedes them to fill the disk cache.
+const DEFAULT_RUNS: usize = 21;
+const MIN_RUNS: usize = 15;
 
-/// Measures, prints the table, and fails if a function is over a limit.
+/// Measures, prints the table, and fails if a function exceeds a limit.
 pub async fn run() -> Result<()> {
     let runs = match std::env::args().nth(1) {
         Some(given) => given.parse().context("the number of runs")?,
-        None => ROUNDS,
+        None => DEFAULT_RUNS,
     };
-    if runs < FEWEST_ROUNDS {
-        bail!("{runs} runs say little: at least {FEWEST_ROUNDS}");
+    if runs < MIN_RUNS {
+        bail!("{runs} runs are too few: at least {MIN_RUNS}");
     }
-    let ink = TextStyle::detect();
-    println!("{}", ink.dim("Building as for deployment; the first time takes minutes …"));
+    let style = TextStyle::detect();
+    println!("{}", style.dim("Building with the release profile; the first build takes some minutes …"));
     let hello = lambda::example("baseline-functions", "hello", "", Profile::Release).await?;
     let mut programs = lambda::functions(Profile::Release).await?;
-    programs.retain(|name, _| !OPERATED.contains(&name.as_str()));
+    programs.retain(|name, _| !EXCLUDED.contains(&name.as_str()));
     programs.insert(HELLO.to_owned(), hello);
     let stack =
         LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let rows = measured(&stack, &programs, runs).await?;
+    let rows = measure(&stack, &programs, runs).await?;
     stack.stop().await?;
 
-    println!("\n{}", table::text(ink, &rows, runs));
-    let over: Vec<String> = rows.iter().flat_map(|row| row.over_limits(&rows)).collect();
-    if over.is_empty() { Ok(()) } else { bail!("over the limits: {}", over.join("; ")) }
+    println!("\n{}", table::text(style, &rows, runs));
+    let exceeded: Vec<String> = rows.iter().flat_map(|row| row.exceeded_limits(&rows)).collect();
+    if exceeded.is_empty() { Ok(()) } else { bail!("limits exceeded: {}", exceeded.join("; ")) }
 }
 
-async fn measured(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
+async fn measure(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
     let samples = Samples::prepare(stack).await?;
     let mut starts: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {
@@ -73,7 +73,7 @@ async fn measured(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs
     }
     let mut rows = Vec::new();
     for (program, starts) in starts {
-        rows.push(Row::of(program, &starts, Size::of(&programs[program])?));
+        rows.push(Row::new(program, &starts, Size::measure(&programs[program])?));
     }
     rows.sort_by_key(|row| row.name != HELLO);
     Ok(rows)

@@ -1,4 +1,4 @@
-//! A request for each function that does its main job, so that what is timed is what people wait for.
+//! A typical request for each function.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::HELLO;
-use crate::dev::Cast;
+use crate::dev::SeedData;
 use local_stack::LocalStack;
 use local_stack::http;
 use local_stack::lambda;
 use local_stack::lambda::{Circumstances, Door, Route};
 
-/// Who asks, about what.
+/// Creates events for the functions.
 pub struct Samples {
     token: String,
     approver: String,
@@ -25,13 +25,13 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Signs somebody in and opens a session for those functions that need one.
+    /// Creates a user and opens a session for the functions that need one.
     pub async fn prepare(stack: &LocalStack) -> Result<Self> {
-        let cast = Cast::assemble(stack).await?;
-        stack.raise_limits(cast.clerk.user.org_id).await?;
+        let seed = SeedData::create(stack).await?;
+        stack.raise_limits(seed.clerk.user.org_id).await?;
         let mut samples = Self {
-            token: cast.clerk.token,
-            approver: cast.approver.token,
+            token: seed.clerk.token,
+            approver: seed.approver.token,
             api: stack.api_url(),
             session: String::new(),
         };
@@ -39,7 +39,7 @@ impl Samples {
         Ok(samples)
     }
 
-    /// An event for this function, new each time.
+    /// Returns a new event for a function.
     pub async fn event(&self, function: &str) -> Result<Bytes> {
         let own = |route: &&Route| route.function == function && route.method != Some(Method::OPTIONS);
         let route = match lambda::workspace().await?.routes.iter().find(own) {
@@ -47,24 +47,24 @@ impl Samples {
             None if function == HELLO => {
                 Route { function: HELLO.to_owned(), method: Some(Method::GET), path: "/".to_owned() }
             }
-            // No door leads to what runs on a schedule, and what the schedule says is not looked at.
+            // A scheduled function has no route, and ignores its event.
             None => return Ok(Bytes::from_static(br#"{"source":"aws.scheduler"}"#)),
         };
         let method = route.method.clone().unwrap_or(Method::GET);
-        // A session can be ended once, and an escalation decided once.
+        // A session can be cancelled only once, and an escalation decided only once.
         let (id, body) = match function {
             "cancel-session" => (self.open().await?, Value::Null),
-            "decide-escalation" => self.ask().await?,
+            "decide-escalation" => self.open_escalation().await?,
             _ if method == Method::POST => (self.session.clone(), body(function)),
             _ => (self.session.clone(), Value::Null),
         };
         let path = route.path.replace("{id}", &id);
-        // Members are told no metrics.
+        // Members cannot read metrics.
         let token = if function == "get-metrics" { &self.approver } else { &self.token };
-        self.wrapped(token, &method, &path, &body)
+        self.build_event(token, &method, &path, &body)
     }
 
-    fn wrapped(&self, token: &str, method: &Method, path: &str, body: &Value) -> Result<Bytes> {
+    fn build_event(&self, token: &str, method: &Method, path: &str, body: &Value) -> Result<Bytes> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -73,33 +73,33 @@ impl Samples {
             .header("content-type", "application/json");
         let (parts, ()) = request.body(())?.into_parts();
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let circumstances = Circumstances {
+        let metadata = Circumstances {
             request_id: Uuid::new_v4().to_string(),
             trace_id: "Root=1-00000000-000000000000000000000000".to_owned(),
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             at: Timestamp::now(),
         };
-        Ok(Bytes::from(lambda::event(Door::FunctionUrl, &parts, &body, &circumstances).to_string()))
+        Ok(Bytes::from(lambda::event(Door::FunctionUrl, &parts, &body, &metadata).to_string()))
     }
 
     async fn open(&self) -> Result<String> {
         let opened = self.post("", json!({ "agentId": "accounts_payable" })).await?;
-        Ok(opened["id"].as_str().context("a session without an id")?.to_owned())
+        Ok(opened["id"].as_str().context("the session has no id")?.to_owned())
     }
 
-    /// Opens an escalation, and answers with its id and a decision on it.
-    async fn ask(&self) -> Result<(String, Value)> {
+    /// Opens an escalation. Returns its id and a decision.
+    async fn open_escalation(&self) -> Result<(String, Value)> {
         let payload = json!({ "reason": "Is it right?", "decisions": ["approve"] });
         let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
         self.post(&format!("/{}/events", self.session), event).await?;
         let url = format!("{}/chatkit/sessions/{}", self.api, self.session);
         let read = http::client().get(url).bearer_auth(&self.token).send().await?.json::<Value>().await?;
-        let asked = &read["escalations"][0];
-        let id = asked["id"].as_str().context("no escalation")?;
+        let escalation = &read["escalations"][0];
+        let id = escalation["id"].as_str().context("the session has no escalation")?;
         Ok((
             id.to_owned(),
-            // One click, as most are. An answer that is checked against a schema takes some milliseconds more.
-            json!({ "decision": "approve", "subjectHash": asked["subjectHash"] }),
+            // The most common decision. An answer with a schema takes some milliseconds more.
+            json!({ "decision": "approve", "subjectHash": escalation["subjectHash"] }),
         ))
     }
 
@@ -112,7 +112,7 @@ impl Samples {
     }
 }
 
-/// What is posted. A function that is not named here is posted an empty object.
+/// Returns the request body of a function; an empty object by default.
 fn body(function: &str) -> Value {
     match function {
         "create-session" => json!({ "agentId": "accounts_payable" }),

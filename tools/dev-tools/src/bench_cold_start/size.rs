@@ -1,4 +1,4 @@
-//! How large a program is, and how large what is uploaded of it.
+//! The size of a program and of its upload.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,21 +7,20 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-/// What a zip file adds to one compressed file: two headers, its name twice, and the end of the list.
+/// Overhead of a zip file with one file: two headers, its name twice, and the end of the list.
 const ZIP_OVERHEAD: u64 = 30 + 46 + 22 + 2 * "bootstrap".len() as u64;
 
-/// Sizes in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// The program itself.
+    /// Bytes of the program.
     pub binary: u64,
-    /// The zip file with only the program in it.
+    /// Bytes of the zip file with the program.
     pub zipped: u64,
 }
 
 impl Size {
-    /// Of this program.
-    pub fn of(program: &Path) -> Result<Self> {
+    /// Measures a program.
+    pub fn measure(program: &Path) -> Result<Self> {
         let bytes = std::fs::read(program).with_context(|| format!("reading {}", program.display()))?;
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&bytes)?;

@@ -1,71 +1,71 @@
-//! The clerk talks with the agent, clicks, and asks for a person.
+//! The clerk sends a message, clicks a button and opens an escalation.
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Play;
-use super::printer::Stage;
+use super::Demo;
+use super::printer::Printer;
 
-pub async fn talk(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
-    stage.act("The clerk talks with the agent, from browser to OpenAI, past us").await;
+pub async fn send_message(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("The clerk sends a message from the browser to OpenAI").await;
     let text = "Is invoice 42 paid?";
-    stage.asks("the clerk", "says to ChatKit, with the client secret", &text.into());
-    let said = play.stack.openai().say(&play.client_secret, None, text).await;
-    let said = said.map_err(|refused| anyhow!("ChatKit did not take the message: {refused:?}"))?;
-    stage.detail("thread", &said.thread_id);
-    stage.promise(
-        "the client secret works: a message and an answer are in a thread",
+    printer.request("the clerk", "posts a message to ChatKit with the client secret", &text.into());
+    let posted = demo.stack.openai().say(&demo.client_secret, None, text).await;
+    let posted = posted.map_err(|error| anyhow!("ChatKit rejected the message: {error:?}"))?;
+    printer.detail("thread", &posted.thread_id);
+    printer.check_eq(
+        "the client secret is valid: the thread has the message and a reply",
         2,
-        said.item_ids.len(),
+        posted.item_ids.len(),
     )?;
-    play.thread_id = said.thread_id;
+    demo.thread_id = posted.thread_id;
 
-    let event = event("thread_changed", json!({ "threadId": play.thread_id }));
-    let reply = play.clerk.post(stage, &events(play), event).await?;
-    stage.promise("the page tells us which thread, and that is event 1", (201, &json!(1)), first_seq(&reply))
+    let event = event("thread_changed", json!({ "threadId": demo.thread_id }));
+    let response = demo.clerk.post(printer, &events(demo), event).await?;
+    printer.check_eq("the page reports the thread, which is event 1", (201, &json!(1)), first_seq(&response))
 }
 
-pub async fn click(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
-    stage.act("The clerk clicks a button, and the network makes the browser try again").await;
+pub async fn click(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("The clerk clicks a button, and the browser repeats the request").await;
     let click = event("button_click", json!({ "action": "show_invoice", "label": "Show invoice 42" }));
-    let first = play.clerk.post(stage, &events(play), click.clone()).await?;
-    stage.shows(&first.body, &["/events/0/seq", "/events/0/actorType", "/events/0/createdAt"]);
-    stage.promise("the click is event 2", (201, &json!(2)), first_seq(&first))?;
-    stage.promise(
-        "who clicked is ours to say",
-        Some(play.clerk.user_id.as_str()),
+    let first = demo.clerk.post(printer, &events(demo), click.clone()).await?;
+    printer.fields(&first.body, &["/events/0/seq", "/events/0/actorType", "/events/0/createdAt"]);
+    printer.check_eq("the click is event 2", (201, &json!(2)), first_seq(&first))?;
+    printer.check_eq(
+        "the server sets the actor",
+        Some(demo.clerk.user_id.as_str()),
         first.body["events"][0]["actorId"].as_str(),
     )?;
-    let again = play.clerk.post(stage, &events(play), click.clone()).await?;
-    stage.promise("the same click again is the same event", first_seq(&first), first_seq(&again))?;
+    let again = demo.clerk.post(printer, &events(demo), click.clone()).await?;
+    printer.check_eq("the repeated click is the same event", first_seq(&first), first_seq(&again))?;
     let mut other = click;
     other["payload"]["action"] = "pay_invoice".into();
-    let conflict = play.clerk.post(stage, &events(play), other).await?;
-    stage.shows(&conflict.body, &["/code", "/detail"]);
-    stage.promise("another click under the same id is a conflict", 409, conflict.status)
+    let conflict = demo.clerk.post(printer, &events(demo), other).await?;
+    printer.fields(&conflict.body, &["/code", "/detail"]);
+    printer.check_eq("a different click with the same id is a conflict", 409, conflict.status)
 }
 
-pub async fn ask_for_a_person(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
-    stage.act("The clerk asks for a person").await;
+pub async fn open_escalation(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("The clerk requests a human decision").await;
     let payload =
         json!({ "reason": "The amount differs from the order", "decisions": ["approve", "reject"] });
-    let reply = play.clerk.post(stage, &events(play), event("hitl_escalation", payload)).await?;
-    stage.shows(&reply.body, &["/events/0/seq", "/events/0/escalationId"]);
-    stage.promise("the wish is event 3", (201, &json!(3)), first_seq(&reply))?;
-    let opened = reply.body["events"][0]["escalationId"].is_string();
-    stage.promise_that("an escalation is open", opened, &reply.body)
+    let response = demo.clerk.post(printer, &events(demo), event("hitl_escalation", payload)).await?;
+    printer.fields(&response.body, &["/events/0/seq", "/events/0/escalationId"]);
+    printer.check_eq("the request is event 3", (201, &json!(3)), first_seq(&response))?;
+    let opened = response.body["events"][0]["escalationId"].is_string();
+    printer.check("an escalation is open", opened, &response.body)
 }
 
-/// An event of the page, with an id that makes repeating it harmless.
+/// A browser event, with an id that makes repetition safe.
 pub fn event(kind: &str, payload: Value) -> Value {
     json!({ "id": Uuid::new_v4(), "type": kind, "payload": payload })
 }
 
-pub fn events(play: &Play<'_>) -> String {
-    format!("{}/events", play.session)
+pub fn events(demo: &Demo<'_>) -> String {
+    format!("{}/events", demo.session)
 }
 
-fn first_seq(reply: &super::browser::TestResponse) -> (u16, &Value) {
-    (reply.status, &reply.body["events"][0]["seq"])
+fn first_seq(response: &super::browser::TestResponse) -> (u16, &Value) {
+    (response.status, &response.body["events"][0]["seq"])
 }

@@ -1,12 +1,12 @@
-//! How it went, counted: what the approver's dashboard shows of all that was played.
+//! The approver's metrics of everything that the demo did.
 
 use anyhow::Result;
 
-use super::Play;
-use super::printer::Stage;
+use super::Demo;
+use super::printer::Printer;
 
-/// What a plain count of the tables says, under the names that the API has for it.
-const COUNTED: &[(&str, &str)] = &[
+/// SQL that counts the same rows, by the path in the API's response.
+const TABLE_COUNTS: &[(&str, &str)] = &[
     ("/total/sessions/created", "count(*) from public.chat_sessions where org_id = $1"),
     ("/total/sessions/active", "count(*) from public.chat_sessions where org_id = $1 and status = 'active'"),
     (
@@ -21,11 +21,11 @@ const COUNTED: &[(&str, &str)] = &[
     ("/total/deliveries/made", "count(*) from public.deliveries where org_id = $1"),
 ];
 
-pub async fn dashboard(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
-    stage.act("The approver looks at how it went").await;
-    let reply = play.approver.get(stage, "/chatkit/metrics?groupBy=agent").await?;
-    stage.shows(
-        &reply.body,
+pub async fn dashboard(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("The approver reads the metrics").await;
+    let response = demo.approver.get(printer, "/chatkit/metrics?groupBy=agent").await?;
+    printer.fields(
+        &response.body,
         &[
             "/total/sessions",
             "/total/cohort/cancelRate",
@@ -35,22 +35,18 @@ pub async fn dashboard(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
             "/total/approvalLoad/0",
         ],
     );
-    stage.promise("the metrics are told", 200, reply.status)?;
-    for (pointer, count) in COUNTED {
+    printer.check_eq("the metrics are returned", 200, response.status)?;
+    for (pointer, count) in TABLE_COUNTS {
         let query = sqlx::AssertSqlSafe(format!("select {count}"));
         let counted: i64 =
-            sqlx::query_scalar(query).bind(play.org_id).fetch_one(play.stack.database()).await?;
-        let told = reply.body.pointer(pointer).and_then(serde_json::Value::as_i64);
-        stage.promise(&format!("{pointer} is what the tables hold"), Some(counted), told)?;
+            sqlx::query_scalar(query).bind(demo.org_id).fetch_one(demo.stack.database()).await?;
+        let reported = response.body.pointer(pointer).and_then(serde_json::Value::as_i64);
+        printer.check_eq(&format!("{pointer} equals the count of the table"), Some(counted), reported)?;
     }
-    let reply = play.clerk.get(stage, "/chatkit/metrics").await?;
-    let refused = (reply.status, reply.text("/code")?);
-    stage.promise("a member is not told", (403, "metrics_forbidden".to_owned()), refused)?;
-    let reply = play.stranger.get(stage, "/chatkit/metrics?groupBy=agent").await?;
-    let elsewhere = reply.body.pointer("/total/deliveries/made").cloned().unwrap_or_default();
-    stage.promise(
-        "and the stranger's own organisation has done nothing of it",
-        &serde_json::json!(0),
-        &elsewhere,
-    )
+    let response = demo.clerk.get(printer, "/chatkit/metrics").await?;
+    let rejected = (response.status, response.text("/code")?);
+    printer.check_eq("a member cannot read the metrics", (403, "metrics_forbidden".to_owned()), rejected)?;
+    let response = demo.stranger.get(printer, "/chatkit/metrics?groupBy=agent").await?;
+    let other = response.body.pointer("/total/deliveries/made").cloned().unwrap_or_default();
+    printer.check_eq("the metrics of the other organisation are not affected", &serde_json::json!(0), &&other)
 }

@@ -1,100 +1,101 @@
-//! `cargo demo`: the journey, played over HTTP as browsers would, in front of whoever watches.
+//! `cargo demo`: runs the main use case over HTTP as browsers do, and prints each step.
 
-mod agents;
 mod browser;
 mod conversation;
-mod ending;
+mod deliveries;
+mod end_session;
 mod metrics;
-mod opening;
+mod open_session;
 mod other_users;
 mod printer;
 mod summary;
 
 use anyhow::Result;
 
-use crate::dev::Cast;
+use crate::dev::SeedData;
 use crate::terminal::TextStyle;
 use browser::Browser;
 use local_stack::LocalStack;
-use printer::Stage;
+use printer::Printer;
 use uuid::Uuid;
 
-/// What the acts hand on to each other.
-struct Play<'a> {
+/// State that the sections share.
+struct Demo<'a> {
     stack: &'a LocalStack,
     org_id: Uuid,
     clerk: Browser,
     approver: Browser,
     stranger: Browser,
-    /// `/chatkit/sessions/{id}` of the session that all of it is about.
+    /// `/chatkit/sessions/{id}` of the demo's session.
     session: String,
     session_id: String,
     client_secret: String,
     thread_id: String,
 }
 
-/// Plays it, and fails at the first promise that is not kept.
+/// Runs all sections and fails at the first failed check.
 pub async fn run() -> Result<()> {
-    let ink = TextStyle::detect();
-    println!("{}", ink.dim("Building the functions and starting the stack …"));
+    let style = TextStyle::detect();
+    println!("{}", style.dim("Building the functions and starting the stack …"));
     let stack = LocalStack::start().await?;
-    let cast = Cast::assemble(&stack).await?;
-    let mut stage = Stage::new(ink);
-    prologue(&stage, &stack);
-    let mut play = Play {
+    let seed = SeedData::create(&stack).await?;
+    let mut printer = Printer::new(style);
+    print_introduction(&printer, &stack);
+    let mut demo = Demo {
         stack: &stack,
-        org_id: cast.clerk.user.org_id,
-        clerk: Browser::of(&cast.clerk, stack.api_url()),
-        approver: Browser::of(&cast.approver, stack.api_url()),
-        stranger: Browser::of(&cast.stranger, stack.api_url()),
+        org_id: seed.clerk.user.org_id,
+        clerk: Browser::new(&seed.clerk, stack.api_url()),
+        approver: Browser::new(&seed.approver, stack.api_url()),
+        stranger: Browser::new(&seed.stranger, stack.api_url()),
         session: String::new(),
         session_id: String::new(),
         client_secret: String::new(),
         thread_id: String::new(),
     };
-    let outcome = acts(&mut stage, &mut play).await;
+    let outcome = run_sections(&mut printer, &mut demo).await;
     if outcome.is_err() {
-        // Why something failed inside is in the functions' logs, and nowhere else.
+        // Only the functions' logs contain the cause of an internal error.
         let logs = stack.final_logs().await;
-        stage.aside("The functions' last log lines:");
-        let telling = logs.iter().rev().filter(|line| !line.contains(r#""level":"DEBUG""#));
-        telling.take(12).collect::<Vec<_>>().into_iter().rev().for_each(|line| stage.aside(line));
+        printer.note("The last log lines of the functions:");
+        let relevant = logs.iter().rev().filter(|line| !line.contains(r#""level":"DEBUG""#));
+        relevant.take(12).collect::<Vec<_>>().into_iter().rev().for_each(|line| printer.note(line));
     }
     stack.stop().await?;
     outcome?;
-    stage.applause();
+    printer.summary();
     Ok(())
 }
 
-async fn acts(stage: &mut Stage, play: &mut Play<'_>) -> Result<()> {
-    opening::agents(stage, play).await?;
-    opening::session(stage, play).await?;
-    conversation::talk(stage, play).await?;
-    conversation::click(stage, play).await?;
-    conversation::ask_for_a_person(stage, play).await?;
-    other_users::second_device(stage, play).await?;
-    other_users::colleague(stage, play).await?;
-    other_users::stranger(stage, play).await?;
-    ending::openai_down(stage, play).await?;
-    ending::list(stage, play).await?;
-    ending::cancel(stage, play).await?;
-    ending::too_late(stage, play).await?;
-    agents::at_work(stage, play).await?;
-    agents::click(stage, play).await?;
-    agents::approval(stage, play).await?;
-    agents::handover(stage, play).await?;
-    agents::without_webhook(stage, play).await?;
-    metrics::dashboard(stage, play).await?;
-    summary::tables(stage, play).await
+async fn run_sections(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    open_session::agents(printer, demo).await?;
+    open_session::session(printer, demo).await?;
+    conversation::send_message(printer, demo).await?;
+    conversation::click(printer, demo).await?;
+    conversation::open_escalation(printer, demo).await?;
+    other_users::second_device(printer, demo).await?;
+    other_users::colleague(printer, demo).await?;
+    other_users::other_tenant(printer, demo).await?;
+    end_session::openai_down(printer, demo).await?;
+    end_session::list(printer, demo).await?;
+    end_session::cancel(printer, demo).await?;
+    end_session::after_the_end(printer, demo).await?;
+    deliveries::register(printer, demo).await?;
+    deliveries::click(printer, demo).await?;
+    deliveries::approval(printer, demo).await?;
+    deliveries::handover(printer, demo).await?;
+    deliveries::without_webhook(printer, demo).await?;
+    metrics::dashboard(printer, demo).await?;
+    summary::tables(printer, demo).await
 }
 
-fn prologue(stage: &Stage, stack: &LocalStack) {
-    stage.title("ChatKit sessions for finance teams: the journey of one session");
-    stage.aside("On this stage: a real PostgreSQL with the project's migrations, a PostgREST-compatible server behind Supabase's");
-    stage.aside("gateway, the function binaries behind Lambda's Runtime API, a strict stand-in for OpenAI's ChatKit, and three finance agents.");
-    stage.fact("The API", &stack.api_url());
-    stage.fact("Supabase", &stack.supabase().url());
-    stage.fact("OpenAI's place", &stack.openai().base_url());
-    stack.agents().iter().for_each(|agent| stage.fact("An agent", &agent.url()));
-    stage.fact("The cast", "a clerk and an approver of one organisation, and the owner of another one");
+fn print_introduction(printer: &Printer, stack: &LocalStack) {
+    printer.title("ChatKit sessions for finance teams: one session from start to end");
+    printer.note("The local stack: PostgreSQL with the project's migrations, a PostgREST-compatible");
+    printer.note("server behind Supabase's gateway, the function binaries behind Lambda's Runtime");
+    printer.note("API, a strict fake of OpenAI's ChatKit API, and three finance agents.");
+    printer.field("API", &stack.api_url());
+    printer.field("Supabase", &stack.supabase().url());
+    printer.field("OpenAI (fake)", &stack.openai().base_url());
+    stack.agents().iter().for_each(|agent| printer.field("Agent", &agent.url()));
+    printer.field("Users", "a clerk and an approver of one organisation, and the owner of another");
 }

@@ -1,4 +1,4 @@
-//! How the journey is shown: who does what, the line of HTTP, what of the answer matters, and what was promised.
+//! Prints the demo: sections, requests, responses and checks.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -8,63 +8,61 @@ use serde_json::Value;
 
 use crate::terminal::TextStyle;
 
-/// Between two acts, where somebody watches.
-const BREATH: Duration = Duration::from_millis(350);
+/// Pause between two sections on a terminal.
+const SECTION_PAUSE: Duration = Duration::from_millis(350);
 
-/// Prints, and counts what was kept.
-pub struct Stage {
-    ink: TextStyle,
-    act: usize,
-    kept: usize,
+/// Prints steps and counts passed checks.
+pub struct Printer {
+    style: TextStyle,
+    section: usize,
+    passed: usize,
 }
 
-impl Stage {
-    /// An empty stage.
-    pub fn new(ink: TextStyle) -> Self {
-        Self { ink, act: 0, kept: 0 }
+impl Printer {
+    pub fn new(style: TextStyle) -> Self {
+        Self { style, section: 0, passed: 0 }
     }
 
-    /// The title of the play.
     pub fn title(&self, text: &str) {
-        println!("\n{}\n", self.ink.bold(text));
+        println!("\n{}\n", self.style.bold(text));
     }
 
-    /// Something said to the audience.
-    pub fn aside(&self, text: &str) {
-        println!("  {}", self.ink.dim(text));
+    /// Prints an explanation.
+    pub fn note(&self, text: &str) {
+        println!("  {}", self.style.dim(text));
     }
 
-    /// A value and what it is.
-    pub fn fact(&self, name: &str, value: &str) {
-        println!("  {} {value}", self.ink.dim(format!("{name:<16}")));
+    /// Prints a named value.
+    pub fn field(&self, name: &str, value: &str) {
+        println!("  {} {value}", self.style.dim(format!("{name:<16}")));
     }
 
-    /// A new act.
-    pub async fn act(&mut self, title: &str) {
-        if self.ink.is_on() {
-            tokio::time::sleep(BREATH).await;
+    /// Starts a section.
+    pub async fn section(&mut self, title: &str) {
+        if self.style.is_on() {
+            tokio::time::sleep(SECTION_PAUSE).await;
         }
-        self.act += 1;
-        println!("\n{}", self.ink.bold(format!("{:>2}. {title}", self.act)));
+        self.section += 1;
+        println!("\n{}", self.style.bold(format!("{:>2}. {title}", self.section)));
     }
 
-    /// Somebody asks for something.
-    pub fn asks(&self, who: &str, line: &str, body: &Value) {
-        let (who, line) = (self.ink.actor(format!("{who:<12}")), self.ink.sent(shortened(line)));
+    /// Prints a request.
+    pub fn request(&self, actor: &str, line: &str, body: &Value) {
+        let (actor, line) = (self.style.actor(format!("{actor:<12}")), self.style.sent(shortened(line)));
         if body.is_null() {
-            println!("  {who} {line}");
+            println!("  {actor} {line}");
         } else {
-            println!("  {who} {line} {}", self.ink.dim(clipped(&shortened(&body.to_string()), 120)));
+            println!("  {actor} {line} {}", self.style.dim(truncate(&shortened(&body.to_string()), 120)));
         }
     }
 
-    /// And is answered.
-    pub fn answered(&self, status: &str, took: Duration) {
-        println!("  {:<12} → {status} {}", "", self.ink.dim(format!("in {} ms", took.as_millis())));
+    /// Prints the status and duration of a response.
+    pub fn response(&self, status: &str, took: Duration) {
+        println!("  {:<12} → {status} {}", "", self.style.dim(format!("in {} ms", took.as_millis())));
     }
 
-    /// The parts of an answer that matter here, by JSON pointer.
-    pub fn shows(&self, answer: &Value, pointers: &[&str]) {
+    /// Prints parts of a response by JSON pointer.
+    pub fn fields(&self, answer: &Value, pointers: &[&str]) {
         for pointer in pointers {
             let value = answer.pointer(pointer).unwrap_or(&Value::Null);
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -72,42 +70,42 @@ impl Stage {
         }
     }
 
-    /// One part of an answer.
+    /// Prints a detail of a response.
     pub fn detail(&self, name: &str, value: &str) {
-        println!("  {:<14} {} {}", "", self.ink.dim(format!("{name}:")), clipped(value, 120));
+        println!("  {:<14} {} {}", "", self.style.dim(format!("{name}:")), truncate(value, 120));
     }
 
-    /// Something that was promised must have come.
-    pub fn promise<T: PartialEq + Debug>(&mut self, promise: &str, expected: T, came: T) -> Result<()> {
-        let (kept, shown) = (expected == came, (format!("{expected:?}"), format!("{came:?}")));
-        self.judge(promise, kept, &shown.0, &shown.1)
+    /// Checks that two values are equal.
+    pub fn check_eq<T: PartialEq + Debug>(&mut self, name: &str, expected: T, actual: T) -> Result<()> {
+        let (passed, values) = (expected == actual, (format!("{expected:?}"), format!("{actual:?}")));
+        self.report_check(name, passed, &values.0, &values.1)
     }
 
-    /// Something that was promised must be so; `came` says what was found instead.
-    pub fn promise_that(&mut self, promise: &str, kept: bool, came: impl Debug) -> Result<()> {
-        self.judge(promise, kept, "that", &format!("{came:?}"))
+    /// Checks a condition; `actual` is printed if it fails.
+    pub fn check(&mut self, name: &str, passed: bool, actual: impl Debug) -> Result<()> {
+        self.report_check(name, passed, "true", &format!("{actual:?}"))
     }
 
-    fn judge(&mut self, promise: &str, kept: bool, expected: &str, came: &str) -> Result<()> {
-        if kept {
-            self.kept += 1;
-            println!("  {} {promise}", self.ink.good("✓"));
+    fn report_check(&mut self, name: &str, passed: bool, expected: &str, actual: &str) -> Result<()> {
+        if passed {
+            self.passed += 1;
+            println!("  {} {name}", self.style.good("✓"));
             return Ok(());
         }
-        println!("  {} {}", self.ink.bad("✗"), self.ink.bad(promise));
+        println!("  {} {}", self.style.bad("✗"), self.style.bad(name));
         println!("      expected {expected}");
-        println!("      came     {}", masked(came));
-        bail!("a promise was broken in act {}: {promise}", self.act)
+        println!("      found    {}", masked(actual));
+        bail!("check failed in section {}: {name}", self.section)
     }
 
-    /// The end.
-    pub fn applause(&self) {
-        let text = format!("All {} promises of {} acts were kept.", self.kept, self.act);
-        println!("\n{}\n", self.ink.good(text));
+    /// Prints the number of checks.
+    pub fn summary(&self) {
+        let text = format!("All {} checks in {} sections passed.", self.passed, self.section);
+        println!("\n{}\n", self.style.good(text));
     }
 }
 
-/// Client secrets are shown by their beginning only, here as everywhere.
+/// Masks client secrets except for their beginning.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -122,7 +120,7 @@ fn masked(text: &str) -> String {
     masked + rest
 }
 
-/// Text in which ids are shown by their ends.
+/// Shortens ids in a text.
 fn shortened(text: &str) -> String {
     let id = |part: &str| part.len() == 36 && part.matches('-').count() == 4;
     let mut shortened = String::new();
@@ -135,8 +133,8 @@ fn shortened(text: &str) -> String {
     shortened
 }
 
-fn clipped(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
+fn truncate(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
@@ -147,14 +145,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_shown_by_its_beginning_wherever_it_stands() {
+    fn secrets_are_masked_anywhere_in_a_text() {
         assert_eq!(masked("ek_123456"), "ek_1234…");
         assert_eq!(masked(r#"{"a":"ek_123456","b":"ek_abcdef"}"#), r#"{"a":"ek_1234…","b":"ek_abcd…"}"#);
         assert_eq!(masked("nothing here"), "nothing here");
     }
 
     #[test]
-    fn ids_are_shortened_and_nothing_else() {
+    fn only_ids_are_shortened() {
         let id = "01a2030f-b91c-70c9-b6af-8c60a1312c54";
         assert_eq!(
             shortened(&format!("/chatkit/sessions/{id}/events")),
@@ -167,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_promise_is_an_error_that_names_it() {
-        let mut stage = Stage::new(TextStyle::plain());
-        assert!(stage.promise("one is one", 1, 1).is_ok());
-        let error = stage.promise("one is two", 2, 1).unwrap_err();
+    fn failed_check_is_an_error_with_its_name() {
+        let mut printer = Printer::new(TextStyle::plain());
+        assert!(printer.check_eq("one is one", 1, 1).is_ok());
+        let error = printer.check_eq("one is two", 2, 1).unwrap_err();
         assert!(error.to_string().contains("one is two"));
-        assert!(stage.promise_that("so", false, "not so").is_err());
-        assert_eq!(stage.kept, 1);
+        assert!(printer.check("so", false, "not so").is_err());
+        assert_eq!(printer.passed, 1);
     }
 }

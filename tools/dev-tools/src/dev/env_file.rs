@@ -1,4 +1,4 @@
-//! The configuration of a running stack, as a file for `cargo lambda watch --env-file`.
+//! Writes the environment of a running stack as a file for `cargo lambda watch --env-file`.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -11,23 +11,24 @@ use anyhow::{Context, Result};
 use local_stack::LocalStack;
 use local_stack::{process_reaper, project};
 
-/// Its name in the root of the project, which git does not look at.
+/// The file's name in the project's root; git ignores it.
 const NAME: &str = ".env.local";
 
-/// The file. It goes when this is dropped, since it leads nowhere then.
+/// The environment file. It is removed when this value is dropped, because the stack no longer
+/// exists then.
 pub struct EnvFile {
     path: PathBuf,
 }
 
 impl EnvFile {
-    /// Writes it into the root of the project, readable by its owner alone.
+    /// Writes the file into the project's root, readable only by its owner.
     pub fn write(stack: &LocalStack) -> Result<Self> {
         Self::write_to(stack, project::root().join(NAME))
     }
 
-    /// Writes it somewhere else.
+    /// Writes the file to another path.
     pub fn write_to(stack: &LocalStack, path: PathBuf) -> Result<Self> {
-        // Also where this process is killed: it would lead nowhere.
+        // Also removed if this process is killed.
         process_reaper::remove(&path)?;
         let open = || -> std::io::Result<File> {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
@@ -37,7 +38,6 @@ impl EnvFile {
         Ok(Self { path })
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -51,6 +51,7 @@ impl Drop for EnvFile {
 
 fn text(stack: &LocalStack) -> String {
     let variables: BTreeMap<String, String> = stack.environment().whole().into_iter().collect();
-    // Quoted, because cargo-lambda refuses a bare value that has an equals sign; a shell takes it as well.
+    // Quoted, because cargo-lambda rejects unquoted values with an equals sign. A shell accepts it
+    // too.
     variables.into_iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! `cargo local`: the stack, left running, with all that one needs to try it by hand.
+//! `cargo dev`: starts the local stack, prints URLs, tokens and commands, and keeps it running.
 
 mod env_file;
 mod watch;
@@ -12,23 +12,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::terminal::TextStyle;
 pub use env_file::EnvFile;
 use local_stack::LocalStack;
-pub use local_stack::seed_data::{Cast, Person};
+pub use local_stack::seed_data::{Person, SeedData};
 pub use watch::Watch;
 
-/// How often new lines of the functions' logs are looked for.
+/// Interval at which new log lines are printed.
 const LOG_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Brings the stack up, says how to use it, and stays until it is interrupted.
+/// Starts the stack, prints how to use it, and runs until it is interrupted.
 pub async fn run() -> Result<()> {
-    let ink = TextStyle::detect();
+    let style = TextStyle::detect();
     let mut interrupted = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
-    let mut terminated = signal(SignalKind::terminate()).context("listening for the end")?;
-    println!("{}", ink.dim("Building the functions and starting the stack …"));
+    let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    println!("{}", style.dim("Building the functions and starting the stack …"));
     let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let cast = Cast::assemble(&stack).await?;
-    cast.put_agents_to_work(&stack).await?;
+    let seed = SeedData::create(&stack).await?;
+    seed.register_agent_tools(&stack).await?;
     let file = EnvFile::write(&stack)?;
-    introduce(ink, &stack, &cast, file.path());
+    print_introduction(style, &stack, &seed, file.path());
 
     let mut shown = 0;
     loop {
@@ -39,48 +39,48 @@ pub async fn run() -> Result<()> {
         }
         let lines = stack.lambda().logs().lines();
         for line in &lines[shown..] {
-            println!("{} {}", ink.actor(&line.function), line.text);
+            println!("{} {}", style.actor(&line.function), line.text);
         }
         shown = lines.len();
     }
-    println!("\n{}", ink.dim("Ending the stack …"));
+    println!("\n{}", style.dim("Stopping the stack …"));
     drop(file);
     stack.stop().await
 }
 
-fn introduce(ink: TextStyle, stack: &LocalStack, cast: &Cast, env_file: &Path) {
-    let title = |text: &str| println!("\n{}", ink.bold(text));
-    let row = |name: &str, value: &str| println!("  {name:<26} {}", ink.sent(value));
+fn print_introduction(style: TextStyle, stack: &LocalStack, seed: &SeedData, env_file: &Path) {
+    let title = |text: &str| println!("\n{}", style.bold(text));
+    let row = |name: &str, value: &str| println!("  {name:<26} {}", style.sent(value));
 
-    title("Where");
-    row("the API", &stack.api_url());
+    title("URLs");
+    row("API", &stack.api_url());
     for function in stack.lambda().names() {
         row(&format!("  {function}"), &stack.function_url(function));
     }
     row("Supabase", &stack.supabase().url());
     row("  publishable key", stack.supabase().publishable_key());
     row("  secret key", stack.supabase().secret_key());
-    row("ChatKit at OpenAI", &stack.openai().base_url());
+    row("OpenAI (fake)", &stack.openai().base_url());
     row("PostgreSQL", &stack.psql());
 
-    title("Who");
-    for person in cast.people() {
-        println!("  {}", ink.actor(format!("# {}", person.title)));
+    title("Tokens (valid for 24 hours)");
+    for person in seed.people() {
+        println!("  {}", style.actor(format!("# {}", person.title)));
         println!("  {}={}", person.variable, person.token);
     }
 
-    title("Try it, with the lines above in the same shell");
-    println!("{}", ink.sent(curl_lines(stack)));
+    title("Requests (set the variables above in the same shell first)");
+    println!("{}", style.sent(curl_lines(stack)));
 
-    title("The same functions under cargo-lambda");
-    println!("  {}", ink.sent(format!("cargo lambda watch --env-file {}", env_file.display())));
+    title("Run the same functions with cargo-lambda");
+    println!("  {}", style.sent(format!("cargo lambda watch --env-file {}", env_file.display())));
 
-    title("Whether all is well with it");
-    println!("  {}", ink.sent(format!("cargo doctor --env-file {}", env_file.display())));
-    println!("\n{}", ink.dim("Ctrl-C ends it. What the functions write to their logs follows."));
+    title("Check the configuration");
+    println!("  {}", style.sent(format!("cargo doctor --env-file {}", env_file.display())));
+    println!("\n{}", style.dim("Press Ctrl-C to stop. The functions' log lines follow."));
 }
 
-/// Lines for a shell that knows the tokens: the beginning of the journey, and what a stranger sees of it.
+/// Returns curl commands for a shell that has the tokens as variables.
 fn curl_lines(stack: &LocalStack) -> String {
     let api = stack.api_url();
     format!(

@@ -1,4 +1,4 @@
-//! `cargo lambda watch`, serving the functions in front of a stack that runs already.
+//! Runs `cargo lambda watch`, which serves the functions in front of a running stack.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,14 @@ use local_stack::http::Port;
 use local_stack::toolchain::Installed;
 use local_stack::{lambda, process_reaper, project};
 
-/// It serves within a second, on a machine that does nothing else.
-const START: Duration = Duration::from_secs(30);
+/// Usually it serves within a second.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// It ends its functions, waits for them, and goes.
-const END: Duration = Duration::from_secs(15);
+/// It stops its functions and waits for them.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A running watcher. Dropping it kills it, upon which its functions end by themselves: their Runtime API is gone.
+/// A running `cargo lambda watch`. Dropping it kills it. Its functions then end by themselves,
+/// because their Runtime API is gone.
 pub struct Watch {
     child: Child,
     pid: u32,
@@ -31,18 +32,18 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts it on a free port. The first request of each function has it built.
+    /// Starts it on a free port. The first request of each function builds it.
     pub async fn start(cargo_lambda: &Installed, environment: &EnvFile) -> Result<Self> {
-        // Free now, and hardly ever taken before the watcher takes it.
+        // The port is free now, and hardly ever in use when the watcher opens it.
         let url = Port::free().await?.url();
         let (address, port) =
-            url.trim_start_matches("http://").split_once(':').context("an address without a port")?;
+            url.trim_start_matches("http://").split_once(':').context("the address has no port")?;
         let mut command = cargo_lambda.program("cargo-lambda");
         command
             .args(["lambda", "watch", "--invoke-address", address, "--invoke-port", port, "--env-file"])
             .arg(environment.path())
             .current_dir(project::root());
-        lambda::forget_our_package(&mut command);
+        lambda::clear_cargo_package_env(&mut command);
         let mut child = Command::from(command)
             .process_group(0)
             .stdin(Stdio::null())
@@ -51,7 +52,7 @@ impl Watch {
             .kill_on_drop(true)
             .spawn()
             .context("starting cargo-lambda")?;
-        let pid = child.id().context("a process without a number")?;
+        let pid = child.id().context("the process has no id")?;
         process_reaper::watch(pid, process_reaper::End::Kill)?;
         let lines = Arc::default();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
@@ -59,43 +60,43 @@ impl Watch {
             follow(&lines, stderr);
         }
         let mut watch = Self { child, pid, url, lines };
-        match timeout(START, watch.reachable()).await {
+        match timeout(START_TIMEOUT, watch.wait_until_ready()).await {
             Ok(Ok(())) => Ok(watch),
             Ok(Err(error)) => Err(error),
-            Err(_) => bail!("cargo lambda watch is not to be reached within {START:?}: {}", watch.said()),
+            Err(_) => bail!("cargo lambda watch did not respond within {START_TIMEOUT:?}: {}", watch.said()),
         }
     }
 
-    /// Every route under one base URL, without a slash at its end.
+    /// Base URL of all routes, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where one function answers by itself, whatever the route.
+    /// URL of one function, for every path.
     pub fn function_url(&self, function: &str) -> String {
         format!("{}/lambda-url/{function}", self.url)
     }
 
-    /// What it and the functions wrote so far.
+    /// Returns the output of the watcher and the functions.
     pub fn said(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
-    /// Has it end its functions and itself.
+    /// Stops the watcher and its functions.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(pid) = Pid::from_raw(self.pid.cast_signed()) {
             kill_process(pid, Signal::TERM).context("ending cargo-lambda")?;
         }
-        match timeout(END, self.child.wait()).await {
+        match timeout(STOP_TIMEOUT, self.child.wait()).await {
             Ok(_) => Ok(()),
-            Err(_) => bail!("cargo lambda watch did not end within {END:?}: {}", self.said()),
+            Err(_) => bail!("cargo lambda watch did not end within {STOP_TIMEOUT:?}: {}", self.said()),
         }
     }
 
-    async fn reachable(&mut self) -> Result<()> {
-        // Any answer will do: it knows no route for this path.
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        // Any response is sufficient: it has no route for this path.
         while http::client().get(&self.url).send().await.is_err() {
-            if let Some(status) = self.child.try_wait().context("looking after cargo-lambda")? {
+            if let Some(status) = self.child.try_wait().context("checking cargo-lambda")? {
                 bail!("cargo lambda watch ended with {status}: {}", self.said());
             }
             sleep(Duration::from_millis(50)).await;

@@ -1,8 +1,10 @@
-//! `cargo explore`: Schemathesis makes up requests from `docs/openapi.yaml`, well-formed and not, and every answer has to be one
-//! that stands there. What it asks and what it is not to mind is in `tools/dev-tools/schemathesis/`.
+//! `cargo fuzz-api`: Schemathesis generates valid and invalid requests from `docs/openapi.yaml`,
+//! and every response must conform to the document. `tools/dev-tools/schemathesis/` has its
+//! configuration.
 //!
-//! First each function is asked at its own URL, systematically: that is the door where it answers every method itself. Then the
-//! HTTP API is asked at random, and along the links from one answer to the next request, until there were enough requests.
+//! First it tests each function systematically at its own URL, where the function itself handles
+//! every method. Then it tests the HTTP API at random, and along the links between operations,
+//! until the number of requests is reached.
 
 mod env;
 mod plan;
@@ -15,96 +17,97 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 pub use plan::Plan;
-pub use summary::Tally;
+pub use summary::ResponseCounts;
 
 use crate::terminal::TextStyle;
-use env::Stage;
+use env::FuzzEnv;
 use local_stack::LocalStack;
 use local_stack::toolchain::{Installed, SCHEMATHESIS};
 use local_stack::{project, yaml};
 use run::Run;
 
-/// The API's description.
-const DESCRIPTION: &str = "docs/openapi.yaml";
+/// The OpenAPI document of the API.
+const OPENAPI_DOCUMENT: &str = "docs/openapi.yaml";
 
-/// As the command line says, telling what it does.
+/// Runs the plan of the command line and prints the progress.
 pub async fn run() -> Result<()> {
     let plan = Plan::read(std::env::args().skip(1))?;
-    let (ink, started) = (TextStyle::detect(), Instant::now());
-    println!("{}", ink.bold(format!("Seed {}", plan.seed)));
-    println!("{}", ink.dim("Building the functions and starting the stack …"));
-    let tally = explore(&plan, |line| println!("{line}")).await?;
-    println!("\n{tally}\n");
+    let (style, started) = (TextStyle::detect(), Instant::now());
+    println!("{}", style.bold(format!("Seed {}", plan.seed)));
+    println!("{}", style.dim("Building the functions and starting the stack …"));
+    let counts = explore(&plan, |line| println!("{line}")).await?;
+    println!("\n{counts}\n");
     let seconds = started.elapsed().as_secs();
-    println!("{}", ink.good(format!("{} requests in {seconds} s, nothing found", tally.requests)));
+    println!("{}", style.good(format!("{} requests in {seconds} s, no faults found", counts.requests)));
     Ok(())
 }
 
-/// Asks in a stack of its own, and answers with what was asked. Anything found is an error that says how to see it again.
-pub async fn explore(plan: &Plan, tell: impl Fn(&str)) -> Result<Tally> {
+/// Runs the plan in a new stack and returns the counts. A fault is an error with the command that
+/// reproduces it.
+pub async fn explore(plan: &Plan, report_progress: impl Fn(&str)) -> Result<ResponseCounts> {
     let schemathesis = SCHEMATHESIS.ready().await?;
     let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    let explored = explore_in(&stack, &schemathesis, plan, tell).await;
+    let explored = explore_on_stack(&stack, &schemathesis, plan, report_progress).await;
     stack.stop().await?;
-    explored.with_context(|| format!("with seed {}; to see it again: {}", plan.seed, plan.command()))
+    explored.with_context(|| format!("seed {}; to reproduce: {}", plan.seed, plan.command()))
 }
 
-async fn explore_in(
+async fn explore_on_stack(
     stack: &LocalStack,
     schemathesis: &Installed,
     plan: &Plan,
-    tell: impl Fn(&str),
-) -> Result<Tally> {
-    let description = yaml::read(&project::root().join(DESCRIPTION))?;
+    report_progress: impl Fn(&str),
+) -> Result<ResponseCounts> {
+    let description = yaml::read(&project::root().join(OPENAPI_DOCUMENT))?;
     let operations = operations(&description);
-    ensure!(!operations.is_empty(), "{DESCRIPTION} has no operations");
-    let mut tally = Tally::default();
+    ensure!(!operations.is_empty(), "{OPENAPI_DOCUMENT} has no operations");
+    let mut counts = ResponseCounts::default();
     for operation in &operations {
         let run = Run::at_function(stack, &operation.id, plan.seed);
-        ask(stack, schemathesis, run, &mut tally, &tell).await?;
+        run_once(stack, schemathesis, run, &mut counts, &report_progress).await?;
     }
     for run in 0.. {
-        if run > 0 && tally.requests >= plan.requests {
+        if run > 0 && counts.requests >= plan.requests {
             break;
         }
         let run = Run::at_api(stack, run, plan.seed);
-        ask(stack, schemathesis, run, &mut tally, &tell).await?;
+        run_once(stack, schemathesis, run, &mut counts, &report_progress).await?;
     }
-    // What was only ever refused, or never, was not explored.
+    // An operation without both classes of responses was not covered.
     for Operation { label, .. } in &operations {
         for class in [2, 4] {
-            ensure!(tally.has(label, class), "{label} was never answered with {class}xx:\n{tally}");
+            ensure!(counts.has(label, class), "{label} never returned {class}xx:\n{counts}");
         }
     }
-    Ok(tally)
+    Ok(counts)
 }
 
-/// One run of Schemathesis, with people and sessions of its own.
-async fn ask(
+/// Runs Schemathesis once, with users and sessions of its own.
+async fn run_once(
     stack: &LocalStack,
     schemathesis: &Installed,
     run: Run,
-    tally: &mut Tally,
-    tell: &impl Fn(&str),
+    counts: &mut ResponseCounts,
+    report_progress: &impl Fn(&str),
 ) -> Result<()> {
     let started = Instant::now();
-    let stage = Stage::set(stack).await.with_context(|| format!("preparing {run}"))?;
+    let env = FuzzEnv::create(stack).await.with_context(|| format!("preparing {run}"))?;
     let before = stack.lambda().requests();
-    run.start(schemathesis, stage.folder(), &stage.variables(), tally).await?;
+    run.start(schemathesis, env.folder(), &env.variables(), counts).await?;
     let requests = stack.lambda().requests() - before;
-    ensure!(requests > 0, "{run} asked nothing");
+    ensure!(requests > 0, "{run} find_escalation nothing");
     let failures = stack.lambda().failures();
-    ensure!(failures.is_empty(), "{run} had functions fail: {failures:?}");
-    tally.requests += requests;
-    tell(&format!("{run}: {requests} requests in {:.0} s", started.elapsed().as_secs_f64()));
+    ensure!(failures.is_empty(), "functions failed during {run}: {failures:?}");
+    counts.requests += requests;
+    report_progress(&format!("{run}: {requests} requests in {:.0} s", started.elapsed().as_secs_f64()));
     Ok(())
 }
 
-/// An operation of the description.
+/// An operation of the OpenAPI document.
 struct Operation {
     /// The function's name.
     id: String,
-    /// Method and path, as Schemathesis calls it.
+    /// Method and path, the label in Schemathesis' report.
     label: String,
 }
 

@@ -1,5 +1,3 @@
-//! One run of Schemathesis.
-
 use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
@@ -7,30 +5,30 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
-use super::summary::Tally;
+use super::summary::ResponseCounts;
 use local_stack::LocalStack;
 use local_stack::process_reaper;
 use local_stack::toolchain::Installed;
 
-/// What it writes down of every request and answer.
+/// The report of all requests and responses.
 const REPORT: &str = "report.ndjson";
 
-/// API Gateway knows the routes alone, and answers every other method itself, with 404.
-const OF_FUNCTIONS: &str = "unsupported_method";
+/// Checks that only hold at function URLs: API Gateway answers unknown methods itself with 404.
+const FUNCTION_ONLY_CHECKS: &str = "unsupported_method";
 
-/// What to ask where.
+/// One run of Schemathesis.
 pub(super) struct Run {
     url: String,
-    /// The operation that is asked alone, where it is not all of them.
+    /// The only tested operation; `None` for all.
     operation: Option<String>,
     phases: &'static str,
-    /// How many requests are made up for each operation in a phase that could go on for ever.
+    /// Number of generated requests for each operation in an unbounded phase.
     examples: usize,
     seed: u64,
 }
 
 impl Run {
-    /// Everything that follows from the description of one function, at its own URL.
+    /// All requests that follow from the document for one function, at its own URL.
     pub fn at_function(stack: &LocalStack, name: &str, seed: u32) -> Self {
         Self {
             url: stack.function_url(name),
@@ -41,7 +39,8 @@ impl Run {
         }
     }
 
-    /// At the HTTP API: a little first, then once all there is, then what chance leads to, each time by another seed.
+    /// At the HTTP API: a short run, then one with every phase, then random ones, each with another
+    /// seed.
     pub fn at_api(stack: &LocalStack, run: u32, seed: u32) -> Self {
         let (phases, examples) = match run {
             0 => ("examples,fuzzing,stateful", 15),
@@ -57,13 +56,13 @@ impl Run {
         }
     }
 
-    /// Asks, and adds what was answered to the tally. Whatever is found is an error, with all that Schemathesis says of it.
+    /// Runs Schemathesis and adds the responses to the counts. Faults are errors with its output.
     pub async fn start(
         &self,
         schemathesis: &Installed,
         folder: &Path,
         variables: &[(&'static str, String)],
-        tally: &mut Tally,
+        counts: &mut ResponseCounts,
     ) -> Result<()> {
         let mut command = Command::from(schemathesis.program("schemathesis"));
         command.args(["--config-file", "schemathesis.toml", "run", "openapi.yaml", "--no-color"]);
@@ -71,26 +70,26 @@ impl Run {
         command.args(["--max-examples", &self.examples.to_string(), "--seed", &self.seed.to_string()]);
         match &self.operation {
             Some(operation) => command.args(["--include-operation-id", operation]),
-            None => command.args(["--exclude-checks", OF_FUNCTIONS]),
+            None => command.args(["--exclude-checks", FUNCTION_ONLY_CHECKS]),
         };
-        // Proxies of the person who runs this are not for the loopback.
+        // A proxy of the user must not be used for loopback.
         command.current_dir(folder).env("NO_PROXY", "*").env("PYTHONUTF8", "1");
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = command.spawn().context("starting Schemathesis")?;
-        let pid = child.id().context("a process without a number")?;
+        let pid = child.id().context("the process has no id")?;
         process_reaper::watch(pid, process_reaper::End::Kill)?;
         let output = child.wait_with_output().await;
         process_reaper::forget(pid);
         let output = output.context("waiting for Schemathesis")?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            bail!("{self} found something:\n{}", said.trim());
+            let output = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            bail!("{self} found faults:\n{}", output.trim());
         }
-        let report = std::fs::read_to_string(folder.join(REPORT)).context("Schemathesis left no report")?;
-        let found = tally.add(&report)?;
-        // Its own check says the same, unless it is switched off one day.
-        ensure!(found.is_empty(), "{self} was answered with 5xx: {found:?}");
+        let report = std::fs::read_to_string(folder.join(REPORT)).context("reading Schemathesis' report")?;
+        let found = counts.add(&report)?;
+        // Schemathesis checks this too, unless the check is disabled.
+        ensure!(found.is_empty(), "{self} returned 5xx: {found:?}");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How often what was answered to what.
+//! Counts responses by operation and status.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,21 +6,22 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The answers to what was asked.
+/// The number of responses.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// All requests that arrived at the doors.
+pub struct ResponseCounts {
+    /// All requests that reached the endpoints.
     pub requests: usize,
-    /// By operation and status, as far as Schemathesis reports them.
-    answers: BTreeMap<String, BTreeMap<u16, usize>>,
+    /// By operation and status, as reported by Schemathesis.
+    responses: BTreeMap<String, BTreeMap<u16, usize>>,
 }
 
-impl Tally {
-    /// Adds the answers of a report, an event a line, and answers with those that are faults of the server.
+impl ResponseCounts {
+    /// Adds the responses of a report with one event per line. Returns the server errors.
     pub(super) fn add(&mut self, report: &str) -> Result<Vec<(String, u16)>> {
         let mut faults = Vec::new();
         for line in report.lines() {
-            let event: Value = serde_json::from_str(line).context("a line of Schemathesis' report")?;
+            let event: Value =
+                serde_json::from_str(line).context("parsing a line of Schemathesis' report")?;
             let recorder = &event["ScenarioFinished"]["recorder"];
             for (id, interaction) in recorder["interactions"].as_object().into_iter().flatten() {
                 let case = &recorder["cases"][id]["value"];
@@ -31,21 +32,21 @@ impl Tally {
                 if status >= 500 {
                     faults.push((label.clone(), status));
                 }
-                *self.answers.entry(label).or_default().entry(status).or_default() += 1;
+                *self.responses.entry(label).or_default().entry(status).or_default() += 1;
             }
         }
         Ok(faults)
     }
 
-    /// Whether an operation was answered with a status of this class, 2 for 2xx.
+    /// Returns whether an operation returned a status of this class, for example 2 for 2xx.
     pub fn has(&self, label: &str, class: u16) -> bool {
-        self.answers.get(label).is_some_and(|statuses| statuses.keys().any(|status| status / 100 == class))
+        self.responses.get(label).is_some_and(|statuses| statuses.keys().any(|status| status / 100 == class))
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for ResponseCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.answers.iter().map(|(label, statuses)| {
+        let rows = self.responses.iter().map(|(label, statuses)| {
             let statuses = statuses.iter().map(|(status, count)| format!("{status}: {count}"));
             format!("{label:<36} {}", statuses.collect::<Vec<_>>().join(", "))
         });
@@ -62,17 +63,17 @@ mod tests {
 "interactions":{"a":{"response":{"status_code":200}},"b":{"response":{"status_code":503}},"c":{"response":null}}}}}"#;
 
     #[test]
-    fn answers_are_counted_and_faults_named() {
+    fn responses_are_counted_and_server_errors_returned() {
         let report = REPORT.replace("}},\n", "}},");
-        let mut tally = Tally::default();
-        assert_eq!(tally.add(&report).unwrap(), [("GET /x".to_owned(), 503)]);
-        assert!(tally.has("GET /x", 2) && tally.has("GET /x", 5));
-        assert!(!tally.has("GET /x", 4) && !tally.has("POST /x", 2));
-        assert!(tally.to_string().ends_with("200: 1, 503: 1"), "{tally}");
+        let mut counts = ResponseCounts::default();
+        assert_eq!(counts.add(&report).unwrap(), [("GET /x".to_owned(), 503)]);
+        assert!(counts.has("GET /x", 2) && counts.has("GET /x", 5));
+        assert!(!counts.has("GET /x", 4) && !counts.has("POST /x", 2));
+        assert!(counts.to_string().ends_with("200: 1, 503: 1"), "{counts}");
     }
 
     #[test]
-    fn what_is_no_report_is_an_error() {
-        assert!(Tally::default().add("half of a l").is_err());
+    fn malformed_report_is_an_error() {
+        assert!(ResponseCounts::default().add("half of a l").is_err());
     }
 }

@@ -1,118 +1,117 @@
-//! Sessions that are cancelled while other devices ask for their secrets.
+//! Sessions are cancelled while other devices renew their client secrets.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
 
-use super::env::{Ground, Person, each};
+use super::env::{Person, StressEnv, run_concurrently};
 use super::invariants;
-use super::measurement::Figure;
-use super::requests::{TestResponse, Wish};
+use super::measurement::Measurement;
+use super::requests::{Request, TestResponse};
 use local_stack::http::RandomFault;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 
-/// Sessions at once; each is asked for by five.
-const AT_ONCE: usize = 6;
+/// Number of concurrent sessions, each with five devices.
+const CONCURRENCY: usize = 6;
 const REFRESHES: usize = 4;
 
-/// What came of one session.
+/// The outcome of one session.
 #[derive(Default)]
-struct Raced {
-    /// Secrets that a browser could still use once the cancel was answered.
+struct RaceResult {
+    /// Client secrets that are valid after the response to the cancellation.
     usable: Vec<String>,
-    /// All secrets that were ever handed out.
+    /// All client secrets that were returned.
     secrets: Vec<String>,
-    /// Refreshes that won, and those that were told that the session has ended.
+    /// Refreshes that succeeded, and those that returned `session_ended`.
     refreshed: usize,
-    refused: usize,
-    strange: Vec<String>,
+    rejected: usize,
+    unexpected: Vec<String>,
 }
 
-pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    // A tenth with OpenAI refusing every cancel.
+pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
+    // For a tenth, OpenAI rejects every cancellation.
     let (down, up) = (count / 10, count - count / 10);
-    let slow = Fault::new(On::CreateSession)
+    let slow = Fault::new(Operation::CreateSession)
         .late(Duration::from_millis(15))
-        .chance(RandomFault::new(0.3, ground.seed));
-    ground.stack.openai().fault(slow);
-    let raced = each(up, AT_ONCE, async |number| race(ground, number).await).await;
-    let raced: Vec<Raced> = raced.into_iter().collect::<Result<_>>()?;
+        .chance(RandomFault::new(0.3, env.seed));
+    env.stack.openai().fault(slow);
+    let raced = run_concurrently(up, CONCURRENCY, async |number| race(env, number).await).await;
+    let raced: Vec<RaceResult> = raced.into_iter().collect::<Result<_>>()?;
 
-    ground.stack.openai().fault(Fault::new(On::CancelSession).status(503).should_retry(false));
-    let outage = each(down, AT_ONCE, async |number| race(ground, up + number).await).await;
-    let outage: Vec<Raced> = outage.into_iter().collect::<Result<_>>()?;
+    env.stack.openai().fault(Fault::new(Operation::CancelSession).status(503).should_retry(false));
+    let outage = run_concurrently(down, CONCURRENCY, async |number| race(env, up + number).await).await;
+    let outage: Vec<RaceResult> = outage.into_iter().collect::<Result<_>>()?;
     let left = outage.iter().map(|raced| raced.usable.len()).sum();
-    ground.calm().await;
-    ground.leases_ran_out().await?;
-    ground.run_job().await?;
-    let usable = |raced: &[Raced]| raced.iter().map(|raced| raced.usable.len()).sum::<usize>();
-    let sum = |part: fn(&Raced) -> usize| raced.iter().chain(&outage).map(part).sum();
-    let strange: Vec<String> = raced.iter().chain(&outage).flat_map(|raced| raced.strange.clone()).collect();
-    let mut figures = vec![
-        Figure::some("refreshes that came in time", sum(|raced| raced.refreshed)),
-        Figure::some("refreshes that were told of the end", sum(|raced| raced.refused)),
-        Figure::violations("any other outcome", &strange),
-        Figure::none("secrets usable once the cancel was answered", usable(&raced)),
-        Figure::some("the same with OpenAI refusing to cancel", left),
+    env.clear_faults().await;
+    env.wait_for_leases().await?;
+    env.run_job().await?;
+    let usable = |raced: &[RaceResult]| raced.iter().map(|raced| raced.usable.len()).sum::<usize>();
+    let sum = |part: fn(&RaceResult) -> usize| raced.iter().chain(&outage).map(part).sum();
+    let unexpected: Vec<String> =
+        raced.iter().chain(&outage).flat_map(|raced| raced.unexpected.clone()).collect();
+    let mut measurements = vec![
+        Measurement::non_zero("refreshes before the cancellation", sum(|raced| raced.refreshed)),
+        Measurement::non_zero("refreshes that returned session_ended", sum(|raced| raced.rejected)),
+        Measurement::violations("other outcomes", &unexpected),
+        Measurement::zero("client secrets valid after the cancellation", usable(&raced)),
+        Measurement::non_zero("the same while OpenAI rejects cancellations", left),
     ];
-    figures.extend(invariants::figures(ground).await?);
-    // Its clock is ten minutes on by now.
+    measurements.extend(invariants::check(env).await?);
+    // The fake's clock is ten minutes ahead by now.
     let mut outlived = 0;
     for secret in outage.iter().flat_map(|raced| &raced.secrets) {
-        outlived += usize::from(is_usable(ground, secret).await);
+        outlived += usize::from(is_usable(env, secret).await);
     }
-    figures.push(Figure::none("of those, usable after ten minutes", outlived));
-    Ok(figures)
+    measurements.push(Measurement::zero("of those, valid after ten minutes", outlived));
+    Ok(measurements)
 }
 
-async fn race(ground: &Ground, number: usize) -> Result<Raced> {
-    let person = ground.person(number);
-    let session = ground.opened(person).await?;
-    let mut rng = ground.rng(number);
-    let runs_out = rng.bool();
-    if runs_out {
-        // The secret at hand is about to run out, so that each refresh asks OpenAI.
+async fn race(env: &StressEnv, number: usize) -> Result<RaceResult> {
+    let person = env.person(number);
+    let session = env.open_session(person).await?;
+    let mut rng = env.rng(number);
+    let expires_soon = rng.bool();
+    if expires_soon {
+        // The current secret expires soon, so that each refresh calls OpenAI.
         let query = "update chatkit_sessions set expires_at = now() + interval '60 seconds' where session_id = $1::uuid";
-        sqlx::query(query).bind(session["id"].as_str()).execute(ground.stack.database()).await?;
+        sqlx::query(query).bind(session["id"].as_str()).execute(env.stack.database()).await?;
     }
     let pauses: Vec<u64> = (0..=REFRESHES).map(|_| rng.u64(..40)).collect();
     let cancelling = async {
-        pause(pauses[REFRESHES]).await;
-        let cancelled = ground.insist(person, &Wish::cancel(&session), 5).await.reply;
-        let usable = is_usable(ground, session["chatkit"]["clientSecret"].as_str().unwrap_or_default()).await;
+        sleep_ms(pauses[REFRESHES]).await;
+        let cancelled = env.send_with_retries(person, &Request::cancel(&session), 5).await.response;
+        let usable = is_usable(env, session["chatkit"]["clientSecret"].as_str().unwrap_or_default()).await;
         (cancelled, usable)
     };
-    let refreshing = each(REFRESHES, REFRESHES, async |device| {
-        pause(pauses[device]).await;
+    let refreshing = run_concurrently(REFRESHES, REFRESHES, async |device| {
+        sleep_ms(pauses[device]).await;
         let purpose = if device % 2 == 0 { "refresh" } else { "resume" };
-        ground.answered(person, &Wish::renew(&session, purpose, None)).await
+        env.send_until_response(person, &Request::renew(&session, purpose, None)).await
     });
     let ((cancelled, usable), refreshes) = tokio::join!(cancelling, refreshing);
-    if runs_out {
-        // What the database believes to have run out is not cancelled any more, and OpenAI still gives it its ten minutes.
+    if expires_soon {
+        // The database would consider the secret expired and not cancel it, while OpenAI still
+        // accepts it.
         let query = "update chatkit_sessions set expires_at = $2::timestamptz where chatkit_session_id = $1";
         let first = &session["chatkit"];
         let real = sqlx::query(query).bind(first["sessionId"].as_str()).bind(first["expiresAt"].as_str());
-        anyhow::ensure!(
-            real.execute(ground.stack.database()).await?.rows_affected() == 1,
-            "no row of {first}"
-        );
+        anyhow::ensure!(real.execute(env.stack.database()).await?.rows_affected() == 1, "no row of {first}");
     }
-    judge(ground, &session, &cancelled, usable, &refreshes).await
+    evaluate(env, &session, &cancelled, usable, &refreshes).await
 }
 
-async fn judge(
-    ground: &Ground,
+async fn evaluate(
+    env: &StressEnv,
     session: &Value,
     cancelled: &TestResponse,
     first_is_usable: bool,
     refreshes: &[TestResponse],
-) -> Result<Raced> {
-    let mut raced = Raced::default();
+) -> Result<RaceResult> {
+    let mut raced = RaceResult::default();
     let path = Person::path(session);
     if cancelled.status != Some(200) || cancelled.body["status"] != "ended" {
-        raced.strange.push(format!("{path} was not cancelled: {cancelled:?}"));
+        raced.unexpected.push(format!("{path} was not cancelled: {cancelled:?}"));
     }
     if first_is_usable {
         raced.usable.push(path.clone());
@@ -123,24 +122,24 @@ async fn judge(
             (Some(200), None, Some(secret)) => {
                 raced.refreshed += 1;
                 raced.secrets.push(secret.to_owned());
-                if is_usable(ground, secret).await {
+                if is_usable(env, secret).await {
                     raced.usable.push(path.clone());
                 }
             }
-            (Some(409), Some("session_ended"), _) => raced.refused += 1,
-            // Another device's refresh took this one's place.
+            (Some(409), Some("session_ended"), _) => raced.rejected += 1,
+            // Another device's refresh is running.
             (Some(409), Some("still_running"), _) => {}
-            _ => raced.strange.push(format!("{path} was not refreshed: {refresh:?}")),
+            _ => raced.unexpected.push(format!("{path} was not refreshed: {refresh:?}")),
         }
     }
     Ok(raced)
 }
 
-/// Whether a browser could still talk with it.
-async fn is_usable(ground: &Ground, secret: &str) -> bool {
-    ground.stack.openai().say(secret, None, "Are you there?").await.is_ok()
+/// Returns whether a browser can still use the client secret.
+async fn is_usable(env: &StressEnv, secret: &str) -> bool {
+    env.stack.openai().say(secret, None, "Are you there?").await.is_ok()
 }
 
-async fn pause(milliseconds: u64) {
+async fn sleep_ms(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }

@@ -1,63 +1,64 @@
-//! Creations while a fifth of all calls upstream go wrong.
+//! Session creations while a fifth of the upstream requests fail.
 
 use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::env::{AT_ONCE, Ground, Insisted, each};
+use super::env::{CONCURRENCY, RetryResult, StressEnv, run_concurrently};
 use super::invariants;
-use super::measurement::Figure;
-use super::requests::Wish;
-use local_stack::openai::On;
-use local_stack::supabase::Mishaps;
+use super::measurement::Measurement;
+use super::requests::Request;
+use local_stack::openai::Operation;
+use local_stack::supabase::FailureSet;
 
-/// How often a client asks before it gives up.
-const TRIES: u32 = 3;
+/// Number of attempts of a client.
+const CLIENT_TRIES: u32 = 3;
 
-pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    // What passes: a client that asks three times is promised an answer of no other.
-    ground.trouble(0.2, Mishaps::Passing).await;
-    let outcomes = each(count, AT_ONCE, async |number| {
-        let wish = Wish::open(Some(format!("creation-{number}")));
-        ground.insist(ground.person(number), &wish, TRIES).await
+pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
+    // Transient failures only: for others, three attempts are not guaranteed to succeed.
+    env.inject_faults(0.2, FailureSet::Transient).await;
+    let outcomes = run_concurrently(count, CONCURRENCY, async |number| {
+        let request = Request::open(Some(format!("creation-{number}")));
+        env.send_with_retries(env.person(number), &request, CLIENT_TRIES).await
     })
     .await;
-    ground.calm().await;
-    ground.leases_ran_out().await?;
-    ground.run_job().await?;
+    env.clear_faults().await;
+    env.wait_for_leases().await?;
+    env.run_job().await?;
 
-    let opened: Vec<&Insisted> = outcomes.iter().filter(|outcome| outcome.reply.is_done()).collect();
-    let ids: HashSet<&str> = opened.iter().filter_map(|outcome| outcome.reply.body["id"].as_str()).collect();
+    let opened: Vec<&RetryResult> = outcomes.iter().filter(|outcome| outcome.response.is_success()).collect();
+    let ids: HashSet<&str> =
+        opened.iter().filter_map(|outcome| outcome.response.body["id"].as_str()).collect();
     let repeated = outcomes.iter().filter(|outcome| outcome.tries > 1).count();
-    let calls = ground.stack.openai().calls(On::CreateSession);
-    let made = calls.iter().filter(|call| call.worked == Some(200)).count();
+    let calls = env.stack.openai().calls(Operation::CreateSession);
+    let upstream_creations = calls.iter().filter(|call| call.worked == Some(200)).count();
     let query = "select s.id::text from chat_sessions as s
                  where s.status = 'active' and not exists (select from idempotency_keys as k where k.session_id = s.id)";
-    let without_key: Vec<String> = sqlx::query_scalar(query).fetch_all(ground.stack.database()).await?;
-    let mut figures = vec![
-        Figure::some("calls upstream that went wrong", ground.gone_wrong()),
-        Figure::told("requests that were repeated by their client", repeated),
-        Figure::at_least("succeeded within 3 client tries", opened.len(), count, 99.0),
-        Figure::at_most("upstream creations per logical creation", made, count, 1.3),
-        Figure::exactly("sessions, one for each creation that succeeded", ids.len(), opened.len()),
-        Figure::violations("active sessions that no key stands for", &without_key),
-        Figure::violations(
-            "secrets that are not of the session's own ChatKit session",
-            &foreign(ground, &opened),
+    let without_key: Vec<String> = sqlx::query_scalar(query).fetch_all(env.stack.database()).await?;
+    let mut measurements = vec![
+        Measurement::non_zero("failed upstream requests", env.injected_fault_count()),
+        Measurement::info("requests that clients repeated", repeated),
+        Measurement::min_percent("creations that succeeded within 3 attempts", opened.len(), count, 99.0),
+        Measurement::max_ratio("ChatKit sessions created per session", upstream_creations, count, 1.3),
+        Measurement::exactly("sessions, one per successful creation", ids.len(), opened.len()),
+        Measurement::violations("active sessions without an idempotency key", &without_key),
+        Measurement::violations(
+            "client secrets of another ChatKit session",
+            &mismatched_secrets(env, &opened),
         ),
     ];
-    figures.extend(invariants::figures(ground).await?);
-    Ok(figures)
+    measurements.extend(invariants::check(env).await?);
+    Ok(measurements)
 }
 
-/// Secrets that were handed out and that OpenAI does not know under the id that was named with them.
-fn foreign(ground: &Ground, opened: &[&Insisted]) -> Vec<String> {
-    let there = ground.stack.openai().sessions();
+/// Returns the sessions whose client secret does not belong to the ChatKit session in the response.
+fn mismatched_secrets(env: &StressEnv, opened: &[&RetryResult]) -> Vec<String> {
+    let there = env.stack.openai().sessions();
     let known: HashSet<(&str, &str)> =
         there.iter().map(|session| (session.id.as_str(), session.client_secret.reveal())).collect();
-    let named = opened.iter().filter(|outcome| {
-        let id = outcome.reply.body["chatkit"]["sessionId"].as_str().unwrap_or_default();
-        !known.contains(&(id, outcome.reply.secret().unwrap_or_default()))
+    let mismatched = opened.iter().filter(|outcome| {
+        let id = outcome.response.body["chatkit"]["sessionId"].as_str().unwrap_or_default();
+        !known.contains(&(id, outcome.response.secret().unwrap_or_default()))
     });
-    named.map(|outcome| outcome.reply.body["id"].to_string()).collect()
+    mismatched.map(|outcome| outcome.response.body["id"].to_string()).collect()
 }

@@ -1,4 +1,4 @@
-//! Many devices decide the same thing at once.
+//! Several devices decide the same escalation concurrently.
 
 use std::collections::HashMap;
 
@@ -6,159 +6,168 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::env::{AGENT, AT_ONCE, Ground, Person, each};
-use super::measurement::Figure;
-use super::requests::{TestResponse, Wish};
+use super::env::{AGENT, CONCURRENCY, Person, StressEnv, run_concurrently};
+use super::measurement::Measurement;
+use super::requests::{Request, TestResponse};
 use local_stack::supabase::OrgRole;
 
-/// Devices that click on each escalation. Its approvers have some each.
+/// Number of devices per escalation; each approver has several.
 const DEVICES: usize = 8;
 
-/// Approvers, of whom every other rejects.
+/// Number of approvers; every other one rejects.
 const APPROVERS: usize = 4;
 
-/// Payments that are asked for in one session.
-const A_SESSION: usize = 50;
+/// Number of requested payments per session.
+const PAYMENTS_PER_SESSION: usize = 50;
 
-/// A device, and what it was told.
+/// A device's decision and its response.
 struct Click {
     decision: &'static str,
     by: Uuid,
-    reply: TestResponse,
+    response: TestResponse,
 }
 
-pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    // Calls are looked at here and not made.
-    ground.stack.webhook().inspect(|webhook| webhook.cut(true));
-    let org_id = ground.person(0).user.org_id;
+pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
+    // The test reads the calls; no dispatcher makes them.
+    env.stack.webhook().inspect(|webhook| webhook.cut(true));
+    let org_id = env.person(0).user.org_id;
     let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
-    ground.stack.register_tool(org_id, AGENT, tool).await?;
+    env.stack.register_tool(org_id, AGENT, tool).await?;
     let mut approvers = Vec::new();
     for _ in 0..APPROVERS {
-        approvers.push(ground.joining(OrgRole::Approver).await?);
+        approvers.push(env.add_person(OrgRole::Approver).await?);
     }
-    ask_for(ground, count).await?;
-    let held = ground.stack.claim_all().await?;
-    let asked = asked(ground, &approvers[0]).await?;
+    request_payments(env, count).await?;
+    let held = env.stack.claim_all().await?;
+    let escalations = list_escalations(env, &approvers[0]).await?;
 
-    let raced = each(asked.len(), AT_ONCE / DEVICES, async |number| {
-        let escalation = &asked[number];
-        let clicks = each(DEVICES, DEVICES, async |device| {
-            let place = device % APPROVERS;
-            let decision = if place % 2 == number % 2 { "approve" } else { "reject" };
-            let wish = Wish::decide(escalation, decision);
-            let by = approvers[place].user.id;
-            Click { decision, by, reply: ground.answered(&approvers[place], &wish).await }
+    let raced = run_concurrently(escalations.len(), CONCURRENCY / DEVICES, async |number| {
+        let escalation = &escalations[number];
+        let clicks = run_concurrently(DEVICES, DEVICES, async |device| {
+            let index = device % APPROVERS;
+            let decision = if index % 2 == number % 2 { "approve" } else { "reject" };
+            let request = Request::decide(escalation, decision);
+            let by = approvers[index].user.id;
+            Click { decision, by, response: env.send_until_response(&approvers[index], &request).await }
         });
         (escalation["id"].as_str().unwrap_or_default().to_owned(), clicks.await)
     })
     .await;
 
-    let mut calls = released(ground).await?;
-    let decided = decided(ground).await?;
-    let mut strange = Vec::new();
+    let mut calls = released_calls(env).await?;
+    let decided = recorded_decisions(env).await?;
+    let mut unexpected = Vec::new();
     let (mut lost, mut approved) = (0, 0);
     for (id, clicks) in &raced {
-        let (decision, by, events) = decided.get(id).context("an escalation that is not decided")?;
+        let (decision, by, events) = decided.get(id).context("an escalation has no decision")?;
         let effects = calls.remove(id).unwrap_or_default();
         if *events != 1 || effects != usize::from(decision == "approve") {
-            strange.push(format!("{id}: {decision}, {events} events, {effects} calls"));
+            unexpected.push(format!("{id}: {decision}, {events} events, {effects} calls"));
         }
         approved += usize::from(decision == "approve");
         for click in clicks {
             let won = click.by == *by && click.decision == decision;
-            let wrong = if won { wrong_for_winner(click, id) } else { wrong_for_loser(click, decision, *by) };
-            strange.extend(
-                wrong.then(|| format!("{id}: {} by {} was told {:?}", click.decision, click.by, click.reply)),
+            let wrong =
+                if won { is_wrong_for_winner(click, id) } else { is_wrong_for_loser(click, decision, *by) };
+            unexpected.extend(
+                wrong.then(|| {
+                    format!("{id}: {} by {} received {:?}", click.decision, click.by, click.response)
+                }),
             );
             lost += usize::from(!won);
         }
     }
-    strange.extend(calls.keys().map(|id| format!("{id:?} is called and nobody released it")));
+    unexpected.extend(calls.keys().map(|id| format!("{id:?} is called without a release")));
     Ok(vec![
-        Figure::exactly("calls before anybody decided", held.len(), 0),
-        Figure::exactly("escalations, each with one decision", decided.len(), count),
-        Figure::some("of them approved, each with one call", approved),
-        Figure::some("of them rejected, with none", decided.len() - approved),
-        Figure::exactly("clicks", raced.iter().map(|(_, clicks)| clicks.len()).sum(), count * DEVICES),
-        Figure::some("clicks that came too late, and heard who won", lost),
-        Figure::violations("second decisions, second calls, and any other outcome", &strange),
+        Measurement::exactly("calls before any decision", held.len(), 0),
+        Measurement::exactly("escalations, each with one decision", decided.len(), count),
+        Measurement::non_zero("of them, approved with one call each", approved),
+        Measurement::non_zero("of them, rejected without a call", decided.len() - approved),
+        Measurement::exactly(
+            "decisions sent",
+            raced.iter().map(|(_, clicks)| clicks.len()).sum(),
+            count * DEVICES,
+        ),
+        Measurement::non_zero("decisions that were too late and returned the recorded one", lost),
+        Measurement::violations("second decisions, second calls, and other outcomes", &unexpected),
     ])
 }
 
-/// The winner's own, on whatever device.
-fn wrong_for_winner(click: &Click, id: &str) -> bool {
-    let escalation = &click.reply.body["escalation"];
-    click.reply.status != Some(200) || escalation["id"] != id || escalation["decision"] != click.decision
+/// Whether the winner's response is wrong, on any device.
+fn is_wrong_for_winner(click: &Click, id: &str) -> bool {
+    let escalation = &click.response.body["escalation"];
+    click.response.status != Some(200) || escalation["id"] != id || escalation["decision"] != click.decision
 }
 
-/// Who comes too late is told what stands.
-fn wrong_for_loser(click: &Click, decision: &str, by: Uuid) -> bool {
-    let told = &click.reply.body["decision"];
-    (click.reply.status, click.reply.code()) != (Some(409), Some("escalation_resolved"))
-        || told["decision"] != decision
-        || told["decidedBy"] != by.to_string()
+/// Whether a later response lacks the recorded decision.
+fn is_wrong_for_loser(click: &Click, decision: &str, by: Uuid) -> bool {
+    let recorded = &click.response.body["decision"];
+    (click.response.status, click.response.code()) != (Some(409), Some("escalation_resolved"))
+        || recorded["decision"] != decision
+        || recorded["decidedBy"] != by.to_string()
 }
 
-/// How often what each escalation released is called, until nothing is left to call.
-async fn released(ground: &Ground) -> Result<HashMap<String, usize>> {
+/// Returns how often each released call is claimed, until none is left.
+async fn released_calls(env: &StressEnv) -> Result<HashMap<String, usize>> {
     let mut calls: HashMap<String, usize> = HashMap::new();
     loop {
-        // Those of a session come one after the other.
-        let claimed = ground.stack.claim_all().await?;
+        // Calls of one session are claimed one after the other.
+        let claimed = env.stack.claim_all().await?;
         if claimed.is_empty() {
             return Ok(calls);
         }
         for call in claimed {
             let id = call["decision"]["escalationId"].as_str().unwrap_or_default();
             *calls.entry(id.to_owned()).or_default() += 1;
-            ground.stack.finish(&call, json!({ "kind": "completed" })).await?;
+            env.stack.finish(&call, json!({ "kind": "completed" })).await?;
         }
     }
 }
 
-/// Has people ask for so many payments.
-async fn ask_for(ground: &Ground, count: usize) -> Result<()> {
-    let sessions = count.div_ceil(A_SESSION);
-    let asked = each(sessions, AT_ONCE, async |number| {
-        let person = ground.person(number);
-        let session = ground.opened(person).await?;
-        let clicks: Vec<Value> = (number * A_SESSION..count.min((number + 1) * A_SESSION))
+/// Requests `count` payments.
+async fn request_payments(env: &StressEnv, count: usize) -> Result<()> {
+    let sessions = count.div_ceil(PAYMENTS_PER_SESSION);
+    let escalations = run_concurrently(sessions, CONCURRENCY, async |number| {
+        let person = env.person(number);
+        let session = env.open_session(person).await?;
+        let clicks: Vec<Value> = (number * PAYMENTS_PER_SESSION
+            ..count.min((number + 1) * PAYMENTS_PER_SESSION))
             .map(|invoice| {
                 let payload = json!({ "action": "pay", "data": { "invoice": invoice, "amount": 12_000 } });
                 json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": payload })
             })
             .collect();
-        let reply = ground.answered(person, &Wish::record(&session, json!(clicks))).await;
-        ensure!(reply.is_done(), "the payments were not asked for: {reply:?}");
+        let response = env.send_until_response(person, &Request::record(&session, json!(clicks))).await;
+        ensure!(response.is_success(), "the payments were not requested: {response:?}");
         Ok(())
     });
-    asked.await.into_iter().collect()
+    escalations.await.into_iter().collect()
 }
 
-/// All that waits for this approver, page by page.
-async fn asked(ground: &Ground, approver: &Person) -> Result<Vec<Value>> {
-    let mut asked = Vec::new();
+/// Lists the approver's open escalations, page by page.
+async fn list_escalations(env: &StressEnv, approver: &Person) -> Result<Vec<Value>> {
+    let mut escalations = Vec::new();
     let mut cursor = String::new();
     loop {
         let path = format!("/chatkit/escalations?limit=25{cursor}");
-        let page = ground.answered(approver, &Wish::read(path)).await.body;
-        asked.extend(page["escalations"].as_array().context("no page")?.iter().cloned());
+        let page = env.send_until_response(approver, &Request::read(path)).await.body;
+        escalations
+            .extend(page["escalations"].as_array().context("the page has no escalations")?.iter().cloned());
         match page["nextCursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(asked),
+            None => return Ok(escalations),
         }
     }
 }
 
-/// What stands in the database: the decision, whose, and how many events say it.
-async fn decided(ground: &Ground) -> Result<HashMap<String, (String, Uuid, i64)>> {
+/// Returns the recorded decisions: decision, user, and number of events.
+async fn recorded_decisions(env: &StressEnv) -> Result<HashMap<String, (String, Uuid, i64)>> {
     let query = "select x.id::text, x.decision, x.decided_by, (
              select count(*) from chat_events as e
              where e.session_id = x.session_id and e.type = 'hitl_resolved' and e.payload ->> 'escalationId' = x.id::text
          )
          from chat_escalations as x where x.status = 'resolved'";
     let rows: Vec<(String, String, Uuid, i64)> =
-        sqlx::query_as(query).fetch_all(ground.stack.database()).await?;
+        sqlx::query_as(query).fetch_all(env.stack.database()).await?;
     Ok(rows.into_iter().map(|(id, decision, by, events)| (id, (decision, by, events))).collect())
 }

@@ -1,4 +1,5 @@
-//! Processes killed at every step of every way to write: before each request upstream and after each, and at any moment.
+//! Kills processes at every step of every write operation: before and after each upstream request,
+//! and at random moments.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,115 +9,125 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::env::Ground;
+use super::env::StressEnv;
 use super::invariants;
-use super::measurement::Figure;
-use super::operations::{DEEDS, Deed, Prepared};
+use super::measurement::Measurement;
+use super::operations::{OPERATIONS, Operation, PreparedOperation};
 use local_stack::lambda::Function;
 
-/// A deed whose process was killed.
-struct Tried {
-    prepared: Prepared,
-    deed: Deed,
-    /// Before or after which request; at any moment where none.
+/// An operation whose process was killed.
+struct Attempt {
+    prepared: PreparedOperation,
+    operation: Operation,
+    /// The step of the kill; `None` for a random moment.
     step: Option<u32>,
     was_killed: bool,
-    /// What its caller was told was done.
+    /// The acknowledged response.
     acknowledged: Option<Value>,
 }
 
-pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    let plan = plan(ground).await?;
-    let mut tried = Vec::new();
+pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
+    let plan = plan(env).await?;
+    let mut attempts = Vec::new();
     for number in 0..count {
-        let (deed, step) = plan[number % plan.len()];
-        tried.push(attempt(ground, number, deed, step).await?);
+        let (operation, step) = plan[number % plan.len()];
+        attempts.push(attempt(env, number, operation, step).await?);
     }
-    ground.leases_ran_out().await?;
-    ground.run_job().await?;
+    env.wait_for_leases().await?;
+    env.run_job().await?;
 
-    let killed = tried.iter().filter(|tried| tried.was_killed);
-    let struck: HashSet<_> = killed.filter_map(|tried| Some((tried.deed, tried.step?))).collect();
-    let planned: HashSet<_> = plan.iter().filter_map(|(deed, step)| Some((*deed, (*step)?))).collect();
-    let missed: Vec<String> =
-        planned.difference(&struck).map(|(deed, step)| format!("{deed:?} at step {step}")).collect();
-    let mut figures = vec![
-        Figure::some("processes killed", tried.iter().filter(|tried| tried.was_killed).count()),
-        Figure::violations(
-            "of the steps of all that writes, those at which nothing was killed",
+    let killed = attempts.iter().filter(|attempt| attempt.was_killed);
+    let occurrences: HashSet<_> =
+        killed.filter_map(|attempt| Some((attempt.operation, attempt.step?))).collect();
+    let planned: HashSet<_> =
+        plan.iter().filter_map(|(operation, step)| Some((*operation, (*step)?))).collect();
+    let missed: Vec<String> = planned
+        .difference(&occurrences)
+        .map(|(operation, step)| format!("{operation:?} at step {step}"))
+        .collect();
+    let mut measurements = vec![
+        Measurement::non_zero(
+            "processes killed",
+            attempts.iter().filter(|attempt| attempt.was_killed).count(),
+        ),
+        Measurement::violations(
+            "steps of write operations without a kill",
             if count < plan.len() { &[] } else { &missed },
         ),
-        Figure::some(
-            "requests that were done all the same",
-            tried.iter().filter(|t| t.acknowledged.is_some()).count(),
+        Measurement::non_zero(
+            "requests that succeeded in spite of a kill",
+            attempts.iter().filter(|t| t.acknowledged.is_some()).count(),
         ),
     ];
-    // All of it after one run of the scheduler, before anybody asks again.
-    figures.extend(invariants::settled(ground).await?);
+    // Checked after one maintenance run, before the clients retry.
+    measurements.extend(invariants::check_settled(env).await?);
 
     let mut wrong = Vec::new();
-    for tried in &tried {
-        let outcome = tried.prepared.finish(ground, tried.acknowledged.as_ref()).await?;
-        wrong.extend(outcome.map(|what| format!("{:?} at step {:?}: {what}", tried.deed, tried.step)));
+    for attempt in &attempts {
+        let outcome = attempt.prepared.finish(env, attempt.acknowledged.as_ref()).await?;
+        wrong.extend(
+            outcome.map(|what| format!("{:?} at step {:?}: {what}", attempt.operation, attempt.step)),
+        );
     }
-    figures.push(Figure::violations("events or changes lost or doubled, once all was sent again", &wrong));
-    ground.run_job().await?;
-    let broken: Vec<String> = invariants::figures(ground)
+    measurements
+        .push(Measurement::violations("events or changes lost or duplicated after the retries", &wrong));
+    env.run_job().await?;
+    let violated: Vec<String> = invariants::check(env)
         .await?
         .into_iter()
-        .filter(|figure| !figure.holds)
-        .map(|figure| format!("{}: {}", figure.what, figure.found))
+        .filter(|measurement| !measurement.holds)
+        .map(|measurement| format!("{}: {}", measurement.what, measurement.found))
         .collect();
-    figures.push(Figure::violations("of the rules above, those broken then", &broken));
-    Ok(figures)
+    measurements.push(Measurement::violations("invariants above that are violated then", &violated));
+    Ok(measurements)
 }
 
-/// Every step of every deed, found by doing each once, and each once at any moment.
-async fn plan(ground: &Ground) -> Result<Vec<(Deed, Option<u32>)>> {
+/// Finds the steps of every operation by executing it once. One more entry is for a random moment.
+async fn plan(env: &StressEnv) -> Result<Vec<(Operation, Option<u32>)>> {
     let mut plan = Vec::new();
-    for (place, deed) in DEEDS.into_iter().enumerate() {
-        let prepared = Prepared::new(ground, deed, usize::MAX - place).await?;
-        victim(ground, deed)?.kill();
-        ground.breakpoint.count();
-        prepared.attempt(ground).await?;
-        plan.extend((0..ground.breakpoint.steps()).map(|step| (deed, Some(step))));
-        plan.push((deed, None));
+    for (index, operation) in OPERATIONS.into_iter().enumerate() {
+        let prepared = PreparedOperation::new(env, operation, usize::MAX - index).await?;
+        function_of(env, operation)?.kill();
+        env.breakpoint.count();
+        prepared.attempt(env).await?;
+        plan.extend((0..env.breakpoint.steps()).map(|step| (operation, Some(step))));
+        plan.push((operation, None));
     }
     Ok(plan)
 }
 
-fn victim(ground: &Ground, deed: Deed) -> Result<Arc<Function>> {
-    Ok(ground.stack.lambda().function(deed.function())?.clone())
+fn function_of(env: &StressEnv, operation: Operation) -> Result<Arc<Function>> {
+    Ok(env.stack.lambda().function(operation.function())?.clone())
 }
 
-async fn attempt(ground: &Ground, number: usize, deed: Deed, step: Option<u32>) -> Result<Tried> {
-    let prepared = Prepared::new(ground, deed, number).await?;
-    let victim = victim(ground, deed)?;
-    // A fresh process takes the same steps each time.
-    victim.kill();
-    let doomed = victim.clone();
+async fn attempt(env: &StressEnv, number: usize, operation: Operation, step: Option<u32>) -> Result<Attempt> {
+    let prepared = PreparedOperation::new(env, operation, number).await?;
+    let function = function_of(env, operation)?;
+    // A new process takes the same steps each time.
+    function.kill();
+    let to_kill = function.clone();
     let (acknowledged, was_killed) = match step {
         Some(step) => {
-            ground.breakpoint.arm(step, move || _ = doomed.kill());
-            let acknowledged = prepared.attempt(ground).await?;
-            (acknowledged, ground.breakpoint.steps() > step)
+            env.breakpoint.arm(step, move || _ = to_kill.kill());
+            let acknowledged = prepared.attempt(env).await?;
+            (acknowledged, env.breakpoint.steps() > step)
         }
         None => {
-            ground.breakpoint.count();
-            let moment = Duration::from_millis(ground.rng(number).u64(..80));
+            env.breakpoint.count();
+            let moment = Duration::from_millis(env.rng(number).u64(..80));
             let killing = tokio::spawn(async move {
                 tokio::time::sleep(moment).await;
-                doomed.kill() > 0
+                to_kill.kill() > 0
             });
-            let acknowledged = prepared.attempt(ground).await?;
+            let acknowledged = prepared.attempt(env).await?;
             (acknowledged, killing.await?)
         }
     };
-    ground.breakpoint.count();
-    Ok(Tried { prepared, deed, step, was_killed, acknowledged })
+    env.breakpoint.count();
+    Ok(Attempt { prepared, operation, step, was_killed, acknowledged })
 }
 
-/// Events of a call: one of each that leaves something behind.
+/// A batch of events with every kind of effect.
 pub fn batch(rng: &mut fastrand::Rng) -> Value {
     let mut id = || Uuid::from_u128(rng.u128(..));
     json!([

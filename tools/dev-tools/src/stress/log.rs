@@ -1,4 +1,4 @@
-//! Every call and its outcome.
+//! The log of all requests and responses.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -7,60 +7,60 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-/// What callers did and were told, in the order in which they were told.
-pub struct History {
+/// The requests of all clients, in the order of their responses.
+pub struct RequestLog {
     since: Instant,
     entries: Mutex<Vec<Entry>>,
 }
 
-/// One try of one request. No secret is in it.
+/// One attempt of one request, without secrets.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// Which of the requests of this run; its tries have the same.
+    /// Number of the request; all its attempts have the same.
     pub operation: usize,
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
     /// Method and path.
     pub request: String,
-    /// The idempotency key, where there was one.
+    /// The idempotency key, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Milliseconds since the start, of the request and of its outcome.
-    pub sent: u64,
-    /// See `sent`.
-    pub told: u64,
-    /// The answer's status; none where none came.
+    /// Milliseconds from the start of the log to the request.
+    pub sent_at: u64,
+    /// Milliseconds from the start of the log to the response.
+    pub received_at: u64,
+    /// The response's status; `None` without a response.
     pub status: Option<u16>,
-    /// The problem's code, or the id of what was made.
-    pub says: String,
+    /// The error code, or the id of the created resource.
+    pub outcome: String,
 }
 
-impl Default for History {
+impl Default for RequestLog {
     fn default() -> Self {
         Self { since: Instant::now(), entries: Mutex::default() }
     }
 }
 
-impl History {
-    /// Milliseconds since it began.
+impl RequestLog {
+    /// Milliseconds since the start of the log.
     pub fn now(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Writes a try down.
-    pub fn note(&self, entry: Entry) {
+    /// Adds an attempt.
+    pub fn push(&self, entry: Entry) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
-    /// What was written down so far.
+    /// Returns all entries.
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Writes it into a file, a line each.
-    pub fn write(&self, folder: &Path, trial: &str, seed: u64) -> Result<PathBuf> {
+    /// Writes the log to a file, one JSON object per line.
+    pub fn write(&self, folder: &Path, test: &str, seed: u64) -> Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
-        let path = folder.join(format!("{trial}-{seed}.jsonl"));
+        let path = folder.join(format!("{test}-{seed}.jsonl"));
         let lines = self.entries().iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
         std::fs::write(&path, lines.join("\n"))?;
         Ok(path)

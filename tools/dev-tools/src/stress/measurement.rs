@@ -1,74 +1,81 @@
-//! What was measured, beside what was promised.
+//! Measurements and their expected values.
 
-use super::{Found, Trial};
+use super::{StressResult, StressTest};
 use crate::terminal::TextStyle;
 
-/// A figure of a trial.
+/// A measurement of a stress test.
 #[derive(Clone, Debug)]
-pub struct Figure {
-    /// Of what.
+pub struct Measurement {
+    /// What was measured.
     pub what: &'static str,
-    /// What was found.
+    /// The actual value.
     pub found: String,
-    /// What is promised; nothing where it is only told.
+    /// The expected value; empty for information only.
     pub promised: String,
-    /// Whether it is as promised.
+    /// Whether the actual value is as expected.
     pub holds: bool,
 }
 
-impl Figure {
-    /// Something that must not be there at all.
-    pub fn none(what: &'static str, found: usize) -> Self {
-        Self { what, found: found.to_string(), promised: "0".to_owned(), holds: found == 0 }
+impl Measurement {
+    /// A count that must be zero.
+    pub fn zero(name: &'static str, actual: usize) -> Self {
+        Self { what: name, found: actual.to_string(), promised: "0".to_owned(), holds: actual == 0 }
     }
 
-    /// Violations, which must not be there at all; the first ones are named.
-    pub fn violations(what: &'static str, found: &[String]) -> Self {
-        let mut text = found.len().to_string();
-        if !found.is_empty() {
-            let first: Vec<&str> = found.iter().take(5).map(String::as_str).collect();
+    /// Violations, of which there must be none. The first ones are listed.
+    pub fn violations(name: &'static str, actual: &[String]) -> Self {
+        let mut text = actual.len().to_string();
+        if !actual.is_empty() {
+            let first: Vec<&str> = actual.iter().take(5).map(String::as_str).collect();
             text.push_str(&format!(": {}", first.join("; ")));
         }
-        Self { what, found: text, promised: "0".to_owned(), holds: found.is_empty() }
+        Self { what: name, found: text, promised: "0".to_owned(), holds: actual.is_empty() }
     }
 
-    /// A count that is known beforehand.
-    pub fn exactly(what: &'static str, found: usize, promised: usize) -> Self {
-        Self { what, found: found.to_string(), promised: promised.to_string(), holds: found == promised }
+    /// A count with a known value.
+    pub fn exactly(name: &'static str, actual: usize, expected: usize) -> Self {
+        Self {
+            what: name,
+            found: actual.to_string(),
+            promised: expected.to_string(),
+            holds: actual == expected,
+        }
     }
 
-    /// A share, in percent.
-    pub fn at_least(what: &'static str, part: usize, whole: usize, percent: f64) -> Self {
-        let found = 100.0 * part as f64 / whole.max(1) as f64;
-        let (text, promised) = (format!("{found:.2} %"), format!("≥ {percent} %"));
-        Self { what, found: text, promised, holds: found >= percent }
+    /// A share with a minimum in percent.
+    pub fn min_percent(name: &'static str, part: usize, whole: usize, percent: f64) -> Self {
+        let actual = 100.0 * part as f64 / whole.max(1) as f64;
+        let (text, expected) = (format!("{actual:.2} %"), format!("≥ {percent} %"));
+        Self { what: name, found: text, promised: expected, holds: actual >= percent }
     }
 
-    /// A ratio.
-    pub fn at_most(what: &'static str, part: usize, whole: usize, most: f64) -> Self {
-        let found = part as f64 / whole.max(1) as f64;
-        Self { what, found: format!("{found:.3}"), promised: format!("≤ {most}"), holds: found <= most }
+    /// A ratio with a maximum.
+    pub fn max_ratio(name: &'static str, part: usize, whole: usize, max: f64) -> Self {
+        let actual = part as f64 / whole.max(1) as f64;
+        Self {
+            what: name, found: format!("{actual:.3}"), promised: format!("≤ {max}"), holds: actual <= max
+        }
     }
 
-    /// Something to know about the run.
-    pub fn told(what: &'static str, found: usize) -> Self {
-        Self { what, found: found.to_string(), promised: String::new(), holds: true }
+    /// A value for information only.
+    pub fn info(name: &'static str, actual: usize) -> Self {
+        Self { what: name, found: actual.to_string(), promised: String::new(), holds: true }
     }
 
-    /// Something to know about the run, without which the other figures say little: it must not be nothing.
-    pub fn some(what: &'static str, found: usize) -> Self {
-        Self { what, found: found.to_string(), promised: "> 0".to_owned(), holds: found > 0 }
+    /// A count that must not be zero, because other measurements would be meaningless.
+    pub fn non_zero(name: &'static str, actual: usize) -> Self {
+        Self { what: name, found: actual.to_string(), promised: "> 0".to_owned(), holds: actual > 0 }
     }
 }
 
-/// The head of the table, which is one in Markdown too.
+/// The header of the table, which is valid Markdown.
 pub fn heading() -> String {
     let row = format!(
         "| {:<62} | {:<58} | {:>10} | {:>8} |  |\n| {} | {} | {}: | {}: |--|",
-        "trial",
-        "figure",
-        "found",
-        "promised",
+        "test",
+        "measurement",
+        "actual",
+        "expected",
         "-".repeat(62),
         "-".repeat(58),
         "-".repeat(9),
@@ -77,19 +84,19 @@ pub fn heading() -> String {
     row
 }
 
-/// What a trial found, a figure a row.
-pub fn rows(ink: TextStyle, trial: &Trial, found: &Found) -> String {
-    let name = format!("{} {} ({} s)", found.count, trial.about, found.took.as_secs());
+/// Returns the rows of a stress test, one per measurement.
+pub fn rows(style: TextStyle, test: &StressTest, result: &StressResult) -> String {
+    let name = format!("{} {} ({} s)", result.count, test.description, result.took.as_secs());
     let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
-    let lines = found.figures.iter().zip(names).map(|(figure, name)| {
+    let lines = result.figures.iter().zip(names).map(|(measurement, name)| {
         let line = format!(
             "| {name:<62} | {:<58} | {:>10} | {:>8} |{}|",
-            figure.what,
-            figure.found,
-            figure.promised,
-            if figure.holds { "  " } else { " ✗" },
+            measurement.what,
+            measurement.found,
+            measurement.promised,
+            if measurement.holds { "  " } else { " ✗" },
         );
-        if figure.holds { line } else { ink.bad(line) }
+        if measurement.holds { line } else { style.bad(line) }
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,4 +1,4 @@
-//! A year of a large organisation: its metrics are told in time, and are what plain SQL counts, with far more work.
+//! The metrics of a large organisation's year: they equal plain SQL, and cost less than it.
 
 use std::time::Instant;
 
@@ -6,25 +6,25 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::env::Ground;
-use super::measurement::Figure;
-use super::requests::Wish;
+use super::env::StressEnv;
+use super::measurement::Measurement;
+use super::requests::Request;
 use local_stack::metric_definitions;
 use local_stack::metric_definitions::Scope;
 use local_stack::supabase::OrgRole;
 
-/// One call, as a dashboard makes it, with the parts it is divided into.
+/// The requests of a dashboard, by `groupBy`.
 const DIVISIONS: [(&str, &str); 2] =
     [("none", "milliseconds, a year by day"), ("agent", "milliseconds, by day and agent")];
 
-pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    let owner = ground.joining(OrgRole::Owner).await?;
+pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
+    let owner = env.add_person(OrgRole::Owner).await?;
     let org_id = owner.user.org_id;
     let year = include_str!("metrics.sql")
         .replace("{org}", &org_id.to_string())
         .replace("{count}", &count.to_string());
-    let mut connection = ground.stack.database().acquire().await?;
-    // One statement after the other: vacuuming is no part of a transaction.
+    let mut connection = env.stack.database().acquire().await?;
+    // One by one, because vacuum cannot run in a transaction.
     for statement in year.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
         sqlx::query(AssertSqlSafe(statement))
             .execute(&mut *connection)
@@ -34,62 +34,68 @@ pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
 
     let now = jiff::Timestamp::now();
     let from = now - jiff::SignedDuration::from_hours(24 * 366);
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     let mut answer = Value::Null;
     for (group_by, what) in DIVISIONS {
         let path = format!("/chatkit/metrics?from={from}&to={now}&bucket=day&groupBy={group_by}");
-        // Once so that what is read is at hand, as for what it is compared with.
-        ground.ask(&owner, &Wish::read(path.clone())).await;
+        // A first request, so that both measurements read from the cache.
+        env.send(&owner, &Request::read(path.clone())).await;
         let started = Instant::now();
-        let reply = ground.ask(&owner, &Wish::read(path)).await;
-        ensure!(reply.status == Some(200), "the metrics: {:?} {}", reply.status, reply.body);
-        figures.push(Figure::told(what, usize::try_from(started.elapsed().as_millis())?));
-        answer = reply.body;
+        let response = env.send(&owner, &Request::read(path)).await;
+        ensure!(
+            response.status == Some(200),
+            "expected 200 for the metrics, found {:?}: {}",
+            response.status,
+            response.body
+        );
+        measurements.push(Measurement::info(what, usize::try_from(started.elapsed().as_millis())?));
+        answer = response.body;
     }
 
-    let said = |name: &str| answer[name].as_str().unwrap_or_default();
-    let (from, to, as_of) = (said("from"), said("to"), said("asOf"));
+    let field = |name: &str| answer[name].as_str().unwrap_or_default();
+    let (from, to, as_of) = (field("from"), field("to"), field("asOf"));
     let scope = Scope { org_id, from, to, as_of, service_level_seconds: 3600 };
-    let (mut otherwise, mut plainly, mut milliseconds) = (Vec::new(), 0, 0);
+    let (mut different, mut sql_pages, mut milliseconds) = (Vec::new(), 0, 0);
     for definition in metric_definitions::definitions()? {
         let started = Instant::now();
-        let rows = definition.count(ground.stack.database(), &scope).await?;
+        let rows = definition.count(env.stack.database(), &scope).await?;
         milliseconds += started.elapsed().as_millis();
-        plainly += pages(&mut connection, &definition.sql(&scope)).await?;
-        let told = definition.path.split('.').fold(&answer, |place, part| &place[part]);
-        let alike = match told {
-            Value::Array(told) => {
-                told.len() == rows.len() && told.iter().zip(&rows).all(|(told, row)| alike(told, row))
+        sql_pages += pages(&mut connection, &definition.sql(&scope)).await?;
+        let reported = definition.path.split('.').fold(&answer, |place, part| &place[part]);
+        let matches = match reported {
+            Value::Array(reported) => {
+                reported.len() == rows.len()
+                    && reported.iter().zip(&rows).all(|(reported, row)| matches(reported, row))
             }
-            told => rows.iter().all(|row| alike(told, row)),
+            reported => rows.iter().all(|row| matches(reported, row)),
         };
-        if !alike {
-            otherwise.push(format!("{}: {rows:?} instead of {told}", definition.path));
+        if !matches {
+            different.push(format!("{}: {rows:?} instead of {reported}", definition.path));
         }
     }
-    let counting = pages_of_the_metrics(&mut connection, &scope).await?;
-    figures.extend([
-        Figure::told(
-            "milliseconds, the SQL of docs/reference/metrics.md, undivided",
+    let api_pages = pages_of_get_metrics(&mut connection, &scope).await?;
+    measurements.extend([
+        Measurement::info(
+            "milliseconds, the SQL of docs/reference/metrics.md, ungrouped",
             usize::try_from(milliseconds)?,
         ),
-        Figure::violations("definitions of docs/reference/metrics.md that count otherwise", &otherwise),
-        Figure::told("pages touched by that SQL", plainly),
-        Figure::told("pages touched for the metrics", counting),
-        Figure::at_most("the one by the other", counting, plainly, 0.5),
+        Measurement::violations("definitions of docs/reference/metrics.md that count different", &different),
+        Measurement::info("pages read by that SQL", sql_pages),
+        Measurement::info("pages read for the metrics", api_pages),
+        Measurement::max_ratio("ratio of the pages", api_pages, sql_pages, 0.5),
     ]);
-    Ok(figures)
+    Ok(measurements)
 }
 
-/// Whether each figure of a row is the one that was told.
-fn alike(told: &Value, row: &serde_json::Map<String, Value>) -> bool {
-    row.iter().all(|(name, value)| match (told[name].as_f64(), value.as_f64()) {
-        (Some(told), Some(counted)) => (told - counted).abs() < 0.000_001,
-        _ => told[name] == *value,
+/// Returns whether each value of a row equals the reported one.
+fn matches(reported: &Value, row: &serde_json::Map<String, Value>) -> bool {
+    row.iter().all(|(name, value)| match (reported[name].as_f64(), value.as_f64()) {
+        (Some(reported), Some(counted)) => (reported - counted).abs() < 0.000_001,
+        _ => reported[name] == *value,
     })
 }
 
-/// The pages that the database touches for a statement.
+/// Returns the pages that the database reads for a statement.
 async fn pages(connection: &mut PgConnection, statement: &str) -> Result<usize> {
     let explain = format!("explain (analyze, buffers, timing off, format json) {statement}");
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(connection).await?;
@@ -97,8 +103,8 @@ async fn pages(connection: &mut PgConnection, statement: &str) -> Result<usize> 
     Ok(usize::try_from(pages("Shared Hit Blocks") + pages("Shared Read Blocks"))?)
 }
 
-/// The same, by day and agent, for what the API asks.
-async fn pages_of_the_metrics(connection: &mut PgConnection, scope: &Scope<'_>) -> Result<usize> {
+/// The same for `get_metrics`, by day and agent.
+async fn pages_of_get_metrics(connection: &mut PgConnection, scope: &Scope<'_>) -> Result<usize> {
     let claims = json!({ "app_metadata": { "org_id": scope.org_id, "org_role": "owner" } });
     let sign_in = "select set_config('request.jwt.claims', $1, false)";
     sqlx::query(sign_in).bind(claims.to_string()).execute(&mut *connection).await?;

@@ -1,5 +1,6 @@
--- A year of an organisation, {count} sessions with ten events and two deliveries each, and three escalations in ten sessions; and
--- a fifth as much of others. No trigger gets between: there are no plans and queues to be kept.
+-- One year of an organisation: {count} sessions with ten events and two deliveries each, and three
+-- escalations per ten sessions, plus a fifth as much of other organisations. Triggers are disabled,
+-- because no queues and schedules are needed.
 set session_replication_role = replica;
 
 create temporary table made as
@@ -52,7 +53,7 @@ insert into public.chat_escalations (id, org_id, user_id, session_id, event_id, 
   expires_at, closed_at, kind, approver, delivery_id, subject, decision, decided_by, decided_at, decision_event_id)
 select
   gen_random_uuid(), org_id, org_id, id, gen_random_uuid(), case when asked then 'orchestrator' else 'browser' end,
-  'Somebody has to approve this payment.', array['approve', 'reject'], status, opened_at,
+  'This payment needs an approval.', array['approve', 'reject'], status, opened_at,
   opened_at + interval '30 days', closed_at, case when asked then 'policy' else 'browser' end,
   case when asked then 'other' else 'self' end, case when asked then delivery_id end,
   case when asked then jsonb_build_object('deliveryId', delivery_id, 'agentId', agent_id, 'tool', tool,

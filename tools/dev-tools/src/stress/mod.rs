@@ -1,8 +1,9 @@
-//! `cargo soak`: the proving ground. Many requests, faults of all kinds and killed processes; afterwards what callers were told,
-//! what stands in the database and what the stand-in for OpenAI saw are compared.
+//! `cargo stress`: stress tests. They send many requests, inject faults and kill processes. Then
+//! they compare the responses, the database, and the requests that the OpenAI fake received.
 //!
-//! A seed fixes what is asked and which faults are drawn. How processes and requests interleave is the machine's own, so a run
-//! that failed is repeated with its seed until it fails again, and its history is there to read.
+//! A seed determines the requests and the faults. The interleaving of processes depends on the
+//! machine. Repeat a failed run with its seed until it fails again; its request log is in
+//! `target/stress`.
 
 mod approvals;
 mod calls;
@@ -35,273 +36,277 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use env::Ground;
-pub use measurement::Figure;
+use env::StressEnv;
+pub use measurement::Measurement;
 
 use crate::terminal::TextStyle;
 use local_stack::project;
 
-type Outcome<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// Figures, and a history for a person to read.
-type Told = (Vec<Figure>, String);
+/// Measurements, and a report as text.
+type Report = (Vec<Measurement>, String);
 
-/// How something is tried.
+/// How a stress test runs.
 #[derive(Clone, Copy)]
-enum Run {
-    /// In a stack.
-    LocalStack(for<'a> fn(&'a Ground, usize) -> Outcome<'a, Vec<Figure>>),
-    /// In databases alone, by a seed. Its history comes with the figures, as a text.
-    Databases(fn(u64, usize, Size) -> Outcome<'static, Told>),
+enum Runner {
+    /// On a local stack.
+    LocalStack(for<'a> fn(&'a StressEnv, usize) -> BoxFuture<'a, Vec<Measurement>>),
+    /// On databases only, with a seed. It returns a report as text.
+    Databases(fn(u64, usize, Size) -> BoxFuture<'static, Report>),
 }
 
-/// One of the things that are tried.
+/// A stress test.
 #[derive(Clone, Copy)]
-pub struct Trial {
+pub struct StressTest {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is about.
-    pub about: &'static str,
-    /// How much of it a full run tries, and a small one.
+    /// What the test does, after its count.
+    pub description: &'static str,
+    /// Count of a full run and of a small one.
     full: usize,
     small: usize,
-    run: Run,
+    run: Runner,
 }
 
-/// All of them.
-pub const TRIALS: &[Trial] = &[
-    Trial {
+/// All stress tests.
+pub const TRIALS: &[StressTest] = &[
+    StressTest {
         name: "creations",
-        about: "creations, a fifth of all calls upstream going wrong",
+        description: "session creations, a fifth of the upstream requests fail",
         full: 10_000,
         small: 400,
-        run: Run::LocalStack(|ground, count| Box::pin(creations::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(creations::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "duplicates",
-        about: "idempotency keys, each 30 times at once",
+        description: "idempotency keys, each sent 30 times concurrently",
         full: 300,
         small: 8,
-        run: Run::LocalStack(|ground, count| Box::pin(duplicates::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(duplicates::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "decisions",
-        about: "escalations, each decided on 8 devices at once",
+        description: "escalations, each decided on 8 devices concurrently",
         full: 2_000,
         small: 40,
-        run: Run::LocalStack(|ground, count| Box::pin(decisions::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(decisions::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "cancels",
-        about: "cancels racing refreshes",
+        description: "cancellations concurrent with refreshes",
         full: 2_000,
         small: 60,
-        run: Run::LocalStack(|ground, count| Box::pin(cancels::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(cancels::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "kills",
-        about: "SIGKILLs, at every step of all that writes",
-        // Some of those at any moment come too late.
+        description: "SIGKILLs, at every step of every write",
+        // Some kills at a random moment come too late.
         full: 540,
         small: 72,
-        run: Run::LocalStack(|ground, count| Box::pin(kills::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(kills::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "expiry",
-        about: "idle sessions, expiry racing events",
+        description: "idle sessions, expiry concurrent with events",
         full: 5_000,
         small: 150,
-        run: Run::LocalStack(|ground, count| Box::pin(expiry::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(expiry::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "large",
-        about: "sessions on record, of which a twentieth is idle",
+        description: "sessions, of which a twentieth is idle",
         full: 1_000_000,
         small: 20_000,
-        run: Run::LocalStack(|ground, count| Box::pin(large::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(large::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "hostile",
-        about: "rows of one hostile member that are due, and others' work",
+        description: "due rows of one hostile user, and other users' work",
         full: 33_000,
         small: 2_000,
-        run: Run::LocalStack(|ground, count| Box::pin(hostile::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(hostile::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "metrics",
-        about: "sessions of a year, ten events each, counted",
+        description: "sessions of a year, ten events run_concurrently, counted",
         full: 1_000_000,
         small: 20_000,
-        run: Run::LocalStack(|ground, count| Box::pin(metrics::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(metrics::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "events",
-        about: "events, a fifth of all calls upstream going wrong",
+        description: "events, a fifth of the upstream requests fail",
         full: 20_000,
         small: 400,
-        run: Run::LocalStack(|ground, count| Box::pin(events::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(events::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "deliveries",
-        about: "events for agents, a fifth of these and Supabase's answers going wrong, routers killed",
+        description: "events for agents, a fifth of the requests fail, dispatchers get killed",
         full: 20_000,
         small: 200,
-        run: Run::LocalStack(|ground, count| Box::pin(deliveries::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(deliveries::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "openai-down",
-        about: "requests of all kinds with OpenAI fully down",
+        description: "requests of all kinds while OpenAI is down",
         full: 1_000,
         small: 150,
-        run: Run::LocalStack(|ground, count| Box::pin(openai_down::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(openai_down::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "supabase-down",
-        about: "requests of all kinds with PostgREST fully down",
+        description: "requests of all kinds while PostgREST is down",
         full: 200,
         small: 40,
-        run: Run::LocalStack(|ground, count| Box::pin(supabase_down::run(ground, count))),
+        run: Runner::LocalStack(|env, count| Box::pin(supabase_down::run(env, count))),
     },
-    Trial {
+    StressTest {
         name: "approvals",
-        about: "histories of approvals, compared with a model of the rules",
+        description: "approval histories, compared with a model of the rules",
         full: 10_000,
         small: 300,
-        run: Run::Databases(|seed, count, size| Box::pin(approvals::run(seed, count, size))),
+        run: Runner::Databases(|seed, count, size| Box::pin(approvals::run(seed, count, size))),
     },
-    Trial {
+    StressTest {
         name: "approvals-mutants",
-        about: "rules of approval, each taken out and found by histories",
+        description: "approval rules, each removed and detected by histories",
         full: approvals::RULES,
         small: approvals::FEW_RULES,
-        run: Run::Databases(|seed, count, size| Box::pin(approvals::mutants::run(seed, count, size))),
+        run: Runner::Databases(|seed, count, size| Box::pin(approvals::mutants::run(seed, count, size))),
     },
-    Trial {
+    StressTest {
         name: "storm",
-        about: "random single calls of all functions over 16 connections",
+        description: "random calls of all RPCs over 16 connections",
         full: 200_000,
         small: 4_000,
-        run: Run::Databases(|seed, count, size| Box::pin(storm::run(seed, count, size))),
+        run: Runner::Databases(|seed, count, size| Box::pin(storm::run(seed, count, size))),
     },
 ];
 
-/// How much is tried.
+/// The size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// What the figures are promised for.
+    /// The counts of a full run.
     Full,
-    /// What can be tried at every change.
+    /// Small counts, for every change.
     Small,
 }
 
-/// What one trial found.
-pub struct Found {
-    /// How many of what it is about.
+/// The result of a stress test.
+pub struct StressResult {
+    /// The count.
     pub count: usize,
-    /// What was measured, and whether it is as promised.
-    pub figures: Vec<Figure>,
-    /// How long it took.
+    /// The measurements, each with its expected value.
+    pub figures: Vec<Measurement>,
+    /// The duration.
     pub took: Duration,
-    /// Where its history is: every call and its outcome, a line each.
+    /// Path of the log: every request and its response, one per line.
     pub history: PathBuf,
 }
 
-impl Trial {
-    /// Tries it in a stack of its own.
-    pub async fn run(&self, size: Size, seed: u64) -> Result<Found> {
+impl StressTest {
+    /// Runs the test on a new stack.
+    pub async fn run(&self, size: Size, seed: u64) -> Result<StressResult> {
         self.run_with(if size == Size::Full { self.full } else { self.small }, seed).await
     }
 
-    async fn run_with(&self, count: usize, seed: u64) -> Result<Found> {
+    async fn run_with(&self, count: usize, seed: u64) -> Result<StressResult> {
         let started = Instant::now();
-        let folder = project::root().join("target").join("soak");
+        let folder = project::root().join("target").join("stress");
         let run = match self.run {
-            Run::LocalStack(run) => run,
-            Run::Databases(run) => {
+            Runner::LocalStack(run) => run,
+            Runner::Databases(run) => {
                 let size = if count >= self.full { Size::Full } else { Size::Small };
-                let (figures, told) = run(seed, count, size).await?;
+                let (measurements, report) = run(seed, count, size).await?;
                 let history = folder.join(format!("{}-{seed}.txt", self.name));
                 std::fs::create_dir_all(&folder)?;
-                std::fs::write(&history, told).context("writing the history")?;
-                return Ok(Found { count, figures, took: started.elapsed(), history });
+                std::fs::write(&history, report).context("writing the log")?;
+                return Ok(StressResult { count, figures: measurements, took: started.elapsed(), history });
             }
         };
-        let ground = Ground::start(seed).await?;
-        let figures = run(&ground, count).await;
-        let history = ground.history.write(&folder, self.name, seed).context("writing the history")?;
-        ground.stack.stop().await?;
-        let figures = figures.with_context(|| format!("its history is in {}", history.display()))?;
-        Ok(Found { count, figures, took: started.elapsed(), history })
+        let env = StressEnv::start(seed).await?;
+        let measurements = run(&env, count).await;
+        let history = env.history.write(&folder, self.name, seed).context("writing the log")?;
+        env.stack.stop().await?;
+        let measurements = measurements.with_context(|| format!("the log is in {}", history.display()))?;
+        Ok(StressResult { count, figures: measurements, took: started.elapsed(), history })
     }
 }
 
-/// What the command line asks for.
-struct Asked {
+/// The arguments of the command line.
+struct Args {
     size: Size,
     seed: u64,
     only: Option<String>,
     count: Option<usize>,
 }
 
-const USAGE: &str = "cargo soak [--small] [--seed NUMBER] [--only TRIAL] [--count NUMBER]";
+const USAGE: &str = "cargo stress [--small] [--seed NUMBER] [--only TEST] [--count NUMBER]";
 
-fn asked(mut arguments: impl Iterator<Item = String>) -> Result<Asked> {
-    let mut asked = Asked { size: Size::Full, seed: fastrand::u64(..), only: None, count: None };
+fn parse_args(mut arguments: impl Iterator<Item = String>) -> Result<Args> {
+    let mut args = Args { size: Size::Full, seed: fastrand::u64(..), only: None, count: None };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--small" => asked.size = Size::Small,
-            "--seed" => asked.seed = arguments.next().and_then(|seed| seed.parse().ok()).context(USAGE)?,
-            "--count" => asked.count = Some(arguments.next().and_then(|n| n.parse().ok()).context(USAGE)?),
-            "--only" => asked.only = Some(arguments.next().context(USAGE)?),
-            other => bail!("{other}: not known. {USAGE}"),
+            "--small" => args.size = Size::Small,
+            "--seed" => args.seed = arguments.next().and_then(|seed| seed.parse().ok()).context(USAGE)?,
+            "--count" => args.count = Some(arguments.next().and_then(|n| n.parse().ok()).context(USAGE)?),
+            "--only" => args.only = Some(arguments.next().context(USAGE)?),
+            other => bail!("unknown argument {other}; usage: {USAGE}"),
         }
     }
-    if let Some(only) = &asked.only {
-        let names: Vec<_> = TRIALS.iter().map(|trial| trial.name).collect();
-        ensure!(names.contains(&only.as_str()), "{only}: no such trial; there are {}", names.join(", "));
+    if let Some(only) = &args.only {
+        let names: Vec<_> = TRIALS.iter().map(|test| test.name).collect();
+        ensure!(
+            names.contains(&only.as_str()),
+            "there is no test {only}; the tests are {}",
+            names.join(", ")
+        );
     }
-    Ok(asked)
+    Ok(args)
 }
 
-/// Tries what the command line asks for, prints the table, and fails if a figure is not as promised.
+/// Runs the tests of the command line, prints the table, and fails if a value is not as expected.
 pub async fn run() -> Result<()> {
-    let Asked { size, seed, only, count } = asked(std::env::args().skip(1))?;
-    let ink = TextStyle::detect();
-    println!("{}", ink.dim(format!("Seed {seed}. Building the functions and starting the stack …")));
+    let Args { size, seed, only, count } = parse_args(std::env::args().skip(1))?;
+    let style = TextStyle::detect();
+    println!("{}", style.dim(format!("Seed {seed}. Building the functions and starting the stack …")));
     println!("\n{}", measurement::heading());
-    let mut broken = Vec::new();
-    for trial in TRIALS.iter().filter(|trial| only.as_ref().is_none_or(|only| only == trial.name)) {
-        let tried = match count {
-            Some(count) => trial.run_with(count, seed).await,
-            None => trial.run(size, seed).await,
+    let mut failed = Vec::new();
+    for test in TRIALS.iter().filter(|test| only.as_ref().is_none_or(|only| only == test.name)) {
+        let result = match count {
+            Some(count) => test.run_with(count, seed).await,
+            None => test.run(size, seed).await,
         };
-        let found = tried.with_context(|| format!("trying {}", trial.name))?;
-        println!("{}", measurement::rows(ink, trial, &found));
-        if found.figures.iter().any(|figure| !figure.holds) {
-            broken.push(format!(
-                "{name} (history in {history}; again with: cargo soak {small}--seed {seed} --only {name})",
-                name = trial.name,
+        let found = result.with_context(|| format!("running {}", test.name))?;
+        println!("{}", measurement::rows(style, test, &found));
+        if found.figures.iter().any(|measurement| !measurement.holds) {
+            failed.push(format!(
+                "{name} (log: {history}; to repeat: cargo stress {small}--seed {seed} --only {name})",
+                name = test.name,
                 history = found.history.display(),
                 small = if size == Size::Small { "--small " } else { "" },
             ));
         }
     }
-    ensure!(broken.is_empty(), "not as promised: {}", broken.join("; "));
+    ensure!(failed.is_empty(), "not as expected: {}", failed.join("; "));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use local_stack::*;
+    use super::*;
 
-    fn of(line: &str) -> Result<Asked> {
-        asked(line.split_whitespace().map(str::to_owned))
+    fn of(line: &str) -> Result<Args> {
+        parse_args(line.split_whitespace().map(str::to_owned))
     }
 
     #[test]
-    fn the_command_line_says_what_is_tried() {
-        let asked = of("--small --seed 7 --only kills").unwrap();
-        assert_eq!((asked.size, asked.seed, asked.only.as_deref()), (Size::Small, 7, Some("kills")));
+    fn command_line_is_parsed() {
+        let args = of("--small --seed 7 --only kills").unwrap();
+        assert_eq!((args.size, args.seed, args.only.as_deref()), (Size::Small, 7, Some("kills")));
         assert_eq!(of("").unwrap().size, Size::Full);
         assert!(of("--seed").is_err() && of("--only nothing").is_err() && of("--tiny").is_err());
     }

@@ -1,4 +1,4 @@
-//! OpenAI fully down: only new secrets wait.
+//! OpenAI is down: only requests for new client secrets fail.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,17 +6,17 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::env::{AT_ONCE, Ground, Person, each};
-use super::measurement::Figure;
-use super::requests::{TestResponse, Wish};
+use super::env::{CONCURRENCY, Person, StressEnv, run_concurrently};
+use super::measurement::Measurement;
+use super::requests::{Request, TestResponse};
 use local_stack::openai::Fault;
 
-/// So many requests spend every process's retry budget.
-const SPENDING: usize = 240;
+/// Enough requests to exhaust the retry budget of every process.
+const BUDGET_REQUESTS: usize = 240;
 
-/// What is asked, in turn, and whether OpenAI plays a part in it.
+/// The kinds of requests, in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum RequestKind {
     Read,
     ListSessions,
     ListMessages,
@@ -27,95 +27,95 @@ enum Kind {
     Refresh,
 }
 
-const KINDS: [Kind; 8] = [
-    Kind::Read,
-    Kind::ListSessions,
-    Kind::Record,
-    Kind::Cancel,
-    Kind::Create,
-    Kind::ListMessages,
-    Kind::Refresh,
-    Kind::ListAgents,
+const REQUEST_KINDS: [RequestKind; 8] = [
+    RequestKind::Read,
+    RequestKind::ListSessions,
+    RequestKind::Record,
+    RequestKind::Cancel,
+    RequestKind::Create,
+    RequestKind::ListMessages,
+    RequestKind::Refresh,
+    RequestKind::ListAgents,
 ];
 
-impl Kind {
-    fn needs_a_secret(self) -> bool {
+impl RequestKind {
+    fn needs_secret(self) -> bool {
         matches!(self, Self::Create | Self::Refresh)
     }
 
-    fn asks_openai(self) -> bool {
-        self.needs_a_secret() || matches!(self, Self::Read | Self::Cancel)
+    fn calls_openai(self) -> bool {
+        self.needs_secret() || matches!(self, Self::Read | Self::Cancel)
     }
 }
 
-pub async fn run(ground: &Ground, count: usize) -> Result<Vec<Figure>> {
-    // Every request has a session of its own: a cancel ends it.
-    let opened = each(SPENDING + count, AT_ONCE, async |number| {
-        Ok::<_, anyhow::Error>((number, ground.opened(ground.person(number)).await?))
+pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
+    // Every request has its own session, because a cancellation ends it.
+    let opened = run_concurrently(BUDGET_REQUESTS + count, CONCURRENCY, async |number| {
+        Ok::<_, anyhow::Error>((number, env.open_session(env.person(number)).await?))
     });
     let sessions: Vec<(usize, Value)> = opened.await.into_iter().collect::<Result<_>>()?;
-    let run_out = "update chatkit_sessions set expires_at = now() + interval '60 seconds'";
-    sqlx::query(run_out).execute(ground.stack.database()).await?;
-    ground.stack.openai().fault(Fault::everywhere().reset_before());
-    let (spending, counted) = sessions.split_at(SPENDING);
-    ask(ground, spending).await;
-    ground.stack.openai().clear_ledger();
-    let outcomes = ask(ground, counted).await;
+    let expire_soon = "update chatkit_sessions set expires_at = now() + interval '60 seconds'";
+    sqlx::query(expire_soon).execute(env.stack.database()).await?;
+    env.stack.openai().fault(Fault::everywhere().reset_before());
+    let (budget_sessions, counted) = sessions.split_at(BUDGET_REQUESTS);
+    send_all(env, budget_sessions).await;
+    env.stack.openai().clear_ledger();
+    let outcomes = send_all(env, counted).await;
 
-    let wrong: Vec<String> = outcomes
+    let unexpected: Vec<String> = outcomes
         .iter()
-        .filter(|(kind, reply)| !as_promised(*kind, reply))
-        .map(|(kind, reply)| format!("{kind:?}: {reply:?}"))
+        .filter(|(kind, response)| !is_expected(*kind, response))
+        .map(|(kind, response)| format!("{kind:?}: {response:?}"))
         .collect();
-    let secrets = outcomes.iter().filter(|(kind, _)| kind.needs_a_secret()).count();
-    let asking = outcomes.iter().filter(|(kind, _)| kind.asks_openai()).count();
+    let secrets = outcomes.iter().filter(|(kind, _)| kind.needs_secret()).count();
+    let asking = outcomes.iter().filter(|(kind, _)| kind.calls_openai()).count();
     Ok(vec![
-        Figure::exactly(
-            "reads, events and cancels that went on",
-            outcomes.len() - secrets - wrong.len(),
+        Measurement::exactly(
+            "reads, events and cancellations that succeeded",
+            outcomes.len() - secrets - unexpected.len(),
             count - secrets,
         ),
-        Figure::some("new secrets that were refused with 503 and Retry-After", secrets),
-        Figure::violations("any other answer", &wrong),
-        Figure::at_most(
-            "calls of OpenAI for each request that asks it, the budget spent",
-            ground.stack.openai().requests().len(),
+        Measurement::non_zero("requests for secrets rejected with 503 and Retry-After", secrets),
+        Measurement::violations("other responses", &unexpected),
+        Measurement::max_ratio(
+            "requests to OpenAI per request that needs it, budget exhausted",
+            env.stack.openai().requests().len(),
             asking,
             1.1,
         ),
     ])
 }
 
-async fn ask(ground: &Ground, sessions: &[(usize, Value)]) -> Vec<(Kind, TestResponse)> {
-    let place = AtomicUsize::new(0);
-    each(sessions.len(), AT_ONCE, async |number| {
-        let kind = KINDS[place.fetch_add(1, Ordering::Relaxed) % KINDS.len()];
+async fn send_all(env: &StressEnv, sessions: &[(usize, Value)]) -> Vec<(RequestKind, TestResponse)> {
+    let index = AtomicUsize::new(0);
+    run_concurrently(sessions.len(), CONCURRENCY, async |number| {
+        let kind = REQUEST_KINDS[index.fetch_add(1, Ordering::Relaxed) % REQUEST_KINDS.len()];
         let (owner, session) = &sessions[number];
         let path = Person::path(session);
-        let wish = match kind {
-            Kind::Read => Wish::read(path),
-            Kind::ListSessions => Wish::read("/chatkit/sessions".to_owned()),
-            Kind::ListMessages => Wish::read(format!("{path}/messages")),
-            Kind::ListAgents => Wish::read("/chatkit/agents".to_owned()),
-            Kind::Record => {
+        let request = match kind {
+            RequestKind::Read => Request::read(path),
+            RequestKind::ListSessions => Request::read("/chatkit/sessions".to_owned()),
+            RequestKind::ListMessages => Request::read(format!("{path}/messages")),
+            RequestKind::ListAgents => Request::read("/chatkit/agents".to_owned()),
+            RequestKind::Record => {
                 let event = json!({ "id": Uuid::new_v4(), "type": "custom_x", "payload": {} });
-                Wish::record(session, event)
+                Request::record(session, event)
             }
-            Kind::Cancel => Wish::cancel(session),
-            Kind::Create => Wish::open(None),
-            Kind::Refresh => Wish::renew(session, "refresh", None),
+            RequestKind::Cancel => Request::cancel(session),
+            RequestKind::Create => Request::open(None),
+            RequestKind::Refresh => Request::renew(session, "refresh", None),
         };
-        (kind, ground.ask(ground.person(*owner), &wish).await)
+        (kind, env.send(env.person(*owner), &request).await)
     })
     .await
 }
 
-fn as_promised(kind: Kind, reply: &TestResponse) -> bool {
-    if kind.needs_a_secret() {
-        reply.status == Some(503)
-            && reply.code() == Some("chatkit_unavailable")
-            && reply.retry_after.is_some()
+fn is_expected(kind: RequestKind, response: &TestResponse) -> bool {
+    if kind.needs_secret() {
+        response.status == Some(503)
+            && response.code() == Some("chatkit_unavailable")
+            && response.retry_after.is_some()
     } else {
-        reply.is_done()
+        response.is_success()
     }
 }

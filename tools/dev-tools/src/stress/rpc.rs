@@ -1,4 +1,5 @@
-//! RPC functions called as PostgREST calls them: as `service_role`, with named arguments out of JSON, a transaction each.
+//! Calls RPCs as PostgREST does: as `service_role`, with named arguments from JSON, one transaction
+//! each.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +7,28 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// The functions that `service_role` may execute, by their names.
+/// The functions that `service_role` can execute, by name.
 #[derive(Clone, Debug)]
 pub struct Catalogue(BTreeMap<String, Signature>);
 
-/// The arguments of a function.
+/// The parameters of a function.
 #[derive(Clone, Debug)]
 pub struct Signature {
-    /// Names and types, in their order.
+    /// Names and types, in order.
     pub arguments: Vec<(String, String)>,
-    /// How many of the last ones may be left out.
+    /// Number of optional parameters, which come last.
     pub optional: usize,
 }
 
 /// A failed statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct RpcError {
     pub state: String,
     pub message: String,
 }
 
-impl Failure {
-    /// The HTTP status that PostgREST makes of a refusal of ours.
+impl RpcError {
+    /// Returns the HTTP status of an error that the function raised.
     pub fn status(&self) -> Option<u16> {
         self.state.strip_prefix("PT")?.parse().ok()
     }
@@ -58,24 +59,24 @@ impl Catalogue {
         self.0.get(name)
     }
 
-    /// Calls a function with these of its arguments.
+    /// Calls a function with some of its arguments.
     pub async fn call(
         &self,
         connection: &mut PgConnection,
         name: &str,
-        given: &Map<String, Value>,
-    ) -> Result<Result<Value, Failure>> {
+        params: &Map<String, Value>,
+    ) -> Result<Result<Value, RpcError>> {
         let signature = self.signature(name).with_context(|| format!("there is no function {name}"))?;
         let mut named = Vec::new();
         let mut texts = Vec::new();
         for (argument, kind) in &signature.arguments {
-            if let Some(value) = given.get(argument) {
+            if let Some(value) = params.get(argument) {
                 texts.push(text(value, kind));
                 named.push(format!("{argument} => ${}::text::{kind}", texts.len()));
             }
         }
         if let Some(unknown) =
-            given.keys().find(|name| !signature.arguments.iter().any(|(known, _)| known == *name))
+            params.keys().find(|name| !signature.arguments.iter().any(|(known, _)| known == *name))
         {
             bail!("{name} has no argument {unknown}");
         }
@@ -87,7 +88,7 @@ impl Catalogue {
         let answer: Result<Option<String>, sqlx::Error> = query.fetch_one(connection).await;
         match answer {
             Ok(answer) => Ok(Ok(answer.map_or(Ok(Value::Null), |answer| serde_json::from_str(&answer))?)),
-            Err(sqlx::Error::Database(error)) => Ok(Err(Failure {
+            Err(sqlx::Error::Database(error)) => Ok(Err(RpcError {
                 state: error.code().unwrap_or_default().into_owned(),
                 message: error.message().to_owned(),
             })),
@@ -96,14 +97,14 @@ impl Catalogue {
     }
 }
 
-/// A value as the text of its type; null is null.
+/// Converts a value to the text format of its SQL type; null stays null.
 fn text(value: &Value, kind: &str) -> Option<String> {
     match value {
         Value::Null => None,
         value if kind == "jsonb" => Some(value.to_string()),
         Value::String(text) => Some(text.clone()),
         Value::Array(items) => {
-            // An array's elements are quoted as JSON quotes its strings.
+            // Elements of an array literal are quoted like JSON strings.
             let items: Vec<String> = items
                 .iter()
                 .map(|item| if item.is_string() { item.to_string() } else { format!("\"{item}\"") })
@@ -114,7 +115,7 @@ fn text(value: &Value, kind: &str) -> Option<String> {
     }
 }
 
-/// The arguments of a call.
+/// Builds the arguments of a call.
 pub fn arguments<const N: usize>(arguments: [(&str, Value); N]) -> Map<String, Value> {
     arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

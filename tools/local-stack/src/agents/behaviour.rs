@@ -1,21 +1,21 @@
-//! What the three agents make of a call. Each answer is of the contract's "Agents over MCP".
+//! The behaviour of the three agents. Each response follows the contract "Agents over MCP".
 
 use serde_json::{Value, json};
 
-use super::request_log::{Deed, Memory};
+use super::request_log::{AgentAction, AgentState};
 
-/// What `accounts_payable` pays without asking, in EUR.
+/// The amount in EUR up to which `accounts_payable` pays without approval.
 pub const LIMIT: f64 = 10_000.0;
 
-/// Which of the three.
+/// One of the three agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trade {
+pub(super) enum Behaviour {
     AccountsPayable,
     TaxCompliance,
     CfoStrategy,
 }
 
-impl Trade {
+impl Behaviour {
     pub(super) const ALL: [Self; 3] = [Self::AccountsPayable, Self::TaxCompliance, Self::CfoStrategy];
 
     pub(super) fn id(self) -> &'static str {
@@ -26,29 +26,29 @@ impl Trade {
         }
     }
 
-    /// Answers a call, once for each key that something was done under.
-    pub(super) fn answer(self, memory: &mut Memory, arguments: &Value) -> Value {
+    /// Responds to a call. A call with a known idempotency key returns the first response.
+    pub(super) fn answer(self, state: &mut AgentState, arguments: &Value) -> Value {
         let key = arguments["idempotencyKey"].as_str().unwrap_or_default();
-        if let Some(answer) = memory.answered.get(key).filter(|_| !memory.forgets_keys) {
+        if let Some(answer) = state.responses.get(key).filter(|_| !state.forgets_keys) {
             return answer.clone();
         }
-        let (answer, deed) = match self {
+        let (answer, action) = match self {
             Self::AccountsPayable => pay(arguments),
             Self::TaxCompliance => check_vat(arguments),
-            Self::CfoStrategy => take_over(arguments),
+            Self::CfoStrategy => accept_handover(arguments),
         };
-        if let Some((what, with)) = deed {
-            memory.deeds.push(Deed { key: key.to_owned(), what, with });
-            memory.answered.insert(key.to_owned(), answer.clone());
+        if let Some((what, with)) = action {
+            state.actions.push(AgentAction { key: key.to_owned(), what, with });
+            state.responses.insert(key.to_owned(), answer.clone());
         }
         answer
     }
 }
 
-/// An answer, and what was done for it.
-type Answered = (Value, Option<(&'static str, Value)>);
+/// The response, and the action that was executed.
+type ToolOutcome = (Value, Option<(&'static str, Value)>);
 
-/// What a call is about: what it was given to do, or else what the event says.
+/// Returns invoice and amount of a call: from its inputs, or from its event.
 pub(super) fn subject(arguments: &Value) -> (String, f64) {
     let payload = &arguments["event"]["payload"];
     let about = [&arguments["inputs"], &payload["data"], payload];
@@ -62,13 +62,13 @@ pub(super) fn subject(arguments: &Value) -> (String, f64) {
     (invoice, amount)
 }
 
-fn pay(arguments: &Value) -> Answered {
+fn pay(arguments: &Value) -> ToolOutcome {
     let (invoice, amount) = subject(arguments);
-    let task = |status: &str, waits: bool| json!([{ "id": format!("pay-{invoice}"), "title": format!("Pay invoice {invoice}"), "status": status, "requiresHitl": waits }]);
+    let task = |status: &str, requires_hitl: bool| json!([{ "id": format!("pay-{invoice}"), "title": format!("Pay invoice {invoice}"), "status": status, "requiresHitl": requires_hitl }]);
     if arguments["event"]["payload"]["action"] == "forecast" {
         let handover = json!({"agentId": "cfo_strategy", "reason": "a question of strategy", "summary": format!("Invoice {invoice} is on the table.")});
         return (
-            json!({"status": "completed", "message": "I hand over to our CFO's agent.", "handover": handover}),
+            json!({"status": "completed", "message": "I hand over to the CFO's agent.", "handover": handover}),
             None,
         );
     }
@@ -87,7 +87,7 @@ fn pay(arguments: &Value) -> Answered {
                 "schema": {"type": "object", "properties": {"amount": {"type": "number", "exclusiveMinimum": 0}}},
                 "expiresInSeconds": 86_400, "risk": "medium", "approver": "other",
             });
-            let message = format!("Somebody has to approve invoice {invoice}.");
+            let message = format!("Invoice {invoice} needs an approval.");
             let answer = json!({"status": "needs_hitl", "message": message, "tasks": task("blocked", true), "ask": ask});
             return (answer, None);
         }
@@ -102,7 +102,7 @@ fn pay(arguments: &Value) -> Answered {
     (answer, Some(("paid", with)))
 }
 
-fn check_vat(arguments: &Value) -> Answered {
+fn check_vat(arguments: &Value) -> ToolOutcome {
     let (invoice, amount) = subject(arguments);
     let with = json!({"invoice": invoice, "vat": (amount * 19.0 / 119.0 * 100.0).round() / 100.0});
     let task = json!([{"id": format!("vat-{invoice}"), "title": format!("Check the VAT of invoice {invoice}"), "status": "completed"}]);
@@ -111,9 +111,9 @@ fn check_vat(arguments: &Value) -> Answered {
     (answer, Some(("vat_checked", with)))
 }
 
-fn take_over(arguments: &Value) -> Answered {
+fn accept_handover(arguments: &Value) -> ToolOutcome {
     let payload = &arguments["event"]["payload"];
-    let told = payload["summary"].as_str().unwrap_or("Nothing was told.");
-    let answer = json!({"status": "completed", "message": format!("I have taken over. {told}"), "notices": ["no forecast yet"]});
+    let summary = payload["summary"].as_str().unwrap_or("There is no summary.");
+    let answer = json!({"status": "completed", "message": format!("I have taken over. {summary}"), "notices": ["no forecast yet"]});
     (answer, Some(("took_over", payload.clone())))
 }

@@ -1,15 +1,15 @@
-//! Faults on order.
+//! Faults that a test adds to an agent.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::request_log::Sent;
+use super::request_log::SentResponse;
 
-/// What is to go wrong, where, and how often.
+/// A fault: which requests it affects, how often, and its effect.
 ///
-/// Unless said otherwise it hits every call of the tool until it is cleared. The order of making decides: the first fault that
-/// fits and is not used up is the one that happens.
+/// By default it affects every call of the tool until it is cleared. If several faults match, the
+/// first one that was added and is not exhausted applies.
 #[derive(Debug, Clone)]
 pub struct Fault {
     rpc: Option<String>,
@@ -21,135 +21,135 @@ pub struct Fault {
     pub(super) effect: Effect,
 }
 
-/// What happens instead of the answer.
+/// The effect of a fault on the response.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
-    /// Nothing but the delays.
-    Answer,
-    /// A status; the work is not done.
-    Refuse(u16),
-    /// The connection is closed without a word; the work is not done.
+    /// Only the delays.
+    DelayOnly,
+    /// An HTTP status; the work is not done.
+    Status(u16),
+    /// The connection closes without a response; the work is not done.
     DropBefore,
-    /// The connection is closed without a word; the work is done.
+    /// The connection closes without a response; the work is done.
     DropAfter,
-    /// Half of the answer, then the connection is closed; the work is done.
+    /// The connection closes after half of the response; the work is done.
     Cut,
-    /// A 200 that is a page of HTML; the work is done.
-    Nonsense,
-    /// A 200 with this as its JSON; the work is done.
+    /// A 200 with an HTML page; the work is done.
+    HtmlBody,
+    /// A 200 with this JSON; the work is done.
     Body(Value),
-    /// The tool answers with this result; the work is not done.
+    /// The tool returns this result; the work is not done.
     Result(Value),
 }
 
 impl Effect {
-    /// What is sent in the place of the answer, if it is not the answer.
-    pub(super) fn spoils(&self) -> Option<Sent> {
+    /// What is sent instead of the response, if anything.
+    pub(super) fn replacement(&self) -> Option<SentResponse> {
         match self {
-            Self::Answer | Self::Result(_) => None,
-            Self::Refuse(_) => Some(Sent::Refusal),
-            Self::DropBefore | Self::DropAfter => Some(Sent::Nothing),
-            Self::Cut | Self::Nonsense | Self::Body(_) => Some(Sent::Rubbish),
+            Self::DelayOnly | Self::Result(_) => None,
+            Self::Status(_) => Some(SentResponse::Error),
+            Self::DropBefore | Self::DropAfter => Some(SentResponse::Nothing),
+            Self::Cut | Self::HtmlBody | Self::Body(_) => Some(SentResponse::Malformed),
         }
     }
 }
 
-/// Names a fault that was ordered.
+/// Identifies an added fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultId(usize);
 
 impl Fault {
-    /// On calls of the tool.
+    /// A fault of tool calls.
     pub fn on_calls() -> Self {
         Self::on("tools/call")
     }
 
-    /// On another method of MCP.
+    /// A fault of another MCP method.
     pub fn on(rpc: &str) -> Self {
         Self { rpc: Some(rpc.to_owned()), ..Self::everywhere() }
     }
 
-    /// On every POST.
+    /// A fault of every POST.
     pub fn everywhere() -> Self {
         let none = Duration::ZERO;
-        let (headers, effect) = (Vec::new(), Effect::Answer);
+        let (headers, effect) = (Vec::new(), Effect::DelayOnly);
         Self { rpc: None, left: None, share: 1.0, delay: none, late: none, headers, effect }
     }
 
-    /// Hits that many requests and no more.
+    /// Limits the fault to `times` requests.
     pub fn times(mut self, times: u32) -> Self {
         self.left = Some(times);
         self
     }
 
-    /// Hits that share of the requests it fits, by chance.
+    /// Affects a share of the requests, at random.
     pub fn share(mut self, share: f64) -> Self {
         self.share = share;
         self
     }
 
-    /// Waits before the work begins.
+    /// Delays the work.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Waits between the work and the answer.
+    /// Delays the response after the work is done.
     pub fn late(mut self, late: Duration) -> Self {
         self.late = late;
         self
     }
 
-    /// Answers with a status and no work.
+    /// Returns a status; the work is not done.
     pub fn status(mut self, status: u16) -> Self {
-        self.effect = Effect::Refuse(status);
+        self.effect = Effect::Status(status);
         self
     }
 
-    /// A header of that answer.
+    /// A header of that response.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Closes the connection; the work is not done.
+    /// Closes the connection before the work is done.
     pub fn drop_before(mut self) -> Self {
         self.effect = Effect::DropBefore;
         self
     }
 
-    /// Closes the connection once the work is done.
+    /// Closes the connection after the work is done.
     pub fn drop_after(mut self) -> Self {
         self.effect = Effect::DropAfter;
         self
     }
 
-    /// Sends half of the answer and closes the connection; the work is done.
+    /// Closes the connection after half of the response; the work is done.
     pub fn cut(mut self) -> Self {
         self.effect = Effect::Cut;
         self
     }
 
-    /// Answers 200 with a page of HTML; the work is done.
+    /// Returns 200 with an HTML page; the work is done.
     pub fn nonsense(mut self) -> Self {
-        self.effect = Effect::Nonsense;
+        self.effect = Effect::HtmlBody;
         self
     }
 
-    /// Answers 200 with this JSON; the work is done.
+    /// Returns 200 with this JSON; the work is done.
     pub fn body(mut self, body: Value) -> Self {
         self.effect = Effect::Body(body);
         self
     }
 
-    /// Has the tool answer with this result instead of doing anything.
+    /// Makes the tool return this result instead of doing the work.
     pub fn result(mut self, result: Value) -> Self {
         self.effect = Effect::Result(result);
         self
     }
 }
 
-/// All faults that were ever ordered, with how often each has hit.
+/// All faults, with their number of hits and whether they are active.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<(Fault, u32, bool)>);
 
@@ -159,7 +159,7 @@ impl Faults {
         FaultId(self.0.len() - 1)
     }
 
-    /// The result that a fault is to bring about.
+    /// The result that a fault prescribes.
     pub(super) fn result(&self, id: usize) -> Option<Value> {
         match &self.0.get(id)?.0.effect {
             Effect::Result(result) => Some(result.clone()),
@@ -167,7 +167,7 @@ impl Faults {
         }
     }
 
-    /// The fault that hits this request, and its place.
+    /// Returns the fault that affects this request, with its index.
     pub(super) fn take(&mut self, rpc: &str) -> Option<(usize, Fault)> {
         let fits = |(_, (fault, hits, live)): &(usize, &mut (Fault, u32, bool))| {
             *live

@@ -1,13 +1,13 @@
-//! All three, as a stack has them.
+//! The three agents of a stack.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::agent::{Agent, Settings};
-use super::behaviour::Trade;
+use super::behaviour::Behaviour;
 
-/// The three agents, each on a port of its own.
+/// The three agents, each on its own port.
 #[derive(Debug)]
 pub struct AgentFleet {
     agents: Vec<Agent>,
@@ -15,37 +15,36 @@ pub struct AgentFleet {
 }
 
 impl AgentFleet {
-    /// Starts them.
     pub async fn start(settings: Settings) -> Result<Self> {
         let mut agents = Vec::new();
-        for trade in Trade::ALL {
-            agents.push(Agent::start(trade, settings).await?);
+        for behaviour in Behaviour::ALL {
+            agents.push(Agent::start(behaviour, settings).await?);
         }
         Ok(Self { agents, bearer: format!("agents-{}", Uuid::new_v4().simple()) })
     }
 
-    /// One of them, by its name in the registry.
+    /// Returns an agent by its id in the registry.
     pub fn agent(&self, id: &str) -> Option<&Agent> {
         self.agents.iter().find(|agent| agent.id() == id)
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Agent> {
         self.agents.iter()
     }
 
-    /// What they are shown by whoever calls them for us.
+    /// The bearer token that a caller of the agents sends.
     pub fn bearer(&self) -> &str {
         &self.bearer
     }
 
-    /// `AGENT_LOOPBACK_ALLOWLIST` for them.
-    pub fn allowed_hosts(&self) -> String {
+    /// The value of `AGENT_LOOPBACK_ALLOWLIST` for these agents.
+    pub fn loopback_allowlist(&self) -> String {
         let hosts: Vec<String> = self.agents.iter().map(|agent| agent.address().to_string()).collect();
         hosts.join(",")
     }
 
-    /// `AGENT_CREDENTIALS` for them: one each, under its own name.
+    /// The value of `AGENT_CREDENTIALS` for these agents: one credential each, under the agent's
+    /// id.
     pub fn credentials(&self) -> String {
         let entry = |agent: &Agent| {
             let origin = format!("http://{}", agent.address());

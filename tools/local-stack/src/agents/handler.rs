@@ -1,4 +1,4 @@
-//! An agent as rmcp's server side sees it.
+//! Implements rmcp's server side for an agent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,17 +15,17 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 
 use super::TOOL;
-use super::behaviour::{LIMIT, Trade, subject};
-use super::http::{ORDERED, Shared};
+use super::behaviour::{Behaviour, LIMIT, subject};
+use super::http::{FAULT_HEADER, Shared};
 use super::revision::Revision;
 
-/// What a server asks for in the protocol's own way, and the state that it wants back.
+/// The request state of an `input_required` result, which the client has to return.
 const STATE: &str = "st.ate of \"the\" question ü";
 const QUESTION: &str = "approval";
 
 #[derive(Clone)]
 pub(super) struct Handler {
-    pub(super) trade: Trade,
+    pub(super) behaviour: Behaviour,
     pub(super) revision: Revision,
     pub(super) shared: Arc<Shared>,
 }
@@ -33,15 +33,15 @@ pub(super) struct Handler {
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
-        info.server_info = Implementation::new(self.trade.id(), "1.0.0");
-        if let Some(version) = self.revision.spoken().first() {
+        info.server_info = Implementation::new(self.behaviour.id(), "1.0.0");
+        if let Some(version) = self.revision.versions().first() {
             info.protocol_version = version.clone();
         }
         info
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Borrowed(self.revision.spoken())
+        Cow::Borrowed(self.revision.versions())
     }
 
     async fn list_tools(
@@ -57,7 +57,7 @@ impl ServerHandler for Handler {
         .collect();
         Ok(ListToolsResult::with_all_items(vec![Tool::new(
             TOOL,
-            "Takes an event of a session.",
+            "Handles an event of a session.",
             Arc::new(schema),
         )]))
     }
@@ -67,37 +67,37 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let ordered = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(ORDERED));
-        let ordered = ordered.and_then(|place| place.to_str().ok()?.parse().ok());
-        if let Some(ordered) = ordered.and_then(|place| self.shared.lock().faults.result(place)) {
-            return answer(&ordered);
+        let prescribed = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(FAULT_HEADER));
+        let prescribed = prescribed.and_then(|place| place.to_str().ok()?.parse().ok());
+        if let Some(prescribed) = prescribed.and_then(|place| self.shared.lock().faults.result(place)) {
+            return answer(&prescribed);
         }
         if request.name != TOOL {
             return Err(ErrorData::invalid_params("no such tool", None));
         }
         let mut arguments = Value::Object(request.arguments.unwrap_or_default());
-        let mut memory = self.shared.lock();
-        if memory.asks_by_protocol && subject(&arguments).1 > LIMIT {
+        let mut state = self.shared.lock();
+        if state.asks_by_protocol && subject(&arguments).1 > LIMIT {
             let Some(responses) = request.input_responses else { return question() };
             if request.request_state.as_deref() != Some(STATE) {
-                return Err(ErrorData::invalid_params("another state than the one asked with", None));
+                return Err(ErrorData::invalid_params("unknown request state", None));
             }
-            let accepted = responses.get(QUESTION).is_some_and(|said| said["action"] == "accept");
+            let accepted = responses.get(QUESTION).is_some_and(|response| response["action"] == "accept");
             arguments["decision"] = json!({"decision": if accepted { "approve" } else { "reject" }});
         }
-        let structured = self.trade.answer(&mut memory, &arguments);
+        let structured = self.behaviour.answer(&mut state, &arguments);
         Ok(CallToolResult::structured(structured).into())
     }
 }
 
-/// A result of a tool, or one that asks for input.
-fn answer(ordered: &Value) -> Result<CallToolResponse, ErrorData> {
+/// Parses a prescribed result: a tool result, or a request for input.
+fn answer(prescribed: &Value) -> Result<CallToolResponse, ErrorData> {
     let wrong = |error: serde_json::Error| ErrorData::internal_error(error.to_string(), None);
-    if ordered["resultType"] == "input_required" {
-        let result: InputRequiredResult = serde_json::from_value(ordered.clone()).map_err(wrong)?;
+    if prescribed["resultType"] == "input_required" {
+        let result: InputRequiredResult = serde_json::from_value(prescribed.clone()).map_err(wrong)?;
         return Ok(result.into());
     }
-    let result: CallToolResult = serde_json::from_value(ordered.clone()).map_err(wrong)?;
+    let result: CallToolResult = serde_json::from_value(prescribed.clone()).map_err(wrong)?;
     Ok(result.into())
 }
 

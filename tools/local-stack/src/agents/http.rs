@@ -1,4 +1,4 @@
-//! The HTTP in front of an agent: written down, hit by a fault if one was ordered, and otherwise rmcp's.
+//! The HTTP layer of an agent: records requests, applies faults, passes the rest to rmcp.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,52 +20,52 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::behaviour::Trade;
+use super::behaviour::Behaviour;
 use super::fault::{Effect, Fault};
 use super::handler::Handler;
-use super::request_log::{Call, Memory, Sent};
+use super::request_log::{AgentState, Call, SentResponse};
 use super::revision::Revision;
 
-/// Largest body that is read.
-const LARGEST_BODY: usize = 8 << 20;
+/// The largest accepted body.
+const MAX_BODY_BYTES: usize = 8 << 20;
 
-/// Tells the handler, which in a session is an older one than the request, which fault's result to answer with.
-pub(super) const ORDERED: HeaderName = HeaderName::from_static("x-ordered-by-fault");
+/// Names the fault whose result the handler returns. In an MCP session the handler is older than
+/// the request, so a header carries it.
+pub(super) const FAULT_HEADER: HeaderName = HeaderName::from_static("x-ordered-by-fault");
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<Memory>);
+pub(super) struct Shared(Mutex<AgentState>);
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Memory> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, AgentState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One agent's server.
 #[derive(Clone)]
-pub(super) struct Front {
-    pub(super) trade: Trade,
+pub(super) struct AgentServer {
+    pub(super) behaviour: Behaviour,
     pub(super) revision: Revision,
     pub(super) streams: bool,
     pub(super) shared: Arc<Shared>,
     pub(super) sessions: Arc<LocalSessionManager>,
 }
 
-/// The connection is to be closed without a word.
+/// Makes hyper close the connection without a response.
 #[derive(Debug)]
-struct Dropped;
+struct ConnectionDropped;
 
-impl fmt::Display for Dropped {
+impl fmt::Display for ConnectionDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("dropped")
     }
 }
 
-impl std::error::Error for Dropped {}
+impl std::error::Error for ConnectionDropped {}
 
-impl Front {
-    /// Serves until `stop` changes or its sender is dropped; then every connection ends at once.
+impl AgentServer {
+    /// Serves until `stop` changes or its sender is dropped; then every connection closes.
     pub(super) async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<()>) {
         loop {
             let accepted = tokio::select! {
@@ -79,9 +79,9 @@ impl Front {
     }
 
     async fn connection(self, stream: TcpStream, mut stop: watch::Receiver<()>) {
-        // An answer of two small writes would otherwise wait for the caller's acknowledgement.
+        // A response of two small writes would otherwise wait for the client's acknowledgement.
         stream.set_nodelay(true).ok();
-        let service = service_fn(move |request| self.clone().exchange(request));
+        let service = service_fn(move |request| self.clone().handle(request));
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             _ = connection => {}
@@ -89,9 +89,9 @@ impl Front {
         }
     }
 
-    async fn exchange(self, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
+    async fn handle(self, request: hyper::Request<Incoming>) -> Result<Response<Body>, ConnectionDropped> {
         let (parts, body) = request.into_parts();
-        let body = to_bytes(Body::new(body), LARGEST_BODY).await.map_err(|_| Dropped)?;
+        let body = to_bytes(Body::new(body), MAX_BODY_BYTES).await.map_err(|_| ConnectionDropped)?;
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         let rpc = message["method"].as_str().unwrap_or_default().to_owned();
         let header = |(name, value): (&HeaderName, &HeaderValue)| {
@@ -103,73 +103,73 @@ impl Front {
             params: message["params"].clone(),
             headers: parts.headers.iter().map(header).collect(),
             at: SystemTime::now(),
-            sent: Sent::Nothing,
+            sent: SentResponse::Nothing,
         };
-        let (place, fault) = {
-            let mut memory = self.shared.lock();
-            memory.calls.push(call);
-            let fault = if parts.method == Method::POST { memory.faults.take(&rpc) } else { None };
-            (memory.calls.len() - 1, fault)
+        let (index, fault) = {
+            let mut state = self.shared.lock();
+            state.calls.push(call);
+            let fault = if parts.method == Method::POST { state.faults.take(&rpc) } else { None };
+            (state.calls.len() - 1, fault)
         };
         let request = Request::from_parts(parts, Body::from(body));
         let shared = self.shared.clone();
-        let spoilt = fault.as_ref().and_then(|(_, fault)| fault.effect.spoils());
+        let replacement = fault.as_ref().and_then(|(_, fault)| fault.effect.replacement());
         let answer = match fault {
             None => self.work(request).await,
-            // A task of its own: a caller who hangs up does not stop the work.
-            Some((place, fault)) => {
-                tokio::spawn(self.faulty(request, place, fault)).await.map_err(|_| Dropped)?
-            }
+            // In its own task: a client that disconnects does not stop the work.
+            Some((index, fault)) => tokio::spawn(self.handle_with_fault(request, index, fault))
+                .await
+                .map_err(|_| ConnectionDropped)?,
         }?;
-        if let Some(call) = shared.lock().calls.get_mut(place) {
-            call.sent = spoilt.unwrap_or_else(|| Sent::Answer(SystemTime::now()));
+        if let Some(call) = shared.lock().calls.get_mut(index) {
+            call.sent = replacement.unwrap_or_else(|| SentResponse::Complete(SystemTime::now()));
         }
         Ok(answer)
     }
 
-    async fn faulty(
+    async fn handle_with_fault(
         self,
         mut request: Request<Body>,
-        place: usize,
+        index: usize,
         fault: Fault,
-    ) -> Result<Response<Body>, Dropped> {
+    ) -> Result<Response<Body>, ConnectionDropped> {
         tokio::time::sleep(fault.delay).await;
         match &fault.effect {
-            Effect::DropBefore => return Err(Dropped),
-            Effect::Refuse(status) => return Ok(refusal(*status, &fault)),
-            Effect::Result(_) => drop(request.headers_mut().insert(ORDERED, HeaderValue::from(place))),
+            Effect::DropBefore => return Err(ConnectionDropped),
+            Effect::Status(status) => return Ok(status_response(*status, &fault)),
+            Effect::Result(_) => drop(request.headers_mut().insert(FAULT_HEADER, HeaderValue::from(index))),
             _ => {}
         }
         let (parts, body) = self.work(request).await?.into_parts();
-        // The work is done once the answer has been read to its end.
-        let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| Dropped)?;
+        // The work is done when the response has been read to its end.
+        let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ConnectionDropped)?;
         tokio::time::sleep(fault.late).await;
         match fault.effect {
-            Effect::DropAfter => Err(Dropped),
+            Effect::DropAfter => Err(ConnectionDropped),
             Effect::Cut => Ok(Response::from_parts(parts, cut(body))),
-            Effect::Nonsense => Ok(page("text/html", "<html><p>Not what you asked for.")),
+            Effect::HtmlBody => Ok(page("text/html", "<html><p>Not the requested response.")),
             Effect::Body(body) => Ok(page("application/json", body.to_string())),
             _ => Ok(Response::from_parts(parts, Body::from(body))),
         }
     }
 
-    async fn work(self, mut request: Request<Body>) -> Result<Response<Body>, Dropped> {
-        // rmcp wants to be asked by a name that it knows for its own.
+    async fn work(self, mut request: Request<Body>) -> Result<Response<Body>, ConnectionDropped> {
+        // rmcp accepts only host names that it is configured for.
         request.headers_mut().insert(HOST, HeaderValue::from_static("127.0.0.1"));
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(self.revision != Revision::V20260728)
             .with_json_response(!self.streams)
             .with_sse_retry(Some(Duration::from_millis(50)));
-        let Self { trade, revision, shared, sessions, .. } = self;
-        let handler = move || Ok(Handler { trade, revision, shared: shared.clone() });
+        let Self { behaviour, revision, shared, sessions, .. } = self;
+        let handler = move || Ok(Handler { behaviour, revision, shared: shared.clone() });
         let answer: Result<_, Infallible> =
             StreamableHttpService::new(handler, sessions, config).oneshot(request).await;
-        answer.map(|answer| answer.map(Body::new)).map_err(|_| Dropped)
+        answer.map(|answer| answer.map(Body::new)).map_err(|_| ConnectionDropped)
     }
 }
 
-fn refusal(status: u16, fault: &Fault) -> Response<Body> {
-    let mut response = page("application/json", r#"{"error": "refused"}"#);
+fn status_response(status: u16, fault: &Fault) -> Response<Body> {
+    let mut response = page("application/json", r#"{"error": "rejected"}"#);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in &fault.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -186,12 +186,12 @@ fn page(content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     response
 }
 
-/// Half of a body, and then the connection breaks.
+/// Returns the first half of a body, after which the connection breaks.
 fn cut(body: Bytes) -> Body {
     let half = body.slice(..body.len() / 2);
     let half = stream::once(future::ready(Ok(half)));
     let end = stream::once(async {
-        // Time for the half to leave: with the error the connection closes at once.
+        // Lets the first half leave: the error closes the connection at once.
         tokio::time::sleep(Duration::from_millis(5)).await;
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
     });

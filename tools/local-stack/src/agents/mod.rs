@@ -1,11 +1,12 @@
-//! Three finance agents to call: MCP servers on loopback, by rmcp's server side.
+//! Three finance agents: MCP servers on the loopback interface, with rmcp's server side.
 //!
-//! - `accounts_payable` pays invoices; above [`LIMIT`] it asks first. A payment is followed by a check of its VAT.
+//! - `accounts_payable` pays invoices, and asks above [`LIMIT`]. A payment triggers a VAT check.
 //! - `tax_compliance` checks the VAT, as a follow-up.
-//! - `cfo_strategy` takes over what is handed to it.
+//! - `cfo_strategy` accepts handovers.
 //!
-//! Each has one tool, [`TOOL`], honours idempotency keys unless told otherwise, writes down its calls and what it did, and goes
-//! wrong on order ([`Fault`]). A server speaks one revision of MCP, so that every one can be tried.
+//! Each agent has one tool, [`TOOL`], and honours idempotency keys by default. It records its calls
+//! and actions; tests add faults with [`Fault`]. A server supports one MCP revision, so that tests
+//! can cover each.
 
 mod agent;
 mod behaviour;
@@ -13,19 +14,19 @@ mod fault;
 mod fleet;
 mod handler;
 mod http;
-mod reference;
 mod request_log;
 mod revision;
 mod round_robin;
+mod sdk_server;
 
 pub use agent::{Agent, Settings};
 pub use behaviour::LIMIT;
 pub use fault::{Fault, FaultId};
 pub use fleet::AgentFleet;
-pub use reference::Reference;
-pub use request_log::{Call, Deed, Sent};
+pub use request_log::{AgentAction, Call, SentResponse};
 pub use revision::Revision;
 pub use round_robin::RoundRobin;
+pub use sdk_server::Reference;
 
-/// The one tool of each agent.
+/// The tool of each agent.
 pub const TOOL: &str = "handle_event";

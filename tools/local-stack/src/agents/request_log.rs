@@ -1,4 +1,4 @@
-//! What reached an agent, and what it did.
+//! The requests and the actions of an agent.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,73 +8,72 @@ use serde_json::Value;
 
 use super::fault::Faults;
 
-/// A request that reached an agent's server, whatever became of it.
+/// A request that reached an agent's server.
 #[derive(Clone)]
 pub struct Call {
     /// `POST`, `GET` or `DELETE`.
     pub method: String,
-    /// The method of the JSON-RPC message; empty where there was none.
+    /// The JSON-RPC method; empty without a message.
     pub rpc: String,
-    /// Its parameters; null where there were none.
+    /// The parameters, or null.
     pub params: Value,
-    /// Names in lower case.
+    /// Headers with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// When it came.
+    /// Time of arrival.
     pub at: SystemTime,
-    /// What it was sent.
-    pub sent: Sent,
+    pub sent: SentResponse,
 }
 
-/// What an agent's server sent in answer to a request, as far as it knows: a caller may be gone.
+/// What an agent's server sent in response. The client may have disconnected before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// Nothing yet, or the connection was closed without a word.
+pub enum SentResponse {
+    /// Nothing yet, or the connection closed without a response.
     Nothing,
-    /// A status that says no; the work is not done.
-    Refusal,
-    /// A part of the answer, or something else in its place.
-    Rubbish,
-    /// The whole answer, at this time.
-    Answer(SystemTime),
+    /// An error status; the work is not done.
+    Error,
+    /// A part of the response, or something else instead.
+    Malformed,
+    /// The complete response, sent at this time.
+    Complete(SystemTime),
 }
 
 impl Call {
-    /// A header's value, by its name in lower case.
+    /// Returns a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// What the tool was given; null where none was called.
+    /// Returns the arguments of the tool call, or null.
     pub fn arguments(&self) -> &Value {
         &self.params["arguments"]
     }
 }
 
 impl fmt::Debug for Call {
-    /// Without headers: a bearer may be among them.
+    /// Without headers, which contain a bearer token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("method", &self.method).field("rpc", &self.rpc).finish_non_exhaustive()
     }
 }
 
-/// Something that an agent did, such as a payment. One that was done twice is here twice.
+/// An executed action, for example a payment. An action that was executed twice is listed twice.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Deed {
+pub struct AgentAction {
     /// The idempotency key of the call.
     pub key: String,
     /// `paid`, `vat_checked` or `took_over`.
     pub what: &'static str,
-    /// What it was done with.
+    /// The data of the action.
     pub with: Value,
 }
 
-/// Everything an agent remembers.
+/// The state of an agent.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct AgentState {
     pub(super) calls: Vec<Call>,
-    pub(super) deeds: Vec<Deed>,
-    /// The answers to the calls that did something, by key.
-    pub(super) answered: HashMap<String, Value>,
+    pub(super) actions: Vec<AgentAction>,
+    /// Responses of the executed calls, by idempotency key.
+    pub(super) responses: HashMap<String, Value>,
     pub(super) faults: Faults,
     pub(super) forgets_keys: bool,
     pub(super) asks_by_protocol: bool,

@@ -1,24 +1,23 @@
-//! The revisions of MCP that a server can be held to.
+//! The MCP revisions that a server can support.
 
 use rmcp::model::ProtocolVersion;
 
 /// A revision of MCP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Revision {
-    /// With `initialize` and a session.
+    /// `initialize` and sessions.
     V20250618,
-    /// Likewise, with streams that can be taken up again.
+    /// `initialize`, sessions and resumable streams.
     V20251125,
-    /// Without either: each request says all.
+    /// Stateless: neither `initialize` nor sessions.
     #[default]
     V20260728,
 }
 
 impl Revision {
-    /// All of them, oldest first.
     pub const ALL: [Self; 3] = [Self::V20250618, Self::V20251125, Self::V20260728];
 
-    /// As the protocol writes it.
+    /// Returns the protocol's version string.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V20250618 => "2025-06-18",
@@ -27,8 +26,8 @@ impl Revision {
         }
     }
 
-    /// What a server of this revision speaks, and nothing else.
-    pub(super) fn spoken(self) -> &'static [ProtocolVersion] {
+    /// Returns the only version that a server of this revision accepts.
+    pub(super) fn versions(self) -> &'static [ProtocolVersion] {
         const OLDEST: &[ProtocolVersion] = &[ProtocolVersion::V_2025_06_18];
         const OLDER: &[ProtocolVersion] = &[ProtocolVersion::V_2025_11_25];
         const NEWEST: &[ProtocolVersion] = &[ProtocolVersion::V_2026_07_28];

@@ -1,4 +1,4 @@
-//! One address for several workers that know nothing of each other: each request goes to the next one.
+//! A round-robin load balancer in front of MCP servers that share no state.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::http::{Port, Server, client};
 
-/// A balancer that is no help to servers with sessions.
+/// A load balancer without session affinity.
 pub struct RoundRobin {
     server: Server,
     shared: Shared,
@@ -28,35 +28,34 @@ struct Turns {
 }
 
 impl RoundRobin {
-    /// In front of these.
     pub async fn start(workers: [SocketAddr; 2]) -> anyhow::Result<Self> {
         let turns = Turns { workers, next: 0, seen: Vec::new(), repeat_after: None };
         let shared = Shared(Arc::new(Mutex::new(turns)));
-        let server = Port::free().await?.serve(Router::new().fallback(pass_on).with_state(shared.clone()));
+        let server = Port::free().await?.serve(Router::new().fallback(forward).with_state(shared.clone()));
         Ok(Self { server, shared })
     }
 
-    /// Where the workers' MCP server is.
+    /// URL of the workers' MCP endpoint.
     pub fn url(&self) -> String {
         format!("{}/mcp", self.server.url())
     }
 
-    /// Host and port, as `AGENT_LOOPBACK_ALLOWLIST` wants them.
+    /// Host and port, in the format of `AGENT_LOOPBACK_ALLOWLIST`.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The methods of MCP that came, in their order; for DELETE, that.
+    /// Returns the MCP methods of all requests in order, or `DELETE`.
     pub fn seen(&self) -> Vec<String> {
         self.shared.lock().seen.clone()
     }
 
-    /// Forgets what came.
+    /// Clears the recorded methods.
     pub fn forget(&self) {
         self.shared.lock().seen.clear();
     }
 
-    /// Has the request after the next one of this method go to the worker that had that one.
+    /// After the next request with this method, sends one more request to the same worker.
     pub fn repeat_after(&self, rpc: &str) {
         self.shared.lock().repeat_after = Some(rpc.to_owned());
     }
@@ -67,8 +66,8 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose turn it is.
-    fn turn(&self, rpc: String) -> SocketAddr {
+    /// Returns the next worker.
+    fn next_worker(&self, rpc: String) -> SocketAddr {
         let mut turns = self.lock();
         let worker = turns.workers[turns.next % 2];
         match turns.repeat_after.take_if(|after| *after == rpc) {
@@ -80,7 +79,7 @@ impl Shared {
     }
 }
 
-async fn pass_on(
+async fn forward(
     State(shared): State<Shared>,
     method: Method,
     uri: Uri,
@@ -89,24 +88,24 @@ async fn pass_on(
 ) -> Response<Body> {
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let rpc = message["method"].as_str().unwrap_or(method.as_str()).to_owned();
-    let worker = shared.turn(rpc);
+    let worker = shared.next_worker(rpc);
     let mut request = client().request(method, format!("http://{worker}{uri}")).body(body);
-    for (name, value) in headers.iter().filter(|(name, _)| !is_of_connection(name)) {
+    for (name, value) in headers.iter().filter(|(name, _)| !is_connection_header(name)) {
         request = request.header(name, value);
     }
-    let answered = async {
+    let responses = async {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         anyhow::Ok((status, headers, response.bytes().await?))
     };
-    match answered.await {
+    match responses.await {
         Ok((status, headers, body)) => {
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = status;
             response.headers_mut().extend(
                 headers
                     .into_iter()
-                    .filter(|(name, _)| name.as_ref().is_none_or(|name| !is_of_connection(name))),
+                    .filter(|(name, _)| name.as_ref().is_none_or(|name| !is_connection_header(name))),
             );
             response
         }
@@ -118,7 +117,7 @@ async fn pass_on(
     }
 }
 
-fn is_of_connection(name: &HeaderName) -> bool {
+fn is_connection_header(name: &HeaderName) -> bool {
     [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(name)
         || name == "keep-alive"
 }

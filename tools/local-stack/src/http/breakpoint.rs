@@ -1,9 +1,10 @@
-//! Something that happens at a certain step of what is played here: at the third request, once its work is done.
+//! Runs an action at a certain step of a fake, for example at the third request after its work is
+//! done.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts steps, and at the one it was armed for does what it was armed with. All copies are one.
+/// Counts steps and runs its action at the armed step. Clones share their state.
 #[derive(Clone, Default)]
 pub struct Breakpoint(Arc<Mutex<State>>);
 
@@ -14,30 +15,30 @@ struct State {
 }
 
 impl Breakpoint {
-    /// Counts from zero again, and does this at that step. The first one is number zero.
-    pub fn arm(&self, step: u32, pull: impl FnOnce() + Send + 'static) {
-        *self.state() = State { steps: 0, armed: Some((step, Box::new(pull))) };
+    /// Restarts the count and runs `action` at `step`. The first step is 0.
+    pub fn arm(&self, step: u32, action: impl FnOnce() + Send + 'static) {
+        *self.state() = State { steps: 0, armed: Some((step, Box::new(action))) };
     }
 
-    /// Counts from zero again, and does nothing.
+    /// Restarts the count without an action.
     pub fn count(&self) {
         *self.state() = State::default();
     }
 
-    /// How many steps there were since.
+    /// Number of steps since the last restart.
     pub fn steps(&self) -> u32 {
         self.state().steps
     }
 
-    /// Takes a step, and says whether it was the one.
+    /// Counts one step. Returns whether it was the armed one.
     pub fn step(&self) -> bool {
-        let pull = {
+        let action = {
             let mut state = self.state();
             let step = state.steps;
             state.steps += 1;
             state.armed.take_if(|(armed, _)| *armed == step)
         };
-        pull.map(|(_, pull)| pull()).is_some()
+        action.map(|(_, action)| action()).is_some()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,11 +57,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_pulled_once_at_its_step() {
-        let (wire, pulled) = (Breakpoint::default(), Arc::new(Mutex::new(0)));
-        let counted = pulled.clone();
-        wire.arm(1, move || *counted.lock().unwrap() += 1);
-        assert_eq!((wire.step(), wire.step(), wire.step()), (false, true, false));
-        assert_eq!((*pulled.lock().unwrap(), wire.steps()), (1, 3));
+    fn action_runs_once_at_the_armed_step() {
+        let (breakpoint, triggered) = (Breakpoint::default(), Arc::new(Mutex::new(0)));
+        let counted = triggered.clone();
+        breakpoint.arm(1, move || *counted.lock().unwrap() += 1);
+        assert_eq!((breakpoint.step(), breakpoint.step(), breakpoint.step()), (false, true, false));
+        assert_eq!((*triggered.lock().unwrap(), breakpoint.steps()), (1, 3));
     }
 }

@@ -1,4 +1,5 @@
-//! How long a server had each request, seen at its sockets: parsing, work and writing are all in it.
+//! Measures how long a server takes for each request, at its sockets: parsing, work and writing are
+//! included.
 
 use std::io;
 use std::pin::Pin;
@@ -8,27 +9,26 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// When a request came, and how long it took until the last of its answer was written.
+/// Arrival of a request, and the time until the end of its response was written.
 pub type Span = (SystemTime, Duration);
 
-/// The spans of a server's requests, in the order in which their answers began.
+/// The spans of a server's requests, in the order in which their responses began.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<Mutex<Vec<Span>>>);
+pub struct LatencyRecorder(Arc<Mutex<Vec<Span>>>);
 
-impl Meter {
-    /// Those after the first so many.
+impl LatencyRecorder {
+    /// Returns the spans after the first `count`.
     pub fn spans_after(&self, count: usize) -> Vec<Span> {
         self.spans().get(count..).unwrap_or_default().to_vec()
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.spans().len()
     }
 
-    /// A connection that is measured.
-    pub fn measured<S>(&self, stream: S) -> Measured<S> {
-        Measured { stream, meter: self.clone(), since: SystemTime::now(), span: None, waiting: true }
+    /// Wraps a connection in order to measure it.
+    pub fn measure<S>(&self, stream: S) -> MeasuredConnection<S> {
+        MeasuredConnection { stream, latency: self.clone(), since: SystemTime::now(), span: None, idle: true }
     }
 
     fn spans(&self) -> MutexGuard<'_, Vec<Span>> {
@@ -36,44 +36,43 @@ impl Meter {
     }
 }
 
-/// A connection, one request after the other.
+/// A connection that carries one request after the other.
 #[derive(Debug)]
-pub struct Measured<S> {
+pub struct MeasuredConnection<S> {
     stream: S,
-    meter: Meter,
+    latency: LatencyRecorder,
     since: SystemTime,
-    /// The place of the request under way, once its answer has begun.
+    /// Index of the current request, once its response has begun.
     span: Option<usize>,
-    /// Whether the next bytes are the beginning of a request.
-    waiting: bool,
+    /// Whether the next bytes start a request.
+    idle: bool,
 }
 
-impl<S> Measured<S> {
-    /// The connection itself.
+impl<S> MeasuredConnection<S> {
     pub fn into_inner(self) -> S {
         self.stream
     }
 
-    fn has_read(&mut self) {
-        if self.waiting {
-            (self.since, self.span, self.waiting) = (SystemTime::now(), None, false);
+    fn on_read(&mut self) {
+        if self.idle {
+            (self.since, self.span, self.idle) = (SystemTime::now(), None, false);
         }
     }
 
-    fn has_written(&mut self) {
+    fn on_write(&mut self) {
         let took = self.since.elapsed().unwrap_or_default();
-        let mut spans = self.meter.spans();
+        let mut spans = self.latency.spans();
         let at = *self.span.get_or_insert(spans.len());
         match spans.get_mut(at) {
             Some(span) => span.1 = took,
             None => spans.push((self.since, took)),
         }
         drop(spans);
-        self.waiting = true;
+        self.idle = true;
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Measured<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MeasuredConnection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -83,18 +82,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Measured<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if read.is_ready() && buffer.filled().len() > before {
-            this.has_read();
+            this.on_read();
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Measured<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MeasuredConnection<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         if matches!(written, Poll::Ready(Ok(1..))) {
-            this.has_written();
+            this.on_write();
         }
         written
     }
@@ -114,10 +113,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn each_request_counts_until_its_answer_is_written_and_no_longer() {
-        let meter = Meter::default();
+    async fn span_ends_when_the_response_is_written() {
+        let latency = LatencyRecorder::default();
         let (mut client, server) = tokio::io::duplex(64);
-        let mut server = meter.measured(server);
+        let mut server = latency.measure(server);
         for _ in 0..2 {
             client.write_all(b"request").await.unwrap();
             let mut request = [0; 7];
@@ -126,11 +125,11 @@ mod tests {
             server.write_all(b"half").await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
             server.write_all(b"rest").await.unwrap();
-            // Time between requests is nobody's.
+            // Time between requests is not counted.
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
-        let spans = meter.spans_after(0);
-        assert_eq!((spans.len(), meter.count(), meter.spans_after(1).len()), (2, 2, 1));
+        let spans = latency.spans_after(0);
+        assert_eq!((spans.len(), latency.count(), latency.spans_after(1).len()), (2, 2, 1));
         for (_, took) in spans {
             assert!((Duration::from_millis(40)..Duration::from_millis(95)).contains(&took), "{took:?}");
         }

@@ -1,4 +1,4 @@
-//! The HTTP client of the tests and the stack, and the server that what is played here runs on.
+//! The HTTP client of the tests and the stack, and the server on which the fakes run.
 
 mod breakpoint;
 mod latency;
@@ -11,16 +11,16 @@ use std::time::Duration;
 
 pub use breakpoint::Breakpoint;
 use http_client::{Client, redirect};
-pub use latency::{Measured, Meter, Span};
+pub use latency::{LatencyRecorder, MeasuredConnection, Span};
 pub use random_fault::RandomFault;
-pub use reset::{Answered, cut, reset};
-pub use server::{Port, Reach, Server};
+pub use reset::{ServiceResult, cut, reset};
+pub use server::{Port, PortState, Server};
 
-/// Longer than anything here takes, shorter than a person's patience with a test that hangs.
+/// Longer than any request takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client for the loopback: no redirects are followed and no proxy is asked.
-#[allow(clippy::disallowed_methods)] // the functions have one client; here is the tests'
+/// Returns a client for the loopback interface. It follows no redirects and uses no proxy.
+#[allow(clippy::disallowed_methods)] // the lint is for the functions; this is the tests' client
 pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {

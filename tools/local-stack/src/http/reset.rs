@@ -1,4 +1,4 @@
-//! A connection that is reset instead of being answered.
+//! Responses that reset or cut the connection.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderValue, Response};
 use futures_util::{StreamExt, future, stream};
 
-/// Marks a response that is never sent: the connection is reset in its place.
+/// Marks a response that is not sent: the server resets the connection instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Reset;
 
-/// A response that stands for a reset.
+/// Returns a response that makes the server reset the connection.
 pub fn reset() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Reset);
     response
 }
 
-/// The same response with half of its body; then the connection breaks.
+/// Returns the response with the first half of its body, after which the connection breaks.
 pub async fn cut(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let half = stream::once(future::ready(Ok::<_, std::io::Error>(body.slice(..body.len() / 2))));
     let end = stream::once(async {
-        // Time for the half to leave: with the error the connection closes at once.
+        // Lets the first half leave: the error closes the connection at once.
         tokio::time::sleep(Duration::from_millis(5)).await;
         Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
     });
     Response::from_parts(parts, Body::from_stream(half.chain(end)))
 }
 
-/// What `hyper` wants of a service.
-pub type Answered = Result<Response<Body>, Infallible>;
+/// The result type that `hyper` requires of a service.
+pub type ServiceResult = Result<Response<Body>, Infallible>;

@@ -1,4 +1,4 @@
-//! A server on a loopback port whose connections can be cut and whose port can be closed and opened again.
+//! A server on a loopback port that can be closed and opened again.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,85 +19,84 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
 
-use super::latency::Meter;
-use super::reset::{Answered, Reset};
+use super::latency::LatencyRecorder;
+use super::reset::{Reset, ServiceResult};
 
-/// Whether a server can be reached.
+/// Whether a server accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reach {
-    /// It accepts connections.
+pub enum PortState {
     Open,
-    /// Its port is closed and its connections are cut: a new one is refused, as by a machine that is down.
+    /// The port is closed and all connections are cut. New ones are refused, as by a machine that
+    /// is down.
     Closed,
 }
 
-/// A listening port whose router is given later, since what is served often needs to know the address.
+/// A listening port whose router is set later, because the router often needs the address.
 pub struct Port {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-/// A running server; dropping it ends it and its connections.
+/// A running server. Dropping it closes all connections.
 pub struct Server {
     address: SocketAddr,
-    reach: watch::Sender<Reach>,
-    reached: watch::Receiver<Reach>,
+    state: watch::Sender<PortState>,
+    actual_state: watch::Receiver<PortState>,
     task: JoinHandle<()>,
-    meter: Meter,
+    latency: LatencyRecorder,
 }
 
 impl Port {
-    /// A free port of the loopback interface.
+    /// Binds a free port of the loopback interface.
     pub async fn free() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("opening a loopback port")?;
         let address = listener.local_addr().context("the address of a loopback port")?;
         Ok(Self { listener, address })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    /// `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Serves from now on.
+    /// Starts to serve.
     pub fn serve(self, router: Router) -> Server {
-        let (reach, wanted) = watch::channel(Reach::Open);
-        let (report, reached) = watch::channel(Reach::Open);
-        let meter = Meter::default();
-        let served = Served { router, meter: meter.clone() };
-        let task = tokio::spawn(run(self.listener, self.address, served, wanted, report));
-        Server { address: self.address, reach, reached, task, meter }
+        let (state, requested) = watch::channel(PortState::Open);
+        let (report, actual_state) = watch::channel(PortState::Open);
+        let latency = LatencyRecorder::default();
+        let served = ServedRouter { router, latency: latency.clone() };
+        let task = tokio::spawn(run(self.listener, self.address, served, requested, report));
+        Server { address: self.address, state, actual_state, task, latency }
     }
 }
 
-/// What connections are given to.
+/// Handles the requests of each connection.
 #[derive(Clone)]
-struct Served {
+struct ServedRouter {
     router: Router,
-    meter: Meter,
+    latency: LatencyRecorder,
 }
 
 impl Server {
-    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    /// `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The address as `127.0.0.1:PORT`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How long it had each request.
-    pub fn meter(&self) -> &Meter {
-        &self.meter
+    /// Duration of each request.
+    pub fn latency(&self) -> &LatencyRecorder {
+        &self.latency
     }
 
-    /// Opens or closes the port, and returns once it is so.
-    pub async fn set(&self, reach: Reach) {
-        self.reach.send_replace(reach);
-        let mut reached = self.reached.clone();
-        let _ = reached.wait_for(|now| *now == reach).await;
+    /// Opens or closes the port, and returns when it is done.
+    pub async fn set(&self, state: PortState) {
+        self.state.send_replace(state);
+        let mut actual_state = self.actual_state.clone();
+        let _ = actual_state.wait_for(|now| *now == state).await;
     }
 }
 
@@ -110,32 +109,32 @@ impl Drop for Server {
 async fn run(
     listener: TcpListener,
     address: SocketAddr,
-    served: Served,
-    mut wanted: watch::Receiver<Reach>,
-    report: watch::Sender<Reach>,
+    served: ServedRouter,
+    mut requested: watch::Receiver<PortState>,
+    report: watch::Sender<PortState>,
 ) {
     let mut listener = Some(listener);
     loop {
         match listener.take() {
-            Some(open) => accept(open, &served, &mut wanted).await,
-            None => drop(wanted.wait_for(|reach| *reach == Reach::Open).await),
+            Some(open) => accept(open, &served, &mut requested).await,
+            None => drop(requested.wait_for(|state| *state == PortState::Open).await),
         }
-        if wanted.has_changed().is_err() {
+        if requested.has_changed().is_err() {
             return;
         }
-        if *wanted.borrow_and_update() == Reach::Open {
-            listener = Some(reopened(address).await);
+        if *requested.borrow_and_update() == PortState::Open {
+            listener = Some(reopen(address).await);
         }
-        report.send_replace(*wanted.borrow());
+        report.send_replace(*requested.borrow());
     }
 }
 
-/// Accepts until the port is to be closed; then closes it and cuts every connection.
-async fn accept(listener: TcpListener, served: &Served, wanted: &mut watch::Receiver<Reach>) {
+/// Accepts connections until the port is to be closed; then closes it and cuts every connection.
+async fn accept(listener: TcpListener, served: &ServedRouter, requested: &mut watch::Receiver<PortState>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            closed = wanted.wait_for(|reach| *reach == Reach::Closed) => return drop(closed),
+            closed = requested.wait_for(|state| *state == PortState::Closed) => return drop(closed),
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
                 connections.spawn(connection(stream, served.clone()));
             },
@@ -144,29 +143,29 @@ async fn accept(listener: TcpListener, served: &Served, wanted: &mut watch::Rece
     }
 }
 
-async fn connection(stream: TcpStream, Served { router, meter }: Served) {
-    // An answer of two small writes would otherwise wait for the caller's acknowledgement.
+async fn connection(stream: TcpStream, ServedRouter { router, latency }: ServedRouter) {
+    // A response of two small writes would otherwise wait for the client's acknowledgement.
     stream.set_nodelay(true).ok();
     let order = Arc::new(Notify::new());
     let reset = order.clone();
-    // Boxed, because only a connection that can be moved gives its socket back.
-    let service = service_fn(move |request| -> Pin<Box<dyn Future<Output = Answered> + Send>> {
+    // Boxed, because only a connection that can be moved returns its socket.
+    let service = service_fn(move |request| -> Pin<Box<dyn Future<Output = ServiceResult> + Send>> {
         Box::pin(answer(router.clone(), reset.clone(), request))
     });
     let mut connection =
-        http1::Builder::new().serve_connection(TokioIo::new(meter.measured(stream)), service);
+        http1::Builder::new().serve_connection(TokioIo::new(latency.measure(stream)), service);
     tokio::select! {
         _ = &mut connection => {}
         () = order.notified() => {
-            // No time to linger: closing sends a reset instead of an orderly end.
+            // Without lingering, closing sends a reset instead of an orderly end.
             let stream = connection.into_parts().io.into_inner().into_inner();
             stream.set_zero_linger().ok();
         }
     }
 }
 
-/// What the router answers, unless it is that the connection be reset.
-async fn answer(router: Router, reset: Arc<Notify>, request: Request<Incoming>) -> Answered {
+/// Returns the router's response, or resets the connection if the response asks for it.
+async fn answer(router: Router, reset: Arc<Notify>, request: Request<Incoming>) -> ServiceResult {
     let response = router.oneshot(request.map(Body::new)).await?;
     if response.extensions().get::<Reset>().is_some() {
         reset.notify_one();
@@ -175,8 +174,8 @@ async fn answer(router: Router, reset: Arc<Notify>, request: Request<Incoming>) 
     Ok(response)
 }
 
-/// The same port again. Nobody else takes it as a rule, but its old connections may linger for a moment.
-async fn reopened(address: SocketAddr) -> TcpListener {
+/// Binds the same port again. Old connections may linger for a moment.
+async fn reopen(address: SocketAddr) -> TcpListener {
     loop {
         if let Ok(listener) = TcpListener::bind(address).await {
             return listener;

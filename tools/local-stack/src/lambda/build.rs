@@ -1,4 +1,4 @@
-//! The functions' binaries, built by cargo as they are built for Lambda: each package on its own features.
+//! Builds the functions' binaries with cargo as for Lambda: each package with its own features.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,35 +12,35 @@ use super::routes::Routes;
 use super::template::Template;
 use crate::project;
 
-/// How the functions are built.
+/// The build profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
-    /// Quickly, for tests.
+    /// For tests.
     #[default]
     Dev,
-    /// As for deployment, for measuring.
+    /// As for deployment, for measurements.
     Release,
 }
 
-/// What the workspace says about itself.
+/// The functions of the workspace.
 pub struct Workspace {
     /// The packages under `functions/`.
     pub functions: Vec<String>,
-    /// Which of them answers what.
+    /// Their HTTP routes.
     pub routes: Routes,
-    /// How they are deployed.
+    /// Their deployment.
     pub template: Template,
 }
 
 /// The binary of each function.
 pub type Binaries = BTreeMap<String, PathBuf>;
 
-/// What was built so far. Who builds holds it, since cargo builds one thing after the other anyway.
-static BUILT: Mutex<BTreeMap<(Vec<String>, Profile), Binaries>> = Mutex::const_new(BTreeMap::new());
+/// The finished builds. A build holds the lock, because cargo runs one build at a time.
+static BUILD_CACHE: Mutex<BTreeMap<(Vec<String>, Profile), Binaries>> = Mutex::const_new(BTreeMap::new());
 
 static WORKSPACE: OnceCell<Workspace> = OnceCell::const_new();
 
-/// The project's functions, built once for this process.
+/// Builds the project's functions, once per process.
 pub async fn functions(profile: Profile) -> Result<Binaries> {
     let packages = &workspace().await?.functions;
     ensure!(
@@ -48,31 +48,33 @@ pub async fn functions(profile: Profile) -> Result<Binaries> {
         "there are no functions in {}",
         project::root().join("functions").display()
     );
-    built(packages.iter().map(|package| format!("--package={package}")).collect(), profile).await
+    build_once(packages.iter().map(|package| format!("--package={package}")).collect(), profile).await
 }
 
-/// An example of a package of the workspace, with the features that it requires.
+/// Builds an example of a package of the workspace, with the features that it requires.
 pub async fn example(package: &str, example: &str, features: &str, profile: Profile) -> Result<PathBuf> {
     let targets = vec![
         format!("--package={package}"),
         format!("--example={example}"),
         format!("--features={features}"),
     ];
-    let mut built = built(targets, profile).await?;
-    built.remove(example).with_context(|| format!("cargo did not say where it put the example {example}"))
+    let mut built = build_once(targets, profile).await?;
+    built.remove(example).with_context(|| format!("cargo reported no executable for the example {example}"))
 }
 
-/// What cargo says about the workspace.
+/// Reads the workspace's metadata, once per process.
 pub async fn workspace() -> Result<&'static Workspace> {
     WORKSPACE
         .get_or_try_init(|| async {
-            tokio::task::spawn_blocking(read_workspace).await.context("asking cargo")?
+            tokio::task::spawn_blocking(read_workspace)
+                .await
+                .context("reading the metadata of the workspace")?
         })
         .await
 }
 
-async fn built(targets: Vec<String>, profile: Profile) -> Result<Binaries> {
-    let mut known = BUILT.lock().await;
+async fn build_once(targets: Vec<String>, profile: Profile) -> Result<Binaries> {
+    let mut known = BUILD_CACHE.lock().await;
     let key = (targets, profile);
     if let Some(binaries) = known.get(&key) {
         return Ok(binaries.clone());
@@ -91,7 +93,7 @@ fn read_workspace() -> Result<Workspace> {
         .context("running cargo metadata")?;
     ensure!(answer.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&answer.stderr));
     let metadata: Value =
-        serde_json::from_slice(&answer.stdout).context("reading what cargo metadata said")?;
+        serde_json::from_slice(&answer.stdout).context("parsing the output of cargo metadata")?;
     let home = project::root().join("functions");
     let mut functions = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
@@ -100,10 +102,14 @@ fn read_workspace() -> Result<Workspace> {
             functions.push(name.to_owned());
         }
     }
-    Ok(Workspace { functions, routes: Routes::of(&metadata["metadata"])?, template: Template::read()? })
+    Ok(Workspace {
+        functions,
+        routes: Routes::from_metadata(&metadata["metadata"])?,
+        template: Template::read()?,
+    })
 }
 
-/// Builds and says where the programs are. Cargo's own messages go to the terminal.
+/// Runs `cargo build` and returns the executables. Cargo's messages go to the terminal.
 fn build(targets: &[String], profile: Profile) -> Result<Binaries> {
     let mut command = cargo();
     command.arg("build").args(targets).arg("--message-format=json-render-diagnostics");
@@ -126,20 +132,21 @@ fn build(targets: &[String], profile: Profile) -> Result<Binaries> {
     Ok(binaries)
 }
 
-/// The cargo that runs us.
+/// The cargo that runs this process.
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    forget_our_package(&mut command);
+    clear_cargo_package_env(&mut command);
     command.current_dir(project::root()).stdin(Stdio::null());
     command
 }
 
-/// Keeps from a command what cargo told us about ourselves: build scripts would take it to be about them.
-pub fn forget_our_package(command: &mut Command) {
+/// Removes cargo's variables about this package from a command. Build scripts would apply them to
+/// their own package.
+pub fn clear_cargo_package_env(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        let told = name.to_string_lossy();
-        let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
-        if about_us.iter().any(|prefix| told.starts_with(prefix)) {
+        let variable = name.to_string_lossy();
+        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if prefixes.iter().any(|prefix| variable.starts_with(prefix)) {
             command.env_remove(name);
         }
     }

@@ -1,4 +1,5 @@
-//! The events that function URLs and HTTP APIs send: payload version 2.0, as AWS documents and as it was seen to come.
+//! The events of function URLs and HTTP APIs: payload version 2.0, as documented by AWS and as
+//! observed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use url::form_urlencoded;
 
 use super::routes::Match;
 
-/// Meant for the connection to the front, not for what is behind it.
+/// Headers of the client's connection, which the front end does not pass on.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",
@@ -26,43 +27,43 @@ const HOP_BY_HOP: &[&str] = &[
     "expect",
 ];
 
-/// Which door a request came in by.
+/// The entry point of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Door<'a> {
-    /// The function's own URL: every method and path, no path parameters.
+    /// The function URL: every method and path, no path parameters.
     FunctionUrl,
-    /// The HTTP API, by this route.
+    /// The HTTP API, with this route.
     HttpApi(&'a Match),
 }
 
-/// What the front knows about a request beside the request itself.
+/// What the front end knows about a request besides the request itself.
 #[derive(Clone, Debug)]
 pub struct Circumstances {
-    /// The front's id for the request.
+    /// The front end's id of the request.
     pub request_id: String,
-    /// X-Ray's id, which the runtime gets too.
+    /// X-Ray's trace id, which the runtime receives too.
     pub trace_id: String,
-    /// Whose connection it is.
+    /// Address of the client.
     pub source: IpAddr,
-    /// When it arrived.
+    /// Time of arrival.
     pub at: Timestamp,
 }
 
-/// The event for a request.
-pub fn event(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstances) -> Value {
+/// Returns the event of a request.
+pub fn event(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumstances) -> Value {
     let cookies = cookies(&parts.headers);
-    let mut headers = headers(door, parts, body, circumstances);
-    if matches!(door, Door::HttpApi(_)) {
+    let mut headers = headers(entry_point, parts, body, metadata);
+    if matches!(entry_point, Door::HttpApi(_)) {
         // Only function URLs repeat them here.
         headers.remove("cookie");
     }
     let mut event = json!({
         "version": "2.0",
-        "routeKey": route_key(door),
+        "routeKey": route_key(entry_point),
         "rawPath": parts.uri.path(),
         "rawQueryString": parts.uri.query().unwrap_or(""),
         "headers": headers,
-        "requestContext": context(door, parts, circumstances),
+        "requestContext": context(entry_point, parts, metadata),
         "isBase64Encoded": false,
     });
     if !cookies.is_empty() {
@@ -71,7 +72,7 @@ pub fn event(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstan
     if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
         event["queryStringParameters"] = query_parameters(query);
     }
-    if let Door::HttpApi(found) = door
+    if let Door::HttpApi(found) = entry_point
         && !found.parameters.is_empty()
     {
         event["pathParameters"] = json!(found.parameters);
@@ -84,19 +85,19 @@ pub fn event(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstan
     event
 }
 
-fn route_key(door: Door<'_>) -> &str {
-    match door {
+fn route_key(entry_point: Door<'_>) -> &str {
+    match entry_point {
         Door::FunctionUrl => "$default",
         Door::HttpApi(found) => &found.route_key,
     }
 }
 
-fn context(door: Door, parts: &Parts, circumstances: &Circumstances) -> Value {
+fn context(entry_point: Door, parts: &Parts, metadata: &Circumstances) -> Value {
     let host = text(&parts.headers, header::HOST.as_str()).unwrap_or_default();
     let domain = host.split(':').next().unwrap_or_default();
     json!({
-        // A function URL that asks for no signature knows no account.
-        "accountId": if matches!(door, Door::FunctionUrl) { "anonymous" } else { "123456789012" },
+        // A function URL without signatures does not know the account.
+        "accountId": if matches!(entry_point, Door::FunctionUrl) { "anonymous" } else { "123456789012" },
         "apiId": "local",
         "domainName": host,
         "domainPrefix": domain.split('.').next().unwrap_or_default(),
@@ -104,19 +105,20 @@ fn context(door: Door, parts: &Parts, circumstances: &Circumstances) -> Value {
             "method": parts.method.as_str(),
             "path": parts.uri.path(),
             "protocol": "HTTP/1.1",
-            "sourceIp": circumstances.source.to_string(),
+            "sourceIp": metadata.source.to_string(),
             "userAgent": text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default(),
         },
-        "requestId": circumstances.request_id,
-        "routeKey": route_key(door),
+        "requestId": metadata.request_id,
+        "routeKey": route_key(entry_point),
         "stage": "$default",
-        "time": circumstances.at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
-        "timeEpoch": circumstances.at.as_millisecond(),
+        "time": metadata.at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+        "timeEpoch": metadata.at.as_millisecond(),
     })
 }
 
-/// Names in lower case, values of one name joined by a comma, and what the front adds.
-fn headers(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstances) -> Map<String, Value> {
+/// Returns lower-case headers, with repeated values joined by a comma, and the headers that the
+/// front end adds.
+fn headers(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumstances) -> Map<String, Value> {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &parts.headers {
         if HOP_BY_HOP.contains(&name.as_str()) {
@@ -128,18 +130,18 @@ fn headers(door: Door, parts: &Parts, body: &Bytes, circumstances: &Circumstance
             .and_modify(|known| *known += &format!(",{value}"))
             .or_insert(value.into_owned());
     }
-    if !body.is_empty() || (matches!(door, Door::HttpApi(_)) && parts.method != Method::GET) {
+    if !body.is_empty() || (matches!(entry_point, Door::HttpApi(_)) && parts.method != Method::GET) {
         headers.insert("content-length".to_owned(), body.len().to_string());
     }
     let port = headers.get("host").and_then(|host| host.split(':').nth(1)).unwrap_or("80").to_owned();
     let forwarded = match headers.get("x-forwarded-for") {
-        Some(before) => format!("{before}, {}", circumstances.source),
-        None => circumstances.source.to_string(),
+        Some(before) => format!("{before}, {}", metadata.source),
+        None => metadata.source.to_string(),
     };
     headers.insert("x-forwarded-for".to_owned(), forwarded);
     headers.insert("x-forwarded-port".to_owned(), port);
     headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
-    headers.insert("x-amzn-trace-id".to_owned(), circumstances.trace_id.clone());
+    headers.insert("x-amzn-trace-id".to_owned(), metadata.trace_id.clone());
     headers.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
 }
 
@@ -148,7 +150,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
     lines.flat_map(|line| line.split("; ")).filter(|cookie| !cookie.is_empty()).map(str::to_owned).collect()
 }
 
-/// Decoded, values of one name joined by a comma.
+/// Returns decoded parameters, with repeated values joined by a comma.
 fn query_parameters(query: &str) -> Value {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -158,13 +160,13 @@ fn query_parameters(query: &str) -> Value {
     json!(parameters)
 }
 
-/// The content types whose bodies come as they are. All others, a form and no type at all among them, come in base64:
-/// AWS documents no list; this one is what an HTTP API was seen to do.
+/// Returns whether the body is passed as text. All other types are base64-encoded, including forms
+/// and no type at all. AWS does not document the list; this one was observed at an HTTP API.
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.starts_with("text/")
-        || ["application/json", "application/xml", "application/javascript"].contains(&essence)
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.starts_with("text/")
+        || ["application/json", "application/xml", "application/javascript"].contains(&media_type)
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

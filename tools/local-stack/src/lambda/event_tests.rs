@@ -2,7 +2,7 @@ use axum::http::Request;
 
 use super::*;
 
-fn circumstances() -> Circumstances {
+fn metadata() -> Circumstances {
     Circumstances {
         request_id: "id".to_owned(),
         trace_id: "Root=1-5e9f0c65-1de4d666d4dd26aced652b6c".to_owned(),
@@ -11,13 +11,13 @@ fn circumstances() -> Circumstances {
     }
 }
 
-fn of(door: Door, request: Request<&'static str>) -> Value {
+fn of(entry_point: Door, request: Request<&'static str>) -> Value {
     let (parts, body) = request.into_parts();
-    event(door, &parts, &Bytes::from(body), &circumstances())
+    event(entry_point, &parts, &Bytes::from(body), &metadata())
 }
 
 #[test]
-fn a_function_url_sends_what_aws_documents() {
+fn function_url_event_matches_the_aws_documentation() {
     let request = Request::post("/my/path?parameter1=value1&parameter1=value2&parameter2=a%20b")
         .header("host", "id.lambda-url.us-west-2.on.aws")
         .header("cookie", "cookie1=a; cookie2=b")
@@ -66,7 +66,7 @@ fn a_function_url_sends_what_aws_documents() {
 }
 
 #[test]
-fn an_http_api_names_its_route_and_the_parameters_of_the_path() {
+fn http_api_event_contains_route_and_path_parameters() {
     let found = Match {
         function: "get-session".to_owned(),
         route_key: "GET /chatkit/sessions/{id}".to_owned(),
@@ -85,7 +85,7 @@ fn an_http_api_names_its_route_and_the_parameters_of_the_path() {
 }
 
 #[test]
-fn only_text_comes_as_it_is() {
+fn only_text_bodies_are_not_encoded() {
     let encoded = |content_type: &str| {
         let mut request = Request::post("/");
         if !content_type.is_empty() {
@@ -106,9 +106,9 @@ fn only_text_comes_as_it_is() {
 }
 
 #[test]
-fn json_that_is_no_utf_8_comes_in_base64() {
+fn json_with_invalid_utf_8_is_base64_encoded() {
     let (parts, ()) =
         Request::post("/").header("content-type", "application/json").body(()).unwrap().into_parts();
-    let event = event(Door::FunctionUrl, &parts, &Bytes::from_static(b"\xff"), &circumstances());
+    let event = event(Door::FunctionUrl, &parts, &Bytes::from_static(b"\xff"), &metadata());
     assert_eq!((event["isBase64Encoded"].clone(), event["body"].clone()), (json!(true), json!("/w==")));
 }

@@ -1,4 +1,4 @@
-//! A function with its processes: one event at a time each, more of them when more events come at once.
+//! A function and its processes. Each process handles one event at a time.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,22 +14,20 @@ use super::logs::Logs;
 use super::process::Process;
 use super::response::Failure;
 
-/// What a process of a function is started with.
+/// The program and configuration of a function.
 #[derive(Clone, Debug)]
-pub struct Spec {
+pub struct FunctionSpec {
     /// The package's name.
     pub name: String,
-    /// What is run.
+    /// The program.
     pub binary: PathBuf,
-    /// The function's own configuration.
     pub environment: HashMap<String, String>,
     /// Lambda's timeout for one event.
     pub timeout: Duration,
 }
 
-/// A function.
 pub struct Function {
-    spec: Arc<Spec>,
+    spec: Arc<FunctionSpec>,
     logs: Logs,
     idle: Mutex<Vec<Process>>,
     busy: Mutex<Vec<u32>>,
@@ -37,16 +35,17 @@ pub struct Function {
 }
 
 impl Function {
-    /// A function with no process yet, and at most so many at once. Further events wait, where Lambda would throttle.
-    pub fn new(spec: Spec, most_at_once: usize, logs: Logs) -> Self {
-        let slots = Semaphore::new(most_at_once);
+    /// Creates a function without processes. Events beyond `max_concurrency` wait, where Lambda
+    /// would throttle.
+    pub fn new(spec: FunctionSpec, max_concurrency: usize, logs: Logs) -> Self {
+        let slots = Semaphore::new(max_concurrency);
         Self { spec: Arc::new(spec), logs, idle: Mutex::default(), busy: Mutex::default(), slots }
     }
 
-    /// Has one event handled, by an idle process or a new one.
+    /// Handles one event, with an idle process or a new one.
     pub async fn invoke(&self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
         let _slot =
-            self.slots.acquire().await.map_err(|_| Failure::Ended("the stack has ended".to_owned()))?;
+            self.slots.acquire().await.map_err(|_| Failure::Ended("the stack has stopped".to_owned()))?;
         let idle = self.take_idle();
         let mut process = match idle {
             Some(process) => process,
@@ -62,17 +61,16 @@ impl Function {
         answer
     }
 
-    /// A new process that gets no event but from whoever asked for it.
+    /// Starts a process that receives events only from the caller of this function.
     pub async fn spawn(&self) -> Result<Process> {
         Process::spawn(self.spec.clone(), &self.logs).await
     }
 
-    /// The binary that is run.
     pub fn binary(&self) -> &std::path::Path {
         &self.spec.binary
     }
 
-    /// Kills every process by SIGKILL, those in the middle of an event too, and says how many there were.
+    /// Kills every process, including busy ones. Returns their number.
     pub fn kill(&self) -> usize {
         let busy = self.busy();
         for pid in busy.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
@@ -81,7 +79,7 @@ impl Function {
         busy.len() + std::mem::take(&mut *self.idle()).len()
     }
 
-    /// Takes no more events, kills every process and waits for it.
+    /// Stops accepting events, kills every process and waits for it.
     pub async fn end(&self) {
         self.slots.close();
         self.kill();

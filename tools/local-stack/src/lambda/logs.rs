@@ -1,20 +1,20 @@
-//! What the functions wrote to their standard output and error, which Lambda sends to CloudWatch.
+//! Collects the functions' standard output and error, which Lambda sends to CloudWatch.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::task::JoinHandle;
 
-/// A line that a function wrote.
+/// A line of a function's output.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// The function's package.
     pub function: String,
-    /// The line without its end; bytes that are no UTF-8 are replaced.
+    /// The line without its line break; invalid UTF-8 is replaced.
     pub text: String,
 }
 
-/// The lines of every process of a stack, in the order in which they arrived.
+/// The lines of all processes of a stack, in order of arrival.
 #[derive(Clone, Default)]
 pub struct Logs {
     lines: Arc<Mutex<Vec<Line>>>,
@@ -22,12 +22,12 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// All of them so far. A line may arrive a moment after the answer that it was written before.
+    /// Returns all lines. A line may arrive shortly after the response that follows it.
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Collects what comes out of one end of a process, until it closes.
+    /// Collects one output stream of a process until it closes.
     pub fn follow(&self, function: &str, output: impl AsyncRead + Send + Unpin + 'static) {
         let (function, lines) = (function.to_owned(), self.lines.clone());
         let reader = tokio::spawn(async move {
@@ -43,7 +43,7 @@ impl Logs {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
     }
 
-    /// Waits until everything that was written by processes that have ended is among the lines.
+    /// Waits until all output of exited processes has been collected.
     pub async fn complete(&self) {
         let readers = std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner));
         for reader in readers {

@@ -1,4 +1,4 @@
-//! Lambda, played: the function binaries behind a Runtime API, reachable as by AWS's doors.
+//! A local Lambda: the function binaries behind a Runtime API, with function URLs and an HTTP API.
 
 mod build;
 mod event;
@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-pub use build::forget_our_package;
+pub use build::clear_cargo_package_env;
 pub use build::{Binaries, Profile, Workspace, example, functions, workspace};
 pub use event::{Circumstances, Door, event};
-pub use function::{Function, Spec};
+pub use function::{Function, FunctionSpec};
 pub use logs::{Line, Logs};
 pub use process::Process;
 pub use response::Failure;
@@ -29,10 +29,10 @@ pub use template::{Deployed, Template};
 use crate::http::{Port, Server};
 use http::Functions;
 
-/// Processes of one function at once, where nothing else is said: enough for races, few enough for two cores.
-const MOST_AT_ONCE: usize = 16;
+/// The default limit of processes per function: enough for races, few enough for two cores.
+const MAX_CONCURRENCY: usize = 16;
 
-/// The functions of a stack and the doors to them. Dropping it kills every process.
+/// The functions of a stack and their endpoints. Dropping it kills every process.
 pub struct Lambda {
     functions: Arc<Functions>,
     urls: BTreeMap<String, Server>,
@@ -40,12 +40,12 @@ pub struct Lambda {
     logs: Logs,
 }
 
-/// Invocations that brought no answer, and why: callers are not told.
+/// Failed invocations and their causes, which clients do not receive.
 #[derive(Clone, Default)]
-pub struct Failures(Arc<Mutex<Vec<(String, Failure)>>>);
+pub struct FailureLog(Arc<Mutex<Vec<(String, Failure)>>>);
 
-impl Failures {
-    fn note(&self, function: &str, failure: Failure) {
+impl FailureLog {
+    fn push(&self, function: &str, failure: Failure) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((function.to_owned(), failure));
     }
 
@@ -55,64 +55,63 @@ impl Failures {
 }
 
 impl Lambda {
-    /// Opens the doors to these functions. No process is started before the first request.
-    pub async fn start(specs: Vec<Spec>, routes: Routes) -> Result<Self> {
+    /// Starts the endpoints of these functions. A process starts at the first request.
+    pub async fn start(specs: Vec<FunctionSpec>, routes: Routes) -> Result<Self> {
         let logs = Logs::default();
         let mut functions = BTreeMap::new();
         for spec in specs {
-            functions.insert(spec.name.clone(), Arc::new(Function::new(spec, MOST_AT_ONCE, logs.clone())));
+            functions.insert(spec.name.clone(), Arc::new(Function::new(spec, MAX_CONCURRENCY, logs.clone())));
         }
-        let functions = Arc::new(Functions { routes, functions, failures: Failures::default() });
+        let functions = Arc::new(Functions { routes, functions, failures: FailureLog::default() });
         let mut urls = BTreeMap::new();
         for name in functions.functions.keys() {
-            let door = http::function_url(functions.clone(), name);
-            urls.insert(name.clone(), Port::free().await?.serve(door));
+            let router = http::function_url(functions.clone(), name);
+            urls.insert(name.clone(), Port::free().await?.serve(router));
         }
         let api = Port::free().await?.serve(http::http_api(functions.clone()));
         Ok(Self { functions, urls, api, logs })
     }
 
-    /// The HTTP API's base URL, without a slash at its end.
+    /// Base URL of the HTTP API, without a trailing slash.
     pub fn api_url(&self) -> String {
         self.api.url()
     }
 
-    /// A function's own URL, without a slash at its end.
+    /// URL of a function, without a trailing slash.
     pub fn function_url(&self, name: &str) -> Result<String> {
         Ok(self.urls.get(name).with_context(|| format!("there is no function {name}"))?.url())
     }
 
-    /// A function by its name.
+    /// Returns a function by its name.
     pub fn function(&self, name: &str) -> Result<&Arc<Function>> {
         self.functions.functions.get(name).with_context(|| format!("there is no function {name}"))
     }
 
-    /// The functions' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.functions.functions.keys().map(String::as_str)
     }
 
-    /// Invocations that brought no answer, in order.
+    /// Returns the failed invocations, in order.
     pub fn failures(&self) -> Vec<(String, Failure)> {
         self.functions.failures.all()
     }
 
-    /// How many requests all doors have answered.
+    /// Number of requests that all endpoints have answered.
     pub fn requests(&self) -> usize {
-        self.urls.values().chain([&self.api]).map(|door| door.meter().count()).sum()
+        self.urls.values().chain([&self.api]).map(|server| server.latency().count()).sum()
     }
 
-    /// What the functions wrote.
+    /// The output of the functions.
     pub fn logs(&self) -> &Logs {
         &self.logs
     }
 
-    /// Kills every process.
+    /// Kills every process. Returns their number.
     pub fn kill(&self) -> usize {
         self.functions.functions.values().map(|function| function.kill()).sum()
     }
 
-    /// Takes no more events, ends every process, and waits until the logs are complete.
+    /// Stops accepting events, stops every process, and waits until the logs are complete.
     pub async fn end(&self) {
         for function in self.functions.functions.values() {
             function.end().await;
@@ -123,7 +122,7 @@ impl Lambda {
 
 impl Drop for Lambda {
     fn drop(&mut self) {
-        // Events under way would keep their processes for as long as they last.
+        // Running invocations would keep their processes alive.
         self.kill();
     }
 }

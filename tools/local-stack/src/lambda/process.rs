@@ -1,4 +1,4 @@
-//! One process of a function: what Lambda calls an execution environment.
+//! One process of a function; Lambda calls it an execution environment.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,18 +10,18 @@ use axum::body::Bytes;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
-use super::function::Spec;
+use super::function::FunctionSpec;
 use super::logs::Logs;
 use super::response::Failure;
 use super::runtime_api::{Invocation, RuntimeApi};
 use crate::process_reaper;
 
-/// Lambda gives a process ten seconds until it asks for its first event.
-const INIT: Duration = Duration::from_secs(10);
+/// Lambda's limit until the first request for an event.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running process. Dropping it kills it.
 pub struct Process {
-    spec: Arc<Spec>,
+    spec: Arc<FunctionSpec>,
     child: Child,
     pid: u32,
     runtime_api: RuntimeApi,
@@ -29,17 +29,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one. It will ask for its first event in its own time.
-    pub async fn spawn(spec: Arc<Spec>, logs: &Logs) -> Result<Self> {
+    /// Starts a process, which requests its first event by itself.
+    pub async fn spawn(spec: Arc<FunctionSpec>, logs: &Logs) -> Result<Self> {
         let runtime_api = RuntimeApi::start(&spec.name).await?;
         let mut command = Command::new(&spec.binary);
         command
             .env_clear()
             .envs(lambda_environment(&spec, &runtime_api.address()))
             .envs(&spec.environment)
-            // Nothing of the project is around where it really runs.
+            // Lambda does not have the project's files.
             .current_dir("/")
-            // Ctrl-C in a terminal is for us.
+            // Ctrl-C must reach only this process.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -47,7 +47,7 @@ impl Process {
             .kill_on_drop(true);
         let spawned = Instant::now();
         let mut child = command.spawn().with_context(|| format!("starting {}", spec.binary.display()))?;
-        let pid = child.id().context("a process without a number")?;
+        let pid = child.id().context("the process has no id")?;
         process_reaper::watch(pid, process_reaper::End::Kill)?;
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             logs.follow(&spec.name, stdout);
@@ -56,44 +56,48 @@ impl Process {
         Ok(Self { spec, child, pid, runtime_api, spawned })
     }
 
-    /// Its number.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// When it was started.
     pub fn spawned(&self) -> Instant {
         self.spawned
     }
 
-    /// Gives it an event and waits for the answer. After a failure the process is of no more use.
+    /// Sends an event and waits for the response. After a failure the process cannot be used again.
     pub async fn invoke(&mut self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
-        let (taken, was_taken) = oneshot::channel();
-        let (answer, mut answered) = oneshot::channel();
+        let (started, has_started) = oneshot::channel();
+        let (responder, mut response) = oneshot::channel();
         let timeout = self.spec.timeout;
-        let invocation =
-            Invocation { id: id.to_owned(), trace_id: trace_id.to_owned(), event, timeout, taken, answer };
+        let invocation = Invocation {
+            id: id.to_owned(),
+            trace_id: trace_id.to_owned(),
+            event,
+            timeout,
+            started,
+            responder,
+        };
         self.runtime_api.send(invocation);
         tokio::select! {
-            _ = was_taken => {}
+            _ = has_started => {}
             ended = self.child.wait() => return Err(self.ended(ended)),
-            () = tokio::time::sleep(INIT) => return Err(self.timed_out().await),
+            () = tokio::time::sleep(INIT_TIMEOUT) => return Err(self.timed_out().await),
         }
         tokio::select! {
-            // First of all the answer: a process may give it and end.
+            // The response first: a process may respond and exit.
             biased;
-            answer = &mut answered => answer.unwrap_or(Err(Failure::Ended("the Runtime API was closed".to_owned()))),
+            responder = &mut response => responder.unwrap_or(Err(Failure::Ended("the Runtime API was closed".to_owned()))),
             ended = self.child.wait() => Err(self.ended(ended)),
             () = tokio::time::sleep(timeout) => Err(self.timed_out().await),
         }
     }
 
-    /// Whether it is still there.
+    /// Returns whether the process is running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The most memory it ever had resident, in bytes. Known only on Linux.
+    /// Returns the peak resident memory in bytes. Available on Linux only.
     pub fn peak_memory(&self) -> Option<u64> {
         let status =
             std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("status")).ok()?;
@@ -102,16 +106,16 @@ impl Process {
         Some(kibibytes * 1024)
     }
 
-    /// Ends it by SIGKILL and waits for it.
+    /// Kills the process and waits for it.
     pub async fn kill(&mut self) {
         let _ = self.child.kill().await;
     }
 
     fn ended(&self, status: std::io::Result<std::process::ExitStatus>) -> Failure {
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        let said =
-            self.runtime_api.init_error().map(|error| format!(", having said: {error}")).unwrap_or_default();
-        Failure::Ended(format!("{status}{said}"))
+        let init_error =
+            self.runtime_api.init_error().map(|error| format!(", init error: {error}")).unwrap_or_default();
+        Failure::Ended(format!("{status}{init_error}"))
     }
 
     async fn timed_out(&mut self) -> Failure {
@@ -123,13 +127,14 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.start_kill();
-        // Tokio waits for it in the background; until then its number is not given away.
+        // Tokio waits for it in the background; until then the system does not reuse its id.
         process_reaper::forget(self.pid);
     }
 }
 
-/// What Lambda puts into the environment of a function on `provided.al2023`, less what only AWS's own services need.
-fn lambda_environment(spec: &Spec, runtime_api: &str) -> Vec<(&'static str, String)> {
+/// Returns the environment of a function on `provided.al2023`, without variables that only AWS
+/// services need.
+fn lambda_environment(spec: &FunctionSpec, runtime_api: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_LAMBDA_FUNCTION_NAME", spec.name.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),

@@ -1,4 +1,4 @@
-//! From what a function answered, or how it failed, to the HTTP response that its caller gets.
+//! Converts a function's response or failure into the HTTP response for the client.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use serde_json::Value;
 
 use super::event::Door;
 
-/// The largest answer that Lambda takes from a function at once.
-pub const LARGEST: usize = 6 * 1024 * 1024;
+/// The largest response that Lambda accepts from a function.
+pub const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
-/// An invocation that brought no answer.
+/// A failed invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Failure {
     /// The function reported an error, with this body.
     Reported(String),
-    /// The process ended in the middle, or before it took its first event.
+    /// The process exited during the invocation, or before its first event.
     Ended(String),
-    /// It was still at it when its time was over, and was killed.
+    /// The invocation exceeded its time limit, and the process was killed.
     TimedOut,
-    /// It answered what is no HTTP response.
+    /// The response is not an HTTP response.
     Nonsense(String),
 }
 
 /// A response of payload version 2.0.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct Payload {
     status_code: u16,
     #[serde(default)]
     headers: Option<BTreeMap<String, Value>>,
@@ -42,34 +42,35 @@ struct Answer {
     is_base64_encoded: bool,
 }
 
-/// The response for a function's answer. A JSON value without a `statusCode` is the body of a 200.
+/// Returns the HTTP response. A JSON value without a `statusCode` is the body of a 200.
 pub fn response(answer: &Bytes) -> Result<Response<Body>, Failure> {
-    let nonsense = |why: String| Failure::Nonsense(why);
-    if answer.len() > LARGEST {
-        return Err(nonsense(format!("{} bytes are more than Lambda takes", answer.len())));
+    let invalid = |why: String| Failure::Nonsense(why);
+    if answer.len() > MAX_RESPONSE_BYTES {
+        return Err(invalid(format!("{} bytes are more than Lambda accepts", answer.len())));
     }
-    let value: Value = serde_json::from_slice(answer).map_err(|error| nonsense(error.to_string()))?;
+    let value: Value = serde_json::from_slice(answer).map_err(|error| invalid(error.to_string()))?;
     if value.get("statusCode").is_none() {
         let body = Body::from(answer.clone());
         let response = Response::builder().header(header::CONTENT_TYPE, "application/json").body(body);
-        return response.map_err(|error| nonsense(error.to_string()));
+        return response.map_err(|error| invalid(error.to_string()));
     }
-    let answer: Answer = serde_json::from_value(value).map_err(|error| nonsense(error.to_string()))?;
-    let status = StatusCode::from_u16(answer.status_code).map_err(|error| nonsense(error.to_string()))?;
+    let answer: Payload = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+    let status = StatusCode::from_u16(answer.status_code).map_err(|error| invalid(error.to_string()))?;
     let mut response = Response::new(Body::from(body(answer.body, answer.is_base64_encoded)?));
     *response.status_mut() = status;
     for (name, value) in answer.headers.unwrap_or_default() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let name = HeaderName::try_from(&name).map_err(|_| nonsense(format!("no header's name: {name}")))?;
-        let value =
-            HeaderValue::try_from(&value).map_err(|_| nonsense(format!("no value of the header {name}")))?;
-        // The front counts for itself.
+        let name =
+            HeaderName::try_from(&name).map_err(|_| invalid(format!("invalid header name: {name}")))?;
+        let value = HeaderValue::try_from(&value)
+            .map_err(|_| invalid(format!("invalid value of the header {name}")))?;
+        // The front end sets it itself.
         if name != header::CONTENT_LENGTH {
             response.headers_mut().insert(name, value);
         }
     }
     for cookie in answer.cookies.unwrap_or_default() {
-        let cookie = HeaderValue::try_from(&cookie).map_err(|_| nonsense("no cookie".to_owned()))?;
+        let cookie = HeaderValue::try_from(&cookie).map_err(|_| invalid("invalid cookie".to_owned()))?;
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     if !response.headers().contains_key(header::CONTENT_TYPE) {
@@ -88,26 +89,26 @@ fn body(body: Option<String>, is_base64_encoded: bool) -> Result<Bytes, Failure>
     STANDARD
         .decode(body)
         .map(Bytes::from)
-        .map_err(|error| Failure::Nonsense(format!("no base64 in the body: {error}")))
+        .map_err(|error| Failure::Nonsense(format!("the body is not base64: {error}")))
 }
 
-/// What the caller is told when there is no answer: never why.
-pub fn failed(door: Door, failure: &Failure) -> Response<Body> {
-    let (status, content_type, body) = match (door, failure) {
+/// Returns the response for a failure, which never contains the cause.
+pub fn failure_response(entry_point: Door, failure: &Failure) -> Response<Body> {
+    let (status, content_type, body) = match (entry_point, failure) {
         (Door::HttpApi(_), Failure::TimedOut) => {
             (StatusCode::SERVICE_UNAVAILABLE, "application/json", r#"{"message":"Service Unavailable"}"#)
         }
         (Door::HttpApi(_), _) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "application/json", r#"{"message":"Internal Server Error"}"#)
         }
-        // To a function URL, a function that ran out of time is one that failed.
+        // A function URL does not distinguish timeouts from other failures.
         (Door::FunctionUrl, _) => (StatusCode::BAD_GATEWAY, "text/plain", "Internal Server Error"),
     };
-    plain(status, content_type, body)
+    simple_response(status, content_type, body)
 }
 
-/// A response of the front's own.
-pub fn plain(status: StatusCode, content_type: &'static str, body: &'static str) -> Response<Body> {
+/// Returns a response of the front end itself.
+pub fn simple_response(status: StatusCode, content_type: &'static str, body: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -123,12 +124,14 @@ mod tests {
     }
 
     async fn text(response: Response<Body>) -> String {
-        String::from_utf8(axum::body::to_bytes(response.into_body(), LARGEST).await.unwrap().to_vec())
-            .unwrap()
+        String::from_utf8(
+            axum::body::to_bytes(response.into_body(), MAX_RESPONSE_BYTES).await.unwrap().to_vec(),
+        )
+        .unwrap()
     }
 
     #[tokio::test]
-    async fn version_two_is_taken_apart() {
+    async fn payload_version_two_is_converted() {
         let answer = r#"{"statusCode":201,"headers":{"Content-Type":"application/json","x-number":7,"content-length":"999"},
             "cookies":["a=b","c=d"],"body":"eyJhIjoxfQ==","isBase64Encoded":true}"#;
         let response = response(answer).unwrap();
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bare_value_is_a_body_of_json() {
+    async fn value_without_status_code_is_a_json_body() {
         let response = response(r#"{"message":"hello"}"#).unwrap();
         assert_eq!(
             (response.status().as_u16(), &response.headers()["content-type"]),
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_response_is_nonsense() {
+    fn invalid_responses_are_rejected() {
         for answer in [
             "",
             "{",

@@ -1,5 +1,5 @@
-//! Which function answers which method and path. The one list is the router of `cargo lambda watch` in the root
-//! `Cargo.toml`, so that the two can't differ.
+//! The HTTP routes. The list is `cargo lambda watch`'s router in the root `Cargo.toml`, so that
+//! both stay equal.
 
 use std::collections::BTreeMap;
 
@@ -7,35 +7,35 @@ use anyhow::{Context, Result, bail};
 use axum::http::Method;
 use serde_json::Value;
 
-/// One route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// The function's package.
     pub function: String,
     /// `None` for every method.
     pub method: Option<Method>,
-    /// As written: `/chatkit/sessions/{id}`.
+    /// The path with parameters in braces: `/chatkit/sessions/{id}`.
     pub path: String,
 }
 
-/// A route that fits a request.
+/// The route of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     /// The function's package.
     pub function: String,
-    /// The route as an HTTP API names it: `GET /chatkit/sessions/{id}`.
+    /// The route key of an HTTP API: `GET /chatkit/sessions/{id}`.
     pub route_key: String,
-    /// What stands for the names in braces, decoded.
+    /// The decoded path parameters.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// Every route.
+/// All routes.
 #[derive(Clone, Debug, Default)]
 pub struct Routes(Vec<Route>);
 
 impl Routes {
-    /// Reads `lambda.watch.router` of the workspace's metadata: a path has one function, or a list of functions with methods.
-    pub fn of(metadata: &Value) -> Result<Self> {
+    /// Reads `lambda.watch.router` of the workspace's metadata. A path has one function, or a list
+    /// of functions with methods.
+    pub fn from_metadata(metadata: &Value) -> Result<Self> {
         let router = &metadata["lambda"]["watch"]["router"];
         let router = router
             .as_object()
@@ -53,22 +53,23 @@ impl Routes {
         Ok(Self(routes))
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.0.iter()
     }
 
-    /// Whether a function has a route.
-    pub fn lead_to(&self, function: &str) -> bool {
+    /// Returns whether a function has a route.
+    pub fn has_function(&self, function: &str) -> bool {
         self.0.iter().any(|route| route.function == function)
     }
 
-    /// The route for a request: one for its method before one for every method, fixed parts of a path before parameters.
+    /// Returns the route of a request. A route for the method takes precedence over one for every
+    /// method, and fixed path segments over parameters.
     pub fn find(&self, method: &Method, path: &str) -> Option<Match> {
-        let fits = self.0.iter().filter(|route| route.method.as_ref().is_none_or(|wanted| wanted == method));
-        let fits = fits.filter_map(|route| Some((route, parameters(&route.path, path)?)));
+        let matching =
+            self.0.iter().filter(|route| route.method.as_ref().is_none_or(|wanted| wanted == method));
+        let matching = matching.filter_map(|route| Some((route, parameters(&route.path, path)?)));
         let (route, parameters) =
-            fits.min_by_key(|(route, parameters)| (parameters.len(), route.method.is_none()))?;
+            matching.min_by_key(|(route, parameters)| (parameters.len(), route.method.is_none()))?;
         let named = route.method.as_ref().map_or("ANY", Method::as_str);
         Some(Match {
             function: route.function.clone(),
@@ -96,7 +97,7 @@ fn route(path: &str, target: &Value) -> Result<Route> {
     Ok(Route { function: function.to_owned(), method, path: path.to_owned() })
 }
 
-/// What stands for the names in braces, where the path fits.
+/// Returns the path parameters, if the path matches.
 fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
     let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
     if pattern.len() != path.len() {
@@ -114,7 +115,7 @@ fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
     Some(parameters)
 }
 
-/// A part of a path with its percent signs resolved; a plus sign is a plus sign there.
+/// Decodes percent-encoding. A plus sign stays a plus sign in a path.
 fn decoded(part: &str) -> String {
     let mut decoded = Vec::with_capacity(part.len());
     let mut rest = part;
@@ -141,7 +142,7 @@ mod tests {
     use serde_json::json;
 
     fn routes() -> Routes {
-        Routes::of(&json!({ "lambda": { "watch": { "router": {
+        Routes::from_metadata(&json!({ "lambda": { "watch": { "router": {
             "/chatkit/sessions": [{ "function": "list", "method": "GET" }, { "function": "create", "method": "POST" }],
             "/chatkit/sessions/{id}": [{ "function": "get", "method": "GET" }],
             "/chatkit/sessions/mine": [{ "function": "mine", "method": "GET" }],
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_fits_by_method_and_whole_path() {
+    fn route_matches_method_and_whole_path() {
         assert_eq!(function(Method::GET, "/chatkit/sessions").as_deref(), Some("list"));
         assert_eq!(function(Method::POST, "/chatkit/sessions").as_deref(), Some("create"));
         assert_eq!(function(Method::PATCH, "/everything").as_deref(), Some("all"));
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_parts_go_before_parameters_which_come_decoded() {
+    fn fixed_segments_take_precedence_and_parameters_are_decoded() {
         assert_eq!(function(Method::GET, "/chatkit/sessions/mine").as_deref(), Some("mine"));
         let found = routes().find(&Method::GET, "/chatkit/sessions/a%20b+c%").unwrap();
         assert_eq!(found.parameters, [("id".to_owned(), "a b+c%".to_owned())].into());
@@ -173,8 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn a_workspace_without_a_router_is_an_error() {
-        assert!(Routes::of(&json!({ "lambda": {} })).unwrap_err().to_string().contains("watch.router"));
-        assert!(Routes::of(&json!(null)).is_err());
+    fn missing_router_is_an_error() {
+        assert!(
+            Routes::from_metadata(&json!({ "lambda": {} })).unwrap_err().to_string().contains("watch.router")
+        );
+        assert!(Routes::from_metadata(&json!(null)).is_err());
     }
 }

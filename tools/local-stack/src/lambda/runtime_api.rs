@@ -1,4 +1,4 @@
-//! Lambda's Runtime API, one server for each process: a process asks for an event, and posts its answer.
+//! Lambda's Runtime API, one server per process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::response::Failure;
 use crate::http::{Port, Server};
 
-/// One event on its way to a process.
+/// One event for a process.
 pub struct Invocation {
     /// Lambda's request id.
     pub id: String,
@@ -24,12 +24,12 @@ pub struct Invocation {
     pub trace_id: String,
     /// The event, as JSON.
     pub event: Bytes,
-    /// How long the function has from when it takes the event.
+    /// Time limit of the function, from the start of the event.
     pub timeout: Duration,
-    /// Told when the function takes it.
-    pub taken: oneshot::Sender<()>,
-    /// Told the answer.
-    pub answer: oneshot::Sender<Result<Bytes, Failure>>,
+    /// Notified when the function starts the event.
+    pub started: oneshot::Sender<()>,
+    /// Receives the response.
+    pub responder: oneshot::Sender<Result<Bytes, Failure>>,
 }
 
 /// The Runtime API of one process.
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 impl RuntimeApi {
-    /// A Runtime API for a process of this function.
+    /// Starts a Runtime API for a process of this function.
     pub async fn start(function: &str) -> Result<Self> {
         let (queue, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -58,41 +58,41 @@ impl RuntimeApi {
         });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
-            .route("/2018-06-01/runtime/invocation/{id}/error", post(reported))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(post_response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(post_error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
             .with_state(shared.clone());
         Ok(Self { server: Port::free().await?.serve(router), shared, queue })
     }
 
-    /// `127.0.0.1:PORT`, as Lambda writes it into `AWS_LAMBDA_RUNTIME_API`.
+    /// `127.0.0.1:PORT`, in the format of `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> String {
         self.server.address().to_string()
     }
 
-    /// Puts an event where the process will find it.
+    /// Queues an event for the process.
     pub fn send(&self, invocation: Invocation) {
-        // The receiver lives as long as `shared`, which is ours.
+        // The receiver lives as long as `shared`.
         let _ = self.queue.send(invocation);
     }
 
-    /// What the process said of why it could not start.
+    /// Returns the error with which the process failed to start.
     pub fn init_error(&self) -> Option<String> {
         self.shared.init_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 async fn next(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    // Waiting is what a process that has nothing to do does here.
+    // An idle process waits here.
     let Some(invocation) = shared.queue.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let deadline = (now + invocation.timeout).as_millis();
-    let _ = invocation.taken.send(());
+    let _ = invocation.started.send(());
     let mut running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-    running.insert(invocation.id.clone(), invocation.answer);
+    running.insert(invocation.id.clone(), invocation.responder);
     let response = Response::builder()
         .header(header::CONTENT_TYPE, "application/json")
         .header("lambda-runtime-aws-request-id", invocation.id)
@@ -103,11 +103,11 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response<Body> {
     response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-async fn answered(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+async fn post_response(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
     finish(&shared, &id, Ok(body))
 }
 
-async fn reported(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: String) -> StatusCode {
+async fn post_error(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: String) -> StatusCode {
     finish(&shared, &id, Err(Failure::Reported(body)))
 }
 
@@ -118,7 +118,7 @@ fn finish(shared: &Shared, id: &str, answer: Result<Bytes, Failure>) -> StatusCo
             let _ = waiting.send(answer);
             StatusCode::ACCEPTED
         }
-        // Not an event of this process, or answered already.
+        // Not an event of this process, or it already has a response.
         None => StatusCode::BAD_REQUEST,
     }
 }

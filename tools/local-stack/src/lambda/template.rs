@@ -1,5 +1,5 @@
-//! What `template.yaml` says of each function: its variables, its timeout and its routes. The functions here are
-//! given what they will be given there, so that a variable which the template forgets is missing here too.
+//! Reads variables, timeout and routes of each function from `template.yaml`. The local functions
+//! receive the same variables, so that a variable that the template lacks is missing locally too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use serde_json::Value;
 use super::routes::Route;
 use crate::{project, yaml};
 
-/// The functions by their packages.
+/// The deployed functions by package.
 #[derive(Clone, Debug, Default)]
 pub struct Template(BTreeMap<String, Deployed>);
 
-/// How one function is deployed.
+/// The deployment of one function.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Deployed {
     /// The names of its environment variables.
     pub variables: BTreeSet<String>,
-    /// How long Lambda gives it for an event.
+    /// Lambda's time limit for one event.
     pub timeout: Duration,
     /// Its routes of the HTTP API.
     pub routes: Vec<Route>,
@@ -29,10 +29,10 @@ impl Template {
     /// Reads `template.yaml` in the root of the project.
     pub fn read() -> Result<Self> {
         let path = project::root().join("template.yaml");
-        Self::of(&yaml::read(&path)?).with_context(|| format!("in {}", path.display()))
+        Self::from_value(&yaml::read(&path)?).with_context(|| format!("in {}", path.display()))
     }
 
-    /// What this function is deployed with.
+    /// Returns the deployment of a function.
     pub fn function(&self, package: &str) -> Result<&Deployed> {
         let found = self.0.get(package);
         found.with_context(|| format!("template.yaml has no function with `Binary: {package}`"))
@@ -43,8 +43,8 @@ impl Template {
         self.0.values().flat_map(|function| &function.routes)
     }
 
-    fn of(template: &Value) -> Result<Self> {
-        let everywhere = &template["Globals"]["Function"];
+    fn from_value(template: &Value) -> Result<Self> {
+        let globals = &template["Globals"]["Function"];
         let mut functions = BTreeMap::new();
         for (name, resource) in template["Resources"].as_object().context("no Resources")? {
             if resource["Type"] != "AWS::Serverless::Function" {
@@ -52,20 +52,20 @@ impl Template {
             }
             let package = resource.pointer("/Metadata/BuildProperties/Binary").and_then(Value::as_str);
             let package = package.with_context(|| format!("{name} names no Binary"))?;
-            let function = deployed(package, everywhere, &resource["Properties"]);
+            let function = deployed(package, globals, &resource["Properties"]);
             functions.insert(package.to_owned(), function.with_context(|| name.clone())?);
         }
         Ok(Self(functions))
     }
 }
 
-fn deployed(package: &str, everywhere: &Value, own: &Value) -> Result<Deployed> {
+fn deployed(package: &str, globals: &Value, own: &Value) -> Result<Deployed> {
     let mut variables = BTreeSet::new();
-    for level in [everywhere, own] {
+    for level in [globals, own] {
         for (name, value) in
             level.pointer("/Environment/Variables").and_then(Value::as_object).into_iter().flatten()
         {
-            // What is set for all functions can be taken away from one.
+            // A function can remove a global variable.
             if value == "AWS::NoValue" {
                 variables.remove(name)
             } else {
@@ -73,7 +73,7 @@ fn deployed(package: &str, everywhere: &Value, own: &Value) -> Result<Deployed> 
             };
         }
     }
-    let timeout = own["Timeout"].as_u64().or(everywhere["Timeout"].as_u64()).context("no Timeout")?;
+    let timeout = own["Timeout"].as_u64().or(globals["Timeout"].as_u64()).context("no Timeout")?;
     let mut routes = Vec::new();
     for event in own["Events"].as_object().into_iter().flatten().map(|(_, event)| event) {
         if event["Type"] == "HttpApi" {
@@ -85,10 +85,13 @@ fn deployed(package: &str, everywhere: &Value, own: &Value) -> Result<Deployed> 
 
 fn route(package: &str, properties: &Value) -> Result<Route> {
     let (Some(method), Some(path)) = (properties["Method"].as_str(), properties["Path"].as_str()) else {
-        bail!("a route without method or path: {properties}")
+        bail!("the route has no method or no path: {properties}")
     };
-    let method =
-        if method == "ANY" { None } else { Some(method.to_uppercase().parse().context("a method")?) };
+    let method = if method == "ANY" {
+        None
+    } else {
+        Some(method.to_uppercase().parse().context("parsing the method of a route")?)
+    };
     Ok(Route { function: package.to_owned(), method, path: path.to_owned() })
 }
 
@@ -98,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_function_has_its_own_variables_and_those_of_all() {
+    fn function_has_own_and_global_variables() {
         let template = json!({
             "Globals": { "Function": { "Timeout": 15, "Environment": { "Variables": { "URL": "x" } } } },
             "Resources": {
@@ -113,7 +116,7 @@ mod tests {
                 }
             }
         });
-        let template = Template::of(&template).unwrap();
+        let template = Template::from_value(&template).unwrap();
         let reads = template.function("reads").unwrap();
         assert_eq!(reads.variables, ["KEY", "URL"].map(str::to_owned).into());
         assert_eq!(reads.timeout, Duration::from_secs(15));

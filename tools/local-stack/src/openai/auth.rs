@@ -1,28 +1,29 @@
-//! Who may call at all: the headers that every call of OpenAI's ChatKit API needs.
+//! Authentication: the headers that every call of OpenAI's ChatKit API needs.
 
 use axum::http::StatusCode;
 
 use super::request::Request;
-use super::response::Refusal;
+use super::response::ApiError;
 use super::settings::Settings;
 
-/// The project a call is made in.
-pub(super) fn admit(known: &Settings, request: &Request) -> Result<String, Refusal> {
-    let project = project(known, request)?;
+/// Returns the project of the request.
+pub(super) fn authenticate(settings: &Settings, request: &Request) -> Result<String, ApiError> {
+    let project = project(settings, request)?;
     let betas = request.header("openai-beta").unwrap_or_default();
     if !betas.split(',').any(|beta| beta.trim() == "chatkit_beta=v1") {
         let message = "The ChatKit API needs the header 'OpenAI-Beta: chatkit_beta=v1'.";
-        return Err(Refusal::request(StatusCode::BAD_REQUEST, Some("invalid_beta"), message));
+        return Err(ApiError::request(StatusCode::BAD_REQUEST, Some("invalid_beta"), message));
     }
     Ok(project)
 }
 
-fn project(known: &Settings, request: &Request) -> Result<String, Refusal> {
-    let unauthorized = |code, message: String| Err(Refusal::request(StatusCode::UNAUTHORIZED, code, message));
+fn project(settings: &Settings, request: &Request) -> Result<String, ApiError> {
+    let unauthorized =
+        |code, message: String| Err(ApiError::request(StatusCode::UNAUTHORIZED, code, message));
     let Some(sent) = request.bearer() else {
         return unauthorized(None, "Send your API key as 'Authorization: Bearer KEY'.".to_owned());
     };
-    let Some(key) = known.api_keys.iter().find(|k| k.key == sent) else {
+    let Some(key) = settings.api_keys.iter().find(|k| k.key == sent) else {
         return unauthorized(
             Some("invalid_api_key"),
             format!("Incorrect API key provided: {}.", masked(sent)),
@@ -36,7 +37,7 @@ fn project(known: &Settings, request: &Request) -> Result<String, Refusal> {
             Some("mismatched_project"),
             "OpenAI-Project is not the API key's project.".to_owned(),
         ),
-        (None, Some(named)) if known.workflows.iter().any(|w| w.project == named) => Ok(named.to_owned()),
+        (None, Some(named)) if settings.workflows.iter().any(|w| w.project == named) => Ok(named.to_owned()),
         (None, Some(named)) => unauthorized(Some("invalid_project"), format!("No such project: '{named}'.")),
         (None, None) => unauthorized(
             Some("missing_project"),
@@ -45,7 +46,8 @@ fn project(known: &Settings, request: &Request) -> Result<String, Refusal> {
     }
 }
 
-/// The first and last characters of a key, as OpenAI repeats them to its caller.
+/// Masks a key as OpenAI does in its error messages: only the first and last characters are
+/// visible.
 fn masked(key: &str) -> String {
     let characters: Vec<char> = key.chars().collect();
     if characters.len() < 12 {

@@ -1,4 +1,4 @@
-//! The browser's side of ChatKit: what ChatKit.js would do with a client secret.
+//! The browser's side of ChatKit: posts messages as ChatKit.js does with a client secret.
 
 use std::fmt;
 
@@ -7,35 +7,35 @@ use serde_json::{Value, json};
 
 use crate::http;
 
-/// Talks to the stand-in as ChatKit.js talks to OpenAI.
+/// A client of [`FakeOpenAi`](super::FakeOpenAi) that acts as ChatKit.js does.
 #[derive(Debug, Clone)]
 pub struct Browser {
     url: String,
 }
 
-/// A message that was taken and answered.
+/// The result of a posted message.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Said {
-    /// The thread it stands in.
+    /// The thread that contains the message.
     pub thread_id: String,
-    /// The user's message and the agent's answer.
+    /// The ids of the user's message and of the agent's reply.
     pub item_ids: Vec<String>,
 }
 
-/// A message that was not taken.
+/// A message that was rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SayError {
-    /// The HTTP status; `None` where no answer came.
+    /// The HTTP status; `None` without a response.
     pub status: Option<u16>,
-    /// OpenAI's error envelope, or what went wrong on the way.
+    /// OpenAI's error envelope, or the transport error.
     pub body: Value,
 }
 
 impl fmt::Display for SayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
-            Some(status) => write!(f, "the message was refused with {status}: {}", self.body),
-            None => write!(f, "the message got no answer: {}", self.body),
+            Some(status) => write!(f, "the message was rejected with {status}: {}", self.body),
+            None => write!(f, "the message got no response: {}", self.body),
         }
     }
 }
@@ -43,12 +43,12 @@ impl fmt::Display for SayError {
 impl std::error::Error for SayError {}
 
 impl Browser {
-    /// For a stand-in whose URLs begin with this root (no `/v1`).
+    /// `root` is the base URL without `/v1`.
     pub fn new(root: &str) -> Self {
         Self { url: format!("{root}/stand-in/say") }
     }
 
-    /// Says something in a thread of the session's user, or in a new one.
+    /// Posts a message to a thread of the session's user, or to a new one.
     pub async fn say(
         &self,
         client_secret: &str,
@@ -60,15 +60,15 @@ impl Browser {
             message["thread_id"] = json!(thread_id);
         }
         let request = http::client().post(&self.url).bearer_auth(client_secret).json(&message);
-        let lost =
+        let transport_error =
             |e: http_client::Error| SayError { status: None, body: json!(e.without_url().to_string()) };
-        let response = request.send().await.map_err(lost)?;
+        let response = request.send().await.map_err(transport_error)?;
         let status = response.status();
-        let body: Value = response.json().await.map_err(lost)?;
-        let refused = |body| SayError { status: Some(status.as_u16()), body };
+        let body: Value = response.json().await.map_err(transport_error)?;
+        let rejected = |body| SayError { status: Some(status.as_u16()), body };
         if !status.is_success() {
-            return Err(refused(body));
+            return Err(rejected(body));
         }
-        serde_json::from_value(body.clone()).map_err(|_| refused(body))
+        serde_json::from_value(body.clone()).map_err(|_| rejected(body))
     }
 }

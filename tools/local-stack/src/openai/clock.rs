@@ -1,8 +1,8 @@
-//! The stand-in's time, which tests can move forward.
+//! The fake's clock, which tests can move forward.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The system's clock and an offset.
+/// The system clock plus an offset.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Clock {
     pub(super) offset: Duration,
@@ -13,13 +13,13 @@ impl Clock {
         SystemTime::now() + self.offset
     }
 
-    /// Milliseconds since 1970.
+    /// Unix milliseconds.
     pub(super) fn millis(self) -> u64 {
         let since = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whole seconds since 1970, the unit of every time in OpenAI's answers.
+    /// Unix seconds, the unit of every time in OpenAI's responses.
     pub(super) fn seconds(self) -> u64 {
         self.millis() / 1000
     }

@@ -1,4 +1,4 @@
-//! The stand-in as its users see it.
+//! The fake's interface for tests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,120 +20,120 @@ use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
 use super::state::State;
 use super::threads::ThreadStatus;
-use crate::http::{Breakpoint, Meter};
+use crate::http::{Breakpoint, LatencyRecorder};
 
-/// A running stand-in. Dropping it closes its port and every connection at once.
+/// A running fake of OpenAI. Dropping it closes its port and every connection.
 #[derive(Debug)]
 pub struct FakeOpenAi {
     address: SocketAddr,
     shared: Arc<Shared>,
     browser: Browser,
-    /// Dropped with the rest, which is what the connections wait for.
+    /// Dropped with the rest; the connections wait for this.
     _stop: watch::Sender<()>,
     server: JoinHandle<()>,
-    meter: Meter,
+    latency: LatencyRecorder,
 }
 
 impl FakeOpenAi {
-    /// Starts one on a free port of the loopback interface.
+    /// Starts a fake on a free port of the loopback interface.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let listener = server::listen().await.context("the ChatKit stand-in finds no free port")?;
-        let address = listener.local_addr().context("the ChatKit stand-in has no address")?;
-        let shared = Arc::new(Shared::new(State { known: settings, ..State::default() }));
+        let listener = server::listen().await.context("the OpenAI fake found no free port")?;
+        let address = listener.local_addr().context("the OpenAI fake has no address")?;
+        let shared = Arc::new(Shared::new(State { settings: settings, ..State::default() }));
         let (stop, stopped) = watch::channel(());
-        let meter = Meter::default();
-        let server = tokio::spawn(server::serve(listener, shared.clone(), meter.clone(), stopped));
+        let latency = LatencyRecorder::default();
+        let server = tokio::spawn(server::serve(listener, shared.clone(), latency.clone(), stopped));
         let browser = Browser::new(&format!("http://{address}"));
-        Ok(Self { address, shared, browser, _stop: stop, server, meter })
+        Ok(Self { address, shared, browser, _stop: stop, server, latency })
     }
 
-    /// What takes the place of `https://api.openai.com/v1`.
+    /// Replaces `https://api.openai.com/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// How long it had each request, as seen from outside.
-    pub fn meter(&self) -> &Meter {
-        &self.meter
+    /// Duration of each request, measured at the sockets.
+    pub fn latency(&self) -> &LatencyRecorder {
+        &self.latency
     }
 
-    /// Steps on this wire before and after the work of each request.
+    /// Runs a step of this breakpoint before and after the work of each request.
     pub fn step_on(&self, breakpoint: &Breakpoint) {
         self.shared.lock().breakpoint = breakpoint.clone();
     }
 
-    /// Publishes one more workflow; one with the same id and project is replaced.
+    /// Publishes a workflow. It replaces one with the same id and project.
     pub fn add_workflow(&self, workflow: Workflow) {
-        let known = &mut self.shared.lock().known.workflows;
-        known.retain(|w| (&w.id, &w.project) != (&workflow.id, &workflow.project));
-        known.push(workflow);
+        let settings = &mut self.shared.lock().settings.workflows;
+        settings.retain(|w| (&w.id, &w.project) != (&workflow.id, &workflow.project));
+        settings.push(workflow);
     }
 
-    /// Lets one more key in.
+    /// Accepts another API key.
     pub fn add_api_key(&self, key: ApiKey) {
-        self.shared.lock().known.api_keys.push(key);
+        self.shared.lock().settings.api_keys.push(key);
     }
 
-    /// Locks a key out from now on, as when it was revoked.
+    /// Rejects a key from now on, as if it was revoked.
     pub fn revoke_api_key(&self, key: &str) {
-        self.shared.lock().known.api_keys.retain(|k| k.key != key);
+        self.shared.lock().settings.api_keys.retain(|k| k.key != key);
     }
 
-    /// Orders a fault; what it answers names it.
+    /// Adds a fault and returns its id.
     pub fn fault(&self, fault: Fault) -> FaultId {
         self.shared.lock().faults.add(fault)
     }
 
-    /// How many requests a fault has hit.
+    /// Number of requests that a fault has affected.
     pub fn hits(&self, fault: FaultId) -> u32 {
         self.shared.lock().faults.hits(fault)
     }
 
-    /// Ends one fault.
+    /// Clears one fault.
     pub fn clear(&self, fault: FaultId) {
         self.shared.lock().faults.clear(Some(fault));
     }
 
-    /// Ends every fault.
+    /// Clears every fault.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear(None);
     }
 
-    /// Every request so far, in order of arrival.
+    /// Returns every request, in order of arrival.
     pub fn requests(&self) -> Vec<Call> {
-        self.shared.lock().ledger.clone()
+        self.shared.lock().request_log.clone()
     }
 
-    /// The requests for one operation, in order of arrival.
+    /// Returns the requests of one operation, in order of arrival.
     pub fn calls(&self, operation: Operation) -> Vec<Call> {
         self.requests().into_iter().filter(|call| call.operation == Some(operation)).collect()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the recorded requests.
     pub fn clear_ledger(&self) {
-        self.shared.lock().ledger.clear();
+        self.shared.lock().request_log.clear();
     }
 
-    /// Every session so far, oldest first, as it stands now.
+    /// Returns every session, oldest first, with its current status.
     pub fn sessions(&self) -> Vec<SessionSnapshot> {
         let state = self.shared.lock();
         state.sessions.snapshot(state.clock.seconds())
     }
 
-    /// Ends a session's time now; `false` if there is no such session.
+    /// Expires a session now. Returns `false` if the session does not exist.
     pub fn expire(&self, session_id: &str) -> bool {
         let mut state = self.shared.lock();
         let now = state.clock.seconds();
-        let session = state.sessions.any_mut(session_id);
+        let session = state.sessions.get_mut(session_id);
         session.map(|session| session.expires_at = session.expires_at.min(now)).is_some()
     }
 
-    /// How far the stand-in's clock is ahead of the system's.
+    /// Sets how far the fake's clock is ahead of the system's.
     pub fn set_clock_offset(&self, offset: Duration) {
         self.shared.lock().clock.offset = offset;
     }
 
-    /// Puts a thread of a user into a project and answers its id.
+    /// Creates a thread of a user in a project and returns its id.
     pub fn put_thread_in(&self, project: &str, user: &str, title: Option<&str>, items: Vec<Item>) -> String {
         let mut state = self.shared.lock();
         let now = state.clock.seconds();
@@ -142,32 +142,32 @@ impl FakeOpenAi {
         thread.id.clone()
     }
 
-    /// As [`FakeOpenAi::put_thread_in`], in the project of the first workflow.
+    /// Like [`FakeOpenAi::put_thread_in`], in the project of the first workflow.
     pub fn put_thread(&self, user: &str, title: Option<&str>, items: Vec<Item>) -> anyhow::Result<String> {
-        let first = self.shared.lock().known.workflows.first().map(|w| w.project.clone());
+        let first = self.shared.lock().settings.workflows.first().map(|w| w.project.clone());
         let project = first.context("a thread belongs to a project, and no workflow names one")?;
         Ok(self.put_thread_in(&project, user, title, items))
     }
 
-    /// The ids of a user's threads, in every project, oldest first.
+    /// Returns the ids of a user's threads in every project, oldest first.
     pub fn threads_of(&self, user: &str) -> Vec<String> {
-        self.shared.lock().threads.of_user(user)
+        self.shared.lock().threads.ids_of_user(user)
     }
 
-    /// Puts an item at the end of a thread and answers its id; `None` if there is no such thread.
+    /// Appends an item to a thread and returns its id, or `None` if the thread does not exist.
     pub fn put_item(&self, thread_id: &str, item: Item) -> Option<String> {
         let mut state = self.shared.lock();
         let now = state.clock.seconds();
-        state.threads.any_mut(thread_id).map(|thread| thread.put(item, now))
+        state.threads.get_mut(thread_id).map(|thread| thread.put(item, now))
     }
 
-    /// Sets a thread's status; `false` if there is no such thread.
+    /// Sets a thread's status. Returns `false` if the thread does not exist.
     pub fn set_thread_status(&self, thread_id: &str, status: ThreadStatus) -> bool {
         let mut state = self.shared.lock();
-        state.threads.any_mut(thread_id).map(|thread| thread.status = status).is_some()
+        state.threads.get_mut(thread_id).map(|thread| thread.status = status).is_some()
     }
 
-    /// Says something as a browser would: over HTTP, with nothing but the client secret.
+    /// Posts a message as a browser does: over HTTP, with only the client secret.
     pub async fn say(
         &self,
         client_secret: &str,

@@ -1,4 +1,4 @@
-//! Faults on order.
+//! Faults that a test adds to the OpenAI fake.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::operation::Operation;
-use super::response::Refusal;
+use super::response::ApiError;
 use crate::http::RandomFault;
 
-/// What is to go wrong, where, and how often.
+/// A fault: which requests it affects, how often, and its effect.
 ///
-/// Unless said otherwise it hits every request until it is cleared. The order of making decides: the first fault
-/// that fits and is not used up is the one that happens.
+/// By default it affects every request until it is cleared. If several faults match, the first one
+/// that was added and is not exhausted applies.
 #[derive(Debug, Clone)]
 pub struct Fault {
     on: Option<Operation>,
@@ -27,25 +27,25 @@ pub struct Fault {
     pub(super) effect: Effect,
 }
 
-/// What happens instead of the answer.
+/// The effect of a fault on the response.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
-    /// Nothing but the delays.
-    Answer,
-    /// A refusal; the work is not done.
-    Refuse(StatusCode),
-    /// The connection is reset; the work is not done.
+    /// Only the delays.
+    DelayOnly,
+    /// An error response; the work is not done.
+    Error(StatusCode),
+    /// The connection is reset before the work is done.
     ResetBefore,
-    /// The connection is reset; the work is done.
+    /// The connection is reset after the work is done.
     ResetAfter,
-    /// Half of the body, then the connection is closed; the work is done.
+    /// The connection closes after half of the body; the work is done.
     CutBody,
-    /// A 200 that is a page of HTML; the work is done.
-    Nonsense,
+    /// A 200 with an HTML page; the work is done.
+    HtmlBody,
     /// A 200 with this body; the work is done.
     Body(Value),
-    /// An answer of somebody before OpenAI; the work is not done.
-    Page(StatusCode, &'static str, String),
+    /// The response of a proxy in front of OpenAI; the work is not done.
+    Response(StatusCode, &'static str, String),
 }
 
 impl Fault {
@@ -62,70 +62,71 @@ impl Fault {
             late: none,
             code,
             headers,
-            effect: Effect::Answer,
+            effect: Effect::DelayOnly,
         }
     }
 
-    /// On one operation.
+    /// A fault of one operation.
     pub fn new(on: Operation) -> Self {
         Self::on(Some(on))
     }
 
-    /// On every request, whatever its URL.
+    /// A fault of every request, whatever its URL.
     pub fn everywhere() -> Self {
         Self::on(None)
     }
 
-    /// Only where the call concerns this user of OpenAI's API (by body, query, session, thread or client secret).
+    /// Limits the fault to one user, who is found by body, query, session, thread or client secret.
     pub fn user(mut self, user: &str) -> Self {
         self.user = Some(user.to_owned());
         self
     }
 
-    /// Only where this is in the request's path: an id, say, or the beginning of many.
+    /// Limits the fault to requests whose path contains `part`, for example an id.
     pub fn about(mut self, part: &str) -> Self {
         self.path = Some(part.to_owned());
         self
     }
 
-    /// Hits that many requests and no more.
+    /// Limits the fault to `times` requests.
     pub fn times(mut self, times: u32) -> Self {
         self.left = Some(times);
         self
     }
 
-    /// Hits that share of the requests, at random.
+    /// Affects requests at random.
     pub fn chance(mut self, chance: RandomFault) -> Self {
         self.chance = Some(chance);
         self
     }
 
-    /// Waits before the work begins. A caller who goes away meanwhile does not stop the work.
+    /// Delays the work. A client that disconnects meanwhile does not stop the work.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Waits between the work and the answer.
+    /// Delays the response after the work is done.
     pub fn late(mut self, late: Duration) -> Self {
         self.late = late;
         self
     }
 
-    /// Refuses with OpenAI's envelope; the work is not done. A status that is none becomes 500.
+    /// Returns an error with OpenAI's envelope; the work is not done. An invalid status becomes
+    /// 500.
     pub fn status(mut self, status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.effect = Effect::Refuse(status);
+        self.effect = Effect::Error(status);
         self
     }
 
-    /// `error.code` of the refusal.
+    /// `error.code` of the error response.
     pub fn code(mut self, code: &str) -> Self {
         self.code = Some(code.to_owned());
         self
     }
 
-    /// A header of the refusal.
+    /// A header of the error response.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -141,73 +142,73 @@ impl Fault {
         self.header("retry-after-ms", value)
     }
 
-    /// `x-should-retry`: OpenAI's word on it, which stands above the status.
+    /// `x-should-retry`, which takes precedence over the status.
     pub fn should_retry(self, yes: bool) -> Self {
         self.header("x-should-retry", if yes { "true" } else { "false" })
     }
 
-    /// Resets the connection; the work is not done.
+    /// Resets the connection before the work is done.
     pub fn reset_before(mut self) -> Self {
         self.effect = Effect::ResetBefore;
         self
     }
 
-    /// Resets the connection once the work is done.
+    /// Resets the connection after the work is done.
     pub fn reset_after(mut self) -> Self {
         self.effect = Effect::ResetAfter;
         self
     }
 
-    /// Sends half of the body and closes the connection; the work is done.
+    /// Closes the connection after half of the body; the work is done.
     pub fn cut_body(mut self) -> Self {
         self.effect = Effect::CutBody;
         self
     }
 
-    /// Answers 200 with a page of HTML; the work is done.
+    /// Returns 200 with an HTML page; the work is done.
     pub fn nonsense(mut self) -> Self {
-        self.effect = Effect::Nonsense;
+        self.effect = Effect::HtmlBody;
         self
     }
 
-    /// Answers 200 with this JSON; the work is done.
+    /// Returns 200 with this JSON; the work is done.
     pub fn body(mut self, body: Value) -> Self {
         self.effect = Effect::Body(body);
         self
     }
 
-    /// Answers in OpenAI's place with this type and body, as a network or a firewall before it does; the work is not done. A status
-    /// that is none becomes 500.
+    /// Returns a response with this type and body, as a network or a firewall in front of OpenAI
+    /// does; the work is not done. An invalid status becomes 500.
     pub fn page(mut self, status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.effect = Effect::Page(status, content_type, body.into());
+        self.effect = Effect::Response(status, content_type, body.into());
         self
     }
 
-    /// Whether it is meant for such a request.
-    pub(super) fn fits(&self, on: Option<Operation>, user: Option<&str>, path: &str) -> bool {
+    /// Returns whether the fault applies to this request.
+    pub(super) fn matches(&self, on: Option<Operation>, user: Option<&str>, path: &str) -> bool {
         (self.on.is_none() || self.on == on)
             && self.path.as_ref().is_none_or(|part| path.contains(part.as_str()))
             && (self.user.is_none() || self.user.as_deref() == user)
-            && self.chance.as_ref().is_none_or(RandomFault::strikes)
+            && self.chance.as_ref().is_none_or(RandomFault::occurs)
     }
 
-    /// Whether it has hit as many requests as it was to hit.
-    pub(super) fn used_up(&self, hits: u32) -> bool {
+    /// Returns whether the fault has affected all its requests.
+    pub(super) fn is_exhausted(&self, hits: u32) -> bool {
         self.left.is_some_and(|left| hits >= left)
     }
 
-    /// The headers that were asked for.
+    /// The configured headers.
     pub(super) fn headers(&self) -> impl Iterator<Item = &(String, String)> {
         self.headers.iter()
     }
 
-    /// The refusal that was asked for.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
-        let Effect::Refuse(status) = self.effect else { return None };
-        let mut refusal = Refusal::of_status(status);
-        refusal.code = self.code.clone().or(refusal.code);
-        refusal.headers.clone_from(&self.headers);
-        Some(refusal)
+    /// The configured error.
+    pub(super) fn api_error(&self) -> Option<ApiError> {
+        let Effect::Error(status) = self.effect else { return None };
+        let mut error = ApiError::from_status(status);
+        error.code = self.code.clone().or(error.code);
+        error.headers.clone_from(&self.headers);
+        Some(error)
     }
 }

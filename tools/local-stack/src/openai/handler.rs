@@ -1,4 +1,4 @@
-//! One request and its answer: written down, hit by a fault if one was ordered, worked on, answered.
+//! Handles one request: records it, chooses a fault, does the work, responds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use super::response::Outcome;
 use super::state::State;
 use crate::http::cut;
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug, Default)]
 pub(super) struct Shared(Mutex<State>);
 
@@ -27,17 +27,17 @@ impl Shared {
         Self(Mutex::new(state))
     }
 
-    /// A panic elsewhere must not hide what the stand-in saw, so a poisoned lock is as good as any.
+    /// A panic of another task must not hide the recorded requests, so a poisoned lock is accepted.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Answers one request. `reset` is the order to the connection to reset itself.
-pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: Request) -> Response<Body> {
+/// Handles one request. `reset` makes the connection reset itself.
+pub(super) async fn handle(shared: Arc<Shared>, reset: Arc<Notify>, request: Request) -> Response<Body> {
     let (started, request_id) = (Instant::now(), format!("req_{}", Uuid::new_v4().simple()));
-    let fault = arrive(&shared, &request, &request_id).unwrap_or_else(Fault::everywhere);
-    // A task of its own: a caller who hangs up does not stop the work, as it would not at OpenAI.
+    let fault = record_request(&shared, &request, &request_id).unwrap_or_else(Fault::everywhere);
+    // In its own task: a client that disconnects does not stop the work, as at OpenAI.
     let work = tokio::spawn(work(shared.clone(), request, request_id.clone(), fault.clone()));
     let outcome = work.await.ok().flatten();
     tokio::time::sleep(fault.late).await;
@@ -47,7 +47,7 @@ pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: R
         return future::pending().await;
     };
     let took = started.elapsed();
-    shared.lock().note(&request_id, |call| {
+    shared.lock().update_call(&request_id, |call| {
         (call.status, call.took) = (Some(response.status().as_u16()), Some(took));
     });
     let took = took.as_millis().to_string();
@@ -56,8 +56,8 @@ pub(super) async fn exchange(shared: Arc<Shared>, reset: Arc<Notify>, request: R
     response
 }
 
-/// Writes the request down and finds the fault that hits it.
-fn arrive(shared: &Shared, request: &Request, request_id: &str) -> Option<Fault> {
+/// Records the request and returns the fault that affects it.
+fn record_request(shared: &Shared, request: &Request, request_id: &str) -> Option<Fault> {
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
@@ -76,26 +76,26 @@ fn arrive(shared: &Shared, request: &Request, request_id: &str) -> Option<Fault>
         at: state.clock.now(),
         took: None,
     };
-    state.ledger.push(call);
+    state.request_log.push(call);
     let user = state.user_of(request);
     state.faults.take(operation, user.as_deref(), &request.path)
 }
 
-/// Does the work, unless the fault is that it is not done.
+/// Does the work, unless the fault prevents it.
 async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: Fault) -> Option<Outcome> {
     tokio::time::sleep(fault.delay).await;
     match fault.effect {
-        Effect::ResetBefore | Effect::Page(..) => None,
-        Effect::Refuse(_) => fault.refusal().map(Err),
+        Effect::ResetBefore | Effect::Response(..) => None,
+        Effect::Error(_) => fault.api_error().map(Err),
         _ => {
             let breakpoint = shared.lock().breakpoint.clone();
             if breakpoint.step() {
                 return None;
             }
             let mut state = shared.lock();
-            let outcome = state.work(&request);
-            let status = outcome.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
-            state.note(&request_id, |call| call.worked = Some(status.as_u16()));
+            let outcome = state.execute(&request);
+            let status = outcome.as_ref().map_or_else(|error| error.status, |_| StatusCode::OK);
+            state.update_call(&request_id, |call| call.worked = Some(status.as_u16()));
             drop(state);
             breakpoint.step();
             Some(outcome)
@@ -103,30 +103,30 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
     }
 }
 
-/// The answer as the fault leaves it; `None` where the connection is to be reset instead.
+/// Returns the response as changed by the fault, or `None` to reset the connection.
 async fn respond(fault: &Fault, outcome: Option<Outcome>) -> Option<Response<Body>> {
     match &fault.effect {
         Effect::ResetBefore | Effect::ResetAfter => None,
-        Effect::Page(status, content_type, body) => {
+        Effect::Response(status, content_type, body) => {
             let mut page = response(*status, content_type, body.clone().into_bytes());
             fault.headers().for_each(|(name, value)| put_header(&mut page, name, value));
             Some(page)
         }
-        Effect::Nonsense => {
-            Some(response(StatusCode::OK, "text/html", b"<html><p>Not what you asked for.".to_vec()))
+        Effect::HtmlBody => {
+            Some(response(StatusCode::OK, "text/html", b"<html><p>Not the requested response.".to_vec()))
         }
         Effect::Body(body) => {
             Some(response(StatusCode::OK, "application/json", body.to_string().into_bytes()))
         }
         Effect::CutBody => match outcome {
             Some(outcome) => {
-                let (status, _, body) = answer(outcome);
+                let (status, _, body) = response_parts(outcome);
                 Some(cut(response(status, "application/json", body)).await)
             }
             None => None,
         },
-        Effect::Answer | Effect::Refuse(_) => outcome.map(|outcome| {
-            let (status, headers, body) = answer(outcome);
+        Effect::DelayOnly | Effect::Error(_) => outcome.map(|outcome| {
+            let (status, headers, body) = response_parts(outcome);
             let mut response = response(status, "application/json", body);
             headers.iter().for_each(|(name, value)| put_header(&mut response, name, value));
             response
@@ -136,10 +136,10 @@ async fn respond(fault: &Fault, outcome: Option<Outcome>) -> Option<Response<Bod
 
 type Parts = (StatusCode, Vec<(String, String)>, Vec<u8>);
 
-fn answer(outcome: Outcome) -> Parts {
+fn response_parts(outcome: Outcome) -> Parts {
     match outcome {
         Ok(body) => (StatusCode::OK, Vec::new(), body.to_string().into_bytes()),
-        Err(refusal) => (refusal.status, refusal.headers.clone(), refusal.body().to_string().into_bytes()),
+        Err(error) => (error.status, error.headers.clone(), error.body().to_string().into_bytes()),
     }
 }
 
@@ -150,7 +150,7 @@ fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Re
     response
 }
 
-/// Sets a header; a test that orders one that is none gets an answer without it.
+/// Sets a header, and ignores an invalid one.
 fn put_header(response: &mut Response<Body>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
         response.headers_mut().insert(name, value);

@@ -1,18 +1,18 @@
-//! The items of a thread, in the six shapes that OpenAI has.
+//! The items of a thread, in OpenAI's six shapes.
 
 use serde_json::{Map, Value, json};
 
-/// An item before it is put into a thread, which gives it its id and time.
+/// An item without the id and the time, which the thread assigns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item(Value);
 
 impl Item {
-    /// What a person typed.
+    /// A user's message.
     pub fn user(text: &str) -> Self {
         Self::user_with(vec![json!({"type": "input_text", "text": text})], vec![], Value::Null)
     }
 
-    /// A person's message in full: content parts, attachments, inference options (or null).
+    /// A user's message with content parts, attachments, and inference options or null.
     pub fn user_with(content: Vec<Value>, attachments: Vec<Value>, inference_options: Value) -> Self {
         Self(json!({
             "type": "chatkit.user_message",
@@ -22,23 +22,24 @@ impl Item {
         }))
     }
 
-    /// What the agent said.
+    /// An assistant's message.
     pub fn assistant(text: &str) -> Self {
         Self::assistant_with(text, vec![])
     }
 
-    /// What the agent said, with annotations of files and URLs.
+    /// An assistant's message with annotations of files and URLs.
     pub fn assistant_with(text: &str, annotations: Vec<Value>) -> Self {
         let part = json!({"type": "output_text", "text": text, "annotations": annotations});
         Self(json!({"type": "chatkit.assistant_message", "content": [part]}))
     }
 
-    /// A widget; OpenAI sends it as a string that holds JSON.
+    /// A widget, which OpenAI sends as a JSON string.
     pub fn widget(widget: &Value) -> Self {
         Self(json!({"type": "chatkit.widget", "widget": widget.to_string()}))
     }
 
-    /// A call of a tool in the browser; in progress as long as it has no output. Both are strings that hold JSON.
+    /// A tool call in the browser, in progress until it has an output. Arguments and output are
+    /// JSON strings.
     pub fn client_tool_call(call_id: &str, name: &str, arguments: &Value, output: Option<&Value>) -> Self {
         Self(json!({
             "type": "chatkit.client_tool_call",
@@ -60,19 +61,19 @@ impl Item {
         }))
     }
 
-    /// Steps shown together, each as `(type, heading, summary)`.
+    /// A group of steps, each as `(type, heading, summary)`.
     pub fn task_group(tasks: &[(&str, Option<&str>, Option<&str>)]) -> Self {
         let task = |&(kind, heading, summary): &(&str, Option<&str>, Option<&str>)| json!({"type": kind, "heading": heading, "summary": summary});
         Self(json!({"type": "chatkit.task_group", "tasks": tasks.iter().map(task).collect::<Vec<_>>()}))
     }
 
-    /// Any JSON object at all: for shapes that OpenAI may send one day.
+    /// Any JSON object, for future shapes.
     pub fn raw(fields: Map<String, Value>) -> Self {
         Self(Value::Object(fields))
     }
 
-    /// The item as OpenAI sends it.
-    pub(super) fn placed(self, id: &str, thread_id: &str, created_at: u64) -> Value {
+    /// Returns the item in OpenAI's format.
+    pub(super) fn to_json(self, id: &str, thread_id: &str, created_at: u64) -> Value {
         let mut value = self.0;
         value["id"] = json!(id);
         value["object"] = json!("chatkit.thread_item");

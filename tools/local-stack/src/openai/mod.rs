@@ -1,13 +1,13 @@
-//! A strict stand-in for OpenAI's ChatKit API.
+//! A strict fake of OpenAI's ChatKit API.
 //!
-//! It refuses what OpenAI refuses, with the same statuses and the same error envelope, answers in the same shapes,
-//! and goes wrong on order ([`Fault`]). It is written after OpenAI's published OpenAPI document and checked with
-//! OpenAI's own Python SDK. What no document says is decided here, on the strict side:
+//! It rejects the same requests as OpenAI, with the same statuses, error envelopes and response
+//! shapes. Tests add faults with [`Fault`]. The fake follows OpenAI's published OpenAPI document,
+//! and OpenAI's own Python SDK verifies it. Where the document is silent, the fake is strict:
 //!
-//! - a version that a workflow does not have (`latest` among them) is noticed at the first message, not before;
-//! - `after` and `before` are places in the list as sorted; an id that is not in it is a 400;
-//! - a body, query parameter or field that a call does not have is a 400;
-//! - an API key that is bound to no project must name one.
+//! - an unknown version of a workflow, including `latest`, fails at the first message;
+//! - `after` and `before` are positions in the sorted list; an unknown id is a 400;
+//! - an undocumented body, query parameter or field is a 400;
+//! - a request with an API key without a project must name a project.
 
 mod auth;
 mod browser;

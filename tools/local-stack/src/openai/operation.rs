@@ -1,10 +1,10 @@
-//! What can be asked of the stand-in, and at which URL.
+//! The operations of the fake and their URLs.
 
 use axum::http::{Method, StatusCode};
 
-use super::response::Refusal;
+use super::response::ApiError;
 
-/// A call that the stand-in answers: OpenAI's six, and the browser's message.
+/// An operation: one of OpenAI's six, or the browser's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `POST /v1/chatkit/sessions`
@@ -19,13 +19,13 @@ pub enum Operation {
     DeleteThread,
     /// `GET /v1/chatkit/threads/{id}/items`
     ListItems,
-    /// `POST /stand-in/say`: what ChatKit.js does in a browser; no endpoint of OpenAI's API.
+    /// `POST /stand-in/say`: what ChatKit.js does in a browser. It is not part of OpenAI's API.
     Say,
 }
 
 impl Operation {
-    /// The operation at a URL, and the id in its path ("" where it has none).
-    pub(super) fn at(method: &Method, path: &str) -> Result<(Self, String), Refusal> {
+    /// Returns the operation of a URL, and the id in its path or "".
+    pub(super) fn at(method: &Method, path: &str) -> Result<(Self, String), ApiError> {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (allowed, id): (&[(Method, Self)], &str) = match segments[..] {
             ["v1", "chatkit", "sessions"] => (&[(Method::POST, Self::CreateSession)], ""),
@@ -38,12 +38,12 @@ impl Operation {
             ["stand-in", "say"] => (&[(Method::POST, Self::Say)], ""),
             _ => {
                 let message = format!("Invalid URL ({method} {path})");
-                return Err(Refusal::request(StatusCode::NOT_FOUND, None, message));
+                return Err(ApiError::request(StatusCode::NOT_FOUND, None, message));
             }
         };
         match allowed.iter().find(|(m, _)| m == method) {
             Some((_, operation)) => Ok((*operation, id.to_owned())),
-            None => Err(Refusal::request(
+            None => Err(ApiError::request(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Some("method_not_supported"),
                 format!("Not allowed to {method} on {path}."),

@@ -1,13 +1,13 @@
-//! A request as it came off the wire.
+//! A parsed HTTP request.
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 
 use super::page::Page;
-use super::response::Refusal;
+use super::response::ApiError;
 
-/// A whole request.
+/// A request with its complete body.
 #[derive(Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
@@ -28,50 +28,50 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// What stands after `Bearer `, if anything does.
+    /// Returns the bearer token, unless it is empty.
     pub(super) fn bearer(&self) -> Option<&str> {
         self.header("authorization")?.strip_prefix("Bearer ").filter(|token| !token.is_empty())
     }
 
-    /// The JSON body of a call that has one.
-    pub(super) fn json(&self) -> Result<Value, Refusal> {
-        let named = self.header("content-type").unwrap_or_default();
-        let essence = named.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            let message = format!("Unsupported content type: '{named}'. Send 'application/json'.");
+    /// Parses the JSON body.
+    pub(super) fn json(&self) -> Result<Value, ApiError> {
+        let content_type = self.header("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            let message = format!("Unsupported content type: '{content_type}'. Send 'application/json'.");
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Refusal::request(status, Some("unsupported_content_type"), message));
+            return Err(ApiError::request(status, Some("unsupported_content_type"), message));
         }
         serde_json::from_slice(&self.body).map_err(|e| {
             let message = format!("The body of the request is not valid JSON: {e}.");
-            Refusal::request(StatusCode::BAD_REQUEST, None, message)
+            ApiError::request(StatusCode::BAD_REQUEST, None, message)
         })
     }
 
-    /// Refuses a query where the call has none.
-    pub(super) fn no_query(&self) -> Result<(), Refusal> {
+    /// Rejects query parameters.
+    pub(super) fn require_no_query(&self) -> Result<(), ApiError> {
         let Some((name, _)) = self.query.first() else { return Ok(()) };
         let message = format!("Unknown parameter: '{name}'.");
-        Err(Refusal::parameter(name, "unknown_parameter", message))
+        Err(ApiError::parameter(name, "unknown_parameter", message))
     }
 
-    /// Refuses a body and a query where the call has neither.
-    pub(super) fn bare(&self) -> Result<(), Refusal> {
-        self.no_body()?;
-        self.no_query()
+    /// Rejects a body and query parameters.
+    pub(super) fn require_no_body_or_query(&self) -> Result<(), ApiError> {
+        self.require_no_body()?;
+        self.require_no_query()
     }
 
-    /// The page of a list that is asked for, which takes no body.
-    pub(super) fn page(&self, by_user: bool) -> Result<Page, Refusal> {
-        self.no_body()?;
+    /// Parses the pagination parameters and rejects a body.
+    pub(super) fn page(&self, by_user: bool) -> Result<Page, ApiError> {
+        self.require_no_body()?;
         Page::parse(&self.query, by_user)
     }
 
-    fn no_body(&self) -> Result<(), Refusal> {
+    fn require_no_body(&self) -> Result<(), ApiError> {
         if self.body.is_empty() {
             return Ok(());
         }
-        let message = "This call takes no body.";
-        Err(Refusal::request(StatusCode::BAD_REQUEST, Some("unexpected_body"), message))
+        let message = "This request does not take a body.";
+        Err(ApiError::request(StatusCode::BAD_REQUEST, Some("unexpected_body"), message))
     }
 }

@@ -1,4 +1,4 @@
-//! Every request that reached the stand-in, in order of arrival.
+//! Records every request, in order of arrival.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,54 +9,54 @@ use serde_json::{Map, Value};
 use super::operation::Operation;
 use super::secret::Hidden;
 
-/// The request headers that OpenAI acts on, beside the key; the rest differs from client to client.
-const HEADERS_THAT_MATTER: [&str; 5] =
+/// The headers that OpenAI acts on, besides the key. Other headers differ between clients.
+const SEMANTIC_HEADERS: [&str; 5] =
     ["accept", "idempotency-key", "openai-beta", "openai-organization", "openai-project"];
 
-/// One request and what became of it.
+/// One request and its outcome.
 #[derive(Clone)]
 pub struct Call {
-    /// `None` for a URL that OpenAI does not have.
+    /// `None` for an unknown URL.
     pub operation: Option<Operation>,
-    /// In capitals.
+    /// In upper case.
     pub method: String,
-    /// As sent, without the query.
+    /// Without the query.
     pub path: String,
-    /// Decoded, as ordered by the caller.
+    /// Decoded, in the order of the request.
     pub query: Vec<(String, String)>,
-    /// Names in lower case, as ordered by the caller.
+    /// Names in lower case, in the order of the request.
     pub headers: Vec<(String, String)>,
-    /// As sent.
     pub body: Vec<u8>,
-    /// The status of the answer that was sent, whole or cut; `None` where none was, or not yet.
+    /// The status of the response, complete or cut. `None` if none was sent.
     pub status: Option<u16>,
-    /// The status that the work came to, whether or not the caller saw it; `None` where a fault kept it from being done.
+    /// The status of the work, whether or not the client received it. `None` if a fault prevented
+    /// the work.
     pub worked: Option<u16>,
-    /// What the answer carried as `x-request-id`.
+    /// The response's `x-request-id`.
     pub request_id: String,
-    /// When it arrived, by the stand-in's clock.
+    /// Time of arrival by the fake's clock.
     pub at: SystemTime,
-    /// From its arrival to its answer; `None` where none was sent, or not yet.
+    /// Time from arrival to response. `None` if none was sent.
     pub took: Option<Duration>,
 }
 
 impl Call {
-    /// A header's value, by its name in lower case.
+    /// Returns a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON; `None` where there is none.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// What two clients must agree on when they make the same call.
+    /// Returns the parts of the request that are the same for every client.
     pub fn essence(&self) -> Essence {
-        let matters = |(name, value): &(String, String)| {
-            // Clients differ in whether they name the type of a body that is not there.
+        let semantic_header = |(name, value): &(String, String)| {
+            // Clients differ in whether they send a content type without a body.
             let of_body = name == "content-type" && !self.body.is_empty();
-            let keep = of_body || HEADERS_THAT_MATTER.contains(&name.as_str());
+            let keep = of_body || SEMANTIC_HEADERS.contains(&name.as_str());
             keep.then(|| (name.clone(), value.clone()))
         };
         let mut query = self.query.clone();
@@ -66,7 +66,7 @@ impl Call {
             path: self.path.clone(),
             query,
             authorization: self.header("authorization").map(Hidden::new),
-            headers: self.headers.iter().filter_map(matters).collect(),
+            headers: self.headers.iter().filter_map(semantic_header).collect(),
             body: match self.json() {
                 Some(json) => Some(canonical(json).to_string()),
                 None if self.body.is_empty() => None,
@@ -77,7 +77,7 @@ impl Call {
 }
 
 impl fmt::Debug for Call {
-    /// Without headers: a key or a client secret is among them.
+    /// Without headers, which contain an API key or a client secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("method", &self.method)
@@ -91,24 +91,25 @@ impl fmt::Debug for Call {
     }
 }
 
-/// A call without what is a client's own business: two clients that mean the same have equal essences.
+/// A request without client-specific parts. Two clients that send the same request have equal
+/// values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Essence {
-    /// In capitals.
+    /// In upper case.
     pub method: String,
-    /// As sent, without the query.
+    /// Without the query.
     pub path: String,
     /// Decoded and sorted.
     pub query: Vec<(String, String)>,
-    /// The key; printed as a fingerprint, so that one sees whether two differ.
+    /// The key, printed as a fingerprint so that a difference is visible.
     pub authorization: Option<Hidden>,
-    /// Only those others that OpenAI acts on, names in lower case.
+    /// The other headers that OpenAI acts on, with lower-case names.
     pub headers: BTreeMap<String, String>,
     /// JSON with sorted keys and no spaces.
     pub body: Option<String>,
 }
 
-/// The same value with every object's keys sorted, also where `serde_json` keeps the order of insertion.
+/// Returns the value with the keys of every object sorted, whatever order `serde_json` keeps.
 fn canonical(value: Value) -> Value {
     match value {
         Value::Array(all) => Value::Array(all.into_iter().map(canonical).collect()),

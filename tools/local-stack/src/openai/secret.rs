@@ -1,9 +1,9 @@
-//! Strings that must not be printed.
+//! Strings that are not printed.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A key or client secret. Its `Debug` shows only a fingerprint, enough to see whether two are the same.
+/// A key or client secret. `Debug` prints only a fingerprint, so that two values can be compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hidden(String);
 
@@ -12,7 +12,7 @@ impl Hidden {
         Self(secret.into())
     }
 
-    /// The secret itself.
+    /// Returns the secret.
     pub fn reveal(&self) -> &str {
         &self.0
     }

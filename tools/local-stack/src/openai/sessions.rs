@@ -1,4 +1,4 @@
-//! ChatKit sessions as OpenAI keeps them: tokens of ten minutes at most.
+//! ChatKit sessions, valid for at most ten minutes.
 
 use std::collections::VecDeque;
 
@@ -7,39 +7,37 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::create::NewSession;
-use super::response::{Outcome, Refusal};
+use super::response::{ApiError, Outcome};
 use super::secret::Hidden;
 
-/// A minute, in milliseconds.
+/// One minute in milliseconds.
 const MINUTE: u64 = 60_000;
 
-/// The state of a session.
+/// The status of a ChatKit session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionStatus {
-    /// Its client secret works.
+    /// The client secret is valid.
     Active,
-    /// Its time is over.
+    /// It has reached its expiry.
     Expired,
-    /// It was cancelled before its time was over.
+    /// It was cancelled before its expiry.
     Cancelled,
 }
 
-/// A session as it stands at the moment of asking.
+/// The state of a session at one moment.
 #[derive(Debug, Clone)]
 pub struct SessionSnapshot {
     /// `cksess_…`
     pub id: String,
-    /// The project of the key it was opened with.
+    /// The project of the API key that created it.
     pub project: String,
-    /// The caller's opaque name for its user.
+    /// The caller's opaque id of its user.
     pub user: String,
     /// `wf_…`
     pub workflow: String,
-    /// The version that was asked for, looked at by nobody until the first message.
+    /// The requested version. OpenAI checks it at the first message.
     pub version: Option<String>,
-    /// Whether OpenAI may trace the conversation.
     pub tracing: bool,
-    /// Its state now.
     pub status: SessionStatus,
     /// Unix seconds.
     pub expires_at: u64,
@@ -47,16 +45,15 @@ pub struct SessionSnapshot {
     pub client_secret: Hidden,
 }
 
-/// One session.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: String,
     pub(super) project: String,
-    pub(super) wanted: NewSession,
+    pub(super) config: NewSession,
     pub(super) secret: Hidden,
     pub(super) expires_at: u64,
     cancelled: bool,
-    /// When its last messages came, in milliseconds: no more than one minute of them.
+    /// Times of the messages of the last minute, in milliseconds.
     messages: VecDeque<u64>,
 }
 
@@ -69,21 +66,21 @@ impl Session {
         }
     }
 
-    /// Counts a message against the session's limit.
-    pub(super) fn count_message(&mut self, millis: u64) -> Result<(), Refusal> {
+    /// Counts a message against the session's rate limit.
+    pub(super) fn count_message(&mut self, millis: u64) -> Result<(), ApiError> {
         while self.messages.front().is_some_and(|first| first + MINUTE <= millis) {
             self.messages.pop_front();
         }
-        if self.messages.len() as i64 >= self.wanted.per_minute {
+        if self.messages.len() as i64 >= self.config.per_minute {
             let free = self.messages.front().map_or(millis, |first| first + MINUTE);
-            return Err(Refusal::rate_limited(free.saturating_sub(millis).div_ceil(1000)));
+            return Err(ApiError::rate_limited(free.saturating_sub(millis).div_ceil(1000)));
         }
         self.messages.push_back(millis);
         Ok(())
     }
 
     fn json(&self, now: u64) -> Value {
-        let wanted = &self.wanted;
+        let config = &self.config;
         json!({
             "id": self.id,
             "object": "chatkit.session",
@@ -94,23 +91,23 @@ impl Session {
                 SessionStatus::Expired => "expired",
                 SessionStatus::Cancelled => "cancelled",
             },
-            "user": wanted.user,
+            "user": config.user,
             "workflow": {
-                "id": wanted.workflow,
-                "version": wanted.version,
-                "state_variables": wanted.state_variables,
-                "tracing": {"enabled": wanted.tracing},
+                "id": config.workflow,
+                "version": config.version,
+                "state_variables": config.state_variables,
+                "tracing": {"enabled": config.tracing},
             },
-            "rate_limits": {"max_requests_per_1_minute": wanted.per_minute},
-            "max_requests_per_1_minute": wanted.per_minute,
+            "rate_limits": {"max_requests_per_1_minute": config.per_minute},
+            "max_requests_per_1_minute": config.per_minute,
             "chatkit_configuration": {
-                "automatic_thread_titling": {"enabled": wanted.titling},
+                "automatic_thread_titling": {"enabled": config.titling},
                 "file_upload": {
-                    "enabled": wanted.uploads.enabled,
-                    "max_file_size": wanted.uploads.max_file_size,
-                    "max_files": wanted.uploads.max_files,
+                    "enabled": config.uploads.enabled,
+                    "max_file_size": config.uploads.max_file_size,
+                    "max_files": config.uploads.max_files,
                 },
-                "history": {"enabled": wanted.history, "recent_threads": wanted.recent_threads},
+                "history": {"enabled": config.history, "recent_threads": config.recent_threads},
             },
         })
     }
@@ -121,13 +118,13 @@ impl Session {
 pub(super) struct Sessions(Vec<Session>);
 
 impl Sessions {
-    pub(super) fn open(&mut self, project: &str, wanted: NewSession, now: u64) -> Value {
+    pub(super) fn open(&mut self, project: &str, config: NewSession, now: u64) -> Value {
         let session = Session {
             id: format!("cksess_{}", Uuid::new_v4().simple()),
             project: project.to_owned(),
             secret: Hidden::new(format!("ek_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())),
-            expires_at: now + wanted.life.unsigned_abs(),
-            wanted,
+            expires_at: now + config.lifetime_seconds.unsigned_abs(),
+            config,
             cancelled: false,
             messages: VecDeque::new(),
         };
@@ -136,7 +133,7 @@ impl Sessions {
         answer
     }
 
-    /// Cancels a live session; one that is gone for whatever reason is not found.
+    /// Cancels an active session. Any other session is not found, whatever the reason.
     pub(super) fn cancel(&mut self, project: &str, id: &str, now: u64) -> Outcome {
         let mut all = self.0.iter_mut().filter(|s| s.project == project && s.id == id);
         match all.next() {
@@ -144,15 +141,15 @@ impl Sessions {
                 session.cancelled = true;
                 Ok(session.json(now))
             }
-            _ => Err(Refusal::not_found("Chatkit Session", id)),
+            _ => Err(ApiError::not_found("Chatkit Session", id)),
         }
     }
 
-    pub(super) fn any(&self, id: &str) -> Option<&Session> {
+    pub(super) fn get(&self, id: &str) -> Option<&Session> {
         self.0.iter().find(|s| s.id == id)
     }
 
-    pub(super) fn any_mut(&mut self, id: &str) -> Option<&mut Session> {
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Session> {
         self.0.iter_mut().find(|s| s.id == id)
     }
 
@@ -160,12 +157,12 @@ impl Sessions {
         self.0.iter().find(|s| s.secret.reveal() == secret)
     }
 
-    /// The session that a browser's secret opens.
-    pub(super) fn alive(&mut self, secret: &str, now: u64) -> Result<&mut Session, Refusal> {
+    /// Returns the active session with this client secret.
+    pub(super) fn active_by_secret(&mut self, secret: &str, now: u64) -> Result<&mut Session, ApiError> {
         let found = self.0.iter_mut().find(|s| s.secret.reveal() == secret);
         found.filter(|s| s.status(now) == SessionStatus::Active).ok_or_else(|| {
             let message = "The client secret is unknown, expired or cancelled.";
-            Refusal::request(StatusCode::UNAUTHORIZED, Some("invalid_client_secret"), message)
+            ApiError::request(StatusCode::UNAUTHORIZED, Some("invalid_client_secret"), message)
         })
     }
 
@@ -173,10 +170,10 @@ impl Sessions {
         let all = self.0.iter().map(|s| SessionSnapshot {
             id: s.id.clone(),
             project: s.project.clone(),
-            user: s.wanted.user.clone(),
-            workflow: s.wanted.workflow.clone(),
-            version: s.wanted.version.clone(),
-            tracing: s.wanted.tracing,
+            user: s.config.user.clone(),
+            workflow: s.config.workflow.clone(),
+            version: s.config.version.clone(),
+            tracing: s.config.tracing,
             status: s.status(now),
             expires_at: s.expires_at,
             client_secret: s.secret.clone(),

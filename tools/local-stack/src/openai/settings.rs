@@ -1,22 +1,20 @@
-//! What a stand-in knows from the start.
+//! The initial state of the fake.
 
 use std::fmt;
 
-/// What a [`FakeOpenAi`](super::FakeOpenAi) knows when it starts.
+/// The initial keys and workflows of a [`FakeOpenAi`](super::FakeOpenAi).
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The keys that are let in.
+    /// The accepted API keys.
     pub api_keys: Vec<ApiKey>,
-    /// The workflows that sessions can be opened for.
     pub workflows: Vec<Workflow>,
 }
 
-/// A key of OpenAI's API.
 #[derive(Clone)]
 pub struct ApiKey {
-    /// What the caller sends after `Bearer`.
+    /// The bearer token.
     pub key: String,
-    /// The project the key is bound to; `None` for a key that must name one in `OpenAI-Project` at every call.
+    /// The project of the key. `None` if every request must name one in `OpenAI-Project`.
     pub project: Option<String>,
 }
 
@@ -31,8 +29,8 @@ impl fmt::Debug for ApiKey {
 pub struct Workflow {
     /// `wf_…`
     pub id: String,
-    /// The one project that sees it.
+    /// The only project that can use it.
     pub project: String,
-    /// The versions that can be named; a session that names none runs the last.
+    /// The published versions. A session without a version runs the last one.
     pub versions: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Everything the stand-in knows, and the work that each call does on it.
+//! The fake's state, and the work of each operation.
 
 use super::auth;
 use super::clock::Clock;
@@ -8,32 +8,32 @@ use super::operation::Operation;
 use super::post_message;
 use super::request::Request;
 use super::request_log::Call;
-use super::response::{Outcome, Refusal};
+use super::response::{ApiError, Outcome};
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::threads::Threads;
 use crate::http::Breakpoint;
 
-/// Behind one lock: a call is one step, as it is for a caller of OpenAI.
+/// Behind one lock, so that each request is atomic.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) known: Settings,
+    pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) sessions: Sessions,
     pub(super) threads: Threads,
     pub(super) faults: Faults,
-    pub(super) ledger: Vec<Call>,
+    pub(super) request_log: Vec<Call>,
     pub(super) breakpoint: Breakpoint,
 }
 
 impl State {
-    /// Does what the request asks for, or says why not.
-    pub(super) fn work(&mut self, request: &Request) -> Outcome {
+    /// Executes the request.
+    pub(super) fn execute(&mut self, request: &Request) -> Outcome {
         let (operation, id) = Operation::at(&request.method, &request.path)?;
         let project = match operation {
-            // A browser has no key.
+            // A browser does not have an API key.
             Operation::Say => String::new(),
-            _ => auth::admit(&self.known, request)?,
+            _ => auth::authenticate(&self.settings, request)?,
         };
         let now = self.clock.seconds();
         match operation {
@@ -41,32 +41,37 @@ impl State {
             Operation::ListThreads => self.threads.list(&project, &request.page(true)?),
             Operation::ListItems => self.threads.items(&project, &id, &request.page(false)?),
             Operation::CancelSession => {
-                request.bare().and_then(|()| self.sessions.cancel(&project, &id, now))
+                request.require_no_body_or_query().and_then(|()| self.sessions.cancel(&project, &id, now))
             }
-            Operation::RetrieveThread => request.bare().and_then(|()| self.threads.retrieve(&project, &id)),
-            Operation::DeleteThread => request.bare().and_then(|()| self.threads.delete(&project, &id)),
+            Operation::RetrieveThread => {
+                request.require_no_body_or_query().and_then(|()| self.threads.retrieve(&project, &id))
+            }
+            Operation::DeleteThread => {
+                request.require_no_body_or_query().and_then(|()| self.threads.delete(&project, &id))
+            }
             Operation::Say => post_message::say(self, request),
         }
     }
 
     fn create(&mut self, project: &str, request: &Request, now: u64) -> Outcome {
-        request.no_query()?;
-        let wanted = NewSession::parse(&request.json()?)?;
-        let known = self.known.workflows.iter().any(|w| w.id == wanted.workflow && w.project == project);
-        if !known {
-            return Err(Refusal::not_found("Workflow", &wanted.workflow));
+        request.require_no_query()?;
+        let config = NewSession::parse(&request.json()?)?;
+        let is_known =
+            self.settings.workflows.iter().any(|w| w.id == config.workflow && w.project == project);
+        if !is_known {
+            return Err(ApiError::not_found("Workflow", &config.workflow));
         }
-        Ok(self.sessions.open(project, wanted, now))
+        Ok(self.sessions.open(project, config, now))
     }
 
-    /// Writes down what became of a call, unless it was forgotten meanwhile.
-    pub(super) fn note(&mut self, request_id: &str, what: impl FnOnce(&mut Call)) {
-        if let Some(call) = self.ledger.iter_mut().rev().find(|call| call.request_id == request_id) {
+    /// Updates a recorded request, unless it was cleared meanwhile.
+    pub(super) fn update_call(&mut self, request_id: &str, what: impl FnOnce(&mut Call)) {
+        if let Some(call) = self.request_log.iter_mut().rev().find(|call| call.request_id == request_id) {
             what(call);
         }
     }
 
-    /// The user a request concerns, as far as one can tell before it is checked.
+    /// Returns the user of a request, as far as it can be found without validation.
     pub(super) fn user_of(&self, request: &Request) -> Option<String> {
         let (operation, id) = Operation::at(&request.method, &request.path).ok()?;
         match operation {
@@ -74,13 +79,13 @@ impl State {
                 let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
                 body.get("user")?.as_str().map(str::to_owned)
             }
-            Operation::CancelSession => self.sessions.any(&id).map(|s| s.wanted.user.clone()),
-            Operation::Say => self.sessions.with_secret(request.bearer()?).map(|s| s.wanted.user.clone()),
+            Operation::CancelSession => self.sessions.get(&id).map(|s| s.config.user.clone()),
+            Operation::Say => self.sessions.with_secret(request.bearer()?).map(|s| s.config.user.clone()),
             Operation::ListThreads => {
                 request.query.iter().find(|(name, _)| name == "user").map(|(_, user)| user.clone())
             }
             Operation::RetrieveThread | Operation::DeleteThread | Operation::ListItems => {
-                self.threads.any(&id).map(|t| t.user.clone())
+                self.threads.get(&id).map(|t| t.user.clone())
             }
         }
     }

@@ -1,24 +1,22 @@
-//! Threads: what hangs off a project and a user, and outlives every session.
+//! Threads belong to a project and a user, and outlive sessions.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::items::Item;
 use super::page::Page;
-use super::response::{Outcome, Refusal};
+use super::response::{ApiError, Outcome};
 
-/// Whether a thread takes another message. The reason of the last two is OpenAI's to give or leave out.
+/// Whether a thread accepts messages. OpenAI may give a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ThreadStatus {
-    /// It does.
     Active,
-    /// It does not for now.
+    /// Does not accept messages for now.
     Locked(Option<String>),
-    /// It does not any more.
+    /// Does not accept messages again.
     Closed(Option<String>),
 }
 
-/// One thread.
 #[derive(Debug, Clone)]
 pub(super) struct Thread {
     pub(super) id: String,
@@ -48,10 +46,10 @@ impl Thread {
         })
     }
 
-    /// Puts an item at the end and answers its id.
+    /// Appends an item and returns its id.
     pub(super) fn put(&mut self, item: Item, now: u64) -> String {
         let id = format!("cti_{}", Uuid::new_v4().simple());
-        self.items.push((id.clone(), item.placed(&id, &self.id, now)));
+        self.items.push((id.clone(), item.to_json(&id, &self.id, now)));
         id
     }
 }
@@ -75,27 +73,27 @@ impl Threads {
         &mut self.0[last]
     }
 
-    pub(super) fn any(&self, id: &str) -> Option<&Thread> {
+    pub(super) fn get(&self, id: &str) -> Option<&Thread> {
         self.0.iter().find(|t| t.id == id)
     }
 
-    pub(super) fn any_mut(&mut self, id: &str) -> Option<&mut Thread> {
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Thread> {
         self.0.iter_mut().find(|t| t.id == id)
     }
 
-    pub(super) fn of_user(&self, user: &str) -> Vec<String> {
+    pub(super) fn ids_of_user(&self, user: &str) -> Vec<String> {
         self.0.iter().filter(|t| t.user == user).map(|t| t.id.clone()).collect()
     }
 
-    fn find(&self, project: &str, id: &str) -> Result<&Thread, Refusal> {
-        self.any(id).filter(|t| t.project == project).ok_or_else(|| Refusal::not_found("Thread", id))
+    fn find(&self, project: &str, id: &str) -> Result<&Thread, ApiError> {
+        self.get(id).filter(|t| t.project == project).ok_or_else(|| ApiError::not_found("Thread", id))
     }
 
-    /// Without a user: everybody's threads in the project.
+    /// Lists the threads of the project, of one user or of all users.
     pub(super) fn list(&self, project: &str, page: &Page) -> Outcome {
         let rows = self.0.iter().filter(|t| t.project == project);
         let rows = rows.filter(|t| page.user.as_ref().is_none_or(|user| *user == t.user));
-        page.of(rows.map(|t| (t.id.clone(), t.json())).collect())
+        page.slice(rows.map(|t| (t.id.clone(), t.json())).collect())
     }
 
     pub(super) fn retrieve(&self, project: &str, id: &str) -> Outcome {
@@ -103,7 +101,7 @@ impl Threads {
     }
 
     pub(super) fn items(&self, project: &str, id: &str, page: &Page) -> Outcome {
-        page.of(self.find(project, id)?.items.clone())
+        page.slice(self.find(project, id)?.items.clone())
     }
 
     pub(super) fn delete(&mut self, project: &str, id: &str) -> Outcome {

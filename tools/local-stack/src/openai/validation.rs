@@ -1,15 +1,15 @@
-//! Strict reading of a JSON value: every mistake is refused with the code and the parameter path that OpenAI uses.
+//! Strict validation of JSON: every error has OpenAI's code and parameter path.
 
 use serde_json::{Map, Value};
 
-use super::response::Refusal;
+use super::response::ApiError;
 
-/// `parent.child`, as OpenAI names parameters.
+/// Joins parameter names as `parent.child`.
 pub(super) fn join(parent: &str, child: &str) -> String {
     if parent.is_empty() { child.to_owned() } else { format!("{parent}.{child}") }
 }
 
-fn wrong_type(at: &str, wanted: &str, value: &Value) -> Refusal {
+fn wrong_type(path: &str, expected: &str, value: &Value) -> ApiError {
     let got = match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -19,129 +19,133 @@ fn wrong_type(at: &str, wanted: &str, value: &Value) -> Refusal {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Refusal::parameter(at, "invalid_type", format!("Invalid type for '{at}': expected {wanted}, got {got}."))
+    ApiError::parameter(
+        path,
+        "invalid_type",
+        format!("Invalid type for '{path}': expected {expected}, got {got}."),
+    )
 }
 
 /// An object whose fields are all known.
 pub(super) struct Fields<'a> {
-    at: String,
+    path: String,
     map: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(at: &str, value: &'a Value, known: &[&str]) -> Result<Self, Refusal> {
-        let Value::Object(map) = value else { return Err(wrong_type(at, "an object", value)) };
+    pub(super) fn parse(path: &str, value: &'a Value, known: &[&str]) -> Result<Self, ApiError> {
+        let Value::Object(map) = value else { return Err(wrong_type(path, "an object", value)) };
         if let Some(unknown) = map.keys().find(|k| !known.contains(&k.as_str())) {
-            let path = join(at, unknown);
+            let path = join(path, unknown);
             let message = format!("Unknown parameter: '{path}'.");
-            return Err(Refusal::parameter(&path, "unknown_parameter", message));
+            return Err(ApiError::parameter(&path, "unknown_parameter", message));
         }
-        Ok(Self { at: at.to_owned(), map })
+        Ok(Self { path: path.to_owned(), map })
     }
 
-    /// The field's path and value, if the caller sent it. A null is a value, and of the wrong type everywhere.
+    /// Returns the field's path and value. Null is a value, and has the wrong type everywhere.
     fn get(&self, name: &str) -> Option<(String, &'a Value)> {
-        self.map.get(name).map(|value| (join(&self.at, name), value))
+        self.map.get(name).map(|value| (join(&self.path, name), value))
     }
 
-    fn required<T>(&self, name: &str, found: Option<T>) -> Result<T, Refusal> {
+    fn required<T>(&self, name: &str, found: Option<T>) -> Result<T, ApiError> {
         found.ok_or_else(|| {
-            let path = join(&self.at, name);
+            let path = join(&self.path, name);
             let message = format!("Missing required parameter: '{path}'.");
-            Refusal::parameter(&path, "missing_required_parameter", message)
+            ApiError::parameter(&path, "missing_required_parameter", message)
         })
     }
 
-    pub(super) fn object(&self, name: &str, known: &[&str]) -> Result<Option<Fields<'a>>, Refusal> {
-        self.get(name).map(|(at, value)| Fields::of(&at, value, known)).transpose()
+    pub(super) fn object(&self, name: &str, known: &[&str]) -> Result<Option<Fields<'a>>, ApiError> {
+        self.get(name).map(|(path, value)| Fields::parse(&path, value, known)).transpose()
     }
 
-    pub(super) fn required_object(&self, name: &str, known: &[&str]) -> Result<Fields<'a>, Refusal> {
+    pub(super) fn required_object(&self, name: &str, known: &[&str]) -> Result<Fields<'a>, ApiError> {
         self.required(name, self.object(name, known)?)
     }
 
-    /// An object with the caller's own keys.
-    pub(super) fn map(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, Refusal> {
+    /// An object with arbitrary keys.
+    pub(super) fn map(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some((_, Value::Object(map))) => Ok(Some(map)),
-            Some((at, other)) => Err(wrong_type(&at, "an object", other)),
+            Some((path, other)) => Err(wrong_type(&path, "an object", other)),
         }
     }
 
-    pub(super) fn string(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+    pub(super) fn string(&self, name: &str) -> Result<Option<&'a str>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some((_, Value::String(text))) => Ok(Some(text)),
-            Some((at, other)) => Err(wrong_type(&at, "a string", other)),
+            Some((path, other)) => Err(wrong_type(&path, "a string", other)),
         }
     }
 
-    pub(super) fn required_string(&self, name: &str) -> Result<&'a str, Refusal> {
+    pub(super) fn required_string(&self, name: &str) -> Result<&'a str, ApiError> {
         self.required(name, self.string(name)?)
     }
 
-    /// A string that must be there and not be empty.
-    pub(super) fn text(&self, name: &str) -> Result<&'a str, Refusal> {
+    /// A required string that is not empty.
+    pub(super) fn non_empty_string(&self, name: &str) -> Result<&'a str, ApiError> {
         let text = self.required_string(name)?;
         if text.is_empty() {
-            let at = join(&self.at, name);
-            let message = format!("Invalid '{at}': empty string. Expected a minimum length of 1.");
-            return Err(Refusal::parameter(&at, "empty_string", message));
+            let path = join(&self.path, name);
+            let message = format!("Invalid '{path}': empty string. Expected a minimum length of 1.");
+            return Err(ApiError::parameter(&path, "empty_string", message));
         }
         Ok(text)
     }
 
-    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, Refusal> {
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some((_, Value::Bool(yes))) => Ok(Some(*yes)),
-            Some((at, other)) => Err(wrong_type(&at, "a boolean", other)),
+            Some((path, other)) => Err(wrong_type(&path, "a boolean", other)),
         }
     }
 
-    pub(super) fn integer(&self, name: &str, min: i64, max: i64) -> Result<Option<i64>, Refusal> {
-        let Some((at, value)) = self.get(name) else { return Ok(None) };
-        let Value::Number(number) = value else { return Err(wrong_type(&at, "an integer", value)) };
+    pub(super) fn integer(&self, name: &str, min: i64, max: i64) -> Result<Option<i64>, ApiError> {
+        let Some((path, value)) = self.get(name) else { return Ok(None) };
+        let Value::Number(number) = value else { return Err(wrong_type(&path, "an integer", value)) };
         if number.is_f64() {
-            return Err(wrong_type(&at, "an integer", value));
+            return Err(wrong_type(&path, "an integer", value));
         }
-        // What no i64 holds is above every maximum.
-        within(&at, number.as_i64().unwrap_or(i64::MAX), min, max).map(Some)
+        // A number beyond i64 is above every maximum.
+        check_range(&path, number.as_i64().unwrap_or(i64::MAX), min, max).map(Some)
     }
 
-    pub(super) fn required_integer(&self, name: &str, min: i64, max: i64) -> Result<i64, Refusal> {
+    pub(super) fn required_integer(&self, name: &str, min: i64, max: i64) -> Result<i64, ApiError> {
         self.required(name, self.integer(name, min, max)?)
     }
 }
 
-/// Refuses a number outside its bounds; `i64::MAX` as the maximum is no bound.
-pub(super) fn within(at: &str, number: i64, min: i64, max: i64) -> Result<i64, Refusal> {
+/// Rejects a number outside its bounds; `i64::MAX` means no maximum.
+pub(super) fn check_range(path: &str, number: i64, min: i64, max: i64) -> Result<i64, ApiError> {
     if number < min {
-        let message = format!("Invalid '{at}': expected a value >= {min}, got {number}.");
-        return Err(Refusal::parameter(at, "integer_below_min_value", message));
+        let message = format!("Invalid '{path}': expected a value >= {min}, got {number}.");
+        return Err(ApiError::parameter(path, "integer_below_min_value", message));
     }
     if number > max {
-        let message = format!("Invalid '{at}': expected a value <= {max}, got {number}.");
-        return Err(Refusal::parameter(at, "integer_above_max_value", message));
+        let message = format!("Invalid '{path}': expected a value <= {max}, got {number}.");
+        return Err(ApiError::parameter(path, "integer_above_max_value", message));
     }
     Ok(number)
 }
 
-/// Refuses a string of more characters than that.
-pub(super) fn at_most(at: &str, text: &str, max: usize) -> Result<(), Refusal> {
+/// Rejects a string with more than `max` characters.
+pub(super) fn check_max_length(path: &str, text: &str, max: usize) -> Result<(), ApiError> {
     if text.chars().count() > max {
-        let message = format!("Invalid '{at}': expected at most {max} characters.");
-        return Err(Refusal::parameter(at, "string_above_max_length", message));
+        let message = format!("Invalid '{path}': expected at most {max} characters.");
+        return Err(ApiError::parameter(path, "string_above_max_length", message));
     }
     Ok(())
 }
 
-/// A value that may only be a primitive, as a state variable.
-pub(super) fn primitive(at: &str, value: &Value, max: usize) -> Result<(), Refusal> {
+/// Rejects values other than primitives.
+pub(super) fn check_primitive(path: &str, value: &Value, max: usize) -> Result<(), ApiError> {
     match value {
-        Value::String(text) => at_most(at, text, max),
+        Value::String(text) => check_max_length(path, text, max),
         Value::Bool(_) | Value::Number(_) => Ok(()),
-        other => Err(wrong_type(at, "a string, integer, boolean or number", other)),
+        other => Err(wrong_type(path, "a string, integer, boolean or number", other)),
     }
 }

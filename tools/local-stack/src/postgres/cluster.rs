@@ -1,4 +1,5 @@
-//! The one private cluster of this process, in a temporary folder and reached by a socket in it: no port to race for.
+//! The PostgreSQL cluster of this process, in a temporary folder. It listens on a socket in that
+//! folder, so that no port can conflict.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -20,19 +21,20 @@ use super::os_user;
 use super::os_user::User;
 use crate::{cache, process_reaper};
 
-/// The superuser, under the name it has at Supabase; `postgres` is a lesser role there.
+/// The superuser, with its name at Supabase, where `postgres` has fewer rights.
 pub const SUPERUSER: &str = "supabase_admin";
 
-/// No port of the network: only part of the socket's name.
+/// Part of the socket's name; no network port is opened.
 const PORT: u16 = 5432;
 
-/// How long a cluster may take to come up. Usually it is a tenth of a second.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit for the start, which usually takes a tenth of a second.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest path of a socket that every system accepts, less the socket's own name.
-const LONGEST_SOCKET_FOLDER: usize = 80;
+/// The longest path of a socket that every system accepts, without the socket's own name.
+const MAX_SOCKET_FOLDER_LENGTH: usize = 80;
 
-/// Durability is given up, since nothing here outlives the process; the rest is what many small databases need.
+/// Without durability, because nothing outlives the process, and with limits for many small
+/// databases.
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "fsync=off",
@@ -50,7 +52,6 @@ const SETTINGS: &[&str] = &[
     "log_timezone=UTC",
 ];
 
-/// A running cluster.
 pub struct Cluster {
     folder: PathBuf,
     server: Mutex<Option<Child>>,
@@ -58,7 +59,7 @@ pub struct Cluster {
 
 static RUNNING: OnceCell<Cluster> = OnceCell::const_new();
 
-/// The cluster of this process, started by whoever asks first.
+/// Returns the cluster of this process. The first call starts it.
 pub async fn running() -> Result<&'static Cluster> {
     RUNNING
         .get_or_try_init(|| async {
@@ -70,14 +71,14 @@ pub async fn running() -> Result<&'static Cluster> {
         .await
 }
 
-/// Ends the cluster, where one was started, and waits for it.
+/// Stops the cluster, if it runs, and waits for it.
 pub fn stop() -> Result<()> {
     let Some(cluster) = RUNNING.get() else { return Ok(()) };
     let server = cluster.server.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut server) = server else { return Ok(()) };
-    // At once, without a checkpoint: its files are removed next.
+    // Immediate shutdown without a checkpoint: its files are removed next.
     let _ = kill_process(Pid::from_child(&server), Signal::QUIT);
-    server.wait().context("waiting for PostgreSQL to end")?;
+    server.wait().context("waiting for PostgreSQL to exit")?;
     process_reaper::forget(server.id());
     Ok(())
 }
@@ -89,17 +90,17 @@ impl Cluster {
         let folder = temporary_folder(user.is_some())?;
         process_reaper::remove(&folder)?;
         if let Some(user) = user {
-            user.own(&folder)?;
+            user.chown(&folder)?;
         }
         initdb(&programs, &folder, user)?;
 
-        let log = File::create(folder.join("log")).context("making PostgreSQL's log file")?;
+        let log = File::create(folder.join("log")).context("creating PostgreSQL's log file")?;
         let mut command = as_user(programs.path("postgres"), user);
         command.arg("-D").arg(folder.join("data")).arg("-k").arg(&folder);
         command.args(["-p", &PORT.to_string()]);
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         let server = command
-            // Ctrl-C in a terminal is for us; the cluster is ended when we are done.
+            // Ctrl-C must reach only this process, which stops the cluster at its end.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("PostgreSQL's log file")?)
@@ -113,27 +114,27 @@ impl Cluster {
     async fn wait_until_ready(&self) -> Result<()> {
         let started = Instant::now();
         loop {
-            let refused = match self.options(SUPERUSER, "postgres").connect().await {
+            let error = match self.options(SUPERUSER, "postgres").connect().await {
                 Ok(_) => return Ok(()),
-                Err(refused) => refused,
+                Err(error) => error,
             };
-            let ended = match &mut *self.server.lock().unwrap_or_else(PoisonError::into_inner) {
+            let exit_status = match &mut *self.server.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(server) => server.try_wait()?,
-                None => bail!("PostgreSQL was stopped while it started"),
+                None => bail!("PostgreSQL was stopped during its start"),
             };
             let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            if let Some(status) = ended {
-                bail!("PostgreSQL ended at its start with {status}; its log:\n{}", log());
+            if let Some(status) = exit_status {
+                bail!("PostgreSQL exited during its start with {status}; its log:\n{}", log());
             }
-            if started.elapsed() > PATIENCE {
-                return Err(anyhow!(refused))
-                    .with_context(|| format!("PostgreSQL does not answer; its log:\n{}", log()));
+            if started.elapsed() > START_TIMEOUT {
+                return Err(anyhow!(error))
+                    .with_context(|| format!("PostgreSQL does not accept connections; its log:\n{}", log()));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// How to connect as a role to a database.
+    /// Returns the options to connect to a database as a role.
     pub fn options(&self, role: &str, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.folder)
@@ -143,19 +144,19 @@ impl Cluster {
             .disable_statement_logging()
     }
 
-    /// The same as a URI, with the socket's folder where a host name usually stands.
+    /// Returns the connection URI, with the socket's folder in place of a host.
     pub fn uri(&self, role: &str, database: &str) -> String {
         let folder =
             self.folder.to_string_lossy().replace('%', "%25").replace('/', "%2F").replace(' ', "%20");
         format!("postgres://{role}@{folder}:{PORT}/{database}")
     }
 
-    /// The command that opens a database for a person.
+    /// Returns the psql command that opens a database.
     pub fn psql(&self, database: &str) -> String {
         format!("psql --host {} --username {SUPERUSER} {database}", self.folder.display())
     }
 
-    /// Runs one statement that is outside any of the databases.
+    /// Runs one statement outside the databases of the stacks.
     pub async fn admin(&self, statement: &str) -> Result<()> {
         let mut connection =
             self.options(SUPERUSER, "postgres").connect().await.context("connecting as superuser")?;
@@ -171,7 +172,7 @@ fn initdb(programs: &Programs, folder: &Path, user: Option<User>) -> Result<()> 
     let answer = as_user(programs.path("initdb"), user)
         .arg("--pgdata")
         .arg(folder.join("data"))
-        // The same order of text on every machine. Whoever can reach the socket's folder is trusted.
+        // The same collation on every machine. Access to the socket's folder is sufficient.
         .args(["--username", SUPERUSER, "--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync"])
         .stdin(Stdio::null())
         .output()
@@ -182,7 +183,7 @@ fn initdb(programs: &Programs, folder: &Path, user: Option<User>) -> Result<()> 
 
 fn as_user(program: PathBuf, user: Option<User>) -> Command {
     let mut command = Command::new(program);
-    // PGDATA, PGPORT and the like are for the caller's own clusters.
+    // PGDATA, PGPORT and similar variables belong to the user's own clusters.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);
     }
@@ -193,19 +194,19 @@ fn as_user(program: PathBuf, user: Option<User>) -> Command {
     command
 }
 
-/// A folder that the cluster's user can reach, with a path short enough for a socket.
+/// Creates a folder that the cluster's user can reach, with a path short enough for a socket.
 fn temporary_folder(for_another_user: bool) -> Result<PathBuf> {
     let wanted = std::env::temp_dir();
     let fits = |base: &PathBuf| {
-        let reachable = !for_another_user || cache::open_to_all(base);
-        base.is_dir() && base.as_os_str().len() < LONGEST_SOCKET_FOLDER && reachable
+        let reachable = !for_another_user || cache::is_traversable_by_all(base);
+        base.is_dir() && base.as_os_str().len() < MAX_SOCKET_FOLDER_LENGTH && reachable
     };
     let base = [wanted.clone(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")].into_iter().find(fits);
     let base = base.with_context(|| {
-        format!("PostgreSQL's user can't reach a temporary folder ({})", wanted.display())
+        format!("PostgreSQL's user cannot reach a temporary folder ({})", wanted.display())
     })?;
-    // Whoever can enter it can connect as anybody.
+    // Access to the folder permits connections as every role.
     let private = Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("postgres-").permissions(private).tempdir_in(base);
-    Ok(folder.context("making a temporary folder")?.keep())
+    Ok(folder.context("creating a temporary folder")?.keep())
 }

@@ -1,4 +1,5 @@
-//! A private PostgreSQL: found or fetched, one cluster for the process, one database for each stack.
+//! A private PostgreSQL: one cluster for the process, one database for each stack. An installed
+//! PostgreSQL is used if there is one, otherwise a package from npm.
 
 mod cluster;
 mod locate;
@@ -17,7 +18,7 @@ use cluster::Cluster;
 pub use cluster::stop;
 pub use template::Grants;
 
-/// A database of its own, with what Supabase brings and the project's migrations in it.
+/// A database of one stack, with Supabase's objects and the project's migrations.
 pub struct Database {
     name: String,
     cluster: &'static Cluster,
@@ -26,39 +27,40 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes a database from the template for these grants; the first one of a process starts the cluster.
+    /// Creates a database from the template of these grants. The first call of a process starts the
+    /// cluster.
     pub async fn create(grants: Grants) -> Result<Self> {
         let cluster = cluster::running().await?;
-        let template = template::prepared(cluster, grants).await?;
-        let name = format!("world_{}", uuid::Uuid::new_v4().simple());
-        // The names are ours: letters, digits and underscores. Who owns a database owns `public` in it.
+        let template = template::ensure_template(cluster, grants).await?;
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        // The name needs no quoting. The owner of a database owns `public` in it.
         cluster.admin(&format!("create database {name} template {template} owner postgres")).await?;
         let pool = pool(cluster, &name).await?;
         Ok(Self { name, cluster, pool, removed: false })
     }
 
-    /// Connections as the superuser: no policy and no grant applies to them.
+    /// Connections as the superuser, to whom no policy and no grant applies.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// A connection URI for another role. Only the owner of the cluster's folder can use it.
+    /// Returns a connection URI of another role. Only the owner of the cluster's folder can use it.
     pub fn uri(&self, role: &str) -> String {
         self.cluster.uri(role, &self.name)
     }
 
-    /// A connection as another role.
+    /// Opens a connection as another role.
     pub async fn connect(&self, role: &str) -> Result<PgConnection> {
         let options = self.cluster.options(role, &self.name);
         options.connect().await.with_context(|| format!("connecting to {} as {role}", self.name))
     }
 
-    /// The command that opens it for a person.
+    /// Returns the psql command that opens the database.
     pub fn psql(&self) -> String {
         self.cluster.psql(&self.name)
     }
 
-    /// Removes it, whoever is still connected, and waits until that is done.
+    /// Drops the database, closing all connections, and waits for it.
     pub async fn remove(mut self) -> Result<()> {
         self.removed = true;
         remove(self.cluster, &self.name, &self.pool).await
@@ -66,7 +68,8 @@ impl Database {
 }
 
 impl Drop for Database {
-    /// Each takes ten megabytes, so a test that failed should not leave its own until all others are through.
+    /// A database takes ten megabytes, so that a failed test should not keep it until the end of
+    /// the run.
     fn drop(&mut self) {
         if !self.removed {
             let (cluster, name, pool) = (self.cluster, self.name.clone(), self.pool.clone());

@@ -1,4 +1,4 @@
-//! PostgreSQL refuses to run as root; it is started as somebody who may do nothing else.
+//! The user that runs PostgreSQL, which does not run as root.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -6,14 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 
-/// A user of this machine, by number.
+/// A user of this machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct User {
     uid: u32,
     gid: u32,
 }
 
-/// Who runs PostgreSQL: ourselves (`None`), or where we are root, `postgres` or `nobody`.
+/// Returns the user that runs PostgreSQL: `None` for the current user; for root, `postgres` or
+/// `nobody`.
 pub fn user() -> Result<Option<User>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -32,13 +33,14 @@ fn find(list: &str, name: &str) -> Option<User> {
 }
 
 impl User {
-    /// Gives a folder to this user.
-    pub fn own(self, folder: &Path) -> Result<()> {
-        std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))
-            .with_context(|| format!("giving {} to the user that runs PostgreSQL", folder.display()))
+    /// Makes this user the owner of a folder.
+    pub fn chown(self, folder: &Path) -> Result<()> {
+        std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid)).with_context(|| {
+            format!("changing the owner of {} to the user that runs PostgreSQL", folder.display())
+        })
     }
 
-    /// Runs a program as this user, in no other group.
+    /// Runs a program as this user, without supplementary groups.
     pub fn run(self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_found_by_their_whole_name() {
+    fn find_matches_the_whole_user_name() {
         let list = "root:x:0:0:root:/root:/bin/sh\npostgres2:x:7:7::/:\npostgres:x:102:103:PostgreSQL:/var:/bin/sh\n";
         assert_eq!(find(list, "postgres"), Some(User { uid: 102, gid: 103 }));
         assert_eq!(find(list, "nobody"), None);

@@ -1,4 +1,5 @@
-//! A template for each generation of default grants: what Supabase brings, and then the project's migrations.
+//! Template databases, one for each generation of default grants: Supabase's objects and the
+//! project's migrations.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,12 +12,13 @@ use tokio::sync::OnceCell;
 use super::cluster::{Cluster, SUPERUSER};
 use crate::project;
 
-/// Who is granted what on new tables and functions of `public`, when nothing is said: it depends on a project's age.
+/// The default grants on new tables and functions of `public`, which depend on the age of a
+/// project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grants {
-    /// Projects from before 2026-10-30: everything, to every role of the API.
+    /// Projects before 2026-10-30: all rights for every role of the API.
     Before20261030,
-    /// Projects since then: nothing that is not granted explicitly.
+    /// Projects since then: explicit grants only.
     #[default]
     Since20261030,
 }
@@ -40,39 +42,40 @@ impl Grants {
 static BEFORE: OnceCell<()> = OnceCell::const_new();
 static SINCE: OnceCell<()> = OnceCell::const_new();
 
-/// The name of the finished template, which the first caller makes.
-pub async fn prepared(cluster: &Cluster, grants: Grants) -> Result<&'static str> {
+/// Returns the name of the template database. The first call creates it.
+pub async fn ensure_template(cluster: &Cluster, grants: Grants) -> Result<&'static str> {
     let done = match grants {
         Grants::Before20261030 => &BEFORE,
         Grants::Since20261030 => &SINCE,
     };
-    done.get_or_try_init(|| prepare(cluster, grants)).await?;
+    done.get_or_try_init(|| create_template(cluster, grants)).await?;
     Ok(grants.template())
 }
 
-async fn prepare(cluster: &Cluster, grants: Grants) -> Result<()> {
+async fn create_template(cluster: &Cluster, grants: Grants) -> Result<()> {
     let name = grants.template();
-    // A template that failed half-way is made again by the next caller.
+    // The next call replaces a template whose creation failed.
     cluster.admin(&format!("drop database if exists {name}")).await?;
     cluster.admin(&format!("create database {name}")).await?;
     let supabase = project::root().join("tools/local-stack/src/supabase");
-    let brought = [supabase.join("bootstrap.sql"), supabase.join(grants.file())];
-    apply(cluster, SUPERUSER, name, &brought).await?;
+    let files = [supabase.join("bootstrap.sql"), supabase.join(grants.file())];
+    apply(cluster, SUPERUSER, name, &files).await?;
     let migrations = migrations()?;
     apply(cluster, "postgres", name, &migrations).await?;
-    note(cluster, name, &migrations).await
+    record_migrations(cluster, name, &migrations).await
 }
 
-/// Keeps the history of migrations where the Supabase CLI keeps it, and as it does: by the timestamp, with the rest of the
-/// file's name.
-async fn note(cluster: &Cluster, database: &str, migrations: &[PathBuf]) -> Result<()> {
+/// Records the migrations in the table and the format of the Supabase CLI: by timestamp, with the
+/// rest of the file's name.
+async fn record_migrations(cluster: &Cluster, database: &str, migrations: &[PathBuf]) -> Result<()> {
     let mut connection: PgConnection = cluster.options("postgres", database).connect().await?;
     let history = "create schema supabase_migrations;
         create table supabase_migrations.schema_migrations (version text primary key, statements text[], name text)";
-    connection.execute(sqlx::raw_sql(history)).await.context("making the history of migrations")?;
+    connection.execute(sqlx::raw_sql(history)).await.context("creating the migration history")?;
     for file in migrations {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let (version, name) = stem.split_once('_').with_context(|| format!("{stem} has no timestamp"))?;
+        let (version, name) =
+            stem.split_once('_').with_context(|| format!("the migration {stem} has no timestamp"))?;
         let row = "insert into supabase_migrations.schema_migrations (version, statements, name) values ($1, $2, $3)";
         let statements = vec![fs::read_to_string(file)?];
         sqlx::query(row).bind(version).bind(statements).bind(name).execute(&mut connection).await?;
@@ -80,7 +83,7 @@ async fn note(cluster: &Cluster, database: &str, migrations: &[PathBuf]) -> Resu
     connection.close().await.context("closing the connection to the template")
 }
 
-/// The migrations, in the order of their timestamps.
+/// Returns the migrations, in the order of their timestamps.
 fn migrations() -> Result<Vec<PathBuf>> {
     let folder = project::root().join("migrations");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
@@ -93,7 +96,7 @@ fn migrations() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Runs files as one role, over one connection, each as a whole.
+/// Runs files as one role over one connection.
 async fn apply(cluster: &Cluster, role: &str, database: &str, files: &[PathBuf]) -> Result<()> {
     let mut connection: PgConnection = cluster.options(role, database).connect().await?;
     for file in files {
@@ -101,6 +104,6 @@ async fn apply(cluster: &Cluster, role: &str, database: &str, files: &[PathBuf])
         let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         done.with_context(|| format!("applying {}", file.display()))?;
     }
-    // Databases can't be made from one that somebody is connected to.
+    // A template must not have open connections.
     connection.close().await.context("closing the connection to the template")
 }

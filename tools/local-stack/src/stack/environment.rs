@@ -1,4 +1,4 @@
-//! The configuration that functions are given, variable by variable.
+//! The environment variables of the functions.
 
 use std::collections::HashMap;
 
@@ -9,53 +9,49 @@ use base64::engine::general_purpose::STANDARD;
 use crate::lambda::Deployed;
 use crate::supabase::Gateway;
 
-/// The origin that pages are served from, as far as the functions know.
+/// The origin that the functions allow.
 pub const ORIGIN: &str = "http://localhost:3000";
 
-/// Where the functions' metrics go: the template's, in a stack by this name.
+/// The metrics namespace: the template's, in a stack with this name.
 pub const NAMESPACE: &str = "ChatkitSessions/local";
 
-/// Lambda passes these on by itself, from what the template says of logging.
-const OF_LAMBDA: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
+/// Lambda sets these variables from the template's logging configuration.
+const LOGGING_VARIABLES: [&str; 2] = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
 
-/// The template must not name it: nothing that is deployed may have it.
-const OF_THE_STACK: &str = "AGENT_LOOPBACK_ALLOWLIST";
+/// The template must not contain it, because no deployed function may have it.
+const LOCAL_ONLY_VARIABLE: &str = "AGENT_LOOPBACK_ALLOWLIST";
 
-/// Every variable that functions know, with its value in one stack.
+/// Every environment variable and its value in one stack.
 #[derive(Clone)]
 pub struct Environment {
     variables: HashMap<String, String>,
-    asked_for: HashMap<String, String>,
+    overrides: HashMap<String, String>,
 }
 
-/// Which of Supabase's keys the functions are given.
+/// The style of the Supabase API keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyStyle {
     /// `sb_publishable_…` and `sb_secret_…`
     #[default]
     New,
-    /// Tokens named `anon` and `service_role`.
+    /// JWTs of the roles `anon` and `service_role`.
     Legacy,
 }
 
 /// The OpenAI side of the configuration.
 pub struct OpenAi {
-    /// The API key.
     pub secret: String,
-    /// Its project.
     pub project: String,
-    /// Where OpenAI is.
     pub base_url: String,
 }
 
 impl Environment {
-    /// The configuration of a stack.
     pub fn new(supabase: &Gateway, keys: KeyStyle, openai: Option<OpenAi>, sealing_keys: &str) -> Self {
         let (publishable, secret) = match keys {
             KeyStyle::New => (supabase.publishable_key(), supabase.secret_key()),
             KeyStyle::Legacy => (supabase.legacy_anon_key(), supabase.legacy_service_key()),
         };
-        let mut environment = Self { variables: HashMap::new(), asked_for: HashMap::new() };
+        let mut environment = Self { variables: HashMap::new(), overrides: HashMap::new() };
         environment.set("SUPABASE_URL", &supabase.url());
         environment.set("SUPABASE_PUBLISHABLE_KEY", publishable);
         environment.set("SUPABASE_SECRET_KEY", secret);
@@ -72,45 +68,46 @@ impl Environment {
         environment
     }
 
-    /// Gives a variable its value in this stack.
+    /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.insert(name.to_owned(), value.to_owned());
     }
 
-    /// What a test asked for: every function has these, and an empty one is one that is not there.
-    pub fn ask_for(&mut self, variables: HashMap<String, String>) {
-        self.asked_for = variables;
+    /// Sets variables of every function. An empty value removes the variable.
+    pub fn set_overrides(&mut self, variables: HashMap<String, String>) {
+        self.overrides = variables;
     }
 
-    /// What one function is given: the variables that the template names for it, and what a test asked for.
+    /// Returns the environment of one function: the variables that the template lists for it, and
+    /// the overrides.
     pub fn of(&self, deployed: &Deployed) -> HashMap<String, String> {
         let calls_agents = deployed.variables.contains("AGENT_CREDENTIALS");
-        let given = |name: &String| {
-            let of_the_stack = calls_agents && name == OF_THE_STACK;
-            deployed.variables.contains(name) || OF_LAMBDA.contains(&name.as_str()) || of_the_stack
+        let is_included = |name: &String| {
+            let is_local_only = calls_agents && name == LOCAL_ONLY_VARIABLE;
+            deployed.variables.contains(name) || LOGGING_VARIABLES.contains(&name.as_str()) || is_local_only
         };
-        self.with_asked_for(self.variables.iter().filter(|(name, _)| given(name)))
+        self.with_overrides(self.variables.iter().filter(|(name, _)| is_included(name)))
     }
 
-    /// Everything in one, for a process that serves all functions.
+    /// Returns all variables, for a process that serves all functions.
     pub fn whole(&self) -> HashMap<String, String> {
-        self.with_asked_for(self.variables.iter())
+        self.with_overrides(self.variables.iter())
     }
 
-    fn with_asked_for<'a>(
+    fn with_overrides<'a>(
         &'a self,
         variables: impl Iterator<Item = (&'a String, &'a String)>,
     ) -> HashMap<String, String> {
-        let all = variables.chain(&self.asked_for).map(|(name, value)| (name.clone(), value.clone()));
+        let all = variables.chain(&self.overrides).map(|(name, value)| (name.clone(), value.clone()));
         let mut environment: HashMap<String, String> = all.collect();
         environment.retain(|_, value| !value.is_empty());
         environment
     }
 }
 
-/// A new sealing key, as `CHATKIT_SEALING_KEYS` wants it.
+/// Returns a new sealing key in the format of `CHATKIT_SEALING_KEYS`.
 pub fn sealing_key(id: &str) -> Result<String> {
     let mut key = [0; 32];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| anyhow!("the system gave no random bytes"))?;
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| anyhow!("the system returned no random bytes"))?;
     Ok(format!("{id}:{}", STANDARD.encode(key)))
 }

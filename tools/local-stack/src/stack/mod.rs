@@ -1,9 +1,9 @@
-//! One way to start all of it: a database, Supabase, OpenAI's stand-in, agents and the functions, for one test alone.
+//! Starts the whole environment for one test: database, Supabase, OpenAI, agents and functions.
 
 mod builder;
-mod deliveries;
+mod delivery_queue;
 mod environment;
-mod people;
+mod setup;
 
 use anyhow::{Context, Result, anyhow};
 use axum::body::Bytes;
@@ -22,61 +22,60 @@ use crate::openai::FakeOpenAi;
 use crate::postgres::Database;
 use crate::supabase::{Gateway, Issuer, OldKey, Webhook};
 
-/// Everything a function can reach, and the doors to the functions. Worlds share nothing but the machine, the programs
-/// and the server process of PostgreSQL, so that many can run side by side.
+/// The functions and everything that they connect to. Stacks share only the machine, the binaries
+/// and the PostgreSQL server process, so many can run side by side.
 pub struct LocalStack {
-    // Ended in this order: those who ask before those who answer.
+    // Dropped in this input: clients before servers.
     lambda: Lambda,
     webhook: Option<Webhook>,
     supabase: Gateway,
-    chatkit: FakeOpenAi,
+    openai: FakeOpenAi,
     agents: AgentFleet,
     database: Database,
     environment: Environment,
 }
 
 impl LocalStack {
-    /// A stack as it is by default: today's default grants, ChatKit configured, new-style keys, functions built for tests.
+    /// Starts a stack with the defaults: current default grants, ChatKit configured, new API keys,
+    /// functions built for tests.
     pub async fn start() -> Result<Self> {
         Self::builder().start().await
     }
 
-    /// A stack that differs from the default.
+    /// Returns a builder for a stack that differs from the default.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// The HTTP API: all routes under one base URL, without a slash at its end.
+    /// Base URL of the HTTP API, without a trailing slash.
     pub fn api_url(&self) -> String {
         self.lambda.api_url()
     }
 
-    /// A function's own URL, without a slash at its end. There is nothing there for a function that does not exist.
+    /// URL of one function, without a trailing slash. For an unknown function, a URL where no
+    /// server listens.
     pub fn function_url(&self, function: &str) -> String {
         self.lambda.function_url(function).unwrap_or_else(|_| "http://127.0.0.1:1".to_owned())
     }
 
-    /// The Supabase project.
     pub fn supabase(&self) -> &Gateway {
         &self.supabase
     }
 
-    /// Who signs the users' tokens.
+    /// The issuer of the users' tokens.
     pub fn issuer(&self) -> &Issuer {
         self.supabase.issuer()
     }
 
-    /// OpenAI.
     pub fn openai(&self) -> &FakeOpenAi {
-        &self.chatkit
+        &self.openai
     }
 
-    /// The agents' MCP servers.
     pub fn agents(&self) -> &AgentFleet {
         &self.agents
     }
 
-    /// What wakes the orchestrator; there is none in a stack without it.
+    /// The database webhook that calls the dispatcher. `None` in a stack without a dispatcher.
     pub fn webhook(&self) -> Option<&Webhook> {
         self.webhook.as_ref()
     }
@@ -91,41 +90,42 @@ impl LocalStack {
         self.database.pool()
     }
 
-    /// The command that opens the database for a person.
+    /// The psql command that opens the database.
     pub fn psql(&self) -> String {
         self.database.psql()
     }
 
-    /// The configuration that the functions were given.
+    /// The environment of the functions.
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// Calls an RPC function as the functions do, with the secret key.
+    /// Calls an RPC with the secret key, as the functions do.
     pub async fn rpc(&self, name: &str, arguments: Value) -> Result<(StatusCode, Value)> {
         self.rest(self.supabase.secret_key(), Method::POST, &format!("/rpc/{name}"), Some(arguments)).await
     }
 
-    /// One run of a scheduled function, and its report.
+    /// Invokes a scheduled function once and returns its report.
     pub async fn run_job(&self, function: &str) -> Result<Value> {
         let event = Bytes::from_static(br#"{"source":"aws.scheduler"}"#);
         let id = Uuid::new_v4().to_string();
         let answer = self.lambda.function(function)?.invoke(&id, "Root=1-0-0", event).await;
         let report = answer.map_err(|failure| anyhow!("a run of {function} failed: {failure:?}"))?;
-        serde_json::from_slice(&report).with_context(|| format!("the report of {function} is no JSON"))
+        serde_json::from_slice(&report).with_context(|| format!("the report of {function} is not JSON"))
     }
 
-    /// An operator's order to a function, and its report. What a failed one says is the error's text.
-    pub async fn invoke_admin(&self, function: &str, order: &Value) -> Result<Value> {
+    /// Invokes an administrative function and returns its report. If the function fails, the error
+    /// has its message.
+    pub async fn invoke_admin(&self, function: &str, input: &Value) -> Result<Value> {
         let id = Uuid::new_v4().to_string();
         let answer =
-            self.lambda.function(function)?.invoke(&id, "Root=1-0-0", order.to_string().into()).await;
-        let report = answer.map_err(|failure| anyhow!("an order of {function} failed: {failure:?}"))?;
-        serde_json::from_slice(&report).with_context(|| format!("the report of {function} is no JSON"))
+            self.lambda.function(function)?.invoke(&id, "Root=1-0-0", input.to_string().into()).await;
+        let report = answer.map_err(|failure| anyhow!("an invocation of {function} failed: {failure:?}"))?;
+        serde_json::from_slice(&report).with_context(|| format!("the report of {function} is not JSON"))
     }
 
-    /// Asks PostgREST directly. `key_or_token` is any API key, or a user's token, with which the publishable key goes along.
-    /// The body that comes back is null where there is none.
+    /// Sends a request to PostgREST. `key_or_token` is an API key, or a user's token, which is sent
+    /// with the publishable key. Returns null for an empty body.
     pub async fn rest(
         &self,
         key_or_token: &str,
@@ -143,33 +143,33 @@ impl LocalStack {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.with_context(|| format!("asking PostgREST for {path}"))?;
+        let response = request.send().await.with_context(|| format!("sending {path} to PostgREST"))?;
         let (status, body) =
-            (response.status(), response.text().await.context("reading PostgREST's answer")?);
+            (response.status(), response.text().await.context("reading PostgREST's response")?);
         let body = if body.is_empty() { Value::Null } else { serde_json::from_str(&body).context(body)? };
         Ok((status, body))
     }
 
-    /// Has users signed in with another key from now on.
+    /// Replaces the key that signs the users' tokens.
     pub fn rotate_keys(&self, old: OldKey) -> Result<()> {
         self.issuer().rotate(old)
     }
 
-    /// Every line any function wrote so far, to standard output or error.
+    /// Returns every line that the functions have written to standard output and error.
     pub fn logs(&self) -> Vec<String> {
         self.lambda.logs().lines().into_iter().map(|line| line.text).collect()
     }
 
-    /// Every line any function wrote, once all have been ended: nothing can be added any more.
+    /// Stops the functions and returns every line that they wrote.
     pub async fn final_logs(&self) -> Vec<String> {
         self.lambda.end().await;
         self.logs()
     }
 
-    /// Ends everything, and waits for it. Dropping a stack ends it too, without waiting.
+    /// Stops everything and waits for it. Dropping a stack stops it without waiting.
     pub async fn stop(self) -> Result<()> {
         self.lambda.end().await;
-        drop((self.lambda, self.webhook, self.supabase, self.chatkit, self.agents));
+        drop((self.lambda, self.webhook, self.supabase, self.openai, self.agents));
         self.database.remove().await
     }
 }

@@ -1,12 +1,14 @@
--- What a Supabase project brings before the first migration of ours: the roles, the schemas `auth` and `extensions`, and
--- the functions that read the caller's token. A superuser applies it to a fresh database; then one of the two files beside it,
--- grants_before_2026_10_30.sql or grants_since_2026_10_30.sql; then the migrations, as `postgres`.
--- It may be applied again, and by several processes at once to databases of one cluster.
+-- Creates what a Supabase project has before its first migration: roles, the schemas `auth` and
+-- `extensions`, and the functions that read the caller's token. A superuser applies it to a new
+-- database, then grants_before_2026_10_30.sql or grants_since_2026_10_30.sql, then `postgres`
+-- applies the migrations. It is idempotent, and several processes can apply it concurrently to
+-- databases of one cluster.
 
 do $$
 begin
-  -- Roles belong to the whole cluster, databases do not. This catalog is shared, so this lock (unlike an advisory one) makes
-  -- bootstraps of different databases wait for each other instead of failing with "tuple concurrently updated".
+  -- Roles belong to the cluster, not to a database. The lock on this shared catalog makes
+  -- concurrent bootstraps of different databases wait instead of failing with "tuple concurrently
+  -- updated". An advisory lock would not, because it is per database.
   lock table pg_catalog.pg_authid in share row exclusive mode;
 
   if exists (select from pg_catalog.pg_roles where rolname = 'postgres' and rolsuper) then
@@ -14,11 +16,12 @@ begin
       using hint = 'Initialise the cluster with a superuser of another name: initdb --username=supabase_admin.';
   end if;
 
-  -- The owner of what migrations make. No superuser, but it bypasses row level security, and may become any of the API's roles.
+  -- The owner of all objects of the migrations. Not a superuser, but it bypasses row level security
+  -- and can assume the API's roles.
   if not exists (select from pg_catalog.pg_roles where rolname = 'postgres') then
     create role postgres login createdb createrole replication bypassrls;
   end if;
-  -- Owns the schema `auth`; a migration may read it and change nothing in it.
+  -- Owns the schema `auth`, which migrations can read but not change.
   if not exists (select from pg_catalog.pg_roles where rolname = 'supabase_auth_admin') then
     create role supabase_auth_admin nologin noinherit createrole;
   end if;
@@ -31,13 +34,15 @@ begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
     create role service_role nologin noinherit bypassrls;
   end if;
-  -- PostgREST connects as this one, which can do nothing but become the role that the request's key or token names.
+  -- PostgREST connects with this role, whose only right is to assume the role in the request's key
+  -- or token.
   if not exists (select from pg_catalog.pg_roles where rolname = 'authenticator') then
     create role authenticator login noinherit;
   end if;
   grant anon, authenticated, service_role to postgres, authenticator;
 
-  -- PostgREST applies these per request; service_role has none of its own and falls under authenticator's.
+  -- PostgREST applies these settings per request; service_role has none and uses the
+  -- authenticator's.
   alter role anon set statement_timeout = '3s';
   alter role authenticated set statement_timeout = '8s';
   alter role authenticator set statement_timeout = '8s';
@@ -45,7 +50,8 @@ begin
 end
 $$;
 
--- `postgres` owns the database: so it may create schemas, and is pg_database_owner, who owns `public`.
+-- `postgres` owns the database. So it can create schemas, and is pg_database_owner, which owns
+-- `public`.
 do $$
 begin
   execute format('alter database %I owner to postgres', current_database());
@@ -60,7 +66,7 @@ grant usage on schema extensions to anon, authenticated, service_role;
 create schema if not exists auth authorization supabase_auth_admin;
 grant usage on schema auth to postgres, anon, authenticated, service_role;
 
--- The columns that matter to an application; the real table has more.
+-- The columns that applications use; the real table has more.
 create table if not exists auth.users (
   id uuid primary key,
   aud character varying(255),
@@ -75,12 +81,13 @@ create table if not exists auth.users (
   updated_at timestamptz default now()
 );
 alter table auth.users owner to supabase_auth_admin;
--- As in a project: row level security without a policy, so that nobody sees a row who does not bypass it.
+-- As in a real project, row level security without a policy hides all rows from roles that do not
+-- bypass it.
 alter table auth.users enable row level security;
 grant all on auth.users to postgres;
 
--- The caller's token, as PostgREST leaves it in the transaction's settings: the whole of it since version 9, a setting
--- per claim before.
+-- The caller's token in the transaction's settings: the complete token since PostgREST 9, one
+-- setting per claim before.
 create or replace function auth.jwt() returns jsonb
 language sql stable
 as $$

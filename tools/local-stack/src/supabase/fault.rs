@@ -1,4 +1,4 @@
-//! What can go wrong with Supabase, on order.
+//! Faults of Supabase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,52 +9,52 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_
 
 use crate::http::RandomFault;
 
-/// How the gateway behaves until it is told otherwise.
+/// The behaviour of the gateway.
 #[derive(Clone, Debug, Default)]
 pub enum Fault {
-    /// Well.
+    /// Normal.
     #[default]
     None,
-    /// Not there: connections are cut and new ones refused.
+    /// Connections are cut and new ones are refused.
     Down,
-    /// There, but PostgREST behind it is not: 503 for every request, with nothing done.
+    /// PostgREST is down: every request returns 503, and nothing is done.
     Unavailable,
-    /// Slow: every request waits this long before it is looked at.
+    /// Every request waits this long before it is processed.
     Delay(Duration),
-    /// Silent: connections are accepted, requests taken, and never answered.
+    /// Requests are accepted and never answered.
     Silent,
-    /// Well, but of a project that still signs with the legacy secret: it publishes no key.
+    /// The project still signs with the legacy secret and publishes no key.
     NoSigningKeys,
-    /// Well, but some requests get this answer, with nothing done.
+    /// Some requests get this response, and nothing is done.
     Canned(Canned),
-    /// Out of order now and then: of the requests for PostgREST, those that are struck go wrong in one of these ways.
-    Unreliable(RandomFault, Mishaps),
+    /// Random requests to PostgREST fail in one of these ways.
+    Unreliable(RandomFault, FailureSet),
 }
 
-/// In which ways requests go wrong.
+/// Which failures are injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishaps {
-    /// Those that pass by themselves, after which the same request is sent again at once.
-    Passing,
-    /// Those, and answers that blame the caller, its key, the database or a network.
+pub enum FailureSet {
+    /// Failures after which an immediate retry succeeds.
+    Transient,
+    /// Also responses that blame the caller, its key, the database or a network.
     All,
 }
 
-/// An answer in the place of Supabase's own: by PostgREST, the gateway, or whoever stands in front of them.
+/// A fixed response in place of Supabase's: by PostgREST, the gateway, or a proxy.
 #[derive(Clone, Debug)]
 pub struct Canned {
     status: StatusCode,
     content_type: HeaderValue,
     body: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What the path of those requests begins with.
+    /// Prefix of the affected paths.
     path: String,
-    /// How many more of them; none for all.
+    /// Number of remaining responses; `None` for all requests.
     left: Option<Arc<AtomicU32>>,
 }
 
 impl Canned {
-    /// Every request for PostgREST is answered so. A status that is none becomes 500.
+    /// Replaces the response of every PostgREST request. An invalid status becomes 500.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -66,43 +66,42 @@ impl Canned {
         }
     }
 
-    /// PostgREST's JSON.
+    /// An error in PostgREST's format.
     pub fn postgrest(status: u16, code: &str, message: &str) -> Self {
         let body = serde_json::json!({ "code": code, "message": message, "details": null, "hint": null });
         Self::new(status, "application/json; charset=utf-8", body.to_string())
     }
 
-    /// The gateway's JSON.
+    /// An error in the gateway's format.
     pub fn gateway(status: u16, message: &str) -> Self {
         Self::new(status, "application/json", serde_json::json!({ "message": message }).to_string())
     }
 
-    /// A page of HTML, as networks and firewalls answer.
+    /// An HTML page, as networks and firewalls return.
     pub fn html(status: u16) -> Self {
         let body =
             format!("<!DOCTYPE html><html><head><title>{status}</title></head><body>Ray ID: 1</body></html>");
         Self::new(status, "text/html; charset=UTF-8", body)
     }
 
-    /// With this header.
     pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((HeaderName::from_static(name), HeaderValue::from_static(value)));
         self
     }
 
-    /// Only requests whose path begins so.
+    /// Limits it to paths with this prefix.
     pub fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
         self
     }
 
-    /// That many requests and no more.
+    /// Limits it to `times` requests.
     pub fn times(mut self, times: u32) -> Self {
         self.left = Some(Arc::new(AtomicU32::new(times)));
         self
     }
 
-    /// The answer, where it is this request's.
+    /// Returns the response, if it applies to this request.
     pub(super) fn answer(&self, path: &str) -> Option<Response<Body>> {
         if !path.starts_with(&self.path) {
             return None;
@@ -118,25 +117,25 @@ impl Canned {
     }
 }
 
-/// What becomes of a request for PostgREST.
+/// One injected failure of a PostgREST request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mishap {
-    /// 503 from in front of PostgREST; nothing is done.
+pub(super) enum InjectedFailure {
+    /// 503 before PostgREST; nothing is done.
     Unavailable,
-    /// It takes its time.
+    /// A delay.
     Delay(Duration),
     /// The connection is reset; nothing is done.
     ResetBefore,
-    /// The connection is reset; it is done.
+    /// The connection is reset; the request is executed.
     ResetAfter,
-    /// Half of the answer; it is done.
+    /// Half of the response; the request is executed.
     Cut,
-    /// Another answer; nothing is done.
-    Instead(fn() -> Canned),
+    /// Another response; nothing is done.
+    Respond(fn() -> Canned),
 }
 
-impl Mishap {
-    /// Each as likely as the others. Those that pass come first.
+impl InjectedFailure {
+    /// All failures are equally likely. The transient ones come first.
     const ALL: [Self; 17] = [
         Self::Unavailable,
         Self::Delay(Duration::from_millis(50)),
@@ -144,34 +143,34 @@ impl Mishap {
         Self::ResetBefore,
         Self::ResetAfter,
         Self::Cut,
-        Self::Instead(|| Canned::postgrest(401, "PGRST303", "JWT issued at future")),
-        Self::Instead(|| Canned::postgrest(500, "40P01", "deadlock detected")),
-        Self::Instead(|| Canned::html(522)),
-        Self::Instead(|| {
+        Self::Respond(|| Canned::postgrest(401, "PGRST303", "JWT issued at future")),
+        Self::Respond(|| Canned::postgrest(500, "40P01", "deadlock detected")),
+        Self::Respond(|| Canned::html(522)),
+        Self::Respond(|| {
             Canned::postgrest(503, "PGRST002", "Could not query the database for the schema cache. Retrying.")
         }),
-        Self::Instead(|| {
+        Self::Respond(|| {
             Canned::postgrest(504, "PGRST003", "Timed out acquiring connection from connection pool.")
         }),
-        Self::Instead(|| {
+        Self::Respond(|| {
             Canned::postgrest(404, "PGRST202", "Could not find the function in the schema cache")
         }),
-        Self::Instead(|| Canned::postgrest(500, "57014", "canceling statement due to statement timeout")),
-        Self::Instead(|| Canned::postgrest(405, "25006", "cannot execute INSERT in a read-only transaction")),
-        Self::Instead(|| Canned::gateway(401, "Invalid API key")),
-        Self::Instead(|| Canned::html(403)),
-        Self::Instead(|| Canned::html(200)),
+        Self::Respond(|| Canned::postgrest(500, "57014", "canceling statement due to statement timeout")),
+        Self::Respond(|| Canned::postgrest(405, "25006", "cannot execute INSERT in a read-only transaction")),
+        Self::Respond(|| Canned::gateway(401, "Invalid API key")),
+        Self::Respond(|| Canned::html(403)),
+        Self::Respond(|| Canned::html(200)),
     ];
 
-    /// How many of them pass.
-    const PASSING: usize = 12;
+    /// Number of transient failures.
+    const TRANSIENT: usize = 12;
 
-    /// What happens this time, if anything.
-    pub(super) fn draw(chance: &RandomFault, mishaps: Mishaps) -> Option<Self> {
-        let of = match mishaps {
-            Mishaps::Passing => &Self::ALL[..Self::PASSING],
-            Mishaps::All => &Self::ALL,
+    /// Returns the failure of this request, if any.
+    pub(super) fn draw(chance: &RandomFault, failures: FailureSet) -> Option<Self> {
+        let candidates = match failures {
+            FailureSet::Transient => &Self::ALL[..Self::TRANSIENT],
+            FailureSet::All => &Self::ALL,
         };
-        chance.strikes().then(|| chance.pick(of)).flatten()
+        chance.occurs().then(|| chance.pick(candidates)).flatten()
     }
 }

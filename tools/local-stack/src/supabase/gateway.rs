@@ -1,4 +1,4 @@
-//! Supabase's front door: one base URL, keys checked and turned into roles, `/rest/v1` and `/auth/v1` behind it.
+//! Supabase's API gateway: one base URL, API keys mapped to roles, `/rest/v1` and `/auth/v1`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -12,20 +12,20 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 
-use super::fault::{Fault, Mishap, Mishaps};
+use super::fault::{FailureSet, Fault, InjectedFailure};
 use super::issuer::Issuer;
-use super::keys::{ApiKeys, Pass};
-use super::request_log::{Entry, Ledger};
-use super::rest::Rest;
+use super::keys::{ApiKeys, Authorization};
+use super::request_log::{RequestLog, RequestLogEntry};
+use super::rest::PostgrestServer;
 use super::token;
 use crate::http;
-use crate::http::{Breakpoint, Meter, Port, RandomFault, Reach, Server};
+use crate::http::{Breakpoint, LatencyRecorder, Port, PortState, RandomFault, Server};
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
 const DISCOVERY: &str = "/auth/v1/.well-known/openid-configuration";
 
-/// A Supabase project, as seen from outside.
+/// A Supabase project's public endpoint.
 pub struct Gateway {
     server: Server,
     shared: Arc<Shared>,
@@ -34,24 +34,24 @@ pub struct Gateway {
 struct Shared {
     issuer: Arc<Issuer>,
     keys: ApiKeys,
-    rest: Rest,
-    ledger: Ledger,
+    rest: PostgrestServer,
+    request_log: RequestLog,
     fault: Mutex<Fault>,
     breakpoint: Mutex<Breakpoint>,
 }
 
 impl Gateway {
-    /// Opens the gateway of the database behind `database_uri`.
+    /// Starts the gateway of the database behind `database_uri`.
     pub async fn start(database_uri: String) -> Result<Self> {
         let port = Port::free().await?;
         let issuer = Arc::new(Issuer::new(&port.url())?);
         let keys = ApiKeys::generate(&issuer)?;
-        let rest = Rest::start(database_uri, &issuer).await?;
+        let rest = PostgrestServer::start(database_uri, &issuer).await?;
         let shared = Arc::new(Shared {
             issuer,
             keys,
             rest,
-            ledger: Ledger::default(),
+            request_log: RequestLog::default(),
             fault: Mutex::default(),
             breakpoint: Mutex::default(),
         });
@@ -59,7 +59,7 @@ impl Gateway {
         Ok(Self { server, shared })
     }
 
-    /// The project's URL, without a slash at its end.
+    /// The project's URL, without a trailing slash.
     pub fn url(&self) -> String {
         self.server.url()
     }
@@ -74,44 +74,43 @@ impl Gateway {
         &self.shared.keys.secret
     }
 
-    /// The legacy `anon` key, a token.
+    /// The legacy `anon` key, a JWT.
     pub fn legacy_anon_key(&self) -> &str {
         &self.shared.keys.legacy_anon
     }
 
-    /// The legacy `service_role` key, a token.
+    /// The legacy `service_role` key, a JWT.
     pub fn legacy_service_key(&self) -> &str {
         &self.shared.keys.legacy_service
     }
 
-    /// Who signs the tokens that are accepted here.
+    /// The issuer of the accepted tokens.
     pub fn issuer(&self) -> &Issuer {
         &self.shared.issuer
     }
 
-    /// Has PostgREST look at the tables and functions again, as after a migration.
+    /// Makes PostgREST reload its schema cache, as after a migration.
     pub async fn reload_schema(&self) -> Result<()> {
         self.shared.rest.reload_schema().await
     }
 
-    /// Every request so far.
-    pub fn requests(&self) -> Vec<Entry> {
-        self.shared.ledger.entries()
+    pub fn requests(&self) -> Vec<RequestLogEntry> {
+        self.shared.request_log.entries()
     }
 
-    /// How long it had each request, as seen from outside.
-    pub fn meter(&self) -> &Meter {
-        self.server.meter()
+    /// Duration of each request, measured at the sockets.
+    pub fn latency(&self) -> &LatencyRecorder {
+        self.server.latency()
     }
 
-    /// Steps on this wire before and after the work of each request.
+    /// Runs a step of this breakpoint before and after the work of each request.
     pub fn step_on(&self, breakpoint: &Breakpoint) {
         *self.shared.breakpoint.lock().unwrap_or_else(PoisonError::into_inner) = breakpoint.clone();
     }
 
-    /// Behaves like this from now on; returns once it does.
+    /// Sets the gateway's behaviour, and returns when it is in effect.
     pub async fn fault(&self, fault: Fault) {
-        let reach = if matches!(fault, Fault::Down) { Reach::Closed } else { Reach::Open };
+        let reach = if matches!(fault, Fault::Down) { PortState::Closed } else { PortState::Open };
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         self.server.set(reach).await;
     }
@@ -135,35 +134,35 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             Some(response) => (None, response),
             None => route(&shared, request).await,
         },
-        Fault::Unreliable(chance, mishaps) => unreliable(&shared, request, &chance, mishaps).await,
-        Fault::None | Fault::Down | Fault::NoSigningKeys => stepwise(&shared, request).await,
+        Fault::Unreliable(chance, failures) => route_with_failures(&shared, request, &chance, failures).await,
+        Fault::None | Fault::Down | Fault::NoSigningKeys => route_with_breakpoint(&shared, request).await,
     };
     let (status, took) = (response.status(), started.elapsed());
-    shared.ledger.note(Entry { method, path, role, traceparent, status, at, took });
+    shared.request_log.push(RequestLogEntry { method, path, role, traceparent, status, at, took });
     response
 }
 
-/// Answers, or has a mishap.
-async fn unreliable(
+/// Routes a request, or injects a failure.
+async fn route_with_failures(
     shared: &Shared,
     request: Request<Body>,
     chance: &RandomFault,
-    mishaps: Mishaps,
+    failures: FailureSet,
 ) -> (Option<String>, Response) {
     let for_postgrest = request.uri().path().starts_with(REST);
-    match Mishap::draw(chance, mishaps).filter(|_| for_postgrest) {
-        Some(Mishap::Unavailable) => (None, StatusCode::SERVICE_UNAVAILABLE.into_response()),
-        Some(Mishap::ResetBefore) => (None, http::reset()),
-        Some(Mishap::ResetAfter) => (route(shared, request).await.0, http::reset()),
-        Some(Mishap::Cut) => {
+    match InjectedFailure::draw(chance, failures).filter(|_| for_postgrest) {
+        Some(InjectedFailure::Unavailable) => (None, StatusCode::SERVICE_UNAVAILABLE.into_response()),
+        Some(InjectedFailure::ResetBefore) => (None, http::reset()),
+        Some(InjectedFailure::ResetAfter) => (route(shared, request).await.0, http::reset()),
+        Some(InjectedFailure::Cut) => {
             let (role, response) = route(shared, request).await;
             (role, http::cut(response).await)
         }
-        Some(Mishap::Instead(canned)) => match canned().answer(request.uri().path()) {
+        Some(InjectedFailure::Respond(canned)) => match canned().answer(request.uri().path()) {
             Some(response) => (None, response),
             None => route(shared, request).await,
         },
-        Some(Mishap::Delay(delay)) => {
+        Some(InjectedFailure::Delay(delay)) => {
             tokio::time::sleep(delay).await;
             route(shared, request).await
         }
@@ -171,8 +170,8 @@ async fn unreliable(
     }
 }
 
-/// Answers, unless somebody is to be stopped here: then the request was never sent.
-async fn stepwise(shared: &Shared, request: Request<Body>) -> (Option<String>, Response) {
+/// Routes a request. If the breakpoint triggers first, the request counts as never sent.
+async fn route_with_breakpoint(shared: &Shared, request: Request<Body>) -> (Option<String>, Response) {
     let breakpoint = shared.breakpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if breakpoint.step() {
         return (None, http::reset());
@@ -182,10 +181,10 @@ async fn stepwise(shared: &Shared, request: Request<Body>) -> (Option<String>, R
     answer
 }
 
-/// The role a request was answered as, and the answer.
+/// Routes a request. Returns the role and the response.
 async fn route(shared: &Shared, request: Request<Body>) -> (Option<String>, Response) {
     match request.uri().path() {
-        // Open to everybody, and kept by whoever asks for ten minutes.
+        // Public, and cacheable for ten minutes.
         JWKS => {
             (None, ([(CACHE_CONTROL, "public, max-age=600")], Json(shared.issuer.jwks())).into_response())
         }
@@ -209,25 +208,25 @@ async fn route(shared: &Shared, request: Request<Body>) -> (Option<String>, Resp
 async fn rest(shared: &Shared, mut request: Request<Body>) -> (Option<String>, Response) {
     let key = key(request.headers(), request.uri());
     let authorization = text(request.headers(), "authorization");
-    let pass = match shared.keys.judge(key.as_deref(), authorization.as_deref()) {
-        Ok(pass) => pass,
+    let authorized = match shared.keys.authorize(key.as_deref(), authorization.as_deref()) {
+        Ok(authorized) => authorized,
         Err(refusal) => return (None, (StatusCode::UNAUTHORIZED, Json(refusal.body())).into_response()),
     };
-    if let Pass::Role(role) = pass
+    if let Authorization::Role(role) = authorized
         && let Ok(header) = HeaderValue::from_str(&format!("Bearer {}", shared.issuer.legacy_key(role)))
     {
         request.headers_mut().insert(AUTHORIZATION, header);
     }
     let role = token::role(request.headers());
     let signed_in = role.as_deref().is_some_and(|role| role != "anon");
-    *request.uri_mut() = behind(request.uri());
+    *request.uri_mut() = postgrest_uri(request.uri());
     (
         Some(role.unwrap_or_else(|| "anon".to_owned())),
         shared.rest.answer(&shared.issuer, request, signed_in).await,
     )
 }
 
-/// The key in its header, or else in the query.
+/// Returns the API key from the header, or from the query.
 fn key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let in_query =
         || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("apikey=")).map(str::to_owned);
@@ -238,8 +237,8 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned())
 }
 
-/// The URI that PostgREST sees: without the gateway's prefix, and without the key.
-fn behind(uri: &Uri) -> Uri {
+/// Returns the URI that PostgREST sees: without the gateway's prefix and without the key.
+fn postgrest_uri(uri: &Uri) -> Uri {
     let path = uri.path().strip_prefix(REST).filter(|path| !path.is_empty()).unwrap_or("/");
     let query: Vec<&str> = uri
         .query()
@@ -256,11 +255,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn postgrest_sees_neither_the_prefix_nor_the_key() {
-        let behind = |uri: &'static str| super::behind(&Uri::from_static(uri)).to_string();
-        assert_eq!(behind("/rest/v1/agents?select=id&apikey=sb_x&limit=1"), "/agents?select=id&limit=1");
-        assert_eq!(behind("/rest/v1/rpc/open_session"), "/rpc/open_session");
-        assert_eq!(behind("/rest/v1/?apikey=sb_x"), "/");
-        assert_eq!(behind("/rest/v1"), "/");
+    fn postgrest_uri_drops_prefix_and_key() {
+        let postgrest_uri = |uri: &'static str| super::postgrest_uri(&Uri::from_static(uri)).to_string();
+        assert_eq!(
+            postgrest_uri("/rest/v1/agents?select=id&apikey=sb_x&limit=1"),
+            "/agents?select=id&limit=1"
+        );
+        assert_eq!(postgrest_uri("/rest/v1/rpc/open_session"), "/rpc/open_session");
+        assert_eq!(postgrest_uri("/rest/v1/?apikey=sb_x"), "/");
+        assert_eq!(postgrest_uri("/rest/v1"), "/");
     }
 }

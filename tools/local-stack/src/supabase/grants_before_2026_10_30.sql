@@ -1,5 +1,6 @@
--- The older generation of default grants: whatever `postgres` creates in `public` is open to the API's roles at once, functions
--- by name and not only through PUBLIC. So revoking from PUBLIC is not enough there.
+-- The older default grants: the API's roles get all rights on every object that `postgres` creates
+-- in `public`. The rights on functions are granted to the roles directly, so revoking from PUBLIC
+-- is not sufficient.
 
 alter default privileges for role postgres in schema public
   grant all on tables to postgres, anon, authenticated, service_role;

@@ -1,6 +1,7 @@
--- The newer generation, made as Supabase makes it: the older grants less those that the Data API needs. What is easily
--- overlooked: TRUNCATE, REFERENCES and TRIGGER on tables stay granted to the API's roles (row level security does not stop a
--- TRUNCATE), and a function is still executable by PUBLIC, because that is PostgreSQL's own default.
+-- The newer default grants, created as Supabase creates them: the older ones minus those that the
+-- Data API uses. TRUNCATE, REFERENCES and TRIGGER on tables remain granted to the API's roles, and
+-- row level security does not stop a TRUNCATE. PUBLIC can still execute functions, by PostgreSQL's
+-- default.
 
 alter default privileges for role postgres in schema public
   grant all on tables to postgres, anon, authenticated, service_role;

@@ -1,49 +1,49 @@
-//! The keys of a project, and what a request that shows one is worth.
+//! The API keys of a project, and how the gateway authorizes a request.
 //!
-//! Supabase's gateway looks at the `apikey` header (or query parameter) alone. A publishable key makes a request
-//! anonymous and a secret key makes it `service_role`, unless a user's token comes along in `Authorization`. Legacy
-//! keys are tokens themselves: the gateway only recognises them, and PostgREST takes the role from `Authorization`.
+//! The gateway reads only the `apikey` header or query parameter. A publishable key makes a request
+//! anonymous, a secret key makes it `service_role`, unless `Authorization` has a user's token.
+//! Legacy keys are JWTs: the gateway only recognises them, and PostgREST takes the role from
+//! `Authorization`.
 
 use anyhow::Result;
 
-use super::issuer::{Issuer, random_text};
+use super::issuer::{Issuer, random_string};
 
-/// Every key of a project.
 #[derive(Clone)]
 pub struct ApiKeys {
     /// `sb_publishable_…`, which browsers may hold.
     pub publishable: String,
     /// `sb_secret_…`, for servers.
     pub secret: String,
-    /// The `anon` key of older projects.
+    /// The legacy `anon` key.
     pub legacy_anon: String,
-    /// The `service_role` key of older projects.
+    /// The legacy `service_role` key.
     pub legacy_service: String,
 }
 
-/// What the gateway passes on in `Authorization`.
+/// The `Authorization` header that the gateway passes on.
 #[derive(Debug, PartialEq)]
-pub enum Pass {
-    /// What the caller sent, or nothing where nothing came.
+pub enum Authorization {
+    /// The caller's header, or none.
     Unchanged,
-    /// The role that the new-style key stands for.
+    /// A token of this role.
     Role(&'static str),
 }
 
-/// Why the gateway itself refuses a request. PostgREST never sees it.
+/// Why the gateway rejects a request before PostgREST.
 #[derive(Debug, PartialEq)]
-pub enum Refusal {
-    /// Neither header nor query parameter.
+pub enum KeyRejection {
+    /// The request has no API key.
     NoKey,
-    /// Not a key of this project.
+    /// The API key is not of this project.
     WrongKey,
 }
 
 impl ApiKeys {
-    /// New keys. The legacy ones are signed with the issuer's legacy secret.
+    /// Generates new keys. The issuer's legacy secret signs the legacy keys.
     pub fn generate(issuer: &Issuer) -> Result<Self> {
         let new_style = |kind: &str| -> Result<String> {
-            Ok(format!("sb_{kind}_{}_{}", random_text(22)?, random_text(8)?))
+            Ok(format!("sb_{kind}_{}_{}", random_string(22)?, random_string(8)?))
         };
         Ok(Self {
             publishable: new_style("publishable")?,
@@ -53,33 +53,38 @@ impl ApiKeys {
         })
     }
 
-    /// Decides by the key and the `Authorization` header.
-    pub fn judge(&self, key: Option<&str>, authorization: Option<&str>) -> Result<Pass, Refusal> {
-        let key = key.filter(|key| !key.is_empty()).ok_or(Refusal::NoKey)?;
-        // With a token of its own, the caller is who the token says. A key in `Authorization` is no token: that is passed on
-        // too, and refused by PostgREST.
-        let or_unchanged = |role| if authorization.is_some() { Pass::Unchanged } else { Pass::Role(role) };
+    /// Authorizes a request by its key and its `Authorization` header.
+    pub fn authorize(
+        &self,
+        key: Option<&str>,
+        authorization: Option<&str>,
+    ) -> Result<Authorization, KeyRejection> {
+        let key = key.filter(|key| !key.is_empty()).ok_or(KeyRejection::NoKey)?;
+        // A token in `Authorization` determines the role. A key there is not a token: PostgREST
+        // rejects it.
+        let role_or_unchanged =
+            |role| if authorization.is_some() { Authorization::Unchanged } else { Authorization::Role(role) };
         if key == self.publishable {
-            Ok(or_unchanged("anon"))
+            Ok(role_or_unchanged("anon"))
         } else if key == self.secret {
-            Ok(or_unchanged("service_role"))
+            Ok(role_or_unchanged("service_role"))
         } else if key == self.legacy_anon || key == self.legacy_service {
-            Ok(Pass::Unchanged)
+            Ok(Authorization::Unchanged)
         } else {
-            Err(Refusal::WrongKey)
+            Err(KeyRejection::WrongKey)
         }
     }
 }
 
-impl Refusal {
+impl KeyRejection {
     /// The body of the 401.
     pub fn body(&self) -> serde_json::Value {
         match self {
-            Refusal::NoKey => serde_json::json!({
+            KeyRejection::NoKey => serde_json::json!({
                 "message": "No API key found in request",
                 "hint": "No `apikey` request header or url param was found."
             }),
-            Refusal::WrongKey => serde_json::json!({
+            KeyRejection::WrongKey => serde_json::json!({
                 "message": "Invalid API key",
                 "hint": "Double check your Supabase `anon` or `service_role` API key."
             }),
@@ -101,24 +106,30 @@ mod tests {
     }
 
     #[test]
-    fn new_style_keys_stand_for_a_role_unless_a_token_comes_along() {
+    fn new_keys_determine_the_role_unless_a_token_is_sent() {
         let keys = keys();
-        assert_eq!(keys.judge(Some("sb_publishable_x"), None), Ok(Pass::Role("anon")));
-        assert_eq!(keys.judge(Some("sb_secret_x"), None), Ok(Pass::Role("service_role")));
-        assert_eq!(keys.judge(Some("sb_publishable_x"), Some("Bearer eyJ.user.x")), Ok(Pass::Unchanged));
+        assert_eq!(keys.authorize(Some("sb_publishable_x"), None), Ok(Authorization::Role("anon")));
+        assert_eq!(keys.authorize(Some("sb_secret_x"), None), Ok(Authorization::Role("service_role")));
+        assert_eq!(
+            keys.authorize(Some("sb_publishable_x"), Some("Bearer eyJ.user.x")),
+            Ok(Authorization::Unchanged)
+        );
     }
 
     #[test]
-    fn a_legacy_key_is_only_recognised_and_its_role_is_that_of_the_authorization() {
-        assert_eq!(keys().judge(Some("eyJ.service.x"), None), Ok(Pass::Unchanged));
+    fn legacy_keys_leave_authorization_unchanged() {
+        assert_eq!(keys().authorize(Some("eyJ.service.x"), None), Ok(Authorization::Unchanged));
     }
 
     #[test]
-    fn without_a_key_of_the_project_nothing_is_passed_on() {
+    fn unknown_and_missing_keys_are_rejected() {
         let keys = keys();
-        assert_eq!(keys.judge(None, Some("Bearer eyJ.service.x")), Err(Refusal::NoKey));
-        assert_eq!(keys.judge(Some(""), None), Err(Refusal::NoKey));
-        assert_eq!(keys.judge(Some("sb_secret_y"), None), Err(Refusal::WrongKey));
-        assert_eq!(keys.judge(Some("eyJ.other.x"), Some("Bearer eyJ.other.x")), Err(Refusal::WrongKey));
+        assert_eq!(keys.authorize(None, Some("Bearer eyJ.service.x")), Err(KeyRejection::NoKey));
+        assert_eq!(keys.authorize(Some(""), None), Err(KeyRejection::NoKey));
+        assert_eq!(keys.authorize(Some("sb_secret_y"), None), Err(KeyRejection::WrongKey));
+        assert_eq!(
+            keys.authorize(Some("eyJ.other.x"), Some("Bearer eyJ.other.x")),
+            Err(KeyRejection::WrongKey)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Supabase, played: its gateway and keys, its issuer of tokens, and PostgREST behind it. What a project brings into
-//! its database is in the SQL files beside this one.
+//! A local Supabase project: gateway, API keys, token issuer and PostgREST. The SQL files in this
+//! folder create what a project has before its migrations.
 
 mod fault;
 mod gateway;
@@ -11,9 +11,9 @@ mod token;
 mod user;
 mod webhook;
 
-pub use fault::{Canned, Fault, Mishaps};
+pub use fault::{Canned, FailureSet, Fault};
 pub use gateway::Gateway;
 pub use issuer::{Forge, Issuer, OldKey, Signer};
-pub use request_log::Entry;
+pub use request_log::RequestLogEntry;
 pub use user::{OrgRole, User};
 pub use webhook::Webhook;

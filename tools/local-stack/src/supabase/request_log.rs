@@ -1,4 +1,4 @@
-//! What was asked of the gateway, in order, and how long it took.
+//! Records the requests of the gateway, with their duration.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,35 +7,31 @@ use axum::http::{Method, StatusCode};
 
 /// One request that reached the gateway.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its method.
+pub struct RequestLogEntry {
     pub method: Method,
-    /// Its path, without the query: filters may name people.
+    /// The path without the query, which may contain personal data.
     pub path: String,
-    /// As whom it was answered; `None` where the gateway refused it or the path needs no key.
+    /// The role of the request. `None` if the gateway rejected it or the path needs no key.
     pub role: Option<String>,
-    /// Its header `traceparent`.
+    /// The header `traceparent`.
     pub traceparent: Option<String>,
-    /// The answer's status.
     pub status: StatusCode,
-    /// When it arrived.
+    /// Time of arrival.
     pub at: SystemTime,
-    /// From its arrival to the head of its answer.
+    /// Time from arrival to the head of the response.
     pub took: Duration,
 }
 
-/// A list that many write to.
+/// A log that several tasks write to.
 #[derive(Default)]
-pub struct Ledger(Mutex<Vec<Entry>>);
+pub struct RequestLog(Mutex<Vec<RequestLogEntry>>);
 
-impl Ledger {
-    /// Adds one.
-    pub fn note(&self, entry: Entry) {
+impl RequestLog {
+    pub fn push(&self, entry: RequestLogEntry) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
-    /// All of them so far.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<RequestLogEntry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

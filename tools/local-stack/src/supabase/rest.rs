@@ -1,4 +1,4 @@
-//! PostgREST, played by `postrust-server` in this process, set up as Supabase sets up PostgREST.
+//! Runs `postrust-server` in this process as PostgREST, configured as Supabase configures it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,19 +15,19 @@ use tower::ServiceExt;
 
 use super::issuer::Issuer;
 
-/// The largest answer that is looked into: only errors are, and they are small.
-const LARGEST_ERROR: usize = 1 << 20;
+/// The largest body that is inspected: only errors are, and they are small.
+const MAX_ERROR_BYTES: usize = 1 << 20;
 
-/// The API of one database.
-pub struct Rest {
+/// The REST API of one database.
+pub struct PostgrestServer {
     router: Router,
     state: Arc<AppState>,
     keys: JwtKeys,
     generation: Mutex<u64>,
 }
 
-impl Rest {
-    /// Connects as PostgREST's own role and reads the schema.
+impl PostgrestServer {
+    /// Connects with PostgREST's role and reads the schema.
     pub async fn start(database_uri: String, issuer: &Issuer) -> Result<Self> {
         let (generation, keys) = issuer.verifying_keys();
         let keys = keys.to_string();
@@ -36,36 +36,37 @@ impl Rest {
             ("PGRST_DB_SCHEMAS", "public"),
             ("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions"),
             ("PGRST_DB_ANON_ROLE", "anon"),
-            // The setting "max rows" of the Data API, as low as a project may have it: answers are cut to it in silence.
+            // The Data API's "max rows". A low value, because PostgREST truncates silently.
             ("PGRST_DB_MAX_ROWS", "100"),
             ("PGRST_DB_POOL", "10"),
             ("PGRST_JWT_SECRET", keys.as_str()),
-            // It ignores the settings of roles, which PostgREST applies; so they are named to it.
+            // PostgREST applies role settings; postrust-server needs them here.
             ("PGRST_ROLE_SETTINGS", ROLE_SETTINGS),
             // The API at the root, and errors worded as PostgREST words them.
             ("PGRST_COMPAT_MODE", "true"),
         ];
         let config = AppConfig::try_from_vars(settings).map_err(|error| anyhow!("{error}"))?;
         let app = postrust_server::build(config, Host::LAMBDA).await.context("starting postrust-server")?;
-        let keys = app.state.jwt_config.keys.clone().context("postrust-server kept no keys")?;
+        let keys = app.state.jwt_config.keys.clone().context("postrust-server has no JWT keys")?;
         Ok(Self { router: app.router, state: app.state, keys, generation: Mutex::new(generation) })
     }
 
-    /// Looks at the tables and functions again.
+    /// Reloads the schema cache.
     pub async fn reload_schema(&self) -> Result<()> {
-        self.state.reload_schema().await.map_err(|error| anyhow!("reading the schema again: {error}"))
+        self.state.reload_schema().await.map_err(|error| anyhow!("reloading the schema: {error}"))
     }
 
-    /// Answers one request whose path is that of PostgREST.
+    /// Handles one request with a PostgREST path.
     ///
-    /// It goes on to its end where the caller goes away, since PostgREST commits then and postrust-server rolls back.
+    /// A request continues after the client disconnects: PostgREST commits then, while
+    /// postrust-server would roll back.
     pub async fn answer(&self, issuer: &Issuer, request: Request<Body>, signed_in: bool) -> Response {
-        self.follow(issuer);
+        self.sync_keys(issuer);
         let router = self.router.clone();
         let answer = tokio::spawn(async move { router.oneshot(request).await });
         match answer.await {
             Ok(Ok(response)) if signed_in && response.status() == StatusCode::UNAUTHORIZED => {
-                forbidden(response).await
+                as_forbidden(response).await
             }
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
@@ -73,8 +74,8 @@ impl Rest {
         }
     }
 
-    /// Takes over the issuer's keys after a rotation.
-    fn follow(&self, issuer: &Issuer) {
+    /// Reloads the issuer's keys after a rotation.
+    fn sync_keys(&self, issuer: &Issuer) {
         let (latest, keys) = issuer.verifying_keys();
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
         if *generation != latest
@@ -86,18 +87,19 @@ impl Rest {
     }
 }
 
-/// Milliseconds: three seconds for `anon`, eight for users, and eight for `service_role` through the authenticator.
+/// Milliseconds: three seconds for `anon`, eight for users, and eight for `service_role` through
+/// the authenticator.
 const ROLE_SETTINGS: &str = r#"{
     "anon": {"statement_timeout": 3000},
     "authenticated": {"statement_timeout": 8000},
     "service_role": {"statement_timeout": 8000}
 }"#;
 
-/// PostgREST answers 42501 (insufficient privilege) with 401 to an anonymous caller and with 403 to any other;
-/// postrust-server always with 401.
-async fn forbidden(response: Response) -> Response {
+/// PostgREST answers 42501 (insufficient privilege) with 401 to anonymous callers and with 403 to
+/// others; postrust-server always with 401.
+async fn as_forbidden(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_ERROR).await else { return status_only(StatusCode::BAD_GATEWAY) };
+    let Ok(body) = to_bytes(body, MAX_ERROR_BYTES).await else { return status_only(StatusCode::BAD_GATEWAY) };
     let code = serde_json::from_slice::<Value>(&body)
         .ok()
         .and_then(|error| Some(error.get("code")?.as_str()?.to_owned()));

@@ -1,12 +1,12 @@
-//! A look into a token that somebody else verifies.
+//! Reads claims of a token without verification.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-/// The role that the bearer token names, unverified: for the ledger and for the status of refusals that only come
-/// once PostgREST has verified it.
+/// Returns the role in the bearer token, unverified. The request log uses it, and the status of
+/// errors that occur after PostgREST has verified the token.
 pub fn role(headers: &HeaderMap) -> Option<String> {
     let bearer = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let token = bearer.strip_prefix("Bearer ").or_else(|| bearer.strip_prefix("bearer "))?;
@@ -21,7 +21,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn the_role_is_read_from_a_token_and_from_nothing_else() {
+    fn role_is_read_from_bearer_tokens_only() {
         let role = |value: &'static str| {
             super::role(&HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]))
         };

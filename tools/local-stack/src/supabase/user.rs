@@ -1,23 +1,23 @@
-//! People who sign in, and what they are in their organisation.
+//! Users and their roles.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What somebody may do in an organisation.
+/// A user's role in an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrgRole {
-    /// Whose organisation it is; an approver too.
+    /// The owner, who is an approver too.
     Owner,
-    /// Who runs it; an approver too.
+    /// An administrator, who is an approver too.
     Admin,
-    /// Who decides for others.
+    /// Decides other users' escalations.
     Approver,
-    /// Everybody else.
+    /// A user without special rights.
     Member,
 }
 
 impl OrgRole {
-    /// As it stands in a token.
+    /// The name in a token.
     pub fn name(self) -> &'static str {
         match self {
             OrgRole::Owner => "owner",
@@ -28,14 +28,12 @@ impl OrgRole {
     }
 }
 
-/// Somebody in `auth.users`.
+/// A row of `auth.users`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// The `sub` of their tokens.
     pub id: Uuid,
-    /// Their organisation.
     pub org_id: Uuid,
-    /// What they are there.
     pub role: OrgRole,
 }
 
@@ -45,12 +43,12 @@ impl User {
         Self { id: Uuid::new_v4(), org_id, role }
     }
 
-    /// An address that reaches nobody.
+    /// An address without a mailbox.
     pub fn email(&self) -> String {
         format!("{}@example.com", self.id.simple())
     }
 
-    /// What Supabase keeps where only the application may write.
+    /// The metadata that only the application may write.
     pub fn app_metadata(&self) -> Value {
         json!({ "provider": "email", "providers": ["email"], "org_id": self.org_id, "org_role": self.role.name() })
     }

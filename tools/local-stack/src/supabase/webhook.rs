@@ -1,7 +1,8 @@
-//! pg_net, the extension by which a Supabase database sends requests, played by `LISTEN` and `NOTIFY`.
+//! Implements pg_net, the extension with which a Supabase database sends requests, by `LISTEN` and
+//! `NOTIFY`.
 //!
-//! As there, a request is sent once the transaction is committed, one that fails is not sent again, and its answer is not looked at.
-//! What calls it is the product's own trigger, set up as `supabase/webhook.sql` does.
+//! As in pg_net, a request is sent after the commit, is not repeated on failure, and its response
+//! is ignored. The product's own trigger calls it, configured as in `supabase/webhook.sql`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,8 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::http;
 
-/// The function of pg_net that is used, with its arguments' names and defaults.
-/// Source: <https://supabase.github.io/pg_net/api/>
+/// The pg_net function that the product calls, with its parameters and defaults.
 const PG_NET: &str = "
     create schema if not exists net;
     create or replace function net.http_post(
@@ -29,7 +29,7 @@ const PG_NET: &str = "
     revoke all on schema net from public;
     grant usage on schema net to postgres, anon, authenticated, service_role;";
 
-/// A webhook of one database. Dropping it ends it.
+/// The webhook of one database. Dropping it stops it.
 pub struct Webhook {
     calls: Arc<AtomicUsize>,
     cut: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Has `url` called with the secret in its header whenever a session comes to have something for an agent.
+    /// Calls `url` with the secret whenever a session has work for an agent.
     pub async fn start(database: &PgPool, url: String, secret: String) -> Result<Self> {
         sqlx::raw_sql(PG_NET).execute(database).await.context("setting up pg_net")?;
         let set = "insert into chatkit_private.webhook (url, secret) values ($1, $2)
@@ -64,12 +64,12 @@ impl Webhook {
         Ok(Self { calls, cut, task })
     }
 
-    /// How often it has called.
+    /// Number of calls.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Loses every call from now on, or none.
+    /// Drops every call from now on, or stops dropping.
     pub fn cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Relaxed);
     }

@@ -1,10 +1,11 @@
-//! Tools by the names that people type.
+//! Commands of the pinned tools.
 
 use std::process::Command;
 
 use super::{AWS_SAM_CLI, CARGO_LAMBDA, SCHEMATHESIS, ToolError};
 
-/// The command for `sam …`, `cargo-lambda …` or `schemathesis …`, installed first where it is not there yet; `None` for another name.
+/// Returns the command for `sam …`, `cargo-lambda …` or `schemathesis …`, and installs the tool
+/// first if necessary. `None` for another name.
 pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, ToolError>> {
     let tool = match program {
         "sam" => AWS_SAM_CLI,
@@ -15,7 +16,7 @@ pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, To
     Some(tool.install().and_then(|installed| {
         let mut command = installed.program(program);
         if tool == AWS_SAM_CLI && arguments.iter().any(|argument| argument == "build") {
-            // It builds Rust with `cargo lambda`.
+            // SAM builds Rust with `cargo lambda`.
             CARGO_LAMBDA.install()?.on_path(&mut command);
         }
         command.args(arguments);

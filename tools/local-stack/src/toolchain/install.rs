@@ -1,4 +1,4 @@
-//! Making a tool's folder, once, whoever asks.
+//! Installs a tool once, even if several processes request it.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,15 +11,15 @@ use super::python::{Layout, Python};
 use super::{Installed, Tool, ToolError};
 use crate::{cache, process_reaper};
 
-/// Written last: a folder without it is half made.
+/// Created last: a folder without it is incomplete.
 const COMPLETE: &str = "complete";
 
-/// In the cache that all copies of this project share.
+/// Installs into the cache that all checkouts of the project share.
 pub(super) fn install(tool: &Tool) -> Result<Installed, ToolError> {
     install_in(&cache::folder("tools")?, tool, None)
 }
 
-/// In a cache of one's choice, and laid out as said instead of as is best here.
+/// Installs into a given cache with a given layout.
 pub(super) fn install_in(cache: &Path, tool: &Tool, layout: Option<Layout>) -> Result<Installed, ToolError> {
     let mut python = Python::find(tool)?;
     python.layout = layout.unwrap_or(python.layout);
@@ -27,28 +27,29 @@ pub(super) fn install_in(cache: &Path, tool: &Tool, layout: Option<Layout>) -> R
 }
 
 fn install_with(cache: &Path, tool: &Tool, python: Python) -> anyhow::Result<Installed> {
-    let name = format!("{}-{:016x}", tool.name, key(&(tool.requirements, &python)));
-    let folder = once(cache, &name, |folder, lock| make(folder, tool, &python, lock))?;
+    let name = format!("{}-{:016x}", tool.name, cache_key(&(tool.requirements, &python)));
+    let folder = install_once(cache, &name, |folder, lock| install_into(folder, tool, &python, lock))?;
     Ok(Installed::new(folder, python, tool.environment))
 }
 
-/// The folder of this name in the cache, made first where it is not there yet. Another process that makes it is waited for.
-pub(super) fn once(
+/// Returns the folder of this name in the cache, and creates it first if necessary. Concurrent
+/// processes wait for each other.
+pub(super) fn install_once(
     cache: &Path,
     name: &str,
     make: impl FnOnce(&Path, &File) -> anyhow::Result<()>,
 ) -> anyhow::Result<PathBuf> {
     let folder = cache.join(name);
     if !folder.join(COMPLETE).is_file() {
-        fs::create_dir_all(cache).with_context(|| format!("making {}", cache.display()))?;
+        fs::create_dir_all(cache).with_context(|| format!("creating {}", cache.display()))?;
         let path = folder.with_extension("lock");
-        let lock = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+        let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
         lock.lock().with_context(|| format!("waiting for {}", path.display()))?;
-        // Another process may have made it while this one waited.
+        // Another process may have finished it meanwhile.
         if !folder.join(COMPLETE).is_file() {
-            eprintln!("installing {name}, once, into {}", cache.display());
+            eprintln!("installing {name} into {} (once)", cache.display());
             if folder.exists() {
-                fs::remove_dir_all(&folder).context("removing what was half made")?;
+                fs::remove_dir_all(&folder).context("removing an incomplete installation")?;
             }
             fs::create_dir_all(&folder)?;
             make(&folder, &lock).with_context(|| format!("installing {name}"))?;
@@ -58,15 +59,15 @@ pub(super) fn once(
     Ok(folder)
 }
 
-/// Other pins, or another Python, get another folder.
-pub(super) fn key(pins: &impl Hash) -> u64 {
+/// Returns a hash of the pins, so that other pins or another Python use another folder.
+pub(super) fn cache_key(pins: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     pins.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Makes the folder where it will stay: what pip installs knows its own path.
-fn make(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Result<()> {
+/// Installs into the final folder, because the packages of pip contain its path.
+fn install_into(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Result<()> {
     let requirements = folder.join("requirements.txt");
     fs::write(&requirements, tool.requirements)?;
     let mut pip = match python.layout {
@@ -84,10 +85,11 @@ fn make(folder: &Path, tool: &Tool, python: &Python, lock: &File) -> anyhow::Res
     run(&mut pip, lock)
 }
 
-/// Runs to the end. The child holds the lock as well, so that one which outlives us still keeps others out.
+/// Runs a command to its end. The child holds the lock too, so that a child that outlives this
+/// process still blocks others.
 pub(super) fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
     command.stdin(lock.try_clone()?).stdout(Stdio::null()).env_remove("PYTHONPATH");
-    // Set by some people for their own work; `--target` has none.
+    // Personal settings that break `--target`.
     command.env_remove("PIP_REQUIRE_VIRTUALENV").env_remove("PIP_USER");
     command.stderr(Stdio::piped());
     let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
@@ -97,8 +99,8 @@ pub(super) fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
     process_reaper::forget(pid);
     let output = output?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?} ended with {}: {}", output.status, said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} exited with {}: {}", output.status, stderr.trim());
     }
     Ok(())
 }

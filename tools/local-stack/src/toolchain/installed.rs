@@ -1,4 +1,4 @@
-//! A tool that is there.
+//! An installed tool.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::{env, iter};
 
 use super::python::{Layout, Python};
 
-/// A tool in its folder. How to run it depends on how it was installed, so commands are made here.
+/// An installed tool. Its layout determines how its programs are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     folder: PathBuf,
@@ -24,22 +24,21 @@ impl Installed {
         Self { folder, python, environment }
     }
 
-    /// The folder that holds it; of use to those who look for more than its programs.
+    /// The installation folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where its programs are.
+    /// The folder of its programs.
     pub fn programs(&self) -> PathBuf {
         self.folder.join("bin")
     }
 
-    /// One of its programs.
     pub fn program(&self, name: &str) -> Command {
         self.with_packages(Command::new(self.programs().join(name)))
     }
 
-    /// A Python that sees its packages and no others that a user installed.
+    /// Returns a Python that sees the tool's packages but no user packages.
     pub fn python(&self) -> Command {
         let executable = match self.python.layout {
             Layout::Venv => self.programs().join("python"),
@@ -50,12 +49,12 @@ impl Installed {
         command
     }
 
-    /// Has `command` find the programs of this tool before all others. Those it was given before stay in sight.
+    /// Adds the tool's programs to the front of the command's PATH.
     pub fn on_path(&self, command: &mut Command) {
-        let given = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
-        let given = given.map(OsStr::to_owned).or_else(|| env::var_os("PATH")).unwrap_or_default();
-        let folders = iter::once(self.programs()).chain(env::split_paths(&given));
-        // A folder whose name holds a colon cannot be on a path.
+        let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
+        let path = path.map(OsStr::to_owned).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        let folders = iter::once(self.programs()).chain(env::split_paths(&path));
+        // A folder whose name contains a colon cannot be on the PATH.
         if let Ok(path) = env::join_paths(folders) {
             command.env("PATH", path);
         }
@@ -65,7 +64,7 @@ impl Installed {
         if self.python.layout == Layout::Target {
             command.env("PYTHONPATH", &self.folder);
         }
-        // cargo-lambda asks the first Python on the path for Zig.
+        // cargo-lambda looks for Zig with the first Python on the PATH.
         self.on_path(&mut command);
         command.envs(self.environment.iter().copied());
         command

@@ -1,8 +1,8 @@
-//! Tools from PyPI and npm, pinned, each in a folder of its own that is made once and kept.
+//! Pinned tools from PyPI and npm, each installed once into its own folder.
 //!
-//! Nothing here is needed to build or run the functions: OpenAI's SDK is the judge of the ChatKit stand-in,
-//! cargo-lambda and SAM serve and build what is deployed, MCP's SDKs serve agents that are not ours, Schemathesis asks what nobody
-//! thought of asking.
+//! The functions do not need them. OpenAI's SDK verifies the OpenAI fake, cargo-lambda and SAM
+//! build and serve the deployment, MCP's SDKs run other agent servers, and Schemathesis fuzzes the
+//! API.
 
 mod command;
 mod install;
@@ -18,16 +18,16 @@ pub use installed::Installed;
 pub use node::{InstalledPackages, MCP_NPM, NodePackages, node};
 pub use python::Layout;
 
-/// A tool and everything it needs, pinned.
+/// A tool with pinned dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
-    /// What people call it; part of its folder's name.
+    /// Its name, and the prefix of its folder.
     pub name: &'static str,
-    /// What pip is to install: a requirements file with `==` pins.
+    /// A requirements file with `==` pins.
     pub requirements: &'static str,
-    /// The oldest Python that the pins run on.
+    /// The oldest Python that the pins support.
     pub python: (u32, u32),
-    /// Variables that its programs are given.
+    /// Environment variables of its programs.
     pub environment: &'static [(&'static str, &'static str)],
 }
 
@@ -52,11 +52,11 @@ pub const AWS_SAM_CLI: Tool = Tool {
     name: "aws-sam-cli",
     requirements: include_str!("../../pinned/aws-sam-cli.txt"),
     python: (3, 11),
-    // It would report to AWS what is done with it.
+    // SAM sends usage data to AWS by default.
     environment: &[("SAM_CLI_TELEMETRY", "0")],
 };
 
-/// MCP's own Python SDK, when 2025-06-18 was the newest revision.
+/// MCP's Python SDK from the time when 2025-06-18 was the newest revision.
 pub const MCP_2025: Tool = Tool {
     name: "mcp-1",
     requirements: include_str!("../../pinned/mcp-1.txt"),
@@ -64,7 +64,7 @@ pub const MCP_2025: Tool = Tool {
     environment: &[],
 };
 
-/// MCP's own Python SDK, now.
+/// MCP's current Python SDK.
 pub const MCP_2026: Tool = Tool {
     name: "mcp-2",
     requirements: include_str!("../../pinned/mcp-2.txt"),
@@ -80,7 +80,7 @@ pub const NODE: Tool = Tool {
     environment: &[],
 };
 
-/// Schemathesis: requests without end, made up from the API's description.
+/// Schemathesis, which generates requests from the OpenAPI document.
 pub const SCHEMATHESIS: Tool = Tool {
     name: "schemathesis",
     requirements: include_str!("../../pinned/schemathesis.txt"),
@@ -88,12 +88,12 @@ pub const SCHEMATHESIS: Tool = Tool {
     environment: &[],
 };
 
-/// Why a tool is not there.
+/// Why a tool cannot be installed.
 #[derive(Debug)]
 pub enum ToolError {
-    /// This machine has no Python that could run it; the text says what to install.
+    /// The machine has no suitable Python. The text names the packages to install.
     NoPython(String),
-    /// It should have been possible.
+    /// The installation failed.
     Failed(anyhow::Error),
 }
 
@@ -115,13 +115,13 @@ impl From<anyhow::Error> for ToolError {
 }
 
 impl Tool {
-    /// The tool, installed first where it is not there yet. That takes up to a minute; another process that wants
-    /// the same waits meanwhile.
+    /// Installs the tool if necessary. This takes up to a minute; another process that needs the
+    /// same tool waits.
     pub fn install(&self) -> Result<Installed, ToolError> {
         install::install(self)
     }
 
-    /// [`Tool::install`] into another cache, and laid out as said.
+    /// Like [`Tool::install`], into another cache with a given layout.
     pub fn install_in(&self, cache: &Path, layout: Layout) -> Result<Installed, ToolError> {
         install::install_in(cache, self, Some(layout))
     }

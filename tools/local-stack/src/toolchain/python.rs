@@ -1,15 +1,16 @@
-//! Which Python this machine has, and what that Python can do.
+//! Finds a Python and its capabilities.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::{Tool, ToolError};
 
-/// What is tried in turn.
-const NAMES: [&str; 7] =
+/// The names to try, in order.
+const EXECUTABLES: [&str; 7] =
     ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
 
-/// Prints version, executable, and whether it has `venv` (Debian packs that apart) and `pip`, a line each.
+/// Prints version, executable, and whether `venv` (a separate package on Debian) and `pip` are
+/// available.
 const PROBE: &str = r#"
 import importlib.util, sys
 has = lambda *names: all(importlib.util.find_spec(name) for name in names)
@@ -18,12 +19,12 @@ print(sys.executable)
 print(has("venv", "ensurepip"), has("pip"))
 "#;
 
-/// How packages are kept apart from the rest of the machine.
+/// How packages are isolated from the rest of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// A virtual environment.
     Venv,
-    /// `pip install --target`, where there is no `venv`.
+    /// `pip install --target`, for a Python without `venv`.
     Target,
 }
 
@@ -31,12 +32,13 @@ pub enum Layout {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Python {
     pub(super) executable: PathBuf,
-    /// As in the names of compiled files, `cpython-311`: packages for one do not fit another.
+    /// The tag in the names of compiled files, for example `cpython-311`. Packages of different
+    /// tags are incompatible.
     pub(super) tag: String,
     pub(super) layout: Layout,
 }
 
-struct Probed {
+struct PythonInfo {
     version: (u32, u32),
     tag: String,
     executable: PathBuf,
@@ -45,12 +47,12 @@ struct Probed {
 }
 
 impl Python {
-    /// The first one on the PATH that is new enough and can install packages.
+    /// Returns the first Python on the PATH that is new enough and can install packages.
     pub(super) fn find(tool: &Tool) -> Result<Self, ToolError> {
-        Self::choose(tool, NAMES.into_iter().filter_map(probe))
+        Self::choose(tool, EXECUTABLES.into_iter().filter_map(probe))
     }
 
-    fn choose(tool: &Tool, found: impl Iterator<Item = Probed>) -> Result<Self, ToolError> {
+    fn choose(tool: &Tool, found: impl Iterator<Item = PythonInfo>) -> Result<Self, ToolError> {
         let (major, minor) = tool.python;
         let mut why = format!("{} needs Python {major}.{minor} or newer", tool.name);
         for python in found {
@@ -64,12 +66,12 @@ impl Python {
                 why = format!("{why}; {has} has neither venv nor pip");
             }
         }
-        let remedy = "install one with venv (Debian and Ubuntu: apt-get install python3 python3-venv)";
-        Err(ToolError::NoPython(format!("{why}: {remedy}")))
+        let hint = "install one with venv (Debian and Ubuntu: apt-get install python3 python3-venv)";
+        Err(ToolError::NoPython(format!("{why}: {hint}")))
     }
 }
 
-fn probe(name: &str) -> Option<Probed> {
+fn probe(name: &str) -> Option<PythonInfo> {
     let output = Command::new(name).args(["-c", PROBE]).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let mut lines = text.lines();
@@ -77,7 +79,7 @@ fn probe(name: &str) -> Option<Probed> {
     let numbers = (version.next()?.parse().ok()?, version.next()?.parse().ok()?);
     let (tag, executable) = (version.next()?.to_owned(), PathBuf::from(lines.next()?));
     let mut can = lines.next()?.split(' ').map(|word| word == "True");
-    Some(Probed { version: numbers, tag, executable, venv: can.next()?, pip: can.next()? })
+    Some(PythonInfo { version: numbers, tag, executable, venv: can.next()?, pip: can.next()? })
 }
 
 #[cfg(test)]
@@ -86,25 +88,25 @@ mod tests {
 
     const TOOL: Tool = Tool { name: "a-tool", requirements: "", python: (3, 10), environment: &[] };
 
-    fn probed(minor: u32, venv: bool, pip: bool) -> Probed {
+    fn probed(minor: u32, venv: bool, pip: bool) -> PythonInfo {
         let executable = PathBuf::from(format!("/usr/bin/python3.{minor}"));
-        Probed { version: (3, minor), tag: format!("cpython-3{minor}"), executable, venv, pip }
+        PythonInfo { version: (3, minor), tag: format!("cpython-3{minor}"), executable, venv, pip }
     }
 
-    fn layout(found: Vec<Probed>) -> Result<(String, Layout), String> {
+    fn layout(found: Vec<PythonInfo>) -> Result<(String, Layout), String> {
         let chosen = Python::choose(&TOOL, found.into_iter());
         chosen.map(|p| (p.tag, p.layout)).map_err(|e| e.to_string())
     }
 
     #[test]
-    fn the_first_new_enough_python_is_taken_as_it_can() {
+    fn first_suitable_python_is_chosen_with_its_layout() {
         let all = vec![probed(9, true, true), probed(12, false, true), probed(13, true, true)];
         assert_eq!(layout(all), Ok(("cpython-312".to_owned(), Layout::Target)));
         assert_eq!(layout(vec![probed(10, true, true)]), Ok(("cpython-310".to_owned(), Layout::Venv)));
     }
 
     #[test]
-    fn a_machine_without_python_is_told_what_to_install() {
+    fn missing_python_error_names_packages_to_install() {
         let nothing = layout(vec![]).unwrap_err();
         assert!(
             nothing.starts_with("a-tool needs Python 3.10") && nothing.contains("python3-venv"),
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_python_is_superseded() {
+    fn programs_other_than_python_are_skipped() {
         assert!(probe("no-such-python").is_none());
         assert!(probe("true").is_none());
     }

@@ -1,4 +1,4 @@
-//! Amounts of calls: exact magnitudes, and what a registered tool reads out of a call.
+//! Amounts of calls: exact magnitudes, and reading them from a call.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::registry::{Tool, Unit};
 
-/// The absolute value of a decimal number, of any length.
+/// The absolute value of a decimal number of any length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Magnitude {
     /// Without leading zeros; empty for zero.
@@ -16,7 +16,7 @@ pub struct Magnitude {
 }
 
 impl Magnitude {
-    /// Reads digits with at most one point between them, and a sign before them.
+    /// Parses digits with at most one decimal point and an optional minus sign.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = match digits.split_once('.') {
@@ -29,10 +29,10 @@ impl Magnitude {
         {
             return None;
         }
-        Some(Self::of(whole, fraction))
+        Some(Self::from_parts(whole, fraction))
     }
 
-    fn of(whole: &str, fraction: &str) -> Self {
+    fn from_parts(whole: &str, fraction: &str) -> Self {
         Self {
             whole: whole.trim_start_matches('0').to_owned(),
             fraction: fraction.trim_end_matches('0').to_owned(),
@@ -61,7 +61,7 @@ impl Magnitude {
         }
         let text: String = sum.into_iter().rev().collect();
         let (whole, fraction) = text.split_at(text.len() - places);
-        Self::of(whole, fraction)
+        Self::from_parts(whole, fraction)
     }
 }
 
@@ -88,37 +88,39 @@ impl std::fmt::Display for Magnitude {
     }
 }
 
-/// What can be compared with a tool's limits.
+/// An amount that can be compared with a tool's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     pub magnitude: Magnitude,
-    /// None: neither the call nor the tool names one.
+    /// `None` if neither the call nor the tool has a currency.
     pub currency: Option<String>,
 }
 
-/// "Another currency, or what cannot be read, is never below a limit": none then.
+/// Reads the amount of a call. `None` for another currency or an unreadable amount, which count as
+/// above every limit.
 pub fn read(tool: &Tool, inputs: &Value) -> Option<Reading> {
     let magnitude = magnitude(inputs.pointer(tool.amount_pointer.as_deref()?)?)?;
-    // "A limit has a currency and a unit": an amount in minor units is an integer, and nothing is converted.
+    // An amount in minor units is an integer; units are not converted.
     if tool.unit == Unit::Minor && !magnitude.is_integer() {
         return None;
     }
     let currency = match &tool.currency_pointer {
         None => tool.currency.clone(),
         Some(pointer) => {
-            let said = inputs.pointer(pointer)?.as_str()?;
-            let known = said.len() == 3 && said.bytes().all(|byte| byte.is_ascii_uppercase());
-            // With a currency of its own the tool takes no other; otherwise "the limits hold for each currency by itself".
-            if !known || tool.currency.as_ref().is_some_and(|own| own != said) {
+            let code = inputs.pointer(pointer)?.as_str()?;
+            let known = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+            // A tool with a currency accepts no other; without one, the limits apply to each
+            // currency.
+            if !known || tool.currency.as_ref().is_some_and(|own| own != code) {
                 return None;
             }
-            Some(said.to_owned())
+            Some(code.to_owned())
         }
     };
     Some(Reading { magnitude, currency })
 }
 
-/// "An amount counts by its magnitude": of a JSON number, or of a text that is a plain decimal number and nothing else.
+/// Parses the magnitude of a JSON number, or of a string that is a plain decimal number.
 fn magnitude(found: &Value) -> Option<Magnitude> {
     match found {
         Value::Number(number) => Magnitude::parse(&number.to_string()),
@@ -127,18 +129,18 @@ fn magnitude(found: &Value) -> Option<Magnitude> {
     }
 }
 
-/// "An edit that only lowers the amount and changes nothing else": the same JSON type and sign at the same place, a smaller
-/// magnitude, and every other value as it was.
+/// Returns whether an edit only lowers the amount: same type and sign, a smaller magnitude, and
+/// every other value unchanged.
 pub fn only_lowers(tool: &Tool, before: &Value, after: &Value) -> bool {
     let Some(pointer) = &tool.amount_pointer else { return false };
-    let (Some(was), Some(is)) = (before.pointer(pointer), after.pointer(pointer)) else { return false };
+    let (Some(old), Some(new)) = (before.pointer(pointer), after.pointer(pointer)) else { return false };
     let (Some(read_before), Some(read_after)) = (read(tool, before), read(tool, after)) else { return false };
     let mut restored = after.clone();
     if let Some(place) = restored.pointer_mut(pointer) {
-        *place = was.clone();
+        *place = old.clone();
     }
-    was.is_string() == is.is_string()
-        && is_negative(was) == is_negative(is)
+    old.is_string() == new.is_string()
+        && is_negative(old) == is_negative(new)
         && read_after.magnitude < read_before.magnitude
         && restored == *before
 }

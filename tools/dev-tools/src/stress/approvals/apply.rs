@@ -1,94 +1,95 @@
-//! One step of a history, on the model.
+//! Applies one step of a history to the model.
 
-use super::calls::Sent;
+use super::calls::OutgoingCall;
 use super::operations::{Operation, people};
 use super::rows::canonical;
-use super::state::{DbSnapshot, Refusal, State, Status};
+use super::state::{DeliveryStatus, EscalationStatus, Rejection, State};
 
-/// Texts of what does not change once it is there.
+/// Lines of immutable rows.
 #[derive(Default)]
-pub struct Written {
+pub struct LineCache {
     events: Vec<String>,
     subjects: Vec<String>,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Debug, Default)]
-pub struct Done {
-    pub refusal: Option<Refusal>,
-    /// The calls that go out.
-    pub sent: Vec<Sent>,
-    /// Whether a call was finished, or a dead letter replayed, or a decision only repeated.
+pub struct StepResult {
+    pub rejection: Option<Rejection>,
+    /// The calls that are made.
+    pub sent: Vec<OutgoingCall>,
+    /// Whether a call was finished, a dead letter replayed, or a decision only repeated.
     pub flag: Option<bool>,
 }
 
 impl State {
-    /// Applies a step: all of it, or nothing.
-    pub fn apply(&mut self, operation: &Operation) -> Done {
+    /// Applies a step completely, or not at all.
+    pub fn apply(&mut self, operation: &Operation) -> StepResult {
         let before = self.clone();
         match self.step(operation) {
             Ok(done) => done,
-            Err(refusal) => {
-                let reached = std::mem::take(&mut self.reached);
+            Err(rejection) => {
+                let coverage = std::mem::take(&mut self.coverage);
                 *self = before;
-                self.reached = reached;
-                self.reach(refusal.1);
-                Done { refusal: Some(refusal), ..Done::default() }
+                self.coverage = coverage;
+                self.cover(rejection.1);
+                StepResult { rejection: Some(rejection), ..StepResult::default() }
             }
         }
     }
 
-    fn step(&mut self, operation: &Operation) -> Result<Done, Refusal> {
-        let flag = |flag: bool| Done { flag: Some(flag), ..Done::default() };
+    fn step(&mut self, operation: &Operation) -> Result<StepResult, Rejection> {
+        let flag = |flag: bool| StepResult { flag: Some(flag), ..StepResult::default() };
         match operation {
             Operation::Record { session, person, events } => {
                 self.record(*session, *person, events)?;
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
-            Operation::Claim => Ok(Done { sent: self.claim(), ..Done::default() }),
+            Operation::Claim => Ok(StepResult { sent: self.claim(), ..StepResult::default() }),
             Operation::Finish { delivery, outcome, stale } => {
                 Ok(flag(self.finish(*delivery, outcome, *stale)))
             }
             Operation::Decide { person, escalation, choice } => {
                 let replayed = self.decide(*person, *escalation, choice)?;
                 if replayed {
-                    self.reach("decision repeated");
+                    self.cover("decision repeated");
                 }
                 Ok(flag(replayed))
             }
             Operation::Replay { delivery, foreign } => Ok(flag(self.replay(*delivery, *foreign)?)),
             Operation::Register { agent, server } => {
-                if server.tools.iter().any(super::registry::Tool::refusal) {
-                    return Err(Refusal(422, "invalid_agent_server"));
+                if server.tools.iter().any(super::registry::Tool::is_invalid) {
+                    return Err(Rejection(422, "invalid_agent_server"));
                 }
                 self.agents[*agent].server = server.clone();
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
             Operation::Change { agent, enabled, allowed_org_roles } => {
                 self.agents[*agent].enabled = *enabled;
                 self.agents[*agent].allowed_org_roles = allowed_org_roles.clone();
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
             Operation::Person { person, change } => {
                 self.people[*person].membership = *change;
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
             Operation::End { session } => {
                 self.end(*session);
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
             Operation::Advance { seconds } => {
                 self.now += seconds;
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
             Operation::Expire => {
                 self.expire();
-                Ok(Done::default())
+                Ok(StepResult::default())
             }
         }
     }
 
-    /// "A session that ends withdraws its open escalations and unstarted deliveries; a call under way finishes and is recorded."
+    /// The end of a session withdraws its open escalations and pending deliveries. A running call
+    /// finishes and is recorded.
     fn end(&mut self, session: usize) {
         if self.sessions[session].ended {
             return;
@@ -97,74 +98,74 @@ impl State {
         self.append(session, "session_ended", serde_json::json!({ "reason": "cancelled" }), "user", by);
         self.sessions[session].ended = true;
         for delivery in self.deliveries.iter_mut().filter(|delivery| delivery.session == session) {
-            if matches!(delivery.status, Status::Pending | Status::Asked) {
-                (delivery.status, delivery.error) = (Status::Withdrawn, Some("session_ended"));
+            if matches!(delivery.status, DeliveryStatus::Pending | DeliveryStatus::Asked) {
+                (delivery.status, delivery.error) = (DeliveryStatus::Withdrawn, Some("session_ended"));
             }
         }
         for escalation in self.escalations.iter_mut().filter(|escalation| escalation.session == session) {
-            if escalation.standing == DbSnapshot::Open {
-                escalation.standing = DbSnapshot::Withdrawn;
+            if escalation.status == EscalationStatus::Open {
+                escalation.status = EscalationStatus::Withdrawn;
             }
         }
     }
 
-    /// Nothing is called without an answer: what waited for one that did not come is given up.
+    /// Expired escalations make the waiting deliveries dead letters.
     fn expire(&mut self) {
         let overdue = |state: &Self, escalation: usize| {
             let escalation = &state.escalations[escalation];
-            escalation.standing == DbSnapshot::Open
+            escalation.status == EscalationStatus::Open
                 && escalation.expires_at.is_some_and(|end| end <= state.now)
         };
         let mut due: Vec<usize> = (0..self.escalations.len()).filter(|of| overdue(self, *of)).collect();
         due.sort_by_key(|of| (self.escalations[*of].session, self.escalations[*of].expires_at, *of));
         for escalation in due {
-            self.reach("hitl_expired");
-            self.escalations[escalation].standing = DbSnapshot::Expired;
+            self.cover("hitl_expired");
+            self.escalations[escalation].status = EscalationStatus::Expired;
             if let Some(delivery) = self.escalations[escalation].delivery
-                && self.deliveries[delivery].status == Status::Asked
+                && self.deliveries[delivery].status == DeliveryStatus::Asked
             {
-                self.settle(delivery, Status::Dead, Some("ask_expired"));
+                self.settle(delivery, DeliveryStatus::Dead, Some("ask_expired"));
             }
             let payload = serde_json::json!({ "escalationId": self.escalation_name(escalation) });
             self.append(self.escalations[escalation].session, "hitl_expired", payload, "system", None);
         }
     }
 
-    /// An operator's replay: under the same key, with all its attempts; the policy is asked again like before every call.
-    fn replay(&mut self, delivery: usize, foreign: bool) -> Result<bool, Refusal> {
+    /// An operator's replay: same key, all attempts, and the policy is evaluated again.
+    fn replay(&mut self, delivery: usize, foreign: bool) -> Result<bool, Rejection> {
         if foreign {
-            return Err(Refusal(404, "delivery_not_found"));
+            return Err(Rejection(404, "delivery_not_found"));
         }
         match self.deliveries[delivery].status {
-            Status::Dead | Status::Unknown => {}
-            Status::Pending | Status::Running => return Ok(false),
-            _ => return Err(Refusal(409, "delivery_not_dead")),
+            DeliveryStatus::Dead | DeliveryStatus::Unknown => {}
+            DeliveryStatus::Pending | DeliveryStatus::Running => return Ok(false),
+            _ => return Err(Rejection(409, "delivery_not_dead")),
         }
         if self.sessions[self.deliveries[delivery].session].ended {
-            return Err(Refusal(409, "session_ended"));
+            return Err(Rejection(409, "session_ended"));
         }
         for escalation in &mut self.escalations {
-            if escalation.delivery == Some(delivery) && escalation.standing == DbSnapshot::Open {
-                escalation.standing = DbSnapshot::Withdrawn;
+            if escalation.delivery == Some(delivery) && escalation.status == EscalationStatus::Open {
+                escalation.status = EscalationStatus::Withdrawn;
             }
         }
         self.requeue(delivery, None);
         Ok(true)
     }
 
-    /// What people, calls and questions are like: a line for each row that the database has too.
-    pub fn lines(&self, written: &mut Written) -> Vec<String> {
-        for event in written.events.len()..self.events.len() {
-            written.events.push(self.event_line(event));
+    /// Returns a line for each row that the database has too.
+    pub fn lines(&self, cache: &mut LineCache) -> Vec<String> {
+        for event in cache.events.len()..self.events.len() {
+            cache.events.push(self.event_line(event));
         }
-        for row in &self.escalations[written.subjects.len()..] {
-            written.subjects.push(canonical(&row.subject));
+        for row in &self.escalations[cache.subjects.len()..] {
+            cache.subjects.push(canonical(&row.subject));
         }
         let mut lines = Vec::new();
         for (place, session) in self.sessions.iter().enumerate() {
             lines.push(format!("session {place}: with {}, ended {}", session.agent, session.ended));
         }
-        lines.extend_from_slice(&written.events);
+        lines.extend_from_slice(&cache.events);
         let name_of = |event: Option<String>| event.unwrap_or_else(|| "-".to_owned());
         for (place, row) in self.deliveries.iter().enumerate() {
             let of = self.delivery_name(place);
@@ -186,7 +187,7 @@ impl State {
                  decision {} by {} answer {} subject {}",
                 self.escalation_name(place),
                 row.kind.name(),
-                row.standing.name(),
+                row.status.name(),
                 name_of(row.delivery.map(|delivery| self.delivery_name(delivery))),
                 row.risk.name(),
                 row.approver.name(),
@@ -194,22 +195,22 @@ impl State {
                 name_of(row.author.map(super::state::person_name)),
                 name_of(row.predecessor.map(|before| self.escalation_name(before))),
                 row.revision,
-                // To the minute: the database's seconds go on while it works.
+                // In minutes, because the database's clock runs during the test.
                 row.expires_at.map_or(-1, |end| (end - self.now).div_euclid(60)),
                 row.decision.unwrap_or("-"),
                 name_of(row.decided_by.map(super::state::person_name)),
                 canonical(&row.answer.clone().unwrap_or_default()),
-                written.subjects[place],
+                cache.subjects[place],
             ));
         }
-        for kept in &self.kept {
+        for auto_call in &self.auto_calls {
             lines.push(format!(
-                "kept of {}: {} {} {} counts {}",
-                self.delivery_name(kept.delivery),
-                kept.magnitude,
-                kept.currency.as_deref().unwrap_or("-"),
-                if kept.unit == super::registry::Unit::Major { "major" } else { "minor" },
-                kept.begun_at > self.now - 86_400,
+                "auto call of {}: {} {} {} counts {}",
+                self.delivery_name(auto_call.delivery),
+                auto_call.magnitude,
+                auto_call.currency.as_deref().unwrap_or("-"),
+                if auto_call.unit == super::registry::Unit::Major { "major" } else { "minor" },
+                auto_call.begun_at > self.now - 86_400,
             ));
         }
         lines

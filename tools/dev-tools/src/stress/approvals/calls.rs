@@ -1,36 +1,36 @@
-//! Claiming, beginning and finishing calls.
+//! Claiming, starting and finishing calls.
 
 use serde_json::{Value, json};
 
+use super::escalations::NewEscalation;
 use super::operations::{Ask, Outcome, people};
-use super::questions::Question;
-use super::state::{Delivery, Kind, State, Status, members};
-use super::verdict::{Admission, Verdict};
+use super::policy::{Admission, PolicyDecision};
+use super::state::{Delivery, DeliveryStatus, EscalationKind, State, members};
 
-/// How long a router may take to finish a call, and how long the registry gives the server.
+/// The lease of a dispatcher, and the lease by the registered timeout.
 pub const LEASE: i64 = 90;
 pub const SERVER_LEASE: i64 = 40;
 
-/// How long an agent asks to wait before a retry: longer than any pause that is drawn at random.
+/// The agent's Retry-After: longer than any random pause.
 pub const RETRY_AFTER: i64 = 600;
 
-/// What a call came to when it failed, or nobody heard of it.
+/// The errors of failed calls and of calls with unknown outcome.
 pub const FAILURE: &str = "agent_error";
-pub const LOST: &str = "timed_out";
+pub const TIMED_OUT: &str = "timed_out";
 
-/// A call that goes out.
+/// A call that a dispatcher makes.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct OutgoingCall {
     pub delivery: String,
     pub idempotency_key: String,
-    /// Whether the server gets back what it wanted back.
+    /// Whether the call returns the server's request state.
     pub resumes_state: bool,
     pub document: Value,
 }
 
 impl State {
-    /// Claims until nothing is due: session by session, each with one call at a time.
-    pub fn claim(&mut self) -> Vec<Sent> {
+    /// Claims until nothing is due: session by session, one call at a time.
+    pub fn claim(&mut self) -> Vec<OutgoingCall> {
         let mut sent = Vec::new();
         for session in 0..self.sessions.len() {
             while let Some(head) = self.head(session) {
@@ -46,71 +46,75 @@ impl State {
         sent
     }
 
-    /// The first in a session's queue.
+    /// Returns the head of a session's queue.
     fn head(&self, session: usize) -> Option<usize> {
         let queued = |delivery: &&Delivery| {
-            delivery.session == session && matches!(delivery.status, Status::Pending | Status::Running)
+            delivery.session == session
+                && matches!(delivery.status, DeliveryStatus::Pending | DeliveryStatus::Running)
         };
         let first = self.deliveries.iter().enumerate().filter(|(_, delivery)| queued(delivery));
         first.min_by_key(|(_, delivery)| delivery.place).map(|(head, _)| head)
     }
 
-    /// Why the requester may not have this agent do anything now.
+    /// Returns why the requester may not use the agent now.
     fn requester_rejection(&self, delivery: usize) -> Option<&'static str> {
-        // "The requester gone: what was not begun is cancelled with an audit event."
+        // If the requester has left, pending deliveries are withdrawn with an event.
         let Some(role) = self.role(people::REQUESTER) else { return Some("requester_gone") };
-        // "`allowed_org_roles` holds on every way to an agent: opening, handover, routed events, follow-ups."
+        // `allowed_org_roles` applies to sessions, handovers, routed events and follow-ups.
         let agent = self.agent(self.deliveries[delivery].agent)?;
         (!agent.allows(role)).then_some("agent_forbidden")
     }
 
-    fn begin(&mut self, delivery: usize) -> Option<Sent> {
+    fn begin(&mut self, delivery: usize) -> Option<OutgoingCall> {
         let row = &self.deliveries[delivery];
         let ended = self.sessions[row.session].ended;
-        let refusal = self.requester_rejection(delivery);
+        let rejection = self.requester_rejection(delivery);
         let repeatable =
-            self.tool(delivery).is_some_and(|tool| tool.idempotent) && !ended && refusal.is_none();
-        if row.status == Status::Running && !repeatable {
-            self.reach("lease_over");
+            self.tool(delivery).is_some_and(|tool| tool.idempotent) && !ended && rejection.is_none();
+        if row.status == DeliveryStatus::Running && !repeatable {
+            self.cover("lease_over");
             self.mark_outcome_unknown(delivery, "lease_over");
             return None;
         }
-        if let Some(error) = refusal {
-            self.reach(error);
-            self.settle(delivery, Status::Withdrawn, Some(error));
+        if let Some(error) = rejection {
+            self.cover(error);
+            self.settle(delivery, DeliveryStatus::Withdrawn, Some(error));
             self.append_failure_event(delivery, error, ("system", None));
             return None;
         }
         if self.tool(delivery).is_none() {
-            self.reach("never: not listed");
+            self.cover("never: not listed");
             self.dead_letter(delivery, "tool_unavailable", false, ("system", None));
             return None;
         }
-        let most = self.agent(self.deliveries[delivery].agent).map_or(0, |agent| agent.server.max_attempts);
-        if self.deliveries[delivery].attempts >= most && self.verdict(delivery).0 != Verdict::Never {
+        let max_attempts =
+            self.agent(self.deliveries[delivery].agent).map_or(0, |agent| agent.server.max_attempts);
+        if self.deliveries[delivery].attempts >= max_attempts
+            && self.policy_decision(delivery).0 != PolicyDecision::Never
+        {
             self.dead_letter(delivery, "attempts_used_up", true, ("system", None));
             return None;
         }
         match self.admit(delivery) {
-            Admission::Held(Verdict::Never) => {
+            Admission::Held(PolicyDecision::Never) => {
                 self.dead_letter(delivery, "policy_never", false, ("system", None));
                 None
             }
-            Admission::Held(verdict) => {
+            Admission::Held(policy_decision) => {
                 let row = &self.deliveries[delivery];
                 let written = row.escalation.filter(|_| row.author.is_some());
                 let written = written.filter(|escalation| self.escalations[*escalation].revision < 5);
                 if row.release.is_some() {
-                    self.reach("asked again");
+                    self.cover("escalated again");
                 }
-                self.hold(delivery, verdict, written);
+                self.hold(delivery, policy_decision, written);
                 None
             }
             Admission::Admitted => {
-                self.reach("begun");
+                self.cover("started");
                 let now = self.now;
                 let row = &mut self.deliveries[delivery];
-                row.status = Status::Running;
+                row.status = DeliveryStatus::Running;
                 row.attempts += 1;
                 row.fence += 1;
                 row.lease_until = Some(now + LEASE.min(SERVER_LEASE));
@@ -119,14 +123,14 @@ impl State {
         }
     }
 
-    /// "What is shown is what is sent": the call, the key, and the decision that set it going.
-    fn sent(&self, delivery: usize) -> Sent {
+    /// Returns the call with its key, and the decision that started it.
+    fn sent(&self, delivery: usize) -> OutgoingCall {
         let row = &self.deliveries[delivery];
         let mut document = self.call(delivery);
         if let Some(decided) = row.answer.or(row.escalation) {
             document["decision"] = self.decision(decided);
         }
-        Sent {
+        OutgoingCall {
             delivery: self.delivery_name(delivery),
             idempotency_key: self.event_name(row.event),
             resumes_state: row.request_state,
@@ -134,14 +138,14 @@ impl State {
         }
     }
 
-    /// Finishes a call; false for whoever does not hold it any more.
+    /// Finishes a call. Returns false for an outdated fence.
     pub fn finish(&mut self, delivery: usize, outcome: &Outcome, stale: bool) -> bool {
         let row = &self.deliveries[delivery];
         let fence = if stale { row.fence + 7 } else { row.fence };
         if row.finished_fence == Some(fence) {
             return true;
         }
-        if row.status != Status::Running || fence != row.fence {
+        if row.status != DeliveryStatus::Running || fence != row.fence {
             return false;
         }
         let (ended, agent) = (self.sessions[row.session].ended, row.agent);
@@ -151,37 +155,37 @@ impl State {
             Outcome::Failed => self.dead_letter(delivery, FAILURE, true, by_agent),
             Outcome::Ask(ask) if !ended => self.escalate_for_agent(delivery, ask),
             Outcome::Ask(_) => {
-                self.settle(delivery, Status::Withdrawn, Some("session_ended"));
+                self.settle(delivery, DeliveryStatus::Withdrawn, Some("session_ended"));
                 self.append_failure_event(delivery, "session_ended", ("system", None));
             }
             Outcome::Retry => {
-                let most = self.agent(agent).map_or(0, |agent| agent.server.max_attempts);
-                if ended || row.attempts >= most {
+                let max_attempts = self.agent(agent).map_or(0, |agent| agent.server.max_attempts);
+                if ended || row.attempts >= max_attempts {
                     self.dead_letter(delivery, FAILURE, !ended, ("system", None));
                 } else {
                     let due_at = self.now + RETRY_AFTER;
-                    self.settle(delivery, Status::Pending, Some(FAILURE));
+                    self.settle(delivery, DeliveryStatus::Pending, Some(FAILURE));
                     self.deliveries[delivery].due_at = due_at;
                 }
             }
-            Outcome::Unknown => self.mark_outcome_unknown(delivery, LOST),
+            Outcome::Unknown => self.mark_outcome_unknown(delivery, TIMED_OUT),
         }
         self.deliveries[delivery].finished_fence = Some(fence);
         true
     }
 
     fn escalate_for_agent(&mut self, delivery: usize, ask: &Ask) {
-        self.settle(delivery, Status::Asked, None);
+        self.settle(delivery, DeliveryStatus::Asked, None);
         self.deliveries[delivery].request_state = ask.state;
-        let question = Question {
+        let new_escalation = NewEscalation {
             schema: ask.schema,
             seconds: ask.seconds,
             risk: ask.risk,
             approver: ask.approver,
-            ..Question::new(Kind::AgentAsked, &ask.decisions)
+            ..NewEscalation::new(EscalationKind::AgentAsked, &ask.decisions)
         };
         let agent = self.deliveries[delivery].agent;
-        self.ask(delivery, question, ("agent", Some(agent.to_owned())));
+        self.ask(delivery, new_escalation, ("agent", Some(agent.to_owned())));
     }
 
     fn complete(
@@ -192,7 +196,7 @@ impl State {
     ) {
         let row = self.deliveries[delivery].clone();
         let session = row.session;
-        self.settle(delivery, Status::Done, None);
+        self.settle(delivery, DeliveryStatus::Done, None);
         let plan: Vec<Result<&'static str, &'static str>> =
             follow_ups.iter().map(|(agent, _)| self.follow_up_tool(&row, agent)).collect();
         let refused: Vec<Value> = follow_ups
@@ -207,7 +211,10 @@ impl State {
         });
         for (member, value) in members([
             ("followUpsRefused", (!refused.is_empty()).then(|| json!(refused))),
-            ("handoverRefused", handover_refused.map(|why| json!({ "agentId": handover, "reason": why }))),
+            (
+                "handoverRefused",
+                handover_refused.map(|reason| json!({ "agentId": handover, "reason": reason })),
+            ),
         ]) {
             payload[member] = value;
         }
@@ -230,18 +237,18 @@ impl State {
         }
     }
 
-    /// The tool by which an agent takes a follow-up, or why it does not.
+    /// Returns the agent's tool for a follow-up, or why the follow-up is rejected.
     fn follow_up_tool(&mut self, from: &Delivery, agent: &str) -> Result<&'static str, &'static str> {
-        let refused = |state: &mut Self, why: &'static str, what: &'static str| {
-            state.reach(what);
-            Err(why)
+        let refused = |state: &mut Self, reason: &'static str, what: &'static str| {
+            state.cover(what);
+            Err(reason)
         };
         let session = &self.sessions[from.session];
         if session.ended {
             return refused(self, "session_ended", "follow-up refused: session_ended");
         }
         let current = session.agent;
-        let takes = |agent: &super::registry::Agent| {
+        let follow_up_route = |agent: &super::registry::Agent| {
             let mut routes = agent.server.routes.iter();
             routes
                 .find(|route| {
@@ -250,11 +257,11 @@ impl State {
                 })
                 .map(|route| route.tool)
         };
-        let found = self.agent(agent).filter(|agent| agent.enabled).and_then(takes);
+        let found = self.agent(agent).filter(|agent| agent.enabled).and_then(follow_up_route);
         let Some(tool) = found else {
             return refused(self, "unknown_agent", "follow-up refused: unknown_agent");
         };
-        // "`allowed_org_roles` holds on every way to an agent."
+        // `allowed_org_roles` applies to follow-ups too.
         if !self.is_open(agent) {
             return refused(self, "agent_forbidden", "follow-up refused: agent_forbidden");
         }

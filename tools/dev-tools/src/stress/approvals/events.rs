@@ -1,17 +1,19 @@
-//! Events: recording them, and the deliveries that they make.
+//! Recording events and creating their deliveries.
 
 use serde_json::{Value, json};
 
-use super::operations::{Choice, Given, Hash, people};
+use super::operations::{Choice, EventInput, QuotedHash, people};
 use super::registry::Approver;
 use super::registry::Risk;
-use super::state::{DbSnapshot, Delivery, Escalation, Kind, Refusal, State, Status, person_name};
+use super::state::{
+    Delivery, DeliveryStatus, Escalation, EscalationKind, EscalationStatus, Rejection, State, person_name,
+};
 
-/// A browser's escalation ends after thirty days if it names no end.
-const LONGEST: i64 = 30 * 86_400;
+/// Default expiry of a browser's escalation.
+const DEFAULT_EXPIRY: i64 = 30 * 86_400;
 
 impl State {
-    /// Whether the requester may have an agent do something: enabled, and open to their role.
+    /// Returns whether the requester may use an agent: it is enabled, and permits the role.
     pub fn is_open(&self, agent: &str) -> bool {
         let (Some(agent), Some(role)) = (self.agent(agent), self.role(people::REQUESTER)) else {
             return false;
@@ -19,7 +21,7 @@ impl State {
         agent.enabled && agent.allows(role)
     }
 
-    /// The deliveries of an event: to each tool with a route for it, once.
+    /// Creates the deliveries of an event: one for each tool with a matching route.
     pub fn route(&mut self, event: usize, root: usize, depth: usize) {
         let (session, kind) = (self.events[event].session, self.events[event].kind);
         if depth > 5 {
@@ -29,8 +31,8 @@ impl State {
         let mut targets: Vec<(&'static str, &'static str)> = Vec::new();
         for agent in &self.agents {
             for route in &agent.server.routes {
-                let wanted = route.event_type == kind && route.session_agent.is_none_or(|of| of == current);
-                if wanted && !targets.contains(&(agent.id, route.tool)) {
+                let matching = route.event_type == kind && route.session_agent.is_none_or(|of| of == current);
+                if matching && !targets.contains(&(agent.id, route.tool)) {
                     targets.push((agent.id, route.tool));
                 }
             }
@@ -40,7 +42,7 @@ impl State {
             if self.is_open(agent) {
                 self.deliver(event, agent, tool, depth, root);
             } else {
-                self.reach("not routed: agent not open");
+                self.cover("not routed: agent not permitted");
             }
         }
     }
@@ -71,7 +73,7 @@ impl State {
             depth,
             root,
             place: self.next_place(session),
-            status: Status::Pending,
+            status: DeliveryStatus::Pending,
             error: None,
             attempts: 0,
             due_at: self.now,
@@ -82,37 +84,37 @@ impl State {
         });
     }
 
-    /// Records events of a person: all, or none.
-    pub fn record(&mut self, session: usize, person: usize, events: &[Given]) -> Result<(), Refusal> {
-        // "Only its user writes to it"; "another tenant's session is indistinguishable from one that does not exist".
+    /// Records events of a user, all or none.
+    pub fn record(&mut self, session: usize, person: usize, events: &[EventInput]) -> Result<(), Rejection> {
+        // Only its user can record events; for others the session does not exist.
         if person != people::REQUESTER {
-            return Err(Refusal(404, "session_not_found"));
+            return Err(Rejection(404, "session_not_found"));
         }
-        // "Membership … is read from the database in every transaction that sets something going outside: … events".
+        // Membership is read from the database in every transaction that starts something.
         if self.role(person).is_none() {
-            return Err(Refusal(403, "not_a_member"));
+            return Err(Rejection(403, "not_a_member"));
         }
-        for given in events {
-            // "Ended session: 409."
+        for input in events {
+            // An ended session rejects events.
             if self.sessions[session].ended {
-                return Err(Refusal(409, "session_ended"));
+                return Err(Rejection(409, "session_ended"));
             }
-            self.take(session, person, given)?;
+            self.record_one(session, person, input)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, session: usize, person: usize, given: &Given) -> Result<(), Refusal> {
+    fn record_one(&mut self, session: usize, person: usize, input: &EventInput) -> Result<(), Rejection> {
         let by = |state: &mut Self, kind: &'static str, payload: Value| {
             state.append(session, kind, payload, "user", Some(person_name(person)))
         };
-        match given {
-            Given::Reserved => return Err(Refusal(422, "event_type_reserved")),
-            Given::Click { payload } => {
+        match input {
+            EventInput::Reserved => return Err(Rejection(422, "event_type_reserved")),
+            EventInput::Click { payload } => {
                 let event = by(self, "button_click", payload.clone());
                 self.route(event, event, 0);
             }
-            Given::Handover { to, from } => {
+            EventInput::Handover { to, from } => {
                 let mut payload = json!({ "agentId": to });
                 if let Some(from) = from {
                     payload["fromAgentId"] = json!(from);
@@ -121,21 +123,21 @@ impl State {
                 self.hand_over(session, to, *from)?;
                 self.route(event, event, 0);
             }
-            Given::Escalation { decisions, seconds } => {
+            EventInput::Escalation { decisions, seconds } => {
                 self.open_escalation(session, person, decisions, *seconds)?;
             }
-            Given::Resolve { escalation, choice } => {
-                // An event is of its session, and so is what it decides.
+            EventInput::Resolve { escalation, choice } => {
+                // An event can only decide an escalation of its own session.
                 if self.escalations[*escalation].session != session {
-                    return Err(Refusal(404, "escalation_not_found"));
+                    return Err(Rejection(404, "escalation_not_found"));
                 }
                 let event = by(self, "hitl_resolved", self.resolution(*escalation, choice, true));
                 let replayed = self.check_decision(person, *escalation, choice)?;
                 if replayed {
-                    return Err(Refusal(409, "escalation_resolved"));
+                    return Err(Rejection(409, "escalation_resolved"));
                 }
                 if choice.answer.is_some() && self.escalations[*escalation].schema {
-                    return Err(Refusal(422, "answer_not_checked"));
+                    return Err(Rejection(422, "answer_not_checked"));
                 }
                 self.resolve(person, *escalation, choice, event)?;
             }
@@ -143,40 +145,40 @@ impl State {
         Ok(())
     }
 
-    /// The payload of a decision's event. One that a client sends also names the hash.
+    /// Returns the payload of a decision's event. A client's event also contains the hash.
     pub fn resolution(&self, escalation: usize, choice: &Choice, sent: bool) -> Value {
         let mut payload =
             json!({ "escalationId": self.escalation_name(escalation), "decision": choice.decision });
         if let Some(answer) = &choice.answer {
             payload["answer"] = answer.clone();
         }
-        if sent && choice.hash != Hash::Missing {
+        if sent && choice.hash != QuotedHash::Missing {
             payload["subjectHash"] = json!("hash");
         }
         payload
     }
 
-    fn hand_over(&mut self, session: usize, to: &'static str, from: Option<&str>) -> Result<(), Refusal> {
-        // "`handover` moves the session to another agent (compare-and-set on the agent it had)."
+    fn hand_over(&mut self, session: usize, to: &'static str, from: Option<&str>) -> Result<(), Rejection> {
+        // A handover moves the session by compare-and-set on its agent.
         if from.is_some_and(|from| from != self.sessions[session].agent) {
-            return Err(Refusal(409, "agent_changed"));
+            return Err(Rejection(409, "agent_changed"));
         }
-        self.openable(to)?;
+        self.check_can_open(to)?;
         self.sessions[session].agent = to;
         Ok(())
     }
 
-    /// "`agentId` must be an enabled agent of the organisation"; "the registry says which `org_role`s may open which".
-    fn openable(&self, agent: &str) -> Result<(), Refusal> {
-        let Some(role) = self.role(people::REQUESTER) else { return Err(Refusal(403, "not_a_member")) };
+    /// Rejects an agent that is disabled or not permitted for the requester's role.
+    fn check_can_open(&self, agent: &str) -> Result<(), Rejection> {
+        let Some(role) = self.role(people::REQUESTER) else { return Err(Rejection(403, "not_a_member")) };
         match self.agent(agent).filter(|agent| agent.enabled) {
-            None => Err(Refusal(422, "agent_unavailable")),
-            Some(agent) if !agent.allows(role) => Err(Refusal(403, "agent_forbidden")),
+            None => Err(Rejection(422, "agent_unavailable")),
+            Some(agent) if !agent.allows(role) => Err(Rejection(403, "agent_forbidden")),
             Some(_) => Ok(()),
         }
     }
 
-    /// Why an agent may not hand a session over.
+    /// Returns why an agent may not hand a session over.
     pub fn handover_rejection(&self, from: &Delivery, to: &str) -> Option<&'static str> {
         let session = &self.sessions[from.session];
         if session.ended {
@@ -185,25 +187,25 @@ impl State {
         if session.agent != from.agent || session.agent == to {
             return Some("agent_changed");
         }
-        self.openable(to).err().map(|Refusal(_, code)| code)
+        self.check_can_open(to).err().map(|Rejection(_, code)| code)
     }
 
-    /// "Opened from a browser it asks for a person and carries no authority."
+    /// Opens a browser's escalation, which cannot release a call.
     fn open_escalation(
         &mut self,
         session: usize,
         person: usize,
         decisions: &[&'static str],
         seconds: Option<i64>,
-    ) -> Result<(), Refusal> {
-        // "A session has at most 20 open ones, a user 100."
+    ) -> Result<(), Rejection> {
+        // The limit is 20 open escalations per session.
         let open = |escalation: &&Escalation| {
             escalation.session == session
-                && escalation.kind == Kind::Browser
-                && escalation.standing == DbSnapshot::Open
+                && escalation.kind == EscalationKind::Browser
+                && escalation.status == EscalationStatus::Open
         };
         if self.escalations.iter().filter(open).count() >= 20 {
-            return Err(Refusal(409, "too_many_escalations"));
+            return Err(Rejection(409, "too_many_escalations"));
         }
         let mut payload = json!({ "reason": "reason", "decisions": decisions });
         if let Some(seconds) = seconds {
@@ -215,7 +217,7 @@ impl State {
         self.escalations.push(Escalation {
             session,
             event,
-            kind: Kind::Browser,
+            kind: EscalationKind::Browser,
             delivery: None,
             call: Value::Null,
             subject: json!({ "kind": "browser", "event": shown }),
@@ -223,9 +225,9 @@ impl State {
             approver: Approver::Itself,
             decisions: decisions.to_vec(),
             schema: false,
-            // "An escalation opened by a browser gets an expiry if it names none (30 days)."
-            expires_at: Some(self.now + seconds.unwrap_or(LONGEST)),
-            standing: DbSnapshot::Open,
+            // Thirty days by default.
+            expires_at: Some(self.now + seconds.unwrap_or(DEFAULT_EXPIRY)),
+            status: EscalationStatus::Open,
             decision: None,
             answer: None,
             decided_by: None,

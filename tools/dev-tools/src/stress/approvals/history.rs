@@ -1,4 +1,4 @@
-//! One history, on the model and on the database, compared after every step.
+//! Runs one history on the model and on the database, and compares them after each step.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,62 +6,64 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 
-use super::apply::Written;
-use super::env::Arena;
+use super::apply::LineCache;
+use super::env::HistoryDb;
 use super::generator::{Theme, operation, setup};
 use super::operations::{Operation, Setup};
 use super::rows::canonical;
 use super::state::State;
 
-/// A history that was run.
+/// A completed history.
 pub struct History {
     pub setup: Setup,
     pub operations: Vec<Operation>,
-    pub reached: BTreeMap<&'static str, u64>,
+    pub coverage: BTreeMap<&'static str, u64>,
     pub calls: usize,
     pub mismatch: Option<Mismatch>,
 }
 
-/// Where model and database differ, after the last step of a history.
+/// The difference after the last step.
 pub struct Mismatch {
-    /// Calls that go out and that the model forbids.
+    /// Calls that the model forbids.
     pub forbidden: usize,
-    /// Calls or decisions that the model allows and that are refused.
+    /// Calls or decisions that are rejected although the model allows them.
     pub refused: usize,
     pub differences: Vec<String>,
 }
 
-/// The next step of a history.
-trait Source {
+/// A source of steps.
+trait StepSource {
     fn next(&mut self, state: &State) -> Option<Operation>;
 }
 
-struct Generated {
+struct GeneratedSteps {
     rng: Rng,
     theme: Theme,
     left: usize,
 }
 
-impl Source for Generated {
+impl StepSource for GeneratedSteps {
     fn next(&mut self, state: &State) -> Option<Operation> {
         self.left = self.left.checked_sub(1)?;
         Some(operation(&mut self.rng, self.theme, state))
     }
 }
 
-/// Steps that were made before. What one of them names may not be there, where others were left out.
-struct Repeated<'a>(std::slice::Iter<'a, Operation>);
+/// Recorded steps. Steps that refer to missing rows are skipped.
+struct RecordedSteps<'a>(std::slice::Iter<'a, Operation>);
 
-impl Source for Repeated<'_> {
+impl StepSource for RecordedSteps<'_> {
     fn next(&mut self, state: &State) -> Option<Operation> {
-        self.0.find(|operation| is_there(state, operation)).cloned()
+        self.0.find(|operation| refers_to_existing_rows(state, operation)).cloned()
     }
 }
 
-fn is_there(state: &State, operation: &Operation) -> bool {
+fn refers_to_existing_rows(state: &State, operation: &Operation) -> bool {
     match operation {
-        Operation::Record { events, .. } => events.iter().all(|given| match given {
-            super::operations::Given::Resolve { escalation, .. } => *escalation < state.escalations.len(),
+        Operation::Record { events, .. } => events.iter().all(|input| match input {
+            super::operations::EventInput::Resolve { escalation, .. } => {
+                *escalation < state.escalations.len()
+            }
             _ => true,
         }),
         Operation::Finish { delivery, .. } | Operation::Replay { delivery, .. } => {
@@ -72,30 +74,30 @@ fn is_there(state: &State, operation: &Operation) -> bool {
     }
 }
 
-/// Runs the history of a seed: of any theme, or of this one.
-pub async fn generated(arena: &mut Arena, seed: u64, theme: Option<Theme>) -> Result<History> {
+/// Runs the history of a seed, with a random theme or the input one.
+pub async fn run_generated(db: &mut HistoryDb, seed: u64, theme: Option<Theme>) -> Result<History> {
     let mut rng = Rng::with_seed(seed);
     let any = Theme::any(&mut rng);
     let theme = theme.unwrap_or(any);
     let setup = setup(&mut rng, theme);
     let left = theme.steps(&mut rng);
-    run(arena, setup, &mut Generated { rng, theme, left })
+    run(db, setup, &mut GeneratedSteps { rng, theme, left })
         .await
         .with_context(|| format!("the history of seed {seed}"))
 }
 
-async fn run(arena: &mut Arena, setup: Setup, source: &mut (impl Source + Send)) -> Result<History> {
-    let cast = arena.begin(&setup).await?;
+async fn run(db: &mut HistoryDb, setup: Setup, source: &mut (impl StepSource + Send)) -> Result<History> {
+    let ids = db.begin(&setup).await?;
     let mut state = State::new(&setup);
-    let mut rows = arena.rows(&cast).await?;
-    let mut written = Written::default();
+    let mut rows = db.rows(&ids).await?;
+    let mut cache = LineCache::default();
     let mut history =
-        History { setup, operations: Vec::new(), reached: BTreeMap::new(), calls: 0, mismatch: None };
+        History { setup, operations: Vec::new(), coverage: BTreeMap::new(), calls: 0, mismatch: None };
     while let Some(operation) = source.next(&state) {
         let before = state.clone();
         let expected = state.apply(&operation);
         history.operations.push(operation.clone());
-        let done = match arena.execute(&cast, &before, &mut rows, &operation).await {
+        let done = match db.execute(&ids, &before, &mut rows, &operation).await {
             Ok(done) => done,
             Err(error) => {
                 let differences = vec![format!("the database failed: {error:#}")];
@@ -104,28 +106,28 @@ async fn run(arena: &mut Arena, setup: Setup, source: &mut (impl Source + Send))
             }
         };
         history.calls += done.sent.len();
-        let lines = state.lines(&mut written);
+        let lines = state.lines(&mut cache);
         history.mismatch = compare(&lines, &expected, &done, rows.lines());
         if history.mismatch.is_some() {
             break;
         }
     }
-    history.reached = state.reached;
-    arena.end(&cast).await?;
+    history.coverage = state.coverage;
+    db.end(&ids).await?;
     Ok(history)
 }
 
 fn compare(
     lines: &[String],
-    expected: &super::apply::Done,
-    found: &super::apply::Done,
+    expected: &super::apply::StepResult,
+    found: &super::apply::StepResult,
     rows: &[String],
 ) -> Option<Mismatch> {
-    let calls = |done: &super::apply::Done| -> Vec<String> {
-        let call = |sent: &super::calls::Sent| {
+    let calls = |done: &super::apply::StepResult| -> Vec<String> {
+        let call = |sent: &super::calls::OutgoingCall| {
             let document = canonical(&sent.document);
             format!(
-                "a call: {} under {} state {}: {document}",
+                "call: {} with key {} state {}: {document}",
                 sent.delivery, sent.idempotency_key, sent.resumes_state
             )
         };
@@ -140,10 +142,14 @@ fn compare(
         differences: Vec::new(),
     };
     differ(&mut mismatch.differences, &allowed, &made);
-    if (&expected.refusal, expected.flag) != (&found.refusal, found.flag) {
-        mismatch.refused += usize::from(expected.refusal.is_none() && found.refusal.is_some());
-        let said = |done: &super::apply::Done| format!("{:?} {:?}", done.refusal, done.flag);
-        mismatch.differences.push(format!("the answer is {} instead of {}", said(found), said(expected)));
+    if (&expected.rejection, expected.flag) != (&found.rejection, found.flag) {
+        mismatch.refused += usize::from(expected.rejection.is_none() && found.rejection.is_some());
+        let result_text = |done: &super::apply::StepResult| format!("{:?} {:?}", done.rejection, done.flag);
+        mismatch.differences.push(format!(
+            "expected the response {1}, found {0}",
+            result_text(found),
+            result_text(expected)
+        ));
     }
     differ(&mut mismatch.differences, lines, rows);
     (!mismatch.differences.is_empty()).then_some(mismatch)
@@ -158,29 +164,29 @@ fn differ(differences: &mut Vec<String>, expected: &[String], found: &[String]) 
     }
 }
 
-/// A history that fails, without the steps that it also fails without.
-pub async fn shortened(arena: &mut Arena, history: History) -> Result<History> {
-    let mut shortest = history;
-    let mut place = shortest.operations.len();
-    while place > 0 {
-        place -= 1;
-        let mut operations = shortest.operations.clone();
-        operations.remove(place.min(operations.len().saturating_sub(1)));
-        let tried = run(arena, shortest.setup.clone(), &mut Repeated(operations.iter())).await?;
-        if tried.mismatch.is_some() {
-            place = place.min(tried.operations.len());
-            shortest = tried;
+/// Removes steps from a failing history as long as it still fails.
+pub async fn minimize(db: &mut HistoryDb, history: History) -> Result<History> {
+    let mut smallest = history;
+    let mut index = smallest.operations.len();
+    while index > 0 {
+        index -= 1;
+        let mut operations = smallest.operations.clone();
+        operations.remove(index.min(operations.len().saturating_sub(1)));
+        let shorter = run(db, smallest.setup.clone(), &mut RecordedSteps(operations.iter())).await?;
+        if shorter.mismatch.is_some() {
+            index = index.min(shorter.operations.len());
+            smallest = shorter;
         }
     }
-    Ok(shortest)
+    Ok(smallest)
 }
 
 impl History {
-    /// For a person to read.
-    pub fn told(&self) -> String {
+    /// Returns a readable report.
+    pub fn report(&self) -> String {
         let mut text = format!("{:#?}\n", self.setup);
-        for (place, operation) in self.operations.iter().enumerate() {
-            let _ = writeln!(text, "step {}: {operation:?}", place + 1);
+        for (index, operation) in self.operations.iter().enumerate() {
+            let _ = writeln!(text, "step {}: {operation:?}", index + 1);
         }
         for difference in self.mismatch.iter().flat_map(|mismatch| &mismatch.differences) {
             let _ = writeln!(text, "{difference}");

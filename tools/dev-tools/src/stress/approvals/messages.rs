@@ -1,36 +1,36 @@
-//! Events and decisions as the database takes them, and calls as it gives them.
+//! Converts events, decisions and calls between the model and the database.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::calls::Sent;
-use super::operations::{Choice, Given, Hash};
+use super::calls::OutgoingCall;
+use super::operations::{Choice, EventInput, QuotedHash};
 use super::rows::Rows;
 use super::state::State;
 
-/// The hash that a decision names.
+/// Returns the subject hash that a decision quotes.
 pub fn hash(rows: &Rows, escalation: &str, choice: &Choice) -> Option<String> {
     match choice.hash {
-        Hash::Shown => rows.hash(escalation).map(str::to_owned),
-        Hash::Wrong => Some("0".repeat(64)),
-        Hash::Missing => None,
+        QuotedHash::Shown => rows.hash(escalation).map(str::to_owned),
+        QuotedHash::Wrong => Some("0".repeat(64)),
+        QuotedHash::Missing => None,
     }
 }
 
-/// An event as a client sends it.
-pub fn event(before: &State, rows: &Rows, given: &Given) -> Option<Value> {
+/// Returns an event as a client sends it.
+pub fn event(before: &State, rows: &Rows, input: &EventInput) -> Option<Value> {
     let mut event = json!({ "id": Uuid::new_v4() });
-    let (kind, payload) = match given {
-        Given::Reserved => ("agent_result", json!({ "status": "completed" })),
-        Given::Click { payload } => ("button_click", payload.clone()),
-        Given::Handover { to, from } => {
+    let (kind, payload) = match input {
+        EventInput::Reserved => ("agent_result", json!({ "status": "completed" })),
+        EventInput::Click { payload } => ("button_click", payload.clone()),
+        EventInput::Handover { to, from } => {
             let mut payload = json!({ "agentId": to });
             if let Some(from) = from {
                 payload["fromAgentId"] = json!(from);
             }
             ("handover", payload)
         }
-        Given::Escalation { decisions, seconds } => {
+        EventInput::Escalation { decisions, seconds } => {
             event["escalation_id"] = json!(Uuid::new_v4());
             let mut payload = json!({ "reason": "Please help", "decisions": decisions });
             if let Some(seconds) = seconds {
@@ -38,7 +38,7 @@ pub fn event(before: &State, rows: &Rows, given: &Given) -> Option<Value> {
             }
             ("hitl_escalation", payload)
         }
-        Given::Resolve { escalation, choice } => {
+        EventInput::Resolve { escalation, choice } => {
             let name = before.escalation_name(*escalation);
             let mut payload = json!({ "escalationId": rows.id(&name)?, "decision": choice.decision });
             if let Some(answer) = &choice.answer {
@@ -55,8 +55,8 @@ pub fn event(before: &State, rows: &Rows, given: &Given) -> Option<Value> {
     Some(event)
 }
 
-/// A call in the model's words.
-pub fn sent(rows: &Rows, call: &Value) -> Sent {
+/// Converts a claimed call to the model's form.
+pub fn sent(rows: &Rows, call: &Value) -> OutgoingCall {
     let call_in_names = rows.document(call);
     let text = |member: &str| call_in_names[member].as_str().unwrap_or_default().to_owned();
     let mut document = json!({ "agentId": call["agent_id"] });
@@ -65,7 +65,7 @@ pub fn sent(rows: &Rows, call: &Value) -> Sent {
             document[member] = value.clone();
         }
     }
-    Sent {
+    OutgoingCall {
         delivery: text("id"),
         idempotency_key: text("idempotency_key"),
         resumes_state: call.get("request_state").is_some(),

@@ -1,10 +1,12 @@
-//! The rules of approval: random histories on the database, compared step by step with a model that is written from the contract.
+//! The approval rules: random histories run on the database and on a model, and are compared after
+//! each step.
 
 mod amount;
 mod apply;
 mod calls;
 mod decide;
 mod env;
+mod escalations;
 mod events;
 mod generator;
 mod history;
@@ -13,14 +15,13 @@ pub mod mutants;
 mod operations;
 mod outcomes;
 mod payloads;
-mod questions;
+mod policy;
 mod rare_cases;
 mod registrations;
 mod registry;
 mod rows;
 mod rules;
 mod state;
-mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,26 +29,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 
-use super::measurement::Figure;
-use super::{Size, Told};
-use env::Arena;
-use history::{History, generated, shortened};
+use super::measurement::Measurement;
+use super::{Report, Size};
+use env::HistoryDb;
+use history::{History, minimize, run_generated};
 
-/// Databases that are worked on at once.
+/// Number of concurrent databases.
 const WORKERS: usize = 4;
 
-/// After so many histories a worker removes what the earlier ones left behind.
-const BETWEEN_VACUUMS: usize = 250;
+/// A worker vacuums after this many histories.
+const VACUUM_INTERVAL: usize = 250;
 
-/// Mismatches that are shortened and told; more say nothing new.
-const MOST_TOLD: usize = 5;
+/// Maximum number of mismatches that are minimized and reported.
+const MAX_REPORTS: usize = 5;
 
-/// How often each verdict and code is reached at full size.
-const LEAST: u64 = 100;
+/// Minimum count of each rule and code in a full run.
+const MIN_COVERAGE: u64 = 100;
 
-/// The verdicts and codes that have to be reached.
-const REACHED: &[&str] = &[
-    "begun",
+/// The rules and codes that the histories have to cover.
+const REQUIRED_COVERAGE: &[&str] = &[
+    "started",
     "never: not listed",
     "never: by policy",
     "never: above refuse_above",
@@ -59,7 +60,7 @@ const REACHED: &[&str] = &[
     "ask: by an earlier decision",
     "confirm",
     "auto",
-    "asked again",
+    "escalated again",
     "requester_gone",
     "agent_forbidden",
     "tool_unavailable",
@@ -70,10 +71,10 @@ const REACHED: &[&str] = &[
     "hitl_expired",
     "edit: lowered, released at once",
     "edit: resumed without a release",
-    "edit: a new question",
+    "edit: new escalation",
     "decision repeated",
     "called again under its own key",
-    "not routed: agent not open",
+    "not routed: agent not permitted",
     "follow-up refused: session_ended",
     "follow-up refused: unknown_agent",
     "follow-up refused: agent_forbidden",
@@ -104,32 +105,32 @@ const REACHED: &[&str] = &[
     "delivery_not_dead",
 ];
 
-/// How many rules can be taken out.
+/// Number of rules that the mutants remove.
 pub const RULES: usize = rules::RULES.len();
 pub const FEW_RULES: usize = rules::FEW.len();
 
-/// The seed of a history of a run.
+/// Returns the seed of a history.
 fn seed_of(seed: u64, number: usize) -> u64 {
     seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// What came of many histories.
+/// The totals of several histories.
 #[derive(Default)]
-struct Sum {
+struct Totals {
     steps: usize,
     calls: usize,
     forbidden: usize,
     refused: usize,
-    reached: BTreeMap<&'static str, u64>,
-    told: Vec<String>,
+    coverage: BTreeMap<&'static str, u64>,
+    reports: Vec<String>,
 }
 
-impl Sum {
+impl Totals {
     fn add(&mut self, history: &History) {
         self.steps += history.operations.len();
         self.calls += history.calls;
-        for (what, count) in &history.reached {
-            *self.reached.entry(what).or_default() += count;
+        for (what, count) in &history.coverage {
+            *self.coverage.entry(what).or_default() += count;
         }
         if let Some(mismatch) = &history.mismatch {
             self.forbidden += mismatch.forbidden;
@@ -142,62 +143,62 @@ impl Sum {
         self.calls += other.calls;
         self.forbidden += other.forbidden;
         self.refused += other.refused;
-        for (what, count) in other.reached {
-            *self.reached.entry(what).or_default() += count;
+        for (what, count) in other.coverage {
+            *self.coverage.entry(what).or_default() += count;
         }
-        self.told.extend(other.told);
+        self.reports.extend(other.reports);
     }
 }
 
-pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
+pub async fn run(seed: u64, count: usize, size: Size) -> Result<Report> {
     let next = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..WORKERS).map(|_| tokio::spawn(work(seed, count, Arc::clone(&next)))).collect();
-    let mut sum = Sum::default();
+    let mut totals = Totals::default();
     for worker in workers {
-        sum.merge(worker.await??);
+        totals.merge(worker.await??);
     }
     let mismatches: Vec<String> =
-        sum.told.iter().map(|told| told.lines().next().unwrap_or_default().to_owned()).collect();
-    let mut figures = vec![
-        Figure::some("steps", sum.steps),
-        Figure::some("calls that went out", sum.calls),
-        Figure::none("calls that the model forbids", sum.forbidden),
-        Figure::none("calls and decisions refused that the model allows", sum.refused),
-        Figure::violations("histories in which model and database differ", &mismatches),
+        totals.reports.iter().map(|report| report.lines().next().unwrap_or_default().to_owned()).collect();
+    let mut measurements = vec![
+        Measurement::non_zero("steps", totals.steps),
+        Measurement::non_zero("calls made", totals.calls),
+        Measurement::zero("calls that the model forbids", totals.forbidden),
+        Measurement::zero("calls and decisions rejected that the model allows", totals.refused),
+        Measurement::violations("histories in which model and database differ", &mismatches),
     ];
     let full = size == Size::Full;
-    let least = if full { LEAST } else { 0 };
-    for what in REACHED {
-        let found = sum.reached.get(what).copied().unwrap_or_default();
-        let promised = if full { format!("≥ {least}") } else { String::new() };
-        figures.push(Figure { what, found: found.to_string(), promised, holds: found >= least });
+    let minimum = if full { MIN_COVERAGE } else { 0 };
+    for what in REQUIRED_COVERAGE {
+        let found = totals.coverage.get(what).copied().unwrap_or_default();
+        let promised = if full { format!("≥ {minimum}") } else { String::new() };
+        measurements.push(Measurement { what, found: found.to_string(), promised, holds: found >= minimum });
     }
-    for (what, count) in sum.reached.iter().filter(|(what, _)| !REACHED.contains(what)) {
-        figures.push(Figure::told(what, usize::try_from(*count)?));
+    for (what, count) in totals.coverage.iter().filter(|(what, _)| !REQUIRED_COVERAGE.contains(what)) {
+        measurements.push(Measurement::info(what, usize::try_from(*count)?));
     }
-    Ok((figures, sum.told.join("\n")))
+    Ok((measurements, totals.reports.join("\n")))
 }
 
-/// Runs histories until all are run.
-async fn work(seed: u64, count: usize, next: Arc<AtomicUsize>) -> Result<Sum> {
-    let mut arena = Arena::new().await?;
-    let mut sum = Sum::default();
+/// Runs histories until the count is reached.
+async fn work(seed: u64, count: usize, next: Arc<AtomicUsize>) -> Result<Totals> {
+    let mut db = HistoryDb::new().await?;
+    let mut totals = Totals::default();
     for done in 1.. {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= count {
             break;
         }
-        let history = generated(&mut arena, seed_of(seed, number), None).await?;
-        sum.add(&history);
+        let history = run_generated(&mut db, seed_of(seed, number), None).await?;
+        totals.add(&history);
         if history.mismatch.is_some() {
             let history =
-                if sum.told.len() < MOST_TOLD { shortened(&mut arena, history).await? } else { history };
-            sum.told.push(format!("history {number} of seed {seed}\n{}", history.told()));
+                if totals.reports.len() < MAX_REPORTS { minimize(&mut db, history).await? } else { history };
+            totals.reports.push(format!("history {number} of seed {seed}\n{}", history.report()));
         }
-        if done % BETWEEN_VACUUMS == 0 {
-            arena.vacuum().await?;
+        if done % VACUUM_INTERVAL == 0 {
+            db.vacuum().await?;
         }
     }
-    arena.remove().await?;
-    Ok(sum)
+    db.remove().await?;
+    Ok(totals)
 }

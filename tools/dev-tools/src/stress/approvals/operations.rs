@@ -1,56 +1,56 @@
-//! What people, agents and operators do in a history.
+//! The operations of a history, by users, agents and operators.
 
 use serde_json::Value;
 
 use super::registry::{Agent, Role, Server};
 
-/// The people of a history, by their place.
+/// The users of a history, by index.
 pub mod people {
-    /// Whose sessions they are.
+    /// The user of all sessions.
     pub const REQUESTER: usize = 0;
-    /// In another organisation, an owner there.
+    /// An owner of another organisation.
     pub const STRANGER: usize = 5;
     pub const COUNT: usize = 6;
 }
 
-/// How a history begins.
+/// The initial state of a history.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub roles: [Role; people::COUNT],
     pub agents: Vec<Agent>,
-    /// The metadata of each session of the requester.
+    /// Metadata of each session.
     pub sessions: Vec<Value>,
 }
 
-/// One step of a history. Rows are named by their place among the model's.
+/// One step of a history. Rows are identified by their index in the model.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// The requester records events in a session: all of them, or none.
+    /// The requester records events in a session, all or none.
     Record {
         session: usize,
         person: usize,
-        events: Vec<Given>,
+        events: Vec<EventInput>,
     },
-    /// A router claims until nothing is due.
+    /// A dispatcher claims until nothing is due.
     Claim,
-    /// A router finishes a call.
+    /// A dispatcher finishes a call.
     Finish {
         delivery: usize,
         outcome: Outcome,
         stale: bool,
     },
-    /// A person decides an escalation at its endpoint.
+    /// A user decides an escalation with the RPC.
     Decide {
         person: usize,
         escalation: usize,
         choice: Choice,
     },
-    /// An operator puts a dead letter into its queue again.
+    /// An operator replays a dead letter.
     Replay {
         delivery: usize,
         foreign: bool,
     },
-    /// An operator replaces a server's registration, or an agent's.
+    /// An operator replaces the registration of a server or an agent.
     Register {
         agent: usize,
         server: Server,
@@ -60,12 +60,12 @@ pub enum Operation {
         enabled: bool,
         allowed_org_roles: Option<Vec<Role>>,
     },
-    /// Somebody's membership changes.
+    /// A user's membership changes.
     Person {
         person: usize,
         change: Membership,
     },
-    /// The requester ends a session.
+    /// The requester cancels a session.
     End {
         session: usize,
     },
@@ -73,13 +73,13 @@ pub enum Operation {
     Advance {
         seconds: i64,
     },
-    /// Escalations past their time are swept.
+    /// Overdue escalations expire.
     Expire,
 }
 
 /// An event as a client sends it.
 #[derive(Clone, Debug)]
-pub enum Given {
+pub enum EventInput {
     Click {
         payload: Value,
     },
@@ -95,29 +95,29 @@ pub enum Given {
         escalation: usize,
         choice: Choice,
     },
-    /// A type that only the database says.
+    /// An event type that only the database may record.
     Reserved,
 }
 
-/// What a person answers.
+/// A user's decision.
 #[derive(Clone, Debug)]
 pub struct Choice {
     pub decision: &'static str,
     pub answer: Option<Value>,
-    pub hash: Hash,
+    pub hash: QuotedHash,
 }
 
-/// The hash that a decision names.
+/// The subject hash that a decision quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// What the person was shown.
+pub enum QuotedHash {
+    /// The current hash.
     Shown,
-    /// Something else.
+    /// A wrong hash.
     Wrong,
     Missing,
 }
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Completed { follow_ups: Vec<(&'static str, Option<Value>)>, handover: Option<&'static str> },
@@ -127,7 +127,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What an agent asks.
+/// An agent's request for a human decision.
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub decisions: Vec<&'static str>,
@@ -135,7 +135,7 @@ pub struct Ask {
     pub seconds: Option<i64>,
     pub risk: Option<&'static str>,
     pub approver: Option<&'static str>,
-    /// Whether the server wants something back when the call is resumed.
+    /// Whether the server returns a request state for the resumed call.
     pub state: bool,
 }
 
@@ -146,6 +146,6 @@ pub enum Membership {
     Banned,
     Deleted,
     Anonymous,
-    /// As at the beginning.
+    /// The initial membership.
     Restored,
 }

@@ -1,12 +1,12 @@
-//! What a router says of a call, as the database takes it.
+//! Converts the outcome of a call to the argument of `finish_delivery`.
 
 use serde_json::{Value, json};
 
-use super::calls::{FAILURE, LOST, RETRY_AFTER};
+use super::calls::{FAILURE, RETRY_AFTER, TIMED_OUT};
+use super::escalations::schema;
 use super::operations::{Ask, Outcome};
-use super::questions::schema;
 
-pub fn json_of(outcome: &Outcome) -> Value {
+pub fn to_json(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Completed { follow_ups, handover } => {
             let follow_up = |(agent, inputs): &(&'static str, Option<Value>)| json!({ "agent_id": agent, "objective": "Check it", "inputs": inputs });
@@ -15,19 +15,19 @@ pub fn json_of(outcome: &Outcome) -> Value {
             json!({ "kind": "completed", "follow_ups": follow_ups, "handover": handover })
         }
         Outcome::Failed => json!({ "kind": "failed", "error": FAILURE }),
-        Outcome::Ask(ask) => asked(ask),
+        Outcome::Ask(ask) => ask_outcome(ask),
         Outcome::Retry => json!({ "kind": "retry", "error": FAILURE, "retry_after_seconds": RETRY_AFTER }),
-        Outcome::Unknown => json!({ "kind": "unknown", "error": LOST }),
+        Outcome::Unknown => json!({ "kind": "unknown", "error": TIMED_OUT }),
     }
 }
 
-fn asked(asked: &Ask) -> Value {
-    let mut ask = json!({ "reason": "Please decide", "decisions": asked.decisions });
+fn ask_outcome(request: &Ask) -> Value {
+    let mut ask = json!({ "reason": "Please decide", "decisions": request.decisions });
     let optional = [
-        ("schema", asked.schema.then(schema)),
-        ("expires_in_seconds", asked.seconds.map(|seconds| json!(seconds))),
-        ("risk", asked.risk.map(|risk| json!(risk))),
-        ("approver", asked.approver.map(|approver| json!(approver))),
+        ("schema", request.schema.then(schema)),
+        ("expires_in_seconds", request.seconds.map(|seconds| json!(seconds))),
+        ("risk", request.risk.map(|risk| json!(risk))),
+        ("approver", request.approver.map(|approver| json!(approver))),
     ];
     for (member, value) in optional {
         if let Some(value) = value {
@@ -35,7 +35,7 @@ fn asked(asked: &Ask) -> Value {
         }
     }
     let mut outcome = json!({ "kind": "ask", "ask": ask });
-    if asked.state {
+    if request.state {
         outcome["request_state"] = json!("state");
     }
     outcome

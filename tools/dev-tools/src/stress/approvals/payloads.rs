@@ -1,33 +1,33 @@
-//! Random amounts, currencies and edits.
+//! Generates random amounts, currencies and edits.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::amount::read;
-use super::generator::{Theme, chance, one};
+use super::generator::{Theme, chance, choose};
 use super::state::State;
 
-/// An amount: mostly one that can be read, around the limits.
+/// An amount, mostly readable and close to the limits.
 fn amount(rng: &mut Rng, theme: Theme) -> Option<Value> {
     if theme == Theme::Totals && chance(rng, 80) {
-        return Some(one(
+        return Some(choose(
             rng,
             &[json!(900), json!(1000), json!(600.5), json!(-800), json!("700"), json!(2500)],
         ));
     }
     match rng.u32(..100) {
-        0..40 => Some(one(
+        0..40 => Some(choose(
             rng,
             &[json!(10), json!(900), json!(1000), json!(999.99), json!("900"), json!("0950.50")],
         )),
         40..60 => {
-            Some(one(rng, &[json!(1001), json!(5000), json!("1000.01"), json!(10_000), json!("10000.00")]))
+            Some(choose(rng, &[json!(1001), json!(5000), json!("1000.01"), json!(10_000), json!("10000.00")]))
         }
-        60..70 => Some(one(rng, &[json!(-900), json!(-1001), json!("-5000"), json!(-20_000)])),
+        60..70 => Some(choose(rng, &[json!(-900), json!(-1001), json!("-5000"), json!(-20_000)])),
         70..78 => {
-            Some(one(rng, &[json!(10_001), json!("99999999999999999999999999999999"), json!(10_000.5)]))
+            Some(choose(rng, &[json!(10_001), json!("99999999999999999999999999999999"), json!(10_000.5)]))
         }
-        78..95 => Some(one(
+        78..95 => Some(choose(
             rng,
             &[
                 json!("1,000"),
@@ -58,15 +58,15 @@ fn currency(rng: &mut Rng) -> Option<Value> {
         0..60 => Some(json!("EUR")),
         60..80 => Some(json!("USD")),
         80..92 => {
-            Some(one(rng, &[json!("eur"), json!("EURO"), json!(null), json!(5), json!("E1R"), json!("")]))
+            Some(choose(rng, &[json!("eur"), json!("EURO"), json!(null), json!(5), json!("E1R"), json!("")]))
         }
         _ => None,
     }
 }
 
-/// What a person or an agent wants to have done.
+/// Generates the payload of a payment.
 pub fn payload(rng: &mut Rng, theme: Theme, _state: &State) -> Value {
-    let mut payload = json!({ "action": "pay", "data": { "payee": one(rng, &["ACME", "Globex"]) } });
+    let mut payload = json!({ "action": "pay", "data": { "payee": choose(rng, &["ACME", "Globex"]) } });
     if let Some(amount) = amount(rng, theme) {
         payload["data"]["amount"] = amount;
     }
@@ -76,7 +76,7 @@ pub fn payload(rng: &mut Rng, theme: Theme, _state: &State) -> Value {
     payload
 }
 
-/// The inputs of a call as somebody edits them.
+/// Generates edited inputs of a call.
 pub fn edited(rng: &mut Rng, theme: Theme, state: &State, delivery: usize) -> Value {
     let before = state.inputs(delivery);
     let mut after = before.clone();
@@ -86,12 +86,12 @@ pub fn edited(rng: &mut Rng, theme: Theme, state: &State, delivery: usize) -> Va
     let readable = state.tool(delivery).and_then(|tool| read(tool, &before)).is_some();
     match rng.u32(..100) {
         0..50 if theme == Theme::Edits => {
-            after["data"]["payee"] = one(rng, &[json!("Initech"), json!("Umbrella")])
+            after["data"]["payee"] = choose(rng, &[json!("Initech"), json!("Umbrella")])
         }
         0..40 if readable => lower(rng, &mut after),
         0..50 => {
             after["data"]["amount"] =
-                one(rng, &[json!(800), json!(1500), json!("800"), json!(-400), json!(4000)])
+                choose(rng, &[json!(800), json!(1500), json!("800"), json!(-400), json!(4000)])
         }
         50..75 => match amount(rng, theme) {
             Some(amount) => after["data"]["amount"] = amount,
@@ -104,7 +104,7 @@ pub fn edited(rng: &mut Rng, theme: Theme, state: &State, delivery: usize) -> Va
         85..95 => after["data"]["payee"] = json!("Initech"),
         _ => after = payload(rng, theme, state),
     }
-    // Nearly an edit that only lowers the amount.
+    // Almost an edit that only lowers the amount.
     if chance(rng, 10) {
         after["data"]["payee"] = json!("Initech");
     }
@@ -117,7 +117,7 @@ fn remove(payload: &mut Value, member: &str) {
     }
 }
 
-/// A smaller amount, mostly of the same JSON type and sign.
+/// Lowers the amount, mostly with the same type and sign.
 pub fn lower(rng: &mut Rng, payload: &mut Value) {
     if !payload["data"].is_object() {
         return;

@@ -1,11 +1,11 @@
-//! Random registrations.
+//! Generates random registrations.
 
 use fastrand::Rng;
 
-use super::generator::{Theme, chance, one};
+use super::generator::{Theme, chance, choose};
 use super::registry::{Agent, Approver, Policy, Risk, Role, Route, Server, Tool, Unit};
 
-/// The agents and their one tool each.
+/// The agents, each with its tool.
 const AGENTS: [(&str, &str); 2] = [("alpha", "pay"), ("beta", "work")];
 
 pub const AMOUNT: &str = "/data/amount";
@@ -59,13 +59,13 @@ pub fn server(rng: &mut Rng, theme: Theme, agent: usize) -> Server {
     Server { max_attempts: rng.i64(1..if theme == Theme::Leases { 3 } else { 4 }), tools, routes }
 }
 
-/// One that is refused.
+/// Generates an invalid registration.
 pub fn invalid_server(rng: &mut Rng, agent: usize) -> Server {
     let mut server = server(rng, Theme::Totals, agent);
     for tool in &mut server.tools {
         match rng.u32(..3) {
-            0 => tool.misspelt = true,
-            1 => (tool.policy, tool.risk) = (Policy::Confirm, one(rng, &[Risk::Medium, Risk::High])),
+            0 => tool.has_unknown_field = true,
+            1 => (tool.policy, tool.risk) = (Policy::Confirm, choose(rng, &[Risk::Medium, Risk::High])),
             _ => (tool.amount_pointer, tool.ask_above) = (None, Some(5)),
         }
     }
@@ -95,7 +95,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
     let risk = match policy {
         Policy::Confirm => Risk::Low,
         _ if theme == Theme::Asks && chance(rng, 60) => Risk::Low,
-        _ => one(rng, &[Risk::Low, Risk::Low, Risk::Medium, Risk::High]),
+        _ => choose(rng, &[Risk::Low, Risk::Low, Risk::Medium, Risk::High]),
     };
     let measured = match theme {
         Theme::Totals | Theme::Edits => chance(rng, 95),
@@ -104,7 +104,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
         _ => chance(rng, 60),
     };
     let limit = |rng: &mut Rng, percent: u32, limits: &[u32]| {
-        (measured && chance(rng, percent)).then(|| one(rng, limits))
+        (measured && chance(rng, percent)).then(|| choose(rng, limits))
     };
     Tool {
         name,
@@ -120,7 +120,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
         release_lowered_amount: measured && chance(rng, if theme == Theme::Edits { 65 } else { 40 }),
         risk,
         approver: if chance(rng, 70) { Approver::Itself } else { Approver::Other },
-        ask_expires_in_seconds: one(rng, &[600, 3600, 86_400]),
-        misspelt: false,
+        ask_expires_in_seconds: choose(rng, &[600, 3600, 86_400]),
+        has_unknown_field: false,
     }
 }

@@ -1,8 +1,7 @@
-//! What an organisation registers: agents, their tools, and the events that reach them.
+//! The registry: agents, their tools, and their routes.
 
 use serde_json::{Map, Value, json};
 
-/// A role in an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Owner,
@@ -74,7 +73,6 @@ impl Approver {
     }
 }
 
-/// A tool of an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
     pub name: &'static str,
@@ -91,8 +89,8 @@ pub struct Tool {
     pub risk: Risk,
     pub approver: Approver,
     pub ask_expires_in_seconds: i64,
-    /// A field that registrations do not have.
-    pub misspelt: bool,
+    /// Adds an unknown field to the registration.
+    pub has_unknown_field: bool,
 }
 
 impl Tool {
@@ -116,7 +114,7 @@ impl Tool {
             ("ask_above", json!(self.ask_above)),
             ("ask_above_total", json!(self.ask_above_total)),
             ("refuse_above", json!(self.refuse_above)),
-            ("ask_above_sum", if self.misspelt { json!(1) } else { Value::Null }),
+            ("ask_above_sum", if self.has_unknown_field { json!(1) } else { Value::Null }),
         ];
         for (name, value) in optional {
             if !value.is_null() {
@@ -126,18 +124,18 @@ impl Tool {
         fields
     }
 
-    /// Why it cannot be registered.
-    pub fn refusal(&self) -> bool {
+    /// Returns whether the registration is invalid.
+    pub fn is_invalid(&self) -> bool {
         let limited =
             self.ask_above.is_some() || self.ask_above_total.is_some() || self.refuse_above.is_some();
-        self.misspelt
-            // "`confirm`, for low risk only".
+        self.has_unknown_field
+            // `confirm` requires low risk.
             || (self.policy == Policy::Confirm && self.risk != Risk::Low)
             || (self.amount_pointer.is_none() && (limited || self.release_lowered_amount))
     }
 }
 
-/// An event that reaches a tool.
+/// Routes a type of event to a tool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub tool: &'static str,
@@ -145,7 +143,6 @@ pub struct Route {
     pub session_agent: Option<&'static str>,
 }
 
-/// An agent's server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     pub max_attempts: i64,
@@ -178,18 +175,17 @@ impl Route {
     }
 }
 
-/// An agent of the organisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
     pub id: &'static str,
     pub enabled: bool,
-    /// None: every member.
+    /// `None` for every member.
     pub allowed_org_roles: Option<Vec<Role>>,
     pub server: Server,
 }
 
 impl Agent {
-    /// "The registry says which `org_role`s may open which."
+    /// Returns whether a role may use the agent.
     pub fn allows(&self, role: Role) -> bool {
         self.allowed_org_roles.as_ref().is_none_or(|roles| roles.contains(&role))
     }

@@ -1,4 +1,4 @@
-//! The database's rows of one organisation, in the words of the model.
+//! Reads the rows of one organisation in the model's form.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::amount::Magnitude;
 
-/// Everything that the model has, too: a text for each row, after the name of its table.
+/// Selects every row that the model has too, as the name of its table and a JSON text.
 const ROWS: &str = "select 'sessions', jsonb_build_object('id', s.id, 'agent', s.agent_id, 'ended', s.status = 'ended')::text
   from chat_sessions as s where s.org_id = $1
   union all
@@ -34,33 +34,33 @@ const ROWS: &str = "select 'sessions', jsonb_build_object('id', s.id, 'agent', s
   )::text
   from chat_escalations as x where x.org_id = $1
   union all
-  select 'kept', jsonb_build_object(
+  select 'auto_calls', jsonb_build_object(
     'delivery_id', k.delivery_id, 'amount', k.amount::text, 'currency', k.currency, 'unit', k.unit,
     'counts', k.begun_at > clock_timestamp() - interval '24 hours'
   )::text
   from auto_call_amounts as k where k.org_id = $1";
 
-/// What stands in the database.
+/// The rows of an organisation.
 pub struct Rows {
     org_id: Uuid,
-    /// The names of everything that has an id.
+    /// Names of all rows with an id.
     names: HashMap<String, String>,
     ids: HashMap<String, Uuid>,
     hashes: HashMap<String, String>,
     fences: HashMap<String, i64>,
-    /// The lines of rows that were read before: most stay as they are.
+    /// Lines of known rows, which mostly stay the same.
     known: HashMap<String, String>,
     lines: Vec<String>,
 }
 
 impl Rows {
-    /// None yet. `names` are of what has its id from the beginning: the organisation, people and sessions.
+    /// `names` contains the ids that are known from the start: organisation, users and sessions.
     pub fn new(org_id: Uuid, names: HashMap<String, String>) -> Self {
         let (ids, hashes, fences) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { org_id, names, ids, hashes, fences, known: HashMap::new(), lines: Vec::new() }
     }
 
-    /// Reads them again.
+    /// Reads the rows again.
     pub async fn read(&mut self, connection: &mut PgConnection) -> Result<()> {
         let query = sqlx::query_as(ROWS).bind(self.org_id);
         let texts: Vec<(String, String)> = query.fetch_all(connection).await.context("reading the rows")?;
@@ -80,7 +80,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Names a row. Events come before what is named after them.
+    /// Names a row. Events are read before the rows that are named after them.
     fn name(&mut self, table: &str, row: &Value) {
         let name = match table {
             "events" => {
@@ -118,7 +118,7 @@ impl Rows {
         self.fences.get(delivery).copied().unwrap_or_default()
     }
 
-    /// A line for each row, as the model writes them.
+    /// Returns a line for each row, in the model's format.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
@@ -128,7 +128,7 @@ impl Rows {
         self.names.get(&id).cloned().unwrap_or(id)
     }
 
-    /// A document with names instead of ids, and neither times nor hashes in it.
+    /// Replaces ids by names, and times and hashes by constants.
     pub fn document(&self, document: &Value) -> Value {
         match document {
             Value::String(text) => Value::String(self.names.get(text).unwrap_or(text).clone()),
@@ -178,7 +178,7 @@ impl Rows {
             _ => {
                 let amount = Magnitude::parse(&plain(&row["amount"])).map(|amount| amount.to_string());
                 format!(
-                    "kept of {}: {} {} {} counts {}",
+                    "auto call of {}: {} {} {} counts {}",
                     self.named(&row["delivery_id"]),
                     amount.unwrap_or_else(|| plain(&row["amount"])),
                     plain(&row["currency"]),
@@ -213,7 +213,7 @@ impl Rows {
     }
 }
 
-/// A text without its quotes; `-` for null.
+/// Returns a string without quotes; `-` for null.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -222,7 +222,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// JSON with the members of its objects in order.
+/// Serializes JSON with sorted keys.
 pub fn canonical(document: &Value) -> String {
     let mut document = document.clone();
     document.sort_all_objects();

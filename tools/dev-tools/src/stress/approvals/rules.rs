@@ -1,21 +1,22 @@
-//! Pieces of functions' texts that are the rules of approval, and what stands there once a rule is taken out.
+//! The mutants: pieces of SQL functions that implement approval rules, and their replacements.
 //!
-//! Not among them is what is asked twice, so that either suffices, and what histories do not have: other requesters, and agents
-//! with several tools (the rules of tenancy cover those). That a requester does not release a lower amount is one of the former:
-//! without it no call goes out either, only the question comes later (`escalations/lowered.rs` has it).
+//! The list excludes rules that are checked twice, and cases that histories do not contain: other
+//! requesters, and agents with several tools, which the tenancy tests cover. Without the rule that
+//! a requester cannot release a lower amount, no call is made either; only the escalation opens
+//! later.
 
 use super::generator::Theme;
 use super::generator::Theme::{Anything, Asks, Confirms, Edits, FollowUps, Leases, Pages, People, Totals};
 
-/// A rule, and its absence.
+/// A rule and its mutation.
 pub struct Rule {
-    /// The function.
+    /// The SQL function.
     pub of: &'static str,
-    /// A piece of its text.
+    /// The text that implements the rule.
     pub text: &'static str,
-    /// What stands there instead.
+    /// The replacement.
     pub instead: &'static str,
-    /// The histories that look for it.
+    /// The theme of the histories that detect it.
     pub theme: Theme,
 }
 
@@ -23,7 +24,7 @@ const fn rule(of: &'static str, text: &'static str, instead: &'static str, theme
     Rule { of, text, instead, theme }
 }
 
-/// All of them.
+/// All mutants.
 pub const RULES: &[Rule] = &[
     // Amounts, currencies and units.
     rule("chatkit_private.call_amount", "abs(", "(", Totals),
@@ -42,7 +43,7 @@ pub const RULES: &[Rule] = &[
     ),
     rule("chatkit_private.call_currency", "and v_found #>> '{}' ~ '^[A-Z]{3}$'", "", Anything),
     rule("chatkit_private.call_currency", "if p_tool.currency_pointer is null then", "if true then", Totals),
-    // Verdicts.
+    // Policy decisions.
     rule(
         "chatkit_private.policy_decision",
         "p_tool.name is null or p_tool.policy = 'never'",
@@ -104,7 +105,7 @@ pub const RULES: &[Rule] = &[
     ),
     rule("chatkit_private.add_to_auto_total", "and o.delivery_id <> p_delivery.id", "", Leases),
     rule("chatkit_private.add_to_auto_total", "bool_and(o.unit = p_tool.unit)", "bool_and(true)", Totals),
-    // Approvals, where an approved call begins.
+    // Approvals at the start of a call.
     rule(
         "chatkit_private.release_kind",
         "p_delivery.released_hash = chatkit_private.content_hash(p_call)",
@@ -135,7 +136,7 @@ pub const RULES: &[Rule] = &[
         "v_verdict = 'never'",
         Confirms,
     ),
-    // What is shown, hashed and sent.
+    // The displayed, hashed and sent call.
     rule("chatkit_private.build_call", "'metadata', s.metadata", "'metadata', '{}'::jsonb", Anything),
     rule("chatkit_private.build_call", "'channel', s.channel", "'channel', 'none'", Anything),
     rule(
@@ -156,7 +157,7 @@ pub const RULES: &[Rule] = &[
         "chatkit_private.content_hash(chatkit_private.build_call(v_delivery))",
         Anything,
     ),
-    // Who decides.
+    // Who may decide.
     rule("chatkit_private.check_decider", "if v_own then", "if false then", Anything),
     rule("chatkit_private.check_decider", "p_user_id = p_escalation.author_id", "false", Edits),
     rule(
@@ -204,7 +205,7 @@ pub const RULES: &[Rule] = &[
         "false",
         Edits,
     ),
-    // What somebody wrote.
+    // Edits and answers.
     rule("chatkit_private.resume_with_new_call", "v_verdict in ('never', 'unreadable')", "false", Edits),
     rule("chatkit_private.resume_with_new_call", "if v_tool.release_lowered_amount", "if true", Edits),
     rule("chatkit_private.resume_with_new_call", "p_escalation.revision >= 5", "false", Edits),
@@ -263,7 +264,7 @@ pub const RULES: &[Rule] = &[
         "then null else p_delivery.answer_id",
         Asks,
     ),
-    // The authority of an agent that asks.
+    // The authority of an agent's request.
     rule(
         "chatkit_private.open_delivery_escalation",
         "chatkit_private.higher_risk(coalesce(v_tool.risk, 'high'), p_ask ->> 'risk')",
@@ -282,7 +283,7 @@ pub const RULES: &[Rule] = &[
         "when coalesce(p_ask ->> 'approver', v_tool.approver, 'other') = 'other' then 'other'",
         Asks,
     ),
-    // Where a call begins.
+    // The start of a call.
     rule(
         "chatkit_private.requester_rejection",
         "when m.role is null then 'requester_gone'",
@@ -298,7 +299,7 @@ pub const RULES: &[Rule] = &[
     rule("chatkit_private.callable_tool", "and a.enabled", "", Anything),
     rule("chatkit_private.begin_call", "p_delivery.attempts >= v_server.max_attempts", "false", Leases),
     rule("chatkit_private.begin_call", "coalesce(v_tool.idempotent, false) and", "", Leases),
-    // The ways to an agent.
+    // Routes to an agent.
     rule("chatkit_private.agent_is_open_to", "m.role = any (a.allowed_org_roles)", "true", People),
     rule("chatkit_private.agent_is_open_to", "and a.enabled", "", Anything),
     rule(
@@ -316,7 +317,7 @@ pub const RULES: &[Rule] = &[
     rule("chatkit_private.plan_follow_ups", "when p_delivery.depth >= 5", "when false", FollowUps),
     rule("chatkit_private.openable_agent", "v_role <> all (v_agent.allowed_org_roles)", "false", Anything),
     rule("chatkit_private.hand_over", "if v_from <> v_current then", "if false then", Anything),
-    // Members.
+    // Membership.
     rule("chatkit_private.member_role", "and not u.is_anonymous", "", People),
     rule("chatkit_private.member_role", "and u.deleted_at is null", "", People),
     rule(
@@ -331,7 +332,7 @@ pub const RULES: &[Rule] = &[
         "if false then",
         People,
     ),
-    // Ends.
+    // Ends of sessions and escalations.
     rule(
         "chatkit_private.withdraw_deliveries",
         "d.status in ('pending', 'asked')",
@@ -345,7 +346,7 @@ pub const RULES: &[Rule] = &[
     rule("chatkit_private.open_escalation", "v_of_session >= c_most_of_session or", "", Pages),
 ];
 
-/// What the tests look for at every change.
+/// The mutants of a small run.
 pub const FEW: &[(&str, &str)] = &[
     ("chatkit_private.call_amount", "abs("),
     ("chatkit_private.policy_decision", "else p_tool.policy"),

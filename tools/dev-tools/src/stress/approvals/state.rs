@@ -1,4 +1,4 @@
-//! The model's rows, and what all its rules do with them.
+//! The rows of the model, and what its rules derive from them.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::amount::Magnitude;
 use super::operations::{Membership, Setup, people};
 use super::registry::{Agent, Approver, Risk, Role, Tool};
 
-/// A refusal: a status and a code.
+/// An error response: status and code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(pub u16, pub &'static str);
+pub struct Rejection(pub u16, pub &'static str);
 
-/// Everything that the rules look at.
+/// The complete state.
 #[derive(Clone, Debug)]
 pub struct State {
     pub people: Vec<Person>,
@@ -21,11 +21,11 @@ pub struct State {
     pub events: Vec<Event>,
     pub deliveries: Vec<Delivery>,
     pub escalations: Vec<Escalation>,
-    pub kept: Vec<Kept>,
-    /// Seconds since the beginning.
+    pub auto_calls: Vec<AutoCall>,
+    /// Seconds since the start.
     pub now: i64,
-    /// How often each verdict was reached.
-    pub reached: BTreeMap<&'static str, u64>,
+    /// Number of times that each rule was applied.
+    pub coverage: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,12 +49,12 @@ pub struct Event {
     pub kind: &'static str,
     pub payload: Value,
     pub actor_type: &'static str,
-    /// The name of who did it.
+    /// Name of the actor.
     pub actor: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum DeliveryStatus {
     Pending,
     Running,
     Asked,
@@ -64,7 +64,7 @@ pub enum Status {
     Withdrawn,
 }
 
-impl Status {
+impl DeliveryStatus {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -78,7 +78,7 @@ impl Status {
     }
 }
 
-/// An event on its way to a tool.
+/// A delivery of an event to a tool.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub session: usize,
@@ -88,29 +88,29 @@ pub struct Delivery {
     pub tool: &'static str,
     pub resumes: Option<usize>,
     pub inputs: Option<Value>,
-    /// The decision that set it going.
+    /// The decision that started it.
     pub escalation: Option<usize>,
-    /// The agent's own question whose decision the tool is sent.
+    /// The escalation of the agent whose decision the tool receives.
     pub answer: Option<usize>,
-    /// The decision to call once more.
+    /// The decision to call the tool again.
     pub retry: Option<usize>,
     pub author: Option<usize>,
     pub release: Option<Release>,
     pub depth: usize,
     pub root: usize,
     pub place: usize,
-    pub status: Status,
+    pub status: DeliveryStatus,
     pub error: Option<&'static str>,
     pub attempts: i64,
     pub due_at: i64,
     pub lease_until: Option<i64>,
-    /// How often it was begun: the fence.
+    /// Number of starts, which is the fence.
     pub fence: i64,
     pub finished_fence: Option<i64>,
     pub request_state: bool,
 }
 
-/// An approval: of what was shown, by whose decision.
+/// An approval: the call, and the escalation that approved it.
 #[derive(Clone, Debug)]
 pub struct Release {
     pub escalation: usize,
@@ -118,7 +118,7 @@ pub struct Release {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EscalationKind {
     Browser,
     Policy,
     Confirm,
@@ -127,7 +127,7 @@ pub enum Kind {
     OutcomeUnknown,
 }
 
-impl Kind {
+impl EscalationKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Browser => "browser",
@@ -141,14 +141,14 @@ impl Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DbSnapshot {
+pub enum EscalationStatus {
     Open,
     Resolved,
     Expired,
     Withdrawn,
 }
 
-impl DbSnapshot {
+impl EscalationStatus {
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -159,14 +159,14 @@ impl DbSnapshot {
     }
 }
 
-/// A question to people.
+/// An escalation.
 #[derive(Clone, Debug)]
 pub struct Escalation {
     pub session: usize,
     pub event: usize,
-    pub kind: Kind,
+    pub kind: EscalationKind,
     pub delivery: Option<usize>,
-    /// The call as it was shown; null for a browser's.
+    /// The call as displayed; null for a browser's escalation.
     pub call: Value,
     pub subject: Value,
     pub risk: Risk,
@@ -174,7 +174,7 @@ pub struct Escalation {
     pub decisions: Vec<&'static str>,
     pub schema: bool,
     pub expires_at: Option<i64>,
-    pub standing: DbSnapshot,
+    pub status: EscalationStatus,
     pub decision: Option<&'static str>,
     pub answer: Option<Value>,
     pub decided_by: Option<usize>,
@@ -184,9 +184,9 @@ pub struct Escalation {
     pub revision: usize,
 }
 
-/// The amount of a call that was begun under `auto`.
+/// The amount of a call that started under `auto`.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct AutoCall {
     pub delivery: usize,
     pub magnitude: Magnitude,
     pub currency: Option<String>,
@@ -209,18 +209,18 @@ impl State {
             events: Vec::new(),
             deliveries: Vec::new(),
             escalations: Vec::new(),
-            kept: Vec::new(),
+            auto_calls: Vec::new(),
             now: 0,
-            reached: BTreeMap::new(),
+            coverage: BTreeMap::new(),
         }
     }
 
-    pub fn reach(&mut self, what: &'static str) {
-        *self.reached.entry(what).or_default() += 1;
+    pub fn cover(&mut self, what: &'static str) {
+        *self.coverage.entry(what).or_default() += 1;
     }
 
-    /// The role that somebody has in the organisation now. "A person who is dismissed, banned or deleted sets nothing going any
-    /// more, whatever their token says."
+    /// Returns the current role of a user in the organisation. A dismissed, banned or deleted user
+    /// has none, whatever the token contains.
     pub fn role(&self, person: usize) -> Option<Role> {
         let person = &self.people[person];
         match person.membership {
@@ -235,14 +235,14 @@ impl State {
         self.agents.iter().find(|agent| agent.id == id)
     }
 
-    /// A tool that may be called: listed, and its agent enabled.
+    /// Returns the delivery's tool, if it is registered and its agent enabled.
     pub fn tool(&self, delivery: usize) -> Option<&Tool> {
         let delivery = &self.deliveries[delivery];
         let agent = self.agent(delivery.agent).filter(|agent| agent.enabled)?;
         agent.server.tools.iter().find(|tool| tool.name == delivery.tool)
     }
 
-    /// Adds an event at the end of its session's sequence.
+    /// Appends an event to its session.
     pub fn append(
         &mut self,
         session: usize,
@@ -256,7 +256,7 @@ impl State {
         self.events.len() - 1
     }
 
-    /// The names by which rows stand in documents.
+    /// Names of rows in documents.
     pub fn event_name(&self, event: usize) -> String {
         let event = &self.events[event];
         format!("event {}#{}", event.session, event.seq)
@@ -271,8 +271,8 @@ impl State {
         format!("escalation by {}", self.event_name(self.escalations[escalation].event))
     }
 
-    /// "What is shown is what is sent": the whole of what a tool is sent is one document.
-    /// "The hash covers all that the tool will be sent: arguments, session metadata and channel, earlier answers."
+    /// Returns the call: the complete document that the tool receives. The subject hash covers all
+    /// of it: arguments, session metadata and channel, earlier answers.
     pub fn call(&self, delivery: usize) -> Value {
         let delivery = &self.deliveries[delivery];
         let (session, event) = (&self.sessions[delivery.session], &self.events[delivery.about]);
@@ -291,52 +291,53 @@ impl State {
         if event.kind == "agent_follow_up" {
             call["objective"] = event.payload["objective"].clone();
         }
-        if let Some(inputs) = self.written_inputs(delivery) {
+        if let Some(inputs) = self.own_inputs(delivery) {
             call["inputs"] = inputs.clone();
         }
-        if let Some(answer) = delivery.answer.filter(|answer| self.carries_words(*answer)) {
+        if let Some(answer) = delivery.answer.filter(|answer| self.carries_answer(*answer)) {
             call["decision"] = self.decision(answer);
         }
         call
     }
 
-    fn written_inputs<'a>(&'a self, delivery: &'a Delivery) -> Option<&'a Value> {
+    fn own_inputs<'a>(&'a self, delivery: &'a Delivery) -> Option<&'a Value> {
         let event = &self.events[delivery.about];
         let of_event = (event.kind == "agent_follow_up").then(|| &event.payload["inputs"]);
         delivery.inputs.as_ref().or_else(|| of_event.filter(|inputs| inputs.is_object()))
     }
 
-    /// What a policy reads the amount of: the inputs or, without any, the event's payload.
+    /// Returns the value in which a policy reads the amount: the inputs, or the event's payload.
     pub fn inputs(&self, delivery: usize) -> Value {
         let delivery = &self.deliveries[delivery];
-        self.written_inputs(delivery).unwrap_or(&self.events[delivery.about].payload).clone()
+        self.own_inputs(delivery).unwrap_or(&self.events[delivery.about].payload).clone()
     }
 
-    /// Whether a decision of the agent's own question holds words for the tool.
-    fn carries_words(&self, escalation: usize) -> bool {
+    /// Returns whether a decision of the agent's escalation contains an answer for the tool.
+    fn carries_answer(&self, escalation: usize) -> bool {
         let escalation = &self.escalations[escalation];
-        escalation.kind == Kind::AgentAsked
+        escalation.kind == EscalationKind::AgentAsked
             && escalation.answer.is_some()
             && escalation.decision != Some("reject")
     }
 
-    /// A decision as a tool is sent it: "an answer with a decision that carries none to the tool is recorded and not sent".
+    /// Returns a decision as the tool receives it. An answer to a decision that does not carry one
+    /// is recorded, but not sent.
     pub fn decision(&self, escalation: usize) -> Value {
         let resolved = &self.escalations[escalation];
         let mut decision = json!({
             "escalationId": self.escalation_name(escalation), "decision": resolved.decision,
             "decidedBy": resolved.decided_by.map(person_name), "decidedAt": "time",
         });
-        if self.carries_words(escalation) || resolved.decision == Some("edit") {
+        if self.carries_answer(escalation) || resolved.decision == Some("edit") {
             decision["answer"] = resolved.answer.clone().unwrap_or_default();
         }
         decision
     }
 
-    /// Who wrote the call: "whoever edits, or whose answer reaches the tool, has written the call".
+    /// Returns the authors of the call: users who edited it, or whose answer reaches the tool.
     pub fn authors(&self, delivery: usize) -> Vec<usize> {
         let delivery = &self.deliveries[delivery];
-        let answered = delivery.answer.filter(|answer| self.carries_words(*answer));
+        let answered = delivery.answer.filter(|answer| self.carries_answer(*answer));
         let answered = answered.and_then(|answer| self.escalations[answer].decided_by);
         delivery.author.into_iter().chain(answered).collect()
     }
@@ -355,7 +356,7 @@ pub fn session_name(session: usize) -> String {
     format!("session {session}")
 }
 
-/// A JSON object of those members that have a value.
+/// Returns a JSON object of the members that have a value.
 pub fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

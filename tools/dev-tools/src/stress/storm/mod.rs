@@ -1,8 +1,8 @@
-//! Random single calls of all functions over many connections at once.
+//! Random calls of all RPCs over many concurrent connections.
 
+mod daily_total;
 mod invariants;
 mod pool;
-mod totals;
 mod values;
 
 use std::collections::BTreeMap;
@@ -16,43 +16,43 @@ use fastrand::Rng;
 use sqlx::{Executor, PgConnection};
 use tokio::sync::RwLock;
 
-use super::measurement::Figure;
+use super::measurement::Measurement;
 use super::rpc::Catalogue;
-use super::{Size, Told};
+use super::{Report, Size};
 use local_stack::postgres::{Database, Grants};
 use pool::Pool;
 
 const CONNECTIONS: usize = 16;
 
-/// How long what is known of the rows is used: long enough for some of it to be stale.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Interval at which the known rows are read again: long enough for some of them to be stale.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Runs of the directed part.
-const ROUNDS: usize = 40;
-const FEW_ROUNDS: usize = 3;
+/// Number of runs of the daily total test.
+const TOTAL_RUNS: usize = 40;
+const FEW_TOTAL_RUNS: usize = 3;
 
-/// How often each function answered what: `done`, or an SQL state and a code.
-type Answers = BTreeMap<(String, String), usize>;
+/// Number of outcomes of each function: `done`, or an SQL state and a code.
+type Outcomes = BTreeMap<(String, String), usize>;
 
-pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
+pub async fn run(seed: u64, count: usize, size: Size) -> Result<Report> {
     let database = Database::create(Grants::default()).await?;
     let mut operator = database.connect("supabase_admin").await?;
     let catalogue = Arc::new(Catalogue::read(&mut operator).await?);
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut connection = database.connect("authenticator").await?;
-        connection.execute("set role service_role").await.context("becoming service_role")?;
+        connection.execute("set role service_role").await.context("setting the role service_role")?;
         connections.push(connection);
     }
-    let runs = if size == Size::Full { ROUNDS } else { FEW_ROUNDS };
-    let directed = totals::run(&catalogue, &mut connections, &mut operator, runs).await?;
+    let runs = if size == Size::Full { TOTAL_RUNS } else { FEW_TOTAL_RUNS };
+    let directed = daily_total::run(&catalogue, &mut connections, &mut operator, runs).await?;
 
-    let pool = Pool::begin(&mut operator, &mut connections[0], &catalogue).await?;
+    let pool = Pool::create(&mut operator, &mut connections[0], &catalogue).await?;
     let pool = Arc::new(RwLock::new(pool));
-    let ended = Arc::new(AtomicBool::new(false));
-    let looking = tokio::spawn(look(seed, operator, Arc::clone(&pool), Arc::clone(&ended)));
+    let finished = Arc::new(AtomicBool::new(false));
+    let refreshing = tokio::spawn(refresh_pool(seed, operator, Arc::clone(&pool), Arc::clone(&finished)));
     let next = Arc::new(AtomicUsize::new(0));
-    let callers: Vec<_> = connections
+    let tasks: Vec<_> = connections
         .into_iter()
         .map(|connection| {
             tokio::spawn(call(
@@ -65,56 +65,59 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<Told> {
             ))
         })
         .collect();
-    let mut answers = Answers::new();
-    for caller in callers {
-        for (answer, times) in caller.await?? {
-            *answers.entry(answer).or_default() += times;
+    let mut outcomes = Outcomes::new();
+    for task in tasks {
+        for (outcome, times) in task.await?? {
+            *outcomes.entry(outcome).or_default() += times;
         }
     }
-    ended.store(true, Ordering::Relaxed);
-    let mut operator = looking.await??;
-    let mut figures = figures(&catalogue, &answers);
-    figures.extend(directed);
-    figures.extend(invariants::figures(&mut operator).await?);
+    finished.store(true, Ordering::Relaxed);
+    let mut operator = refreshing.await??;
+    let mut measurements = measurements(&catalogue, &outcomes);
+    measurements.extend(directed);
+    measurements.extend(invariants::check(&mut operator).await?);
     drop(operator);
     database.remove().await?;
-    let mut told = String::new();
-    for ((function, answer), times) in &answers {
-        let _ = writeln!(told, "{function}: {times} × {answer}");
+    let mut report = String::new();
+    for ((function, outcome), times) in &outcomes {
+        let _ = writeln!(report, "{function}: {times} × {outcome}");
     }
-    Ok((figures, told))
+    Ok((measurements, report))
 }
 
-fn figures(catalogue: &Catalogue, answers: &Answers) -> Vec<Figure> {
+fn measurements(catalogue: &Catalogue, outcomes: &Outcomes) -> Vec<Measurement> {
     let sum = |of: &dyn Fn(&str) -> bool| -> usize {
-        answers.iter().filter(|((_, answer), _)| of(answer)).map(|(_, times)| times).sum()
+        outcomes.iter().filter(|((_, outcome), _)| of(outcome)).map(|(_, times)| times).sum()
     };
-    let unexpected: Vec<String> = answers
+    let unexpected: Vec<String> = outcomes
         .iter()
-        .filter(|((_, answer), _)| answer != "done" && !answer.starts_with("PT"))
-        .map(|((function, answer), times)| format!("{times} × {function}: {answer}"))
+        .filter(|((_, outcome), _)| outcome != "done" && !outcome.starts_with("PT"))
+        .map(|((function, outcome), times)| format!("{times} × {function}: {outcome}"))
         .collect();
     let never: Vec<String> = catalogue
         .names()
-        .filter(|name| !answers.contains_key(&((*name).to_owned(), "done".to_owned())))
+        .filter(|name| !outcomes.contains_key(&((*name).to_owned(), "done".to_owned())))
         .map(str::to_owned)
         .collect();
     vec![
-        Figure::some("calls that were done", sum(&|answer| answer == "done")),
-        Figure::some("calls that were refused with a code of ours", sum(&|answer| answer.starts_with("PT"))),
-        Figure::told("functions", catalogue.names().count()),
-        Figure {
+        Measurement::non_zero("calls that succeeded", sum(&|outcome| outcome == "done")),
+        Measurement::non_zero(
+            "calls that were rejected with an error code",
+            sum(&|outcome| outcome.starts_with("PT")),
+        ),
+        Measurement::info("functions", catalogue.names().count()),
+        Measurement {
             promised: String::new(),
             holds: true,
-            ..Figure::violations("functions that did nothing, only refused", &never)
+            ..Measurement::violations("functions that only rejected calls", &never)
         },
-        Figure::none("deadlocks", sum(&|answer| answer.starts_with("40P01"))),
-        Figure::none("serialization failures", sum(&|answer| answer.starts_with("40001"))),
-        Figure::violations("unexpected SQL states", &unexpected),
+        Measurement::zero("deadlocks", sum(&|outcome| outcome.starts_with("40P01"))),
+        Measurement::zero("serialization failures", sum(&|outcome| outcome.starts_with("40001"))),
+        Measurement::violations("unexpected SQL states", &unexpected),
     ]
 }
 
-/// Calls until enough was called.
+/// Calls random functions until the count is reached.
 async fn call(
     seed: u64,
     count: usize,
@@ -122,47 +125,47 @@ async fn call(
     catalogue: Arc<Catalogue>,
     pool: Arc<RwLock<Pool>>,
     next: Arc<AtomicUsize>,
-) -> Result<Answers> {
+) -> Result<Outcomes> {
     let names: Vec<&str> = catalogue.names().collect();
     let weights: Vec<u32> = names.iter().map(|name| values::weight(name)).collect();
-    let mut answers = Answers::new();
+    let mut outcomes = Outcomes::new();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= count {
-            return Ok(answers);
+            return Ok(outcomes);
         }
         let mut rng = Rng::with_seed(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut draw = rng.u32(..weights.iter().sum::<u32>());
-        let mut place = 0;
-        while draw >= weights[place] {
-            draw -= weights[place];
-            place += 1;
+        let mut rest = rng.u32(..weights.iter().sum::<u32>());
+        let mut index = 0;
+        while rest >= weights[index] {
+            rest -= weights[index];
+            index += 1;
         }
-        let name = names[place];
-        let signature = catalogue.signature(name).context("a function without a signature")?;
-        let given = values::arguments(&mut rng, &*pool.read().await, name, signature);
-        let answer = match catalogue.call(&mut connection, name, &given).await? {
+        let name = names[index];
+        let signature = catalogue.signature(name).context("the function has no signature")?;
+        let params = values::arguments(&mut rng, &*pool.read().await, name, signature);
+        let outcome = match catalogue.call(&mut connection, name, &params).await? {
             Ok(_) => "done".to_owned(),
-            Err(failure) if failure.status().is_some() => format!("{} {}", failure.state, failure.message),
-            // Rows and values differ; what went wrong is the same.
-            Err(failure) => {
-                let message = failure.message.replace(|of: char| of.is_ascii_digit(), "#");
-                format!("{} {message}", failure.state)
+            Err(error) if error.status().is_some() => format!("{} {}", error.state, error.message),
+            // Digits are replaced, so that equal errors count together.
+            Err(error) => {
+                let message = error.message.replace(|of: char| of.is_ascii_digit(), "#");
+                format!("{} {message}", error.state)
             }
         };
-        *answers.entry((name.to_owned(), answer)).or_default() += 1;
+        *outcomes.entry((name.to_owned(), outcome)).or_default() += 1;
     }
 }
 
-/// Looks at the rows again and again; now and then somebody leaves, or comes back.
-async fn look(
+/// Reads the rows again and again, and sometimes bans a user or lifts the ban.
+async fn refresh_pool(
     seed: u64,
     mut operator: PgConnection,
     pool: Arc<RwLock<Pool>>,
-    ended: Arc<AtomicBool>,
+    finished: Arc<AtomicBool>,
 ) -> Result<PgConnection> {
     let mut rng = Rng::with_seed(seed);
-    while !ended.load(Ordering::Relaxed) {
+    while !finished.load(Ordering::Relaxed) {
         let mut seen = pool.read().await.clone();
         seen.refresh(&mut operator).await?;
         let (_, user_id) = seen.user(&mut rng);
@@ -170,7 +173,7 @@ async fn look(
             where id = $1";
         sqlx::query(statement).bind(user_id).bind(rng.u32(..8) == 0).execute(&mut operator).await?;
         *pool.write().await = seen;
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(REFRESH_INTERVAL).await;
     }
     Ok(operator)
 }

@@ -1,4 +1,4 @@
-//! What calls can be about: everything that is there, and that somebody may have known of.
+//! The rows that calls can refer to.
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
@@ -10,8 +10,8 @@ use crate::stress::rpc::{Catalogue, arguments};
 
 pub const AGENTS: [&str; 2] = ["alpha", "beta"];
 
-/// No user and tool may have more called unasked within a day.
-pub const MOST_TOTAL: u32 = 2500;
+/// Limit of the amounts that are called without approval per user and tool in a day.
+pub const MAX_DAILY_TOTAL: u32 = 2500;
 
 const ORGANISATIONS: usize = 3;
 const USERS: usize = 4;
@@ -31,27 +31,27 @@ pub struct Escalation {
     pub org_id: Uuid,
 }
 
-/// Rows, as they were when somebody looked last.
+/// Rows as of the last refresh.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     pub organisations: Vec<Uuid>,
-    /// Each with the organisation.
+    /// Organisation and user.
     pub users: Vec<(Uuid, Uuid)>,
     pub sessions: Vec<Session>,
-    /// With fences.
+    /// Delivery and fence.
     pub deliveries: Vec<(Uuid, i64)>,
     pub escalations: Vec<Escalation>,
-    /// With sessions and the ids at ChatKit.
+    /// Request, session and ChatKit session id.
     pub requests: Vec<(Uuid, Uuid, Option<String>)>,
-    /// People who are being erased.
+    /// Users with a running erasure.
     pub erasing: Vec<(Uuid, Uuid)>,
     pub events: Vec<Uuid>,
     pub threads: Vec<String>,
 }
 
 impl Pool {
-    /// Signs people up, and registers agents.
-    pub async fn begin(
+    /// Creates users and registers agents.
+    pub async fn create(
         operator: &mut PgConnection,
         service: &mut PgConnection,
         catalogue: &Catalogue,
@@ -69,30 +69,30 @@ impl Pool {
                 pool.users.push((org_id, user_id));
             }
             for agent in AGENTS {
-                let given = arguments([
+                let params = arguments([
                     ("p_org_id", json!(org_id)),
                     ("p_agent_id", json!(agent)),
                     ("p_display_name", json!(agent)),
                     ("p_description", json!("")),
                     ("p_chatkit_workflow_id", json!("wf_1")),
                 ]);
-                let answer = catalogue.call(service, "register_agent", &given).await?;
+                let answer = catalogue.call(service, "register_agent", &params).await?;
                 answer.ok().context("register_agent failed")?;
-                let given = arguments([
+                let params = arguments([
                     ("p_org_id", json!(org_id)),
                     ("p_agent_id", json!(agent)),
                     ("p_url", json!("https://agents.example.com/mcp")),
                     ("p_tools", tools("auto")),
                     ("p_routes", routes()),
                 ]);
-                let answer = catalogue.call(service, "register_agent_server", &given).await?;
+                let answer = catalogue.call(service, "register_agent_server", &params).await?;
                 answer.ok().context("register_agent_server failed")?;
             }
         }
         Ok(pool)
     }
 
-    /// Looks again.
+    /// Reads the rows again.
     pub async fn refresh(&mut self, operator: &mut PgConnection) -> Result<()> {
         let query = "select org_id, user_id, id from chat_sessions where org_id = any($1) order by status, random() limit 60";
         let sessions: Vec<(Uuid, Uuid, Uuid)> =
@@ -119,7 +119,7 @@ impl Pool {
         Ok(())
     }
 
-    /// A session or, before there is one, somebody who might have had one.
+    /// Returns a session, or one that does not exist.
     pub fn session(&self, rng: &mut Rng) -> Session {
         match rng.choice(&self.sessions) {
             Some(session) if rng.u32(..100) < 95 => session.clone(),
@@ -135,12 +135,13 @@ impl Pool {
     }
 }
 
-/// A registration. Amounts and limits are the same in all, so that what they come to can be added up afterwards.
+/// Returns the tools of a registration. All use the same amounts and limits, so that totals can be
+/// computed afterwards.
 pub fn tools(policy: &str) -> Value {
     let risk = if policy == "confirm" { "low" } else { "medium" };
     json!([{
         "name": "pay", "policy": policy, "risk": risk, "idempotent": true, "amount_pointer": "/amount", "currency": "EUR",
-        "ask_above": 1000, "ask_above_total": MOST_TOTAL, "refuse_above": 10_000, "release_lowered_amount": true,
+        "ask_above": 1000, "ask_above_total": MAX_DAILY_TOTAL, "refuse_above": 10_000, "release_lowered_amount": true,
     }])
 }
 

@@ -1,4 +1,4 @@
-//! Random arguments: right, wrong, stale, and of other tenants.
+//! Random arguments: valid, invalid, outdated, and of other tenants.
 
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::pool::{AGENTS, Escalation, Pool, Session, routes, tools};
 use crate::stress::rpc::Signature;
 
-fn one<T: Clone>(rng: &mut Rng, of: &[T]) -> T {
+fn choose<T: Clone>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())].clone()
 }
 
@@ -15,7 +15,7 @@ fn chance(rng: &mut Rng, percent: u32) -> bool {
     rng.u32(..100) < percent
 }
 
-/// How often a function is called, beside the others.
+/// Relative frequency of a function.
 pub fn weight(function: &str) -> u32 {
     match function {
         "record_events" => 60,
@@ -32,7 +32,7 @@ pub fn weight(function: &str) -> u32 {
     }
 }
 
-/// The arguments of one call: mostly of things that belong together.
+/// Returns the arguments of one call, which mostly belong together.
 pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signature) -> Map<String, Value> {
     let mut session = pool.session(rng);
     if function == "open_session" || (function == "begin_erasure" && chance(rng, 25)) {
@@ -64,22 +64,22 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
     }
     let delivery = rng.choice(&pool.deliveries).copied();
     let required = signature.arguments.len() - signature.optional;
-    let mut given = Map::new();
+    let mut params = Map::new();
     for (place, (name, kind)) in signature.arguments.iter().enumerate() {
         if place >= required && chance(rng, 40) {
             continue;
         }
-        // Of somebody or something else.
-        let strange = chance(rng, 5);
-        let session = if strange { pool.session(rng) } else { session.clone() };
+        // Refers to another session.
+        let foreign = chance(rng, 5);
+        let session = if foreign { pool.session(rng) } else { session.clone() };
         let value = match name.as_str() {
             "p_escalation_id" => json!(escalation.as_ref().map_or_else(Uuid::new_v4, |known| known.id)),
             "p_subject_hash" => {
-                let right = escalation.as_ref().filter(|_| !strange).map(|known| known.hash.clone());
+                let right = escalation.as_ref().filter(|_| !foreign).map(|known| known.hash.clone());
                 json!(right.unwrap_or_else(|| "0".repeat(64)))
             }
-            "p_delivery_id" => json!(delivery.filter(|_| !strange).map_or_else(Uuid::new_v4, |(id, _)| id)),
-            "p_fence" => json!(delivery.filter(|_| !strange).map_or(1, |(_, fence)| fence)),
+            "p_delivery_id" => json!(delivery.filter(|_| !foreign).map_or_else(Uuid::new_v4, |(id, _)| id)),
+            "p_fence" => json!(delivery.filter(|_| !foreign).map_or(1, |(_, fence)| fence)),
             "p_chatkit_request_id"
                 if matches!(function, "record_chatkit_session" | "fail_chatkit_session") =>
             {
@@ -87,19 +87,19 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
             }
             name => value(rng, pool, function, name, kind, &session),
         };
-        given.insert(name.clone(), value);
+        params.insert(name.clone(), value);
     }
-    // A key goes with the hash of its request.
-    if given.get("p_idempotency_key").is_none_or(Value::is_null) {
-        given.remove("p_idempotency_key");
-        given.remove("p_request_hash");
+    // An idempotency key needs the hash of its request.
+    if params.get("p_idempotency_key").is_none_or(Value::is_null) {
+        params.remove("p_idempotency_key");
+        params.remove("p_request_hash");
     } else {
-        given.insert(
+        params.insert(
             "p_request_hash".to_owned(),
-            json!(one(rng, &["a", "a", "a", "a", "a", "a", "a", "b"]).repeat(64)),
+            json!(choose(rng, &["a", "a", "a", "a", "a", "a", "a", "b"]).repeat(64)),
         );
     }
-    given
+    params
 }
 
 fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, session: &Session) -> Value {
@@ -108,17 +108,17 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_user_id" => json!(session.user_id),
         "p_session_id" if function == "open_session" && chance(rng, 70) => json!(Uuid::now_v7()),
         "p_session_id" => json!(session.id),
-        "p_agent_id" => json!(one(rng, &["alpha", "alpha", "beta", "gamma"])),
+        "p_agent_id" => json!(choose(rng, &["alpha", "alpha", "beta", "gamma"])),
         "p_channel" => json!("web"),
-        "p_metadata" => one(rng, &[json!({}), json!({}), json!({ "locale": "en" })]),
-        "p_actor_type" => json!(one(rng, &["user", "user", "user", "user", "agent", "system"])),
+        "p_metadata" => choose(rng, &[json!({}), json!({}), json!({ "locale": "en" })]),
+        "p_actor_type" => json!(choose(rng, &["user", "user", "user", "user", "agent", "system"])),
         "p_actor_id" => json!(session.user_id),
         "p_idempotency_key" => json!(chance(rng, 30).then(|| format!("key-{}", rng.u32(..400)))),
         "p_limit" => json!(rng.u32(1..30)),
         "p_lease_seconds" => json!(rng.u32(1..20)),
         "p_min_life_seconds" => json!(rng.u32(..120)),
-        "p_decision" => json!(one(rng, &["approve", "approve", "edit", "reject", "respond", "nothing"])),
-        "p_answer" => one(
+        "p_decision" => json!(choose(rng, &["approve", "approve", "edit", "reject", "respond", "nothing"])),
+        "p_answer" => choose(
             rng,
             &[
                 json!(null),
@@ -131,11 +131,11 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_outcome" => outcome(rng),
         "p_events" => (0..rng.usize(1..4)).map(|_| event(rng, pool, session)).collect(),
         "p_messages" => {
-            json!([{ "id": Uuid::new_v4(), "role": one(rng, &["user", "agent"]), "content": "Hello" }])
+            json!([{ "id": Uuid::new_v4(), "role": choose(rng, &["user", "agent"]), "content": "Hello" }])
         }
         "p_tasks" => {
             let task = |rng: &mut Rng| {
-                let status = one(rng, &["pending", "running", "completed", "nothing"]);
+                let status = choose(rng, &["pending", "running", "completed", "nothing"]);
                 json!({ "id": format!("task-{}", rng.u32(..6)), "title": "A task", "status": status })
             };
             (0..rng.usize(1..4)).map(|_| task(rng)).collect()
@@ -153,39 +153,39 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         }
         "p_chatkit_session_id" => json!(format!("cksess_{}", rng.u32(..1_000_000))),
         "p_expires_at" => {
-            let life = jiff::SignedDuration::from_secs(one(rng, &[3, 3, 3, 600]));
+            let life = jiff::SignedDuration::from_secs(choose(rng, &[3, 3, 3, 600]));
             json!((jiff::Timestamp::now() + life).to_string())
         }
         "p_sealed_secret" => json!("sealed"),
         "p_sealing_key_id" => json!("k1"),
-        "p_rejected" => json!(one(rng, &[None, None, Some(false), Some(true)])),
-        "p_purpose" => json!(one(rng, &["resume", "refresh", "refresh", "nothing"])),
+        "p_rejected" => json!(choose(rng, &[None, None, Some(false), Some(true)])),
+        "p_purpose" => json!(choose(rng, &["resume", "refresh", "refresh", "nothing"])),
         "p_url" => json!("https://agents.example.com/mcp"),
-        "p_tools" => tools(one(rng, &["auto", "auto", "confirm", "ask", "nothing"])),
+        "p_tools" => tools(choose(rng, &["auto", "auto", "confirm", "ask", "nothing"])),
         "p_routes" => routes(),
         "p_display_name" | "p_chatkit_workflow_id" | "p_requested_by" | "p_reason" => json!("text"),
         "p_description" => json!(""),
         "p_enabled" => json!(chance(rng, 95)),
         "p_allowed_org_roles" => {
-            let roles = one(rng, &[json!(["owner", "approver"]), json!(["nobody"])]);
+            let roles = choose(rng, &[json!(["owner", "approver"]), json!(["nobody"])]);
             if chance(rng, 85) { json!(null) } else { roles }
         }
-        "p_idle_timeout_seconds" => json!(one(rng, &[600, 86_400])),
+        "p_idle_timeout_seconds" => json!(choose(rng, &[600, 86_400])),
         "p_max_attempts" => json!(rng.u32(1..4)),
         "p_timeout_seconds" => json!(rng.u32(1..5)),
         "p_credential" => json!(null),
-        "p_keep_days" => one(rng, &[json!(null), json!(30), json!(0)]),
-        "p_bucket" => json!(one(rng, &["day", "hour"])),
-        "p_group_by" => json!(one(rng, &["none", "agent"])),
+        "p_keep_days" => choose(rng, &[json!(null), json!(30), json!(0)]),
+        "p_bucket" => json!(choose(rng, &["day", "hour"])),
+        "p_group_by" => json!(choose(rng, &["none", "agent"])),
         "p_last_activity_at" | "p_at" | "p_from" | "p_to" => json!("2026-01-01T00:00:00Z"),
         "p_keep" => json!("24 hours"),
         "p_older_than_seconds" => json!(rng.u32(..60)),
         "p_claims" if chance(rng, 50) => {
             let app_metadata =
-                json!({ "org_id": session.org_id, "org_role": one(rng, &["owner", "member"]) });
+                json!({ "org_id": session.org_id, "org_role": choose(rng, &["owner", "member"]) });
             json!({ "sub": session.user_id, "role": "authenticated", "app_metadata": app_metadata })
         }
-        "p_claims" => one(rng, &[json!(null), json!(null), json!({}), json!("text")]),
+        "p_claims" => choose(rng, &[json!(null), json!(null), json!({}), json!("text")]),
         _ => match kind {
             "uuid" => json!(Uuid::new_v4()),
             "boolean" => json!(rng.bool()),
@@ -206,7 +206,7 @@ fn thread(rng: &mut Rng, pool: &Pool) -> String {
 }
 
 fn event(rng: &mut Rng, pool: &Pool, session: &Session) -> Value {
-    let amount = one(
+    let amount = choose(
         rng,
         &[
             json!(40),
@@ -233,14 +233,14 @@ fn event(rng: &mut Rng, pool: &Pool, session: &Session) -> Value {
         ),
         65..75 => {
             let (id, hash) = known(rng);
-            let decision = one(rng, &["approve", "reject", "edit"]);
+            let decision = choose(rng, &["approve", "reject", "edit"]);
             (
                 "hitl_resolved",
                 json!({ "escalationId": id, "decision": decision, "subjectHash": hash, "answer": { "amount": 9 } }),
             )
         }
         75..85 => ("thread_changed", json!({ "threadId": thread(rng, pool) })),
-        85..92 => ("handover", json!({ "agentId": one(rng, &AGENTS) })),
+        85..92 => ("handover", json!({ "agentId": choose(rng, &AGENTS) })),
         92..95 => ("agent_result", json!({})),
         95..97 => ("Wrong type", json!({})),
         97..98 => ("custom_x", json!([])),
@@ -263,17 +263,17 @@ fn outcome(rng: &mut Rng) -> Value {
             { "id": format!("task-{}", rng.u32(..6)), "title": "A task", "status": "running" },
         ] }),
         35..45 => json!({ "kind": "completed", "follow_ups": [
-            { "agent_id": one(rng, &["alpha", "beta", "gamma"]), "objective": "Check", "inputs": { "amount": 30 } },
+            { "agent_id": choose(rng, &["alpha", "beta", "gamma"]), "objective": "Check", "inputs": { "amount": 30 } },
         ] }),
-        45..52 => json!({ "kind": "completed", "handover": { "agent_id": one(rng, &AGENTS) } }),
+        45..52 => json!({ "kind": "completed", "handover": { "agent_id": choose(rng, &AGENTS) } }),
         52..72 => json!({ "kind": "ask", "ask": {
             "reason": "May I?", "decisions": ["approve", "edit", "reject", "respond"], "expires_in_seconds": rng.u32(1..60),
-            "risk": one(rng, &["low", "high"]), "approver": one(rng, &["self", "other"]),
+            "risk": choose(rng, &["low", "high"]), "approver": choose(rng, &["self", "other"]),
         } }),
         72..85 => json!({ "kind": "retry", "error": "agent_error", "retry_after_seconds": 0 }),
         85..92 => json!({ "kind": "failed", "error": "agent_error" }),
         92..97 => json!({ "kind": "unknown", "error": "timed_out" }),
-        _ => one(
+        _ => choose(
             rng,
             &[json!({ "kind": "nothing" }), json!({}), json!({ "kind": "failed", "error": "Not a code" })],
         ),

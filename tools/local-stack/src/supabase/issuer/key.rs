@@ -1,4 +1,4 @@
-//! Signing keys and what is published of them.
+//! Signing keys and their public halves.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The asymmetric algorithms Supabase offers that both PostgREST and our functions verify.
+/// The asymmetric algorithms of Supabase that both PostgREST and the functions verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256, the default of new projects.
@@ -39,7 +39,7 @@ impl SigningKey {
             Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Es256),
             Algorithm::Rs256 => rsa::KeyPair::generate(KeySize::Rsa2048).map(Pair::Rs256),
         };
-        let pair = pair.map_err(|_| anyhow!("no {algorithm:?} key could be generated"))?;
+        let pair = pair.map_err(|_| anyhow!("generating a {algorithm:?} key failed"))?;
         Ok(Self { id: Uuid::new_v4().to_string(), pair })
     }
 
@@ -56,7 +56,7 @@ impl SigningKey {
         }
     }
 
-    /// Signs as JWS wants it: for ES256 two numbers of 32 bytes, not DER.
+    /// Signs in the format of JWS: for ES256 two numbers of 32 bytes, not DER.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
@@ -66,10 +66,10 @@ impl SigningKey {
                 pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map(|()| signature)
             }
         }
-        .map_err(|_| anyhow!("{} could not sign", self.algorithm()))
+        .map_err(|_| anyhow!("signing with {} failed", self.algorithm()))
     }
 
-    /// The public half, with the fields that Supabase publishes.
+    /// Returns the public key with the fields that Supabase publishes.
     pub fn public_jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Es256(pair) => {
@@ -91,13 +91,14 @@ impl SigningKey {
         jwk
     }
 
-    /// The public half as the PEM text that a careless verifier would take for an HMAC secret.
+    /// Returns the public key as PEM text, which a careless verifier would accept as an HMAC
+    /// secret.
     pub fn public_pem(&self) -> Result<String> {
         let der: PublicKeyX509Der = match &self.pair {
             Pair::Es256(pair) => pair.public_key().as_der(),
             Pair::Rs256(pair) => pair.public_key().as_der(),
         }
-        .map_err(|_| anyhow!("the public key could not be encoded"))?;
+        .map_err(|_| anyhow!("encoding the public key failed"))?;
         let text = STANDARD.encode(der.as_ref());
         let lines: Vec<&str> =
             text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
@@ -105,7 +106,7 @@ impl SigningKey {
     }
 }
 
-/// The RSA key of this process: generating one takes a tenth of a second, and no test needs two.
+/// Returns the RSA key of this process: generating one takes a tenth of a second.
 pub fn shared_rs256() -> Result<Arc<SigningKey>> {
     static SHARED: Mutex<Option<Arc<SigningKey>>> = Mutex::new(None);
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,15 +116,15 @@ pub fn shared_rs256() -> Result<Arc<SigningKey>> {
     }
 }
 
-/// base64 in the alphabet for URLs, without padding: what tokens are made of.
+/// base64url without padding.
 pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Random text of letters, digits, `-` and `_`.
-pub fn random_text(length: usize) -> Result<String> {
+pub fn random_string(length: usize) -> Result<String> {
     let mut bytes = vec![0; length];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow!("the system gave no random bytes"))?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow!("the system returned no random bytes"))?;
     let mut text = base64url(&bytes);
     text.truncate(length);
     Ok(text)

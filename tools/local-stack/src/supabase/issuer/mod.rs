@@ -1,7 +1,7 @@
-//! Who signs users in: signing keys, their public halves, and tokens, good ones and every kind of bad one.
+//! The token issuer: signing keys, their public halves, valid and invalid tokens.
 
-mod forge;
 mod key;
+mod token_builder;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,21 +10,21 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-pub use forge::{Forge, Signer};
-pub use key::random_text;
+pub use key::random_string;
 use key::{Algorithm, SigningKey};
+pub use token_builder::{Forge, Signer};
 
 use super::user::User;
 
-/// How long a user's token lives: Supabase's default, an hour.
+/// Lifetime of a user's token: Supabase's default of one hour.
 const LIFETIME_SECONDS: i64 = 3600;
 
-/// What becomes of the key that was in use, when another takes its place.
+/// What happens to the replaced signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldKey {
-    /// It still verifies what it signed, as while a rotation is under way.
+    /// It still verifies its tokens, as during a rotation.
     StaysValid,
-    /// It is gone from the key set, and what it signed is worth nothing.
+    /// It is removed from the key set, and its tokens are invalid.
     Revoked,
 }
 
@@ -38,14 +38,14 @@ pub struct Issuer {
 struct Keys {
     es256: Arc<SigningKey>,
     rs256: Arc<SigningKey>,
-    /// No longer used, still published.
+    /// Not used for signing, but still published.
     previous: Vec<Arc<SigningKey>>,
-    /// Counts the changes, so that who caches the keys can tell.
+    /// Incremented by each change, so that caches notice it.
     generation: u64,
 }
 
 impl Issuer {
-    /// An issuer whose tokens name `{supabase_url}/auth/v1` as theirs.
+    /// Creates an issuer with the URL `{supabase_url}/auth/v1`.
     pub fn new(supabase_url: &str) -> Result<Self> {
         let keys = Keys {
             es256: Arc::new(SigningKey::generate(Algorithm::Es256)?),
@@ -53,7 +53,7 @@ impl Issuer {
             previous: Vec::new(),
             generation: 0,
         };
-        let legacy_secret = key::random_text(40)?;
+        let legacy_secret = key::random_string(40)?;
         Ok(Self { url: format!("{supabase_url}/auth/v1"), legacy_secret, keys: Mutex::new(keys) })
     }
 
@@ -72,12 +72,12 @@ impl Issuer {
         self.forge(user).sign()
     }
 
-    /// A token that starts as the good one of [`Issuer::token`], to be changed before it is signed.
+    /// Returns a builder with the claims of [`Issuer::token`].
     pub fn forge(&self, user: &User) -> Forge<'_> {
         Forge::new(self, self.claims(user))
     }
 
-    /// A legacy API key: a long-lived HS256 token that names a role and no user.
+    /// A legacy API key: a long-lived HS256 token with a role and without a user.
     pub fn legacy_key(&self, role: &str) -> String {
         let now = now();
         let claims = json!({ "iss": "supabase", "ref": "local", "role": role, "iat": now, "exp": now + 10 * 365 * 86_400 });
@@ -85,7 +85,7 @@ impl Issuer {
         Forge::new(self, claims).signed_by(Signer::Hs256).sign()
     }
 
-    /// Puts a new ES256 key in use.
+    /// Generates a new ES256 key for signing.
     pub fn rotate(&self, old: OldKey) -> Result<()> {
         let fresh = Arc::new(SigningKey::generate(Algorithm::Es256)?);
         let mut keys = self.keys();
@@ -97,7 +97,7 @@ impl Issuer {
         Ok(())
     }
 
-    /// The JWKS that is published: public keys only.
+    /// The published JWKS: public keys only.
     pub fn jwks(&self) -> Value {
         let keys = self.keys();
         let published: Vec<Value> = [&keys.es256, &keys.rs256]
@@ -108,9 +108,9 @@ impl Issuer {
         json!({ "keys": published })
     }
 
-    /// The keys PostgREST is given, the legacy secret among them, and a number that changes with them.
+    /// The keys for PostgREST including the legacy secret, and a number that changes with them.
     pub fn verifying_keys(&self) -> (u64, Value) {
-        // Read first: a rotation in between is then noticed at the next look.
+        // Read first, so that the next call notices a rotation in between.
         let generation = self.keys().generation;
         let mut jwks = self.jwks();
         let legacy =

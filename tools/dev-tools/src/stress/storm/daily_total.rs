@@ -1,4 +1,5 @@
-//! Many routers that claim at once for one user and tool, whose calls together would exceed what `auto` may do in a day.
+//! Several dispatchers claim concurrently for one user and tool, whose calls would exceed the daily
+//! total of `auto`.
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
@@ -6,11 +7,11 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::pool::{MOST_TOTAL, tools};
-use crate::stress::measurement::Figure;
+use super::pool::{MAX_DAILY_TOTAL, tools};
+use crate::stress::measurement::Measurement;
 use crate::stress::rpc::{Catalogue, arguments};
 
-/// Sessions, each with a call of this amount: twice as much as may be called.
+/// Number of sessions, each with a call of this amount: twice as much as the limit.
 const SESSIONS: u32 = 50;
 const AMOUNT: u32 = 100;
 
@@ -18,11 +19,11 @@ async fn call(
     catalogue: &Catalogue,
     connection: &mut PgConnection,
     name: &str,
-    given: serde_json::Map<String, Value>,
+    params: serde_json::Map<String, Value>,
 ) -> Result<Value> {
-    match catalogue.call(connection, name, &given).await? {
+    match catalogue.call(connection, name, &params).await? {
         Ok(answer) => Ok(answer),
-        Err(failure) => bail!("{name} failed: {failure:?}"),
+        Err(error) => bail!("{name} failed: {error:?}"),
     }
 }
 
@@ -31,32 +32,32 @@ pub async fn run(
     connections: &mut [PgConnection],
     operator: &mut PgConnection,
     runs: usize,
-) -> Result<Vec<Figure>> {
-    let (mut begun, mut wrong) = (0, Vec::new());
+) -> Result<Vec<Measurement>> {
+    let (mut started, mut wrong) = (0, Vec::new());
     for run in 0..runs {
         let (org_id, user_id) = (Uuid::new_v4(), Uuid::new_v4());
         let first = connections.first_mut().context("there is no connection")?;
-        prepare(catalogue, first, operator, org_id, user_id).await?;
+        set_up(catalogue, first, operator, org_id, user_id).await?;
         let claims = connections.iter_mut().map(|connection| claim(catalogue, connection, org_id));
         let calls: usize = try_join_all(claims).await?.into_iter().sum();
-        begun += calls;
-        let asked: i64 =
+        started += calls;
+        let escalated: i64 =
             sqlx::query_scalar("select count(*) from deliveries where org_id = $1 and status = 'asked'")
                 .bind(org_id)
                 .fetch_one(&mut *operator)
                 .await?;
-        let most = usize::try_from(MOST_TOTAL / AMOUNT)?;
-        if calls != most || usize::try_from(asked)? != usize::try_from(SESSIONS)? - most {
-            wrong.push(format!("run {run}: {calls} called, {asked} asked"));
+        let max = usize::try_from(MAX_DAILY_TOTAL / AMOUNT)?;
+        if calls != max || usize::try_from(escalated)? != usize::try_from(SESSIONS)? - max {
+            wrong.push(format!("run {run}: {calls} called, {escalated} escalated"));
         }
     }
     Ok(vec![
-        Figure::some("calls begun by routers that claim at once for one user and tool", begun),
-        Figure::violations("runs in which they exceed the total, or stay below it", &wrong),
+        Measurement::non_zero("calls started by concurrent dispatchers for one user and tool", started),
+        Measurement::violations("runs that exceed the daily total, or stay below it", &wrong),
     ])
 }
 
-async fn prepare(
+async fn set_up(
     catalogue: &Catalogue,
     service: &mut PgConnection,
     operator: &mut PgConnection,
@@ -108,20 +109,21 @@ async fn prepare(
     Ok(())
 }
 
-/// Claims and finishes until nothing is due for this organisation, and says how many calls were begun.
+/// Claims and finishes deliveries until none is due, and returns the number of started calls of the
+/// organisation.
 async fn claim(catalogue: &Catalogue, connection: &mut PgConnection, org_id: Uuid) -> Result<usize> {
-    let (mut begun, mut idle) = (0, 0);
+    let (mut started, mut idle) = (0, 0);
     while idle < 3 {
-        let given = arguments([
+        let params = arguments([
             ("p_limit", json!(3)),
             ("p_lease_seconds", json!(60)),
             ("p_claim_id", json!(Uuid::now_v7())),
         ]);
-        let answer = call(catalogue, connection, "claim_deliveries", given).await?;
+        let answer = call(catalogue, connection, "claim_deliveries", params).await?;
         let calls = answer["deliveries"].as_array().cloned().unwrap_or_default();
         idle = if calls.is_empty() && answer["next_due_in_seconds"] != 0 { idle + 1 } else { 0 };
         for delivery in calls {
-            begun += usize::from(delivery["org_id"] == json!(org_id));
+            started += usize::from(delivery["org_id"] == json!(org_id));
             let finish = arguments([
                 ("p_delivery_id", delivery["id"].clone()),
                 ("p_fence", delivery["fence"].clone()),
@@ -130,5 +132,5 @@ async fn claim(catalogue: &Catalogue, connection: &mut PgConnection, org_id: Uui
             call(catalogue, connection, "finish_delivery", finish).await?;
         }
     }
-    Ok(begun)
+    Ok(started)
 }

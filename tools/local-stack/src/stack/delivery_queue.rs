@@ -1,4 +1,4 @@
-//! What waits for agents, as a router would find it.
+//! Claims and finishes deliveries, as the dispatcher does.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::LocalStack;
 
 impl LocalStack {
-    /// Has an agent's server offer this tool and no other, and clicks go to it. Nobody is there at its address.
+    /// Registers an agent server with this tool only, and routes clicks to it. No server listens at
+    /// its address.
     pub async fn register_tool(&self, org_id: Uuid, agent_id: &str, tool: Value) -> Result<()> {
         let routes = json!([{ "tool": tool["name"], "event_type": "button_click" }]);
         let arguments = json!({
@@ -19,14 +20,15 @@ impl LocalStack {
         Ok(())
     }
 
-    /// Claims until nothing is due, and answers with the calls that are to be made. Those that a policy holds are asked about.
+    /// Claims deliveries until none is due, and returns the calls to make. Calls that a policy
+    /// holds open an escalation instead.
     pub async fn claim_all(&self) -> Result<Vec<Value>> {
         let mut calls = Vec::new();
         loop {
             let arguments = json!({ "p_limit": 100, "p_lease_seconds": 60, "p_claim_id": Uuid::now_v7() });
             let (status, answer) = self.rpc("claim_deliveries", arguments).await?;
             ensure!(status.is_success(), "claim_deliveries answered {status}: {answer}");
-            let claimed = answer["deliveries"].as_array().context("no deliveries")?;
+            let claimed = answer["deliveries"].as_array().context("the response has no deliveries")?;
             calls.extend(claimed.iter().cloned());
             if claimed.is_empty() && answer["next_due_in_seconds"] != 0 {
                 return Ok(calls);
@@ -34,7 +36,7 @@ impl LocalStack {
         }
     }
 
-    /// Says what came of a call.
+    /// Records the outcome of a call.
     pub async fn finish(&self, call: &Value, outcome: Value) -> Result<()> {
         let arguments =
             json!({ "p_delivery_id": call["id"], "p_fence": call["fence"], "p_outcome": outcome });

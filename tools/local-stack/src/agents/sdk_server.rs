@@ -1,4 +1,4 @@
-//! Servers that are not ours: by MCP's own SDKs.
+//! MCP servers that use the official SDKs.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,11 @@ use tokio::time::timeout;
 use crate::process_reaper;
 use crate::toolchain::{MCP_NPM, Tool, ToolError};
 
-/// For Python or Node to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for Python or Node to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process with a server of an SDK in it. It ends when this is dropped, and when our own process ends.
+/// A process with a server of an official SDK. It ends when this value is dropped, or when this
+/// process ends.
 #[derive(Debug)]
 pub struct Reference {
     process: Child,
@@ -25,15 +26,16 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Installs that version of the Python SDK if need be, and starts a server.
+    /// Starts a server of the Python SDK and installs that version first if necessary.
     pub async fn start(sdk: Tool) -> Result<Self, ToolError> {
         let mut python = Command::from(sdk.ready().await?.python());
         python.arg(script("mcp_server.py")).env("PYTHONUTF8", "1");
         Ok(Self::spawn(python).await?)
     }
 
-    /// Installs the TypeScript SDK if need be, and starts a server with sessions, each in its own process. `unknown_session` is the
-    /// status that it answers to requests in a session that it does not know.
+    /// Starts a server of the TypeScript SDK and installs it first if necessary. The server keeps
+    /// sessions in its process. It answers requests of an unknown session with the status
+    /// `unknown_session`.
     pub async fn start_node(unknown_session: u16) -> Result<Self, ToolError> {
         let packages = MCP_NPM.ready().await?;
         let mut node = Command::from(packages.node());
@@ -43,16 +45,25 @@ impl Reference {
 
     async fn spawn(mut command: Command) -> anyhow::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut process = command.spawn().context("starting a server by MCP's SDK")?;
+        let mut process = command.spawn().context("starting a server of MCP's SDK")?;
         if let Some(pid) = process.id() {
             process_reaper::watch(pid, process_reaper::End::Kill)?;
         }
-        let mut said = BufReader::new(process.stdout.take().context("no pipe from the SDK")?).lines();
-        let port = timeout(PATIENCE, said.next_line()).await.context("the SDK does not start")??;
-        let port = port.context("the SDK's process ended")?.parse().context("the SDK said no port")?;
+        let mut output =
+            BufReader::new(process.stdout.take().context("the SDK's process has no standard output")?)
+                .lines();
+        let port = timeout(START_TIMEOUT, output.next_line())
+            .await
+            .context("the SDK's server did not start in time")??;
+        let port = port
+            .context("the SDK's process ended")?
+            .parse()
+            .context("the SDK's server did not print its port")?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let reference = Self { process, address };
-        timeout(PATIENCE, reference.listening()).await.context("the SDK does not listen")?;
+        timeout(START_TIMEOUT, reference.listening())
+            .await
+            .context("the SDK's server did not listen in time")?;
         Ok(reference)
     }
 
@@ -62,12 +73,12 @@ impl Reference {
         }
     }
 
-    /// Where it is.
+    /// URL of its MCP server.
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Host and port, as `AGENT_LOOPBACK_ALLOWLIST` wants them.
+    /// Host and port, in the format of `AGENT_LOOPBACK_ALLOWLIST`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,4 +1,4 @@
-//! Putting people and agents into a stack.
+//! Adds users and agents to a stack.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ use crate::openai::Workflow;
 use crate::supabase::{OrgRole, User};
 
 impl LocalStack {
-    /// Signs somebody up, as a member of an organisation.
+    /// Creates a user as a member of an organisation.
     pub async fn add_user(&self, org_id: Uuid, role: OrgRole) -> Result<User> {
         let user = User::new(org_id, role);
         self.put_user(&user).await?;
         Ok(user)
     }
 
-    /// Writes somebody into `auth.users`, or changes what they are there.
+    /// Inserts a user into `auth.users`, or updates the user's metadata.
     pub async fn put_user(&self, user: &User) -> Result<()> {
         let statement = "insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data)
             values ($1, 'authenticated', 'authenticated', $2, $3, '{}')
@@ -28,7 +28,7 @@ impl LocalStack {
         Ok(())
     }
 
-    /// Sets an organisation's limits as high as they can be: for whoever does the work of hundreds.
+    /// Sets an organisation's rate limits to very high values, for tests with hundreds of requests.
     pub async fn raise_limits(&self, org_id: Uuid) -> Result<()> {
         let limits = json!({
             "p_org_id": org_id,
@@ -42,14 +42,14 @@ impl LocalStack {
         Ok(())
     }
 
-    /// Registers the server of one of the stack's agents, with its one tool and what it wants to hear of: clicks and submitted
-    /// forms in its own sessions, what other agents have it do, and what it is handed over.
+    /// Registers the server of one of the stack's agents, with its tool and its routes: clicks and
+    /// submitted forms in its own sessions, follow-ups of other agents, and handovers.
     pub async fn register_agent_tool(&self, org_id: Uuid, agent_id: &str, tool: Value) -> Result<Value> {
         let agent = self.agents().agent(agent_id).with_context(|| format!("there is no agent {agent_id}"))?;
         self.register_agent_server(org_id, agent_id, &agent.url(), Some(agent_id), tool).await
     }
 
-    /// As [`LocalStack::register_agent_tool`], with a server anywhere.
+    /// Like [`LocalStack::register_agent_tool`], with any server.
     pub async fn register_agent_server(
         &self,
         org_id: Uuid,
@@ -79,7 +79,7 @@ impl LocalStack {
         Ok(answer)
     }
 
-    /// Registers an agent by the RPC, and its workflow with OpenAI.
+    /// Registers an agent through the RPC, and its workflow with OpenAI.
     pub async fn register_agent(&self, org_id: Uuid, agent_id: &str, display_name: &str) -> Result<Value> {
         let workflow = format!("wf_{}", Uuid::new_v4().simple());
         self.openai().add_workflow(Workflow {

@@ -1,4 +1,4 @@
-//! A token under construction, as right or as wrong as a test wants it.
+//! Builds valid and invalid tokens.
 
 use aws_lc_rs::hmac;
 use serde_json::{Map, Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::key::{Algorithm, SigningKey, base64url};
 use super::{Issuer, now};
 
-/// Whose signature a token gets.
+/// The signature of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signer {
-    /// The issuer's key in use.
+    /// The issuer's current key.
     Es256,
     /// The issuer's RSA key.
     Rs256,
@@ -17,16 +17,17 @@ pub enum Signer {
     Hs256,
     /// No signature, and `alg` is `none`.
     Nobody,
-    /// HMAC with the issuer's public RSA key as the secret, under that key's `kid`: everybody can make it.
+    /// HMAC with the issuer's public RSA key as the secret, under that key's `kid`. Anyone can
+    /// create it.
     HmacWithPublicKey,
-    /// Some other ES256 key, under the `kid` of the issuer's.
+    /// An unrelated ES256 key, under the `kid` of the issuer's key.
     Stranger,
-    /// Some other ES256 key, under its own `kid`, which nobody knows.
+    /// An unrelated ES256 key, under its own unknown `kid`.
     UnknownKey,
 }
 
-/// Starts good; every call changes one thing.
-#[must_use = "a token is made by `sign`"]
+/// Starts with a valid token; each method changes one part.
+#[must_use = "call `sign` to create the token"]
 pub struct Forge<'a> {
     issuer: &'a Issuer,
     signer: Signer,
@@ -40,42 +41,41 @@ impl<'a> Forge<'a> {
         Self { issuer, signer: Signer::Es256, header: Vec::new(), claims, tampered: false }
     }
 
-    /// Sets a claim.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Ran out that many seconds ago.
+    /// Sets the expiry to `seconds_ago` seconds in the past.
     pub fn expired(self, seconds_ago: i64) -> Self {
         self.claim("exp", now() - seconds_ago)
     }
 
-    /// Sets a field of the header, whatever the signer would put there; null leaves it out.
+    /// Sets a header field, whatever the signer; null removes it.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header.push((name.to_owned(), value.into()));
         self
     }
 
-    /// Has it signed by somebody else.
+    /// Sets the signer.
     pub fn signed_by(mut self, signer: Signer) -> Self {
         self.signer = signer;
         self
     }
 
-    /// Changes the user after signing.
+    /// Changes the subject after signing.
     pub fn tampered(mut self) -> Self {
         self.tampered = true;
         self
     }
 
-    /// The token. Where a key refuses to sign there is no signature, and so no token that anybody accepts.
+    /// Returns the token. If signing fails, the signature is empty and the token invalid.
     pub fn sign(self) -> String {
         let (es256, rs256) = {
             let keys = self.issuer.keys();

@@ -1,4 +1,5 @@
-//! Counts the lines that end units of work. The function's own layer turns exactly these events into lines with metrics.
+//! Collects the log lines of invocations. The product's layer writes exactly these events as lines
+//! with metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,36 +9,36 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-/// What has been written since it was last forgotten: the kind of work and its status.
+/// The lines since the last `clear`: kind of work and status.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<Line>>>);
+pub struct LogLines(Arc<Mutex<Vec<LogLine>>>);
 
 #[derive(Debug, PartialEq)]
-struct Line {
+struct LogLine {
     work: &'static str,
     status: Option<u64>,
 }
 
-impl Lines {
-    fn written(&self) -> MutexGuard<'_, Vec<Line>> {
+impl LogLines {
+    fn recorded(&self) -> MutexGuard<'_, Vec<LogLine>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn forget(&self) {
-        self.written().clear();
+    pub fn clear(&self) {
+        self.recorded().clear();
     }
 
-    /// That there is one line, of this work and this status.
+    /// Requires exactly one line, with this kind of work and status.
     pub fn check(&self, work: &'static str, status: Option<u64>) -> Result<(), String> {
-        let written = self.written();
-        match *written == [Line { work, status }] {
+        let recorded = self.recorded();
+        match *recorded == [LogLine { work, status }] {
             true => Ok(()),
-            false => Err(format!("the lines are {written:?} and not one of {work} with {status:?}")),
+            false => Err(format!("expected one log line of {work} with {status:?}, found {recorded:?}")),
         }
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         if event.metadata().target() != "work" {
             return;
@@ -45,7 +46,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let work = context.event_span(event).map_or("nothing", |span| span.name());
         let mut status = Status(None);
         event.record(&mut status);
-        self.written().push(Line { work, status: status.0 });
+        self.recorded().push(LogLine { work, status: status.0 });
     }
 }
 

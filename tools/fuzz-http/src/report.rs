@@ -1,50 +1,48 @@
-//! What came of the events.
+//! The report of a run.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-/// What all events came to.
 #[derive(Debug, Default)]
-pub struct Tally {
-    /// How many there were.
+pub struct FuzzReport {
+    /// Number of events.
     pub events: u64,
-    /// Those that came to what they must not.
+    /// Violated rules.
     pub faults: Vec<Fault>,
-    /// How often each status was answered.
+    /// Number of responses by status.
     pub statuses: BTreeMap<u64, u64>,
-    /// How often each code was.
+    /// Number of responses by error code.
     pub codes: BTreeMap<String, u64>,
 }
 
-/// An event that came to what it must not.
+/// An event that violated a rule.
 #[derive(Debug)]
 pub struct Fault {
-    /// Its number, for `--first`.
+    /// Number of the event, for `--first`.
     pub number: u64,
-    /// What is wrong.
-    pub what: String,
-    /// The beginning of it.
+    pub description: String,
+    /// The beginning of the payload.
     pub payload: String,
 }
 
-/// What an event was answered with.
-pub struct Answer {
+/// A valid response.
+pub struct CheckedResponse {
     pub status: u64,
     pub code: Option<String>,
 }
 
-impl Answer {
-    /// Reads a response as Lambda does, and a problem as a caller does.
+impl CheckedResponse {
+    /// Validates a response as Lambda does, and an error as a client does.
     pub fn check(response: &Value) -> Result<Self, String> {
-        let wrong = |what: &str| Err(format!("{what}: {response}"));
+        let wrong = |description: &str| Err(format!("{description}: {response}"));
         let Some(status) = response["statusCode"].as_u64().filter(|status| (200..600).contains(status))
         else {
-            return wrong("no status");
+            return wrong("the status is missing or invalid");
         };
         let headers = response["headers"].as_object();
         if !headers.is_some_and(|headers| headers.values().all(Value::is_string)) {
-            return wrong("headers that are no text");
+            return wrong("a header is not a string");
         }
         let body = response["body"].as_str().map(serde_json::from_str::<Value>);
         let code = match (status, body) {
@@ -54,21 +52,21 @@ impl Answer {
                 if problem["status"] != status
                     || response["headers"]["content-type"] != "application/problem+json"
                 {
-                    return wrong("no problem details");
+                    return wrong("the error has no problem details");
                 }
                 if status >= 500 {
-                    return wrong("a fault of ours");
+                    return wrong("the response is a server error");
                 }
                 problem["code"].as_str().map(str::to_owned)
             }
-            _ => return wrong("another answer"),
+            _ => return wrong("the response is invalid"),
         };
         Ok(Self { status, code })
     }
 }
 
-impl Tally {
-    pub(crate) fn note(&mut self, number: u64, outcome: Result<Answer, String>, payload: &[u8]) {
+impl FuzzReport {
+    pub(crate) fn record(&mut self, number: u64, outcome: Result<CheckedResponse, String>, payload: &[u8]) {
         self.events += 1;
         match outcome {
             Ok(answer) => {
@@ -77,14 +75,14 @@ impl Tally {
                     *self.codes.entry(code).or_default() += 1;
                 }
             }
-            Err(what) => {
+            Err(description) => {
                 let payload = String::from_utf8_lossy(payload).chars().take(2000).collect();
-                self.faults.push(Fault { number, what, payload });
+                self.faults.push(Fault { number, description, payload });
             }
         }
     }
 
-    pub(crate) fn and(mut self, other: Self) -> Self {
+    pub(crate) fn merge(mut self, other: Self) -> Self {
         self.events += other.events;
         self.faults.extend(other.faults);
         other
@@ -96,12 +94,12 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for FuzzReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in self.faults.iter().take(10) {
-            writeln!(f, "event {}: {}\n  {}", fault.number, fault.what, fault.payload)?;
+            writeln!(f, "event {}: {}\n  {}", fault.number, fault.description, fault.payload)?;
         }
-        let panics = self.faults.iter().filter(|fault| fault.what == "panicked").count();
+        let panics = self.faults.iter().filter(|fault| fault.description == "panicked").count();
         writeln!(f, "{} events, {panics} panics, {} other faults", self.events, self.faults.len() - panics)?;
         writeln!(f, "by status: {:?}", self.statuses)?;
         write!(f, "by code: {:?}", self.codes)

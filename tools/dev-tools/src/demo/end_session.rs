@@ -1,0 +1,96 @@
+//! OpenAI is unavailable and recovers, and the clerk cancels the session.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::Demo;
+use super::conversation::{event, events};
+use super::printer::Printer;
+use local_stack::openai::{Fault, SessionSnapshot, SessionStatus};
+
+pub async fn openai_down(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("OpenAI is unavailable").await;
+    let outage = demo.stack.openai().fault(Fault::everywhere().status(503));
+    let response = demo.clerk.get(printer, &demo.session).await?;
+    printer.fields(&response.body, &["/chatkit"]);
+    printer.check_eq("the session can still be read", 200, response.status)?;
+    printer.check_eq(
+        "the response reports that ChatKit is unavailable",
+        &json!(false),
+        &response.body["chatkit"]["available"],
+    )?;
+    let response =
+        demo.clerk.post(printer, &events(demo), event("feedback", json!({ "rating": "positive" }))).await?;
+    printer.check_eq("events are still recorded", 201, response.status)?;
+    let response =
+        demo.clerk.post(printer, "/chatkit/sessions", json!({ "agentId": "tax_compliance" })).await?;
+    printer.fields(&response.body, &["/code", "/detail"]);
+    let answer = (response.status, !response.header("retry-after").is_empty());
+    printer.check_eq("only a new client secret is rejected, with Retry-After", (503, true), answer)?;
+    demo.stack.openai().clear(outage);
+    Ok(())
+}
+
+pub async fn list(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("OpenAI is available again; the clerk lists the active sessions").await;
+    let response = demo.clerk.get(printer, "/chatkit/sessions?status=active").await?;
+    printer.fields(&response.body, &["/sessions/0/id", "/sessions/0/agentId", "/sessions/0/lastActivityAt"]);
+    let only = (response.count("/sessions"), response.text("/sessions/0/id")?);
+    printer.check_eq(
+        "the list has one session; the rejected request left none",
+        (1, demo.session_id.clone()),
+        only,
+    )
+}
+
+pub async fn cancel(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("The clerk cancels the session").await;
+    let path = format!("{}/cancel", demo.session);
+    let ended = demo.clerk.post(printer, &path, Value::Null).await?;
+    printer.fields(&ended.body, &["/status", "/endReason", "/endedAt"]);
+    printer.check_eq(
+        "the session has ended",
+        (200, &json!("ended")),
+        (ended.status, &ended.body["status"]),
+    )?;
+    let again = demo.clerk.post(printer, &path, Value::Null).await?;
+    printer.check_eq(
+        "a repeated request returns the same response",
+        (200, &ended.body),
+        (again.status, &again.body),
+    )?;
+    let upstream = demo.stack.openai().sessions();
+    let is_active = |session: &&SessionSnapshot| session.status == SessionStatus::Active;
+    let users: Vec<&String> = upstream.iter().filter(is_active).map(|session| &session.user).collect();
+    printer.check_eq("one ChatKit session is still active at OpenAI", 1, users.len())?;
+    printer.check("it belongs to the other organisation's owner", *users[0] != upstream[0].user, users)
+}
+
+pub async fn after_the_end(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
+    printer.section("Requests after the end are rejected").await;
+    printer.request(
+        "the clerk",
+        "posts a message to ChatKit with the old client secret",
+        &json!("One more thing …"),
+    );
+    let posted =
+        demo.stack.openai().say(&demo.client_secret, Some(&demo.thread_id), "One more thing …").await;
+    printer.check_eq(
+        "the client secret is invalid",
+        Some(401),
+        posted.err().and_then(|error| error.status),
+    )?;
+    let response =
+        demo.clerk.post(printer, &events(demo), event("button_click", json!({ "action": "late" }))).await?;
+    printer.check_eq(
+        "an ended session does not accept events",
+        (409, "session_ended"),
+        (response.status, &response.text("/code")?),
+    )?;
+    let response = demo.clerk.get(printer, &demo.session).await?;
+    let last =
+        response.body["events"].as_array().and_then(|events| events.last()).cloned().unwrap_or_default();
+    printer.detail("last event", &format!("{} {} by {}", last["type"], last["payload"], last["actorType"]));
+    printer.check_eq("the end is recorded as an event", &json!("session_ended"), &last["type"])?;
+    printer.check_eq("no escalation is open", 0, response.count("/escalations"))
+}
