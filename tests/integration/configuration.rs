@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::lambda::Line;
+use local_stack::lambda::LogLine;
 use local_stack::{Builder, LocalStack, lambda};
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ async fn read_only_functions_start_without_secret_key() -> Result<()> {
     for function in NON_HTTP {
         ensure!(stack.run_job(function).await.is_err(), "{function} ran without its key");
     }
-    stack.lambda().end().await;
+    stack.lambda().stop().await;
     for function in WRITING.into_iter().chain(NON_HTTP).chain([DECIDING]) {
         let lines = stack.lambda().logs().lines();
         let line = only_line(&lines, function)?;
@@ -153,7 +153,7 @@ async fn functions_receive_only_secrets_that_they_need() -> Result<()> {
     let template = &lambda::workspace().await?.template;
     let secret = stack.supabase().secret_key();
     for function in functions() {
-        let environment = stack.environment().of(template.function(function)?);
+        let environment = stack.environment().for_function(template.function(function)?);
         let (writes, seals) = (!READ_ONLY.contains(&function), function == "create-session");
         // The JWT secret is for functions that verify tokens.
         let verifies = !NON_HTTP.contains(&function);
@@ -188,7 +188,7 @@ async fn create_session_without_sealing_keys_does_not_start() -> Result<()> {
     caller.get("/chatkit/sessions").await?.expect(200)?;
     let unknown_session = "/chatkit/sessions/01981d3c-0000-7000-8000-000000000000";
     caller.cancel(unknown_session).await?.problem(404, "session_not_found")?;
-    stack.lambda().end().await;
+    stack.lambda().stop().await;
     let lines = stack.lambda().logs().lines();
     let line = only_line(&lines, "create-session")?;
     ensure!(line.contains("1 mistake(s); CHATKIT_SEALING_KEYS is not set"), "{line}");
@@ -198,7 +198,7 @@ async fn create_session_without_sealing_keys_does_not_start() -> Result<()> {
 #[tokio::test]
 async fn sealing_keys_are_optional_without_chatkit() -> Result<()> {
     let stack = stack_without("CHATKIT_SEALING_KEYS").chatkit(false).start().await?;
-    let session = TestClient::new(&stack).await?.open().await?;
+    let session = TestClient::new(&stack).await?.open_session().await?;
     ensure!(session["chatkit"].is_null(), "{session}");
     Ok(())
 }
@@ -218,7 +218,7 @@ fn stack_without_variables() -> Builder {
 }
 
 /// Calls every function once, checks that it does not start, and returns the log lines.
-async fn start_errors(stack: &LocalStack) -> Result<Vec<Line>> {
+async fn start_errors(stack: &LocalStack) -> Result<Vec<LogLine>> {
     for function in stack.lambda().names() {
         let response = local_stack::http::client().get(stack.function_url(function)).send().await?;
         ensure!(response.status() == 502, "{function} returned {}", response.status());
@@ -226,12 +226,12 @@ async fn start_errors(stack: &LocalStack) -> Result<Vec<Line>> {
         let is_opaque = !body.contains("SUPABASE") && !body.contains(CANARY);
         ensure!(is_opaque, "{function} returned its configuration to the caller: {body}");
     }
-    stack.lambda().end().await;
+    stack.lambda().stop().await;
     Ok(stack.lambda().logs().lines())
 }
 
 /// Returns the log line of a function that wrote exactly one.
-fn only_line<'a>(lines: &'a [Line], function: &str) -> Result<&'a str> {
+fn only_line<'a>(lines: &'a [LogLine], function: &str) -> Result<&'a str> {
     let own: Vec<_> = lines.iter().filter(|line| line.function == function).collect();
     let [line] = own.as_slice() else { anyhow::bail!("{function} wrote {} lines: {own:#?}", own.len()) };
     Ok(&line.text)

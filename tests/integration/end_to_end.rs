@@ -6,44 +6,45 @@ use local_stack::supabase::{OrgRole, Signer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn session_lifecycle_at_the_api_base_url() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    play(&stack, &caller, |_| caller.at(stack.api_url())).await
+    check_session_lifecycle(&stack, &caller, |_| caller.with_base_url(stack.api_url())).await
 }
 
 #[tokio::test]
 async fn session_lifecycle_at_function_urls() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    play(&stack, &caller, |function| caller.at(stack.function_url(function))).await
+    check_session_lifecycle(&stack, &caller, |function| caller.with_base_url(stack.function_url(function)))
+        .await
 }
 
 #[tokio::test]
 async fn session_lifecycle_with_legacy_keys_and_tokens() -> Result<()> {
     let stack = LocalStack::builder().legacy_keys(true).legacy_tokens(true).start().await?;
     let mut caller = TestClient::new(&stack).await?;
-    caller.token = stack.issuer().forge(&caller.user).signed_by(Signer::Hs256).sign();
-    play(&stack, &caller, |_| caller.at(stack.api_url())).await
+    caller.token = stack.issuer().token_builder(&caller.user).signed_by(Signer::Hs256).sign();
+    check_session_lifecycle(&stack, &caller, |_| caller.with_base_url(stack.api_url())).await
 }
 
 #[tokio::test]
 async fn session_without_chatkit_has_no_secret() -> Result<()> {
     let stack = LocalStack::builder().chatkit(false).start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     ensure!(session.get("chatkit") == Some(&Value::Null), "{session}");
-    let shown = caller.get(&path(&session)).await?.expect(200)?;
+    let shown = caller.get(&session_path(&session)).await?.expect(200)?;
     ensure!(shown.get("chatkit") == Some(&Value::Null), "{shown}");
     let resumed = caller
         .post("/chatkit/sessions", json!({ "sessionId": session["id"], "purpose": "resume" }))
         .await?
         .expect(200)?;
     ensure!(resumed["chatkit"].is_null(), "{resumed}");
-    caller.cancel(&path(&session)).await?.expect(200)?;
+    caller.cancel(&session_path(&session)).await?.expect(200)?;
     ensure!(stack.openai().requests().is_empty(), "OpenAI received a request");
     Ok(())
 }
@@ -52,7 +53,7 @@ async fn session_without_chatkit_has_no_secret() -> Result<()> {
 async fn messages_and_tasks_of_an_agent_are_returned() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let arguments_with = |rest: Value| {
         let mut arguments = json!({ "p_org_id": caller.user.org_id, "p_session_id": session["id"] });
         arguments.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -69,7 +70,7 @@ async fn messages_and_tasks_of_an_agent_are_returned() -> Result<()> {
     let (status, answer) = stack.rpc("record_tasks", arguments_with(json!({ "p_tasks": tasks }))).await?;
     ensure!(status.is_success(), "{answer}");
 
-    let shown = caller.get(&path(&session)).await?.expect(200)?;
+    let shown = caller.get(&session_path(&session)).await?.expect(200)?;
     ensure!(
         shown["tasks"][0]["requiresHitl"] == true && shown["tasks"][0]["status"] == "blocked",
         "{shown:#}"
@@ -77,7 +78,8 @@ async fn messages_and_tasks_of_an_agent_are_returned() -> Result<()> {
     let mut lines = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page = caller.get(&format!("{}/messages?limit=2{cursor}", path(&session))).await?.expect(200)?;
+        let page =
+            caller.get(&format!("{}/messages?limit=2{cursor}", session_path(&session))).await?.expect(200)?;
         lines.extend(
             page["messages"]
                 .as_array()
@@ -98,7 +100,7 @@ async fn messages_and_tasks_of_an_agent_are_returned() -> Result<()> {
 async fn list_agents_returns_agents_that_the_role_may_open() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = TestClient::new(&stack).await?;
-    let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
+    let owner = TestClient::in_organisation(&stack, member.user.org_id, OrgRole::Owner).await?;
     let only_owners = json!({
         "p_org_id": member.user.org_id, "p_agent_id": "cfo_strategy", "p_display_name": "CFO strategy",
         "p_description": "Plans", "p_chatkit_workflow_id": "wf_x", "p_allowed_org_roles": ["owner"],
@@ -118,7 +120,11 @@ async fn list_agents_returns_agents_that_the_role_may_open() -> Result<()> {
 }
 
 /// Opens, uses, reads and ends a session. `at` returns the client that calls a function.
-pub async fn play(stack: &LocalStack, caller: &TestClient, at: impl Fn(&str) -> TestClient) -> Result<()> {
+pub async fn check_session_lifecycle(
+    stack: &LocalStack,
+    caller: &TestClient,
+    at: impl Fn(&str) -> TestClient,
+) -> Result<()> {
     let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": { "locale": "en", "nested": { "a": [1, null] } } });
     let opened = at("create-session").post("/chatkit/sessions", body).await?;
     ensure!(
@@ -135,17 +141,17 @@ pub async fn play(stack: &LocalStack, caller: &TestClient, at: impl Fn(&str) -> 
     ensure!(session["userId"] == caller.user.id.to_string() && session["endedAt"].is_null(), "{session}");
     let id = session["id"].as_str().context("no id")?.parse::<Uuid>()?;
     ensure!(id.get_version_num() == 7, "the id is not a UUID of version 7: {id}");
-    let session_path = path(&session);
+    let session_path = session_path(&session);
     let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?.to_owned();
 
     // The user sends a message to ChatKit with the secret, and the page links the thread.
-    let message = stack.openai().say(&secret, None, "Is invoice 42 paid?").await?;
+    let message = stack.openai().post_message(&secret, None, "Is invoice 42 paid?").await?;
     at("record-events")
-        .record(&session_path, "thread_changed", json!({ "threadId": message.thread_id }))
+        .record_event(&session_path, "thread_changed", json!({ "threadId": message.thread_id }))
         .await?
         .expect(201)?;
     let clicked = at("record-events")
-        .record(&session_path, "button_click", json!({ "action": "approve" }))
+        .record_event(&session_path, "button_click", json!({ "action": "approve" }))
         .await?
         .expect(201)?;
     let event = &clicked["events"][0];
@@ -194,8 +200,9 @@ pub async fn play(stack: &LocalStack, caller: &TestClient, at: impl Fn(&str) -> 
         at("cancel-session").cancel(&session_path).await?.expect(200)? == ended,
         "the repeated cancellation returned another response"
     );
-    ensure!(stack.openai().say(&secret, None, "Hello?").await.is_err(), "the secret is still valid");
-    let late = at("record-events").record(&session_path, "button_click", json!({ "action": "late" })).await?;
+    ensure!(stack.openai().post_message(&secret, None, "Hello?").await.is_err(), "the secret is still valid");
+    let late =
+        at("record-events").record_event(&session_path, "button_click", json!({ "action": "late" })).await?;
     late.problem(409, "session_ended")?;
     let refreshed = at("create-session")
         .post("/chatkit/sessions", json!({ "sessionId": id, "purpose": "refresh" }))

@@ -41,23 +41,23 @@ stress_tests! {
 
 #[test]
 fn every_stress_test_has_a_test_here() {
-    let names: Vec<String> = stress::TRIALS.iter().map(|test| test.name.replace('-', "_")).collect();
+    let names: Vec<String> = stress::STRESS_TESTS.iter().map(|test| test.name.replace('-', "_")).collect();
     assert_eq!(NAMES, names);
 }
 
 /// Runs a stress test and checks each of its measurements.
 async fn check_invariants(name: &str) -> Result<()> {
-    let test = stress::TRIALS.iter().find(|test| test.name.replace('-', "_") == name);
+    let test = stress::STRESS_TESTS.iter().find(|test| test.name.replace('-', "_") == name);
     let test = test.with_context(|| format!("no stress test {name}"))?;
     let result = test.run(Size::Small, SEED).await?;
     let violations: Vec<String> = result
-        .figures
+        .measurements
         .iter()
-        .filter(|measurement| !measurement.holds)
+        .filter(|measurement| !measurement.passed)
         .map(|measurement| {
-            format!("{}: {} instead of {}", measurement.what, measurement.found, measurement.promised)
+            format!("{}: {} instead of {}", measurement.name, measurement.found, measurement.expected)
         })
         .collect();
-    ensure!(violations.is_empty(), "{} (history: {})", violations.join("; "), result.history.display());
+    ensure!(violations.is_empty(), "{} (history: {})", violations.join("; "), result.log.display());
     Ok(())
 }

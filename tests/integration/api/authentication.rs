@@ -12,8 +12,8 @@ async fn es256_and_rs256_are_accepted() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     for signer in [Signer::Es256, Signer::Rs256] {
-        let caller = caller.with(stack.issuer().forge(&caller.user).signed_by(signer).sign());
-        caller.open().await?;
+        let caller = caller.with_token(stack.issuer().token_builder(&caller.user).signed_by(signer).sign());
+        caller.open_session().await?;
         caller.get("/chatkit/agents").await?.expect(200)?;
     }
     Ok(())
@@ -23,8 +23,8 @@ async fn es256_and_rs256_are_accepted() -> Result<()> {
 async fn hs256_is_accepted_with_a_configured_secret() -> Result<()> {
     let stack = LocalStack::builder().legacy_tokens(true).start().await?;
     let caller = TestClient::new(&stack).await?;
-    let forge = || stack.issuer().forge(&caller.user);
-    let list_agents = async |token: String| caller.with(token).get("/chatkit/agents").await;
+    let forge = || stack.issuer().token_builder(&caller.user);
+    let list_agents = async |token: String| caller.with_token(token).get("/chatkit/agents").await;
     for signer in [Signer::Hs256, Signer::Es256, Signer::Rs256] {
         list_agents(forge().signed_by(signer).sign()).await?.expect(200)?;
     }
@@ -32,7 +32,7 @@ async fn hs256_is_accepted_with_a_configured_secret() -> Result<()> {
         forge().signed_by(Signer::HmacWithPublicKey).sign(),
         forge().signed_by(Signer::Hs256).header("alg", "HS512").sign(),
         forge().signed_by(Signer::Hs256).tampered().sign(),
-        forge().signed_by(Signer::Nobody).sign(),
+        forge().signed_by(Signer::Unsigned).sign(),
         stack.supabase().legacy_service_key().to_owned(),
         stack.supabase().legacy_anon_key().to_owned(),
     ] {
@@ -49,7 +49,7 @@ async fn rotated_key_is_fetched_once_and_accepted() -> Result<()> {
     with_old_key.get("/chatkit/agents").await?.expect(200)?;
     expect_key_fetches(&stack, 1)?;
     stack.rotate_keys(OldKey::StaysValid)?;
-    let with_new_key = with_old_key.with(stack.issuer().token(&with_old_key.user));
+    let with_new_key = with_old_key.with_token(stack.issuer().token(&with_old_key.user));
     for caller in [&with_new_key, &with_old_key, &with_new_key] {
         caller.get("/chatkit/agents").await?.expect(200)?;
     }
@@ -63,8 +63,8 @@ async fn unknown_key_ids_refetch_the_key_set_at_most_once_a_minute() -> Result<(
     caller.get("/chatkit/agents").await?.expect(200)?;
     let before = key_fetches(&stack);
     for _ in 0..20 {
-        let token = stack.issuer().forge(&caller.user).signed_by(Signer::UnknownKey).sign();
-        caller.with(token).get("/chatkit/agents").await?.problem(401, "invalid_token")?;
+        let token = stack.issuer().token_builder(&caller.user).signed_by(Signer::UnknownKey).sign();
+        caller.with_token(token).get("/chatkit/agents").await?.problem(401, "invalid_token")?;
     }
     expect_key_fetches(&stack, before + 1)?;
     // Tokens with a known key are not affected.
@@ -76,18 +76,19 @@ async fn unknown_key_ids_refetch_the_key_set_at_most_once_a_minute() -> Result<(
 async fn unavailable_key_set_returns_503_for_every_token() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let with_foreign_key = caller.with(stack.issuer().forge(&caller.user).signed_by(Signer::Stranger).sign());
+    let with_foreign_key =
+        caller.with_token(stack.issuer().token_builder(&caller.user).signed_by(Signer::ForeignKey).sign());
     // No key set is fetched between the faults.
     for fault in [Fault::Down, Fault::Unavailable, Fault::Silent] {
-        stack.supabase().fault(fault).await;
+        stack.supabase().set_fault(fault).await;
         expect_unavailable(caller.get("/chatkit/agents").await?)?;
         expect_unavailable(with_foreign_key.get("/chatkit/agents").await?)?;
         expect_unavailable(caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?)?;
         // A malformed token is rejected without a key.
-        let with_malformed_token = caller.with("malformed".to_owned());
+        let with_malformed_token = caller.with_token("malformed".to_owned());
         with_malformed_token.get("/chatkit/agents").await?.problem(401, "invalid_token")?;
     }
-    stack.supabase().fault(Fault::None).await;
+    stack.supabase().set_fault(Fault::None).await;
     caller.get("/chatkit/agents").await?.expect(200)?;
     with_foreign_key.get("/chatkit/agents").await?.problem(401, "invalid_token")?;
     Ok(())
@@ -97,15 +98,15 @@ async fn unavailable_key_set_returns_503_for_every_token() -> Result<()> {
 async fn cached_key_set_is_used_during_an_outage() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     caller.get(&session).await?.expect(200)?;
-    stack.supabase().fault(Fault::Down).await;
+    stack.supabase().set_fault(Fault::Down).await;
     // The function reads the id after it has accepted the token.
     caller.get("/chatkit/sessions/7").await?.problem(400, "malformed_id")?;
     expect_unavailable(caller.get(&session).await?)?;
-    let forge = || stack.issuer().forge(&caller.user);
-    let get_session = async |token: String| caller.with(token).get(&session).await;
-    get_session(forge().signed_by(Signer::Stranger).sign()).await?.problem(401, "invalid_token")?;
+    let forge = || stack.issuer().token_builder(&caller.user);
+    let get_session = async |token: String| caller.with_token(token).get(&session).await;
+    get_session(forge().signed_by(Signer::ForeignKey).sign()).await?.problem(401, "invalid_token")?;
     get_session(forge().expired(1).sign()).await?.problem(401, "expired_token")?;
     get_session(forge().without("app_metadata").sign()).await?.problem(403, "no_organisation")?;
     // An unknown key may be in the set that cannot be fetched.

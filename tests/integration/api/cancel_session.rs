@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, On, SessionStatus};
+use local_stack::openai::{Fault, Operation, SessionStatus};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -14,7 +14,9 @@ use crate::support::client::{AGENT, TestClient};
 async fn cancel_while_openai_creates_leaves_no_secret() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(1500)).times(1));
+    stack
+        .openai()
+        .add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_millis(1500)).times(1));
     let cancel = async {
         // OpenAI has created its session, and the function does not have the response yet.
         wait_for_openai_session(&stack).await?;
@@ -45,10 +47,10 @@ async fn cancel_while_openai_creates_leaves_no_secret() -> Result<()> {
 async fn cancel_withdraws_open_escalations() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let payload =
         json!({ "reason": "Above 10 000 EUR", "decisions": ["approve", "reject"], "expiresInSeconds": 3600 });
-    let recorded = caller.record(&session, "hitl_escalation", payload).await?.expect(201)?;
+    let recorded = caller.record_event(&session, "hitl_escalation", payload).await?.expect(201)?;
     let id = recorded["events"][0]["escalationId"].as_str().context("no escalation id")?.parse::<Uuid>()?;
     let read = caller.get(&session).await?.expect(200)?;
     let open = &read["escalations"][0];

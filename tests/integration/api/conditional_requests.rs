@@ -12,7 +12,7 @@ use crate::support::client::{TestClient, TestResponse};
 async fn matching_etag_returns_304() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let response = caller.get(&session).await?;
     let tag = etag(&response)?;
     ensure!(
@@ -28,7 +28,7 @@ async fn matching_etag_returns_304() -> Result<()> {
         format!("  {tag}  "),
         "*".to_owned(),
     ] {
-        for caller in [&caller, &caller.at(stack.function_url("get-session"))] {
+        for caller in [&caller, &caller.with_base_url(stack.function_url("get-session"))] {
             let response = get_if_none_match(caller, &session, &matching).await?;
             ensure!(response.status == 304 && response.body.is_null(), "{matching}: {response:?}");
             // A 304 has the header fields of the 200 (RFC 9110, section 15.4.5).
@@ -55,13 +55,13 @@ async fn matching_etag_returns_304() -> Result<()> {
 async fn changed_session_and_problem_are_never_304() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let first = etag(&caller.get(&session).await?)?;
-    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    caller.record_event(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
     let response = get_if_none_match(&caller, &session, &first).await?;
     let second = etag(&response)?;
     ensure!(response.status == 200 && second != first, "after an event: {response:?}");
-    stack.openai().fault(Fault::everywhere().status(503));
+    stack.openai().add_fault(Fault::everywhere().status(503));
     let response = get_if_none_match(&caller, &session, &second).await?;
     ensure!(response.status == 200 && etag(&response)? != second, "while OpenAI is down: {response:?}");
     stack.openai().clear_faults();

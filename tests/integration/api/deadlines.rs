@@ -20,11 +20,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 async fn hanging_supabase_returns_504_within_timeout() -> Result<()> {
     let stack = short_timeout().start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     expect_success(call_every_function(&caller, &session).await?)?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let openai_requests = stack.openai().requests().len();
-    stack.supabase().fault(Fault::Silent).await;
+    stack.supabase().set_fault(Fault::Silent).await;
     for (request, response, elapsed) in call_every_function(&caller, &session).await? {
         ensure!(elapsed < TIMEOUT + Duration::from_secs(2), "{request} took {elapsed:?}");
         let code = response.body["code"].as_str().unwrap_or_default().to_owned();
@@ -38,7 +38,7 @@ async fn hanging_supabase_returns_504_within_timeout() -> Result<()> {
     let found = stack.openai().requests().len();
     ensure!(found == openai_requests, "expected {openai_requests} requests at OpenAI, found {found}");
     // The processes keep working.
-    stack.supabase().fault(Fault::None).await;
+    stack.supabase().set_fault(Fault::None).await;
     expect_success(call_every_function(&caller, &session).await?)
 }
 
@@ -46,7 +46,7 @@ async fn hanging_supabase_returns_504_within_timeout() -> Result<()> {
 async fn hanging_supabase_at_cold_start_returns_503_within_timeout() -> Result<()> {
     let stack = short_timeout().start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.supabase().fault(Fault::Silent).await;
+    stack.supabase().set_fault(Fault::Silent).await;
     let missing = format!("/chatkit/sessions/{}", Uuid::now_v7());
     for (request, response, elapsed) in call_every_function(&caller, &missing).await? {
         // The start of the process takes time in addition to the request.
@@ -64,10 +64,10 @@ async fn hanging_supabase_at_cold_start_returns_503_within_timeout() -> Result<(
 async fn consecutive_slow_responses_share_one_deadline() -> Result<()> {
     let stack = short_timeout().start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     caller.get(&session).await?.expect(200)?;
     // One response arrives in time. Reading a session takes two, one after the other.
-    stack.supabase().fault(Fault::Delay(Duration::from_millis(2700))).await;
+    stack.supabase().set_fault(Fault::Delay(Duration::from_millis(2700))).await;
     let started = Instant::now();
     caller.get(&session).await?.problem(504, "supabase_timeout")?;
     let elapsed = started.elapsed();

@@ -7,19 +7,19 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use http_client::Method;
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::cancel_session::wait_for_openai_session;
-use crate::support::client::{AGENT, TestClient, TestResponse, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, session_path};
 
 #[tokio::test]
 async fn thirty_concurrent_duplicates_create_one_session() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(300)));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_millis(300)));
     let mut created = Vec::new();
     for response in join_all((0..30).map(|_| open(&caller, "a-key"))).await {
         let response = response?;
@@ -71,7 +71,7 @@ async fn same_key_with_another_body_returns_422() -> Result<()> {
 async fn retry_after_failure_at_openai_creates_the_session() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).status(503).should_retry(false).times(1));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).status(503).should_retry(false).times(1));
     open(&caller, "a-key").await?.problem(503, "chatkit_unavailable")?;
     let created = open(&caller, "a-key").await?.expect(201)?;
     ensure!(
@@ -86,7 +86,7 @@ async fn replay_after_cancellation_returns_409() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = open(&caller, "a-key").await?.expect(201)?;
-    caller.cancel(&path(&session)).await?.expect(200)?;
+    caller.cancel(&session_path(&session)).await?.expect(200)?;
     open(&caller, "a-key").await?.problem(409, "session_ended")?;
     Ok(())
 }
@@ -95,7 +95,9 @@ async fn replay_after_cancellation_returns_409() -> Result<()> {
 async fn request_of_an_ended_process_is_resumed_after_its_lease() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_secs(2)).times(1));
+    stack
+        .openai()
+        .add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_secs(2)).times(1));
     let kill = async {
         wait_for_openai_session(&stack).await?;
         stack.lambda().function("create-session")?.kill();
@@ -123,11 +125,11 @@ async fn request_of_an_ended_process_is_resumed_after_its_lease() -> Result<()> 
 async fn key_is_scoped_to_user_and_endpoint() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let colleague = TestClient::joining(&stack, caller.user.org_id, OrgRole::Member).await?;
+    let colleague = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Member).await?;
     let own = open(&caller, "a-key").await?.expect(201)?;
     let of_colleague = open(&colleague, "a-key").await?.expect(201)?;
     ensure!(own["id"] != of_colleague["id"], "two users have the session {}", own["id"]);
-    let cancel = format!("{}/cancel", path(&own));
+    let cancel = format!("{}/cancel", session_path(&own));
     caller.send(Method::POST, &cancel, &[("idempotency-key", "a-key")], None).await?.expect(200)?;
     Ok(())
 }
@@ -136,7 +138,7 @@ async fn key_is_scoped_to_user_and_endpoint() -> Result<()> {
 async fn events_and_cancel_accept_keys() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let (session, other) = (caller.open_path().await?, caller.open_path().await?);
+    let (session, other) = (caller.open_session_path().await?, caller.open_session_path().await?);
     let post = async |path: String, body: Option<Value>| {
         caller.send(Method::POST, &path, &[("idempotency-key", "b-key")], body).await
     };
@@ -174,7 +176,7 @@ async fn open_with(caller: &TestClient, key: &str, body: Value) -> Result<TestRe
 }
 
 fn expect_creations(stack: &LocalStack, expected: usize) -> Result<()> {
-    let creations = stack.openai().calls(On::CreateSession).len();
+    let creations = stack.openai().calls(Operation::CreateSession).len();
     ensure!(creations == expected, "expected {expected} creations at OpenAI, found {creations}");
     Ok(())
 }

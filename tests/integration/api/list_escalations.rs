@@ -44,9 +44,9 @@ async fn approvers_see_the_organisation_and_others_their_own() -> Result<()> {
     fixture.hold_payment(12_000).await?;
     fixture.escalate_from_page(json!({})).await?;
     let colleague = fixture.add_colleague(OrgRole::Member).await?;
-    let session = colleague.open_path().await?;
+    let session = colleague.open_session_path().await?;
     let payload = json!({ "reason": "Mine", "decisions": ["approve"] });
-    colleague.record(&session, "hitl_escalation", payload).await?.expect(201)?;
+    colleague.record_event(&session, "hitl_escalation", payload).await?.expect(201)?;
     let mut failures = Vec::new();
     for (name, caller, expected) in [
         ("approver", &fixture.approver, 3),
@@ -57,7 +57,7 @@ async fn approvers_see_the_organisation_and_others_their_own() -> Result<()> {
         ("member without escalations", &fixture.add_colleague(OrgRole::Member).await?, 0),
         (
             "owner of another organisation",
-            &TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?,
+            &TestClient::in_organisation(&stack, Uuid::new_v4(), OrgRole::Owner).await?,
             0,
         ),
     ] {
@@ -109,7 +109,8 @@ async fn list_and_session_return_escalations_of_maximum_size() -> Result<()> {
         fixture.escalate_from_page(schema.clone()).await?;
     }
     // The escalations of another session do not fit on the same page.
-    let other = EscalationFixture { stack: &stack, session: fixture.member.open_path().await?, ..fixture };
+    let other =
+        EscalationFixture { stack: &stack, session: fixture.member.open_session_path().await?, ..fixture };
     for _ in 0..10 {
         other.escalate_from_page(schema.clone()).await?;
     }

@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn longest_messages_are_listed_with_every_limit() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     insert_messages(&stack, &session, 3, "short").await?;
     insert_messages(&stack, &session, 20, &"\u{1F4B6}".repeat(60_000)).await?;
     insert_messages(&stack, &session, 130, "short").await?;
     let expected = query_ids(&stack, "select id::text from chat_messages order by seq").await?;
     ensure!(expected.len() == 153, "expected 153 messages, found {}", expected.len());
-    let list = format!("{}/messages", path(&session));
+    let list = format!("{}/messages", session_path(&session));
     expect_list(&caller, &list, "messages", &expected).await?;
     let (_, largest_page) = read_pages(&caller, &list, "messages", "limit=100").await?;
     ensure!(largest_page > 20, "expected a page of more than 20 short messages, found {largest_page}");
@@ -32,8 +32,8 @@ async fn longest_messages_are_listed_with_every_limit() -> Result<()> {
 async fn lists_longer_than_max_rows_return_each_row_once_in_order() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let approver = TestClient::joining(&stack, caller.user.org_id, OrgRole::Approver).await?;
-    let session = caller.open().await?;
+    let approver = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Approver).await?;
+    let session = caller.open_session().await?;
     let id = session["id"].as_str().context("no id")?;
     let copies = "
         insert into chat_sessions (id, org_id, user_id, channel, agent_id, last_activity_at)
@@ -47,7 +47,11 @@ async fn lists_longer_than_max_rows_return_each_row_once_in_order() -> Result<()
     expect_list(&caller, "/chatkit/sessions", "sessions", &sessions).await?;
 
     caller
-        .record(&path(&session), "hitl_escalation", json!({ "reason": "r", "decisions": ["approve"] }))
+        .record_event(
+            &session_path(&session),
+            "hitl_escalation",
+            json!({ "reason": "r", "decisions": ["approve"] }),
+        )
         .await?
         .expect(201)?;
     for query in [
@@ -96,7 +100,7 @@ async fn largest_row_of_each_list_fits_on_a_page() -> Result<()> {
     insert_messages(&stack, &opened, 3, &longest).await?;
     let too_long = insert_messages(&stack, &opened, 1, &"\u{1}".repeat(350_000)).await;
     ensure!(too_long.is_err(), "a message of 350,000 characters was inserted");
-    let list = format!("{}/messages", path(&opened));
+    let list = format!("{}/messages", session_path(&opened));
     let (messages, largest_page) = read_pages(&caller, &list, "messages", "").await?;
     ensure!(
         (messages.len(), largest_page) == (3, 1),
@@ -109,10 +113,13 @@ async fn largest_row_of_each_list_fits_on_a_page() -> Result<()> {
         "reason": "\u{1F4B6}".repeat(2000), "decisions": ["edit"], "schema": { "enum": vec![1; 3_900] },
     });
     for _ in 0..20 {
-        caller.record(&path(&opened), "custom_x", payload.clone()).await?.expect(201)?;
-        caller.record(&path(&opened), "hitl_escalation", escalation.clone()).await?.expect(201)?;
+        caller.record_event(&session_path(&opened), "custom_x", payload.clone()).await?.expect(201)?;
+        caller
+            .record_event(&session_path(&opened), "hitl_escalation", escalation.clone())
+            .await?
+            .expect(201)?;
     }
-    let session = caller.get(&path(&opened)).await?.expect(200)?;
+    let session = caller.get(&session_path(&opened)).await?.expect(200)?;
     let count = |list: &str| session[list].as_array().map_or(0, Vec::len);
     ensure!(session["metadata"] == metadata, "expected {metadata}, found {}", session["metadata"]);
     ensure!(
@@ -137,7 +144,7 @@ async fn largest_row_of_each_list_fits_on_a_page() -> Result<()> {
         select org_id, user_id, id, 'task_' || n, repeat(chr(1), 500), 'running'
         from chat_sessions, generate_series(1, 400) as n";
     sqlx::query(tasks).execute(stack.database()).await?;
-    let session = caller.get(&path(&opened)).await?.expect(200)?;
+    let session = caller.get(&session_path(&opened)).await?.expect(200)?;
     let tasks = session["tasks"].as_array().map_or(0, Vec::len);
     ensure!(
         (100..400).contains(&tasks) && session["cut"] == json!(["tasks"]),
@@ -151,10 +158,10 @@ async fn largest_row_of_each_list_fits_on_a_page() -> Result<()> {
 async fn page_of_a_large_table_reads_fewer_than_100_blocks() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     insert_messages(&stack, &session, 5000, "short").await?;
     let escalation = json!({ "reason": "r", "decisions": ["approve"] });
-    caller.record(&path(&session), "hitl_escalation", escalation).await?.expect(201)?;
+    caller.record_event(&session_path(&session), "hitl_escalation", escalation).await?.expect(201)?;
     let escalations = "
         with e as (
           insert into chat_events (org_id, user_id, session_id, id, seq, type, payload, actor_type)

@@ -2,17 +2,17 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn repeated_event_returns_the_recorded_one_also_after_the_end() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let events = json!([
         {
             "id": Uuid::new_v4(),
@@ -44,19 +44,19 @@ async fn handover_cancels_the_secret_and_the_next_is_for_the_new_agent() -> Resu
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let secret = session["chatkit"]["clientSecret"].as_str().context("no client secret")?;
     let payload =
         json!({ "agentId": "tax_compliance", "fromAgentId": AGENT, "summary": "VAT of invoice 42" });
-    caller.record(&path(&session), "handover", payload).await?.expect(201)?;
-    let message = stack.openai().say(secret, None, "Hello?").await;
+    caller.record_event(&session_path(&session), "handover", payload).await?.expect(201)?;
+    let message = stack.openai().post_message(secret, None, "Hello?").await;
     ensure!(message.is_err(), "the secret for the previous agent is still accepted");
 
     let refresh = json!({ "sessionId": session["id"], "purpose": "refresh" });
     let renewed = caller.post("/chatkit/sessions", refresh).await?.expect(200)?;
     ensure!(renewed["agentId"] == "tax_compliance", "{renewed}");
     let requests: Vec<Value> =
-        stack.openai().calls(On::CreateSession).iter().filter_map(|call| call.json()).collect();
+        stack.openai().calls(Operation::CreateSession).iter().filter_map(|call| call.json()).collect();
     let workflow = |index: usize| &requests[index]["workflow"]["id"];
     ensure!(workflow(0) != workflow(1), "the new secret is for the previous workflow {}", workflow(0));
     ensure!(requests[0]["user"] == requests[1]["user"], "the user at OpenAI changed: {requests:#?}");
@@ -68,13 +68,13 @@ async fn handover_from_a_previous_agent_returns_409() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let handover = json!({ "agentId": "tax_compliance", "fromAgentId": AGENT });
-    caller.record(&session, "handover", handover.clone()).await?.expect(201)?;
-    let problem = caller.record(&session, "handover", handover).await?.problem(409, "agent_changed")?;
+    caller.record_event(&session, "handover", handover.clone()).await?.expect(201)?;
+    let problem = caller.record_event(&session, "handover", handover).await?.problem(409, "agent_changed")?;
     ensure!(problem["detail"].as_str().is_some_and(|detail| detail.contains("tax_compliance")), "{problem}");
     let to_unknown_agent = json!({ "agentId": "unknown" });
-    caller.record(&session, "handover", to_unknown_agent).await?.problem(422, "agent_unavailable")?;
+    caller.record_event(&session, "handover", to_unknown_agent).await?.problem(422, "agent_unavailable")?;
     let read = caller.get(&session).await?.expect(200)?;
     ensure!(
         read["agentId"] == "tax_compliance" && read["events"].as_array().map(Vec::len) == Some(1),

@@ -10,7 +10,7 @@ use crate::support::client::TestClient;
 async fn request_id_of_response_is_that_of_its_log_line() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let mut responses = Vec::new();
     for (path, status) in [(session.as_str(), 200), ("/chatkit/sessions/7", 400), (session.as_str(), 200)] {
         let response = caller.get(path).await?;

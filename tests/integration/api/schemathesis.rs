@@ -1,7 +1,7 @@
 //! Requests that Schemathesis generates from `docs/openapi.yaml`.
 
 use anyhow::Result;
-use dev_tools::fuzz_api::{Plan, explore};
+use dev_tools::fuzz_api::{Plan, fuzz};
 
 use crate::support::skip::with_tools;
 
@@ -13,5 +13,5 @@ const SEED: u32 = 1;
 async fn generated_requests_are_answered_as_documented() -> Result<()> {
     // With `requests: 0`, each phase runs once.
     let plan = Plan { requests: 0, seed: SEED };
-    with_tools(async { explore(&plan, |_| ()).await.map(drop) }).await
+    with_tools(async { fuzz(&plan, |_| ()).await.map(drop) }).await
 }

@@ -12,10 +12,10 @@ use crate::support::client::{TestClient, TestResponse};
 async fn session_of_another_user_is_answered_like_a_missing_one() -> Result<()> {
     let stack = LocalStack::start().await?;
     let user = TestClient::new(&stack).await?;
-    let session = user.open_path().await?;
-    let colleague = TestClient::joining(&stack, user.user.org_id, OrgRole::Member).await?;
+    let session = user.open_session_path().await?;
+    let colleague = TestClient::in_organisation(&stack, user.user.org_id, OrgRole::Member).await?;
     let stranger = TestClient::new(&stack).await?;
-    let owner_elsewhere = TestClient::joining(&stack, stranger.user.org_id, OrgRole::Owner).await?;
+    let owner_elsewhere = TestClient::in_organisation(&stack, stranger.user.org_id, OrgRole::Owner).await?;
     let missing = format!("/chatkit/sessions/{}", Uuid::now_v7());
     for caller in [&colleague, &stranger, &owner_elsewhere] {
         for operation in ["read", "messages", "cancel", "events", "resume"] {
@@ -37,7 +37,7 @@ async fn request(caller: &TestClient, operation: &str, session: &str) -> Result<
         "read" => caller.get(session).await,
         "messages" => caller.get(&format!("{session}/messages")).await,
         "cancel" => caller.cancel(session).await,
-        "events" => caller.record(session, "button_click", json!({ "action": "a" })).await,
+        "events" => caller.record_event(session, "button_click", json!({ "action": "a" })).await,
         _ => caller.post("/chatkit/sessions", json!({ "sessionId": id, "purpose": "resume" })).await,
     }
 }

@@ -5,17 +5,17 @@ use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
-use crate::support::client::{TestClient, path};
+use crate::support::client::{TestClient, session_path};
 use crate::support::project_files;
 
 #[tokio::test]
 async fn full_second_has_six_digits_in_every_response() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let approver = TestClient::joining(&stack, caller.user.org_id, OrgRole::Approver).await?;
-    let session = path(&caller.open().await?);
+    let approver = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Approver).await?;
+    let session = session_path(&caller.open_session().await?);
     let escalation = json!({ "reason": "r", "decisions": ["approve"] });
-    caller.record(&session, "hitl_escalation", escalation).await?.expect(201)?;
+    caller.record_event(&session, "hitl_escalation", escalation).await?.expect(201)?;
     for query in [
         "insert into chat_messages (org_id, user_id, session_id, id, seq, role, content, created_at)
          select org_id, user_id, id, gen_random_uuid(), last_message_seq + 1, 'agent', 'short',

@@ -9,11 +9,11 @@ use crate::support::client::TestResponse;
 use crate::support::example_matcher::ExampleMatcher;
 use crate::support::markdown;
 use crate::support::openapi_document::Document;
-use crate::support::project_files::text;
+use crate::support::project_files::read_text;
 
 #[tokio::test]
 async fn documented_requests_return_documented_responses() -> Result<()> {
-    let (document, page) = (Document::read()?, text("docs/reference/api.md")?);
+    let (document, page) = (Document::read()?, read_text("docs/reference/api.md")?);
     let blocks = markdown::blocks(&page, "http");
     let messages: Vec<Message> = blocks.iter().map(|block| Message::parse(block)).collect::<Result<_>>()?;
     let mut env = ExampleEnv::start(document, LocalStack::builder()).await?;

@@ -5,21 +5,21 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::openai::{Fault, On, SessionStatus};
+use local_stack::openai::{Fault, Operation, SessionStatus};
 use local_stack::{LocalStack, toolchain};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::support::client::{AGENT, TestClient, path};
-use crate::support::project_files::{root, text};
+use crate::support::client::{AGENT, TestClient, session_path};
+use crate::support::project_files::{read_text, root};
 use crate::support::{markdown, skip};
 
 const MODULE: &str = "examples/web/chatkit-session.js";
 
 #[tokio::test]
 async fn api_page_shows_module_unchanged() -> Result<()> {
-    let (page, module) = (text("docs/reference/api.md")?, text(MODULE)?);
+    let (page, module) = (read_text("docs/reference/api.md")?, read_text(MODULE)?);
     let blocks = markdown::blocks(&page, "js");
     ensure!(blocks == [module.trim_end()], "the code in docs/reference/api.md is not {MODULE}");
     Ok(())
@@ -44,7 +44,7 @@ async fn run_module() -> Result<()> {
 
 /// A new caller. Clears faults and the log of requests to OpenAI.
 async fn new_caller(stack: &LocalStack) -> Result<TestClient> {
-    stack.openai().clear_ledger();
+    stack.openai().clear_requests();
     stack.openai().clear_faults();
     TestClient::new(stack).await
 }
@@ -121,7 +121,7 @@ async fn expire_secrets_soon(stack: &LocalStack) -> Result<()> {
 
 /// The number of requests to OpenAI for a session.
 fn creations(stack: &LocalStack) -> usize {
-    stack.openai().calls(On::CreateSession).len()
+    stack.openai().calls(Operation::CreateSession).len()
 }
 
 /// Whether OpenAI accepts the secret.
@@ -206,13 +206,13 @@ async fn replace_ended_session(stack: &LocalStack) -> Result<()> {
     let (mut secret, mut session) = page.secret(None).await?;
     // With a secret in ChatKit.js, and after it is mounted again.
     for current in [true, false] {
-        caller.cancel(&path(&json!({ "id": session }))).await?.expect(200)?;
+        caller.cancel(&session_path(&json!({ "id": session }))).await?.expect(200)?;
         let (next, another) = page.secret(current.then_some(&secret)).await?;
         ensure!(another != session && next != secret && is_valid(stack, &next), "{next} of {another}");
         (secret, session) = (next, another);
     }
     // After a failure the next call opens a session, and does not request the ended one.
-    caller.cancel(&path(&json!({ "id": session }))).await?.expect(200)?;
+    caller.cancel(&session_path(&json!({ "id": session }))).await?.expect(200)?;
     let set_enabled = async |enabled: bool| {
         let update = "update agents set enabled = $1 where org_id = $2";
         sqlx::query(update).bind(enabled).bind(caller.user.org_id).execute(stack.database()).await
@@ -229,8 +229,8 @@ async fn replace_ended_session(stack: &LocalStack) -> Result<()> {
     session = page.secret(None).await?.1;
     check_one_request(stack, before)?;
     // A reload with the id of an ended session, or of another user's session.
-    let foreign = TestClient::new(stack).await?.open().await?;
-    caller.cancel(&path(&json!({ "id": session }))).await?.expect(200)?;
+    let foreign = TestClient::new(stack).await?.open_session().await?;
+    caller.cancel(&session_path(&json!({ "id": session }))).await?.expect(200)?;
     for old in [&session, &foreign["id"]] {
         let mut reloaded = Page::load(stack, [&caller.token; 2], Some(old)).await?;
         let (next, another) = reloaded.secret(None).await?;
@@ -241,7 +241,7 @@ async fn replace_ended_session(stack: &LocalStack) -> Result<()> {
 
 async fn refresh_expired_token(stack: &LocalStack) -> Result<()> {
     let caller = new_caller(stack).await?;
-    let expired = stack.issuer().forge(&caller.user).expired(100).sign();
+    let expired = stack.issuer().token_builder(&caller.user).expired(100).sign();
     let mut page = Page::load(stack, [&expired, &caller.token], None).await?;
     let called = page.call(&[None]).await?;
     ensure!(called.results[0].is_string(), "expected a secret, found {}", called.results[0]);
@@ -261,13 +261,15 @@ async fn refresh_expired_token(stack: &LocalStack) -> Result<()> {
 async fn retry_failures(stack: &LocalStack) -> Result<()> {
     let caller = new_caller(stack).await?;
     let mut page = Page::load_for(stack, &caller).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).status(503).should_retry(false).times(1));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).status(503).should_retry(false).times(1));
     let (first, session) = page.secret(None).await?;
     // Another tab refreshes the secret at the same time.
     let update = "update chatkit_sessions set expires_at = now() + interval '60 seconds'
         where recorded_at is not null";
     sqlx::query(update).execute(stack.database()).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(500)).times(1));
+    stack
+        .openai()
+        .add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_millis(500)).times(1));
     let mut other_tab = Page::load(stack, [&caller.token; 2], Some(&session)).await?;
     let current = [Some(&first)];
     let (one, two) = tokio::try_join!(page.call(&current), other_tab.call(&current))?;
@@ -280,7 +282,7 @@ async fn retry_failures(stack: &LocalStack) -> Result<()> {
     );
     ensure!(one.results[0] != first, "expected another secret than {first}");
     ensure!(creations(stack) == 3, "expected three sessions at OpenAI, found {}", creations(stack));
-    let without_org = stack.issuer().forge(&caller.user).without("app_metadata").sign();
+    let without_org = stack.issuer().token_builder(&caller.user).without("app_metadata").sign();
     let mut page = Page::load(stack, [&without_org; 2], None).await?;
     let before = stack.lambda().requests();
     let called = page.call(&[None]).await?;

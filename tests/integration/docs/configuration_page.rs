@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::support::markdown;
-use crate::support::project_files::{same, text};
+use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::Template;
 
 /// Values that a function rejects if it reads the variable.
@@ -46,11 +46,11 @@ const UNVALIDATED: [&str; 5] = [
 async fn template_sets_exactly_the_variables_of_each_function() -> Result<()> {
     let (table, template) = (Table::read()?, Template::read()?);
     let packages: BTreeSet<String> = workspace().await?.functions.iter().cloned().collect();
-    same(("functions/", &packages), ("docs/reference/configuration.md", &table.functions()))?;
+    ensure_same(("functions/", &packages), ("docs/reference/configuration.md", &table.functions()))?;
     for function in template.functions()? {
         let set: BTreeSet<String> = template.environment(&function).into_keys().collect();
         let reads = table.variables_of(function.package, |cell| !cell.is_empty());
-        same(("template.yaml", &set), ("docs/reference/configuration.md", &reads))
+        ensure_same(("template.yaml", &set), ("docs/reference/configuration.md", &reads))
             .context(function.id.to_owned())?;
     }
     Ok(())
@@ -58,7 +58,7 @@ async fn template_sets_exactly_the_variables_of_each_function() -> Result<()> {
 
 #[tokio::test]
 async fn template_resolves_secrets_from_secrets_manager() -> Result<()> {
-    let (template, page) = (Template::read()?, text("docs/reference/configuration.md")?);
+    let (template, page) = (Template::read()?, read_text("docs/reference/configuration.md")?);
     for function in template.functions()? {
         for (variable, value) in template.environment(&function) {
             let paragraph = paragraph(&page, &variable)?;
@@ -76,17 +76,20 @@ async fn template_resolves_secrets_from_secrets_manager() -> Result<()> {
 
 #[tokio::test]
 async fn every_variable_has_a_paragraph() -> Result<()> {
-    let (page, table) = (text("docs/reference/configuration.md")?, Table::read()?);
+    let (page, table) = (read_text("docs/reference/configuration.md")?, Table::read()?);
     let headings = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     let headings: BTreeSet<String> = headings.map(str::to_owned).collect();
-    same(("the headings of docs/reference/configuration.md", &headings), ("its table", &table.variables()))?;
-    let readme = markdown::table(&text("README.md")?, "variable");
+    ensure_same(
+        ("the headings of docs/reference/configuration.md", &headings),
+        ("its table", &table.variables()),
+    )?;
+    let readme = markdown::table(&read_text("README.md")?, "variable");
     ensure!(!readme.is_empty(), "the README has no table of variables");
     for row in readme {
         ensure!(headings.contains(row[0].trim_matches('`')), "{} in the README has no paragraph", row[0]);
     }
     let tested = MALFORMED.iter().map(|(name, _)| *name).chain(UNVALIDATED);
-    same(
+    ensure_same(
         ("the variables of this test", &tested.map(str::to_owned).collect()),
         ("the table", &table.variables()),
     )
@@ -118,7 +121,8 @@ async fn missing_sealing_keys_stop_functions_with_chatkit() -> Result<()> {
     .await?;
     for (function, logged) in logged_variables(stack).await? {
         let expected = table.variables_of(&function, |cell| cell == with_chatkit);
-        same(("its log", &logged), ("docs/reference/configuration.md", &expected)).context(function)?;
+        ensure_same(("its log", &logged), ("docs/reference/configuration.md", &expected))
+            .context(function)?;
     }
     Ok(())
 }
@@ -140,14 +144,14 @@ async fn issuer_and_log_level_apply_to_documented_functions() -> Result<()> {
 async fn audience_applies_to_documented_functions() -> Result<()> {
     let stack = LocalStack::builder().env("SUPABASE_JWT_AUDIENCE", "another-audience").start().await?;
     check_rejected_tokens("SUPABASE_JWT_AUDIENCE", &stack).await?;
-    stack.lambda().end().await;
+    stack.lambda().stop().await;
     let writers: BTreeSet<String> =
         stack.lambda().logs().lines().into_iter().map(|line| line.function).collect();
     let table = Table::read()?;
     let readers = table.functions().into_iter().filter(|function| {
         table.variables_of(function, |cell| !cell.is_empty()).contains("AWS_LAMBDA_LOG_LEVEL")
     });
-    same(("the logs", &writers), ("docs/reference/configuration.md", &readers.collect()))
+    ensure_same(("the logs", &writers), ("docs/reference/configuration.md", &readers.collect()))
 }
 
 #[tokio::test]
@@ -184,7 +188,7 @@ struct Table(BTreeMap<(String, String), String>);
 
 impl Table {
     fn read() -> Result<Self> {
-        let page = text("docs/reference/configuration.md")?;
+        let page = read_text("docs/reference/configuration.md")?;
         let columns = markdown::columns(&page, "variable");
         let mut cells = BTreeMap::new();
         for row in markdown::table(&page, "variable") {
@@ -238,7 +242,7 @@ async fn check_failed_starts(stack: LocalStack, condition: impl Fn(&str) -> bool
     for function in table.functions() {
         let expected = &table.variables_of(&function, &condition) - &UNVALIDATED.map(str::to_owned).into();
         let logged = logged.get(&function).with_context(|| format!("{function} logged no variable"))?;
-        same(("its log", logged), ("docs/reference/configuration.md", &expected)).context(function)?;
+        ensure_same(("its log", logged), ("docs/reference/configuration.md", &expected)).context(function)?;
     }
     Ok(())
 }
@@ -257,7 +261,7 @@ async fn check_rejected_tokens(variable: &str, stack: &LocalStack) -> Result<()>
 /// Calls every function, with a token of each kind of key, and checks the status.
 async fn call_each(stack: &LocalStack, check: impl Fn(&str, Signer, u16) -> Result<()>) -> Result<()> {
     let user = User::new(Uuid::new_v4(), OrgRole::Member);
-    stack.put_user(&user).await?;
+    stack.upsert_user(&user).await?;
     // These functions return no status. They log invalid variables all the same.
     let erasure =
         json!({ "orgId": user.org_id, "userId": user.id, "requestedBy": "ops", "reason": "a test" });
@@ -270,7 +274,7 @@ async fn call_each(stack: &LocalStack, check: impl Fn(&str, Signer, u16) -> Resu
         let path = route.path.replace("{id}", &Uuid::new_v4().to_string());
         let url = format!("{}{path}", stack.function_url(&route.function));
         for signer in [Signer::Es256, Signer::Hs256] {
-            let token = stack.issuer().forge(&user).signed_by(signer).sign();
+            let token = stack.issuer().token_builder(&user).signed_by(signer).sign();
             let method = route.method.clone().context("the route has no method")?;
             let reply = http::client().request(method, &url).bearer_auth(token).send().await?;
             check(&route.function, signer, reply.status().as_u16())?;
@@ -281,7 +285,7 @@ async fn call_each(stack: &LocalStack, check: impl Fn(&str, Signer, u16) -> Resu
 
 /// The variables that each function logged as invalid.
 async fn logged_variables(stack: LocalStack) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    stack.lambda().end().await;
+    stack.lambda().stop().await;
     let mut logged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in stack.lambda().logs().lines() {
         let Some((_, list)) = line.text.split_once("mistake(s); ") else { continue };

@@ -8,12 +8,12 @@ use shared::error::ErrorCode;
 
 use crate::support::markdown;
 use crate::support::openapi_document::Document;
-use crate::support::project_files::{same, text};
+use crate::support::project_files::{ensure_same, read_text};
 
 #[tokio::test]
 async fn errors_page_lists_every_code_with_its_status() -> Result<()> {
     let mut listed = BTreeSet::new();
-    for row in markdown::table(&text("docs/reference/errors.md")?, "code") {
+    for row in markdown::table(&read_text("docs/reference/errors.md")?, "code") {
         let [code, status, when, what_to_do] = &row[..] else {
             anyhow::bail!("expected four columns, found {row:?}")
         };
@@ -26,7 +26,7 @@ async fn errors_page_lists_every_code_with_its_status() -> Result<()> {
         let new = listed.insert((code.trim_matches('`').to_owned(), status.parse()?));
         ensure!(new, "the page lists {code} twice");
     }
-    same(("shared/src/error/code.rs", &statuses(&codes())), ("docs/reference/errors.md", &listed))
+    ensure_same(("shared/src/error/code.rs", &statuses(&codes())), ("docs/reference/errors.md", &listed))
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn openapi_lists_every_code_under_its_status() -> Result<()> {
     };
     let defined: BTreeSet<String> = codes.keys().cloned().collect();
     let listed = names(&document.root["components"]["schemas"]["Code"]["enum"]);
-    same(("shared/src/error/code.rs", &defined), ("the schema Code of docs/openapi.yaml", &listed))?;
+    ensure_same(("shared/src/error/code.rs", &defined), ("the schema Code of docs/openapi.yaml", &listed))?;
 
     // The document does not list preflights, requests that HTTP clients cannot send, the webhook
     // and the operators' functions.
@@ -73,7 +73,7 @@ async fn openapi_lists_every_code_under_its_status() -> Result<()> {
             }
         }
     }
-    same(("shared/src/error/code.rs", &defined), ("the responses of docs/openapi.yaml", &documented))
+    ensure_same(("shared/src/error/code.rs", &defined), ("the responses of docs/openapi.yaml", &documented))
 }
 
 #[tokio::test]
@@ -87,9 +87,9 @@ async fn error_examples_have_status_and_title_of_their_code() -> Result<()> {
         "docs/reference/errors.md",
         "docs/openapi.yaml",
     ] {
-        let page_text = text(page)?;
+        let page_text = read_text(page)?;
         // A sentence contains, for example, "502 `supabase_key_refused`".
-        for (before, quoted) in page_text.split('`').step_by(2).zip(markdown::quoted(&page_text)) {
+        for (before, quoted) in page_text.split('`').step_by(2).zip(markdown::code_spans(&page_text)) {
             let status = before.trim_end().rsplit(' ').next().and_then(|word| word.parse::<u16>().ok());
             if let (Some(status), Some((expected, _))) = (status, codes.get(quoted)) {
                 ensure!(status == *expected, "{page}: {quoted} has the status {status}, not {expected}");

@@ -9,7 +9,7 @@ use local_stack::{Builder, LocalStack, http};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, TestResponse, reply};
+use crate::support::client::{AGENT, TestClient, TestResponse, send_request};
 use crate::support::example_matcher::ExampleMatcher;
 use crate::support::openapi_document::{Document, Operation};
 
@@ -36,8 +36,8 @@ impl ExampleEnv {
         for agent in &document.agents()? {
             register_agent(&stack, &user, agent).await?;
         }
-        let caller = TestClient::of(&stack, user);
-        let approver = TestClient::joining(&stack, caller.user.org_id, OrgRole::Approver).await?;
+        let caller = TestClient::from_user(&stack, user);
+        let approver = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Approver).await?;
         let mut matcher = ExampleMatcher::default();
         matcher.set(USER_ID, &caller.user.id.to_string());
         Ok(Self { stack, caller, approver, matcher })
@@ -115,7 +115,7 @@ impl ExampleEnv {
         let click = json!({ "id": event_id, "type": "button_click",
             "payload": { "action": "pay", "data": { "invoice": 42, "amount": 12000 } } });
         self.caller.post(&self.events_path(), click).await?.expect(201)?;
-        self.stack.claim_all().await?;
+        self.stack.claim_deliveries().await?;
         let query = "select id from public.chat_escalations
             where org_id = $1 and kind = 'policy' and status = 'open'";
         let id: Uuid = sqlx::query_scalar(query).bind(org_id).fetch_one(self.stack.database()).await?;
@@ -187,7 +187,7 @@ impl ExampleEnv {
         if let Some(body) = &request.body {
             builder = builder.header("content-type", "application/json").body(body.clone());
         }
-        reply(builder)
+        send_request(builder)
     }
 
     pub fn events_path(&self) -> String {

@@ -8,15 +8,18 @@ use serde_json::{Map, Value};
 
 use crate::support::markdown;
 use crate::support::openapi_document::Document;
-use crate::support::project_files::{same, text};
+use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::{Routes, Template};
 
 #[tokio::test]
 async fn template_router_and_openapi_have_the_same_routes() -> Result<()> {
     let (template, router) = (Template::read()?.routes()?, watch_routes(workspace().await?)?);
-    same(("template.yaml", &template), ("Cargo.toml's watch router", &router))?;
+    ensure_same(("template.yaml", &template), ("Cargo.toml's watch router", &router))?;
     let documented = Document::read()?.routes();
-    same(("docs/openapi.yaml", &documented), ("Cargo.toml's watch router", &without_preflights(&router)))
+    ensure_same(
+        ("docs/openapi.yaml", &documented),
+        ("Cargo.toml's watch router", &without_preflights(&router)),
+    )
 }
 
 #[tokio::test]
@@ -28,7 +31,7 @@ async fn functions_have_routes_and_paths_have_a_preflight() -> Result<()> {
         &workspace.functions.iter().cloned().collect::<BTreeSet<String>>() - &template.unrouted()?;
     let endpoints = without_preflights(&routes);
     let routed = endpoints.iter().map(|(_, _, function)| function.clone()).collect();
-    same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;
+    ensure_same(("functions/", &packages), ("Cargo.toml's watch router", &routed))?;
     let paths: BTreeSet<&String> = endpoints.iter().map(|(_, path, _)| path).collect();
     for path in paths {
         let functions_of = |wanted: &str| -> Vec<&String> {
@@ -55,7 +58,7 @@ async fn functions_have_routes_and_paths_have_a_preflight() -> Result<()> {
 #[tokio::test]
 async fn readme_endpoints_equal_openapi() -> Result<()> {
     let mut listed = Routes::new();
-    for row in markdown::table(&text("README.md")?, "endpoint") {
+    for row in markdown::table(&read_text("README.md")?, "endpoint") {
         let [endpoint, function, purpose] = &row[..] else {
             anyhow::bail!("the table of endpoints should have three columns, found {row:?}")
         };
@@ -66,7 +69,7 @@ async fn readme_endpoints_equal_openapi() -> Result<()> {
         ensure!(!purpose.is_empty(), "the README states no purpose of {function}");
         listed.insert((method.to_owned(), path.to_owned(), function.trim_matches('`').to_owned()));
     }
-    same(("README.md", &listed), ("docs/openapi.yaml", &Document::read()?.routes()))
+    ensure_same(("README.md", &listed), ("docs/openapi.yaml", &Document::read()?.routes()))
 }
 
 #[tokio::test]

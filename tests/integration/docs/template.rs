@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::project_files::same;
+use crate::support::project_files::ensure_same;
 use crate::support::template::{Function, Template};
 
 #[tokio::test]
@@ -97,8 +97,8 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
             all.filter(|(_, of)| !of["Type"].as_str().unwrap_or_default().contains("::CloudWatch::"));
         others.map(|(name, _)| name.clone()).collect()
     };
-    same(("template.yaml's resources", &names(resources)), ("its functions", &expected))?;
-    same(("template.yaml's outputs", &names(&template.0["Outputs"])), ("its functions", &outputs))
+    ensure_same(("template.yaml's resources", &names(resources)), ("its functions", &expected))?;
+    ensure_same(("template.yaml's outputs", &names(&template.0["Outputs"])), ("its functions", &outputs))
 }
 
 #[tokio::test]

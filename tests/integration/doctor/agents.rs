@@ -82,7 +82,7 @@ async fn rejected_credential_is_reported() -> Result<()> {
 
 #[tokio::test]
 async fn server_without_mcp_is_reported() -> Result<()> {
-    expect_server_fault(Fault::everywhere().nonsense(), "agent_not_mcp").await
+    expect_server_fault(Fault::everywhere().html_body(), "agent_not_mcp").await
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn register_server(stack: &LocalStack, url: &str) -> Result<()> {
 
 async fn expect_server_fault(fault: Fault, code: &str) -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    agent(&stack)?.fault(fault);
+    agent(&stack)?.add_fault(fault);
     expect_agent_fault(&stack, code, AGENT).await
 }
 

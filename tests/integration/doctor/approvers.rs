@@ -47,7 +47,7 @@ async fn organisation_with_fewer_than_two_approvers_is_a_warning() -> Result<()>
     let ban = "update auth.users set banned_until = now() + interval '1 hour' where id = $1";
     sqlx::query(ban).bind(approver.id).execute(stack.database()).await?;
     expect_warnings(&stack, 1, "two approvers, one of them banned").await?;
-    stack.put_user(&User { role: OrgRole::Admin, ..approver }).await?;
+    stack.upsert_user(&User { role: OrgRole::Admin, ..approver }).await?;
     stack.add_user(org_id, OrgRole::Admin).await?;
     expect_warnings(&stack, 0, "three approvers").await?;
     let delete_users = "delete from auth.users where raw_app_meta_data ->> 'org_id' = $1";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::{ApiKey, Fault, On, Workflow};
+use local_stack::openai::{ApiKey, Fault, Operation, Workflow};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ async fn revoked_key_is_reported() -> Result<()> {
 #[tokio::test]
 async fn key_without_access_to_project_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::everywhere().status(403));
+    stack.openai().add_fault(Fault::everywhere().status(403));
     expect_chatkit_fault(&stack, "chatkit_project_refused").await
 }
 
@@ -32,14 +32,14 @@ async fn project_of_another_key_is_reported() -> Result<()> {
 #[tokio::test]
 async fn unavailable_openai_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::everywhere().reset_before());
+    stack.openai().add_fault(Fault::everywhere().reset_before());
     expect_chatkit_fault(&stack, "chatkit_unavailable").await
 }
 
 #[tokio::test]
 async fn openai_timeout_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::everywhere().delay(Duration::from_secs(60)));
+    stack.openai().add_fault(Fault::everywhere().delay(Duration::from_secs(60)));
     expect_chatkit_fault(&stack, "chatkit_timed_out").await
 }
 
@@ -47,14 +47,14 @@ async fn openai_timeout_is_reported() -> Result<()> {
 #[tokio::test]
 async fn response_that_is_not_openais_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::everywhere().nonsense());
+    stack.openai().add_fault(Fault::everywhere().html_body());
     expect_chatkit_fault(&stack, "chatkit_bad_answer").await
 }
 
 #[tokio::test]
 async fn rate_limit_of_openai_is_not_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::everywhere().status(429).should_retry(false));
+    stack.openai().add_fault(Fault::everywhere().status(429).should_retry(false));
     expect_faults(&stack, &[], &["workflow"]).await
 }
 
@@ -82,14 +82,14 @@ async fn workflow_of_another_project_is_reported() -> Result<()> {
 #[tokio::test]
 async fn rejected_workflow_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).status(400));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).status(400));
     expect_faults(&stack, &[("workflow", "workflow_refused", "accounts_payable")], &[]).await
 }
 
 #[tokio::test]
 async fn failed_session_cancel_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.openai().fault(Fault::new(On::CancelSession).status(403));
+    stack.openai().add_fault(Fault::new(Operation::CancelSession).status(403));
     expect_faults(&stack, &[("workflow", "session_not_cancelled", "accounts_payable")], &[]).await
 }
 

@@ -22,7 +22,7 @@ async fn report_of_command_equals_report_of_function() -> Result<()> {
     let other_deployment =
         [("AWS_REGION".to_owned(), "eu-central-1".to_owned()), ("SUPABASE_URL".to_owned(), "x".to_owned())];
     let with_file = run_command(&stack, &["--json", "--env-file", path], other_deployment).await?;
-    let with_shell = run_command(&stack, &["--json"], stack.environment().whole()).await?;
+    let with_shell = run_command(&stack, &["--json"], stack.environment().all_variables()).await?;
     for output in [&with_file, &with_shell] {
         ensure!(output.status.success(), "{}: {}", output.status, text(output));
         let report: Value = serde_json::from_slice(&output.stdout).with_context(|| text(output))?;
@@ -38,7 +38,7 @@ async fn report_of_command_equals_report_of_function() -> Result<()> {
 async fn fault_is_printed_with_cause_and_remedy_and_exits_with_1() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
     execute(&stack, "alter table public.chat_sessions disable row level security").await?;
-    let output = run_command(&stack, &[], stack.environment().whole()).await?;
+    let output = run_command(&stack, &[], stack.environment().all_variables()).await?;
     let table = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {table}", output.status);
     for part in [

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use shared::doctor::FaultCode;
 
-use crate::support::project_files::text;
+use crate::support::project_files::read_text;
 
 #[tokio::test]
 async fn page_lists_every_code_with_cause_and_remedy() -> Result<()> {
-    let page = text("docs/operations/doctor.md")?;
+    let page = read_text("docs/operations/doctor.md")?;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     for code in FaultCode::ALL {
         let row = format!("| `{code}` | {} | {} |", code.cause(), code.remedy());

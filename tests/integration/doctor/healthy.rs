@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::{On, SessionStatus};
+use local_stack::openai::{Operation, SessionStatus};
 use local_stack::postgres::Grants;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -43,7 +43,7 @@ async fn chatkit_sessions_last_one_second_and_are_cancelled() -> Result<()> {
     expect_faults(&stack, &[], &[]).await?;
     let sessions = stack.openai().sessions().split_off(before);
     ensure!(sessions.len() == 2, "expected one session per enabled agent, found {sessions:?}");
-    let cancels = stack.openai().calls(On::CancelSession);
+    let cancels = stack.openai().calls(Operation::CancelSession);
     for session in sessions {
         // It may have expired before the cancel: OpenAI rounds to whole seconds.
         ensure!(session.status != SessionStatus::Active && !session.tracing, "{session:?}");
@@ -52,7 +52,7 @@ async fn chatkit_sessions_last_one_second_and_are_cancelled() -> Result<()> {
         ensure!(cancelled == 1, "expected 1 cancel, found {cancelled}: {session:?}");
         ensure!(Uuid::try_parse(&session.user).is_err(), "the session has the id of a user: {session:?}");
     }
-    for call in stack.openai().calls(On::CreateSession).split_off(before) {
+    for call in stack.openai().calls(Operation::CreateSession).split_off(before) {
         let lifetime = json!({ "anchor": "created_at", "seconds": 1 });
         let body: Value = serde_json::from_slice(&call.body)?;
         ensure!(body["expires_after"] == lifetime, "expected {lifetime}, found {body}");
@@ -65,11 +65,11 @@ async fn chatkit_sessions_last_one_second_and_are_cancelled() -> Result<()> {
 async fn report_and_log_contain_no_secrets_and_no_ids() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = seed(&stack).await?;
-    let session_id = caller.open().await?["id"].as_str().unwrap_or_default().to_owned();
+    let session_id = caller.open_session().await?["id"].as_str().unwrap_or_default().to_owned();
     let report = run_doctor(&stack).await?.to_string();
     let sessions = stack.openai().sessions();
     let lines = stack.final_logs().await.join("\n");
-    let environment = stack.environment().whole();
+    let environment = stack.environment().all_variables();
     let variables = [
         "SUPABASE_SECRET_KEY",
         "SUPABASE_PUBLISHABLE_KEY",

@@ -66,7 +66,7 @@ async fn seed(stack: &LocalStack) -> Result<TestClient> {
         stack.add_user(caller.user.org_id, role).await?;
     }
     // Some tests configure the stack so that no session can be opened.
-    caller.open().await.ok();
+    caller.open_session().await.ok();
     Ok(caller)
 }
 

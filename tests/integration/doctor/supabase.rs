@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use local_stack::LocalStack;
 use local_stack::http::Port;
-use local_stack::supabase::{Canned, Fault};
+use local_stack::supabase::{CannedResponse, Fault};
 
 use super::{DATABASE_CHECKS, expect_faults, start, with_env};
 
@@ -28,35 +28,35 @@ async fn url_of_another_service_is_reported() -> Result<()> {
 #[tokio::test]
 async fn unreachable_project_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.supabase().fault(Fault::Down).await;
+    stack.supabase().set_fault(Fault::Down).await;
     expect_supabase_fault(&stack, "supabase_unreachable").await
 }
 
 #[tokio::test]
 async fn unavailable_project_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.supabase().fault(Fault::Unavailable).await;
+    stack.supabase().set_fault(Fault::Unavailable).await;
     expect_supabase_fault(&stack, "supabase_unavailable").await
 }
 
 #[tokio::test]
 async fn project_without_response_is_reported_within_20_seconds() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.supabase().fault(Fault::Silent).await;
+    stack.supabase().set_fault(Fault::Silent).await;
     tokio::time::timeout(Duration::from_secs(20), expect_supabase_fault(&stack, "supabase_timed_out")).await?
 }
 
 #[tokio::test]
 async fn paused_project_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.supabase().fault(Fault::Canned(Canned::html(540).at("/"))).await;
+    stack.supabase().set_fault(Fault::Canned(CannedResponse::html(540).at("/"))).await;
     expect_supabase_fault(&stack, "supabase_paused").await
 }
 
 #[tokio::test]
 async fn firewall_is_reported_instead_of_keys() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.supabase().fault(Fault::Canned(Canned::html(403))).await;
+    stack.supabase().set_fault(Fault::Canned(CannedResponse::html(403))).await;
     let code = "supabase_request_blocked";
     let faults = [("publishable_key", code, ""), ("secret_key", code, "")];
     expect_faults(&stack, &faults, &DATABASE_CHECKS).await
@@ -80,8 +80,8 @@ async fn read_only_database_is_reported() -> Result<()> {
 async fn failure_shorter_than_a_second_is_not_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
     // One for each key. The client does not retry a request with this response itself.
-    let invalid_key = Canned::gateway(401, "Invalid API key").times(2);
-    stack.supabase().fault(Fault::Canned(invalid_key)).await;
+    let invalid_key = CannedResponse::gateway(401, "Invalid API key").times(2);
+    stack.supabase().set_fault(Fault::Canned(invalid_key)).await;
     expect_faults(&stack, &[], &[]).await
 }
 
@@ -106,7 +106,7 @@ async fn another_token_issuer_is_reported() -> Result<()> {
 #[tokio::test]
 async fn empty_jwks_is_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
-    stack.supabase().fault(Fault::NoSigningKeys).await;
+    stack.supabase().set_fault(Fault::NoSigningKeys).await;
     expect_faults(&stack, &[("jwks", "jwks_empty", "")], &[]).await
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use local_stack::due_work::{Amount, KINDS, Kind};
+use local_stack::due_work::{ALL, DueWork, WorkAmount};
 use local_stack::supabase::OrgRole;
 use local_stack::{LocalStack, due_work};
 use serde_json::{Value, json};
@@ -22,12 +22,12 @@ async fn claims_return_rows_of_other_users_first() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
-    for kind in KINDS {
-        let amount = match kind.duty {
-            "resume_erasures" => Amount { hostile: 0, links: 0, others: 400 },
-            _ => Amount { hostile: 12_000, links: 5, others: OTHERS },
+    for kind in ALL {
+        let amount = match kind.job {
+            "resume_erasures" => WorkAmount { hostile: 0, links: 0, others: 400 },
+            _ => WorkAmount { hostile: 12_000, links: 5, others: OTHERS },
         };
-        due_work::fill(&stack, org_id, kind, amount).await?;
+        due_work::insert(&stack, org_id, kind, amount).await?;
         let claimed = match kind.function {
             "claim_erasures" => claim(&stack, kind, 1000).await?,
             "purge_expired" => claim(&stack, kind, 1000).await?,
@@ -40,17 +40,17 @@ async fn claims_return_rows_of_other_users_first() -> Result<()> {
             Some(rows) => check_order(&stack, kind, claimed.pointer(rows).unwrap_or(&Value::Null)).await?,
             None if kind.function == "claim_erasures" => {}
             None => {
-                let left = due_work::left(&stack, kind, false).await?;
+                let left = due_work::pending(&stack, kind, false).await?;
                 ensure!(left == 0, "{}: {left} rows of other users are left", kind.function);
-                let left = due_work::left(&stack, kind, true).await?;
+                let left = due_work::pending(&stack, kind, true).await?;
                 ensure!(left > 0, "{}: no row of the one user is left", kind.function);
             }
         }
         due_work::clear(&stack).await?;
     }
     // The most threads that a session can have.
-    for kind in KINDS.iter().filter(|kind| kind.rows.is_some()) {
-        due_work::fill(&stack, org_id, kind, Amount { hostile: 400, links: 120, others: 1 }).await?;
+    for kind in ALL.iter().filter(|kind| kind.rows.is_some()) {
+        due_work::insert(&stack, org_id, kind, WorkAmount { hostile: 400, links: 120, others: 1 }).await?;
         let bytes = claim(&stack, kind, 1000).await?.to_string().len();
         ensure!(bytes < MAX_BYTES, "{} returned {bytes} bytes", kind.function);
         let second = claim(&stack, kind, 1000).await?;
@@ -70,9 +70,9 @@ async fn end_erased_sessions_returns_at_most_200_sessions() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
-    let stale = KINDS.iter().find(|kind| kind.duty == "cancel_chatkit_sessions");
+    let stale = ALL.iter().find(|kind| kind.job == "cancel_chatkit_sessions");
     let stale = stale.context("no kind of stale ChatKit sessions")?;
-    due_work::fill(&stack, org_id, stale, Amount { hostile: 12_000, links: 0, others: 0 }).await?;
+    due_work::insert(&stack, org_id, stale, WorkAmount { hostile: 12_000, links: 0, others: 0 }).await?;
     let user_id: Uuid =
         sqlx::query_scalar("select user_id from test.due limit 1").fetch_one(stack.database()).await?;
     let request =
@@ -101,7 +101,7 @@ async fn end_erased_sessions_returns_at_most_200_sessions() -> Result<()> {
 async fn claim_deliveries_response_size_is_limited() -> Result<()> {
     let stack = LocalStack::start().await?;
     // The dispatcher must not claim the deliveries.
-    stack.webhook().context("no webhook")?.cut(true);
+    stack.webhook().context("no webhook")?.set_disconnected(true);
     // An organisation may have sixteen running calls.
     for _ in 0..8 {
         let org_id = Uuid::new_v4();
@@ -150,7 +150,7 @@ async fn claim_deliveries_response_size_is_limited() -> Result<()> {
     }
 }
 
-async fn claim(stack: &LocalStack, kind: &Kind, limit: usize) -> Result<Value> {
+async fn claim(stack: &LocalStack, kind: &DueWork, limit: usize) -> Result<Value> {
     let mut arguments = json!({ "p_limit": limit });
     if kind.function.starts_with("claim_") {
         arguments["p_lease_seconds"] = json!(60);
@@ -161,7 +161,7 @@ async fn claim(stack: &LocalStack, kind: &Kind, limit: usize) -> Result<Value> {
 }
 
 /// Checks that the first rows of a response contain one row of every other user.
-async fn check_order(stack: &LocalStack, kind: &Kind, rows: &Value) -> Result<()> {
+async fn check_order(stack: &LocalStack, kind: &DueWork, rows: &Value) -> Result<()> {
     let query = "select id from test.due where not hostile";
     let others: BTreeSet<Uuid> =
         sqlx::query_scalar(query).fetch_all(stack.database()).await?.into_iter().collect();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::emitted_metrics::{EmittedMetric, parse_metrics};
 use super::scenario;
 use super::watched_metrics::{self, WatchedMetric, alarms};
-use crate::support::project_files::{Template, same};
+use crate::support::project_files::{Template, ensure_same};
 
 #[tokio::test]
 async fn watched_metrics_are_emitted() -> Result<()> {
@@ -80,7 +80,7 @@ async fn alarms_notify_topic_and_treat_missing_data() -> Result<()> {
         }
     }
     let expected = ["ExpiryNotRunningAlarm", "RouterNotRunningAlarm"].map(str::to_owned).into();
-    same(("the alarms for missing data", &breaching), ("the expected ones", &expected))
+    ensure_same(("the alarms for missing data", &breaching), ("the expected ones", &expected))
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn dashboard_shows_every_alarm_without_overlaps() -> Result<()> {
     let alarm_widgets = widgets.iter().filter(|widget| widget["type"] == "alarm");
     let shown = alarm_widgets.flat_map(|widget| widget["properties"]["alarms"].as_array()).flatten();
     let shown = shown.filter_map(Value::as_str).map(str::to_owned).collect();
-    same(("the dashboard", &shown), ("the alarms", &all))?;
+    ensure_same(("the dashboard", &shown), ("the alarms", &all))?;
     let mut taken = BTreeMap::new();
     for widget in widgets {
         let title = &widget["properties"]["title"];
@@ -134,7 +134,7 @@ async fn alarms_watch_errors_and_throttles_of_every_http_function() -> Result<()
     for metric in ["Errors", "Throttles"] {
         let of_lambda = watched.iter().filter(|one| one.namespace == "AWS/Lambda" && one.name == metric);
         let functions = of_lambda.filter_map(|one| one.dimensions.get("FunctionName").cloned().flatten());
-        same(("the alarms", &functions.collect()), ("functions with routes", &with_routes))
+        ensure_same(("the alarms", &functions.collect()), ("functions with routes", &with_routes))
             .context(metric)?;
     }
     Ok(())

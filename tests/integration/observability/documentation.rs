@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::emitted_metrics::parse_metrics;
 use super::scenario;
 use crate::support::markdown;
-use crate::support::project_files::{same, text};
+use crate::support::project_files::{ensure_same, read_text};
 
 const PAGE: &str = "docs/operations/observability.md";
 
@@ -17,15 +17,17 @@ type Metric = (String, String, BTreeSet<String>);
 #[tokio::test]
 async fn page_lists_every_metric_with_unit_and_dimensions() -> Result<()> {
     let mut documented: BTreeSet<Metric> = BTreeSet::new();
-    for row in markdown::table(&text(PAGE)?, "metric") {
+    for row in markdown::table(&read_text(PAGE)?, "metric") {
         let [names, unit, dimensions, emitters] = &row[..] else {
             bail!("another number of columns: {row:?}")
         };
         ensure!(!emitters.is_empty(), "{names}: the column of functions is empty");
-        let mut sets: Vec<BTreeSet<String>> =
-            markdown::quoted(dimensions).into_iter().map(|one| BTreeSet::from([one.to_owned()])).collect();
+        let mut sets: Vec<BTreeSet<String>> = markdown::code_spans(dimensions)
+            .into_iter()
+            .map(|one| BTreeSet::from([one.to_owned()]))
+            .collect();
         sets.extend(dimensions.contains("in all").then(BTreeSet::new));
-        for name in markdown::quoted(names) {
+        for name in markdown::code_spans(names) {
             documented.extend(sets.iter().map(|set| (name.to_owned(), unit.clone(), set.clone())));
         }
     }
@@ -34,7 +36,7 @@ async fn page_lists_every_metric_with_unit_and_dimensions() -> Result<()> {
         let dimensions = metric.dimension_names();
         (metric.name, metric.unit, dimensions)
     });
-    same((PAGE, &documented), ("the lines", &emitted.collect()))
+    ensure_same((PAGE, &documented), ("the lines", &emitted.collect()))
 }
 
 #[tokio::test]
@@ -49,7 +51,7 @@ async fn page_lists_every_field() -> Result<()> {
     let mut documented = field_names()?;
     // Present only if a line has more upstream calls than it lists.
     documented.remove("upstream_unlisted");
-    same((PAGE, &documented), ("the lines", &emitted))
+    ensure_same((PAGE, &documented), ("the lines", &emitted))
 }
 
 /// The fields of a line, from the page.
@@ -64,7 +66,7 @@ pub fn metric_names() -> Result<BTreeSet<String>> {
 
 /// The names in the first column of a table.
 fn names(title: &str) -> Result<BTreeSet<String>> {
-    let rows = markdown::table(&text(PAGE)?, title);
+    let rows = markdown::table(&read_text(PAGE)?, title);
     ensure!(!rows.is_empty(), "{PAGE} does not have a table {title:?}");
-    Ok(rows.iter().flat_map(|row| markdown::quoted(&row[0])).map(str::to_owned).collect())
+    Ok(rows.iter().flat_map(|row| markdown::code_spans(&row[0])).map(str::to_owned).collect())
 }

@@ -51,7 +51,7 @@ async fn every_function_emits_metrics_in_the_configured_namespace() -> Result<()
     }
     let packages: BTreeSet<String> =
         local_stack::lambda::workspace().await?.functions.iter().cloned().collect();
-    project_files::same(("the lines", &emitters), ("functions/", &packages))
+    project_files::ensure_same(("the lines", &emitters), ("functions/", &packages))
 }
 
 /// Each has few values. A dimension with the id of an organisation, a user or a session would be

@@ -32,7 +32,7 @@ pub struct MetricLine {
 
 /// Ends the functions of a stack and returns their lines with metrics.
 pub async fn metric_lines(stack: &LocalStack) -> Vec<MetricLine> {
-    stack.lambda().end().await;
+    stack.lambda().stop().await;
     let lines = stack.lambda().logs().lines().into_iter();
     let lines = lines.filter_map(|line| {
         let json: Value = serde_json::from_str(&line.text).ok()?;

@@ -8,7 +8,7 @@ use local_stack::{LocalStack, openai, supabase};
 use serde_json::{Value, json};
 
 use super::{logged_lines, work_line, work_lines};
-use crate::support::client::{AGENT, TestClient, TestResponse, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, session_path};
 use crate::support::project_files::is_time;
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn request_has_one_line_with_subject_duration_and_calls() -> Result<()> {
 async fn failed_request_has_code_cause_and_attempts() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    stack.openai().fault(openai::Fault::new(Operation::CreateSession).status(503));
+    stack.openai().add_fault(openai::Fault::new(Operation::CreateSession).status(503));
     let response = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     let id = request_id(&response)?;
     response.problem(503, "chatkit_unavailable")?;
@@ -105,7 +105,7 @@ async fn unreachable_supabase_is_logged_with_chain_of_causes() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     caller.get("/chatkit/sessions").await?.expect(200)?;
-    stack.supabase().fault(supabase::Fault::Down).await;
+    stack.supabase().set_fault(supabase::Fault::Down).await;
     let response = caller.get("/chatkit/sessions").await?;
     let id = request_id(&response)?;
     ensure!(response.status == 503, "expected 503, found {response:?}");
@@ -143,9 +143,9 @@ async fn run_has_a_report_and_each_delivery_a_line() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     register_automatic_tool(&stack, &caller).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
-    caller.record(&path(&session), "button_click", payload).await?.expect(201)?;
+    caller.record_event(&session_path(&session), "button_click", payload).await?.expect(201)?;
     stack.run_job("route-events").await?;
     stack.run_job("expire-sessions").await?;
     let lines = logged_lines(&stack).await?;
@@ -174,7 +174,7 @@ async fn run_has_a_report_and_each_delivery_a_line() -> Result<()> {
 #[tokio::test]
 async fn failed_run_has_code_and_cause() -> Result<()> {
     let stack = LocalStack::start().await?;
-    stack.supabase().fault(supabase::Fault::Down).await;
+    stack.supabase().set_fault(supabase::Fault::Down).await;
     ensure!(stack.run_job("expire-sessions").await.is_err(), "a run without a database succeeded");
     let lines = logged_lines(&stack).await?;
     let line = work_line(&lines, |line| line["function"] == "expire-sessions")?;
@@ -199,9 +199,9 @@ async fn lines_contain_no_content_and_no_tokens() -> Result<()> {
     let opening = json!({ "agentId": AGENT, "metadata": { "note": CONTENT } });
     let session = caller.post("/chatkit/sessions", opening).await?.expect(201)?;
     let payload = json!({ "action": "pay", "data": { "invoice": CONTENT, "amount": 900 } });
-    caller.record(&path(&session), "button_click", payload).await?.expect(201)?;
+    caller.record_event(&session_path(&session), "button_click", payload).await?.expect(201)?;
     stack.run_job("route-events").await?;
-    let messages = caller.get(&format!("{}/messages", path(&session))).await?.expect(200)?;
+    let messages = caller.get(&format!("{}/messages", session_path(&session))).await?.expect(200)?;
     ensure!(messages.to_string().contains(CONTENT), "the messages do not contain the content: {messages:#}");
     // Invalid requests are not quoted either.
     let invalid = json!({ "agentId": CONTENT, "other": CONTENT });
@@ -224,7 +224,7 @@ async fn lines_contain_no_content_and_no_tokens() -> Result<()> {
 async fn register_automatic_tool(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     let tool = json!({ "idempotent": true, "policy": "auto" });
     stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
-    stack.webhook().context("the stack has no webhook")?.cut(true);
+    stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::documentation;
 use super::watched_metrics::alarms;
 use crate::support::markdown;
-use crate::support::project_files::{Template, same, text};
+use crate::support::project_files::{Template, ensure_same, read_text};
 
 const PAGE: &str = "docs/operations/runbook.md";
 
@@ -24,7 +24,7 @@ async fn every_alarm_has_a_section() -> Result<()> {
         ensure!(sentence.ends_with('.'), "{alarm}: expected a sentence, found {sentence:?}");
         ensure!(linked.insert(section.to_owned()), "{alarm} links to the section of another alarm");
     }
-    let page = text(PAGE)?;
+    let page = read_text(PAGE)?;
     let (_, alarms) = page.split_once("\n## Alarms\n").context("the page has no section Alarms")?;
     let mut sections = BTreeSet::new();
     for section in alarms.split("\n### ").skip(1) {
@@ -34,13 +34,13 @@ async fn every_alarm_has_a_section() -> Result<()> {
         }
         sections.insert(anchor(heading));
     }
-    same(("template.yaml", &linked), (PAGE, &sections))
+    ensure_same(("template.yaml", &linked), (PAGE, &sections))
 }
 
 #[tokio::test]
 async fn relative_links_lead_to_existing_sections() -> Result<()> {
     for page in [PAGE, "docs/operations/observability.md", "docs/guides/deploy.md"] {
-        let content = text(page)?;
+        let content = read_text(page)?;
         for link in content.split("](").skip(1) {
             let link = link.split(')').next().unwrap_or_default();
             if link.starts_with("https://") {
@@ -51,7 +51,7 @@ async fn relative_links_lead_to_existing_sections() -> Result<()> {
             let target = if file.is_empty() {
                 content.clone()
             } else {
-                text(&format!("{folder}/{file}")).with_context(|| format!("{page} links to {link}"))?
+                read_text(&format!("{folder}/{file}")).with_context(|| format!("{page} links to {link}"))?
             };
             let headings = target.lines().filter(|line| line.starts_with('#'));
             let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim_start()));
@@ -68,7 +68,7 @@ async fn queries_use_existing_fields() -> Result<()> {
     fields.extend(documentation::metric_names()?);
     // Fields of the lines about a delivery and about an erasure.
     fields.extend(["agent_id", "attempt", "delivery_id", "erasure_id", "error"].map(str::to_owned));
-    let queries = markdown::blocks(&text(PAGE)?, "logs-insights");
+    let queries = markdown::blocks(&read_text(PAGE)?, "logs-insights");
     ensure!(queries.len() > 10, "expected more than 10 queries, found {}", queries.len());
     for query in queries {
         let words = words(&query);

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use http_client::Method;
-use local_stack::supabase::{Canned, Fault, OrgRole};
+use local_stack::supabase::{CannedResponse, Fault, OrgRole};
 use local_stack::{LocalStack, agents, openai};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::emitted_metrics::{self, MetricLine};
-use crate::support::client::{AGENT, TestClient, TestResponse, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, session_path};
 
 static LINES: OnceCell<Result<Vec<MetricLine>>> = OnceCell::const_new();
 
@@ -30,7 +30,7 @@ async fn run() -> Result<Vec<MetricLine>> {
 async fn run_all_functions() -> Result<Vec<MetricLine>> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = path(&caller.open().await?);
+    let session = session_path(&caller.open_session().await?);
     for read in ["/chatkit/sessions", &session, &format!("{session}/messages"), "/chatkit/agents"] {
         caller.get(read).await?.expect(200)?;
     }
@@ -65,8 +65,8 @@ async fn open(caller: &TestClient) -> Result<TestResponse> {
 
 async fn decide(stack: &LocalStack, caller: &TestClient, session: &str) -> Result<()> {
     let payload = json!({ "reason": "Is it right?", "decisions": ["approve", "reject"] });
-    caller.record(session, "hitl_escalation", payload).await?.expect(201)?;
-    let approver = TestClient::joining(stack, caller.user.org_id, OrgRole::Approver).await?;
+    caller.record_event(session, "hitl_escalation", payload).await?.expect(201)?;
+    let approver = TestClient::in_organisation(stack, caller.user.org_id, OrgRole::Approver).await?;
     let list = approver.get("/chatkit/escalations").await?.expect(200)?;
     let escalation = &list["escalations"][0];
     let id = escalation["id"].as_str().with_context(|| format!("expected an escalation, found {list}"))?;
@@ -84,10 +84,10 @@ async fn deliver(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     for (fault, status) in [(None, "done"), (Some(rejected), "dead"), (Some(lost), "unknown")] {
         let tool = json!({ "idempotent": false, "policy": "auto" });
         stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
-        let session = path(&caller.open().await?);
-        fault.map(|fault| agent.fault(fault));
+        let session = session_path(&caller.open_session().await?);
+        fault.map(|fault| agent.add_fault(fault));
         let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
-        caller.record(&session, "button_click", payload).await?.expect(201)?;
+        caller.record_event(&session, "button_click", payload).await?.expect(201)?;
         wait_for_delivery(stack, status).await?;
     }
     Ok(())
@@ -133,7 +133,7 @@ async fn invoke_admin_functions(stack: &LocalStack, caller: &TestClient) -> Resu
 async fn fail_openai(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     let status = |status| openai::Fault::everywhere().status(status);
     let quota = openai::Fault::everywhere().status(429).code("insufficient_quota");
-    let firewall = openai::Fault::everywhere().page(403, "text/html", "<html><p>Access denied.");
+    let firewall = openai::Fault::everywhere().replace_response(403, "text/html", "<html><p>Access denied.");
     for (fault, expected, code) in [
         (status(503), 503, "chatkit_unavailable"),
         (status(401), 502, "chatkit_key_refused"),
@@ -141,7 +141,7 @@ async fn fail_openai(stack: &LocalStack, caller: &TestClient) -> Result<()> {
         (quota, 502, "chatkit_quota_exhausted"),
         (firewall, 502, "chatkit_request_blocked"),
     ] {
-        stack.openai().fault(fault);
+        stack.openai().add_fault(fault);
         open(caller).await?.problem(expected, code)?;
         stack.openai().clear_faults();
     }
@@ -152,15 +152,19 @@ async fn fail_supabase(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     let read_only = "cannot execute INSERT in a read-only transaction";
     let overloaded = "Timed out acquiring connection from connection pool.";
     for (canned, status, code) in [
-        (Canned::gateway(540, "Project paused"), 503, "supabase_paused"),
-        (Canned::postgrest(405, "25006", read_only), 503, "supabase_read_only"),
-        (Canned::postgrest(504, "PGRST003", overloaded), 503, "supabase_overloaded"),
-        (Canned::postgrest(404, "PGRST202", "Could not find the function"), 503, "supabase_schema_mismatch"),
-        (Canned::html(403), 502, "supabase_request_blocked"),
+        (CannedResponse::gateway(540, "Project paused"), 503, "supabase_paused"),
+        (CannedResponse::postgrest(405, "25006", read_only), 503, "supabase_read_only"),
+        (CannedResponse::postgrest(504, "PGRST003", overloaded), 503, "supabase_overloaded"),
+        (
+            CannedResponse::postgrest(404, "PGRST202", "Could not find the function"),
+            503,
+            "supabase_schema_mismatch",
+        ),
+        (CannedResponse::html(403), 502, "supabase_request_blocked"),
     ] {
-        stack.supabase().fault(Fault::Canned(canned)).await;
+        stack.supabase().set_fault(Fault::Canned(canned)).await;
         open(caller).await?.problem(status, code)?;
     }
-    stack.supabase().fault(Fault::None).await;
+    stack.supabase().set_fault(Fault::None).await;
     Ok(())
 }

@@ -33,7 +33,10 @@ async fn spans_of_request_are_exported_before_the_response() -> Result<()> {
         .expect(201)?;
     // Read when the response has arrived, without waiting.
     let spans = collector.spans();
-    ensure!(spans.iter().all(|(service, _)| service == "traced"), "another service name: {spans:#?}");
+    ensure!(
+        spans.iter().all(|(service, _)| service == "create-session-traced"),
+        "another service name: {spans:#?}"
+    );
     let spans: Vec<Span> =
         spans.into_iter().map(|(_, span)| span).filter(|span| hex(&span.trace_id) == TRACE).collect();
     let root = spans.iter().find(|span| span.name == "request");

@@ -6,7 +6,7 @@ use local_stack::LocalStack;
 use serde_json::json;
 
 use super::{logged_lines, work_line, work_lines};
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -42,10 +42,10 @@ async fn trace_of_scheduled_run_is_passed_to_agents() -> Result<()> {
     let tool = json!({ "idempotent": true, "policy": "auto" });
     stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
     // Without the webhook, one run of the schedule makes the call, and no other run is active.
-    stack.webhook().context("the stack has no webhook")?.cut(true);
-    let session = caller.open().await?;
+    stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
+    let session = caller.open_session().await?;
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
-    caller.record(&path(&session), "button_click", payload).await?.expect(201)?;
+    caller.record_event(&session_path(&session), "button_click", payload).await?.expect(201)?;
     stack.run_job("route-events").await?;
     let calls = stack.agents().agent(AGENT).context("the stack has no agent server")?.requests();
     ensure!(!calls.is_empty(), "the agent was not called");

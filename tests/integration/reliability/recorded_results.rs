@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::On;
-use local_stack::supabase::{Canned, Fault};
+use local_stack::openai::Operation;
+use local_stack::supabase::{CannedResponse, Fault};
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient};
@@ -14,11 +14,11 @@ async fn create_session_records_secret_after_supabase_outage() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     // More errors than the attempts of one call.
-    let fault = Canned::html(522).at("/rest/v1/rpc/record_chatkit_session").times(8);
-    stack.supabase().fault(Fault::Canned(fault)).await;
-    let session = caller.open().await?;
+    let fault = CannedResponse::html(522).at("/rest/v1/rpc/record_chatkit_session").times(8);
+    stack.supabase().set_fault(Fault::Canned(fault)).await;
+    let session = caller.open_session().await?;
     ensure!(session["chatkit"]["clientSecret"].is_string(), "{session:#}");
-    ensure!(stack.openai().calls(On::CreateSession).len() == 1, "OpenAI received a second request");
+    ensure!(stack.openai().calls(Operation::CreateSession).len() == 1, "OpenAI received a second request");
     Ok(())
 }
 
@@ -28,19 +28,19 @@ async fn finish_delivery_is_retried_until_supabase_accepts_it() -> Result<()> {
     disable_webhook(&stack)?;
     let (caller, session) = open_with_tool(&stack, "auto").await?;
     for (number, canned) in [
-        Canned::postgrest(401, "PGRST303", "JWT issued at future"),
-        Canned::html(503),
-        Canned::gateway(401, "Invalid API key"),
-        Canned::postgrest(405, "25006", "cannot execute UPDATE in a read-only transaction"),
-        Canned::postgrest(500, "57014", "canceling statement due to statement timeout"),
-        Canned::html(200),
+        CannedResponse::postgrest(401, "PGRST303", "JWT issued at future"),
+        CannedResponse::html(503),
+        CannedResponse::gateway(401, "Invalid API key"),
+        CannedResponse::postgrest(405, "25006", "cannot execute UPDATE in a read-only transaction"),
+        CannedResponse::postgrest(500, "57014", "canceling statement due to statement timeout"),
+        CannedResponse::html(200),
     ]
     .into_iter()
     .enumerate()
     {
         click(&caller, &session).await?;
         let fault = canned.clone().at("/rest/v1/rpc/finish_delivery").times(4);
-        stack.supabase().fault(Fault::Canned(fault)).await;
+        stack.supabase().set_fault(Fault::Canned(fault)).await;
         let report = stack.run_job("route-events").await?;
         ensure!(report["done"] == 1 && report["unknown"] == 0, "{canned:?}: {report}");
         let states = delivery_states(&stack).await?;
@@ -121,17 +121,17 @@ async fn open_with_tool(stack: &LocalStack, policy: &str) -> Result<(TestClient,
     let caller = TestClient::new(stack).await?;
     let tool = json!({ "idempotent": false, "policy": policy, "risk": "low", "approver": "self" });
     stack.register_agent_tool(caller.user.org_id, AGENT, tool).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     Ok((caller, session))
 }
 
 async fn click(caller: &TestClient, session: &str) -> Result<()> {
     let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": 900 } });
-    caller.record(session, "button_click", payload).await?.expect(201).map(drop)
+    caller.record_event(session, "button_click", payload).await?.expect(201).map(drop)
 }
 
 fn disable_webhook(stack: &LocalStack) -> Result<()> {
-    stack.webhook().context("no webhook")?.cut(true);
+    stack.webhook().context("no webhook")?.set_disconnected(true);
     Ok(())
 }
 

@@ -31,27 +31,27 @@ impl TestClient {
     pub async fn new(stack: &LocalStack) -> Result<Self> {
         let org_id = Uuid::new_v4();
         stack.register_agent(org_id, AGENT, "Accounts payable").await?;
-        Self::joining(stack, org_id, OrgRole::Member).await
+        Self::in_organisation(stack, org_id, OrgRole::Member).await
     }
 
     /// A new user of an existing organisation.
-    pub async fn joining(stack: &LocalStack, org_id: Uuid, role: OrgRole) -> Result<Self> {
+    pub async fn in_organisation(stack: &LocalStack, org_id: Uuid, role: OrgRole) -> Result<Self> {
         let user = stack.add_user(org_id, role).await?;
-        Ok(Self::of(stack, user))
+        Ok(Self::from_user(stack, user))
     }
 
     /// An existing user, with a new token.
-    pub fn of(stack: &LocalStack, user: User) -> Self {
+    pub fn from_user(stack: &LocalStack, user: User) -> Self {
         Self { base: stack.api_url(), token: stack.issuer().token(&user), user }
     }
 
     /// The same user with another token.
-    pub fn with(&self, token: String) -> Self {
+    pub fn with_token(&self, token: String) -> Self {
         Self { base: self.base.clone(), token, user: self.user.clone() }
     }
 
     /// The same user with another base URL.
-    pub fn at(&self, base: String) -> Self {
+    pub fn with_base_url(&self, base: String) -> Self {
         Self { base, token: self.token.clone(), user: self.user.clone() }
     }
 
@@ -79,21 +79,21 @@ impl TestClient {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let reply = reply(request).await.with_context(|| format!("calling {path}"))?;
-        project_files::check(method.as_str(), path, &reply)
+        let reply = send_request(request).await.with_context(|| format!("calling {path}"))?;
+        project_files::check_response(method.as_str(), path, &reply)
             .context("the response does not match docs/openapi.yaml")?;
         Ok(reply)
     }
 
     /// Opens a session.
-    pub async fn open(&self) -> Result<Value> {
+    pub async fn open_session(&self) -> Result<Value> {
         let reply = self.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
         reply.expect(201)
     }
 
     /// Opens a session and returns its path.
-    pub async fn open_path(&self) -> Result<String> {
-        Ok(path(&self.open().await?))
+    pub async fn open_session_path(&self) -> Result<String> {
+        Ok(session_path(&self.open_session().await?))
     }
 
     pub async fn cancel(&self, session: &str) -> Result<TestResponse> {
@@ -101,19 +101,19 @@ impl TestClient {
     }
 
     /// Records one event.
-    pub async fn record(&self, session: &str, kind: &str, payload: Value) -> Result<TestResponse> {
+    pub async fn record_event(&self, session: &str, kind: &str, payload: Value) -> Result<TestResponse> {
         let event = json!({ "id": Uuid::new_v4(), "type": kind, "payload": payload });
         self.post(&format!("{session}/events"), event).await
     }
 }
 
 /// The path of a session.
-pub fn path(session: &Value) -> String {
+pub fn session_path(session: &Value) -> String {
     format!("/chatkit/sessions/{}", session["id"].as_str().unwrap_or_default())
 }
 
 /// Sends a request and parses the response as JSON. An empty body becomes `null`.
-pub async fn reply(request: http_client::RequestBuilder) -> Result<TestResponse> {
+pub async fn send_request(request: http_client::RequestBuilder) -> Result<TestResponse> {
     let response = request.send().await?;
     let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
     let body =

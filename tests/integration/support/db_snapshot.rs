@@ -14,7 +14,7 @@ pub struct DbSnapshot {
 }
 
 impl DbSnapshot {
-    pub async fn of(stack: &LocalStack) -> Result<Self> {
+    pub async fn take(stack: &LocalStack) -> Result<Self> {
         let names = "select format('%I.%I', table_schema, table_name)::text from information_schema.tables
             where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')";
         let names: Vec<String> = sqlx::query_scalar(names).fetch_all(stack.database()).await?;

@@ -21,10 +21,10 @@ impl<'s> EscalationFixture<'s> {
     /// Registers the tool `pay` with `fields`. Without fields, every call needs an approval.
     pub async fn new(stack: &'s LocalStack, fields: Value) -> Result<Self> {
         // The tests claim the calls themselves, so the dispatcher must not run.
-        stack.webhook().inspect(|webhook| webhook.cut(true));
+        stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
         let member = TestClient::new(stack).await?;
-        let approver = TestClient::joining(stack, member.user.org_id, OrgRole::Approver).await?;
-        let session = member.open_path().await?;
+        let approver = TestClient::in_organisation(stack, member.user.org_id, OrgRole::Approver).await?;
+        let session = member.open_session_path().await?;
         let fixture = Self { stack, member, approver, session };
         fixture.register_pay_tool(fields).await?;
         Ok(fixture)
@@ -39,14 +39,14 @@ impl<'s> EscalationFixture<'s> {
 
     /// Adds a user to the organisation.
     pub async fn add_colleague(&self, role: OrgRole) -> Result<TestClient> {
-        TestClient::joining(self.stack, self.member.user.org_id, role).await
+        TestClient::in_organisation(self.stack, self.member.user.org_id, role).await
     }
 
     /// Requests a payment as the member, and returns the escalation of the held call.
     pub async fn hold_payment(&self, amount: u32) -> Result<Value> {
         let payload = json!({ "action": "pay", "data": { "invoice": 42, "amount": amount } });
-        self.member.record(&self.session, "button_click", payload).await?.expect(201)?;
-        let calls = self.stack.claim_all().await?;
+        self.member.record_event(&self.session, "button_click", payload).await?.expect(201)?;
+        let calls = self.stack.claim_deliveries().await?;
         ensure!(calls.is_empty(), "expected the payment to be held, claimed {calls:#?}");
         self.newest_escalation("policy").await
     }
@@ -55,10 +55,13 @@ impl<'s> EscalationFixture<'s> {
     /// risk, so the approver of the question is decided by `ask` alone.
     pub async fn ask_as_agent(&self, ask: Value) -> Result<Value> {
         self.register_pay_tool(json!({ "policy": "auto", "risk": "low", "approver": "self" })).await?;
-        self.member.record(&self.session, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
-        let calls = self.stack.claim_all().await?;
+        self.member
+            .record_event(&self.session, "button_click", json!({ "action": "pay" }))
+            .await?
+            .expect(201)?;
+        let calls = self.stack.claim_deliveries().await?;
         let [call] = &calls[..] else { bail!("expected one call, claimed {}", calls.len()) };
-        self.stack.finish(call, json!({ "kind": "ask", "ask": ask })).await?;
+        self.stack.finish_delivery(call, json!({ "kind": "ask", "ask": ask })).await?;
         self.newest_escalation("agent_asked").await
     }
 
@@ -66,7 +69,7 @@ impl<'s> EscalationFixture<'s> {
     pub async fn escalate_from_page(&self, fields: Value) -> Result<Value> {
         let mut payload = json!({ "reason": "Too much", "decisions": ["approve", "reject"] });
         merge(&mut payload, &fields)?;
-        self.member.record(&self.session, "hitl_escalation", payload).await?.expect(201)?;
+        self.member.record_event(&self.session, "hitl_escalation", payload).await?.expect(201)?;
         self.newest_escalation("browser").await
     }
 
@@ -79,7 +82,7 @@ impl<'s> EscalationFixture<'s> {
     }
 
     pub async fn claim_calls(&self) -> Result<Vec<Value>> {
-        self.stack.claim_all().await
+        self.stack.claim_deliveries().await
     }
 
     /// Runs a query that returns one number.

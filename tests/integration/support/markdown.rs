@@ -30,7 +30,7 @@ pub fn blocks(text: &str, language: &str) -> Vec<String> {
 }
 
 /// The texts between single backticks.
-pub fn quoted(text: &str) -> Vec<&str> {
+pub fn code_spans(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 

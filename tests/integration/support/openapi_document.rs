@@ -9,7 +9,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 use super::client::TestResponse;
-use super::project_files::yaml;
+use super::project_files::read_yaml;
 use super::template::Routes;
 
 pub struct Document {
@@ -19,7 +19,7 @@ pub struct Document {
 }
 
 static DOCUMENT: LazyLock<Result<Document>> =
-    LazyLock::new(|| Ok(Document { root: yaml("docs/openapi.yaml")?, validators: Mutex::default() }));
+    LazyLock::new(|| Ok(Document { root: read_yaml("docs/openapi.yaml")?, validators: Mutex::default() }));
 
 #[derive(Clone, Copy)]
 pub struct Operation<'a> {

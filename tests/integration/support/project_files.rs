@@ -14,7 +14,7 @@ pub use super::template::Template;
 
 /// Checks a response against `docs/openapi.yaml`. Ignores undocumented operations, and responses
 /// that do not come from a function.
-pub fn check(method: &str, path: &str, reply: &TestResponse) -> Result<()> {
+pub fn check_response(method: &str, path: &str, reply: &TestResponse) -> Result<()> {
     let path = path.split('?').next().unwrap_or_default();
     match Document::read()?.operation_at(method, path) {
         Ok(operation) if reply.headers.contains_key("x-request-id") => operation.check(reply),
@@ -28,16 +28,16 @@ pub fn root() -> Result<&'static Path> {
 }
 
 /// The content of a file of the project.
-pub fn text(path: &str) -> Result<String> {
+pub fn read_text(path: &str) -> Result<String> {
     std::fs::read_to_string(root()?.join(path)).with_context(|| format!("reading {path}"))
 }
 
-pub fn yaml(path: &str) -> Result<Value> {
+pub fn read_yaml(path: &str) -> Result<Value> {
     local_stack::yaml::read(&root()?.join(path))
 }
 
 /// Checks that two places name the same things.
-pub fn same<T: Ord + Debug>(
+pub fn ensure_same<T: Ord + Debug>(
     (here, ours): (&str, &BTreeSet<T>),
     (there, theirs): (&str, &BTreeSet<T>),
 ) -> Result<()> {

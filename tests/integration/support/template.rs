@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::project_files::yaml;
+use super::project_files::read_yaml;
 
 /// Method, path and function of each route.
 pub type Routes = BTreeSet<(String, String, String)>;
@@ -44,7 +44,7 @@ impl Function<'_> {
 
 impl Template {
     pub fn read() -> Result<Self> {
-        Ok(Self(yaml("template.yaml")?))
+        Ok(Self(read_yaml("template.yaml")?))
     }
 
     pub fn functions(&self) -> Result<Vec<Function<'_>>> {

@@ -99,7 +99,7 @@ pub async fn finish_calls_by(stack: &LocalStack, outcome: impl Fn(&Value) -> Val
             return Ok(calls);
         }
         for call in claimed {
-            stack.finish(call, outcome(call)).await?;
+            stack.finish_delivery(call, outcome(call)).await?;
             calls.push(call.clone());
         }
     }

@@ -11,7 +11,7 @@ use local_stack::toolchain::CARGO_LAMBDA;
 use local_stack::{LocalStack, http};
 
 use crate::api::http_requests;
-use crate::end_to_end::play;
+use crate::end_to_end::check_session_lifecycle;
 use crate::support::client::TestClient;
 use crate::support::skip;
 
@@ -19,26 +19,30 @@ use crate::support::skip;
 async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
     skip::with_tools(async {
         let stack = LocalStack::start().await?;
-        let cargo_lambda = CARGO_LAMBDA.ready().await?;
+        let cargo_lambda = CARGO_LAMBDA.install_async().await?;
         // Outside the project, because the watcher restarts the functions when a file in it
         // changes.
         let folder = tempfile::tempdir()?;
         let environment = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
         let watch = Watch::start(&cargo_lambda, &environment).await?;
-        let output = || format!("the output of cargo lambda watch:\n{}", watch.said());
+        let output = || format!("the output of cargo lambda watch:\n{}", watch.output());
 
         let caller = TestClient::new(&stack).await?;
-        play(&stack, &caller, |_| caller.at(watch.url().to_owned())).await.with_context(output)?;
+        check_session_lifecycle(&stack, &caller, |_| caller.with_base_url(watch.url().to_owned()))
+            .await
+            .with_context(output)?;
         let other = TestClient::new(&stack).await?;
-        play(&stack, &other, |function| other.at(watch.function_url(function))).await.with_context(output)?;
-        let session = other.at(watch.url().to_owned()).open_path().await?;
+        check_session_lifecycle(&stack, &other, |function| other.with_base_url(watch.function_url(function)))
+            .await
+            .with_context(output)?;
+        let session = other.with_base_url(watch.url().to_owned()).open_session_path().await?;
         // The watcher passes only the last value of a repeated header.
         let url = |function: &str| watch.function_url(function);
-        http_requests::over_http(url, &other, &session, false).await.with_context(output)?;
+        http_requests::check_over_http(url, &other, &session, false).await.with_context(output)?;
         ensure!(stack.logs().is_empty(), "expected no log of the functions of the stack");
         // The watcher itself would allow every origin.
         let preflight = [("origin", "https://elsewhere.example"), ("access-control-request-method", "POST")];
-        let client = caller.at(watch.url().to_owned());
+        let client = caller.with_base_url(watch.url().to_owned());
         client
             .send(Method::OPTIONS, "/chatkit/sessions", &preflight, None)
             .await?

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::stack::LocalStack;
 
 /// A scheduled job and the statements that make its work due.
-pub struct Kind {
+pub struct DueWork {
     /// The job's name in the logs of `expire-sessions`.
-    pub duty: &'static str,
+    pub job: &'static str,
     /// The SQL function that claims the rows, or processes them at once.
     pub function: &'static str,
     /// The JSON pointer to the claimed rows, each with a `session_id`. `None` if the function
@@ -18,7 +18,7 @@ pub struct Kind {
     pub rows: Option<&'static str>,
     /// The most work of this kind that one user can have due at once. docs/reference/limits.md and
     /// the schedule of five minutes determine it. `None` means unbounded.
-    pub most: Option<usize>,
+    pub max_per_user: Option<usize>,
     ended: bool,
     /// SQL that makes the work due, on the hostile user's sessions first.
     due: &'static str,
@@ -28,7 +28,7 @@ pub struct Kind {
 
 /// The number of sessions and threads to create.
 #[derive(Clone, Copy)]
-pub struct Amount {
+pub struct WorkAmount {
     /// Number of sessions of the hostile user.
     pub hostile: usize,
     /// Number of threads of each of them. OpenAI rejects every request about these threads.
@@ -41,13 +41,13 @@ pub struct Amount {
 pub const REJECTED_THREAD_PREFIX: &str = "cthr_refused";
 
 /// All kinds.
-pub const KINDS: &[Kind] = &[
-    Kind {
-        duty: "fail_abandoned_requests",
+pub const ALL: &[DueWork] = &[
+    DueWork {
+        job: "fail_abandoned_requests",
         function: "fail_abandoned_requests",
         rows: None,
         // One client secret a minute, for the hour in which the schedule does not run.
-        most: Some(60 * 60),
+        max_per_user: Some(60 * 60),
         ended: false,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, requested_at)
               select gen_random_uuid(), org_id, user_id, id, 'accounts_payable',
@@ -55,12 +55,12 @@ pub const KINDS: &[Kind] = &[
               from test.due where kind = '{kind}'",
         pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.failed_at is null)",
     },
-    Kind {
-        duty: "cancel_chatkit_sessions",
+    DueWork {
+        job: "cancel_chatkit_sessions",
         function: "claim_uncancelled_chatkit_sessions",
         rows: Some("/sessions"),
         // One client secret a minute, each valid for ten minutes.
-        most: Some(60 * 10),
+        max_per_user: Some(60 * 10),
         ended: true,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, chatkit_session_id, requested_at,
                                             recorded_at, expires_at)
@@ -69,11 +69,11 @@ pub const KINDS: &[Kind] = &[
               from test.due where kind = '{kind}'",
         pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.cancelled_at is null)",
     },
-    Kind {
-        duty: "expire_escalations",
+    DueWork {
+        job: "expire_escalations",
         function: "expire_escalations",
         rows: None,
-        most: Some(100),
+        max_per_user: Some(100),
         ended: false,
         due: "insert into chat_escalations (id, org_id, user_id, session_id, event_id, origin, reason, decisions, created_at,
                                             expires_at)
@@ -82,12 +82,12 @@ pub const KINDS: &[Kind] = &[
               from test.due where kind = '{kind}'",
         pending: "exists (select from chat_escalations as e where e.session_id = d.id and e.status = 'open')",
     },
-    Kind {
-        duty: "purge_expired",
+    DueWork {
+        job: "purge_expired",
         function: "purge_expired",
         rows: None,
         // The idempotency keys of one day.
-        most: Some(10_000),
+        max_per_user: Some(10_000),
         ended: false,
         due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, chatkit_session_id, requested_at,
                                             recorded_at, expires_at, sealed_secret, sealing_key_id)
@@ -101,33 +101,33 @@ pub const KINDS: &[Kind] = &[
         pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.sealed_secret is not null)
                or exists (select from idempotency_keys as k where k.session_id = d.id)",
     },
-    Kind {
-        duty: "expire_idle_sessions",
+    DueWork {
+        job: "expire_idle_sessions",
         function: "claim_idle_sessions",
         rows: Some("/sessions"),
-        most: Some(200),
+        max_per_user: Some(200),
         ended: false,
         due: "insert into idle_checks (org_id, user_id, session_id, due_at)
               select org_id, user_id, id, now() - case when hostile then '2 hours' else '1 minute' end::interval
               from test.due where kind = '{kind}'",
         pending: "exists (select from chat_sessions as s where s.id = d.id and s.status = 'active')",
     },
-    Kind {
-        duty: "copy_transcripts",
+    DueWork {
+        job: "copy_transcripts",
         function: "claim_transcripts",
         rows: Some("/transcripts"),
-        most: None,
+        max_per_user: None,
         ended: true,
         due: "insert into transcripts_due (org_id, user_id, session_id, due_at)
               select org_id, user_id, id, now() - case when hostile then '2 hours' else '1 minute' end::interval
               from test.due where kind = '{kind}'",
         pending: "exists (select from transcripts_due as t where t.session_id = d.id)",
     },
-    Kind {
-        duty: "resume_erasures",
+    DueWork {
+        job: "resume_erasures",
         function: "claim_erasures",
         rows: None,
-        most: Some(0),
+        max_per_user: Some(0),
         ended: true,
         // Only an operator requests erasures, so the hostile user cannot cause any.
         due: "insert into erasures (id, org_id, user_id, requested_by, reason, lease_until)
@@ -135,11 +135,11 @@ pub const KINDS: &[Kind] = &[
               from test.due where kind = '{kind}' and not hostile",
         pending: "exists (select from erasures as e where e.user_id = d.user_id and e.finished_at is null)",
     },
-    Kind {
-        duty: "apply_retention",
+    DueWork {
+        job: "apply_retention",
         function: "claim_overdue_sessions",
         rows: Some("/sessions"),
-        most: None,
+        max_per_user: None,
         ended: true,
         due: "insert into org_retention (org_id, keep_days) select distinct org_id, 30 from test.due on conflict do nothing;
               update chat_sessions as s
@@ -152,8 +152,8 @@ pub const KINDS: &[Kind] = &[
 /// Inserts sessions of an organisation that has the agent, and makes the job's work due on them.
 /// The hostile user is the same for all jobs; each job has other users of its own. Triggers are
 /// disabled for this.
-pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount) -> Result<()> {
-    let Amount { hostile, links, others } = amount;
+pub async fn insert(stack: &LocalStack, org_id: Uuid, kind: &DueWork, amount: WorkAmount) -> Result<()> {
+    let WorkAmount { hostile, links, others } = amount;
     let (ended, status, end_reason) = match kind.ended {
         true => ("now() - interval '1 hour'", "'ended'", "'cancelled'"),
         false => ("null", "'active'", "null"),
@@ -182,26 +182,26 @@ pub async fn fill(stack: &LocalStack, org_id: Uuid, kind: &Kind, amount: Amount)
          {due};
          commit;
          analyze",
-        duty = kind.duty,
-        due = kind.due.replace("{kind}", kind.duty),
+        duty = kind.job,
+        due = kind.due.replace("{kind}", kind.job),
     );
     let database = stack.database();
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(database).await.with_context(|| kind.duty)?;
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(database).await.with_context(|| kind.job)?;
     Ok(())
 }
 
 /// Returns the number of sessions with pending work, of the hostile user or of the others.
-pub async fn left(stack: &LocalStack, kind: &Kind, hostile: bool) -> Result<i64> {
+pub async fn pending(stack: &LocalStack, kind: &DueWork, hostile: bool) -> Result<i64> {
     let query = format!("select count(*) from ({}) as d", remaining_query(kind, hostile));
     Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(stack.database()).await?)
 }
 
 /// A query for the sessions with pending work.
-pub fn remaining_query(kind: &Kind, hostile: bool) -> String {
+pub fn remaining_query(kind: &DueWork, hostile: bool) -> String {
     let not = if hostile { "" } else { "not" };
     format!(
         "select d.id from test.due as d where d.kind = '{}' and {not} d.hostile and ({})",
-        kind.duty, kind.pending
+        kind.job, kind.pending
     )
 }
 

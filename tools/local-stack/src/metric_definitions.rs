@@ -15,7 +15,7 @@ pub struct MetricDefinition {
 }
 
 /// The rows that a metric counts.
-pub struct Scope<'a> {
+pub struct MetricScope<'a> {
     pub org_id: Uuid,
     /// Start of the window, in the API's format.
     pub from: &'a str,
@@ -42,7 +42,7 @@ pub fn definitions() -> Result<Vec<MetricDefinition>> {
 
 impl MetricDefinition {
     /// Returns the statement with its placeholders replaced.
-    pub fn sql(&self, scope: &Scope<'_>) -> String {
+    pub fn sql(&self, scope: &MetricScope<'_>) -> String {
         let time = |text: &str| format!("timestamptz '{text}'");
         self.sql
             .replace(":'org'", &format!("'{}'", scope.org_id))
@@ -53,7 +53,7 @@ impl MetricDefinition {
     }
 
     /// Runs the statement. Returns one row, or the rows of a list, with the API's field names.
-    pub async fn count(&self, database: &PgPool, scope: &Scope<'_>) -> Result<Vec<Map<String, Value>>> {
+    pub async fn count(&self, database: &PgPool, scope: &MetricScope<'_>) -> Result<Vec<Map<String, Value>>> {
         let sql = self.sql(scope);
         let rows = format!(
             "with counted as ({sql}) select coalesce(jsonb_agg(to_jsonb(c)), '[]') from counted as c"

@@ -42,7 +42,7 @@ rm -rf -- "$@"
 
 /// How the reaper ends a process that is still running.
 #[derive(Clone, Copy, Debug)]
-pub enum End {
+pub enum Termination {
     /// SIGKILL, for a process without state.
     Kill,
     /// SIGQUIT, then SIGKILL after five seconds. PostgreSQL ends its own children on SIGQUIT.
@@ -57,10 +57,10 @@ struct Reaper {
 static REAPER: Mutex<Option<Reaper>> = Mutex::new(None);
 
 /// Ends process `pid` when this process ends.
-pub fn watch(pid: u32, end: End) -> Result<()> {
+pub fn watch(pid: u32, end: Termination) -> Result<()> {
     let verb = match end {
-        End::Kill => "kill",
-        End::Quit => "quit",
+        Termination::Kill => "kill",
+        Termination::Quit => "quit",
     };
     send(&format!("{verb} {pid}\n"))
 }
@@ -73,7 +73,7 @@ pub fn forget(pid: u32) {
 }
 
 /// Removes a file, or a folder with its content, when this process ends.
-pub fn remove(folder: &Path) -> Result<()> {
+pub fn remove_at_exit(folder: &Path) -> Result<()> {
     match folder.to_str() {
         Some(path) if !path.contains('\n') => send(&format!("folder {path}\n")),
         _ => bail!("the path {} contains a line break or invalid UTF-8", folder.display()),
@@ -128,9 +128,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap().keep();
         std::fs::write(folder.join("a file"), "text").unwrap();
 
-        watch(watched.id(), End::Kill).unwrap();
-        watch(forgotten.id(), End::Kill).unwrap();
-        remove(&folder).unwrap();
+        watch(watched.id(), Termination::Kill).unwrap();
+        watch(forgotten.id(), Termination::Kill).unwrap();
+        remove_at_exit(&folder).unwrap();
         forget(forgotten.id());
         finish().unwrap();
 

@@ -95,7 +95,7 @@ impl Person {
         let [title, name, variable] = names;
         let user = stack.add_user(org_id, role).await?;
         // A negative age is an expiry in the future.
-        let token = stack.issuer().forge(&user).expired(-TOKEN_SECONDS).sign();
+        let token = stack.issuer().token_builder(&user).expired(-TOKEN_SECONDS).sign();
         Ok(Self { title, name, variable, user, token })
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use http_client::{Method, header::HeaderMap};
 use local_stack::{Builder, LocalStack, http, lambda};
 
-use crate::support::client::{TestClient, TestResponse, reply};
+use crate::support::client::{TestClient, TestResponse, send_request};
 
 const APP: &str = "https://app.example.com";
 const LOCAL: &str = "http://localhost:3000";
@@ -49,7 +49,7 @@ async fn every_function_with_a_route_is_covered() -> Result<()> {
 async fn empty_configuration_allows_no_origin() -> Result<()> {
     let stack = LocalStack::builder().env("CORS_ALLOWED_ORIGINS", "").start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     for origin in [APP, LOCAL, "null", "*", ""] {
         let response = send_preflight(&format!("{}{session}", stack.api_url()), origin, "GET").await?;
         expect_no_cors_headers(&response)?;
@@ -70,7 +70,7 @@ async fn send_preflight(url: &str, origin: &str, method: &str) -> Result<TestRes
     let request = http::client().request(Method::OPTIONS, url).header("origin", origin);
     let request = request.header("access-control-request-method", method);
     let headers = "authorization,content-type,idempotency-key";
-    reply(request.header("access-control-request-headers", headers)).await
+    send_request(request.header("access-control-request-headers", headers)).await
 }
 
 /// The value of a header, or an empty string.

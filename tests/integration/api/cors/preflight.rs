@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     APP, LOCAL, PATHS, expect_allowed, expect_no_cors_headers, header, send_preflight, with_two_origins,
 };
-use crate::support::client::{TestClient, reply};
+use crate::support::client::{TestClient, send_request};
 use crate::support::{markdown, project_files};
 
 /// Similar to the configured origins.
@@ -37,7 +37,7 @@ const APP_ORIGINS: [&str; 4] = [
 #[tokio::test]
 async fn configured_origin_is_allowed_at_the_http_api() -> Result<()> {
     let stack = with_two_origins().start().await?;
-    let session = TestClient::new(&stack).await?.open_path().await?;
+    let session = TestClient::new(&stack).await?.open_session_path().await?;
     for (path, methods, _) in PATHS {
         let url = format!("{}{}", stack.api_url(), path.replace("{session}", &session));
         for (method, origin) in methods.iter().flat_map(|method| [(method, APP), (method, LOCAL)]) {
@@ -50,7 +50,7 @@ async fn configured_origin_is_allowed_at_the_http_api() -> Result<()> {
 #[tokio::test]
 async fn unknown_origin_is_rejected_at_the_http_api() -> Result<()> {
     let stack = with_two_origins().start().await?;
-    let session = TestClient::new(&stack).await?.open_path().await?;
+    let session = TestClient::new(&stack).await?.open_session_path().await?;
     for (path, methods, _) in PATHS {
         let url = format!("{}{}", stack.api_url(), path.replace("{session}", &session));
         for origin in UNKNOWN_ORIGINS {
@@ -65,7 +65,7 @@ async fn unknown_origin_is_rejected_at_the_http_api() -> Result<()> {
 #[tokio::test]
 async fn function_url_allows_configured_and_rejects_unknown_origin() -> Result<()> {
     let stack = with_two_origins().start().await?;
-    let session = TestClient::new(&stack).await?.open_path().await?;
+    let session = TestClient::new(&stack).await?.open_session_path().await?;
     let of_paths = PATHS.iter().map(|(path, methods, function)| (*path, methods[0], *function));
     for (path, method, function) in of_paths.chain([("/chatkit/sessions", "POST", "create-session")]) {
         let url = format!("{}{}", stack.function_url(function), path.replace("{session}", &session));
@@ -115,13 +115,13 @@ async fn headers_of_tracing_libraries_and_configuration_are_allowed() -> Result<
         ensure!(allowed.contains(name), "expected {name}, found {allowed:?}");
     }
     // The documentation lists the headers of libraries.
-    let page = project_files::text("docs/reference/configuration.md")?;
+    let page = project_files::read_text("docs/reference/configuration.md")?;
     let table = markdown::table(&page, "headers");
-    let documented: BTreeSet<&str> = table.iter().flat_map(|row| markdown::quoted(&row[0])).collect();
+    let documented: BTreeSet<&str> = table.iter().flat_map(|row| markdown::code_spans(&row[0])).collect();
     let own =
         ["authorization", "content-type", "idempotency-key", "if-none-match", "x-tenant", "x-app-version"];
     let documented = documented.into_iter().chain(own).collect();
-    project_files::same(("docs/reference/configuration.md", &documented), ("a preflight", &allowed))
+    project_files::ensure_same(("docs/reference/configuration.md", &documented), ("a preflight", &allowed))
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn log_line_names_what_a_preflight_was_denied_for() -> Result<()> {
     ] {
         let request = http::client().request(Method::OPTIONS, &url).header("origin", origin);
         let request = request.header("access-control-request-method", method);
-        let response = reply(request.header("access-control-request-headers", names)).await?;
+        let response = send_request(request.header("access-control-request-headers", names)).await?;
         ensure!(response.status == status, "{denied:?}: expected {status}, found {response:?}");
         expected.push((header(&response.headers, "x-request-id").to_owned(), denied));
     }

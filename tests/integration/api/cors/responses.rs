@@ -6,7 +6,7 @@ use local_stack::http;
 use serde_json::json;
 
 use super::{APP, LOCAL, expect_no_cors_headers, expect_vary_origin, header, with_two_origins};
-use crate::support::client::{AGENT, TestClient, TestResponse, reply};
+use crate::support::client::{AGENT, TestClient, TestResponse, send_request};
 
 #[tokio::test]
 async fn rate_limit_headers_are_readable_by_the_page() -> Result<()> {
@@ -33,13 +33,13 @@ async fn rate_limit_headers_are_readable_by_the_page() -> Result<()> {
 async fn every_response_has_the_origin_including_304_and_problems() -> Result<()> {
     let stack = with_two_origins().start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let etag = header(&caller.get(&session).await?.headers, "etag").to_owned();
     let get_without_token = |origin: &str| {
         let request = http::client().get(format!("{}{session}", stack.api_url())).header("origin", origin);
-        reply(request)
+        send_request(request)
     };
-    let at_function_url = caller.at(stack.function_url("get-session"));
+    let at_function_url = caller.with_base_url(stack.function_url("get-session"));
     for (origin, is_allowed) in
         [(APP, true), (LOCAL, true), ("https://evil.example.com", false), ("null", false)]
     {

@@ -13,7 +13,7 @@ use crate::support::client::{AGENT, TestClient};
 async fn removed_member_with_unexpired_token_returns_403() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     sqlx::query("update auth.users set raw_app_meta_data = '{}' where id = $1")
         .bind(caller.user.id)
         .execute(stack.database())
@@ -28,9 +28,9 @@ async fn removed_member_with_unexpired_token_returns_403() -> Result<()> {
 async fn openai_receives_registered_workflow_and_opaque_user() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    caller.open().await?;
+    caller.open_session().await?;
     let user_elsewhere = TestClient::new(&stack).await?;
-    user_elsewhere.open().await?;
+    user_elsewhere.open_session().await?;
     let bodies: Vec<Value> = stack.openai().requests().into_iter().filter_map(|call| call.json()).collect();
     let [first, second] = bodies.as_slice() else {
         bail!("expected 2 requests to OpenAI, found {}", bodies.len())

@@ -7,17 +7,17 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use http_client::Method;
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, On, SessionStatus};
+use local_stack::openai::{Fault, Operation, SessionStatus};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{TestClient, TestResponse, path};
+use crate::support::client::{TestClient, TestResponse, session_path};
 
 #[tokio::test]
 async fn rejected_secret_is_replaced_and_its_session_cancelled() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
     let not_rejected = json!({ "sessionId": session["id"], "purpose": "refresh", "rejected": false });
     let same = caller.post("/chatkit/sessions", not_rejected).await?.expect(200)?;
@@ -58,9 +58,9 @@ async fn rejected_secret_is_replaced_and_its_session_cancelled() -> Result<()> {
 async fn eight_concurrent_rejections_share_one_new_secret() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(500)));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_millis(500)));
     let secrets = post_from_eight_tabs(&caller, &rejection(&session)).await?;
     ensure!(
         secrets.iter().all(|secret| *secret == secrets[0] && *secret != session["chatkit"]),
@@ -73,11 +73,11 @@ async fn eight_concurrent_rejections_share_one_new_secret() -> Result<()> {
 async fn eight_concurrent_refreshes_near_expiry_share_one_new_secret() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     sqlx::query("update chatkit_sessions set expires_at = now() + interval '60 seconds'")
         .execute(stack.database())
         .await?;
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(500)));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_millis(500)));
     let body = json!({ "sessionId": session["id"], "purpose": "refresh" });
     let secrets = post_from_eight_tabs(&caller, &body).await?;
     ensure!(
@@ -91,7 +91,7 @@ async fn eight_concurrent_refreshes_near_expiry_share_one_new_secret() -> Result
 async fn rejection_of_a_secret_just_created_returns_the_same_secret() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
     let second = reject(&caller, &session).await?.expect(200)?;
     let shared = reject(&caller, &session).await?.expect(200)?;
@@ -107,13 +107,13 @@ async fn rejection_of_a_secret_just_created_returns_the_same_secret() -> Result<
 async fn rejection_with_an_idempotency_key_rejects_once() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
     let reject_with_key = async || {
         let headers = [("idempotency-key", "a-rejection")];
         caller.send(Method::POST, "/chatkit/sessions", &headers, Some(rejection(&session))).await
     };
-    stack.openai().fault(Fault::new(On::CreateSession).late(Duration::from_millis(500)));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).delay_response(Duration::from_millis(500)));
     let mut first = None;
     for response in join_all((0..8).map(|_| reject_with_key())).await {
         let response = response?;
@@ -135,7 +135,7 @@ async fn rejection_with_an_idempotency_key_rejects_once() -> Result<()> {
 async fn refresh_whose_process_ended_blocks_others_for_30_seconds() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
     let arguments = json!({
         "p_org_id": caller.user.org_id, "p_user_id": caller.user.id, "p_session_id": session["id"],
@@ -162,9 +162,9 @@ async fn refresh_whose_process_ended_blocks_others_for_30_seconds() -> Result<()
 async fn rejected_secret_is_not_returned_while_openai_is_down() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
-    stack.openai().fault(Fault::new(On::CreateSession).status(503).should_retry(false).times(2));
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).status(503).should_retry(false).times(2));
     reject(&caller, &session).await?.problem(503, "chatkit_unavailable")?;
     refresh(&caller, &session).await?.problem(503, "chatkit_unavailable")?;
     let renewed = refresh(&caller, &session).await?.expect(200)?;
@@ -176,8 +176,8 @@ async fn rejected_secret_is_not_returned_while_openai_is_down() -> Result<()> {
 async fn rejection_in_an_ended_session_returns_409_with_instructions() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
-    caller.cancel(&path(&session)).await?.expect(200)?;
+    let session = caller.open_session().await?;
+    caller.cancel(&session_path(&session)).await?.expect(200)?;
     let problem = reject(&caller, &session).await?.problem(409, "session_ended")?;
     let detail = problem["detail"].as_str().context("no detail")?;
     for part in ["POST /chatkit/sessions", "agentId", "new Idempotency-Key"] {
@@ -193,7 +193,7 @@ async fn secrets_created_for_rejections_count_towards_the_rate_limit() -> Result
     let limits = json!({ "p_org_id": caller.user.org_id, "p_secrets_per_minute_session": 2 });
     let (status, answer) = stack.rpc("set_org_limits", limits).await?;
     ensure!(status.is_success(), "{status}: {answer}");
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     age_secrets(&stack).await?;
     let second = reject(&caller, &session).await?;
     ensure!(second.headers["ratelimit"].to_str()?.starts_with("\"minute\";r=0;t="), "{:?}", second.headers);
@@ -218,7 +218,7 @@ async fn secrets_created_for_rejections_count_towards_the_rate_limit() -> Result
 async fn rejected_without_refresh_of_a_session_returns_422() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let id = &session["id"];
     let mut failures = Vec::new();
     for (body, pointer) in [
@@ -246,7 +246,7 @@ async fn rejected_without_refresh_of_a_session_returns_422() -> Result<()> {
 async fn rejection_without_chatkit_returns_no_secret() -> Result<()> {
     let stack = LocalStack::builder().chatkit(false).start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let response = reject(&caller, &session).await?.expect(200)?;
     ensure!(response["chatkit"].is_null(), "expected null in chatkit, found {response:#}");
     Ok(())
@@ -273,7 +273,7 @@ async fn age_secrets(stack: &LocalStack) -> Result<()> {
 }
 
 fn expect_creations(stack: &LocalStack, expected: usize) -> Result<()> {
-    let creations = stack.openai().calls(On::CreateSession).len();
+    let creations = stack.openai().calls(Operation::CreateSession).len();
     ensure!(creations == expected, "expected {expected} creations at OpenAI, found {creations}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::support::client::{AGENT, TestClient};
 async fn live_secret_is_returned_until_it_nears_expiry() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let renewed = renew(&caller, &session, "refresh").await?;
     ensure!(
         renewed["chatkit"] == session["chatkit"],
@@ -35,7 +35,7 @@ async fn live_secret_is_returned_until_it_nears_expiry() -> Result<()> {
 async fn secret_with_retired_sealing_key_is_replaced() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     sqlx::query("update chatkit_sessions set sealing_key_id = 'retired'").execute(stack.database()).await?;
     let renewed = renew(&caller, &session, "refresh").await?;
     ensure!(
@@ -58,7 +58,7 @@ async fn secret_with_retired_sealing_key_is_replaced() -> Result<()> {
 async fn resume_counts_as_activity_and_refresh_does_not() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let refreshed = renew(&caller, &session, "refresh").await?;
     ensure!(refreshed["lastActivityAt"] == session["lastActivityAt"], "a refresh counts as activity");
     let resumed = renew(&caller, &session, "resume").await?;
@@ -71,7 +71,7 @@ async fn fields_that_contradict_the_session_return_422() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     for extra in [json!({ "agentId": "tax_compliance" }), json!({ "metadata": { "locale": "de" } })] {
         let mut body = json!({ "sessionId": session["id"], "purpose": "resume" });
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());

@@ -29,7 +29,7 @@ async fn owner_admin_and_approver_may_approve() -> Result<()> {
             calls.len() == 1 && calls[0]["decision"]["escalationId"] == held["id"],
             "expected one released call: {calls:#?}"
         );
-        stack.finish(&calls[0], json!({ "kind": "completed" })).await?;
+        stack.finish_delivery(&calls[0], json!({ "kind": "completed" })).await?;
     }
     Ok(())
 }
@@ -46,8 +46,8 @@ async fn requester_may_withdraw_but_not_approve_own_payment() -> Result<()> {
             .problem(403, "own_request")?;
         // A role that approves does not change that.
         let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
-        stack.put_user(&owner).await?;
-        fixture.member = TestClient::of(&stack, owner);
+        stack.upsert_user(&owner).await?;
+        fixture.member = TestClient::from_user(&stack, owner);
         decide(&fixture.member, &held, "approve").await?.problem(403, "own_request")?;
         ensure!(fixture.claim_calls().await?.is_empty(), "{policy}: the requester released the call");
         decide(&fixture.approver, &held, "reject").await?.expect(200)?;
@@ -74,7 +74,7 @@ async fn requester_may_answer_own_low_risk_question() -> Result<()> {
             .problem(403, "own_request")?;
         decide(&fixture.approver, &question, "reject").await?.expect(200)?;
         for call in fixture.claim_calls().await? {
-            stack.finish(&call, json!({ "kind": "completed" })).await?;
+            stack.finish_delivery(&call, json!({ "kind": "completed" })).await?;
         }
     }
     let question = fixture.ask_as_agent(ask("low", "self")).await?;
@@ -127,7 +127,7 @@ async fn approver_who_lost_role_or_membership_may_not_decide() -> Result<()> {
         (User { role: OrgRole::Member, ..fixture.approver.user.clone() }, 404, "escalation_not_found"),
         (User { org_id: Uuid::new_v4(), ..fixture.approver.user.clone() }, 403, "not_a_member"),
     ] {
-        stack.put_user(&changed).await?;
+        stack.upsert_user(&changed).await?;
         // Reads use the claims of the token, so the list still contains the escalation.
         let list = fixture.approver.get("/chatkit/escalations").await?.expect(200)?;
         ensure!(!list["escalations"][0].is_null(), "expected the escalation in the list: {list:#}");
@@ -140,7 +140,7 @@ async fn approver_who_lost_role_or_membership_may_not_decide() -> Result<()> {
     }
     ensure!(fixture.claim_calls().await?.is_empty(), "a former approver released the call");
     let ban = "update auth.users set banned_until = now() + interval '1 hour' where id = $1";
-    stack.put_user(&fixture.approver.user).await?;
+    stack.upsert_user(&fixture.approver.user).await?;
     sqlx::query(ban).bind(fixture.approver.user.id).execute(stack.database()).await?;
     decide(&fixture.approver, &held, "approve").await?.problem(403, "not_a_member")?;
     let another = fixture.add_colleague(OrgRole::Approver).await?;

@@ -88,7 +88,7 @@ async fn author_of_earlier_answer_may_not_decide_next_question() -> Result<()> {
     );
     // The call contains the first answer when the agent asks again, so the author of that answer
     // may not decide.
-    stack.finish(&calls[0], json!({ "kind": "ask", "ask": ask() })).await?;
+    stack.finish_delivery(&calls[0], json!({ "kind": "ask", "ask": ask() })).await?;
     let second = fixture.newest_escalation("agent_asked").await?;
     ensure!(second["subject"]["decision"]["answer"] == "4711", "expected the first answer: {second:#}");
     let mut comparisons = Vec::new();
@@ -191,8 +191,8 @@ async fn edit_without_another_approver_returns_409() -> Result<()> {
     }
     // The requester may not decide either, in any role.
     let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
-    stack.put_user(&owner).await?;
-    fixture.member = TestClient::of(&stack, owner);
+    stack.upsert_user(&owner).await?;
+    fixture.member = TestClient::from_user(&stack, owner);
     let content = json!({ "account": "4711" });
     for (kind, decision) in AUTHORING_DECISIONS {
         let escalation = open_escalation(&fixture, kind).await?;
@@ -217,11 +217,11 @@ async fn edit_without_another_approver_returns_409() -> Result<()> {
         complete_calls(&stack).await?;
     }
     let escalation = open_escalation(&fixture, "policy").await?;
-    let second = TestClient::of(&stack, User::new(fixture.member.user.org_id, OrgRole::Admin));
+    let second = TestClient::from_user(&stack, User::new(fixture.member.user.org_id, OrgRole::Admin));
     decide_with_answer(&fixture.approver, &escalation, "edit", content.clone())
         .await?
         .problem(409, "no_other_approver")?;
-    stack.put_user(&second.user).await?;
+    stack.upsert_user(&second.user).await?;
     decide_with_answer(&fixture.approver, &escalation, "edit", content).await?.expect(200)?;
     decide(&second, &fixture.newest_escalation("policy").await?, "approve").await?.expect(200)?;
     ensure!(complete_calls(&stack).await?.len() == 1, "expected one call after the approval");

@@ -40,7 +40,7 @@ async fn concurrent_decisions_record_one_decision() -> Result<()> {
         let calls = fixture.claim_calls().await?;
         let [call] = &calls[..] else { break };
         called += 1;
-        stack.finish(call, json!({ "kind": "completed" })).await?;
+        stack.finish_delivery(call, json!({ "kind": "completed" })).await?;
     }
     ensure!(called == approved, "expected {approved} approved calls, found {called}");
     Ok(())

@@ -33,7 +33,7 @@ async fn event_and_endpoint_race_records_one_decision() -> Result<()> {
         // A second event cannot record the same decision.
         fixture
             .member
-            .record(&fixture.session, "hitl_resolved", payload(&escalation, decision))
+            .record_event(&fixture.session, "hitl_resolved", payload(&escalation, decision))
             .await?
             .problem(409, "escalation_resolved")?;
     }
@@ -61,29 +61,31 @@ async fn event_with_answer_is_rejected_if_a_schema_exists() -> Result<()> {
     };
     // Events are not validated against the schema, so a valid answer is rejected as well.
     for answer in [json!("this"), json!(7)] {
-        let event =
-            fixture.member.record(&fixture.session, "hitl_resolved", respond(&question, answer)).await?;
+        let event = fixture
+            .member
+            .record_event(&fixture.session, "hitl_resolved", respond(&question, answer))
+            .await?;
         event.problem(422, "answer_not_checked")?;
     }
     ensure!(fixture.claim_calls().await?.is_empty(), "an event released the call");
     decide_with_answer(&fixture.member, &question, "respond", json!("this")).await?.expect(200)?;
     for call in fixture.claim_calls().await? {
-        stack.finish(&call, json!({ "kind": "completed" })).await?;
+        stack.finish_delivery(&call, json!({ "kind": "completed" })).await?;
     }
     // A decision without an answer, and an answer without a schema, need no validation.
     let question = fixture.ask_as_agent(ask(json!({ "type": "string" }))).await?;
     fixture
         .member
-        .record(&fixture.session, "hitl_resolved", payload(&question, "approve"))
+        .record_event(&fixture.session, "hitl_resolved", payload(&question, "approve"))
         .await?
         .expect(201)?;
     for call in fixture.claim_calls().await? {
-        stack.finish(&call, json!({ "kind": "completed" })).await?;
+        stack.finish_delivery(&call, json!({ "kind": "completed" })).await?;
     }
     let question = fixture.ask_as_agent(ask(Value::Null)).await?;
     fixture
         .member
-        .record(&fixture.session, "hitl_resolved", respond(&question, json!("this")))
+        .record_event(&fixture.session, "hitl_resolved", respond(&question, json!("this")))
         .await?
         .expect(201)?;
     let calls = fixture.claim_calls().await?;
@@ -100,14 +102,15 @@ async fn event_decides_only_for_its_session_and_user() -> Result<()> {
     let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let held = fixture.hold_payment(12_000).await?;
     let page_escalation = fixture.escalate_from_page(json!({})).await?;
-    let resolve =
-        async |session: &str, payload: Value| fixture.member.record(session, "hitl_resolved", payload).await;
+    let resolve = async |session: &str, payload: Value| {
+        fixture.member.record_event(session, "hitl_resolved", payload).await
+    };
     resolve(&fixture.session, payload(&held, "approve")).await?.problem(403, "own_request")?;
-    let other = fixture.member.open_path().await?;
+    let other = fixture.member.open_session_path().await?;
     resolve(&other, payload(&page_escalation, "approve")).await?.problem(404, "escalation_not_found")?;
     let approved = fixture
         .approver
-        .record(&fixture.session, "hitl_resolved", payload(&page_escalation, "approve"))
+        .record_event(&fixture.session, "hitl_resolved", payload(&page_escalation, "approve"))
         .await?;
     approved.problem(404, "session_not_found")?;
     let mut mismatch = payload(&page_escalation, "approve");

@@ -41,7 +41,7 @@ async fn ended_session_closes_its_escalations() -> Result<()> {
     });
     fixture
         .member
-        .record(&fixture.session, "hitl_resolved", decision)
+        .record_event(&fixture.session, "hitl_resolved", decision)
         .await?
         .problem(409, "session_ended")?;
     let list = fixture.approver.get("/chatkit/escalations").await?.expect(200)?;

@@ -20,8 +20,8 @@ async fn requester_who_lowers_the_amount_needs_approval() -> Result<()> {
     let stack = LocalStack::start().await?;
     let mut fixture = EscalationFixture::new(&stack, json!({})).await?;
     let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
-    stack.put_user(&owner).await?;
-    fixture.member = TestClient::of(&stack, owner);
+    stack.upsert_user(&owner).await?;
+    fixture.member = TestClient::from_user(&stack, owner);
     let fields_with = |policy: &str| {
         json!({
             "policy": policy, "risk": "low", "approver": "self", "amount_pointer": "/data/amount",
@@ -30,11 +30,11 @@ async fn requester_who_lowers_the_amount_needs_approval() -> Result<()> {
     };
     fixture.register_pay_tool(fields_with("auto")).await?;
     let payment = |amount: u32| json!({ "action": "pay", "data": { "amount": amount } });
-    fixture.member.record(&fixture.session, "button_click", payment(500)).await?.expect(201)?;
+    fixture.member.record_event(&fixture.session, "button_click", payment(500)).await?.expect(201)?;
     let calls = fixture.claim_calls().await?;
     ensure!(calls.len() == 1, "expected one call: {calls:#?}");
     let ask = json!({ "reason": "How much?", "decisions": ["edit", "reject"] });
-    stack.finish(&calls[0], json!({ "kind": "ask", "ask": ask })).await?;
+    stack.finish_delivery(&calls[0], json!({ "kind": "ask", "ask": ask })).await?;
     let question = fixture.newest_escalation("agent_asked").await?;
     fixture.register_pay_tool(fields_with("ask")).await?;
 
@@ -142,8 +142,8 @@ async fn edit_that_only_lowers_the_amount_is_released() -> Result<()> {
     }
     // The requester may not lower the amount either, in any role.
     let owner = User { role: OrgRole::Owner, ..fixture.member.user.clone() };
-    stack.put_user(&owner).await?;
-    fixture.member = TestClient::of(&stack, owner);
+    stack.upsert_user(&owner).await?;
+    fixture.member = TestClient::from_user(&stack, owner);
     let held = open_escalation(&stack, org_id, "own").await?;
     decide_with_answer(&fixture.member, &held, "edit", lowered.clone()).await?.problem(403, "own_request")?;
     expected.push(("own", "edited by the requester", ASK));
@@ -174,11 +174,15 @@ async fn edit_after_handover(
 ) -> Result<String> {
     let (stack, org_id) = (fixture.stack, fixture.member.user.org_id);
     stack.register_agent(org_id, "tax_compliance", "Tax").await?;
-    let session = fixture.member.open_path().await?;
+    let session = fixture.member.open_session_path().await?;
     record_tool_events(&fixture.member, &session, &[("handed_over", payment.clone())]).await?;
     complete_calls(stack).await?;
     let held = open_escalation(stack, org_id, "handed_over").await?;
-    fixture.member.record(&session, "handover", json!({ "agentId": "tax_compliance" })).await?.expect(201)?;
+    fixture
+        .member
+        .record_event(&session, "handover", json!({ "agentId": "tax_compliance" }))
+        .await?
+        .expect(201)?;
     decide_with_answer(&fixture.approver, &held, "edit", lowered.clone()).await?.expect(200)?;
     complete_calls(stack).await?;
     let successor = open_escalation(stack, org_id, "handed_over").await?;

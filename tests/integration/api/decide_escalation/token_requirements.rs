@@ -122,11 +122,11 @@ async fn check_decisions_with(configuration: &Configuration) -> Result<()> {
 /// The same user with these claims in the token.
 fn with_claims(stack: &LocalStack, client: &TestClient, claims: &str) -> Result<TestClient> {
     let claims: Value = serde_json::from_str(claims)?;
-    let mut token = stack.issuer().forge(&client.user);
+    let mut token = stack.issuer().token_builder(&client.user);
     for (name, value) in claims.as_object().context("expected an object of claims")? {
         token = token.claim(name, value.clone());
     }
-    Ok(client.with(token.sign()))
+    Ok(client.with_token(token.sign()))
 }
 
 async fn attempt(
@@ -198,7 +198,7 @@ async fn check_decisions(stack: &LocalStack, configuration: &Configuration) -> R
         }
         // The requirements apply to decisions only.
         let member = with_claims(stack, &fixture.member, claims)?;
-        member.record(&fixture.session, "custom_x", json!({})).await?.expect(201)?;
+        member.record_event(&fixture.session, "custom_x", json!({})).await?.expect(201)?;
         member.get(&fixture.session).await?.expect(200)?;
     }
     Ok(())

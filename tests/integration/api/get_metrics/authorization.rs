@@ -18,9 +18,9 @@ const ROLES: [(OrgRole, bool); 4] =
 async fn approvers_read_metrics_of_their_own_organisation() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = TestClient::new(&stack).await?;
-    member.open().await?;
+    member.open_session().await?;
     for (role, permitted) in ROLES {
-        let client = TestClient::joining(&stack, member.user.org_id, role).await?;
+        let client = TestClient::in_organisation(&stack, member.user.org_id, role).await?;
         let response = client.get("/chatkit/metrics").await?;
         if permitted {
             let metrics = response.expect(200)?;
@@ -31,7 +31,7 @@ async fn approvers_read_metrics_of_their_own_organisation() -> Result<()> {
         } else {
             response.problem(403, "metrics_forbidden")?;
         }
-        let foreign = TestClient::joining(&stack, Uuid::new_v4(), role).await?;
+        let foreign = TestClient::in_organisation(&stack, Uuid::new_v4(), role).await?;
         let response = foreign.get("/chatkit/metrics?groupBy=agent").await?;
         if permitted {
             let metrics = response.expect(200)?;
@@ -59,12 +59,12 @@ fn arguments() -> Value {
 async fn rpc_through_postgrest_requires_an_approver() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = TestClient::new(&stack).await?;
-    member.open().await?;
+    member.open_session().await?;
     let call = async |token: &str, arguments: Value| {
         stack.rest(token, Method::POST, "/rpc/get_metrics", Some(arguments)).await
     };
     for (role, permitted) in ROLES {
-        let client = TestClient::joining(&stack, member.user.org_id, role).await?;
+        let client = TestClient::in_organisation(&stack, member.user.org_id, role).await?;
         let (status, body) = call(&client.token, arguments()).await?;
         let is_expected = if permitted {
             status == 200 && body["total"]["sessions"]["created"] == 1
@@ -73,10 +73,10 @@ async fn rpc_through_postgrest_requires_an_approver() -> Result<()> {
         };
         ensure!(is_expected, "{role:?}, permitted: {permitted}: found {status} {body}");
     }
-    let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
+    let owner = TestClient::in_organisation(&stack, member.user.org_id, OrgRole::Owner).await?;
     let unauthorized_tokens = [
-        stack.issuer().forge(&owner.user).without("app_metadata").sign(),
-        stack.issuer().forge(&owner.user).claim("is_anonymous", true).sign(),
+        stack.issuer().token_builder(&owner.user).without("app_metadata").sign(),
+        stack.issuer().token_builder(&owner.user).claim("is_anonymous", true).sign(),
     ];
     for token in unauthorized_tokens {
         let (status, body) = call(&token, arguments()).await?;

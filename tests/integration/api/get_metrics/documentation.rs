@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::LocalStack;
-use local_stack::metric_definitions::{self, Scope};
+use local_stack::metric_definitions::{self, MetricScope};
 use local_stack::supabase::OrgRole;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::support::client::TestClient;
 #[tokio::test]
 async fn documented_sql_returns_the_metrics_of_the_api() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
+    let owner = TestClient::in_organisation(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     let seed = fastrand::u64(..);
     let mut history = HistoryGenerator::new(seed);
     history.add_sessions(&stack, &[owner.user.org_id, Uuid::new_v4()], 200).await?;
@@ -32,7 +32,7 @@ async fn documented_sql_returns_the_metrics_of_the_api() -> Result<()> {
         };
         let metrics = query.fetch(&owner).await?;
         let text = |name: &str| metrics[name].as_str().unwrap_or_default();
-        let scope = Scope {
+        let scope = MetricScope {
             org_id: owner.user.org_id,
             from: text("from"),
             to: text("to"),

@@ -13,7 +13,7 @@ use crate::support::client::TestClient;
 #[tokio::test]
 async fn invalid_query_reports_the_parameter() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
+    let owner = TestClient::in_organisation(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     for (query, parameter) in [
         ("from=yesterday", "from"),
         ("from=2026-11-22", "from"),
@@ -52,8 +52,8 @@ async fn invalid_query_reports_the_parameter() -> Result<()> {
 async fn query_defaults_to_the_last_week_by_day() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = TestClient::new(&stack).await?;
-    member.open().await?;
-    let owner = TestClient::joining(&stack, member.user.org_id, OrgRole::Owner).await?;
+    member.open_session().await?;
+    let owner = TestClient::in_organisation(&stack, member.user.org_id, OrgRole::Owner).await?;
     let body = owner.get("/chatkit/metrics").await?.expect(200)?;
     let (from, to): (Timestamp, Timestamp) =
         (serde_json::from_value(body["from"].clone())?, serde_json::from_value(body["to"].clone())?);
@@ -79,7 +79,7 @@ async fn query_defaults_to_the_last_week_by_day() -> Result<()> {
 #[tokio::test]
 async fn result_above_the_bucket_limit_is_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let owner = TestClient::joining(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
+    let owner = TestClient::in_organisation(&stack, Uuid::new_v4(), OrgRole::Owner).await?;
     let mut history = HistoryGenerator::new(1);
     history.add_sessions(&stack, &[owner.user.org_id], 40).await?;
     let assign_agents =

@@ -32,7 +32,7 @@ async fn metrics_of_random_histories_equal_a_recount() -> Result<()> {
 async fn check_history(stack: &LocalStack, seed: u64) -> Result<()> {
     let (member, foreign_org) = (TestClient::new(stack).await?, Uuid::new_v4());
     let organisations = [member.user.org_id, foreign_org];
-    let approver = TestClient::joining(stack, member.user.org_id, OrgRole::Approver).await?;
+    let approver = TestClient::in_organisation(stack, member.user.org_id, OrgRole::Approver).await?;
     let mut history = HistoryGenerator::new(seed);
     compare_with_recount(stack, &approver, &mut history).await.context("before any session")?;
     history.add_sessions(stack, &organisations, 120).await?;
@@ -46,17 +46,17 @@ async fn check_history(stack: &LocalStack, seed: u64) -> Result<()> {
 
 /// Opens one session with a decided escalation, and one that is cancelled.
 async fn use_api(member: &TestClient) -> Result<()> {
-    let escalated = member.open_path().await?;
+    let escalated = member.open_session_path().await?;
     let question = json!({ "reason": "Is it right?", "decisions": ["approve"] });
-    let event = member.record(&escalated, "hitl_escalation", question).await?.expect(201)?;
+    let event = member.record_event(&escalated, "hitl_escalation", question).await?.expect(201)?;
     let escalation = event["events"][0]["escalationId"].as_str().context("the event has no escalation id")?;
     let list = member.get("/chatkit/escalations").await?.expect(200)?;
     let open = list["escalations"].as_array().into_iter().flatten().find(|open| open["id"] == escalation);
     let open = open.context("expected the escalation in the list")?;
     let decision = json!({ "decision": "approve", "subjectHash": open["subjectHash"] });
     member.post(&format!("/chatkit/escalations/{escalation}/decision"), decision).await?.expect(200)?;
-    let ended = member.open_path().await?;
-    member.record(&ended, "button_click", json!({ "action": AGENT })).await?.expect(201)?;
+    let ended = member.open_session_path().await?;
+    member.record_event(&ended, "button_click", json!({ "action": AGENT })).await?.expect(201)?;
     member.cancel(&ended).await?.expect(200)?;
     Ok(())
 }

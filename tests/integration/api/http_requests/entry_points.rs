@@ -7,7 +7,7 @@ use axum::{
     body::Bytes,
     http::{Request, request::Parts},
 };
-use local_stack::lambda::{self, Circumstances, Match, Routes};
+use local_stack::lambda::{self, RequestMetadata, RouteMatch, Routes};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
@@ -43,13 +43,13 @@ impl EntryPoint {
     pub fn event(self, routes: &Routes, request: Request<Vec<u8>>) -> Result<Value> {
         let (parts, body) = request.into_parts();
         let body = Bytes::from(body);
-        let context = Circumstances {
+        let context = RequestMetadata {
             request_id: "d2b1b0f0".to_owned(),
             trace_id: "Root=1-5e9f0c65-1de4d666d4dd26aced652b6c".to_owned(),
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             at: "2026-11-22T10:00:00Z".parse()?,
         };
-        let mut event = lambda::event(lambda::Door::FunctionUrl, &parts, &body, &context);
+        let mut event = lambda::event(lambda::EntryPoint::FunctionUrl, &parts, &body, &context);
         let path = parts.uri.path();
         let found = routes.find(&parts.method, path).filter(|_| self != Self::GreedyRoute);
         match self {
@@ -87,7 +87,7 @@ impl EntryPoint {
     }
 }
 
-fn set_route(event: &mut Value, found: Option<Match>, default_key: &str) {
+fn set_route(event: &mut Value, found: Option<RouteMatch>, default_key: &str) {
     let key = found.as_ref().map_or(default_key, |found| &found.route_key).to_owned();
     event["requestContext"]["routeKey"] = key.clone().into();
     event["routeKey"] = key.into();
@@ -97,7 +97,7 @@ fn set_route(event: &mut Value, found: Option<Match>, default_key: &str) {
 }
 
 /// Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
-fn rest_api_event(parts: &Parts, found: Option<Match>, v2: &Value) -> Value {
+fn rest_api_event(parts: &Parts, found: Option<RouteMatch>, v2: &Value) -> Value {
     let path = parts.uri.path();
     let proxy = || json!({ "proxy": path.strip_prefix('/') });
     let resource =

@@ -11,9 +11,9 @@ use local_stack::{LocalStack, http, lambda};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{TestClient, reply};
+use crate::support::client::{TestClient, send_request};
 use crate::support::markdown;
-use crate::support::project_files::{same, text};
+use crate::support::project_files::{ensure_same, read_text};
 use cases::Row;
 use entry_points::EntryPoint;
 
@@ -21,27 +21,27 @@ use entry_points::EntryPoint;
 async fn function_urls_respond_as_documented() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
-    over_http(|function| stack.function_url(function), &caller, &session, true).await
+    let session = caller.open_session_path().await?;
+    check_over_http(|function| stack.function_url(function), &caller, &session, true).await
 }
 
 #[tokio::test]
 async fn documentation_lists_exactly_the_tested_requests() -> Result<()> {
-    let page = text("docs/reference/requests.md")?;
+    let page = read_text("docs/reference/requests.md")?;
     let mut documented = BTreeSet::new();
     for section in page.split("\n## ").skip(1) {
         let rows = markdown::table(section, "request");
         documented.extend(rows.into_iter().filter_map(|row| row.into_iter().next()));
     }
     let tested = cases::all().into_iter().map(|row| row.name.to_owned()).collect();
-    same(("docs/reference/requests.md", &documented), ("the tests", &tested))
+    ensure_same(("docs/reference/requests.md", &documented), ("the tests", &tested))
 }
 
 #[tokio::test]
 async fn every_entry_point_responds_alike_and_logs_one_line() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let routes = &lambda::workspace().await?.routes;
     let (mut failures, mut requests) = (Vec::new(), Vec::new());
     for row in cases::all() {
@@ -148,7 +148,7 @@ async fn http_event_is_never_taken_for_a_schedule() -> Result<()> {
 
 /// Sends the rows that an HTTP client can send to functions' own URLs. Without
 /// `keeps_repeated_headers`, rows that repeat a header are skipped.
-pub async fn over_http(
+pub async fn check_over_http(
     url: impl Fn(&str) -> String,
     caller: &TestClient,
     session: &str,
@@ -162,7 +162,7 @@ pub async fn over_http(
         }
         let url = format!("{}{}", url(row.function), parts.uri);
         let request = http::client().request(parts.method.clone(), url);
-        let response = reply(request.headers(parts.headers).body(body)).await;
+        let response = send_request(request.headers(parts.headers).body(body)).await;
         // A response to HEAD does not have a body.
         let code = row.code.filter(|_| parts.method != Method::HEAD);
         match response {

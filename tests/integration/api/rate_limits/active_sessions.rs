@@ -4,22 +4,22 @@ use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::Method;
 use local_stack::LocalStack;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use local_stack::supabase::OrgRole;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::set_limits;
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn concurrent_requests_do_not_exceed_the_limit() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let colleague = TestClient::joining(&stack, caller.user.org_id, OrgRole::Member).await?;
+    let colleague = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Member).await?;
     limit_active_sessions(&stack, &caller, 5).await?;
-    colleague.open().await?;
-    let first = caller.open().await?;
+    colleague.open_session().await?;
+    let first = caller.open_session().await?;
     let body = || json!({ "agentId": AGENT });
     let responses = try_join_all((0..16).map(|_| caller.post("/chatkit/sessions", body()))).await?;
     let created = responses.iter().filter(|response| response.status == 201).count();
@@ -35,15 +35,15 @@ async fn concurrent_requests_do_not_exceed_the_limit() -> Result<()> {
             .fetch_one(stack.database())
             .await?;
     ensure!(active == 5, "expected 5 active sessions, found {active}");
-    let creations = stack.openai().calls(On::CreateSession).len();
+    let creations = stack.openai().calls(Operation::CreateSession).len();
     ensure!(creations == 6, "expected 6 creations at OpenAI, found {creations}");
     // Active sessions are not affected by the limit, and neither is another user.
     let resume = json!({ "sessionId": first["id"], "purpose": "resume" });
     caller.post("/chatkit/sessions", resume).await?.expect(200)?;
-    caller.record(&path(&first), "custom_x", json!({})).await?.expect(201)?;
-    colleague.open().await?;
+    caller.record_event(&session_path(&first), "custom_x", json!({})).await?.expect(201)?;
+    colleague.open_session().await?;
     // When a session ends, the user may open another one.
-    caller.cancel(&path(&first)).await?.expect(200)?;
+    caller.cancel(&session_path(&first)).await?.expect(200)?;
     let key = [("idempotency-key", "the-last")];
     let open = async || caller.send(Method::POST, "/chatkit/sessions", &key, Some(body())).await;
     open().await?.expect(201)?;

@@ -3,11 +3,11 @@
 use anyhow::{Result, ensure};
 use http_client::Method;
 use local_stack::LocalStack;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use serde_json::json;
 
 use super::{expect_policy, retry_after, set_limits};
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn new_secrets_are_counted_and_reused_ones_are_not() -> Result<()> {
@@ -28,7 +28,7 @@ async fn new_secrets_are_counted_and_reused_ones_are_not() -> Result<()> {
     ensure!((1..=60).contains(&seconds), "expected 1 to 60 seconds, found {seconds}");
     ensure!(limited.headers["ratelimit"].to_str()?.starts_with("\"minute\";r=0;t="), "{:?}", limited.headers);
     limited.problem(429, "rate_limited")?;
-    let creations = stack.openai().calls(On::CreateSession).len();
+    let creations = stack.openai().calls(Operation::CreateSession).len();
     ensure!(creations == 2, "expected 2 creations at OpenAI, found {creations}");
     let stranger = TestClient::new(&stack).await?;
     stranger.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.expect(201)?;
@@ -47,7 +47,7 @@ async fn without_chatkit_new_sessions_are_counted_and_reads_are_not() -> Result<
     };
     let first = open("first").await?;
     expect_policy(&first, "\"minute\";q=2;w=60")?;
-    let session = path(&first.expect(201)?);
+    let session = session_path(&first.expect(201)?);
     for _ in 0..3 {
         let response = caller.get(&session).await?;
         ensure!(!response.headers.contains_key("ratelimit"), "a read was counted: {:?}", response.headers);

@@ -13,7 +13,7 @@ async fn batch_beyond_the_limit_is_rejected_as_a_whole() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     set_limits(&stack, &caller, json!({ "p_events_per_minute_session": 100 })).await?;
-    let events = format!("{}/events", caller.open_path().await?);
+    let events = format!("{}/events", caller.open_session_path().await?);
     let batch =
         |n: usize| -> Value { (0..n).map(|_| json!({ "id": Uuid::new_v4(), "type": "custom_x" })).collect() };
     let first = batch(70);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{expect_policy, retry_after, set_limits};
-use crate::support::client::{AGENT, TestClient, TestResponse, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, session_path};
 use crate::support::escalations::{EscalationFixture, decide_with_key, decision_body};
 
 /// The limit of these tests. A key occupies it for 864 seconds, a hundredth of a day.
@@ -29,8 +29,8 @@ async fn new_key_is_counted_once_for_every_operation() -> Result<()> {
         Ok(sqlx::query_scalar(query).fetch_one(stack.database()).await?)
     };
     for (operation, status) in OPERATIONS {
-        let session = fixture.member.open().await?;
-        fixture.session = path(&session);
+        let session = fixture.member.open_session().await?;
+        fixture.session = session_path(&session);
         let escalation = fixture.escalate_from_page(json!({})).await?;
         let event = json!({ "id": Uuid::new_v4(), "type": "custom_x", "payload": {} });
         let key = Uuid::new_v4().to_string();
@@ -86,7 +86,7 @@ async fn key_beyond_the_limit_returns_429_and_is_not_recorded() -> Result<()> {
     let recorded = fixture.count("select count(*) from chat_events where type = 'custom_y'").await?;
     ensure!((keys, recorded) == (100, 100), "expected 100 keys and 100 events, found {keys} and {recorded}");
     // Requests without a key and those of other users are not affected.
-    fixture.member.record(&fixture.session, "custom_z", json!({})).await?.expect(201)?;
+    fixture.member.record_event(&fixture.session, "custom_z", json!({})).await?.expect(201)?;
     let colleague = fixture.add_colleague(OrgRole::Member).await?;
     post(&colleague, "/chatkit/sessions", "key-100", Some(json!({ "agentId": AGENT }))).await?.expect(201)?;
     Ok(())

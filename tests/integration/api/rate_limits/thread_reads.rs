@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use http_client::Method;
 use local_stack::LocalStack;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,8 +16,11 @@ async fn only_reads_that_call_openai_are_counted() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     set_limits(&stack, &caller, json!({ "p_thread_reads_per_minute_user": 3 })).await?;
-    let session = caller.open_path().await?;
-    caller.record(&session, "thread_changed", json!({ "threadId": "cthr_unknown" })).await?.expect(201)?;
+    let session = caller.open_session_path().await?;
+    caller
+        .record_event(&session, "thread_changed", json!({ "threadId": "cthr_unknown" }))
+        .await?
+        .expect(201)?;
     // The query, and what remains of the limit if the function calls OpenAI.
     let mut etags = Vec::new();
     for (query, remaining) in [
@@ -72,7 +75,7 @@ async fn only_reads_that_call_openai_are_counted() -> Result<()> {
         caller.get(&format!("{session}{invalid}")).await?.problem(422, "invalid_request")?;
     }
     // The limit of one user does not affect another.
-    let approver = TestClient::joining(&stack, caller.user.org_id, OrgRole::Approver).await?;
+    let approver = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Approver).await?;
     approver.get(&session).await?.expect(200)?;
     Ok(())
 }
@@ -81,10 +84,10 @@ async fn only_reads_that_call_openai_are_counted() -> Result<()> {
 async fn consume_thread_read_limit_charges_only_the_caller() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let other = TestClient::joining(&stack, caller.user.org_id, OrgRole::Owner).await?;
+    let other = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Owner).await?;
     set_limits(&stack, &caller, json!({ "p_thread_reads_per_minute_user": 2 })).await?;
-    let anonymous = stack.issuer().forge(&caller.user).claim("is_anonymous", true).sign();
-    let without_org = stack.issuer().forge(&caller.user).without("app_metadata").sign();
+    let anonymous = stack.issuer().token_builder(&caller.user).claim("is_anonymous", true).sign();
+    let without_org = stack.issuer().token_builder(&caller.user).without("app_metadata").sign();
     let (publishable, secret) = (stack.supabase().publishable_key(), stack.supabase().secret_key());
     let consume = async |key: &str, arguments: Value| {
         stack.rest(key, Method::POST, "/rpc/consume_thread_read_limit", Some(arguments)).await
@@ -119,5 +122,5 @@ async fn consume_thread_read_limit_charges_only_the_caller() -> Result<()> {
 
 /// The number of requests about threads at OpenAI.
 fn thread_requests(stack: &LocalStack) -> usize {
-    [On::ListThreads, On::RetrieveThread].iter().map(|on| stack.openai().calls(*on).len()).sum()
+    [Operation::ListThreads, Operation::RetrieveThread].iter().map(|on| stack.openai().calls(*on).len()).sum()
 }

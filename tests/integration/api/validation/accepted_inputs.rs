@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::test_request::{
     EntryPoint, cancel_session, create_session, get_session, list_agents, list_sessions, record_events,
 };
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 /// A session that cannot be read would also make its user's list unreadable.
 #[tokio::test]
@@ -26,10 +26,10 @@ async fn accepted_values_are_returned_unchanged() -> Result<()> {
             .expect(201)?;
         let resume = json!({ "sessionId": opened["id"], "purpose": "resume", "metadata": metadata });
         caller.post("/chatkit/sessions", resume).await?.expect(200)?;
-        let read = caller.get(&path(&opened)).await?.expect(200)?;
+        let read = caller.get(&session_path(&opened)).await?.expect(200)?;
         ensure!(read["metadata"] == metadata, "expected {metadata}, found {}", read["metadata"]);
     }
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let event = |payload: &Value| json!({ "id": Uuid::new_v4(), "type": "custom_x", "payload": payload });
     let events: Vec<Value> = payloads().iter().map(event).collect();
     // The second request repeats the first, so the recorded events must equal the sent ones.
@@ -39,7 +39,7 @@ async fn accepted_values_are_returned_unchanged() -> Result<()> {
     let escalation = json!({
         "reason": "r", "decisions": ["edit"], "schema": { "a": nested(61) }, "expiresInSeconds": 2_592_000,
     });
-    caller.record(&session, "hitl_escalation", escalation.clone()).await?.expect(201)?;
+    caller.record_event(&session, "hitl_escalation", escalation.clone()).await?.expect(201)?;
     let times =
         ["1970-01-01T00:00:00Z", "2026-11-22T10:00:00.123456789+05:30", "9998-12-31T23:59:59.9999999Z"];
     for time in times {
@@ -67,7 +67,7 @@ async fn accepted_values_are_returned_unchanged() -> Result<()> {
 async fn unusual_but_valid_requests_are_accepted() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let click = |id: Uuid| format!(r#"{{"id":"{id}","type":"button_click","payload":{{"action":"a"}}}}"#);
     let hundred: Vec<_> = (0..100).map(|_| click(Uuid::new_v4())).collect();
     let body = format!(r#"{{"agentId":"{AGENT}"}}"#);

@@ -73,32 +73,32 @@ async fn missing_token_is_rejected_by_every_function() -> Result<()> {
 async fn db_snapshot_detects_changed_rows_and_openai_calls() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
-    let before = DbSnapshot::of(&stack).await?;
+    let session = caller.open_session_path().await?;
+    let before = DbSnapshot::take(&stack).await?;
     let (tables, rows) = before.size();
     ensure!(
         tables >= 10 && rows >= 5,
         "expected at least 10 tables with 5 rows, found {tables} tables with {rows} rows"
     );
-    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    caller.record_event(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
     let tables = "public.chat_events, public.chat_sessions, public.idle_checks, public.throttles";
     expect_difference(&stack, &before, Some(tables)).await?;
 
-    let before = DbSnapshot::of(&stack).await?;
+    let before = DbSnapshot::take(&stack).await?;
     sqlx::query("update auth.users set raw_user_meta_data = '{\"a\": 1}'").execute(stack.database()).await?;
     expect_difference(&stack, &before, Some("auth.users")).await?;
 
-    let before = DbSnapshot::of(&stack).await?;
+    let before = DbSnapshot::take(&stack).await?;
     caller.get(&session).await?.expect(200)?;
-    expect_difference(&stack, &before, Some("public.throttles, 1 calls of OpenAI")).await?;
+    expect_difference(&stack, &before, Some("public.throttles, 1 requests to OpenAI")).await?;
 
-    let before = DbSnapshot::of(&stack).await?;
+    let before = DbSnapshot::take(&stack).await?;
     caller.get(&format!("{session}?include=none")).await?.expect(200)?;
     expect_difference(&stack, &before, None).await
 }
 
 async fn expect_difference(stack: &LocalStack, before: &DbSnapshot, expected: Option<&str>) -> Result<()> {
-    let found = before.difference(&DbSnapshot::of(stack).await?);
+    let found = before.difference(&DbSnapshot::take(stack).await?);
     ensure!(found.as_deref() == expected, "expected the difference {expected:?}, found {found:?}");
     Ok(())
 }
@@ -130,9 +130,9 @@ async fn expect_rejected(stack: &LocalStack, rows: Vec<Row>) -> Result<()> {
 }
 
 async fn expect_rejected_for(stack: &LocalStack, caller: &TestClient, rows: Vec<Row>) -> Result<()> {
-    let session = caller.open_path().await?;
-    caller.record(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
-    let mut before = DbSnapshot::of(stack).await?;
+    let session = caller.open_session_path().await?;
+    caller.record_event(&session, "button_click", json!({ "action": "a" })).await?.expect(201)?;
+    let mut before = DbSnapshot::take(stack).await?;
     let mut failures = Vec::new();
     for row in &rows {
         for entry_point in row.request.entry_points() {
@@ -141,7 +141,7 @@ async fn expect_rejected_for(stack: &LocalStack, caller: &TestClient, rows: Vec<
             if let Err(error) = response.and_then(|response| row.check(response, &session)) {
                 failures.push(format!("{name}: {error:#}"));
             }
-            let after = DbSnapshot::of(stack).await?;
+            let after = DbSnapshot::take(stack).await?;
             failures.extend(before.difference(&after).map(|changed| format!("{name} changed {changed}")));
             before = after;
         }

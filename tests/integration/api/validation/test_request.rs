@@ -4,7 +4,7 @@ use anyhow::Result;
 use http_client::Method;
 use local_stack::{LocalStack, http};
 
-use crate::support::client::{TestClient, TestResponse, reply};
+use crate::support::client::{TestClient, TestResponse, send_request};
 
 /// Stands for the path of the caller's session.
 const SESSION: &str = "{session}";
@@ -186,6 +186,6 @@ impl TestRequest {
         if !self.body.is_empty() {
             request = request.body(self.body.clone());
         }
-        reply(request).await
+        send_request(request).await
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use local_stack::LocalStack;
-use local_stack::supabase::{Forge, Signer};
+use local_stack::supabase::{Signer, TokenBuilder};
 use serde_json::{Value, json};
 
 use super::test_request::{
@@ -91,14 +91,14 @@ fn headers(request: &TestRequest, token: &str) -> Vec<Row> {
     ]
 }
 
-type Forged<'a> = (&'static str, Forge<'a>, Problem);
+type Forged<'a> = (&'static str, TokenBuilder<'a>, Problem);
 
 fn signatures<'a>(stack: &'a LocalStack, caller: &TestClient) -> Vec<Forged<'a>> {
-    let signed_by = |signer| stack.issuer().forge(&caller.user).signed_by(signer);
-    let valid = || stack.issuer().forge(&caller.user);
+    let signed_by = |signer| stack.issuer().token_builder(&caller.user).signed_by(signer);
+    let valid = || stack.issuer().token_builder(&caller.user);
     vec![
-        ("alg: none", signed_by(Signer::Nobody), INVALID),
-        ("alg: none in mixed case", signed_by(Signer::Nobody).header("alg", "nOnE"), INVALID),
+        ("alg: none", signed_by(Signer::Unsigned), INVALID),
+        ("alg: none in mixed case", signed_by(Signer::Unsigned).header("alg", "nOnE"), INVALID),
         ("HS256 signed with the public key", signed_by(Signer::HmacWithPublicKey), INVALID),
         (
             "HS256 signed with the public key, as RS256",
@@ -107,7 +107,7 @@ fn signatures<'a>(stack: &'a LocalStack, caller: &TestClient) -> Vec<Forged<'a>>
         ),
         ("HS256 where no secret is configured", signed_by(Signer::Hs256), INVALID),
         ("HS256 with the id of a key", signed_by(Signer::Hs256).header("kid", "x"), INVALID),
-        ("a foreign key with the id of a known one", signed_by(Signer::Stranger), INVALID),
+        ("a foreign key with the id of a known one", signed_by(Signer::ForeignKey), INVALID),
         ("a foreign key with an unknown id", signed_by(Signer::UnknownKey), INVALID),
         ("no key id", valid().header("kid", Value::Null), INVALID),
         ("a key id that is a number", valid().header("kid", 1), INVALID),
@@ -119,7 +119,7 @@ fn signatures<'a>(stack: &'a LocalStack, caller: &TestClient) -> Vec<Forged<'a>>
 }
 
 fn claims<'a>(stack: &'a LocalStack, caller: &TestClient) -> Vec<Forged<'a>> {
-    let valid = || stack.issuer().forge(&caller.user);
+    let valid = || stack.issuer().token_builder(&caller.user);
     let later = jiff::Timestamp::now().as_second() + 300;
     vec![
         ("expired a second ago", valid().expired(1), EXPIRED),
@@ -148,7 +148,7 @@ fn claims<'a>(stack: &'a LocalStack, caller: &TestClient) -> Vec<Forged<'a>> {
 }
 
 fn organisations<'a>(stack: &'a LocalStack, caller: &TestClient) -> Vec<Forged<'a>> {
-    let valid = || stack.issuer().forge(&caller.user);
+    let valid = || stack.issuer().token_builder(&caller.user);
     let with = |organisation: Value| {
         valid().claim("app_metadata", json!({ "org_id": organisation, "org_role": "owner" }))
     };

@@ -17,8 +17,8 @@ use crate::support::db_snapshot::DbSnapshot;
 async fn http_api_responds_404_to_unknown_routes() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open_path().await?;
-    let before = DbSnapshot::of(&stack).await?;
+    let session = caller.open_session_path().await?;
+    let before = DbSnapshot::take(&stack).await?;
     for (method, path) in [
         (Method::DELETE, session.clone()),
         (Method::PUT, "/chatkit/sessions".to_owned()),
@@ -32,7 +32,7 @@ async fn http_api_responds_404_to_unknown_routes() -> Result<()> {
             "{method} {path}: {response:?}"
         );
     }
-    let changed = before.difference(&DbSnapshot::of(&stack).await?);
+    let changed = before.difference(&DbSnapshot::take(&stack).await?);
     ensure!(changed.is_none(), "expected no changes, found {changed:?}");
     Ok(())
 }

@@ -56,7 +56,8 @@ async fn redirect_is_not_followed() -> Result<()> {
                 [(301, "server/discover"), (302, "tools/call"), (307, "tools/call"), (308, "server/discover")]
             {
                 let before = ours.requests().len();
-                let fault = ours.fault(Fault::on(rpc).status(status).header("location", &location).times(1));
+                let fault =
+                    ours.add_fault(Fault::on(rpc).status(status).header("location", &location).times(1));
                 let target = Target { credential: Some("payables"), ..target(&url) };
                 let error = failure(call(&client, &target, payment("k1", 7.0), None).await)?;
                 let CallError::Answered(ErrorResponse { status: received, called, .. }) = error else {
@@ -69,7 +70,7 @@ async fn redirect_is_not_followed() -> Result<()> {
                 assert_eq!((ours.hits(fault), after), (1, 1), "followed to {location}");
             }
         }
-        ensure!(other.requests().is_empty() && ours.deeds().is_empty(), "{revision:?}");
+        ensure!(other.requests().is_empty() && ours.actions().is_empty(), "{revision:?}");
     }
     Ok(())
 }
@@ -85,7 +86,7 @@ async fn local_stack_agents_accept_the_configured_credentials() -> Result<()> {
         completed(call(&client, &target, payment("k1", 7.0), None).await)?;
         let bearer = format!("Bearer {}", fleet.bearer());
         ensure!(agent.calls().iter().all(|call| call.header("authorization") == Some(&bearer)));
-        assert_eq!(agent.deeds().len(), 1);
+        assert_eq!(agent.actions().len(), 1);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::scripted_server::{Script, ScriptedResponse, ScriptedServer};
-use crate::support::client::{TestClient, path};
+use crate::support::client::{TestClient, session_path};
 
 /// Status and error of a delivery.
 type End = (&'static str, Option<&'static str>);
@@ -93,13 +93,13 @@ async fn delivery_ends_and_session_is_readable_for_every_result() -> Result<()> 
     stack.register_agent(org_id, "scripted", "Scripted").await?;
     let tool = json!({ "idempotent": false, "policy": "auto" });
     stack.register_agent_server(org_id, "scripted", &agent.url(), None, tool).await?;
-    let caller = TestClient::joining(&stack, org_id, OrgRole::Member).await?;
+    let caller = TestClient::in_organisation(&stack, org_id, OrgRole::Member).await?;
     // A delivery that is escalated or unknown blocks its session, so each row has its own.
     for (_, end, recorded) in &rows {
         let session =
             caller.post("/chatkit/sessions", json!({ "agentId": "scripted" })).await?.expect(201)?;
-        let at = path(&session);
-        caller.record(&at, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
+        let at = session_path(&session);
+        caller.record_event(&at, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
         let (status, error) = delivery_end(&stack, &session).await?;
         let found = (status.as_str(), error.as_deref());
         ensure!(found == *end, "expected {end:?}, found {found:?}, {recorded:?}");

@@ -22,7 +22,7 @@ async fn http_status_determines_retry_and_outcome() -> Result<()> {
             (403, false, false),
             (400, false, false),
         ] {
-            let fault = agent.fault(Fault::on_calls().status(status).header("retry-after", "7").times(1));
+            let fault = agent.add_fault(Fault::on_calls().status(status).header("retry-after", "7").times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, error_response(status, Some(7), true), "{revision:?}");
             assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
@@ -35,24 +35,24 @@ async fn http_status_determines_retry_and_outcome() -> Result<()> {
         }
         // In a session, 401 can mean that the session is unknown, so the client opens one new
         // session.
-        let fault = agent.fault(Fault::on_calls().status(401));
+        let fault = agent.add_fault(Fault::on_calls().status(401));
         let error = failure(pay(&client, &agent, "k1").await)?;
         assert_eq!((&error, error.is_retryable()), (&error_response(401, None, true), false), "{revision:?}");
         assert_eq!(agent.hits(fault), if revision == Revision::V20260728 { 1 } else { 2 });
         agent.clear_faults();
         // An error of the handshake means that the tool was not called.
         let rpc = if revision == Revision::V20260728 { "server/discover" } else { "initialize" };
-        agent.fault(Fault::on(rpc).status(503).header("retry-after", "7").times(1));
+        agent.add_fault(Fault::on(rpc).status(503).header("retry-after", "7").times(1));
         let error = failure(pay(&client, &agent, "k1").await)?;
         assert_eq!(error, error_response(503, Some(7), false), "{revision:?}: {rpc}");
         ensure!(error.is_retryable() && !error.outcome_is_unknown());
-        agent.fault(Fault::everywhere().status(404));
+        agent.add_fault(Fault::everywhere().status(404));
         assert_eq!(
             failure(pay(&client, &agent, "k1").await)?,
             error_response(404, None, false),
             "{revision:?}: 404 for every request"
         );
-        assert_eq!(agent.deeds(), []);
+        assert_eq!(agent.actions(), []);
     }
     Ok(())
 }
@@ -70,12 +70,12 @@ async fn lost_response_is_unknown_and_key_prevents_second_payment() -> Result<()
             if revision != Revision::V20260728 && format!("{fault:?}").contains("Cut") {
                 continue;
             }
-            agent.fault(fault.times(1));
+            agent.add_fault(fault.times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, CallError::Unknown(Reason::ConnectionLost), "{revision:?}");
-            assert_eq!(agent.deeds().len(), payments, "{revision:?}");
+            assert_eq!(agent.actions().len(), payments, "{revision:?}");
             completed(pay(&client, &agent, "k1").await)?;
-            assert_eq!(agent.deeds().len(), 1, "{revision:?}: a second payment");
+            assert_eq!(agent.actions().len(), 1, "{revision:?}: a second payment");
         }
     }
     Ok(())
@@ -84,11 +84,11 @@ async fn lost_response_is_unknown_and_key_prevents_second_payment() -> Result<()
 #[tokio::test]
 async fn interrupted_stream_without_event_id_is_lost() -> Result<()> {
     let (agent, client) = start_payables(Settings { streams: true, ..Settings::default() }).await?;
-    agent.fault(Fault::on_calls().cut().times(1));
+    agent.add_fault(Fault::on_calls().cut().times(1));
     let error = failure(pay(&client, &agent, "k1").await)?;
     assert_eq!(error, CallError::Unknown(Reason::ConnectionLost));
     assert_eq!(
-        (agent.requests().len(), agent.deeds().len()),
+        (agent.requests().len(), agent.actions().len()),
         (2, 1),
         "the client tried to resume the stream"
     );
@@ -99,15 +99,15 @@ async fn interrupted_stream_without_event_id_is_lost() -> Result<()> {
 async fn invalid_response_is_unknown_only_after_the_call() -> Result<()> {
     for revision in Revision::ALL {
         let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
-        for fault in [Fault::on_calls().nonsense(), Fault::on_calls().body(json!({"ok": true}))] {
-            agent.fault(fault.times(1));
+        for fault in [Fault::on_calls().html_body(), Fault::on_calls().body(json!({"ok": true}))] {
+            agent.add_fault(fault.times(1));
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, CallError::Unknown(Reason::NotMcp), "{revision:?}");
         }
-        agent.fault(Fault::everywhere().nonsense());
+        agent.add_fault(Fault::everywhere().html_body());
         let error = failure(pay(&client, &agent, "k2").await)?;
         assert_eq!(error, CallError::NotSent(Reason::NotMcp), "{revision:?}");
-        assert_eq!(agent.deeds().len(), 1);
+        assert_eq!(agent.actions().len(), 1);
     }
     Ok(())
 }
@@ -119,20 +119,20 @@ async fn slow_server_times_out() -> Result<()> {
         let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
         for (fault, error) in [
             (Fault::on("server/discover").delay(delay), CallError::NotSent(Reason::TimedOut)),
-            (Fault::on_calls().late(delay), CallError::Unknown(Reason::TimedOut)),
+            (Fault::on_calls().delay_response(delay), CallError::Unknown(Reason::TimedOut)),
         ] {
-            agent.fault(fault.times(1));
+            agent.add_fault(fault.times(1));
             let (outcome, duration) = call_with_short_timeout(&client, &agent).await;
             assert_eq!(outcome, Err(error), "{revision:?}");
             ensure!(duration < Duration::from_millis(1_700), "{revision:?}: {duration:?}");
         }
-        assert_eq!(agent.deeds().len(), 1, "{revision:?}: payments before the timeout");
+        assert_eq!(agent.actions().len(), 1, "{revision:?}: payments before the timeout");
         completed(pay(&client, &agent, "k1").await)?;
-        assert_eq!(agent.deeds().len(), 1);
+        assert_eq!(agent.actions().len(), 1);
     }
     // The caller's deadline applies if it is earlier than the target's timeout.
     let (agent, client) = start_payables(Settings::default()).await?;
-    agent.fault(Fault::on_calls().delay(delay));
+    agent.add_fault(Fault::on_calls().delay(delay));
     let (started, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(500)));
     let call = ToolCall { tool: "handle_event", arguments: payment("k1", 7.0), resume: None };
     let outcome = client.call(&target(&agent.url()), call, deadline).await;
@@ -158,7 +158,7 @@ async fn oversized_response_is_rejected() -> Result<()> {
     for revision in Revision::ALL {
         for streams in [false, true] {
             let (agent, client) = start_payables(Settings { revision, streams }).await?;
-            agent.fault(Fault::on_calls().result(large.clone()));
+            agent.add_fault(Fault::on_calls().result(large.clone()));
             let error = failure(pay(&client, &agent, "k1").await)?;
             assert_eq!(error, CallError::Unknown(Reason::TooLarge), "{revision:?}, streams: {streams}");
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use local_stack::agents::{Reference, RoundRobin};
+use local_stack::agents::{RoundRobin, SdkServer};
 use local_stack::supabase::OrgRole;
 use local_stack::toolchain::{MCP_2025, MCP_2026, Tool};
 use local_stack::{LocalStack, http, runtime};
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{arguments, client, completed, target};
-use crate::support::client::{TestClient, path};
+use crate::support::client::{TestClient, session_path};
 use crate::support::skip;
 
 #[tokio::test]
@@ -57,17 +57,17 @@ async fn deliveries_to_sdk_servers_complete() -> Result<()> {
 }
 
 /// Returns the server of this Python SDK that all tests of the process share.
-async fn python_server(sdk: Tool) -> Result<&'static Reference> {
-    static SERVERS: [OnceCell<Reference>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
-    let start = || runtime::run(async move { Ok(Reference::start(sdk).await?) });
+async fn python_server(sdk: Tool) -> Result<&'static SdkServer> {
+    static SERVERS: [OnceCell<SdkServer>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
+    let start = || runtime::run(async move { Ok(SdkServer::start(sdk).await?) });
     SERVERS[usize::from(sdk == MCP_2026)].get_or_try_init(start).await
 }
 
 /// Returns two servers of the TypeScript SDK that all tests of the process share. They reject
 /// unknown sessions with different statuses.
-async fn typescript_servers() -> Result<[&'static Reference; 2]> {
-    static SERVERS: [OnceCell<Reference>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
-    let start = |status| runtime::run(async move { Ok(Reference::start_node(status).await?) });
+async fn typescript_servers() -> Result<[&'static SdkServer; 2]> {
+    static SERVERS: [OnceCell<SdkServer>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
+    let start = |status| runtime::run(async move { Ok(SdkServer::start_node(status).await?) });
     let first = SERVERS[0].get_or_try_init(|| start(404));
     let second = SERVERS[1].get_or_try_init(|| start(400));
     let (first, second) = tokio::try_join!(first, second)?;
@@ -194,7 +194,7 @@ async fn check_typescript_server() -> Result<()> {
 }
 
 /// Returns the number of tool calls and of open sessions of both workers.
-async fn counts(workers: [&Reference; 2]) -> Result<(u64, u64)> {
+async fn counts(workers: [&SdkServer; 2]) -> Result<(u64, u64)> {
     let mut sum = (0, 0);
     for worker in workers {
         let url = format!("http://{}/calls", worker.address());
@@ -207,9 +207,9 @@ async fn counts(workers: [&Reference; 2]) -> Result<(u64, u64)> {
 
 async fn check_two_workers() -> Result<()> {
     // Not the shared servers, because the test counts calls and sessions.
-    let (first, second) = tokio::try_join!(Reference::start_node(404), Reference::start_node(400))?;
+    let (first, second) = tokio::try_join!(SdkServer::start_node(404), SdkServer::start_node(400))?;
     let workers = [&first, &second];
-    let balancer = RoundRobin::start(workers.map(Reference::address)).await?;
+    let balancer = RoundRobin::start(workers.map(SdkServer::address)).await?;
     let (client, url) = (client(&[balancer.address()], "{}")?, balancer.url());
     let plain = json!({"data": {"answer": "plain"}});
     // Requests before each call shift the balancer, so that calls begin at either worker.
@@ -218,19 +218,19 @@ async fn check_two_workers() -> Result<()> {
             http::client().get(format!("http://{}/calls", balancer.address())).send().await?;
         }
         let (before, _) = counts(workers).await?;
-        balancer.forget();
+        balancer.clear_methods();
         let outcome = call(&client, &url, "handle_event", Value::Object(arguments("k1", &plain))).await;
         let calls = counts(workers).await?.0 - before;
-        let initialized = balancer.seen().iter().filter(|rpc| *rpc == "initialize").count();
+        let initialized = balancer.methods().iter().filter(|rpc| *rpc == "initialize").count();
         assert_eq!(completed(outcome)?.message.as_deref(), Some("All is well."));
-        assert_eq!((calls, initialized), (1, 1), "shift {shift}: {:?}", balancer.seen());
+        assert_eq!((calls, initialized), (1, 1), "shift {shift}: {:?}", balancer.methods());
     }
     assert_eq!(counts(workers).await?.1, 0, "a session is still open");
     // A repeated request makes the call reach the wrong worker, so the client opens a new session.
-    balancer.forget();
+    balancer.clear_methods();
     balancer.repeat_after("notifications/initialized");
     let outcome = call(&client, &url, "handle_event", Value::Object(arguments("k2", &plain))).await;
-    let requests = balancer.seen();
+    let requests = balancer.methods();
     assert_eq!(completed(outcome)?.message.as_deref(), Some("All is well."), "{requests:?}");
     let count = |name: &str| requests.iter().filter(|rpc| *rpc == name).count();
     let counts = ["server/discover", "initialize", "tools/call"].map(count);
@@ -241,7 +241,7 @@ async fn check_two_workers() -> Result<()> {
 async fn check_deliveries() -> Result<()> {
     let (old, new, workers) =
         tokio::try_join!(python_server(MCP_2025), python_server(MCP_2026), typescript_servers())?;
-    let balancer = RoundRobin::start(workers.map(Reference::address)).await?;
+    let balancer = RoundRobin::start(workers.map(SdkServer::address)).await?;
     let servers = [
         ("python_2025", old.url(), old.address()),
         ("python_2026", new.url(), new.address()),
@@ -256,7 +256,7 @@ async fn check_deliveries() -> Result<()> {
         let tool = json!({ "idempotent": false, "policy": "auto" });
         stack.register_agent_server(org_id, agent, url, None, tool).await?;
     }
-    let caller = TestClient::joining(&stack, org_id, OrgRole::Member).await?;
+    let caller = TestClient::in_organisation(&stack, org_id, OrgRole::Member).await?;
     let checks = servers.iter().map(|(agent, ..)| check_delivery(&caller, agent));
     futures_util::future::try_join_all(checks).await?;
     Ok(())
@@ -266,10 +266,11 @@ async fn check_deliveries() -> Result<()> {
 /// escalation.
 async fn check_delivery(caller: &TestClient, agent: &str) -> Result<()> {
     let session = caller.post("/chatkit/sessions", json!({ "agentId": agent })).await?.expect(201)?;
-    let (at, structured) = (path(&session), if agent.starts_with("python") { "ours" } else { "structured" });
+    let (at, structured) =
+        (session_path(&session), if agent.starts_with("python") { "ours" } else { "structured" });
     for answer in ["own", if structured == "ours" { "text" } else { "plain" }, structured] {
         caller
-            .record(&at, "button_click", json!({ "action": "pay", "data": { "answer": answer } }))
+            .record_event(&at, "button_click", json!({ "action": "pay", "data": { "answer": answer } }))
             .await?
             .expect(201)?;
     }

@@ -1,7 +1,7 @@
 //! Results of tools, in every revision of MCP.
 
 use anyhow::{Context, Result, anyhow, ensure};
-use local_stack::agents::{Agent, Fault, LIMIT, Revision, Settings};
+use local_stack::agents::{APPROVAL_LIMIT, Agent, Fault, Revision, Settings};
 use serde_json::{Value, json};
 use shared::clients::mcp::{
     Approver, CallError, Decision, ElicitationAnswer, NeedsHuman, Reason, Risk, ToolResult,
@@ -47,20 +47,20 @@ async fn tool_is_called_in_every_revision_and_response_format() -> Result<()> {
 async fn request_for_approval_is_returned_and_decided() -> Result<()> {
     for revision in Revision::ALL {
         let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
-        let (url, above) = (agent.url(), LIMIT + 1.0);
+        let (url, above) = (agent.url(), APPROVAL_LIMIT + 1.0);
         let request = needs_human(call(&client, &target(&url), payment("k1", above), None).await)?;
         assert_eq!(request.ask.decisions, [Decision::Approve, Decision::Edit, Decision::Reject]);
         assert_eq!((request.ask.risk, request.ask.approver), (Some(Risk::Medium), Some(Approver::OtherOnly)));
         assert_eq!((request.ask.expires_in_seconds, request.request_state), (Some(86_400), None));
         assert_eq!(request.ask.schema.context("no schema")?["type"], "object");
         ensure!(request.tasks[0].requires_hitl);
-        assert_eq!(agent.deeds(), [], "{revision:?}: executed before the decision");
+        assert_eq!(agent.actions(), [], "{revision:?}: executed before the decision");
 
         for (key, decision, payments) in [("k2", "reject", 0), ("k3", "approve", 1)] {
             let mut arguments = payment(key, above);
             arguments.insert("decision".to_owned(), json!({"decision": decision}));
             completed(call(&client, &target(&url), arguments, None).await)?;
-            assert_eq!(agent.deeds().len(), payments, "{revision:?}: {decision}");
+            assert_eq!(agent.actions().len(), payments, "{revision:?}: {decision}");
         }
     }
     Ok(())
@@ -83,7 +83,7 @@ async fn follow_up_and_handover_are_parsed() -> Result<()> {
     tool_arguments.insert("inputs".to_owned(), json!(follow_up.inputs));
     let checked = completed(call(&client, &target(&tax.url()), tool_arguments, None).await)?;
     assert_eq!(checked.output, Some(json!({"invoice": "42", "vat": 1.12})));
-    assert_eq!(tax.deeds()[0].what, "vat_checked");
+    assert_eq!(tax.actions()[0].kind, "vat_checked");
 
     let forecast = arguments("k3", &json!({"action": "forecast", "data": {"invoice": 42}}));
     let handover = completed(call(&client, &target(&payables.url()), forecast, None).await)?.handover;
@@ -103,10 +103,10 @@ async fn repeated_call_with_same_key_is_executed_once() -> Result<()> {
     let (agent, client) = start_payables(Settings::default()).await?;
     let first = completed(pay(&client, &agent, "k1").await)?;
     assert_eq!(completed(pay(&client, &agent, "k1").await)?, first);
-    assert_eq!((agent.calls().len(), agent.deeds().len()), (2, 1));
-    agent.forget_keys(true);
+    assert_eq!((agent.calls().len(), agent.actions().len()), (2, 1));
+    agent.ignore_idempotency_keys(true);
     completed(pay(&client, &agent, "k1").await)?;
-    assert_eq!(agent.deeds().len(), 2, "payments of an agent that ignores keys");
+    assert_eq!(agent.actions().len(), 2, "payments of an agent that ignores keys");
     Ok(())
 }
 
@@ -114,13 +114,13 @@ async fn repeated_call_with_same_key_is_executed_once() -> Result<()> {
 async fn elicitation_is_answered_and_resumed() -> Result<()> {
     for streams in [false, true] {
         let (agent, client) = start_payables(Settings { streams, ..Settings::default() }).await?;
-        agent.ask_by_protocol(true);
-        let (url, above) = (agent.url(), LIMIT + 1.0);
+        agent.use_input_required(true);
+        let (url, above) = (agent.url(), APPROVAL_LIMIT + 1.0);
         let request = needs_human(call(&client, &target(&url), payment("k1", above), None).await)?;
         assert_eq!(request.ask.reason, "Which cost centre pays?");
         assert_eq!(request.ask.decisions, [Decision::Respond, Decision::Reject]);
         assert_eq!(request.ask.schema.context("no schema")?["required"], json!(["costCentre"]));
-        assert_eq!(agent.deeds(), []);
+        assert_eq!(agent.actions(), []);
 
         // The database stores the state as JSON.
         let stored: Value = serde_json::from_str(&request.request_state.context("no state")?.to_string())?;
@@ -128,7 +128,7 @@ async fn elicitation_is_answered_and_resumed() -> Result<()> {
         for (key, decision, payments) in [("k1", Decision::Reject, 0), ("k1", Decision::Respond, 1)] {
             let resume = ElicitationAnswer { request_state: &stored, decision, answer: Some(&answer) };
             completed(call(&client, &target(&url), payment(key, above), Some(resume)).await)?;
-            assert_eq!(agent.deeds().len(), payments, "{decision:?}");
+            assert_eq!(agent.actions().len(), payments, "{decision:?}");
         }
         let sent = agent.calls().pop().context("no call")?.params;
         assert_eq!(sent["inputResponses"]["approval"], json!({"action": "accept", "content": answer}));
@@ -167,12 +167,12 @@ async fn elicitation_capability_is_sent_to_latest_revision_only() -> Result<()> 
 async fn request_state_is_returned_to_a_busy_server() -> Result<()> {
     let (agent, client) = start_payables(Settings::default()).await?;
     let later = json!({"resultType": "input_required", "requestState": "later"});
-    agent.fault(Fault::on_calls().result(later.clone()).times(2));
+    agent.add_fault(Fault::on_calls().result(later.clone()).times(2));
     completed(pay(&client, &agent, "k1").await)?;
     let states: Vec<Value> =
         agent.calls().into_iter().map(|call| call.params["requestState"].clone()).collect();
     assert_eq!(states, [Value::Null, json!("later"), json!("later")]);
-    agent.fault(Fault::on_calls().result(later));
+    agent.add_fault(Fault::on_calls().result(later));
     assert_eq!(
         pay(&client, &agent, "k2").await,
         Err(CallError::Unknown(Reason::BadResult)),
@@ -188,7 +188,7 @@ async fn kinds_of_results_are_distinguished() -> Result<()> {
         let (agent, client) = start_payables(Settings { revision, streams: false }).await?;
         let pay_with_result = async |result: Value| {
             agent.clear_faults();
-            agent.fault(Fault::on_calls().result(result));
+            agent.add_fault(Fault::on_calls().result(result));
             pay(&client, &agent, "k1").await
         };
         let done = completed(pay_with_result(json!({"content": text("All is well.")})).await)?;

@@ -42,15 +42,15 @@ pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &
     match example {
         "missingToken" => Ok(valid.with_token(None)),
         "expiredToken" => {
-            let expired = env.stack.issuer().forge(&env.caller.user).expired(120).sign();
+            let expired = env.stack.issuer().token_builder(&env.caller.user).expired(120).sign();
             Ok(valid.with_token(Some(expired)))
         }
         "noOrganisation" => {
-            let token = env.stack.issuer().forge(&env.caller.user).without("app_metadata").sign();
+            let token = env.stack.issuer().token_builder(&env.caller.user).without("app_metadata").sign();
             Ok(valid.with_token(Some(token)))
         }
         "supabaseUnavailable" => {
-            env.stack.supabase().fault(supabase::Fault::Down).await;
+            env.stack.supabase().set_fault(supabase::Fault::Down).await;
             Ok(valid)
         }
         "invalidIdempotencyKey" => Ok(valid.with_header(IDEMPOTENCY_KEY, "two words")),
@@ -68,7 +68,7 @@ pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &
 /// Removes faults, limits, used quotas and policies that would affect the next example.
 pub async fn reset(env: &ExampleEnv) {
     env.stack.openai().clear_faults();
-    env.stack.supabase().fault(supabase::Fault::None).await;
+    env.stack.supabase().set_fault(supabase::Fault::None).await;
     for statement in [
         "delete from public.throttles",
         "delete from public.org_limits",
@@ -94,13 +94,14 @@ async fn create_session(env: &mut ExampleEnv, valid: Request, example: &str) -> 
             json!({ "agentId": "mistaken" })
         }
         "chatkitUnavailable" => {
-            env.stack.openai().fault(Fault::new(OpenAiOperation::CreateSession).status(503));
+            env.stack.openai().add_fault(Fault::new(OpenAiOperation::CreateSession).status(503));
             json!({ "agentId": AGENT })
         }
         "sessionEnded" => resume(env.ended_session().await?),
         "stillRunning" => {
-            let slow = Fault::new(OpenAiOperation::CreateSession).late(Duration::from_secs(2)).times(1);
-            env.stack.openai().fault(slow);
+            let slow =
+                Fault::new(OpenAiOperation::CreateSession).delay_response(Duration::from_secs(2)).times(1);
+            env.stack.openai().add_fault(slow);
             let request = valid.with_body(&json!({ "agentId": AGENT }));
             let request = request.with_header(IDEMPOTENCY_KEY, "running");
             tokio::spawn(env.response(&request));
@@ -195,7 +196,7 @@ async fn decide_escalation(
     let mut request = env.request(operation)?;
     match example {
         "oauthClientForbidden" => {
-            let forge = env.stack.issuer().forge(&env.caller.user);
+            let forge = env.stack.issuer().token_builder(&env.caller.user);
             request.token = Some(forge.claim("client_id", "an-application").sign());
         }
         "rateLimited" => {

@@ -32,7 +32,9 @@ pub async fn prepare(
             // follows.
             let session = env.matcher.substitute(SESSION_ID);
             env.new_session().await?;
-            env.caller.record(&format!("/chatkit/sessions/{session}"), "custom_click", json!({})).await?;
+            env.caller
+                .record_event(&format!("/chatkit/sessions/{session}"), "custom_click", json!({}))
+                .await?;
             Ok(valid.with_query("limit=1"))
         }
         ("list-escalations", "page") => {
@@ -75,7 +77,7 @@ pub async fn prepare(
         }
         ("get-session", "withoutChatkit") => {
             let session = env.ended_session().await?;
-            env.stack.openai().fault(Fault::everywhere().status(503));
+            env.stack.openai().add_fault(Fault::everywhere().status(503));
             env.matcher.set(SESSION_ID, &session);
             Ok(valid.with_id(operation, &session))
         }

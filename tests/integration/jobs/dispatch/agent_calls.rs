@@ -8,7 +8,7 @@ use local_stack::openai::SessionStatus;
 use serde_json::{Value, json};
 
 use super::fixture::{DispatchFixture, TIMEOUT, auto_tool, executed, has_escalation, has_event};
-use crate::support::client::{AGENT, path};
+use crate::support::client::{AGENT, session_path};
 use crate::support::project_files;
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn mcp_elicitation_is_answered_and_continues_the_call() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
-    agent.ask_by_protocol(true);
+    agent.use_input_required(true);
     fixture.click(12_000).await?;
     let session = fixture.wait_for(has_escalation).await?;
     ensure!(executed(&stack, AGENT).is_empty(), "the payment was made without an answer");
@@ -107,7 +107,11 @@ async fn handover_passes_the_summary_and_cancels_old_secrets() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let payload = json!({ "action": "forecast", "data": { "invoice": "42" } });
-    fixture.client.record(&path(&fixture.session), "button_click", payload).await?.expect(201)?;
+    fixture
+        .client
+        .record_event(&session_path(&fixture.session), "button_click", payload)
+        .await?
+        .expect(201)?;
     fixture.wait_for(|session| session["agentId"] == "cfo_strategy").await?;
     let poll = async {
         while executed(&stack, "cfo_strategy").is_empty() {
@@ -135,7 +139,7 @@ fn check_against_openapi(stack: &LocalStack) -> Result<()> {
         for call in agent.calls() {
             document.check_component("AgentCall", call.arguments())?;
         }
-        for result in agent.answers() {
+        for result in agent.responses() {
             document.check_component("AgentResult", &result)?;
         }
     }

@@ -6,7 +6,7 @@ use local_stack::openai::Workflow;
 use local_stack::supabase::{OrgRole, User};
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 use crate::support::escalations::EscalationFixture;
 use crate::support::tool_calls::{complete_calls, finish_calls, record_tool_events, register_tools, tool};
 
@@ -38,12 +38,13 @@ async fn call_starts_only_if_the_requester_role_is_still_allowed() -> Result<()>
         let client = fixture.add_colleague(OrgRole::Approver).await?;
         let body = json!({ "agentId": RESTRICTED });
         let session = client.post("/chatkit/sessions", body).await?.expect(201)?;
-        record_tool_events(&client, &path(&session), &[("decide", json!({})), ("decide", json!({}))]).await?;
+        record_tool_events(&client, &session_path(&session), &[("decide", json!({})), ("decide", json!({}))])
+            .await?;
         // The first call waits for a retry, and the second has not started.
-        let calls = stack.claim_all().await?;
+        let calls = stack.claim_deliveries().await?;
         ensure!(calls.len() == 1, "expected one call, found {}", calls.len());
-        stack.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
-        stack.put_user(&User { role, ..client.user.clone() }).await?;
+        stack.finish_delivery(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
+        stack.upsert_user(&User { role, ..client.user.clone() }).await?;
         sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
             .execute(stack.database())
             .await?;
@@ -128,8 +129,8 @@ async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> 
         opened.problem(403, "agent_forbidden")?;
     }
     // A user's handover.
-    let session = client.open_path().await?;
-    let handover = client.record(&session, "handover", json!({ "agentId": RESTRICTED })).await?;
+    let session = client.open_session_path().await?;
+    let handover = client.record_event(&session, "handover", json!({ "agentId": RESTRICTED })).await?;
     if allowed {
         handover.expect(201)?;
         ensure!(agents(&complete_calls(stack).await?) == [RESTRICTED], "expected a call after the handover");
@@ -138,7 +139,7 @@ async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> 
         ensure!(complete_calls(stack).await?.is_empty(), "a rejected handover caused a call");
     }
     // An event that is routed to both agents.
-    let session = client.open_path().await?;
+    let session = client.open_session_path().await?;
     record_tool_events(client, &session, &[("pay", json!({}))]).await?;
     let called = agents(&complete_calls(stack).await?);
     let expected = if allowed { vec![AGENT, RESTRICTED] } else { vec![AGENT] };
@@ -147,15 +148,15 @@ async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> 
     let follow_up = json!({ "kind": "completed", "follow_ups": [{ "agent_id": RESTRICTED }] });
     let handover = json!({ "kind": "completed", "handover": { "agent_id": RESTRICTED } });
     for (outcome, rejection_path) in [(follow_up, "/followUpsRefused/0"), (handover, "/handoverRefused")] {
-        let session = client.open_path().await?;
+        let session = client.open_session_path().await?;
         record_tool_events(client, &session, &[("pay", json!({}))]).await?;
         // The delivery of the event to the restricted agent is claimed first.
         let mut calls = Vec::new();
         loop {
-            let claimed = stack.claim_all().await?;
+            let claimed = stack.claim_deliveries().await?;
             let Some(call) = claimed.first() else { break };
             if call["agent_id"] == AGENT {
-                stack.finish(call, outcome.clone()).await?;
+                stack.finish_delivery(call, outcome.clone()).await?;
                 let result = newest_result(client, &session).await?;
                 let rejection = result.pointer(rejection_path).filter(|rejection| !rejection.is_null());
                 let expected = json!({ "agentId": RESTRICTED, "reason": "agent_forbidden" });
@@ -164,7 +165,7 @@ async fn check_paths(stack: &LocalStack, client: &TestClient, allowed: bool) -> 
                     "allowed: {allowed}, unexpected value at {rejection_path}: {result:#}"
                 );
             } else {
-                stack.finish(call, json!({ "kind": "completed" })).await?;
+                stack.finish_delivery(call, json!({ "kind": "completed" })).await?;
             }
             calls.push(call.clone());
         }

@@ -67,9 +67,9 @@ async fn total_counts_each_call_once_per_user_tool_and_currency() -> Result<()> 
     // Two attempts of one call count once.
     record_tool_events(member, session, &[("retried", euros(600))]).await?;
     for _ in 0..2 {
-        let calls = stack.claim_all().await?;
+        let calls = stack.claim_deliveries().await?;
         ensure!(calls.len() == 1, "expected one call, found {}", calls.len());
-        stack.finish(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
+        stack.finish_delivery(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
         sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
             .execute(stack.database())
             .await?;
@@ -231,8 +231,8 @@ async fn check_separate_totals(
     let org_id = fixture.member.user.org_id;
     let (member, session) = (&fixture.member, &fixture.session);
     let colleague = fixture.add_colleague(OrgRole::Member).await?;
-    let colleague_session = colleague.open_path().await?;
-    let second = member.open_path().await?;
+    let colleague_session = colleague.open_session_path().await?;
+    let second = member.open_session_path().await?;
     let dollars = json!({ "amount": 1000, "currency": "USD" });
     for (description, client, session, name, payload, expected) in [
         ("the first", member, session, "pay", euros(1000), CALLED),
@@ -269,7 +269,7 @@ async fn create_pending(
     name: &str,
 ) -> Result<Vec<Uuid>> {
     for _ in 0..16 {
-        let session = fixture.member.open_path().await?;
+        let session = fixture.member.open_session_path().await?;
         let event = json!({ "id": Uuid::new_v4(), "type": event_type(name), "payload": euros(100) });
         fixture.member.post(&format!("{session}/events"), event).await?.expect(201)?;
     }

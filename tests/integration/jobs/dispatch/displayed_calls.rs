@@ -6,7 +6,7 @@ use local_stack::agents::Fault;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
     ASK, complete_calls, newest_outcomes, open_escalation, record_tool_events, register_tools, tool,
@@ -39,7 +39,7 @@ async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     let pay = |amount: u32| json!({ "action": "pay", "data": { "invoice": "42", "amount": amount } });
 
     // The requested call, and the follow-up that its result causes.
-    member.record(&session, "button_click", pay(900)).await?.expect(201)?;
+    member.record_event(&session, "button_click", pay(900)).await?.expect(201)?;
     dispatch().await?;
     let displayed = newest_escalation().await?;
     let metadata = &displayed["subject"]["session"]["metadata"];
@@ -65,7 +65,7 @@ async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     check_same(&follow_up, &last_call(OTHER)?, false).context("the follow-up")?;
 
     // The edited call.
-    member.record(&session, "button_click", pay(901)).await?.expect(201)?;
+    member.record_event(&session, "button_click", pay(901)).await?.expect(201)?;
     dispatch().await?;
     decide_with_answer(
         &approver,
@@ -84,10 +84,10 @@ async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     decide(&approver, &newest_escalation().await?, "reject").await?.expect(200)?;
 
     // The call with an answer to the question of the agent.
-    member.record(&session, "button_click", pay(20_000)).await?.expect(201)?;
+    member.record_event(&session, "button_click", pay(20_000)).await?.expect(201)?;
     dispatch().await?;
     decide(&approver, &newest_escalation().await?, "approve").await?.expect(200)?;
-    agent.fault(Fault::on_calls().result(question_result()).times(1));
+    agent.add_fault(Fault::on_calls().result(question_result()).times(1));
     dispatch().await?;
     let question = newest_escalation().await?;
     ensure!(question["kind"] == "agent_asked", "expected a question of the agent: {question:#}");
@@ -95,7 +95,7 @@ async fn agent_receives_exactly_the_approved_call() -> Result<()> {
     let successor = newest_escalation().await?;
     decide(&third, &successor, "approve").await?.expect(200)?;
     // The retry sends the same call.
-    agent.fault(Fault::on_calls().status(503).times(1));
+    agent.add_fault(Fault::on_calls().status(503).times(1));
     dispatch().await?;
     sqlx::query("update deliveries set next_attempt_at = now() where status = 'pending'")
         .execute(stack.database())
@@ -116,7 +116,7 @@ async fn changed_call_needs_approval_again() -> Result<()> {
     register_tools(&stack, org_id, AGENT, &names.map(|name| tool(name, &json!({ "policy": "ask" }))), &[])
         .await?;
     for name in names {
-        let session = fixture.member.open_path().await?;
+        let session = fixture.member.open_session_path().await?;
         let id = session.rsplit('/').next().unwrap_or_default();
         record_tool_events(&fixture.member, &session, &[(name, json!({}))]).await?;
         complete_calls(&stack).await?;
@@ -126,7 +126,7 @@ async fn changed_call_needs_approval_again() -> Result<()> {
             "handed_over" => {
                 fixture
                     .member
-                    .record(&session, "handover", json!({ "agentId": OTHER }))
+                    .record_event(&session, "handover", json!({ "agentId": OTHER }))
                     .await?
                     .expect(201)?;
             }
@@ -181,18 +181,18 @@ struct Users {
 
 /// Adds a member with a session, and two approvers. Every call of both agents needs an approval.
 async fn create_users(stack: &LocalStack) -> Result<Users> {
-    stack.webhook().inspect(|webhook| webhook.cut(true));
+    stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
     let member = TestClient::new(stack).await?;
     let org_id = member.user.org_id;
     stack.register_agent(org_id, OTHER, "Tax").await?;
     for agent in [AGENT, OTHER] {
         stack.register_agent_tool(org_id, agent, json!({ "idempotent": true, "policy": "ask" })).await?;
     }
-    let approver = TestClient::joining(stack, org_id, OrgRole::Approver).await?;
-    let third = TestClient::joining(stack, org_id, OrgRole::Admin).await?;
+    let approver = TestClient::in_organisation(stack, org_id, OrgRole::Approver).await?;
+    let third = TestClient::in_organisation(stack, org_id, OrgRole::Admin).await?;
     let metadata = json!({ "costCentre": "4711", "n": [1, { "a": null }] });
     let body = json!({ "agentId": AGENT, "channel": "voice", "metadata": metadata });
-    let session = path(&member.post("/chatkit/sessions", body).await?.expect(201)?);
+    let session = session_path(&member.post("/chatkit/sessions", body).await?.expect(201)?);
     Ok(Users { member, approver, third, session })
 }
 

@@ -24,16 +24,16 @@ async fn open_page_escalations_are_limited_per_session_and_user() -> Result<()> 
     escalate(&fixture.member, &fixture.session, 20, &no_fields).await?.expect(201)?;
     escalate(&fixture.member, &fixture.session, 1, &no_fields).await?.problem(409, "too_many_escalations")?;
     for _ in 1..5 {
-        let session = fixture.member.open_path().await?;
+        let session = fixture.member.open_session_path().await?;
         escalate(&fixture.member, &session, 20, &no_fields).await?.expect(201)?;
         sessions.push(session);
     }
-    let sixth = fixture.member.open_path().await?;
+    let sixth = fixture.member.open_session_path().await?;
     escalate(&fixture.member, &sixth, 1, &no_fields).await?.problem(409, "too_many_escalations")?;
     // The limits do not apply to other events or other users.
-    fixture.member.record(&sixth, "custom_x", json!({})).await?.expect(201)?;
+    fixture.member.record_event(&sixth, "custom_x", json!({})).await?.expect(201)?;
     let colleague = fixture.add_colleague(OrgRole::Member).await?;
-    let colleague_session = colleague.open_path().await?;
+    let colleague_session = colleague.open_session_path().await?;
     escalate(&colleague, &colleague_session, 20, &no_fields).await?.expect(201)?;
     // A decision and the end of a session free capacity.
     let newest = fixture.newest_escalation("browser").await?;

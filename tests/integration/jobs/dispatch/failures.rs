@@ -17,7 +17,7 @@ async fn retry_after_lost_connection_uses_the_same_key() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
-    agent.fault(Fault::on_calls().drop_after().times(1));
+    agent.add_fault(Fault::on_calls().drop_after().times(1));
     fixture.click(900).await?;
     fixture.wait_for(|session| has_event(session, "agent_result")).await?;
     let payments = executed(&stack, AGENT);
@@ -35,15 +35,15 @@ async fn result_is_recorded_after_a_supabase_outage() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, json!({ "policy": "auto" })).await?;
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
-    agent.fault(Fault::on_calls().delay(Duration::from_millis(1500)).times(1));
+    agent.add_fault(Fault::on_calls().delay(Duration::from_millis(1500)).times(1));
     fixture.click(900).await?;
     while agent.calls().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    stack.supabase().fault(supabase::Fault::Unavailable).await;
+    stack.supabase().set_fault(supabase::Fault::Unavailable).await;
     // The outage is longer than the retries of one request.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    stack.supabase().fault(supabase::Fault::None).await;
+    stack.supabase().set_fault(supabase::Fault::None).await;
     fixture.wait_for(|session| has_event(session, "agent_result")).await?;
     let states = delivery_states(&stack).await?;
     ensure!(states.contains(&("done".to_owned(), None)), "expected a delivery that is done: {states:?}");
@@ -57,7 +57,7 @@ async fn permanent_failure_is_a_dead_letter_and_can_be_replayed() -> Result<()> 
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
-    agent.fault(Fault::on_calls().status(400));
+    agent.add_fault(Fault::on_calls().status(400));
     fixture.click(900).await?;
     fixture.wait_for(|session| has_event(session, "agent_failed")).await?;
     let org_id = fixture.client.user.org_id;
@@ -78,7 +78,7 @@ async fn unknown_outcome_is_escalated_and_not_retried() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, json!({ "policy": "auto" })).await?;
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
-    agent.fault(Fault::on_calls().drop_after().times(1));
+    agent.add_fault(Fault::on_calls().drop_after().times(1));
     fixture.click(900).await?;
     let session = fixture.wait_for(has_escalation).await?;
     let (payments, calls) = (executed(&stack, AGENT).len(), agent.calls().len());

@@ -8,7 +8,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 /// The time within which a condition must become true, even on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,23 +33,24 @@ impl DispatchFixture {
             stack.register_agent_tool(org_id, agent, auto_tool()).await?;
         }
         stack.register_agent_tool(org_id, AGENT, tool).await?;
-        let session = client.open().await?;
+        let session = client.open_session().await?;
         Ok(Self { client, session })
     }
 
     /// Records a click that requests a payment.
     pub async fn click(&self, amount: u32) -> Result<Value> {
         let payload = json!({ "action": "pay", "data": { "invoice": "42", "amount": amount } });
-        self.client.record(&path(&self.session), "button_click", payload).await?.expect(201)
+        self.client.record_event(&session_path(&self.session), "button_click", payload).await?.expect(201)
     }
 
     pub async fn get_session(&self) -> Result<Value> {
-        self.client.get(&path(&self.session)).await?.expect(200)
+        self.client.get(&session_path(&self.session)).await?.expect(200)
     }
 
     /// The contents of the session's messages.
     pub async fn messages(&self) -> Result<Vec<String>> {
-        let body = self.client.get(&format!("{}/messages", path(&self.session))).await?.expect(200)?;
+        let body =
+            self.client.get(&format!("{}/messages", session_path(&self.session))).await?.expect(200)?;
         let messages = body["messages"].as_array().context("the response has no messages")?;
         Ok(messages.iter().filter_map(|message| message["content"].as_str().map(str::to_owned)).collect())
     }
@@ -106,5 +107,5 @@ pub async fn delivery_states(stack: &LocalStack) -> Result<Vec<(String, Option<S
 /// Idempotency key and arguments of each operation that the agent executed.
 pub fn executed(stack: &LocalStack, agent: &str) -> Vec<(String, Value)> {
     let agent = stack.agents().agent(agent);
-    agent.map(|agent| agent.deeds()).into_iter().flatten().map(|deed| (deed.key, deed.with)).collect()
+    agent.map(|agent| agent.actions()).into_iter().flatten().map(|deed| (deed.key, deed.data)).collect()
 }

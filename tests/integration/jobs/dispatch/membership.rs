@@ -54,7 +54,7 @@ async fn departed_requester_has_no_more_calls() -> Result<()> {
     let mut users = Vec::new();
     for (departure, statement) in DEPARTURES.iter().chain(&NON_DEPARTURES) {
         let user = fixture.add_colleague(OrgRole::Member).await?;
-        let session = user.open_path().await?;
+        let session = user.open_session_path().await?;
         let held = ["approved", "confirmed"].map(|progress| tool_name(progress, departure));
         let events = held.each_ref().map(|name| (name.as_str(), json!({})));
         record_tool_events(&user, &session, &events).await?;
@@ -170,7 +170,7 @@ async fn answer_needs_approval_again_once_its_approver_departed() -> Result<()> 
             "decider_dismissed" => change_user(&stack, dismiss, decider.user.id).await?,
             "handed_over" => {
                 let to = json!({ "agentId": "tax_compliance" });
-                fixture.member.record(&fixture.session, "handover", to).await?.expect(201)?;
+                fixture.member.record_event(&fixture.session, "handover", to).await?.expect(201)?;
             }
             _ => {}
         }
@@ -199,7 +199,7 @@ async fn departed_user_cannot_record_events() -> Result<()> {
     register_tools(&stack, org_id, AGENT, &[tool("pay", &json!({ "policy": "auto" }))], &[]).await?;
     for (departure, statement) in DEPARTURES {
         let user = fixture.add_colleague(OrgRole::Owner).await?;
-        let session = user.open_path().await?;
+        let session = user.open_session_path().await?;
         record_tool_events(&user, &session, &[("pay", json!({}))]).await?;
         ensure!(complete_calls(&stack).await?.len() == 1, "{departure}: expected the call of a member");
         change_user(&stack, statement, user.user.id).await?;
@@ -209,7 +209,7 @@ async fn departed_user_cannot_record_events() -> Result<()> {
             ("hitl_escalation", json!({ "reason": "Now", "decisions": ["approve"] })),
             ("handover", json!({ "agentId": AGENT })),
         ] {
-            let response = user.record(&session, event_type, payload).await?;
+            let response = user.record_event(&session, event_type, payload).await?;
             response.problem(403, "not_a_member").with_context(|| format!("{departure} {event_type}"))?;
         }
         ensure!(complete_calls(&stack).await?.is_empty(), "{departure}: a call was made");

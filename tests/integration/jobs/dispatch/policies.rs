@@ -7,7 +7,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 use crate::support::escalations::{EscalationFixture, decide, decide_with_answer};
 use crate::support::tool_calls::{
     ASK, CALLED, CONFIRM, NEVER, UNREADABLE, compare_rows, complete_calls, finish_calls, newest_outcomes,
@@ -158,7 +158,7 @@ async fn run_path(fixture: &EscalationFixture<'_>, call_path: CallPath) -> Resul
     } else {
         // Each call has its own session, so a waiting call does not delay the next one.
         for name in names {
-            let session = fixture.member.open_path().await?;
+            let session = fixture.member.open_session_path().await?;
             record_tool_events(&fixture.member, &session, &[(name, event.clone())]).await?;
         }
     }
@@ -274,7 +274,7 @@ async fn start_by_another_agent(
         json!({ "kind": "completed", "handover": { "agent_id": OTHER, "summary": "500" } })
     };
     for call in &calls {
-        stack.finish(call, outcome.clone()).await?;
+        stack.finish_delivery(call, outcome.clone()).await?;
     }
     Ok(())
 }
@@ -282,5 +282,5 @@ async fn start_by_another_agent(
 /// Opens a session with this metadata.
 async fn open_session(client: &TestClient, metadata: Value) -> Result<String> {
     let body = json!({ "agentId": AGENT, "metadata": metadata });
-    Ok(path(&client.post("/chatkit/sessions", body).await?.expect(201)?))
+    Ok(session_path(&client.post("/chatkit/sessions", body).await?.expect(201)?))
 }

@@ -8,21 +8,21 @@ use local_stack::agents::Fault;
 use serde_json::{Value, json};
 
 use super::fixture::{DispatchFixture, auto_tool, delivery_states, has_event};
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn event_without_a_route_creates_no_delivery() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let record = async |event_type: &str, payload: Value| {
-        fixture.client.record(&path(&fixture.session), event_type, payload).await?.expect(201)
+        fixture.client.record_event(&session_path(&fixture.session), event_type, payload).await?.expect(201)
     };
     record("custom_x", json!({})).await?;
     record("error", json!({ "message": "it broke" })).await?;
     // An organisation whose agent has no tool.
     let foreign = TestClient::new(&stack).await?;
-    let foreign_session = foreign.open_path().await?;
-    foreign.record(&foreign_session, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
+    let foreign_session = foreign.open_session_path().await?;
+    foreign.record_event(&foreign_session, "button_click", json!({ "action": "pay" })).await?.expect(201)?;
     let report = stack.run_job("route-events").await?;
     ensure!(report["called"] == 0, "expected no call: {report}");
     let states = delivery_states(&stack).await?;
@@ -34,9 +34,9 @@ async fn event_without_a_route_creates_no_delivery() -> Result<()> {
 async fn ended_session_withdraws_pending_deliveries() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
-    stack.webhook().context("the stack has no webhook")?.cut(true);
+    stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
     fixture.click(900).await?;
-    fixture.client.cancel(&path(&fixture.session)).await?.expect(200)?;
+    fixture.client.cancel(&session_path(&fixture.session)).await?.expect(200)?;
     let report = stack.run_job("route-events").await?;
     ensure!(report["called"] == 0, "expected no call: {report}");
     let states = delivery_states(&stack).await?;
@@ -52,18 +52,21 @@ async fn slow_agent_does_not_delay_another_organisation() -> Result<()> {
     let stack = LocalStack::start().await?;
     let slow = DispatchFixture::new(&stack, auto_tool()).await?;
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
-    agent.fault(Fault::on_calls().delay(Duration::from_secs(3)));
+    agent.add_fault(Fault::on_calls().delay(Duration::from_secs(3)));
     for _ in 0..SLOW_SESSIONS {
-        let session = slow.client.open_path().await?;
+        let session = slow.client.open_session_path().await?;
         let payload = json!({ "action": "pay", "data": { "invoice": "1", "amount": 1 } });
-        slow.client.record(&session, "button_click", payload).await?.expect(201)?;
+        slow.client.record_event(&session, "button_click", payload).await?.expect(201)?;
     }
     let client = TestClient::new(&stack).await?;
     stack.register_agent(client.user.org_id, "tax_compliance", "Tax").await?;
     stack.register_agent_tool(client.user.org_id, "tax_compliance", auto_tool()).await?;
     let body = json!({ "agentId": "tax_compliance" });
     let session = client.post("/chatkit/sessions", body).await?.expect(201)?;
-    client.record(&path(&session), "button_click", json!({ "action": "check" })).await?.expect(201)?;
+    client
+        .record_event(&session_path(&session), "button_click", json!({ "action": "check" }))
+        .await?
+        .expect(201)?;
     let other = DispatchFixture { client, session };
     other.wait_for(|session| has_event(session, "agent_result")).await?;
     let query = "select count(*) from deliveries where org_id = $1 and status in ('pending', 'running')";

@@ -18,7 +18,7 @@ async fn webhook_requires_its_secret() -> Result<()> {
         let (status, text) = (response.status().as_u16(), response.text().await?);
         Ok((status, serde_json::from_str(&text).unwrap_or_default()))
     };
-    let secret = stack.environment().whole()["DATABASE_WEBHOOK_SECRET"].clone();
+    let secret = stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"].clone();
     for invalid in ["", "secret", &secret[1..], &secret.to_uppercase()] {
         let (status, problem) = send(Method::POST, invalid).await?;
         ensure!(
@@ -37,7 +37,7 @@ async fn webhook_requires_its_secret() -> Result<()> {
 async fn schedule_dispatches_events_without_webhook() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
-    stack.webhook().context("the stack has no webhook")?.cut(true);
+    stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
     fixture.click(900).await?;
     let report = stack.run_job("route-events").await?;
     ensure!(report["called"] == 2 && report["done"] == 2, "expected two completed calls: {report}");

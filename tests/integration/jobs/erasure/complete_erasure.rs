@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{count, erase, erase_error, erase_request, fixture, table_rows};
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn erase_user_deletes_all_data_of_the_user_only() -> Result<()> {
@@ -17,7 +17,7 @@ async fn erase_user_deletes_all_data_of_the_user_only() -> Result<()> {
     fixture::create_data(&stack, &colleague).await?;
     let other_org = fixture::in_other_organisation(&stack, &member).await?;
     fixture::create_data(&stack, &other_org).await?;
-    stack.put_user(&member.user).await?;
+    stack.upsert_user(&member.user).await?;
     let markers = fixture::create_data(&stack, &member).await?;
     let markers = &markers[1..];
     let chatkit_user = markers.last().context("no markers")?;
@@ -26,7 +26,7 @@ async fn erase_user_deletes_all_data_of_the_user_only() -> Result<()> {
     for table in table_rows::user_tables(&stack).await? {
         ensure!(table_rows::of_user(&before, &member).contains_key(&table), "{table} has no row of the user");
     }
-    let threads = stack.openai().threads_of(chatkit_user);
+    let threads = stack.openai().thread_ids_of_user(chatkit_user);
     let others = [&colleague, &other_org].map(async |other| fixture::chatkit_user(&stack, other).await);
     ensure!(threads.len() == 4, "expected 4 threads, found {}", threads.len());
 
@@ -45,9 +45,12 @@ async fn erase_user_deletes_all_data_of_the_user_only() -> Result<()> {
     let found = table_rows::containing(&after, markers);
     ensure!(found.is_empty(), "rows contain markers of the user: {found:#?}");
     ensure!(after == table_rows::without_user(&before, &member), "rows of other users have changed");
-    ensure!(stack.openai().threads_of(chatkit_user).is_empty(), "the user still has threads");
+    ensure!(stack.openai().thread_ids_of_user(chatkit_user).is_empty(), "the user still has threads");
     for other in others {
-        ensure!(stack.openai().threads_of(&other.await?).len() == 4, "a thread of another user is deleted");
+        ensure!(
+            stack.openai().thread_ids_of_user(&other.await?).len() == 4,
+            "a thread of another user is deleted"
+        );
     }
     Ok(())
 }
@@ -70,7 +73,7 @@ async fn repeated_erasure_returns_the_report_until_new_data_exists() -> Result<(
         "the repeated request returned another report"
     );
 
-    member.open().await?;
+    member.open_session().await?;
     let second = erase(&stack, &member).await?;
     ensure!(second["id"] != first["id"] && second["counts"]["sessions"] == 1, "{second}");
     for change in ["delete from erasures", "update erasures set reason = 'none'"] {
@@ -89,7 +92,7 @@ async fn repeated_erasure_returns_the_report_until_new_data_exists() -> Result<(
 async fn erasure_of_many_threads_and_events_deletes_all() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
-    let session = member.open_path().await?;
+    let session = member.open_session_path().await?;
     let name = fixture::chatkit_user(&stack, &member).await?;
     for _ in 0..230 {
         stack.openai().put_thread_in(PROJECT, &name, None, Vec::new());
@@ -102,7 +105,7 @@ async fn erasure_of_many_threads_and_events_deletes_all() -> Result<()> {
     let report = erase(&stack, &member).await?;
     let counts = &report["counts"];
     ensure!(counts["threads"] == 230 && counts["events"] == 2501 && counts["sessions"] == 1, "{report}");
-    ensure!(stack.openai().threads_of(&name).is_empty());
+    ensure!(stack.openai().thread_ids_of_user(&name).is_empty());
     ensure!(table_rows::of_user(&table_rows::read_all(&stack).await?, &member).is_empty());
     Ok(())
 }
@@ -111,11 +114,11 @@ async fn erasure_of_many_threads_and_events_deletes_all() -> Result<()> {
 async fn erasure_keeps_decisions_about_other_users() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
-    let approver = TestClient::joining(&stack, member.user.org_id, OrgRole::Approver).await?;
-    approver.open().await?;
-    let session = member.open_path().await?;
+    let approver = TestClient::in_organisation(&stack, member.user.org_id, OrgRole::Approver).await?;
+    approver.open_session().await?;
+    let session = member.open_session_path().await?;
     let escalation = json!({ "reason": "Too much", "decisions": ["approve"] });
-    member.record(&session, "hitl_escalation", escalation).await?.expect(201)?;
+    member.record_event(&session, "hitl_escalation", escalation).await?.expect(201)?;
     let list = approver.get("/chatkit/escalations").await?.expect(200)?;
     let escalation = &list["escalations"][0];
     let decision_path =
@@ -140,7 +143,7 @@ async fn invalid_erasure_request_is_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
     let foreign = fixture::member(&stack).await?;
-    member.open().await?;
+    member.open_session().await?;
     let mut unknown_user = erase_request(&member);
     unknown_user["orgId"] = json!(foreign.user.org_id);
     let error = erase_error(&stack, &unknown_user).await?;
@@ -157,7 +160,7 @@ async fn invalid_erasure_request_is_rejected() -> Result<()> {
     let error = erase_error(&stack, &without_reason).await?;
     ensure!(error.contains("missing field `reason`"), "no reason: {error}");
     ensure!(count(&stack, "select count(*) from erasures").await? == 0, "an erasure was recorded");
-    ensure!(member.open().await?["status"] == "active");
+    ensure!(member.open_session().await?["status"] == "active");
     Ok(())
 }
 
@@ -165,8 +168,8 @@ async fn invalid_erasure_request_is_rejected() -> Result<()> {
 async fn erasure_without_chatkit_requires_no_chatkit_sessions() -> Result<()> {
     let stack = LocalStack::builder().chatkit(false).start().await?;
     let member = fixture::member(&stack).await?;
-    let session = member.open().await?;
-    fixture::record_click(&member, &path(&session)).await?;
+    let session = member.open_session().await?;
+    fixture::record_click(&member, &session_path(&session)).await?;
     erase(&stack, &member).await?;
     ensure!(table_rows::of_user(&table_rows::read_all(&stack).await?, &member).is_empty());
 

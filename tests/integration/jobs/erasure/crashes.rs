@@ -13,17 +13,17 @@ async fn erasure_killed_at_any_request_resumes_with_same_counts() -> Result<()> 
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
     let breakpoint = Breakpoint::default();
-    stack.supabase().step_on(&breakpoint);
-    stack.openai().step_on(&breakpoint);
+    stack.supabase().set_breakpoint(&breakpoint);
+    stack.openai().set_breakpoint(&breakpoint);
     // One complete erasure counts the steps.
     fixture::create_data(&stack, &member).await?;
-    breakpoint.count();
+    breakpoint.reset();
     let expected = erase(&stack, &member).await?["counts"].clone();
     let steps = breakpoint.steps();
     ensure!(steps > 20, "expected more than 20 steps, found {steps}");
     let mut killed = 0;
     for step in 0..steps {
-        breakpoint.count();
+        breakpoint.reset();
         fixture::create_data(&stack, &member).await?;
         let name = fixture::chatkit_user(&stack, &member).await?;
         let function = stack.lambda().function("erase-user")?.clone();
@@ -31,7 +31,7 @@ async fn erasure_killed_at_any_request_resumes_with_same_counts() -> Result<()> 
         breakpoint.arm(step, move || _ = function.kill());
         let report: Option<Value> = stack.invoke_admin("erase-user", &erase_request(&member)).await.ok();
         killed += usize::from(report.is_none());
-        breakpoint.count();
+        breakpoint.reset();
         let report = erase(&stack, &member).await?;
         ensure!(
             report["counts"] == expected,

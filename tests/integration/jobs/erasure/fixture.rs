@@ -7,7 +7,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 /// Occurs in every text that a fixture's user sends.
 pub const MARKER: &str = "zanzibar";
@@ -15,7 +15,7 @@ pub const MARKER: &str = "zanzibar";
 /// A member of a new organisation, whose agent has a tool for clicks. The webhook is off, so that
 /// tests claim deliveries themselves.
 pub async fn member(stack: &LocalStack) -> Result<TestClient> {
-    stack.webhook().inspect(|webhook| webhook.cut(true));
+    stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
     let member = TestClient::new(stack).await?;
     stack.raise_limits(member.user.org_id).await?;
     let tool =
@@ -26,7 +26,7 @@ pub async fn member(stack: &LocalStack) -> Result<TestClient> {
 
 /// Another member of the same organisation.
 pub async fn colleague(stack: &LocalStack, client: &TestClient) -> Result<TestClient> {
-    TestClient::joining(stack, client.user.org_id, OrgRole::Member).await
+    TestClient::in_organisation(stack, client.user.org_id, OrgRole::Member).await
 }
 
 /// Creates one ended and two active sessions, with threads, calls, escalations, messages and tasks.
@@ -39,21 +39,24 @@ pub async fn create_data(stack: &LocalStack, client: &TestClient) -> Result<Vec<
         let key = [("idempotency-key", &*key)];
         let body = json!({ "agentId": AGENT, "metadata": { "text": MARKER } });
         let session = client.send(Method::POST, "/chatkit/sessions", &key, Some(body)).await?.expect(201)?;
-        let session_path = path(&session);
+        let session_path = session_path(&session);
         markers.extend(session["id"].as_str().map(str::to_owned));
         markers.extend(create_threads(stack, &session).await?);
         let linked = markers.last().cloned();
-        client.record(&session_path, "thread_changed", json!({ "threadId": linked })).await?.expect(201)?;
+        client
+            .record_event(&session_path, "thread_changed", json!({ "threadId": linked }))
+            .await?
+            .expect(201)?;
         record_click(client, &session_path).await?;
-        for call in stack.claim_all().await? {
+        for call in stack.claim_deliveries().await? {
             let outcome = json!({
                 "kind": "completed", "message": MARKER, "output": { "text": MARKER },
                 "tasks": [{ "id": "1", "title": MARKER, "status": "running" }],
             });
-            stack.finish(&call, outcome).await?;
+            stack.finish_delivery(&call, outcome).await?;
         }
         let escalation = json!({ "reason": MARKER, "decisions": ["approve", "reject"] });
-        client.record(&session_path, "hitl_escalation", escalation).await?.expect(201)?;
+        client.record_event(&session_path, "hitl_escalation", escalation).await?.expect(201)?;
         if is_ended {
             client.cancel(&session_path).await?.expect(200)?;
             lease_for_retention(stack, client).await?;
@@ -61,7 +64,7 @@ pub async fn create_data(stack: &LocalStack, client: &TestClient) -> Result<Vec<
             record_click(client, &session_path).await?;
         }
     }
-    let unused = client.open().await?;
+    let unused = client.open_session().await?;
     markers.extend(unused["id"].as_str().map(str::to_owned));
     markers.push(chatkit_user(stack, client).await?);
     Ok(markers)
@@ -72,7 +75,7 @@ async fn create_threads(stack: &LocalStack, session: &Value) -> Result<Vec<Strin
     let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
     let mut ids = Vec::new();
     for _ in 0..2 {
-        ids.push(stack.openai().say(secret, None, MARKER).await?.thread_id);
+        ids.push(stack.openai().post_message(secret, None, MARKER).await?.thread_id);
     }
     Ok(ids)
 }
@@ -80,7 +83,7 @@ async fn create_threads(stack: &LocalStack, session: &Value) -> Result<Vec<Strin
 /// Records a click, which is routed to the agent's tool.
 pub async fn record_click(client: &TestClient, session_path: &str) -> Result<()> {
     let payload = json!({ "action": MARKER, "data": { "amount": 7 } });
-    client.record(session_path, "button_click", payload).await?.expect(201)?;
+    client.record_event(session_path, "button_click", payload).await?.expect(201)?;
     Ok(())
 }
 
@@ -119,15 +122,15 @@ pub async fn in_other_organisation(stack: &LocalStack, client: &TestClient) -> R
     let other = member(stack).await?;
     let mut user = client.user.clone();
     user.org_id = other.user.org_id;
-    stack.put_user(&user).await?;
-    Ok(TestClient::of(stack, user))
+    stack.upsert_user(&user).await?;
+    Ok(TestClient::from_user(stack, user))
 }
 
 /// Opens a session and claims a delivery in it.
 pub async fn open_with_running_call(stack: &LocalStack, client: &TestClient) -> Result<(Uuid, Value)> {
-    let session = client.open().await?;
-    record_click(client, &path(&session)).await?;
-    let mut calls = stack.claim_all().await?;
+    let session = client.open_session().await?;
+    record_click(client, &session_path(&session)).await?;
+    let mut calls = stack.claim_deliveries().await?;
     let call = calls.pop().context("no delivery was claimed")?;
     Ok((session["id"].as_str().context("no id")?.parse()?, call))
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{count, erase, fixture, table_rows};
-use crate::jobs::maintenance::{forget, run_maintenance};
-use crate::support::client::{AGENT, path};
+use crate::jobs::maintenance::{backdate_activity, run_maintenance};
+use crate::support::client::{AGENT, session_path};
 
 #[tokio::test]
 async fn erasure_waits_for_a_running_call_and_erases_its_result() -> Result<()> {
@@ -22,7 +22,7 @@ async fn erasure_waits_for_a_running_call_and_erases_its_result() -> Result<()> 
         tokio::time::sleep(Duration::from_secs(3)).await;
         let running: i64 = count(&stack, "select count(*) from deliveries where status = 'running'").await?;
         ensure!(running == 1, "the erasure did not wait for the running call");
-        stack.finish(&call, json!({ "kind": "completed", "message": "Paid" })).await
+        stack.finish_delivery(&call, json!({ "kind": "completed", "message": "Paid" })).await
     };
     let (erased, finished) = tokio::join!(erase(&stack, &member), finishing);
     finished?;
@@ -37,7 +37,7 @@ async fn erasure_waits_for_a_running_call_and_erases_its_result() -> Result<()> 
 async fn erase_batch_keeps_rows_with_live_chatkit_sessions() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
-    let session = member.open().await?;
+    let session = member.open_session().await?;
     let user_arguments = json!({ "p_org_id": member.user.org_id, "p_user_id": member.user.id });
     let with = |more: Value| with_fields(&user_arguments, &more);
     let request = json!({
@@ -76,7 +76,7 @@ async fn erase_batch_keeps_rows_with_live_chatkit_sessions() -> Result<()> {
 async fn secret_recorded_during_erasure_is_cancelled() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
-    let session = member.open().await?;
+    let session = member.open_session().await?;
     let request = Uuid::now_v7();
     let session_arguments = json!({ "p_org_id": member.user.org_id, "p_session_id": session["id"] });
     let with = |more: Value| with_fields(&session_arguments, &more);
@@ -99,7 +99,7 @@ async fn secret_recorded_during_erasure_is_cancelled() -> Result<()> {
     let (erased, recorded) = tokio::join!(erasing, recording);
     recorded?;
     erased.context("the erasure did not end within 60 seconds")??;
-    let cancelled = stack.openai().calls(On::CancelSession);
+    let cancelled = stack.openai().calls(Operation::CancelSession);
     ensure!(cancelled.iter().any(|call| call.path.contains("cksess_late")), "{cancelled:?}");
     Ok(())
 }
@@ -171,18 +171,21 @@ async fn maintenance_continues_after_its_session_is_erased() -> Result<()> {
     let stack = LocalStack::start().await?;
     for ended in [false, true] {
         let member = fixture::member(&stack).await?;
-        let session = member.open().await?;
+        let session = member.open_session().await?;
         let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
-        let thread = stack.openai().say(secret, None, "Hello").await?.thread_id;
-        member.record(&path(&session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
+        let thread = stack.openai().post_message(secret, None, "Hello").await?.thread_id;
+        member
+            .record_event(&session_path(&session), "thread_changed", json!({ "threadId": thread }))
+            .await?
+            .expect(201)?;
         if ended {
-            member.cancel(&path(&session)).await?.expect(200)?;
+            member.cancel(&session_path(&session)).await?.expect(200)?;
         } else {
-            forget(&stack, &session).await?;
+            backdate_activity(&stack, &session).await?;
         }
         // The run lists the thread's items, either to check for activity or to copy the transcript.
         stack.openai().clear_faults();
-        let slow = stack.openai().fault(Fault::new(On::ListItems).delay(Duration::from_secs(2)));
+        let slow = stack.openai().add_fault(Fault::new(Operation::ListItems).delay(Duration::from_secs(2)));
         let (run, erased) = tokio::join!(run_maintenance(&stack), after_delay(erase(&stack, &member)));
         let (run, _) = (run?, erased?);
         ensure!(stack.openai().hits(slow) == 1, "the run did not list the thread's items");
@@ -202,9 +205,9 @@ async fn dispatcher_continues_after_its_delivery_is_erased() -> Result<()> {
     stack
         .register_agent_tool(member.user.org_id, AGENT, json!({ "policy": "auto", "idempotent": true }))
         .await?;
-    agent.fault(local_stack::agents::Fault::on_calls().delay(Duration::from_millis(4500)));
-    let session = member.open().await?;
-    fixture::record_click(&member, &path(&session)).await?;
+    agent.add_fault(local_stack::agents::Fault::on_calls().delay(Duration::from_millis(4500)));
+    let session = member.open_session().await?;
+    fixture::record_click(&member, &session_path(&session)).await?;
     let erasing = async {
         let expire_lease = "update deliveries set lease_until = now() where status = 'running'";
         while sqlx::query(expire_lease).execute(stack.database()).await?.rows_affected() == 0 {

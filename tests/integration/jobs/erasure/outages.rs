@@ -1,7 +1,7 @@
 //! Erasures during an outage of OpenAI or Supabase.
 
 use anyhow::{Result, ensure};
-use local_stack::openai::{Fault, On, SessionSnapshot, SessionStatus};
+use local_stack::openai::{Fault, Operation, SessionSnapshot, SessionStatus};
 use local_stack::{LocalStack, supabase};
 use serde_json::{Value, json};
 
@@ -13,10 +13,10 @@ use crate::support::client::{AGENT, TestClient};
 async fn openai_outage_fails_erasure_and_repeat_completes_it() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
-    for operation in [On::CancelSession, On::ListThreads, On::DeleteThread] {
+    for operation in [Operation::CancelSession, Operation::ListThreads, Operation::DeleteThread] {
         fixture::create_data(&stack, &member).await?;
         let name = fixture::chatkit_user(&stack, &member).await?;
-        stack.openai().fault(Fault::new(operation).status(503).should_retry(false));
+        stack.openai().add_fault(Fault::new(operation).status(503).should_retry(false));
         let error = erase_error(&stack, &erase_request(&member)).await?;
         ensure!(error.contains("chatkit_unavailable"), "{operation:?}: {error}");
         assert_unfinished(&stack, &member).await?;
@@ -33,7 +33,7 @@ async fn maintenance_resumes_unfinished_erasure() -> Result<()> {
     let member = fixture::member(&stack).await?;
     fixture::create_data(&stack, &member).await?;
     let name = fixture::chatkit_user(&stack, &member).await?;
-    stack.openai().fault(Fault::new(On::DeleteThread).status(503).should_retry(false));
+    stack.openai().add_fault(Fault::new(Operation::DeleteThread).status(503).should_retry(false));
     erase_error(&stack, &erase_request(&member)).await?;
     ensure!(
         run_maintenance(&stack).await?["finishedErasures"] == 0,
@@ -57,10 +57,10 @@ async fn supabase_outage_fails_erasure_and_repeat_completes_it() -> Result<()> {
     let member = fixture::member(&stack).await?;
     fixture::create_data(&stack, &member).await?;
     let name = fixture::chatkit_user(&stack, &member).await?;
-    stack.supabase().fault(supabase::Fault::Unavailable).await;
+    stack.supabase().set_fault(supabase::Fault::Unavailable).await;
     let error = erase_error(&stack, &erase_request(&member)).await?;
     ensure!(error.contains("supabase_unavailable"), "{error}");
-    stack.supabase().fault(supabase::Fault::None).await;
+    stack.supabase().set_fault(supabase::Fault::None).await;
     erase(&stack, &member).await?;
     assert_erased(&stack, &member, &name).await
 }
@@ -74,16 +74,16 @@ async fn listed_threads_of_other_users_are_not_deleted() -> Result<()> {
     fixture::create_data(&stack, &member).await?;
     fixture::create_data(&stack, &other).await?;
     let name = fixture::chatkit_user(&stack, &other).await?;
-    let others = stack.openai().threads_of(&name);
+    let others = stack.openai().thread_ids_of_user(&name);
     let list: Vec<Value> = others
         .iter()
         .map(|id| json!({ "id": id, "object": "chatkit.thread", "created_at": 1, "title": null, "user": name, "status": { "type": "active" } }))
         .collect();
     let list = json!({ "object": "list", "data": list, "first_id": others[0], "last_id": others[3], "has_more": false });
-    stack.openai().fault(Fault::new(On::ListThreads).body(list));
+    stack.openai().add_fault(Fault::new(Operation::ListThreads).body(list));
     let error = erase_error(&stack, &erase_request(&member)).await?;
     ensure!(error.contains("chatkit_bad_answer"), "{error}");
-    ensure!(stack.openai().threads_of(&name) == others, "threads of another user are deleted");
+    ensure!(stack.openai().thread_ids_of_user(&name) == others, "threads of another user are deleted");
     assert_unfinished(&stack, &member).await
 }
 
@@ -101,7 +101,7 @@ async fn assert_unfinished(stack: &LocalStack, member: &TestClient) -> Result<()
 pub async fn assert_erased(stack: &LocalStack, member: &TestClient, name: &str) -> Result<()> {
     let left = table_rows::of_user(&table_rows::read_all(stack).await?, member);
     ensure!(left.is_empty(), "remaining rows: {left:#?}");
-    ensure!(stack.openai().threads_of(name).is_empty(), "the user still has threads");
+    ensure!(stack.openai().thread_ids_of_user(name).is_empty(), "the user still has threads");
     let is_of_user = |session: &SessionSnapshot| session.user == name;
     let active = stack.openai().sessions().into_iter().filter(is_of_user);
     let active = active.filter(|session| session.status == SessionStatus::Active).count();

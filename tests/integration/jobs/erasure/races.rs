@@ -25,7 +25,7 @@ async fn concurrent_requests_leave_no_rows_after_erasure() -> Result<()> {
         let member = fixture::member(&stack).await?;
         fixture::create_data(&stack, &member).await?;
         let name = fixture::chatkit_user(&stack, &member).await?;
-        let session = member.open_path().await?;
+        let session = member.open_session_path().await?;
         let done = AtomicBool::new(false);
         let tabs = (0..TABS).map(|tab| send_requests(&member, &session, tab, &done));
         let erased = async {

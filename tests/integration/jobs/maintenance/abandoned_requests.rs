@@ -4,13 +4,13 @@ use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 
 use crate::jobs::maintenance::run_maintenance;
-use crate::support::client::{TestClient, path};
+use crate::support::client::{TestClient, session_path};
 
 #[tokio::test]
 async fn abandoned_request_ends_its_new_session_as_failed() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     // The state that a process leaves if it ends while it waits for OpenAI: the session and its
     // request have the same time.
     for statement in [
@@ -24,6 +24,6 @@ async fn abandoned_request_ends_its_new_session_as_failed() -> Result<()> {
     }
     let report = run_maintenance(&stack).await?;
     ensure!(report["abandonedRequests"] == 1 && report["failedSessions"] == 1, "{report}");
-    ensure!(caller.get(&path(&session)).await?.expect(200)?["endReason"] == "failed");
+    ensure!(caller.get(&session_path(&session)).await?.expect(200)?["endReason"] == "failed");
     Ok(())
 }

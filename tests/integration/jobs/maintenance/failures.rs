@@ -2,7 +2,7 @@
 //! at its end.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::due_work::{Amount, KINDS, Kind};
+use local_stack::due_work::{ALL, DueWork, WorkAmount};
 use local_stack::supabase::Fault;
 use local_stack::{LocalStack, due_work};
 use serde_json::{Value, json};
@@ -10,46 +10,46 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::jobs::maintenance::run_maintenance;
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
-const AMOUNT: Amount = Amount { hostile: 0, links: 0, others: 3 };
+const AMOUNT: WorkAmount = WorkAmount { hostile: 0, links: 0, others: 3 };
 
 #[tokio::test]
 async fn failed_job_is_reported_and_other_jobs_complete() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
-    for broken in KINDS {
-        for kind in KINDS {
-            due_work::fill(&stack, org_id, kind, AMOUNT).await?;
+    for broken in ALL {
+        for kind in ALL {
+            due_work::insert(&stack, org_id, kind, AMOUNT).await?;
         }
         let name = &format!("function public.{}", broken.function);
         execute(&stack, &format!("revoke execute on {name} from service_role")).await?;
         let failure = run_error(&stack, "expire-sessions").await?;
-        let (named, others): (Vec<_>, Vec<_>) = KINDS.iter().partition(|kind| failure.contains(kind.duty));
-        let named: Vec<_> = named.iter().map(|kind| kind.duty).collect();
-        ensure!(named == [broken.duty], "{} failed, and the run reported: {failure}", broken.duty);
+        let (named, others): (Vec<_>, Vec<_>) = ALL.iter().partition(|kind| failure.contains(kind.job));
+        let named: Vec<_> = named.iter().map(|kind| kind.job).collect();
+        ensure!(named == [broken.job], "{} failed, and the run reported: {failure}", broken.job);
         for kind in others {
-            let left = due_work::left(&stack, kind, false).await?;
-            ensure!(left == 0, "{left} rows of {} are left when {} fails", kind.duty, broken.duty);
+            let left = due_work::pending(&stack, kind, false).await?;
+            ensure!(left == 0, "{left} rows of {} are left when {} fails", kind.job, broken.job);
         }
-        ensure!(due_work::left(&stack, broken, false).await? == 3, "{} did not fail", broken.duty);
+        ensure!(due_work::pending(&stack, broken, false).await? == 3, "{} did not fail", broken.job);
         check_log_line(&stack, broken)?;
         execute(&stack, &format!("grant execute on {name} to service_role")).await?;
         run_maintenance(&stack).await?;
         ensure!(
-            due_work::left(&stack, broken, false).await? == 0,
+            due_work::pending(&stack, broken, false).await? == 0,
             "{} did not complete in the next run",
-            broken.duty
+            broken.job
         );
         due_work::clear(&stack).await?;
     }
     // Failed gauges do not stop the jobs either.
-    due_work::fill(&stack, org_id, &KINDS[0], AMOUNT).await?;
+    due_work::insert(&stack, org_id, &ALL[0], AMOUNT).await?;
     execute(&stack, "revoke execute on function public.service_state from service_role").await?;
     let failure = run_error(&stack, "expire-sessions").await?;
     ensure!(
-        failure.contains("collect_gauges") && due_work::left(&stack, &KINDS[0], false).await? == 0,
+        failure.contains("collect_gauges") && due_work::pending(&stack, &ALL[0], false).await? == 0,
         "{failure}"
     );
     Ok(())
@@ -61,8 +61,8 @@ async fn failed_row_does_not_stop_its_job() -> Result<()> {
     let org_id = Uuid::new_v4();
     stack.register_agent(org_id, AGENT, "Accounts payable").await?;
     let idle =
-        KINDS.iter().find(|kind| kind.duty == "expire_idle_sessions").context("no kind of idle sessions")?;
-    due_work::fill(&stack, org_id, idle, Amount { hostile: 1, links: 0, others: 30 }).await?;
+        ALL.iter().find(|kind| kind.job == "expire_idle_sessions").context("no kind of idle sessions")?;
+    due_work::insert(&stack, org_id, idle, WorkAmount { hostile: 1, links: 0, others: 30 }).await?;
     // A trigger prevents the end of the one user's session.
     let statements = "create function test.reject() returns trigger language plpgsql as
            $$ begin raise exception 'not this one'; end $$;
@@ -72,8 +72,8 @@ async fn failed_row_does_not_stop_its_job() -> Result<()> {
     sqlx::raw_sql(statements).execute(stack.database()).await?;
     let failure = run_error(&stack, "expire-sessions").await?;
     ensure!(failure.contains("expire_idle_sessions"), "{failure}");
-    ensure!(due_work::left(&stack, idle, false).await? == 0, "sessions of other users are left");
-    ensure!(due_work::left(&stack, idle, true).await? == 1, "the session ended");
+    ensure!(due_work::pending(&stack, idle, false).await? == 0, "sessions of other users are left");
+    ensure!(due_work::pending(&stack, idle, true).await? == 1, "the session ended");
     Ok(())
 }
 
@@ -83,12 +83,15 @@ async fn failed_delivery_does_not_stop_other_deliveries() -> Result<()> {
     let caller = TestClient::new(&stack).await?;
     let org_id = caller.user.org_id;
     stack.register_agent_tool(org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
-    stack.webhook().context("no webhook")?.cut(true);
+    stack.webhook().context("no webhook")?.set_disconnected(true);
     // More than the running calls that an organisation may have.
     let mut sessions = Vec::new();
     for _ in 0..24 {
-        let session = caller.open().await?;
-        caller.record(&path(&session), "button_click", json!({ "action": "go" })).await?.expect(201)?;
+        let session = caller.open_session().await?;
+        caller
+            .record_event(&session_path(&session), "button_click", json!({ "action": "go" }))
+            .await?
+            .expect(201)?;
         sessions.push(session["id"].as_str().context("no id")?.to_owned());
     }
     let statements = format!(
@@ -112,7 +115,7 @@ async fn failed_delivery_does_not_stop_other_deliveries() -> Result<()> {
 async fn supabase_outage_fails_the_run() -> Result<()> {
     let stack = LocalStack::start().await?;
     run_maintenance(&stack).await?;
-    stack.supabase().fault(Fault::Down).await;
+    stack.supabase().set_fault(Fault::Down).await;
     ensure!(run_maintenance(&stack).await.is_err(), "the run did not fail");
     Ok(())
 }
@@ -124,11 +127,11 @@ async fn run_error(stack: &LocalStack, function: &str) -> Result<String> {
 }
 
 /// Checks that the run's log line names the job and has the report and metrics of the other jobs.
-fn check_log_line(stack: &LocalStack, broken: &Kind) -> Result<()> {
+fn check_log_line(stack: &LocalStack, broken: &DueWork) -> Result<()> {
     let lines = stack.lambda().logs().lines();
     let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
     let line = lines.rfind(|line| line["message"] == "run failed").context("no log line of the run")?;
-    let named = line["failed"].as_str().is_some_and(|failed| failed.contains(broken.duty));
+    let named = line["failed"].as_str().is_some_and(|failed| failed.contains(broken.job));
     ensure!(named && line["FailedJobs"] == 1.0 && line["RunFailures"] == 1.0, "{line}");
     ensure!(line["report"]["expiredSessions"].is_u64() && line["code"].is_string(), "{line}");
     Ok(())

@@ -21,7 +21,7 @@ pub async fn run_maintenance(stack: &LocalStack) -> Result<Value> {
 }
 
 /// Sets the last activity of a session to two days ago.
-pub async fn forget(stack: &LocalStack, session: &Value) -> Result<()> {
+pub async fn backdate_activity(stack: &LocalStack, session: &Value) -> Result<()> {
     let id: Uuid = session["id"].as_str().context("no id")?.parse()?;
     sqlx::query("update chat_sessions set last_activity_at = now() - interval '2 days' where id = $1")
         .bind(id)

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::jobs::erasure::{count, fixture, table_rows};
 use crate::jobs::maintenance::run_maintenance;
-use crate::support::client::{TestClient, path};
+use crate::support::client::{TestClient, session_path};
 
 #[tokio::test]
 async fn overdue_sessions_are_erased_and_others_kept() -> Result<()> {
@@ -58,37 +58,45 @@ async fn threads_of_remaining_sessions_and_other_users_are_kept() -> Result<()> 
     let other = fixture::colleague(&stack, &member).await?;
     let link_thread = async |caller: &TestClient, session: &Value| -> Result<String> {
         let secret = session["chatkit"]["clientSecret"].as_str().context("no secret")?;
-        let thread_id = stack.openai().say(secret, None, "Hello").await?.thread_id;
+        let thread_id = stack.openai().post_message(secret, None, "Hello").await?.thread_id;
         caller
-            .record(&path(session), "thread_changed", json!({ "threadId": thread_id }))
+            .record_event(&session_path(session), "thread_changed", json!({ "threadId": thread_id }))
             .await?
             .expect(201)?;
         Ok(thread_id)
     };
-    let (first, second, active) = (member.open().await?, member.open().await?, member.open().await?);
-    let foreign = link_thread(&other, &other.open().await?).await?;
+    let (first, second, active) =
+        (member.open_session().await?, member.open_session().await?, member.open_session().await?);
+    let foreign = link_thread(&other, &other.open_session().await?).await?;
     let (own, both, shared) = (
         link_thread(&member, &first).await?,
         link_thread(&member, &first).await?,
         link_thread(&member, &first).await?,
     );
     for (session, thread) in
-        [(&second, &both), (&active, &shared), (&first, &foreign), (&other.open().await?, &own)]
+        [(&second, &both), (&active, &shared), (&first, &foreign), (&other.open_session().await?, &own)]
     {
         let caller = if thread == &own { &other } else { &member };
-        caller.record(&path(session), "thread_changed", json!({ "threadId": thread })).await?.expect(201)?;
+        caller
+            .record_event(&session_path(session), "thread_changed", json!({ "threadId": thread }))
+            .await?
+            .expect(201)?;
     }
     for session in [&first, &second] {
-        member.cancel(&path(session)).await?.expect(200)?;
+        member.cancel(&session_path(session)).await?.expect(200)?;
     }
     fixture::backdate_end(&stack, &member, 2).await?;
     set_retention(&stack, &member, 1).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["erasedSessions"] == 2 && report["deletedThreads"] == 2, "{report}");
     let name = fixture::chatkit_user(&stack, &member).await?;
-    ensure!(stack.openai().threads_of(&name) == [shared], "{:?}", stack.openai().threads_of(&name));
+    ensure!(
+        stack.openai().thread_ids_of_user(&name) == [shared],
+        "{:?}",
+        stack.openai().thread_ids_of_user(&name)
+    );
     let others = fixture::chatkit_user(&stack, &other).await?;
-    ensure!(stack.openai().threads_of(&others) == [foreign], "a thread of another user is deleted");
+    ensure!(stack.openai().thread_ids_of_user(&others) == [foreign], "a thread of another user is deleted");
     Ok(())
 }
 
@@ -97,8 +105,8 @@ async fn threads_of_remaining_sessions_and_other_users_are_kept() -> Result<()> 
 async fn erase_overdue_session_keeps_sessions_that_are_not_overdue() -> Result<()> {
     let stack = LocalStack::start().await?;
     let member = fixture::member(&stack).await?;
-    let (ended, active) = (member.open().await?, member.open().await?);
-    member.cancel(&path(&ended)).await?.expect(200)?;
+    let (ended, active) = (member.open_session().await?, member.open_session().await?);
+    member.cancel(&session_path(&ended)).await?.expect(200)?;
     fixture::backdate_end(&stack, &member, 20).await?;
     let erase = async |session: &Value| {
         let arguments = json!({ "p_org_id": member.user.org_id, "p_session_id": session["id"] });
@@ -130,7 +138,7 @@ async fn openai_outage_postpones_erasure_of_overdue_sessions() -> Result<()> {
     run_maintenance(&stack).await?;
     fixture::backdate_end(&stack, &member, 2).await?;
     set_retention(&stack, &member, 1).await?;
-    stack.openai().fault(Fault::new(On::DeleteThread).status(503).should_retry(false));
+    stack.openai().add_fault(Fault::new(Operation::DeleteThread).status(503).should_retry(false));
     let report = run_maintenance(&stack).await?;
     ensure!(report["erasedSessions"] == 0 && report["sessionEraseFailures"] == 1, "{report}");
     ensure!(count(&stack, "select count(*) from chat_sessions where status = 'ended'").await? == 1);

@@ -4,23 +4,23 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, Item, On};
+use local_stack::openai::{Fault, Item, Operation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::jobs::erasure::fixture::chatkit_user;
-use crate::jobs::maintenance::{forget, run_maintenance};
-use crate::support::client::{TestClient, path};
+use crate::jobs::maintenance::{backdate_activity, run_maintenance};
+use crate::support::client::{TestClient, session_path};
 
 #[tokio::test]
 async fn session_links_at_most_100_threads() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.raise_limits(caller.user.org_id).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let event = |n: usize| json!({ "id": Uuid::new_v4(), "type": "thread_changed", "payload": { "threadId": format!("cthr_{n}") } });
     let events: Vec<Value> = (0..50).map(event).collect();
-    let at = format!("{}/events", path(&session));
+    let at = format!("{}/events", session_path(&session));
     caller.post(&at, json!(events)).await?.expect(201)?;
     let events: Vec<Value> = (50..100).map(event).collect();
     caller.post(&at, json!(events)).await?.expect(201)?;
@@ -28,15 +28,18 @@ async fn session_links_at_most_100_threads() -> Result<()> {
     rejected.problem(409, "too_many_threads")?;
     // A thread that is linked already, and no thread, are accepted.
     link(&caller, &session, "cthr_7").await?;
-    caller.record(&path(&session), "thread_changed", json!({ "threadId": null })).await?.expect(201)?;
+    caller
+        .record_event(&session_path(&session), "thread_changed", json!({ "threadId": null }))
+        .await?
+        .expect(201)?;
     // If one event is rejected, no event of the request is recorded.
     caller.post(&at, json!([event(3), event(101)])).await?.problem(409, "too_many_threads")?;
-    let shown = caller.get(&path(&session)).await?.expect(200)?;
+    let shown = caller.get(&session_path(&session)).await?.expect(200)?;
     ensure!(shown["lastEventSeq"] == 102 || shown["events"].is_array(), "{shown}");
     let linked: i64 =
         sqlx::query_scalar("select count(*) from chatkit_threads").fetch_one(stack.database()).await?;
     ensure!(linked == 100, "expected 100 threads, found {linked}");
-    link(&caller, &caller.open().await?, "cthr_100").await
+    link(&caller, &caller.open_session().await?, "cthr_100").await
 }
 
 #[tokio::test]
@@ -44,33 +47,33 @@ async fn thread_rejected_by_openai_blocks_no_job() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     for (status, name) in [(400, "bad"), (403, "foreign"), (404, "gone"), (422, "odd")] {
-        stack.openai().fault(Fault::everywhere().about(&format!("cthr_{name}")).status(status));
+        stack.openai().add_fault(Fault::everywhere().path_contains(&format!("cthr_{name}")).status(status));
     }
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let user = chatkit_user(&stack, &caller).await?;
     let own =
         stack.openai().put_thread(&user, None, vec![Item::user("Is it paid?"), Item::assistant("Yes")])?;
     for id in ["cthr_bad", "cthr_foreign", "cthr_gone", "cthr_odd", &own] {
         link(&caller, &session, id).await?;
     }
-    let threads = caller.get(&path(&session)).await?.expect(200)?["chatkit"].clone();
+    let threads = caller.get(&session_path(&session)).await?.expect(200)?["chatkit"].clone();
     ensure!(
         threads["available"] == true && threads["threads"].as_array().map(Vec::len) == Some(1),
         "{threads}"
     );
     // The readable thread has a new message.
-    forget(&stack, &session).await?;
+    backdate_activity(&stack, &session).await?;
     ensure!(
         run_maintenance(&stack).await?["stillActive"] == 1,
         "the message of the readable thread was ignored"
     );
-    stack.openai().fault(
-        Fault::new(On::ListItems)
-            .about(&own)
+    stack.openai().add_fault(
+        Fault::new(Operation::ListItems)
+            .path_contains(&own)
             .body(json!({ "object": "list", "data": [], "has_more": false }))
             .times(1),
     );
-    forget(&stack, &session).await?;
+    backdate_activity(&stack, &session).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["expiredSessions"] == 1 && report["postponed"] == 0, "{report}");
     ensure!(report["transcriptMessages"] == 2, "{report}");
@@ -78,7 +81,7 @@ async fn thread_rejected_by_openai_blocks_no_job() -> Result<()> {
         sqlx::query_scalar("select count(*) from transcripts_due").fetch_one(stack.database()).await?;
     ensure!(due == 0, "the transcript is still due");
     // OpenAI lists the user's thread, but rejects its deletion.
-    stack.openai().fault(Fault::new(On::DeleteThread).about(&own).status(400));
+    stack.openai().add_fault(Fault::new(Operation::DeleteThread).path_contains(&own).status(400));
     let request = json!({ "orgId": caller.user.org_id, "userId": caller.user.id, "requestedBy": "ops", "reason": "a test" });
     let report = stack.invoke_admin("erase-user", &request).await?;
     ensure!(report["finishedAt"].is_string() && report["counts"]["threads"] == 0, "{report}");
@@ -90,10 +93,10 @@ async fn thread_rejected_by_openai_blocks_no_job() -> Result<()> {
 async fn idle_session_is_postponed_if_openai_rejects_every_thread() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     link(&caller, &session, "cthr_x").await?;
-    stack.openai().fault(Fault::everywhere().status(403));
-    forget(&stack, &session).await?;
+    stack.openai().add_fault(Fault::everywhere().status(403));
+    backdate_activity(&stack, &session).await?;
     let report = run_maintenance(&stack).await?;
     ensure!(report["postponed"] == 1 && report["expiredSessions"] == 0, "{report}");
     Ok(())
@@ -103,20 +106,20 @@ async fn idle_session_is_postponed_if_openai_rejects_every_thread() -> Result<()
 async fn idle_session_with_many_threads_is_checked_in_batches() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     link_all(&stack, &caller, &session, &thread_ids(60)).await?;
-    forget(&stack, &session).await?;
+    backdate_activity(&stack, &session).await?;
     for expected in [25, 50] {
         let report = run_maintenance(&stack).await?;
         ensure!(report["postponed"] == 1 && report["expiredSessions"] == 0, "{report}");
-        let requests = stack.openai().calls(On::ListItems).len();
+        let requests = stack.openai().calls(Operation::ListItems).len();
         ensure!(requests == expected, "expected {expected} requests, found {requests}");
         skip_delays(&stack).await?;
     }
     let report = run_maintenance(&stack).await?;
     ensure!(report["expiredSessions"] == 1, "{report}");
     let paths: BTreeSet<String> =
-        stack.openai().calls(On::ListItems).into_iter().map(|call| call.path).collect();
+        stack.openai().calls(Operation::ListItems).into_iter().map(|call| call.path).collect();
     ensure!(paths.len() == 60, "expected requests for 60 threads, found {}", paths.len());
     Ok(())
 }
@@ -125,7 +128,7 @@ async fn idle_session_with_many_threads_is_checked_in_batches() -> Result<()> {
 async fn long_transcript_is_copied_over_several_runs() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let user = chatkit_user(&stack, &caller).await?;
     // More pages than a run reads.
     let long = (0..10_250).map(|n| Item::user(&format!("Line {n}"))).collect();
@@ -134,7 +137,7 @@ async fn long_transcript_is_copied_over_several_runs() -> Result<()> {
         threads.push(stack.openai().put_thread(&user, None, vec![Item::user("Short")])?);
     }
     link_all(&stack, &caller, &session, &threads).await?;
-    caller.cancel(&path(&session)).await?.expect(200)?;
+    caller.cancel(&session_path(&session)).await?.expect(200)?;
     let (mut copied, mut runs) = (0, 0);
     while copied < 10_290 {
         let before = stack.openai().requests().len();
@@ -153,7 +156,7 @@ async fn long_transcript_is_copied_over_several_runs() -> Result<()> {
     }
     ensure!(copied == 10_290 && runs > 2, "{copied} messages in {runs} runs");
     // Each page was requested once.
-    let pages = stack.openai().calls(On::ListItems).len();
+    let pages = stack.openai().calls(Operation::ListItems).len();
     ensure!(pages <= 103 + 40 + runs, "{pages} pages were requested");
     run_maintenance(&stack).await?;
     let due: i64 =
@@ -166,13 +169,13 @@ async fn long_transcript_is_copied_over_several_runs() -> Result<()> {
 async fn overdue_session_with_many_threads_is_erased_in_batches() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session = caller.open().await?;
+    let session = caller.open_session().await?;
     let user = chatkit_user(&stack, &caller).await?;
     let threads: Vec<String> = (0..120)
         .map(|_| stack.openai().put_thread(&user, None, vec![Item::user("Short")]))
         .collect::<Result<_>>()?;
     link_all(&stack, &caller, &session, &threads).await?;
-    caller.cancel(&path(&session)).await?.expect(200)?;
+    caller.cancel(&session_path(&session)).await?.expect(200)?;
     sqlx::raw_sql(
         "begin; set local session_replication_role = replica;
          update chat_sessions set ended_at = now() - interval '3 days'; delete from transcripts_due; commit",
@@ -188,12 +191,14 @@ async fn overdue_session_with_many_threads_is_erased_in_batches() -> Result<()> 
         ensure!(report["erasedSessions"] == u64::from(expected == 20), "{report}");
         skip_delays(&stack).await?;
     }
-    ensure!(stack.openai().threads_of(&user).is_empty(), "the user still has threads");
+    ensure!(stack.openai().thread_ids_of_user(&user).is_empty(), "the user still has threads");
     Ok(())
 }
 
 async fn link(caller: &TestClient, session: &Value, thread_id: &str) -> Result<()> {
-    let linked = caller.record(&path(session), "thread_changed", json!({ "threadId": thread_id })).await?;
+    let linked = caller
+        .record_event(&session_path(session), "thread_changed", json!({ "threadId": thread_id }))
+        .await?;
     linked.expect(201).map(drop)
 }
 

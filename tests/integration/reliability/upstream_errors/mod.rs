@@ -7,7 +7,7 @@ mod supabase;
 use anyhow::{Context, Result, ensure};
 
 use crate::support::markdown;
-use crate::support::project_files::text;
+use crate::support::project_files::read_text;
 
 /// A row of the page's tables.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ struct Row {
 
 /// Reads the table of a section.
 fn rows(section: &str) -> Result<Vec<Row>> {
-    let page = text("docs/reference/upstream-errors.md")?;
+    let page = read_text("docs/reference/upstream-errors.md")?;
     let (_, from) = page.split_once(&format!("\n## {section}\n")).with_context(|| format!("no {section}"))?;
     let rows = markdown::table(from, "response from").into_iter().map(|cells| row(&cells));
     let rows: Vec<Row> = rows.collect::<Result<_>>()?;
@@ -41,7 +41,7 @@ fn row(cells: &[String]) -> Result<Row> {
         anyhow::bail!("unexpected columns: {cells:?}")
     };
     let numbers = statuses.split(['–', ',']).filter_map(|number| number.trim().parse().ok());
-    let codes = markdown::quoted(codes).into_iter().map(|code| match code {
+    let codes = markdown::code_spans(codes).into_iter().map(|code| match code {
         "PT*" => "PT409".to_owned(),
         pattern => pattern.replace('*', &"000"[..5_usize.saturating_sub(pattern.len() - 1).min(3)]),
     });

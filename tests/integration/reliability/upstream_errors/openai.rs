@@ -2,35 +2,35 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, On, SessionStatus};
+use local_stack::openai::{Fault, Operation, SessionStatus};
 use serde_json::{Value, json};
 
 use super::{Row, rows};
-use crate::support::client::{AGENT, TestClient, path};
+use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
 async fn every_error_returns_the_documented_code() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     stack.raise_limits(caller.user.org_id).await?;
-    let session = caller.open_path().await?;
+    let session = caller.open_session_path().await?;
     let mut tested = 0;
     for row in simulated_rows()? {
         let (status, code) = match row.cause.as_str() {
             "NotFound" => (502, "chatkit_workflow_not_found".to_owned()),
             _ => row.expected.clone().context("no code")?,
         };
-        for fault in faults(&row, On::CreateSession) {
+        for fault in faults(&row, Operation::CreateSession) {
             stack.openai().clear_faults();
-            stack.openai().fault(fault.clone());
+            stack.openai().add_fault(fault.clone());
             let response = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
             response.problem(status, &code).with_context(|| format!("{fault:?}"))?;
             tested += 1;
         }
         // Errors of the thread list do not fail the request.
-        for fault in faults(&row, On::ListThreads) {
+        for fault in faults(&row, Operation::ListThreads) {
             stack.openai().clear_faults();
-            stack.openai().fault(fault);
+            stack.openai().add_fault(fault);
             let shown = caller.get(&session).await?.expect(200)?;
             ensure!(shown["chatkit"] == json!({ "available": false }), "{row:?}: {shown:#}");
         }
@@ -45,12 +45,12 @@ async fn create_session_is_retried_only_if_openai_created_nothing() -> Result<()
     let caller = TestClient::new(&stack).await?;
     stack.raise_limits(caller.user.org_id).await?;
     for row in simulated_rows()?.filter(|row| row.is_transient) {
-        for fault in faults(&row, On::CreateSession) {
+        for fault in faults(&row, Operation::CreateSession) {
             stack.openai().clear_faults();
-            let before = stack.openai().calls(On::CreateSession).len();
-            stack.openai().fault(fault.times(1));
+            let before = stack.openai().calls(Operation::CreateSession).len();
+            stack.openai().add_fault(fault.times(1));
             let response = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
-            let requests = stack.openai().calls(On::CreateSession).len() - before;
+            let requests = stack.openai().calls(Operation::CreateSession).len() - before;
             if row.may_be_done {
                 ensure!(requests == 1, "{row:?}: expected 1 request, found {requests}");
                 response.problem(503, "chatkit_unavailable")?;
@@ -59,7 +59,7 @@ async fn create_session_is_retried_only_if_openai_created_nothing() -> Result<()
                 ensure!(requests == 2, "{row:?}: expected 2 requests, found {requests}");
             }
             // A success refills the retry budget.
-            caller.open().await?;
+            caller.open_session().await?;
         }
     }
     Ok(())
@@ -69,9 +69,13 @@ async fn create_session_is_retried_only_if_openai_created_nothing() -> Result<()
 async fn html_404_does_not_confirm_a_cancellation() -> Result<()> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
-    let session: Value = caller.open().await?;
-    stack.openai().fault(Fault::new(On::CancelSession).page(404, "text/html", "<h1>Not here</h1>"));
-    caller.cancel(&path(&session)).await?.expect(200)?;
+    let session: Value = caller.open_session().await?;
+    stack.openai().add_fault(Fault::new(Operation::CancelSession).replace_response(
+        404,
+        "text/html",
+        "<h1>Not here</h1>",
+    ));
+    caller.cancel(&session_path(&session)).await?.expect(200)?;
     stack.openai().clear_faults();
     let confirmed = "select count(*) from chatkit_sessions where cancelled_at is not null";
     let confirmed: i64 = sqlx::query_scalar(confirmed).fetch_one(stack.database()).await?;
@@ -83,8 +87,10 @@ async fn html_404_does_not_confirm_a_cancellation() -> Result<()> {
     Ok(())
 }
 
-fn faults(row: &Row, on: On) -> Vec<Fault> {
-    let html = |status| Fault::new(on).page(status, "text/html", "<!DOCTYPE html><title>cloudflare</title>");
+fn faults(row: &Row, on: Operation) -> Vec<Fault> {
+    let html = |status| {
+        Fault::new(on).replace_response(status, "text/html", "<!DOCTYPE html><title>cloudflare</title>")
+    };
     match row.responder.as_str() {
         "OpenAI" => {
             let responses = row.responses(403, "").into_iter();
@@ -99,11 +105,16 @@ fn faults(row: &Row, on: On) -> Vec<Fault> {
             let body = json!({ "message": row.message() }).to_string();
             let responses = row.responses(500, "").into_iter();
             responses
-                .map(|(status, _)| Fault::new(on).page(status, "application/json", body.clone()))
+                .map(|(status, _)| Fault::new(on).replace_response(status, "application/json", body.clone()))
                 .collect()
         }
         "other" => row.responses(500, "").into_iter().map(|(status, _)| html(status)).collect(),
-        _ => vec![html(404), html(200), html(302), Fault::new(on).page(200, "application/json", "{\"id\":")],
+        _ => vec![
+            html(404),
+            html(200),
+            html(302),
+            Fault::new(on).replace_response(200, "application/json", "{\"id\":"),
+        ],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::supabase::{Canned, Fault, OrgRole};
+use local_stack::supabase::{CannedResponse, Fault, OrgRole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,9 +17,9 @@ async fn transient_errors_are_retried_by_every_call() -> Result<()> {
     for (row, names) in simulated_rows()?.into_iter().filter(|(row, _)| row.is_transient) {
         for (index, canned) in canned(&row).into_iter().enumerate() {
             for name in calls_for_response(&names, index) {
-                stack.supabase().fault(Fault::Canned(canned.clone().times(1))).await;
+                stack.supabase().set_fault(Fault::Canned(canned.clone().times(1))).await;
                 calls.send(name).await?.expect_success(&format!("{name} after {row:?}"))?;
-                stack.supabase().fault(Fault::None).await;
+                stack.supabase().set_fault(Fault::None).await;
                 // A success refills the retry budget.
                 calls.send(name).await?.expect_success(name)?;
                 tested += 1;
@@ -38,7 +38,7 @@ async fn every_error_returns_the_documented_code() -> Result<()> {
     for (row, names) in simulated_rows()? {
         let (status, code) = row.expected.clone().context("no code")?;
         for (index, canned) in canned(&row).into_iter().enumerate() {
-            stack.supabase().fault(Fault::Canned(canned.clone())).await;
+            stack.supabase().set_fault(Fault::Canned(canned.clone())).await;
             for name in calls_for_response(&names, index) {
                 let response = calls.send(name).await?;
                 let wait = response
@@ -62,15 +62,15 @@ async fn every_error_returns_the_documented_code() -> Result<()> {
 async fn token_from_the_future_does_not_fail_a_run_or_the_doctor() -> Result<()> {
     let stack = LocalStack::start().await?;
     let _calls = Calls::new(&stack).await?;
-    let future = || Canned::postgrest(401, "PGRST303", "JWT issued at future").times(1);
+    let future = || CannedResponse::postgrest(401, "PGRST303", "JWT issued at future").times(1);
     for function in ["expire-sessions", "route-events"] {
-        stack.supabase().fault(Fault::Canned(future())).await;
+        stack.supabase().set_fault(Fault::Canned(future())).await;
         stack
             .run_job(function)
             .await
             .with_context(|| format!("a run of {function} after one rejected token"))?;
     }
-    stack.supabase().fault(Fault::Canned(future())).await;
+    stack.supabase().set_fault(Fault::Canned(future())).await;
     let report = stack.invoke_admin("doctor", &json!({})).await?;
     ensure!(
         report["findings"].as_array().context("no findings")?.iter().all(|finding| {
@@ -95,7 +95,10 @@ async fn retry_after_is_limited_to_120_seconds() -> Result<()> {
         ("soon", "2"),
         ("", "2"),
     ] {
-        stack.supabase().fault(Fault::Canned(Canned::html(503).header("retry-after", sent))).await;
+        stack
+            .supabase()
+            .set_fault(Fault::Canned(CannedResponse::html(503).header("retry-after", sent)))
+            .await;
         let response = caller.get("/chatkit/sessions").await?;
         ensure!(
             response.headers["retry-after"] == expected,
@@ -111,15 +114,15 @@ async fn retry_after_is_limited_to_120_seconds() -> Result<()> {
 async fn unavailable_key_set_returns_its_cause() -> Result<()> {
     const AUTH: &str = "/auth/v1";
     for (canned, status, code) in [
-        (Canned::html(540), 503, "supabase_paused"),
-        (Canned::html(522), 503, "supabase_unavailable"),
-        (Canned::html(404), 502, "supabase_bad_answer"),
-        (Canned::gateway(401, "Invalid API key"), 502, "supabase_bad_answer"),
+        (CannedResponse::html(540), 503, "supabase_paused"),
+        (CannedResponse::html(522), 503, "supabase_unavailable"),
+        (CannedResponse::html(404), 502, "supabase_bad_answer"),
+        (CannedResponse::gateway(401, "Invalid API key"), 502, "supabase_bad_answer"),
     ] {
         let stack = LocalStack::start().await?;
-        stack.supabase().fault(Fault::Canned(canned.at(AUTH))).await;
+        stack.supabase().set_fault(Fault::Canned(canned.at(AUTH))).await;
         let user = stack.add_user(Uuid::new_v4(), OrgRole::Member).await?;
-        TestClient::of(&stack, user).get("/chatkit/agents").await?.problem(status, code)?;
+        TestClient::from_user(&stack, user).get("/chatkit/agents").await?.problem(status, code)?;
     }
     Ok(())
 }
@@ -152,12 +155,12 @@ impl Calls {
     async fn new(stack: &LocalStack) -> Result<Self> {
         let caller = TestClient::new(stack).await?;
         stack.raise_limits(caller.user.org_id).await?;
-        let approver = TestClient::joining(stack, caller.user.org_id, OrgRole::Approver).await?;
-        let session = caller.open_path().await?;
+        let approver = TestClient::in_organisation(stack, caller.user.org_id, OrgRole::Approver).await?;
+        let session = caller.open_session_path().await?;
         let escalation = json!({ "reason": "Too much", "decisions": ["approve", "reject"] });
-        caller.record(&session, "hitl_escalation", escalation).await?.expect(201)?;
+        caller.record_event(&session, "hitl_escalation", escalation).await?.expect(201)?;
         let list = approver.get("/chatkit/escalations").await?.expect(200)?;
-        let cancelled = caller.open_path().await?;
+        let cancelled = caller.open_session_path().await?;
         let calls = Self { caller, approver, session, cancelled, escalation: list["escalations"][0].clone() };
         // After one success each process has its connections and keys.
         for (name, _) in CALLS {
@@ -176,7 +179,7 @@ impl Calls {
             "list escalations" => self.approver.get("/chatkit/escalations").await,
             "read metrics" => self.approver.get("/chatkit/metrics").await,
             "open" => caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await,
-            "record" => caller.record(session, "button_click", json!({ "action": "look" })).await,
+            "record" => caller.record_event(session, "button_click", json!({ "action": "look" })).await,
             "decide" => {
                 let id = self.escalation["id"].as_str().context("no escalation")?;
                 let body = json!({ "decision": "approve", "subjectHash": self.escalation["subjectHash"] });
@@ -197,24 +200,27 @@ impl TestResponse {
 }
 
 /// The responses that a row describes.
-fn canned(row: &Row) -> Vec<Canned> {
-    let of_postgrest = |(status, code): (u16, String)| Canned::postgrest(status, &code, row.message());
+fn canned(row: &Row) -> Vec<CannedResponse> {
+    let of_postgrest =
+        |(status, code): (u16, String)| CannedResponse::postgrest(status, &code, row.message());
     match row.responder.as_str() {
         "PostgREST" => row.responses(500, "22P02").into_iter().map(of_postgrest).collect(),
         "gateway" => row
             .responses(500, "")
             .into_iter()
-            .map(|(status, _)| Canned::gateway(status, row.message()))
+            .map(|(status, _)| CannedResponse::gateway(status, row.message()))
             .collect(),
-        "other" => row.responses(500, "").into_iter().map(|(status, _)| Canned::html(status)).collect(),
+        "other" => {
+            row.responses(500, "").into_iter().map(|(status, _)| CannedResponse::html(status)).collect()
+        }
         _ => vec![
-            Canned::postgrest(400, "22P02", "invalid input syntax"),
-            Canned::postgrest(409, "23505", "duplicate key value"),
-            Canned::gateway(404, "no Route matched with those values"),
-            Canned::html(404),
-            Canned::html(200),
-            Canned::new(200, "application/json", "{\"half\":"),
-            Canned::new(301, "text/html", ""),
+            CannedResponse::postgrest(400, "22P02", "invalid input syntax"),
+            CannedResponse::postgrest(409, "23505", "duplicate key value"),
+            CannedResponse::gateway(404, "no Route matched with those values"),
+            CannedResponse::html(404),
+            CannedResponse::html(200),
+            CannedResponse::new(200, "application/json", "{\"half\":"),
+            CannedResponse::new(301, "text/html", ""),
         ],
     }
 }

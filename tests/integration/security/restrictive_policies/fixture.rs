@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::attempts::{Attempt, AttemptKind};
-use crate::support::client::{AGENT, TestClient, TestResponse, path};
+use crate::support::client::{AGENT, TestClient, TestResponse, session_path};
 use crate::support::escalations::{EscalationFixture, decision_body, decision_path};
 
 pub struct Fixture<'a> {
@@ -43,7 +43,7 @@ impl<'a> Fixture<'a> {
         let opening = json!({ "agentId": AGENT });
         let session =
             member.send(Method::POST, "/chatkit/sessions", &with_key, Some(opening)).await?.expect(201)?;
-        let session_path = path(&session);
+        let session_path = session_path(&session);
         let with_resume_key = [("idempotency-key", &*format!("r{key}"))];
         let resume = Some(renewal(&session, "resume"));
         member.send(Method::POST, "/chatkit/sessions", &with_resume_key, resume).await?.expect(200)?;
@@ -80,7 +80,7 @@ impl<'a> Fixture<'a> {
         let with_resume_key = [("idempotency-key", &*format!("r{}", rows.key))];
         let with_new_key = [("idempotency-key", &*Uuid::new_v4().to_string())];
         let sessions = "/chatkit/sessions";
-        let session = path(&rows.session);
+        let session = session_path(&rows.session);
         let events = format!("{session}/events");
         let opening = json!({ "agentId": AGENT });
         let resume = renewal(&rows.session, "resume");
@@ -123,5 +123,5 @@ fn renewal(session: &Value, purpose: &str) -> Value {
 }
 
 fn with_aal(stack: &LocalStack, caller: &TestClient, aal: &str) -> TestClient {
-    caller.with(stack.issuer().forge(&caller.user).claim("aal", aal).sign())
+    caller.with_token(stack.issuer().token_builder(&caller.user).claim("aal", aal).sign())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
-use local_stack::openai::On;
+use local_stack::openai::Operation;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ async fn expect_rejection(
     (status, code): Rejection,
     rows: &Rows,
 ) -> Result<()> {
-    let openai_calls = || fixture.fixture.stack.openai().calls(On::CreateSession).len();
+    let openai_calls = || fixture.fixture.stack.openai().calls(Operation::CreateSession).len();
     let calls_before = openai_calls();
     let before = fixture.state().await?;
     let problem = fixture.send(attempt, "aal1", rows).await?.problem(status, code)?;

@@ -31,7 +31,7 @@ impl LeakDetector {
     /// Knows the secrets in the environment of the functions.
     pub fn new(stack: &LocalStack) -> Self {
         let mut detector = Self::default();
-        let environment = stack.environment().whole();
+        let environment = stack.environment().all_variables();
         for name in ["OPENAI_CHATKIT_SECRET", "SUPABASE_SECRET_KEY", "SUPABASE_JWT_SECRET"] {
             environment.get(name).into_iter().for_each(|value| detector.add(name, value));
         }

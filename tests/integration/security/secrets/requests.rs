@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::leak_detector::LeakDetector;
 use super::{event, opening, run_maintenance, with_trace_log};
-use crate::support::client::{AGENT, TestClient, path, reply};
+use crate::support::client::{AGENT, TestClient, send_request, session_path};
 
 #[tokio::test]
 async fn valid_requests_and_maintenance_do_not_leak() -> Result<()> {
@@ -19,9 +19,9 @@ async fn valid_requests_and_maintenance_do_not_leak() -> Result<()> {
     ensure!(secrets == 4, "expected 4 secrets in the environment, found {secrets}");
     stack.register_agent(caller.user.org_id, "tax_compliance", "Tax").await?;
     let opened = detector.send_with_key(&caller, "/chatkit/sessions", opening()).await?.expect(201)?;
-    let session = path(&opened);
+    let session = session_path(&opened);
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no client secret")?;
-    let message = stack.openai().say(secret, None, "Is invoice 42 paid?").await?;
+    let message = stack.openai().post_message(secret, None, "Is invoice 42 paid?").await?;
     let events = format!("{session}/events");
     for event in [
         event("thread_changed", json!({ "threadId": message.thread_id })),
@@ -68,7 +68,7 @@ async fn invalid_tokens_bodies_and_keys_do_not_leak() -> Result<()> {
     let stack = with_trace_log().legacy_tokens(true).start().await?;
     let (mut detector, mut caller) = (LeakDetector::new(&stack), TestClient::new(&stack).await?);
     let opened = detector.send(&caller, Method::POST, "/chatkit/sessions", opening()).await?.expect(201)?;
-    let (session, token) = (path(&opened), caller.token.clone());
+    let (session, token) = (session_path(&opened), caller.token.clone());
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no client secret")?;
     for misplaced in [secret, token.as_str()] {
         for (path, body) in bodies_with(misplaced, &session) {
@@ -82,10 +82,10 @@ async fn invalid_tokens_bodies_and_keys_do_not_leak() -> Result<()> {
     }
     send_invalid_idempotency_keys(&mut detector, &caller).await?;
 
-    let forge = || stack.issuer().forge(&caller.user);
+    let forge = || stack.issuer().token_builder(&caller.user);
     let invalid_tokens = [
-        forge().signed_by(Signer::Nobody).sign(),
-        forge().signed_by(Signer::Stranger).sign(),
+        forge().signed_by(Signer::Unsigned).sign(),
+        forge().signed_by(Signer::ForeignKey).sign(),
         forge().signed_by(Signer::UnknownKey).sign(),
         forge().signed_by(Signer::Hs256).tampered().sign(),
         forge().expired(60).sign(),
@@ -107,7 +107,7 @@ async fn invalid_tokens_bodies_and_keys_do_not_leak() -> Result<()> {
     // An invalid host: a library that parses Lambda events panics and quotes the request.
     let request = http::client().get(format!("{}{session}", stack.function_url("get-session")));
     let request = request.header("host", "a b").bearer_auth(&token);
-    detector.record_response(&reply(request).await?);
+    detector.record_response(&send_request(request).await?);
     detector.search(&stack).await?.expect_no_leaks()
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use local_stack::supabase;
 use serde_json::json;
 use uuid::Uuid;
@@ -10,29 +10,30 @@ use uuid::Uuid;
 use super::echo_server::{EchoMode, EchoServer};
 use super::leak_detector::LeakDetector;
 use super::{event, opening, run_maintenance, with_trace_log};
-use crate::support::client::{TestClient, path};
+use crate::support::client::{TestClient, session_path};
 
 #[tokio::test]
 async fn failing_upstreams_do_not_leak() -> Result<()> {
     let stack = with_trace_log().start().await?;
     let (mut detector, caller) = (LeakDetector::new(&stack), TestClient::new(&stack).await?);
-    let key = stack.environment().whole().remove("OPENAI_CHATKIT_SECRET").context("no key of OpenAI")?;
+    let key =
+        stack.environment().all_variables().remove("OPENAI_CHATKIT_SECRET").context("no key of OpenAI")?;
     let opened = detector.send(&caller, Method::POST, "/chatkit/sessions", opening()).await?.expect(201)?;
     let secret = opened["chatkit"]["clientSecret"].as_str().context("no client secret")?;
-    let session = path(&opened);
+    let session = session_path(&opened);
     let errors = [401, 403, 404, 400, 429, 500].map(|status| Fault::everywhere().status(status).code(&key));
     let wrong_type = json!({ "id": "cksess_1", "client_secret": secret, "expires_at": secret });
     let others = [
-        Fault::everywhere().nonsense(),
+        Fault::everywhere().html_body(),
         Fault::everywhere().cut_body(),
         Fault::everywhere().reset_after(),
-        Fault::new(On::CreateSession).body(wrong_type),
+        Fault::new(Operation::CreateSession).body(wrong_type),
         Fault::everywhere()
             .body(json!({ "id": secret, "client_secret": { "value": secret }, "data": secret })),
     ];
     for fault in errors.into_iter().chain(others) {
         stack.openai().clear_faults();
-        stack.openai().fault(fault);
+        stack.openai().add_fault(fault);
         let response = detector.send(&caller, Method::POST, "/chatkit/sessions", opening()).await?;
         ensure!(response.status.is_server_error(), "expected 5xx, found {response:?}");
         detector.send(&caller, Method::GET, &session, None).await?.expect(200)?;
@@ -40,7 +41,7 @@ async fn failing_upstreams_do_not_leak() -> Result<()> {
     detector.send(&caller, Method::POST, &format!("{session}/cancel"), None).await?.expect(200)?;
     stack.openai().clear_faults();
     for fault in [supabase::Fault::Unavailable, supabase::Fault::Down] {
-        stack.supabase().fault(fault.clone()).await;
+        stack.supabase().set_fault(fault.clone()).await;
         for (method, path, body) in [
             (Method::POST, "/chatkit/sessions", opening()),
             (Method::GET, session.as_str(), None),
@@ -51,7 +52,7 @@ async fn failing_upstreams_do_not_leak() -> Result<()> {
         }
         ensure!(!run_maintenance(&stack, &mut detector).await, "{fault:?}: the maintenance succeeded");
     }
-    stack.supabase().fault(supabase::Fault::None).await;
+    stack.supabase().set_fault(supabase::Fault::None).await;
     detector.search(&stack).await?.expect_no_leaks()
 }
 
@@ -72,8 +73,8 @@ async fn echoing_openai_does_not_leak() -> Result<()> {
         openai.set_mode(mode.clone());
         let response = detector.send(&caller, Method::POST, "/chatkit/sessions", opening()).await?;
         ensure!(response.status.is_server_error(), "{mode:?}: expected 5xx, found {response:?}");
-        detector.send(&caller, Method::GET, &path(&opened), None).await?.expect(200)?;
-        let cancel = format!("{}/cancel", path(&opened));
+        detector.send(&caller, Method::GET, &session_path(&opened), None).await?.expect(200)?;
+        let cancel = format!("{}/cancel", session_path(&opened));
         detector.send(&caller, Method::POST, &cancel, None).await?.expect(200)?;
         let is_success = run_maintenance(&stack, &mut detector).await;
         ensure!(is_success, "{mode:?}: the maintenance failed because of OpenAI");
@@ -88,7 +89,7 @@ async fn echoing_supabase_does_not_leak() -> Result<()> {
     supabase.set_jwks(stack.issuer().jwks());
     let (mut detector, mut caller) = (LeakDetector::new(&stack), TestClient::new(&stack).await?);
     let issuer = format!("{}/auth/v1", supabase.url());
-    caller.token = stack.issuer().forge(&caller.user).claim("iss", issuer).sign();
+    caller.token = stack.issuer().token_builder(&caller.user).claim("iss", issuer).sign();
     let session = format!("/chatkit/sessions/{}", Uuid::now_v7());
     let click = || event("button_click", json!({ "action": "a" }));
     let decide = format!("/chatkit/escalations/{}/decision", Uuid::now_v7());

@@ -46,7 +46,7 @@ impl Tenants {
         let mut credentials: BTreeMap<Caller, String> =
             people.iter().map(|(caller, person)| (*caller, stack.issuer().token(&person.user))).collect();
         let anonymous = User::new(org_id, OrgRole::Owner);
-        let anonymous = stack.issuer().forge(&anonymous).claim("is_anonymous", true).sign();
+        let anonymous = stack.issuer().token_builder(&anonymous).claim("is_anonymous", true).sign();
         credentials.insert(Caller::AnonymousSignIn, anonymous);
         credentials.insert(Caller::NoToken, stack.supabase().publishable_key().to_owned());
         credentials.insert(Caller::Service, stack.supabase().secret_key().to_owned());
@@ -143,12 +143,12 @@ impl Tenants {
     async fn create_people(&self) -> Result<()> {
         // A user is a member of one organisation at a time, so the user leaves the other one.
         let in_other_org = self.person(Caller::UserInOtherOrg);
-        self.stack.put_user(&in_other_org.user).await?;
+        self.stack.upsert_user(&in_other_org.user).await?;
         self.create_rows(in_other_org).await?;
         self.process_deliveries().await?;
         let others = self.people.iter().filter(|(caller, _)| **caller != Caller::UserInOtherOrg);
         try_join_all(others.map(async |(_, person)| {
-            self.stack.put_user(&person.user).await?;
+            self.stack.upsert_user(&person.user).await?;
             self.create_rows(person).await
         }))
         .await?;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{Api, check_headers, text};
@@ -12,9 +12,12 @@ use super::{Api, check_headers, text};
 #[tokio::test]
 async fn status_fault_applies_the_given_number_of_times() -> Result<()> {
     let api = Api::start().await?;
-    let fault =
-        Fault::new(On::CreateSession).status(503).retry_after("1").retry_after_ms("20").should_retry(false);
-    let fault = api.fake.fault(fault.times(2));
+    let fault = Fault::new(Operation::CreateSession)
+        .status(503)
+        .retry_after("1")
+        .retry_after_ms("20")
+        .should_retry(false);
+    let fault = api.fake.add_fault(fault.times(2));
     for _ in 0..2 {
         let response = api.create(&session_body("u")).send().await?;
         assert_eq!(response.status(), 503);
@@ -35,7 +38,8 @@ async fn status_fault_applies_the_given_number_of_times() -> Result<()> {
 #[tokio::test]
 async fn fault_without_count_lasts_until_cleared() -> Result<()> {
     let api = Api::start().await?;
-    let fault = api.fake.fault(Fault::new(On::CreateSession).status(429).code("insufficient_quota"));
+    let fault =
+        api.fake.add_fault(Fault::new(Operation::CreateSession).status(429).code("insufficient_quota"));
     for _ in 0..3 {
         let response = api.create(&session_body("u")).send().await?;
         assert_eq!(response.status(), 429);
@@ -44,7 +48,7 @@ async fn fault_without_count_lasts_until_cleared() -> Result<()> {
     }
     api.fake.clear(fault);
     api.session("u").await?;
-    let everywhere = api.fake.fault(Fault::everywhere().status(500));
+    let everywhere = api.fake.add_fault(Fault::everywhere().status(500));
     assert_eq!(api.get("/chatkit/threads").send().await?.status(), 500);
     assert_eq!(api.get("/no/such/url").send().await?.status(), 500);
     api.fake.clear_faults();
@@ -62,10 +66,10 @@ async fn fault_for_user_affects_only_that_user() -> Result<()> {
     for user in ["u", "v"] {
         let session = api.session(user).await?;
         let secret = text(&session, "client_secret")?.to_owned();
-        let thread = api.fake.say(&secret, None, "hello").await?.thread_id;
+        let thread = api.fake.post_message(&secret, None, "hello").await?.thread_id;
         users.push((user, text(&session, "id")?.to_owned(), secret, thread));
     }
-    api.fake.fault(Fault::everywhere().user("u").status(500));
+    api.fake.add_fault(Fault::everywhere().user("u").status(500));
     for (user, session, secret, thread) in users {
         let expected = if user == "u" { 500 } else { 200 };
         let requests = [
@@ -76,7 +80,7 @@ async fn fault_for_user_affects_only_that_user() -> Result<()> {
             api.post(&format!("/chatkit/sessions/{session}/cancel")),
             api.delete(&format!("/chatkit/threads/{thread}")),
         ];
-        let message = api.fake.say(&secret, None, "hello").await;
+        let message = api.fake.post_message(&secret, None, "hello").await;
         assert_eq!(message.err().and_then(|e| e.status), (user == "u").then_some(500));
         for request in requests {
             assert_eq!(request.send().await?.status(), expected, "{user}");
@@ -89,13 +93,13 @@ async fn fault_for_user_affects_only_that_user() -> Result<()> {
 async fn reset_fault_resets_the_connection() -> Result<()> {
     let api = Api::start().await?;
     for (fault, takes_effect) in [
-        (Fault::new(On::CreateSession).reset_before(), false),
-        (Fault::new(On::CreateSession).reset_after(), true),
+        (Fault::new(Operation::CreateSession).reset_before(), false),
+        (Fault::new(Operation::CreateSession).reset_after(), true),
     ] {
         let before = api.fake.sessions().len();
         // The reset also affects a connection that was used before.
         api.get("/chatkit/threads").send().await?.bytes().await?;
-        api.fake.fault(fault.times(1));
+        api.fake.add_fault(fault.times(1));
         let error = api
             .create(&session_body("u"))
             .send()
@@ -113,7 +117,7 @@ async fn reset_fault_resets_the_connection() -> Result<()> {
 #[tokio::test]
 async fn cut_body_fault_sends_half_the_body() -> Result<()> {
     let api = Api::start().await?;
-    api.fake.fault(Fault::new(On::CreateSession).cut_body().times(1));
+    api.fake.add_fault(Fault::new(Operation::CreateSession).cut_body().times(1));
     let mut response = api.create(&session_body("u")).send().await?;
     let length = response.content_length().context("the response has no length")?;
     assert_eq!(response.status(), 200);
@@ -128,8 +132,8 @@ async fn cut_body_fault_sends_half_the_body() -> Result<()> {
 #[tokio::test]
 async fn body_fault_replaces_the_response_body() -> Result<()> {
     let api = Api::start().await?;
-    api.fake.fault(Fault::new(On::CreateSession).nonsense().times(1));
-    api.fake.fault(Fault::new(On::CreateSession).body(json!({"id": 7})).times(1));
+    api.fake.add_fault(Fault::new(Operation::CreateSession).html_body().times(1));
+    api.fake.add_fault(Fault::new(Operation::CreateSession).body(json!({"id": 7})).times(1));
     let html = api.create(&session_body("u")).send().await?;
     assert_eq!((html.status().as_u16(), &html.headers()["content-type"]), (200, &"text/html".parse()?));
     assert!(serde_json::from_str::<Value>(&html.text().await?).is_err());
@@ -153,6 +157,6 @@ pub type Statuses = (Option<u16>, Option<u16>);
 
 /// The number of sessions, and the statuses of the last call in the log.
 pub fn outcome(api: &Api) -> (usize, Option<Statuses>) {
-    let last = api.fake.requests().last().map(|call| (call.status, call.worked));
+    let last = api.fake.requests().last().map(|call| (call.status, call.work_status));
     (api.fake.sessions().len(), last)
 }

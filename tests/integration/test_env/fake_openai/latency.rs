@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 
 use super::Api;
 use super::faults::{io_kind, outcome, session_body};
@@ -13,10 +13,10 @@ use super::faults::{io_kind, outcome, session_body};
 async fn delayed_response_completes_after_client_timeout() -> Result<()> {
     let api = Api::start().await?;
     let slow = Duration::from_millis(300);
-    let on = Fault::new(On::CreateSession);
-    for (fault, takes_effect_at_once) in [(on.clone().delay(slow), false), (on.late(slow), true)] {
+    let on = Fault::new(Operation::CreateSession);
+    for (fault, takes_effect_at_once) in [(on.clone().delay(slow), false), (on.delay_response(slow), true)] {
         let before = api.fake.sessions().len();
-        api.fake.fault(fault.times(2));
+        api.fake.add_fault(fault.times(2));
         let started = Instant::now();
         api.create(&session_body("u")).send().await?.bytes().await?;
         assert!(started.elapsed() >= slow);
@@ -38,7 +38,7 @@ async fn delayed_response_completes_after_client_timeout() -> Result<()> {
 #[tokio::test]
 async fn dropped_server_refuses_connections() -> Result<()> {
     let api = Api::start().await?;
-    api.fake.fault(Fault::everywhere().late(Duration::from_secs(60)));
+    api.fake.add_fault(Fault::everywhere().delay_response(Duration::from_secs(60)));
     let (pending, later) = (api.create(&session_body("u")), api.create(&session_body("u")));
     let pending = tokio::spawn(pending.send());
     while api.fake.sessions().is_empty() {

@@ -22,13 +22,13 @@ async fn cancelled_session_rejects_its_secret() -> Result<()> {
         not_found,
     )])
     .await?;
-    api.fake.say(secret, None, "still alive").await?;
+    api.fake.post_message(secret, None, "still alive").await?;
 
     let mut expected = session.clone();
     expected["status"] = json!("cancelled");
     assert_eq!(ok(api.post(&path)).await?, expected);
     assert_eq!(api.fake.sessions()[0].status, SessionStatus::Cancelled);
-    let rejected = api.fake.say(secret, None, "hello?").await.err().and_then(|e| e.status);
+    let rejected = api.fake.post_message(secret, None, "hello?").await.err().and_then(|e| e.status);
     assert_eq!(rejected, Some(401));
 
     let rows = vec![
@@ -47,9 +47,9 @@ async fn session_expires_after_requested_seconds() -> Result<()> {
     let (id, secret) = (text(&session, "id")?, text(&session, "client_secret")?);
 
     api.fake.set_clock_offset(Duration::from_secs(50));
-    api.fake.say(secret, None, "still alive").await?;
+    api.fake.post_message(secret, None, "still alive").await?;
     api.fake.set_clock_offset(Duration::from_secs(60));
-    let rejected = api.fake.say(secret, None, "hello?").await.err();
+    let rejected = api.fake.post_message(secret, None, "hello?").await.err();
     assert_eq!(rejected.as_ref().and_then(|e| e.status), Some(401));
     assert_eq!(rejected.map(|e| e.body["error"]["code"].clone()), Some(json!("invalid_client_secret")));
     assert_eq!(api.fake.sessions()[0].status, SessionStatus::Expired);
@@ -65,6 +65,6 @@ async fn expire_ends_only_the_given_session() -> Result<()> {
     assert!(!api.fake.expire("cksess_9"));
     let statuses: Vec<SessionStatus> = api.fake.sessions().iter().map(|s| s.status).collect();
     assert_eq!(statuses, [SessionStatus::Expired, SessionStatus::Active]);
-    api.fake.say(text(&second, "client_secret")?, None, "hello").await?;
+    api.fake.post_message(text(&second, "client_secret")?, None, "hello").await?;
     Ok(())
 }

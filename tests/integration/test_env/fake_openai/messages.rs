@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use local_stack::openai::{On, ThreadStatus};
+use local_stack::openai::{Operation, ThreadStatus};
 use serde_json::{Value, json};
 
 use super::{Api, KEY, check_rejections, ok, text};
@@ -12,10 +12,11 @@ use super::{Api, KEY, check_rejections, ok, text};
 async fn thread_outlives_its_session() -> Result<()> {
     let api = Api::start().await?;
     let (first, second) = (api.session("u").await?, api.session("u").await?);
-    let message = api.fake.say(text(&first, "client_secret")?, None, "Which invoices are due?").await?;
+    let message =
+        api.fake.post_message(text(&first, "client_secret")?, None, "Which invoices are due?").await?;
     api.fake.expire(text(&first, "id")?);
     let second_message =
-        api.fake.say(text(&second, "client_secret")?, Some(&message.thread_id), "And paid?").await?;
+        api.fake.post_message(text(&second, "client_secret")?, Some(&message.thread_id), "And paid?").await?;
     assert_eq!(second_message.thread_id, message.thread_id);
 
     let thread = ok(api.get(&format!("/chatkit/threads/{}", message.thread_id))).await?;
@@ -41,7 +42,7 @@ async fn invalid_messages_are_rejected() -> Result<()> {
     let api = Api::start().await?;
     let (own, other) = (api.session("u").await?, api.session("v").await?);
     let (own, other) = (text(&own, "client_secret")?, text(&other, "client_secret")?);
-    let theirs = api.fake.say(other, None, "hello").await?.thread_id;
+    let theirs = api.fake.post_message(other, None, "hello").await?.thread_id;
     let closed = api.fake.put_thread_in("proj_1", "u", None, vec![]);
     api.fake.set_thread_status(&closed, ThreadStatus::Closed(None));
 
@@ -81,7 +82,7 @@ async fn unknown_workflow_version_fails_at_first_message() -> Result<()> {
     for (version, status) in [("1", None), ("latest", Some(400)), ("3", Some(400))] {
         let workflow = json!({"id": "wf_1", "version": version});
         let session = api.session_with(json!({"user": "u", "workflow": workflow})).await?;
-        let message = api.fake.say(text(&session, "client_secret")?, None, "hello").await;
+        let message = api.fake.post_message(text(&session, "client_secret")?, None, "hello").await;
         assert_eq!(message.err().and_then(|e| e.status), status, "{version}");
     }
     let threads = ok(api.get("/chatkit/threads")).await?;
@@ -101,17 +102,17 @@ async fn messages_above_rate_limit_return_429() -> Result<()> {
     let (session, other) = (api.session_with(body).await?, api.session("u").await?);
     let secret = text(&session, "client_secret")?;
     for _ in 0..2 {
-        api.fake.say(secret, None, "hello").await?;
+        api.fake.post_message(secret, None, "hello").await?;
     }
     let third = api.bare(http_client::Method::POST, "/../stand-in/say").bearer_auth(secret);
     let third = third.json(&json!({"text": "hello"})).send().await?;
     let wait: u64 = third.headers()["retry-after"].to_str()?.parse()?;
     assert_eq!(third.status(), 429);
     assert!((55..=60).contains(&wait), "{wait}");
-    api.fake.say(text(&other, "client_secret")?, None, "a session of its own").await?;
+    api.fake.post_message(text(&other, "client_secret")?, None, "a session of its own").await?;
 
     api.fake.set_clock_offset(Duration::from_secs(wait));
-    api.fake.say(secret, None, "hello").await?;
-    assert_eq!(api.fake.calls(On::Say).iter().filter(|c| c.status == Some(200)).count(), 4);
+    api.fake.post_message(secret, None, "hello").await?;
+    assert_eq!(api.fake.calls(Operation::PostMessage).iter().filter(|c| c.status == Some(200)).count(), 4);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use http_client::Method;
-use local_stack::openai::{On, SessionStatus};
+use local_stack::openai::{Operation, SessionStatus};
 use serde_json::{Map, Value, json};
 
 use super::{Api, KEY, UNBOUND_KEY, ok, text};
@@ -84,17 +84,17 @@ async fn debug_output_contains_no_secret() -> Result<()> {
     let api = Api::start().await?;
     let session = api.session("u").await?;
     let secret = text(&session, "client_secret")?;
-    api.fake.say(secret, None, "hello").await?;
+    api.fake.post_message(secret, None, "hello").await?;
     let invalid = api.bare(Method::GET, "/chatkit/threads").bearer_auth(format!("{KEY}-mistyped"));
     let rejection = invalid.send().await?.text().await?;
 
     let sessions = api.fake.sessions();
     assert_eq!((sessions[0].client_secret.reveal(), sessions[0].status), (secret, SessionStatus::Active));
-    let calls = api.fake.calls(On::Say);
+    let calls = api.fake.calls(Operation::PostMessage);
     let bearer = calls[0].header("authorization").context("the log has no authorization")?;
     assert_eq!(bearer, format!("Bearer {secret}"));
 
-    let essences: Vec<_> = api.fake.requests().iter().map(|call| call.essence()).collect();
+    let essences: Vec<_> = api.fake.requests().iter().map(|call| call.normalized()).collect();
     let printed = format!("{:?}{:?}{sessions:?}{essences:?}{rejection}", api.fake, api.fake.requests());
     assert!(printed.contains("hello") && printed.contains(&sessions[0].id), "{printed}");
     assert!(!printed.contains(secret) && !printed.contains(KEY), "{printed}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use local_stack::LocalStack;
-use local_stack::lambda::Failure;
+use local_stack::lambda::InvocationFailure;
 use serde_json::json;
 
 use super::{get, start_with_echo};
@@ -21,7 +21,14 @@ async fn crash_error_and_invalid_response_return_the_same_error() -> Result<()> 
     let failures: Vec<_> = stack.lambda().failures().into_iter().map(|(_, failure)| failure).collect();
     assert!(matches!(
         failures.as_slice(),
-        [Failure::Ended(_), _, Failure::Reported(_), _, Failure::Nonsense(_), _]
+        [
+            InvocationFailure::Exited(_),
+            _,
+            InvocationFailure::Reported(_),
+            _,
+            InvocationFailure::InvalidResponse(_),
+            _
+        ]
     ));
     Ok(())
 }

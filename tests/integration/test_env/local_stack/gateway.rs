@@ -110,17 +110,17 @@ async fn faults_apply_until_cleared() -> Result<()> {
     let supabase = stack.supabase();
     let fetch = || client().get(format!("{}/auth/v1/.well-known/jwks.json", supabase.url())).send();
     assert_eq!(fetch().await?.status(), 200);
-    supabase.fault(Fault::Down).await;
+    supabase.set_fault(Fault::Down).await;
     assert!(fetch().await.is_err());
-    supabase.fault(Fault::Unavailable).await;
+    supabase.set_fault(Fault::Unavailable).await;
     assert_eq!(fetch().await?.status(), 503);
-    supabase.fault(Fault::Silent).await;
+    supabase.set_fault(Fault::Silent).await;
     assert!(tokio::time::timeout(Duration::from_millis(200), fetch()).await.is_err());
-    supabase.fault(Fault::Delay(Duration::from_millis(200))).await;
+    supabase.set_fault(Fault::Delay(Duration::from_millis(200))).await;
     let started = Instant::now();
     assert_eq!(fetch().await?.status(), 200);
     assert!(started.elapsed() >= Duration::from_millis(200));
-    supabase.fault(Fault::None).await;
+    supabase.set_fault(Fault::None).await;
     assert_eq!(fetch().await?.status(), 200);
     Ok(())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 async fn postgrest_accepts_issued_tokens() -> Result<()> {
     let stack = LocalStack::start().await?;
     for signer in [Signer::Es256, Signer::Rs256, Signer::Hs256] {
-        let token = stack.issuer().forge(&user()).signed_by(signer).sign();
+        let token = stack.issuer().token_builder(&user()).signed_by(signer).sign();
         assert_eq!(status(&stack, &token).await?, 200, "{signer:?}");
     }
     Ok(())
@@ -19,11 +19,11 @@ async fn postgrest_accepts_issued_tokens() -> Result<()> {
 #[tokio::test]
 async fn postgrest_rejects_forged_tokens() -> Result<()> {
     let stack = LocalStack::start().await?;
-    let forge = || stack.issuer().forge(&user());
+    let forge = || stack.issuer().token_builder(&user());
     let forged = [
-        ("no signature", forge().signed_by(Signer::Nobody).sign()),
+        ("no signature", forge().signed_by(Signer::Unsigned).sign()),
         ("the public key as a secret", forge().signed_by(Signer::HmacWithPublicKey).sign()),
-        ("another project's key", forge().signed_by(Signer::Stranger).sign()),
+        ("another project's key", forge().signed_by(Signer::ForeignKey).sign()),
         ("an unknown key id", forge().signed_by(Signer::UnknownKey).sign()),
         ("tampered with", forge().tampered().sign()),
         ("expired", forge().expired(120).sign()),

@@ -70,7 +70,7 @@ pub struct SdkError {
 impl Sdk {
     /// Starts the SDK, and installs it before if it is missing.
     pub async fn start(settings: &SdkSettings) -> Result<Self, ToolError> {
-        let installed = toolchain::OPENAI.ready().await?;
+        let installed = toolchain::OPENAI.install_async().await?;
         Ok(Self::spawn(Command::from(installed.python()), settings).await?)
     }
 
@@ -87,7 +87,7 @@ impl Sdk {
         let mut process = python.spawn().context("starting Python with OpenAI's SDK")?;
         // Without a call the end of its input ends Python. During a call the process reaper does.
         if let Some(pid) = process.id() {
-            process_reaper::watch(pid, process_reaper::End::Kill)?;
+            process_reaper::watch(pid, process_reaper::Termination::Kill)?;
         }
         let input = process.stdin.take().context("Python has no standard input")?;
         let output = process.stdout.take().context("Python has no standard output")?;

@@ -1,7 +1,7 @@
 //! The exceptions that error responses and broken connections raise in the SDK.
 
 use anyhow::{Context, Result};
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{KEY, last, sdk, start_fake};
@@ -36,7 +36,7 @@ async fn error_responses_raise_sdk_exceptions() -> Result<()> {
                 .context("the SDK raised no exception")?;
             let found = (error.class.as_str(), error.status, error.code.as_deref(), error.param.as_deref());
             assert_eq!(found, (class, Some(status), code, param), "{error:?}");
-            let request_id = last(&fake, On::CreateSession)?.request_id;
+            let request_id = last(&fake, Operation::CreateSession)?.request_id;
             assert_eq!((error.r#type.as_deref(), error.request_id), (Some(invalid), Some(request_id)));
         }
         let unknown_key = json!({"extra_headers": {"Authorization": "Bearer sk-unknown-to-openai"}});
@@ -51,16 +51,16 @@ async fn error_responses_raise_sdk_exceptions() -> Result<()> {
         );
 
         let faults = [
-            (Fault::new(On::ListThreads).status(403), "PermissionDeniedError"),
-            (Fault::new(On::ListThreads).status(409), "ConflictError"),
-            (Fault::new(On::ListThreads).status(429), "RateLimitError"),
-            (Fault::new(On::ListThreads).status(500), "InternalServerError"),
-            (Fault::new(On::ListThreads).status(503), "InternalServerError"),
-            (Fault::new(On::ListThreads).reset_after(), "APIConnectionError"),
-            (Fault::new(On::ListThreads).cut_body(), "APIConnectionError"),
+            (Fault::new(Operation::ListThreads).status(403), "PermissionDeniedError"),
+            (Fault::new(Operation::ListThreads).status(409), "ConflictError"),
+            (Fault::new(Operation::ListThreads).status(429), "RateLimitError"),
+            (Fault::new(Operation::ListThreads).status(500), "InternalServerError"),
+            (Fault::new(Operation::ListThreads).status(503), "InternalServerError"),
+            (Fault::new(Operation::ListThreads).reset_after(), "APIConnectionError"),
+            (Fault::new(Operation::ListThreads).cut_body(), "APIConnectionError"),
         ];
         for (fault, class) in faults {
-            fake.fault(fault.times(1));
+            fake.add_fault(fault.times(1));
             let error = sdk
                 .call("threads.list", json!([]), json!({}))
                 .await?

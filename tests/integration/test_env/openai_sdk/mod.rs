@@ -9,7 +9,7 @@ mod sessions;
 mod threads;
 
 use anyhow::{Context, Result, anyhow};
-use local_stack::openai::{ApiKey, Call, FakeOpenAi, On, Settings, Workflow};
+use local_stack::openai::{ApiKey, FakeOpenAi, Operation, RecordedRequest, Settings, Workflow};
 use serde_json::Value;
 
 use driver::{Parsed, Sdk, SdkError, SdkSettings};
@@ -60,6 +60,6 @@ pub fn page(response: Result<Parsed, SdkError>) -> Result<Value> {
 }
 
 /// The last request of this kind.
-pub fn last(fake: &FakeOpenAi, on: On) -> Result<Call> {
+pub fn last(fake: &FakeOpenAi, on: Operation) -> Result<RecordedRequest> {
     fake.calls(on).pop().with_context(|| format!("the fake received no {on:?}"))
 }

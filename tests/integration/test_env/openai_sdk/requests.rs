@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use local_stack::openai::Hidden;
+use local_stack::openai::RedactedString;
 use serde_json::json;
 
 use super::{KEY, exact, sdk, start_fake};
@@ -42,10 +42,10 @@ async fn sdk_requests_have_the_recorded_form() -> Result<()> {
             ("DELETE", thread, vec![], None),
         ];
         for (call, (method, path, query, body)) in fake.requests().iter().zip(expected) {
-            let essence = call.essence();
+            let essence = call.normalized();
             let found = (essence.method.as_str(), essence.path, essence.query, essence.body.as_deref());
             assert_eq!(found, (method, path, query, body));
-            let key = essence.authorization.as_ref().map(Hidden::reveal);
+            let key = essence.authorization.as_ref().map(RedactedString::reveal);
             assert_eq!(key, Some(format!("Bearer {KEY}").as_str()));
             let mut headers = BTreeMap::from([
                 ("accept", "application/json"),

@@ -1,7 +1,7 @@
 //! The failures that the SDK retries. The functions follow the same rules where a repeat is safe.
 
 use anyhow::Result;
-use local_stack::openai::{Fault, On};
+use local_stack::openai::{Fault, Operation};
 use serde_json::json;
 
 use super::{KEY, sdk, start_fake};
@@ -12,7 +12,7 @@ async fn sdk_retries_only_retryable_failures() -> Result<()> {
     skip::with_tools(async {
         let fake = start_fake().await?;
         let mut sdk = sdk(&fake, KEY, 2).await?;
-        let list = || Fault::new(On::ListThreads);
+        let list = || Fault::new(Operation::ListThreads);
         let retryable_soon = |status| list().status(status).retry_after_ms("1");
         let rows = [
             ("408", retryable_soon(408), 3),
@@ -27,16 +27,16 @@ async fn sdk_retries_only_retryable_failures() -> Result<()> {
             ("x-should-retry: true above the status", retryable_soon(404).should_retry(true), 3),
             ("a wait of more than two minutes", list().status(503).retry_after("121"), 1),
             ("a wait in milliseconds above one in seconds", retryable_soon(503).retry_after("100"), 3),
-            ("a body that is not JSON", list().nonsense(), 1),
+            ("a body that is not JSON", list().html_body(), 1),
         ];
         for (case, fault, attempts) in rows {
-            let fault = fake.fault(fault);
+            let fault = fake.add_fault(fault);
             let _ = sdk.call("threads.list", json!([]), json!({})).await?;
             assert_eq!(fake.hits(fault), attempts, "{case}");
             fake.clear(fault);
         }
         for fault in [list().reset_before(), list().cut_body()] {
-            let fault = fake.fault(fault.times(1));
+            let fault = fake.add_fault(fault.times(1));
             assert!(sdk.call("threads.list", json!([]), json!({})).await?.is_ok());
             assert_eq!(fake.hits(fault), 1);
         }

@@ -14,7 +14,7 @@ use crate::dev::SeedData;
 use local_stack::LocalStack;
 use local_stack::http;
 use local_stack::lambda;
-use local_stack::lambda::{Circumstances, Door, Route};
+use local_stack::lambda::{EntryPoint, RequestMetadata, Route};
 
 /// Creates events for the functions.
 pub struct Samples {
@@ -73,13 +73,13 @@ impl Samples {
             .header("content-type", "application/json");
         let (parts, ()) = request.body(())?.into_parts();
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let metadata = Circumstances {
+        let metadata = RequestMetadata {
             request_id: Uuid::new_v4().to_string(),
             trace_id: "Root=1-00000000-000000000000000000000000".to_owned(),
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             at: Timestamp::now(),
         };
-        Ok(Bytes::from(lambda::event(Door::FunctionUrl, &parts, &body, &metadata).to_string()))
+        Ok(Bytes::from(lambda::event(EntryPoint::FunctionUrl, &parts, &body, &metadata).to_string()))
     }
 
     async fn open(&self) -> Result<String> {

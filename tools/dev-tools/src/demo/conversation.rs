@@ -11,7 +11,7 @@ pub async fn send_message(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<
     printer.section("The clerk sends a message from the browser to OpenAI").await;
     let text = "Is invoice 42 paid?";
     printer.request("the clerk", "posts a message to ChatKit with the client secret", &text.into());
-    let posted = demo.stack.openai().say(&demo.client_secret, None, text).await;
+    let posted = demo.stack.openai().post_message(&demo.client_secret, None, text).await;
     let posted = posted.map_err(|error| anyhow!("ChatKit rejected the message: {error:?}"))?;
     printer.detail("thread", &posted.thread_id);
     printer.check_eq(

@@ -95,14 +95,14 @@ pub async fn handover(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> 
 
 pub async fn without_webhook(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
     printer.section("The webhook fails, and the scheduled run delivers the event").await;
-    demo.stack.webhook().context("there is no webhook")?.cut(true);
+    demo.stack.webhook().context("there is no webhook")?.set_disconnected(true);
     let before = action_count(demo, "cfo_strategy");
     record(printer, demo, json!({ "action": "forecast" })).await?;
     printer.check_eq("no agent received the event", before, action_count(demo, "cfo_strategy"))?;
     let report = demo.stack.run_job("route-events").await?;
     printer.detail("report of the run", &report.to_string());
     printer.check_eq("the scheduled run delivered it", before + 1, action_count(demo, "cfo_strategy"))?;
-    demo.stack.webhook().context("there is no webhook")?.cut(false);
+    demo.stack.webhook().context("there is no webhook")?.set_disconnected(false);
     Ok(())
 }
 
@@ -137,7 +137,7 @@ async fn until(
 }
 
 fn action_count(demo: &Demo<'_>, agent: &str) -> usize {
-    demo.stack.agents().agent(agent).map_or(0, |agent| agent.deeds().len())
+    demo.stack.agents().agent(agent).map_or(0, |agent| agent.actions().len())
 }
 
 fn tasks(session: &Value) -> Vec<String> {

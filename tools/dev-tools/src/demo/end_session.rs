@@ -10,7 +10,7 @@ use local_stack::openai::{Fault, SessionSnapshot, SessionStatus};
 
 pub async fn openai_down(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
     printer.section("OpenAI is unavailable").await;
-    let outage = demo.stack.openai().fault(Fault::everywhere().status(503));
+    let outage = demo.stack.openai().add_fault(Fault::everywhere().status(503));
     let response = demo.clerk.get(printer, &demo.session).await?;
     printer.fields(&response.body, &["/chatkit"]);
     printer.check_eq("the session can still be read", 200, response.status)?;
@@ -73,8 +73,11 @@ pub async fn after_the_end(printer: &mut Printer, demo: &mut Demo<'_>) -> Result
         "posts a message to ChatKit with the old client secret",
         &json!("One more thing …"),
     );
-    let posted =
-        demo.stack.openai().say(&demo.client_secret, Some(&demo.thread_id), "One more thing …").await;
+    let posted = demo
+        .stack
+        .openai()
+        .post_message(&demo.client_secret, Some(&demo.thread_id), "One more thing …")
+        .await;
     printer.check_eq(
         "the client secret is invalid",
         Some(401),

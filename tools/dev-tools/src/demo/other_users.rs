@@ -58,7 +58,7 @@ pub async fn second_device(printer: &mut Printer, demo: &mut Demo<'_>) -> Result
     let posted = demo
         .stack
         .openai()
-        .say(&response.text("/chatkit/clientSecret")?, Some(&demo.thread_id), "And invoice 43?")
+        .post_message(&response.text("/chatkit/clientSecret")?, Some(&demo.thread_id), "And invoice 43?")
         .await;
     printer.check("the conversation continues with it", posted.is_ok(), posted)
 }

@@ -29,7 +29,7 @@ impl EnvFile {
     /// Writes the file to another path.
     pub fn write_to(stack: &LocalStack, path: PathBuf) -> Result<Self> {
         // Also removed if this process is killed.
-        process_reaper::remove(&path)?;
+        process_reaper::remove_at_exit(&path)?;
         let open = || -> std::io::Result<File> {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
         };
@@ -50,7 +50,7 @@ impl Drop for EnvFile {
 }
 
 fn text(stack: &LocalStack) -> String {
-    let variables: BTreeMap<String, String> = stack.environment().whole().into_iter().collect();
+    let variables: BTreeMap<String, String> = stack.environment().all_variables().into_iter().collect();
     // Quoted, because cargo-lambda rejects unquoted values with an equals sign. A shell accepts it
     // too.
     variables.into_iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()

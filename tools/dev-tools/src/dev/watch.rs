@@ -53,7 +53,7 @@ impl Watch {
             .spawn()
             .context("starting cargo-lambda")?;
         let pid = child.id().context("the process has no id")?;
-        process_reaper::watch(pid, process_reaper::End::Kill)?;
+        process_reaper::watch(pid, process_reaper::Termination::Kill)?;
         let lines = Arc::default();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             follow(&lines, stdout);
@@ -63,7 +63,9 @@ impl Watch {
         match timeout(START_TIMEOUT, watch.wait_until_ready()).await {
             Ok(Ok(())) => Ok(watch),
             Ok(Err(error)) => Err(error),
-            Err(_) => bail!("cargo lambda watch did not respond within {START_TIMEOUT:?}: {}", watch.said()),
+            Err(_) => {
+                bail!("cargo lambda watch did not respond within {START_TIMEOUT:?}: {}", watch.output())
+            }
         }
     }
 
@@ -78,7 +80,7 @@ impl Watch {
     }
 
     /// Returns the output of the watcher and the functions.
-    pub fn said(&self) -> String {
+    pub fn output(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
@@ -89,7 +91,7 @@ impl Watch {
         }
         match timeout(STOP_TIMEOUT, self.child.wait()).await {
             Ok(_) => Ok(()),
-            Err(_) => bail!("cargo lambda watch did not end within {STOP_TIMEOUT:?}: {}", self.said()),
+            Err(_) => bail!("cargo lambda watch did not end within {STOP_TIMEOUT:?}: {}", self.output()),
         }
     }
 
@@ -97,7 +99,7 @@ impl Watch {
         // Any response is sufficient: it has no route for this path.
         while http::client().get(&self.url).send().await.is_err() {
             if let Some(status) = self.child.try_wait().context("checking cargo-lambda")? {
-                bail!("cargo lambda watch ended with {status}: {}", self.said());
+                bail!("cargo lambda watch ended with {status}: {}", self.output());
             }
             sleep(Duration::from_millis(50)).await;
         }

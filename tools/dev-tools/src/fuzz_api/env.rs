@@ -53,7 +53,7 @@ impl FuzzEnv {
         let (escalation, hash) = find_escalation(stack, &open).await?;
 
         let folder = tempfile::tempdir().context("creating a folder for Schemathesis")?;
-        process_reaper::remove(folder.path())?;
+        process_reaper::remove_at_exit(folder.path())?;
         let description =
             fs::read_to_string(project::root().join(OPENAPI_DOCUMENT)).context(OPENAPI_DOCUMENT)?;
         let description = description

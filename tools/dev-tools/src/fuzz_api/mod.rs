@@ -35,7 +35,7 @@ pub async fn run() -> Result<()> {
     let (style, started) = (TextStyle::detect(), Instant::now());
     println!("{}", style.bold(format!("Seed {}", plan.seed)));
     println!("{}", style.dim("Building the functions and starting the stack …"));
-    let counts = explore(&plan, |line| println!("{line}")).await?;
+    let counts = fuzz(&plan, |line| println!("{line}")).await?;
     println!("\n{counts}\n");
     let seconds = started.elapsed().as_secs();
     println!("{}", style.good(format!("{} requests in {seconds} s, no faults found", counts.requests)));
@@ -44,8 +44,8 @@ pub async fn run() -> Result<()> {
 
 /// Runs the plan in a new stack and returns the counts. A fault is an error with the command that
 /// reproduces it.
-pub async fn explore(plan: &Plan, report_progress: impl Fn(&str)) -> Result<ResponseCounts> {
-    let schemathesis = SCHEMATHESIS.ready().await?;
+pub async fn fuzz(plan: &Plan, report_progress: impl Fn(&str)) -> Result<ResponseCounts> {
+    let schemathesis = SCHEMATHESIS.install_async().await?;
     let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
     let explored = explore_on_stack(&stack, &schemathesis, plan, report_progress).await;
     stack.stop().await?;

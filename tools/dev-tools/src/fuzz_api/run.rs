@@ -78,7 +78,7 @@ impl Run {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = command.spawn().context("starting Schemathesis")?;
         let pid = child.id().context("the process has no id")?;
-        process_reaper::watch(pid, process_reaper::End::Kill)?;
+        process_reaper::watch(pid, process_reaper::Termination::Kill)?;
         let output = child.wait_with_output().await;
         process_reaper::forget(pid);
         let output = output.context("waiting for Schemathesis")?;

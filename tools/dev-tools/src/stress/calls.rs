@@ -108,7 +108,7 @@ pub async fn measure(
     let killed: HashSet<&str> = killed_dispatchers.iter().map(|(call, _)| call.key.as_str()).collect();
     let repeated_keys = |agent: &Agent| -> Vec<String> {
         let mut actions: HashMap<String, usize> = HashMap::new();
-        agent.deeds().into_iter().for_each(|action| *actions.entry(action.key).or_default() += 1);
+        agent.actions().into_iter().for_each(|action| *actions.entry(action.key).or_default() += 1);
         actions.into_iter().filter(|(_, count)| *count > 1).map(|(key, _)| key).collect()
     };
     let second: Vec<String> = called.iter().flat_map(|one| repeated_keys(one.agent)).collect();

@@ -33,13 +33,13 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     // For a tenth, OpenAI rejects every cancellation.
     let (down, up) = (count / 10, count - count / 10);
     let slow = Fault::new(Operation::CreateSession)
-        .late(Duration::from_millis(15))
-        .chance(RandomFault::new(0.3, env.seed));
-    env.stack.openai().fault(slow);
+        .delay_response(Duration::from_millis(15))
+        .random(RandomFault::new(0.3, env.seed));
+    env.stack.openai().add_fault(slow);
     let raced = run_concurrently(up, CONCURRENCY, async |number| race(env, number).await).await;
     let raced: Vec<RaceResult> = raced.into_iter().collect::<Result<_>>()?;
 
-    env.stack.openai().fault(Fault::new(Operation::CancelSession).status(503).should_retry(false));
+    env.stack.openai().add_fault(Fault::new(Operation::CancelSession).status(503).should_retry(false));
     let outage = run_concurrently(down, CONCURRENCY, async |number| race(env, up + number).await).await;
     let outage: Vec<RaceResult> = outage.into_iter().collect::<Result<_>>()?;
     let left = outage.iter().map(|raced| raced.usable.len()).sum();
@@ -137,7 +137,7 @@ async fn evaluate(
 
 /// Returns whether a browser can still use the client secret.
 async fn is_usable(env: &StressEnv, secret: &str) -> bool {
-    env.stack.openai().say(secret, None, "Are you there?").await.is_ok()
+    env.stack.openai().post_message(secret, None, "Are you there?").await.is_ok()
 }
 
 async fn sleep_ms(milliseconds: u64) {

@@ -31,7 +31,7 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
         opened.iter().filter_map(|outcome| outcome.response.body["id"].as_str()).collect();
     let repeated = outcomes.iter().filter(|outcome| outcome.tries > 1).count();
     let calls = env.stack.openai().calls(Operation::CreateSession);
-    let upstream_creations = calls.iter().filter(|call| call.worked == Some(200)).count();
+    let upstream_creations = calls.iter().filter(|call| call.work_status == Some(200)).count();
     let query = "select s.id::text from chat_sessions as s
                  where s.status = 'active' and not exists (select from idempotency_keys as k where k.session_id = s.id)";
     let without_key: Vec<String> = sqlx::query_scalar(query).fetch_all(env.stack.database()).await?;

@@ -29,7 +29,7 @@ struct Click {
 
 pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     // The test reads the calls; no dispatcher makes them.
-    env.stack.webhook().inspect(|webhook| webhook.cut(true));
+    env.stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
     let org_id = env.person(0).user.org_id;
     let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
     env.stack.register_tool(org_id, AGENT, tool).await?;
@@ -38,7 +38,7 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
         approvers.push(env.add_person(OrgRole::Approver).await?);
     }
     request_payments(env, count).await?;
-    let held = env.stack.claim_all().await?;
+    let held = env.stack.claim_deliveries().await?;
     let escalations = list_escalations(env, &approvers[0]).await?;
 
     let raced = run_concurrently(escalations.len(), CONCURRENCY / DEVICES, async |number| {
@@ -112,14 +112,14 @@ async fn released_calls(env: &StressEnv) -> Result<HashMap<String, usize>> {
     let mut calls: HashMap<String, usize> = HashMap::new();
     loop {
         // Calls of one session are claimed one after the other.
-        let claimed = env.stack.claim_all().await?;
+        let claimed = env.stack.claim_deliveries().await?;
         if claimed.is_empty() {
             return Ok(calls);
         }
         for call in claimed {
             let id = call["decision"]["escalationId"].as_str().unwrap_or_default();
             *calls.entry(id.to_owned()).or_default() += 1;
-            env.stack.finish(&call, json!({ "kind": "completed" })).await?;
+            env.stack.finish_delivery(&call, json!({ "kind": "completed" })).await?;
         }
     }
 }

@@ -45,7 +45,7 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let mut agents = Vec::new();
     for (id, idempotent) in [(OTHER_AGENT, true), (NON_IDEMPOTENT_AGENT, false)] {
         let agent = env.stack.agents().agent(id).context("the agent does not exist")?;
-        agent.forget_keys(!idempotent);
+        agent.ignore_idempotency_keys(!idempotent);
         let tool = json!({ "idempotent": idempotent, "policy": "auto" });
         env.stack.register_agent_tool(org_id, id, tool).await?;
         agents.push(CalledAgent { agent, idempotent });
@@ -119,13 +119,13 @@ fn inject_agent_faults(agent: &Agent) -> Vec<FaultId> {
         on().drop_before(),
         on().drop_after(),
         on().cut(),
-        on().nonsense(),
+        on().html_body(),
         on().delay(Duration::from_millis(700)),
         // Longer than the registered timeout.
-        on().late(Duration::from_secs(7)),
+        on().delay_response(Duration::from_secs(7)),
     ];
     let share = 0.2 / ways.len() as f64;
-    ways.into_iter().map(|fault| agent.fault(fault.share(share))).collect()
+    ways.into_iter().map(|fault| agent.add_fault(fault.share(share))).collect()
 }
 
 /// Kills all dispatchers each time the agents have received `requests` more requests, and records
@@ -191,7 +191,7 @@ async fn queues(
     let count = |wanted: &str| states.values().filter(|status| *status == wanted).count();
     let (done, dead, unknown) = (count("done"), count("dead"), count("unknown"));
     let actions: HashSet<String> =
-        agents.iter().flat_map(|one| one.agent.deeds()).map(|action| action.key).collect();
+        agents.iter().flat_map(|one| one.agent.actions()).map(|action| action.key).collect();
     let without_effect =
         states.iter().filter(|(key, status)| *status == "done" && !actions.contains(*key)).count();
     let query =

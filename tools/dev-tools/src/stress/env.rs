@@ -75,8 +75,8 @@ impl StressEnv {
         // The stack keeps all log lines in memory.
         let stack = LocalStack::builder().env("AWS_LAMBDA_LOG_LEVEL", "ERROR").start().await?;
         let breakpoint = Breakpoint::default();
-        stack.supabase().step_on(&breakpoint);
-        stack.openai().step_on(&breakpoint);
+        stack.supabase().set_breakpoint(&breakpoint);
+        stack.openai().set_breakpoint(&breakpoint);
         let org_id = Uuid::new_v4();
         stack.register_agent(org_id, AGENT, "Accounts payable").await?;
         stack.register_agent(org_id, OTHER_AGENT, "Tax").await?;
@@ -125,7 +125,7 @@ impl StressEnv {
         for (place, fault) in ways.into_iter().enumerate() {
             let part = share / count as f64 / (1.0 - share * place as f64 / count as f64);
             let chance = RandomFault::new(part, self.seed ^ (1 + place as u64));
-            self.stack.openai().fault(fault.chance(chance.clone()));
+            self.stack.openai().add_fault(fault.random(chance.clone()));
             random_faults.push(chance);
         }
         *self.random_faults.lock().unwrap_or_else(PoisonError::into_inner) = random_faults;
@@ -134,7 +134,7 @@ impl StressEnv {
     /// Makes a share of the Supabase requests fail.
     pub async fn inject_supabase_faults(&self, share: f64, failures: FailureSet) -> RandomFault {
         let chance = RandomFault::new(share, self.seed);
-        self.stack.supabase().fault(supabase::Fault::Unreliable(chance.clone(), failures)).await;
+        self.stack.supabase().set_fault(supabase::Fault::Unreliable(chance.clone(), failures)).await;
         chance
     }
 
@@ -146,7 +146,7 @@ impl StressEnv {
 
     /// Clears all faults.
     pub async fn clear_faults(&self) {
-        self.stack.supabase().fault(supabase::Fault::None).await;
+        self.stack.supabase().set_fault(supabase::Fault::None).await;
         self.stack.openai().clear_faults();
     }
 
@@ -265,11 +265,11 @@ fn all_faults() -> Vec<openai::Fault> {
         on().reset_before(),
         on().reset_after(),
         on().cut_body(),
-        on().nonsense(),
-        on().late(Duration::from_millis(300)),
+        on().html_body(),
+        on().delay_response(Duration::from_millis(300)),
         on().delay(Duration::from_millis(300)),
         // Longer than any client waits. Limited, because it blocks a process for as long.
-        openai::Fault::new(Operation::CreateSession).late(Duration::from_secs(8)).times(20),
+        openai::Fault::new(Operation::CreateSession).delay_response(Duration::from_secs(8)).times(20),
     ]
 }
 

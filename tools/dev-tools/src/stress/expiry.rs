@@ -126,7 +126,7 @@ async fn measurements(
     measurements.extend(
         rules
             .into_iter()
-            .filter(|measurement| !measurement.what.contains("without a recorded ChatKit session")),
+            .filter(|measurement| !measurement.name.contains("without a recorded ChatKit session")),
     );
     Ok(measurements)
 }

@@ -12,7 +12,7 @@ use sqlx::AssertSqlSafe;
 use super::env::StressEnv;
 use super::measurement::Measurement;
 use local_stack::due_work;
-use local_stack::due_work::{Amount, KINDS, REJECTED_THREAD_PREFIX};
+use local_stack::due_work::{ALL, REJECTED_THREAD_PREFIX, WorkAmount};
 use local_stack::openai::{Fault, Item};
 
 /// Number of other users, each with one session per job.
@@ -42,7 +42,7 @@ struct Cost {
 }
 
 pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
-    env.stack.openai().fault(Fault::everywhere().about(REJECTED_THREAD_PREFIX).status(400));
+    env.stack.openai().add_fault(Fault::everywhere().path_contains(REJECTED_THREAD_PREFIX).status(400));
     let without = measure(env, 0).await?;
     let with = measure(env, count).await?;
     Ok(vec![
@@ -67,12 +67,12 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
 /// Makes work due, and runs maintenance until the other users' work is done.
 async fn measure(env: &StressEnv, hostile: usize) -> Result<Cost> {
     let (stack, org_id) = (&env.stack, env.person(0).user.org_id);
-    for kind in KINDS {
+    for kind in ALL {
         // Each of these sessions has the maximum number of links.
-        let has_links = ["expire_idle_sessions", "copy_transcripts", "apply_retention"].contains(&kind.duty);
+        let has_links = ["expire_idle_sessions", "copy_transcripts", "apply_retention"].contains(&kind.job);
         let (hostile, links) = if has_links { (hostile.div_ceil(LINKS), LINKS) } else { (hostile, 0) };
-        let hostile = hostile.min(kind.most.unwrap_or(hostile));
-        due_work::fill(stack, org_id, kind, Amount { hostile, links, others: OTHERS }).await?;
+        let hostile = hostile.min(kind.max_per_user.unwrap_or(hostile));
+        due_work::insert(stack, org_id, kind, WorkAmount { hostile, links, others: OTHERS }).await?;
     }
     let many = "insert into chatkit_threads (org_id, user_id, session_id, thread_id)
         select d.org_id, d.user_id, d.id, $1 || '_' || n
@@ -109,8 +109,8 @@ async fn measure(env: &StressEnv, hostile: usize) -> Result<Cost> {
     let requests = stack.supabase().latency().count() - requests;
     let pages = self::pages(env).await? - pages - overhead.load(Ordering::Relaxed);
     let mut left = 0;
-    for kind in KINDS.iter().filter(|_| hostile > 0) {
-        left += due_work::left(stack, kind, true).await?;
+    for kind in ALL.iter().filter(|_| hostile > 0) {
+        left += due_work::pending(stack, kind, true).await?;
     }
     due_work::clear(stack).await?;
     Ok(Cost { runs, requests, pages, left })
@@ -133,7 +133,7 @@ async fn add_thread_items(env: &StressEnv) -> Result<()> {
 
 /// Returns whether other users have pending work. The pages of this query are added to `overhead`.
 async fn others_left(env: &StressEnv, overhead: &AtomicI64) -> Result<bool> {
-    let queries: Vec<String> = KINDS.iter().map(|kind| due_work::remaining_query(kind, false)).collect();
+    let queries: Vec<String> = ALL.iter().map(|kind| due_work::remaining_query(kind, false)).collect();
     let query =
         format!("explain (analyze, buffers, timing off, format json) {}", queries.join(" union all "));
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(env.stack.database()).await?;

@@ -75,8 +75,8 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let violated: Vec<String> = invariants::check(env)
         .await?
         .into_iter()
-        .filter(|measurement| !measurement.holds)
-        .map(|measurement| format!("{}: {}", measurement.what, measurement.found))
+        .filter(|measurement| !measurement.passed)
+        .map(|measurement| format!("{}: {}", measurement.name, measurement.found))
         .collect();
     measurements.push(Measurement::violations("invariants above that are violated then", &violated));
     Ok(measurements)
@@ -88,7 +88,7 @@ async fn plan(env: &StressEnv) -> Result<Vec<(Operation, Option<u32>)>> {
     for (index, operation) in OPERATIONS.into_iter().enumerate() {
         let prepared = PreparedOperation::new(env, operation, usize::MAX - index).await?;
         function_of(env, operation)?.kill();
-        env.breakpoint.count();
+        env.breakpoint.reset();
         prepared.attempt(env).await?;
         plan.extend((0..env.breakpoint.steps()).map(|step| (operation, Some(step))));
         plan.push((operation, None));
@@ -113,7 +113,7 @@ async fn attempt(env: &StressEnv, number: usize, operation: Operation, step: Opt
             (acknowledged, env.breakpoint.steps() > step)
         }
         None => {
-            env.breakpoint.count();
+            env.breakpoint.reset();
             let moment = Duration::from_millis(env.rng(number).u64(..80));
             let killing = tokio::spawn(async move {
                 tokio::time::sleep(moment).await;
@@ -123,7 +123,7 @@ async fn attempt(env: &StressEnv, number: usize, operation: Operation, step: Opt
             (acknowledged, killing.await?)
         }
     };
-    env.breakpoint.count();
+    env.breakpoint.reset();
     Ok(Attempt { prepared, operation, step, was_killed, acknowledged })
 }
 

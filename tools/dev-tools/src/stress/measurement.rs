@@ -7,19 +7,19 @@ use crate::terminal::TextStyle;
 #[derive(Clone, Debug)]
 pub struct Measurement {
     /// What was measured.
-    pub what: &'static str,
+    pub name: &'static str,
     /// The actual value.
     pub found: String,
     /// The expected value; empty for information only.
-    pub promised: String,
+    pub expected: String,
     /// Whether the actual value is as expected.
-    pub holds: bool,
+    pub passed: bool,
 }
 
 impl Measurement {
     /// A count that must be zero.
     pub fn zero(name: &'static str, actual: usize) -> Self {
-        Self { what: name, found: actual.to_string(), promised: "0".to_owned(), holds: actual == 0 }
+        Self { name, found: actual.to_string(), expected: "0".to_owned(), passed: actual == 0 }
     }
 
     /// Violations, of which there must be none. The first ones are listed.
@@ -29,42 +29,35 @@ impl Measurement {
             let first: Vec<&str> = actual.iter().take(5).map(String::as_str).collect();
             text.push_str(&format!(": {}", first.join("; ")));
         }
-        Self { what: name, found: text, promised: "0".to_owned(), holds: actual.is_empty() }
+        Self { name, found: text, expected: "0".to_owned(), passed: actual.is_empty() }
     }
 
     /// A count with a known value.
     pub fn exactly(name: &'static str, actual: usize, expected: usize) -> Self {
-        Self {
-            what: name,
-            found: actual.to_string(),
-            promised: expected.to_string(),
-            holds: actual == expected,
-        }
+        Self { name, found: actual.to_string(), expected: expected.to_string(), passed: actual == expected }
     }
 
     /// A share with a minimum in percent.
     pub fn min_percent(name: &'static str, part: usize, whole: usize, percent: f64) -> Self {
         let actual = 100.0 * part as f64 / whole.max(1) as f64;
         let (text, expected) = (format!("{actual:.2} %"), format!("≥ {percent} %"));
-        Self { what: name, found: text, promised: expected, holds: actual >= percent }
+        Self { name, found: text, expected, passed: actual >= percent }
     }
 
     /// A ratio with a maximum.
     pub fn max_ratio(name: &'static str, part: usize, whole: usize, max: f64) -> Self {
         let actual = part as f64 / whole.max(1) as f64;
-        Self {
-            what: name, found: format!("{actual:.3}"), promised: format!("≤ {max}"), holds: actual <= max
-        }
+        Self { name, found: format!("{actual:.3}"), expected: format!("≤ {max}"), passed: actual <= max }
     }
 
     /// A value for information only.
     pub fn info(name: &'static str, actual: usize) -> Self {
-        Self { what: name, found: actual.to_string(), promised: String::new(), holds: true }
+        Self { name, found: actual.to_string(), expected: String::new(), passed: true }
     }
 
     /// A count that must not be zero, because other measurements would be meaningless.
     pub fn non_zero(name: &'static str, actual: usize) -> Self {
-        Self { what: name, found: actual.to_string(), promised: "> 0".to_owned(), holds: actual > 0 }
+        Self { name, found: actual.to_string(), expected: "> 0".to_owned(), passed: actual > 0 }
     }
 }
 
@@ -88,15 +81,15 @@ pub fn heading() -> String {
 pub fn rows(style: TextStyle, test: &StressTest, result: &StressResult) -> String {
     let name = format!("{} {} ({} s)", result.count, test.description, result.took.as_secs());
     let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
-    let lines = result.figures.iter().zip(names).map(|(measurement, name)| {
+    let lines = result.measurements.iter().zip(names).map(|(measurement, name)| {
         let line = format!(
             "| {name:<62} | {:<58} | {:>10} | {:>8} |{}|",
-            measurement.what,
+            measurement.name,
             measurement.found,
-            measurement.promised,
-            if measurement.holds { "  " } else { " ✗" },
+            measurement.expected,
+            if measurement.passed { "  " } else { " ✗" },
         );
-        if measurement.holds { line } else { style.bad(line) }
+        if measurement.passed { line } else { style.bad(line) }
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -10,7 +10,7 @@ use super::env::StressEnv;
 use super::measurement::Measurement;
 use super::requests::Request;
 use local_stack::metric_definitions;
-use local_stack::metric_definitions::Scope;
+use local_stack::metric_definitions::MetricScope;
 use local_stack::supabase::OrgRole;
 
 /// The requests of a dashboard, by `groupBy`.
@@ -54,7 +54,7 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
 
     let field = |name: &str| answer[name].as_str().unwrap_or_default();
     let (from, to, as_of) = (field("from"), field("to"), field("asOf"));
-    let scope = Scope { org_id, from, to, as_of, service_level_seconds: 3600 };
+    let scope = MetricScope { org_id, from, to, as_of, service_level_seconds: 3600 };
     let (mut different, mut sql_pages, mut milliseconds) = (Vec::new(), 0, 0);
     for definition in metric_definitions::definitions()? {
         let started = Instant::now();
@@ -104,11 +104,11 @@ async fn pages(connection: &mut PgConnection, statement: &str) -> Result<usize> 
 }
 
 /// The same for `get_metrics`, by day and agent.
-async fn pages_of_get_metrics(connection: &mut PgConnection, scope: &Scope<'_>) -> Result<usize> {
+async fn pages_of_get_metrics(connection: &mut PgConnection, scope: &MetricScope<'_>) -> Result<usize> {
     let claims = json!({ "app_metadata": { "org_id": scope.org_id, "org_role": "owner" } });
     let sign_in = "select set_config('request.jwt.claims', $1, false)";
     sqlx::query(sign_in).bind(claims.to_string()).execute(&mut *connection).await?;
-    let Scope { from, to, service_level_seconds, .. } = scope;
+    let MetricScope { from, to, service_level_seconds, .. } = scope;
     pages(
         connection,
         &format!("select public.get_metrics('{from}', '{to}', 'day', 'agent', {service_level_seconds})"),

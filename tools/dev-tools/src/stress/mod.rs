@@ -70,7 +70,7 @@ pub struct StressTest {
 }
 
 /// All stress tests.
-pub const TRIALS: &[StressTest] = &[
+pub const STRESS_TESTS: &[StressTest] = &[
     StressTest {
         name: "creations",
         description: "session creations, a fifth of the upstream requests fail",
@@ -200,11 +200,11 @@ pub struct StressResult {
     /// The count.
     pub count: usize,
     /// The measurements, each with its expected value.
-    pub figures: Vec<Measurement>,
+    pub measurements: Vec<Measurement>,
     /// The duration.
     pub took: Duration,
     /// Path of the log: every request and its response, one per line.
-    pub history: PathBuf,
+    pub log: PathBuf,
 }
 
 impl StressTest {
@@ -224,7 +224,7 @@ impl StressTest {
                 let history = folder.join(format!("{}-{seed}.txt", self.name));
                 std::fs::create_dir_all(&folder)?;
                 std::fs::write(&history, report).context("writing the log")?;
-                return Ok(StressResult { count, figures: measurements, took: started.elapsed(), history });
+                return Ok(StressResult { count, measurements, took: started.elapsed(), log: history });
             }
         };
         let env = StressEnv::start(seed).await?;
@@ -232,7 +232,7 @@ impl StressTest {
         let history = env.history.write(&folder, self.name, seed).context("writing the log")?;
         env.stack.stop().await?;
         let measurements = measurements.with_context(|| format!("the log is in {}", history.display()))?;
-        Ok(StressResult { count, figures: measurements, took: started.elapsed(), history })
+        Ok(StressResult { count, measurements, took: started.elapsed(), log: history })
     }
 }
 
@@ -258,7 +258,7 @@ fn parse_args(mut arguments: impl Iterator<Item = String>) -> Result<Args> {
         }
     }
     if let Some(only) = &args.only {
-        let names: Vec<_> = TRIALS.iter().map(|test| test.name).collect();
+        let names: Vec<_> = STRESS_TESTS.iter().map(|test| test.name).collect();
         ensure!(
             names.contains(&only.as_str()),
             "there is no test {only}; the tests are {}",
@@ -275,18 +275,18 @@ pub async fn run() -> Result<()> {
     println!("{}", style.dim(format!("Seed {seed}. Building the functions and starting the stack …")));
     println!("\n{}", measurement::heading());
     let mut failed = Vec::new();
-    for test in TRIALS.iter().filter(|test| only.as_ref().is_none_or(|only| only == test.name)) {
+    for test in STRESS_TESTS.iter().filter(|test| only.as_ref().is_none_or(|only| only == test.name)) {
         let result = match count {
             Some(count) => test.run_with(count, seed).await,
             None => test.run(size, seed).await,
         };
         let found = result.with_context(|| format!("running {}", test.name))?;
         println!("{}", measurement::rows(style, test, &found));
-        if found.figures.iter().any(|measurement| !measurement.holds) {
+        if found.measurements.iter().any(|measurement| !measurement.passed) {
             failed.push(format!(
                 "{name} (log: {history}; to repeat: cargo stress {small}--seed {seed} --only {name})",
                 name = test.name,
-                history = found.history.display(),
+                history = found.log.display(),
                 small = if size == Size::Small { "--small " } else { "" },
             ));
         }

@@ -56,10 +56,10 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let sessions: Vec<(usize, Value)> = opened.await.into_iter().collect::<Result<_>>()?;
     let expire_soon = "update chatkit_sessions set expires_at = now() + interval '60 seconds'";
     sqlx::query(expire_soon).execute(env.stack.database()).await?;
-    env.stack.openai().fault(Fault::everywhere().reset_before());
+    env.stack.openai().add_fault(Fault::everywhere().reset_before());
     let (budget_sessions, counted) = sessions.split_at(BUDGET_REQUESTS);
     send_all(env, budget_sessions).await;
-    env.stack.openai().clear_ledger();
+    env.stack.openai().clear_requests();
     let outcomes = send_all(env, counted).await;
 
     let unexpected: Vec<String> = outcomes

@@ -24,11 +24,11 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let warm = send_all(env, &sessions, 8 * CONCURRENCY).await;
     let failed_warm_ups = warm.iter().filter(|response| !response.is_success()).count();
 
-    env.stack.openai().clear_ledger();
+    env.stack.openai().clear_requests();
     let before = env.history.entries().len();
     let mut responses = Vec::new();
     for fault in [Fault::Down, Fault::Unavailable] {
-        env.stack.supabase().fault(fault).await;
+        env.stack.supabase().set_fault(fault).await;
         responses.extend(send_all(env, &sessions, count / 2).await);
     }
     let openai_calls = env.stack.openai().requests().len();
@@ -50,10 +50,10 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
         ),
         Measurement::violations("other responses", &unexpected),
         Measurement {
-            what: "longest request",
+            name: "longest request",
             found: format!("{slowest} ms"),
-            promised: format!("≤ {MAX_WAIT_MS}"),
-            holds: slowest <= MAX_WAIT_MS,
+            expected: format!("≤ {MAX_WAIT_MS}"),
+            passed: slowest <= MAX_WAIT_MS,
         },
         Measurement::zero("requests to OpenAI", openai_calls),
     ])

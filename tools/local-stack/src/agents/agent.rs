@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::behaviour::Behaviour;
 use super::fault::{Fault, FaultId};
 use super::http::{AgentServer, Shared};
-use super::request_log::{AgentAction, Call};
+use super::request_log::{AgentAction, RecordedCall};
 use super::revision::Revision;
 
 /// Settings of an agent's server.
@@ -78,7 +78,7 @@ impl Agent {
     }
 
     /// Adds a fault and returns its id.
-    pub fn fault(&self, fault: Fault) -> FaultId {
+    pub fn add_fault(&self, fault: Fault) -> FaultId {
         self.shared.lock().faults.add(fault)
     }
 
@@ -93,18 +93,18 @@ impl Agent {
     }
 
     /// Ignores idempotency keys, so that a repeated call is executed again.
-    pub fn forget_keys(&self, forget: bool) {
+    pub fn ignore_idempotency_keys(&self, forget: bool) {
         self.shared.lock().forgets_keys = forget;
     }
 
     /// Asks with MCP's `input_required` instead of the contract's result. Only for the newest
     /// revision.
-    pub fn ask_by_protocol(&self, ask: bool) {
+    pub fn use_input_required(&self, ask: bool) {
         self.shared.lock().asks_by_protocol = ask;
     }
 
     /// Returns every request, in order of arrival.
-    pub fn requests(&self) -> Vec<Call> {
+    pub fn requests(&self) -> Vec<RecordedCall> {
         self.shared.lock().calls.clone()
     }
 
@@ -114,17 +114,17 @@ impl Agent {
     }
 
     /// Returns the calls of its tool, in order of arrival.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<RecordedCall> {
         self.requests().into_iter().filter(|call| call.rpc == "tools/call").collect()
     }
 
     /// Returns its responses to the calls that it executed.
-    pub fn answers(&self) -> Vec<serde_json::Value> {
+    pub fn responses(&self) -> Vec<serde_json::Value> {
         self.shared.lock().responses.values().cloned().collect()
     }
 
     /// Returns everything that it executed, in order.
-    pub fn deeds(&self) -> Vec<AgentAction> {
+    pub fn actions(&self) -> Vec<AgentAction> {
         self.shared.lock().actions.clone()
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::request_log::{AgentAction, AgentState};
 
 /// The amount in EUR up to which `accounts_payable` pays without approval.
-pub const LIMIT: f64 = 10_000.0;
+pub const APPROVAL_LIMIT: f64 = 10_000.0;
 
 /// One of the three agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Behaviour {
             Self::CfoStrategy => accept_handover(arguments),
         };
         if let Some((what, with)) = action {
-            state.actions.push(AgentAction { key: key.to_owned(), what, with });
+            state.actions.push(AgentAction { key: key.to_owned(), kind: what, data: with });
             state.responses.insert(key.to_owned(), answer.clone());
         }
         answer
@@ -81,9 +81,9 @@ fn pay(arguments: &Value) -> ToolOutcome {
                 None,
             );
         }
-        None if amount > LIMIT => {
+        None if amount > APPROVAL_LIMIT => {
             let ask = json!({
-                "reason": format!("Invoice {invoice} is above {LIMIT} EUR."), "decisions": ["approve", "edit", "reject"],
+                "reason": format!("Invoice {invoice} is above {APPROVAL_LIMIT} EUR."), "decisions": ["approve", "edit", "reject"],
                 "schema": {"type": "object", "properties": {"amount": {"type": "number", "exclusiveMinimum": 0}}},
                 "expiresInSeconds": 86_400, "risk": "medium", "approver": "other",
             });

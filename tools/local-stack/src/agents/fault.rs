@@ -95,7 +95,7 @@ impl Fault {
     }
 
     /// Delays the response after the work is done.
-    pub fn late(mut self, late: Duration) -> Self {
+    pub fn delay_response(mut self, late: Duration) -> Self {
         self.late = late;
         self
     }
@@ -131,7 +131,7 @@ impl Fault {
     }
 
     /// Returns 200 with an HTML page; the work is done.
-    pub fn nonsense(mut self) -> Self {
+    pub fn html_body(mut self) -> Self {
         self.effect = Effect::HtmlBody;
         self
     }

@@ -15,7 +15,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 
 use super::TOOL;
-use super::behaviour::{Behaviour, LIMIT, subject};
+use super::behaviour::{APPROVAL_LIMIT, Behaviour, subject};
 use super::http::{FAULT_HEADER, Shared};
 use super::revision::Revision;
 
@@ -77,7 +77,7 @@ impl ServerHandler for Handler {
         }
         let mut arguments = Value::Object(request.arguments.unwrap_or_default());
         let mut state = self.shared.lock();
-        if state.asks_by_protocol && subject(&arguments).1 > LIMIT {
+        if state.asks_by_protocol && subject(&arguments).1 > APPROVAL_LIMIT {
             let Some(responses) = request.input_responses else { return question() };
             if request.request_state.as_deref() != Some(STATE) {
                 return Err(ErrorData::invalid_params("unknown request state", None));

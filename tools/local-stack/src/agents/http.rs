@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use super::behaviour::Behaviour;
 use super::fault::{Effect, Fault};
 use super::handler::Handler;
-use super::request_log::{AgentState, Call, SentResponse};
+use super::request_log::{AgentState, RecordedCall, SentResponse};
 use super::revision::Revision;
 
 /// The largest accepted body.
@@ -97,7 +97,7 @@ impl AgentServer {
         let header = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let call = Call {
+        let call = RecordedCall {
             method: parts.method.to_string(),
             rpc: rpc.clone(),
             params: message["params"].clone(),

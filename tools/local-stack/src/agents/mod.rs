@@ -20,13 +20,13 @@ mod round_robin;
 mod sdk_server;
 
 pub use agent::{Agent, Settings};
-pub use behaviour::LIMIT;
+pub use behaviour::APPROVAL_LIMIT;
 pub use fault::{Fault, FaultId};
 pub use fleet::AgentFleet;
-pub use request_log::{AgentAction, Call, SentResponse};
+pub use request_log::{AgentAction, RecordedCall, SentResponse};
 pub use revision::Revision;
 pub use round_robin::RoundRobin;
-pub use sdk_server::Reference;
+pub use sdk_server::SdkServer;
 
 /// The tool of each agent.
 pub const TOOL: &str = "handle_event";

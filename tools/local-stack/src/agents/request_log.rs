@@ -10,7 +10,7 @@ use super::fault::Faults;
 
 /// A request that reached an agent's server.
 #[derive(Clone)]
-pub struct Call {
+pub struct RecordedCall {
     /// `POST`, `GET` or `DELETE`.
     pub method: String,
     /// The JSON-RPC method; empty without a message.
@@ -37,7 +37,7 @@ pub enum SentResponse {
     Complete(SystemTime),
 }
 
-impl Call {
+impl RecordedCall {
     /// Returns a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -49,7 +49,7 @@ impl Call {
     }
 }
 
-impl fmt::Debug for Call {
+impl fmt::Debug for RecordedCall {
     /// Without headers, which contain a bearer token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("method", &self.method).field("rpc", &self.rpc).finish_non_exhaustive()
@@ -62,15 +62,15 @@ pub struct AgentAction {
     /// The idempotency key of the call.
     pub key: String,
     /// `paid`, `vat_checked` or `took_over`.
-    pub what: &'static str,
+    pub kind: &'static str,
     /// The data of the action.
-    pub with: Value,
+    pub data: Value,
 }
 
 /// The state of an agent.
 #[derive(Debug, Default)]
 pub(super) struct AgentState {
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<RecordedCall>,
     pub(super) actions: Vec<AgentAction>,
     /// Responses of the executed calls, by idempotency key.
     pub(super) responses: HashMap<String, Value>,

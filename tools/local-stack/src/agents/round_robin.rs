@@ -46,12 +46,12 @@ impl RoundRobin {
     }
 
     /// Returns the MCP methods of all requests in order, or `DELETE`.
-    pub fn seen(&self) -> Vec<String> {
+    pub fn methods(&self) -> Vec<String> {
         self.shared.lock().seen.clone()
     }
 
     /// Clears the recorded methods.
-    pub fn forget(&self) {
+    pub fn clear_methods(&self) {
         self.shared.lock().seen.clear();
     }
 

@@ -20,15 +20,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A process with a server of an official SDK. It ends when this value is dropped, or when this
 /// process ends.
 #[derive(Debug)]
-pub struct Reference {
+pub struct SdkServer {
     process: Child,
     address: SocketAddr,
 }
 
-impl Reference {
+impl SdkServer {
     /// Starts a server of the Python SDK and installs that version first if necessary.
     pub async fn start(sdk: Tool) -> Result<Self, ToolError> {
-        let mut python = Command::from(sdk.ready().await?.python());
+        let mut python = Command::from(sdk.install_async().await?.python());
         python.arg(script("mcp_server.py")).env("PYTHONUTF8", "1");
         Ok(Self::spawn(python).await?)
     }
@@ -37,7 +37,7 @@ impl Reference {
     /// sessions in its process. It answers requests of an unknown session with the status
     /// `unknown_session`.
     pub async fn start_node(unknown_session: u16) -> Result<Self, ToolError> {
-        let packages = MCP_NPM.ready().await?;
+        let packages = MCP_NPM.install_async().await?;
         let mut node = Command::from(packages.node());
         node.arg(script("mcp_server.mjs")).arg(packages.folder()).arg(unknown_session.to_string());
         Ok(Self::spawn(node).await?)
@@ -47,7 +47,7 @@ impl Reference {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().context("starting a server of MCP's SDK")?;
         if let Some(pid) = process.id() {
-            process_reaper::watch(pid, process_reaper::End::Kill)?;
+            process_reaper::watch(pid, process_reaper::Termination::Kill)?;
         }
         let mut output =
             BufReader::new(process.stdout.take().context("the SDK's process has no standard output")?)
@@ -88,7 +88,7 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name)
 }
 
-impl Drop for Reference {
+impl Drop for SdkServer {
     fn drop(&mut self) {
         if let Some(pid) = self.process.id() {
             process_reaper::forget(pid);

@@ -21,7 +21,7 @@ impl Breakpoint {
     }
 
     /// Restarts the count without an action.
-    pub fn count(&self) {
+    pub fn reset(&self) {
         *self.state() = State::default();
     }
 

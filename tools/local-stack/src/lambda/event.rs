@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::routes::Match;
+use super::routes::RouteMatch;
 
 /// Headers of the client's connection, which the front end does not pass on.
 const HOP_BY_HOP: &[&str] = &[
@@ -29,16 +29,16 @@ const HOP_BY_HOP: &[&str] = &[
 
 /// The entry point of a request.
 #[derive(Clone, Copy, Debug)]
-pub enum Door<'a> {
+pub enum EntryPoint<'a> {
     /// The function URL: every method and path, no path parameters.
     FunctionUrl,
     /// The HTTP API, with this route.
-    HttpApi(&'a Match),
+    HttpApi(&'a RouteMatch),
 }
 
 /// What the front end knows about a request besides the request itself.
 #[derive(Clone, Debug)]
-pub struct Circumstances {
+pub struct RequestMetadata {
     /// The front end's id of the request.
     pub request_id: String,
     /// X-Ray's trace id, which the runtime receives too.
@@ -50,10 +50,10 @@ pub struct Circumstances {
 }
 
 /// Returns the event of a request.
-pub fn event(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumstances) -> Value {
+pub fn event(entry_point: EntryPoint, parts: &Parts, body: &Bytes, metadata: &RequestMetadata) -> Value {
     let cookies = cookies(&parts.headers);
     let mut headers = headers(entry_point, parts, body, metadata);
-    if matches!(entry_point, Door::HttpApi(_)) {
+    if matches!(entry_point, EntryPoint::HttpApi(_)) {
         // Only function URLs repeat them here.
         headers.remove("cookie");
     }
@@ -72,7 +72,7 @@ pub fn event(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumst
     if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
         event["queryStringParameters"] = query_parameters(query);
     }
-    if let Door::HttpApi(found) = entry_point
+    if let EntryPoint::HttpApi(found) = entry_point
         && !found.parameters.is_empty()
     {
         event["pathParameters"] = json!(found.parameters);
@@ -85,19 +85,19 @@ pub fn event(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumst
     event
 }
 
-fn route_key(entry_point: Door<'_>) -> &str {
+fn route_key(entry_point: EntryPoint<'_>) -> &str {
     match entry_point {
-        Door::FunctionUrl => "$default",
-        Door::HttpApi(found) => &found.route_key,
+        EntryPoint::FunctionUrl => "$default",
+        EntryPoint::HttpApi(found) => &found.route_key,
     }
 }
 
-fn context(entry_point: Door, parts: &Parts, metadata: &Circumstances) -> Value {
+fn context(entry_point: EntryPoint, parts: &Parts, metadata: &RequestMetadata) -> Value {
     let host = text(&parts.headers, header::HOST.as_str()).unwrap_or_default();
     let domain = host.split(':').next().unwrap_or_default();
     json!({
         // A function URL without signatures does not know the account.
-        "accountId": if matches!(entry_point, Door::FunctionUrl) { "anonymous" } else { "123456789012" },
+        "accountId": if matches!(entry_point, EntryPoint::FunctionUrl) { "anonymous" } else { "123456789012" },
         "apiId": "local",
         "domainName": host,
         "domainPrefix": domain.split('.').next().unwrap_or_default(),
@@ -118,7 +118,12 @@ fn context(entry_point: Door, parts: &Parts, metadata: &Circumstances) -> Value 
 
 /// Returns lower-case headers, with repeated values joined by a comma, and the headers that the
 /// front end adds.
-fn headers(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumstances) -> Map<String, Value> {
+fn headers(
+    entry_point: EntryPoint,
+    parts: &Parts,
+    body: &Bytes,
+    metadata: &RequestMetadata,
+) -> Map<String, Value> {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &parts.headers {
         if HOP_BY_HOP.contains(&name.as_str()) {
@@ -130,7 +135,7 @@ fn headers(entry_point: Door, parts: &Parts, body: &Bytes, metadata: &Circumstan
             .and_modify(|known| *known += &format!(",{value}"))
             .or_insert(value.into_owned());
     }
-    if !body.is_empty() || (matches!(entry_point, Door::HttpApi(_)) && parts.method != Method::GET) {
+    if !body.is_empty() || (matches!(entry_point, EntryPoint::HttpApi(_)) && parts.method != Method::GET) {
         headers.insert("content-length".to_owned(), body.len().to_string());
     }
     let port = headers.get("host").and_then(|host| host.split(':').nth(1)).unwrap_or("80").to_owned();

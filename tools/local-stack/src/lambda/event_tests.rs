@@ -2,8 +2,8 @@ use axum::http::Request;
 
 use super::*;
 
-fn metadata() -> Circumstances {
-    Circumstances {
+fn metadata() -> RequestMetadata {
+    RequestMetadata {
         request_id: "id".to_owned(),
         trace_id: "Root=1-5e9f0c65-1de4d666d4dd26aced652b6c".to_owned(),
         source: IpAddr::from([1, 2, 3, 4]),
@@ -11,7 +11,7 @@ fn metadata() -> Circumstances {
     }
 }
 
-fn of(entry_point: Door, request: Request<&'static str>) -> Value {
+fn of(entry_point: EntryPoint, request: Request<&'static str>) -> Value {
     let (parts, body) = request.into_parts();
     event(entry_point, &parts, &Bytes::from(body), &metadata())
 }
@@ -62,18 +62,18 @@ fn function_url_event_matches_the_aws_documentation() {
         "body": "{}",
         "isBase64Encoded": false
     });
-    assert_eq!(of(Door::FunctionUrl, request), expected);
+    assert_eq!(of(EntryPoint::FunctionUrl, request), expected);
 }
 
 #[test]
 fn http_api_event_contains_route_and_path_parameters() {
-    let found = Match {
+    let found = RouteMatch {
         function: "get-session".to_owned(),
         route_key: "GET /chatkit/sessions/{id}".to_owned(),
         parameters: [("id".to_owned(), "7".to_owned())].into(),
     };
     let request = Request::get("/chatkit/sessions/7").header("cookie", "a=b").body("").unwrap();
-    let event = of(Door::HttpApi(&found), request);
+    let event = of(EntryPoint::HttpApi(&found), request);
     assert_eq!(event["routeKey"], "GET /chatkit/sessions/{id}");
     assert_eq!(event["requestContext"]["routeKey"], "GET /chatkit/sessions/{id}");
     assert_eq!(event["requestContext"]["stage"], "$default");
@@ -91,7 +91,7 @@ fn only_text_bodies_are_not_encoded() {
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
         }
-        let event = of(Door::FunctionUrl, request.body("a=b").unwrap());
+        let event = of(EntryPoint::FunctionUrl, request.body("a=b").unwrap());
         (event["isBase64Encoded"].clone(), event["body"].clone())
     };
     for text in ["application/json", "text/plain;charset=UTF-8", "Application/XML", "application/javascript"]
@@ -109,6 +109,6 @@ fn only_text_bodies_are_not_encoded() {
 fn json_with_invalid_utf_8_is_base64_encoded() {
     let (parts, ()) =
         Request::post("/").header("content-type", "application/json").body(()).unwrap().into_parts();
-    let event = event(Door::FunctionUrl, &parts, &Bytes::from_static(b"\xff"), &metadata());
+    let event = event(EntryPoint::FunctionUrl, &parts, &Bytes::from_static(b"\xff"), &metadata());
     assert_eq!((event["isBase64Encoded"].clone(), event["body"].clone()), (json!(true), json!("/w==")));
 }

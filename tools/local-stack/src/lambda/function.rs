@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::logs::Logs;
 use super::process::Process;
-use super::response::Failure;
+use super::response::InvocationFailure;
 
 /// The program and configuration of a function.
 #[derive(Clone, Debug)]
@@ -43,19 +43,22 @@ impl Function {
     }
 
     /// Handles one event, with an idle process or a new one.
-    pub async fn invoke(&self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
-        let _slot =
-            self.slots.acquire().await.map_err(|_| Failure::Ended("the stack has stopped".to_owned()))?;
+    pub async fn invoke(&self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, InvocationFailure> {
+        let _slot = self
+            .slots
+            .acquire()
+            .await
+            .map_err(|_| InvocationFailure::Exited("the stack has stopped".to_owned()))?;
         let idle = self.take_idle();
         let mut process = match idle {
             Some(process) => process,
-            None => self.spawn().await.map_err(|error| Failure::Ended(format!("{error:#}")))?,
+            None => self.spawn().await.map_err(|error| InvocationFailure::Exited(format!("{error:#}")))?,
         };
         self.busy().push(process.pid());
         let answer = process.invoke(id, trace_id, event).await;
         self.busy().retain(|pid| *pid != process.pid());
         match &answer {
-            Ok(_) | Err(Failure::Reported(_)) => self.idle().push(process),
+            Ok(_) | Err(InvocationFailure::Reported(_)) => self.idle().push(process),
             Err(_) => drop(process),
         }
         answer
@@ -80,7 +83,7 @@ impl Function {
     }
 
     /// Stops accepting events, kills every process and waits for it.
-    pub async fn end(&self) {
+    pub async fn stop(&self) {
         self.slots.close();
         self.kill();
         while !self.busy().is_empty() {

@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::event;
-use super::event::{Circumstances, Door};
+use super::event::{EntryPoint, RequestMetadata};
 use super::function::Function;
 use super::response;
-use super::response::Failure;
+use super::response::InvocationFailure;
 use super::routes::Routes;
 
 /// The largest body of an HTTP API, and the largest event of a function.
@@ -50,7 +50,7 @@ async fn serve_http_api(State(functions): State<Arc<Functions>>, request: Reques
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else { return too_large() };
     let mut response =
-        serve(&functions, &found.function, Door::HttpApi(&found), parts, body, &metadata).await;
+        serve(&functions, &found.function, EntryPoint::HttpApi(&found), parts, body, &metadata).await;
     insert_header(&mut response, "apigw-requestid", &metadata.request_id);
     response
 }
@@ -62,7 +62,7 @@ async fn serve_function_url(
     let metadata = metadata(Uuid::new_v4().to_string());
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_EVENT_BYTES).await else { return too_large() };
-    let mut response = serve(&functions, &name, Door::FunctionUrl, parts, body, &metadata).await;
+    let mut response = serve(&functions, &name, EntryPoint::FunctionUrl, parts, body, &metadata).await;
     insert_header(&mut response, "x-amzn-requestid", &metadata.request_id);
     insert_header(&mut response, "x-amzn-trace-id", &metadata.trace_id);
     response
@@ -71,10 +71,10 @@ async fn serve_function_url(
 async fn serve(
     functions: &Functions,
     name: &str,
-    entry_point: Door<'_>,
+    entry_point: EntryPoint<'_>,
     parts: Parts,
     body: Bytes,
-    metadata: &Circumstances,
+    metadata: &RequestMetadata,
 ) -> Response<Body> {
     let event = event::event(entry_point, &parts, &body, metadata).to_string();
     if event.len() > MAX_EVENT_BYTES {
@@ -82,7 +82,7 @@ async fn serve(
     }
     let answered = match functions.functions.get(name) {
         Some(function) => invoke(function.clone(), metadata.clone(), event).await,
-        None => Err(Failure::Ended(format!("there is no function {name}"))),
+        None => Err(InvocationFailure::Exited(format!("there is no function {name}"))),
     };
     answered.and_then(|answer| response::response(&answer)).unwrap_or_else(|failure| {
         functions.failures.push(name, failure.clone());
@@ -91,18 +91,22 @@ async fn serve(
 }
 
 /// Runs to its end, even if the client disconnects: Lambda does not notify a function of that.
-async fn invoke(function: Arc<Function>, metadata: Circumstances, event: String) -> Result<Bytes, Failure> {
+async fn invoke(
+    function: Arc<Function>,
+    metadata: RequestMetadata,
+    event: String,
+) -> Result<Bytes, InvocationFailure> {
     // Lambda assigns an id of its own.
     let id = Uuid::new_v4().to_string();
     let trace_id = format!("{};Parent={:016x};Sampled=0", metadata.trace_id, fastrand::u64(..));
     let invoked = tokio::spawn(async move { function.invoke(&id, &trace_id, Bytes::from(event)).await });
-    invoked.await.unwrap_or_else(|error| Err(Failure::Ended(error.to_string())))
+    invoked.await.unwrap_or_else(|error| Err(InvocationFailure::Exited(error.to_string())))
 }
 
-fn metadata(request_id: String) -> Circumstances {
+fn metadata(request_id: String) -> RequestMetadata {
     let at = Timestamp::now();
     let trace_id = format!("Root=1-{:08x}-{:024x}", at.as_second(), fastrand::u128(..) >> 32);
-    Circumstances { request_id, trace_id, source: IpAddr::V4(Ipv4Addr::LOCALHOST), at }
+    RequestMetadata { request_id, trace_id, source: IpAddr::V4(Ipv4Addr::LOCALHOST), at }
 }
 
 fn too_large() -> Response<Body> {

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 /// A line of a function's output.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct LogLine {
     /// The function's package.
     pub function: String,
     /// The line without its line break; invalid UTF-8 is replaced.
@@ -17,13 +17,13 @@ pub struct Line {
 /// The lines of all processes of a stack, in order of arrival.
 #[derive(Clone, Default)]
 pub struct Logs {
-    lines: Arc<Mutex<Vec<Line>>>,
+    lines: Arc<Mutex<Vec<LogLine>>>,
     readers: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Logs {
     /// Returns all lines. A line may arrive shortly after the response that follows it.
-    pub fn lines(&self) -> Vec<Line> {
+    pub fn lines(&self) -> Vec<LogLine> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -36,7 +36,7 @@ impl Logs {
             while output.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
                 let function = function.clone();
-                lines.lock().unwrap_or_else(PoisonError::into_inner).push(Line { function, text });
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(LogLine { function, text });
                 line.clear();
             }
         });

@@ -18,13 +18,13 @@ use anyhow::{Context, Result};
 
 pub use build::clear_cargo_package_env;
 pub use build::{Binaries, Profile, Workspace, example, functions, workspace};
-pub use event::{Circumstances, Door, event};
+pub use event::{EntryPoint, RequestMetadata, event};
 pub use function::{Function, FunctionSpec};
-pub use logs::{Line, Logs};
+pub use logs::{LogLine, Logs};
 pub use process::Process;
-pub use response::Failure;
-pub use routes::{Match, Route, Routes};
-pub use template::{Deployed, Template};
+pub use response::InvocationFailure;
+pub use routes::{Route, RouteMatch, Routes};
+pub use template::{DeployedFunction, Template};
 
 use crate::http::{Port, Server};
 use http::Functions;
@@ -42,14 +42,14 @@ pub struct Lambda {
 
 /// Failed invocations and their causes, which clients do not receive.
 #[derive(Clone, Default)]
-pub struct FailureLog(Arc<Mutex<Vec<(String, Failure)>>>);
+pub struct FailureLog(Arc<Mutex<Vec<(String, InvocationFailure)>>>);
 
 impl FailureLog {
-    fn push(&self, function: &str, failure: Failure) {
+    fn push(&self, function: &str, failure: InvocationFailure) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((function.to_owned(), failure));
     }
 
-    fn all(&self) -> Vec<(String, Failure)> {
+    fn all(&self) -> Vec<(String, InvocationFailure)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -92,7 +92,7 @@ impl Lambda {
     }
 
     /// Returns the failed invocations, in order.
-    pub fn failures(&self) -> Vec<(String, Failure)> {
+    pub fn failures(&self) -> Vec<(String, InvocationFailure)> {
         self.functions.failures.all()
     }
 
@@ -112,9 +112,9 @@ impl Lambda {
     }
 
     /// Stops accepting events, stops every process, and waits until the logs are complete.
-    pub async fn end(&self) {
+    pub async fn stop(&self) {
         for function in self.functions.functions.values() {
-            function.end().await;
+            function.stop().await;
         }
         self.logs.complete().await;
     }

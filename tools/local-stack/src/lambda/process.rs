@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::function::FunctionSpec;
 use super::logs::Logs;
-use super::response::Failure;
+use super::response::InvocationFailure;
 use super::runtime_api::{Invocation, RuntimeApi};
 use crate::process_reaper;
 
@@ -48,7 +48,7 @@ impl Process {
         let spawned = Instant::now();
         let mut child = command.spawn().with_context(|| format!("starting {}", spec.binary.display()))?;
         let pid = child.id().context("the process has no id")?;
-        process_reaper::watch(pid, process_reaper::End::Kill)?;
+        process_reaper::watch(pid, process_reaper::Termination::Kill)?;
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             logs.follow(&spec.name, stdout);
             logs.follow(&spec.name, stderr);
@@ -65,7 +65,12 @@ impl Process {
     }
 
     /// Sends an event and waits for the response. After a failure the process cannot be used again.
-    pub async fn invoke(&mut self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, Failure> {
+    pub async fn invoke(
+        &mut self,
+        id: &str,
+        trace_id: &str,
+        event: Bytes,
+    ) -> Result<Bytes, InvocationFailure> {
         let (started, has_started) = oneshot::channel();
         let (responder, mut response) = oneshot::channel();
         let timeout = self.spec.timeout;
@@ -86,7 +91,7 @@ impl Process {
         tokio::select! {
             // The response first: a process may respond and exit.
             biased;
-            responder = &mut response => responder.unwrap_or(Err(Failure::Ended("the Runtime API was closed".to_owned()))),
+            responder = &mut response => responder.unwrap_or(Err(InvocationFailure::Exited("the Runtime API was closed".to_owned()))),
             ended = self.child.wait() => Err(self.ended(ended)),
             () = tokio::time::sleep(timeout) => Err(self.timed_out().await),
         }
@@ -111,16 +116,16 @@ impl Process {
         let _ = self.child.kill().await;
     }
 
-    fn ended(&self, status: std::io::Result<std::process::ExitStatus>) -> Failure {
+    fn ended(&self, status: std::io::Result<std::process::ExitStatus>) -> InvocationFailure {
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let init_error =
             self.runtime_api.init_error().map(|error| format!(", init error: {error}")).unwrap_or_default();
-        Failure::Ended(format!("{status}{init_error}"))
+        InvocationFailure::Exited(format!("{status}{init_error}"))
     }
 
-    async fn timed_out(&mut self) -> Failure {
+    async fn timed_out(&mut self) -> InvocationFailure {
         self.kill().await;
-        Failure::TimedOut
+        InvocationFailure::TimedOut
     }
 }
 

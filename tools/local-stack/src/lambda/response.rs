@@ -9,22 +9,22 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::event::Door;
+use super::event::EntryPoint;
 
 /// The largest response that Lambda accepts from a function.
 pub const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
 /// A failed invocation.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
+pub enum InvocationFailure {
     /// The function reported an error, with this body.
     Reported(String),
     /// The process exited during the invocation, or before its first event.
-    Ended(String),
+    Exited(String),
     /// The invocation exceeded its time limit, and the process was killed.
     TimedOut,
     /// The response is not an HTTP response.
-    Nonsense(String),
+    InvalidResponse(String),
 }
 
 /// A response of payload version 2.0.
@@ -43,8 +43,8 @@ struct Payload {
 }
 
 /// Returns the HTTP response. A JSON value without a `statusCode` is the body of a 200.
-pub fn response(answer: &Bytes) -> Result<Response<Body>, Failure> {
-    let invalid = |why: String| Failure::Nonsense(why);
+pub fn response(answer: &Bytes) -> Result<Response<Body>, InvocationFailure> {
+    let invalid = |why: String| InvocationFailure::InvalidResponse(why);
     if answer.len() > MAX_RESPONSE_BYTES {
         return Err(invalid(format!("{} bytes are more than Lambda accepts", answer.len())));
     }
@@ -81,7 +81,7 @@ pub fn response(answer: &Bytes) -> Result<Response<Body>, Failure> {
     Ok(response)
 }
 
-fn body(body: Option<String>, is_base64_encoded: bool) -> Result<Bytes, Failure> {
+fn body(body: Option<String>, is_base64_encoded: bool) -> Result<Bytes, InvocationFailure> {
     let body = body.unwrap_or_default();
     if !is_base64_encoded {
         return Ok(Bytes::from(body));
@@ -89,20 +89,20 @@ fn body(body: Option<String>, is_base64_encoded: bool) -> Result<Bytes, Failure>
     STANDARD
         .decode(body)
         .map(Bytes::from)
-        .map_err(|error| Failure::Nonsense(format!("the body is not base64: {error}")))
+        .map_err(|error| InvocationFailure::InvalidResponse(format!("the body is not base64: {error}")))
 }
 
 /// Returns the response for a failure, which never contains the cause.
-pub fn failure_response(entry_point: Door, failure: &Failure) -> Response<Body> {
+pub fn failure_response(entry_point: EntryPoint, failure: &InvocationFailure) -> Response<Body> {
     let (status, content_type, body) = match (entry_point, failure) {
-        (Door::HttpApi(_), Failure::TimedOut) => {
+        (EntryPoint::HttpApi(_), InvocationFailure::TimedOut) => {
             (StatusCode::SERVICE_UNAVAILABLE, "application/json", r#"{"message":"Service Unavailable"}"#)
         }
-        (Door::HttpApi(_), _) => {
+        (EntryPoint::HttpApi(_), _) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "application/json", r#"{"message":"Internal Server Error"}"#)
         }
         // A function URL does not distinguish timeouts from other failures.
-        (Door::FunctionUrl, _) => (StatusCode::BAD_GATEWAY, "text/plain", "Internal Server Error"),
+        (EntryPoint::FunctionUrl, _) => (StatusCode::BAD_GATEWAY, "text/plain", "Internal Server Error"),
     };
     simple_response(status, content_type, body)
 }
@@ -119,7 +119,7 @@ pub fn simple_response(status: StatusCode, content_type: &'static str, body: &'s
 mod tests {
     use super::*;
 
-    fn response(answer: &'static str) -> Result<Response<Body>, Failure> {
+    fn response(answer: &'static str) -> Result<Response<Body>, InvocationFailure> {
         super::response(&Bytes::from(answer))
     }
 
@@ -162,11 +162,11 @@ mod tests {
             r#"{"statusCode":99}"#,
             r#"{"statusCode":200,"headers":{"a b":"c"}}"#,
         ] {
-            assert!(matches!(response(answer), Err(Failure::Nonsense(_))), "{answer}");
+            assert!(matches!(response(answer), Err(InvocationFailure::InvalidResponse(_))), "{answer}");
         }
         assert!(matches!(
             response(r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#),
-            Err(Failure::Nonsense(_))
+            Err(InvocationFailure::InvalidResponse(_))
         ));
     }
 }

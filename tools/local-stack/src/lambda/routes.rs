@@ -19,7 +19,7 @@ pub struct Route {
 
 /// The route of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Match {
+pub struct RouteMatch {
     /// The function's package.
     pub function: String,
     /// The route key of an HTTP API: `GET /chatkit/sessions/{id}`.
@@ -64,14 +64,14 @@ impl Routes {
 
     /// Returns the route of a request. A route for the method takes precedence over one for every
     /// method, and fixed path segments over parameters.
-    pub fn find(&self, method: &Method, path: &str) -> Option<Match> {
+    pub fn find(&self, method: &Method, path: &str) -> Option<RouteMatch> {
         let matching =
             self.0.iter().filter(|route| route.method.as_ref().is_none_or(|wanted| wanted == method));
         let matching = matching.filter_map(|route| Some((route, parameters(&route.path, path)?)));
         let (route, parameters) =
             matching.min_by_key(|(route, parameters)| (parameters.len(), route.method.is_none()))?;
         let named = route.method.as_ref().map_or("ANY", Method::as_str);
-        Some(Match {
+        Some(RouteMatch {
             function: route.function.clone(),
             route_key: format!("{named} {}", route.path),
             parameters,

@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
 
-use super::response::Failure;
+use super::response::InvocationFailure;
 use crate::http::{Port, Server};
 
 /// One event for a process.
@@ -29,7 +29,7 @@ pub struct Invocation {
     /// Notified when the function starts the event.
     pub started: oneshot::Sender<()>,
     /// Receives the response.
-    pub responder: oneshot::Sender<Result<Bytes, Failure>>,
+    pub responder: oneshot::Sender<Result<Bytes, InvocationFailure>>,
 }
 
 /// The Runtime API of one process.
@@ -42,7 +42,7 @@ pub struct RuntimeApi {
 struct Shared {
     arn: String,
     queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    running: Mutex<HashMap<String, oneshot::Sender<Result<Bytes, Failure>>>>,
+    running: Mutex<HashMap<String, oneshot::Sender<Result<Bytes, InvocationFailure>>>>,
     init_error: Mutex<Option<String>>,
 }
 
@@ -108,10 +108,10 @@ async fn post_response(State(shared): State<Arc<Shared>>, Path(id): Path<String>
 }
 
 async fn post_error(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: String) -> StatusCode {
-    finish(&shared, &id, Err(Failure::Reported(body)))
+    finish(&shared, &id, Err(InvocationFailure::Reported(body)))
 }
 
-fn finish(shared: &Shared, id: &str, answer: Result<Bytes, Failure>) -> StatusCode {
+fn finish(shared: &Shared, id: &str, answer: Result<Bytes, InvocationFailure>) -> StatusCode {
     let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     match running {
         Some(waiting) => {

@@ -12,11 +12,11 @@ use crate::{project, yaml};
 
 /// The deployed functions by package.
 #[derive(Clone, Debug, Default)]
-pub struct Template(BTreeMap<String, Deployed>);
+pub struct Template(BTreeMap<String, DeployedFunction>);
 
 /// The deployment of one function.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Deployed {
+pub struct DeployedFunction {
     /// The names of its environment variables.
     pub variables: BTreeSet<String>,
     /// Lambda's time limit for one event.
@@ -33,7 +33,7 @@ impl Template {
     }
 
     /// Returns the deployment of a function.
-    pub fn function(&self, package: &str) -> Result<&Deployed> {
+    pub fn function(&self, package: &str) -> Result<&DeployedFunction> {
         let found = self.0.get(package);
         found.with_context(|| format!("template.yaml has no function with `Binary: {package}`"))
     }
@@ -59,7 +59,7 @@ impl Template {
     }
 }
 
-fn deployed(package: &str, globals: &Value, own: &Value) -> Result<Deployed> {
+fn deployed(package: &str, globals: &Value, own: &Value) -> Result<DeployedFunction> {
     let mut variables = BTreeSet::new();
     for level in [globals, own] {
         for (name, value) in
@@ -80,7 +80,7 @@ fn deployed(package: &str, globals: &Value, own: &Value) -> Result<Deployed> {
             routes.push(route(package, &event["Properties"])?);
         }
     }
-    Ok(Deployed { variables, timeout: Duration::from_secs(timeout), routes })
+    Ok(DeployedFunction { variables, timeout: Duration::from_secs(timeout), routes })
 }
 
 fn route(package: &str, properties: &Value) -> Result<Route> {

@@ -15,7 +15,7 @@ pub struct Browser {
 
 /// The result of a posted message.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Said {
+pub struct PostedMessage {
     /// The thread that contains the message.
     pub thread_id: String,
     /// The ids of the user's message and of the agent's reply.
@@ -24,14 +24,14 @@ pub struct Said {
 
 /// A message that was rejected.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SayError {
+pub struct PostMessageError {
     /// The HTTP status; `None` without a response.
     pub status: Option<u16>,
     /// OpenAI's error envelope, or the transport error.
     pub body: Value,
 }
 
-impl fmt::Display for SayError {
+impl fmt::Display for PostMessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
             Some(status) => write!(f, "the message was rejected with {status}: {}", self.body),
@@ -40,7 +40,7 @@ impl fmt::Display for SayError {
     }
 }
 
-impl std::error::Error for SayError {}
+impl std::error::Error for PostMessageError {}
 
 impl Browser {
     /// `root` is the base URL without `/v1`.
@@ -49,23 +49,25 @@ impl Browser {
     }
 
     /// Posts a message to a thread of the session's user, or to a new one.
-    pub async fn say(
+    pub async fn post_message(
         &self,
         client_secret: &str,
         thread_id: Option<&str>,
         text: &str,
-    ) -> Result<Said, SayError> {
+    ) -> Result<PostedMessage, PostMessageError> {
         let mut message = json!({"text": text});
         if let Some(thread_id) = thread_id {
             message["thread_id"] = json!(thread_id);
         }
         let request = http::client().post(&self.url).bearer_auth(client_secret).json(&message);
-        let transport_error =
-            |e: http_client::Error| SayError { status: None, body: json!(e.without_url().to_string()) };
+        let transport_error = |e: http_client::Error| PostMessageError {
+            status: None,
+            body: json!(e.without_url().to_string()),
+        };
         let response = request.send().await.map_err(transport_error)?;
         let status = response.status();
         let body: Value = response.json().await.map_err(transport_error)?;
-        let rejected = |body| SayError { status: Some(status.as_u16()), body };
+        let rejected = |body| PostMessageError { status: Some(status.as_u16()), body };
         if !status.is_success() {
             return Err(rejected(body));
         }

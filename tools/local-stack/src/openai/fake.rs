@@ -8,13 +8,13 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::browser::{Browser, Said, SayError};
+use super::browser::{Browser, PostMessageError, PostedMessage};
 use super::fault::Fault;
 use super::faults::FaultId;
 use super::handler::Shared;
 use super::items::Item;
 use super::operation::Operation;
-use super::request_log::Call;
+use super::request_log::RecordedRequest;
 use super::server;
 use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
@@ -58,7 +58,7 @@ impl FakeOpenAi {
     }
 
     /// Runs a step of this breakpoint before and after the work of each request.
-    pub fn step_on(&self, breakpoint: &Breakpoint) {
+    pub fn set_breakpoint(&self, breakpoint: &Breakpoint) {
         self.shared.lock().breakpoint = breakpoint.clone();
     }
 
@@ -80,7 +80,7 @@ impl FakeOpenAi {
     }
 
     /// Adds a fault and returns its id.
-    pub fn fault(&self, fault: Fault) -> FaultId {
+    pub fn add_fault(&self, fault: Fault) -> FaultId {
         self.shared.lock().faults.add(fault)
     }
 
@@ -100,17 +100,17 @@ impl FakeOpenAi {
     }
 
     /// Returns every request, in order of arrival.
-    pub fn requests(&self) -> Vec<Call> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.lock().request_log.clone()
     }
 
     /// Returns the requests of one operation, in order of arrival.
-    pub fn calls(&self, operation: Operation) -> Vec<Call> {
+    pub fn calls(&self, operation: Operation) -> Vec<RecordedRequest> {
         self.requests().into_iter().filter(|call| call.operation == Some(operation)).collect()
     }
 
     /// Clears the recorded requests.
-    pub fn clear_ledger(&self) {
+    pub fn clear_requests(&self) {
         self.shared.lock().request_log.clear();
     }
 
@@ -150,7 +150,7 @@ impl FakeOpenAi {
     }
 
     /// Returns the ids of a user's threads in every project, oldest first.
-    pub fn threads_of(&self, user: &str) -> Vec<String> {
+    pub fn thread_ids_of_user(&self, user: &str) -> Vec<String> {
         self.shared.lock().threads.ids_of_user(user)
     }
 
@@ -168,13 +168,13 @@ impl FakeOpenAi {
     }
 
     /// Posts a message as a browser does: over HTTP, with only the client secret.
-    pub async fn say(
+    pub async fn post_message(
         &self,
         client_secret: &str,
         thread_id: Option<&str>,
         text: &str,
-    ) -> Result<Said, SayError> {
-        self.browser.say(client_secret, thread_id, text).await
+    ) -> Result<PostedMessage, PostMessageError> {
+        self.browser.post_message(client_secret, thread_id, text).await
     }
 }
 

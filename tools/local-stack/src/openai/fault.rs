@@ -83,7 +83,7 @@ impl Fault {
     }
 
     /// Limits the fault to requests whose path contains `part`, for example an id.
-    pub fn about(mut self, part: &str) -> Self {
+    pub fn path_contains(mut self, part: &str) -> Self {
         self.path = Some(part.to_owned());
         self
     }
@@ -95,7 +95,7 @@ impl Fault {
     }
 
     /// Affects requests at random.
-    pub fn chance(mut self, chance: RandomFault) -> Self {
+    pub fn random(mut self, chance: RandomFault) -> Self {
         self.chance = Some(chance);
         self
     }
@@ -107,7 +107,7 @@ impl Fault {
     }
 
     /// Delays the response after the work is done.
-    pub fn late(mut self, late: Duration) -> Self {
+    pub fn delay_response(mut self, late: Duration) -> Self {
         self.late = late;
         self
     }
@@ -166,7 +166,7 @@ impl Fault {
     }
 
     /// Returns 200 with an HTML page; the work is done.
-    pub fn nonsense(mut self) -> Self {
+    pub fn html_body(mut self) -> Self {
         self.effect = Effect::HtmlBody;
         self
     }
@@ -179,7 +179,12 @@ impl Fault {
 
     /// Returns a response with this type and body, as a network or a firewall in front of OpenAI
     /// does; the work is not done. An invalid status becomes 500.
-    pub fn page(mut self, status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
+    pub fn replace_response(
+        mut self,
+        status: u16,
+        content_type: &'static str,
+        body: impl Into<String>,
+    ) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.effect = Effect::Response(status, content_type, body.into());
         self

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::fault::{Effect, Fault};
 use super::operation::Operation;
 use super::request::Request;
-use super::request_log::Call;
+use super::request_log::RecordedRequest;
 use super::response::Outcome;
 use super::state::State;
 use crate::http::cut;
@@ -63,7 +63,7 @@ fn record_request(shared: &Shared, request: &Request, request_id: &str) -> Optio
     };
     let operation = Operation::at(&request.method, &request.path).ok().map(|(operation, _)| operation);
     let mut state = shared.lock();
-    let call = Call {
+    let call = RecordedRequest {
         operation,
         method: request.method.to_string(),
         path: request.path.clone(),
@@ -71,7 +71,7 @@ fn record_request(shared: &Shared, request: &Request, request_id: &str) -> Optio
         headers: request.headers.iter().map(header).collect(),
         body: request.body.to_vec(),
         status: None,
-        worked: None,
+        work_status: None,
         request_id: request_id.to_owned(),
         at: state.clock.now(),
         took: None,
@@ -95,7 +95,7 @@ async fn work(shared: Arc<Shared>, request: Request, request_id: String, fault: 
             let mut state = shared.lock();
             let outcome = state.execute(&request);
             let status = outcome.as_ref().map_or_else(|error| error.status, |_| StatusCode::OK);
-            state.update_call(&request_id, |call| call.worked = Some(status.as_u16()));
+            state.update_call(&request_id, |call| call.work_status = Some(status.as_u16()));
             drop(state);
             breakpoint.step();
             Some(outcome)

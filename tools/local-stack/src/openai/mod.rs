@@ -32,15 +32,14 @@ mod state;
 mod threads;
 mod validation;
 
-pub use browser::{Browser, Said, SayError};
+pub use browser::{Browser, PostMessageError, PostedMessage};
 pub use fake::FakeOpenAi;
 pub use fault::Fault;
 pub use faults::FaultId;
 pub use items::Item;
-pub use operation::Operation as On;
 pub use operation::Operation;
-pub use request_log::{Call, Essence};
-pub use secret::Hidden;
+pub use request_log::{NormalizedRequest, RecordedRequest};
+pub use secret::RedactedString;
 pub use sessions::{SessionSnapshot, SessionStatus};
 pub use settings::{ApiKey, Settings, Workflow};
 pub use threads::ThreadStatus;

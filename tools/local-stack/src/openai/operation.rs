@@ -20,7 +20,7 @@ pub enum Operation {
     /// `GET /v1/chatkit/threads/{id}/items`
     ListItems,
     /// `POST /stand-in/say`: what ChatKit.js does in a browser. It is not part of OpenAI's API.
-    Say,
+    PostMessage,
 }
 
 impl Operation {
@@ -35,7 +35,7 @@ impl Operation {
                 (&[(Method::GET, Self::RetrieveThread), (Method::DELETE, Self::DeleteThread)], id)
             }
             ["v1", "chatkit", "threads", id, "items"] => (&[(Method::GET, Self::ListItems)], id),
-            ["stand-in", "say"] => (&[(Method::POST, Self::Say)], ""),
+            ["stand-in", "say"] => (&[(Method::POST, Self::PostMessage)], ""),
             _ => {
                 let message = format!("Invalid URL ({method} {path})");
                 return Err(ApiError::request(StatusCode::NOT_FOUND, None, message));

@@ -15,7 +15,7 @@ const TITLE_LENGTH: usize = 40;
 
 /// `POST /stand-in/say` with `{"text": …, "thread_id"?: …}`: adds the user's message and the
 /// agent's reply to a thread of the session's user, or to a new thread.
-pub(super) fn say(state: &mut State, request: &Request) -> Outcome {
+pub(super) fn post_message(state: &mut State, request: &Request) -> Outcome {
     let (millis, now) = (state.clock.millis(), state.clock.seconds());
     let session = state.sessions.active_by_secret(request.bearer().unwrap_or_default(), now)?;
     session.count_message(millis)?;

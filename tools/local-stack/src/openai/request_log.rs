@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::operation::Operation;
-use super::secret::Hidden;
+use super::secret::RedactedString;
 
 /// The headers that OpenAI acts on, besides the key. Other headers differ between clients.
 const SEMANTIC_HEADERS: [&str; 5] =
@@ -15,7 +15,7 @@ const SEMANTIC_HEADERS: [&str; 5] =
 
 /// One request and its outcome.
 #[derive(Clone)]
-pub struct Call {
+pub struct RecordedRequest {
     /// `None` for an unknown URL.
     pub operation: Option<Operation>,
     /// In upper case.
@@ -31,7 +31,7 @@ pub struct Call {
     pub status: Option<u16>,
     /// The status of the work, whether or not the client received it. `None` if a fault prevented
     /// the work.
-    pub worked: Option<u16>,
+    pub work_status: Option<u16>,
     /// The response's `x-request-id`.
     pub request_id: String,
     /// Time of arrival by the fake's clock.
@@ -40,7 +40,7 @@ pub struct Call {
     pub took: Option<Duration>,
 }
 
-impl Call {
+impl RecordedRequest {
     /// Returns a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -52,7 +52,7 @@ impl Call {
     }
 
     /// Returns the parts of the request that are the same for every client.
-    pub fn essence(&self) -> Essence {
+    pub fn normalized(&self) -> NormalizedRequest {
         let semantic_header = |(name, value): &(String, String)| {
             // Clients differ in whether they send a content type without a body.
             let of_body = name == "content-type" && !self.body.is_empty();
@@ -61,11 +61,11 @@ impl Call {
         };
         let mut query = self.query.clone();
         query.sort();
-        Essence {
+        NormalizedRequest {
             method: self.method.clone(),
             path: self.path.clone(),
             query,
-            authorization: self.header("authorization").map(Hidden::new),
+            authorization: self.header("authorization").map(RedactedString::new),
             headers: self.headers.iter().filter_map(semantic_header).collect(),
             body: match self.json() {
                 Some(json) => Some(canonical(json).to_string()),
@@ -76,7 +76,7 @@ impl Call {
     }
 }
 
-impl fmt::Debug for Call {
+impl fmt::Debug for RecordedRequest {
     /// Without headers, which contain an API key or a client secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
@@ -85,7 +85,7 @@ impl fmt::Debug for Call {
             .field("query", &self.query)
             .field("body", &String::from_utf8_lossy(&self.body))
             .field("status", &self.status)
-            .field("worked", &self.worked)
+            .field("worked", &self.work_status)
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }
@@ -94,7 +94,7 @@ impl fmt::Debug for Call {
 /// A request without client-specific parts. Two clients that send the same request have equal
 /// values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Essence {
+pub struct NormalizedRequest {
     /// In upper case.
     pub method: String,
     /// Without the query.
@@ -102,7 +102,7 @@ pub struct Essence {
     /// Decoded and sorted.
     pub query: Vec<(String, String)>,
     /// The key, printed as a fingerprint so that a difference is visible.
-    pub authorization: Option<Hidden>,
+    pub authorization: Option<RedactedString>,
     /// The other headers that OpenAI acts on, with lower-case names.
     pub headers: BTreeMap<String, String>,
     /// JSON with sorted keys and no spaces.

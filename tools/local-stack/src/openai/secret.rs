@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A key or client secret. `Debug` prints only a fingerprint, so that two values can be compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hidden(String);
+pub struct RedactedString(String);
 
-impl Hidden {
+impl RedactedString {
     pub(super) fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
     }
@@ -18,7 +18,7 @@ impl Hidden {
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for RedactedString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut hasher = DefaultHasher::new();
         self.0.hash(&mut hasher);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::create::NewSession;
 use super::response::{ApiError, Outcome};
-use super::secret::Hidden;
+use super::secret::RedactedString;
 
 /// One minute in milliseconds.
 const MINUTE: u64 = 60_000;
@@ -42,7 +42,7 @@ pub struct SessionSnapshot {
     /// Unix seconds.
     pub expires_at: u64,
     /// `ek_…`
-    pub client_secret: Hidden,
+    pub client_secret: RedactedString,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Session {
     pub(super) id: String,
     pub(super) project: String,
     pub(super) config: NewSession,
-    pub(super) secret: Hidden,
+    pub(super) secret: RedactedString,
     pub(super) expires_at: u64,
     cancelled: bool,
     /// Times of the messages of the last minute, in milliseconds.
@@ -122,7 +122,7 @@ impl Sessions {
         let session = Session {
             id: format!("cksess_{}", Uuid::new_v4().simple()),
             project: project.to_owned(),
-            secret: Hidden::new(format!("ek_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())),
+            secret: RedactedString::new(format!("ek_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())),
             expires_at: now + config.lifetime_seconds.unsigned_abs(),
             config,
             cancelled: false,

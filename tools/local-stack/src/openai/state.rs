@@ -7,7 +7,7 @@ use super::faults::Faults;
 use super::operation::Operation;
 use super::post_message;
 use super::request::Request;
-use super::request_log::Call;
+use super::request_log::RecordedRequest;
 use super::response::{ApiError, Outcome};
 use super::sessions::Sessions;
 use super::settings::Settings;
@@ -22,7 +22,7 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) threads: Threads,
     pub(super) faults: Faults,
-    pub(super) request_log: Vec<Call>,
+    pub(super) request_log: Vec<RecordedRequest>,
     pub(super) breakpoint: Breakpoint,
 }
 
@@ -32,7 +32,7 @@ impl State {
         let (operation, id) = Operation::at(&request.method, &request.path)?;
         let project = match operation {
             // A browser does not have an API key.
-            Operation::Say => String::new(),
+            Operation::PostMessage => String::new(),
             _ => auth::authenticate(&self.settings, request)?,
         };
         let now = self.clock.seconds();
@@ -49,7 +49,7 @@ impl State {
             Operation::DeleteThread => {
                 request.require_no_body_or_query().and_then(|()| self.threads.delete(&project, &id))
             }
-            Operation::Say => post_message::say(self, request),
+            Operation::PostMessage => post_message::post_message(self, request),
         }
     }
 
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Updates a recorded request, unless it was cleared meanwhile.
-    pub(super) fn update_call(&mut self, request_id: &str, what: impl FnOnce(&mut Call)) {
+    pub(super) fn update_call(&mut self, request_id: &str, what: impl FnOnce(&mut RecordedRequest)) {
         if let Some(call) = self.request_log.iter_mut().rev().find(|call| call.request_id == request_id) {
             what(call);
         }
@@ -80,7 +80,9 @@ impl State {
                 body.get("user")?.as_str().map(str::to_owned)
             }
             Operation::CancelSession => self.sessions.get(&id).map(|s| s.config.user.clone()),
-            Operation::Say => self.sessions.with_secret(request.bearer()?).map(|s| s.config.user.clone()),
+            Operation::PostMessage => {
+                self.sessions.with_secret(request.bearer()?).map(|s| s.config.user.clone())
+            }
             Operation::ListThreads => {
                 request.query.iter().find(|(name, _)| name == "user").map(|(_, user)| user.clone())
             }

@@ -88,7 +88,7 @@ impl Cluster {
         let programs = locate::programs()?;
         let user = os_user::user()?;
         let folder = temporary_folder(user.is_some())?;
-        process_reaper::remove(&folder)?;
+        process_reaper::remove_at_exit(&folder)?;
         if let Some(user) = user {
             user.chown(&folder)?;
         }
@@ -107,7 +107,7 @@ impl Cluster {
             .stderr(log)
             .spawn()
             .context("starting postgres")?;
-        process_reaper::watch(server.id(), process_reaper::End::Quit)?;
+        process_reaper::watch(server.id(), process_reaper::Termination::Quit)?;
         Ok(Self { folder, server: Mutex::new(Some(server)) })
     }
 

@@ -11,7 +11,7 @@ use super::LocalStack;
 use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::agents;
 use crate::lambda;
-use crate::lambda::{Binaries, Deployed, FunctionSpec, Lambda, Profile};
+use crate::lambda::{Binaries, DeployedFunction, FunctionSpec, Lambda, Profile};
 use crate::openai::{ApiKey, FakeOpenAi, Settings};
 use crate::postgres::{Database, Grants};
 use crate::runtime;
@@ -128,12 +128,12 @@ impl Builder {
             let deployed = if workspace.functions.contains(name) {
                 workspace.template.function(name)?.clone()
             } else {
-                Deployed { timeout: DEFAULT_TIMEOUT, ..Deployed::default() }
+                DeployedFunction { timeout: DEFAULT_TIMEOUT, ..DeployedFunction::default() }
             };
             Ok(FunctionSpec {
                 name: name.clone(),
                 binary: binary.clone(),
-                environment: environment.of(&deployed),
+                environment: environment.for_function(&deployed),
                 timeout: self.timeout.unwrap_or(deployed.timeout),
             })
         };

@@ -22,7 +22,7 @@ impl LocalStack {
 
     /// Claims deliveries until none is due, and returns the calls to make. Calls that a policy
     /// holds open an escalation instead.
-    pub async fn claim_all(&self) -> Result<Vec<Value>> {
+    pub async fn claim_deliveries(&self) -> Result<Vec<Value>> {
         let mut calls = Vec::new();
         loop {
             let arguments = json!({ "p_limit": 100, "p_lease_seconds": 60, "p_claim_id": Uuid::now_v7() });
@@ -37,7 +37,7 @@ impl LocalStack {
     }
 
     /// Records the outcome of a call.
-    pub async fn finish(&self, call: &Value, outcome: Value) -> Result<()> {
+    pub async fn finish_delivery(&self, call: &Value, outcome: Value) -> Result<()> {
         let arguments =
             json!({ "p_delivery_id": call["id"], "p_fence": call["fence"], "p_outcome": outcome });
         let (status, answer) = self.rpc("finish_delivery", arguments).await?;

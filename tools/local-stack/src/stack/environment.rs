@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::lambda::Deployed;
+use crate::lambda::DeployedFunction;
 use crate::supabase::Gateway;
 
 /// The origin that the functions allow.
@@ -80,7 +80,7 @@ impl Environment {
 
     /// Returns the environment of one function: the variables that the template lists for it, and
     /// the overrides.
-    pub fn of(&self, deployed: &Deployed) -> HashMap<String, String> {
+    pub fn for_function(&self, deployed: &DeployedFunction) -> HashMap<String, String> {
         let calls_agents = deployed.variables.contains("AGENT_CREDENTIALS");
         let is_included = |name: &String| {
             let is_local_only = calls_agents && name == LOCAL_ONLY_VARIABLE;
@@ -90,7 +90,7 @@ impl Environment {
     }
 
     /// Returns all variables, for a process that serves all functions.
-    pub fn whole(&self) -> HashMap<String, String> {
+    pub fn all_variables(&self) -> HashMap<String, String> {
         self.with_overrides(self.variables.iter())
     }
 

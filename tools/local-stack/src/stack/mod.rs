@@ -162,13 +162,13 @@ impl LocalStack {
 
     /// Stops the functions and returns every line that they wrote.
     pub async fn final_logs(&self) -> Vec<String> {
-        self.lambda.end().await;
+        self.lambda.stop().await;
         self.logs()
     }
 
     /// Stops everything and waits for it. Dropping a stack stops it without waiting.
     pub async fn stop(self) -> Result<()> {
-        self.lambda.end().await;
+        self.lambda.stop().await;
         drop((self.lambda, self.webhook, self.supabase, self.openai, self.agents));
         self.database.remove().await
     }

@@ -14,12 +14,12 @@ impl LocalStack {
     /// Creates a user as a member of an organisation.
     pub async fn add_user(&self, org_id: Uuid, role: OrgRole) -> Result<User> {
         let user = User::new(org_id, role);
-        self.put_user(&user).await?;
+        self.upsert_user(&user).await?;
         Ok(user)
     }
 
     /// Inserts a user into `auth.users`, or updates the user's metadata.
-    pub async fn put_user(&self, user: &User) -> Result<()> {
+    pub async fn upsert_user(&self, user: &User) -> Result<()> {
         let statement = "insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data)
             values ($1, 'authenticated', 'authenticated', $2, $3, '{}')
             on conflict (id) do update set raw_app_meta_data = excluded.raw_app_meta_data";

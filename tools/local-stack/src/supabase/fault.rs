@@ -26,7 +26,7 @@ pub enum Fault {
     /// The project still signs with the legacy secret and publishes no key.
     NoSigningKeys,
     /// Some requests get this response, and nothing is done.
-    Canned(Canned),
+    Canned(CannedResponse),
     /// Random requests to PostgREST fail in one of these ways.
     Unreliable(RandomFault, FailureSet),
 }
@@ -42,7 +42,7 @@ pub enum FailureSet {
 
 /// A fixed response in place of Supabase's: by PostgREST, the gateway, or a proxy.
 #[derive(Clone, Debug)]
-pub struct Canned {
+pub struct CannedResponse {
     status: StatusCode,
     content_type: HeaderValue,
     body: String,
@@ -53,7 +53,7 @@ pub struct Canned {
     left: Option<Arc<AtomicU32>>,
 }
 
-impl Canned {
+impl CannedResponse {
     /// Replaces the response of every PostgREST request. An invalid status becomes 500.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
         Self {
@@ -131,7 +131,7 @@ pub(super) enum InjectedFailure {
     /// Half of the response; the request is executed.
     Cut,
     /// Another response; nothing is done.
-    Respond(fn() -> Canned),
+    Respond(fn() -> CannedResponse),
 }
 
 impl InjectedFailure {
@@ -143,23 +143,31 @@ impl InjectedFailure {
         Self::ResetBefore,
         Self::ResetAfter,
         Self::Cut,
-        Self::Respond(|| Canned::postgrest(401, "PGRST303", "JWT issued at future")),
-        Self::Respond(|| Canned::postgrest(500, "40P01", "deadlock detected")),
-        Self::Respond(|| Canned::html(522)),
+        Self::Respond(|| CannedResponse::postgrest(401, "PGRST303", "JWT issued at future")),
+        Self::Respond(|| CannedResponse::postgrest(500, "40P01", "deadlock detected")),
+        Self::Respond(|| CannedResponse::html(522)),
         Self::Respond(|| {
-            Canned::postgrest(503, "PGRST002", "Could not query the database for the schema cache. Retrying.")
+            CannedResponse::postgrest(
+                503,
+                "PGRST002",
+                "Could not query the database for the schema cache. Retrying.",
+            )
         }),
         Self::Respond(|| {
-            Canned::postgrest(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+            CannedResponse::postgrest(504, "PGRST003", "Timed out acquiring connection from connection pool.")
         }),
         Self::Respond(|| {
-            Canned::postgrest(404, "PGRST202", "Could not find the function in the schema cache")
+            CannedResponse::postgrest(404, "PGRST202", "Could not find the function in the schema cache")
         }),
-        Self::Respond(|| Canned::postgrest(500, "57014", "canceling statement due to statement timeout")),
-        Self::Respond(|| Canned::postgrest(405, "25006", "cannot execute INSERT in a read-only transaction")),
-        Self::Respond(|| Canned::gateway(401, "Invalid API key")),
-        Self::Respond(|| Canned::html(403)),
-        Self::Respond(|| Canned::html(200)),
+        Self::Respond(|| {
+            CannedResponse::postgrest(500, "57014", "canceling statement due to statement timeout")
+        }),
+        Self::Respond(|| {
+            CannedResponse::postgrest(405, "25006", "cannot execute INSERT in a read-only transaction")
+        }),
+        Self::Respond(|| CannedResponse::gateway(401, "Invalid API key")),
+        Self::Respond(|| CannedResponse::html(403)),
+        Self::Respond(|| CannedResponse::html(200)),
     ];
 
     /// Number of transient failures.

@@ -104,12 +104,12 @@ impl Gateway {
     }
 
     /// Runs a step of this breakpoint before and after the work of each request.
-    pub fn step_on(&self, breakpoint: &Breakpoint) {
+    pub fn set_breakpoint(&self, breakpoint: &Breakpoint) {
         *self.shared.breakpoint.lock().unwrap_or_else(PoisonError::into_inner) = breakpoint.clone();
     }
 
     /// Sets the gateway's behaviour, and returns when it is in effect.
-    pub async fn fault(&self, fault: Fault) {
+    pub async fn set_fault(&self, fault: Fault) {
         let reach = if matches!(fault, Fault::Down) { PortState::Closed } else { PortState::Open };
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         self.server.set(reach).await;

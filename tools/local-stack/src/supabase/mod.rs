@@ -11,9 +11,9 @@ mod token;
 mod user;
 mod webhook;
 
-pub use fault::{Canned, FailureSet, Fault};
+pub use fault::{CannedResponse, FailureSet, Fault};
 pub use gateway::Gateway;
-pub use issuer::{Forge, Issuer, OldKey, Signer};
+pub use issuer::{Issuer, OldKey, Signer, TokenBuilder};
 pub use request_log::RequestLogEntry;
 pub use user::{OrgRole, User};
 pub use webhook::Webhook;

@@ -70,7 +70,7 @@ impl Webhook {
     }
 
     /// Drops every call from now on, or stops dropping.
-    pub fn cut(&self, cut: bool) {
+    pub fn set_disconnected(&self, cut: bool) {
         self.cut.store(cut, Ordering::Relaxed);
     }
 }

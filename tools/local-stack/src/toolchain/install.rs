@@ -94,7 +94,7 @@ pub(super) fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
     command.stderr(Stdio::piped());
     let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
     let pid = child.id();
-    process_reaper::watch(pid, process_reaper::End::Kill)?;
+    process_reaper::watch(pid, process_reaper::Termination::Kill)?;
     let output = child.wait_with_output().with_context(|| format!("waiting for {command:?}"));
     process_reaper::forget(pid);
     let output = output?;

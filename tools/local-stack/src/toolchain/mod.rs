@@ -127,7 +127,7 @@ impl Tool {
     }
 
     /// [`Tool::install`] for async callers.
-    pub async fn ready(self) -> Result<Installed, ToolError> {
+    pub async fn install_async(self) -> Result<Installed, ToolError> {
         let installing = tokio::task::spawn_blocking(move || self.install());
         installing.await.map_err(|e| ToolError::Failed(e.into()))?
     }

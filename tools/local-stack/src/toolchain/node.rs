@@ -54,7 +54,7 @@ impl NodePackages {
     }
 
     /// [`NodePackages::install`] for async callers.
-    pub async fn ready(self) -> Result<InstalledPackages, ToolError> {
+    pub async fn install_async(self) -> Result<InstalledPackages, ToolError> {
         let installing = tokio::task::spawn_blocking(move || self.install());
         installing.await.map_err(|e| ToolError::Failed(e.into()))?
     }
@@ -76,7 +76,7 @@ impl InstalledPackages {
 pub async fn node() -> Result<Command, ToolError> {
     static NODE_PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
     let find = async || {
-        let installed = NODE.ready().await?;
+        let installed = NODE.install_async().await?;
         let home = tokio::task::spawn_blocking(move || home(&installed)).await;
         Ok::<_, ToolError>(home.map_err(anyhow::Error::from)??.join("bin/node"))
     };

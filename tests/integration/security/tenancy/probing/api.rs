@@ -18,7 +18,7 @@ use crate::support::escalations::without_request_ids;
 async fn foreign_and_absent_session_get_equal_responses() -> Result<()> {
     let stack = LocalStack::start().await?;
     let user = TestClient::new(&stack).await?;
-    let session = user.open().await?["id"].as_str().context("no id")?.to_owned();
+    let session = user.open_session().await?["id"].as_str().context("no id")?.to_owned();
     let other_org_id = TestClient::new(&stack).await?.user.org_id;
     let mut others = Vec::new();
     for (org_id, role, can_read) in [
@@ -28,7 +28,7 @@ async fn foreign_and_absent_session_get_equal_responses() -> Result<()> {
         (other_org_id, OrgRole::Member, false),
         (other_org_id, OrgRole::Owner, false),
     ] {
-        others.push((TestClient::joining(&stack, org_id, role).await?, can_read));
+        others.push((TestClient::in_organisation(&stack, org_id, role).await?, can_read));
     }
     let before = rows(&stack).await?;
     for (other, can_read) in &others {
@@ -53,7 +53,7 @@ async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
     let stack = LocalStack::start().await?;
     let user = TestClient::new(&stack).await?;
     stack.register_agent(user.user.org_id, "only_here", "Only here").await?;
-    let session = user.open_path().await?;
+    let session = user.open_session_path().await?;
     let payload = json!({ "reason": "above 10 000 EUR", "decisions": ["approve"] });
     let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
     let recorded = user.post(&format!("{session}/events"), event.clone()).await?.expect(201)?;
@@ -62,7 +62,7 @@ async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
     let before = rows(&stack).await?;
 
     let other = TestClient::new(&stack).await?;
-    let own = other.open_path().await?;
+    let own = other.open_session_path().await?;
     // The id of an event of another session is a new id.
     for id in [event["id"].clone(), escalation, json!(Uuid::new_v4())] {
         let again = json!({ "id": id, "type": "custom_x", "payload": { "escalationId": id } });
@@ -75,7 +75,7 @@ async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
     let mut problems = Vec::new();
     for agent in ["only_here", "only_there"] {
         let opening = other.post("/chatkit/sessions", json!({ "agentId": agent })).await?;
-        let handover = other.record(&own, "handover", json!({ "agentId": agent })).await?;
+        let handover = other.record_event(&own, "handover", json!({ "agentId": agent })).await?;
         let (opening, handover) =
             (opening.problem(422, "agent_unavailable")?, handover.problem(422, "agent_unavailable")?);
         problems.push((without_request_ids(opening), without_request_ids(handover)));
@@ -88,7 +88,7 @@ async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
     ensure!(is_only_own, "expected only the organisation's own agent, found {agents}");
 
     // The cursor of another user is only a position in time.
-    user.open().await?;
+    user.open_session().await?;
     let page = user.get("/chatkit/sessions?limit=1").await?.expect(200)?;
     let cursor = page["nextCursor"].as_str().context("no second page")?;
     let next = other.get(&format!("/chatkit/sessions?cursor={cursor}")).await?.expect(200)?;

@@ -57,7 +57,7 @@ async fn only_valid_app_metadata_grants_access() -> Result<()> {
     let member = &tenants.person(Caller::MemberOfOtherOrg).user;
     let hidden = ids_hidden_from(&tenants, Caller::MemberOfOtherOrg);
     for (claim, value, sessions) in claims {
-        let token = tenants.stack.issuer().forge(member).claim(claim, value.clone()).sign();
+        let token = tenants.stack.issuer().token_builder(member).claim(claim, value.clone()).sign();
         let (status, found) =
             tenants.stack.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
         let visible = found.as_array().map(Vec::len);
@@ -70,7 +70,7 @@ async fn only_valid_app_metadata_grants_access() -> Result<()> {
         }
     }
     // A malformed user id is an error.
-    let token = tenants.stack.issuer().forge(member).claim("sub", "not-a-uuid").sign();
+    let token = tenants.stack.issuer().token_builder(member).claim("sub", "not-a-uuid").sign();
     let (status, body) = tenants.stack.rest(&token, Method::GET, "/chat_sessions?select=*", None).await?;
     ensure!(status.is_client_error(), "expected 4xx, found {status} {body}");
     Ok(())

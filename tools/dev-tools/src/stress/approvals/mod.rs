@@ -171,7 +171,12 @@ pub async fn run(seed: u64, count: usize, size: Size) -> Result<Report> {
     for what in REQUIRED_COVERAGE {
         let found = totals.coverage.get(what).copied().unwrap_or_default();
         let promised = if full { format!("≥ {minimum}") } else { String::new() };
-        measurements.push(Measurement { what, found: found.to_string(), promised, holds: found >= minimum });
+        measurements.push(Measurement {
+            name: what,
+            found: found.to_string(),
+            expected: promised,
+            passed: found >= minimum,
+        });
     }
     for (what, count) in totals.coverage.iter().filter(|(what, _)| !REQUIRED_COVERAGE.contains(what)) {
         measurements.push(Measurement::info(what, usize::try_from(*count)?));

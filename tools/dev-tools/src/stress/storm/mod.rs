@@ -107,8 +107,8 @@ fn measurements(catalogue: &Catalogue, outcomes: &Outcomes) -> Vec<Measurement> 
         ),
         Measurement::info("functions", catalogue.names().count()),
         Measurement {
-            promised: String::new(),
-            holds: true,
+            expected: String::new(),
+            passed: true,
             ..Measurement::violations("functions that only rejected calls", &never)
         },
         Measurement::zero("deadlocks", sum(&|outcome| outcome.starts_with("40P01"))),

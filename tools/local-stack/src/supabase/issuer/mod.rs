@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub use key::random_string;
 use key::{Algorithm, SigningKey};
-pub use token_builder::{Forge, Signer};
+pub use token_builder::{Signer, TokenBuilder};
 
 use super::user::User;
 
@@ -69,12 +69,12 @@ impl Issuer {
 
     /// A user's access token: ES256, valid for an hour.
     pub fn token(&self, user: &User) -> String {
-        self.forge(user).sign()
+        self.token_builder(user).sign()
     }
 
     /// Returns a builder with the claims of [`Issuer::token`].
-    pub fn forge(&self, user: &User) -> Forge<'_> {
-        Forge::new(self, self.claims(user))
+    pub fn token_builder(&self, user: &User) -> TokenBuilder<'_> {
+        TokenBuilder::new(self, self.claims(user))
     }
 
     /// A legacy API key: a long-lived HS256 token with a role and without a user.
@@ -82,7 +82,7 @@ impl Issuer {
         let now = now();
         let claims = json!({ "iss": "supabase", "ref": "local", "role": role, "iat": now, "exp": now + 10 * 365 * 86_400 });
         let claims = claims.as_object().cloned().unwrap_or_default();
-        Forge::new(self, claims).signed_by(Signer::Hs256).sign()
+        TokenBuilder::new(self, claims).signed_by(Signer::Hs256).sign()
     }
 
     /// Generates a new ES256 key for signing.

@@ -16,19 +16,19 @@ pub enum Signer {
     /// The legacy secret; no `kid`.
     Hs256,
     /// No signature, and `alg` is `none`.
-    Nobody,
+    Unsigned,
     /// HMAC with the issuer's public RSA key as the secret, under that key's `kid`. Anyone can
     /// create it.
     HmacWithPublicKey,
     /// An unrelated ES256 key, under the `kid` of the issuer's key.
-    Stranger,
+    ForeignKey,
     /// An unrelated ES256 key, under its own unknown `kid`.
     UnknownKey,
 }
 
 /// Starts with a valid token; each method changes one part.
 #[must_use = "call `sign` to create the token"]
-pub struct Forge<'a> {
+pub struct TokenBuilder<'a> {
     issuer: &'a Issuer,
     signer: Signer,
     header: Vec<(String, Value)>,
@@ -36,7 +36,7 @@ pub struct Forge<'a> {
     tampered: bool,
 }
 
-impl<'a> Forge<'a> {
+impl<'a> TokenBuilder<'a> {
     pub(super) fn new(issuer: &'a Issuer, claims: Map<String, Value>) -> Self {
         Self { issuer, signer: Signer::Es256, header: Vec::new(), claims, tampered: false }
     }
@@ -86,7 +86,7 @@ impl<'a> Forge<'a> {
         let mut header = match (self.signer, &stranger) {
             (Signer::Rs256, _) => asymmetric(&rs256),
             (Signer::Hs256, _) => json!({ "alg": "HS256", "typ": "JWT" }),
-            (Signer::Nobody, _) => json!({ "alg": "none", "typ": "JWT" }),
+            (Signer::Unsigned, _) => json!({ "alg": "none", "typ": "JWT" }),
             (Signer::HmacWithPublicKey, _) => json!({ "alg": "HS256", "kid": rs256.id(), "typ": "JWT" }),
             (Signer::UnknownKey, Some(stranger)) => asymmetric(stranger),
             _ => asymmetric(&es256),
@@ -104,9 +104,9 @@ impl<'a> Forge<'a> {
             Signer::Es256 => es256.sign(message.as_bytes()).unwrap_or_default(),
             Signer::Rs256 => rs256.sign(message.as_bytes()).unwrap_or_default(),
             Signer::Hs256 => hmac256(self.issuer.legacy_secret(), &message),
-            Signer::Nobody => Vec::new(),
+            Signer::Unsigned => Vec::new(),
             Signer::HmacWithPublicKey => hmac256(&rs256.public_pem().unwrap_or_default(), &message),
-            Signer::Stranger | Signer::UnknownKey => {
+            Signer::ForeignKey | Signer::UnknownKey => {
                 stranger.and_then(|key| key.sign(message.as_bytes()).ok()).unwrap_or_default()
             }
         };
