@@ -74,7 +74,6 @@ fn sources(module: &Path) -> Result<Vec<(String, String)>> {
                 found.extend(sources(&path)?);
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !path.to_string_lossy().ends_with("_tests.rs")
-                && path.file_name().is_none_or(|name| name != "upstream_errors_page.rs")
             {
                 found.push((path.display().to_string(), without_tests(&fs::read_to_string(&path)?)));
             }

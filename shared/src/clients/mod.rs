@@ -5,7 +5,7 @@ mod decision;
 pub mod mcp;
 pub mod openai;
 pub mod supabase;
-#[cfg(all(test, feature = "mcp"))]
-mod upstream_errors_page;
+#[cfg(feature = "documentation")]
+pub mod upstream_errors_table;
 
 pub use decision::{Approver, Decision, Risk};

@@ -64,11 +64,10 @@ impl Schema {
         compiler.set_default_draft(Draft::V2020_12);
         compiler.use_loader(Box::new(NoLoader));
         let mut schemas = Schemas::new();
-        compiler
-            .add_resource(ADDRESS, Value::Object(fields))
-            .and_then(|()| compiler.compile(ADDRESS, &mut schemas))
-            .map(|root| Self { schemas, root })
-            .map_err(|_| "is not a usable JSON schema of draft 2020-12")
+        let unusable = "is not a usable JSON schema of draft 2020-12";
+        compiler.add_resource(ADDRESS, Value::Object(fields)).map_err(|_| unusable)?;
+        let root = compiler.compile(ADDRESS, &mut schemas).map_err(|_| unusable)?;
+        Ok(Self { schemas, root })
     }
 
     /// Returns the errors of a value, as many as a person wants to read; empty if it is valid.

@@ -2,15 +2,17 @@
 //! functions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
 use local_stack::lambda::workspace;
 use local_stack::supabase::{OrgRole, Signer, User};
-use local_stack::{Builder, LocalStack, http};
+use local_stack::{LocalStack, http};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::support::generated_docs::check_generated;
 use crate::support::markdown;
 use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::Template;
@@ -42,23 +44,45 @@ const UNVALIDATED: [&str; 5] = [
     "METRICS_NAMESPACE",
 ];
 
+const PAGE: &str = "docs/reference/configuration.md";
+
+/// The template states which function gets a variable. Functions that are started without
+/// variables state which of them are required.
 #[tokio::test]
-async fn template_sets_exactly_the_variables_of_each_function() -> Result<()> {
-    let (table, template) = (Table::read()?, Template::read()?);
-    let packages: BTreeSet<String> = workspace().await?.functions.iter().cloned().collect();
-    ensure_same(("functions/", &packages), ("docs/reference/configuration.md", &table.functions()))?;
-    for function in template.functions()? {
-        let set: BTreeSet<String> = template.environment(&function).into_keys().collect();
-        let reads = table.variables_of(function.package, |cell| !cell.is_empty());
-        ensure_same(("template.yaml", &set), ("docs/reference/configuration.md", &reads))
-            .context(function.id.to_owned())?;
+async fn table_of_variables_is_generated() -> Result<()> {
+    let required = required_variables().await?;
+    let required_with_chatkit = variables_required_with_chatkit().await?;
+    let environments = environments(&Template::read()?)?;
+    for (function, variables) in required.iter().chain(&required_with_chatkit) {
+        let set = environments.get(function).with_context(|| format!("{function} is not deployed"))?;
+        let missing: Vec<&String> = variables.difference(set).collect();
+        ensure!(missing.is_empty(), "template.yaml does not give {missing:?} to {function}");
     }
-    Ok(())
+    let packages = workspace().await?.functions.iter().cloned().collect();
+    ensure_same(("functions/", &packages), ("template.yaml", &environments.keys().cloned().collect()))?;
+
+    let functions = functions_in_order()?;
+    let mut rows = vec![["variable".to_owned()].into_iter().chain(functions.iter().cloned()).collect()];
+    for variable in variables_in_order(&environments)? {
+        let contains = |variables: &VariablesByFunction, function: &String| {
+            variables.get(function).is_some_and(|variables| variables.contains(&variable))
+        };
+        let cell = |function: &String| {
+            let marks = [(&required, "●"), (&required_with_chatkit, "◐"), (&environments, "○")];
+            marks
+                .into_iter()
+                .find(|(variables, _)| contains(variables, function))
+                .map_or("", |(_, mark)| mark)
+        };
+        let cells = functions.iter().map(|function| cell(function).to_owned());
+        rows.push([format!("`{variable}`")].into_iter().chain(cells).collect());
+    }
+    check_generated(PAGE, "variables by function", &markdown::render_matrix(&rows))
 }
 
 #[tokio::test]
 async fn template_resolves_secrets_from_secrets_manager() -> Result<()> {
-    let (template, page) = (Template::read()?, read_text("docs/reference/configuration.md")?);
+    let (template, page) = (Template::read()?, read_text(PAGE)?);
     for function in template.functions()? {
         for (variable, value) in template.environment(&function) {
             let paragraph = paragraph(&page, &variable)?;
@@ -76,9 +100,8 @@ async fn template_resolves_secrets_from_secrets_manager() -> Result<()> {
 
 #[tokio::test]
 async fn every_variable_has_a_paragraph() -> Result<()> {
-    let (page, table) = (read_text("docs/reference/configuration.md")?, Table::read()?);
-    let headings = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
-    let headings: BTreeSet<String> = headings.map(str::to_owned).collect();
+    let (page, table) = (read_text(PAGE)?, Table::read()?);
+    let headings: BTreeSet<String> = headings(&page).into_iter().collect();
     ensure_same(
         ("the headings of docs/reference/configuration.md", &headings),
         ("its table", &table.variables()),
@@ -97,32 +120,16 @@ async fn every_variable_has_a_paragraph() -> Result<()> {
 
 #[tokio::test]
 async fn malformed_variables_stop_the_functions_that_read_them() -> Result<()> {
-    let stack = malformed().start().await?;
-    check_failed_starts(stack, |cell| !cell.is_empty()).await
-}
-
-#[tokio::test]
-async fn missing_variables_stop_the_functions_that_need_them() -> Result<()> {
-    let stack = missing().start().await?;
-    check_failed_starts(stack, |cell| cell == "●").await
-}
-
-#[tokio::test]
-async fn missing_sealing_keys_stop_functions_with_chatkit() -> Result<()> {
-    let stack = without_sealing_keys().start().await?;
-    let table = Table::read()?;
-    let with_chatkit = "with `OPENAI_CHATKIT_SECRET`";
-    let needs = |function: &str| !table.variables_of(function, |cell| cell == with_chatkit).is_empty();
-    call_each(&stack, |function, _, status| {
-        let expected = needs(function);
-        ensure!(expected == (status == 502), "expected 502 from {function}: {expected}, found {status}");
-        Ok(())
-    })
-    .await?;
-    for (function, logged) in logged_variables(stack).await? {
-        let expected = table.variables_of(&function, |cell| cell == with_chatkit);
-        ensure_same(("its log", &logged), ("docs/reference/configuration.md", &expected))
-            .context(function)?;
+    let stack =
+        MALFORMED.into_iter().fold(LocalStack::builder(), |stack, (name, value)| stack.env(name, value));
+    let stack = stack.start().await?;
+    check_that_no_function_starts(&stack).await?;
+    let (logged, table) = (logged_variables(stack).await?, Table::read()?);
+    for function in table.functions() {
+        let read = table.variables_of(&function, |cell| !cell.is_empty());
+        let expected = &read - &UNVALIDATED.map(str::to_owned).into();
+        let logged = logged.get(&function).with_context(|| format!("{function} logged no variable"))?;
+        ensure_same(("its log", logged), (PAGE, &expected)).context(function)?;
     }
     Ok(())
 }
@@ -151,7 +158,7 @@ async fn audience_applies_to_documented_functions() -> Result<()> {
     let readers = table.functions().into_iter().filter(|function| {
         table.variables_of(function, |cell| !cell.is_empty()).contains("AWS_LAMBDA_LOG_LEVEL")
     });
-    ensure_same(("the logs", &writers), ("docs/reference/configuration.md", &readers.collect()))
+    ensure_same(("the logs", &writers), (PAGE, &readers.collect()))
 }
 
 #[tokio::test]
@@ -171,16 +178,75 @@ async fn jwt_secret_applies_to_documented_functions() -> Result<()> {
     .await
 }
 
-fn malformed() -> Builder {
-    MALFORMED.into_iter().fold(LocalStack::builder(), |stack, (name, value)| stack.env(name, value))
+/// The variables of each function.
+type VariablesByFunction = BTreeMap<String, BTreeSet<String>>;
+
+/// The variables without which the functions do not start.
+async fn required_variables() -> Result<VariablesByFunction> {
+    let stack = MALFORMED.into_iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, ""));
+    let stack = stack.start().await?;
+    check_that_no_function_starts(&stack).await?;
+    logged_variables(stack).await
 }
 
-fn missing() -> Builder {
-    MALFORMED.into_iter().fold(LocalStack::builder(), |stack, (name, _)| stack.env(name, ""))
+/// The variables without which functions with ChatKit do not start.
+async fn variables_required_with_chatkit() -> Result<VariablesByFunction> {
+    let stack = LocalStack::builder().env("CHATKIT_SEALING_KEYS", "").start().await?;
+    let stopped = Mutex::new(BTreeSet::new());
+    call_each(&stack, |function, _, status| {
+        if status == 502 {
+            stopped.lock().unwrap().insert(function.to_owned());
+        }
+        Ok(())
+    })
+    .await?;
+    let logged = logged_variables(stack).await?;
+    // Functions without a route return no status.
+    let expected = &logged.keys().cloned().collect() - &Template::read()?.unrouted()?;
+    ensure_same(("the logs", &expected), ("the responses with 502", &stopped.into_inner()?))?;
+    Ok(logged)
 }
 
-fn without_sealing_keys() -> Builder {
-    LocalStack::builder().env("CHATKIT_SEALING_KEYS", "")
+/// The variables that the template gives to each function.
+fn environments(template: &Template) -> Result<VariablesByFunction> {
+    let mut found = VariablesByFunction::new();
+    for function in template.functions()? {
+        let variables: BTreeSet<String> = template.environment(&function).into_keys().collect();
+        let other = found.insert(function.package.to_owned(), variables.clone());
+        if let Some(other) = other {
+            ensure_same(("another deployment of the package", &other), (function.id, &variables))?;
+        }
+    }
+    Ok(found)
+}
+
+/// The functions in the order of the template.
+fn functions_in_order() -> Result<Vec<String>> {
+    let template = read_text("template.yaml")?;
+    let mut functions: Vec<String> = Vec::new();
+    for rest in template.split("Binary: ").skip(1) {
+        let function = rest.split([' ', '\n', '}']).next().unwrap_or_default();
+        if !functions.iter().any(|other| other == function) {
+            functions.push(function.to_owned());
+        }
+    }
+    Ok(functions)
+}
+
+/// All variables, in the order of their paragraphs in the page.
+fn variables_in_order(environments: &VariablesByFunction) -> Result<Vec<String>> {
+    let headings = headings(&read_text(PAGE)?);
+    let variables: BTreeSet<&String> = environments.values().flatten().collect();
+    let mut variables: Vec<String> = variables.into_iter().cloned().collect();
+    let place = |variable: &String| headings.iter().position(|heading| heading == variable);
+    variables.sort_by_key(|variable| place(variable).unwrap_or(usize::MAX));
+    Ok(variables)
+}
+
+/// The variables that have a paragraph.
+fn headings(page: &str) -> Vec<String> {
+    let headings = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    headings.map(str::to_owned).collect()
 }
 
 /// The cell of each function and variable.
@@ -188,7 +254,7 @@ struct Table(BTreeMap<(String, String), String>);
 
 impl Table {
     fn read() -> Result<Self> {
-        let page = read_text("docs/reference/configuration.md")?;
+        let page = read_text(PAGE)?;
         let columns = markdown::columns(&page, "variable");
         let mut cells = BTreeMap::new();
         for row in markdown::table(&page, "variable") {
@@ -229,22 +295,12 @@ fn paragraph<'a>(page: &'a str, variable: &str) -> Result<&'a str> {
     Ok(rest.split_once("\n##").map_or(rest, |(paragraph, _)| paragraph))
 }
 
-/// Checks that no function starts, and that each logs the variables whose cells satisfy a
-/// condition.
-async fn check_failed_starts(stack: LocalStack, condition: impl Fn(&str) -> bool) -> Result<()> {
-    let table = Table::read()?;
-    call_each(&stack, |_, _, status| {
-        ensure!(status == 502, "expected that no function starts, found the status {status}");
+async fn check_that_no_function_starts(stack: &LocalStack) -> Result<()> {
+    call_each(stack, |function, _, status| {
+        ensure!(status == 502, "expected that {function} does not start, found the status {status}");
         Ok(())
     })
-    .await?;
-    let logged = logged_variables(stack).await?;
-    for function in table.functions() {
-        let expected = &table.variables_of(&function, &condition) - &UNVALIDATED.map(str::to_owned).into();
-        let logged = logged.get(&function).with_context(|| format!("{function} logged no variable"))?;
-        ensure_same(("its log", logged), ("docs/reference/configuration.md", &expected)).context(function)?;
-    }
-    Ok(())
+    .await
 }
 
 /// Checks that the functions which read the variable reject tokens.

@@ -7,3 +7,4 @@ mod example_env;
 mod openapi_examples;
 mod routes;
 mod template;
+mod upstream_errors_page;

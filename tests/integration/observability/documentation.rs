@@ -1,42 +1,45 @@
 //! `docs/operations/observability.md` lists the fields and metrics that the functions emit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::emitted_metrics::parse_metrics;
+use super::emitted_metrics::{EmittedMetric, parse_metrics};
 use super::scenario;
+use crate::support::generated_docs::check_generated;
 use crate::support::markdown;
 use crate::support::project_files::{ensure_same, read_text};
 
 const PAGE: &str = "docs/operations/observability.md";
 
-/// Name, unit, and the names of the dimensions.
-type Metric = (String, String, BTreeSet<String>);
-
+/// The groups of metrics and the column `written by` are written by hand, and kept.
 #[tokio::test]
-async fn page_lists_every_metric_with_unit_and_dimensions() -> Result<()> {
-    let mut documented: BTreeSet<Metric> = BTreeSet::new();
+async fn table_of_metrics_is_generated() -> Result<()> {
+    let mut emitted = emitted_metrics(parse_metrics(scenario::metric_lines().await?)?)?;
+    let mut groups = Vec::new();
     for row in markdown::table(&read_text(PAGE)?, "metric") {
-        let [names, unit, dimensions, emitters] = &row[..] else {
-            bail!("another number of columns: {row:?}")
-        };
-        ensure!(!emitters.is_empty(), "{names}: the column of functions is empty");
-        let mut sets: Vec<BTreeSet<String>> = markdown::code_spans(dimensions)
-            .into_iter()
-            .map(|one| BTreeSet::from([one.to_owned()]))
-            .collect();
-        sets.extend(dimensions.contains("in all").then(BTreeSet::new));
+        let [names, _, _, functions] = &row[..] else { bail!("another number of columns: {row:?}") };
+        let mut group = BTreeMap::<_, Vec<&str>>::new();
         for name in markdown::code_spans(names) {
-            documented.extend(sets.iter().map(|set| (name.to_owned(), unit.clone(), set.clone())));
+            if let Some(properties) = emitted.remove(name) {
+                group.entry(properties).or_default().push(name);
+            }
         }
+        groups.extend(
+            group.into_iter().map(|(properties, names)| (quote(&names), properties, functions.clone())),
+        );
     }
-    let emitted = parse_metrics(scenario::metric_lines().await?)?;
-    let emitted = emitted.into_iter().map(|metric| {
-        let dimensions = metric.dimension_names();
-        (metric.name, metric.unit, dimensions)
-    });
-    ensure_same((PAGE, &documented), ("the lines", &emitted.collect()))
+    let new = emitted.into_iter().map(|(name, properties)| (quote(&[&name]), properties, String::new()));
+    groups.extend(new);
+    let mut rows = vec![["metric", "unit", "dimensions", "written by"].map(str::to_owned).to_vec()];
+    rows.extend(groups.iter().map(|(names, (unit, dimensions), functions)| {
+        vec![names.clone(), unit.clone(), dimensions.clone(), functions.clone()]
+    }));
+    check_generated(PAGE, "metrics", &markdown::render_table(&rows))?;
+    for (names, _, functions) in groups {
+        ensure!(!functions.is_empty(), "{PAGE}: write by hand which functions write {names}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -52,6 +55,29 @@ async fn page_lists_every_field() -> Result<()> {
     // Present only if a line has more upstream calls than it lists.
     documented.remove("upstream_unlisted");
     ensure_same((PAGE, &documented), ("the lines", &emitted))
+}
+
+/// The unit and the dimensions of each metric.
+fn emitted_metrics(metrics: BTreeSet<EmittedMetric>) -> Result<BTreeMap<String, (String, String)>> {
+    let mut found = BTreeMap::<String, (String, BTreeSet<BTreeSet<String>>)>::new();
+    for metric in metrics {
+        let dimensions = metric.dimension_names();
+        let (unit, sets) = found.entry(metric.name.clone()).or_insert((metric.unit.clone(), BTreeSet::new()));
+        ensure!(*unit == metric.unit, "{} has the units {unit} and {}", metric.name, metric.unit);
+        sets.insert(dimensions);
+    }
+    let dimensions = |sets: &BTreeSet<BTreeSet<String>>| {
+        let sets = sets.iter().map(|set| match set.len() {
+            0 => "in all".to_owned(),
+            _ => format!("by {}", quote(&set.iter().map(String::as_str).collect::<Vec<_>>())),
+        });
+        sets.collect::<Vec<_>>().join(", ")
+    };
+    Ok(found.into_iter().map(|(name, (unit, sets))| (name, (unit, dimensions(&sets)))).collect())
+}
+
+fn quote(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The fields of a line, from the page.

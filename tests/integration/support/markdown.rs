@@ -34,6 +34,34 @@ pub fn code_spans(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
+/// A table with these rows. The first one is the header.
+pub fn render_table(rows: &[Vec<String>]) -> String {
+    render(rows, "---")
+}
+
+/// A table whose columns are centred, except the first.
+pub fn render_matrix(rows: &[Vec<String>]) -> String {
+    render(rows, ":-:")
+}
+
+fn render(rows: &[Vec<String>], separator: &str) -> String {
+    let line = |cells: &[String]| -> String {
+        let cells =
+            cells.iter().map(|cell| if cell.is_empty() { " |".to_owned() } else { format!(" {cell} |") });
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let (header, rows) = rows.split_first().map_or((&[][..], rows), |(header, rows)| (&header[..], rows));
+    let separators = ["---"].into_iter().chain(std::iter::repeat(separator)).take(header.len());
+    let separators: Vec<String> = separators.map(str::to_owned).collect();
+    let rows = rows.iter().map(|row| line(row));
+    [line(header), line(&separators)].into_iter().chain(rows).collect()
+}
+
+/// A text of the code as the content of a cell, in which `<` does not begin a tag.
+pub fn escape(text: &str) -> String {
+    text.replace('<', "\\<")
+}
+
 fn cells(line: &str) -> Option<Vec<String>> {
     let row = line.trim().strip_prefix('|')?.strip_suffix('|')?;
     Some(row.split('|').map(|cell| cell.trim().to_owned()).collect())

@@ -2,6 +2,7 @@ pub mod client;
 pub mod db_snapshot;
 pub mod escalations;
 pub mod example_matcher;
+pub mod generated_docs;
 pub mod markdown;
 pub mod openapi_document;
 pub mod project_files;

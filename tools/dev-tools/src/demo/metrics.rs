@@ -48,5 +48,5 @@ pub async fn dashboard(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()>
     printer.check_eq("a member cannot read the metrics", (403, "metrics_forbidden".to_owned()), rejected)?;
     let response = demo.stranger.get(printer, "/chatkit/metrics?groupBy=agent").await?;
     let other = response.body.pointer("/total/deliveries/made").cloned().unwrap_or_default();
-    printer.check_eq("the metrics of the other organisation are not affected", &serde_json::json!(0), &&other)
+    printer.check_eq("the metrics of the other organisation are not affected", &serde_json::json!(0), &other)
 }

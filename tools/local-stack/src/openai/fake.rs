@@ -39,7 +39,7 @@ impl FakeOpenAi {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let listener = server::listen().await.context("the OpenAI fake found no free port")?;
         let address = listener.local_addr().context("the OpenAI fake has no address")?;
-        let shared = Arc::new(Shared::new(State { settings: settings, ..State::default() }));
+        let shared = Arc::new(Shared::new(State { settings, ..State::default() }));
         let (stop, stopped) = watch::channel(());
         let latency = LatencyRecorder::default();
         let server = tokio::spawn(server::serve(listener, shared.clone(), latency.clone(), stopped));

@@ -73,7 +73,7 @@ impl Item {
     }
 
     /// Returns the item in OpenAI's format.
-    pub(super) fn to_json(self, id: &str, thread_id: &str, created_at: u64) -> Value {
+    pub(super) fn into_json(self, id: &str, thread_id: &str, created_at: u64) -> Value {
         let mut value = self.0;
         value["id"] = json!(id);
         value["object"] = json!("chatkit.thread_item");

@@ -49,7 +49,7 @@ impl Thread {
     /// Appends an item and returns its id.
     pub(super) fn put(&mut self, item: Item, now: u64) -> String {
         let id = format!("cti_{}", Uuid::new_v4().simple());
-        self.items.push((id.clone(), item.to_json(&id, &self.id, now)));
+        self.items.push((id.clone(), item.into_json(&id, &self.id, now)));
         id
     }
 }

@@ -246,4 +246,26 @@ mod tests {
             assert_eq!((parsed.speaker, parsed.code.as_str()), (speaker, code), "{body}");
         }
     }
+
+    /// A row that one above it hides would never apply.
+    #[test]
+    fn classification_rows_are_not_hidden_by_earlier_rows() {
+        fn assert_no_hidden_row<C: Copy + std::fmt::Debug>(rows: &[Row<C>]) {
+            for (index, row) in rows.iter().enumerate() {
+                let by = rows[..index].iter().find(|above| {
+                    above.speaker == row.speaker
+                        && above.says.is_empty()
+                        && above.statuses.is_empty()
+                        && above.as_user.is_none()
+                        && (above.codes.is_empty() || row.codes.iter().all(|code| above.codes.contains(code)))
+                });
+                assert!(
+                    by.is_none() || row.codes.is_empty() && !row.statuses.is_empty(),
+                    "{row:?} by {by:?}"
+                );
+            }
+        }
+        assert_no_hidden_row(supabase::TABLE.rows);
+        assert_no_hidden_row(openai::TABLE.rows);
+    }
 }
