@@ -13,8 +13,9 @@ use super::{WORKERS, seed_of};
 use crate::stress::measurement::Measurement;
 use crate::stress::{Report, Size};
 
-/// Maximum number of histories per rule.
-const MAX_HISTORIES: usize = 1000;
+/// Maximum number of histories per rule. Most rules are detected within 100, and a few need
+/// thousands, because many steps have to coincide.
+const MAX_HISTORIES: usize = 10_000;
 
 /// The number of histories until a removed rule was detected.
 struct Detection {
