@@ -17,12 +17,14 @@ impl Endpoint for CancelSession {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/cancel");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
+        let service_client = dependencies.service_client();
+        let chatkit = dependencies.chatkit();
         Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let (id, context) = (request.id()?, &request.context);
+        let id = request.id()?;
+        let context = &request.context;
         request.require_empty_body()?;
         let cancelled =
             sessions::cancel(&self.service_client, context, id, request.idempotency_key()?).await?;

@@ -34,13 +34,15 @@ impl Endpoint for CreateSession {
     const ROUTE: Route = Route::post("/chatkit/sessions");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit_with_sealer());
+        let service_client = dependencies.service_client();
+        let chatkit = dependencies.chatkit_with_sealer();
         Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let (service_client, context, with_chatkit) =
-            (&self.service_client, &request.context, self.chatkit.is_some());
+        let service_client = &self.service_client;
+        let context = &request.context;
+        let with_chatkit = self.chatkit.is_some();
         let session_request = request.json::<Body>()?.into_request()?;
         let key = request.idempotency_key()?.map(IdempotencyKey::with_lease);
         let opened = match &session_request {

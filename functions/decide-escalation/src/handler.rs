@@ -20,13 +20,15 @@ impl Endpoint for DecideEscalation {
     const ROUTE: Route = Route::post("/chatkit/escalations/{id}/decision");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (user_client, service_client, rules) =
-            (dependencies.user_client(), dependencies.service_client(), dependencies.decision_rules());
+        let user_client = dependencies.user_client();
+        let service_client = dependencies.service_client();
+        let rules = dependencies.decision_rules();
         Ok(Self { user_client: user_client?, service_client: service_client?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let (id, context) = (request.id()?, &request.context);
+        let id = request.id()?;
+        let context = &request.context;
         let decision: NewDecision = request.json()?;
         let key = request.idempotency_key()?;
         let Self { user_client, service_client, rules } = self;

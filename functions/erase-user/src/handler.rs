@@ -25,7 +25,8 @@ impl AdminTask for EraseUser {
     type Report = Erasure;
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
+        let service_client = dependencies.service_client();
+        let chatkit = dependencies.chatkit();
         Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 

@@ -17,7 +17,8 @@ impl ScheduledJob for ExpireSessions {
     type Report = MaintenanceReport;
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (service_client, chatkit) = (dependencies.service_client(), dependencies.chatkit());
+        let service_client = dependencies.service_client();
+        let chatkit = dependencies.chatkit();
         Ok(Self(Maintenance { service_client: service_client?, chatkit: chatkit? }))
     }
 

@@ -40,12 +40,14 @@ impl Endpoint for GetSession {
     const ROUTE: Route = Route::get("/chatkit/sessions/{id}");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (user_client, chatkit) = (dependencies.user_client(), dependencies.chatkit());
+        let user_client = dependencies.user_client();
+        let chatkit = dependencies.chatkit();
         Ok(Self { user_client: user_client?, chatkit: chatkit? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let (id, context) = (request.id()?, &request.context);
+        let id = request.id()?;
+        let context = &request.context;
         let Query { include } = request.query()?;
         let asked = self.chatkit.as_ref().filter(|_| include != Some(Include::Nothing));
         let summary = sessions::find(&self.user_client, context, id).await?;

@@ -29,13 +29,15 @@ impl Endpoint for RecordEvents {
     const ROUTE: Route = Route::post("/chatkit/sessions/{id}/events");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (service_client, chatkit, rules) =
-            (dependencies.service_client(), dependencies.chatkit(), dependencies.decision_rules());
+        let service_client = dependencies.service_client();
+        let chatkit = dependencies.chatkit();
+        let rules = dependencies.decision_rules();
         Ok(Self { service_client: service_client?, chatkit: chatkit?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let (id, context) = (request.id()?, &request.context);
+        let id = request.id()?;
+        let context = &request.context;
         let events = events::parse(request.json_value()?)?;
         let key = request.idempotency_key()?;
         let recorded = events::record(&self.service_client, context, &self.rules, id, &events, key).await?;

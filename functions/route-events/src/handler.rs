@@ -17,8 +17,9 @@ impl ScheduledJob for RouteEvents {
     type Report = DispatchReport;
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        let (service_client, chatkit, agents) =
-            (dependencies.service_client(), dependencies.chatkit(), dependencies.agent_client());
+        let service_client = dependencies.service_client();
+        let chatkit = dependencies.chatkit();
+        let agents = dependencies.agent_client();
         Ok(Self(Dispatcher { service_client: service_client?, chatkit: chatkit?, agents: agents? }))
     }
 

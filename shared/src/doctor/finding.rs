@@ -86,7 +86,8 @@ impl CheckResult {
     }
 
     pub(super) fn fault(check: Check, code: FaultCode) -> Self {
-        let (cause, remedy) = (Some(code.cause().to_owned()), Some(code.remedy()));
+        let cause = Some(code.cause().to_owned());
+        let remedy = Some(code.remedy());
         Self { status: CheckStatus::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
     }
 
@@ -135,7 +136,8 @@ impl DoctorReport {
     /// Creates a report, and counts its faults and warnings.
     pub(super) fn from_results(findings: Vec<CheckResult>) -> Self {
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
-        let (faults, warnings) = (count(CheckStatus::Fault), count(CheckStatus::Warning));
+        let faults = count(CheckStatus::Fault);
+        let warnings = count(CheckStatus::Warning);
         Self { healthy: faults == 0, faults, warnings, findings }
     }
 }

@@ -73,9 +73,10 @@ impl Doctor {
     /// Reads the variables that all functions read. Errors do not stop the doctor:
     /// they are its first results.
     pub fn new(dependencies: &mut Dependencies) -> Self {
-        let (user_client, service_client) =
-            (dependencies.user_client().ok(), dependencies.service_client().ok());
-        let (chatkit, sealed) = (dependencies.chatkit(), dependencies.chatkit_with_sealer());
+        let user_client = dependencies.user_client().ok();
+        let service_client = dependencies.service_client().ok();
+        let chatkit = dependencies.chatkit();
+        let sealed = dependencies.chatkit_with_sealer();
         let agents = dependencies.agent_client().ok();
         let _ = (
             dependencies.webhook_secret(),
@@ -86,7 +87,8 @@ impl Doctor {
         let (environment, http, project) = dependencies.as_parts();
         let mut of =
             |name| environment.optional(name, |key| Ok(legacy_project(key))).ok().flatten().flatten();
-        let (publishable_of, secret_of) = (of("SUPABASE_PUBLISHABLE_KEY"), of("SUPABASE_SECRET_KEY"));
+        let publishable_of = of("SUPABASE_PUBLISHABLE_KEY");
+        let secret_of = of("SUPABASE_SECRET_KEY");
         let issuer = environment.optional("SUPABASE_JWT_ISSUER", config::any_string).ok().flatten();
         let has_legacy_secret = environment.is_set("SUPABASE_JWT_SECRET");
         let mut mistakes: Vec<ConfigError> = Vec::new();

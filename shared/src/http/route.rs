@@ -77,7 +77,8 @@ impl Route {
     /// `{id}`.
     fn parameter_name<'r>(&self, route: &'r str) -> Option<&'r str> {
         let mut name = "";
-        let (mut ours, mut theirs) = (self.path.split('/'), route.split('/'));
+        let mut ours = self.path.split('/');
+        let mut theirs = route.split('/');
         loop {
             match (ours.next(), theirs.next()) {
                 (None, None) => return Some(name),
@@ -100,7 +101,8 @@ impl Route {
     /// path (RFC 3986, section 6.2.2.2); an encoded slash does not separate segments.
     fn match_segments(&self, path: &str) -> Option<String> {
         let mut id = Some(String::new());
-        let (mut ours, mut given) = (self.path.split('/'), path.split('/'));
+        let mut ours = self.path.split('/');
+        let mut given = path.split('/');
         loop {
             match (ours.next(), given.next()) {
                 (None, None) => return id,

@@ -56,7 +56,9 @@ impl Dependencies {
         let key = self.environment.optional(CHATKIT_SECRET, chatkit::parse_api_key);
         let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::parse_project);
         let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
-        let (key, project, base) = (key?, project?, base?);
+        let key = key?;
+        let project = project?;
+        let base = base?;
         let base = match base {
             Some(base) => base,
             None => config::base_url("https://api.openai.com/v1")
@@ -73,7 +75,8 @@ impl Dependencies {
             return chatkit.map(|_| None);
         }
         let sealer = self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse);
-        let (chatkit, sealer) = (chatkit?, sealer?);
+        let chatkit = chatkit?;
+        let sealer = sealer?;
         Ok(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
@@ -114,7 +117,8 @@ impl Dependencies {
     pub(crate) fn cors(&mut self) -> Result<config::CorsSettings, Reported> {
         let origins = self.environment.optional("CORS_ALLOWED_ORIGINS", config::AllowedOrigins::parse);
         let headers = self.environment.optional("CORS_ALLOWED_HEADERS", config::header_names);
-        let (origins, headers) = (origins?.unwrap_or_default(), headers?.unwrap_or_default());
+        let origins = origins?.unwrap_or_default();
+        let headers = headers?.unwrap_or_default();
         Ok(config::CorsSettings { origins, headers })
     }
 

@@ -165,7 +165,8 @@ impl Reader {
 
     fn headers(&mut self) -> HeaderMap {
         // If both are present, the first has all values of each name and the second only the last.
-        let (all, last) = (self.take_member("multiValueHeaders"), self.take_member("headers"));
+        let all = self.take_member("multiValueHeaders");
+        let last = self.take_member("headers");
         let mut headers = HeaderMap::new();
         match all.or(last) {
             None => {}
@@ -198,8 +199,8 @@ impl Reader {
 
     /// Format 1.0 has only the decoded query parameters, so the query is encoded again.
     fn query_of_parameters(&mut self) -> String {
-        let (all, last) =
-            (self.take_member("multiValueQueryStringParameters"), self.take_member("queryStringParameters"));
+        let all = self.take_member("multiValueQueryStringParameters");
+        let last = self.take_member("queryStringParameters");
         let mut query = form_urlencoded::Serializer::new(String::new());
         match all.or(last) {
             None => {}

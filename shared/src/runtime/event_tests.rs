@@ -23,32 +23,30 @@ fn v2(changes: Value) -> HttpEvent {
 
 #[test]
 fn both_formats_give_the_same_request() {
-    let (two, one) = (
-        v2(json!({
-            "routeKey": "POST /chatkit/sessions/{id}",
-            "rawPath": "/prod/chatkit/sessions/7",
-            "rawQueryString": "a=b+c&a=%2B",
-            "headers": { "Accept": "x,y" },
-            "pathParameters": { "id": "7" },
-            "requestContext": { "stage": "prod", "http": { "method": "POST" } },
-            "body": "e30=",
-            "isBase64Encoded": true,
-        })),
-        read(json!({
-            "version": "1.0",
-            "httpMethod": "POST",
-            "resource": "/chatkit/sessions/{id}",
-            "path": "/prod/chatkit/sessions/7",
-            "queryStringParameters": { "a": "+" },
-            "multiValueQueryStringParameters": { "a": ["b c", "+"] },
-            "headers": { "Accept": "y" },
-            "multiValueHeaders": { "Accept": ["x", "y"] },
-            "pathParameters": { "id": "7" },
-            "requestContext": { "stage": "prod" },
-            "body": "{}",
-            "isBase64Encoded": false,
-        })),
-    );
+    let two = v2(json!({
+        "routeKey": "POST /chatkit/sessions/{id}",
+        "rawPath": "/prod/chatkit/sessions/7",
+        "rawQueryString": "a=b+c&a=%2B",
+        "headers": { "Accept": "x,y" },
+        "pathParameters": { "id": "7" },
+        "requestContext": { "stage": "prod", "http": { "method": "POST" } },
+        "body": "e30=",
+        "isBase64Encoded": true,
+    }));
+    let one = read(json!({
+        "version": "1.0",
+        "httpMethod": "POST",
+        "resource": "/chatkit/sessions/{id}",
+        "path": "/prod/chatkit/sessions/7",
+        "queryStringParameters": { "a": "+" },
+        "multiValueQueryStringParameters": { "a": ["b c", "+"] },
+        "headers": { "Accept": "y" },
+        "multiValueHeaders": { "Accept": ["x", "y"] },
+        "pathParameters": { "id": "7" },
+        "requestContext": { "stage": "prod" },
+        "body": "{}",
+        "isBase64Encoded": false,
+    }));
     assert_eq!(format!("{two:?}"), format!("{one:?}"));
     assert_eq!(
         (two.fault, two.body.as_slice(), &two.headers["accept"]),

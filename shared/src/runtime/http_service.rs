@@ -80,8 +80,9 @@ impl<F: Endpoint> HttpService<F> {
     /// Returns all configuration errors.
     pub fn new(environment: Environment, http: HttpClient) -> Result<Self, config::ConfigErrors> {
         let mut dependencies = Dependencies::new(environment, http);
-        let (function, verifier, cors) =
-            (F::new(&mut dependencies), dependencies.verifier(), dependencies.cors());
+        let function = F::new(&mut dependencies);
+        let verifier = dependencies.verifier();
+        let cors = dependencies.cors();
         let built =
             function.and_then(|function| Ok(Self { function, verifier: verifier?, cors: Cors::new(cors?) }));
         dependencies.build(built)
@@ -102,7 +103,8 @@ impl<F: Endpoint> HttpService<F> {
         let method = excerpt(request.method.as_str());
         let span = telemetry::request(&context, traceparent, &method, F::ROUTE.path);
         let response = async {
-            let (headers, path) = (request.headers.clone(), request.target.path.clone());
+            let headers = request.headers.clone();
+            let path = request.target.path.clone();
             let outcome = self.respond_within_deadline(request, deadline(&context)).await;
             log_response(&outcome);
             let mut response = outcome.unwrap_or_else(|error| {
@@ -179,7 +181,9 @@ fn log_response(outcome: &Result<http_types::Response<Vec<u8>>, Error>) {
 /// Logs a failed request with its causes, for the operator. Faults of this service and of upstream
 /// systems have the level `ERROR`, others `INFO`.
 pub(super) fn log_error(error: &Error) {
-    let (status, code, cause) = (error.code.status(), error.code.as_str(), error_chain(error));
+    let status = error.code.status();
+    let code = error.code.as_str();
+    let cause = error_chain(error);
     match status {
         500.. => tracing::error!(target: TARGET, status, code, cause, "failed"),
         _ => tracing::info!(target: TARGET, status, code, cause, "refused"),

@@ -67,8 +67,9 @@ pub(super) async fn run_job<S: ScheduledJob>(scheduled: &S, context: &Context) -
             tracing::info!(target: TARGET, failed_jobs, %report, "run completed");
             return Ok(run.report);
         };
-        let (code, failed, cause) =
-            (first.error.code.as_str(), run.failure_summary(), error_chain(&first.error));
+        let code = first.error.code.as_str();
+        let failed = run.failure_summary();
+        let cause = error_chain(&first.error);
         tracing::error!(target: TARGET, code, failed_jobs, failed, cause, %report, "run failed");
         Err(BoxError::from(failed))
     }

@@ -33,7 +33,8 @@ pub fn serve_webhook<S: ScheduledJob>() -> ExitCode {
 
 async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
     let served = Arc::new(Dependencies::build_from_process(|dependencies| {
-        let (job, secret) = (S::new(dependencies), dependencies.webhook_secret());
+        let job = S::new(dependencies);
+        let secret = dependencies.webhook_secret();
         Ok((job?, secret?))
     })?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {

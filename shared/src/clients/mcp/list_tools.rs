@@ -34,7 +34,8 @@ impl Client {
 }
 
 async fn list_all_pages(server: &Server, state: &CallState) -> Result<BTreeSet<String>, CallError> {
-    let (mut names, mut cursor) = (BTreeSet::new(), None);
+    let mut names = BTreeSet::new();
+    let mut cursor = None;
     for _ in 0..MAX_PAGES {
         let page = PaginatedRequestParams::default().with_cursor(cursor);
         let ListToolsResult { tools, next_cursor, .. } =

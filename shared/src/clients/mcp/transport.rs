@@ -218,7 +218,8 @@ impl HttpTransport {
         sent: &RequestKind,
         in_session: bool,
     ) -> Result<PostResponse, Error> {
-        let (status, retry_after) = (response.status().as_u16(), upstream::retry_after(response.headers()));
+        let status = response.status().as_u16();
+        let retry_after = upstream::retry_after(response.headers());
         match status {
             // A server of a newer revision responds with 400 and the revisions that it speaks.
             400 if matches!(sent, RequestKind::Probe) => {

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn each_call_names_a_function_of_the_schema_and_its_parameters() {
-        let (functions, calls) = (functions(), calls());
+        let functions = functions();
+        let calls = calls();
         assert!(calls.len() > 20, "only {} calls were found", calls.len());
         for (name, parameters) in &calls {
             let known = functions.get(name).unwrap_or_else(|| panic!("{name} is not a function"));

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn answer_is_validated_only_if_the_decision_can_be_recorded() {
-        let (right, wrong) = ("ab".repeat(32), "cd".repeat(32));
+        let right = "ab".repeat(32);
+        let wrong = "cd".repeat(32);
         let schema = json!({ "properties": { "amount": { "type": "number" } } });
         let error = check_answer(schema.clone(), "open", &right).unwrap_err();
         assert_eq!(

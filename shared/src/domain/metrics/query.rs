@@ -153,7 +153,8 @@ mod tests {
             let error = MetricsQuery::new(Some(at(from)), Some(at(to)), bucket, None, level).unwrap_err();
             error.fields.into_iter().map(|field| field.pointer).collect::<Vec<_>>()
         };
-        let (early, late) = ("2026-01-01T00:00:00Z", "2026-11-01T00:00:00Z");
+        let early = "2026-01-01T00:00:00Z";
+        let late = "2026-11-01T00:00:00Z";
         assert_eq!(wrong(late, early, None, Some(0)), ["to", "serviceLevelSeconds"]);
         assert_eq!(wrong(early, early, None, None), ["to"]);
         assert_eq!(

@@ -142,8 +142,10 @@ impl Dispatcher {
     /// Delivers until nothing is due or no time is left for another call. A failed delivery does
     /// not stop the others. A claimed delivery is free again when its lease expires.
     pub async fn run(&self, deadline: Deadline) -> Run<DispatchReport> {
-        let (mut report, mut running) = (DispatchReport::default(), FuturesUnordered::new());
-        let (mut failed_claim, mut failed_delivery) = (None, None);
+        let mut report = DispatchReport::default();
+        let mut running = FuturesUnordered::new();
+        let mut failed_claim = None;
+        let mut failed_delivery = None;
         loop {
             let free = CONCURRENCY.saturating_sub(running.len());
             let mut next = None;
@@ -264,7 +266,8 @@ impl Dispatcher {
         match self.service_client.rpc_until_recorded(&call, lease).await {
             // The delivery was erased with its session, so the result is of no use.
             Err(error) if error.has_code("delivery_not_found") => {
-                let (status, live_chatkit_session_ids) = (String::new(), Vec::new());
+                let status = String::new();
+                let live_chatkit_session_ids = Vec::new();
                 Ok(FinishResult { finished: false, status, live_chatkit_session_ids })
             }
             finished => Ok(finished?),
@@ -276,7 +279,8 @@ impl ClosedDelivery {
     /// Writes the same log record as for a delivery with a call.
     fn log(&self) {
         let span = delivery_span(self.id, self.org_id, self.session_id, &self.agent_id, self.attempt);
-        let (status, error) = (self.status.as_str(), self.error.as_deref());
+        let status = self.status.as_str();
+        let error = self.error.as_deref();
         span.in_scope(|| tracing::info!(finished = true, status, error, "delivered"));
     }
 }

@@ -141,7 +141,8 @@ pub async fn run(
         let detail = "ChatKit is not configured, but may have data of this user.";
         return Err(Error::new(ErrorCode::ChatkitUnavailable).detail(detail));
     }
-    let (org_id, user_id) = (erasure.org_id, erasure.user_id);
+    let org_id = erasure.org_id;
+    let user_id = erasure.user_id;
     let user = chatkit_user.as_deref();
     let run = ErasureRun { org_id, user_id, user, service_client, chatkit, deadline, until };
     run.end_sessions().await?;

@@ -144,7 +144,9 @@ impl ErasureRun<'_> {
         ids: Vec<String>,
         job: impl Fn(String) -> F,
     ) -> (Vec<String>, Vec<String>, Option<chatkit::Error>) {
-        let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), None);
+        let mut done = Vec::new();
+        let mut refused = Vec::new();
+        let mut failed = None;
         let mut outcomes = std::pin::pin!(stream::iter(ids).map(job).buffer_unordered(CONCURRENCY));
         while let Some((outcome, id)) = outcomes.next().await {
             match outcome {

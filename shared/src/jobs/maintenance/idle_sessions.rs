@@ -179,7 +179,8 @@ impl IdleCheck<'_> {
     /// is in use or the budget is used up.
     async fn read_threads(self) -> ThreadActivity {
         let Self { context, idle } = self;
-        let (mut activity, budget) = (ThreadActivity::default(), CallBudget::new(context.deadline));
+        let mut activity = ThreadActivity::default();
+        let budget = CallBudget::new(context.deadline);
         let Some(chatkit) = context.chatkit else { return activity };
         let ask = async |id: &String| {
             if !budget.spend_call() {

@@ -111,7 +111,8 @@ impl Maintenance {
         while !open.is_empty() && deadline.allows_another_batch() {
             let mut unfinished = Vec::new();
             for (place, job) in open.iter().copied().enumerate() {
-                let (left, jobs) = (deadline.minus(RESERVE), open.len() - place);
+                let left = deadline.minus(RESERVE);
+                let jobs = open.len() - place;
                 let time = left.remaining() / u32::try_from(jobs).unwrap_or(1);
                 let context = BatchContext {
                     service_client: &self.service_client,

@@ -139,7 +139,8 @@ fn is_gone(error: &supabase::Error) -> bool {
 impl TranscriptCopy<'_> {
     /// Copies what the budget allows, and records how far it came.
     async fn run(&mut self) -> Result<(), Error> {
-        let (context, transcript) = (self.context, self.transcript);
+        let context = self.context;
+        let transcript = self.transcript;
         let mut retry_after_seconds = None;
         match self.copy().await {
             Ok(()) | Err(CopyError::BudgetOver) => {}

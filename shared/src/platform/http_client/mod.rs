@@ -111,7 +111,8 @@ impl HttpClient {
         deadline: Deadline,
     ) -> Result<HttpResponse, TransportError> {
         let mut request = Some(request);
-        let (mut tries, begun) = (0, Instant::now());
+        let mut tries = 0;
+        let begun = Instant::now();
         loop {
             tries += 1;
             // Streamed bodies cannot be sent twice. Without a clone this attempt is the last one.
@@ -153,7 +154,8 @@ impl HttpClient {
         telemetry::inject_traceparent(request.headers_mut());
         let exchange = async {
             let mut response = self.client().execute(request).await.map_err(TransportError::from)?;
-            let (status, headers) = (response.status(), response.headers().clone());
+            let status = response.status();
+            let headers = response.headers().clone();
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(TransportError::from)? {
                 if body.len() + chunk.len() > MAX_RESPONSE {

@@ -73,8 +73,12 @@ impl Timestamp {
         let [b'T' | b't', rest @ ..] = rest else { return None };
         let (time, rest) = rest.split_at_checked(8)?;
         let (&[b'-', b'-'], &[b':', b':']) = (&[date[4], date[7]], &[time[2], time[5]]) else { return None };
-        let (year, month, day) = (number(&date[..4])?, number(&date[5..7])?, number(&date[8..])?);
-        let (hour, minute, second) = (number(&time[..2])?, number(&time[3..5])?, number(&time[6..])?);
+        let year = number(&date[..4])?;
+        let month = number(&date[5..7])?;
+        let day = number(&date[8..])?;
+        let hour = number(&time[..2])?;
+        let minute = number(&time[3..5])?;
+        let second = number(&time[6..])?;
         let (microsecond, rest) = fraction(rest)?;
         let offset = offset(rest)?;
         let small = |number: i16| i8::try_from(number).ok();
@@ -119,7 +123,8 @@ fn offset(text: &[u8]) -> Option<i16> {
     else {
         return None;
     };
-    let (hours, minutes) = (number(&[*a, *b])?, number(&[*c, *d])?);
+    let hours = number(&[*a, *b])?;
+    let minutes = number(&[*c, *d])?;
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 

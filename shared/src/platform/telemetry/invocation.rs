@@ -114,7 +114,8 @@ pub(crate) fn inject_traceparent(headers: &mut HeaderMap) {
 
 impl Invocation {
     pub(super) fn start() -> Self {
-        let (calls, tallies) = (Vec::new(), UpstreamStats::default());
+        let calls = Vec::new();
+        let tallies = UpstreamStats::default();
         Self { started: Instant::now(), traceparent: String::new(), calls, unlisted: 0, tallies }
     }
 

@@ -54,7 +54,8 @@ impl JsonLogLayer {
     fn end<'s, S: LookupSpan<'s>>(&self, root: &SpanRef<'s, S>, mut line: Map<String, Value>) {
         let mut extensions = root.extensions_mut();
         let Some(work) = extensions.get_mut::<Invocation>() else { return write(&Value::Object(line)) };
-        let (duration_ms, cold) = (millis(work.elapsed()), self.cold.swap(false, Ordering::Relaxed));
+        let duration_ms = millis(work.elapsed());
+        let cold = self.cold.swap(false, Ordering::Relaxed);
         line.insert("duration_ms".to_owned(), duration_ms.into());
         line.insert("cold_start".to_owned(), cold.into());
         let (calls, unlisted) = work.render_calls();

@@ -76,7 +76,8 @@ pub(super) fn place(span: &Span, trace: TraceContext) -> TraceContext {
         return trace;
     }
     if let Some(parent) = trace.parent {
-        let (id, flags) = (TraceId::from(trace.id), TraceFlags::new(trace.flags));
+        let id = TraceId::from(trace.id);
+        let flags = TraceFlags::new(trace.flags);
         let caller = SpanContext::new(id, SpanId::from(parent), flags, true, TraceState::NONE);
         // Fails only for a span whose recording has started, and this span is new.
         let _ = span.set_parent(Context::new().with_remote_span_context(caller));
@@ -135,7 +136,8 @@ struct ExportClient(reqwest::Client);
 impl HttpClient for ExportClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut answer = self.0.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
-        let (status, headers) = (answer.status(), mem::take(answer.headers_mut()));
+        let status = answer.status();
+        let headers = mem::take(answer.headers_mut());
         let mut response = Response::new(answer.bytes().await.map_err(reqwest::Error::without_url)?);
         *response.status_mut() = status;
         *response.headers_mut() = headers;

@@ -49,10 +49,15 @@ type ParsedTrace = (u128, Option<u64>, u8);
 /// Parses a `traceparent` header. A malformed one is ignored.
 fn parse(header: &str) -> Option<ParsedTrace> {
     let mut parts = header.split('-');
-    let (version, id, place, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let version = parts.next()?;
+    let id = parts.next()?;
+    let place = parts.next()?;
+    let flags = parts.next()?;
     // Later versions may append parts, which are ignored. Version 00 has none.
     let known = hex(version, 2)? != 0xff && (version != "00" || parts.next().is_none());
-    let (id, place, flags) = (hex(id, 32)?, hex(place, 16)? as u64, hex(flags, 2)? as u8);
+    let id = hex(id, 32)?;
+    let place = hex(place, 16)? as u64;
+    let flags = hex(flags, 2)? as u8;
     (known && id != 0 && place != 0).then_some((id, Some(place), flags & SAMPLED))
 }
 
@@ -126,8 +131,8 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
-            let (one, other) =
-                (TraceContext::continuing(Some(bad), None), TraceContext::continuing(Some(bad), None));
+            let one = TraceContext::continuing(Some(bad), None);
+            let other = TraceContext::continuing(Some(bad), None);
             assert_ne!(one.id(), other.id());
             assert_eq!(parse(&one.to_string()), Some((one.id, Some(one.place), SAMPLED)));
         }

@@ -114,7 +114,10 @@ pub(in crate::clients::mcp) fn to_value_or_text(json: &RawValue) -> Value {
 
 /// Returns the nesting depth of the lists and objects in valid JSON.
 fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    let mut quoted = false;
+    let mut escaped = false;
     for byte in text.bytes() {
         match byte {
             _ if escaped => escaped = false,

@@ -199,7 +199,8 @@ fn output_left_out(size: usize) -> Value {
 
 /// Drops the notices beyond [`MAX_SIZE`] and appends how many were dropped.
 fn limit_notices(notices: Vec<Value>) -> Vec<Value> {
-    let (mut size, all) = (0, notices.len());
+    let mut size = 0;
+    let all = notices.len();
     let mut kept: Vec<Value> = notices
         .into_iter()
         .take_while(|notice| {

@@ -150,7 +150,8 @@ impl ErrorBody {
     fn read(body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let (error, code) = (&body["error"], body["code"].as_str().unwrap_or_default());
+        let error = &body["error"];
+        let code = body["code"].as_str().unwrap_or_default();
         let (speaker, code, message) = match () {
             () if is_postgrest_code(code) => (Speaker::PostgRest, code, text(&body["message"])),
             () if error["message"].is_string() => {
@@ -187,7 +188,8 @@ impl HttpResponse {
         if self.status.is_success() {
             return Ok(&self.body);
         }
-        let (status, said) = (self.status.as_u16(), ErrorBody::read(&self.body));
+        let status = self.status.as_u16();
+        let said = ErrorBody::read(&self.body);
         let row = table.rows.iter().find(|row| row.matches(&said, status, as_user));
         Err(Rejection {
             cause: row.map_or(table.rest, |row| row.cause),
