@@ -1,23 +1,25 @@
-// Gives ChatKit.js its client secrets:
+// Provides client secrets for ChatKit.js:
 //
 //   const getClientSecret = createGetClientSecret({ baseUrl, agentId: "accounts_payable", getAccessToken });
 //   document.querySelector("openai-chatkit").setOptions({ api: { getClientSecret } });
 
 /**
  * @typedef {object} Options
- * @property {string} baseUrl Where the API is, without a slash at its end.
- * @property {string} agentId The agent to open a session with.
- * @property {(fresh: boolean) => Promise<string>} getAccessToken The user's Supabase access token; a fresh one
- *   (`supabase.auth.refreshSession()`) where asked for.
- * @property {string} [sessionId] A session to resume, on another device or after a reload; without, a new one is opened.
- * @property {(session: { id: string }) => void} [onSession] Called with the session whenever a secret arrives: the id to resume.
+ * @property {string} baseUrl URL of the API, without a trailing slash.
+ * @property {string} agentId The agent of a new session.
+ * @property {(fresh: boolean) => Promise<string>} getAccessToken Returns the user's Supabase access
+ *   token, and a new one (`supabase.auth.refreshSession()`) if `fresh` is true.
+ * @property {string} [sessionId] The session to resume, for example after a reload. If omitted, a new
+ *   session is opened.
+ * @property {(session: { id: string }) => void} [onSession] Receives the session with each secret. Keep
+ *   its id to resume the session later.
  */
 
-/** What the API answered instead of a session: an RFC 9457 problem with a stable `code`. */
+/** An error response of the API (RFC 9457) with a stable `code`. */
 export class ProblemError extends Error {
   /** @param {{ code?: string, title?: string, detail?: string }} problem */
   constructor(problem) {
-    super(`${problem.title ?? "The API did not answer as described"}. ${problem.detail ?? ""}`);
+    super(`${problem.title ?? "The API returned an unexpected response"}. ${problem.detail ?? ""}`);
     this.code = problem.code;
   }
 }
@@ -27,8 +29,8 @@ export class ProblemError extends Error {
  * @returns {(current: string | null) => Promise<string>} `getClientSecret` of ChatKit's options.
  */
 export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessionId, onSession }) {
-  let key = crypto.randomUUID(); // of one session: it is opened once, however often it is tried
-  let pending = null; // calls that come at once share one request
+  let key = crypto.randomUUID(); // one key per session, so retries open one session
+  let pending = null; // concurrent calls share one request
 
   return (current) => (pending ??= obtain(current).finally(() => (pending = null)));
 
@@ -36,7 +38,7 @@ export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessio
     try {
       return await (sessionId ? renew(current) : open());
     } catch (error) {
-      // It never goes on, and neither does its key.
+      // The session cannot continue, so open another one under a new key.
       if (!["session_ended", "session_not_found"].includes(error.code)) throw error;
       sessionId = undefined;
       key = crypto.randomUUID();
@@ -51,7 +53,8 @@ export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessio
   async function renew(current) {
     if (!current) return post({ sessionId, purpose: "resume" });
     const secret = await post({ sessionId, purpose: "refresh" });
-    // ChatKit.js asks because this one does not work. The API cannot know, and hands it out while it has time left.
+    // ChatKit.js rejects this secret. The API returns it as long as it is valid, unless the request
+    // says that it was rejected.
     return secret === current ? post({ sessionId, purpose: "refresh", rejected: true }) : secret;
   }
 
