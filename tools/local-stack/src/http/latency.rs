@@ -59,7 +59,8 @@ impl<S> MeasuredConnection<S> {
         }
     }
 
-    fn on_write(&mut self) {
+    /// Counts the request, or extends its span.
+    fn record_span(&mut self) {
         let took = self.since.elapsed().unwrap_or_default();
         let mut spans = self.latency.spans();
         let at = *self.span.get_or_insert(spans.len());
@@ -67,8 +68,6 @@ impl<S> MeasuredConnection<S> {
             Some(span) => span.1 = took,
             None => spans.push((self.since, took)),
         }
-        drop(spans);
-        self.idle = true;
     }
 }
 
@@ -91,9 +90,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeasuredConnection<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for MeasuredConnection<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // Before the bytes leave: a client that has read the response finds its request counted.
+        if !bytes.is_empty() {
+            this.record_span();
+        }
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         if matches!(written, Poll::Ready(Ok(1..))) {
-            this.on_write();
+            this.record_span();
+            this.idle = true;
         }
         written
     }
