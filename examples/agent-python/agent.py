@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 LIMIT_CENTS = 1_000_000
 
 # The result of each payment by its idempotency key. An agent in production keeps this table in its
-# database and writes it in the transaction that orders the payment. Then a restart does not lose it.
+# database and writes it in the transaction that orders the payment, so a restart does not lose it.
 results: dict[str, dict[str, Any]] = {}
 
 server = MCPServer("payments")
@@ -70,8 +70,8 @@ async def handle_event(
         }
     if decision is not None and decision["decision"] not in ("approve", "edit"):
         return {"status": "completed", "message": f"The payment of {name} was rejected."}
-    # There is no `await` between the check of the key and this assignment, so two calls with one key
-    # cannot both pay. The bank's API would be called here, with the idempotency key.
+    # There is no `await` between the check of the key and this assignment, so two calls with one
+    # key cannot both pay. The bank's API would be called here, with the idempotency key.
     results[idempotencyKey] = {
         "status": "completed",
         "message": f"The payment of {name} is ordered.",

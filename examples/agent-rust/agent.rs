@@ -91,8 +91,8 @@ impl AgentResult {
 #[derive(Clone, Default)]
 struct PaymentAgent {
     /// The result of each payment by its idempotency key. An agent in production keeps this table
-    /// in its database and writes it in the transaction that orders the payment. Then a restart
-    /// does not lose it.
+    /// in its database and writes it in the transaction that orders the payment, so a restart does
+    /// not lose it.
     results: Arc<Mutex<HashMap<String, AgentResult>>>,
 }
 
@@ -169,10 +169,7 @@ async fn require_bearer(State(bearer): State<Arc<str>>, request: Request, next: 
 #[tokio::main]
 async fn main() -> Result<()> {
     let bearer: Arc<str> = env::var("AGENT_BEARER").unwrap_or_default().into();
-    anyhow::ensure!(
-        !bearer.is_empty(),
-        "Set AGENT_BEARER to the bearer of this agent in AGENT_CREDENTIALS."
-    );
+    anyhow::ensure!(!bearer.is_empty(), "Set AGENT_BEARER to the bearer of this agent in AGENT_CREDENTIALS.");
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").unwrap_or_else(|_| "4000".to_owned());
     let config = StreamableHttpServerConfig::default()
@@ -187,9 +184,7 @@ async fn main() -> Result<()> {
         Arc::new(LocalSessionManager::default()),
         config,
     );
-    let app = Router::new()
-        .nest_service("/mcp", service)
-        .layer(from_fn_with_state(bearer, require_bearer));
+    let app = Router::new().nest_service("/mcp", service).layer(from_fn_with_state(bearer, require_bearer));
     let listener = TcpListener::bind(format!("{host}:{port}")).await.context("binding the port")?;
     eprintln!("Listening on http://{}/mcp", listener.local_addr()?);
     axum::serve(listener, app).await.context("serving requests")

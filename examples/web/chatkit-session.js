@@ -1,19 +1,22 @@
 // Gives ChatKit.js its client secrets:
 //
-//   const getClientSecret = createGetClientSecret({ baseUrl, agentId: "accounts_payable", getAccessToken });
+//   const options = { baseUrl, agentId: "accounts_payable", getAccessToken };
+//   const getClientSecret = createGetClientSecret(options);
 //   document.querySelector("openai-chatkit").setOptions({ api: { getClientSecret } });
 
 /**
  * @typedef {object} Options
- * @property {string} baseUrl Where the API is, without a slash at its end.
+ * @property {string} baseUrl The URL of the API, without a slash at its end.
  * @property {string} agentId The agent to open a session with.
- * @property {(fresh: boolean) => Promise<string>} getAccessToken The user's Supabase access token; a fresh one
- *   (`supabase.auth.refreshSession()`) where asked for.
- * @property {string} [sessionId] A session to resume, on another device or after a reload; without, a new one is opened.
- * @property {(session: { id: string }) => void} [onSession] Called with the session whenever a secret arrives: the id to resume.
+ * @property {(fresh: boolean) => Promise<string>} getAccessToken The user's Supabase access token.
+ *   If `fresh` is true, a new one (`supabase.auth.refreshSession()`).
+ * @property {string} [sessionId] A session to resume, on another device or after a reload. Without
+ *   it, a session is opened.
+ * @property {(session: { id: string }) => void} [onSession] Called with the session whenever a
+ *   secret arrives. Its id can be resumed later.
  */
 
-/** What the API answered instead of a session: an RFC 9457 problem with a stable `code`. */
+/** An RFC 9457 problem with a stable `code`, which the API returned instead of a result. */
 export class ProblemError extends Error {
   /** @param {{ code?: string, title?: string, detail?: string }} problem */
   constructor(problem) {
@@ -27,17 +30,25 @@ export class ProblemError extends Error {
  * @returns {(current: string | null) => Promise<string>} `getClientSecret` of ChatKit's options.
  */
 export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessionId, onSession }) {
-  let key = crypto.randomUUID(); // of one session: it is opened once, however often it is tried
-  let pending = null; // calls that come at once share one request
+  // The key of one session, which retries do not open a second time.
+  let key = crypto.randomUUID();
+  /**
+   * The request that simultaneous calls share.
+   *
+   * @type {Promise<string> | null}
+   */
+  let pending = null;
 
   return (current) => (pending ??= obtain(current).finally(() => (pending = null)));
 
+  /** @param {string | null} current */
   async function obtain(current) {
     try {
       return await (sessionId ? renew(current) : open());
     } catch (error) {
-      // It never goes on, and neither does its key.
-      if (!["session_ended", "session_not_found"].includes(error.code)) throw error;
+      // An ended session cannot be continued, and its key cannot open another one.
+      const { code = "" } = /** @type {ProblemError} */ (error);
+      if (!["session_ended", "session_not_found"].includes(code)) throw error;
       sessionId = undefined;
       key = crypto.randomUUID();
       return open();
@@ -48,13 +59,21 @@ export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessio
     return post({ agentId }, { "Idempotency-Key": key });
   }
 
+  /** @param {string | null} current */
   async function renew(current) {
     if (!current) return post({ sessionId, purpose: "resume" });
     const secret = await post({ sessionId, purpose: "refresh" });
-    // ChatKit.js asks because this one does not work. The API cannot know, and hands it out while it has time left.
-    return secret === current ? post({ sessionId, purpose: "refresh", rejected: true }) : secret;
+    if (secret !== current) return secret;
+    // ChatKit.js requests a secret because the current one does not work. The API issues that one
+    // until it expires, unless the request reports its rejection.
+    return post({ sessionId, purpose: "refresh", rejected: true });
   }
 
+  /**
+   * @param {object} body
+   * @param {Record<string, string>} headers
+   * @returns {Promise<string>}
+   */
   async function post(body, headers = {}) {
     let fresh = false;
     for (let attempt = 1; ; attempt++) {
@@ -74,14 +93,18 @@ export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessio
         onSession?.(session);
         return session.chatkit.clientSecret;
       }
+      /** @type {{ code?: string }} */
       const problem = (await response?.json().catch(() => null)) ?? {};
-      const expired = problem.code === "expired_token" && !fresh;
-      const passes =
-        !response || response.status >= 500 || ["still_running", "rate_limited"].includes(problem.code);
-      if (attempt === 5 || !(expired || passes)) throw new ProblemError(problem);
+      const { code = "" } = problem;
+      /** @type {boolean} */
+      const expired = code === "expired_token" && !fresh;
+      const overloaded = ["still_running", "rate_limited"].includes(code);
+      const temporary = !response || response.status >= 500 || overloaded;
+      if (attempt === 5 || !(expired || temporary)) throw new ProblemError(problem);
       fresh = expired;
       if (expired) continue;
-      const seconds = Math.max(Number(response?.headers.get("Retry-After") ?? 0), 2 ** (attempt - 1));
+      const retryAfter = Number(response?.headers.get("Retry-After") ?? 0);
+      const seconds = Math.max(retryAfter, 2 ** (attempt - 1));
       await new Promise((resolve) => setTimeout(resolve, 1000 * seconds * (1 + Math.random() / 4)));
     }
   }
