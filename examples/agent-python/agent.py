@@ -52,8 +52,9 @@ async def handle_event(
     if event["type"] != "button_click" or payload.get("action") != "pay":
         return {"status": "completed", "output": {"ignored": event["type"]}}
     try:
-        # A call that a person edited has inputs, which replace the data of the event.
-        invoice = Invoice.model_validate(inputs or payload.get("data"))
+        # An edited call has inputs. They have the form of a payload, so that the registration can
+        # point to the amount of both.
+        invoice = Invoice.model_validate((inputs or payload).get("data"))
     except ValidationError:
         return {"status": "failed", "message": "The invoice or its amount is missing or invalid."}
     name = f"invoice {invoice.invoice}"

@@ -36,7 +36,8 @@ const LIMIT_CENTS: u64 = 1_000_000;
 struct EventCall {
     event: Event,
     idempotency_key: String,
-    /// Present if a person edited the call. They replace the data of the event.
+    /// Present if a person edited the call. They have the form of a payload, so that the
+    /// registration can point to the amount of both.
     inputs: Option<Value>,
     /// Present after a person decided.
     decision: Option<Decision>,
@@ -112,8 +113,8 @@ impl PaymentAgent {
             let output = Some(json!({ "ignored": event_type }));
             return Json(AgentResult { status: Status::Completed, message: None, output, ask: None });
         }
-        let data = call.inputs.unwrap_or_else(|| payload["data"].clone());
-        let invoice = match serde_json::from_value::<Invoice>(data) {
+        let data = &call.inputs.as_ref().unwrap_or(&payload)["data"];
+        let invoice = match Invoice::deserialize(data) {
             Ok(invoice) if invoice.amount_cents > 0 && !invoice.invoice.is_empty() => invoice,
             _ => {
                 let message = "The invoice or its amount is missing or invalid.";
