@@ -1,25 +1,26 @@
-// Provides client secrets for ChatKit.js:
+// Gives ChatKit.js its client secrets:
 //
-//   const getClientSecret = createGetClientSecret({ baseUrl, agentId: "accounts_payable", getAccessToken });
+//   const options = { baseUrl, agentId: "accounts_payable", getAccessToken };
+//   const getClientSecret = createGetClientSecret(options);
 //   document.querySelector("openai-chatkit").setOptions({ api: { getClientSecret } });
 
 /**
  * @typedef {object} Options
- * @property {string} baseUrl URL of the API, without a trailing slash.
- * @property {string} agentId The agent of a new session.
- * @property {(fresh: boolean) => Promise<string>} getAccessToken Returns the user's Supabase access
- *   token, and a new one (`supabase.auth.refreshSession()`) if `fresh` is true.
- * @property {string} [sessionId] The session to resume, for example after a reload. If omitted, a new
- *   session is opened.
- * @property {(session: { id: string }) => void} [onSession] Receives the session with each secret. Keep
- *   its id to resume the session later.
+ * @property {string} baseUrl The URL of the API, without a slash at its end.
+ * @property {string} agentId The agent to open a session with.
+ * @property {(fresh: boolean) => Promise<string>} getAccessToken The user's Supabase access token.
+ *   If `fresh` is true, a new one (`supabase.auth.refreshSession()`).
+ * @property {string} [sessionId] A session to resume, on another device or after a reload. Without
+ *   it, a session is opened.
+ * @property {(session: { id: string }) => void} [onSession] Called with the session whenever a
+ *   secret arrives. Its id can be resumed later.
  */
 
-/** An error response of the API (RFC 9457) with a stable `code`. */
+/** An RFC 9457 problem with a stable `code`, which the API returned instead of a result. */
 export class ProblemError extends Error {
   /** @param {{ code?: string, title?: string, detail?: string }} problem */
   constructor(problem) {
-    super(`${problem.title ?? "The API returned an unexpected response"}. ${problem.detail ?? ""}`);
+    super(`${problem.title ?? "The API did not answer as described"}. ${problem.detail ?? ""}`);
     this.code = problem.code;
   }
 }
@@ -29,17 +30,25 @@ export class ProblemError extends Error {
  * @returns {(current: string | null) => Promise<string>} `getClientSecret` of ChatKit's options.
  */
 export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessionId, onSession }) {
-  let key = crypto.randomUUID(); // one key per session, so retries open one session
-  let pending = null; // concurrent calls share one request
+  // The key of one session, which retries do not open a second time.
+  let key = crypto.randomUUID();
+  /**
+   * The request that simultaneous calls share.
+   *
+   * @type {Promise<string> | null}
+   */
+  let pending = null;
 
   return (current) => (pending ??= obtain(current).finally(() => (pending = null)));
 
+  /** @param {string | null} current */
   async function obtain(current) {
     try {
       return await (sessionId ? renew(current) : open());
     } catch (error) {
-      // The session cannot continue, so open another one under a new key.
-      if (!["session_ended", "session_not_found"].includes(error.code)) throw error;
+      // An ended session cannot be continued, and its key cannot open another one.
+      const { code = "" } = /** @type {ProblemError} */ (error);
+      if (!["session_ended", "session_not_found"].includes(code)) throw error;
       sessionId = undefined;
       key = crypto.randomUUID();
       return open();
@@ -50,14 +59,21 @@ export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessio
     return post({ agentId }, { "Idempotency-Key": key });
   }
 
+  /** @param {string | null} current */
   async function renew(current) {
     if (!current) return post({ sessionId, purpose: "resume" });
     const secret = await post({ sessionId, purpose: "refresh" });
-    // ChatKit.js rejects this secret. The API returns it as long as it is valid, unless the request
-    // says that it was rejected.
-    return secret === current ? post({ sessionId, purpose: "refresh", rejected: true }) : secret;
+    if (secret !== current) return secret;
+    // ChatKit.js requests a secret because the current one does not work. The API issues that one
+    // until it expires, unless the request reports its rejection.
+    return post({ sessionId, purpose: "refresh", rejected: true });
   }
 
+  /**
+   * @param {object} body
+   * @param {Record<string, string>} headers
+   * @returns {Promise<string>}
+   */
   async function post(body, headers = {}) {
     let fresh = false;
     for (let attempt = 1; ; attempt++) {
@@ -77,14 +93,18 @@ export function createGetClientSecret({ baseUrl, agentId, getAccessToken, sessio
         onSession?.(session);
         return session.chatkit.clientSecret;
       }
+      /** @type {{ code?: string }} */
       const problem = (await response?.json().catch(() => null)) ?? {};
-      const expired = problem.code === "expired_token" && !fresh;
-      const passes =
-        !response || response.status >= 500 || ["still_running", "rate_limited"].includes(problem.code);
-      if (attempt === 5 || !(expired || passes)) throw new ProblemError(problem);
+      const { code = "" } = problem;
+      /** @type {boolean} */
+      const expired = code === "expired_token" && !fresh;
+      const overloaded = ["still_running", "rate_limited"].includes(code);
+      const temporary = !response || response.status >= 500 || overloaded;
+      if (attempt === 5 || !(expired || temporary)) throw new ProblemError(problem);
       fresh = expired;
       if (expired) continue;
-      const seconds = Math.max(Number(response?.headers.get("Retry-After") ?? 0), 2 ** (attempt - 1));
+      const retryAfter = Number(response?.headers.get("Retry-After") ?? 0);
+      const seconds = Math.max(retryAfter, 2 ** (attempt - 1));
       await new Promise((resolve) => setTimeout(resolve, 1000 * seconds * (1 + Math.random() / 4)));
     }
   }

@@ -4,6 +4,7 @@ mod configuration_page;
 mod deployment_guide;
 mod errors_page;
 mod example_env;
+mod examples;
 mod openapi_examples;
 mod routes;
 mod template;

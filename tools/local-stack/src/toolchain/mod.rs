@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub use command::command;
 pub use installed::Installed;
-pub use node::{InstalledPackages, MCP_NPM, NodePackages, node};
+pub use node::{EXAMPLE_PAGE, InstalledPackages, MCP_NPM, NodePackages, node};
 pub use python::Layout;
 
 /// A tool with pinned dependencies.

@@ -29,6 +29,13 @@ pub const MCP_NPM: NodePackages = NodePackages {
     lock: include_str!("../../pinned/mcp-npm.package-lock.json"),
 };
 
+/// The TypeScript compiler, and the types that the page in `examples/web` is checked against.
+pub const EXAMPLE_PAGE: NodePackages = NodePackages {
+    name: "example-page",
+    manifest: include_str!("../../../../examples/web/package.json"),
+    lock: include_str!("../../../../examples/web/package-lock.json"),
+};
+
 /// Installed packages, and the Node.js that runs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledPackages {
