@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http_client::header::ACCEPT;
 use local_stack::lambda::{self, Profile};
-use local_stack::process_reaper::{self, End};
+use local_stack::process_reaper::{self, Termination};
 use local_stack::supabase::OrgRole;
 use local_stack::toolchain::{MCP_2026, Tool};
 use local_stack::{LocalStack, http};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::support::client::{TestClient, TestResponse};
 use crate::support::escalations::decide;
-use crate::support::project_files::{root, text};
+use crate::support::project_files::{read_text, root};
 use crate::support::{markdown, skip};
 
 /// Time for an agent to start, or for an event to be handled, on a busy machine.
@@ -67,7 +67,7 @@ impl ExampleAgent {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().context("starting the agent")?;
         if let Some(pid) = process.id() {
-            process_reaper::watch(pid, End::Kill)?;
+            process_reaper::watch(pid, Termination::Kill)?;
         }
         let mut lines = BufReader::new(process.stderr.take().context("no standard error")?).lines();
         let find_address = async {
@@ -113,7 +113,7 @@ impl Drop for ExampleAgent {
 }
 
 async fn start_python_agent() -> Result<ExampleAgent> {
-    let mut python = Command::from(PYTHON_PACKAGES.ready().await?.python());
+    let mut python = Command::from(PYTHON_PACKAGES.install_async().await?.python());
     python.arg(root()?.join("examples/agent-python/agent.py")).env("PYTHONUTF8", "1");
     ExampleAgent::start(python).await
 }
@@ -125,7 +125,7 @@ async fn start_rust_agent() -> Result<ExampleAgent> {
 
 /// Returns the JSON that the `curl` command with this text sends, in the page of the agent.
 fn curl_body(marker: &str) -> Result<Value> {
-    let blocks = markdown::blocks(&text(AGENT_PAGE)?, "sh");
+    let blocks = markdown::blocks(&read_text(AGENT_PAGE)?, "sh");
     let block = blocks.iter().find(|block| block.contains(marker));
     let block = block.with_context(|| format!("no command with {marker}"))?;
     let (_, body) = block.split_once("-d '").context("the command does not send a body")?;
@@ -161,11 +161,11 @@ async fn check_events(agent: &ExampleAgent) -> Result<()> {
     let stack = stack.start().await?;
     let member = TestClient::new(&stack).await?;
     let org_id = member.user.org_id;
-    let approver = TestClient::joining(&stack, org_id, OrgRole::Approver).await?;
+    let approver = TestClient::in_organisation(&stack, org_id, OrgRole::Approver).await?;
     register(&stack, org_id, agent, "payables").await?;
-    let session = member.open_path().await?;
+    let session = member.open_session_path().await?;
 
-    member.record(&session, "button_click", click("42", 1_000_000)).await?.expect(201)?;
+    member.record_event(&session, "button_click", click("42", 1_000_000)).await?.expect(201)?;
     let shown = wait_for(&member, &session, |shown| results(shown).len() == 1).await?;
     let paid = &results(&shown)[0]["output"];
     ensure!(paid["invoice"] == "42" && paid["amountCents"] == 1_000_000, "{shown:#}");
@@ -173,7 +173,7 @@ async fn check_events(agent: &ExampleAgent) -> Result<()> {
 
     // Above the limit, the agent pays once, after the approval.
     for (invoice, decision, count) in [("43", "approve", 2), ("44", "reject", 3)] {
-        member.record(&session, "button_click", click(invoice, 1_000_001)).await?.expect(201)?;
+        member.record_event(&session, "button_click", click(invoice, 1_000_001)).await?.expect(201)?;
         let escalation = wait_for_escalation(&approver).await?;
         ensure!(escalation["kind"] == "agent_asked" && escalation["approver"] == "other", "{escalation:#}");
         decide(&member, &escalation, "approve").await?.expect(403)?;
@@ -197,7 +197,7 @@ async fn check_events(agent: &ExampleAgent) -> Result<()> {
 
     // A credential that the agent does not accept.
     register(&stack, org_id, agent, "outdated").await?;
-    member.record(&session, "button_click", click("45", 100)).await?.expect(201)?;
+    member.record_event(&session, "button_click", click("45", 100)).await?.expect(201)?;
     let failed = |shown: &Value| !payloads(shown, "agent_failed").is_empty();
     let shown = wait_for(&member, &session, failed).await?;
     ensure!(payloads(&shown, "agent_failed")[0]["error"] == "unauthorized", "{shown:#}");

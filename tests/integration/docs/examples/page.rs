@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::client::{AGENT, TestClient, path};
-use crate::support::project_files::{root, text};
+use crate::support::client::{AGENT, TestClient, session_path};
+use crate::support::project_files::{read_text, root};
 use crate::support::skip;
 
 /// Time for Node.js or the compiler to finish on a busy machine.
@@ -51,7 +51,7 @@ async fn check_page_events() -> Result<()> {
     ensure!(page["unknown"] == "The page does not have the tool toString.", "{page:#}");
     ensure!(page["errors"] == json!(["The frame was not loaded."]), "{page:#}");
 
-    let shown = client.get(&path(&json!({ "id": page["session"] }))).await?.expect(200)?;
+    let shown = client.get(&session_path(&json!({ "id": page["session"] }))).await?.expect(200)?;
     let events = shown["events"].as_array().context("no events")?;
     let mut recorded: Vec<(&str, Value)> = events
         .iter()
@@ -91,7 +91,7 @@ const TYPE_ERRORS: [(&str, &str, &str); 4] = [
 ];
 
 async fn check_page_types() -> Result<()> {
-    let packages = EXAMPLE_PAGE.ready().await?;
+    let packages = EXAMPLE_PAGE.install_async().await?;
     let folder = TempDir::new()?;
     for entry in std::fs::read_dir(root()?.join("examples/web"))? {
         let file = entry?.path();
@@ -119,7 +119,7 @@ async fn check_page_types() -> Result<()> {
     let manifest: Value = serde_json::from_str(EXAMPLE_PAGE.manifest)?;
     let version = manifest["devDependencies"]["@supabase/supabase-js"].as_str().context("no version")?;
     let import = format!("https://esm.sh/@supabase/supabase-js@{version}\"");
-    ensure!(text("examples/web/index.html")?.contains(&import), "index.html does not import {import}");
+    ensure!(read_text("examples/web/index.html")?.contains(&import), "index.html does not import {import}");
     Ok(())
 }
 
