@@ -35,10 +35,17 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let query = "select s.id::text from chat_sessions as s
                  where s.status = 'active' and not exists (select from idempotency_keys as k where k.session_id = s.id)";
     let without_key: Vec<String> = sqlx::query_scalar(query).fetch_all(env.stack.database()).await?;
+    // 99.6 % are expected. Of 400 creations, 5 fail by chance in one run of 40, and 9 hardly ever.
+    let min_percent = if count < 1_000 { 98.0 } else { 99.0 };
     let mut measurements = vec![
         Measurement::non_zero("failed upstream requests", env.injected_fault_count()),
         Measurement::info("requests that clients repeated", repeated),
-        Measurement::min_percent("creations that succeeded within 3 attempts", opened.len(), count, 99.0),
+        Measurement::min_percent(
+            "creations that succeeded within 3 attempts",
+            opened.len(),
+            count,
+            min_percent,
+        ),
         Measurement::max_ratio("ChatKit sessions created per session", upstream_creations, count, 1.3),
         Measurement::exactly("sessions, one per successful creation", ids.len(), opened.len()),
         Measurement::violations("active sessions without an idempotency key", &without_key),
