@@ -1,4 +1,4 @@
-//! The stress tests at their small size. `cargo soak` runs them at full size.
+//! The stress tests at their small size. `cargo stress` runs them at full size.
 
 use anyhow::{Context, Result, ensure};
 use dev_tools::stress::{self, Size};

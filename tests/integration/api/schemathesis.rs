@@ -6,7 +6,7 @@ use dev_tools::fuzz_api::{Plan, fuzz};
 use crate::support::skip::with_tools;
 
 /// A fixed seed sends the same requests in each run, so that a change cannot fail at random.
-/// `cargo explore` uses a random one.
+/// `cargo fuzz-api` uses a random one.
 const SEED: u32 = 1;
 
 #[tokio::test]

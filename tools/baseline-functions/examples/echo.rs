@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     if std::env::var("REFUSES_TO_START").is_ok() {
-        return Err("it was told not to start".into());
+        return Err("configured not to start".into());
     }
     lambda_runtime::run(service_fn(answer)).await
 }
@@ -18,7 +18,7 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
     match event["rawPath"].as_str().unwrap_or_default().rsplit('/').next() {
         Some("crash") => std::process::exit(7),
-        Some("error") => Err("it was told to fail".into()),
+        Some("error") => Err("an error on request".into()),
         Some("hang") => loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
         },

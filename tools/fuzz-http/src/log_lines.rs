@@ -40,7 +40,7 @@ impl LogLines {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if event.metadata().target() != "work" {
+        if event.metadata().target() != "invocation" {
             return;
         }
         let work = context.event_span(event).map_or("nothing", |span| span.name());

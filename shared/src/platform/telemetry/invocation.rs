@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Target of the spans of invocations and their calls, and of the event that ends an invocation.
-pub(crate) const TARGET: &str = "work";
+pub(crate) const TARGET: &str = "invocation";
 
 /// Names of the spans that are invocations.
 pub(super) const KINDS: [&str; 3] = ["request", "run", "task"];

@@ -107,5 +107,5 @@ pub async fn delivery_states(stack: &LocalStack) -> Result<Vec<(String, Option<S
 /// Idempotency key and arguments of each operation that the agent executed.
 pub fn executed(stack: &LocalStack, agent: &str) -> Vec<(String, Value)> {
     let agent = stack.agents().agent(agent);
-    agent.map(|agent| agent.actions()).into_iter().flatten().map(|deed| (deed.key, deed.data)).collect()
+    agent.map(|agent| agent.actions()).into_iter().flatten().map(|action| (action.key, action.data)).collect()
 }

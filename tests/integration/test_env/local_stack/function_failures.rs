@@ -48,7 +48,7 @@ async fn timeout_kills_the_function() -> Result<()> {
 async fn failed_start_is_logged() -> Result<()> {
     let stack = start_with_echo(LocalStack::builder().env("REFUSES_TO_START", "yes")).await?;
     assert_eq!(get(&stack.function_url("get-session")).await?.0, 502);
-    assert!(stack.final_logs().await.iter().any(|line| line.contains("it was told not to start")));
+    assert!(stack.final_logs().await.iter().any(|line| line.contains("configured not to start")));
     Ok(())
 }
 
