@@ -35,6 +35,26 @@ async fn approval_with_hash_of_another_payment_returns_409() -> Result<()> {
     Ok(())
 }
 
+/// The API requires a hash, so only the holder of a secret key can omit it.
+#[tokio::test]
+async fn approval_by_rpc_without_hash_returns_409() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let held = fixture.hold_payment(12_000).await?;
+    let user = &fixture.approver.user;
+    let arguments = json!({
+        "p_org_id": user.org_id, "p_user_id": user.id, "p_escalation_id": held["id"],
+        "p_decision": "approve", "p_subject_hash": null,
+    });
+    let (status, body) = stack.rpc("decide_escalation", arguments).await?;
+    ensure!(
+        status == 409 && body["message"] == "subject_changed",
+        "expected 409 subject_changed, found {status} {body}"
+    );
+    ensure!(fixture.claim_calls().await?.is_empty(), "an approval without a hash released the call");
+    Ok(())
+}
+
 #[tokio::test]
 async fn edited_inputs_pass_the_policy_before_the_call() -> Result<()> {
     let stack = LocalStack::start().await?;
