@@ -35,22 +35,25 @@ async fn approval_with_hash_of_another_payment_returns_409() -> Result<()> {
     Ok(())
 }
 
-/// The API requires a hash, so only the holder of a secret key can omit it.
+/// The API requires a hash, so only a holder of the secret key can omit it.
 #[tokio::test]
-async fn approval_by_rpc_without_hash_returns_409() -> Result<()> {
+async fn approval_in_sql_without_hash_is_rejected() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = EscalationFixture::new(&stack, json!({})).await?;
     let held = fixture.hold_payment(12_000).await?;
     let user = &fixture.approver.user;
-    let arguments = json!({
-        "p_org_id": user.org_id, "p_user_id": user.id, "p_escalation_id": held["id"],
-        "p_decision": "approve", "p_subject_hash": null,
-    });
-    let (status, body) = stack.rpc("decide_escalation", arguments).await?;
-    ensure!(
-        status == 409 && body["message"] == "subject_changed",
-        "expected 409 subject_changed, found {status} {body}"
-    );
+    let mut transaction = stack.database().begin().await?;
+    sqlx::query("set local role service_role").execute(&mut *transaction).await?;
+    let decided = sqlx::query("select public.decide_escalation($1, $2, $3::uuid, 'approve', null)")
+        .bind(user.org_id)
+        .bind(user.id)
+        .bind(held["id"].as_str())
+        .execute(&mut *transaction)
+        .await;
+    transaction.commit().await?;
+    let message =
+        decided.as_ref().err().and_then(|error| error.as_database_error()).map(|error| error.message());
+    ensure!(message == Some("subject_changed"), "expected subject_changed, found {decided:?}");
     ensure!(fixture.claim_calls().await?.is_empty(), "an approval without a hash released the call");
     Ok(())
 }
