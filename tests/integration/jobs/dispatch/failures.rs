@@ -83,6 +83,26 @@ async fn last_attempt_that_fails_is_a_dead_letter() -> Result<()> {
 }
 
 #[tokio::test]
+async fn lost_lease_of_the_last_attempt_is_a_dead_letter() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = start_with_two_attempts(&stack).await?;
+    fixture.click(900).await?;
+    for attempt in 1..=2 {
+        let calls = stack.claim_deliveries().await?;
+        ensure!(calls.len() == 1, "attempt {attempt}: expected one call, claimed {calls:#?}");
+        sqlx::query("update deliveries set lease_until = now()").execute(stack.database()).await?;
+    }
+    let calls = stack.claim_deliveries().await?;
+    ensure!(calls.is_empty(), "expected no third attempt, claimed {calls:#?}");
+    let states = delivery_states(&stack).await?;
+    ensure!(
+        states == [("dead".to_owned(), Some("attempts_used_up".to_owned()))],
+        "expected one dead letter: {states:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn replay_restores_all_attempts() -> Result<()> {
     let stack = LocalStack::start().await?;
     let fixture = start_with_two_attempts(&stack).await?;
