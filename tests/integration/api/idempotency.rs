@@ -121,7 +121,7 @@ async fn request_of_an_ended_process_is_resumed_after_its_lease() -> Result<()> 
     expect_creations(&stack, 2)
 }
 
-/// The lease of the first attempt ends while it waits for OpenAI, so the second attempt takes the key.
+/// The lease of the first attempt ends while it waits for OpenAI, so the second one takes the key.
 #[tokio::test]
 async fn late_response_of_a_replaced_attempt_is_discarded() -> Result<()> {
     let stack = LocalStack::start().await?;
