@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use http_client::Method;
 use local_stack::LocalStack;
-use local_stack::openai::{Fault, Operation};
+use local_stack::openai::{Fault, Operation, SessionStatus};
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -121,6 +121,38 @@ async fn request_of_an_ended_process_is_resumed_after_its_lease() -> Result<()> 
     expect_creations(&stack, 2)
 }
 
+/// The lease of the first attempt ends while it waits for OpenAI, so the second one takes the key.
+#[tokio::test]
+async fn late_response_of_a_replaced_attempt_is_discarded() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let delay = Duration::from_secs(3);
+    stack.openai().add_fault(Fault::new(Operation::CreateSession).delay_response(delay).times(1));
+    let replace = async {
+        wait_for_openai_session(&stack).await?;
+        sqlx::query("update idempotency_keys set lease_until = now() - interval '1 second'")
+            .execute(stack.database())
+            .await?;
+        open(&caller, "a-key").await?.expect(200)
+    };
+    let (late, second) = tokio::join!(open(&caller, "a-key"), replace);
+    let second = second?;
+    late?.problem(409, "still_running")?;
+    let replayed = open(&caller, "a-key").await?.expect(200)?;
+    ensure!(replayed == second, "expected the response of the second attempt, {second}, found {replayed}");
+    let secrets: i64 =
+        sqlx::query_scalar("select count(*) from chatkit_sessions where sealed_secret is not null")
+            .fetch_one(stack.database())
+            .await?;
+    ensure!(secrets == 1, "expected 1 stored secret, found {secrets}");
+    let statuses: Vec<_> = stack.openai().sessions().into_iter().map(|session| session.status).collect();
+    ensure!(
+        statuses.len() == 2 && statuses.contains(&SessionStatus::Cancelled),
+        "expected 2 ChatKit sessions, one of them cancelled, found {statuses:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn key_is_scoped_to_user_and_endpoint() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -153,6 +185,17 @@ async fn events_and_cancel_accept_keys() -> Result<()> {
     let replayed = post(format!("{session}/cancel"), None).await?.expect(200)?;
     ensure!(replayed == ended, "expected {ended:#}, found {replayed:#}");
     post(format!("{other}/cancel"), None).await?.problem(422, "idempotency_key_reused")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn key_of_255_characters_is_accepted() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let key = "x".repeat(255);
+    let created = open(&caller, &key).await?.expect(201)?;
+    let replayed = open(&caller, &key).await?.expect(200)?;
+    ensure!(replayed == created, "expected {created}, found {replayed}");
     Ok(())
 }
 

@@ -131,6 +131,9 @@ async fn list_ids(caller: &TestClient, limit: u16) -> Result<Vec<Value>> {
         let page = caller.get(&format!("/chatkit/escalations?limit={limit}{cursor}")).await?.expect(200)?;
         let list = page["escalations"].as_array().context("the response has no list of escalations")?;
         ensure!(list.len() <= max, "limit {limit}: expected at most {max} rows, found {}", list.len());
+        // A list that repeats a row may have no last page.
+        let repeated = list.iter().map(|escalation| &escalation["id"]).find(|id| ids.contains(*id));
+        ensure!(repeated.is_none(), "limit {limit}: a page repeats the row {repeated:?}");
         ids.extend(list.iter().map(|escalation| escalation["id"].clone()));
         match page["nextCursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),

@@ -232,6 +232,9 @@ async fn read_pages(
         let page = caller.get(&format!("{list}?{limit}{cursor}")).await?.expect(200)?;
         let rows = page[member].as_array().with_context(|| format!("the page has no {member}"))?;
         ensure!(!rows.is_empty(), "found an empty page after {} rows", ids.len());
+        // A list that repeats a row may have no last page.
+        let repeated = rows.iter().map(|row| &row["id"]).find(|id| ids.contains(*id));
+        ensure!(repeated.is_none(), "{list}?{limit}: a page repeats the row {repeated:?}");
         largest_page = largest_page.max(rows.len());
         ids.extend(rows.iter().map(|row| row["id"].clone()));
         match page["nextCursor"].as_str() {

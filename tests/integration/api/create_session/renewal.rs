@@ -1,8 +1,11 @@
 //! Renewal of client secrets: `POST /chatkit/sessions` with `sessionId` and `purpose`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use local_stack::LocalStack;
 use serde_json::{Value, json};
+use shared::platform::sealing::{AssociatedData, Sealer};
+use shared::platform::secret::Secret;
 
 use crate::support::client::{AGENT, TestClient};
 
@@ -28,6 +31,45 @@ async fn live_secret_is_returned_until_it_nears_expiry() -> Result<()> {
     );
     let creations = stack.openai().requests().into_iter().filter(|call| call.method == "POST").count();
     ensure!(creations == 2, "expected 2 creations at OpenAI, found {creations}");
+    Ok(())
+}
+
+/// A rotation puts the new key first. The old key stays in the list while its secrets live.
+#[tokio::test]
+async fn secret_sealed_before_key_rotation_is_returned() -> Result<()> {
+    let [new_key, old_key] =
+        [("new", 1), ("old", 2)].map(|(id, byte)| format!("{id}:{}", STANDARD.encode([byte; 32])));
+    let keys = format!("{new_key},{old_key}");
+    let stack = LocalStack::builder().env("CHATKIT_SEALING_KEYS", &keys).start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let session = caller.open_session().await?;
+    let (chatkit_session_id, key_id): (String, String) =
+        sqlx::query_as("select chatkit_session_id, sealing_key_id from chatkit_sessions")
+            .fetch_one(stack.database())
+            .await?;
+    ensure!(key_id == "new", "expected a secret sealed with the first key, found the key {key_id}");
+    let associated_data = AssociatedData {
+        org_id: caller.user.org_id,
+        session_id: session["id"].as_str().context("no session id")?.parse()?,
+        chatkit_session_id: &chatkit_session_id,
+    };
+    let secret = Secret::new(session["chatkit"]["clientSecret"].as_str().context("no secret")?);
+    let sealed = Sealer::parse(&old_key)
+        .map_err(|reason| anyhow!(reason))?
+        .seal(&secret, associated_data)
+        .context("the secret was not sealed")?;
+    sqlx::query("update chatkit_sessions set sealed_secret = $1, sealing_key_id = $2")
+        .bind(sealed.text)
+        .bind(sealed.key_id)
+        .execute(stack.database())
+        .await?;
+    let renewed = renew(&caller, &session, "refresh").await?;
+    ensure!(
+        renewed["chatkit"] == session["chatkit"],
+        "expected the secret {}, found {}",
+        session["chatkit"],
+        renewed["chatkit"]
+    );
     Ok(())
 }
 

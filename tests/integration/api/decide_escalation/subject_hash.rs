@@ -35,6 +35,29 @@ async fn approval_with_hash_of_another_payment_returns_409() -> Result<()> {
     Ok(())
 }
 
+/// The API requires a hash, so only a holder of the secret key can omit it.
+#[tokio::test]
+async fn approval_in_sql_without_hash_is_rejected() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let held = fixture.hold_payment(12_000).await?;
+    let user = &fixture.approver.user;
+    let mut transaction = stack.database().begin().await?;
+    sqlx::query("set local role service_role").execute(&mut *transaction).await?;
+    let decided = sqlx::query("select public.decide_escalation($1, $2, $3::uuid, 'approve', null)")
+        .bind(user.org_id)
+        .bind(user.id)
+        .bind(held["id"].as_str())
+        .execute(&mut *transaction)
+        .await;
+    transaction.commit().await?;
+    let message =
+        decided.as_ref().err().and_then(|error| error.as_database_error()).map(|error| error.message());
+    ensure!(message == Some("subject_changed"), "expected subject_changed, found {decided:?}");
+    ensure!(fixture.claim_calls().await?.is_empty(), "an approval without a hash released the call");
+    Ok(())
+}
+
 #[tokio::test]
 async fn edited_inputs_pass_the_policy_before_the_call() -> Result<()> {
     let stack = LocalStack::start().await?;

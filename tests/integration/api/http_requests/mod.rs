@@ -115,6 +115,22 @@ async fn malformed_event_returns_400_without_a_failed_invocation() -> Result<()>
     expect_log_lines(&stack, &requests).await
 }
 
+/// Only format 2.0 has `requestContext.http`. A member `httpMethod` does not change that.
+#[tokio::test]
+async fn event_with_members_of_both_formats_is_read_as_format_2() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let session = caller.open_session_path().await?;
+    let routes = &lambda::workspace().await?.routes;
+    let row = cases::all().into_iter().find(|row| row.status == 201 && row.change.is_none());
+    let row = row.context("no request is accepted")?;
+    let mut event = EntryPoint::HttpApi.event(routes, row.request(&caller, &session))?;
+    event["httpMethod"] = "GET".into();
+    event["path"] = "/chatkit/agents".into();
+    let response = invoke(&stack, row.function, Uuid::new_v4(), event.to_string().as_bytes()).await?;
+    check_response(&row, &response, &row.path(&session))
+}
+
 #[tokio::test]
 async fn http_event_is_never_taken_for_a_schedule() -> Result<()> {
     let stack = LocalStack::start().await?;

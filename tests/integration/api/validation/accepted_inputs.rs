@@ -130,6 +130,45 @@ async fn unusual_but_valid_requests_are_accepted() -> Result<()> {
     Ok(())
 }
 
+/// Each text has the maximum number of characters. All but ids have two bytes per character.
+#[tokio::test]
+async fn texts_of_maximum_length_are_accepted() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let long_agent = "a".repeat(63);
+    stack.register_agent(caller.user.org_id, &long_agent, "Accounts payable").await?;
+    let opened = caller.post("/chatkit/sessions", json!({ "agentId": long_agent })).await?.expect(201)?;
+    ensure!(opened["agentId"] == long_agent, "expected the agent {long_agent}, found {opened:#}");
+    let session = caller.open_session_path().await?;
+    let id = "Z_-9".repeat(32);
+    let [name, text, summary] = [200, 2000, 8000].map(|length| "é".repeat(length));
+    let escalation =
+        |seconds: u32| json!({ "reason": text, "decisions": ["approve"], "expiresInSeconds": seconds });
+    let events = [
+        ("button_click", json!({ "action": name, "label": name, "widgetId": name, "threadId": id })),
+        ("form_submit", json!({ "form": name, "values": {}, "threadId": id })),
+        ("tool_call", json!({ "name": name, "callId": name, "threadId": id })),
+        ("tool_failed", json!({ "name": name, "message": text, "callId": name, "threadId": id })),
+        ("thread_changed", json!({ "threadId": id })),
+        ("feedback", json!({ "rating": "positive", "comment": text, "itemId": id, "threadId": id })),
+        ("error", json!({ "message": text, "name": name, "threadId": id })),
+        ("hitl_escalation", escalation(60)),
+        ("hitl_escalation", escalation(2_592_000)),
+        ("handover", json!({ "agentId": long_agent, "fromAgentId": AGENT, "reason": text })),
+        ("handover", json!({ "agentId": AGENT, "fromAgentId": long_agent, "summary": summary })),
+    ];
+    for (kind, payload) in &events {
+        let recorded = caller.record_event(&session, kind, payload.clone()).await?;
+        recorded.expect(201).with_context(|| (*kind).to_owned())?;
+    }
+    let read = caller.get(&session).await?.expect(200)?;
+    let recorded = read["events"].as_array().context("the response has no events")?;
+    let recorded: Vec<&Value> = recorded.iter().map(|event| &event["payload"]).collect();
+    let sent: Vec<&Value> = events.iter().map(|(_, payload)| payload).collect();
+    ensure!(recorded == sent, "expected {sent:#?}, found {recorded:#?}");
+    Ok(())
+}
+
 /// Nested lists.
 fn nested(levels: usize) -> Value {
     (1..levels).fold(json!([]), |inner, _| json!([inner]))

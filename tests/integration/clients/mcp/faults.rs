@@ -18,6 +18,7 @@ async fn http_status_determines_retry_and_outcome() -> Result<()> {
             (429, true, false),
             (503, true, false),
             (500, true, true),
+            (502, true, true),
             (504, true, true),
             (403, false, false),
             (400, false, false),
@@ -53,6 +54,17 @@ async fn http_status_determines_retry_and_outcome() -> Result<()> {
             "{revision:?}: 404 for every request"
         );
         assert_eq!(agent.actions(), []);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn retry_after_is_limited_to_an_hour() -> Result<()> {
+    let (agent, client) = start_payables(Settings::default()).await?;
+    for (sent, expected) in [("3600", 3600), ("3601", 3600), ("99999999999999999999999", 3600)] {
+        agent.add_fault(Fault::on_calls().status(503).header("retry-after", sent).times(1));
+        let error = failure(pay(&client, &agent, "k1").await)?;
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(expected)), "{sent}");
     }
     Ok(())
 }

@@ -198,6 +198,16 @@ async fn kinds_of_results_are_distinguished() -> Result<()> {
         let Ok(ToolResult::Failed(failed)) = failed else { return Err(anyhow!("{failed:?}")) };
         assert_eq!(failed.message.as_deref(), Some("The books are closed."));
         let structured = |value: Value| json!({"content": [], "structuredContent": value});
+        // `isError` applies to a result by the contract as well, in both places of the result.
+        let contract = json!({"status": "completed", "message": "Rejected."});
+        for result in [
+            json!({"content": [], "structuredContent": contract, "isError": true}),
+            json!({"content": text(&contract.to_string()), "isError": true}),
+        ] {
+            let failed = pay_with_result(result.clone()).await;
+            let Ok(ToolResult::Failed(failed)) = failed else { return Err(anyhow!("{result}: {failed:?}")) };
+            assert_eq!(failed.message.as_deref(), Some("Rejected."), "{revision:?}: {result}");
+        }
         let own = json!({"status": "perhaps"});
         let output = completed(pay_with_result(structured(own.clone())).await)?.output;
         assert_eq!(output, Some(own), "{revision:?}: a status that is not part of the contract");

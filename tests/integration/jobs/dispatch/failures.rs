@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use local_stack::agents::Fault;
 use local_stack::{LocalStack, supabase};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::fixture::{
     DispatchFixture, TIMEOUT, auto_tool, delivery_states, executed, has_escalation, has_event,
@@ -70,6 +71,72 @@ async fn permanent_failure_is_a_dead_letter_and_can_be_replayed() -> Result<()> 
     fixture.wait_for(|session| has_event(session, "agent_result")).await?;
     let payments = executed(&stack, AGENT);
     ensure!(payments.len() == 1, "expected one payment: {payments:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn last_attempt_that_fails_is_a_dead_letter() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = start_with_two_attempts(&stack).await?;
+    fixture.click(900).await?;
+    fail_attempts(&stack, 2).await
+}
+
+#[tokio::test]
+async fn lost_lease_of_the_last_attempt_is_a_dead_letter() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = start_with_two_attempts(&stack).await?;
+    fixture.click(900).await?;
+    for attempt in 1..=2 {
+        let calls = stack.claim_deliveries().await?;
+        ensure!(calls.len() == 1, "attempt {attempt}: expected one call, claimed {calls:#?}");
+        sqlx::query("update deliveries set lease_until = now()").execute(stack.database()).await?;
+    }
+    let calls = stack.claim_deliveries().await?;
+    ensure!(calls.is_empty(), "expected no third attempt, claimed {calls:#?}");
+    let states = delivery_states(&stack).await?;
+    ensure!(
+        states == [("dead".to_owned(), Some("attempts_used_up".to_owned()))],
+        "expected one dead letter: {states:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn replay_restores_all_attempts() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = start_with_two_attempts(&stack).await?;
+    fixture.click(900).await?;
+    fail_attempts(&stack, 2).await?;
+    let id: Uuid = sqlx::query_scalar("select id from deliveries").fetch_one(stack.database()).await?;
+    let replay = json!({ "p_org_id": fixture.client.user.org_id, "p_delivery_id": id });
+    let (_, response) = stack.rpc("replay_delivery", replay).await?;
+    ensure!(response["replayed"] == true, "expected a replay: {response}");
+    fail_attempts(&stack, 2).await
+}
+
+/// The fixture without a dispatcher. A delivery has two attempts.
+async fn start_with_two_attempts(stack: &LocalStack) -> Result<DispatchFixture> {
+    stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
+    let fixture = DispatchFixture::new(stack, auto_tool()).await?;
+    sqlx::query("update agent_servers set max_attempts = 2").execute(stack.database()).await?;
+    Ok(fixture)
+}
+
+/// Fails the attempts of the only delivery. It is pending before the last one, and dead after it.
+async fn fail_attempts(stack: &LocalStack, attempts: usize) -> Result<()> {
+    for attempt in 1..=attempts {
+        sqlx::query("update deliveries set next_attempt_at = now()").execute(stack.database()).await?;
+        let calls = stack.claim_deliveries().await?;
+        ensure!(calls.len() == 1, "attempt {attempt}: expected one call, claimed {calls:#?}");
+        stack.finish_delivery(&calls[0], json!({ "kind": "retry", "error": "unreachable" })).await?;
+        let expected = if attempt < attempts { "pending" } else { "dead" };
+        let states = delivery_states(stack).await?;
+        ensure!(
+            states == [(expected.to_owned(), Some("unreachable".to_owned()))],
+            "attempt {attempt}: expected the status {expected}, found {states:?}"
+        );
+    }
     Ok(())
 }
 

@@ -6,8 +6,10 @@ use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::agents::Fault;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::fixture::{DispatchFixture, auto_tool, delivery_states, has_event};
+use crate::jobs::erasure::fixture::{member, record_click};
 use crate::support::client::{AGENT, TestClient, session_path};
 
 #[tokio::test]
@@ -41,6 +43,50 @@ async fn ended_session_withdraws_pending_deliveries() -> Result<()> {
     ensure!(report["called"] == 0, "expected no call: {report}");
     let states = delivery_states(&stack).await?;
     ensure!(states.len() == 1 && states[0].0 == "withdrawn", "expected one withdrawn delivery: {states:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn ended_session_withdraws_held_deliveries() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
+    let fixture = DispatchFixture::new(&stack, json!({ "policy": "ask" })).await?;
+    fixture.click(900).await?;
+    let calls = stack.claim_deliveries().await?;
+    let states = delivery_states(&stack).await?;
+    ensure!(
+        calls.is_empty() && states == [("asked".to_owned(), None)],
+        "expected one held delivery: {states:?}"
+    );
+    fixture.client.cancel(&session_path(&fixture.session)).await?.expect(200)?;
+    let states = delivery_states(&stack).await?;
+    ensure!(
+        states == [("withdrawn".to_owned(), Some("session_ended".to_owned()))],
+        "expected one withdrawn delivery: {states:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn claim_is_shared_equally_by_organisations() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let clients = [member(&stack).await?, member(&stack).await?];
+    for client in &clients {
+        for _ in 0..4 {
+            record_click(client, &client.open_session_path().await?).await?;
+        }
+    }
+    let arguments = json!({ "p_limit": 4, "p_lease_seconds": 60, "p_claim_id": Uuid::now_v7() });
+    let (status, claim) = stack.rpc("claim_deliveries", arguments).await?;
+    ensure!(status.is_success(), "claim_deliveries returned {status}: {claim}");
+    let query = "select count(*) from deliveries where org_id = $1 and status = 'running'";
+    let mut running = Vec::new();
+    for client in &clients {
+        let calls: i64 =
+            sqlx::query_scalar(query).bind(client.user.org_id).fetch_one(stack.database()).await?;
+        running.push(calls);
+    }
+    ensure!(running == [2, 2], "expected 2 calls of each organisation, found {running:?}");
     Ok(())
 }
 

@@ -101,13 +101,15 @@ const SESSIONS_POLICY: &str =
 const ESCALATIONS_POLICY: &str =
     "create policy mfa on public.chat_escalations as restrictive for select to authenticated
     using ((select auth.jwt() ->> 'aal') = 'aal2')";
-/// The same, by a function that depends on the search path of the request.
+/// The same, by a function that depends on the search path of the request, `public, extensions`.
 const SEARCH_PATH_POLICY: &str = "
     create table public.demanded (aal text);
     insert into public.demanded values ('aal2');
     grant select on public.demanded to authenticated;
+    create function extensions.caller_aal() returns text language sql stable
+    as 'select auth.jwt() ->> ''aal''';
     create function public.meets_demand() returns boolean language plpgsql stable
-    as 'begin return exists (select from demanded where aal = auth.jwt() ->> ''aal''); end';
+    as 'begin return exists (select from demanded where aal = caller_aal()); end';
     create policy mfa on public.chat_sessions as restrictive for select to authenticated
     using (public.meets_demand())";
 const NO_POLICY: &str = "select";
