@@ -5,7 +5,7 @@ use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc}
 
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -13,11 +13,11 @@ use crate::{
     error::{Error, ErrorCode, FieldError, pointer},
     platform::{
         http_client::Deadline,
+        parse,
         telemetry::{self, TARGET},
     },
     runtime::{
         Dependencies, Reported,
-        event::Payload,
         http_service::{BoxError, bootstrap, deadline, error_chain},
     },
 };
@@ -51,6 +51,17 @@ pub fn serve_admin<O: AdminTask>() -> ExitCode {
     bootstrap::<O>(run::<O>())
 }
 
+/// The payload of an invocation, read as strictly as the body of a request: a name that is given
+/// twice is rejected. Deserialising it never fails, since the Lambda runtime would report that as
+/// an error of the function, without a log record of ours.
+struct Payload(Result<Value, FieldError>);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(parse::json_value(deserializer)))
+    }
+}
+
 async fn run<O: AdminTask>() -> Result<(), BoxError> {
     let operated = Arc::new(Dependencies::build_from_process(O::new)?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
@@ -64,7 +75,7 @@ async fn run<O: AdminTask>() -> Result<(), BoxError> {
 async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, BoxError> {
     let span = telemetry::admin_task(&event.context);
     let outcome = async {
-        let outcome = match parse_input(event.payload.into_value().unwrap_or_default()) {
+        let outcome = match parse_input(event.payload) {
             Ok(order) => {
                 let run = AssertUnwindSafe(operated.run(order, deadline(&event.context))).catch_unwind();
                 run.await.unwrap_or_else(|_panic| Err(Error::new(ErrorCode::Internal).cause("panicked")))
@@ -91,8 +102,8 @@ async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Re
 
 /// Parses the input, or returns a pointer to the error. Rejects arrays, since a derived
 /// `Deserialize` would accept one with the fields in order.
-fn parse_input<T: DeserializeOwned>(payload: Value) -> Result<T, Error> {
-    let Value::Object(fields) = payload else {
+fn parse_input<T: DeserializeOwned>(payload: Payload) -> Result<T, Error> {
+    let Value::Object(fields) = payload.0.map_err(|error| Error::invalid(vec![error]))? else {
         return Err(Error::invalid(vec![FieldError::at("", "must be an object")]));
     };
     serde_path_to_error::deserialize(fields)
@@ -128,7 +139,8 @@ mod tests {
 
     #[test]
     fn invalid_input_reports_a_pointer() {
-        let error_for = |input: Value| error_message(&parse_input::<TestInput>(input).unwrap_err());
+        let error_for =
+            |input: Value| error_message(&parse_input::<TestInput>(Payload(Ok(input))).unwrap_err());
         let invalid = error_for(serde_json::json!({ "userId": "s3cret" }));
         assert!(invalid.starts_with("invalid_request: ") && invalid.contains("/userId: "), "{invalid}");
         assert!(error_for(serde_json::json!({})).contains("The order: missing field `userId`"));
@@ -136,7 +148,7 @@ mod tests {
         assert!(error_for(serde_json::json!({ "user": 1 })).contains("unknown field"));
         let user_id = uuid::Uuid::nil();
         assert_eq!(
-            parse_input::<TestInput>(serde_json::json!({ "userId": user_id })).unwrap(),
+            parse_input::<TestInput>(Payload(Ok(serde_json::json!({ "userId": user_id })))).unwrap(),
             TestInput { user_id }
         );
     }
@@ -159,12 +171,18 @@ mod tests {
     #[tokio::test]
     async fn panic_or_malformed_json_fails_the_invocation() {
         let failure = async |payload: &str| {
-            let event = LambdaEvent::new(Payload::parse(payload.as_bytes()), Default::default());
+            let payload = Payload::deserialize(&mut serde_json::Deserializer::from_str(payload)).unwrap();
+            let event = LambdaEvent::new(payload, Default::default());
             run_task(&Panics, event).await.unwrap_err().to_string()
         };
         let panicked = failure(r#"{"userId":"00000000-0000-0000-0000-000000000000"}"#).await;
         assert!(panicked.starts_with("internal_error: "), "{panicked}");
         assert!(failure("{").await.starts_with("invalid_request: "));
+        let twice = failure(
+            r#"{"userId":"00000000-0000-0000-0000-000000000000","userId":"00000000-0000-0000-0000-000000000001"}"#,
+        );
+        let twice = twice.await;
+        assert!(twice.contains("/userId: is given twice"), "{twice}");
     }
 
     #[test]

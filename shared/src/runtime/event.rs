@@ -40,10 +40,6 @@ impl Payload {
         }
     }
 
-    pub(super) fn into_value(self) -> Option<Value> {
-        self.0
-    }
-
     /// Returns whether the payload looks like an HTTP request, even a broken one. Events of
     /// EventBridge never do.
     pub(super) fn is_http(&self) -> bool {

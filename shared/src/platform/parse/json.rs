@@ -32,13 +32,29 @@ pub fn json(text: &[u8]) -> Result<Value, Error> {
     }
 }
 
+/// Reads a value from another deserializer, by the rules of [`json`].
+///
+/// # Errors
+/// Returns a pointer to the first violation.
+pub fn json_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, FieldError> {
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
+    (Keepable { depth: 0, twice: false })
+        .deserialize(tracked)
+        .map_err(|error| FieldError::at(pointer(&track.path()), without_position(&error.to_string())))
+}
+
 /// Returns what is wrong with well-formed JSON, or `None` if it is not JSON.
 fn reason(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
-    // The pointer gives the position, and better than line and column.
-    let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+    let text = without_position(&text);
     // The parser reports a number out of range as a syntax error, which it is not.
     (error.classify() == Category::Data || text == "number out of range").then(|| text.to_owned())
+}
+
+/// Removes line and column. The pointer gives the position, and better.
+fn without_position(text: &str) -> &str {
+    text.rfind(" at line ").map_or(text, |at| &text[..at])
 }
 
 fn malformed(error: &serde_json::Error) -> Error {

@@ -23,7 +23,7 @@ mod uuid;
 
 pub use base64url::base64url;
 pub use integer::{Integer, integer};
-pub use json::json;
+pub use json::{json, json_value};
 pub use query::query;
 pub use timestamp::Timestamp;
 pub use uuid::{StrictUuid, uuid};
