@@ -153,10 +153,12 @@ mod tests {
         };
         let rows = [
             row(HELLO, 5, 20_000_000, 1),
-            row("fine", 10, 12_000_000, 4_000_000),
-            row("bad", 11, 12_000_001, 4_000_001),
+            row("fine", 10, 12_000_000, 3_000_000),
+            row("bad", 11, 12_000_001, 3_000_001),
+            row("doctor", 10, 12_000_000, 4_000_000),
+            row("route-events", 10, 12_000_000, 4_000_001),
         ];
         let over: Vec<usize> = rows.iter().map(|row| row.exceeded_limits(&rows).len()).collect();
-        assert_eq!(over, [0, 0, 3]);
+        assert_eq!(over, [0, 0, 3, 0, 1]);
     }
 }
