@@ -23,7 +23,7 @@ pub fn json(text: &[u8]) -> Result<Value, Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut parser, &mut track);
-    match (Keepable { depth: 0, twice: false }).deserialize(tracked) {
+    match (StrictJson { depth: 0, is_duplicate: false }).deserialize(tracked) {
         Ok(value) => parser.end().map(|()| value).map_err(|error| malformed(&error)),
         Err(error) => Err(match reason(&error) {
             Some(reason) => Error::invalid(vec![FieldError::at(pointer(&track.path()), reason)]),
@@ -39,7 +39,7 @@ pub fn json(text: &[u8]) -> Result<Value, Error> {
 pub fn json_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, FieldError> {
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
-    (Keepable { depth: 0, twice: false })
+    (StrictJson { depth: 0, is_duplicate: false })
         .deserialize(tracked)
         .map_err(|error| FieldError::at(pointer(&track.path()), without_position(&error.to_string())))
 }
@@ -63,24 +63,24 @@ fn malformed(error: &serde_json::Error) -> Error {
 }
 
 /// State of the visitor for one value: its depth, and whether its name is a duplicate.
-struct Keepable {
+struct StrictJson {
     depth: usize,
-    twice: bool,
+    is_duplicate: bool,
 }
 
-impl Keepable {
-    fn inner<E: serde::de::Error>(&self, twice: bool) -> Result<Self, E> {
+impl StrictJson {
+    fn inner<E: serde::de::Error>(&self, is_duplicate: bool) -> Result<Self, E> {
         let depth = self.depth + 1;
         let too_deep = || E::custom(format!("is nested deeper than {MAX_DEPTH} levels"));
-        (depth <= MAX_DEPTH).then_some(Self { depth, twice }).ok_or_else(too_deep)
+        (depth <= MAX_DEPTH).then_some(Self { depth, is_duplicate }).ok_or_else(too_deep)
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Keepable {
+impl<'de> DeserializeSeed<'de> for StrictJson {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.twice {
+        if self.is_duplicate {
             return Err(D::Error::custom("is given twice"));
         }
         deserializer.deserialize_any(self)
@@ -95,7 +95,7 @@ fn without_null<E: serde::de::Error>(text: String) -> Result<String, E> {
     }
 }
 
-impl<'de> Visitor<'de> for Keepable {
+impl<'de> Visitor<'de> for StrictJson {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

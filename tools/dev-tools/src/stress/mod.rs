@@ -259,11 +259,7 @@ fn parse_args(mut arguments: impl Iterator<Item = String>) -> Result<Args> {
     }
     if let Some(only) = &args.only {
         let names: Vec<_> = STRESS_TESTS.iter().map(|test| test.name).collect();
-        ensure!(
-            names.contains(&only.as_str()),
-            "there is no test {only}; the tests are {}",
-            names.join(", ")
-        );
+        ensure!(names.contains(&only.as_str()), "unknown test {only}; the tests are {}", names.join(", "));
     }
     Ok(args)
 }
