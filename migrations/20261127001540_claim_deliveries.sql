@@ -1,0 +1,279 @@
+-- Claiming: a dispatcher claims the deliveries that are due.
+
+-- Returns how many more calls an organisation may begin now. At most 16 run at once.
+create or replace function chatkit_private.free_slots(p_org_id uuid) returns integer
+language sql stable
+set search_path = ''
+as $$
+  select greatest(0, 16 - count(*))::integer
+  from public.deliveries as d
+  where d.org_id = p_org_id and d.status = 'running' and d.lease_until > clock_timestamp()
+$$;
+
+-- Returns organisations that have a due queue, in random order. Usually fewer than 500 queues are
+-- due, and reading those is enough. If more are due, they may all belong to one organisation. The
+-- function then walks the organisations in hash order from a random start, until it has found 256
+-- with a due queue.
+create or replace function chatkit_private.due_organisations() returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_start integer := floor(random() * 4294967296 - 2147483648);
+  v_from integer;
+  v_read integer;
+  v_org_ids uuid[];
+begin
+  select count(*), array_agg(distinct f.org_id)
+  into v_read, v_org_ids
+  from (
+    select q.org_id
+    from public.delivery_queues as q
+    where q.due_at <= v_now
+    order by q.due_at
+    limit 500
+  ) as f;
+
+  if v_read = 500 then
+    v_org_ids := '{}';
+    foreach v_from in array array[v_start, -2147483648] loop
+      v_org_ids := v_org_ids || array(
+        with recursive organisations as (
+          (
+            select uuid_hash(q.org_id) as place, q.org_id
+            from public.delivery_queues as q
+            where uuid_hash(q.org_id) >= v_from
+            order by uuid_hash(q.org_id), q.org_id
+            limit 1
+          )
+          union all
+          select n.place, n.org_id
+          from organisations as o
+          cross join lateral (
+            select uuid_hash(q.org_id) as place, q.org_id
+            from public.delivery_queues as q
+            where (uuid_hash(q.org_id), q.org_id) > (o.place, o.org_id)
+            order by uuid_hash(q.org_id), q.org_id
+            limit 1
+          ) as n
+          -- The second pass ends where the first began.
+          where v_from = v_start or n.place < v_start
+        )
+        select o.org_id
+        from organisations as o
+        where (v_from = v_start or o.place < v_start)
+          and exists (
+            select from public.delivery_queues as q where q.org_id = o.org_id and q.due_at <= v_now
+          )
+        limit 256 - cardinality(v_org_ids)
+      );
+    end loop;
+  end if;
+
+  return array(select o.org_id from unnest(v_org_ids) as o (org_id) order by random());
+end
+$$;
+
+-- Returns the deliveries that a claim closed or held without a call.
+create or replace function chatkit_private.closed_by_claim(p_claim_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'id', d.id,
+    'org_id', d.org_id,
+    'session_id', d.session_id,
+    'agent_id', d.agent_id,
+    'attempt', d.attempts,
+    'status', d.status,
+    'error', d.error
+  ) order by d.session_id, d.seq), '[]')
+  from public.deliveries as d
+  where d.claim_id = p_claim_id and d.status <> 'running'
+$$;
+
+-- Returns the calls that a claim began and that are still running, or null if there are none.
+create or replace function chatkit_private.begun_by_claim(p_claim_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_agg(c.call)
+  from (
+    select chatkit_private.delivery_payload(d) as call
+    from public.deliveries as d
+    where d.claim_id = p_claim_id and d.status = 'running' and d.lease_until > clock_timestamp()
+    order by d.session_id
+  ) as c
+  -- Null if the tool was removed from the registration after the claim.
+  where c.call is not null
+$$;
+
+-- Chooses up to p_limit sessions whose queue is due, and locks each session and its queue. Every
+-- organisation gets the same share. An organisation without free slots, or one that another claim
+-- is processing, is skipped. `more` reports that other queues may be due, and `served_org_ids`
+-- lists the organisations that were not skipped.
+create or replace function chatkit_private.lock_due_sessions(
+  p_now timestamptz,
+  p_limit integer,
+  out session_ids uuid[],
+  out served_org_ids uuid[],
+  out more boolean
+)
+language plpgsql
+set search_path = ''
+-- A generic plan may scan the whole table; the plan for the actual organisation and time does not.
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_org_ids uuid[] := chatkit_private.due_organisations();
+  v_share integer := greatest(1, ceil(p_limit::numeric / greatest(1, cardinality(v_org_ids))));
+  v_left integer := p_limit;
+  v_org_id uuid;
+  v_slots integer;
+  v_locked uuid[];
+begin
+  session_ids := '{}';
+  served_org_ids := '{}';
+  more := false;
+  foreach v_org_id in array v_org_ids loop
+    if v_left = 0 then
+      more := true;
+      exit;
+    end if;
+    -- One claim at a time in an organisation, so that two claims do not count the same free slots.
+    if not pg_try_advisory_xact_lock(1835364455, hashtext(v_org_id::text)) then
+      more := true;
+      continue;
+    end if;
+    v_slots := chatkit_private.free_slots(v_org_id);
+    continue when v_slots = 0;
+    served_org_ids := served_org_ids || v_org_id;
+
+    -- A session that another transaction has locked is claimed next time.
+    v_locked := array(
+      select q.session_id
+      from public.delivery_queues as q
+      join public.chat_sessions as s on s.id = q.session_id
+      where q.org_id = v_org_id and q.due_at <= p_now
+      order by q.due_at
+      limit least(v_share, v_slots, v_left)
+      for update of s, q skip locked
+    );
+    v_left := v_left - cardinality(v_locked);
+    session_ids := session_ids || v_locked;
+  end loop;
+end
+$$;
+
+-- Begins the first call of a session that is due and may be made, and returns it; null if there is
+-- none. A delivery that cannot be called is closed, which releases the next one. One claim closes
+-- at most 20 deliveries of a session.
+create or replace function chatkit_private.begin_due_call(
+  p_session_id uuid,
+  p_now timestamptz,
+  p_lease_seconds integer,
+  p_claim_id uuid
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_delivery public.deliveries;
+  v_call jsonb;
+begin
+  for v_try in 1..20 loop
+    select * into v_delivery
+    from public.deliveries as d
+    where d.session_id = p_session_id and d.status in ('pending', 'running')
+    order by d.seq
+    limit 1;
+    exit when not found or coalesce(v_delivery.lease_until, v_delivery.next_attempt_at) > p_now;
+    v_call := chatkit_private.begin_call(v_delivery, p_lease_seconds, p_claim_id);
+    exit when v_call is not null;
+    update public.deliveries as d
+    set claim_id = p_claim_id
+    where d.id = v_delivery.id and d.status <> 'running';
+  end loop;
+  return v_call;
+end
+$$;
+
+create or replace function public.claim_deliveries(
+  p_limit integer,
+  p_lease_seconds integer,
+  p_claim_id uuid default null
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_claim_id uuid := coalesce(p_claim_id, gen_random_uuid());
+  v_calls jsonb := chatkit_private.begun_by_claim(p_claim_id);
+  v_settled jsonb := chatkit_private.closed_by_claim(p_claim_id);
+  v_locked record;
+  v_session_id uuid;
+  v_call jsonb;
+  v_bytes bigint := 0;
+  v_more boolean;
+begin
+  if v_calls is not null or v_settled <> '[]' then
+    return jsonb_build_object(
+      'deliveries', coalesce(v_calls, '[]'), 'settled', v_settled, 'next_due_in_seconds', 0
+    );
+  end if;
+
+  v_calls := '[]';
+  v_locked := chatkit_private.lock_due_sessions(
+    v_now, least(greatest(coalesce(p_limit, 1), 1), 100)
+  );
+  v_more := v_locked.more;
+  -- Sessions are processed in the order of their ids, as in every transaction that works on
+  -- several.
+  for v_session_id in select u.id from unnest(v_locked.session_ids) as u (id) order by u.id loop
+    if v_bytes > 1572864 then
+      v_more := true;
+      exit;
+    end if;
+    v_call := chatkit_private.begin_due_call(v_session_id, v_now, p_lease_seconds, v_claim_id);
+    if v_call is not null then
+      v_calls := v_calls || v_call;
+      v_bytes := v_bytes + octet_length(v_call::text);
+    end if;
+  end loop;
+
+  -- The dispatcher claims again at once only if there are free slots. Otherwise the organisation
+  -- is served when one of its calls is finished or a lease expires.
+  v_more := v_more or exists (
+    select
+    from unnest(v_locked.served_org_ids) as o (id)
+    where exists (
+        select from public.delivery_queues as q where q.org_id = o.id and q.due_at <= v_now
+      )
+      and chatkit_private.free_slots(o.id) > 0
+  );
+  return jsonb_build_object(
+    'deliveries', v_calls,
+    'settled', chatkit_private.closed_by_claim(v_claim_id),
+    'next_due_in_seconds', case
+      when v_more then 0
+      else (
+        select greatest(0, extract(epoch from q.due_at - clock_timestamp()))
+        from public.delivery_queues as q
+        where q.due_at > v_now
+        order by q.due_at
+        limit 1
+      )
+    end
+  );
+end
+$$;
+
+comment on function public.claim_deliveries is
+  'Begins up to p_limit calls (about 1.5 MiB), the same share for every organisation, and leases '
+  'them to the caller. `settled` lists deliveries that were closed or held without a call, to be '
+  'counted and logged like other outcomes: an expired lease, a tool that its policy forbids, a '
+  'required decision, a requester who left. With the id of an earlier claim whose response was '
+  'lost, returns that claim''s running calls and settled deliveries again. `next_due_in_seconds` '
+  'is when to claim again: 0 if more is due now, null if nothing is queued.';
