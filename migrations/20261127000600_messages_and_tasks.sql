@@ -5,21 +5,59 @@ create table if not exists public.chat_messages (
   user_id uuid not null,
   session_id uuid not null,
   id uuid not null,
-  seq bigint not null,
+  -- The position in the session's transcript. Null for an item of another session's transcript
+  -- which retention has erased: the row is kept for its thread only.
+  seq bigint,
   role text not null,
   content text not null,
   attachments jsonb not null default '[]',
   created_at timestamptz not null default clock_timestamp(),
   tool_invocation_id text,
-  -- The item of a ChatKit thread that this message copies.
+  -- The item of a ChatKit thread that this message is, or at OpenAI, that it copies.
   chatkit_item_id text,
+  -- For an item of the self-hosted chat: its thread, its number there, its type, and the item as
+  -- ChatKit.js receives it.
+  thread_id text,
+  thread_seq bigint,
+  kind text,
+  item jsonb,
+  -- When the item was removed from its thread: replaced by another answer, or deleted.
+  hidden_at timestamptz,
   -- Unique per session, for the same reason as an event's id.
   primary key (session_id, id),
   -- Its index also lists a transcript from any position.
   constraint chat_messages_seq_key unique (session_id, seq),
   constraint chat_messages_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
+  constraint chat_messages_thread_fkey
+    foreign key (org_id, user_id, thread_id) references public.chat_threads (org_id, user_id, id),
+  constraint chat_messages_thread_seq_key unique (thread_id, thread_seq),
   constraint chat_messages_seq_positive check (seq > 0),
+  constraint chat_messages_thread_seq_positive check (thread_seq > 0),
+  constraint chat_messages_item_is_whole
+    check (
+      num_nonnulls(thread_id, thread_seq, kind, item) in (0, 4)
+      and (seq is not null or thread_id is not null)
+      and (hidden_at is null or thread_id is not null)
+    ),
+  constraint chat_messages_item_matches
+    check (
+      item is null or (
+        chatkit_item_id is not null
+        and item ->> 'id' = chatkit_item_id
+        and item ->> 'thread_id' = thread_id
+        and item ->> 'type' = kind
+      )
+    ),
+  -- Every type of ChatKit but the two that are never shown (see chat_hidden_items).
+  constraint chat_messages_kind_known
+    check (
+      kind in (
+        'user_message', 'assistant_message', 'client_tool_call', 'widget', 'generated_image',
+        'structured_input', 'workflow', 'task', 'end_of_turn'
+      )
+    ),
+  constraint chat_messages_item_size check (octet_length(item::text) <= 1048576),
   constraint chat_messages_role_known check (role in ('user', 'agent', 'system')),
   constraint chat_messages_attachments_array check (jsonb_typeof(attachments) = 'array'),
   constraint chat_messages_chatkit_item_id_length
@@ -30,11 +68,19 @@ create table if not exists public.chat_messages (
 );
 
 comment on table public.chat_messages is
-  'The transcript of a session, in order: messages that were recorded, and copies of the items of '
-  'its ChatKit threads.';
+  'The transcript of a session, in order: messages that were recorded, the visible items of its '
+  'threads in the self-hosted chat, and copies of the items of its threads at OpenAI.';
 
 create unique index if not exists chat_messages_by_chatkit_item
   on public.chat_messages (session_id, chatkit_item_id) where chatkit_item_id is not null;
+
+-- Finds an item of a thread of the self-hosted chat.
+create unique index if not exists chat_messages_by_thread_item
+  on public.chat_messages (thread_id, chatkit_item_id) where thread_id is not null;
+
+-- Lists the visible items of a thread in order, from any position.
+create index if not exists chat_messages_visible
+  on public.chat_messages (thread_id, thread_seq) where thread_id is not null and hidden_at is null;
 
 alter table public.chat_messages enable row level security;
 revoke all on table public.chat_messages from public, anon, authenticated, service_role;
@@ -50,7 +96,12 @@ alter table public.chat_messages
   alter column content set statistics 0,
   alter column attachments set statistics 0,
   alter column tool_invocation_id set statistics 0,
-  alter column chatkit_item_id set statistics 0;
+  alter column chatkit_item_id set statistics 0,
+  alter column thread_id set statistics 0,
+  alter column thread_seq set statistics 0,
+  alter column kind set statistics 0,
+  alter column item set statistics 0,
+  alter column hidden_at set statistics 0;
 
 drop policy if exists "session owner and approvers can read" on public.chat_messages;
 create policy "session owner and approvers can read" on public.chat_messages

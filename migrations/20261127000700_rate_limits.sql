@@ -10,6 +10,7 @@ create table if not exists public.org_limits (
   thread_reads_per_minute_user integer,
   keys_per_day_user integer,
   active_sessions_user integer,
+  turns_per_minute_user integer,
   constraint org_limits_secrets_user_range check (secrets_per_minute_user between 1 and 100000),
   constraint org_limits_secrets_session_range
     check (secrets_per_minute_session between 1 and 100000),
@@ -21,7 +22,8 @@ create table if not exists public.org_limits (
     check (thread_reads_per_minute_user between 1 and 100000),
   constraint org_limits_keys_user_range check (keys_per_day_user between 100 and 1000000),
   constraint org_limits_active_sessions_user_range
-    check (active_sessions_user between 1 and 1000000)
+    check (active_sessions_user between 1 and 1000000),
+  constraint org_limits_turns_user_range check (turns_per_minute_user between 1 and 100000)
 );
 
 comment on table public.org_limits is
@@ -39,7 +41,7 @@ create table if not exists public.throttles (
   full_at timestamptz not null,
   primary key (org_id, scope, subject, kind),
   constraint throttles_scope_known check (scope in ('user', 'session')),
-  constraint throttles_kind_known check (kind in ('secret', 'event', 'thread_reading', 'key'))
+  constraint throttles_kind_known check (kind in ('secret', 'event', 'thread_reading', 'key', 'turn'))
 );
 
 comment on table public.throttles is
@@ -66,7 +68,8 @@ as $$
          coalesce(l.events_per_minute_session, 300),
          coalesce(l.thread_reads_per_minute_user, 120),
          coalesce(l.keys_per_day_user, 10000),
-         coalesce(l.active_sessions_user, 200)
+         coalesce(l.active_sessions_user, 200),
+         coalesce(l.turns_per_minute_user, 20)
   from (select) as one
   left join public.org_limits as l on l.org_id = p_org_id
 $$;
@@ -183,7 +186,8 @@ create or replace function public.set_org_limits(
   p_events_per_minute_session integer default null,
   p_thread_reads_per_minute_user integer default null,
   p_keys_per_day_user integer default null,
-  p_active_sessions_user integer default null
+  p_active_sessions_user integer default null,
+  p_turns_per_minute_user integer default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -195,11 +199,12 @@ begin
   insert into public.org_limits as l (
     org_id, secrets_per_minute_user, secrets_per_minute_session,
     events_per_minute_user, events_per_minute_session,
-    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user
+    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user, turns_per_minute_user
   ) values (
     p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session,
     p_events_per_minute_user, p_events_per_minute_session,
-    p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user
+    p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user,
+    p_turns_per_minute_user
   )
   on conflict (org_id) do update set
     secrets_per_minute_user = excluded.secrets_per_minute_user,
@@ -208,7 +213,8 @@ begin
     events_per_minute_session = excluded.events_per_minute_session,
     thread_reads_per_minute_user = excluded.thread_reads_per_minute_user,
     keys_per_day_user = excluded.keys_per_day_user,
-    active_sessions_user = excluded.active_sessions_user;
+    active_sessions_user = excluded.active_sessions_user,
+    turns_per_minute_user = excluded.turns_per_minute_user;
   return jsonb_build_object('limits', to_jsonb(chatkit_private.effective_limits(p_org_id)));
 exception
   when check_violation or not_null_violation then

@@ -330,6 +330,35 @@ begin
 end
 $$;
 
+-- Deletes up to p_limit chunks of answers that finished more than ten minutes ago, and returns
+-- their number.
+create or replace function chatkit_private.purge_chat_run_chunks(
+  p_now timestamptz,
+  p_limit integer
+) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  with over as (
+    select c.run_id, c.seq
+    from public.chat_run_chunks as c
+    join public.chat_runs as r on r.id = c.run_id
+    where r.finished_at < p_now - interval '10 minutes'
+    order by c.run_id, c.seq
+    limit p_limit
+    for update of c skip locked
+  )
+  delete from public.chat_run_chunks as c
+  using over as o
+  where c.run_id = o.run_id and c.seq = o.seq;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+
 create or replace function public.purge_expired(
   p_limit integer,
   p_keep interval default '24 hours'
@@ -347,13 +376,15 @@ begin
     'secrets', chatkit_private.purge_secrets(v_now, v_limit),
     'keys', chatkit_private.purge_idempotency_keys(v_now, v_limit, p_keep),
     'throttles', chatkit_private.purge_throttles(v_now, v_limit),
-    'amounts', chatkit_private.purge_auto_call_amounts(v_now, v_limit)
+    'amounts', chatkit_private.purge_auto_call_amounts(v_now, v_limit),
+    'chunks', chatkit_private.purge_chat_run_chunks(v_now, v_limit)
   );
 end
 $$;
 
 comment on function public.purge_expired is
   'Erases expired secrets, and deletes idempotency keys that have not been used for p_keep (at '
-  'least 24 hours), full rate-limit buckets and old amounts: up to p_limit of each kind. Returns '
+  'least 24 hours), full rate-limit buckets, old amounts, and what finished answers streamed: up to '
+  'p_limit of each kind. Returns '
   'their numbers. Every user (for buckets: every organisation) gets the same share of p_limit, '
-  'except for amounts. Rows that another transaction has locked are left to the next run.';
+  'except for amounts and answers. Rows that another transaction has locked are left to the next run.';

@@ -1,7 +1,7 @@
 -- Erasing a session, for the erasure of its user and for the retention period.
 
 -- Returns the time until which a session cannot be erased, or null if it can be erased now. It
--- waits for a running call, for a request to OpenAI whose outcome is not recorded, and for ChatKit
+-- waits for a running call or answer, for a request to OpenAI whose outcome is not recorded, and for ChatKit
 -- sessions that may still be live, because a row must name each of them until it is over.
 create or replace function chatkit_private.erasable_after(p_session_id uuid) returns timestamptz
 language sql stable
@@ -12,6 +12,10 @@ as $$
     select d.lease_until
     from public.deliveries as d
     where d.session_id = p_session_id and d.status = 'running'
+    union all
+    select r.lease_until
+    from public.chat_runs as r
+    where r.session_id = p_session_id and r.status = 'running'
     union all
     -- After a minute without an outcome the function that made the request has stopped (see
     -- fail_abandoned_requests).
@@ -27,13 +31,98 @@ as $$
   where w.until > clock_timestamp()
 $$;
 
--- Erases up to p_limit rows of a session, and returns {erased, rows, wait_seconds, counts}. The
+-- Moves up to p_limit items of a session to other sessions that use the same threads, and returns
+-- their number. They keep their place in the thread and have none in the other transcript. The
+-- caller has locked the threads.
+create or replace function chatkit_private.keep_shared_items(p_session_id uuid, p_limit integer)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_moved integer;
+begin
+  with kept as (
+    select m.id, o.session_id as other_id
+    from public.chat_thread_sessions as l
+    cross join lateral (
+      select k.session_id
+      from public.chat_thread_sessions as k
+      where k.thread_id = l.thread_id and k.session_id <> p_session_id
+      order by k.session_id desc
+      limit 1
+    ) as o
+    join public.chat_messages as m on m.thread_id = l.thread_id and m.session_id = p_session_id
+    where l.session_id = p_session_id
+    limit p_limit
+  )
+  update public.chat_messages as m
+  set session_id = k.other_id, seq = null
+  from kept as k
+  where m.session_id = p_session_id and m.id = k.id;
+  get diagnostics v_moved = row_count;
+  return v_moved;
+end
+$$;
+
+-- Deletes up to p_limit hidden items of the threads that no other session uses, and returns their
+-- number.
+create or replace function chatkit_private.erase_hidden_items(p_session_id uuid, p_limit integer)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_erased integer;
+begin
+  delete from public.chat_hidden_items as h
+  using (
+    select o.thread_id, o.thread_seq
+    from public.chat_thread_sessions as l
+    join public.chat_hidden_items as o on o.thread_id = l.thread_id
+    where l.session_id = p_session_id
+      and not exists (
+        select from public.chat_thread_sessions as k
+        where k.thread_id = l.thread_id and k.session_id <> p_session_id
+      )
+    limit p_limit
+  ) as u
+  where h.thread_id = u.thread_id and h.thread_seq = u.thread_seq;
+  get diagnostics v_erased = row_count;
+  return v_erased;
+end
+$$;
+
+-- Deletes a session's links to threads, and the threads that no other session uses; their items are
+-- erased. Returns the number of threads.
+create or replace function chatkit_private.erase_threads(p_session_id uuid) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_thread_ids text[] := array(
+    select l.thread_id from public.chat_thread_sessions as l where l.session_id = p_session_id
+  );
+  v_erased integer;
+begin
+  delete from public.chat_thread_sessions as l where l.session_id = p_session_id;
+  delete from public.chat_threads as t
+  where t.id = any (v_thread_ids)
+    and not exists (select from public.chat_thread_sessions as k where k.thread_id = t.id);
+  get diagnostics v_erased = row_count;
+  return v_erased;
+end
+$$;
+
+-- Erases up to p_limit rows of a session, and returns {erased, rows, wait_seconds, counts}. With
+-- p_keep_shared_threads, items of threads that other sessions use are kept. The
 -- session has ended, and the caller has locked it. A late write finds no session, and every table
 -- that refers to sessions rejects rows without one. If the list below lacks a table, the table's
 -- foreign key blocks the deletion of the session, and the erasure cannot finish.
 create or replace function chatkit_private.erase_session(
   p_session public.chat_sessions,
-  p_limit integer
+  p_limit integer,
+  p_keep_shared_threads boolean
 ) returns jsonb
 language plpgsql
 set search_path = ''
@@ -60,10 +149,27 @@ begin
     );
   end if;
 
+  -- A request that would use one of the threads waits, and then finds it or not.
+  perform from public.chat_threads as t
+  where t.id in (
+    select l.thread_id from public.chat_thread_sessions as l where l.session_id = p_session.id
+  )
+  order by t.id
+  for update;
+  if p_keep_shared_threads then
+    perform chatkit_private.settle_run(r.id)
+    from public.chat_runs as r
+    where r.session_id = p_session.id and r.status = 'running';
+    v_left := v_left - chatkit_private.keep_shared_items(p_session.id, v_left);
+  end if;
+  v_gone := chatkit_private.erase_hidden_items(p_session.id, v_left);
+  v_left := v_left - v_gone;
+  v_counts := jsonb_build_object('chat_hidden_items', v_gone);
+
   -- In an order that satisfies the foreign keys between the tables.
   foreach v_table in array array[
-    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_messages',
-    'chat_tasks', 'chatkit_threads',
+    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_runs',
+    'chat_messages', 'chat_tasks', 'chatkit_threads',
     'chatkit_sessions', 'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
   ] loop
     exit when v_left = 0;
@@ -91,6 +197,10 @@ begin
       'erased', false, 'rows', v_limit, 'counts', v_counts, 'wait_seconds', 0
     );
   end if;
+
+  v_counts := v_counts || jsonb_build_object(
+    'chat_threads', chatkit_private.erase_threads(p_session.id)
+  );
 
   -- Everywhere else a key is locked before its session. Waiting for a locked key here could
   -- deadlock, so it is skipped and erased by a later call.

@@ -160,7 +160,7 @@ begin
     exit when v_left <= 0;
     select * into v_session from public.chat_sessions as s where s.id = v_session_id for update;
     continue when not found;
-    v_step := chatkit_private.erase_session(v_session, v_left);
+    v_step := chatkit_private.erase_session(v_session, v_left, false);
     v_rows := v_rows + (v_step ->> 'rows')::integer;
     v_left := v_left - (v_step ->> 'rows')::integer;
     v_counts := chatkit_private.add_counts(v_counts, v_step -> 'counts');

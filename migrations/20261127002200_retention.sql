@@ -237,7 +237,7 @@ begin
     where t.session_id = p_session_id and t.thread_id = any (p_thread_ids);
     return jsonb_build_object('erased', false, 'overdue', true, 'wait_seconds', 0);
   end if;
-  v_step := chatkit_private.erase_session(v_session, p_limit);
+  v_step := chatkit_private.erase_session(v_session, p_limit, true);
   return jsonb_build_object(
     'erased', v_step -> 'erased', 'overdue', true, 'wait_seconds', v_step -> 'wait_seconds'
   );

@@ -54,7 +54,8 @@ comment on function public.list_sessions is
 create or replace function public.list_messages(
   p_session_id uuid,
   p_limit integer,
-  p_after_seq bigint default 0
+  p_after_seq bigint default 0,
+  p_all_kinds boolean default false
 ) returns jsonb
 language plpgsql stable security invoker
 set search_path = ''
@@ -72,9 +73,11 @@ begin
   for v_row in
     select to_jsonb(r)
     from (
-      select m.id, m.seq, m.role, m.content, m.attachments, m.tool_invocation_id, m.created_at
+      select m.id, m.seq, m.role, m.content, m.attachments, m.tool_invocation_id, m.created_at,
+             m.thread_id, m.kind, case when p_all_kinds then m.item end as item, m.hidden_at
       from public.chat_messages as m
       where m.session_id = p_session_id and m.seq > p_after_seq
+        and (p_all_kinds or coalesce(m.kind, 'user_message') in ('user_message', 'assistant_message'))
       order by m.seq
       limit p_limit + 1
     ) as r
@@ -91,7 +94,7 @@ $$;
 
 comment on function public.list_messages is
   'Returns a page of a session''s messages with a number above p_after_seq, in order, as {rows, '
-  'more} (see list_sessions). Fails with session_not_found if the caller may not read the '
+  'more} (see list_sessions): without p_all_kinds only what the user and the agent said. Fails with session_not_found if the caller may not read the '
   'session, so the caller can distinguish that from a session without messages.';
 
 create or replace function public.list_escalations(

@@ -5,6 +5,17 @@
 revoke all on all functions in schema chatkit_private
 from public, anon, authenticated, service_role;
 revoke all on function
+  public.append_chat_run,
+  public.begin_chat_run,
+  public.delete_chat_thread,
+  public.finish_chat_run,
+  public.follow_chat_run,
+  public.list_chat_items,
+  public.list_chat_threads,
+  public.record_chat_feedback,
+  public.rename_chat_thread,
+  public.settle_chat_runs,
+  public.stop_response,
   public.begin_erasure,
   public.cancel_session,
   public.consume_thread_read_limit,
@@ -56,6 +67,17 @@ from public, anon, authenticated, service_role;
 
 -- RPCs that the Lambda functions execute with the secret key.
 grant execute on function
+  public.append_chat_run,
+  public.begin_chat_run,
+  public.delete_chat_thread,
+  public.finish_chat_run,
+  public.follow_chat_run,
+  public.list_chat_items,
+  public.list_chat_threads,
+  public.record_chat_feedback,
+  public.rename_chat_thread,
+  public.settle_chat_runs,
+  public.stop_response,
   public.begin_erasure,
   public.cancel_session,
   public.claim_deliveries,
@@ -121,6 +143,16 @@ to authenticated;
 -- Functions that the five RPCs with p_claims call. These RPCs run with the rights of service_role,
 -- because they first read as the caller.
 grant execute on function
+  chatkit_private.begin_chat_run,
+  chatkit_private.chat_session_of_secret,
+  chatkit_private.delete_chat_thread,
+  chatkit_private.follow_chat_run,
+  chatkit_private.list_chat_items,
+  chatkit_private.list_chat_threads,
+  chatkit_private.readable_chat_session,
+  chatkit_private.record_chat_feedback,
+  chatkit_private.rename_chat_thread,
+  chatkit_private.stop_response,
   chatkit_private.cancel_session,
   chatkit_private.effective_claims,
   chatkit_private.decide_escalation,

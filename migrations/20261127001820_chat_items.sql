@@ -1,0 +1,202 @@
+-- Items of the threads of the self-hosted chat: visible ones in chat_messages, hidden ones here.
+
+create table if not exists public.chat_hidden_items (
+  org_id uuid not null,
+  user_id uuid not null,
+  thread_id text not null,
+  -- Numbered together with the thread's visible items.
+  thread_seq bigint not null,
+  kind text not null,
+  item jsonb not null,
+  created_at timestamptz not null default clock_timestamp(),
+  hidden_at timestamptz,
+  primary key (thread_id, thread_seq),
+  constraint chat_hidden_items_thread_fkey
+    foreign key (org_id, user_id, thread_id) references public.chat_threads (org_id, user_id, id),
+  constraint chat_hidden_items_kind_known
+    check (kind in ('hidden_context_item', 'reasoning', 'function_call', 'function_call_output')),
+  constraint chat_hidden_items_item_object check (jsonb_typeof(item) = 'object'),
+  constraint chat_hidden_items_item_size check (octet_length(item::text) <= 1048576)
+);
+
+comment on table public.chat_hidden_items is
+  'Items of a thread that only the model receives: context, its reasoning, and the output of tools. '
+  'No caller can read them.';
+
+alter table public.chat_hidden_items enable row level security;
+revoke all on table public.chat_hidden_items from public, anon, authenticated, service_role;
+
+-- Returns the text of an item, for a transcript.
+create or replace function chatkit_private.item_text(p_item jsonb) returns text
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select case p_item ->> 'type'
+    when 'user_message' then (
+      select coalesce(string_agg(c.value ->> 'text', '' order by c.position), '')
+      from jsonb_array_elements(p_item -> 'content') with ordinality as c (value, position)
+    )
+    when 'assistant_message' then (
+      select coalesce(string_agg(c.value ->> 'text', '' order by c.position), '')
+      from jsonb_array_elements(p_item -> 'content') with ordinality as c (value, position)
+    )
+    else coalesce(p_item #>> '{task,title}', p_item #>> '{workflow,summary,title}', '')
+  end
+$$;
+
+-- Appends an item to a thread that the caller has locked, together with the session. The kind
+-- decides whether readers see it. An item that is stored already is not added again.
+create or replace function chatkit_private.append_item(
+  p_session public.chat_sessions,
+  p_thread_id text,
+  p_item jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_kind text := p_item ->> 'type';
+  v_thread_seq bigint;
+  v_seq bigint;
+begin
+  if exists (
+    select from public.chat_messages as m
+    where m.thread_id = p_thread_id and m.chatkit_item_id = p_item ->> 'id'
+  ) then
+    return;
+  end if;
+  update public.chat_threads as t
+  set last_item_seq = t.last_item_seq + 1
+  where t.id = p_thread_id
+  returning t.last_item_seq into strict v_thread_seq;
+
+  if v_kind in ('hidden_context_item', 'reasoning', 'function_call', 'function_call_output') then
+    insert into public.chat_hidden_items (org_id, user_id, thread_id, thread_seq, kind, item)
+    values (p_session.org_id, p_session.user_id, p_thread_id, v_thread_seq, v_kind, p_item);
+    return;
+  end if;
+  update public.chat_sessions as s
+  set last_message_seq = s.last_message_seq + 1
+  where s.id = p_session.id
+  returning s.last_message_seq into strict v_seq;
+  insert into public.chat_messages (
+    org_id, user_id, session_id, id, seq, role, content, chatkit_item_id,
+    thread_id, thread_seq, kind, item
+  ) values (
+    p_session.org_id, p_session.user_id, p_session.id, chatkit_private.new_id(), v_seq,
+    case when v_kind = 'user_message' then 'user' else 'agent' end,
+    chatkit_private.item_text(p_item), p_item ->> 'id',
+    p_thread_id, v_thread_seq, v_kind, p_item
+  );
+end
+$$;
+
+-- Removes the items of a thread with a number above p_after_seq: from the thread and from what the
+-- model receives, not from transcripts. Returns the ids of those that readers saw.
+create or replace function chatkit_private.hide_items(p_thread_id text, p_after_seq bigint)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_ids jsonb;
+begin
+  update public.chat_hidden_items as h
+  set hidden_at = clock_timestamp()
+  where h.thread_id = p_thread_id and h.thread_seq > p_after_seq and h.hidden_at is null;
+  with hidden as (
+    update public.chat_messages as m
+    set hidden_at = clock_timestamp()
+    where m.thread_id = p_thread_id and m.thread_seq > p_after_seq and m.hidden_at is null
+    returning m.chatkit_item_id, m.thread_seq
+  )
+  select jsonb_agg(h.chatkit_item_id order by h.thread_seq) into v_ids from hidden as h;
+  return coalesce(v_ids, '[]');
+end
+$$;
+
+-- Returns a page of the visible items of a thread, in either order, as {rows, more}. p_after_seq is
+-- the number of the last item of the previous page. A page is limited in rows and in bytes.
+create or replace function chatkit_private.thread_page(
+  p_thread_id text,
+  p_limit integer,
+  p_descending boolean,
+  p_after_seq bigint default null
+) returns jsonb
+language plpgsql stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_row jsonb;
+  v_rows jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_row in
+    select r.item
+    from (
+      (
+        select m.item, m.thread_seq
+        from public.chat_messages as m
+        where not p_descending and m.thread_id = p_thread_id and m.hidden_at is null
+          and m.thread_seq > coalesce(p_after_seq, 0)
+        order by m.thread_seq
+        limit p_limit + 1
+      )
+      union all
+      (
+        select m.item, m.thread_seq
+        from public.chat_messages as m
+        where p_descending and m.thread_id = p_thread_id and m.hidden_at is null
+          and m.thread_seq < coalesce(p_after_seq, 9223372036854775807)
+        order by m.thread_seq desc
+        limit p_limit + 1
+      )
+    ) as r
+    order by case when p_descending then -r.thread_seq else r.thread_seq end
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
+      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
+    end if;
+    v_rows := v_rows || v_row;
+  end loop;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+end
+$$;
+
+-- Returns the newest items of a thread that the model may receive, visible and hidden, in order.
+-- Stops before the item with which they would exceed p_bytes, and at 1,000 items.
+create or replace function chatkit_private.model_history(p_thread_id text, p_bytes bigint)
+returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'items', coalesce(jsonb_agg(k.item order by k.thread_seq) filter (where k.total <= p_bytes), '[]'),
+    'complete', count(*) < 1000 and coalesce(max(k.total) <= p_bytes, true)
+  )
+  from (
+    select n.item, n.thread_seq,
+           sum(octet_length(n.item::text)) over (order by n.thread_seq desc) as total
+    from (
+      (
+        select m.thread_seq, m.item
+        from public.chat_messages as m
+        where m.thread_id = p_thread_id and m.hidden_at is null
+        order by m.thread_seq desc
+        limit 1000
+      )
+      union all
+      (
+        select h.thread_seq, h.item
+        from public.chat_hidden_items as h
+        where h.thread_id = p_thread_id and h.hidden_at is null
+        order by h.thread_seq desc
+        limit 1000
+      )
+      order by thread_seq desc
+      limit 1000
+    ) as n
+  ) as k
+$$;

@@ -1,0 +1,467 @@
+-- Beginning, continuing and finishing an answer of the self-hosted chat.
+--
+-- Each RPC takes the hash of a client secret, and finds the session, the user and the organisation
+-- itself. The public functions run with the rights of service_role and check the row policies as
+-- the user; the private ones then read and write.
+
+-- Returns the session of a client secret. Rejects a session that the project's row policies hide
+-- from its user.
+create or replace function chatkit_private.readable_chat_session(p_secret_hash text)
+returns public.chat_sessions
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions := chatkit_private.chat_session_of_secret(p_secret_hash);
+  v_claims jsonb := chatkit_private.effective_claims(v_session.org_id, v_session.user_id, null);
+begin
+  if v_session.id = any (chatkit_private.readable_ids(v_claims, array[v_session.id])) then
+    return v_session;
+  end if;
+  raise sqlstate 'PT403' using message = 'row_policy_refused';
+end
+$$;
+
+-- Returns the run that an earlier request under the same key began, if this request repeats it; null
+-- if it is a new request. A key that the client chose is good for a day, and for one request only. A
+-- hash of the request recognises a repeat within 30 seconds, and while no answer has ended well.
+create or replace function chatkit_private.repeated_run(
+  p_session public.chat_sessions,
+  p_request_key text,
+  p_request_hash text,
+  p_key_is_explicit boolean
+) returns public.chat_runs
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_run public.chat_runs;
+begin
+  select * into v_run
+  from public.chat_runs as r
+  where r.org_id = p_session.org_id
+    and r.user_id = p_session.user_id
+    and r.request_key = p_request_key
+    and r.started_at > clock_timestamp() - interval '1 day'
+  order by r.started_at desc
+  limit 1;
+  if not found then
+    return null;
+  end if;
+  if p_key_is_explicit then
+    if v_run.request_hash <> p_request_hash then
+      raise sqlstate 'PT422' using message = 'idempotency_key_reused';
+    end if;
+    return v_run;
+  end if;
+  if v_run.started_at > clock_timestamp() - interval '30 seconds'
+     and v_run.status in ('running', 'failed', 'interrupted') then
+    return v_run;
+  end if;
+  return null;
+end
+$$;
+
+-- Returns a run that exists, for a repeated request.
+create or replace function chatkit_private.repeat_response(
+  p_run public.chat_runs,
+  p_thread public.chat_threads
+) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'outcome', 'repeated',
+    'run_id', p_run.id,
+    'status', p_run.status,
+    'thread', chatkit_private.thread_response(p_thread),
+    'question', (
+      select m.item
+      from public.chat_messages as m
+      where m.thread_id = p_run.thread_id and m.thread_seq = p_run.question_seq
+    ),
+    -- A finished run is repeated from its items.
+    'items', (
+      select coalesce(jsonb_agg(m.item order by m.thread_seq), '[]')
+      from public.chat_messages as m
+      where p_run.status <> 'running'
+        and m.thread_id = p_run.thread_id
+        and m.thread_seq > p_run.question_seq
+        and m.thread_seq < coalesce(
+          (
+            select min(n.question_seq)
+            from public.chat_runs as n
+            where n.thread_id = p_run.thread_id and n.question_seq > p_run.question_seq
+          ),
+          9223372036854775807
+        )
+        and m.hidden_at is null
+    )
+  )
+$$;
+
+create or replace function chatkit_private.begin_chat_run(
+  p_session_id uuid,
+  p_secret_hash text,
+  p_run_id uuid,
+  p_request_key text,
+  p_request_hash text,
+  p_key_is_explicit boolean,
+  p_thread_id text,
+  p_is_new_thread boolean,
+  p_title text,
+  p_items jsonb,
+  p_retry_after_item_id text,
+  p_draft jsonb,
+  p_lease_seconds integer
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions;
+  v_settings public.session_model_settings;
+  v_thread public.chat_threads;
+  v_run public.chat_runs;
+  v_limit jsonb;
+  v_item jsonb;
+  v_question_seq bigint;
+  v_removed jsonb := '[]';
+  v_constraint text;
+  v_column text;
+begin
+  select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
+  v_run := chatkit_private.repeated_run(v_session, p_request_key, p_request_hash, p_key_is_explicit);
+  -- A repeat of the request that created a thread comes with another new id for it.
+  perform chatkit_private.settle_thread(coalesce(v_run.thread_id, p_thread_id), p_session_id);
+  select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
+  if v_session.status <> 'active' then
+    raise sqlstate 'PT401' using message = 'client_secret_rejected';
+  end if;
+
+  -- Another repeat may have been first.
+  v_run := chatkit_private.repeated_run(v_session, p_request_key, p_request_hash, p_key_is_explicit);
+  if v_run.id is not null then
+    v_thread := chatkit_private.lock_thread(v_session, v_run.thread_id);
+    if v_run.id <> p_run_id
+       and (
+         v_run.status not in ('failed', 'interrupted')
+         -- A broken answer is not taken up after the conversation has gone on.
+         or exists (
+           select from public.chat_runs as n
+           where n.thread_id = v_run.thread_id and n.question_seq > v_run.question_seq
+         )
+       ) then
+      return chatkit_private.repeat_response(v_run, v_thread);
+    end if;
+  elsif p_is_new_thread then
+    insert into public.chat_threads as t (id, org_id, user_id, agent_id, title)
+    values (p_thread_id, v_session.org_id, v_session.user_id, v_session.agent_id, p_title)
+    returning * into v_thread;
+  else
+    v_thread := chatkit_private.lock_thread(v_session, p_thread_id);
+  end if;
+
+  -- One answer at a time. The one that is running stops within two seconds; then the caller tries
+  -- again.
+  update public.chat_runs as r
+  set stop_requested_at = coalesce(r.stop_requested_at, clock_timestamp())
+  where r.thread_id = v_thread.id and r.status = 'running' and r.id <> p_run_id;
+  if found then
+    return jsonb_build_object('outcome', 'busy');
+  end if;
+
+  select * into strict v_settings
+  from public.session_model_settings as m
+  where m.session_id = v_session.id;
+  if not exists (select from public.chat_runs as r where r.id = p_run_id) then
+    v_limit := chatkit_private.consume_bucket(
+      v_session.org_id, 'user', v_session.user_id, 'turn',
+      (chatkit_private.effective_limits(v_session.org_id)).turns_per_minute_user, 1
+    );
+    if v_run.id is not null then
+      v_question_seq := v_run.question_seq;
+      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+    elsif p_retry_after_item_id is not null then
+      select m.thread_seq into v_question_seq
+      from public.chat_messages as m
+      where m.thread_id = v_thread.id
+        and m.chatkit_item_id = p_retry_after_item_id
+        and m.kind = 'user_message'
+        and m.hidden_at is null;
+      if not found then
+        raise sqlstate 'PT404' using message = 'item_not_found';
+      end if;
+      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+    else
+      for v_item in
+        select i.value
+        from jsonb_array_elements(p_items) with ordinality as i (value, position)
+        order by i.position
+      loop
+        perform chatkit_private.append_item(v_session, v_thread.id, v_item);
+      end loop;
+      select t.last_item_seq into v_question_seq
+      from public.chat_threads as t where t.id = v_thread.id;
+    end if;
+    insert into public.chat_runs (
+      id, org_id, user_id, session_id, thread_id, agent_id, secret_hash, request_key, request_hash,
+      question_seq, draft, lease_until
+    ) values (
+      p_run_id, v_session.org_id, v_session.user_id, v_session.id, v_thread.id,
+      v_session.agent_id, p_secret_hash, p_request_key, p_request_hash, v_question_seq, p_draft,
+      clock_timestamp() + make_interval(secs => p_lease_seconds)
+    );
+    perform chatkit_private.link_thread(v_session, v_thread.id);
+    perform chatkit_private.touch_session(v_session.id);
+  end if;
+  return jsonb_build_object(
+    'outcome', 'begun',
+    'run_id', p_run_id,
+    'thread', chatkit_private.thread_response(v_thread),
+    'question', (
+      select m.item
+      from public.chat_messages as m
+      join public.chat_runs as r on r.id = p_run_id
+      where m.thread_id = r.thread_id and m.thread_seq = r.question_seq
+    ),
+    'removed_item_ids', v_removed,
+    'settings', to_jsonb(v_settings),
+    'user', (
+      select u.chatkit_user
+      from public.chatkit_users as u
+      where u.org_id = v_session.org_id and u.user_id = v_session.user_id
+    ),
+    'history', chatkit_private.model_history(
+      v_thread.id, least(v_settings.max_input_tokens::bigint * 8, 4194304)
+    ),
+    'last_usage', (
+      select jsonb_build_object('input_tokens', r.input_tokens, 'started_at', r.started_at)
+      from public.chat_runs as r
+      where r.thread_id = v_thread.id and r.input_tokens is not null
+      order by r.started_at desc
+      limit 1
+    ),
+    'limit', v_limit
+  );
+exception
+  when check_violation or not_null_violation or data_exception then
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    raise sqlstate 'PT422' using message = 'invalid_item',
+      detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate);
+end
+$$;
+
+create or replace function public.begin_chat_run(
+  p_secret_hash text,
+  p_run_id uuid,
+  p_request_key text,
+  p_request_hash text,
+  p_key_is_explicit boolean,
+  p_thread_id text,
+  p_is_new_thread boolean,
+  p_title text default null,
+  p_items jsonb default '[]',
+  p_retry_after_item_id text default null,
+  p_draft jsonb default '[]',
+  p_lease_seconds integer default 15
+) returns jsonb
+language sql
+set search_path = ''
+as $$
+  select chatkit_private.begin_chat_run(
+    (chatkit_private.readable_chat_session(p_secret_hash)).id, p_secret_hash, p_run_id,
+    p_request_key, p_request_hash, p_key_is_explicit, p_thread_id, p_is_new_thread, p_title,
+    p_items, p_retry_after_item_id, p_draft, p_lease_seconds
+  )
+$$;
+
+comment on function public.begin_chat_run is
+  'Stores a question (p_items) in a thread, charges it, and begins an answer: the run p_run_id, '
+  'with a lease. `outcome` is `begun` (with the model''s settings and the history that it may '
+  'receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
+  'request with the same key). A repeat of a run that broke off begins a new run for the same '
+  'question; `removed_item_ids` are the items of the broken one. With p_retry_after_item_id the '
+  'answers after that message are replaced.';
+
+-- Returns a run to the process that began it; no row if there is none.
+create or replace function chatkit_private.lock_run(p_secret_hash text, p_run_id uuid)
+returns public.chat_runs
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_run public.chat_runs;
+begin
+  select * into v_run
+  from public.chat_runs as r
+  where r.id = p_run_id and r.secret_hash = p_secret_hash;
+  if not found then
+    raise sqlstate 'PT404' using message = 'run_not_found';
+  end if;
+  perform chatkit_private.lock_session(v_run.org_id, v_run.session_id);
+  perform from public.chat_threads as t where t.id = v_run.thread_id for update;
+  select * into v_run from public.chat_runs as r where r.id = p_run_id for update;
+  return v_run;
+end
+$$;
+
+-- Stores what a run has sent since its last call. A repeated call stores it once.
+create or replace function chatkit_private.append_to_run(
+  p_run public.chat_runs,
+  p_chunk_seq integer,
+  p_events jsonb,
+  p_items jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions;
+  v_item jsonb;
+begin
+  if p_chunk_seq <= p_run.last_chunk_seq then
+    return;
+  end if;
+  select * into strict v_session from public.chat_sessions as s where s.id = p_run.session_id;
+  for v_item in
+    select i.value
+    from jsonb_array_elements(p_items) with ordinality as i (value, position)
+    order by i.position
+  loop
+    perform chatkit_private.append_item(v_session, p_run.thread_id, v_item);
+  end loop;
+  insert into public.chat_run_chunks (run_id, seq, events) values (p_run.id, p_chunk_seq, p_events);
+end
+$$;
+
+create or replace function public.append_chat_run(
+  p_secret_hash text,
+  p_run_id uuid,
+  p_chunk_seq integer,
+  p_events jsonb,
+  p_items jsonb default '[]',
+  p_draft jsonb default '[]',
+  p_lease_seconds integer default 15
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_run public.chat_runs := chatkit_private.lock_run(p_secret_hash, p_run_id);
+begin
+  if v_run.status <> 'running' then
+    return jsonb_build_object('running', false, 'stop', true);
+  end if;
+  perform chatkit_private.append_to_run(v_run, p_chunk_seq, p_events, p_items);
+  update public.chat_runs as r
+  set last_chunk_seq = greatest(r.last_chunk_seq, p_chunk_seq),
+      draft = p_draft,
+      lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  where r.id = p_run_id;
+  return jsonb_build_object('running', true, 'stop', v_run.stop_requested_at is not null);
+end
+$$;
+
+comment on function public.append_chat_run is
+  'Stores what a running answer has sent since the last call: the events, the items that are '
+  'complete, and as p_draft the items that the thread gets if the process stops now. Renews the '
+  'lease. `stop` reports whether the answer must stop, and `running` is false if the run has '
+  'ended, because its lease had expired.';
+
+create or replace function public.finish_chat_run(
+  p_secret_hash text,
+  p_run_id uuid,
+  p_status text,
+  p_chunk_seq integer,
+  p_events jsonb,
+  p_items jsonb default '[]',
+  p_input_tokens bigint default null,
+  p_output_tokens bigint default null,
+  p_error_code text default null
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_run public.chat_runs := chatkit_private.lock_run(p_secret_hash, p_run_id);
+begin
+  if v_run.status <> 'running' then
+    return jsonb_build_object('finished', v_run.status = p_status);
+  end if;
+  perform chatkit_private.append_to_run(v_run, p_chunk_seq, p_events, p_items);
+  update public.chat_runs as r
+  set status = p_status,
+      last_chunk_seq = greatest(r.last_chunk_seq, p_chunk_seq),
+      draft = '[]',
+      finished_at = clock_timestamp(),
+      input_tokens = p_input_tokens,
+      output_tokens = p_output_tokens,
+      error_code = p_error_code
+  where r.id = p_run_id;
+  return jsonb_build_object('finished', true);
+end
+$$;
+
+comment on function public.finish_chat_run is
+  'Ends a running answer and stores its last items and the tokens that it used. `finished` is false '
+  'if the run had ended otherwise, because its lease had expired; nothing is stored then.';
+
+create or replace function chatkit_private.follow_chat_run(
+  p_session_id uuid,
+  p_run_id uuid,
+  p_after_chunk_seq integer
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions;
+  v_run public.chat_runs;
+begin
+  select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
+  select * into v_run
+  from public.chat_runs as r
+  where r.id = p_run_id and r.org_id = v_session.org_id and r.user_id = v_session.user_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'run_not_found';
+  end if;
+  perform chatkit_private.settle_thread(v_run.thread_id);
+  return (
+    select jsonb_build_object(
+      'status', r.status,
+      'chunk_seq', coalesce(c.seq, p_after_chunk_seq),
+      'events', coalesce(c.events, '[]')
+    )
+    from public.chat_runs as r
+    left join lateral (
+      select max(k.seq) as seq, jsonb_agg(e.value order by k.seq, e.position) as events
+      from (
+        select h.seq, h.events
+        from public.chat_run_chunks as h
+        where h.run_id = r.id and h.seq > p_after_chunk_seq
+        order by h.seq
+        limit 100
+      ) as k
+      cross join lateral jsonb_array_elements(k.events) with ordinality as e (value, position)
+    ) as c on true
+    where r.id = p_run_id
+  );
+end
+$$;
+
+create or replace function public.follow_chat_run(
+  p_secret_hash text,
+  p_run_id uuid,
+  p_after_chunk_seq integer
+) returns jsonb
+language sql
+set search_path = ''
+as $$
+  select chatkit_private.follow_chat_run(
+    (chatkit_private.readable_chat_session(p_secret_hash)).id, p_run_id, p_after_chunk_seq
+  )
+$$;
+
+comment on function public.follow_chat_run is
+  'Returns what a run of the user has streamed after a chunk, and its status.';
