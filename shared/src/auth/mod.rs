@@ -11,6 +11,7 @@ pub use caller::{Caller, OrgRole, TokenClaims};
 pub use jwks::Jwks;
 #[cfg(feature = "doctor")]
 pub(crate) use jwks::{RETRY_POLICY, count_usable_keys};
+pub(crate) use verifier::bearer;
 pub use verifier::{TokenRequirements, Verifier};
 
 use crate::error::{Error, ErrorCode};

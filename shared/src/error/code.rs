@@ -31,6 +31,7 @@ codes! {
     MalformedCursor = 400 "malformed_cursor" "Invalid cursor", "Pass nextCursor of the previous page unchanged.";
     InvalidIdempotencyKey = 400 "invalid_idempotency_key" "Invalid Idempotency-Key", "Send 1 to 255 visible ASCII characters, for example a random UUID.";
     MissingToken = 401 "missing_token" "No access token", "Send the user's Supabase access token: Authorization: Bearer <token>.";
+    MissingClientSecret = 401 "missing_client_secret" "No client secret", "Send the client secret of the session: Authorization: Bearer <secret>.";
     InvalidToken = 401 "invalid_token" "The access token is not valid here", "Sign in again and send the new access token of this Supabase project.";
     ExpiredToken = 401 "expired_token" "The access token has expired", "Refresh the Supabase session and send the new access token.";
     WebhookSecretRefused = 401 "webhook_secret_refused" "Invalid webhook secret", "Send X-Webhook-Secret with the value of DATABASE_WEBHOOK_SECRET.";

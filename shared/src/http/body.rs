@@ -2,9 +2,10 @@
 
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
+    domain::idempotency::{self, IdempotencyKey},
     error::{Error, ErrorCode, FieldError, pointer},
     platform::parse,
 };
@@ -40,6 +41,14 @@ pub(super) fn parse_object<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]
     };
     serde_path_to_error::deserialize(fields)
         .map_err(|error| Error::invalid(vec![FieldError::parsing(pointer(error.path()), error.inner())]))
+}
+
+/// Returns the idempotency key of a request, bound to its body, if it has one.
+pub(super) fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey>, Error> {
+    let Some(key) = headers.get(idempotency::HEADER) else { return Ok(None) };
+    // An empty body and an empty object are equivalent, so they get the same hash.
+    let body = if body.is_empty() { json!({}) } else { parse_json(headers, body)? };
+    IdempotencyKey::new(key.as_bytes(), &body).map(Some)
 }
 
 /// Returns whether the body is declared as JSON in UTF-8, the default without a `charset` (RFC

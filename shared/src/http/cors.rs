@@ -67,10 +67,11 @@ const TRACING: [&str; 20] = [
 const SAFELISTED: [&str; 4] = ["accept", "accept-language", "content-language", "range"];
 
 impl Cors {
-    pub fn new(settings: CorsSettings) -> Self {
+    /// Creates the policy. `further_headers` are request headers of one route.
+    pub fn new(settings: CorsSettings, further_headers: &[&str]) -> Self {
         let CorsSettings { origins, headers } = settings;
-        let mut request_headers: Vec<String> =
-            API_HEADERS.into_iter().chain(TRACING).map(str::to_owned).collect();
+        let known = API_HEADERS.into_iter().chain(TRACING).chain(further_headers.iter().copied());
+        let mut request_headers: Vec<String> = known.map(str::to_owned).collect();
         for name in headers {
             if !request_headers.contains(&name) {
                 request_headers.push(name);
@@ -149,7 +150,7 @@ mod tests {
 
     fn refusal(headers: &[(&'static str, &str)]) -> Option<String> {
         let origins = AllowedOrigins::parse("https://app.example.com").unwrap();
-        let cors = Cors::new(CorsSettings { origins, headers: vec!["x-ours".to_owned()] });
+        let cors = Cors::new(CorsSettings { origins, headers: vec!["x-ours".to_owned()] }, &[]);
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         cors.refusal_reason(&headers.collect())
     }

@@ -71,7 +71,7 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer::insert_rate_limit_headers(error.limit, headers);
     match code {
-        ErrorCode::MissingToken => {
+        ErrorCode::MissingToken | ErrorCode::MissingClientSecret => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         ErrorCode::InvalidToken | ErrorCode::ExpiredToken => {

@@ -2,13 +2,13 @@
 
 use lambda_http::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     domain::{
         RequestContext,
-        idempotency::{self, IdempotencyKey},
+        idempotency::IdempotencyKey,
         pagination::{Cursor, PageRequest, PageSize},
     },
     error::{Error, ErrorCode},
@@ -93,10 +93,7 @@ impl Request {
     /// # Errors
     /// Returns [`ErrorCode::InvalidIdempotencyKey`], or the errors of [`Request::json`].
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Error> {
-        let Some(key) = self.headers.get(idempotency::HEADER) else { return Ok(None) };
-        // An empty body and an empty object are equivalent, so they get the same hash.
-        let body = if self.body.is_empty() { json!({}) } else { self.json_value()? };
-        IdempotencyKey::new(key.as_bytes(), &body).map(Some)
+        body::idempotency_key(&self.headers, &self.body)
     }
 
     /// Adds an `ETag`. Replaces the response by 304 if `If-None-Match` matches (RFC 9110, section

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod egress;
+pub mod event_stream;
 pub mod http_client;
 #[cfg(feature = "json-schema")]
 pub mod json_schema;

@@ -1,12 +1,15 @@
-//! Starts and serves a function: HTTP endpoints, scheduled jobs, the database webhook, and admin
+//! Starts and serves a function: HTTP endpoints, with and without
+//! streaming, scheduled jobs, the database webhook, and admin
 //! tasks.
 
 mod admin;
 mod dependencies;
 mod endpoint;
 mod event;
+mod http_edge;
 mod http_service;
 mod schedule;
+mod streaming;
 mod webhook;
 
 pub use crate::platform::config::Reported;
@@ -16,4 +19,5 @@ pub use endpoint::Endpoint;
 pub use event::{EventResponse, Format, Payload};
 pub use http_service::{HttpService, serve};
 pub use schedule::{ScheduledJob, serve_schedule};
+pub use streaming::{StreamedBody, StreamingEndpoint, StreamingService, serve_streaming};
 pub use webhook::{handle_webhook, serve_webhook};

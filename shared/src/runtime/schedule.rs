@@ -18,7 +18,8 @@ use crate::{
     runtime::{
         Dependencies, Reported,
         event::Payload,
-        http_service::{BoxError, bootstrap, deadline, error_chain},
+        http_edge::{deadline, error_chain},
+        http_service::{BoxError, bootstrap},
     },
 };
 

@@ -18,7 +18,8 @@ use crate::{
     runtime::{
         Dependencies,
         event::{EventResponse, HttpEvent, Payload},
-        http_service::{BoxError, bootstrap, log_error},
+        http_edge::log_error,
+        http_service::{BoxError, bootstrap},
         schedule::{ScheduledJob, run_job},
     },
 };

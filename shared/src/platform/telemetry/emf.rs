@@ -9,7 +9,10 @@ use metrique_writer_core::{
 use metrique_writer_format_emf::{Emf, MetricDefinition, MetricDirective, NoMetric};
 use serde_json::{Map, Value as Json};
 
-use super::upstream_stats::UpstreamStats;
+use super::{
+    invocation::TurnStats,
+    upstream_stats::{UpstreamStats, millis},
+};
 
 /// Members of a line that are dimensions. An organisation, a user or a session never is one, since
 /// each value would be a metric of its own.
@@ -31,6 +34,7 @@ pub(super) struct Record<'a> {
     pub cold: bool,
     pub line: &'a Map<String, Json>,
     pub tallies: &'a UpstreamStats,
+    pub turn: Option<&'a TurnStats>,
 }
 
 /// Returns the members for a line's metrics as text that begins with `{`, or `None`
@@ -79,6 +83,17 @@ impl Entry for Record<'_> {
                 writer.value("Tasks", &count(1));
                 writer.value("TaskFailures", &count(failed));
             }
+        }
+        if let Some(turn) = self.turn {
+            if let Some(first_token) = turn.first_token {
+                let values = vec![(millis(first_token), 1)];
+                writer.value("TimeToFirstToken", &MetricValue { unit: MILLISECONDS, values });
+            }
+            if let Some((input, output)) = turn.tokens {
+                writer.value("InputTokens", &count(input));
+                writer.value("OutputTokens", &count(output));
+            }
+            writer.value("StoppedResponses", &count(turn.is_stopped.into()));
         }
         if let Some(code) = self.code() {
             writer.value(CODE, code);

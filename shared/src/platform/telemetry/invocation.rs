@@ -39,6 +39,18 @@ pub(super) struct Invocation {
     calls: Vec<Value>,
     unlisted: u64,
     pub(super) tallies: UpstreamStats,
+    /// `None` if the invocation did not ask a model.
+    pub(super) turn: Option<TurnStats>,
+}
+
+/// What a model did for a request.
+#[derive(Default)]
+pub(super) struct TurnStats {
+    /// From the start of the request.
+    pub first_token: Option<Duration>,
+    /// Input and output tokens.
+    pub tokens: Option<(u64, u64)>,
+    pub is_stopped: bool,
 }
 
 /// Starts the span of an HTTP request.
@@ -89,6 +101,30 @@ pub(crate) fn record_session_id(id: uuid::Uuid) {
     Span::current().record("session_id", tracing::field::display(id));
 }
 
+/// Records the time from the start of the request until now, when the response sends its first
+/// token. Further calls for the same request are ignored.
+pub fn record_first_token() {
+    with_invocation(|invocation| {
+        let elapsed = invocation.elapsed();
+        invocation.turn.get_or_insert_default().first_token.get_or_insert(elapsed);
+    });
+}
+
+/// Adds tokens of a model to those of the request.
+pub fn record_tokens(input: u64, output: u64) {
+    with_invocation(|invocation| {
+        let (known_input, known_output) =
+            invocation.turn.get_or_insert_default().tokens.get_or_insert_default();
+        *known_input += input;
+        *known_output += output;
+    });
+}
+
+/// Records that a user stopped the response.
+pub fn record_stopped_response() {
+    with_invocation(|invocation| invocation.turn.get_or_insert_default().is_stopped = true);
+}
+
 /// Records the part of a CORS preflight that was rejected.
 pub(crate) fn preflight_refused(what: &str) {
     Span::current().record("preflight_refused", what);
@@ -100,11 +136,19 @@ pub(crate) fn traceparent() -> Option<HeaderValue> {
     if let Some(trace) = super::opentelemetry::current() {
         return trace.to_string().parse().ok();
     }
+    let traceparent = with_invocation(|invocation| invocation.traceparent.clone());
+    traceparent.and_then(|value| value.parse().ok())
+}
+
+/// Reads or changes the invocation of the current span.
+fn with_invocation<T>(access: impl FnOnce(&mut Invocation) -> T) -> Option<T> {
     let found = Span::current().with_subscriber(|(id, subscriber)| {
         let span = subscriber.downcast_ref::<Registry>()?.span(id)?;
-        span.scope().find_map(|span| Some(span.extensions().get::<Invocation>()?.traceparent.clone()))
+        let root = span.scope().find(|span| span.extensions().get::<Invocation>().is_some())?;
+        let mut extensions = root.extensions_mut();
+        extensions.get_mut::<Invocation>().map(access)
     });
-    found.flatten().and_then(|value| value.parse().ok())
+    found.flatten()
 }
 
 /// Adds the `traceparent` header to a request.
@@ -116,7 +160,7 @@ impl Invocation {
     pub(super) fn start() -> Self {
         let calls = Vec::new();
         let tallies = UpstreamStats::default();
-        Self { started: Instant::now(), traceparent: String::new(), calls, unlisted: 0, tallies }
+        Self { started: Instant::now(), traceparent: String::new(), calls, unlisted: 0, tallies, turn: None }
     }
 
     pub(super) fn elapsed(&self) -> Duration {

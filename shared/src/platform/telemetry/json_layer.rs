@@ -77,6 +77,7 @@ impl JsonLogLayer {
             cold,
             line: &line,
             tallies: &work.tallies,
+            turn: work.turn.as_ref(),
         };
         let metrics = emf::render(&self.namespace, &record);
         let metrics = metrics.as_deref().and_then(|metrics| metrics.trim_end().strip_prefix('{'));

@@ -22,6 +22,7 @@ pub(crate) use invocation::{
     TARGET, admin_task, call, inject_traceparent, preflight_refused, record_session_id, request,
     scheduled_run,
 };
+pub use invocation::{record_first_token, record_stopped_response, record_tokens};
 
 /// Namespace of the metrics if `METRICS_NAMESPACE` is not set.
 const NAMESPACE: &str = "ChatkitSessions";
