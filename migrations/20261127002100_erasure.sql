@@ -127,7 +127,9 @@ as $$
         or exists (
           select from public.chat_sessions as s
           join public.chatkit_sessions as c on c.session_id = s.id
-          where s.org_id = p_erasure.org_id and s.user_id = p_erasure.user_id
+          where s.org_id = p_erasure.org_id
+            and s.user_id = p_erasure.user_id
+            and c.provider = 'openai_hosted'
         )
       )
     )
@@ -301,8 +303,8 @@ begin
   -- In an order that satisfies the foreign keys between the tables.
   foreach v_table in array array[
     'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_messages',
-    'chat_tasks', 'chatkit_threads',
-    'chatkit_sessions', 'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
+    'chat_tasks', 'chatkit_threads', 'chatkit_sessions', 'session_model_settings', 'idle_checks',
+    'transcripts_due', 'retention_leases', 'auto_call_amounts'
   ] loop
     exit when v_left = 0;
     v_table_gone := 0;
