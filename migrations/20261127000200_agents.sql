@@ -1,15 +1,61 @@
 -- Agents that users can open a session with.
 
+-- Returns whether a JSON value is a text of 1 to p_max characters.
+create or replace function chatkit_private.is_text(p_value jsonb, p_max integer) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return jsonb_typeof(p_value) is not distinct from 'string'
+  and char_length(p_value #>> '{}') between 1 and p_max;
+
+-- Returns whether a JSON value is a prompt of a start screen: {label, prompt, icon?}.
+create or replace function chatkit_private.is_start_prompt(p_prompt jsonb) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return case
+  when jsonb_typeof(p_prompt) <> 'object' then false
+  else p_prompt - '{label,prompt,icon}'::text[] = '{}'
+    and chatkit_private.is_text(p_prompt -> 'label', 100)
+    and chatkit_private.is_text(p_prompt -> 'prompt', 2000)
+    and (not p_prompt ? 'icon' or chatkit_private.is_text(p_prompt -> 'icon', 50))
+end;
+
+-- Returns whether a JSON value is a start screen, which the page gives to ChatKit.js: {greeting?,
+-- prompts?}, with at most 10 prompts.
+create or replace function chatkit_private.is_start_screen(p_screen jsonb) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return case
+  when jsonb_typeof(p_screen) <> 'object' then false
+  when jsonb_typeof(p_screen -> 'prompts') <> 'array' then false
+  else p_screen - '{greeting,prompts}'::text[] = '{}'
+    and (not p_screen ? 'greeting' or chatkit_private.is_text(p_screen -> 'greeting', 200))
+    and jsonb_array_length(coalesce(p_screen -> 'prompts', '[]')) <= 10
+    and not exists (
+      select from jsonb_array_elements(p_screen -> 'prompts') as e (prompt)
+      where not chatkit_private.is_start_prompt(e.prompt)
+    )
+end;
+
 create table if not exists public.agents (
   org_id uuid not null,
   id text not null,
   display_name text not null,
   description text not null,
-  chatkit_workflow_id text not null,
+  -- Who runs the chat: OpenAI, with a workflow, or this deployment, with a model.
+  provider text not null,
+  chatkit_workflow_id text,
   -- Null: the version that OpenAI treats as the workflow's current one.
   chatkit_workflow_version text,
   -- Tracing copies conversations to OpenAI's dashboard, so it is opt-in.
   tracing_enabled boolean not null default false,
+  model text,
+  instructions text,
+  -- Null: the model's default.
+  reasoning_effort text,
+  max_input_tokens integer,
+  max_output_tokens integer,
+  max_turn_seconds integer,
+  start_screen jsonb,
   enabled boolean not null default true,
   -- Null: every role.
   allowed_org_roles text[],
@@ -21,6 +67,34 @@ create table if not exists public.agents (
   constraint agents_id_form check (id ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint agents_display_name_length check (char_length(display_name) between 1 and 100),
   constraint agents_description_length check (char_length(description) <= 500),
+  constraint agents_provider_known check (provider in ('openai_hosted', 'self_hosted')),
+  -- An agent has the settings of its provider and none of the other one's.
+  constraint agents_settings_of_provider check (
+    case provider
+      when 'openai_hosted' then
+        chatkit_workflow_id is not null
+        and num_nonnulls(
+          model, instructions, reasoning_effort, max_input_tokens, max_output_tokens,
+          max_turn_seconds, start_screen
+        ) = 0
+      when 'self_hosted' then
+        num_nonnulls(chatkit_workflow_id, chatkit_workflow_version) = 0
+        and not tracing_enabled
+        and num_nulls(
+          model, instructions, max_input_tokens, max_output_tokens, max_turn_seconds, start_screen
+        ) = 0
+    end
+  ),
+  constraint agents_model_length check (char_length(model) between 1 and 200),
+  constraint agents_instructions_size check (octet_length(instructions) <= 32768),
+  -- The values of the Responses API. A model may support fewer.
+  constraint agents_reasoning_effort_known
+    check (reasoning_effort in ('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max')),
+  constraint agents_max_input_tokens_range check (max_input_tokens between 1000 and 2000000),
+  constraint agents_max_output_tokens_range check (max_output_tokens between 16 and 200000),
+  -- A turn ends before Lambda's limit of 900 seconds.
+  constraint agents_max_turn_seconds_range check (max_turn_seconds between 5 and 840),
+  constraint agents_start_screen_form check (chatkit_private.is_start_screen(start_screen)),
   constraint agents_workflow_id_length check (char_length(chatkit_workflow_id) between 1 and 200),
   -- OpenAI accepts 'latest' when it creates a session, and fails at the session's first message.
   -- It is rejected here, where the operator can still correct it.
@@ -39,8 +113,9 @@ create table if not exists public.agents (
 );
 
 comment on table public.agents is
-  'Agents that an organisation registered, each with its ChatKit workflow. A member may open a '
-  'session with an enabled agent if their role is allowed.';
+  'Agents that an organisation registered, each with its provider: a ChatKit workflow at OpenAI, '
+  'or a model that this deployment calls. A member may open a session with an enabled agent if '
+  'their role is allowed.';
 
 alter table public.agents enable row level security;
 revoke all on table public.agents from public, anon, authenticated, service_role;
@@ -122,46 +197,69 @@ create or replace function public.register_agent(
   p_agent_id text,
   p_display_name text,
   p_description text,
-  p_chatkit_workflow_id text,
+  p_chatkit_workflow_id text default null,
   p_chatkit_workflow_version text default null,
   p_enabled boolean default true,
   p_tracing_enabled boolean default false,
   p_allowed_org_roles text[] default null,
-  p_idle_timeout_seconds integer default 86400
+  p_idle_timeout_seconds integer default 86400,
+  p_provider text default null,
+  p_model text default null,
+  p_instructions text default null,
+  p_reasoning_effort text default null,
+  p_max_input_tokens integer default null,
+  p_max_output_tokens integer default null,
+  p_max_turn_seconds integer default null,
+  p_start_screen jsonb default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
+  v_provider text := coalesce(
+    p_provider, case when p_model is null then 'openai_hosted' else 'self_hosted' end
+  );
+  v_self_hosted boolean := v_provider = 'self_hosted';
   v_agent public.agents;
   v_constraint text;
   v_column text;
 begin
   insert into public.agents as a (
-    org_id, id, display_name, description, chatkit_workflow_id, chatkit_workflow_version,
-    enabled, tracing_enabled, allowed_org_roles, idle_timeout_seconds
+    org_id, id, display_name, description, enabled, allowed_org_roles, idle_timeout_seconds,
+    provider, chatkit_workflow_id, chatkit_workflow_version, tracing_enabled,
+    model, instructions, reasoning_effort,
+    max_input_tokens, max_output_tokens, max_turn_seconds, start_screen
   ) values (
     p_org_id, p_agent_id, p_display_name, p_description,
-    p_chatkit_workflow_id, p_chatkit_workflow_version,
-    p_enabled, p_tracing_enabled, p_allowed_org_roles, p_idle_timeout_seconds
+    p_enabled, p_allowed_org_roles, p_idle_timeout_seconds,
+    v_provider, p_chatkit_workflow_id, p_chatkit_workflow_version, p_tracing_enabled,
+    p_model, coalesce(p_instructions, case when v_self_hosted then '' end), p_reasoning_effort,
+    coalesce(p_max_input_tokens, case when v_self_hosted then 100000 end),
+    coalesce(p_max_output_tokens, case when v_self_hosted then 4096 end),
+    coalesce(p_max_turn_seconds, case when v_self_hosted then 300 end),
+    coalesce(nullif(p_start_screen, 'null'), case when v_self_hosted then '{}'::jsonb end)
   )
   on conflict (org_id, id) do update set
     display_name = excluded.display_name,
     description = excluded.description,
-    chatkit_workflow_id = excluded.chatkit_workflow_id,
-    chatkit_workflow_version = excluded.chatkit_workflow_version,
     enabled = excluded.enabled,
-    tracing_enabled = excluded.tracing_enabled,
     allowed_org_roles = excluded.allowed_org_roles,
     idle_timeout_seconds = excluded.idle_timeout_seconds,
+    provider = excluded.provider,
+    chatkit_workflow_id = excluded.chatkit_workflow_id,
+    chatkit_workflow_version = excluded.chatkit_workflow_version,
+    tracing_enabled = excluded.tracing_enabled,
+    model = excluded.model,
+    instructions = excluded.instructions,
+    reasoning_effort = excluded.reasoning_effort,
+    max_input_tokens = excluded.max_input_tokens,
+    max_output_tokens = excluded.max_output_tokens,
+    max_turn_seconds = excluded.max_turn_seconds,
+    start_screen = excluded.start_screen,
     updated_at = now()
   -- Repeating the same registration changes nothing, `updated_at` included.
-  where (a.display_name, a.description, a.chatkit_workflow_id, a.chatkit_workflow_version,
-         a.enabled, a.tracing_enabled, a.allowed_org_roles, a.idle_timeout_seconds)
-    is distinct from
-        (excluded.display_name, excluded.description, excluded.chatkit_workflow_id,
-         excluded.chatkit_workflow_version, excluded.enabled, excluded.tracing_enabled,
-         excluded.allowed_org_roles, excluded.idle_timeout_seconds);
+  where to_jsonb(a) - '{created_at,updated_at}'::text[]
+    is distinct from to_jsonb(excluded) - '{created_at,updated_at}'::text[];
 
   select * into v_agent from public.agents as a where a.org_id = p_org_id and a.id = p_agent_id;
   return jsonb_build_object('agent', to_jsonb(v_agent) || jsonb_build_object(
@@ -179,4 +277,7 @@ $$;
 
 comment on function public.register_agent is
   'Registers an agent, or replaces its whole registration: an argument that a call omits gets its '
-  'default. Existing sessions continue; those of a disabled agent get no new client secret.';
+  'default. The provider is openai_hosted, which requires a workflow, or self_hosted, which '
+  'requires a model. If omitted, it is self_hosted for a registration with a model. Existing '
+  'sessions continue with the model settings that they copied; those of a disabled agent get no '
+  'new client secret.';

@@ -41,6 +41,8 @@ create table if not exists public.chat_sessions (
   user_id uuid not null,
   channel text not null,
   agent_id text not null,
+  -- The agent's provider when the session was opened or handed over to the agent.
+  provider text not null,
   status text not null default 'active',
   created_at timestamptz not null default now(),
   ended_at timestamptz,
@@ -59,6 +61,9 @@ create table if not exists public.chat_sessions (
   constraint chat_sessions_agent_fkey
     foreign key (org_id, agent_id) references public.agents (org_id, id),
   constraint chat_sessions_channel_known check (channel in ('web', 'voice')),
+  constraint chat_sessions_provider_known check (provider in ('openai_hosted', 'self_hosted')),
+  constraint chat_sessions_channel_of_provider
+    check (channel = 'web' or provider = 'openai_hosted'),
   constraint chat_sessions_status_known check (status in ('active', 'ended')),
   constraint chat_sessions_end_reason_known
     check (end_reason in ('cancelled', 'expired', 'failed')),
@@ -114,6 +119,7 @@ alter table public.chat_sessions
   alter column user_id set statistics 0,
   alter column id set statistics 0,
   alter column channel set statistics 0,
+  alter column provider set statistics 0,
   alter column ended_at set statistics 0,
   alter column end_reason set statistics 0,
   alter column metadata set statistics 0,
@@ -144,10 +150,13 @@ begin
   if new.last_event_seq < old.last_event_seq or new.last_message_seq < old.last_message_seq then
     raise check_violation using message = 'a session counts its events and messages upwards only';
   end if;
+  if new.provider <> old.provider and new.agent_id = old.agent_id then
+    raise check_violation using message = 'a session changes its provider only with its agent';
+  end if;
   if old.status = 'ended'
-     and (new.status, new.ended_at, new.end_reason, new.agent_id, new.metadata)
+     and (new.status, new.ended_at, new.end_reason, new.agent_id, new.provider, new.metadata)
          is distinct from
-         (old.status, old.ended_at, old.end_reason, old.agent_id, old.metadata) then
+         (old.status, old.ended_at, old.end_reason, old.agent_id, old.provider, old.metadata) then
     raise sqlstate 'PT409' using message = 'session_ended';
   end if;
   return new;
@@ -157,6 +166,79 @@ $$;
 create or replace trigger prevent_session_rewrite
   before update on public.chat_sessions
   for each row execute function chatkit_private.prevent_session_rewrite();
+
+create table if not exists public.session_model_settings (
+  org_id uuid not null,
+  user_id uuid not null,
+  session_id uuid primary key,
+  agent_id text not null,
+  model text not null,
+  instructions text not null,
+  -- Null: the model's default.
+  reasoning_effort text,
+  max_input_tokens integer not null,
+  max_output_tokens integer not null,
+  max_turn_seconds integer not null,
+  start_screen jsonb not null,
+  copied_at timestamptz not null default clock_timestamp(),
+  constraint session_model_settings_session_fkey
+    foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
+);
+
+comment on table public.session_model_settings is
+  'The model settings of each self-hosted session, copied from its agent when the session was '
+  'opened or handed over. A later change of the registration applies to later sessions.';
+
+alter table public.session_model_settings enable row level security;
+revoke all on table public.session_model_settings from public, anon, authenticated, service_role;
+
+-- Copies an agent's model settings to a session that was opened with it or handed over to it. The
+-- session's provider is set from the same row of the agent, so that the two always agree.
+create or replace function chatkit_private.copy_model_settings(
+  p_session public.chat_sessions,
+  p_agent public.agents
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_agent.provider <> 'self_hosted' then
+    delete from public.session_model_settings as m where m.session_id = p_session.id;
+    return;
+  end if;
+  insert into public.session_model_settings as m (
+    org_id, user_id, session_id, agent_id, model, instructions, reasoning_effort,
+    max_input_tokens, max_output_tokens, max_turn_seconds, start_screen
+  ) values (
+    p_session.org_id, p_session.user_id, p_session.id, p_agent.id, p_agent.model,
+    p_agent.instructions, p_agent.reasoning_effort, p_agent.max_input_tokens,
+    p_agent.max_output_tokens, p_agent.max_turn_seconds, p_agent.start_screen
+  )
+  on conflict (session_id) do update set
+    agent_id = excluded.agent_id,
+    model = excluded.model,
+    instructions = excluded.instructions,
+    reasoning_effort = excluded.reasoning_effort,
+    max_input_tokens = excluded.max_input_tokens,
+    max_output_tokens = excluded.max_output_tokens,
+    max_turn_seconds = excluded.max_turn_seconds,
+    start_screen = excluded.start_screen,
+    copied_at = excluded.copied_at;
+end
+$$;
+
+-- Rejects a channel that an agent's provider does not offer. Opening and handover both use it.
+create or replace function chatkit_private.require_channel(p_agent public.agents, p_channel text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_agent.provider = 'self_hosted' and p_channel = 'voice' then
+    raise sqlstate 'PT422' using message = 'channel_unavailable';
+  end if;
+end
+$$;
 
 -- Rejects rows that belong to a session which is not active: escalations, deliveries and most
 -- events. The lock makes a writer that did not lock the session wait for a transaction that is

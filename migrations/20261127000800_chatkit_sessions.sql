@@ -1,31 +1,43 @@
--- ChatKit sessions, their sealed client secrets, and the ChatKit threads of sessions.
+-- ChatKit sessions, their sealed client secrets, and the threads at OpenAI. A ChatKit session of a
+-- self-hosted agent exists only here.
 
 create table if not exists public.chatkit_sessions (
-  -- The id of a request to OpenAI. The row is written before the request is sent, so every ChatKit
-  -- session has a row.
+  -- The id of a request for a ChatKit session. The row is written before OpenAI is called, so every
+  -- ChatKit session has a row.
   id uuid primary key,
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid not null,
   -- The agent of the request; the session may have moved to another since.
   agent_id text not null,
-  -- OpenAI's id, once known.
+  -- The session's provider at the request.
+  provider text not null,
+  -- OpenAI's id or our own, once known.
   chatkit_session_id text,
   requested_at timestamptz not null default now(),
   recorded_at timestamptz,
   failed_at timestamptz,
   expires_at timestamptz,
-  -- When OpenAI confirmed the cancellation.
+  -- When OpenAI confirmed the cancellation, or the secret of a self-hosted agent was revoked.
   cancelled_at timestamptz,
   -- The client secret, sealed by the function that made the request; the database has no key.
   sealed_secret text,
   sealing_key_id text,
+  -- SHA-256 of the client secret of a self-hosted agent, by which a request is recognised. It has
+  -- 256 random bits, so it cannot be guessed from the hash.
+  secret_hash text,
   -- The end of the lease of the maintenance run that is cancelling it.
   cancel_lease_until timestamptz,
   constraint chatkit_sessions_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chatkit_sessions_agent_fkey
     foreign key (org_id, agent_id) references public.agents (org_id, id),
+  constraint chatkit_sessions_provider_known
+    check (provider in ('openai_hosted', 'self_hosted')),
+  constraint chatkit_sessions_secret_hash_form check (secret_hash ~ '^[0-9a-f]{64}$'),
+  constraint chatkit_sessions_secret_hash_of_provider check (
+    (secret_hash is not null) = (provider = 'self_hosted' and sealed_secret is not null)
+  ),
   -- Otherwise two sessions could share a ChatKit session, and each would cancel it.
   constraint chatkit_sessions_chatkit_session_id_key unique (chatkit_session_id),
   constraint chatkit_sessions_chatkit_session_id_length
@@ -47,8 +59,9 @@ create table if not exists public.chatkit_sessions (
 );
 
 comment on table public.chatkit_sessions is
-  'Requests to OpenAI for a ChatKit session, and what became of each: failed, or recorded with its '
-  'sealed client secret, then cancelled or expired.';
+  'Requests for a ChatKit session, and what became of each: failed, or recorded with its sealed '
+  'client secret, then cancelled or expired. OpenAI issues the secrets of hosted agents; the '
+  'function itself issues those of self-hosted agents.';
 
 -- Finds a session's live secret and its ChatKit sessions to cancel; covers the foreign key to
 -- chat_sessions.
@@ -72,18 +85,26 @@ create index if not exists chatkit_sessions_pending
 create index if not exists chatkit_sessions_sealed
   on public.chatkit_sessions (expires_at) where sealed_secret is not null;
 
+-- Finds the session of a client secret.
+create unique index if not exists chatkit_sessions_by_secret_hash
+  on public.chatkit_sessions (secret_hash) where secret_hash is not null;
+
 alter table public.chatkit_sessions enable row level security;
 revoke all on table public.chatkit_sessions from public, anon, authenticated, service_role;
 
--- Rejects a secret for a session that has ended, or for an agent that the session has left. The
--- lock makes a writer that did not lock the session wait for a transaction that is ending it.
+-- Rejects a secret for a session that has ended, or for an agent or a provider that the session has
+-- left. The lock makes a writer that did not lock the session wait for a transaction that is ending
+-- it.
 create or replace function chatkit_private.check_secret_owner() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
   perform from public.chat_sessions as s
-  where s.id = new.session_id and s.status = 'active' and s.agent_id = new.agent_id
+  where s.id = new.session_id
+    and s.status = 'active'
+    and s.agent_id = new.agent_id
+    and s.provider = new.provider
   for share;
   if not found then
     raise check_violation
@@ -98,14 +119,44 @@ create or replace trigger check_secret_owner
   for each row when (new.sealed_secret is not null)
   execute function chatkit_private.check_secret_owner();
 
+-- Revokes the secret of a self-hosted agent when its sealed form is erased, whatever erased it: the
+-- end of the session, a handover, a rejection, expiry or a failure. OpenAI does not know the
+-- ChatKit session, so nothing remains to be cancelled.
+create or replace function chatkit_private.revoke_erased_secret() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.secret_hash := null;
+  new.cancelled_at := coalesce(new.cancelled_at, clock_timestamp());
+  return new;
+end
+$$;
+
+create or replace trigger revoke_erased_secret
+  before insert or update on public.chatkit_sessions
+  for each row when (
+    new.provider = 'self_hosted' and new.recorded_at is not null and new.sealed_secret is null
+  )
+  execute function chatkit_private.revoke_erased_secret();
+
 -- Erases the secrets of a session that ends or moves to another agent, whatever caused the change.
 -- An erased secret cannot be issued again. A copy in a browser works until the ChatKit session is
--- cancelled.
+-- cancelled. Between two self-hosted agents the secrets remain, and so do the requests for one:
+-- they belong to the next agent from then on.
 create or replace function chatkit_private.erase_secrets() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
+  if new.status = 'active' and old.provider = 'self_hosted' and new.provider = 'self_hosted' then
+    update public.chatkit_sessions as c
+    set agent_id = new.agent_id
+    where c.session_id = new.id
+      and c.provider = 'self_hosted'
+      and (c.sealed_secret is not null or (c.recorded_at is null and c.failed_at is null));
+    return null;
+  end if;
   update public.chatkit_sessions as c
   set sealed_secret = null, sealing_key_id = null
   where c.session_id = new.id and c.sealed_secret is not null;
@@ -132,7 +183,7 @@ create table if not exists public.chatkit_threads (
 );
 
 comment on table public.chatkit_threads is
-  'ChatKit threads that the `thread_changed` events of a session linked to it.';
+  'Threads at OpenAI that the `thread_changed` events of a hosted session linked to it.';
 
 -- Lists a session's threads in the order in which they were linked, a few at a time.
 create index if not exists chatkit_threads_by_link
@@ -183,20 +234,80 @@ as $$
     and c.expires_at > clock_timestamp() - interval '1 minute'
 $$;
 
--- Returns the parameters of a request to OpenAI for a ChatKit session.
-create or replace function chatkit_private.chatkit_params(p_user_id uuid, p_agent public.agents)
-returns jsonb
-language sql
+-- Returns the parameters of a ChatKit session of the session's provider: those of the request to
+-- OpenAI, or the start screen of a self-hosted agent. Fails with provider_changed for a hosted
+-- session whose agent is registered as self-hosted since, because it has no workflow.
+create or replace function chatkit_private.chatkit_params(
+  p_session public.chat_sessions,
+  p_agent public.agents
+) returns jsonb
+language plpgsql stable
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'chatkit_user', u.chatkit_user,
-    'workflow_id', p_agent.chatkit_workflow_id,
-    'workflow_version', p_agent.chatkit_workflow_version,
-    'tracing_enabled', p_agent.tracing_enabled
-  )
-  from public.chatkit_users as u
-  where u.org_id = p_agent.org_id and u.user_id = p_user_id
+begin
+  if p_session.provider = 'self_hosted' then
+    return jsonb_build_object(
+      'provider', 'self_hosted',
+      'start_screen', (
+        select m.start_screen
+        from public.session_model_settings as m
+        where m.session_id = p_session.id
+      )
+    );
+  end if;
+  if p_agent.provider <> 'openai_hosted' then
+    raise sqlstate 'PT409' using message = 'provider_changed';
+  end if;
+  return (
+    select jsonb_build_object(
+      'provider', 'openai_hosted',
+      'chatkit_user', u.chatkit_user,
+      'workflow_id', p_agent.chatkit_workflow_id,
+      'workflow_version', p_agent.chatkit_workflow_version,
+      'tracing_enabled', p_agent.tracing_enabled
+    )
+    from public.chatkit_users as u
+    where u.org_id = p_session.org_id and u.user_id = p_session.user_id
+  );
+end
+$$;
+
+-- Returns the active session that a client secret of a self-hosted agent belongs to. Functions
+-- that serve the chat have no other credential, so their RPCs begin with this. One query also
+-- checks that the user is still a member and may still use the agent. A secret that is unknown,
+-- expired or revoked gives the same error as that of an ended session. The session is not locked;
+-- an RPC that writes locks it afterwards, and then checks its status again.
+create or replace function chatkit_private.chat_session_of_secret(p_secret_hash text)
+returns public.chat_sessions
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_found record;
+begin
+  select s as session, m.role,
+         a.enabled
+           and (a.allowed_org_roles is null or m.role = any (a.allowed_org_roles)) as is_open
+  into v_found
+  from public.chatkit_sessions as c
+  join public.chat_sessions as s on s.id = c.session_id
+  join public.agents as a on a.org_id = s.org_id and a.id = s.agent_id
+  cross join lateral chatkit_private.member_role(s.org_id, s.user_id) as m (role)
+  where c.secret_hash = p_secret_hash
+    and c.expires_at > clock_timestamp()
+    and s.status = 'active'
+    and s.provider = 'self_hosted';
+  if not found then
+    raise sqlstate 'PT401' using message = 'client_secret_rejected';
+  end if;
+  if v_found.role is null then
+    raise sqlstate 'PT403' using message = 'not_a_member';
+  end if;
+  if not v_found.is_open then
+    raise sqlstate 'PT403' using message = 'agent_forbidden';
+  end if;
+  return v_found.session;
+end
 $$;
 
 -- Returns the session's stored client secret, still sealed, if it lives for at least

@@ -35,7 +35,7 @@ create or replace function chatkit_private.create_session(
   p_org_id uuid,
   p_user_id uuid,
   p_session_id uuid,
-  p_agent_id text,
+  p_agent public.agents,
   p_channel text,
   p_metadata jsonb
 ) returns public.chat_sessions
@@ -44,14 +44,19 @@ set search_path = ''
 as $$
 declare
   v_session public.chat_sessions;
+  v_is_new boolean;
 begin
+  perform chatkit_private.require_channel(p_agent, p_channel);
   insert into public.chatkit_users (org_id, user_id) values (p_org_id, p_user_id)
   on conflict (org_id, user_id) do nothing;
 
-  insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, metadata)
-  values (p_session_id, p_org_id, p_user_id, p_channel, p_agent_id, p_metadata)
+  insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider, metadata)
+  values (
+    p_session_id, p_org_id, p_user_id, p_channel, p_agent.id, p_agent.provider, p_metadata
+  )
   on conflict (id) do nothing;
-  if found then
+  v_is_new := found;
+  if v_is_new then
     perform chatkit_private.check_active_session_limit(p_org_id, p_user_id);
   end if;
 
@@ -66,17 +71,21 @@ begin
     raise sqlstate 'PT409' using message = 'session_ended';
   end if;
   if (v_session.agent_id, v_session.channel, v_session.metadata)
-     is distinct from (p_agent_id, p_channel, p_metadata) then
+     is distinct from (p_agent.id, p_channel, p_metadata) then
     raise sqlstate 'PT422' using message = 'session_mismatch';
+  end if;
+  if v_is_new then
+    perform chatkit_private.copy_model_settings(v_session, p_agent);
   end if;
   return v_session;
 end
 $$;
 
 -- Opens a session, or returns the one that the idempotency key identifies. `live` is its stored
--- secret; if null, the caller may request one from OpenAI. A session that failed to open is not
--- returned for its key; another one is opened. A replay does not count as activity. Changes to the
--- session since then, for example another agent, are not a mismatch.
+-- secret; if null, the caller may request one if the deployment has the session's provider. A
+-- session that failed to open is not returned for its key; another one is opened. A replay does not
+-- count as activity. Changes to the session since then, for example another agent, are not a
+-- mismatch.
 create or replace function chatkit_private.open_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -85,6 +94,7 @@ create or replace function chatkit_private.open_session(
   p_channel text,
   p_metadata jsonb,
   p_chatkit_request_id uuid default null,
+  p_providers text[] default '{}',
   p_idempotency_key text default null,
   p_request_hash text default null,
   p_lease_seconds integer default null,
@@ -98,6 +108,7 @@ declare
   v_session public.chat_sessions;
   v_agent public.agents;
   v_made boolean := false;
+  v_request_id uuid;
   v_live jsonb;
   v_limit jsonb;
   v_constraint text;
@@ -115,7 +126,7 @@ begin
     v_agent := chatkit_private.openable_agent(p_org_id, p_user_id, p_agent_id);
     v_made := not exists (select from public.chat_sessions as s where s.id = p_session_id);
     v_session := chatkit_private.create_session(
-      p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata
+      p_org_id, p_user_id, p_session_id, v_agent, p_channel, p_metadata
     );
   elsif v_session.status = 'ended' then
     raise sqlstate 'PT409' using message = 'session_ended';
@@ -124,19 +135,20 @@ begin
     v_live := chatkit_private.usable_secret(v_session.id, p_min_life_seconds);
   end if;
 
-  if v_live is null then
-    v_limit := chatkit_private.request_chatkit_session(v_session, p_chatkit_request_id);
+  if v_live is null and v_session.provider = any (p_providers) then
+    v_request_id := p_chatkit_request_id;
+    v_limit := chatkit_private.request_chatkit_session(v_session, v_request_id);
   end if;
-  -- A new session costs the same when it gets no secret because ChatKit is not configured.
-  if v_made and p_chatkit_request_id is null then
+  -- A new session costs the same when it gets no secret because its provider is not configured.
+  if v_made and v_request_id is null then
     v_limit := chatkit_private.consume_rate_limit(v_session, 'secret', 1);
   end if;
   perform chatkit_private.lease_idempotency_key(
-    v_claim, v_session.id, case when v_live is null then p_chatkit_request_id end, p_lease_seconds
+    v_claim, v_session.id, v_request_id, p_lease_seconds
   );
   return jsonb_build_object(
     'session', chatkit_private.session_response(v_session.id),
-    'upstream', chatkit_private.chatkit_params(p_user_id, v_agent),
+    'upstream', chatkit_private.chatkit_params(v_session, v_agent),
     'live', v_live,
     'replayed', v_session.id <> p_session_id,
     'limit', v_limit
@@ -157,6 +169,7 @@ create or replace function public.open_session(
   p_channel text,
   p_metadata jsonb,
   p_chatkit_request_id uuid default null,
+  p_providers text[] default '{}',
   p_idempotency_key text default null,
   p_request_hash text default null,
   p_lease_seconds integer default null,
@@ -170,7 +183,7 @@ declare
   v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
   v_opened jsonb := chatkit_private.open_session(
     p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata, p_chatkit_request_id,
-    p_idempotency_key, p_request_hash, p_lease_seconds, p_min_life_seconds
+    p_providers, p_idempotency_key, p_request_hash, p_lease_seconds, p_min_life_seconds
   );
   v_id uuid := (v_opened #>> '{session,id}')::uuid;
 begin
@@ -185,11 +198,12 @@ end
 $$;
 
 comment on function public.open_session is
-  'Opens a session, or returns the one that the idempotency key identifies. The session is known '
-  'only afterwards, so the row policies are checked then: a new session that its user could not '
-  'read is not created, and an earlier one is reported as not found.';
+  'Opens a session, or returns the one that the idempotency key identifies. A client secret is '
+  'requested only from a provider in p_providers, those that the deployment has configured. The '
+  'session is known only afterwards, so the row policies are checked then: a new session that its '
+  'user could not read is not created, and an earlier one is reported as not found.';
 
--- Rejects a refresh while another request to OpenAI for the session is running, so that concurrent
+-- Rejects a refresh while another request for a ChatKit session is running, so that concurrent
 -- refreshes share one secret. A request that is older than the lease has failed, because no
 -- function runs that long. The refresh's own request exists already when its call is repeated.
 create or replace function chatkit_private.reject_concurrent_refresh(
@@ -205,6 +219,7 @@ begin
     select from public.chatkit_sessions as c
     where c.session_id = p_session.id
       and c.agent_id = p_session.agent_id
+      and c.provider = p_session.provider
       and c.recorded_at is null
       and c.failed_at is null
       and c.requested_at > clock_timestamp() - make_interval(secs => coalesce(p_lease_seconds, 30))
@@ -216,10 +231,10 @@ end
 $$;
 
 -- Returns another client secret for a session: the stored one if it lives long enough. If `live` is
--- null, the caller may request one from OpenAI. `resume` is a user who returns, possibly on another
--- device; it counts as activity. `refresh` is an automatic request of ChatKit.js and does not, nor
--- does a replay of either. A replay does not reject (p_rejected) the secret that the first call led
--- to.
+-- null, the caller may request one if the deployment has the session's provider. `resume` is a user
+-- who returns, possibly on another device; it counts as activity. `refresh` is an automatic request
+-- of ChatKit.js and does not, nor does a replay of either. A replay does not reject (p_rejected)
+-- the secret that the first call led to.
 create or replace function chatkit_private.renew_chatkit_session(
   p_org_id uuid,
   p_user_id uuid,
@@ -227,6 +242,7 @@ create or replace function chatkit_private.renew_chatkit_session(
   p_purpose text,
   p_min_life_seconds integer,
   p_chatkit_request_id uuid default null,
+  p_providers text[] default '{}',
   p_agent_id text default null,
   p_metadata jsonb default null,
   p_idempotency_key text default null,
@@ -242,6 +258,7 @@ declare
   v_session public.chat_sessions;
   v_agent public.agents;
   v_replayed boolean;
+  v_request_id uuid;
   v_live jsonb;
   v_limit jsonb;
 begin
@@ -274,20 +291,19 @@ begin
     perform chatkit_private.reject_secrets(p_session_id);
   end if;
   v_live := chatkit_private.usable_secret(p_session_id, p_min_life_seconds);
-  if v_live is null and p_purpose = 'refresh' and p_chatkit_request_id is not null then
-    perform chatkit_private.reject_concurrent_refresh(
-      v_session, p_chatkit_request_id, p_lease_seconds
-    );
+  if v_live is null and v_session.provider = any (p_providers) then
+    v_request_id := p_chatkit_request_id;
   end if;
-  if v_live is null then
-    v_limit := chatkit_private.request_chatkit_session(v_session, p_chatkit_request_id);
+  if v_request_id is not null and p_purpose = 'refresh' then
+    perform chatkit_private.reject_concurrent_refresh(v_session, v_request_id, p_lease_seconds);
   end if;
+  v_limit := chatkit_private.request_chatkit_session(v_session, v_request_id);
   perform chatkit_private.lease_idempotency_key(
-    v_claim, p_session_id, case when v_live is null then p_chatkit_request_id end, p_lease_seconds
+    v_claim, p_session_id, v_request_id, p_lease_seconds
   );
   return jsonb_build_object(
     'session', chatkit_private.session_response(p_session_id),
-    'upstream', chatkit_private.chatkit_params(p_user_id, v_agent),
+    'upstream', chatkit_private.chatkit_params(v_session, v_agent),
     'live', v_live,
     'replayed', v_replayed,
     'limit', v_limit
@@ -302,6 +318,7 @@ create or replace function public.renew_chatkit_session(
   p_purpose text,
   p_min_life_seconds integer,
   p_chatkit_request_id uuid default null,
+  p_providers text[] default '{}',
   p_agent_id text default null,
   p_metadata jsonb default null,
   p_idempotency_key text default null,
@@ -320,7 +337,7 @@ declare
 begin
   return chatkit_private.renew_chatkit_session(
     p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end,
-    p_purpose, p_min_life_seconds, p_chatkit_request_id, p_agent_id, p_metadata,
+    p_purpose, p_min_life_seconds, p_chatkit_request_id, p_providers, p_agent_id, p_metadata,
     case when v_readable then p_idempotency_key end, p_request_hash, p_lease_seconds, p_rejected
   );
 end

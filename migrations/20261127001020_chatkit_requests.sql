@@ -1,8 +1,8 @@
--- Requests to OpenAI for ChatKit sessions, and their outcomes.
+-- Requests for ChatKit sessions, and their outcomes.
 
--- Records a request to OpenAI once and charges it to the rate limits. Returns what is left of the
--- limit, or null if nothing was charged: the request was recorded before, or p_request_id is null
--- because ChatKit is not configured.
+-- Records a request for a ChatKit session once and charges it to the rate limits. Returns what is
+-- left of the limit, or null if nothing was charged: the request was recorded before, or
+-- p_request_id is null because no ChatKit session is requested.
 create or replace function chatkit_private.request_chatkit_session(
   p_session public.chat_sessions,
   p_request_id uuid
@@ -14,8 +14,11 @@ begin
   if p_request_id is null then
     return null;
   end if;
-  insert into public.chatkit_sessions (id, org_id, user_id, session_id, agent_id)
-  values (p_request_id, p_session.org_id, p_session.user_id, p_session.id, p_session.agent_id)
+  insert into public.chatkit_sessions (id, org_id, user_id, session_id, agent_id, provider)
+  values (
+    p_request_id, p_session.org_id, p_session.user_id, p_session.id, p_session.agent_id,
+    p_session.provider
+  )
   on conflict (id) do nothing;
   if found then
     return chatkit_private.consume_rate_limit(p_session, 'secret', 1);
@@ -37,7 +40,8 @@ create or replace function public.record_chatkit_session(
   p_chatkit_session_id text,
   p_expires_at timestamptz,
   p_sealed_secret text,
-  p_sealing_key_id text
+  p_sealing_key_id text,
+  p_secret_hash text default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -61,13 +65,19 @@ begin
   if v_request.recorded_at is null then
     v_of_use := v_session.status = 'active'
       and v_session.agent_id = v_request.agent_id
+      and v_session.provider = v_request.provider
       and v_request.failed_at is null;
     update public.chatkit_sessions as c
     set recorded_at = clock_timestamp(),
         chatkit_session_id = p_chatkit_session_id,
-        expires_at = p_expires_at,
+        -- The database compares the time with its own clock when a request brings the secret.
+        expires_at = case v_request.provider
+          when 'self_hosted' then clock_timestamp() + interval '10 minutes'
+          else p_expires_at
+        end,
         sealed_secret = case when v_of_use then p_sealed_secret end,
-        sealing_key_id = case when v_of_use then p_sealing_key_id end
+        sealing_key_id = case when v_of_use then p_sealing_key_id end,
+        secret_hash = case when v_of_use then p_secret_hash end
     where c.id = p_chatkit_request_id
     returning * into v_request;
   elsif v_request.chatkit_session_id is distinct from p_chatkit_session_id then
@@ -80,6 +90,7 @@ begin
   -- A repeated call returns the current state: a secret that was erased since must not be issued.
   return jsonb_build_object(
     'recorded', v_request.sealed_secret is not null,
+    'expires_at', v_request.expires_at,
     'session', to_jsonb(v_session)
   );
 exception
@@ -94,11 +105,13 @@ end
 $$;
 
 comment on function public.record_chatkit_session is
-  'Records OpenAI''s response. The id and the expiry are always stored, so that a cancellation can '
-  'find the ChatKit session. The secret is stored only if the session is active and still with the '
-  'agent of the request, and neither the attempt itself nor its successor marked the request as '
-  'failed. `recorded` is true if it is stored. If not, the caller issues no secret and cancels the '
-  'ChatKit session. The session''s lock decides whether this or a cancellation comes first.';
+  'Records a new ChatKit session: OpenAI''s response, or one of a self-hosted agent with the hash '
+  'of its secret, which lives for ten minutes. The id and the expiry are always stored, so that a '
+  'cancellation can find the ChatKit session. The secret is stored only if the session is active '
+  'and still with the agent and the provider of the request, and neither the attempt itself nor '
+  'its successor marked the request as failed. `recorded` is true if it is stored. If not, the '
+  'caller issues no secret and cancels the ChatKit session at OpenAI. The session''s lock decides '
+  'whether this or a cancellation comes first.';
 
 create or replace function public.fail_chatkit_session(
   p_org_id uuid,

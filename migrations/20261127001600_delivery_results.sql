@@ -88,7 +88,8 @@ end
 $$;
 
 -- Returns why an agent may not hand a session over to another one, or null if it may. The session
--- must be with the agent that hands it over, and its user must be allowed to open the other agent.
+-- must be with the agent that hands it over, and its user must be allowed to open the other agent
+-- in the session's channel.
 create or replace function chatkit_private.handover_rejection(
   p_delivery public.deliveries,
   p_session public.chat_sessions,
@@ -97,6 +98,8 @@ create or replace function chatkit_private.handover_rejection(
 language plpgsql
 set search_path = ''
 as $$
+declare
+  v_agent public.agents;
 begin
   if p_session.status = 'ended' then
     return 'session_ended';
@@ -104,7 +107,8 @@ begin
   if p_session.agent_id <> p_delivery.agent_id or p_session.agent_id = p_agent_id then
     return 'agent_changed';
   end if;
-  perform chatkit_private.openable_agent(p_session.org_id, p_session.user_id, p_agent_id);
+  v_agent := chatkit_private.openable_agent(p_session.org_id, p_session.user_id, p_agent_id);
+  perform chatkit_private.require_channel(v_agent, p_session.channel);
   return null;
 exception
   when sqlstate 'PT403' or sqlstate 'PT422' then

@@ -29,10 +29,11 @@ begin
 end
 $$;
 
--- Applies `thread_changed` {threadId}: links the thread to the session. ChatKit sends null when a
--- new thread begins; then there is nothing to link. A session links at most 100 threads, because
--- each one costs requests to OpenAI: before the session expires, for its transcript, and when it
--- is erased.
+-- Applies `thread_changed` {threadId}: links a thread at OpenAI to a hosted session. ChatKit sends
+-- null when a new thread begins; then there is nothing to link. The threads of a self-hosted
+-- session are not at OpenAI; the function that serves the chat links them. A session links at most
+-- 100 threads, because each one costs requests to OpenAI: before the session expires, for its
+-- transcript, and when it is erased.
 create or replace function chatkit_private.link_thread(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
@@ -40,10 +41,15 @@ as $$
 declare
   v_thread_id text := p_event.payload ->> 'threadId';
 begin
-  if jsonb_typeof(p_event.payload -> 'threadId') is distinct from 'string' or exists (
-    select from public.chatkit_threads as t
-    where t.session_id = p_event.session_id and t.thread_id = v_thread_id
-  ) then
+  if jsonb_typeof(p_event.payload -> 'threadId') is distinct from 'string'
+     or exists (
+       select from public.chat_sessions as s
+       where s.id = p_event.session_id and s.provider <> 'openai_hosted'
+     )
+     or exists (
+       select from public.chatkit_threads as t
+       where t.session_id = p_event.session_id and t.thread_id = v_thread_id
+     ) then
     return;
   end if;
   -- The caller holds the session's lock, so the count is exact.
@@ -58,28 +64,35 @@ end
 $$;
 
 -- Applies `handover` {agentId, fromAgentId?, reason?, summary?}: moves the session to another
--- agent. Fails with agent_changed if the session is no longer with fromAgentId. A trigger on the
--- session erases the old agent's secrets.
+-- agent, with the provider and the settings that it has now. Fails with agent_changed if the
+-- session is no longer with fromAgentId. A trigger on the session erases the old agent's secrets.
 create or replace function chatkit_private.hand_over(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
   v_from text := p_event.payload ->> 'fromAgentId';
-  v_to text := p_event.payload ->> 'agentId';
-  v_current text;
+  v_session public.chat_sessions;
+  v_agent public.agents;
 begin
-  select s.agent_id into strict v_current
+  select * into strict v_session
   from public.chat_sessions as s
   where s.id = p_event.session_id;
-  if v_from <> v_current then
-    raise sqlstate 'PT409' using message = 'agent_changed', detail = v_current;
+  if v_from <> v_session.agent_id then
+    raise sqlstate 'PT409' using message = 'agent_changed', detail = v_session.agent_id;
   end if;
   -- A user who may not open an agent may not hand a session over to it either.
-  perform chatkit_private.openable_agent(p_event.org_id, p_event.user_id, v_to);
+  v_agent := chatkit_private.openable_agent(
+    p_event.org_id, p_event.user_id, p_event.payload ->> 'agentId'
+  );
+  if v_agent.id = v_session.agent_id then
+    return;
+  end if;
+  perform chatkit_private.require_channel(v_agent, v_session.channel);
   update public.chat_sessions as s
-  set agent_id = v_to
-  where s.id = p_event.session_id and s.agent_id <> v_to;
+  set agent_id = v_agent.id, provider = v_agent.provider
+  where s.id = p_event.session_id;
+  perform chatkit_private.copy_model_settings(v_session, v_agent);
 end
 $$;
 

@@ -128,7 +128,9 @@ as $$
         or exists (
           select from public.chat_sessions as s
           join public.chatkit_sessions as c on c.session_id = s.id
-          where s.org_id = p_erasure.org_id and s.user_id = p_erasure.user_id
+          where s.org_id = p_erasure.org_id
+            and s.user_id = p_erasure.user_id
+            and c.provider = 'openai_hosted'
         )
       )
     )

@@ -210,7 +210,7 @@ begin
     'workflow_count', (
       select count(distinct (a.chatkit_workflow_id, a.chatkit_workflow_version))
       from public.agents as a
-      where a.enabled
+      where a.enabled and a.provider = 'openai_hosted'
     ),
     'workflows', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.agents desc, w.workflow_id), '[]')
@@ -219,7 +219,7 @@ begin
                min(a.id) as agent_id,
                count(*) as agents
         from public.agents as a
-        where a.enabled
+        where a.enabled and a.provider = 'openai_hosted'
         group by a.chatkit_workflow_id, a.chatkit_workflow_version
         order by count(*) desc, a.chatkit_workflow_id
         limit c_most
