@@ -279,7 +279,7 @@ $$;
 -- an RPC that writes locks it afterwards, and then checks its status again.
 create or replace function chatkit_private.chat_session_of_secret(p_secret_hash text)
 returns public.chat_sessions
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = ''
 as $$
 declare

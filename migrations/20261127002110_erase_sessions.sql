@@ -169,8 +169,8 @@ begin
   -- In an order that satisfies the foreign keys between the tables.
   foreach v_table in array array[
     'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_runs',
-    'chat_messages', 'chat_tasks', 'chatkit_threads',
-    'chatkit_sessions', 'session_model_settings', 'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
+    'chat_messages', 'chat_tasks', 'chatkit_threads', 'chatkit_sessions', 'session_model_settings',
+    'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
   ] loop
     exit when v_left = 0;
     v_table_gone := 0;
