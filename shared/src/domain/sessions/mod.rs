@@ -5,6 +5,7 @@ mod cancel;
 mod client_secret;
 mod open;
 mod query;
+mod stop;
 mod threads;
 
 pub use cancel::{
@@ -13,6 +14,7 @@ pub use cancel::{
 pub use client_secret::{ClientSecret, issue_client_secret};
 pub use open::{NewSession, OpenedSession, Renewal, open, renew};
 pub use query::{Details, Scope, SessionFilter, Summary, details, find, list};
+pub use stop::{StopResult, stop_response};
 pub use threads::{Include, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
 pub use super::model::session::{AgentId, Channel, EndReason, Metadata, Purpose, Session, SessionStatus};
