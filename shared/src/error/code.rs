@@ -50,6 +50,8 @@ codes! {
     OriginForbidden = 403 "origin_forbidden" "This origin may not call the API from a browser", "Add it to CORS_ALLOWED_ORIGINS.";
     RouteNotFound = 404 "route_not_found" "Unknown path", "See the API description for the paths.";
     SessionNotFound = 404 "session_not_found" "Session not found", "Check the id. A session can be used by its user, and read by the organisation's approvers.";
+    ThreadNotFound = 404 "thread_not_found" "Thread not found", "Check the id. A thread can be used by its user, in a session with the thread's agent.";
+    ItemNotFound = 404 "item_not_found" "Item not found", "Check the id. The item may have been replaced by another answer.";
     EscalationNotFound = 404 "escalation_not_found" "Escalation not found", "Check the id. An escalation can be used by its session's user and the organisation's approvers.";
     UserNotFound = 404 "user_not_found" "User not found", "Check orgId and userId. There is nothing to erase for them.";
     MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed here", "Use one of the methods in the Allow header.";
@@ -71,6 +73,7 @@ codes! {
     UnsupportedMediaType = 415 "unsupported_media_type" "The body is not declared as JSON", "Send Content-Type: application/json.";
     UnsupportedContentEncoding = 415 "unsupported_content_encoding" "The body is compressed", "Send it uncompressed, without Content-Encoding.";
     InvalidRequest = 422 "invalid_request" "The request is well-formed but invalid", "Correct the fields that errors lists.";
+    ChatRequestUnsupported = 422 "chat_request_unsupported" "This request of ChatKit is not supported", "Disable the feature in the options of ChatKit.js: attachments, dictation and client tools.";
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key was used for a different request", "Use a new key for a new request. Repeat a request only unchanged.";
     AgentUnavailable = 422 "agent_unavailable" "The organisation has no such agent", "Choose one of GET /chatkit/agents.";
     SessionMismatch = 422 "session_mismatch" "The session has another agent or other metadata", "Leave out agentId and metadata. A handover event changes the agent.";
