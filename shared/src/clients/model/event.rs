@@ -6,6 +6,8 @@
 
 use serde_json::Value;
 
+use super::ModelCause;
+
 /// An event of a response's stream.
 ///
 /// `index` is the position of the output item in the response and `part` the position of the part
@@ -181,6 +183,10 @@ pub struct Usage {
     pub reasoning_tokens: u64,
 }
 
+/// The data of an event is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InvalidEvent;
+
 impl ModelEvent {
     /// Returns whether this event ends the stream.
     pub fn is_terminal(&self) -> bool {
@@ -200,18 +206,33 @@ impl ModelEvent {
         }
     }
 
+    /// Returns the cause of a failure that this event reports.
+    pub fn failure(&self) -> Option<ModelCause> {
+        match self {
+            Self::Failed { code, .. } | Self::Error { code, .. } => {
+                Some(ModelCause::from_event_code(code.as_deref()))
+            }
+            _ => None,
+        }
+    }
+
     /// Parses an event. `name` is the event's name, for servers that leave out `type` in its data.
-    /// Returns `None` if the data is not a JSON object.
-    pub(super) fn parse(name: &str, data: &str) -> Option<Self> {
-        let mut event: Value = serde_json::from_str(data).ok()?;
-        event.is_object().then_some(())?;
+    ///
+    /// # Errors
+    /// Fails if the data is not JSON. To ignore it could lose a part of the answer.
+    pub(super) fn parse(name: &str, data: &str) -> Result<Self, InvalidEvent> {
+        // The last event of OpenAI's older APIs, which some servers send here too.
+        if data.trim() == "[DONE]" || data.is_empty() {
+            return Ok(Self::Ignored);
+        }
+        let mut event: Value = serde_json::from_str(data).map_err(|_| InvalidEvent)?;
         let kind = take(&mut event, "type");
         let kind = kind.as_str().unwrap_or(name);
         let index = number(&event["output_index"]).unwrap_or_default();
         let part = number(&event["content_index"]).unwrap_or_default();
         let summary_part = number(&event["summary_index"]).unwrap_or_default();
         let mut text = |field: &str| string(take(&mut event, field));
-        Some(match kind {
+        Ok(match kind {
             "response.created" => Self::ResponseCreated,
             "response.output_item.added" => {
                 Self::OutputItemAdded { index, item: OutputItem::from_json(take(&mut event, "item")) }
@@ -387,8 +408,10 @@ fn list<T>(value: Value, read: impl FnMut(Value) -> T) -> Vec<T> {
     }
 }
 
+/// Returns a text, without U+0000, which PostgreSQL cannot store.
 fn string(value: Value) -> String {
     match value {
+        Value::String(text) if text.contains('\0') => text.replace('\0', ""),
         Value::String(text) => text,
         _ => String::new(),
     }

@@ -1,9 +1,8 @@
 //! The stream of a response.
 
-use std::time::Duration;
-
 use super::{
     ModelCause, ModelError, ModelEvent,
+    event::InvalidEvent,
     sse::{EventTooLarge, SseDecoder, SseEvent},
 };
 use crate::platform::http_client::{Deadline, StreamedBody, TransportError};
@@ -44,17 +43,13 @@ impl ModelStream {
             if self.reader.is_ended {
                 return Ok(None);
             }
-            if let Some(event) = self.reader.next_event() {
+            if let Some(event) = self.reader.next_event().map_err(|cause| self.error(cause))? {
                 return Ok(Some(event));
             }
-            let left = self.deadline.timeout_up_to(Duration::MAX);
-            let chunk = tokio::time::timeout(left, self.body.chunk()).await;
-            let chunk = chunk
-                .unwrap_or(Err(TransportError::TimedOut))
-                .map_err(|failure| ModelError { failure: Some(failure), ..self.error(ModelCause::Cut) });
-            let chunk = chunk.map_err(|error| match error.failure {
-                Some(TransportError::TimedOut) => ModelError { cause: ModelCause::TimedOut, ..error },
-                _ => error,
+            let arrived = tokio::time::timeout(self.deadline.remaining(), self.body.chunk()).await;
+            let chunk = arrived.unwrap_or(Err(TransportError::TimedOut)).map_err(|failure| {
+                let cause = ModelCause::from_transport_error(&failure);
+                ModelError { failure: Some(failure), ..self.error(cause) }
             })?;
             let Some(chunk) = chunk else {
                 return Err(self.error(ModelCause::Cut));
@@ -86,17 +81,14 @@ impl EventReader {
     }
 
     /// Returns the next event that a conversation needs, if it has arrived.
-    pub fn next_event(&mut self) -> Option<ModelEvent> {
+    pub fn next_event(&mut self) -> Result<Option<ModelEvent>, ModelCause> {
         while let Some(SseEvent { name, data }) = self.decoder.next_event() {
-            // `[DONE]` of older APIs, and other data that is not an object, carry nothing.
-            match ModelEvent::parse(&name, &data) {
-                None | Some(ModelEvent::Ignored) => {}
-                Some(event) => {
-                    self.is_ended = event.is_terminal();
-                    return Some(event);
-                }
+            let event = ModelEvent::parse(&name, &data).map_err(|InvalidEvent| ModelCause::BadAnswer)?;
+            if event != ModelEvent::Ignored {
+                self.is_ended = event.is_terminal();
+                return Ok(Some(event));
             }
         }
-        None
+        Ok(None)
     }
 }
