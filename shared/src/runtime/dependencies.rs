@@ -81,17 +81,16 @@ impl Dependencies {
         Ok(chatkit.map(|chatkit| (chatkit, sealer)))
     }
 
-    /// The client of the model's server, or `None` if it is not configured.
-    pub fn model_client(&mut self) -> Result<Option<ModelClient>, Reported> {
-        let key = self.environment.optional("MODEL_API_KEY", model::parse_api_key);
+    /// The client of the model's server.
+    pub fn model_client(&mut self) -> Result<ModelClient, Reported> {
+        let key = self.environment.required("MODEL_API_KEY", model::parse_api_key);
         let base = self.environment.optional("MODEL_BASE_URL", config::base_url);
         let key = key?;
         let base = match base? {
             Some(base) => Ok(base),
             None => config::base_url("https://api.openai.com/v1"),
         };
-        let client =
-            base.and_then(|base| key.map(|key| ModelClient::new(self.http.clone(), &base, key)).transpose());
+        let client = base.and_then(|base| ModelClient::new(self.http.clone(), &base, key));
         client.map_err(|reason| self.environment.add_error("MODEL_BASE_URL", reason))
     }
 

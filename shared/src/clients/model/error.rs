@@ -28,7 +28,7 @@ impl ModelError {
     }
 
     /// Creates the error of a stream.
-    pub(super) fn in_stream(cause: ModelCause, request_id: Option<String>) -> Self {
+    pub(crate) fn in_stream(cause: ModelCause, request_id: Option<String>) -> Self {
         Self { cause, request_id, retry_after: None, status: None, failure: None }
     }
 }
