@@ -7,5 +7,6 @@ pub mod markdown;
 pub mod openapi_document;
 pub mod project_files;
 pub mod skip;
+pub mod streaming;
 pub mod template;
 pub mod tool_calls;

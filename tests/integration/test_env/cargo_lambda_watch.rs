@@ -2,18 +2,24 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use dev_tools::dev::{EnvFile, Watch};
 use http_client::Method;
+use local_stack::lambda::{Profile, example};
 use local_stack::toolchain::CARGO_LAMBDA;
 use local_stack::{LocalStack, http};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use crate::api::http_requests;
 use crate::end_to_end::check_session_lifecycle;
 use crate::support::client::TestClient;
 use crate::support::skip;
+use crate::support::streaming::{self, body_of_steps, post_steps, send, wait};
 
 #[tokio::test]
 async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
@@ -76,6 +82,62 @@ async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         bail!("still running: {:?}", processes_with(&runtime_api));
+    })
+    .await
+}
+
+#[tokio::test]
+async fn watched_function_streams_and_notices_that_its_client_left() -> Result<()> {
+    skip::with_tools(async {
+        let stack = LocalStack::start().await?;
+        let cargo_lambda = CARGO_LAMBDA.install_async().await?;
+        let folder = tempfile::tempdir()?;
+        let environment = EnvFile::write_to(&stack, folder.path().join(".env.local"))?;
+        let watch = Watch::start_without_functions(&cargo_lambda, &environment).await?;
+        let program = example("baseline-functions", "stream", "streaming", Profile::Dev).await?;
+        // Dropping it ends it.
+        let mut function = Command::new(program)
+            .envs(stack.environment().all_variables())
+            .env("AWS_LAMBDA_RUNTIME_API", watch.runtime_api(streaming::FUNCTION))
+            .env("AWS_LAMBDA_FUNCTION_NAME", streaming::FUNCTION)
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut output = BufReader::new(function.stdout.take().context("no output")?).lines();
+        let url = format!("{}/chatkit", watch.function_url(streaming::FUNCTION));
+
+        let mut response = post_steps(&url, &[send(1), wait(500), send(2)]).await?;
+        let first = response.chunk().await?.context("no first part")?;
+        ensure!(
+            first == "data: 1\n\n",
+            "expected the first event alone, found {first:?}; {}",
+            watch.output()
+        );
+        ensure!(response.text().await? == "data: 2\n\n", "expected the second event");
+
+        // The watcher notices that a client left when it cannot write.
+        let steps = [send(1), wait(200), send(2), wait(200), send(3), json!({ "do": "wait until closed" })];
+        let steps = [&steps[..], &[wait(100), json!({ "do": "print" })]].concat();
+        let mut response = post_steps(&url, &steps).await?;
+        ensure!(response.chunk().await?.is_some(), "expected the first event");
+        drop(response);
+        let printed = async {
+            while let Some(line) = output.next_line().await? {
+                if line.starts_with("printed") {
+                    return Ok(line);
+                }
+            }
+            bail!("the function ended")
+        };
+        let printed = tokio::time::timeout(Duration::from_secs(10), printed).await;
+        let printed =
+            printed.with_context(|| format!("the function did not notice it: {}", watch.output()))??;
+        ensure!(printed == "printed, closed: true", "{printed}");
+        // The next request is served.
+        ensure!(body_of_steps(&url, &[send(4)]).await? == "data: 4\n\n", "expected another stream");
+        watch.stop().await
     })
     .await
 }

@@ -6,6 +6,7 @@ mod entry_points;
 mod function_failures;
 mod gateway;
 mod process_cleanup;
+mod streaming;
 mod tokens;
 
 use anyhow::Result;

@@ -34,6 +34,16 @@ pub struct Watch {
 impl Watch {
     /// Starts it on a free port. The first request of each function builds it.
     pub async fn start(cargo_lambda: &Installed, environment: &EnvFile) -> Result<Self> {
+        Self::start_with(cargo_lambda, environment, &[]).await
+    }
+
+    /// Starts it without functions. A program becomes a function when it connects to
+    /// [`Watch::runtime_api`].
+    pub async fn start_without_functions(cargo_lambda: &Installed, environment: &EnvFile) -> Result<Self> {
+        Self::start_with(cargo_lambda, environment, &["--only-lambda-apis"]).await
+    }
+
+    async fn start_with(cargo_lambda: &Installed, environment: &EnvFile, options: &[&str]) -> Result<Self> {
         // The port is free now, and hardly ever in use when the watcher opens it.
         let url = Port::free().await?.url();
         let (address, port) =
@@ -42,6 +52,7 @@ impl Watch {
         command
             .args(["lambda", "watch", "--invoke-address", address, "--invoke-port", port, "--env-file"])
             .arg(environment.path())
+            .args(options)
             .current_dir(project::root());
         lambda::clear_cargo_package_env(&mut command);
         let mut child = Command::from(command)
@@ -77,6 +88,11 @@ impl Watch {
     /// URL of one function, for every path.
     pub fn function_url(&self, function: &str) -> String {
         format!("{}/lambda-url/{function}", self.url)
+    }
+
+    /// Address of a function's Runtime API, in the format of `AWS_LAMBDA_RUNTIME_API`.
+    pub fn runtime_api(&self, function: &str) -> String {
+        format!("{}/{function}", self.url.trim_start_matches("http://"))
     }
 
     /// Returns the output of the watcher and the functions.

@@ -1,5 +1,5 @@
 //! The events of function URLs and HTTP APIs: payload version 2.0, as documented by AWS and as
-//! observed.
+//! observed. `event_v1` has those of REST APIs.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
+use super::event_v1;
 use super::routes::RouteMatch;
 
 /// Headers of the client's connection, which the front end does not pass on.
-const HOP_BY_HOP: &[&str] = &[
+pub(super) const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -34,6 +35,8 @@ pub enum EntryPoint<'a> {
     FunctionUrl,
     /// The HTTP API, with this route.
     HttpApi(&'a RouteMatch),
+    /// A REST API with this route, whose events have payload version 1.0.
+    RestApi(&'a RouteMatch),
 }
 
 /// What the front end knows about a request besides the request itself.
@@ -51,6 +54,9 @@ pub struct RequestMetadata {
 
 /// Returns the event of a request.
 pub fn event(entry_point: EntryPoint, parts: &Parts, body: &Bytes, metadata: &RequestMetadata) -> Value {
+    if let EntryPoint::RestApi(found) = entry_point {
+        return event_v1::event(found, parts, body, metadata);
+    }
     let cookies = cookies(&parts.headers);
     let mut headers = headers(entry_point, parts, body, metadata);
     if matches!(entry_point, EntryPoint::HttpApi(_)) {
@@ -88,7 +94,7 @@ pub fn event(entry_point: EntryPoint, parts: &Parts, body: &Bytes, metadata: &Re
 fn route_key(entry_point: EntryPoint<'_>) -> &str {
     match entry_point {
         EntryPoint::FunctionUrl => "$default",
-        EntryPoint::HttpApi(found) => &found.route_key,
+        EntryPoint::HttpApi(found) | EntryPoint::RestApi(found) => &found.route_key,
     }
 }
 
@@ -174,7 +180,7 @@ fn is_text(headers: &HeaderMap) -> bool {
         || ["application/json", "application/xml", "application/javascript"].contains(&media_type)
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned())
 }
 

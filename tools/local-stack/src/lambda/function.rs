@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::body::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::logs::Logs;
 use super::process::Process;
 use super::response::InvocationFailure;
+use super::runtime_api::Answer;
 
 /// The program and configuration of a function.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct FunctionSpec {
     pub environment: HashMap<String, String>,
     /// Lambda's timeout for one event.
     pub timeout: Duration,
+    /// Whether its URL has the invoke mode `RESPONSE_STREAM`.
+    pub streams: bool,
 }
 
 pub struct Function {
@@ -44,6 +47,17 @@ impl Function {
 
     /// Handles one event, with an idle process or a new one.
     pub async fn invoke(&self, id: &str, trace_id: &str, event: Bytes) -> Result<Bytes, InvocationFailure> {
+        self.invoke_with(id, trace_id, event, None).await?.into_buffered()
+    }
+
+    /// Like [`Function::invoke`], and passes the parts of a streamed response on to `stream`.
+    pub async fn invoke_with(
+        &self,
+        id: &str,
+        trace_id: &str,
+        event: Bytes,
+        stream: Option<mpsc::Sender<Bytes>>,
+    ) -> Result<Answer, InvocationFailure> {
         let _slot = self
             .slots
             .acquire()
@@ -55,7 +69,7 @@ impl Function {
             None => self.spawn().await.map_err(|error| InvocationFailure::Exited(format!("{error:#}")))?,
         };
         self.busy().push(process.pid());
-        let answer = process.invoke(id, trace_id, event).await;
+        let answer = process.invoke_with(id, trace_id, event, stream).await;
         self.busy().retain(|pid| *pid != process.pid());
         match &answer {
             Ok(_) | Err(InvocationFailure::Reported(_)) => self.idle().push(process),
@@ -67,6 +81,11 @@ impl Function {
     /// Starts a process that receives events only from the caller of this function.
     pub async fn spawn(&self) -> Result<Process> {
         Process::spawn(self.spec.clone(), &self.logs).await
+    }
+
+    /// Returns whether its URL has the invoke mode `RESPONSE_STREAM`.
+    pub fn streams(&self) -> bool {
+        self.spec.streams
     }
 
     pub fn binary(&self) -> &std::path::Path {

@@ -1,4 +1,5 @@
-//! The HTTP endpoints: each function's URL, and the HTTP API with every route under one base URL.
+//! The HTTP endpoints: each function's URL, the HTTP API with every route under one base URL, and the
+//! REST API with the routes of functions that stream.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,10 +15,12 @@ use uuid::Uuid;
 
 use super::event;
 use super::event::{EntryPoint, RequestMetadata};
+use super::event_v1;
 use super::function::Function;
 use super::response;
 use super::response::InvocationFailure;
 use super::routes::Routes;
+use super::streaming;
 
 /// The largest body of an HTTP API, and the largest event of a function.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -26,6 +29,7 @@ const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 /// The functions behind the endpoints.
 pub struct Functions {
     pub routes: Routes,
+    pub rest_routes: Routes,
     pub functions: BTreeMap<String, Arc<Function>>,
     pub failures: super::FailureLog,
 }
@@ -33,6 +37,11 @@ pub struct Functions {
 /// Serves every route under one base URL.
 pub fn http_api(functions: Arc<Functions>) -> Router {
     Router::new().fallback(serve_http_api).with_state(functions)
+}
+
+/// Serves the routes of functions that stream.
+pub fn rest_api(functions: Arc<Functions>) -> Router {
+    Router::new().fallback(serve_rest_api).with_state(functions)
 }
 
 /// Serves one function for every method and path.
@@ -52,6 +61,24 @@ async fn serve_http_api(State(functions): State<Arc<Functions>>, request: Reques
     let mut response =
         serve(&functions, &found.function, EntryPoint::HttpApi(&found), parts, body, &metadata).await;
     insert_header(&mut response, "apigw-requestid", &metadata.request_id);
+    response
+}
+
+async fn serve_rest_api(State(functions): State<Arc<Functions>>, request: Request<Body>) -> Response<Body> {
+    let below_stage =
+        request.uri().path().strip_prefix('/').and_then(|path| path.strip_prefix(event_v1::STAGE));
+    let found = below_stage.and_then(|path| functions.rest_routes.find(request.method(), path));
+    let Some(found) = found else {
+        let body = r#"{"message":"Missing Authentication Token"}"#;
+        return response::simple_response(StatusCode::FORBIDDEN, "application/json", body);
+    };
+    let metadata = metadata(Uuid::new_v4().to_string());
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else { return too_large() };
+    let mut response =
+        serve(&functions, &found.function, EntryPoint::RestApi(&found), parts, body, &metadata).await;
+    insert_header(&mut response, "x-amzn-requestid", &metadata.request_id);
+    insert_header(&mut response, "x-amzn-trace-id", &metadata.trace_id);
     response
 }
 
@@ -81,6 +108,12 @@ async fn serve(
         return too_large();
     }
     let answered = match functions.functions.get(name) {
+        Some(function) if function.streams() => {
+            let response = stream(functions, name, function.clone(), metadata.clone(), event);
+            return response
+                .await
+                .unwrap_or_else(|failure| response::failure_response(entry_point, &failure));
+        }
         Some(function) => invoke(function.clone(), metadata.clone(), event).await,
         None => Err(InvocationFailure::Exited(format!("there is no function {name}"))),
     };
@@ -96,11 +129,37 @@ async fn invoke(
     metadata: RequestMetadata,
     event: String,
 ) -> Result<Bytes, InvocationFailure> {
-    // Lambda assigns an id of its own.
-    let id = Uuid::new_v4().to_string();
-    let trace_id = format!("{};Parent={:016x};Sampled=0", metadata.trace_id, fastrand::u64(..));
+    let (id, trace_id) = invocation_ids(&metadata);
     let invoked = tokio::spawn(async move { function.invoke(&id, &trace_id, Bytes::from(event)).await });
     invoked.await.unwrap_or_else(|error| Err(InvocationFailure::Exited(error.to_string())))
+}
+
+/// Like [`invoke`], for a function that streams. Returns when the head of the response has arrived,
+/// and records a failure at any time.
+async fn stream(
+    functions: &Functions,
+    name: &str,
+    function: Arc<Function>,
+    metadata: RequestMetadata,
+    event: String,
+) -> Result<Response<Body>, InvocationFailure> {
+    let (id, trace_id) = invocation_ids(&metadata);
+    let (failures, name) = (functions.failures.clone(), name.to_owned());
+    let (forwarder, response) = streaming::channel();
+    tokio::spawn(async move {
+        let event = Bytes::from(event);
+        let invoke = async |parts| function.invoke_with(&id, &trace_id, event, Some(parts)).await;
+        if let Err(failure) = forwarder.run(invoke).await {
+            failures.push(&name, failure);
+        }
+    });
+    response.into_response().await
+}
+
+/// Returns the ids of an invocation: Lambda assigns an id of its own, and continues the trace.
+fn invocation_ids(metadata: &RequestMetadata) -> (String, String) {
+    let trace_id = format!("{};Parent={:016x};Sampled=0", metadata.trace_id, fastrand::u64(..));
+    (Uuid::new_v4().to_string(), trace_id)
 }
 
 fn metadata(request_id: String) -> RequestMetadata {

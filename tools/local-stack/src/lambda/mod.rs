@@ -1,7 +1,9 @@
-//! A local Lambda: the function binaries behind a Runtime API, with function URLs and an HTTP API.
+//! A local Lambda: the function binaries behind a Runtime API, with function URLs, an HTTP API, and a
+//! REST API for functions that stream.
 
 mod build;
 mod event;
+mod event_v1;
 mod function;
 mod http;
 mod logs;
@@ -9,6 +11,7 @@ mod process;
 mod response;
 mod routes;
 mod runtime_api;
+mod streaming;
 mod template;
 
 use std::collections::BTreeMap;
@@ -37,6 +40,7 @@ pub struct Lambda {
     functions: Arc<Functions>,
     urls: BTreeMap<String, Server>,
     api: Server,
+    rest_api: Server,
     logs: Logs,
 }
 
@@ -55,26 +59,37 @@ impl FailureLog {
 }
 
 impl Lambda {
-    /// Starts the endpoints of these functions. A process starts at the first request.
-    pub async fn start(specs: Vec<FunctionSpec>, routes: Routes) -> Result<Self> {
+    /// Starts the endpoints of these functions. A process starts at the first request. A function
+    /// that streams has no route of the HTTP API, which cannot stream.
+    pub async fn start(specs: Vec<FunctionSpec>, routes: Routes, rest_routes: Routes) -> Result<Self> {
         let logs = Logs::default();
         let mut functions = BTreeMap::new();
         for spec in specs {
             functions.insert(spec.name.clone(), Arc::new(Function::new(spec, MAX_CONCURRENCY, logs.clone())));
         }
-        let functions = Arc::new(Functions { routes, functions, failures: FailureLog::default() });
+        let routes = routes.of_functions(|name| {
+            functions.get(name).is_none_or(|function: &Arc<Function>| !function.streams())
+        });
+        let failures = FailureLog::default();
+        let functions = Arc::new(Functions { routes, rest_routes, functions, failures });
         let mut urls = BTreeMap::new();
         for name in functions.functions.keys() {
             let router = http::function_url(functions.clone(), name);
             urls.insert(name.clone(), Port::free().await?.serve(router));
         }
         let api = Port::free().await?.serve(http::http_api(functions.clone()));
-        Ok(Self { functions, urls, api, logs })
+        let rest_api = Port::free().await?.serve(http::rest_api(functions.clone()));
+        Ok(Self { functions, urls, api, rest_api, logs })
     }
 
     /// Base URL of the HTTP API, without a trailing slash.
     pub fn api_url(&self) -> String {
         self.api.url()
+    }
+
+    /// Base URL of the REST API's stage, without a trailing slash.
+    pub fn rest_api_url(&self) -> String {
+        format!("{}/{}", self.rest_api.url(), event_v1::STAGE)
     }
 
     /// URL of a function, without a trailing slash.
@@ -98,7 +113,7 @@ impl Lambda {
 
     /// Number of requests that all endpoints have answered.
     pub fn requests(&self) -> usize {
-        self.urls.values().chain([&self.api]).map(|server| server.latency().count()).sum()
+        self.urls.values().chain([&self.api, &self.rest_api]).map(|server| server.latency().count()).sum()
     }
 
     /// The output of the functions.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use axum::body::Bytes;
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::function::FunctionSpec;
 use super::logs::Logs;
 use super::response::InvocationFailure;
-use super::runtime_api::{Invocation, RuntimeApi};
+use super::runtime_api::{Answer, Invocation, RuntimeApi};
 use crate::process_reaper;
 
 /// Lambda's limit until the first request for an event.
@@ -71,6 +71,17 @@ impl Process {
         trace_id: &str,
         event: Bytes,
     ) -> Result<Bytes, InvocationFailure> {
+        self.invoke_with(id, trace_id, event, None).await?.into_buffered()
+    }
+
+    /// Like [`Process::invoke`], and passes the parts of a streamed response on to `stream`.
+    pub async fn invoke_with(
+        &mut self,
+        id: &str,
+        trace_id: &str,
+        event: Bytes,
+        stream: Option<mpsc::Sender<Bytes>>,
+    ) -> Result<Answer, InvocationFailure> {
         let (started, has_started) = oneshot::channel();
         let (responder, mut response) = oneshot::channel();
         let timeout = self.spec.timeout;
@@ -80,6 +91,7 @@ impl Process {
             event,
             timeout,
             started,
+            stream,
             responder,
         };
         self.runtime_api.send(invocation);

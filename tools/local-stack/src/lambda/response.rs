@@ -101,6 +101,12 @@ pub fn failure_response(entry_point: EntryPoint, failure: &InvocationFailure) ->
         (EntryPoint::HttpApi(_), _) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "application/json", r#"{"message":"Internal Server Error"}"#)
         }
+        (EntryPoint::RestApi(_), InvocationFailure::TimedOut) => {
+            (StatusCode::GATEWAY_TIMEOUT, "application/json", r#"{"message": "Endpoint request timed out"}"#)
+        }
+        (EntryPoint::RestApi(_), _) => {
+            (StatusCode::BAD_GATEWAY, "application/json", r#"{"message": "Internal server error"}"#)
+        }
         // A function URL does not distinguish timeouts from other failures.
         (EntryPoint::FunctionUrl, _) => (StatusCode::BAD_GATEWAY, "text/plain", "Internal Server Error"),
     };

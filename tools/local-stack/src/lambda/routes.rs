@@ -32,6 +32,12 @@ pub struct RouteMatch {
 #[derive(Clone, Debug, Default)]
 pub struct Routes(Vec<Route>);
 
+impl FromIterator<Route> for Routes {
+    fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
+        Self(routes.into_iter().collect())
+    }
+}
+
 impl Routes {
     /// Reads `lambda.watch.router` of the workspace's metadata. A path has one function, or a list
     /// of functions with methods.
@@ -51,6 +57,11 @@ impl Routes {
             }
         }
         Ok(Self(routes))
+    }
+
+    /// Returns the routes of the functions that `keep` accepts.
+    pub fn of_functions(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|route| keep(&route.function)).cloned().collect())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::routes::Route;
@@ -23,6 +23,10 @@ pub struct DeployedFunction {
     pub timeout: Duration,
     /// Its routes of the HTTP API.
     pub routes: Vec<Route>,
+    /// Whether its URL has the invoke mode `RESPONSE_STREAM`.
+    pub streams: bool,
+    /// Its routes of a REST API with response streaming.
+    pub rest_routes: Vec<Route>,
 }
 
 impl Template {
@@ -45,7 +49,8 @@ impl Template {
 
     fn from_value(template: &Value) -> Result<Self> {
         let globals = &template["Globals"]["Function"];
-        let mut functions = BTreeMap::new();
+        let mut functions = BTreeMap::<String, DeployedFunction>::new();
+        let mut packages = BTreeMap::new();
         for (name, resource) in template["Resources"].as_object().context("no Resources")? {
             if resource["Type"] != "AWS::Serverless::Function" {
                 continue;
@@ -54,6 +59,15 @@ impl Template {
             let package = package.with_context(|| format!("{name} names no Binary"))?;
             let function = deployed(package, globals, &resource["Properties"]);
             functions.insert(package.to_owned(), function.with_context(|| name.clone())?);
+            packages.insert(name.as_str(), package);
+        }
+        for (name, resource) in template["Resources"].as_object().into_iter().flatten() {
+            if resource["Type"] == "AWS::ApiGateway::RestApi" {
+                let paths = &resource["Properties"]["Body"]["paths"];
+                for route in rest_routes(paths, &packages).with_context(|| name.clone())? {
+                    functions.entry(route.function.clone()).or_default().rest_routes.push(route);
+                }
+            }
         }
         Ok(Self(functions))
     }
@@ -80,7 +94,36 @@ fn deployed(package: &str, globals: &Value, own: &Value) -> Result<DeployedFunct
             routes.push(route(package, &event["Properties"])?);
         }
     }
-    Ok(DeployedFunction { variables, timeout: Duration::from_secs(timeout), routes })
+    let timeout = Duration::from_secs(timeout);
+    let streams = own["FunctionUrlConfig"]["InvokeMode"] == "RESPONSE_STREAM";
+    Ok(DeployedFunction { variables, timeout, routes, streams, rest_routes: Vec::new() })
+}
+
+/// Reads the routes of a REST API from its OpenAPI document. Every integration must stream.
+fn rest_routes(paths: &Value, packages: &BTreeMap<&str, &str>) -> Result<Vec<Route>> {
+    let mut routes = Vec::new();
+    for (path, methods) in paths.as_object().context("the REST API has no paths")? {
+        for (method, operation) in methods.as_object().with_context(|| format!("the methods of {path}"))? {
+            let integration = &operation["x-amazon-apigateway-integration"];
+            let uri = integration["uri"].as_str().unwrap_or_default();
+            let id = uri
+                .strip_suffix(".Arn}/response-streaming-invocations")
+                .and_then(|uri| uri.split_once(":lambda:path/2021-11-15/functions/${"))
+                .map(|(_, id)| id);
+            let function = id.and_then(|id| packages.get(id));
+            let function =
+                function.with_context(|| format!("{uri:?} of {path} does not stream from a function"))?;
+            ensure!(integration["type"] == "aws_proxy", "the integration of {path} is not aws_proxy");
+            let mode = &integration["responseTransferMode"];
+            ensure!(mode == "STREAM", "the response transfer mode of {path} is {mode}");
+            let method = match method.as_str() {
+                "x-amazon-apigateway-any-method" => None,
+                method => Some(method.to_uppercase().parse().context("parsing the method of a route")?),
+            };
+            routes.push(Route { function: (*function).to_owned(), method, path: path.clone() });
+        }
+    }
+    Ok(routes)
 }
 
 fn route(package: &str, properties: &Value) -> Result<Route> {
@@ -123,5 +166,39 @@ mod tests {
         let method = Some(axum::http::Method::GET);
         assert_eq!(reads.routes, [Route { function: "reads".to_owned(), method, path: "/a".to_owned() }]);
         assert!(template.function("writes").unwrap_err().to_string().contains("Binary: writes"));
+    }
+
+    /// A template with a streaming function behind a REST API.
+    fn with_rest_api(uri: &str, mode: &str) -> Result<Template> {
+        Template::from_value(&json!({
+            "Globals": { "Function": { "Timeout": 15 } },
+            "Resources": {
+                "Streams": {
+                    "Type": "AWS::Serverless::Function",
+                    "Metadata": { "BuildProperties": { "Binary": "streams" } },
+                    "Properties": { "FunctionUrlConfig": { "InvokeMode": "RESPONSE_STREAM" } }
+                },
+                "Rest": {
+                    "Type": "AWS::ApiGateway::RestApi",
+                    "Properties": { "Body": { "paths": { "/a": { "post": { "x-amazon-apigateway-integration": {
+                        "type": "aws_proxy", "uri": uri, "responseTransferMode": mode
+                    } } } } } }
+                }
+            }
+        }))
+    }
+
+    #[test]
+    fn rest_api_must_stream() {
+        const URI: &str = "arn:aws:apigateway:x:lambda:path/2021-11-15/functions/${Streams.Arn}/response-streaming-invocations";
+        let template = with_rest_api(URI, "STREAM").unwrap();
+        let streams = template.function("streams").unwrap();
+        let method = Some(axum::http::Method::POST);
+        let route = Route { function: "streams".to_owned(), method, path: "/a".to_owned() };
+        assert_eq!((streams.streams, &streams.rest_routes), (true, &vec![route]));
+        assert!(with_rest_api(URI, "BUFFERED").is_err());
+        assert!(with_rest_api(&URI.replace("response-streaming-", ""), "STREAM").is_err());
+        assert!(with_rest_api(&URI.replace("2021-11-15", "2015-03-31"), "STREAM").is_err());
+        assert!(with_rest_api(&URI.replace("Streams", "Other"), "STREAM").is_err());
     }
 }

@@ -39,6 +39,7 @@ pub struct Builder {
     timeout: Option<Duration>,
     environment: HashMap<String, String>,
     binaries: Option<Binaries>,
+    deployments: HashMap<String, DeployedFunction>,
     agents: agents::Settings,
 }
 
@@ -90,6 +91,12 @@ impl Builder {
         self
     }
 
+    /// Sets the deployment of a program that is not a function of the project.
+    pub fn deployment(mut self, name: &str, deployed: DeployedFunction) -> Self {
+        self.deployments.insert(name.to_owned(), deployed);
+        self
+    }
+
     pub fn agents(mut self, settings: agents::Settings) -> Self {
         self.agents = settings;
         self
@@ -128,21 +135,30 @@ impl Builder {
         environment.set_overrides(self.environment);
 
         let workspace = lambda::workspace().await?;
-        let spec = |(name, binary): (&String, &PathBuf)| -> Result<FunctionSpec> {
-            let deployed = if workspace.functions.contains(name) {
-                workspace.template.function(name)?.clone()
+        let deployment = |name: &String| -> Result<DeployedFunction> {
+            if let Some(deployed) = self.deployments.get(name) {
+                Ok(deployed.clone())
+            } else if workspace.functions.contains(name) {
+                workspace.template.function(name).cloned()
             } else {
-                DeployedFunction { timeout: DEFAULT_TIMEOUT, ..DeployedFunction::default() }
-            };
+                Ok(DeployedFunction { timeout: DEFAULT_TIMEOUT, ..DeployedFunction::default() })
+            }
+        };
+        let mut rest_routes = Vec::new();
+        let mut spec = |(name, binary): (&String, &PathBuf)| -> Result<FunctionSpec> {
+            let deployed = deployment(name)?;
+            rest_routes.extend(deployed.rest_routes.clone());
             Ok(FunctionSpec {
                 name: name.clone(),
                 binary: binary.clone(),
                 environment: environment.for_function(&deployed),
                 timeout: self.timeout.unwrap_or(deployed.timeout),
+                streams: deployed.streams,
             })
         };
-        let specs = binaries.iter().map(spec).collect::<Result<Vec<FunctionSpec>>>()?;
-        let lambda = Lambda::start(specs, workspace.routes.clone()).await?;
+        let specs = binaries.iter().map(&mut spec).collect::<Result<Vec<FunctionSpec>>>()?;
+        let lambda =
+            Lambda::start(specs, workspace.routes.clone(), rest_routes.into_iter().collect()).await?;
         let webhook = match lambda.function_url(WEBHOOK_FUNCTION) {
             Ok(url) => Some(Webhook::start(database.pool(), url, webhook_secret).await?),
             // The stack runs other programs.

@@ -54,6 +54,11 @@ impl LocalStack {
         self.lambda.api_url()
     }
 
+    /// Base URL of the stage of the REST API with response streaming, without a trailing slash.
+    pub fn rest_api_url(&self) -> String {
+        self.lambda.rest_api_url()
+    }
+
     /// URL of one function, without a trailing slash. For an unknown function, a URL where no
     /// server listens.
     pub fn function_url(&self, function: &str) -> String {
