@@ -56,6 +56,8 @@ set search_path = ''
 as $$
 declare
   v_kind text := p_item ->> 'type';
+  -- The request may have named another id for a thread that an earlier attempt created.
+  v_item jsonb := p_item || jsonb_build_object('thread_id', p_thread_id);
   v_thread_seq bigint;
   v_seq bigint;
 begin
@@ -72,7 +74,7 @@ begin
 
   if v_kind in ('hidden_context_item', 'reasoning', 'function_call', 'function_call_output') then
     insert into public.chat_hidden_items (org_id, user_id, thread_id, thread_seq, kind, item)
-    values (p_session.org_id, p_session.user_id, p_thread_id, v_thread_seq, v_kind, p_item);
+    values (p_session.org_id, p_session.user_id, p_thread_id, v_thread_seq, v_kind, v_item);
     return;
   end if;
   update public.chat_sessions as s
@@ -86,7 +88,7 @@ begin
     p_session.org_id, p_session.user_id, p_session.id, chatkit_private.new_id(), v_seq,
     case when v_kind = 'user_message' then 'user' else 'agent' end,
     chatkit_private.item_text(p_item), p_item ->> 'id',
-    p_thread_id, v_thread_seq, v_kind, p_item
+    p_thread_id, v_thread_seq, v_kind, v_item
   );
 end
 $$;

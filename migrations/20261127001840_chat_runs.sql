@@ -30,6 +30,8 @@ create table if not exists public.chat_runs (
   lease_until timestamptz not null,
   stop_requested_at timestamptz,
   finished_at timestamptz,
+  -- Size of the model's input, as sent and as the model counted it.
+  input_bytes bigint,
   input_tokens bigint,
   output_tokens bigint,
   error_code text,
@@ -46,7 +48,7 @@ create table if not exists public.chat_runs (
   constraint chat_runs_draft_array check (jsonb_typeof(draft) = 'array'),
   constraint chat_runs_request_key_length check (char_length(request_key) between 1 and 300),
   constraint chat_runs_error_code_form check (error_code ~ '^[a-z][a-z0-9_]{0,62}$'),
-  constraint chat_runs_tokens_positive check (least(input_tokens, output_tokens) >= 0)
+  constraint chat_runs_tokens_positive check (least(input_bytes, input_tokens, output_tokens) >= 0)
 );
 
 comment on table public.chat_runs is

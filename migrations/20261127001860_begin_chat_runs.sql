@@ -235,10 +235,10 @@ begin
     'history', chatkit_private.model_history(
       v_thread.id, least(v_settings.max_input_tokens::bigint * 8, 4194304)
     ),
-    'last_usage', (
-      select jsonb_build_object('input_tokens', r.input_tokens, 'started_at', r.started_at)
+    'last_input', (
+      select jsonb_build_object('bytes', r.input_bytes, 'tokens', r.input_tokens)
       from public.chat_runs as r
-      where r.thread_id = v_thread.id and r.input_tokens is not null
+      where r.thread_id = v_thread.id and r.input_bytes is not null and r.input_tokens is not null
       order by r.started_at desc
       limit 1
     ),
@@ -376,6 +376,7 @@ create or replace function public.finish_chat_run(
   p_chunk_seq integer,
   p_events jsonb,
   p_items jsonb default '[]',
+  p_input_bytes bigint default null,
   p_input_tokens bigint default null,
   p_output_tokens bigint default null,
   p_error_code text default null
@@ -395,6 +396,7 @@ begin
       last_chunk_seq = greatest(r.last_chunk_seq, p_chunk_seq),
       draft = '[]',
       finished_at = clock_timestamp(),
+      input_bytes = p_input_bytes,
       input_tokens = p_input_tokens,
       output_tokens = p_output_tokens,
       error_code = p_error_code

@@ -1,22 +1,45 @@
-//! Rejects every request: the chat is not implemented yet.
+//! Parses a request of ChatKit, stores what it asks, and streams the model's answer.
 
 use shared::{
-    error::{Error, ErrorCode},
-    http::{Route, StreamingRequest, StreamingResponse},
+    domain::{
+        chat::{ChatReply, ChatRequestContext, ChatService, protocol::ChatRequest},
+        idempotency,
+    },
+    error::Error,
+    http::{EventStream, Response, Route, StreamingRequest, StreamingResponse},
     runtime::{Dependencies, Reported, StreamingEndpoint},
 };
 
-pub struct ServeChatkit;
+/// Identifies a ChatKit element in a page.
+const FRAME_ID: &str = "chatkit-frame-instance-id";
 
-impl StreamingEndpoint for ServeChatkit {
+pub struct ServeChatKit(ChatService);
+
+impl StreamingEndpoint for ServeChatKit {
     const ROUTE: Route = Route::post("/chatkit");
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
-        dependencies.service_client()?;
-        Ok(Self)
+        let service_client = dependencies.service_client();
+        let model = dependencies.model_client();
+        Ok(Self(ChatService { service_client: service_client?, model: model? }))
     }
 
-    async fn handle(&self, _request: StreamingRequest) -> Result<StreamingResponse, Error> {
-        Err(Error::new(ErrorCode::ChatRequestUnsupported))
+    async fn handle(&self, request: StreamingRequest) -> Result<StreamingResponse, Error> {
+        let body = request.json_value()?;
+        let body_hash = idempotency::request_hash(&body)?;
+        let chat_request = ChatRequest::parse(body)?;
+        let context = ChatRequestContext {
+            deadline: request.deadline,
+            idempotency_key: request.idempotency_key()?,
+            frame_id: request.header(FRAME_ID).map(str::to_owned),
+            body_hash,
+            client_secret: request.bearer,
+        };
+        Ok(match self.0.reply(context, chat_request).await? {
+            ChatReply::Json(json) => StreamingResponse::Buffered(Response::ok(&json)?),
+            ChatReply::Stream(answer) => {
+                StreamingResponse::Events(EventStream::new(move |sender| answer.stream(sender)))
+            }
+        })
     }
 }

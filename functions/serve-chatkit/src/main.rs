@@ -1,7 +1,7 @@
-//! `POST /chatkit`: the chat of self-hosted agents, in ChatKit's protocol.
+//! `POST /chatkit`: ChatKit's protocol for self-hosted agents, streamed.
 
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve_streaming::<handler::ServeChatkit>()
+    shared::runtime::serve_streaming::<handler::ServeChatKit>()
 }

@@ -1,8 +1,9 @@
-//! Clients of other systems: Supabase, OpenAI's ChatKit API, and agents' MCP servers.
+//! Clients of other systems: Supabase, OpenAI's ChatKit API, the model, and agents' MCP servers.
 
 mod decision;
 #[cfg(feature = "mcp")]
 pub mod mcp;
+pub mod model;
 pub mod openai;
 pub mod supabase;
 #[cfg(feature = "documentation")]

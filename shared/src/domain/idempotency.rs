@@ -34,8 +34,7 @@ pub struct LeasedKey {
 }
 
 impl IdempotencyKey {
-    /// Validates a key, and hashes the body in canonical form (RFC 8785): the order of fields and
-    /// the spelling of numbers do not matter.
+    /// Validates a key, and hashes the body.
     ///
     /// # Errors
     /// Returns [`ErrorCode::InvalidIdempotencyKey`] unless the key is 1 to 255 visible ASCII
@@ -44,17 +43,32 @@ impl IdempotencyKey {
         let sound = (1..=MAX_KEY).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         let key = String::from_utf8(key.to_vec()).ok().filter(|_| sound);
         let key = key.ok_or_else(|| Error::new(ErrorCode::InvalidIdempotencyKey))?;
-        let canonical = serde_json_canonicalizer::to_vec(&canonical_numbers(body.clone()))
-            .map_err(|error| Error::new(ErrorCode::Internal).cause(error))?;
-        let request_hash =
-            digest(&SHA256, &canonical).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { key, request_hash })
+        Ok(Self { key, request_hash: request_hash(body)? })
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub fn request_hash(&self) -> &str {
+        &self.request_hash
     }
 
     /// Adds a lease, for a request that calls another system between two transactions.
     pub fn with_lease(self) -> LeasedKey {
         LeasedKey { idempotency: self, p_lease_seconds: LEASE_SECONDS }
     }
+}
+
+/// Returns the SHA-256 hash of a body in canonical form (RFC 8785): the order of fields and the
+/// spelling of numbers do not matter.
+///
+/// # Errors
+/// Fails only if the body cannot be serialised, which does not happen for parsed JSON.
+pub fn request_hash(body: &Value) -> Result<String, Error> {
+    let canonical = serde_json_canonicalizer::to_vec(&canonical_numbers(body.clone()))
+        .map_err(|error| Error::new(ErrorCode::Internal).cause(error))?;
+    Ok(digest(&SHA256, &canonical).as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Replaces integers beyond 2^53 - 1 by a string that no JSON body can contain. RFC 8785 writes

@@ -1,6 +1,7 @@
-//! Domain layer: sessions and their events, escalations, messages, agents and metrics.
+//! Domain layer: sessions and their events, escalations, messages, the chat, agents and metrics.
 
 pub mod agents;
+pub mod chat;
 pub mod escalations;
 pub mod events;
 pub mod idempotency;

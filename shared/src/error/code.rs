@@ -82,6 +82,8 @@ codes! {
     InvalidAnswer = 422 "invalid_answer" "The answer does not match the escalation's schema", "Send an answer that matches answerSchema. If errors is present, it lists each mistake.";
     AnswerNotChecked = 422 "answer_not_checked" "An event's answer is not checked against a schema", "Send the decision to POST /chatkit/escalations/{id}/decision.";
     PolicyForbids = 422 "policy_forbids" "The tool's policy does not allow these inputs", "Send other inputs, or reject.";
+    ModelInputTooLong = 422 "model_input_too_long" "The conversation is too long for the model", "Send a shorter message, or start a new thread.";
+    ModelPromptRejected = 422 "model_prompt_rejected" "The model's server does not accept the message", "Send it in other words.";
     TooManyFigures = 422 "too_many_figures" "The result is too large", "Request a shorter window, days instead of hours, or no groups.";
     RateLimited = 429 "rate_limited" "Too many requests", "Send it again after Retry-After.";
     Internal = 500 "internal_error" "Something went wrong on our side", "Try again. If the error persists, report the requestId.";
@@ -92,17 +94,27 @@ codes! {
     ChatkitRequestBlocked = 502 "chatkit_request_blocked" "A firewall or a region rule blocked the request to OpenAI", "Operator: check the network between the function and OpenAI, and the project's address rules.";
     ChatkitQuotaExhausted = 502 "chatkit_quota_exhausted" "OpenAI's credit or budget is used up", "Operator: add credit or raise the project's budget at OpenAI.";
     ChatkitBadAnswer = 502 "chatkit_bad_answer" "OpenAI returned an invalid response", "Try again. If the error persists, report the requestId.";
+    ModelKeyRejected = 502 "model_key_rejected" "The model's server rejected the API key", "Operator: check MODEL_API_KEY, and that the key may use the agent's model.";
+    ModelRequestBlocked = 502 "model_request_blocked" "A firewall or a region rule blocked the request to the model's server", "Operator: check the network between the function and MODEL_BASE_URL.";
+    ModelNotFound = 502 "model_not_found" "The model's server does not have the agent's model", "Operator: check the agent's model in the registry.";
+    ModelEndpointNotFound = 502 "model_endpoint_not_found" "The model's server does not have the Responses API", "Operator: check MODEL_BASE_URL, which usually ends with /v1.";
+    ModelSettingsRejected = 502 "model_settings_rejected" "The model's server rejected the agent's settings", "Operator: check the agent's reasoning effort and limits in the registry.";
+    ModelQuotaExhausted = 502 "model_quota_exhausted" "The credit or budget for the model is used up", "Operator: add credit or raise the budget at the model's provider.";
+    ModelBadAnswer = 502 "model_bad_answer" "The model's server returned an invalid response", "Try again. If the error persists, report the requestId.";
     SupabaseKeyRejected = 502 "supabase_key_refused" "Supabase rejected the API key, or a grant is missing", "Operator: check the Supabase keys, and that all migrations are applied.";
     SupabaseRequestBlocked = 502 "supabase_request_blocked" "A firewall blocked the request to Supabase", "Change the text and try again. Operator: check the firewall in front of Supabase.";
     SupabaseBadAnswer = 502 "supabase_bad_answer" "Supabase returned an invalid response", "Try again. If the error persists, report the requestId.";
     ChatkitUnavailable = 503 "chatkit_unavailable" "OpenAI is unavailable", "Try again after Retry-After. Reads, events and cancelling still work.";
     ChatkitRateLimited = 503 "chatkit_rate_limited" "OpenAI's rate limit is exhausted", "Try again after Retry-After.";
+    ModelUnavailable = 503 "model_unavailable" "The model is unavailable", "Try again after Retry-After. Reads still work.";
+    ModelRateLimited = 503 "model_rate_limited" "The model's rate limit is exhausted", "Try again after Retry-After.";
     SupabaseUnavailable = 503 "supabase_unavailable" "Supabase is unavailable", "Try again after Retry-After. Nothing was done partially.";
     SupabaseOverloaded = 503 "supabase_overloaded" "Supabase is overloaded", "Try again after Retry-After. Nothing was done.";
     SupabaseReadOnly = 503 "supabase_read_only" "Supabase's database is read-only", "Try again after Retry-After. Reads still work. Operator: free disk space.";
     SupabasePaused = 503 "supabase_paused" "The Supabase project is paused or restricted", "Operator: resume the project, or lift its restriction.";
     SupabaseSchemaMismatch = 503 "supabase_schema_mismatch" "The functions and the migrations have different versions", "Try again after Retry-After. Operator: apply the migrations.";
     ChatkitTimeout = 504 "chatkit_timeout" "OpenAI did not answer in time", "Try again.";
+    ModelTimeout = 504 "model_timeout" "The model did not answer in time", "Try again.";
     SupabaseTimeout = 504 "supabase_timeout" "Supabase did not answer in time", "Try again. Every request may be repeated.";
     DeadlineExceeded = 504 "deadline_exceeded" "The request took too long", "Try again.";
 }

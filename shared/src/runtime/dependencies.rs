@@ -4,6 +4,7 @@
 use crate::{
     auth::{DecisionRules, Jwks, TokenRequirements, Verifier},
     clients::{
+        model::{self, ModelClient},
         openai::{self as chatkit, ChatKit},
         supabase::{self, Project, ServiceClient, UserClient},
     },
@@ -78,6 +79,19 @@ impl Dependencies {
         let chatkit = chatkit?;
         let sealer = sealer?;
         Ok(chatkit.map(|chatkit| (chatkit, sealer)))
+    }
+
+    /// The client of the model's server.
+    pub fn model_client(&mut self) -> Result<ModelClient, Reported> {
+        let key = self.environment.required("MODEL_API_KEY", model::parse_api_key);
+        let base = self.environment.optional("MODEL_BASE_URL", config::base_url);
+        let key = key?;
+        let base = match base? {
+            Some(base) => Ok(base),
+            None => config::base_url("https://api.openai.com/v1"),
+        };
+        let client = base.and_then(|base| ModelClient::new(self.http.clone(), &base, key));
+        client.map_err(|reason| self.environment.add_error("MODEL_BASE_URL", reason))
     }
 
     /// The client of agents' MCP servers.

@@ -1,5 +1,6 @@
 //! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the
-//! function binaries behind a Lambda Runtime API, a fake of OpenAI, and agents' MCP servers.
+//! function binaries behind a Lambda Runtime API, fakes of OpenAI and of a model, and agents' MCP
+//! servers.
 
 // The stack parses times as any client does; `shared::platform::parse` is under test.
 #![allow(clippy::disallowed_types)]
@@ -12,6 +13,7 @@ pub mod due_work;
 pub mod http;
 pub mod lambda;
 pub mod metric_definitions;
+pub mod model;
 pub mod openai;
 pub mod postgres;
 pub mod process_reaper;

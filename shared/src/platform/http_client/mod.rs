@@ -1,11 +1,12 @@
 //! HTTP client for configured systems, with deadlines, retries and a limit on response size. Every
-//! call to such a system goes through [`HttpClient::send`].
+//! call to such a system goes through [`HttpClient::send`] or [`HttpClient::send_streamed`].
 
 pub mod classification;
 mod client;
 mod deadline;
 mod retry_after;
 mod retry_budget;
+mod streamed;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::platform::telemetry;
 pub use client::HttpClient;
 pub use deadline::Deadline;
 pub use retry_after::retry_after;
+pub use streamed::{Streamed, StreamedBody};
 
 /// Timeout and retry policy of one kind of call.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +100,13 @@ const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 /// Maximum number of attempts, including the first one.
 const MAX_ATTEMPTS: u32 = 3;
 
+/// Which responses an attempt reads to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadBody {
+    Always,
+    UnlessSuccess,
+}
+
 impl HttpClient {
     /// Sends a request within the deadline, up to three times if the policy
     /// and the retry budget allow.
@@ -110,6 +119,33 @@ impl HttpClient {
         policy: RetryPolicy,
         deadline: Deadline,
     ) -> Result<HttpResponse, TransportError> {
+        match self.send_with_retries(request, policy, deadline, ReadBody::Always).await? {
+            Streamed::Response(response) => Ok(response),
+            Streamed::Body(body) => Ok(body.head()),
+        }
+    }
+
+    /// Sends a request like [`HttpClient::send`], and returns a success with its body unread. The
+    /// timeout of an attempt ends when the response begins.
+    ///
+    /// # Errors
+    /// Returns the error of the last attempt. A response with any status is not an error.
+    pub async fn send_streamed(
+        &self,
+        request: Request,
+        policy: RetryPolicy,
+        deadline: Deadline,
+    ) -> Result<Streamed, TransportError> {
+        self.send_with_retries(request, policy, deadline, ReadBody::UnlessSuccess).await
+    }
+
+    async fn send_with_retries(
+        &self,
+        request: Request,
+        policy: RetryPolicy,
+        deadline: Deadline,
+        read_body: ReadBody,
+    ) -> Result<Streamed, TransportError> {
         let mut request = Some(request);
         let mut tries = 0;
         let begun = Instant::now();
@@ -122,16 +158,25 @@ impl HttpClient {
             };
             let call = telemetry::call(policy.system, tries);
             let within = deadline.timeout_up_to(policy.try_timeout);
-            let outcome = self.send_once(current, within).instrument(call.clone()).await;
+            let sent = self.send_once(current, within, read_body).instrument(call.clone()).await;
+            let (outcome, body) = match sent {
+                Ok(Streamed::Response(response)) => (Ok(response), None),
+                Ok(Streamed::Body(body)) => (Ok(body.head()), Some(body)),
+                Err(failure) => (Err(failure), None),
+            };
             record_outcome(call, &outcome, policy);
+            if let Some(body) = body {
+                self.update_budget(&outcome, policy);
+                return Ok(Streamed::Body(body));
+            }
             let Some(pause) = retry_after::pause(&outcome, policy, tries) else {
                 self.update_budget(&outcome, policy);
-                return outcome;
+                return outcome.map(Streamed::Response);
             };
             let affordable = self.budget().failed(policy.system);
             let in_time = pause < deadline.remaining() && begun.elapsed() + pause < policy.retry_window;
             if !(affordable && in_time && tries < MAX_ATTEMPTS && request.is_some()) {
-                return outcome;
+                return outcome.map(Streamed::Response);
             }
             tokio::time::sleep(pause).await;
         }
@@ -150,11 +195,15 @@ impl HttpClient {
         &self,
         mut request: Request,
         timeout: Duration,
-    ) -> Result<HttpResponse, TransportError> {
+        read_body: ReadBody,
+    ) -> Result<Streamed, TransportError> {
         telemetry::inject_traceparent(request.headers_mut());
         let exchange = async {
             let mut response = self.client().execute(request).await.map_err(TransportError::from)?;
             let status = response.status();
+            if status.is_success() && read_body == ReadBody::UnlessSuccess {
+                return Ok(Streamed::Body(StreamedBody::new(response)));
+            }
             let headers = response.headers().clone();
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(TransportError::from)? {
@@ -163,7 +212,7 @@ impl HttpClient {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(HttpResponse { status, headers, body: body.into() })
+            Ok(Streamed::Response(HttpResponse { status, headers, body: body.into() }))
         };
         tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(TransportError::TimedOut))
     }

@@ -77,6 +77,7 @@ fn prefix(system: &str) -> &'static str {
     match system {
         "openai" => "OpenAi",
         "agent" => "Agent",
+        "model" => "Model",
         // PostgREST, and the auth server that issues tokens.
         _ => "Supabase",
     }

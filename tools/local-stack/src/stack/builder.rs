@@ -12,6 +12,7 @@ use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::agents;
 use crate::lambda;
 use crate::lambda::{Binaries, DeployedFunction, FunctionSpec, Lambda, Profile};
+use crate::model::{self, FakeModel};
 use crate::openai::{ApiKey, FakeOpenAi, Settings};
 use crate::postgres::{Database, Grants};
 use crate::runtime;
@@ -123,6 +124,9 @@ impl Builder {
         if self.legacy_tokens {
             environment.set("SUPABASE_JWT_SECRET", supabase.issuer().legacy_secret());
         }
+        let model = FakeModel::start(model::Settings::default()).await?;
+        environment.set("MODEL_BASE_URL", &model.base_url());
+        environment.set("MODEL_API_KEY", &model.api_key());
         let agents = agents::AgentFleet::start(self.agents).await?;
         environment.set("AGENT_LOOPBACK_ALLOWLIST", &agents.loopback_allowlist());
         environment.set("AGENT_CREDENTIALS", &agents.credentials());
@@ -160,7 +164,16 @@ impl Builder {
             // The stack runs other programs.
             Err(_) => None,
         };
-        Ok(LocalStack { lambda, webhook, supabase, openai: fake_openai, agents, database, environment })
+        Ok(LocalStack {
+            lambda,
+            webhook,
+            supabase,
+            openai: fake_openai,
+            model,
+            agents,
+            database,
+            environment,
+        })
     }
 
     async fn build_binaries(&self) -> Result<Binaries> {

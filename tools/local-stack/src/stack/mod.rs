@@ -18,6 +18,7 @@ pub use environment::{Environment, KeyStyle, NAMESPACE, ORIGIN};
 use crate::agents::AgentFleet;
 use crate::http;
 use crate::lambda::Lambda;
+use crate::model::FakeModel;
 use crate::openai::FakeOpenAi;
 use crate::postgres::Database;
 use crate::supabase::{Gateway, Issuer, OldKey, Webhook};
@@ -30,6 +31,7 @@ pub struct LocalStack {
     webhook: Option<Webhook>,
     supabase: Gateway,
     openai: FakeOpenAi,
+    model: FakeModel,
     agents: AgentFleet,
     database: Database,
     environment: Environment,
@@ -74,6 +76,11 @@ impl LocalStack {
 
     pub fn openai(&self) -> &FakeOpenAi {
         &self.openai
+    }
+
+    /// The model server of self-hosted agents.
+    pub fn model(&self) -> &FakeModel {
+        &self.model
     }
 
     pub fn agents(&self) -> &AgentFleet {

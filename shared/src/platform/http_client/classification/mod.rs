@@ -7,12 +7,14 @@
 //! outside [`http_client`](super) cannot read a status: [`HttpResponse::accepted`] is the
 //! only access to a body.
 
+pub mod model;
 pub mod openai;
 pub mod supabase;
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::{HttpResponse, retry_after};
@@ -179,6 +181,12 @@ pub(crate) fn sanitize_code(code: &str, longest: usize) -> &str {
     if is_plain { code } else { "" }
 }
 
+/// Returns the other system's id of a request, from the headers of its response.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    Some(id.chars().take(100).collect())
+}
+
 impl HttpResponse {
     /// Returns the body of a success. `as_user` is whether the request carried a user's token.
     ///
@@ -208,8 +216,7 @@ impl HttpResponse {
 
     /// Returns the other system's id of the request, for its support.
     pub fn request_id(&self) -> Option<String> {
-        let id = self.headers.get("x-request-id")?.to_str().ok()?;
-        Some(id.chars().take(100).collect())
+        request_id(&self.headers)
     }
 
     #[cfg(test)]
@@ -269,5 +276,6 @@ mod tests {
         }
         assert_no_hidden_row(supabase::TABLE.rows);
         assert_no_hidden_row(openai::TABLE.rows);
+        assert_no_hidden_row(model::TABLE.rows);
     }
 }

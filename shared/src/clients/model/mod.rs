@@ -1,0 +1,19 @@
+//! Client of the model: any server that implements OpenAI's Responses API.
+//! Source: <https://platform.openai.com/docs/api-reference/responses>
+
+mod client;
+mod error;
+mod event;
+mod request;
+mod sse;
+mod stream;
+#[cfg(test)]
+mod tolerance_tests;
+
+pub use client::{ModelClient, parse_api_key};
+pub use error::{ModelCause, ModelError};
+pub use event::{
+    ContentPart, IncompleteReason, ModelAnnotation, ModelEvent, OutputItem, ReasoningItem, Usage,
+};
+pub use request::{ModelRequest, Reasoning, ReasoningEffort};
+pub use stream::ModelStream;

@@ -1,0 +1,1 @@
+//! The input of the model, built from the items of a thread.

@@ -1,0 +1,21 @@
+//! Types of ChatKit's protocol. A field without a value is left out instead of `null`, and a default
+//! that clients rely on is written.
+
+mod event;
+mod item;
+mod request;
+pub mod request_limits;
+mod thread;
+
+pub use event::{ItemUpdate, NoticeLevel, StreamErrorCode, StreamOptions, ThreadStreamEvent};
+pub use item::{
+    Annotation, Attachment, AttachmentKind, ClientToolCallStatus, GeneratedImage, InputAnswer, InputOption,
+    ItemContent, OutputText, Source, SourceKind, StatusIndicator, StructuredInputField,
+    StructuredInputStatus, Task, TaskKind, ThreadItem, UploadDescriptor, Workflow, WorkflowKind,
+    WorkflowSummary,
+};
+pub use request::{
+    Action, ChatRequest, FeedbackKind, InferenceOptions, PageOrder, PageParams, StructuredAnswer,
+    StructuredAnswers, ToolChoice, UserContent, UserMessageInput,
+};
+pub use thread::{Page, Thread, ThreadStatus};

@@ -1,0 +1,336 @@
+//! Responds to ChatKit's requests.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    IdPrefix, SystemSource,
+    answer::{interruption_mark, stream_answer},
+    history, new_id,
+    protocol::{
+        ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, StreamOptions, Thread, ThreadItem,
+        ThreadStatus, UserMessageInput,
+    },
+    store::{
+        BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, StoredPage,
+        StoredThread, ThreadItems, sha256_hex,
+    },
+};
+use crate::{
+    clients::{model::ModelClient, supabase::ServiceClient},
+    domain::idempotency::IdempotencyKey,
+    error::{Error, ErrorCode},
+    platform::{event_stream::EventSender, http_client::Deadline, parse::Timestamp, secret::Secret},
+};
+
+/// How long a request waits for another answer of its thread to stop.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often a repeated request reads what another process has streamed.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+
+/// Number of items in the answer to `threads.get_by_id`.
+const FIRST_ITEMS: u16 = 20;
+
+/// The chat of self-hosted agents.
+#[derive(Clone)]
+pub struct ChatService {
+    pub service_client: ServiceClient,
+    pub model: ModelClient,
+}
+
+/// What identifies a request, apart from its content.
+#[derive(Clone, Debug)]
+pub struct ChatRequestContext {
+    pub client_secret: Secret,
+    pub deadline: Deadline,
+    /// Of the request, bound to its body.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The value of `chatkit-frame-instance-id`, which identifies an element in a page.
+    pub frame_id: Option<String>,
+    /// SHA-256 of the body in canonical form.
+    pub body_hash: String,
+}
+
+/// The reply to a request of ChatKit.
+pub enum ChatReply {
+    Json(Value),
+    Stream(Box<Answer>),
+}
+
+/// An answer that is about to be streamed.
+pub struct Answer {
+    model: ModelClient,
+    store: ChatStore,
+    deadline: Deadline,
+    begin: BeginChatRunCall,
+    outcome: BeginOutcome,
+}
+
+impl ChatService {
+    /// Responds to a request. What happens before the answer of the model has happened when this
+    /// function returns: the question is stored and charged.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`,
+    /// `chat_request_unsupported`, `rate_limited`, `still_running` if another answer in the thread
+    /// does not stop, or the error of Supabase.
+    pub async fn reply(&self, context: ChatRequestContext, request: ChatRequest) -> Result<ChatReply, Error> {
+        let store = ChatStore::new(self.service_client.clone(), &context.client_secret);
+        let deadline = context.deadline;
+        Ok(ChatReply::Json(match request {
+            ChatRequest::CreateThread { input } => {
+                let thread_id = new_id(IdPrefix::Thread, &mut SystemSource);
+                let title = history::title(&input.content);
+                let question = user_message(&thread_id, input)?;
+                let begin = BeginChatRunCall {
+                    p_is_new_thread: true,
+                    p_title: title,
+                    p_items: vec![question],
+                    ..begin_call(&context, &store, thread_id)
+                };
+                return self.begin(store, begin, deadline).await;
+            }
+            ChatRequest::AddUserMessage { thread_id, input } => {
+                let question = user_message(&thread_id, input)?;
+                let begin =
+                    BeginChatRunCall { p_items: vec![question], ..begin_call(&context, &store, thread_id) };
+                return self.begin(store, begin, deadline).await;
+            }
+            ChatRequest::RetryAfterItem { thread_id, item_id } => {
+                let begin = BeginChatRunCall {
+                    p_retry_after_item_id: Some(item_id),
+                    ..begin_call(&context, &store, thread_id)
+                };
+                return self.begin(store, begin, deadline).await;
+            }
+            ChatRequest::CustomAction { thread_id, item_id: None, action } => {
+                let id = new_id(IdPrefix::HiddenContext, &mut SystemSource);
+                let content = json!({ "action": action });
+                let note = new_item(id, &thread_id, ItemContent::HiddenContextItem { content });
+                let begin = BeginChatRunCall { p_items: vec![note], ..begin_call(&context, &store, thread_id) };
+                return self.begin(store, begin, deadline).await;
+            }
+            ChatRequest::GetThread { thread_id } => {
+                let items = store.list_items(&thread_id, FIRST_ITEMS, false, None, deadline).await?;
+                let ThreadItems { thread, page } = items;
+                to_json(&Thread { items: item_page(page)?, ..thread.into() })?
+            }
+            ChatRequest::ListThreads { page } => {
+                let PageParams { order, after, .. } = &page;
+                let descending = *order == PageOrder::Desc;
+                let rows = store.list_threads(page.limit(), descending, after.as_deref(), deadline).await?;
+                to_json(&thread_page(rows))?
+            }
+            ChatRequest::ListItems { thread_id, page } => {
+                let PageParams { order, after, .. } = &page;
+                let descending = *order == PageOrder::Desc;
+                let after = after.as_deref();
+                let items = store.list_items(&thread_id, page.limit(), descending, after, deadline).await?;
+                to_json(&item_page(items.page)?)?
+            }
+            ChatRequest::UpdateThread { thread_id, title } => {
+                to_json(&Thread::from(store.rename(&thread_id, &title, deadline).await?))?
+            }
+            ChatRequest::DeleteThread { thread_id } => {
+                store.delete(&thread_id, deadline).await?;
+                json!({})
+            }
+            ChatRequest::Feedback { thread_id, item_ids, kind } => {
+                let rating = match kind {
+                    FeedbackKind::Positive => "positive",
+                    FeedbackKind::Negative => "negative",
+                };
+                store.record_feedback(&thread_id, &item_ids, rating, deadline).await?;
+                json!({})
+            }
+            // An action of a widget, and an answer to a structured input: both refer to an item.
+            ChatRequest::CustomAction { thread_id, item_id: Some(item_id), .. }
+            | ChatRequest::SyncCustomAction { thread_id, item_id: Some(item_id), .. }
+            | ChatRequest::AddStructuredInput { thread_id, item_id, .. } => {
+                store.list_items(&thread_id, 1, false, Some(&item_id), deadline).await?;
+                return Err(Error::new(ErrorCode::ChatRequestUnsupported));
+            }
+            ChatRequest::SyncCustomAction { thread_id, item_id: None, .. }
+            | ChatRequest::AddClientToolOutput { thread_id, .. } => {
+                store.list_items(&thread_id, 1, false, None, deadline).await?;
+                return Err(Error::new(ErrorCode::ChatRequestUnsupported));
+            }
+            ChatRequest::CreateAttachment { .. }
+            | ChatRequest::DeleteAttachment { .. }
+            | ChatRequest::Transcribe { .. } => {
+                store.list_threads(1, true, None, deadline).await?;
+                return Err(Error::new(ErrorCode::ChatRequestUnsupported));
+            }
+        }))
+    }
+
+    async fn begin(
+        &self,
+        store: ChatStore,
+        begin: BeginChatRunCall,
+        deadline: Deadline,
+    ) -> Result<ChatReply, Error> {
+        let outcome = begin_run(&store, &begin, deadline).await?;
+        Ok(ChatReply::Stream(Box::new(Answer { model: self.model.clone(), store, deadline, begin, outcome })))
+    }
+}
+
+/// Begins a run. While another answer of the thread stops, the call is repeated.
+async fn begin_run(
+    store: &ChatStore,
+    begin: &BeginChatRunCall,
+    deadline: Deadline,
+) -> Result<BeginOutcome, Error> {
+    let patience = deadline.capped(BUSY_TIMEOUT);
+    loop {
+        match store.begin_run(begin, deadline).await? {
+            BeginOutcome::Busy if patience.remaining().is_zero() => {
+                return Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(2))));
+            }
+            BeginOutcome::Busy => tokio::time::sleep(BUSY_PAUSE).await,
+            outcome => return Ok(outcome),
+        }
+    }
+}
+
+impl Answer {
+    /// Streams the answer to its end, also if the client has left.
+    ///
+    /// # Errors
+    /// Fails if the answer cannot be stored.
+    pub async fn stream(self, sender: EventSender) -> Result<(), Error> {
+        let Self { model, store, deadline, mut begin, mut outcome } = self;
+        let (thread, question) = match &outcome {
+            BeginOutcome::Begun(run) => (&run.thread, &run.question),
+            BeginOutcome::Repeated(run) => (&run.thread, &run.question),
+            BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),
+        };
+        if begin.p_is_new_thread {
+            let thread = Thread::from(thread.clone());
+            sender.send(&json!({ "type": "thread.created", "thread": thread }))?;
+        }
+        let has_question = begin.p_items.iter().any(|item| matches!(item.content, ItemContent::UserMessage { .. }));
+        if let Some(question) = question.as_ref().filter(|_| has_question) {
+            sender.send(&json!({ "type": "thread.item.done", "item": question }))?;
+        }
+        loop {
+            let repeated = match outcome {
+                BeginOutcome::Begun(run) => {
+                    return stream_answer(&model, store, *run, sender, deadline).await;
+                }
+                BeginOutcome::Repeated(run) => run,
+                BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),
+            };
+            if !follow(&store, &repeated, &sender, deadline).await? {
+                return Ok(());
+            }
+            begin.p_run_id = Uuid::now_v7();
+            outcome = begin_run(&store, &begin, deadline).await?;
+        }
+    }
+}
+
+/// Streams what another process streams for a run, or has stored for it. Returns whether the run
+/// broke off, so that this process may take it up.
+async fn follow(
+    store: &ChatStore,
+    run: &RepeatedRun,
+    sender: &EventSender,
+    deadline: Deadline,
+) -> Result<bool, Error> {
+    if run.status != super::store::RunStatus::Running {
+        let stream_options = StreamOptions { allow_cancel: true };
+        sender.send(&json!({ "type": "stream_options", "stream_options": stream_options }))?;
+        for item in &run.items {
+            sender.send(&json!({ "type": "thread.item.done", "item": item }))?;
+        }
+        return Ok(false);
+    }
+    let mut after = 0;
+    loop {
+        let followed = store.follow(run.run_id, after, deadline).await?;
+        for event in &followed.events {
+            sender.send(event)?;
+        }
+        after = followed.chunk_seq;
+        if followed.status != super::store::RunStatus::Running {
+            return Ok(followed.status.is_broken());
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+    }
+}
+
+/// Returns the call that begins a run, without its question.
+fn begin_call(context: &ChatRequestContext, store: &ChatStore, thread_id: String) -> BeginChatRunCall {
+    let (request_key, request_hash, key_is_explicit) = match &context.idempotency_key {
+        Some(key) => (format!("key:{}", key.key()), key.request_hash().to_owned(), true),
+        None => {
+            let frame = context.frame_id.as_deref().unwrap_or_default();
+            let parts = [store.secret_hash(), frame, &context.body_hash].join("\n");
+            (format!("request:{}", sha256_hex(parts.as_bytes())), context.body_hash.clone(), false)
+        }
+    };
+    BeginChatRunCall {
+        p_run_id: Uuid::now_v7(),
+        p_request_key: request_key,
+        p_request_hash: request_hash,
+        p_key_is_explicit: key_is_explicit,
+        p_draft: vec![interruption_mark(&thread_id)],
+        p_thread_id: thread_id,
+        p_is_new_thread: false,
+        p_title: None,
+        p_items: Vec::new(),
+        p_retry_after_item_id: None,
+        p_lease_seconds: LEASE_SECONDS,
+    }
+}
+
+fn new_item(id: String, thread_id: &str, content: ItemContent) -> ThreadItem {
+    ThreadItem { id, thread_id: thread_id.to_owned(), created_at: Timestamp::now(), content }
+}
+
+fn user_message(thread_id: &str, input: UserMessageInput) -> Result<ThreadItem, Error> {
+    let UserMessageInput { content, attachments, quoted_text, inference_options } = input;
+    if !attachments.is_empty() {
+        return Err(Error::new(ErrorCode::ChatRequestUnsupported));
+    }
+    let content = ItemContent::UserMessage { content, attachments: Vec::new(), quoted_text, inference_options };
+    Ok(new_item(new_id(IdPrefix::Message, &mut SystemSource), thread_id, content))
+}
+
+impl From<StoredThread> for Thread {
+    fn from(stored: StoredThread) -> Self {
+        let StoredThread { id, title, created_at } = stored;
+        Self {
+            id,
+            title,
+            created_at,
+            status: ThreadStatus::Active,
+            allowed_image_domains: None,
+            metadata: serde_json::Map::new(),
+            items: Page::default(),
+        }
+    }
+}
+
+fn thread_page(rows: StoredPage<StoredThread>) -> Page<Thread> {
+    let after = rows.rows.last().filter(|_| rows.more).map(|thread| thread.id.clone());
+    Page { data: rows.rows.into_iter().map(Thread::from).collect(), has_more: rows.more, after }
+}
+
+fn item_page(rows: StoredPage<Value>) -> Result<Page<ThreadItem>, Error> {
+    let parse = |item| serde_json::from_value::<ThreadItem>(item);
+    let data = rows.rows.into_iter().map(parse).collect::<Result<Vec<_>, _>>();
+    let data = data.map_err(|error| Error::new(ErrorCode::SupabaseBadAnswer).cause(error))?;
+    let after = data.last().filter(|_| rows.more).map(|item| item.id.clone());
+    Ok(Page { data, has_more: rows.more, after })
+}
+
+fn to_json(value: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::new(ErrorCode::Internal).cause(error))
+}

@@ -1,0 +1,444 @@
+//! The store of the chat: one RPC per request. Each RPC takes the hash of the client secret and
+//! finds the session, the user and the organisation itself.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{history::InputSize, protocol::ThreadItem};
+use crate::{
+    clients::{
+        model::ReasoningEffort,
+        supabase::{self, Rpc, ServiceClient},
+    },
+    error::Error,
+    platform::{http_client::Deadline, parse::Timestamp, secret::Secret},
+};
+
+/// Lease of a run, in seconds. A process renews it once a second while it answers.
+pub const LEASE_SECONDS: u32 = 15;
+
+/// The threads of the user whose client secret a request carries.
+#[derive(Clone)]
+pub struct ChatStore {
+    service_client: ServiceClient,
+    secret_hash: String,
+}
+
+/// A thread as it is stored.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredThread {
+    pub id: String,
+    pub title: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// Rows of a list, and whether there are more.
+#[derive(Debug, Deserialize)]
+pub struct StoredPage<T> {
+    pub rows: Vec<T>,
+    pub more: bool,
+}
+
+/// A thread and a page of its items.
+#[derive(Debug, Deserialize)]
+pub struct ThreadItems {
+    pub thread: StoredThread,
+    #[serde(flatten)]
+    pub page: StoredPage<Value>,
+}
+
+/// Arguments of an RPC of the chat.
+#[derive(Serialize)]
+struct WithSecret<'a, T> {
+    p_secret_hash: &'a str,
+    #[serde(flatten)]
+    arguments: &'a T,
+}
+
+impl<T: Rpc> Rpc for WithSecret<'_, T> {
+    const NAME: &'static str = T::NAME;
+    const IS_SLOW: bool = T::IS_SLOW;
+    type Output = T::Output;
+}
+
+/// What begins a run. The same question under the same key begins one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct BeginChatRunCall {
+    pub p_run_id: Uuid,
+    pub p_request_key: String,
+    pub p_request_hash: String,
+    pub p_key_is_explicit: bool,
+    pub p_thread_id: String,
+    pub p_is_new_thread: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_title: Option<String>,
+    pub p_items: Vec<ThreadItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_retry_after_item_id: Option<String>,
+    pub p_draft: Vec<ThreadItem>,
+    pub p_lease_seconds: u32,
+}
+
+impl Rpc for BeginChatRunCall {
+    const NAME: &'static str = "begin_chat_run";
+    type Output = BeginOutcome;
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum BeginOutcome {
+    Begun(Box<BegunRun>),
+    /// Another answer in the thread is stopping.
+    Busy,
+    /// The request repeats one whose run exists.
+    Repeated(RepeatedRun),
+}
+
+/// A run of this process, and what the model needs.
+#[derive(Debug, Deserialize)]
+pub struct BegunRun {
+    pub run_id: Uuid,
+    pub thread: StoredThread,
+    /// The user's message. `None` if the user answered in another way.
+    pub question: Option<Value>,
+    /// Items that this answer replaces.
+    pub removed_item_ids: Vec<String>,
+    pub settings: ModelSettings,
+    /// An opaque id of the user.
+    pub user: Uuid,
+    pub history: StoredHistory,
+    /// Size of the thread's latest input.
+    pub last_input: Option<LastInput>,
+}
+
+/// The model of a session, as its agent was registered when the session was opened.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ModelSettings {
+    pub model: String,
+    pub instructions: String,
+    pub reasoning_effort: Option<ReasoningEffort>,
+    pub max_input_tokens: u32,
+    pub max_output_tokens: u32,
+    pub max_turn_seconds: u32,
+}
+
+/// The newest items of a thread, visible and hidden, in order.
+#[derive(Debug, Deserialize)]
+pub struct StoredHistory {
+    pub items: Vec<Value>,
+    /// Whether these are all items of the thread.
+    pub complete: bool,
+}
+
+/// Size of an input that a model has read.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct LastInput {
+    bytes: u64,
+    tokens: u64,
+}
+
+impl From<LastInput> for InputSize {
+    fn from(LastInput { bytes, tokens }: LastInput) -> Self {
+        Self { bytes, tokens }
+    }
+}
+
+/// The run of an earlier request with the same key.
+#[derive(Debug, Deserialize)]
+pub struct RepeatedRun {
+    pub run_id: Uuid,
+    pub status: RunStatus,
+    pub thread: StoredThread,
+    pub question: Option<Value>,
+    /// Items of the answer, if the run has finished.
+    pub items: Vec<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Running,
+    Completed,
+    /// The model reached a limit.
+    Incomplete,
+    Stopped,
+    Failed,
+    /// The process stopped before it had finished the run.
+    Interrupted,
+}
+
+impl RunStatus {
+    /// Returns whether a repeated request takes up the question again.
+    pub const fn is_broken(self) -> bool {
+        matches!(self, Self::Failed | Self::Interrupted)
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct AppendChatRunCall {
+    pub p_run_id: Uuid,
+    pub p_chunk_seq: u32,
+    pub p_events: Vec<Value>,
+    pub p_items: Vec<Value>,
+    pub p_draft: Vec<Value>,
+    pub p_lease_seconds: u32,
+}
+
+impl Rpc for AppendChatRunCall {
+    const NAME: &'static str = "append_chat_run";
+    type Output = Appended;
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Appended {
+    /// False if the run has ended, because its lease had expired.
+    pub running: bool,
+    /// Whether the answer must stop.
+    pub stop: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct FinishChatRunCall {
+    pub p_run_id: Uuid,
+    pub p_status: RunStatus,
+    pub p_chunk_seq: u32,
+    pub p_events: Vec<Value>,
+    pub p_items: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_input_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_error_code: Option<&'static str>,
+}
+
+impl Rpc for FinishChatRunCall {
+    const NAME: &'static str = "finish_chat_run";
+    type Output = Finished;
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Finished {
+    /// False if the run had ended otherwise; nothing is stored then.
+    pub finished: bool,
+}
+
+#[derive(Serialize)]
+struct FollowChatRunCall {
+    p_run_id: Uuid,
+    p_after_chunk_seq: u32,
+}
+
+impl Rpc for FollowChatRunCall {
+    const NAME: &'static str = "follow_chat_run";
+    type Output = FollowedRun;
+}
+
+/// What a run has streamed after a chunk.
+#[derive(Debug, Deserialize)]
+pub struct FollowedRun {
+    pub status: RunStatus,
+    pub chunk_seq: u32,
+    pub events: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct ListChatThreadsCall<'a> {
+    p_limit: u16,
+    p_descending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_after: Option<&'a str>,
+}
+
+impl Rpc for ListChatThreadsCall<'_> {
+    const NAME: &'static str = "list_chat_threads";
+    type Output = StoredPage<StoredThread>;
+}
+
+#[derive(Serialize)]
+struct ListChatItemsCall<'a> {
+    p_thread_id: &'a str,
+    p_limit: u16,
+    p_descending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_after: Option<&'a str>,
+}
+
+impl Rpc for ListChatItemsCall<'_> {
+    const NAME: &'static str = "list_chat_items";
+    type Output = ThreadItems;
+}
+
+#[derive(Serialize)]
+struct RenameChatThreadCall<'a> {
+    p_thread_id: &'a str,
+    p_title: &'a str,
+}
+
+impl Rpc for RenameChatThreadCall<'_> {
+    const NAME: &'static str = "rename_chat_thread";
+    type Output = RenamedThread;
+}
+
+#[derive(Deserialize)]
+struct RenamedThread {
+    thread: StoredThread,
+}
+
+#[derive(Serialize)]
+struct DeleteChatThreadCall<'a> {
+    p_thread_id: &'a str,
+}
+
+impl Rpc for DeleteChatThreadCall<'_> {
+    const NAME: &'static str = "delete_chat_thread";
+    type Output = IgnoredAny;
+}
+
+#[derive(Serialize)]
+struct RecordChatFeedbackCall<'a> {
+    p_thread_id: &'a str,
+    p_item_ids: &'a [String],
+    p_rating: &'a str,
+}
+
+impl Rpc for RecordChatFeedbackCall<'_> {
+    const NAME: &'static str = "record_chat_feedback";
+    type Output = IgnoredAny;
+}
+
+impl ChatStore {
+    pub fn new(service_client: ServiceClient, client_secret: &Secret) -> Self {
+        Self { service_client, secret_hash: sha256_hex(client_secret.expose().as_bytes()) }
+    }
+
+    /// Returns the hash by which the database finds the client secret.
+    pub fn secret_hash(&self) -> &str {
+        &self.secret_hash
+    }
+
+    async fn call<R: Rpc>(&self, arguments: &R, deadline: Deadline) -> Result<R::Output, supabase::Error> {
+        let call = WithSecret { p_secret_hash: &self.secret_hash, arguments };
+        self.service_client.rpc(&call, deadline).await
+    }
+
+    /// Stores a question and begins its answer.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`, `rate_limited`, or
+    /// the error of Supabase.
+    pub async fn begin_run(&self, call: &BeginChatRunCall, deadline: Deadline) -> Result<BeginOutcome, Error> {
+        Ok(self.call(call, deadline).await?)
+    }
+
+    /// Stores what a run has streamed, and renews its lease. The call is repeated until the
+    /// deadline, because what it stores must not be lost.
+    ///
+    /// # Errors
+    /// Returns the last error of Supabase.
+    pub async fn append(&self, call: &AppendChatRunCall, deadline: Deadline) -> Result<Appended, Error> {
+        let call = WithSecret { p_secret_hash: &self.secret_hash, arguments: call };
+        Ok(self.service_client.rpc_until_recorded(&call, deadline).await?)
+    }
+
+    /// Ends a run. The call is repeated until the deadline.
+    ///
+    /// # Errors
+    /// Returns the last error of Supabase.
+    pub async fn finish(&self, call: &FinishChatRunCall, deadline: Deadline) -> Result<Finished, Error> {
+        let call = WithSecret { p_secret_hash: &self.secret_hash, arguments: call };
+        Ok(self.service_client.rpc_until_recorded(&call, deadline).await?)
+    }
+
+    /// Returns what another process has streamed for a run.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, or the error of Supabase.
+    pub async fn follow(&self, run_id: Uuid, after: u32, deadline: Deadline) -> Result<FollowedRun, Error> {
+        let call = FollowChatRunCall { p_run_id: run_id, p_after_chunk_seq: after };
+        Ok(self.call(&call, deadline).await?)
+    }
+
+    /// Lists the user's threads with the session's agent.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found` for an unknown `after`, or the error of
+    /// Supabase.
+    pub async fn list_threads(
+        &self,
+        limit: u16,
+        descending: bool,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<StoredPage<StoredThread>, Error> {
+        let call = ListChatThreadsCall { p_limit: limit, p_descending: descending, p_after: after };
+        Ok(self.call(&call, deadline).await?)
+    }
+
+    /// Lists items of a thread.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found` for an unknown
+    /// `after`, or the error of Supabase.
+    pub async fn list_items(
+        &self,
+        thread_id: &str,
+        limit: u16,
+        descending: bool,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<ThreadItems, Error> {
+        let call = ListChatItemsCall {
+            p_thread_id: thread_id,
+            p_limit: limit,
+            p_descending: descending,
+            p_after: after,
+        };
+        Ok(self.call(&call, deadline).await?)
+    }
+
+    /// Changes the title of a thread.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found`, or the error of Supabase.
+    pub async fn rename(&self, thread_id: &str, title: &str, deadline: Deadline) -> Result<StoredThread, Error> {
+        let call = RenameChatThreadCall { p_thread_id: thread_id, p_title: title };
+        Ok(self.call(&call, deadline).await?.thread)
+    }
+
+    /// Hides a thread and its items.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found`, or the error of Supabase.
+    pub async fn delete(&self, thread_id: &str, deadline: Deadline) -> Result<(), Error> {
+        self.call(&DeleteChatThreadCall { p_thread_id: thread_id }, deadline).await?;
+        Ok(())
+    }
+
+    /// Records the user's rating of items.
+    ///
+    /// # Errors
+    /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`, or the error of
+    /// Supabase.
+    pub async fn record_feedback(
+        &self,
+        thread_id: &str,
+        item_ids: &[String],
+        rating: &str,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let call =
+            RecordChatFeedbackCall { p_thread_id: thread_id, p_item_ids: item_ids, p_rating: rating };
+        self.call(&call, deadline).await?;
+        Ok(())
+    }
+}
+
+/// Returns a SHA-256 hash in hexadecimal digits.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
