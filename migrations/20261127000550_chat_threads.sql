@@ -76,7 +76,8 @@ create index if not exists chat_thread_sessions_by_thread
 
 alter table public.chat_thread_sessions enable row level security;
 revoke all on table public.chat_thread_sessions from public, anon, authenticated, service_role;
-grant select on table public.chat_thread_sessions to authenticated;
+grant select (org_id, user_id, session_id, thread_id, last_used_at)
+  on table public.chat_thread_sessions to authenticated;
 
 -- See "Planner statistics" in schema.sql.
 alter table public.chat_thread_sessions
