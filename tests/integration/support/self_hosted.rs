@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
+use local_stack::model::MODEL;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use super::client::{AGENT, TestClient};
 pub struct SelfHostedSession {
     pub caller: TestClient,
     pub path: String,
+    pub client_secret: String,
     secret_hash: String,
 }
 
@@ -21,7 +23,7 @@ impl SelfHostedSession {
         let org_id = Uuid::new_v4();
         let agent = json!({
             "p_org_id": org_id, "p_agent_id": AGENT, "p_display_name": "Accounts payable",
-            "p_description": "Pays invoices", "p_provider": "self_hosted", "p_model": "model-1",
+            "p_description": "Pays invoices", "p_provider": "self_hosted", "p_model": MODEL,
         });
         call(stack, "register_agent", agent).await?;
         let caller = TestClient::in_organisation(stack, org_id, OrgRole::Member).await?;
@@ -37,7 +39,11 @@ impl SelfHostedSession {
             "p_providers": ["self_hosted"],
         });
         call(stack, "open_session", opening).await?;
-        let secret_hash = format!("{0}{0}", request_id.simple());
+        let client_secret = format!("ek_{}", Uuid::new_v4().simple());
+        let secret_hash: String = sqlx::query_scalar("select encode(sha256(convert_to($1, 'UTF8')), 'hex')")
+            .bind(&client_secret)
+            .fetch_one(stack.database())
+            .await?;
         let secret = json!({
             "p_org_id": caller.user.org_id, "p_session_id": id, "p_chatkit_request_id": request_id,
             "p_chatkit_session_id": format!("cksess_{}", request_id.simple()),
@@ -45,7 +51,7 @@ impl SelfHostedSession {
             "p_secret_hash": secret_hash,
         });
         call(stack, "record_chatkit_session", secret).await?;
-        Ok(Self { caller, path: format!("/chatkit/sessions/{id}"), secret_hash })
+        Ok(Self { caller, path: format!("/chatkit/sessions/{id}"), client_secret, secret_hash })
     }
 
     /// Stores a question in a thread, and begins its answer.
