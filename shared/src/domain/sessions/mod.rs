@@ -17,7 +17,7 @@ pub use open::{ChatKitParams, NewSession, OpenedSession, Renewal, open, renew};
 pub use provider::{ChatServer, Providers, secret_hash};
 pub use query::{Details, Scope, SessionFilter, Summary, details, find, list};
 pub use stop::{StopResult, stop_response};
-pub use threads::{Include, Threads, UserThreads, consume_thread_read_limit, newest_threads};
+pub use threads::{Include, Thread, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
 pub use super::model::session::{
     AgentId, Channel, EndReason, Metadata, Provider, Purpose, Session, SessionStatus,
