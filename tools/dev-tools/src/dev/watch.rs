@@ -92,7 +92,7 @@ impl Watch {
 
     /// Address of a function's Runtime API, in the format of `AWS_LAMBDA_RUNTIME_API`.
     pub fn runtime_api(&self, function: &str) -> String {
-        format!("{}/{function}", self.url.trim_start_matches("http://"))
+        format!("{}/.rt/{function}", self.url)
     }
 
     /// Returns the output of the watcher and the functions.
