@@ -11,6 +11,7 @@ mod quirks;
 mod scripts;
 mod sdk;
 mod sdk_errors;
+mod stack;
 mod tools;
 
 use anyhow::{Context, Result, ensure};
