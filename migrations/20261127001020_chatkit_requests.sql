@@ -38,9 +38,9 @@ create or replace function public.record_chatkit_session(
   p_session_id uuid,
   p_chatkit_request_id uuid,
   p_chatkit_session_id text,
-  p_expires_at timestamptz,
   p_sealed_secret text,
   p_sealing_key_id text,
+  p_expires_at timestamptz default null,
   p_secret_hash text default null
 ) returns jsonb
 language plpgsql security definer

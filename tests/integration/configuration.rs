@@ -13,13 +13,15 @@ use crate::support::client::{AGENT, TestClient};
 /// A part of every invalid value, by which a test finds a value in a log line.
 const CANARY: &str = "c4n4ry";
 
-const INVALID: [(&str, &str); 13] = [
+const INVALID: [(&str, &str); 15] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
     ("OPENAI_CHATKIT_SECRET", "sk-c4n4ry\nand another line"),
     ("OPENAI_CHATKIT_PROJECT", "sk-proj-c4n4ry"),
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
+    ("CHATKIT_API_URL", "http://c4n4ry.example.com/chatkit"),
+    ("CHATKIT_DOMAIN_KEY", "c4n4ry c4n4ry"),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
     ("CORS_ALLOWED_HEADERS", "x-c4n4ry, c4n4ry: 1"),
@@ -67,7 +69,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
         read.extend(["OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "REQUIRE_AAL2_TO_DECIDE"]);
     }
     if function == "create-session" {
-        read.insert("CHATKIT_SEALING_KEYS");
+        read.extend(["CHATKIT_API_URL", "CHATKIT_DOMAIN_KEY", "CHATKIT_SEALING_KEYS"]);
     }
     if function == "route-events" {
         read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);

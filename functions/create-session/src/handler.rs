@@ -1,16 +1,15 @@
-//! Records the session, requests a ChatKit session from OpenAI, then records the result, in this
-//! order.
+//! Records the session, requests a ChatKit session from its provider, then records the result, in
+//! this order.
 
 use serde::Serialize;
 use shared::{
-    clients::{openai::ChatKit, supabase::ServiceClient},
+    clients::supabase::ServiceClient,
     domain::{
         idempotency::IdempotencyKey,
-        sessions::{self, ClientSecret, Session},
+        sessions::{self, ClientSecret, ClientSecretIssuer, Session},
     },
     error::Error,
     http::{Request, Response, Route},
-    platform::sealing::Sealer,
     runtime::{Dependencies, Endpoint, Reported},
 };
 
@@ -18,9 +17,8 @@ use crate::body::{Body, SessionRequest};
 
 pub struct CreateSession {
     service_client: ServiceClient,
-    /// The ChatKit client and the sealer of its client secrets; `None` if ChatKit is not
-    /// configured.
-    chatkit: Option<(ChatKit, Sealer)>,
+    /// `None` if no provider of client secrets is configured.
+    issuer: Option<ClientSecretIssuer>,
 }
 
 #[derive(Serialize)]
@@ -35,33 +33,28 @@ impl Endpoint for CreateSession {
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let service_client = dependencies.service_client();
-        let chatkit = dependencies.chatkit_with_sealer();
-        Ok(Self { service_client: service_client?, chatkit: chatkit? })
+        let issuer = dependencies.client_secret_issuer();
+        Ok(Self { service_client: service_client?, issuer: issuer? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
         let service_client = &self.service_client;
         let context = &request.context;
-        let with_chatkit = self.chatkit.is_some();
+        let providers = self.issuer.as_ref().map(ClientSecretIssuer::providers).unwrap_or_default();
         let session_request = request.json::<Body>()?.into_request()?;
         let key = request.idempotency_key()?.map(IdempotencyKey::with_lease);
         let opened = match &session_request {
-            SessionRequest::New(new) => {
-                sessions::open(service_client, context, new, with_chatkit, key).await?
-            }
+            SessionRequest::New(new) => sessions::open(service_client, context, new, &providers, key).await?,
             SessionRequest::Renewal(renewal) => {
-                sessions::renew(service_client, context, renewal, with_chatkit, key).await?
+                sessions::renew(service_client, context, renewal, &providers, key).await?
             }
         };
         // A new session ends if it gets no secret, even if an earlier attempt with the same key
         // recorded it.
         let opening = matches!(session_request, SessionRequest::New(_));
         let is_new = opening && !opened.replayed;
-        let chatkit = match &self.chatkit {
-            Some((chatkit, sealer)) => Some(
-                sessions::issue_client_secret((chatkit, service_client, sealer), context, &opened, opening)
-                    .await?,
-            ),
+        let chatkit = match &self.issuer {
+            Some(issuer) => issuer.issue(service_client, context, &opened, opening).await?,
             None => None,
         };
         let created = Created { session: opened.session, chatkit };

@@ -1,4 +1,4 @@
-//! Reads a session as the caller, and its threads from ChatKit.
+//! Reads a session as the caller, and the threads of a hosted session from ChatKit.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -6,7 +6,7 @@ use shared::{
     domain::{
         escalations::Escalation,
         events::{Event, Task},
-        sessions::{self, Include, Session, Threads},
+        sessions::{self, Include, Provider, Session, Threads},
     },
     error::Error,
     http::{Request, Response, Route},
@@ -49,8 +49,10 @@ impl Endpoint for GetSession {
         let id = request.id()?;
         let context = &request.context;
         let Query { include } = request.query()?;
-        let asked = self.chatkit.as_ref().filter(|_| include != Some(Include::Nothing));
+        let with_threads = include != Some(Include::Nothing);
         let summary = sessions::find(&self.user_client, context, id).await?;
+        let is_self_hosted = summary.provider == Provider::SelfHosted;
+        let asked = self.chatkit.as_ref().filter(|_| with_threads && !is_self_hosted);
         let threads = async {
             let Some(chatkit) = asked else { return Ok(None) };
             let limit = sessions::consume_thread_read_limit(&self.user_client, context).await?;
@@ -68,7 +70,7 @@ impl Endpoint for GetSession {
             Some((chatkit, limit, newest)) => {
                 (Some(newest.with_linked(chatkit, &details.thread_ids).await), Some(limit))
             }
-            None => (None, None),
+            None => ((with_threads && is_self_hosted).then(Threads::none), None),
         };
         let answer = Response::ok(&Body {
             session: summary.session,

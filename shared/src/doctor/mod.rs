@@ -65,7 +65,7 @@ pub struct Doctor {
     has_legacy_secret: bool,
     issuer: Option<String>,
     chatkit: Result<Option<ChatKit>, Reported>,
-    sealed: Result<Option<(ChatKit, Sealer)>, Reported>,
+    sealer: Result<Option<Sealer>, Reported>,
     agents: Option<mcp::Client>,
 }
 
@@ -76,9 +76,10 @@ impl Doctor {
         let user_client = dependencies.user_client().ok();
         let service_client = dependencies.service_client().ok();
         let chatkit = dependencies.chatkit();
-        let sealed = dependencies.chatkit_with_sealer();
+        let sealer = dependencies.sealer();
         let agents = dependencies.agent_client().ok();
         let _ = (
+            dependencies.chat_server(),
             dependencies.webhook_secret(),
             dependencies.verifier(),
             dependencies.cors(),
@@ -109,7 +110,7 @@ impl Doctor {
             secret_of,
             has_legacy_secret,
             chatkit,
-            sealed,
+            sealer,
             agents,
         }
     }
@@ -256,11 +257,11 @@ impl Doctor {
 
     fn sealing_keys(&self, state: Option<&DeploymentState>) -> Vec<CheckResult> {
         let check = Check::SealingKeys;
-        match (&self.sealed, state) {
+        match (&self.sealer, state) {
             (Err(_), _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
             (Ok(None), _) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
             (_, None) => vec![CheckResult::blocked_by(check, Check::Migrations)],
-            (Ok(Some((_, sealer))), Some(state)) => sealing::check(sealer, state),
+            (Ok(Some(sealer)), Some(state)) => sealing::check(sealer, state),
         }
     }
 

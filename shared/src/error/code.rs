@@ -34,6 +34,7 @@ codes! {
     MissingClientSecret = 401 "missing_client_secret" "No client secret", "Send the client secret of the session: Authorization: Bearer <secret>.";
     InvalidToken = 401 "invalid_token" "The access token is not valid here", "Sign in again and send the new access token of this Supabase project.";
     ExpiredToken = 401 "expired_token" "The access token has expired", "Refresh the Supabase session and send the new access token.";
+    ClientSecretRejected = 401 "client_secret_rejected" "The client secret is not valid", "Request another one: POST /chatkit/sessions with the sessionId, the purpose refresh and rejected: true.";
     WebhookSecretRefused = 401 "webhook_secret_refused" "Invalid webhook secret", "Send X-Webhook-Secret with the value of DATABASE_WEBHOOK_SECRET.";
     AnonymousUser = 403 "anonymous_user" "Anonymous users have no organisation", "Sign in with an account of the organisation.";
     NoOrganisation = 403 "no_organisation" "The user belongs to no organisation", "Ask an administrator to set app_metadata.org_id of the user, then sign in again.";
@@ -44,7 +45,7 @@ codes! {
     OauthClientForbidden = 403 "oauth_client_forbidden" "A third-party application may not decide", "Decide in the organisation's own application, signed in there.";
     StepUpRequired = 403 "step_up_required" "Deciding requires a second factor", "Verify a second factor with Supabase (aal2), and send the new access token.";
     RowPolicyRefused = 403 "row_policy_refused" "The project's row policies do not allow the user to read this session", "Meet the project's conditions, for example a second factor, and send the new access token.";
-    AgentForbidden = 403 "agent_forbidden" "The user's role may not use this agent", "Choose one of GET /chatkit/agents.";
+    AgentForbidden = 403 "agent_forbidden" "The user may not use this agent", "Choose one of GET /chatkit/agents.";
     ScopeForbidden = 403 "scope_forbidden" "Only approvers may list the whole organisation's sessions", "Leave out the scope parameter to list your own.";
     MetricsForbidden = 403 "metrics_forbidden" "Only approvers may read the organisation's metrics", "Ask an owner, an admin or an approver of the organisation.";
     OriginForbidden = 403 "origin_forbidden" "This origin may not call the API from a browser", "Add it to CORS_ALLOWED_ORIGINS.";
@@ -59,6 +60,7 @@ codes! {
     StillRunning = 409 "still_running" "The same request is still running", "Send it again unchanged after Retry-After.";
     EventConflict = 409 "event_conflict" "A different event already has this id", "Use a new id for a new event. Repeat an event only unchanged.";
     AgentChanged = 409 "agent_changed" "The session is with a different agent than expected", "Read the session and decide again.";
+    ProviderChanged = 409 "provider_changed" "The session's agent has moved to another provider", "Open a new session: POST /chatkit/sessions with an agentId, without a sessionId.";
     SubjectChanged = 409 "subject_changed" "The decision is not about the escalation's current subject", "Read the escalation, check its subject, and send its subjectHash.";
     EscalationResolved = 409 "escalation_resolved" "The escalation is already decided", "See decision. It cannot be changed.";
     EscalationClosed = 409 "escalation_closed" "The escalation is closed", "There is nothing to decide: it expired or was withdrawn, for example because its session ended.";
@@ -76,6 +78,7 @@ codes! {
     ChatRequestUnsupported = 422 "chat_request_unsupported" "This request of ChatKit is not supported", "Disable the feature in the options of ChatKit.js: attachments, dictation and client tools.";
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key was used for a different request", "Use a new key for a new request. Repeat a request only unchanged.";
     AgentUnavailable = 422 "agent_unavailable" "The organisation has no such agent", "Choose one of GET /chatkit/agents.";
+    ChannelUnavailable = 422 "channel_unavailable" "The agent is not available in this channel", "Open a session with the channel web, or choose another agent.";
     SessionMismatch = 422 "session_mismatch" "The session has another agent or other metadata", "Leave out agentId and metadata. A handover event changes the agent.";
     DecisionNotOffered = 422 "decision_not_offered" "The escalation does not offer this decision", "Choose one of its decisions.";
     AnswerRequired = 422 "answer_required" "This decision needs an answer", "Send an answer with edit and with respond.";

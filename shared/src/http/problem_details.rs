@@ -74,7 +74,7 @@ pub(crate) fn response(error: &Error, instance: &str, request_id: &str, allow: &
         ErrorCode::MissingToken | ErrorCode::MissingClientSecret => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        ErrorCode::InvalidToken | ErrorCode::ExpiredToken => {
+        ErrorCode::InvalidToken | ErrorCode::ExpiredToken | ErrorCode::ClientSecretRejected => {
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }

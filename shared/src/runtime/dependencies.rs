@@ -8,6 +8,7 @@ use crate::{
         openai::{self as chatkit, ChatKit},
         supabase::{self, Project, ServiceClient, UserClient},
     },
+    domain::sessions::{ChatServer, ClientSecretIssuer, Providers},
     platform::{
         config::{self, Environment, Reported},
         http_client::HttpClient,
@@ -18,6 +19,9 @@ use crate::{
 
 /// ChatKit is not configured if this variable is not set.
 const CHATKIT_SECRET: &str = "OPENAI_CHATKIT_SECRET";
+
+/// Self-hosted agents are not configured if this variable is not set.
+const CHATKIT_API_URL: &str = "CHATKIT_API_URL";
 
 /// Builds the dependencies that a function requests. Each method returns `None` after it has
 /// recorded a configuration error. A function calls all methods that it needs before it unwraps a
@@ -68,17 +72,36 @@ impl Dependencies {
         Ok(key.map(|key| ChatKit::new(self.http.clone(), &base, key, project)))
     }
 
-    /// The ChatKit client and the sealer of its client secrets, or `None` if ChatKit is not
-    /// configured.
-    pub fn chatkit_with_sealer(&mut self) -> Result<Option<(ChatKit, Sealer)>, Reported> {
-        let chatkit = self.chatkit();
-        if !self.environment.is_set(CHATKIT_SECRET) {
-            return chatkit.map(|_| None);
+    /// The chat of self-hosted agents, or `None` if it is not configured.
+    pub fn chat_server(&mut self) -> Result<Option<ChatServer>, Reported> {
+        let url = self.environment.optional(CHATKIT_API_URL, config::base_url);
+        let domain_key = match self.environment.is_set(CHATKIT_API_URL) {
+            true => self.environment.required("CHATKIT_DOMAIN_KEY", config::visible_ascii).map(Some),
+            false => Ok(None),
+        };
+        let url = url?;
+        let domain_key = domain_key?;
+        let server = |(url, domain_key): (url::Url, _)| ChatServer { url: url.into(), domain_key };
+        Ok(url.zip(domain_key).map(server))
+    }
+
+    /// The sealer of client secrets, or `None` if no provider of them is configured.
+    pub fn sealer(&mut self) -> Result<Option<Sealer>, Reported> {
+        let is_needed = self.environment.is_set(CHATKIT_SECRET) || self.environment.is_set(CHATKIT_API_URL);
+        if is_needed {
+            self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse).map(Some)
+        } else {
+            Ok(None)
         }
-        let sealer = self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse);
-        let chatkit = chatkit?;
-        let sealer = sealer?;
-        Ok(chatkit.map(|chatkit| (chatkit, sealer)))
+    }
+
+    /// The issuer of client secrets, or `None` if no provider of them is configured.
+    pub fn client_secret_issuer(&mut self) -> Result<Option<ClientSecretIssuer>, Reported> {
+        let openai = self.chatkit();
+        let own = self.chat_server();
+        let sealer = self.sealer();
+        let providers = Providers { openai: openai?, own: own? };
+        Ok(sealer?.map(|sealer| ClientSecretIssuer { providers, sealer }))
     }
 
     /// The client of the model's server.
@@ -165,13 +188,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chatkit_variables_are_required_only_with_its_key() {
+    fn variables_of_a_provider_are_required_only_with_its_key_or_url() {
         let errors = |variables: &'static [(&str, &str)]| {
             let read =
                 |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
             let mut dependencies = Dependencies::new(Environment::new(read), HttpClient::new().unwrap());
-            let chatkit = dependencies.chatkit_with_sealer();
-            dependencies.build(chatkit).err().map(|errors| errors.to_string()).unwrap_or_default()
+            let issuer = dependencies.client_secret_issuer();
+            dependencies.build(issuer).err().map(|errors| errors.to_string()).unwrap_or_default()
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
         assert_eq!(errors(&[URL]), "");
@@ -180,6 +203,12 @@ mod tests {
         assert!(
             invalid.contains("OPENAI_CHATKIT_PROJECT must be")
                 && invalid.contains("CHATKIT_SEALING_KEYS is not set")
+        );
+        let own = errors(&[URL, ("CHATKIT_API_URL", "https://chat.example.com/chatkit")]);
+        assert!(own.contains("2 mistake(s)"), "{own}");
+        assert!(
+            own.contains("CHATKIT_DOMAIN_KEY is not set") && own.contains("CHATKIT_SEALING_KEYS is not set"),
+            "{own}"
         );
     }
 }

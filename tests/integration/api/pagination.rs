@@ -36,8 +36,8 @@ async fn lists_longer_than_max_rows_return_each_row_once_in_order() -> Result<()
     let session = caller.open_session().await?;
     let id = session["id"].as_str().context("no id")?;
     let copies = "
-        insert into chat_sessions (id, org_id, user_id, channel, agent_id, last_activity_at)
-        select gen_random_uuid(), s.org_id, s.user_id, s.channel, s.agent_id, '2026-11-22T10:00:00.000001Z'
+        insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider, last_activity_at)
+        select gen_random_uuid(), s.org_id, s.user_id, s.channel, s.agent_id, s.provider, '2026-11-22T10:00:00.000001Z'
         from chat_sessions as s, generate_series(1, 181)";
     sqlx::query(copies).execute(stack.database()).await?;
     let by_activity =
@@ -78,8 +78,8 @@ async fn lists_longer_than_max_rows_return_each_row_once_in_order() -> Result<()
     );
 
     let new_agents = "
-        insert into agents (org_id, id, display_name, description, chatkit_workflow_id)
-        select $1, 'agent_' || n, 'Agent', '', 'wf_1' from generate_series(1, 149) as n";
+        insert into agents (org_id, id, display_name, description, provider, chatkit_workflow_id)
+        select $1, 'agent_' || n, 'Agent', '', 'openai_hosted', 'wf_1' from generate_series(1, 149) as n";
     sqlx::query(new_agents).bind(caller.user.org_id).execute(stack.database()).await?;
     let agents = query_ids(&stack, "select id from agents order by id").await?;
     ensure!(agents.len() == 150, "expected 150 agents, found {}", agents.len());
@@ -179,8 +179,8 @@ async fn page_of_a_large_table_reads_fewer_than_100_blocks() -> Result<()> {
         with new_user as (
           insert into chatkit_users (org_id, user_id) values ($1, gen_random_uuid()) returning *
         )
-        insert into chat_sessions (id, org_id, user_id, channel, agent_id, last_activity_at)
-        select gen_random_uuid(), u.org_id, u.user_id, 'web', $2, now() + n * interval '1 s'
+        insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider, last_activity_at)
+        select gen_random_uuid(), u.org_id, u.user_id, 'web', $2, 'openai_hosted', now() + n * interval '1 s'
         from new_user as u, generate_series(1, 20000) as n";
     sqlx::query(sessions).bind(caller.user.org_id).bind(AGENT).execute(stack.database()).await?;
     sqlx::query("vacuum analyze").execute(stack.database()).await?;

@@ -18,13 +18,15 @@ use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::Template;
 
 /// Values that a function rejects if it reads the variable.
-const MALFORMED: [(&str, &str); 13] = [
+const MALFORMED: [(&str, &str); 15] = [
     ("SUPABASE_URL", "ftp://host.example"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),
     ("SUPABASE_SECRET_KEY", "no key"),
     ("OPENAI_CHATKIT_SECRET", "a\u{1}b"),
     ("OPENAI_CHATKIT_PROJECT", "no project"),
     ("OPENAI_CHATKIT_BASE_URL", "ftp://host.example"),
+    ("CHATKIT_API_URL", "ftp://host.example"),
+    ("CHATKIT_DOMAIN_KEY", "no key"),
     ("CHATKIT_SEALING_KEYS", "no keys"),
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", ","),
     ("REQUIRE_AAL2_TO_DECIDE", "perhaps"),
@@ -191,7 +193,8 @@ async fn required_variables() -> Result<VariablesByFunction> {
 
 /// The variables without which functions with ChatKit do not start.
 async fn variables_required_with_chatkit() -> Result<VariablesByFunction> {
-    let stack = LocalStack::builder().env("CHATKIT_SEALING_KEYS", "").start().await?;
+    let stack = LocalStack::builder().env("CHATKIT_SEALING_KEYS", "").env("CHATKIT_DOMAIN_KEY", "");
+    let stack = stack.start().await?;
     let stopped = Mutex::new(BTreeSet::new());
     call_each(&stack, |function, _, status| {
         if status == 502 {

@@ -81,13 +81,15 @@ async fn all_faults_are_reported_at_once() -> Result<()> {
     Ok(())
 }
 
-const FAULTY: [(&str, &str); 13] = [
+const FAULTY: [(&str, &str); 15] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", ""),
     ("OPENAI_CHATKIT_SECRET", "sk-c4n4ry\u{1}"),
     ("OPENAI_CHATKIT_PROJECT", "sk-proj-c4n4ry"),
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
+    ("CHATKIT_API_URL", "http://c4n4ry.example.com/chatkit"),
+    ("CHATKIT_DOMAIN_KEY", ""),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "c4n4ry"),
     ("CORS_ALLOWED_HEADERS", "c 4n4ry"),

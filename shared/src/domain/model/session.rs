@@ -47,6 +47,16 @@ words! {
 }
 
 words! {
+    /// Who runs the chat of a session.
+    pub enum Provider {
+        /// OpenAI, with a ChatKit workflow.
+        OpenaiHosted = "openai_hosted",
+        /// This deployment, with a model.
+        SelfHosted = "self_hosted",
+    }
+}
+
+words! {
     /// How the user communicates with the agent.
     pub enum Channel {
         Web = "web",

@@ -1,7 +1,7 @@
 //! Client secrets: reuses a live ChatKit session, or creates one, seals its secret and records it.
 //!
-//! The order is record, OpenAI, record. The request is recorded before it is sent to OpenAI, so
-//! every live ChatKit session has a row.
+//! The order is record, create, record. The request is recorded before it is sent to OpenAI, so
+//! every live ChatKit session has a row. Secrets of self-hosted agents take the same way.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
-use super::{OpenedSession, Session, SessionRef, SessionStatus};
+use super::{
+    OpenedSession, Provider, Providers, Session, SessionRef, SessionStatus,
+    provider::{Connection, NewChatKitSession, SessionProvider},
+};
 use crate::{
-    clients::{
-        openai::{self as chatkit, ChatKit},
-        supabase::{Rpc, ServiceClient},
-    },
+    clients::supabase::{Rpc, ServiceClient},
     domain::RequestContext,
     error::{Error, ErrorCode},
     platform::{
@@ -29,7 +29,9 @@ use crate::{
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecret {
-    /// Id of the ChatKit session, issued by OpenAI.
+    #[serde(flatten)]
+    pub connection: Connection,
+    /// Id of the ChatKit session.
     pub session_id: String,
     #[serde(serialize_with = "serialize_exposed")]
     pub client_secret: Secret,
@@ -41,60 +43,102 @@ pub struct ClientSecret {
 /// How long before expiry the browser should request the next secret.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// Time reserved for recording a failure if OpenAI fails.
+/// Time reserved for recording a failure if the provider fails.
 const RESERVE: Duration = Duration::from_secs(3);
 
-/// Issues a client secret for a session. `first` is true if the session was opened by this request;
-/// such a session ends if it gets no secret.
-///
-/// # Errors
-/// Returns the error of ChatKit, `session_ended` if the session ended during the request to
-/// ChatKit, and `still_running` if another attempt replaced this one.
-pub async fn issue_client_secret(
-    (chatkit, service_client, sealer): (&ChatKit, &ServiceClient, &Sealer),
-    context: &RequestContext,
-    opened: &OpenedSession,
-    first: bool,
-) -> Result<ClientSecret, Error> {
-    let renewed;
-    let opened = match reuse_live_secret(sealer, context, opened) {
-        Some(again) => return Ok(again),
-        None if opened.live.is_some() => {
-            tracing::warn!("a sealed secret cannot be opened: its key is not configured any more");
-            renewed = super::open::force_renew(service_client, context, opened.session.id).await?;
-            &renewed
+/// Issues the client secrets of every provider that the deployment has configured.
+pub struct ClientSecretIssuer {
+    pub providers: Providers,
+    pub sealer: Sealer,
+}
+
+impl ClientSecretIssuer {
+    /// Returns the names of the configured providers.
+    pub fn providers(&self) -> Vec<Provider> {
+        self.providers.names()
+    }
+
+    /// Issues a client secret for a session, or returns `None` if its provider is not configured.
+    /// `first` is true if the session was opened by this request; such a session ends if it gets no
+    /// secret.
+    ///
+    /// # Errors
+    /// Returns the error of ChatKit, `session_ended` if the session ended during the request, and
+    /// `still_running` if another attempt replaced this one.
+    pub async fn issue(
+        &self,
+        service_client: &ServiceClient,
+        context: &RequestContext,
+        opened: &OpenedSession,
+        first: bool,
+    ) -> Result<Option<ClientSecret>, Error> {
+        let Some(provider) = self.providers.select(&opened.upstream) else { return Ok(None) };
+        if let Some(again) = self.reuse_live_secret(&provider, context, opened) {
+            return Ok(Some(again));
         }
-        None => opened,
-    };
-    let request_id = opened.request_id.ok_or_else(|| Error::new(ErrorCode::Internal))?;
-    let asked = PendingRequest { service_client, context, session_id: opened.session.id, request_id };
-    let new = match chatkit.create_session(&opened.upstream, context.deadline.minus(RESERVE)).await {
-        Ok(new) => new,
-        Err(error) => {
-            asked.record_failure(first).await;
-            return Err(error.into());
+        if opened.live.is_none() {
+            return self.create(&provider, service_client, context, opened, first).await.map(Some);
         }
-    };
-    match asked.record(sealer, &new).await {
-        Ok(RecordResult { recorded: true, .. }) => {
-            Ok(client_secret(new.id, new.client_secret, new.expires_at))
-        }
-        Ok(RecordResult { session, .. }) => {
-            cancel_unrecorded(chatkit, &asked, &new.id).await;
-            // If the session is active, a later attempt considered this one dead and replaced it,
-            // or another agent took over the session.
-            match session.status {
-                SessionStatus::Active => {
-                    Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(1))))
+        tracing::warn!("a sealed secret cannot be opened: its key is not configured any more");
+        let names = self.providers();
+        let renewed = super::open::force_renew(service_client, context, opened.session.id, &names).await?;
+        let Some(provider) = self.providers.select(&renewed.upstream) else { return Ok(None) };
+        self.create(&provider, service_client, context, &renewed, first).await.map(Some)
+    }
+
+    /// Creates a ChatKit session and records it, or records that it failed.
+    async fn create(
+        &self,
+        provider: &SessionProvider<'_>,
+        service_client: &ServiceClient,
+        context: &RequestContext,
+        opened: &OpenedSession,
+        first: bool,
+    ) -> Result<ClientSecret, Error> {
+        let request_id = opened.request_id.ok_or_else(|| Error::new(ErrorCode::Internal))?;
+        let session_id = opened.session.id;
+        let asked = PendingRequest { service_client, context, session_id, request_id };
+        let new = match provider.create(context.deadline.minus(RESERVE)).await {
+            Ok(new) => new,
+            Err(error) => {
+                asked.record_failure(first).await;
+                return Err(error);
+            }
+        };
+        let of = SessionRef::of_caller(context, session_id);
+        match asked.record(&self.sealer, &new).await {
+            Ok(RecordResult { recorded: true, expires_at, .. }) => {
+                Ok(client_secret(provider, new.id, new.client_secret, expires_at))
+            }
+            Ok(RecordResult { session, .. }) => {
+                provider.discard(service_client, of, &new.id).await;
+                // If the session is active, a later attempt considered this one dead and replaced
+                // it, or another agent took over the session.
+                match session.status {
+                    SessionStatus::Active => {
+                        Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(1))))
+                    }
+                    SessionStatus::Ended => Err(Error::new(ErrorCode::SessionEnded)),
                 }
-                SessionStatus::Ended => Err(Error::new(ErrorCode::SessionEnded)),
+            }
+            Err(error) => {
+                provider.discard(service_client, of, &new.id).await;
+                asked.record_failure(first).await;
+                Err(error)
             }
         }
-        Err(error) => {
-            cancel_unrecorded(chatkit, &asked, &new.id).await;
-            asked.record_failure(first).await;
-            Err(error)
-        }
+    }
+
+    fn reuse_live_secret(
+        &self,
+        provider: &SessionProvider<'_>,
+        context: &RequestContext,
+        opened: &OpenedSession,
+    ) -> Option<ClientSecret> {
+        let live = opened.live.as_ref()?;
+        let belongs = associated_data(context, opened.session.id, &live.chatkit_session_id);
+        let text = self.sealer.open(&live.sealed, belongs)?;
+        Some(client_secret(provider, live.chatkit_session_id.clone(), text, live.expires_at))
     }
 }
 
@@ -104,9 +148,12 @@ struct RecordChatKitSessionCall<'a> {
     p_session_id: Uuid,
     p_chatkit_request_id: Uuid,
     p_chatkit_session_id: &'a str,
-    p_expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_expires_at: Option<Timestamp>,
     p_sealed_secret: String,
     p_sealing_key_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_secret_hash: Option<&'a str>,
 }
 
 impl Rpc for RecordChatKitSessionCall<'_> {
@@ -131,6 +178,7 @@ impl Rpc for FailChatKitSessionCall {
 #[derive(Deserialize)]
 struct RecordResult {
     recorded: bool,
+    expires_at: Timestamp,
     session: Session,
 }
 
@@ -145,7 +193,7 @@ struct PendingRequest<'a> {
 impl PendingRequest<'_> {
     /// Records the ChatKit session with its sealed secret, unless the session has ended or another
     /// attempt has replaced this one.
-    async fn record(&self, sealer: &Sealer, new: &chatkit::ChatKitSession) -> Result<RecordResult, Error> {
+    async fn record(&self, sealer: &Sealer, new: &NewChatKitSession) -> Result<RecordResult, Error> {
         let Sealed { text, key_id } = sealer
             .seal(&new.client_secret, associated_data(self.context, self.session_id, &new.id))
             .ok_or_else(|| Error::new(ErrorCode::Internal).cause("sealing failed"))?;
@@ -157,6 +205,7 @@ impl PendingRequest<'_> {
             p_expires_at: new.expires_at,
             p_sealed_secret: text,
             p_sealing_key_id: key_id,
+            p_secret_hash: new.secret_hash.as_deref(),
         };
         let deadline = self.context.deadline.minus(RESERVE / 2);
         Ok(self.service_client.rpc_until_recorded(&call, deadline).await?)
@@ -178,29 +227,6 @@ impl PendingRequest<'_> {
     }
 }
 
-/// Cancels a ChatKit session that was not recorded and must not be used, and records that.
-async fn cancel_unrecorded(chatkit: &ChatKit, asked: &PendingRequest<'_>, chatkit_session_id: &str) {
-    let ids = [chatkit_session_id.to_owned()];
-    super::cancel_chatkit_sessions(
-        chatkit,
-        asked.service_client,
-        SessionRef::of_caller(asked.context, asked.session_id),
-        &ids,
-    )
-    .await;
-}
-
-fn reuse_live_secret(
-    sealer: &Sealer,
-    context: &RequestContext,
-    opened: &OpenedSession,
-) -> Option<ClientSecret> {
-    let live = opened.live.as_ref()?;
-    let belongs = associated_data(context, opened.session.id, &live.chatkit_session_id);
-    let text = sealer.open(&live.sealed, belongs)?;
-    Some(client_secret(live.chatkit_session_id.clone(), text, live.expires_at))
-}
-
 fn associated_data<'a>(
     context: &RequestContext,
     session_id: Uuid,
@@ -209,7 +235,12 @@ fn associated_data<'a>(
     AssociatedData { org_id: context.caller.org_id, session_id, chatkit_session_id }
 }
 
-fn client_secret(session_id: String, client_secret: Secret, expires_at: Timestamp) -> ClientSecret {
+fn client_secret(
+    provider: &SessionProvider<'_>,
+    session_id: String,
+    client_secret: Secret,
+    expires_at: Timestamp,
+) -> ClientSecret {
     let refresh_after = expires_at.saturating_sub(REFRESH_MARGIN);
-    ClientSecret { session_id, client_secret, expires_at, refresh_after }
+    ClientSecret { connection: provider.connection(), session_id, client_secret, expires_at, refresh_after }
 }

@@ -4,15 +4,19 @@
 mod cancel;
 mod client_secret;
 mod open;
+mod provider;
 mod query;
 mod threads;
 
 pub use cancel::{
     CancelledSession, ConfirmChatKitCancelledCall, SessionRef, cancel, cancel_chatkit_sessions,
 };
-pub use client_secret::{ClientSecret, issue_client_secret};
-pub use open::{NewSession, OpenedSession, Renewal, open, renew};
+pub use client_secret::{ClientSecret, ClientSecretIssuer};
+pub use open::{ChatKitParams, NewSession, OpenedSession, Renewal, open, renew};
+pub use provider::{ChatServer, Providers, secret_hash};
 pub use query::{Details, Scope, SessionFilter, Summary, details, find, list};
 pub use threads::{Include, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
-pub use super::model::session::{AgentId, Channel, EndReason, Metadata, Purpose, Session, SessionStatus};
+pub use super::model::session::{
+    AgentId, Channel, EndReason, Metadata, Provider, Purpose, Session, SessionStatus,
+};

@@ -1,9 +1,10 @@
 //! Opening a session, and requesting another ChatKit session for an open one.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{AgentId, Channel, Metadata, Purpose, Session};
+use super::{AgentId, Channel, Metadata, Provider, Purpose, Session};
 use crate::{
     clients::{
         openai::ChatKitSessionRequest,
@@ -34,13 +35,24 @@ pub struct Renewal {
     pub metadata: Option<Metadata>,
 }
 
-/// A recorded session, with the parameters for a request to ChatKit.
+/// Parameters for creating a ChatKit session, by the session's provider.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "provider", rename_all = "snake_case")]
+pub enum ChatKitParams {
+    OpenaiHosted(ChatKitSessionRequest),
+    SelfHosted {
+        /// The registered start screen, which the database has validated.
+        start_screen: Map<String, Value>,
+    },
+}
+
+/// A recorded session, with the parameters for a ChatKit session.
 #[derive(Debug, Deserialize)]
 pub struct OpenedSession {
     pub session: Session,
-    /// Parameters for creating a ChatKit session.
-    pub upstream: ChatKitSessionRequest,
-    /// Id of the recorded request to ChatKit, generated here; `None` if no request is made.
+    pub upstream: ChatKitParams,
+    /// Id of the recorded request for a ChatKit session, generated here. Nothing is recorded if the
+    /// session's provider is not configured, or if a secret is live.
     #[serde(skip)]
     pub request_id: Option<Uuid>,
     /// Whether an earlier request with the same idempotency key opened the session.
@@ -74,6 +86,7 @@ struct OpenSessionCall<'a> {
     p_session_id: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     p_chatkit_request_id: Option<Uuid>,
+    p_providers: &'a [Provider],
     p_agent_id: &'a AgentId,
     p_channel: Channel,
     p_metadata: &'a Metadata,
@@ -87,7 +100,7 @@ impl Rpc for OpenSessionCall<'_> {
     type Output = OpenedSession;
 }
 
-/// Records a new session and, if `with_chatkit` is set, a request to ChatKit.
+/// Records a new session and, if its provider is one of `providers`, a request for a ChatKit session.
 ///
 /// # Errors
 /// Returns an error if the caller is not a member of the organisation, if the agent does not exist
@@ -96,13 +109,14 @@ pub async fn open(
     service_client: &ServiceClient,
     context: &RequestContext,
     new: &NewSession,
-    with_chatkit: bool,
+    providers: &[Provider],
     idempotency: Option<LeasedKey>,
 ) -> Result<OpenedSession, Error> {
-    let request_id = with_chatkit.then(Uuid::now_v7);
+    let request_id = (!providers.is_empty()).then(Uuid::now_v7);
     let call = context.on_behalf(OpenSessionCall {
         p_session_id: Uuid::now_v7(),
         p_chatkit_request_id: request_id,
+        p_providers: providers,
         p_agent_id: &new.agent_id,
         p_channel: new.channel,
         p_metadata: &new.metadata,
@@ -119,6 +133,7 @@ struct RenewChatKitSessionCall<'a> {
     p_session_id: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     p_chatkit_request_id: Option<Uuid>,
+    p_providers: &'a [Provider],
     p_purpose: Purpose,
     p_rejected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,20 +150,20 @@ impl Rpc for RenewChatKitSessionCall<'_> {
     type Output = OpenedSession;
 }
 
-/// Finds a live ChatKit session to reuse, or records a request to ChatKit for another.
+/// Finds a live ChatKit session to reuse, or records a request for another.
 ///
 /// # Errors
 /// Returns an error if the session is not found or has ended, if it has another agent or other
-/// metadata than expected, and `still_running` if a request to ChatKit is in progress. The RPC
-/// function `renew_chatkit_session` has the codes.
+/// metadata than expected, and `still_running` if a request is in progress. The RPC function
+/// `renew_chatkit_session` has the codes.
 pub async fn renew(
     service_client: &ServiceClient,
     context: &RequestContext,
     renewal: &Renewal,
-    with_chatkit: bool,
+    providers: &[Provider],
     idempotency: Option<LeasedKey>,
 ) -> Result<OpenedSession, Error> {
-    renew_with(service_client, context, renewal, with_chatkit, MIN_LIFE_SECONDS, idempotency).await
+    renew_with(service_client, context, renewal, providers, MIN_LIFE_SECONDS, idempotency).await
 }
 
 /// Requests a new client secret although one is live: the key that sealed it is not configured any
@@ -157,24 +172,26 @@ pub(super) async fn force_renew(
     service_client: &ServiceClient,
     context: &RequestContext,
     session_id: Uuid,
+    providers: &[Provider],
 ) -> Result<OpenedSession, Error> {
     let renewal =
         Renewal { session_id, purpose: Purpose::Refresh, rejected: false, agent_id: None, metadata: None };
-    renew_with(service_client, context, &renewal, true, FORCE_NEW_SECRET, None).await
+    renew_with(service_client, context, &renewal, providers, FORCE_NEW_SECRET, None).await
 }
 
 async fn renew_with(
     service_client: &ServiceClient,
     context: &RequestContext,
     renewal: &Renewal,
-    with_chatkit: bool,
+    providers: &[Provider],
     min_life_seconds: u32,
     idempotency: Option<LeasedKey>,
 ) -> Result<OpenedSession, Error> {
-    let request_id = with_chatkit.then(Uuid::now_v7);
+    let request_id = (!providers.is_empty()).then(Uuid::now_v7);
     let call = context.on_behalf(RenewChatKitSessionCall {
         p_session_id: renewal.session_id,
         p_chatkit_request_id: request_id,
+        p_providers: providers,
         p_purpose: renewal.purpose,
         p_rejected: renewal.rejected,
         p_agent_id: renewal.agent_id.as_ref(),

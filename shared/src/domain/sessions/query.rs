@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AgentId, Session, SessionStatus};
+use super::{AgentId, Provider, Session, SessionStatus};
 use crate::{
     clients::supabase::{Rpc, UserClient},
     domain::{
@@ -18,13 +18,14 @@ use crate::{
 };
 
 const COLUMNS: &str =
-    "id,user_id,status,agent_id,channel,metadata,created_at,last_activity_at,ended_at,end_reason";
+    "id,user_id,status,agent_id,provider,channel,metadata,created_at,last_activity_at,ended_at,end_reason";
 
-/// A session and its user's name at ChatKit.
+/// A session, its provider, and its user's name at ChatKit.
 #[derive(Debug, Deserialize)]
 pub struct Summary {
     #[serde(flatten)]
     pub session: Session,
+    pub provider: Provider,
     chatkit_users: ChatkitUser,
 }
 

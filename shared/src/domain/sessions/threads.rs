@@ -36,6 +36,13 @@ pub struct Threads {
     threads: Option<Vec<Thread>>,
 }
 
+impl Threads {
+    /// No threads: a self-hosted session has none at OpenAI.
+    pub const fn none() -> Self {
+        Self { available: true, threads: Some(Vec::new()) }
+    }
+}
+
 /// The newest threads of a session's user, in any session; [`UserThreads::with_linked`] selects
 /// those of one session.
 pub struct UserThreads {

@@ -10,7 +10,7 @@ mod parse;
 use std::fmt;
 
 pub use cors::{AllowedOrigins, CorsSettings, header_names};
-pub use parse::{any_string, base_url, secret_min_32};
+pub use parse::{any_string, base_url, secret_min_32, visible_ascii};
 
 /// Reason of the error for a required variable that is missing.
 pub(crate) const NOT_SET: &str = "is not set";

@@ -40,6 +40,17 @@ pub fn any_string(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
+/// Accepts up to 512 visible ASCII characters: a key that a page may show.
+///
+/// # Errors
+/// Returns what is expected.
+pub fn visible_ascii(value: &str) -> Result<String, String> {
+    if value.len() > 512 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must have at most 512 visible ASCII characters".to_owned());
+    }
+    Ok(value.to_owned())
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,7 +1,10 @@
 //! `POST /chatkit/sessions`.
 
+mod provider_handover;
 mod rejected_secret;
 mod renewal;
+mod self_hosted;
+mod self_hosted_secret;
 
 use anyhow::{Result, bail, ensure};
 use local_stack::LocalStack;

@@ -140,7 +140,7 @@ async fn refresh_whose_process_ended_blocks_others_for_30_seconds() -> Result<()
     let arguments = json!({
         "p_org_id": caller.user.org_id, "p_user_id": caller.user.id, "p_session_id": session["id"],
         "p_purpose": "refresh", "p_min_life_seconds": 120, "p_chatkit_request_id": Uuid::now_v7(),
-        "p_rejected": true,
+        "p_providers": ["openai_hosted"], "p_rejected": true,
     });
     // A repeated call with the same request id is the same refresh.
     for _ in 0..2 {

@@ -19,10 +19,10 @@ const TOOLS: [&str; 2] = ["pay", "check"];
 
 /// Statements that insert one batch.
 const INSERTS: [&str; 4] = [
-    "insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, status, created_at, ended_at, end_reason,
-       last_activity_at, last_event_seq)
-     select id, org_id, org_id, channel, agent_id, case when ended_at is null then 'active' else 'ended' end, created_at,
-       ended_at, end_reason, created_at, events
+    "insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider, status, created_at, ended_at,
+       end_reason, last_activity_at, last_event_seq)
+     select id, org_id, org_id, channel, agent_id, 'openai_hosted', case when ended_at is null then 'active' else 'ended' end,
+       created_at, ended_at, end_reason, created_at, events
      from jsonb_to_recordset($1 -> 'sessions') as r (id uuid, org_id uuid, channel text, agent_id text,
        created_at timestamptz, ended_at timestamptz, end_reason text, events bigint)",
     "insert into public.chat_events (org_id, user_id, session_id, id, seq, type, payload, actor_type, created_at)

@@ -177,7 +177,7 @@ async fn erasure_without_chatkit_requires_no_chatkit_sessions() -> Result<()> {
     let session = member.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?.expect(201)?;
     let renewal = json!({
         "p_org_id": member.user.org_id, "p_user_id": member.user.id, "p_session_id": session["id"], "p_purpose": "resume",
-        "p_min_life_seconds": 60, "p_chatkit_request_id": Uuid::now_v7(),
+        "p_min_life_seconds": 60, "p_chatkit_request_id": Uuid::now_v7(), "p_providers": ["openai_hosted"],
     });
     ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
     let error = erase_error(&stack, &erase_request(&member)).await?;

@@ -12,6 +12,9 @@ use crate::support::client::{AGENT, TestClient, session_path};
 /// Occurs in every text that a fixture's user sends.
 pub const MARKER: &str = "zanzibar";
 
+/// A self-hosted agent of each organisation.
+const SELF_HOSTED: &str = "self_hosted";
+
 /// A member of a new organisation, whose agent has a tool for clicks. The webhook is off, so that
 /// tests claim deliveries themselves.
 pub async fn member(stack: &LocalStack) -> Result<TestClient> {
@@ -21,6 +24,7 @@ pub async fn member(stack: &LocalStack) -> Result<TestClient> {
     let tool =
         json!({ "name": "pay", "policy": "auto", "idempotent": true, "amount_pointer": "/data/amount" });
     stack.register_tool(member.user.org_id, AGENT, tool).await?;
+    stack.register_self_hosted_agent(member.user.org_id, SELF_HOSTED, json!({})).await?;
     Ok(member)
 }
 
@@ -30,6 +34,7 @@ pub async fn colleague(stack: &LocalStack, client: &TestClient) -> Result<TestCl
 }
 
 /// Creates one ended and two active sessions, with threads, calls, escalations, messages and tasks.
+/// The last one is self-hosted.
 ///
 /// Returns markers that occur in this data: first [`MARKER`], then ids, last the ChatKit user.
 pub async fn create_data(stack: &LocalStack, client: &TestClient) -> Result<Vec<String>> {
@@ -64,7 +69,7 @@ pub async fn create_data(stack: &LocalStack, client: &TestClient) -> Result<Vec<
             record_click(client, &session_path).await?;
         }
     }
-    let unused = client.open_session().await?;
+    let unused = client.post("/chatkit/sessions", json!({ "agentId": SELF_HOSTED })).await?.expect(201)?;
     markers.extend(unused["id"].as_str().map(str::to_owned));
     markers.push(chatkit_user(stack, client).await?);
     Ok(markers)

@@ -42,7 +42,7 @@ async fn erase_batch_keeps_rows_with_live_chatkit_sessions() -> Result<()> {
     let with = |more: Value| with_fields(&user_arguments, &more);
     let request = json!({
         "p_session_id": session["id"], "p_purpose": "resume", "p_min_life_seconds": 3600,
-        "p_chatkit_request_id": Uuid::now_v7(),
+        "p_chatkit_request_id": Uuid::now_v7(), "p_providers": ["openai_hosted"],
     });
     ensure!(stack.rpc("renew_chatkit_session", with(request)).await?.0.is_success());
     stack.rpc("begin_erasure", with(json!({ "p_requested_by": "ops", "p_reason": "a test" }))).await?;
@@ -82,7 +82,7 @@ async fn secret_recorded_during_erasure_is_cancelled() -> Result<()> {
     let with = |more: Value| with_fields(&session_arguments, &more);
     let renewal = with(json!({
         "p_user_id": member.user.id, "p_purpose": "resume", "p_min_life_seconds": 3600,
-        "p_chatkit_request_id": request,
+        "p_chatkit_request_id": request, "p_providers": ["openai_hosted"],
     }));
     ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
     let result = with(json!({
@@ -113,7 +113,7 @@ async fn results_recorded_after_erasure_are_rejected() -> Result<()> {
     let (org, user) = (member.user.org_id, member.user.id);
     let renewal = json!({
         "p_org_id": org, "p_user_id": user, "p_session_id": session, "p_purpose": "resume",
-        "p_min_life_seconds": 3600, "p_chatkit_request_id": request,
+        "p_min_life_seconds": 3600, "p_chatkit_request_id": request, "p_providers": ["openai_hosted"],
     });
     ensure!(stack.rpc("renew_chatkit_session", renewal).await?.0.is_success());
     // The call's lease and the minute of the request have passed, so the erasure waits for neither.

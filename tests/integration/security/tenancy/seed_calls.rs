@@ -6,7 +6,8 @@ pub const SEED_CALLS: &[(&str, &str)] = &[
     (
         "open_session",
         r#"{ {session_of_user}, "p_agent_id": "accounts_payable", "p_channel": "web", "p_metadata": {},
-             "p_chatkit_request_id": "{request}", "p_idempotency_key": "1", "p_request_hash": "{hash}" }"#,
+             "p_chatkit_request_id": "{request}", "p_providers": ["openai_hosted"], "p_idempotency_key": "1",
+             "p_request_hash": "{hash}" }"#,
     ),
     (
         "record_chatkit_session",
@@ -18,8 +19,8 @@ pub const SEED_CALLS: &[(&str, &str)] = &[
     (
         "renew_chatkit_session",
         r#"{ {session_of_user}, "p_purpose": "refresh", "p_min_life_seconds": 2147483647,
-             "p_chatkit_request_id": "{pending}", "p_idempotency_key": "{key}", "p_request_hash": "{hash}",
-             "p_lease_seconds": 86400 }"#,
+             "p_chatkit_request_id": "{pending}", "p_providers": ["openai_hosted"],
+             "p_idempotency_key": "{key}", "p_request_hash": "{hash}", "p_lease_seconds": 86400 }"#,
     ),
     (
         "record_events",

@@ -190,6 +190,10 @@ impl Tenants {
             "update public.deliveries set lease_until = now() + interval '1 day' where status = 'running'",
             "update public.delivery_queues set due_at = now() + interval '1 day'",
             "update public.transcripts_due set due_at = now() + interval '1 day'",
+            "insert into public.session_model_settings (org_id, user_id, session_id, agent_id, model,
+               instructions, max_input_tokens, max_output_tokens, max_turn_seconds, start_screen)
+             select org_id, user_id, id, agent_id, 'model-1', 'Be kind', 100000, 4096, 300, '{}'
+             from public.chat_sessions",
             // Each person was erased before, and the retention of each ended session is in
             // progress.
             "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until, finished_at)

@@ -46,8 +46,9 @@ async fn insert_sessions(env: &StressEnv, count: usize, age: &str) -> Result<()>
     let query = "with u as (
            insert into chatkit_users (org_id, user_id) values ($1, $2) on conflict do nothing
          )
-         insert into chat_sessions (id, org_id, user_id, channel, agent_id, metadata, created_at, last_activity_at)
-         select gen_random_uuid(), $1, $2, 'web', $3, '{}', now() - interval '30 days', now() - $4::interval
+         insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider, metadata, created_at,
+           last_activity_at)
+         select gen_random_uuid(), $1, $2, 'web', $3, 'openai_hosted', '{}', now() - interval '30 days', now() - $4::interval
          from generate_series(1, $5)";
     let insert = sqlx::query(query).bind(user.org_id).bind(user.id).bind(AGENT).bind(age);
     insert.bind(i64::try_from(count)?).execute(env.stack.database()).await.context("inserting sessions")?;

@@ -16,12 +16,12 @@ from (
 ) as planned
 order by created_at;
 
-insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, status, created_at, ended_at, end_reason, metadata,
-  last_activity_at, last_event_seq)
+insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider, status, created_at, ended_at, end_reason,
+  metadata, last_activity_at, last_event_seq)
 select
   id, org_id, org_id, (array['web', 'web', 'web', 'voice'])[1 + hash % 4],
   (array['tax_compliance', 'accounts_payable', 'audit_assurance', 'cfo_strategy', 'risk_controls',
-         'regulatory_filings'])[1 + hash % 6],
+         'regulatory_filings'])[1 + hash % 6], 'openai_hosted',
   case when ended_at is null then 'active' else 'ended' end, created_at, ended_at,
   case when ended_at is not null then (array['cancelled', 'cancelled', 'expired', 'expired', 'failed'])[1 + hash % 5] end,
   '{"locale": "en"}', coalesce(ended_at, created_at), 10

@@ -21,6 +21,9 @@ use crate::supabase::{Gateway, Webhook};
 /// The OpenAI project of the functions' API key and of every workflow.
 pub const PROJECT: &str = "proj_local";
 
+/// The public URL of the chat of self-hosted agents.
+pub const CHAT_URL: &str = "https://chat.example.com/chatkit";
+
 /// The function that the database webhook calls.
 const WEBHOOK_FUNCTION: &str = "route-events";
 
@@ -56,6 +59,7 @@ impl Builder {
         self
     }
 
+    /// Configures both providers of client secrets, or neither of them.
     pub fn chatkit(mut self, configured: bool) -> Self {
         self.without_chatkit = !configured;
         self
@@ -121,6 +125,10 @@ impl Builder {
         let openai = (!self.without_chatkit).then_some(openai);
         let sealing_keys = sealing_key("k1")?;
         let mut environment = Environment::new(&supabase, self.keys, openai, &sealing_keys);
+        if !self.without_chatkit {
+            environment.set("CHATKIT_API_URL", CHAT_URL);
+            environment.set("CHATKIT_DOMAIN_KEY", "domain_pk_local");
+        }
         if self.legacy_tokens {
             environment.set("SUPABASE_JWT_SECRET", supabase.issuer().legacy_secret());
         }

@@ -79,6 +79,29 @@ impl LocalStack {
         Ok(answer)
     }
 
+    /// Registers a self-hosted agent through the RPC. `settings` adds or replaces arguments, for
+    /// example `p_model`.
+    pub async fn register_self_hosted_agent(
+        &self,
+        org_id: Uuid,
+        agent_id: &str,
+        settings: Value,
+    ) -> Result<Value> {
+        let mut arguments = json!({
+            "p_org_id": org_id,
+            "p_agent_id": agent_id,
+            "p_display_name": agent_id,
+            "p_description": "Answers from its own model",
+            "p_provider": "self_hosted",
+            "p_model": "model-1",
+        });
+        let settings = settings.as_object().cloned().context("the settings are not an object")?;
+        arguments.as_object_mut().context("the arguments are not an object")?.extend(settings);
+        let (status, answer) = self.rpc("register_agent", arguments).await?;
+        ensure!(status.is_success(), "register_agent answered {status}: {answer}");
+        Ok(answer)
+    }
+
     /// Registers an agent through the RPC, and its workflow with OpenAI.
     pub async fn register_agent(&self, org_id: Uuid, agent_id: &str, display_name: &str) -> Result<Value> {
         let workflow = format!("wf_{}", Uuid::new_v4().simple());

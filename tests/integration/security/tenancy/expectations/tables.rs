@@ -80,14 +80,15 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "agents",
         readable: "org_id id display_name description",
-        hidden: "chatkit_workflow_id chatkit_workflow_version tracing_enabled enabled allowed_org_roles \
-                 created_at updated_at idle_timeout_seconds",
+        hidden: "provider chatkit_workflow_id chatkit_workflow_version tracing_enabled model instructions \
+                 reasoning_effort max_input_tokens max_output_tokens max_turn_seconds start_screen enabled \
+                 allowed_org_roles created_at updated_at idle_timeout_seconds",
         visible: AGENTS,
     },
     Table { name: "chatkit_users", readable: "org_id user_id chatkit_user", hidden: "", visible: SESSIONS },
     Table {
         name: "chat_sessions",
-        readable: "id org_id user_id channel agent_id status created_at ended_at end_reason metadata \
+        readable: "id org_id user_id channel agent_id provider status created_at ended_at end_reason metadata \
                 last_activity_at last_event_seq last_message_seq",
         hidden: "",
         visible: SESSIONS,
@@ -95,8 +96,15 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "chatkit_sessions",
         readable: "",
-        hidden: "id org_id user_id session_id agent_id chatkit_session_id requested_at recorded_at failed_at \
-                 expires_at cancelled_at sealed_secret sealing_key_id cancel_lease_until",
+        hidden: "id org_id user_id session_id agent_id provider chatkit_session_id requested_at recorded_at \
+                 failed_at expires_at cancelled_at sealed_secret sealing_key_id secret_hash cancel_lease_until",
+        visible: NO_ACCESS,
+    },
+    Table {
+        name: "session_model_settings",
+        readable: "",
+        hidden: "org_id user_id session_id agent_id model instructions reasoning_effort max_input_tokens \
+                 max_output_tokens max_turn_seconds start_screen copied_at",
         visible: NO_ACCESS,
     },
     Table {

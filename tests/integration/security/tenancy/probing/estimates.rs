@@ -60,12 +60,12 @@ const MANY: &str = "
     create temporary table n on commit drop as
       select n, now() - n * interval '1 day' as past, now() + n * interval '1 day' as future
       from generate_series(1, 2000) as n;
-    insert into public.agents (org_id, id, display_name, description, chatkit_workflow_id)
-      select '{org}', 'agent_' || n, 'Agent ' || n, 'Does ' || n, 'wf_x' from n;
+    insert into public.agents (org_id, id, display_name, description, provider, chatkit_workflow_id)
+      select '{org}', 'agent_' || n, 'Agent ' || n, 'Does ' || n, 'openai_hosted', 'wf_x' from n;
     insert into public.chatkit_users (org_id, user_id) select '{org}', gen_random_uuid() from n;
-    insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, status, end_reason, ended_at, metadata,
-                                      last_event_seq, last_message_seq)
-      select gen_random_uuid(), '{org}', '{user}', 'web', 'agent_' || n, 'ended', 'expired', past,
+    insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider, status, end_reason, ended_at,
+                                      metadata, last_event_seq, last_message_seq)
+      select gen_random_uuid(), '{org}', '{user}', 'web', 'agent_' || n, 'openai_hosted', 'ended', 'expired', past,
              jsonb_build_object('n', n), n, n
       from n;
     insert into public.chatkit_threads (org_id, user_id, session_id, thread_id, linked_at)

@@ -67,14 +67,15 @@ pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
     (
         "open_session",
         r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{new}", "p_agent_id": "accounts_payable",
-             "p_channel": "web", "p_metadata": {}, "p_chatkit_request_id": "{new}", "p_idempotency_key": "<key>",
-             "p_request_hash": "{hash}" }"#,
+             "p_channel": "web", "p_metadata": {}, "p_chatkit_request_id": "{new}", "p_providers": ["openai_hosted"],
+             "p_idempotency_key": "<key>", "p_request_hash": "{hash}" }"#,
         200,
     ),
     (
         "renew_chatkit_session",
         r#"{ {session_of_user}, "p_purpose": "resume", "p_min_life_seconds": 0,
-             "p_chatkit_request_id": "{new}", "p_idempotency_key": "<key>", "p_request_hash": "{hash}" }"#,
+             "p_chatkit_request_id": "{new}", "p_providers": ["openai_hosted"],
+             "p_idempotency_key": "<key>", "p_request_hash": "{hash}" }"#,
         200,
     ),
     (
@@ -135,7 +136,7 @@ pub const CALLS_WITH_EXISTING_IDS: &[(&str, &str, &str)] = &[
     (
         "renew_chatkit_session",
         r#"{ {session_of_user}, "p_purpose": "resume", "p_min_life_seconds": 2147483647,
-             "p_chatkit_request_id": "<request>" }"#,
+             "p_chatkit_request_id": "<request>", "p_providers": ["openai_hosted"] }"#,
         "chatkit_request_taken",
     ),
     (

@@ -158,6 +158,17 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         }
         "p_sealed_secret" => json!("sealed"),
         "p_sealing_key_id" => json!("k1"),
+        // All agents are hosted.
+        "p_providers" => json!(["openai_hosted"]),
+        "p_secret_hash"
+        | "p_provider"
+        | "p_model"
+        | "p_instructions"
+        | "p_reasoning_effort"
+        | "p_max_input_tokens"
+        | "p_max_output_tokens"
+        | "p_max_turn_seconds"
+        | "p_start_screen" => json!(null),
         "p_rejected" => json!(choose(rng, &[None, None, Some(false), Some(true)])),
         "p_purpose" => json!(choose(rng, &["resume", "refresh", "refresh", "nothing"])),
         "p_url" => json!("https://agents.example.com/mcp"),
