@@ -124,8 +124,8 @@ $$;
 -- and sort a whole thread instead.
 
 -- Returns a page of the visible items of a thread, in either order, as {rows, more}. p_after_seq is
--- the number of the last item of the previous page. A page has at most
--- 1,000 rows and, but for its first one, 1 MiB.
+-- the number of the last item of the previous page. A page has at most 1,000 rows and, but for its
+-- first one, 1 MiB.
 create or replace function chatkit_private.thread_page(
   p_thread_id text,
   p_limit integer,
@@ -139,40 +139,39 @@ set enable_sort = off
 as $$
 declare
   v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 1000);
+  v_items refcursor;
   v_row jsonb;
   v_rows jsonb[] := '{}';
   v_bytes bigint := 0;
+  v_more boolean := false;
 begin
-  for v_row in
-    select r.item
-    from (
-      (
-        select m.item, m.thread_seq
-        from public.chat_messages as m
-        where not p_descending and m.thread_id = p_thread_id and m.hidden_at is null
-          and m.thread_seq > coalesce(p_after_seq, 0)
-        order by m.thread_seq
-        limit v_limit + 1
-      )
-      union all
-      (
-        select m.item, m.thread_seq
-        from public.chat_messages as m
-        where p_descending and m.thread_id = p_thread_id and m.hidden_at is null
-          and m.thread_seq < coalesce(p_after_seq, 9223372036854775807)
-        order by m.thread_seq desc
-        limit v_limit + 1
-      )
-    ) as r
-    order by case when p_descending then -r.thread_seq else r.thread_seq end
+  if p_descending then
+    open v_items no scroll for
+      select m.item
+      from public.chat_messages as m
+      where m.thread_id = p_thread_id
+        and m.hidden_at is null
+        and m.thread_seq < coalesce(p_after_seq, 9223372036854775807)
+      order by m.thread_seq desc;
+  else
+    open v_items no scroll for
+      select m.item
+      from public.chat_messages as m
+      where m.thread_id = p_thread_id
+        and m.hidden_at is null
+        and m.thread_seq > coalesce(p_after_seq, 0)
+      order by m.thread_seq;
+  end if;
   loop
+    fetch v_items into v_row;
+    exit when not found;
     v_bytes := v_bytes + octet_length(v_row::text);
-    if cardinality(v_rows) >= v_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
-      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
-    end if;
+    v_more := cardinality(v_rows) = v_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0);
+    exit when v_more;
     v_rows := v_rows || v_row;
   end loop;
-  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+  close v_items;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', v_more);
 end
 $$;
 

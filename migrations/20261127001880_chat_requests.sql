@@ -45,10 +45,14 @@ declare
   v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 1000);
   v_session public.chat_sessions;
   v_after public.chat_threads;
-  v_rows jsonb;
+  v_threads refcursor;
+  v_thread public.chat_threads;
+  v_rows jsonb[] := '{}';
+  v_more boolean := false;
 begin
   select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
   if p_after is not null then
+    -- The thread may have been deleted or handed over since the previous page.
     select * into v_after
     from public.chat_threads as t
     where t.id = p_after and t.org_id = v_session.org_id and t.user_id = v_session.user_id;
@@ -56,44 +60,36 @@ begin
       raise sqlstate 'PT404' using message = 'thread_not_found';
     end if;
   end if;
-  select jsonb_agg(chatkit_private.thread_response(r.thread)
-    order by case when p_descending then -r.position else r.position end)
-  into v_rows
-  from (
-    (
-      select t as thread, row_number() over (order by t.created_at, t.id) as position
+  if p_descending then
+    open v_threads no scroll for
+      select t.*
       from public.chat_threads as t
-      where not p_descending
-        and t.org_id = v_session.org_id
-        and t.agent_id = v_session.agent_id
-        and t.user_id = v_session.user_id
-        and t.hidden_at is null
-        and (v_after.id is null or (t.created_at, t.id) > (v_after.created_at, v_after.id))
-      order by t.created_at, t.id
-      limit v_limit + 1
-    )
-    union all
-    (
-      select t as thread, -row_number() over (order by t.created_at desc, t.id desc) as position
-      from public.chat_threads as t
-      where p_descending
-        and t.org_id = v_session.org_id
+      where t.org_id = v_session.org_id
         and t.agent_id = v_session.agent_id
         and t.user_id = v_session.user_id
         and t.hidden_at is null
         and (v_after.id is null or (t.created_at, t.id) < (v_after.created_at, v_after.id))
-      order by t.created_at desc, t.id desc
-      limit v_limit + 1
-    )
-  ) as r;
-  v_rows := coalesce(v_rows, '[]');
-  return jsonb_build_object(
-    'rows', case
-      when jsonb_array_length(v_rows) > v_limit then v_rows - v_limit
-      else v_rows
-    end,
-    'more', jsonb_array_length(v_rows) > v_limit
-  );
+      order by t.created_at desc, t.id desc;
+  else
+    open v_threads no scroll for
+      select t.*
+      from public.chat_threads as t
+      where t.org_id = v_session.org_id
+        and t.agent_id = v_session.agent_id
+        and t.user_id = v_session.user_id
+        and t.hidden_at is null
+        and (v_after.id is null or (t.created_at, t.id) > (v_after.created_at, v_after.id))
+      order by t.created_at, t.id;
+  end if;
+  loop
+    fetch v_threads into v_thread;
+    exit when not found;
+    v_more := cardinality(v_rows) = v_limit;
+    exit when v_more;
+    v_rows := v_rows || chatkit_private.thread_response(v_thread);
+  end loop;
+  close v_threads;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', v_more);
 end
 $$;
 
