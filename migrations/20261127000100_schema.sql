@@ -5,8 +5,9 @@
 --
 -- Lock order. A transaction that takes several of these locks takes them in this order, which
 -- rules out deadlocks: person (an erasure's advisory lock), idempotency key, session, the user's
--- active sessions, delivery queue, delivery, escalation, rate limit. Several sessions are locked
--- in the order of their ids. claim_deliveries skips locked rows.
+-- active sessions, thread, run, delivery queue, delivery, escalation, rate limit. Several sessions
+-- are locked in the order of their ids, and so are several threads. claim_deliveries skips locked
+-- rows.
 --
 -- Planner statistics. PostgREST returns the planner's row estimate for any filter that a caller
 -- sends (`Prefer: count=planned`). Statistics cover the rows of all tenants. A filter such as

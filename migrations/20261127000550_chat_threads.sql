@@ -59,6 +59,9 @@ create table if not exists public.chat_thread_sessions (
   session_id uuid not null,
   thread_id text not null,
   last_used_at timestamptz not null default clock_timestamp(),
+  -- When retention gave the session's items of the thread to another session. The session is about
+  -- to be erased.
+  released_at timestamptz,
   -- Begins with the session, so it covers the foreign key to chat_sessions as well.
   primary key (session_id, thread_id),
   constraint chat_thread_sessions_session_fkey
@@ -135,11 +138,14 @@ begin
 end
 $$;
 
--- Gives the thread that a session used last to the agent that the session is handed over to.
+-- Gives the thread that a session used last to the agent that the session is handed over to. An
+-- answer of the old agent in the thread stops, also if another session asked for it.
 create or replace function chatkit_private.hand_over_thread() returns trigger
 language plpgsql
 set search_path = ''
 as $$
+declare
+  v_thread_id text;
 begin
   update public.chat_threads as t
   set agent_id = new.agent_id
@@ -149,7 +155,11 @@ begin
     where l.session_id = new.id
     order by l.last_used_at desc, l.thread_id
     limit 1
-  );
+  )
+  returning t.id into v_thread_id;
+  update public.chat_runs as r
+  set stop_requested_at = coalesce(r.stop_requested_at, clock_timestamp())
+  where r.thread_id = v_thread_id and r.status = 'running';
   return null;
 end
 $$;
@@ -160,7 +170,8 @@ create or replace trigger hand_over_thread
   execute function chatkit_private.hand_over_thread();
 
 -- Returns a thread as the RPCs return it.
-create or replace function chatkit_private.thread_response(p_thread public.chat_threads) returns jsonb
+create or replace function chatkit_private.thread_response(p_thread public.chat_threads)
+returns jsonb
 language sql stable
 set search_path = ''
 as $$

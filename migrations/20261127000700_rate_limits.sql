@@ -41,7 +41,8 @@ create table if not exists public.throttles (
   full_at timestamptz not null,
   primary key (org_id, scope, subject, kind),
   constraint throttles_scope_known check (scope in ('user', 'session')),
-  constraint throttles_kind_known check (kind in ('secret', 'event', 'thread_reading', 'key', 'turn'))
+  constraint throttles_kind_known
+    check (kind in ('secret', 'event', 'thread_reading', 'key', 'turn'))
 );
 
 comment on table public.throttles is

@@ -45,7 +45,8 @@ as $$
 $$;
 
 -- Appends an item to a thread that the caller has locked, together with the session. The kind
--- decides whether readers see it. An item that is stored already is not added again.
+-- decides whether readers see it. An item that is stored already is not added again. An item of a
+-- deleted thread is hidden: it is for the transcript only.
 create or replace function chatkit_private.append_item(
   p_session public.chat_sessions,
   p_thread_id text,
@@ -59,6 +60,7 @@ declare
   -- The request may have named another id for a thread that an earlier attempt created.
   v_item jsonb := p_item || jsonb_build_object('thread_id', p_thread_id);
   v_thread_seq bigint;
+  v_hidden_at timestamptz;
   v_seq bigint;
 begin
   if exists (
@@ -70,11 +72,14 @@ begin
   update public.chat_threads as t
   set last_item_seq = t.last_item_seq + 1
   where t.id = p_thread_id
-  returning t.last_item_seq into strict v_thread_seq;
+  returning t.last_item_seq, t.hidden_at into strict v_thread_seq, v_hidden_at;
 
   if v_kind in ('hidden_context_item', 'reasoning', 'function_call', 'function_call_output') then
-    insert into public.chat_hidden_items (org_id, user_id, thread_id, thread_seq, kind, item)
-    values (p_session.org_id, p_session.user_id, p_thread_id, v_thread_seq, v_kind, v_item);
+    insert into public.chat_hidden_items (
+      org_id, user_id, thread_id, thread_seq, kind, item, hidden_at
+    ) values (
+      p_session.org_id, p_session.user_id, p_thread_id, v_thread_seq, v_kind, v_item, v_hidden_at
+    );
     return;
   end if;
   update public.chat_sessions as s
@@ -83,12 +88,12 @@ begin
   returning s.last_message_seq into strict v_seq;
   insert into public.chat_messages (
     org_id, user_id, session_id, id, seq, role, content, chatkit_item_id,
-    thread_id, thread_seq, kind, item
+    thread_id, thread_seq, kind, item, hidden_at
   ) values (
     p_session.org_id, p_session.user_id, p_session.id, chatkit_private.new_id(), v_seq,
     case when v_kind = 'user_message' then 'user' else 'agent' end,
     chatkit_private.item_text(p_item), p_item ->> 'id',
-    p_thread_id, v_thread_seq, v_kind, v_item
+    p_thread_id, v_thread_seq, v_kind, v_item, v_hidden_at
   );
 end
 $$;
@@ -117,8 +122,12 @@ begin
 end
 $$;
 
+-- The functions below read items in the order of an index. With sorts enabled, the planner may read
+-- and sort a whole thread instead.
+
 -- Returns a page of the visible items of a thread, in either order, as {rows, more}. p_after_seq is
--- the number of the last item of the previous page. A page is limited in rows and in bytes.
+-- the number of the last item of the previous page. A page has at most 1,000 rows and, but for its
+-- first one, 1 MiB.
 create or replace function chatkit_private.thread_page(
   p_thread_id text,
   p_limit integer,
@@ -128,77 +137,90 @@ create or replace function chatkit_private.thread_page(
 language plpgsql stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
+set enable_sort = off
 as $$
 declare
+  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 1000);
+  v_items refcursor;
   v_row jsonb;
   v_rows jsonb[] := '{}';
   v_bytes bigint := 0;
+  v_more boolean := false;
 begin
-  for v_row in
-    select r.item
-    from (
-      (
-        select m.item, m.thread_seq
-        from public.chat_messages as m
-        where not p_descending and m.thread_id = p_thread_id and m.hidden_at is null
-          and m.thread_seq > coalesce(p_after_seq, 0)
-        order by m.thread_seq
-        limit p_limit + 1
-      )
-      union all
-      (
-        select m.item, m.thread_seq
-        from public.chat_messages as m
-        where p_descending and m.thread_id = p_thread_id and m.hidden_at is null
-          and m.thread_seq < coalesce(p_after_seq, 9223372036854775807)
-        order by m.thread_seq desc
-        limit p_limit + 1
-      )
-    ) as r
-    order by case when p_descending then -r.thread_seq else r.thread_seq end
+  if p_descending then
+    open v_items no scroll for
+      select m.item
+      from public.chat_messages as m
+      where m.thread_id = p_thread_id
+        and m.hidden_at is null
+        and m.thread_seq < coalesce(p_after_seq, 9223372036854775807)
+      order by m.thread_seq desc;
+  else
+    open v_items no scroll for
+      select m.item
+      from public.chat_messages as m
+      where m.thread_id = p_thread_id
+        and m.hidden_at is null
+        and m.thread_seq > coalesce(p_after_seq, 0)
+      order by m.thread_seq;
+  end if;
   loop
+    fetch v_items into v_row;
+    exit when not found;
     v_bytes := v_bytes + octet_length(v_row::text);
-    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
-      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
-    end if;
+    v_more := cardinality(v_rows) = v_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0);
+    exit when v_more;
     v_rows := v_rows || v_row;
   end loop;
-  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+  close v_items;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', v_more);
 end
 $$;
 
 -- Returns the newest items of a thread that the model may receive, visible and hidden, in order.
--- Stops before the item with which they would exceed p_bytes, and at 1,000 items.
+-- Stops before the item with which they would exceed p_bytes, and at 1,000 items. A cursor reads
+-- the items one by one from two indexes, because an item has up to 1 MiB.
 create or replace function chatkit_private.model_history(p_thread_id text, p_bytes bigint)
 returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_sort = off
 as $$
-  select jsonb_build_object(
-    'items', coalesce(jsonb_agg(k.item order by k.thread_seq) filter (where k.total <= p_bytes), '[]'),
-    'complete', count(*) < 1000 and coalesce(max(k.total) <= p_bytes, true)
-  )
-  from (
-    select n.item, n.thread_seq,
-           sum(octet_length(n.item::text)) over (order by n.thread_seq desc) as total
-    from (
-      (
-        select m.thread_seq, m.item
-        from public.chat_messages as m
-        where m.thread_id = p_thread_id and m.hidden_at is null
-        order by m.thread_seq desc
-        limit 1000
-      )
-      union all
-      (
-        select h.thread_seq, h.item
-        from public.chat_hidden_items as h
-        where h.thread_id = p_thread_id and h.hidden_at is null
-        order by h.thread_seq desc
-        limit 1000
-      )
-      order by thread_seq desc
-      limit 1000
-    ) as n
-  ) as k
+declare
+  v_thread_seq bigint;
+  v_item jsonb;
+  v_items jsonb[] := '{}';
+  v_bytes bigint := 0;
+  v_complete boolean := true;
+begin
+  for v_thread_seq, v_item in
+    (
+      select m.thread_seq, m.item
+      from public.chat_messages as m
+      where m.thread_id = p_thread_id and m.hidden_at is null
+      order by m.thread_seq desc
+    )
+    union all
+    (
+      select h.thread_seq, h.item
+      from public.chat_hidden_items as h
+      where h.thread_id = p_thread_id and h.hidden_at is null
+      order by h.thread_seq desc
+    )
+    order by thread_seq desc
+  loop
+    v_bytes := v_bytes + octet_length(v_item::text);
+    v_complete := v_bytes <= p_bytes and cardinality(v_items) < 1000;
+    exit when not v_complete;
+    v_items := v_items || v_item;
+  end loop;
+  return jsonb_build_object(
+    'items', (
+      select coalesce(jsonb_agg(i.item order by i.place desc), '[]')
+      from unnest(v_items) with ordinality as i (item, place)
+    ),
+    'complete', v_complete
+  );
+end
 $$;

@@ -20,8 +20,12 @@ create table if not exists public.chat_runs (
   request_key text not null,
   request_hash text not null,
   status text not null default 'running',
-  -- The number of the item that the run answers; its own items follow.
+  -- The number of the item that the run answers.
   question_seq bigint not null,
+  -- The numbers of the thread's last item when the run began and when it ended. The run's own items
+  -- are between them.
+  preceding_item_seq bigint not null,
+  last_item_seq bigint,
   -- The number of the last chunk.
   last_chunk_seq integer not null default 0,
   -- The items that the thread gets if the process stops now.
@@ -35,6 +39,7 @@ create table if not exists public.chat_runs (
   input_tokens bigint,
   output_tokens bigint,
   error_code text,
+  constraint chat_runs_session_key unique (session_id, id),
   constraint chat_runs_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_runs_thread_fkey
@@ -43,7 +48,8 @@ create table if not exists public.chat_runs (
     check (
       status in ('running', 'completed', 'incomplete', 'stopped', 'failed', 'interrupted')
     ),
-  constraint chat_runs_finished check ((status = 'running') = (finished_at is null)),
+  constraint chat_runs_finished
+    check (num_nonnulls(finished_at, last_item_seq) = case status when 'running' then 0 else 2 end),
   constraint chat_runs_draft_while_running check (status = 'running' or draft = '[]'),
   constraint chat_runs_draft_array check (jsonb_typeof(draft) = 'array'),
   constraint chat_runs_request_key_length check (char_length(request_key) between 1 and 300),
@@ -62,10 +68,11 @@ create unique index if not exists chat_runs_running
 create index if not exists chat_runs_by_request
   on public.chat_runs (org_id, user_id, request_key, started_at desc);
 
--- Finds the running answers of a session; covers the foreign key to chat_sessions.
-create index if not exists chat_runs_by_session on public.chat_runs (session_id, status);
+-- Finds the running answers of a session.
+create index if not exists chat_runs_running_of_session
+  on public.chat_runs (session_id) where status = 'running';
 
--- Finds the runs of a thread, the latest first; covers the foreign key to chat_threads.
+-- Finds the latest run of a thread; covers the foreign key to chat_threads.
 create index if not exists chat_runs_by_thread on public.chat_runs (thread_id, started_at desc);
 
 -- Finds runs whose process has stopped.
@@ -76,11 +83,19 @@ alter table public.chat_runs enable row level security;
 revoke all on table public.chat_runs from public, anon, authenticated, service_role;
 
 create table if not exists public.chat_run_chunks (
-  run_id uuid not null references public.chat_runs (id) on delete cascade,
+  org_id uuid not null,
+  user_id uuid not null,
+  session_id uuid not null,
+  run_id uuid not null,
   seq integer not null,
   -- An array of events, as they were streamed.
   events jsonb not null,
-  primary key (run_id, seq),
+  -- Begins with the session and the run, so it covers the foreign keys.
+  primary key (session_id, run_id, seq),
+  constraint chat_run_chunks_session_fkey
+    foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
+  constraint chat_run_chunks_run_fkey
+    foreign key (session_id, run_id) references public.chat_runs (session_id, id),
   constraint chat_run_chunks_seq_positive check (seq > 0),
   constraint chat_run_chunks_events_array check (jsonb_typeof(events) = 'array')
 );
@@ -110,7 +125,8 @@ create or replace trigger stop_runs
   for each row when (old.status <> new.status or old.agent_id <> new.agent_id)
   execute function chatkit_private.stop_runs();
 
--- Ends a run whose lease has expired: appends its draft to the thread. Returns whether it did.
+-- Ends a run whose lease has expired: appends its draft to the thread. Returns whether it did. An
+-- item that a constraint rejects is left out, so that the run ends in any case.
 create or replace function chatkit_private.settle_run(p_run_id uuid) returns boolean
 language plpgsql
 set search_path = ''
@@ -119,6 +135,7 @@ declare
   v_run public.chat_runs;
   v_session public.chat_sessions;
   v_item jsonb;
+  v_rejected boolean := false;
 begin
   select * into v_run
   from public.chat_runs as r
@@ -126,7 +143,11 @@ begin
   if not found then
     return false;
   end if;
-  v_session := chatkit_private.lock_session(v_run.org_id, v_run.session_id);
+  -- The session may have been erased since.
+  select * into v_session
+  from public.chat_sessions as s
+  where s.id = v_run.session_id
+  for update;
   perform from public.chat_threads as t where t.id = v_run.thread_id for update;
   select * into v_run
   from public.chat_runs as r
@@ -140,10 +161,21 @@ begin
     from jsonb_array_elements(v_run.draft) with ordinality as i (value, position)
     order by i.position
   loop
-    perform chatkit_private.append_item(v_session, v_run.thread_id, v_item);
+    begin
+      perform chatkit_private.append_item(v_session, v_run.thread_id, v_item);
+    exception
+      when check_violation or not_null_violation or data_exception then
+        v_rejected := true;
+    end;
   end loop;
   update public.chat_runs as r
-  set status = 'interrupted', finished_at = clock_timestamp(), draft = '[]'
+  set status = 'interrupted',
+      finished_at = clock_timestamp(),
+      last_item_seq = (
+        select t.last_item_seq from public.chat_threads as t where t.id = r.thread_id
+      ),
+      draft = '[]',
+      error_code = case when v_rejected then 'draft_rejected' end
   where r.id = p_run_id;
   return true;
 end
@@ -159,19 +191,21 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_runs public.chat_runs[] := array(
-    select r
-    from public.chat_runs as r
-    where r.thread_id = p_thread_id
-      and r.status = 'running'
-      and r.lease_until <= clock_timestamp()
-  );
+  v_run public.chat_runs;
 begin
+  -- A thread has at most one running answer.
+  select * into v_run
+  from public.chat_runs as r
+  where r.thread_id = p_thread_id
+    and r.status = 'running'
+    and r.lease_until <= clock_timestamp();
   perform from public.chat_sessions as s
-  where s.id = p_session_id or s.id in (select r.session_id from unnest(v_runs) as r)
+  where s.id in (p_session_id, v_run.session_id)
   order by s.id
   for update;
-  perform chatkit_private.settle_run(r.id) from unnest(v_runs) as r;
+  if v_run.id is not null then
+    perform chatkit_private.settle_run(v_run.id);
+  end if;
 end
 $$;
 
@@ -204,13 +238,19 @@ begin
     ) as d;
     exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
   end loop;
+  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
 
-  -- In the order of the sessions' ids, as in every transaction that locks several sessions.
-  for v_id in
+  -- Sessions are locked before their threads, as everywhere. A session that another transaction
+  -- has locked is left to the next run.
+  v_ids := array(
     select r.id
-    from unnest(chatkit_private.fair_share(v_ids, v_owners, v_limit)) as d (id)
+    from unnest(v_ids) as d (id)
     join public.chat_runs as r on r.id = d.id
-    order by r.session_id, r.thread_id
+    join public.chat_sessions as s on s.id = r.session_id
+    for update of s skip locked
+  );
+  for v_id in
+    select r.id from public.chat_runs as r where r.id = any (v_ids) order by r.thread_id
   loop
     if chatkit_private.settle_run(v_id) then
       v_settled := v_settled + 1;

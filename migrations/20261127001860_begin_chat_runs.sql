@@ -22,9 +22,9 @@ begin
 end
 $$;
 
--- Returns the run that an earlier request under the same key began, if this request repeats it; null
--- if it is a new request. A key that the client chose is good for a day, and for one request only. A
--- hash of the request recognises a repeat within 30 seconds, and while no answer has ended well.
+-- Returns the run that an earlier request under the same key began, if this request repeats it, and
+-- null if it is a new request. A key that the client chose is valid for a day and for one request
+-- only. A hash of the request recognises a repeat for 30 seconds, until an answer ends well.
 create or replace function chatkit_private.repeated_run(
   p_session public.chat_sessions,
   p_request_key text,
@@ -78,27 +78,42 @@ as $$
     'question', (
       select m.item
       from public.chat_messages as m
-      where m.thread_id = p_run.thread_id and m.thread_seq = p_run.question_seq
+      where m.thread_id = p_run.thread_id
+        and m.thread_seq = p_run.question_seq
+        and m.hidden_at is null
     ),
     -- A finished run is repeated from its items.
     'items', (
       select coalesce(jsonb_agg(m.item order by m.thread_seq), '[]')
       from public.chat_messages as m
-      where p_run.status <> 'running'
-        and m.thread_id = p_run.thread_id
-        and m.thread_seq > p_run.question_seq
-        and m.thread_seq < coalesce(
-          (
-            select min(n.question_seq)
-            from public.chat_runs as n
-            where n.thread_id = p_run.thread_id and n.question_seq > p_run.question_seq
-          ),
-          9223372036854775807
-        )
+      where m.thread_id = p_run.thread_id
+        and m.thread_seq > greatest(p_run.preceding_item_seq, p_run.question_seq)
+        and m.thread_seq <= p_run.last_item_seq
         and m.hidden_at is null
     )
   )
 $$;
+
+-- Returns whether no other run of the thread began after this one.
+create or replace function chatkit_private.is_latest_run(p_run public.chat_runs) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select not exists (
+    select from public.chat_runs as r
+    where r.thread_id = p_run.thread_id and r.started_at > p_run.started_at
+  )
+$$;
+
+-- Returns the key of the advisory lock that orders a user's requests under the same key.
+create or replace function chatkit_private.request_lock_key(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_request_key text
+) returns bigint
+language sql immutable parallel safe
+set search_path = ''
+return hashtextextended(p_org_id::text || p_user_id || p_request_key, 0);
 
 create or replace function chatkit_private.begin_chat_run(
   p_session_id uuid,
@@ -130,35 +145,49 @@ declare
   v_constraint text;
   v_column text;
 begin
+  -- A key is the user's, so the session's lock does not suffice: repeats in two sessions begin one
+  -- run.
+  perform pg_advisory_xact_lock(
+    chatkit_private.request_lock_key(s.org_id, s.user_id, p_request_key)
+  )
+  from public.chat_sessions as s
+  where s.id = p_session_id;
   select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
-  v_run := chatkit_private.repeated_run(v_session, p_request_key, p_request_hash, p_key_is_explicit);
+  v_run := chatkit_private.repeated_run(
+    v_session, p_request_key, p_request_hash, p_key_is_explicit
+  );
   -- A repeat of the request that created a thread comes with another new id for it.
   perform chatkit_private.settle_thread(coalesce(v_run.thread_id, p_thread_id), p_session_id);
   select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
-  if v_session.status <> 'active' then
+  if v_session.status <> 'active' or v_session.provider <> 'self_hosted' then
     raise sqlstate 'PT401' using message = 'client_secret_rejected';
   end if;
 
-  -- Another repeat may have been first.
-  v_run := chatkit_private.repeated_run(v_session, p_request_key, p_request_hash, p_key_is_explicit);
+  -- The run may have ended since.
+  v_run := chatkit_private.repeated_run(
+    v_session, p_request_key, p_request_hash, p_key_is_explicit
+  );
   if v_run.id is not null then
     v_thread := chatkit_private.lock_thread(v_session, v_run.thread_id);
-    if v_run.id <> p_run_id
-       and (
-         v_run.status not in ('failed', 'interrupted')
-         -- A broken answer is not taken up after the conversation has gone on.
-         or exists (
-           select from public.chat_runs as n
-           where n.thread_id = v_run.thread_id and n.question_seq > v_run.question_seq
-         )
-       ) then
-      return chatkit_private.repeat_response(v_run, v_thread);
+    if v_run.id <> p_run_id then
+      if v_run.status not in ('failed', 'interrupted') then
+        return chatkit_private.repeat_response(v_run, v_thread);
+      end if;
+      -- A broken answer is not taken up after the conversation has gone on. Without a key, the same
+      -- words are a new message then.
+      if not chatkit_private.is_latest_run(v_run) then
+        if p_key_is_explicit then
+          return chatkit_private.repeat_response(v_run, v_thread);
+        end if;
+        v_run := null;
+      end if;
     end if;
-  elsif p_is_new_thread then
+  end if;
+  if v_run.id is null and p_is_new_thread then
     insert into public.chat_threads as t (id, org_id, user_id, agent_id, title)
     values (p_thread_id, v_session.org_id, v_session.user_id, v_session.agent_id, p_title)
     returning * into v_thread;
-  else
+  elsif v_run.id is null then
     v_thread := chatkit_private.lock_thread(v_session, p_thread_id);
   end if;
 
@@ -206,10 +235,11 @@ begin
     end if;
     insert into public.chat_runs (
       id, org_id, user_id, session_id, thread_id, agent_id, secret_hash, request_key, request_hash,
-      question_seq, draft, lease_until
+      question_seq, preceding_item_seq, draft, lease_until
     ) values (
       p_run_id, v_session.org_id, v_session.user_id, v_session.id, v_thread.id,
-      v_session.agent_id, p_secret_hash, p_request_key, p_request_hash, v_question_seq, p_draft,
+      v_session.agent_id, p_secret_hash, p_request_key, p_request_hash, v_question_seq,
+      (select t.last_item_seq from public.chat_threads as t where t.id = v_thread.id), p_draft,
       clock_timestamp() + make_interval(secs => p_lease_seconds)
     );
     perform chatkit_private.link_thread(v_session, v_thread.id);
@@ -284,7 +314,7 @@ comment on function public.begin_chat_run is
   'question; `removed_item_ids` are the items of the broken one. With p_retry_after_item_id the '
   'answers after that message are replaced.';
 
--- Returns a run to the process that began it; no row if there is none.
+-- Returns a run, locked, to the process that began it.
 create or replace function chatkit_private.lock_run(p_secret_hash text, p_run_id uuid)
 returns public.chat_runs
 language plpgsql
@@ -331,7 +361,8 @@ begin
   loop
     perform chatkit_private.append_item(v_session, p_run.thread_id, v_item);
   end loop;
-  insert into public.chat_run_chunks (run_id, seq, events) values (p_run.id, p_chunk_seq, p_events);
+  insert into public.chat_run_chunks (org_id, user_id, session_id, run_id, seq, events)
+  values (p_run.org_id, p_run.user_id, p_run.session_id, p_run.id, p_chunk_seq, p_events);
 end
 $$;
 
@@ -396,6 +427,9 @@ begin
       last_chunk_seq = greatest(r.last_chunk_seq, p_chunk_seq),
       draft = '[]',
       finished_at = clock_timestamp(),
+      last_item_seq = (
+        select t.last_item_seq from public.chat_threads as t where t.id = r.thread_id
+      ),
       input_bytes = p_input_bytes,
       input_tokens = p_input_tokens,
       output_tokens = p_output_tokens,
@@ -406,9 +440,10 @@ end
 $$;
 
 comment on function public.finish_chat_run is
-  'Ends a running answer and stores its last items and the tokens that it used. `finished` is false '
-  'if the run had ended otherwise, because its lease had expired; nothing is stored then.';
+  'Ends a running answer and stores its last items and the tokens that it used. `finished` is '
+  'false if the run had ended otherwise, because its lease had expired; nothing is stored then.';
 
+-- Returns up to 100 chunks of a run, and but for the first one up to 1 MiB.
 create or replace function chatkit_private.follow_chat_run(
   p_session_id uuid,
   p_run_id uuid,
@@ -418,36 +453,45 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  v_session public.chat_sessions;
   v_run public.chat_runs;
+  v_chunk public.chat_run_chunks;
+  v_events jsonb[] := '{}';
+  v_bytes bigint := 0;
+  v_seq integer := p_after_chunk_seq;
 begin
-  select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
-  select * into v_run
+  select r.* into v_run
   from public.chat_runs as r
-  where r.id = p_run_id and r.org_id = v_session.org_id and r.user_id = v_session.user_id;
+  join public.chat_sessions as s
+    on s.org_id = r.org_id and s.user_id = r.user_id and s.id = p_session_id
+  join public.chat_threads as t on t.id = r.thread_id and t.agent_id = s.agent_id
+  where r.id = p_run_id;
   if not found then
     raise sqlstate 'PT404' using message = 'run_not_found';
   end if;
   perform chatkit_private.settle_thread(v_run.thread_id);
-  return (
-    select jsonb_build_object(
-      'status', r.status,
-      'chunk_seq', coalesce(c.seq, p_after_chunk_seq),
-      'events', coalesce(c.events, '[]')
+  -- The run is read before its chunks: a run that has ended gets no further ones.
+  select * into v_run from public.chat_runs as r where r.id = p_run_id;
+  for v_chunk in
+    select h.*
+    from public.chat_run_chunks as h
+    where h.session_id = v_run.session_id and h.run_id = p_run_id and h.seq > p_after_chunk_seq
+    order by h.seq
+    limit 100
+  loop
+    v_bytes := v_bytes + octet_length(v_chunk.events::text);
+    exit when v_bytes > 1048576 and cardinality(v_events) > 0;
+    v_events := v_events || v_chunk.events;
+    v_seq := v_chunk.seq;
+  end loop;
+  return jsonb_build_object(
+    'status', v_run.status,
+    'chunk_seq', v_seq,
+    'last_chunk_seq', v_run.last_chunk_seq,
+    'events', (
+      select coalesce(jsonb_agg(e.value order by c.place, e.place), '[]')
+      from unnest(v_events) with ordinality as c (events, place)
+      cross join lateral jsonb_array_elements(c.events) with ordinality as e (value, place)
     )
-    from public.chat_runs as r
-    left join lateral (
-      select max(k.seq) as seq, jsonb_agg(e.value order by k.seq, e.position) as events
-      from (
-        select h.seq, h.events
-        from public.chat_run_chunks as h
-        where h.run_id = r.id and h.seq > p_after_chunk_seq
-        order by h.seq
-        limit 100
-      ) as k
-      cross join lateral jsonb_array_elements(k.events) with ordinality as e (value, position)
-    ) as c on true
-    where r.id = p_run_id
   );
 end
 $$;
@@ -466,4 +510,6 @@ as $$
 $$;
 
 comment on function public.follow_chat_run is
-  'Returns what a run of the user has streamed after a chunk, and its status.';
+  'Returns what a run of the user in a thread of the session''s agent has streamed after a chunk: '
+  '{status, chunk_seq, last_chunk_seq, events}. More follows while the run is running or chunk_seq '
+  'is below last_chunk_seq.';

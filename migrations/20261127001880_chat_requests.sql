@@ -39,14 +39,20 @@ create or replace function chatkit_private.list_chat_threads(
 language plpgsql stable security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan
+set enable_sort = off
 as $$
 declare
+  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 1000);
   v_session public.chat_sessions;
   v_after public.chat_threads;
-  v_rows jsonb;
+  v_threads refcursor;
+  v_thread public.chat_threads;
+  v_rows jsonb[] := '{}';
+  v_more boolean := false;
 begin
   select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
   if p_after is not null then
+    -- The thread may have been deleted or handed over since the previous page.
     select * into v_after
     from public.chat_threads as t
     where t.id = p_after and t.org_id = v_session.org_id and t.user_id = v_session.user_id;
@@ -54,44 +60,36 @@ begin
       raise sqlstate 'PT404' using message = 'thread_not_found';
     end if;
   end if;
-  select jsonb_agg(chatkit_private.thread_response(r.thread)
-    order by case when p_descending then -r.position else r.position end)
-  into v_rows
-  from (
-    (
-      select t as thread, row_number() over (order by t.created_at, t.id) as position
+  if p_descending then
+    open v_threads no scroll for
+      select t.*
       from public.chat_threads as t
-      where not p_descending
-        and t.org_id = v_session.org_id
-        and t.agent_id = v_session.agent_id
-        and t.user_id = v_session.user_id
-        and t.hidden_at is null
-        and (v_after.id is null or (t.created_at, t.id) > (v_after.created_at, v_after.id))
-      order by t.created_at, t.id
-      limit p_limit + 1
-    )
-    union all
-    (
-      select t as thread, -row_number() over (order by t.created_at desc, t.id desc) as position
-      from public.chat_threads as t
-      where p_descending
-        and t.org_id = v_session.org_id
+      where t.org_id = v_session.org_id
         and t.agent_id = v_session.agent_id
         and t.user_id = v_session.user_id
         and t.hidden_at is null
         and (v_after.id is null or (t.created_at, t.id) < (v_after.created_at, v_after.id))
-      order by t.created_at desc, t.id desc
-      limit p_limit + 1
-    )
-  ) as r;
-  v_rows := coalesce(v_rows, '[]');
-  return jsonb_build_object(
-    'rows', case
-      when jsonb_array_length(v_rows) > p_limit then v_rows - p_limit
-      else v_rows
-    end,
-    'more', jsonb_array_length(v_rows) > p_limit
-  );
+      order by t.created_at desc, t.id desc;
+  else
+    open v_threads no scroll for
+      select t.*
+      from public.chat_threads as t
+      where t.org_id = v_session.org_id
+        and t.agent_id = v_session.agent_id
+        and t.user_id = v_session.user_id
+        and t.hidden_at is null
+        and (v_after.id is null or (t.created_at, t.id) > (v_after.created_at, v_after.id))
+      order by t.created_at, t.id;
+  end if;
+  loop
+    fetch v_threads into v_thread;
+    exit when not found;
+    v_more := cardinality(v_rows) = v_limit;
+    exit when v_more;
+    v_rows := v_rows || chatkit_private.thread_response(v_thread);
+  end loop;
+  close v_threads;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', v_more);
 end
 $$;
 
@@ -110,8 +108,9 @@ as $$
 $$;
 
 comment on function public.list_chat_threads is
-  'Returns a page of the user''s threads with the session''s agent, by creation, as {rows, more}. '
-  'p_after is the id of the last thread of the previous page.';
+  'Returns a page of the user''s threads with the session''s agent, by creation, as {rows, more}, '
+  'with up to p_limit rows, at most 1,000. p_after is the id of the last thread of the previous '
+  'page.';
 
 create or replace function chatkit_private.list_chat_items(
   p_session_id uuid,
@@ -161,7 +160,8 @@ comment on function public.list_chat_items is
   'Returns a thread and a page of its visible items as {thread, rows, more}, with up to p_limit '
   'rows in about 1 MiB. p_after is the id of the last item of the previous page.';
 
--- Locks a session and one of its user's threads, for a change that is recorded as an event.
+-- Locks a session and one of its user's threads, for a change that is recorded as events. They are
+-- charged like the page's other events.
 create or replace function chatkit_private.lock_session_thread(
   p_session_id uuid,
   p_thread_id text
@@ -172,8 +172,11 @@ as $$
 declare
   v_session public.chat_sessions;
 begin
-  select * into strict v_session from public.chat_sessions as s where s.id = p_session_id for update;
-  if v_session.status <> 'active' then
+  select * into strict v_session
+  from public.chat_sessions as s
+  where s.id = p_session_id
+  for update;
+  if v_session.status <> 'active' or v_session.provider <> 'self_hosted' then
     raise sqlstate 'PT401' using message = 'client_secret_rejected';
   end if;
   perform chatkit_private.lock_thread(v_session, p_thread_id);
@@ -205,6 +208,7 @@ begin
       'user', v_session.user_id::text
     );
     perform chatkit_private.touch_session(v_session.id);
+    perform chatkit_private.consume_rate_limit(v_session, 'event', 1);
   else
     select * into strict v_thread from public.chat_threads as t where t.id = p_thread_id;
   end if;
@@ -260,6 +264,7 @@ begin
     jsonb_build_object('threadId', p_thread_id), 'user', v_session.user_id::text
   );
   perform chatkit_private.touch_session(v_session.id);
+  perform chatkit_private.consume_rate_limit(v_session, 'event', 1);
   return '{}';
 end
 $$;
@@ -292,25 +297,35 @@ as $$
 declare
   v_session public.chat_sessions :=
     chatkit_private.lock_session_thread(p_session_id, p_thread_id);
+  -- Each item once, in the given order.
+  v_item_ids text[] := array(
+    select i.id
+    from unnest(p_item_ids) with ordinality as i (id, place)
+    group by i.id
+    order by min(i.place)
+  );
   v_item_id text;
 begin
   if (
-    select count(distinct m.chatkit_item_id)
+    select count(*)
     from public.chat_messages as m
     where m.thread_id = p_thread_id
-      and m.chatkit_item_id = any (p_item_ids)
+      and m.chatkit_item_id = any (v_item_ids)
       and m.hidden_at is null
-  ) <> (select count(distinct i.id) from unnest(p_item_ids) as i (id)) then
+  ) <> cardinality(v_item_ids) then
     raise sqlstate 'PT404' using message = 'item_not_found';
   end if;
-  foreach v_item_id in array p_item_ids loop
+  foreach v_item_id in array v_item_ids loop
     perform chatkit_private.append_event(
       v_session.id, chatkit_private.new_id(), 'feedback',
       jsonb_build_object('threadId', p_thread_id, 'itemId', v_item_id, 'rating', p_rating),
       'user', v_session.user_id::text
     );
   end loop;
-  perform chatkit_private.touch_session(v_session.id);
+  if cardinality(v_item_ids) > 0 then
+    perform chatkit_private.touch_session(v_session.id);
+    perform chatkit_private.consume_rate_limit(v_session, 'event', cardinality(v_item_ids));
+  end if;
   return '{}';
 end
 $$;
@@ -330,4 +345,4 @@ as $$
 $$;
 
 comment on function public.record_chat_feedback is
-  'Records the user''s opinion of items of a thread as an event of the session.';
+  'Records the user''s opinion of items of a thread as events of the session, one for each item.';

@@ -331,7 +331,8 @@ end
 $$;
 
 -- Deletes up to p_limit chunks of answers that finished more than ten minutes ago, and returns
--- their number.
+-- their number. The lateral join looks up the run of each chunk. A merge join would read all runs,
+-- which are kept much longer than their chunks.
 create or replace function chatkit_private.purge_chat_run_chunks(
   p_now timestamptz,
   p_limit integer
@@ -343,17 +344,18 @@ declare
   v_count integer;
 begin
   with over as (
-    select c.run_id, c.seq
+    select c.session_id, c.run_id, c.seq
     from public.chat_run_chunks as c
-    join public.chat_runs as r on r.id = c.run_id
+    cross join lateral (
+      select r.finished_at from public.chat_runs as r where r.id = c.run_id offset 0
+    ) as r
     where r.finished_at < p_now - interval '10 minutes'
-    order by c.run_id, c.seq
     limit p_limit
     for update of c skip locked
   )
   delete from public.chat_run_chunks as c
   using over as o
-  where c.run_id = o.run_id and c.seq = o.seq;
+  where (c.session_id, c.run_id, c.seq) = (o.session_id, o.run_id, o.seq);
   get diagnostics v_count = row_count;
   return v_count;
 end
@@ -384,7 +386,7 @@ $$;
 
 comment on function public.purge_expired is
   'Erases expired secrets, and deletes idempotency keys that have not been used for p_keep (at '
-  'least 24 hours), full rate-limit buckets, old amounts, and what finished answers streamed: up to '
-  'p_limit of each kind. Returns '
-  'their numbers. Every user (for buckets: every organisation) gets the same share of p_limit, '
-  'except for amounts and answers. Rows that another transaction has locked are left to the next run.';
+  'least 24 hours), full rate-limit buckets, old amounts, and what finished answers streamed: up '
+  'to p_limit of each kind. Returns their numbers. Every user (for buckets: every organisation) '
+  'gets the same share of p_limit, except for amounts and answers. Rows that another transaction '
+  'has locked are left to the next run.';

@@ -1,8 +1,8 @@
 -- Erasing a session, for the erasure of its user and for the retention period.
 
 -- Returns the time until which a session cannot be erased, or null if it can be erased now. It
--- waits for a running call or answer, for a request to OpenAI whose outcome is not recorded, and for ChatKit
--- sessions that may still be live, because a row must name each of them until it is over.
+-- waits for a running call or answer, for a request to OpenAI whose outcome is not recorded, and for
+-- ChatKit sessions that may still be live, because a row must name each of them until it is over.
 create or replace function chatkit_private.erasable_after(p_session_id uuid) returns timestamptz
 language sql stable
 set search_path = ''
@@ -31,37 +31,77 @@ as $$
   where w.until > clock_timestamp()
 $$;
 
--- Moves up to p_limit items of a session to other sessions that use the same threads, and returns
--- their number. They keep their place in the thread and have none in the other transcript. The
--- caller has locked the threads.
-create or replace function chatkit_private.keep_shared_items(p_session_id uuid, p_limit integer)
-returns integer
+-- Gives a session's items of shared threads to other sessions, for retention: up to p_limit rows,
+-- and returns {rows, locked}. An item keeps its place in the thread and has none in the other
+-- transcript; hidden items, which only this transcript shows, stay. A thread that no other session
+-- uses is closed, so that no request continues it while it is erased.
+--
+-- The caller has locked the session. A thread is locked next, so that no request begins to use it
+-- meanwhile. The other session is locked out of order, so it is skipped if another transaction has
+-- locked it; `locked` reports whether that happened.
+create or replace function chatkit_private.release_threads(p_session_id uuid, p_limit integer)
+returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_moved integer;
+  v_left integer := p_limit;
+  v_locked boolean := false;
+  v_thread_id text;
+  v_heir_id uuid;
+  v_count integer;
 begin
-  with kept as (
-    select m.id, o.session_id as other_id
+  perform chatkit_private.settle_run(r.id)
+  from public.chat_runs as r
+  where r.session_id = p_session_id and r.status = 'running';
+
+  for v_thread_id in
+    select l.thread_id
     from public.chat_thread_sessions as l
-    cross join lateral (
-      select k.session_id
-      from public.chat_thread_sessions as k
-      where k.thread_id = l.thread_id and k.session_id <> p_session_id
-      order by k.session_id desc
-      limit 1
-    ) as o
-    join public.chat_messages as m on m.thread_id = l.thread_id and m.session_id = p_session_id
-    where l.session_id = p_session_id
+    where l.session_id = p_session_id and l.released_at is null
+    order by l.thread_id
     limit p_limit
-  )
-  update public.chat_messages as m
-  set session_id = k.other_id, seq = null
-  from kept as k
-  where m.session_id = p_session_id and m.id = k.id;
-  get diagnostics v_moved = row_count;
-  return v_moved;
+  loop
+    exit when v_left <= 0;
+    perform from public.chat_threads as t where t.id = v_thread_id for update;
+    if exists (
+      select from public.chat_thread_sessions as k
+      where k.thread_id = v_thread_id and k.session_id <> p_session_id and k.released_at is null
+    ) then
+      select s.id into v_heir_id
+      from public.chat_thread_sessions as k
+      join public.chat_sessions as s on s.id = k.session_id
+      where k.thread_id = v_thread_id and k.session_id <> p_session_id and k.released_at is null
+      order by s.id desc
+      limit 1
+      for key share of s skip locked;
+      if not found then
+        v_locked := true;
+        continue;
+      end if;
+      update public.chat_messages as m
+      set session_id = v_heir_id, seq = null
+      from (
+        select o.thread_seq
+        from public.chat_messages as o
+        where o.thread_id = v_thread_id and o.session_id = p_session_id and o.hidden_at is null
+        limit v_left
+      ) as o
+      where m.thread_id = v_thread_id and m.thread_seq = o.thread_seq;
+      get diagnostics v_count = row_count;
+      v_left := v_left - v_count;
+    else
+      update public.chat_threads as t
+      set hidden_at = coalesce(t.hidden_at, clock_timestamp())
+      where t.id = v_thread_id;
+    end if;
+    exit when v_left <= 0;
+    update public.chat_thread_sessions as l
+    set released_at = clock_timestamp()
+    where l.session_id = p_session_id and l.thread_id = v_thread_id;
+    v_left := v_left - 1;
+  end loop;
+  return jsonb_build_object('rows', p_limit - v_left, 'locked', v_locked);
 end
 $$;
 
@@ -83,7 +123,9 @@ begin
     where l.session_id = p_session_id
       and not exists (
         select from public.chat_thread_sessions as k
-        where k.thread_id = l.thread_id and k.session_id <> p_session_id
+        where k.thread_id = l.thread_id
+          and k.session_id <> p_session_id
+          and k.released_at is null
       )
     limit p_limit
   ) as u
@@ -93,32 +135,43 @@ begin
 end
 $$;
 
--- Deletes a session's links to threads, and the threads that no other session uses; their items are
--- erased. Returns the number of threads.
-create or replace function chatkit_private.erase_threads(p_session_id uuid) returns integer
+-- Deletes up to p_limit links of a session to threads, after its items are erased, and the threads
+-- that no other session uses. Returns {links, threads}.
+create or replace function chatkit_private.erase_threads(p_session_id uuid, p_limit integer)
+returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_thread_ids text[] := array(
-    select l.thread_id from public.chat_thread_sessions as l where l.session_id = p_session_id
-  );
-  v_erased integer;
+  v_thread_ids text[];
+  v_links integer;
+  v_threads integer;
 begin
-  delete from public.chat_thread_sessions as l where l.session_id = p_session_id;
+  with unlinked as (
+    delete from public.chat_thread_sessions as l
+    where l.session_id = p_session_id
+      and l.thread_id in (
+        select o.thread_id
+        from public.chat_thread_sessions as o
+        where o.session_id = p_session_id
+        limit p_limit
+      )
+    returning l.thread_id
+  )
+  select array_agg(u.thread_id), count(*) into v_thread_ids, v_links from unlinked as u;
   delete from public.chat_threads as t
   where t.id = any (v_thread_ids)
     and not exists (select from public.chat_thread_sessions as k where k.thread_id = t.id);
-  get diagnostics v_erased = row_count;
-  return v_erased;
+  get diagnostics v_threads = row_count;
+  return jsonb_build_object('links', v_links, 'threads', v_threads);
 end
 $$;
 
 -- Erases up to p_limit rows of a session, and returns {erased, rows, wait_seconds, counts}. With
--- p_keep_shared_threads, items of threads that other sessions use are kept. The
--- session has ended, and the caller has locked it. A late write finds no session, and every table
--- that refers to sessions rejects rows without one. If the list below lacks a table, the table's
--- foreign key blocks the deletion of the session, and the erasure cannot finish.
+-- p_keep_shared_threads, items of threads that other sessions use are kept. The session has ended,
+-- and the caller has locked it. A late write finds no session, and every table that refers to
+-- sessions rejects rows without one. If the list below lacks a table, the table's foreign key
+-- blocks the deletion of the session, and the erasure cannot finish.
 create or replace function chatkit_private.erase_session(
   p_session public.chat_sessions,
   p_limit integer,
@@ -136,6 +189,8 @@ declare
   v_table_gone integer;
   v_gone integer;
   v_missed boolean;
+  v_released jsonb;
+  v_threads jsonb;
 begin
   if p_session.status <> 'ended' then
     raise sqlstate 'PT409' using message = 'session_active';
@@ -149,18 +204,15 @@ begin
     );
   end if;
 
-  -- A request that would use one of the threads waits, and then finds it or not.
-  perform from public.chat_threads as t
-  where t.id in (
-    select l.thread_id from public.chat_thread_sessions as l where l.session_id = p_session.id
-  )
-  order by t.id
-  for update;
   if p_keep_shared_threads then
-    perform chatkit_private.settle_run(r.id)
-    from public.chat_runs as r
-    where r.session_id = p_session.id and r.status = 'running';
-    v_left := v_left - chatkit_private.keep_shared_items(p_session.id, v_left);
+    v_released := chatkit_private.release_threads(p_session.id, v_left);
+    v_left := v_left - (v_released ->> 'rows')::integer;
+    if v_left = 0 or (v_released ->> 'locked')::boolean then
+      return jsonb_build_object(
+        'erased', false, 'rows', v_limit - v_left, 'counts', v_counts,
+        'wait_seconds', case when v_left = 0 then 0 else 1 end
+      );
+    end if;
   end if;
   v_gone := chatkit_private.erase_hidden_items(p_session.id, v_left);
   v_left := v_left - v_gone;
@@ -168,9 +220,10 @@ begin
 
   -- In an order that satisfies the foreign keys between the tables.
   foreach v_table in array array[
-    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_runs',
-    'chat_messages', 'chat_tasks', 'chatkit_threads', 'chatkit_sessions', 'session_model_settings',
-    'idle_checks', 'transcripts_due', 'retention_leases', 'auto_call_amounts'
+    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_run_chunks',
+    'chat_runs', 'chat_messages', 'chat_tasks', 'chatkit_threads', 'chatkit_sessions',
+    'session_model_settings', 'idle_checks', 'transcripts_due', 'retention_leases',
+    'auto_call_amounts'
   ] loop
     exit when v_left = 0;
     v_table_gone := 0;
@@ -192,15 +245,16 @@ begin
     end loop;
     v_counts := v_counts || jsonb_build_object(v_table, v_table_gone);
   end loop;
+  if v_left > 0 then
+    v_threads := chatkit_private.erase_threads(p_session.id, v_left);
+    v_left := v_left - (v_threads ->> 'links')::integer;
+    v_counts := v_counts || jsonb_build_object('chat_threads', v_threads -> 'threads');
+  end if;
   if v_left = 0 then
     return jsonb_build_object(
       'erased', false, 'rows', v_limit, 'counts', v_counts, 'wait_seconds', 0
     );
   end if;
-
-  v_counts := v_counts || jsonb_build_object(
-    'chat_threads', chatkit_private.erase_threads(p_session.id)
-  );
 
   -- Everywhere else a key is locked before its session. Waiting for a locked key here could
   -- deadlock, so it is skipped and erased by a later call.

@@ -77,7 +77,9 @@ begin
              m.thread_id, m.kind, case when p_all_kinds then m.item end as item, m.hidden_at
       from public.chat_messages as m
       where m.session_id = p_session_id and m.seq > p_after_seq
-        and (p_all_kinds or coalesce(m.kind, 'user_message') in ('user_message', 'assistant_message'))
+        and (
+          p_all_kinds or m.kind is null or m.kind in ('user_message', 'assistant_message')
+        )
       order by m.seq
       limit p_limit + 1
     ) as r
@@ -94,8 +96,8 @@ $$;
 
 comment on function public.list_messages is
   'Returns a page of a session''s messages with a number above p_after_seq, in order, as {rows, '
-  'more} (see list_sessions): without p_all_kinds only what the user and the agent said, and '
-  'without the items. Fails with session_not_found if the caller may not read the session, so the '
+  'more} (see list_sessions). Without p_all_kinds, of the self-hosted chat only what the user and '
+  'the agent said. Fails with session_not_found if the caller may not read the session, so the '
   'caller can distinguish that from a session without messages.';
 
 create or replace function public.list_escalations(

@@ -8,6 +8,7 @@
 
 mod api;
 mod architecture;
+mod chat;
 mod clients;
 mod configuration;
 mod docs;

@@ -2,7 +2,8 @@
 
 The first line configures the client: {"base_url", "api_key", "project", "max_retries", "timeout"}.
 The others are {"call": "threads.list", "args": [...], "kwargs": {...}}. With "pages" instead of
-"call" the result contains the ids of all pages of a list.
+"call" the result contains the ids of all pages of a list, and with "stream" the results of all
+events. Names that begin with "responses." are methods of the Responses API, others of ChatKit.
 
 A result is {"ok": fields, "unknown": [...], "missing": [...], "invalid": [...]}: fields that the
 SDK's types do not have, fields of its types that were not sent, and errors of strict validation,
@@ -55,11 +56,24 @@ def failure(error):
     return {"error": {"class": type(error).__name__, "status": getattr(error, "status_code", None), **fields}}
 
 
-def perform(chatkit, request):
-    method = chatkit
-    for name in (request.get("call") or request["pages"]).split("."):
+def read(stream):
+    events = []
+    try:
+        for event in stream:
+            events.append(success(event))
+    except Exception as error:
+        return {"ok": events, **failure(error)}
+    return {"ok": events}
+
+
+def perform(client, request):
+    path = request.get("call") or request.get("stream") or request["pages"]
+    method = client if path.startswith("responses.") else client.beta.chatkit
+    for name in path.split("."):
         method = getattr(method, name)
     result = method(*request.get("args", []), **request.get("kwargs", {}))
+    if "stream" in request:
+        return read(result)
     if "pages" in request:
         ids = [row.id for row in itertools.islice(result, MAX_ROWS)]
         if len(ids) == MAX_ROWS:
@@ -71,11 +85,11 @@ def perform(chatkit, request):
 def main():
     lines = iter(sys.stdin.readline, "")
     settings = json.loads(next(lines))
-    chatkit = openai.OpenAI(**settings).beta.chatkit
+    client = openai.OpenAI(**settings)
     print(json.dumps({"version": openai.__version__}), flush=True)
     for line in lines:
         try:
-            result = perform(chatkit, json.loads(line))
+            result = perform(client, json.loads(line))
         except Exception as error:
             result = failure(error)
         print(json.dumps(result), flush=True)

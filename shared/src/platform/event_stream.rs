@@ -36,7 +36,7 @@ pub(crate) fn channel() -> (EventSender, EventReceiver) {
     let (queue, messages) = mpsc::unbounded_channel();
     let state = Arc::new(State::default());
     let sender = EventSender { queue, state: Arc::clone(&state) };
-    (sender, EventReceiver { messages, state, is_ended: false })
+    (sender, EventReceiver { messages, state })
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +58,6 @@ pub struct EventSender {
 pub(crate) struct EventReceiver {
     messages: mpsc::UnboundedReceiver<Message>,
     state: Arc<State>,
-    is_ended: bool,
 }
 
 impl EventSender {
@@ -148,19 +147,11 @@ impl Stream for EventReceiver {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.is_ended {
-            return Poll::Ready(None);
-        }
         let message = ready!(self.messages.poll_recv(context)).flatten();
-        match &message {
-            Some(frame) => {
-                let size = frame.len();
-                // The event for a failed stream is not counted.
-                let unread = &self.state.unread;
-                let _ = unread.fetch_update(SeqCst, SeqCst, |unread| Some(unread.saturating_sub(size)));
-            }
-            None => self.is_ended = true,
-        }
+        let size = message.as_ref().map_or(0, Bytes::len);
+        // The event after an overflow is not counted.
+        let unread = &self.state.unread;
+        let _ = unread.fetch_update(SeqCst, SeqCst, |unread| Some(unread.saturating_sub(size)));
         Poll::Ready(message)
     }
 }

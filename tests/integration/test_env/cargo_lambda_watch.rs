@@ -19,7 +19,7 @@ use crate::api::http_requests;
 use crate::end_to_end::check_session_lifecycle;
 use crate::support::client::TestClient;
 use crate::support::skip;
-use crate::support::streaming::{self, body_of_steps, post_steps, send, wait};
+use crate::support::streaming::{body_of_steps, post_steps, send, wait};
 
 #[tokio::test]
 async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
@@ -88,6 +88,8 @@ async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
 
 #[tokio::test]
 async fn watched_function_streams_and_notices_that_its_client_left() -> Result<()> {
+    // The watcher accepts only the names of the project's functions.
+    const NAME: &str = "get-session";
     skip::with_tools(async {
         let stack = LocalStack::start().await?;
         let cargo_lambda = CARGO_LAMBDA.install_async().await?;
@@ -98,15 +100,15 @@ async fn watched_function_streams_and_notices_that_its_client_left() -> Result<(
         // Dropping it ends it.
         let mut function = Command::new(program)
             .envs(stack.environment().all_variables())
-            .env("AWS_LAMBDA_RUNTIME_API", watch.runtime_api(streaming::FUNCTION))
-            .env("AWS_LAMBDA_FUNCTION_NAME", streaming::FUNCTION)
+            .env("AWS_LAMBDA_RUNTIME_API", watch.runtime_api(NAME))
+            .env("AWS_LAMBDA_FUNCTION_NAME", NAME)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let mut output = BufReader::new(function.stdout.take().context("no output")?).lines();
-        let url = format!("{}/chatkit", watch.function_url(streaming::FUNCTION));
+        let url = format!("{}/chatkit", watch.function_url(NAME));
 
         let mut response = post_steps(&url, &[send(1), wait(500), send(2)]).await?;
         let first = response.chunk().await?.context("no first part")?;

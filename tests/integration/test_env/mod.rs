@@ -1,4 +1,5 @@
 mod cargo_lambda_watch;
+mod fake_model;
 mod fake_openai;
 mod local_stack;
 mod openai_sdk;

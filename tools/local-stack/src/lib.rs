@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 pub mod agents;
 pub mod cache;
+pub mod chat_client;
 pub mod due_work;
 pub mod http;
 pub mod lambda;

@@ -30,7 +30,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 pub struct ModelClient {
     http: HttpClient,
     responses: url::Url,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
 }
 
 impl ModelClient {

@@ -2,6 +2,8 @@
 //! Source: <https://platform.openai.com/docs/api-reference/responses>
 
 mod client;
+#[cfg(test)]
+mod client_tests;
 mod error;
 mod event;
 mod request;
@@ -17,3 +19,11 @@ pub use event::{
 };
 pub use request::{ModelRequest, Reasoning, ReasoningEffort};
 pub use stream::ModelStream;
+
+/// Reads the events of a whole stream.
+#[cfg(test)]
+pub(crate) fn read_events(stream: &str) -> Result<Vec<ModelEvent>, ModelCause> {
+    let mut reader = stream::EventReader::default();
+    reader.push(stream.as_bytes())?;
+    std::iter::from_fn(|| reader.next_event().transpose()).collect()
+}

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-/// Maximum size of an event in bytes, with its field names and line ends.
+/// Maximum size of an event in bytes, with field names and line ends, without the empty line.
 pub(super) const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// An event with data.
@@ -48,6 +48,7 @@ impl SseDecoder {
         }
         while let Some(end) = chunk.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.grow(&chunk[..end])?;
+            self.size += 1;
             let rest = &chunk[end + 1..];
             chunk = match chunk[end] {
                 b'\r' if rest.is_empty() => {
@@ -73,7 +74,7 @@ impl SseDecoder {
     }
 
     fn grow(&mut self, bytes: &[u8]) -> Result<(), EventTooLarge> {
-        self.size += bytes.len() + 1;
+        self.size += bytes.len();
         (self.size <= MAX_EVENT_BYTES).then_some(()).ok_or(EventTooLarge)?;
         self.line.extend_from_slice(bytes);
         Ok(())

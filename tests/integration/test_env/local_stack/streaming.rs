@@ -159,9 +159,9 @@ async fn function_does_not_notice_that_its_client_left() -> Result<()> {
         drop(response);
         wait_until("the function has finished", || printed() > before).await?;
     }
-    let logs = stack.final_logs().await;
+    ensure!(failures(&stack).is_empty(), "{:?}", failures(&stack));
+    let logs = stack.logs();
     let printed: Vec<_> = logs.iter().filter(|line| line.starts_with("printed")).collect();
     ensure!(printed == ["printed, closed: false", "printed, closed: false"], "{printed:?}");
-    ensure!(failures(&stack).is_empty(), "{:?}", failures(&stack));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Calls of OpenAI's Python SDK, which is the reference client of ChatKit.
+//! Calls of OpenAI's Python SDK, which is the reference client of ChatKit and of the Responses API.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -117,6 +117,18 @@ impl Sdk {
             Value::Null => Ok(Ok(serde_json::from_value(answer)?)),
             error => Ok(Err(serde_json::from_value(error)?)),
         }
+    }
+
+    /// The events of a stream, and the exception that ended it.
+    pub async fn stream(
+        &mut self,
+        name: &str,
+        kwargs: Value,
+    ) -> anyhow::Result<(Vec<Parsed>, Option<SdkError>)> {
+        let mut answer = self.request(&json!({"stream": name, "args": [], "kwargs": kwargs})).await?;
+        let error = serde_json::from_value(answer["error"].take())?;
+        let events: Option<_> = serde_json::from_value(answer["ok"].take())?;
+        Ok((events.unwrap_or_default(), error))
     }
 
     /// The ids of all pages of a list.

@@ -1,6 +1,6 @@
 //! OpenAI's SDK against the fake of OpenAI, and its requests compared with those of the functions.
 
-mod driver;
+pub mod driver;
 mod errors;
 mod own_client;
 mod requests;

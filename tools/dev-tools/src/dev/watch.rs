@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::EnvFile;
-use local_stack::http;
 use local_stack::http::Port;
 use local_stack::toolchain::Installed;
 use local_stack::{lambda, process_reaper, project};
@@ -92,7 +92,7 @@ impl Watch {
 
     /// Address of a function's Runtime API, in the format of `AWS_LAMBDA_RUNTIME_API`.
     pub fn runtime_api(&self, function: &str) -> String {
-        format!("{}/{function}", self.url.trim_start_matches("http://"))
+        format!("{}/.rt/{function}", self.url)
     }
 
     /// Returns the output of the watcher and the functions.
@@ -112,8 +112,9 @@ impl Watch {
     }
 
     async fn wait_until_ready(&mut self) -> Result<()> {
-        // Any response is sufficient: it has no route for this path.
-        while http::client().get(&self.url).send().await.is_err() {
+        // Without functions, a request would wait for one.
+        let address = self.url.trim_start_matches("http://");
+        while TcpStream::connect(address).await.is_err() {
             if let Some(status) = self.child.try_wait().context("checking cargo-lambda")? {
                 bail!("cargo lambda watch ended with {status}: {}", self.output());
             }

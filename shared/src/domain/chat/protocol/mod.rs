@@ -5,6 +5,8 @@ mod event;
 mod item;
 mod request;
 pub mod request_limits;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use event::{ItemUpdate, NoticeLevel, StreamErrorCode, StreamOptions, ThreadStreamEvent};

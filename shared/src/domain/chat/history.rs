@@ -1,1 +1,0 @@
-//! The input of the model, built from the items of a thread.
