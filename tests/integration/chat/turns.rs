@@ -20,10 +20,17 @@ async fn answer_is_streamed_and_stored() -> Result<()> {
     ensure!(view.answer() == "Invoice 42 is paid.", "{view:#?}");
     ensure!(view.unfinished().is_empty() && view.errors.is_empty(), "{view:#?}");
     let thread_id = view.thread["id"].as_str().unwrap().to_owned();
-    ensure!(page.chat.items(&thread_id).await? == view.items(), "{:#?}\n{view:#?}", page.chat.items(&thread_id).await?);
+    ensure!(
+        page.chat.items(&thread_id).await? == view.items(),
+        "{:#?}\n{view:#?}",
+        page.chat.items(&thread_id).await?
+    );
 
     let shown = page.chat.json("threads.get_by_id", json!({ "thread_id": thread_id })).await?;
-    ensure!(shown["title"] == "Is invoice 42 paid?" && shown["items"]["data"] == json!(view.items()), "{shown:#}");
+    ensure!(
+        shown["title"] == "Is invoice 42 paid?" && shown["items"]["data"] == json!(view.items()),
+        "{shown:#}"
+    );
     let threads = page.chat.json("threads.list", json!({ "limit": 9999, "order": "desc" })).await?;
     ensure!(threads["data"][0]["id"] == thread_id.as_str() && threads["has_more"] == false, "{threads:#}");
 
