@@ -67,7 +67,10 @@ impl Entry for Record<'_> {
             "request" => {
                 let status = self.line.get("status").and_then(Json::as_u64).unwrap_or_default();
                 writer.value("Requests", &count(1));
-                writer.value("Latency", &took);
+                // A streamed answer lasts as long as the model writes. Its delay is TimeToFirstToken.
+                if self.turn.is_none() {
+                    writer.value("Latency", &took);
+                }
                 writer.value("ClientErrors", &count((400..500).contains(&status).into()));
                 writer.value("ServerErrors", &count((status >= 500).into()));
                 writer.value("Throttles", &count((status == 429).into()));

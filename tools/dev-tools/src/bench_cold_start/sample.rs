@@ -15,6 +15,7 @@ use local_stack::LocalStack;
 use local_stack::http;
 use local_stack::lambda;
 use local_stack::lambda::{EntryPoint, RequestMetadata, Route};
+use local_stack::model::MODEL;
 
 /// Creates events for the functions.
 pub struct Samples {
@@ -22,7 +23,12 @@ pub struct Samples {
     approver: String,
     api: String,
     session: String,
+    /// The client secret of a session with a self-hosted agent.
+    client_secret: String,
 }
+
+/// The self-hosted agent that is registered for the chat.
+const CHAT_AGENT: &str = "bench_chat";
 
 impl Samples {
     /// Creates a user and opens a session for the functions that need one.
@@ -34,8 +40,14 @@ impl Samples {
             approver: seed.approver.token,
             api: stack.api_url(),
             session: String::new(),
+            client_secret: String::new(),
         };
         samples.session = samples.open().await?;
+        let org_id = seed.clerk.user.org_id;
+        stack.register_self_hosted_agent(org_id, CHAT_AGENT, json!({ "p_model": MODEL })).await?;
+        let chat = samples.post("", json!({ "agentId": CHAT_AGENT })).await?;
+        let client_secret = chat["chatkit"]["clientSecret"].as_str().context("no client secret")?;
+        samples.client_secret = client_secret.to_owned();
         Ok(samples)
     }
 
@@ -60,7 +72,11 @@ impl Samples {
         };
         let path = route.path.replace("{id}", &id);
         // Members cannot read metrics.
-        let token = if function == "get-metrics" { &self.approver } else { &self.token };
+        let token = match function {
+            "get-metrics" => &self.approver,
+            "serve-chatkit" => &self.client_secret,
+            _ => &self.token,
+        };
         self.build_event(token, &method, &path, &body)
     }
 
@@ -119,6 +135,8 @@ fn body(function: &str) -> Value {
         "record-events" => {
             json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "approve" } })
         }
+        // The model is not asked, because its time is not the function's.
+        "serve-chatkit" => json!({ "type": "threads.list", "params": {} }),
         _ => json!({}),
     }
 }
