@@ -227,6 +227,26 @@ begin
 end
 $$;
 
+-- Moves a session to an agent, with the provider and the settings that the agent has now. A trigger
+-- erases the previous agent's secrets.
+create or replace function chatkit_private.change_agent(
+  p_session_id uuid,
+  p_agent public.agents
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_session public.chat_sessions;
+begin
+  update public.chat_sessions as s
+  set agent_id = p_agent.id, provider = p_agent.provider
+  where s.id = p_session_id
+  returning * into v_session;
+  perform chatkit_private.copy_model_settings(v_session, p_agent);
+end
+$$;
+
 -- Rejects a channel that an agent's provider does not offer. Opening and handover both use it.
 create or replace function chatkit_private.require_channel(p_agent public.agents, p_channel text)
 returns void

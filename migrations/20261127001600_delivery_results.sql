@@ -173,6 +173,7 @@ declare
   v_handover jsonb := nullif(p_outcome -> 'handover', 'null');
   v_refusal text;
   v_refused jsonb;
+  v_agent public.agents;
   v_event public.chat_events;
 begin
   select * into strict v_session from public.chat_sessions as s where s.id = p_delivery.session_id;
@@ -229,8 +230,10 @@ begin
         )),
       'agent', p_delivery.agent_id
     );
-    update public.chat_sessions as s
-    set agent_id = v_handover ->> 'agent_id' where s.id = p_delivery.session_id;
+    select * into strict v_agent
+    from public.agents as a
+    where a.org_id = p_delivery.org_id and a.id = v_handover ->> 'agent_id';
+    perform chatkit_private.change_agent(p_delivery.session_id, v_agent);
     -- The event is routed after the handover, so it goes to the session's new agent.
     perform chatkit_private.route_event(v_event, p_delivery.root_event_id, p_delivery.depth + 1);
   end if;

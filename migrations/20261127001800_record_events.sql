@@ -64,8 +64,7 @@ end
 $$;
 
 -- Applies `handover` {agentId, fromAgentId?, reason?, summary?}: moves the session to another
--- agent, with the provider and the settings that it has now. Fails with agent_changed if the
--- session is no longer with fromAgentId. A trigger on the session erases the old agent's secrets.
+-- agent. Fails with agent_changed if the session is no longer with fromAgentId.
 create or replace function chatkit_private.hand_over(p_event public.chat_events) returns void
 language plpgsql
 set search_path = ''
@@ -89,10 +88,7 @@ begin
     return;
   end if;
   perform chatkit_private.require_channel(v_agent, v_session.channel);
-  update public.chat_sessions as s
-  set agent_id = v_agent.id, provider = v_agent.provider
-  where s.id = p_event.session_id;
-  perform chatkit_private.copy_model_settings(v_session, v_agent);
+  perform chatkit_private.change_agent(p_event.session_id, v_agent);
 end
 $$;
 

@@ -1,3 +1,4 @@
+mod agent_registration;
 mod authentication;
 mod cancel_session;
 mod conditional_requests;

@@ -9,6 +9,7 @@ mod failures;
 mod fixture;
 mod membership;
 mod policies;
+mod providers;
 mod queue;
 mod registrations;
 mod webhook;

@@ -178,10 +178,11 @@ pub const MUTANTS: &[BodyMutant] = &[
         "s",
         Call("finish_delivery"),
     ),
+    mutant("chatkit_private.change_agent", "where s.id = p_session_id", "", Call("finish_delivery")),
     mutant(
         "chatkit_private.complete_delivery",
-        "'agent_id' where s.id = p_delivery.session_id",
-        "'agent_id'",
+        "a.org_id = p_delivery.org_id and",
+        "",
         Call("finish_delivery"),
     ),
     // Dead letters.
