@@ -31,6 +31,27 @@ create index if not exists chat_threads_by_agent
 
 alter table public.chat_threads enable row level security;
 revoke all on table public.chat_threads from public, anon, authenticated, service_role;
+grant select (id, org_id, user_id, agent_id, title, created_at, hidden_at)
+  on table public.chat_threads to authenticated;
+
+-- See "Planner statistics" in schema.sql.
+alter table public.chat_threads
+  alter column id set statistics 0,
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column agent_id set statistics 0,
+  alter column title set statistics 0,
+  alter column last_item_seq set statistics 0,
+  alter column created_at set statistics 0,
+  alter column hidden_at set statistics 0;
+
+drop policy if exists "session owner and approvers can read" on public.chat_threads;
+create policy "session owner and approvers can read" on public.chat_threads
+  for select to authenticated
+  using (
+    org_id = (select chatkit_private.caller_org_id())
+    and (user_id = (select auth.uid()) or (select chatkit_private.caller_is_approver()))
+  );
 
 create table if not exists public.chat_thread_sessions (
   org_id uuid not null,
@@ -58,6 +79,24 @@ create index if not exists chat_thread_sessions_by_thread
 
 alter table public.chat_thread_sessions enable row level security;
 revoke all on table public.chat_thread_sessions from public, anon, authenticated, service_role;
+grant select (org_id, user_id, session_id, thread_id, last_used_at)
+  on table public.chat_thread_sessions to authenticated;
+
+-- See "Planner statistics" in schema.sql.
+alter table public.chat_thread_sessions
+  alter column org_id set statistics 0,
+  alter column user_id set statistics 0,
+  alter column session_id set statistics 0,
+  alter column thread_id set statistics 0,
+  alter column last_used_at set statistics 0;
+
+drop policy if exists "session owner and approvers can read" on public.chat_thread_sessions;
+create policy "session owner and approvers can read" on public.chat_thread_sessions
+  for select to authenticated
+  using (
+    org_id = (select chatkit_private.caller_org_id())
+    and (user_id = (select auth.uid()) or (select chatkit_private.caller_is_approver()))
+  );
 
 -- Links a thread to a session that uses it now.
 create or replace function chatkit_private.link_thread(

@@ -191,10 +191,28 @@ declare
   v_bytes bigint := 0;
   v_cut text[] := '{}';
   v_escalations jsonb[] := '{}';
+  v_threads jsonb[] := '{}';
 begin
   if not exists (select from public.chat_sessions as s where s.id = p_session_id) then
     raise sqlstate 'PT404' using message = 'session_not_found';
   end if;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select t.id, t.title, 'active' as status, t.created_at
+      from public.chat_thread_sessions as l
+      join public.chat_threads as t on t.id = l.thread_id
+      where l.session_id = p_session_id and t.hidden_at is null
+      order by l.last_used_at desc, l.thread_id
+      limit 101
+    ) as r
+  loop
+    if cardinality(v_threads) >= 100 then
+      v_cut := v_cut || 'threads'::text;
+      exit;
+    end if;
+    v_threads := v_threads || v_row;
+  end loop;
   for v_row in
     select to_jsonb(r)
     from (
@@ -252,6 +270,7 @@ begin
       from public.chatkit_threads as t
       where t.session_id = p_session_id
     ),
+    'threads', to_jsonb(v_threads),
     'cut', to_jsonb(v_cut)
   );
 end
@@ -259,6 +278,7 @@ $$;
 
 comment on function public.session_details is
   'Returns the parts of a session that the API shows with it: its latest 20 events in order, its '
-  'tasks, its oldest open escalations (up to 20), and its threads, the latest link first. Tasks '
-  'and escalations are limited to about 1 MiB each, and `cut` names those that are incomplete. '
+  'tasks, its oldest open escalations (up to 20), its threads at OpenAI, the latest link first, and '
+  'its threads in the self-hosted chat, the latest use first (up to 100). Tasks and escalations '
+  'are limited to about 1 MiB each, and `cut` names the lists that are incomplete. '
   'Fails with session_not_found if the caller may not read the session.';

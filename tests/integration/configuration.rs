@@ -33,9 +33,11 @@ const INVALID: [(&str, &str); 15] = [
 
 const READ_ONLY: [&str; 6] =
     ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "get-metrics"];
-const WRITING: [&str; 3] = ["cancel-session", "create-session", "record-events"];
+const WRITING: [&str; 4] = ["cancel-session", "create-session", "record-events", "stop-response"];
 /// Functions that write and have no HTTP callers, so that they do not verify tokens.
 const NON_HTTP: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
+/// Streams the chat, for callers with a client secret.
+const STREAMING: &str = "serve-chatkit";
 /// Starts with an invalid environment and reports its errors (see `doctor`).
 const DOCTOR: [&str; 1] = ["doctor"];
 /// Reads with the caller's token and writes with the secret key.
@@ -43,7 +45,7 @@ const DECIDING: &str = "decide-escalation";
 
 /// All functions except the doctor.
 fn functions() -> impl Iterator<Item = &'static str> {
-    READ_ONLY.into_iter().chain(WRITING).chain(NON_HTTP).chain([DECIDING])
+    READ_ONLY.into_iter().chain(WRITING).chain(NON_HTTP).chain([DECIDING, STREAMING])
 }
 
 /// The Supabase keys of a function.
@@ -62,7 +64,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     if !NON_HTTP.contains(&function) {
         read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
     }
-    if !function.starts_with("list-") && ![DECIDING, "get-metrics"].contains(&function) {
+    if !function.starts_with("list-") && ![DECIDING, "get-metrics", "stop-response", STREAMING].contains(&function) {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
     if [DECIDING, "record-events"].contains(&function) {
@@ -129,6 +131,7 @@ async fn read_only_functions_start_without_secret_key() -> Result<()> {
         "/chatkit/sessions".to_owned(),
         format!("{unknown_session}/events"),
         format!("{unknown_session}/cancel"),
+        format!("{unknown_session}/stop"),
         decision,
     ] {
         let response = caller.post(&path, json!({})).await?;
@@ -158,7 +161,7 @@ async fn functions_receive_only_secrets_that_they_need() -> Result<()> {
         let environment = stack.environment().for_function(template.function(function)?);
         let (writes, seals) = (!READ_ONLY.contains(&function), function == "create-session");
         // The JWT secret is for functions that verify tokens.
-        let verifies = !NON_HTTP.contains(&function);
+        let verifies = !NON_HTTP.contains(&function) && function != STREAMING;
         for (name, needed) in [
             ("SUPABASE_SECRET_KEY", writes),
             ("CHATKIT_SEALING_KEYS", seals),

@@ -1,4 +1,5 @@
-//! Reads a session as the caller, and the threads of a hosted session from ChatKit.
+//! Reads a session as the caller, with the threads of a self-hosted session. Reads those of a hosted
+//! session from OpenAI.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -70,7 +71,10 @@ impl Endpoint for GetSession {
             Some((chatkit, limit, newest)) => {
                 (Some(newest.with_linked(chatkit, &details.thread_ids).await), Some(limit))
             }
-            None => ((with_threads && is_self_hosted).then(Threads::none), None),
+            None => {
+                let threads = (with_threads && is_self_hosted).then_some(details.threads);
+                (threads.map(Threads::of_self_hosted), None)
+            }
         };
         let answer = Response::ok(&Body {
             session: summary.session,

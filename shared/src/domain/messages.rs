@@ -11,8 +11,18 @@ use crate::{
         pagination::{Page, PageRequest, Rows, SeqCursor},
     },
     error::Error,
-    platform::parse::Timestamp,
+    platform::{parse::Timestamp, string_enum::words},
 };
+
+words! {
+    /// The kinds of messages to list.
+    pub enum Kinds {
+        /// What users and agents said.
+        Messages = "messages",
+        /// Every item of the threads, for example widgets.
+        All = "all",
+    }
+}
 
 /// A message, as stored in the table and returned by the API.
 #[derive(Debug, Deserialize, Serialize)]
@@ -29,11 +39,24 @@ pub struct Message {
     /// The tool call that produced the message.
     pub tool_invocation_id: Option<String>,
     pub created_at: Timestamp,
+    /// For an item of the self-hosted chat: its thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<String>,
+    /// For an item of the self-hosted chat: its type in ChatKit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The item as ChatKit.js receives it, with [`Kinds::All`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
+    /// When the item was removed from its thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_at: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
 struct ListMessagesCall {
     p_session_id: Uuid,
+    p_all_kinds: bool,
     #[serde(flatten)]
     page: PageRequest<SeqCursor>,
 }
@@ -51,9 +74,10 @@ pub async fn list(
     user_client: &UserClient,
     context: &RequestContext,
     session_id: Uuid,
+    kinds: Kinds,
     page: PageRequest<SeqCursor>,
 ) -> Result<Page<Message>, Error> {
-    let call = ListMessagesCall { p_session_id: session_id, page };
+    let call = ListMessagesCall { p_session_id: session_id, p_all_kinds: kinds == Kinds::All, page };
     let rows = user_client.rpc(&call, &context.caller.token, context.deadline).await?;
     Ok(rows.into_page(|last| SeqCursor { seq: last.seq }))
 }

@@ -44,6 +44,8 @@ async fn openapi_lists_every_code_under_its_status() -> Result<()> {
     // and the operators' functions.
     let undocumented = ["malformed_request", "origin_forbidden", "webhook_secret_refused", "user_not_found"];
     let mut documented = BTreeSet::from(undocumented.map(str::to_owned));
+    // The model is asked after the stream has begun, so its errors are only in logs and runs.
+    documented.extend(defined.iter().filter(|code| code.starts_with("model_")).cloned());
     for operation in document.operations() {
         for response in operation.responses()? {
             let Some((status, response_codes)) = response.problem() else {

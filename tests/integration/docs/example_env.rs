@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::support::client::{AGENT, TestClient, TestResponse, send_request};
 use crate::support::example_matcher::ExampleMatcher;
 use crate::support::openapi_document::{Document, Operation};
+use crate::support::self_hosted::SelfHostedSession;
 
 /// The placeholders of the examples, which `x-placeholders` explains.
 pub const SESSION_ID: &str = "019aaa00-7c00-7000-8000-000000000001";
@@ -26,7 +27,12 @@ pub struct ExampleEnv {
     /// A user who may read all sessions of the organisation.
     pub approver: TestClient,
     pub matcher: ExampleMatcher,
+    /// A session of a self-hosted agent, of another user; opened by [`ExampleEnv::open_chat`].
+    chat: Option<SelfHostedSession>,
 }
+
+/// The path of the function that streams, which is not part of the HTTP API.
+const CHAT: &str = "/chatkit";
 
 impl ExampleEnv {
     /// Starts a stack and registers the agents of the examples.
@@ -40,7 +46,7 @@ impl ExampleEnv {
         let approver = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Approver).await?;
         let mut matcher = ExampleMatcher::default();
         matcher.set(USER_ID, &caller.user.id.to_string());
-        Ok(Self { stack, caller, approver, matcher })
+        Ok(Self { stack, caller, approver, matcher, chat: None })
     }
 
     /// Opens the session that [`SESSION_ID`] stands for.
@@ -48,6 +54,11 @@ impl ExampleEnv {
         let session = self.new_session().await?;
         self.matcher.set(SESSION_ID, &session);
         Ok(())
+    }
+
+    /// Opens the session of a self-hosted agent, whose client secret the chat expects.
+    pub async fn open_chat(&mut self) -> Result<&SelfHostedSession> {
+        Ok(self.chat.insert(SelfHostedSession::open(&self.stack).await?))
     }
 
     /// Opens another session and returns its id.
@@ -159,12 +170,17 @@ impl ExampleEnv {
         let bodies = operation.bodies()?;
         // Members may not read metrics.
         let client = if operation.id == "get-metrics" { &self.approver } else { &self.caller };
+        let token = match (operation.path, &self.chat) {
+            (CHAT, Some(chat)) => &chat.client_secret,
+            (CHAT, None) => anyhow::bail!("the chat has no session"),
+            _ => &client.token,
+        };
         let is_escalation = operation.path.starts_with("/chatkit/escalations");
         let id = if is_escalation { ESCALATION_ID } else { SESSION_ID };
         Ok(Request {
             method: operation.method.to_uppercase().parse()?,
             path: operation.path.replace("{id}", &self.matcher.substitute(id)),
-            token: Some(client.token.clone()),
+            token: Some(token.clone()),
             headers: Vec::new(),
             body: bodies.first().map(|(_, body)| self.matcher.substitute(&body.to_string())),
         })
@@ -176,7 +192,12 @@ impl ExampleEnv {
 
     /// The response to a request, as a future that a task can own.
     pub fn response(&self, request: &Request) -> impl Future<Output = Result<TestResponse>> + Send + use<> {
-        let url = format!("{}{}", self.stack.api_url(), request.path);
+        let base = if request.instance() == CHAT {
+            self.stack.function_url("serve-chatkit")
+        } else {
+            self.stack.api_url()
+        };
+        let url = format!("{base}{}", request.path);
         let mut builder = http::client().request(request.method.clone(), url);
         if let Some(token) = &request.token {
             builder = builder.bearer_auth(token);

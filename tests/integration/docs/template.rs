@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::project_files::ensure_same;
+use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::{Function, Template};
 
 #[tokio::test]
 async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
     let template = Template::read()?;
     let resources = &template.0["Resources"];
-    let mut expected = BTreeSet::from(["HttpApi".to_owned()]);
-    let mut outputs = BTreeSet::from(["ApiUrl".to_owned(), "DashboardUrl".to_owned()]);
+    let mut expected = BTreeSet::from(["HttpApi", "ChatApi", "ChatApiPermission"].map(str::to_owned));
+    let mut outputs = BTreeSet::from(["ApiUrl", "ChatApiUrl", "DashboardUrl"].map(str::to_owned));
     for function in template.functions()? {
         let Function { id, package, properties } = function;
         let name = if function.is_webhook() { format!("{package}-webhook") } else { package.to_owned() };
@@ -79,7 +79,12 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
             expected.extend([id.to_owned(), role, logs]);
             continue;
         }
-        ensure!(properties["FunctionUrlConfig"] == json!({ "AuthType": "NONE" }), "{id} has no public URL");
+        let url_config = if function.is_streaming() {
+            json!({ "AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM" })
+        } else {
+            json!({ "AuthType": "NONE" })
+        };
+        ensure!(properties["FunctionUrlConfig"] == url_config, "{id} has no public URL");
         let output = format!("{id}Url");
         let url = &template.0["Outputs"][&output];
         ensure!(url["Value"] == format!("{output}.FunctionUrl"), "the output {output} is {}", url["Value"]);
@@ -99,6 +104,49 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
     };
     ensure_same(("template.yaml's resources", &names(resources)), ("its functions", &expected))?;
     ensure_same(("template.yaml's outputs", &names(&template.0["Outputs"])), ("its functions", &outputs))
+}
+
+/// A turn takes up to 840 seconds, and a stream cannot be longer than 15 minutes.
+#[tokio::test]
+async fn streaming_functions_outlast_the_longest_turn() -> Result<()> {
+    let template = Template::read()?;
+    let migration = read_text("migrations/20261127000200_agents.sql")?;
+    let (_, range) = migration.split_once("max_turn_seconds between 5 and ").context("no range of a turn")?;
+    let longest: u64 = range.split(')').next().unwrap_or_default().parse()?;
+    let streaming = template.functions()?.into_iter().filter(Function::is_streaming);
+    let streaming: Vec<(&str, u64)> = streaming
+        .map(|function| (function.id, function.properties["Timeout"].as_u64().unwrap_or_default()))
+        .collect();
+    ensure!(!streaming.is_empty(), "no function streams");
+    for (id, timeout) in streaming {
+        ensure!(timeout >= longest + 30, "{id} ends after {timeout} s, and a turn after {longest} s");
+        ensure!(timeout <= 900, "{id} has a timeout above Lambda's maximum: {timeout} s");
+    }
+    let integration = &template.0["Resources"]["ChatApi"]["Properties"]["DefinitionBody"]["paths"]["/chatkit"]
+        ["post"]["x-amazon-apigateway-integration"];
+    ensure!(integration["timeoutInMillis"] == 900_000, "the REST API ends streams early: {integration}");
+    Ok(())
+}
+
+/// The REST API and its permission exist only on request.
+#[tokio::test]
+async fn rest_api_is_optional_and_limited_to_its_path() -> Result<()> {
+    let template = Template::read()?;
+    let resources = &template.0["Resources"];
+    for (kind, node) in [
+        ("ChatApi", &resources["ChatApi"]),
+        ("ChatApiPermission", &resources["ChatApiPermission"]),
+        ("ChatApiUrl", &template.0["Outputs"]["ChatApiUrl"]),
+    ] {
+        ensure!(node["Condition"] == "HasChatRestApi", "{kind} has the condition {}", node["Condition"]);
+    }
+    let parameter = &template.0["Parameters"]["ChatRestApi"];
+    ensure!(parameter["Default"] == "false", "the REST API exists by default: {parameter}");
+    let permission = &resources["ChatApiPermission"]["Properties"];
+    ensure!(permission["FunctionName"] == "ServeChatkit", "another function: {permission}");
+    let source = permission["SourceArn"].as_str().unwrap_or_default();
+    ensure!(source.ends_with(":${ChatApi}/*/*/chatkit"), "a wider permission: {source}");
+    Ok(())
 }
 
 #[tokio::test]

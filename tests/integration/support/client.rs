@@ -112,13 +112,29 @@ pub fn session_path(session: &Value) -> String {
     format!("/chatkit/sessions/{}", session["id"].as_str().unwrap_or_default())
 }
 
-/// Sends a request and parses the response as JSON. An empty body becomes `null`.
+/// Sends a request and parses the response as JSON. An empty body becomes `null`, and a stream the
+/// list of its events.
 pub async fn send_request(request: http_client::RequestBuilder) -> Result<TestResponse> {
     let response = request.send().await?;
     let (status, headers, text) = (response.status(), response.headers().clone(), response.text().await?);
-    let body =
-        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).with_context(|| text)? };
+    let media_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let body = if media_type.starts_with("text/event-stream") {
+        events(&text)?
+    } else if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&text).with_context(|| text)?
+    };
     Ok(TestResponse { status, headers, body })
+}
+
+/// Returns the events of a stream that has only data, one line each.
+pub fn events(stream: &str) -> Result<Value> {
+    let events = stream.trim_end().split("\n\n").map(|event| {
+        let data = event.strip_prefix("data: ").with_context(|| format!("{event:?} is not an event"))?;
+        serde_json::from_str::<Value>(data).with_context(|| data.to_owned())
+    });
+    Ok(Value::Array(events.collect::<Result<_>>()?))
 }
 
 impl TestResponse {

@@ -6,6 +6,7 @@ pub mod generated_docs;
 pub mod markdown;
 pub mod openapi_document;
 pub mod project_files;
+pub mod self_hosted;
 pub mod skip;
 pub mod streaming;
 pub mod template;

@@ -217,12 +217,24 @@ impl<'a> Response<'a> {
             let header = self.document.resolve(header)?;
             check_header(self.document, name, header, &reply.headers)?;
         }
-        let Some((media_type, content)) = entries(&self.node["content"]).next() else {
+        let contents: Vec<_> = entries(&self.node["content"]).collect();
+        if contents.is_empty() {
             ensure!(reply.body.is_null(), "expected no body, found {}", reply.body);
             return Ok(());
-        };
+        }
         let sent = reply.headers.get("content-type").map(|value| value.to_str()).transpose()?;
-        ensure!(sent == Some(media_type), "expected the media type {media_type}, found {sent:?}");
+        let sent = sent.unwrap_or_default();
+        if sent == "text/event-stream; charset=utf-8" {
+            let schema = &self.node["content"]["text/event-stream"]["schema"]["contentSchema"];
+            ensure!(!schema.is_null(), "expected no stream");
+            let events = reply.body.as_array().filter(|events| !events.is_empty());
+            let events = events.context("the stream has no event")?;
+            return events.iter().try_for_each(|event| self.document.check(schema, event));
+        }
+        let documented: Vec<&str> = contents.iter().map(|(media_type, _)| *media_type).collect();
+        let found = contents.iter().find(|(media_type, _)| *media_type == sent);
+        let (_, content) =
+            found.with_context(|| format!("expected the media types {documented:?}, found {sent:?}"))?;
         self.document.check(&content["schema"], &reply.body)
     }
 }

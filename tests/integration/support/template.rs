@@ -36,9 +36,14 @@ impl Function<'_> {
             && !self.properties["Environment"]["Variables"]["DATABASE_WEBHOOK_SECRET"].is_null()
     }
 
+    /// Whether it streams: at its URL, and at a REST API.
+    pub fn is_streaming(&self) -> bool {
+        self.properties["FunctionUrlConfig"]["InvokeMode"] == "RESPONSE_STREAM"
+    }
+
     /// Whether only operators invoke it.
     pub fn is_operated(&self) -> bool {
-        self.properties["Events"].is_null() && !self.is_webhook()
+        self.properties["Events"].is_null() && !self.is_webhook() && !self.is_streaming()
     }
 }
 
@@ -58,9 +63,15 @@ impl Template {
         deployed.collect()
     }
 
+    /// The routes of the HTTP API, and those of the REST API with the functions that stream.
     pub fn routes(&self) -> Result<Routes> {
-        let mut routes = Routes::new();
+        let mut routes = self.streaming_routes()?;
         for function in self.functions()? {
+            ensure!(
+                !function.is_streaming() || function.properties["Events"].is_null(),
+                "{} streams, which the HTTP API cannot do",
+                function.id
+            );
             for (name, event) in function.properties["Events"].as_object().into_iter().flatten() {
                 if event["Type"] == "ScheduleV2" {
                     continue;
@@ -78,6 +89,35 @@ impl Template {
                 ensure!(new, "{} has the route {method} {path} twice", function.id);
             }
         }
+        Ok(routes)
+    }
+
+    /// The routes of the REST API. Each of them streams.
+    fn streaming_routes(&self) -> Result<Routes> {
+        let paths = &self.0["Resources"]["ChatApi"]["Properties"]["DefinitionBody"]["paths"];
+        let streaming: Vec<Function<'_>> =
+            self.functions()?.into_iter().filter(Function::is_streaming).collect();
+        let mut routes = Routes::new();
+        for (path, methods) in paths.as_object().context("the REST API has no paths")? {
+            for (method, operation) in methods.as_object().into_iter().flatten() {
+                let integration = &operation["x-amazon-apigateway-integration"];
+                let mode = &integration["responseTransferMode"];
+                ensure!(mode == "STREAM", "{method} {path} of the REST API has the mode {mode}");
+                let uri = integration["uri"].as_str().unwrap_or_default();
+                let target = |function: &&Function<'_>| {
+                    uri.ends_with(&format!(
+                        ":lambda:path/2021-11-15/functions/${{{}.Arn}}/response-streaming-invocations",
+                        function.id
+                    ))
+                };
+                let function = streaming.iter().find(target);
+                let function = function.with_context(|| format!("{uri} streams from no function"))?;
+                routes.insert((method.to_uppercase(), path.clone(), function.package.to_owned()));
+            }
+        }
+        let routed: BTreeSet<&str> = routes.iter().map(|(_, _, package)| package.as_str()).collect();
+        let unrouted = streaming.iter().find(|function| !routed.contains(function.package));
+        ensure!(unrouted.is_none(), "{} has no route of the REST API", unrouted.map_or("", |one| one.id));
         Ok(routes)
     }
 

@@ -6,6 +6,7 @@ mod client_secret;
 mod open;
 mod provider;
 mod query;
+mod stop;
 mod threads;
 
 pub use cancel::{
@@ -15,7 +16,8 @@ pub use client_secret::{ClientSecret, ClientSecretIssuer};
 pub use open::{ChatKitParams, NewSession, OpenedSession, Renewal, open, renew};
 pub use provider::{ChatServer, Providers, secret_hash};
 pub use query::{Details, Scope, SessionFilter, Summary, details, find, list};
-pub use threads::{Include, Threads, UserThreads, consume_thread_read_limit, newest_threads};
+pub use stop::{StopResult, stop_response};
+pub use threads::{Include, Thread, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
 pub use super::model::session::{
     AgentId, Channel, EndReason, Metadata, Provider, Purpose, Session, SessionStatus,

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AgentId, Provider, Session, SessionStatus};
+use super::{AgentId, Provider, Session, SessionStatus, Thread};
 use crate::{
     clients::supabase::{Rpc, UserClient},
     domain::{
@@ -52,7 +52,9 @@ pub struct Details {
     pub escalations: Vec<Escalation>,
     /// ChatKit ids of the threads that the session's events linked, latest link first.
     pub thread_ids: Vec<String>,
-    /// Names of the lists that are truncated: tasks, escalations.
+    /// Threads of the self-hosted chat, latest use first.
+    pub threads: Vec<Thread>,
+    /// Names of the lists that are truncated: tasks, escalations, threads.
     pub cut: Vec<String>,
 }
 

@@ -1,27 +1,27 @@
-//! ChatKit threads of a session: those that the session's events linked and that belong to its
-//! user.
+//! Threads of a session: for a hosted agent those at OpenAI that the session's events linked and that
+//! belong to its user, for a self-hosted agent those in which the session was used.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clients::{
-        openai::{ChatKit, Thread},
+        openai::{self, ChatKit},
         supabase::{Rpc, UserClient},
     },
     domain::RequestContext,
     error::{Error, RateLimit},
-    platform::{http_client::Deadline, string_enum::words},
+    platform::{http_client::Deadline, parse::Timestamp, string_enum::words},
 };
 
 words! {
     /// Optional parts of the response of `GET /chatkit/sessions/{id}`.
     pub enum Include {
-        /// The threads, which are read from OpenAI.
+        /// The threads; those of a hosted session are read from OpenAI.
         Threads = "threads",
-        /// No part that is read from OpenAI.
+        /// No threads.
         Nothing = "none",
     }
 }
@@ -31,15 +31,32 @@ words! {
 pub struct Threads {
     /// Whether ChatKit responded.
     available: bool,
-    /// The threads, latest link first; omitted if ChatKit did not respond.
+    /// The threads, latest link or use first; omitted if ChatKit did not respond.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<Vec<Thread>>,
 }
 
+/// A thread of a session, as the API returns it. The database returns those of the self-hosted chat.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Thread {
+    id: String,
+    title: Option<String>,
+    status: String,
+    created_at: Timestamp,
+}
+
+impl From<openai::Thread> for Thread {
+    fn from(thread: openai::Thread) -> Self {
+        let openai::Thread { id, title, status, created_at, user: _ } = thread;
+        Self { id, title, status, created_at }
+    }
+}
+
 impl Threads {
-    /// No threads: a self-hosted session has none at OpenAI.
-    pub const fn none() -> Self {
-        Self { available: true, threads: Some(Vec::new()) }
+    /// Threads of the self-hosted chat.
+    pub const fn of_self_hosted(threads: Vec<Thread>) -> Self {
+        Self { available: true, threads: Some(threads) }
     }
 }
 
@@ -47,7 +64,7 @@ impl Threads {
 /// those of one session.
 pub struct UserThreads {
     user: String,
-    threads: Option<Vec<Thread>>,
+    threads: Option<Vec<openai::Thread>>,
     deadline: Deadline,
 }
 
@@ -110,9 +127,10 @@ impl UserThreads {
         let Ok(older) = older.into_iter().collect::<Result<Vec<_>, _>>() else {
             return Threads { available: false, threads: None };
         };
-        let found: Vec<Thread> = newest.iter().cloned().chain(older.into_iter().flatten()).collect();
+        let found: Vec<openai::Thread> = newest.iter().cloned().chain(older.into_iter().flatten()).collect();
         let own =
             |link: &String| found.iter().find(|thread| thread.id == *link && thread.user == user).cloned();
-        Threads { available: true, threads: Some(links.iter().filter_map(own).collect()) }
+        let own = links.iter().filter_map(own).map(Thread::from).collect();
+        Threads { available: true, threads: Some(own) }
     }
 }

@@ -15,7 +15,7 @@ const APP: &str = "https://app.example.com";
 const LOCAL: &str = "http://localhost:3000";
 
 /// Every path, its methods, and the function that answers its preflight at the HTTP API.
-const PATHS: [(&str, &[&str], &str); 9] = [
+const PATHS: [(&str, &[&str], &str); 10] = [
     ("/chatkit/agents", &["GET"], "list-agents"),
     ("/chatkit/metrics", &["GET"], "get-metrics"),
     ("/chatkit/escalations", &["GET"], "list-escalations"),
@@ -25,10 +25,12 @@ const PATHS: [(&str, &[&str], &str); 9] = [
     ("{session}/messages", &["GET"], "list-messages"),
     ("{session}/events", &["POST"], "record-events"),
     ("{session}/cancel", &["POST"], "cancel-session"),
+    ("{session}/stop", &["POST"], "stop-response"),
 ];
 
-/// Functions without a route.
-const WITHOUT_ROUTES: [&str; 4] = ["doctor", "erase-user", "expire-sessions", "route-events"];
+/// Functions without a route of the HTTP API.
+const WITHOUT_ROUTES: [&str; 5] =
+    ["doctor", "erase-user", "expire-sessions", "route-events", "serve-chatkit"];
 
 #[tokio::test]
 async fn every_function_with_a_route_is_covered() -> Result<()> {

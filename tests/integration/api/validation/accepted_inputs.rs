@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::test_request::{
-    EntryPoint, cancel_session, create_session, get_session, list_agents, list_sessions, record_events,
+    EntryPoint, cancel_session, create_session, get_session, list_agents, list_messages, list_sessions,
+    record_events, stop_response,
 };
 use crate::support::client::{AGENT, TestClient, session_path};
 
@@ -107,6 +108,10 @@ async fn unusual_but_valid_requests_are_accepted() -> Result<()> {
             get_session().session_id(&session.rsplit('/').next().unwrap_or_default().to_uppercase()),
             200,
         ),
+        ("messages of every kind", list_messages("?kinds=all&limit=100"), 200),
+        ("messages of the default kinds", list_messages("?kinds=messages"), 200),
+        ("a stop with an empty object", stop_response().json("{}"), 200),
+        ("a stop without a body", stop_response(), 200),
         ("a cancel with an empty object", cancel_session().json("{}"), 200),
         (
             "a cancel with the content type of a form, and without a body",

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::test_request::{TestRequest, cancel_session, create_session, record_events};
+use super::test_request::{TestRequest, cancel_session, create_session, record_events, stop_response};
 use super::{Row, invalid, row};
 
 const MALFORMED: &str = "malformed_body";
@@ -14,7 +14,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(unstorable());
     rows.extend(deeply_nested());
     rows.extend(too_large());
-    rows.extend(cancel_bodies());
+    rows.extend(bodies_without_fields());
     rows
 }
 
@@ -188,13 +188,17 @@ fn too_large() -> Vec<Row> {
         row_413("events of more than 256 KiB", record_events(padded("[]", MAX_SIZE + 1))),
         row_413("more than 256 KiB of malformed JSON", record_events("x".repeat(MAX_SIZE + 1))),
         row_413("a cancel of more than 256 KiB", cancel_session().json(padded("{}", MAX_SIZE + 1))),
+        row_413("a stop of more than 256 KiB", stop_response().json(padded("{}", MAX_SIZE + 1))),
         invalid("256 KiB without an event", record_events(padded("[]", MAX_SIZE)), ""),
     ]
 }
 
-/// A cancel does not have fields, and rejects those that would be ignored.
-fn cancel_bodies() -> Vec<Row> {
+/// A cancel and a stop do not have fields, and reject those that would be ignored.
+fn bodies_without_fields() -> Vec<Row> {
     vec![
+        invalid("a stop with a run", stop_response().json(r#"{"runId":"x"}"#), "/runId"),
+        invalid("a stop with a list", stop_response().json("[]"), ""),
+        row("a stop with half an object", stop_response().json("{"), 400, MALFORMED, &[]),
         invalid("a cancel with a reason", cancel_session().json(r#"{"reason":"done"}"#), "/reason"),
         invalid("a cancel with a session id", cancel_session().json(r#"{"sessionId":"x"}"#), "/sessionId"),
         invalid("a cancel with a list", cancel_session().json("[]"), ""),

@@ -1,6 +1,6 @@
 //! Ids in paths.
 
-use super::test_request::{TestRequest, cancel_session, get_session, list_messages, record_events};
+use super::test_request::{TestRequest, cancel_session, get_session, list_messages, record_events, stop_response};
 use super::{Row, row};
 
 const CLICK: &str =
@@ -8,10 +8,11 @@ const CLICK: &str =
 
 pub fn rows() -> Vec<Row> {
     let at_every_endpoint = |name: &str, id: &str, status: u16, code: &'static str| {
-        let requests: [(&str, TestRequest); 4] = [
+        let requests: [(&str, TestRequest); 5] = [
             ("read", get_session()),
             ("messages", list_messages("")),
             ("cancel", cancel_session()),
+            ("stop", stop_response()),
             ("events", record_events(CLICK)),
         ];
         requests

@@ -44,6 +44,8 @@ pub fn rows() -> Vec<Row> {
         rows.push(invalid(&format!("a limit of {name}, of messages"), list_messages(&query), "limit"));
     }
     rows.push(invalid("a limit given twice", list_sessions("?limit=5&limit=6"), "limit"));
+    rows.push(invalid("a kind of messages", list_messages("?kinds=widget"), "kinds"));
+    rows.push(invalid("no kind of messages", list_messages("?kinds="), "kinds"));
     rows.push(invalid("a parameter of another list", list_messages("?status=active"), "status"));
     rows.extend(cursors());
     rows

@@ -53,6 +53,11 @@ pub fn cancel_session() -> TestRequest {
     TestRequest::new("cancel-session", Method::POST, "{session}/cancel")
 }
 
+/// `POST /chatkit/sessions/{id}/stop`
+pub fn stop_response() -> TestRequest {
+    TestRequest::new("stop-response", Method::POST, "{session}/stop")
+}
+
 /// `GET /chatkit/sessions/{id}`
 pub fn get_session() -> TestRequest {
     TestRequest::new("get-session", Method::GET, SESSION)

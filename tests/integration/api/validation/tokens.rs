@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::test_request::{
     TestRequest, cancel_session, create_session, get_session, list_agents, list_messages, list_sessions,
-    record_events,
+    record_events, stop_response,
 };
 use super::{Row, expect_rejected_for, row};
 use crate::support::client::{AGENT, TestClient};
@@ -45,6 +45,7 @@ pub fn rows_without_token() -> Vec<Row> {
         create_session("{"),
         record_events("["),
         cancel_session().session_id("7"),
+        stop_response().session_id("7"),
     ];
     requests.map(|request| row(request.function, request.clone().without_token(), status, code, &[])).into()
 }

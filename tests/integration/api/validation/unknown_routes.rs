@@ -6,7 +6,7 @@ use local_stack::LocalStack;
 
 use super::test_request::{
     TestRequest, cancel_session, create_session, get_session, list_agents, list_messages, list_sessions,
-    record_events,
+    record_events, stop_response,
 };
 use super::{Row, row};
 use crate::support::client::TestClient;
@@ -37,7 +37,7 @@ async fn http_api_responds_404_to_unknown_routes() -> Result<()> {
     Ok(())
 }
 
-fn requests() -> [(TestRequest, &'static [Method]); 7] {
+fn requests() -> [(TestRequest, &'static [Method]); 8] {
     const READS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     const WRITES: &[Method] = &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     [
@@ -48,6 +48,7 @@ fn requests() -> [(TestRequest, &'static [Method]); 7] {
         (create_session("{}"), WRITES),
         (record_events("{}"), WRITES),
         (cancel_session(), WRITES),
+        (stop_response(), WRITES),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use local_stack::model::Script;
 use local_stack::openai::{Fault, Operation as OpenAiOperation};
 use local_stack::supabase;
 use serde_json::{Value, json};
@@ -28,6 +29,9 @@ pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &
             env.set_escalation(&env.matcher.substitute(ESCALATION_ID)).await?;
         }
         ("decide-escalation", "approve") => env.open_escalation(ESCALATION_EVENT, json!({})).await?,
+        ("serve-chatkit", "createThread") => {
+            env.stack.model().script(Script::new().deltas(["Invoice 42 is paid."]));
+        }
         ("decide-escalation", "respond") => env.open_escalation(QUESTION_EVENT, question()).await?,
         _ => {}
     }
@@ -60,6 +64,7 @@ pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &
             "create-session" => create_session(env, valid, example).await,
             "record-events" => record_events(env, operation, valid, example).await,
             "decide-escalation" => decide_escalation(env, operation, example).await,
+            "serve-chatkit" => serve_chatkit(valid, example),
             _ => read_requests::prepare(env, operation, valid, example).await,
         },
     }
@@ -135,6 +140,18 @@ async fn create_session(env: &mut ExampleEnv, valid: Request, example: &str) -> 
         _ => bail!("the example {example} has no preparation"),
     };
     Ok(valid.with_body(&body))
+}
+
+fn serve_chatkit(valid: Request, example: &str) -> Result<Request> {
+    match example {
+        "malformedBody" => Ok(Request { body: Some("{]".to_owned()), ..valid }),
+        "missingClientSecret" => Ok(valid.with_token(None)),
+        "threadNotFound" => {
+            let params = json!({ "thread_id": format!("thr_{}", Uuid::new_v4().simple()) });
+            Ok(valid.with_body(&json!({ "type": "threads.get_by_id", "params": params })))
+        }
+        _ => bail!("the example {example} has no preparation"),
+    }
 }
 
 async fn record_events(

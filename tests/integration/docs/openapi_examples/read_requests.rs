@@ -1,4 +1,4 @@
-//! Preparation of the examples of `GET` operations and of `cancel-session`.
+//! Preparation of the examples of `GET` operations, `cancel-session` and `stop-response`.
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::preparation::{CLICK_EVENT, ESCALATION_EVENT, IDEMPOTENCY_KEY};
 use crate::docs::example_env::{ESCALATION_ID, ExampleEnv, Request, SESSION_ID, SUBJECT_HASH, THREAD_ID};
 use crate::support::openapi_document::Operation;
+use crate::support::self_hosted::{SelfHostedSession, thread_id};
 
 /// Ids of events in the examples.
 const PAYMENT_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c20";
@@ -56,6 +57,15 @@ pub async fn prepare(
             env.record_by_rpc("record_messages", "p_messages", json!(messages)).await?;
             Ok(valid.with_query(&format!("cursor={}", query_example(operation, "cursor")?)))
         }
+        ("list-messages", "allKinds") => {
+            let session = SelfHostedSession::open(&env.stack).await?;
+            let thread = thread_id();
+            session.begin_run(&env.stack, &thread, "Is invoice 42 paid?").await?;
+            session.delete_thread(&env.stack, &thread).await?;
+            let id = session.path.rsplit('/').next().context("no id")?;
+            let request = valid.with_id(operation, id).with_query("kinds=all");
+            Ok(request.with_token(Some(session.caller.token.clone())))
+        }
         ("get-session", "session") => {
             add_documented_rows(env).await?;
             Ok(valid)
@@ -91,7 +101,9 @@ pub async fn prepare(
         ("get-metrics", "fromAfterTo") => {
             Ok(valid.with_query("from=2026-11-23T00:00:00Z&to=2026-11-22T00:00:00Z"))
         }
-        ("cancel-session", "cancelled") | ("list-agents", "agents") => Ok(valid),
+        ("cancel-session", "cancelled") | ("stop-response", "stopped") | ("list-agents", "agents") => {
+            Ok(valid)
+        }
         _ => bail!("the example {example} has no preparation"),
     }
 }

@@ -62,8 +62,8 @@ impl Template {
             packages.insert(name.as_str(), package);
         }
         for (name, resource) in template["Resources"].as_object().into_iter().flatten() {
-            if resource["Type"] == "AWS::ApiGateway::RestApi" {
-                let paths = &resource["Properties"]["Body"]["paths"];
+            if resource["Type"] == "AWS::Serverless::Api" {
+                let paths = &resource["Properties"]["DefinitionBody"]["paths"];
                 for route in rest_routes(paths, &packages).with_context(|| name.clone())? {
                     functions.entry(route.function.clone()).or_default().rest_routes.push(route);
                 }
@@ -179,10 +179,12 @@ mod tests {
                     "Properties": { "FunctionUrlConfig": { "InvokeMode": "RESPONSE_STREAM" } }
                 },
                 "Rest": {
-                    "Type": "AWS::ApiGateway::RestApi",
-                    "Properties": { "Body": { "paths": { "/a": { "post": { "x-amazon-apigateway-integration": {
-                        "type": "aws_proxy", "uri": uri, "responseTransferMode": mode
-                    } } } } } }
+                    "Type": "AWS::Serverless::Api",
+                    "Properties": { "DefinitionBody": { "paths": { "/a": { "post": {
+                        "x-amazon-apigateway-integration": {
+                            "type": "aws_proxy", "uri": uri, "responseTransferMode": mode
+                        }
+                    } } } } }
                 }
             }
         }))

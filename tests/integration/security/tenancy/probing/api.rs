@@ -109,7 +109,9 @@ async fn ids_of_another_tenant_are_new_or_unknown() -> Result<()> {
 const REQUESTS: &[(&str, &str, &str)] = &[
     ("GET", "/chatkit/sessions/{id}", ""),
     ("GET", "/chatkit/sessions/{id}/messages", ""),
+    ("GET", "/chatkit/sessions/{id}/messages?kinds=all", ""),
     ("POST", "/chatkit/sessions/{id}/cancel", ""),
+    ("POST", "/chatkit/sessions/{id}/stop", ""),
     (
         "POST",
         "/chatkit/sessions/{id}/events",
