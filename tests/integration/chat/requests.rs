@@ -125,7 +125,7 @@ async fn custom_action_without_an_item_is_answered() -> Result<()> {
     view.apply_all(&page.chat.stream("threads.custom_action", params).await?.finish().await?)?;
     ensure!(view.items().len() == 3, "{view:#?}");
     ensure!(page.chat.items(&thread_id).await? == view.items(), "{view:#?}");
-    let input = stack.model().requests()[1].json()["input"].to_string();
+    let input = stack.model().requests()[1].body["input"].to_string();
     ensure!(input.contains("show_invoice"), "the model does not know the action: {input}");
     Ok(())
 }
