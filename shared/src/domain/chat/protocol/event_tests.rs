@@ -201,6 +201,40 @@ fn event_of_each_type_is_written_as_the_protocol_writes_it() {
     }
 }
 
+/// Every field that may be missing is left out when it is written, or has its default.
+#[test]
+fn event_without_an_optional_field_is_written_without_null() {
+    let mut optional = 0;
+    for event in events() {
+        for pointer in pointers(&event) {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            let mut without = event.clone();
+            let Some(Value::Object(fields)) = without.pointer_mut(parent) else { continue };
+            fields.remove(name);
+            if let Ok(parsed) = serde_json::from_value::<ThreadStreamEvent>(without.clone()) {
+                optional += 1;
+                let written = serde_json::to_value(&parsed).unwrap();
+                assert!(!contains_null(&written), "without {pointer}: {written}");
+            }
+        }
+    }
+    assert!(optional > 100, "{optional}");
+}
+
+/// Returns the JSON pointers of all values in a value.
+fn pointers(value: &Value) -> Vec<String> {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Array(values) => values.iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        _ => Vec::new(),
+    };
+    let below = |(name, value): (String, &Value)| {
+        let inner = pointers(value).into_iter().map(|pointer| format!("/{name}{pointer}"));
+        std::iter::once(format!("/{name}")).chain(inner.collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    children.into_iter().flat_map(below).collect()
+}
+
 fn contains_null(value: &Value) -> bool {
     match value {
         Value::Null => true,
