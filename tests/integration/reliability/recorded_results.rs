@@ -54,6 +54,43 @@ async fn finish_delivery_is_retried_until_supabase_accepts_it() -> Result<()> {
     Ok(())
 }
 
+/// One claim is made of more requests than the attempts of one call. All of them have one id, so a
+/// claim whose response was lost returns the same deliveries again.
+#[tokio::test]
+async fn claim_deliveries_is_retried_until_supabase_responds() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    disable_webhook(&stack)?;
+    let (caller, session) = open_with_tool(&stack, "auto").await?;
+    let responses = [
+        CannedResponse::html(503),
+        CannedResponse::gateway(401, "Invalid API key"),
+        CannedResponse::postgrest(500, "57014", "canceling statement due to statement timeout"),
+        CannedResponse::html(200),
+        CannedResponse::html(502).after_execution(),
+        CannedResponse::html(200).after_execution(),
+    ];
+    for (number, canned) in responses.iter().enumerate() {
+        click(&caller, &session).await?;
+        let before = claims(&stack);
+        let fault = canned.clone().at(CLAIM).times(4);
+        stack.supabase().set_fault(Fault::Canned(fault)).await;
+        let report = stack.run_job("route-events").await.with_context(|| format!("{canned:?}"))?;
+        ensure!(report["done"] == 1 && report["called"] == 1, "{canned:?}: {report}");
+        // Four lost responses, the first one that arrives, and a last claim without deliveries.
+        let claims = claims(&stack) - before;
+        ensure!(claims >= 6, "{canned:?}: expected at least 6 claims, found {claims}");
+        let states = delivery_states(&stack).await?;
+        ensure!(
+            states.len() == number + 1 && states.iter().all(|(status, _)| status == "done"),
+            "{canned:?}: {states:?}"
+        );
+    }
+    let attempts: Vec<i32> =
+        sqlx::query_scalar("select attempts from public.deliveries").fetch_all(stack.database()).await?;
+    ensure!(attempts == vec![1; responses.len()], "a claim began a call again: {attempts:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn deliveries_ended_by_the_database_are_counted_and_logged() -> Result<()> {
     let stack = LocalStack::start().await?;
@@ -133,6 +170,13 @@ async fn click(caller: &TestClient, session: &str) -> Result<()> {
 fn disable_webhook(stack: &LocalStack) -> Result<()> {
     stack.webhook().context("no webhook")?.set_disconnected(true);
     Ok(())
+}
+
+const CLAIM: &str = "/rest/v1/rpc/claim_deliveries";
+
+/// The number of requests to claim deliveries.
+fn claims(stack: &LocalStack) -> usize {
+    stack.supabase().requests().iter().filter(|request| request.path == CLAIM).count()
 }
 
 async fn delivery_states(stack: &LocalStack) -> Result<Vec<(String, Option<String>)>> {
