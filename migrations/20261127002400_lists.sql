@@ -181,6 +181,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_row jsonb;
+  v_events jsonb[] := '{}';
   v_tasks jsonb[] := '{}';
   v_bytes bigint := 0;
   v_cut text[] := '{}';
@@ -189,6 +190,24 @@ begin
   if not exists (select from public.chat_sessions as s where s.id = p_session_id) then
     raise sqlstate 'PT404' using message = 'session_not_found';
   end if;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
+      from public.chat_events as e
+      where e.session_id = p_session_id
+      order by e.seq desc
+      limit 21
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_events) >= 20 or (v_bytes > 1048576 and cardinality(v_events) > 0) then
+      v_cut := v_cut || 'events'::text;
+      exit;
+    end if;
+    v_events := array_prepend(v_row, v_events);
+  end loop;
+  v_bytes := 0;
   for v_row in
     select to_jsonb(r)
     from (
@@ -229,16 +248,7 @@ begin
     v_escalations := v_escalations || v_row;
   end loop;
   return jsonb_build_object(
-    'events', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.seq), '[]')
-      from (
-        select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
-        from public.chat_events as e
-        where e.session_id = p_session_id
-        order by e.seq desc
-        limit 20
-      ) as r
-    ),
+    'events', to_jsonb(v_events),
     'tasks', to_jsonb(v_tasks),
     'escalations', to_jsonb(v_escalations),
     'thread_ids', (
@@ -253,6 +263,6 @@ $$;
 
 comment on function public.session_details is
   'Returns the parts of a session that the API shows with it: its latest 20 events in order, its '
-  'tasks, its oldest open escalations (up to 20), and its threads, the latest link first. Tasks '
-  'and escalations are limited to about 1 MiB each, and `cut` names those that are incomplete. '
+  'tasks, its oldest open escalations (up to 20), and its threads, the latest link first. Events, '
+  'tasks and escalations are limited to about 1 MiB each, and `cut` names those that are incomplete. '
   'Fails with session_not_found if the caller may not read the session.';

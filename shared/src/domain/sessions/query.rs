@@ -51,7 +51,7 @@ pub struct Details {
     pub escalations: Vec<Escalation>,
     /// ChatKit ids of the threads that the session's events linked, latest link first.
     pub thread_ids: Vec<String>,
-    /// Names of the lists that are truncated: tasks, escalations.
+    /// Names of the lists that are truncated: events, tasks, escalations.
     pub cut: Vec<String>,
 }
 
