@@ -8,6 +8,7 @@ use local_stack::supabase::{CannedResponse, Fault};
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient};
+use crate::support::escalations::{EscalationFixture, decide};
 
 #[tokio::test]
 async fn create_session_records_secret_after_supabase_outage() -> Result<()> {
@@ -137,14 +138,7 @@ async fn deliveries_ended_by_the_database_are_counted_and_logged() -> Result<()>
 async fn record_events_succeeds_if_the_webhook_fails() -> Result<()> {
     let stack = LocalStack::start().await?;
     let (caller, session) = open_with_tool(&stack, "auto").await?;
-    for broken in [
-        "create or replace function net.http_post(
-           url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
-           timeout_milliseconds integer default 5000
-         ) returns bigint language plpgsql as $$ begin raise 'the worker is not running'; end $$",
-        "drop function net.http_post",
-        "drop schema net",
-    ] {
+    for broken in [FAILING_HTTP_POST, "drop function net.http_post", "drop schema net"] {
         sqlx::raw_sql(broken).execute(stack.database()).await?;
         click(&caller, &session).await.context(broken)?;
         let report = stack.run_job("route-events").await?;
@@ -152,6 +146,48 @@ async fn record_events_succeeds_if_the_webhook_fails() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn decide_escalation_succeeds_if_the_webhook_fails() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let mut held = Vec::new();
+    for decision in ["approve", "reject"] {
+        let fixture = EscalationFixture::new(&stack, json!({})).await?;
+        held.push((fixture.hold_payment(900).await?, fixture.approver, decision));
+    }
+    sqlx::raw_sql(FAILING_HTTP_POST).execute(stack.database()).await?;
+    for (escalation, approver, decision) in &held {
+        decide(approver, escalation, decision).await?.expect(200).context(*decision)?;
+    }
+    let report = stack.run_job("route-events").await?;
+    ensure!(report["called"].as_u64() > Some(0), "the approved call is not made: {report}");
+    Ok(())
+}
+
+/// OpenAI cancelled the ChatKit session. Without the record, every later run would cancel it again.
+#[tokio::test]
+async fn cancel_session_records_the_cancellation_after_supabase_outage() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let session = caller.open_session_path().await?;
+    let fault = CannedResponse::gateway(401, "Invalid API key");
+    let fault = fault.at("/rest/v1/rpc/confirm_chatkit_cancelled").times(4);
+    stack.supabase().set_fault(Fault::Canned(fault)).await;
+    caller.cancel(&session).await?.expect(200)?;
+    let unrecorded: i64 =
+        sqlx::query_scalar("select count(*) from public.chatkit_sessions where cancelled_at is null")
+            .fetch_one(stack.database())
+            .await?;
+    ensure!(unrecorded == 0, "{unrecorded} cancelled ChatKit sessions are not recorded");
+    Ok(())
+}
+
+/// The webhook's request raises an error in the transaction that records an event or a decision.
+const FAILING_HTTP_POST: &str = "
+    create or replace function net.http_post(
+      url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
+      timeout_milliseconds integer default 5000
+    ) returns bigint language plpgsql as $$ begin raise 'the worker is not running'; end $$";
 
 /// Opens a session whose agent has a tool with this policy that is not idempotent.
 async fn open_with_tool(stack: &LocalStack, policy: &str) -> Result<(TestClient, String)> {
