@@ -74,8 +74,10 @@ async fn answer_survives_an_outage_of_supabase() -> Result<()> {
     gate.open();
     tokio::time::sleep(Duration::from_secs(3)).await;
     ensure!(
-        !stream.events().iter().any(|event| event["item"]["type"] == "assistant_message"
-            && event["type"] == "thread.item.done"),
+        !stream
+            .events()
+            .iter()
+            .any(|event| event["item"]["type"] == "assistant_message" && event["type"] == "thread.item.done"),
         "the answer is done before it is stored"
     );
     stack.supabase().set_fault(Fault::None).await;

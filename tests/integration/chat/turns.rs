@@ -18,7 +18,8 @@ async fn answer_is_streamed_and_stored() -> Result<()> {
         start: 0,
         end: 10,
     };
-    let script = Script::new().reasoning(["Look at invoice 42."]).text("Invoice 42 is paid.").citation(citation);
+    let script =
+        Script::new().reasoning(["Look at invoice 42."]).text("Invoice 42 is paid.").citation(citation);
     stack.model().script(script);
     let events = page.chat.create_thread("Is invoice 42 paid?").await?.finish().await?;
     ensure!(
