@@ -65,7 +65,8 @@ impl ChatClient {
 
     /// Adds a message to a thread.
     pub async fn add_message(&self, thread_id: &str, text: &str) -> Result<ChatStream> {
-        self.stream("threads.add_user_message", json!({ "thread_id": thread_id, "input": message(text) })).await
+        self.stream("threads.add_user_message", json!({ "thread_id": thread_id, "input": message(text) }))
+            .await
     }
 
     /// Lists all items of a thread, the oldest first.
@@ -117,7 +118,8 @@ impl ChatStream {
             if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let frame: Vec<u8> = self.buffer.drain(..end + 2).collect();
                 let text = std::str::from_utf8(&frame)?;
-                let data = text.strip_prefix("data: ").with_context(|| format!("a strange frame: {text:?}"))?;
+                let data =
+                    text.strip_prefix("data: ").with_context(|| format!("a strange frame: {text:?}"))?;
                 ensure!(data.matches('\n').count() == 2, "an event has one line: {data:?}");
                 let event: Value = serde_json::from_str(data)?;
                 self.events.push(event.clone());
