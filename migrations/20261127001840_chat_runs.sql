@@ -181,11 +181,13 @@ begin
 end
 $$;
 
--- Ends the thread's run if its process has stopped. Also locks p_session_id, if it is given: both
--- sessions in the order of their ids, as in every transaction that locks several sessions.
+-- Ends the run of a thread of the session's user if its process has stopped. With p_lock_session, it
+-- also locks the session: both sessions in the order of their ids, as in every transaction that
+-- locks several sessions. A thread of another user is neither waited for nor changed.
 create or replace function chatkit_private.settle_thread(
+  p_session public.chat_sessions,
   p_thread_id text,
-  p_session_id uuid default null
+  p_lock_session boolean default false
 ) returns void
 language plpgsql
 set search_path = ''
@@ -197,10 +199,12 @@ begin
   select * into v_run
   from public.chat_runs as r
   where r.thread_id = p_thread_id
+    and r.org_id = p_session.org_id
+    and r.user_id = p_session.user_id
     and r.status = 'running'
     and r.lease_until <= clock_timestamp();
   perform from public.chat_sessions as s
-  where s.id in (p_session_id, v_run.session_id)
+  where s.id in (case when p_lock_session then p_session.id end, v_run.session_id)
   order by s.id
   for update;
   if v_run.id is not null then

@@ -157,7 +157,9 @@ begin
     v_session, p_request_key, p_request_hash, p_key_is_explicit
   );
   -- A repeat of the request that created a thread comes with another new id for it.
-  perform chatkit_private.settle_thread(coalesce(v_run.thread_id, p_thread_id), p_session_id);
+  perform chatkit_private.settle_thread(
+    v_session, coalesce(v_run.thread_id, p_thread_id), p_lock_session => true
+  );
   select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
   if v_session.status <> 'active' or v_session.provider <> 'self_hosted' then
     raise sqlstate 'PT401' using message = 'client_secret_rejected';
@@ -453,22 +455,25 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
+  v_session public.chat_sessions;
   v_run public.chat_runs;
   v_chunk public.chat_run_chunks;
   v_events jsonb[] := '{}';
   v_bytes bigint := 0;
   v_seq integer := p_after_chunk_seq;
 begin
+  select * into strict v_session from public.chat_sessions as s where s.id = p_session_id;
   select r.* into v_run
   from public.chat_runs as r
-  join public.chat_sessions as s
-    on s.org_id = r.org_id and s.user_id = r.user_id and s.id = p_session_id
-  join public.chat_threads as t on t.id = r.thread_id and t.agent_id = s.agent_id
-  where r.id = p_run_id;
+  join public.chat_threads as t on t.id = r.thread_id
+  where r.id = p_run_id
+    and r.org_id = v_session.org_id
+    and r.user_id = v_session.user_id
+    and t.agent_id = v_session.agent_id;
   if not found then
     raise sqlstate 'PT404' using message = 'run_not_found';
   end if;
-  perform chatkit_private.settle_thread(v_run.thread_id);
+  perform chatkit_private.settle_thread(v_session, v_run.thread_id);
   -- The run is read before its chunks: a run that has ended gets no further ones.
   select * into v_run from public.chat_runs as r where r.id = p_run_id;
   for v_chunk in

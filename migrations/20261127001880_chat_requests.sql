@@ -25,7 +25,7 @@ begin
   if not found then
     raise sqlstate 'PT404' using message = 'thread_not_found';
   end if;
-  perform chatkit_private.settle_thread(p_thread_id);
+  perform chatkit_private.settle_thread(v_session, p_thread_id);
   return v_thread;
 end
 $$;

@@ -1,4 +1,4 @@
-//! `GET /chatkit/sessions/{id}`: the threads of a session.
+//! `GET /chatkit/sessions/{id}`: the lists of a session.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
@@ -33,6 +33,46 @@ async fn threads_are_those_linked_and_owned_by_the_session_user() -> Result<()> 
         ids == [json!(own)],
         "expected {own}, found {ids:?} (unlinked: {unlinked}, of a stranger: {of_stranger})"
     );
+    Ok(())
+}
+
+/// A list that is not named in `cut` has all entries.
+#[tokio::test]
+async fn incomplete_lists_are_named_in_cut() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let session = session_path(&caller.open_session().await?);
+    let shown = async |list: &str| -> Result<(usize, Value, Value)> {
+        let response = caller.get(&session).await?.expect(200)?;
+        let entries = response.pointer(list).and_then(Value::as_array).context("no list")?;
+        let newest = response["events"].as_array().and_then(|events| events.last().cloned());
+        Ok((entries.len(), response["cut"].clone(), newest.context("no event")?["seq"].clone()))
+    };
+    // Ten of the linked threads that OpenAI does not list among the newest are read one by one.
+    for number in 1..=11 {
+        let payload = json!({ "threadId": format!("cthr_{number}") });
+        caller.record_event(&session, "thread_changed", payload).await?.expect(201)?;
+        let cut = if number <= 10 { json!([]) } else { json!(["threads"]) };
+        let found = shown("/chatkit/threads").await?;
+        ensure!(found == (0, cut, json!(number)), "{number} linked threads: {found:?}");
+    }
+    sqlx::query("delete from chatkit_threads").execute(stack.database()).await?;
+    for number in 12..=21 {
+        caller.record_event(&session, "custom_x", json!({})).await?.expect(201)?;
+        let cut = if number <= 20 { json!([]) } else { json!(["events"]) };
+        let found = shown("/events").await?;
+        ensure!(found == (number.min(20), cut, json!(number)), "{number} events: {found:?}");
+    }
+    let insert = "
+        insert into chat_tasks (org_id, user_id, session_id, id, title, status)
+        select org_id, user_id, id, 'task_' || n, repeat(chr(1), 500), 'running'
+        from chat_sessions, generate_series($1::integer, $2::integer) as n";
+    for (first, last, cut) in [(1, 300, json!(["events"])), (301, 400, json!(["events", "tasks"]))] {
+        sqlx::query(insert).bind(first).bind(last).execute(stack.database()).await?;
+        let (tasks, found, _) = shown("/tasks").await?;
+        let has_all = tasks == usize::try_from(last)?;
+        ensure!(has_all == (last == 300) && found == cut, "{tasks} of {last} tasks, cut: {found}");
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! A user with a session of a self-hosted agent.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::chat_client::ChatClient;
@@ -8,6 +10,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient};
+
+/// Longer than any step takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A page that chats with a self-hosted agent.
 pub struct ChatPage {
@@ -27,36 +32,13 @@ impl ChatPage {
 
     /// Opens a session of a user.
     pub async fn of_user(stack: &LocalStack, user: TestClient) -> Result<Self> {
-        let (session_id, request_id, secret) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4().to_string());
-        let (status, opened) = stack
-            .rpc(
-                "open_session",
-                json!({
-                    "p_org_id": user.user.org_id, "p_user_id": user.user.id, "p_session_id": session_id,
-                    "p_agent_id": AGENT, "p_channel": "web", "p_metadata": {},
-                    "p_chatkit_request_id": request_id, "p_providers": ["self_hosted"],
-                }),
-            )
-            .await?;
-        ensure!(status.is_success(), "{opened}");
-        let (hash,): (String,) = sqlx::query_as("select encode(sha256(convert_to($1, 'UTF8')), 'hex')")
-            .bind(&secret)
-            .fetch_one(stack.database())
-            .await?;
-        let (status, recorded) = stack
-            .rpc(
-                "record_chatkit_session",
-                json!({
-                    "p_org_id": user.user.org_id, "p_session_id": session_id,
-                    "p_chatkit_request_id": request_id, "p_chatkit_session_id": format!("cksess_{request_id}"),
-                    "p_expires_at": "2099-01-01T00:00:00Z", "p_sealed_secret": "x", "p_sealing_key_id": "k1",
-                    "p_secret_hash": hash,
-                }),
-            )
-            .await?;
-        ensure!(status.is_success() && recorded["recorded"] == true, "{recorded}");
+        let session = user.open_session().await?;
+        let text =
+            |pointer: &str| session.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        ensure!(text("/chatkit/provider") == "self_hosted", "{session}");
+        let (session_id, secret) = (text("/id"), text("/chatkit/clientSecret"));
         let chat = ChatClient::new(&stack.function_url("serve-chatkit"), &secret);
-        Ok(Self { user, session_id: session_id.to_string(), chat })
+        Ok(Self { user, session_id, chat })
     }
 }
 
@@ -70,5 +52,42 @@ pub async fn register_agent(stack: &LocalStack, org_id: Uuid, changes: Value) ->
     agent.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     let (status, body) = stack.rpc("register_agent", agent).await?;
     ensure!(status.is_success(), "{body}");
+    Ok(())
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+pub fn kinds(events: &[Value]) -> Vec<String> {
+    events.iter().map(|event| text(&event["type"])).collect()
+}
+
+/// Waits until the model has received a request and is answering it.
+pub async fn until_model_answers(stack: &LocalStack) -> Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
+    while stack.model().running() == 0 {
+        ensure!(Instant::now() < deadline, "the model was not asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+/// Waits until the draft of a running answer contains a text.
+pub async fn until_saved(stack: &LocalStack, text: &str) -> Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
+    let query = "select exists (select from public.chat_runs where position($1 in draft::text) > 0)";
+    while !sqlx::query_scalar::<_, bool>(query).bind(text).fetch_one(stack.database()).await? {
+        ensure!(Instant::now() < deadline, "{text:?} was not saved");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Lets time pass until the leases of all runs have expired.
+pub async fn expire_leases(stack: &LocalStack) -> Result<()> {
+    sqlx::query("update public.chat_runs set lease_until = clock_timestamp() where status = 'running'")
+        .execute(stack.database())
+        .await?;
     Ok(())
 }

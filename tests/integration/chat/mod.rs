@@ -1,4 +1,9 @@
-//! The self-hosted chat: turns, repeats, stops, crashes and pages.
+//! The self-hosted chat: turns, repeats, stops, crashes and access.
 
+mod access;
+mod crashes;
 mod fixture;
+mod repeats;
+mod requests;
+mod stops;
 mod turns;

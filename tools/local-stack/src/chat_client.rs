@@ -231,8 +231,8 @@ impl ThreadView {
 
     /// The text of the last message of the assistant.
     pub fn answer(&self) -> String {
-        let messages = self.items.iter().filter(|item| item["type"] == "assistant_message");
-        let parts = messages.last().and_then(|message| message["content"].as_array().cloned());
+        let message = self.items.iter().rfind(|item| item["type"] == "assistant_message");
+        let parts = message.and_then(|message| message["content"].as_array().cloned());
         parts.unwrap_or_default().iter().filter_map(|part| part["text"].as_str()).collect()
     }
 }

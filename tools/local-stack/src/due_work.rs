@@ -62,12 +62,36 @@ pub const ALL: &[DueWork] = &[
         // One client secret a minute, each valid for ten minutes.
         max_per_user: Some(60 * 10),
         ended: true,
-        due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, provider, chatkit_session_id,
-                                            requested_at, recorded_at, expires_at)
-              select gen_random_uuid(), org_id, user_id, id, 'accounts_payable', 'openai_hosted', 'cksess_' || id,
-                     now(), now(), now() + case when hostile then '5 minutes' else '8 minutes' end::interval
+        due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, provider, chatkit_session_id, requested_at,
+                                            recorded_at, expires_at)
+              select gen_random_uuid(), org_id, user_id, id, 'accounts_payable', 'openai_hosted', 'cksess_' || id, now(), now(),
+                     now() + case when hostile then '5 minutes' else '8 minutes' end::interval
               from test.due where kind = '{kind}'",
         pending: "exists (select from chatkit_sessions as c where c.session_id = d.id and c.cancelled_at is null)",
+    },
+    DueWork {
+        job: "settle_chat_runs",
+        function: "settle_chat_runs",
+        rows: None,
+        // Twenty answers a minute, for the hour in which the schedule does not run.
+        max_per_user: Some(20 * 60),
+        ended: false,
+        due: "insert into chat_threads (id, org_id, user_id, agent_id)
+              select 'thr_' || replace(id::text, '-', ''), org_id, user_id, 'accounts_payable'
+              from test.due where kind = '{kind}';
+              insert into chat_thread_sessions (org_id, user_id, session_id, thread_id)
+              select org_id, user_id, id, 'thr_' || replace(id::text, '-', '') from test.due where kind = '{kind}';
+              insert into chat_runs (id, org_id, user_id, session_id, thread_id, agent_id, secret_hash, request_key,
+                                     request_hash, question_seq, preceding_item_seq, draft, lease_until)
+              select gen_random_uuid(), org_id, user_id, id, 'thr_' || replace(id::text, '-', ''), 'accounts_payable',
+                     repeat('0', 64), 'x', 'x', 1, 1,
+                     jsonb_build_array(jsonb_build_object(
+                       'id', 'msg_' || id, 'thread_id', 'thr_' || replace(id::text, '-', ''),
+                       'type', 'assistant_message',
+                       'content', jsonb_build_array(jsonb_build_object('text', repeat('x', 2000))))),
+                     now() - case when hostile then '2 hours' else '1 minute' end::interval
+              from test.due where kind = '{kind}'",
+        pending: "exists (select from chat_runs as r where r.session_id = d.id and r.status = 'running')",
     },
     DueWork {
         job: "expire_escalations",
@@ -89,10 +113,10 @@ pub const ALL: &[DueWork] = &[
         // The idempotency keys of one day.
         max_per_user: Some(10_000),
         ended: false,
-        due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, provider, chatkit_session_id,
-                                            requested_at, recorded_at, expires_at, sealed_secret, sealing_key_id)
-              select gen_random_uuid(), org_id, user_id, id, 'accounts_payable', 'openai_hosted', 'cksess_' || id,
-                     now(), now(), now() - case when hostile then '2 hours' else '2 minutes' end::interval, 'sealed', 'k1'
+        due: "insert into chatkit_sessions (id, org_id, user_id, session_id, agent_id, provider, chatkit_session_id, requested_at,
+                                            recorded_at, expires_at, sealed_secret, sealing_key_id)
+              select gen_random_uuid(), org_id, user_id, id, 'accounts_payable', 'openai_hosted', 'cksess_' || id, now(), now(),
+                     now() - case when hostile then '2 hours' else '2 minutes' end::interval, 'sealed', 'k1'
               from test.due where kind = '{kind}';
               insert into idempotency_keys (org_id, user_id, endpoint, key, request_hash, session_id, last_used_at)
               select org_id, user_id, 'x', id::text, repeat('0', 64), id,
@@ -169,10 +193,10 @@ pub async fn insert(stack: &LocalStack, org_id: Uuid, kind: &DueWork, amount: Wo
            select gen_random_uuid(), '{org_id}'::uuid, gen_random_uuid(), '{duty}', false from generate_series(1, {others});
          insert into chatkit_users (org_id, user_id)
            select distinct org_id, user_id from test.due on conflict do nothing;
-         insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider, status, ended_at, end_reason,
-                                    created_at, last_activity_at)
-           select id, org_id, user_id, 'web', 'accounts_payable', 'openai_hosted', {status}, {ended}, {end_reason},
-                  now() - interval '90 days', now() - interval '2 days'
+         insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider, status, ended_at, end_reason, created_at,
+                                    last_activity_at)
+           select id, org_id, user_id, 'web', 'accounts_payable', 'openai_hosted', {status}, {ended}, {end_reason}, now() - interval '90 days',
+                  now() - interval '2 days'
            from test.due where kind = '{duty}';
          insert into chatkit_threads (org_id, user_id, session_id, thread_id)
            select org_id, user_id, id, '{REJECTED_THREAD_PREFIX}_' || repeat('x', 480) || n
@@ -208,9 +232,10 @@ pub fn remaining_query(kind: &DueWork, hostile: bool) -> String {
 /// Deletes everything that `fill` inserted.
 pub async fn clear(stack: &LocalStack) -> Result<()> {
     let statements = "begin; set local session_replication_role = replica;
-        truncate test.due, chat_sessions, chatkit_sessions, session_model_settings, chatkit_threads, chat_events,
-          chat_messages, chat_escalations, idempotency_keys, idle_checks, transcripts_due, retention_leases, org_retention, erasures, throttles,
-          chatkit_users, chat_tasks, deliveries, delivery_queues, auto_call_amounts;
+        truncate test.due, chat_sessions, chatkit_sessions, chatkit_threads, chat_events, chat_messages, chat_escalations,
+          idempotency_keys, idle_checks, transcripts_due, retention_leases, org_retention, erasures, throttles,
+          chatkit_users, chat_tasks, deliveries, delivery_queues, auto_call_amounts, chat_threads,
+          chat_thread_sessions, chat_hidden_items, chat_runs, chat_run_chunks, session_model_settings;
         commit";
     sqlx::raw_sql(statements).execute(stack.database()).await.context("deleting the inserted rows")?;
     Ok(())

@@ -26,7 +26,7 @@ pub mod supabase;
 pub mod toolchain;
 pub mod yaml;
 
-pub use stack::{Builder, CHAT_URL, Environment, KeyStyle, LocalStack, NAMESPACE, ORIGIN, PROJECT};
+pub use stack::{Builder, Environment, KeyStyle, LocalStack, NAMESPACE, ORIGIN, PROJECT};
 
 /// Runs a program on the local stack and then stops every process that it started.
 pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {

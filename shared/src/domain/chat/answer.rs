@@ -151,7 +151,7 @@ impl<'a> ModelReader<'a> {
             kind: item["type"].as_str().unwrap_or_default().to_owned(),
             item: item.clone(),
         });
-        let history = stored.collect();
+        let history: Vec<_> = stored.collect();
         let input = build_input(run, &history, run.settings.max_input_tokens.into());
         let state = open(model, run, &input, deadline);
         Self { model, run, history, deadline, input, is_halved: false, state }
@@ -185,7 +185,7 @@ impl<'a> ModelReader<'a> {
     }
 }
 
-fn build_input(run: &BegunRun, history: &Vec<StoredItem>, max_input_tokens: u64) -> ModelInput {
+fn build_input(run: &BegunRun, history: &[StoredItem], max_input_tokens: u64) -> ModelInput {
     let options = HistoryOptions {
         model: &run.settings.model,
         max_input_tokens,

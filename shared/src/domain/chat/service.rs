@@ -15,8 +15,8 @@ use super::{
         ThreadItem, ThreadStatus, UserMessageInput,
     },
     store::{
-        BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, StoredPage, StoredThread,
-        ThreadItems, sha256_hex,
+        BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, RunStatus, StoredPage,
+        StoredThread, ThreadItems, sha256_hex,
     },
 };
 use crate::{
@@ -245,7 +245,7 @@ async fn follow(
     sender: &EventSender,
     deadline: Deadline,
 ) -> Result<bool, Error> {
-    if run.status != super::store::RunStatus::Running {
+    if run.status != RunStatus::Running {
         let stream_options = StreamOptions { allow_cancel: true };
         sender.send(&json!({ "type": "stream_options", "stream_options": stream_options }))?;
         for item in &run.items {
@@ -260,7 +260,10 @@ async fn follow(
             sender.send(event)?;
         }
         after = followed.chunk_seq;
-        if followed.status != super::store::RunStatus::Running {
+        if after < followed.last_chunk_seq {
+            continue;
+        }
+        if followed.status != RunStatus::Running {
             return Ok(followed.status.is_broken());
         }
         tokio::time::sleep(FOLLOW_PAUSE).await;

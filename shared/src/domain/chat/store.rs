@@ -242,7 +242,10 @@ impl Rpc for FollowChatRunCall {
 #[derive(Debug, Deserialize)]
 pub struct FollowedRun {
     pub status: RunStatus,
+    /// The last chunk of `events`.
     pub chunk_seq: u32,
+    /// The last chunk of the run so far.
+    pub last_chunk_seq: u32,
     pub events: Vec<Value>,
 }
 

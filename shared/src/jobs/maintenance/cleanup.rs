@@ -22,6 +22,21 @@ impl Rpc for FailAbandonedRequestsCall {
 }
 
 #[derive(Serialize)]
+struct SettleChatRunsCall {
+    p_limit: u32,
+}
+
+#[derive(Deserialize)]
+struct SettledChatRuns {
+    settled: u64,
+}
+
+impl Rpc for SettleChatRunsCall {
+    const NAME: &'static str = "settle_chat_runs";
+    type Output = SettledChatRuns;
+}
+
+#[derive(Serialize)]
 struct ExpireEscalationsCall {
     p_limit: u32,
 }
@@ -47,6 +62,7 @@ struct PurgeCounts {
     keys: u64,
     throttles: u64,
     amounts: u64,
+    chunks: u64,
 }
 
 impl Rpc for PurgeExpiredCall {
@@ -68,6 +84,18 @@ pub(super) async fn fail_abandoned_requests(
     Ok(Batch { more: settled > 0, failure: None })
 }
 
+/// Ends answers of the self-hosted chat whose process died. What was said until then becomes part of
+/// the thread.
+pub(super) async fn settle_chat_runs(
+    context: BatchContext<'_>,
+    report: &mut MaintenanceReport,
+) -> Result<Batch, Error> {
+    let call = SettleChatRunsCall { p_limit: BATCH };
+    let SettledChatRuns { settled } = context.service_client.rpc(&call, context.deadline).await?;
+    report.interrupted_answers += settled;
+    Ok(Batch { more: settled > 0, failure: None })
+}
+
 /// Closes escalations whose deadline has passed.
 pub(super) async fn expire_escalations(
     context: BatchContext<'_>,
@@ -79,16 +107,16 @@ pub(super) async fn expire_escalations(
     Ok(Batch { more: expired > 0, failure: None })
 }
 
-/// Erases expired client secrets, idempotency keys that are older than a day, and counters of rate
-/// limits and of amounts that are no longer needed.
+/// Erases expired client secrets, idempotency keys that are older than a day, counters of rate limits
+/// and of amounts that are no longer needed, and what finished answers streamed.
 pub(super) async fn purge_expired(
     context: BatchContext<'_>,
     report: &mut MaintenanceReport,
 ) -> Result<Batch, Error> {
     let call = PurgeExpiredCall { p_limit: 10 * BATCH };
-    let PurgeCounts { secrets, keys, throttles, amounts } =
+    let PurgeCounts { secrets, keys, throttles, amounts, chunks } =
         context.service_client.rpc(&call, context.deadline).await?;
     report.erased_secrets += secrets;
     report.purged_keys += keys;
-    Ok(Batch { more: secrets + keys + throttles + amounts > 0, failure: None })
+    Ok(Batch { more: secrets + keys + throttles + amounts + chunks > 0, failure: None })
 }

@@ -50,6 +50,7 @@ pub struct Maintenance {
 enum Job {
     FailAbandonedRequests,
     CancelChatKitSessions,
+    SettleChatRuns,
     ExpireEscalations,
     PurgeExpired,
     ExpireIdleSessions,
@@ -61,9 +62,10 @@ enum Job {
 impl Job {
     /// All jobs in the order of a run. ChatKit sessions, which live for ten minutes, come before
     /// sessions that were idle for a day, and erasures of users before those of sessions.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::FailAbandonedRequests,
         Self::CancelChatKitSessions,
+        Self::SettleChatRuns,
         Self::ExpireEscalations,
         Self::PurgeExpired,
         Self::ExpireIdleSessions,
@@ -77,6 +79,7 @@ impl Job {
         match self {
             Self::FailAbandonedRequests => "fail_abandoned_requests",
             Self::CancelChatKitSessions => "cancel_chatkit_sessions",
+            Self::SettleChatRuns => "settle_chat_runs",
             Self::ExpireEscalations => "expire_escalations",
             Self::PurgeExpired => "purge_expired",
             Self::ExpireIdleSessions => "expire_idle_sessions",
@@ -93,6 +96,7 @@ impl Job {
             Self::CancelChatKitSessions => {
                 uncancelled_chatkit_sessions::cancel_chatkit_sessions(context, report).await
             }
+            Self::SettleChatRuns => cleanup::settle_chat_runs(context, report).await,
             Self::ExpireEscalations => cleanup::expire_escalations(context, report).await,
             Self::PurgeExpired => cleanup::purge_expired(context, report).await,
             Self::ExpireIdleSessions => idle_sessions::expire_idle_sessions(context, report).await,
@@ -158,6 +162,8 @@ pub struct MaintenanceReport {
     pub abandoned_requests: u64,
     /// Sessions that never got a client secret, now ended.
     pub failed_sessions: u64,
+    /// Answers of the self-hosted chat whose process died, now marked as interrupted.
+    pub interrupted_answers: u64,
     /// Escalations whose deadline had passed.
     pub expired_escalations: u64,
     /// Idle sessions that were ended.

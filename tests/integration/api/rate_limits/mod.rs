@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::support::client::{TestClient, TestResponse};
 
 /// Every limit: its name, its bounds and its default.
-const LIMITS: [(&str, u32, u32, u32); 7] = [
+const LIMITS: [(&str, u32, u32, u32); 8] = [
     ("secrets_per_minute_user", 1, 100_000, 60),
     ("secrets_per_minute_session", 1, 100_000, 20),
     ("events_per_minute_user", 100, 1_000_000, 600),
@@ -22,6 +22,7 @@ const LIMITS: [(&str, u32, u32, u32); 7] = [
     ("thread_reads_per_minute_user", 1, 100_000, 120),
     ("keys_per_day_user", 100, 1_000_000, 10_000),
     ("active_sessions_user", 1, 1_000_000, 200),
+    ("turns_per_minute_user", 1, 100_000, 20),
 ];
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use local_stack::LocalStack;
 use local_stack::model::{Gate, MODEL, Script};
 use local_stack::openai::SessionStatus;
 use local_stack::supabase::OrgRole;
 use local_stack::toolchain::{self, EXAMPLE_PAGE};
-use local_stack::{CHAT_URL, LocalStack};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -55,7 +55,7 @@ async fn check_self_hosted_page() -> Result<()> {
     let options = json!({ "baseUrl": stack.api_url(), "agentId": AGENT, "token": client.token,
         "chatUrl": chat_url });
     let page = run_page("tests/scripts/self_hosted_page.mjs", &options).await?;
-    ensure!(page["url"] == CHAT_URL && page["domainKey"] == "domain_pk_local", "{page:#}");
+    ensure!(page["url"] == chat_url && page["domainKey"] == "domain_pk_local", "{page:#}");
     ensure!(page["startScreen"] == screen && page["errors"] == json!([]), "{page:#}");
     let keys = page["repeatedWords"].as_array().context("no keys")?;
     ensure!(keys.len() == 3 && keys.iter().all(Value::is_string), "{page:#}");

@@ -72,7 +72,7 @@ pub async fn call_across_tenants(tenants: &Tenants, function: &Function) -> Resu
         let other_person = tenants.person(*other);
         let mut person = Person { user: other_person.user.clone(), ..user.clone() };
         let (expected_status, message) = match (function.tenant, other) {
-            (Tenant::Organisation | Tenant::ErasedPerson | Tenant::Schedule, _) => continue,
+            (Tenant::Organisation | Tenant::ErasedPerson | Tenant::Schedule | Tenant::Secret, _) => continue,
             (Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation, _)
                 if !other.is_in_other_org() =>
             {
@@ -85,6 +85,15 @@ pub async fn call_across_tenants(tenants: &Tenants, function: &Function) -> Resu
             (Tenant::Person, _) => (409, "session_id_taken"),
             (Tenant::DeliveryOfOrganisation, _) => (404, "delivery_not_found"),
             (Tenant::EscalationOfPerson, _) => (404, "escalation_not_found"),
+            (Tenant::ThreadOfSecret | Tenant::RunOfSecret | Tenant::RunOfProcess, _) => {
+                person = Person { chat_secret: other_person.chat_secret.clone(), ..user.clone() };
+                match function.tenant {
+                    Tenant::RunOfProcess => (404, "run_not_found"),
+                    _ if *other == Caller::UserInOtherOrg => (403, "not_a_member"),
+                    Tenant::RunOfSecret => (404, "run_not_found"),
+                    _ => (404, "thread_not_found"),
+                }
+            }
             (Tenant::RunningCall, _) => {
                 person = Person { fence: other_person.fence, ..user.clone() };
                 (200, "")

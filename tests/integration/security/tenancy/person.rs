@@ -35,6 +35,16 @@ pub struct Person {
     pub ask: Uuid,
     /// The subject hash of that escalation.
     pub subject_hash: String,
+    /// A session of the self-hosted chat, with one thread and a running answer.
+    pub chat_session: Uuid,
+    /// The request for the client secret of that session.
+    pub chat_request: Uuid,
+    /// The hash of that secret.
+    pub chat_secret: String,
+    pub thread: String,
+    /// The user's message in the thread.
+    pub item: String,
+    pub run: Uuid,
 }
 
 impl Person {
@@ -60,6 +70,12 @@ impl Person {
             fence: id().as_u64_pair().0 >> 1,
             ask: id(),
             subject_hash: id().simple().to_string().repeat(2),
+            chat_session: id(),
+            chat_request: id(),
+            chat_secret: id().simple().to_string().repeat(2),
+            thread: format!("thr_{}", id().simple()),
+            item: format!("msg_{}", id().simple()),
+            run: id(),
         }
     }
 
@@ -88,7 +104,7 @@ impl Person {
     }
 
     /// The placeholders of templates, and the values for this person.
-    pub fn placeholders(&self) -> [(&'static str, String); 19] {
+    pub fn placeholders(&self) -> [(&'static str, String); 25] {
         [
             ("{org}", self.user.org_id.to_string()),
             ("{user}", self.user.id.to_string()),
@@ -109,6 +125,12 @@ impl Person {
             ("{fence}", self.fence.to_string()),
             ("{ask}", self.ask.to_string()),
             ("{subject_hash}", self.subject_hash.clone()),
+            ("{chat_session}", self.chat_session.to_string()),
+            ("{chat_request}", self.chat_request.to_string()),
+            ("{chat_secret}", self.chat_secret.clone()),
+            ("{thread}", self.thread.clone()),
+            ("{item}", self.item.clone()),
+            ("{run}", self.run.to_string()),
         ]
     }
 

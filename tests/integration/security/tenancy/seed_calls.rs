@@ -67,6 +67,38 @@ pub const SEED_CALLS: &[(&str, &str)] = &[
         "cancel_session",
         r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}" }"#,
     ),
+    // The session of the self-hosted chat. Its answer is running, under the key that the person uses
+    // elsewhere, too.
+    (
+        "open_session",
+        r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{chat_session}",
+             "p_agent_id": "treasury_chat", "p_channel": "web", "p_metadata": {},
+             "p_chatkit_request_id": "{chat_request}", "p_providers": ["self_hosted"] }"#,
+    ),
+    (
+        "record_chatkit_session",
+        r#"{ "p_org_id": "{org}", "p_session_id": "{chat_session}", "p_chatkit_request_id": "{chat_request}",
+             "p_chatkit_session_id": "cksess_{chat_session}", "p_expires_at": "2030-01-01T00:00:00Z",
+             "p_sealed_secret": "sealed", "p_sealing_key_id": "k1", "p_secret_hash": "{chat_secret}" }"#,
+    ),
+    (
+        "begin_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "{run}", "p_request_key": "{key}",
+             "p_request_hash": "{hash}", "p_key_is_explicit": true, "p_thread_id": "{thread}",
+             "p_is_new_thread": true, "p_title": "Pay invoice 42", "p_items": [
+             { "type": "user_message", "id": "{item}", "thread_id": "{thread}",
+               "content": [{ "type": "input_text", "text": "Pay invoice 42" }] }],
+             "p_lease_seconds": 86400 }"#,
+    ),
+    (
+        "append_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "{run}", "p_chunk_seq": 1,
+             "p_events": [{ "type": "progress_update", "text": "{run}" }], "p_items": [
+             { "type": "reasoning", "id": "rs_{run}", "summary": "Invoice 42" },
+             { "type": "assistant_message", "id": "msg_{run}", "thread_id": "{thread}",
+               "content": [{ "type": "output_text", "text": "Paid" }] }],
+             "p_lease_seconds": 86400 }"#,
+    ),
     // The deliveries: dead, asked, running and waiting.
     (
         "record_events",
@@ -78,7 +110,7 @@ pub const SEED_CALLS: &[(&str, &str)] = &[
     ),
 ];
 
-pub const SESSIONS_PER_PERSON: usize = 3;
+pub const SESSIONS_PER_PERSON: usize = 4;
 
 /// The agent server of both organisations while the rows are created.
 pub const AGENT_SERVERS: &[&str] = &[r#"{

@@ -19,7 +19,7 @@ use super::seed_calls::{AGENT_SERVERS, ASK_OUTCOME, OTHER_ORG_AGENT_SERVERS, SEE
 /// A role that has only the privilege to reference every table.
 pub const SCHEMA_READER_ROLE: &str = "schema_reader";
 
-/// A stack with two organisations. Each person has three sessions, and a row in every table.
+/// A stack with two organisations. Each person has four sessions, and a row in every table.
 pub struct Tenants {
     pub stack: LocalStack,
     pub org_id: Uuid,
@@ -122,6 +122,11 @@ impl Tenants {
                 }
                 self.rpc("register_agent", agent).await?;
             }
+            let chat_agent = json!({
+                "p_org_id": org_id, "p_agent_id": "treasury_chat", "p_display_name": "treasury_chat",
+                "p_description": "An agent", "p_model": "gpt-5-mini", "p_idle_timeout_seconds": timeout,
+            });
+            self.rpc("register_agent", chat_agent).await?;
             let limits = json!({
                 "p_org_id": org_id, "p_secrets_per_minute_user": limit, "p_secrets_per_minute_session": limit,
                 "p_events_per_minute_user": limit, "p_events_per_minute_session": limit,
@@ -190,10 +195,8 @@ impl Tenants {
             "update public.deliveries set lease_until = now() + interval '1 day' where status = 'running'",
             "update public.delivery_queues set due_at = now() + interval '1 day'",
             "update public.transcripts_due set due_at = now() + interval '1 day'",
-            "insert into public.session_model_settings (org_id, user_id, session_id, agent_id, model,
-               instructions, max_input_tokens, max_output_tokens, max_turn_seconds, start_screen)
-             select org_id, user_id, id, agent_id, 'model-1', 'Be kind', 100000, 4096, 300, '{}'
-             from public.chat_sessions",
+            "update public.chatkit_sessions set expires_at = '2030-01-01T00:00:00Z'
+             where provider = 'self_hosted'",
             // Each person was erased before, and the retention of each ended session is in
             // progress.
             "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until, finished_at)

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-pub use builder::{Builder, CHAT_URL, PROJECT};
+pub use builder::{Builder, PROJECT};
 pub use environment::{Environment, KeyStyle, NAMESPACE, ORIGIN};
 
 use crate::agents::AgentFleet;

@@ -35,7 +35,7 @@ impl LocalStack {
             "p_secrets_per_minute_user": 100_000, "p_secrets_per_minute_session": 100_000,
             "p_events_per_minute_user": 1_000_000, "p_events_per_minute_session": 1_000_000,
             "p_thread_reads_per_minute_user": 100_000, "p_keys_per_day_user": 1_000_000,
-            "p_active_sessions_user": 1_000_000,
+            "p_active_sessions_user": 1_000_000, "p_turns_per_minute_user": 100_000,
         });
         let (status, answer) = self.rpc("set_org_limits", limits).await?;
         ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");

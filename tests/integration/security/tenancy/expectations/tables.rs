@@ -44,24 +44,27 @@ pub const SESSIONS: &[(Caller, Visible)] = &[
     (Service, Denied),
 ];
 
-/// The agents that a caller may open: every member `accounts_payable`, only owners and approvers
-/// `cfo_strategy`. `regulatory_filings` is disabled.
+/// The agents that a caller may open: every member `accounts_payable` and `treasury_chat`, only owners
+/// and approvers `cfo_strategy`. `regulatory_filings` is disabled.
 const AGENTS: &[(Caller, Visible)] = &[
     (NoToken, Denied),
     (AnonymousSignIn, Agents(&[])),
-    (User, Agents(&["accounts_payable of org"])),
-    (Colleague, Agents(&["accounts_payable of org"])),
-    (Approver, Agents(&["accounts_payable of org", "cfo_strategy of org"])),
-    (Admin, Agents(&["accounts_payable of org"])),
-    (Owner, Agents(&["accounts_payable of org", "cfo_strategy of org"])),
-    (UserInOtherOrg, Agents(&["accounts_payable of other org"])),
-    (MemberOfOtherOrg, Agents(&["accounts_payable of other org"])),
-    (OwnerOfOtherOrg, Agents(&["accounts_payable of other org", "cfo_strategy of other org"])),
+    (User, Agents(&["accounts_payable of org", "treasury_chat of org"])),
+    (Colleague, Agents(&["accounts_payable of org", "treasury_chat of org"])),
+    (Approver, Agents(&["accounts_payable of org", "cfo_strategy of org", "treasury_chat of org"])),
+    (Admin, Agents(&["accounts_payable of org", "treasury_chat of org"])),
+    (Owner, Agents(&["accounts_payable of org", "cfo_strategy of org", "treasury_chat of org"])),
+    (UserInOtherOrg, Agents(&["accounts_payable of other org", "treasury_chat of other org"])),
+    (MemberOfOtherOrg, Agents(&["accounts_payable of other org", "treasury_chat of other org"])),
+    (
+        OwnerOfOtherOrg,
+        Agents(&["accounts_payable of other org", "cfo_strategy of other org", "treasury_chat of other org"]),
+    ),
     (Service, Denied),
 ];
 
-/// Sealed secrets, idempotency keys, limits, due work, agent servers and deliveries: only the RPC
-/// functions read them.
+/// Sealed secrets, idempotency keys, limits, due work, agent servers, deliveries, and the threads and
+/// answers of the self-hosted chat: only the RPC functions read them.
 const NO_ACCESS: &[(Caller, Visible)] = &[
     (NoToken, Denied),
     (AnonymousSignIn, Denied),
@@ -80,9 +83,9 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "agents",
         readable: "org_id id display_name description",
-        hidden: "provider chatkit_workflow_id chatkit_workflow_version tracing_enabled model instructions \
-                 reasoning_effort max_input_tokens max_output_tokens max_turn_seconds start_screen enabled \
-                 allowed_org_roles created_at updated_at idle_timeout_seconds",
+        hidden: "provider chatkit_workflow_id chatkit_workflow_version tracing_enabled enabled \
+                 allowed_org_roles created_at updated_at idle_timeout_seconds model instructions \
+                 reasoning_effort max_input_tokens max_output_tokens max_turn_seconds start_screen",
         visible: AGENTS,
     },
     Table { name: "chatkit_users", readable: "org_id user_id chatkit_user", hidden: "", visible: SESSIONS },
@@ -97,14 +100,8 @@ pub const TABLES: &[Table] = &[
         name: "chatkit_sessions",
         readable: "",
         hidden: "id org_id user_id session_id agent_id provider chatkit_session_id requested_at recorded_at \
-                 failed_at expires_at cancelled_at sealed_secret sealing_key_id secret_hash cancel_lease_until",
-        visible: NO_ACCESS,
-    },
-    Table {
-        name: "session_model_settings",
-        readable: "",
-        hidden: "org_id user_id session_id agent_id model instructions reasoning_effort max_input_tokens \
-                 max_output_tokens max_turn_seconds start_screen copied_at",
+                 failed_at expires_at cancelled_at sealed_secret sealing_key_id secret_hash \
+                 cancel_lease_until",
         visible: NO_ACCESS,
     },
     Table {
@@ -122,7 +119,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "chat_messages",
         readable: "org_id user_id session_id id seq role content attachments created_at tool_invocation_id \
-                chatkit_item_id",
+                chatkit_item_id thread_id thread_seq kind item hidden_at",
         hidden: "",
         visible: SESSIONS,
     },
@@ -141,6 +138,45 @@ pub const TABLES: &[Table] = &[
         visible: SESSIONS,
     },
     Table {
+        name: "session_model_settings",
+        readable: "",
+        hidden: "org_id user_id session_id agent_id model instructions reasoning_effort max_input_tokens \
+                 max_output_tokens max_turn_seconds start_screen copied_at",
+        visible: NO_ACCESS,
+    },
+    Table {
+        name: "chat_threads",
+        readable: "",
+        hidden: "id org_id user_id agent_id title last_item_seq created_at hidden_at",
+        visible: NO_ACCESS,
+    },
+    Table {
+        name: "chat_thread_sessions",
+        readable: "",
+        hidden: "org_id user_id session_id thread_id last_used_at released_at",
+        visible: NO_ACCESS,
+    },
+    Table {
+        name: "chat_hidden_items",
+        readable: "",
+        hidden: "org_id user_id thread_id thread_seq kind item created_at hidden_at",
+        visible: NO_ACCESS,
+    },
+    Table {
+        name: "chat_runs",
+        readable: "",
+        hidden: "id org_id user_id session_id thread_id agent_id secret_hash request_key request_hash status \
+                 question_seq preceding_item_seq last_item_seq last_chunk_seq draft started_at lease_until \
+                 stop_requested_at finished_at input_tokens output_tokens error_code",
+        visible: NO_ACCESS,
+    },
+    Table {
+        name: "chat_run_chunks",
+        readable: "",
+        hidden: "org_id user_id session_id run_id seq events",
+        visible: NO_ACCESS,
+    },
+    Table {
         name: "idempotency_keys",
         readable: "",
         hidden: "org_id user_id endpoint key request_hash session_id chatkit_request_id lease_until completed_at \
@@ -151,7 +187,8 @@ pub const TABLES: &[Table] = &[
         name: "org_limits",
         readable: "",
         hidden: "org_id secrets_per_minute_user secrets_per_minute_session events_per_minute_user \
-                 events_per_minute_session thread_reads_per_minute_user keys_per_day_user active_sessions_user",
+                 events_per_minute_session thread_reads_per_minute_user keys_per_day_user active_sessions_user \
+                 turns_per_minute_user",
         visible: NO_ACCESS,
     },
     Table {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::mutant::{Detector, Mutant};
-use super::{calls, erasure, function, maintenance, orchestrator, sessions, table};
+use super::{calls, chat, erasure, function, maintenance, orchestrator, sessions, table};
 use crate::security::tenancy::callers::Caller;
 use crate::security::tenancy::expectations::{Tenant, WRITE_FUNCTIONS, every_function};
 use crate::security::tenancy::tenants::Tenants;
@@ -89,7 +89,8 @@ fn replaced(
 }
 
 async fn body_mutants(tenants: &Tenants) -> Result<Vec<Mutant>> {
-    let tables = [sessions::MUTANTS, maintenance::MUTANTS, orchestrator::MUTANTS, erasure::MUTANTS];
+    let tables =
+        [sessions::MUTANTS, chat::MUTANTS, maintenance::MUTANTS, orchestrator::MUTANTS, erasure::MUTANTS];
     let mut mutants = Vec::new();
     for BodyMutant { function: name, text, replacement, detected_by } in tables.into_iter().flatten() {
         let detector = match detected_by {

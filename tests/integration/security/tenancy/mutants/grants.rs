@@ -153,6 +153,12 @@ pub fn missing_on_functions() -> Vec<Mutant> {
             Mutant::revoke(&on, "authenticated", Detector::Reading(table, &[Caller::User]))
         })
     });
+    let chat_helpers =
+        ["readable_chat_session", "chat_session_of_secret", "list_chat_items"].into_iter().map(|name| {
+            let on = format!("execute on function chatkit_private.{name}");
+            let calls = every_function().filter(|function| function.name == "list_chat_items");
+            Mutant::revoke(&on, "service_role", Detector::Calling(calls.collect(), &[Caller::Service]))
+        });
     let helpers = ["cancel_session", "decide_escalation", "effective_claims", "readable_ids"]
         .map(|name| format!("execute on function chatkit_private.{name}"));
     let privileges = helpers.into_iter().chain(["usage on schema chatkit_private".to_owned()]);
@@ -161,5 +167,5 @@ pub fn missing_on_functions() -> Vec<Mutant> {
         let calls = calls.chain(every_function().filter(|function| function.name == "cancel_session"));
         Mutant::revoke(&privilege, "service_role", Detector::Calling(calls.collect(), &[Caller::Service]))
     });
-    of_the_service.chain(of_policies).chain(of_writes).collect()
+    of_the_service.chain(of_policies).chain(of_writes).chain(chat_helpers).collect()
 }

@@ -1,6 +1,7 @@
 //! Mutation tests of the expectations: each mutant breaks one thing, and must be detected.
 
 mod bodies;
+mod chat;
 mod erasure;
 mod grants;
 mod maintenance;

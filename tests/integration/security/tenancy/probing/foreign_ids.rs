@@ -97,6 +97,67 @@ pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
              "p_request_hash": "{hash}" }"#,
         200,
     ),
+    (
+        "begin_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "{pending}", "p_request_key": "<key>",
+             "p_request_hash": "{hash}", "p_key_is_explicit": true,
+             "p_thread_id": "thr_00000000000000000000000000000001", "p_is_new_thread": true, "p_items": [
+             { "type": "user_message", "id": "msg_x", "thread_id": "thr_00000000000000000000000000000001",
+               "content": [{ "type": "input_text", "text": "Hello" }] }] }"#,
+        200,
+    ),
+    // Threads, items and runs of the self-hosted chat.
+    (
+        "begin_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "{new}", "p_request_key": "{new}",
+             "p_request_hash": "{hash}", "p_key_is_explicit": true, "p_thread_id": "<thread>",
+             "p_is_new_thread": false, "p_items": [] }"#,
+        404,
+    ),
+    (
+        "list_chat_items",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "<thread>", "p_limit": 10, "p_descending": true }"#,
+        404,
+    ),
+    (
+        "list_chat_items",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}", "p_limit": 10, "p_descending": true,
+             "p_after": "<item>" }"#,
+        404,
+    ),
+    (
+        "list_chat_threads",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_limit": 10, "p_descending": true, "p_after": "<thread>" }"#,
+        404,
+    ),
+    (
+        "rename_chat_thread",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "<thread>", "p_title": "x" }"#,
+        404,
+    ),
+    ("delete_chat_thread", r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "<thread>" }"#, 404),
+    (
+        "record_chat_feedback",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}", "p_item_ids": ["<item>"],
+             "p_rating": "positive" }"#,
+        404,
+    ),
+    (
+        "follow_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "<run>", "p_after_chunk_seq": 0 }"#,
+        404,
+    ),
+    (
+        "append_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "<run>", "p_chunk_seq": 2, "p_events": [] }"#,
+        404,
+    ),
+    (
+        "finish_chat_run",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "<run>", "p_status": "completed", "p_chunk_seq": 2,
+             "p_events": [] }"#,
+        404,
+    ),
     // The id of an agent is unique per organisation.
     (
         "register_agent_server",

@@ -33,6 +33,9 @@ const LOCKS: &[&str] = &[
     "select from public.idempotency_keys where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.chat_sessions where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.chatkit_sessions where (org_id, user_id) = ('{org}', '{user}') for update",
+    "select from public.chat_threads where (org_id, user_id) = ('{org}', '{user}') for update",
+    "select from public.chat_runs where (org_id, user_id) = ('{org}', '{user}') for update",
+    "select from public.chat_run_chunks where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.idle_checks where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.chat_escalations where (org_id, user_id) = ('{org}', '{user}') for update",
     "select from public.deliveries where (org_id, user_id) = ('{org}', '{user}') for update",
@@ -62,7 +65,7 @@ pub async fn violations(tenants: &Tenants, function: &Function) -> Result<Vec<St
                 functions::call(tenants, Caller::Service, function, user).await.map(|_| Vec::new())
             }
             // Only the run that began the call knows the delivery's id, and it may wait.
-            Tenant::RunningCall => Ok(Vec::new()),
+            Tenant::RunningCall | Tenant::RunOfProcess => Ok(Vec::new()),
             _ => functions::call_across_tenants(tenants, function).await,
         }
     };

@@ -43,9 +43,10 @@ fn ids_hidden_from(tenants: &Tenants, caller: Caller) -> BTreeSet<String> {
             person.idempotency_key,
             person.running_delivery,
             person.waiting_delivery,
+            person.chat_request,
         ];
         ids.extend(of_hidden_tables.map(|id| id.to_string()));
-        ids.extend([person.chatkit_session.clone(), person.fence.to_string()]);
+        ids.extend([person.chatkit_session.clone(), person.fence.to_string(), person.chat_secret.clone()]);
         if !readable.contains(other) {
             let Person { session, idle_session, ended_session, event, escalation, message, .. } = person;
             let of_rows = [session, idle_session, ended_session, event, escalation, message];
@@ -54,6 +55,8 @@ fn ids_hidden_from(tenants: &Tenants, caller: Caller) -> BTreeSet<String> {
             // one.
             ids.extend([person.dead_delivery, person.asked_delivery, person.ask].map(|id| id.to_string()));
             ids.insert(person.subject_hash.clone());
+            ids.extend([person.chat_session, person.run].map(|id| id.to_string()));
+            ids.extend([person.thread.clone(), person.item.clone()]);
         }
     }
     ids

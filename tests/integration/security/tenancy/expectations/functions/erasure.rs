@@ -32,7 +32,7 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::ErasedPerson,
         setup: ERASING,
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_limit": 100 }"#,
-        response: r#"{ "ended": 2, "active": false,
+        response: r#"{ "ended": 3, "active": false,
                      "sessions": [{ "session_id": "{session}", "chatkit_session_ids": ["{chatkit_session}"] }] }"#,
         postcondition: "",
     },

@@ -43,6 +43,14 @@ pub const FUNCTIONS: &[Function] = &[
         postcondition: "",
     },
     Function {
+        name: "settle_chat_runs",
+        tenant: Tenant::Schedule,
+        setup: "update public.chat_runs set lease_until = now() - interval '1 minute' where id = '{run}'",
+        arguments: r#"{ "p_limit": 100 }"#,
+        response: r#"{ "settled": 1 }"#,
+        postcondition: "select status = 'interrupted' from public.chat_runs where id = '{run}'",
+    },
+    Function {
         name: "expire_escalations",
         tenant: Tenant::Schedule,
         setup: "update public.chat_escalations
@@ -83,9 +91,11 @@ pub const FUNCTIONS: &[Function] = &[
                  where (org_id, user_id) = ('{org}', '{user}');
                  update public.throttles set full_at = now() + interval '1 hour';
                  update public.throttles set full_at = now() - interval '1 minute'
-                 where org_id = '{org}' and subject in ('{user}', '{session}')",
+                 where org_id = '{org}' and subject in ('{user}', '{session}');
+                 update public.chat_runs set status = 'completed', last_item_seq = 3,
+                   finished_at = now() - interval '1 hour' where id = '{run}'",
         arguments: r#"{ "p_limit": 100 }"#,
-        response: r#"{ "secrets": 1, "keys": 3, "throttles": 5 }"#,
+        response: r#"{ "secrets": 1, "keys": 3, "throttles": 6, "chunks": 1 }"#,
         postcondition: "",
     },
 ];

@@ -1,5 +1,6 @@
 //! The expectations of every function.
 
+mod chat;
 mod erasure;
 mod maintenance;
 mod orchestrator;
@@ -44,15 +45,30 @@ pub enum Tenant {
     ErasedPerson,
     /// A running delivery and its fence. With another fence the delivery is not finished.
     RunningCall,
+    /// The session of a client secret, whose hash is the only id in the arguments.
+    Secret,
+    /// The session of a client secret, and a thread. Of another user: 404 `thread_not_found`.
+    ThreadOfSecret,
+    /// The session of a client secret, and a run. Of another user: 404 `run_not_found`.
+    RunOfSecret,
+    /// A run, and the client secret that began it. With another secret: 404 `run_not_found`. The
+    /// user may have left the organisation meanwhile.
+    RunOfProcess,
     /// Due rows of every tenant, for a scheduled run. Rows that are not due are not changed.
     Schedule,
 }
 
 /// Every function. Some have several calls.
 pub fn every_function() -> impl Iterator<Item = &'static Function> {
-    [sessions::FUNCTIONS, maintenance::FUNCTIONS, orchestrator::FUNCTIONS, erasure::FUNCTIONS]
-        .into_iter()
-        .flatten()
+    [
+        sessions::FUNCTIONS,
+        chat::FUNCTIONS,
+        maintenance::FUNCTIONS,
+        orchestrator::FUNCTIONS,
+        erasure::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The security definers that `authenticated` can execute, and no other role. The tests of metrics
@@ -66,14 +82,33 @@ pub const READ_FUNCTIONS: &[&str] =
 
 /// The security invokers of `public` that write for a caller. They read with the caller's rights,
 /// and then call the security definer with the same name in `chatkit_private`.
-pub const WRITE_FUNCTIONS: &[&str] =
-    &["open_session", "renew_chatkit_session", "record_events", "cancel_session", "decide_escalation"];
+pub const WRITE_FUNCTIONS: &[&str] = &[
+    "open_session",
+    "renew_chatkit_session",
+    "record_events",
+    "cancel_session",
+    "decide_escalation",
+    "stop_response",
+    "begin_chat_run",
+    "follow_chat_run",
+    "list_chat_threads",
+    "list_chat_items",
+    "rename_chat_thread",
+    "delete_chat_thread",
+    "record_chat_feedback",
+];
 
 /// The functions of `chatkit_private` that they call before.
-pub const WRITE_HELPERS: &[&str] = &["effective_claims", "readable_ids", "decided_escalation_id"];
+pub const WRITE_HELPERS: &[&str] = &[
+    "effective_claims",
+    "readable_ids",
+    "decided_escalation_id",
+    "readable_chat_session",
+    "chat_session_of_secret",
+];
 
 /// The other security definers of `chatkit_private`. They read `auth.users`.
-pub const AUTH_USERS_READERS: &[&str] = &["effective_claims"];
+pub const AUTH_USERS_READERS: &[&str] = &["effective_claims", "chat_session_of_secret"];
 
 /// The functions of `chatkit_private` that policies execute as the caller. Security definers call
 /// all others.

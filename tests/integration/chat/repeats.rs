@@ -1,0 +1,79 @@
+//! Repeated requests: one run, however often and wherever they arrive.
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+use http_client::StatusCode;
+use local_stack::LocalStack;
+use local_stack::chat_client::{ThreadView, message};
+use local_stack::model::{Delta, Gate, Script};
+use serde_json::json;
+
+use super::fixture::{ChatPage, text, until_model_answers};
+
+#[tokio::test]
+async fn repeats_of_a_message_follow_one_run() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    let gate = Gate::new();
+    let deltas = vec![Delta::from("Invoice 42 "), Delta::Wait(gate.clone()), Delta::from("is paid.")];
+    stack.model().script(Script::new().deltas(deltas));
+    // Each request is handled by another process.
+    let first = page.chat.create_thread("Is invoice 42 paid?").await?;
+    until_model_answers(&stack).await?;
+    let repeats = try_join_all((0..4).map(|_| page.chat.create_thread("Is invoice 42 paid?"))).await?;
+    gate.open();
+    let first = ThreadView::from_events(&first.finish().await?)?;
+    ensure!(first.answer() == "Invoice 42 is paid.", "{first:#?}");
+    for repeat in repeats {
+        let repeat = ThreadView::from_events(&repeat.finish().await?)?;
+        ensure!(repeat == first, "{repeat:#?}\ninstead of\n{first:#?}");
+    }
+    ensure!(
+        stack.model().requests().len() == 1,
+        "the model was asked {} times",
+        stack.model().requests().len()
+    );
+
+    let again = page.chat.create_thread("Is invoice 42 paid?").await?.finish().await?;
+    let again = ThreadView::from_events(&again)?;
+    ensure!(again.thread["id"] != first.thread["id"], "the same words after a good answer are a new message");
+    Ok(())
+}
+
+#[tokio::test]
+async fn idempotency_key_repeats_the_answer_of_a_finished_run() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    let send = async |words: &str| {
+        let request = page.chat.request("threads.create", json!({ "input": message(words) }));
+        anyhow::Ok(request.header("idempotency-key", "message-1").send().await?)
+    };
+    let events = |body: String| -> Vec<serde_json::Value> {
+        let data = body.split("\n\n").filter_map(|frame| frame.strip_prefix("data: "));
+        data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+    };
+    let first = ThreadView::from_events(&events(send("Hello").await?.text().await?))?;
+    let second = ThreadView::from_events(&events(send("Hello").await?.text().await?))?;
+    ensure!(!first.answer().is_empty() && first == second, "{first:#?}\n{second:#?}");
+    ensure!(stack.model().requests().len() == 1);
+    let other = send("Something else").await?;
+    ensure!(other.status() == StatusCode::UNPROCESSABLE_ENTITY);
+    ensure!(other.text().await?.contains("idempotency_key_reused"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn repeat_of_a_failed_run_takes_up_the_same_question() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    stack.model().script(Script::new().text("Invoice").failed("server_error", "x"));
+    let broken = ThreadView::from_events(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    ensure!(broken.errors.len() == 1 && broken.errors[0]["allow_retry"] == true, "{broken:#?}");
+    let mut view = broken.clone();
+    view.apply_all(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    ensure!(view.thread["id"] == broken.thread["id"], "the repeat created another thread");
+    let items = page.chat.items(&text(&view.thread["id"])).await?;
+    ensure!(items == view.items(), "{items:#?}\n{view:#?}");
+    ensure!(items.len() == 2 && items[0] == broken.items()[0], "{items:#?}");
+    Ok(())
+}
