@@ -73,6 +73,10 @@ create table if not exists public.chat_thread_sessions (
 comment on table public.chat_thread_sessions is
   'The sessions in which each thread of the self-hosted chat was used.';
 
+-- Lists the threads of a session, the latest use first.
+create index if not exists chat_thread_sessions_by_use
+  on public.chat_thread_sessions (session_id, last_used_at desc, thread_id);
+
 -- Finds the other sessions of a thread; covers the foreign key to chat_threads.
 create index if not exists chat_thread_sessions_by_thread
   on public.chat_thread_sessions (thread_id, session_id);

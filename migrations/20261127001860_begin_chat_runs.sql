@@ -268,9 +268,16 @@ begin
       v_thread.id, least(v_settings.max_input_tokens::bigint * 8, 4194304)
     ),
     'last_input', (
+      -- Of the latest runs, since a model may fail, or not count, in all of them.
       select jsonb_build_object('bytes', r.input_bytes, 'tokens', r.input_tokens)
-      from public.chat_runs as r
-      where r.thread_id = v_thread.id and r.input_bytes is not null and r.input_tokens is not null
+      from (
+        select n.started_at, n.input_bytes, n.input_tokens
+        from public.chat_runs as n
+        where n.thread_id = v_thread.id
+        order by n.started_at desc
+        limit 20
+      ) as r
+      where r.input_bytes is not null and r.input_tokens is not null
       order by r.started_at desc
       limit 1
     ),

@@ -248,7 +248,7 @@ begin
   if v_left > 0 then
     v_threads := chatkit_private.erase_threads(p_session.id, v_left);
     v_left := v_left - (v_threads ->> 'links')::integer;
-    v_counts := v_counts || jsonb_build_object('chat_threads', v_threads -> 'threads');
+    v_counts := v_counts || jsonb_build_object('threads', v_threads -> 'threads');
   end if;
   if v_left = 0 then
     return jsonb_build_object(

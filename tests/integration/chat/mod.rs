@@ -6,4 +6,5 @@ mod fixture;
 mod repeats;
 mod requests;
 mod stops;
+mod store;
 mod turns;

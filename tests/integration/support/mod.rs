@@ -1,3 +1,4 @@
+pub mod chat_rpc;
 pub mod client;
 pub mod db_snapshot;
 pub mod escalations;

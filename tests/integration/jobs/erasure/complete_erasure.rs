@@ -32,7 +32,7 @@ async fn erase_user_deletes_all_data_of_the_user_only() -> Result<()> {
 
     let report = erase(&stack, &member).await?;
     let counts = json!({
-        "sessions": 3, "events": 12, "messages": 2, "tasks": 2, "escalations": 2, "deliveries": 3, "threads": 4,
+        "sessions": 3, "events": 12, "messages": 4, "tasks": 2, "escalations": 2, "deliveries": 3, "threads": 5,
     });
     ensure!(report["counts"] == counts, "{report}");
 

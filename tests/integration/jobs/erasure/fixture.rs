@@ -7,6 +7,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::chat_rpc::{ChatSession, Question, item};
 use crate::support::client::{AGENT, TestClient, session_path};
 
 /// Occurs in every text that a fixture's user sends.
@@ -71,8 +72,23 @@ pub async fn create_data(stack: &LocalStack, client: &TestClient) -> Result<Vec<
     }
     let unused = client.post("/chatkit/sessions", json!({ "agentId": SELF_HOSTED })).await?.expect(201)?;
     markers.extend(unused["id"].as_str().map(str::to_owned));
+    markers.push(create_chat(stack, client, &unused).await?);
     markers.push(chatkit_user(stack, client).await?);
     Ok(markers)
+}
+
+/// Creates a thread of the self-hosted chat with an answer, and returns its id.
+async fn create_chat(stack: &LocalStack, client: &TestClient, session: &Value) -> Result<String> {
+    let session = ChatSession::from_response(stack, &client.user, session).await?;
+    let question = Question::in_new_thread(MARKER);
+    session.expect_begin(stack, &question, "begun").await?;
+    let items = vec![
+        json!({ "type": "reasoning", "id": MARKER }),
+        item("assistant_message", &question.thread_id, MARKER),
+    ];
+    session.append(stack, question.run_id, 1, items, Vec::new()).await?;
+    ensure!(session.finish(stack, question.run_id, "completed", Vec::new()).await?);
+    Ok(question.thread_id)
 }
 
 /// Creates two threads at ChatKit.

@@ -5,6 +5,7 @@ mod escalations;
 mod failures;
 mod gauges;
 mod idle_sessions;
+mod interrupted_answers;
 mod retention;
 mod stale_chatkit_sessions;
 mod thread_limits;

@@ -63,8 +63,8 @@ const AGENTS: &[(Caller, Visible)] = &[
     (Service, Denied),
 ];
 
-/// Sealed secrets, idempotency keys, limits, due work, agent servers, deliveries, and the threads and
-/// answers of the self-hosted chat: only the RPC functions read them.
+/// Sealed secrets, idempotency keys, limits, due work, agent servers, deliveries, and the answers and
+/// hidden items of the self-hosted chat: only the RPC functions read them.
 const NO_ACCESS: &[(Caller, Visible)] = &[
     (NoToken, Denied),
     (AnonymousSignIn, Denied),
@@ -146,15 +146,15 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "chat_threads",
-        readable: "",
-        hidden: "id org_id user_id agent_id title last_item_seq created_at hidden_at",
-        visible: NO_ACCESS,
+        readable: "id org_id user_id agent_id title created_at hidden_at",
+        hidden: "last_item_seq",
+        visible: SESSIONS,
     },
     Table {
         name: "chat_thread_sessions",
-        readable: "",
-        hidden: "org_id user_id session_id thread_id last_used_at released_at",
-        visible: NO_ACCESS,
+        readable: "org_id user_id session_id thread_id last_used_at",
+        hidden: "released_at",
+        visible: SESSIONS,
     },
     Table {
         name: "chat_hidden_items",
@@ -167,7 +167,7 @@ pub const TABLES: &[Table] = &[
         readable: "",
         hidden: "id org_id user_id session_id thread_id agent_id secret_hash request_key request_hash status \
                  question_seq preceding_item_seq last_item_seq last_chunk_seq draft started_at lease_until \
-                 stop_requested_at finished_at input_tokens output_tokens error_code",
+                 stop_requested_at finished_at input_bytes input_tokens output_tokens error_code",
         visible: NO_ACCESS,
     },
     Table {

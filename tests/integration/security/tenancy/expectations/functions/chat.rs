@@ -19,7 +19,7 @@ pub const FUNCTIONS: &[Function] = &[
         response: r#"{ "outcome": "begun", "thread": { "id": "{thread}" }, "question": { "id": "msg_x" },
                      "removed_item_ids": [], "settings": { "session_id": "{chat_session}" },
                      "history": { "items": [{ "id": "{item}" }, {}, {}, { "id": "msg_x" }], "complete": true },
-                     "limit": { "limit": 20, "remaining": 18 } }"#,
+                     "limit": { "limit": 20 } }"#,
         postcondition: "",
     },
     // Another answer stops, in this thread only.
