@@ -187,6 +187,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_row jsonb;
+  v_events jsonb[] := '{}';
   v_tasks jsonb[] := '{}';
   v_bytes bigint := 0;
   v_cut text[] := '{}';
@@ -213,6 +214,24 @@ begin
     end if;
     v_threads := v_threads || v_row;
   end loop;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
+      from public.chat_events as e
+      where e.session_id = p_session_id
+      order by e.seq desc
+      limit 21
+    ) as r
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_events) >= 20 or (v_bytes > 1048576 and cardinality(v_events) > 0) then
+      v_cut := v_cut || 'events'::text;
+      exit;
+    end if;
+    v_events := array_prepend(v_row, v_events);
+  end loop;
+  v_bytes := 0;
   for v_row in
     select to_jsonb(r)
     from (
@@ -253,16 +272,7 @@ begin
     v_escalations := v_escalations || v_row;
   end loop;
   return jsonb_build_object(
-    'events', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.seq), '[]')
-      from (
-        select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
-        from public.chat_events as e
-        where e.session_id = p_session_id
-        order by e.seq desc
-        limit 20
-      ) as r
-    ),
+    'events', to_jsonb(v_events),
     'tasks', to_jsonb(v_tasks),
     'escalations', to_jsonb(v_escalations),
     'thread_ids', (
@@ -279,6 +289,6 @@ $$;
 comment on function public.session_details is
   'Returns the parts of a session that the API shows with it: its latest 20 events in order, its '
   'tasks, its oldest open escalations (up to 20), its threads at OpenAI, the latest link first, and '
-  'its threads in the self-hosted chat, the latest use first (up to 100). Tasks and escalations '
-  'are limited to about 1 MiB each, and `cut` names the lists that are incomplete. '
+  'its threads in the self-hosted chat, the latest use first (up to 100). Events, tasks and '
+  'escalations are limited to about 1 MiB each, and `cut` names the lists that are incomplete. '
   'Fails with session_not_found if the caller may not read the session.';

@@ -1,8 +1,10 @@
 // Connects ChatKit.js with the API: client secrets, and events of the session.
 
-/** @import { OpenAIChatKit } from "@openai/chatkit" */
+/** @import { ChatKitOptions, OpenAIChatKit } from "@openai/chatkit" */
+/** @import { Session } from "./chatkit-session.js" */
 
 import { createGetClientSecret } from "./chatkit-session.js";
+import { createChatFetch, stopResponse } from "./self-hosted-chat.js";
 import { createEventRecorder } from "./session-events.js";
 
 /**
@@ -24,17 +26,22 @@ import { createEventRecorder } from "./session-events.js";
  */
 
 /**
+ * Opens or resumes the session, and configures ChatKit.js for its provider.
+ *
  * @param {OpenAIChatKit} chatkit
  * @param {Options} options
  */
-export function configureChat(chatkit, options) {
+export async function configureChat(chatkit, options) {
   const { tools, showError, onSession } = options;
   const events = createEventRecorder(options);
+  /** @type {Session | undefined} */
+  let session;
   const getClientSecret = createGetClientSecret({
     ...options,
-    onSession(session) {
-      events.setSession(session.id);
-      onSession?.(session);
+    onSession(opened) {
+      session = opened;
+      events.setSession(opened.id);
+      onSession?.(opened);
     },
   });
   /** @type {string | null} */
@@ -49,10 +56,22 @@ export function configureChat(chatkit, options) {
    */
   const record = (type, payload) => events.record(type, payload).catch(report);
 
-  // `thread_changed` links the thread to the session. The API shows linked threads only.
+  /** @param {string | null} current */
+  const reportingGetClientSecret = (current) =>
+    getClientSecret(current).catch((error) => {
+      report(error);
+      throw error;
+    });
+
+  await reportingGetClientSecret(null);
+  const { api, startScreen } = apiOptions();
+  const isHosted = "getClientSecret" in api;
+
+  // `thread_changed` links the thread to the session: of a hosted agent's threads, the API shows only
+  // linked ones. It knows a self-hosted agent's threads itself.
   chatkit.addEventListener("chatkit.thread.change", (event) => {
     threadId = event.detail.threadId;
-    record("thread_changed", { threadId });
+    if (isHosted) record("thread_changed", { threadId });
   });
 
   chatkit.addEventListener("chatkit.error", (event) => {
@@ -62,16 +81,8 @@ export function configureChat(chatkit, options) {
   });
 
   chatkit.setOptions({
-    api: {
-      async getClientSecret(current) {
-        try {
-          return await getClientSecret(current);
-        } catch (error) {
-          report(error);
-          throw error;
-        }
-      },
-    },
+    api,
+    ...(startScreen && { startScreen }),
     widgets: {
       // The event reaches the agent, which handles the action.
       async onAction(action, widgetItem) {
@@ -92,6 +103,24 @@ export function configureChat(chatkit, options) {
       }
     },
   });
+
+  /** @returns {Pick<ChatKitOptions, "api" | "startScreen">} */
+  function apiOptions() {
+    const chat = session?.chatkit;
+    if (chat?.provider !== "self_hosted") {
+      return {
+        api: {
+          async getClientSecret(current) {
+            return reportingGetClientSecret(current);
+          },
+        },
+      };
+    }
+    const onStop = () => void (session && stopResponse(options, session.id).catch(report));
+    const chatFetch = createChatFetch({ getClientSecret: reportingGetClientSecret, onStop });
+    const api = { url: chat.apiUrl, domainKey: chat.domainKey, fetch: chatFetch };
+    return { api, startScreen: chat.startScreen };
+  }
 }
 
 /**

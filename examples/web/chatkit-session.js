@@ -1,4 +1,4 @@
-// Gives ChatKit.js its client secrets:
+// Gives ChatKit.js its client secrets. With a hosted agent:
 //
 //   const options = { baseUrl, agentId: "accounts_payable", getAccessToken };
 //   const getClientSecret = createGetClientSecret(options);
@@ -12,8 +12,22 @@
  *   If `fresh` is true, a new one (`supabase.auth.refreshSession()`).
  * @property {string} [sessionId] A session to resume, on another device or after a reload. Without
  *   it, a session is opened.
- * @property {(session: { id: string }) => void} [onSession] Called with the session whenever a
- *   secret arrives. Its id can be resumed later.
+ * @property {(session: Session) => void} [onSession] Called with the session whenever a secret
+ *   arrives. Its id can be resumed later.
+ */
+
+/**
+ * @typedef {object} Session
+ * @property {string} id
+ * @property {{ provider: "openai_hosted" } | SelfHostedChat} chatkit
+ */
+
+/**
+ * @typedef {object} SelfHostedChat
+ * @property {"self_hosted"} provider
+ * @property {string} apiUrl The URL of the chat.
+ * @property {string} domainKey The key of the page's domain at OpenAI.
+ * @property {object} startScreen The agent's start screen.
  */
 
 /** An RFC 9457 problem with a stable `code`, which the API returned instead of a result. */

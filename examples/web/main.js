@@ -35,7 +35,7 @@ function showChat() {
   chatkit.hidden = false;
   showError("");
   // The element can be configured after the script of ChatKit.js has defined it.
-  customElements.whenDefined("openai-chatkit").then(() =>
+  const configured = customElements.whenDefined("openai-chatkit").then(() =>
     configureChat(chatkit, {
       baseUrl: config.baseUrl,
       agentId: config.agentId,
@@ -46,6 +46,7 @@ function showChat() {
       onSession: ({ id }) => sessionStorage.setItem(SESSION_KEY, id),
     }),
   );
+  configured.catch((error) => showError(error.message));
 }
 
 /** @param {boolean} fresh */

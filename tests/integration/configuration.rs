@@ -13,7 +13,7 @@ use crate::support::client::{AGENT, TestClient};
 /// A part of every invalid value, by which a test finds a value in a log line.
 const CANARY: &str = "c4n4ry";
 
-const INVALID: [(&str, &str); 15] = [
+const INVALID: [(&str, &str); 17] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
@@ -22,6 +22,8 @@ const INVALID: [(&str, &str); 15] = [
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
     ("CHATKIT_API_URL", "http://c4n4ry.example.com/chatkit"),
     ("CHATKIT_DOMAIN_KEY", "c4n4ry c4n4ry"),
+    ("MODEL_BASE_URL", "http://c4n4ry.example.com/v1"),
+    ("MODEL_API_KEY", "sk-c4n4ry\nand another line"),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "https://app.example.com, sb_secret_c4n4ry, https://c4n4ry.example.com/"),
     ("CORS_ALLOWED_HEADERS", "x-c4n4ry, c4n4ry: 1"),
@@ -64,7 +66,9 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     if !NON_HTTP.contains(&function) {
         read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
     }
-    if !function.starts_with("list-") && ![DECIDING, "get-metrics", "stop-response", STREAMING].contains(&function) {
+    if !function.starts_with("list-")
+        && ![DECIDING, "get-metrics", "stop-response", STREAMING].contains(&function)
+    {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
     if [DECIDING, "record-events"].contains(&function) {
@@ -72,6 +76,9 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     }
     if function == "create-session" {
         read.extend(["CHATKIT_API_URL", "CHATKIT_DOMAIN_KEY", "CHATKIT_SEALING_KEYS"]);
+    }
+    if function == STREAMING {
+        read.extend(["MODEL_BASE_URL", "MODEL_API_KEY"]);
     }
     if function == "route-events" {
         read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
@@ -105,9 +112,13 @@ async fn missing_variables_are_reported_if_required() -> Result<()> {
     for function in functions() {
         let (line, keys) = (only_line(&lines, function)?, keys(function));
         // ChatKit, CORS origins and agent credentials are optional.
-        let webhook_secret = (function == "route-events").then_some("DATABASE_WEBHOOK_SECRET");
+        let own_secret = match function {
+            "route-events" => Some("DATABASE_WEBHOOK_SECRET"),
+            STREAMING => Some("MODEL_API_KEY"),
+            _ => None,
+        };
         let missing: Vec<_> =
-            ["SUPABASE_URL"].iter().copied().chain(keys.iter().copied()).chain(webhook_secret).collect();
+            ["SUPABASE_URL"].iter().copied().chain(keys.iter().copied()).chain(own_secret).collect();
         let named = missing.iter().map(|name| format!("; {name} is not set")).collect::<String>();
         let expected = format!("{} mistake(s){named}", missing.len());
         ensure!(line.contains(&expected), "{function}: {line}");
@@ -166,6 +177,7 @@ async fn functions_receive_only_secrets_that_they_need() -> Result<()> {
             ("SUPABASE_SECRET_KEY", writes),
             ("CHATKIT_SEALING_KEYS", seals),
             ("SUPABASE_JWT_SECRET", verifies),
+            ("MODEL_API_KEY", function == STREAMING),
         ] {
             ensure!(
                 environment.contains_key(name) == needed,

@@ -22,7 +22,7 @@ class ChatKitElement extends EventTarget {
 const chatkit = new ChatKitElement();
 const errors = [];
 let session = null;
-configureChat(chatkit, {
+await configureChat(chatkit, {
   ...options,
   getAccessToken: async () => token,
   tools: new Map([["show_invoice", ({ invoice }) => ({ shown: invoice })]]),
@@ -31,7 +31,7 @@ configureChat(chatkit, {
 });
 const { api, onClientTool, widgets } = chatkit.options;
 
-// ChatKit.js may report the new thread before it requests the first secret.
+// ChatKit.js may report the new thread before it requests a secret.
 chatkit.emit("chatkit.thread.change", { threadId: null });
 const secret = await api.getClientSecret(null);
 chatkit.emit("chatkit.thread.change", { threadId: "cthr_page" });

@@ -66,7 +66,7 @@ impl Endpoint for GetSession {
         // The row contains the user's name at ChatKit, so both reads can run concurrently from
         // here.
         let details = sessions::details(&self.user_client, context, summary.session.id);
-        let (details, threads) = tokio::try_join!(details, threads)?;
+        let (mut details, threads) = tokio::try_join!(details, threads)?;
         let (chatkit, limit) = match threads {
             Some((chatkit, limit, newest)) => {
                 (Some(newest.with_linked(chatkit, &details.thread_ids).await), Some(limit))
@@ -76,6 +76,9 @@ impl Endpoint for GetSession {
                 (threads.map(Threads::of_self_hosted), None)
             }
         };
+        if chatkit.as_ref().is_some_and(|threads| threads.is_cut) {
+            details.cut.push("threads".to_owned());
+        }
         let answer = Response::ok(&Body {
             session: summary.session,
             chatkit,

@@ -5,13 +5,23 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{Assurance, AuthError, Caller, OrgRole, TokenClaims};
-use crate::platform::{parse, secret::Secret};
+use crate::platform::{
+    parse::{self, Timestamp},
+    secret::Secret,
+};
+
+/// Maximum time in seconds by which the issuer's clock may be ahead of ours (RFC 7519, section
+/// 4.1.5). PostgREST, which checks the same token a moment later, allows as much.
+const MAX_CLOCK_SKEW: f64 = 30.0;
 
 /// The verified claims. `user_metadata` is left out on purpose, because users can write it.
 #[derive(Deserialize)]
 pub(super) struct SupabaseClaims {
     sub: String,
     role: String,
+    /// Time before which the token is not valid, in seconds since 1970. Supabase omits it; an access
+    /// token hook can add it.
+    nbf: Option<f64>,
     #[serde(default)]
     is_anonymous: bool,
     aal: Option<Value>,
@@ -30,6 +40,12 @@ impl SupabaseClaims {
     /// Parses the claims of a verified token.
     pub(super) fn parse(claims: &RawValue) -> Result<Self, AuthError> {
         serde_json::from_str(claims.get()).map_err(|_| AuthError::InvalidToken)
+    }
+
+    /// Returns whether the token is not valid yet.
+    pub(super) fn is_premature(&self, now: Timestamp) -> bool {
+        let now = now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+        self.nbf.is_some_and(|nbf| nbf > now + MAX_CLOCK_SKEW)
     }
 
     /// Builds the caller. `all` holds every claim of the token, of which `self` is a part.
@@ -66,5 +82,34 @@ fn claim_text(claim: Value) -> String {
     match claim {
         Value::String(text) => text,
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_is_premature_more_than_30_seconds_before_nbf() {
+        let now = Timestamp::from_microsecond(1_000_000_500_000).unwrap();
+        for (nbf, is_premature) in [
+            ("null", false),
+            ("-1", false),
+            ("0", false),
+            ("1000000", false),
+            ("1000001", false),
+            ("1000030", false),
+            ("1000030.5", false),
+            ("1000030.6", true),
+            ("1000031", true),
+            ("1000060", true),
+            ("1e300", true),
+        ] {
+            let claims = format!(r#"{{"sub": "", "role": "", "nbf": {nbf}}}"#);
+            let claims = SupabaseClaims::parse(&RawValue::from_string(claims).unwrap()).unwrap();
+            assert_eq!(claims.is_premature(now), is_premature, "{nbf}");
+        }
+        let without = RawValue::from_string(r#"{"sub": "", "role": ""}"#.to_owned()).unwrap();
+        assert!(!SupabaseClaims::parse(&without).unwrap().is_premature(now));
     }
 }

@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde_json::value::RawValue;
 
 use super::{AuthError, Caller, Jwks, claims::SupabaseClaims};
-use crate::platform::{http_client::Deadline, secret::Secret};
+use crate::platform::{http_client::Deadline, parse::Timestamp, secret::Secret};
 
 /// Issuer (`iss`) and audience (`aud`) that every token must have.
 #[derive(Clone, Debug)]
@@ -55,7 +55,11 @@ impl Verifier {
             }
             _ => return Err(AuthError::InvalidToken),
         };
-        SupabaseClaims::parse(&claims)?.into_caller(claims, token)
+        let parsed = SupabaseClaims::parse(&claims)?;
+        if parsed.is_premature(Timestamp::now()) {
+            return Err(AuthError::InvalidToken);
+        }
+        parsed.into_caller(claims, token)
     }
 
     fn verify(
@@ -68,10 +72,10 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.expected.issuer]);
         validation.set_audience(&[&self.expected.audience]);
-        // PostgREST checks the same token a moment later. Leeway would
-        // only move the rejection there.
+        // The library has one leeway for `exp` and `nbf`. `exp` has none: a caller can refresh an
+        // expired token, and a leeway would extend the life of a stolen one.
         validation.leeway = 0;
-        validation.validate_nbf = true;
+        validation.validate_nbf = false;
         let decoded = jsonwebtoken::decode::<Box<RawValue>>(token, key, &validation);
         decoded.map(|token| token.claims).map_err(|error| match error.kind() {
             ErrorKind::ExpiredSignature => AuthError::ExpiredToken,

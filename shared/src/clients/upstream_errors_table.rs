@@ -3,6 +3,7 @@
 use crate::clients::mcp::{CallError, ErrorResponse, Reason};
 use crate::platform::http_client::classification::{
     Done, Meaning, Responsible, Row, Speaker,
+    model::{self, ModelCause},
     openai::{self, OpenAiCause},
     supabase::{self, SupabaseCause},
 };
@@ -41,6 +42,17 @@ pub fn openai() -> Rows {
     rows.push(rest_row(openai::TABLE.rest, cause));
     rows.extend(failure_rows(
         [OpenAiCause::Interrupted, OpenAiCause::TimedOut, OpenAiCause::BadAnswer].map(OpenAiCause::meaning),
+    ));
+    rows
+}
+
+pub fn model() -> Rows {
+    let cause = |cause: ModelCause| (cause.meaning(), format!("{cause:?}"));
+    let mut rows = vec![to_row(&COLUMNS)];
+    rows.extend(model::TABLE.rows.iter().map(|row| classified_row(row, cause)));
+    rows.push(rest_row(model::TABLE.rest, cause));
+    rows.extend(failure_rows(
+        [ModelCause::Cut, ModelCause::TimedOut, ModelCause::TooLarge].map(ModelCause::meaning),
     ));
     rows
 }

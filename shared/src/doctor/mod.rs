@@ -78,8 +78,11 @@ impl Doctor {
         let chatkit = dependencies.chatkit();
         let sealer = dependencies.sealer();
         let agents = dependencies.agent_client().ok();
+        // Only the chat of self-hosted agents needs the model's variables.
+        if !matches!(dependencies.chat_server(), Ok(None)) {
+            let _ = dependencies.model_client();
+        }
         let _ = (
-            dependencies.chat_server(),
             dependencies.webhook_secret(),
             dependencies.verifier(),
             dependencies.cors(),

@@ -211,4 +211,27 @@ mod tests {
             "{own}"
         );
     }
+
+    #[test]
+    fn model_needs_a_key_and_has_a_default_url() {
+        let model = |variables: &'static [(&str, &str)]| {
+            let read =
+                |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+            let mut dependencies = Dependencies::new(Environment::new(read), HttpClient::new().unwrap());
+            let model = dependencies.model_client();
+            dependencies.build(model).map(|_| ()).map_err(|errors| errors.to_string())
+        };
+        const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
+        assert!(model(&[URL]).unwrap_err().contains("MODEL_API_KEY is not set"));
+        assert_eq!(model(&[URL, ("MODEL_API_KEY", "sk-x")]), Ok(()));
+        assert_eq!(
+            model(&[URL, ("MODEL_API_KEY", "sk-x"), ("MODEL_BASE_URL", "http://127.0.0.1:9/v1")]),
+            Ok(())
+        );
+        let invalid =
+            model(&[URL, ("MODEL_API_KEY", "sk-\u{7f}canary"), ("MODEL_BASE_URL", "http://models.example")]);
+        let invalid = invalid.unwrap_err();
+        assert!(invalid.contains("2 mistake(s)") && !invalid.contains("canary"), "{invalid}");
+        assert!(invalid.contains("MODEL_API_KEY contains") && invalid.contains("MODEL_BASE_URL must"));
+    }
 }

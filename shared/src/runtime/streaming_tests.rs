@@ -185,6 +185,24 @@ async fn buffered_response_of_either_payload_format_is_streamed() {
     assert_eq!((status, body.as_str()), (200, r#"{"bearer":"cks_2"}"#));
 }
 
+/// The events in AWS's documentation, with a request of ChatKit.js.
+#[tokio::test]
+async fn documented_events_of_both_entry_points_are_served() {
+    for (event, secret) in [
+        (include_str!("test_events/function_url.json"), "cks_url"),
+        (include_str!("test_events/rest_api.json"), "cks_rest"),
+    ] {
+        let payload = Payload::parse(event.as_bytes());
+        let (status, headers, body) = answer(LambdaEvent::new(payload, Default::default())).await;
+        assert_eq!((status, body), (200, json!({ "bearer": secret }).to_string()));
+        assert_eq!(headers["access-control-allow-origin"], "https://app.example.com", "{secret}");
+        let streamed = event.replace("buffered", "two events");
+        let payload = Payload::parse(streamed.as_bytes());
+        let (status, _, body) = answer(LambdaEvent::new(payload, Default::default())).await;
+        assert_eq!((status, body.as_str()), (200, "data: 1\n\ndata: 2\n\n"), "{secret}");
+    }
+}
+
 #[tokio::test]
 async fn preflight_allows_the_headers_of_chatkit_and_has_a_body() {
     let (status, headers, body) = answer(event(json!({

@@ -21,7 +21,10 @@ fn requests_of_a_thread(thread_id: &str, item_id: &str) -> Vec<(&'static str, Va
     vec![
         ("threads.add_user_message", with(json!({ "input": message("Hello") }))),
         ("threads.add_client_tool_output", with(json!({ "result": {} }))),
-        ("threads.add_structured_input", with(json!({ "item_id": item_id, "input": { "status": "skipped" } }))),
+        (
+            "threads.add_structured_input",
+            with(json!({ "item_id": item_id, "input": { "status": "skipped" } })),
+        ),
         ("threads.custom_action", with(json!({ "action": action }))),
         ("threads.custom_action", with(json!({ "item_id": item_id, "action": action }))),
         ("threads.sync_custom_action", with(json!({ "action": action }))),
@@ -56,12 +59,16 @@ async fn threads_of_others_are_not_found() -> Result<()> {
     let stranger = ChatPage::open(&stack).await?;
     let unknown = format!("thr_{}", Uuid::new_v4().simple());
     for (who, page) in [("a colleague", &colleague), ("a stranger", &stranger)] {
-        for ((kind, foreign), (_, missing)) in
-            requests_of_a_thread(&thread_id, &item_id).into_iter().zip(requests_of_a_thread(&unknown, &item_id))
+        for ((kind, foreign), (_, missing)) in requests_of_a_thread(&thread_id, &item_id)
+            .into_iter()
+            .zip(requests_of_a_thread(&unknown, &item_id))
         {
             let (status, mut foreign) = page.chat.call(kind, foreign).await?;
             let (_, mut missing) = page.chat.call(kind, missing).await?;
-            ensure!(status == 404 && foreign["code"] == "thread_not_found", "{who}, {kind}: {status} {foreign}");
+            ensure!(
+                status == 404 && foreign["code"] == "thread_not_found",
+                "{who}, {kind}: {status} {foreign}"
+            );
             foreign["requestId"].take();
             missing["requestId"].take();
             ensure!(foreign == missing, "{who}, {kind}: {foreign} differs from {missing}");
@@ -115,10 +122,12 @@ async fn secret_that_may_not_chat_is_refused_by_every_request() -> Result<()> {
     let (page, thread_id, item_id) = open().await?;
     let ids = (thread_id.as_str(), item_id.as_str());
     check("unknown secret", &page.chat.with_secret("ek_unknown"), ids, 401, "client_secret_rejected").await?;
-    sqlx::query("update public.chatkit_sessions set expires_at = now() - interval '1 second' where session_id = $1")
-        .bind(Uuid::parse_str(&page.session_id)?)
-        .execute(stack.database())
-        .await?;
+    sqlx::query(
+        "update public.chatkit_sessions set expires_at = now() - interval '1 second' where session_id = $1",
+    )
+    .bind(Uuid::parse_str(&page.session_id)?)
+    .execute(stack.database())
+    .await?;
     check("expired secret", &page.chat, ids, 401, "client_secret_rejected").await?;
 
     let (page, thread_id, item_id) = open().await?;

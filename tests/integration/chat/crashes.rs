@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::chat_client::ThreadView;
 use local_stack::model::{Delta, Gate, Script};
+use local_stack::supabase::Fault;
 use serde_json::json;
 
 use super::fixture::{ChatPage, expire_leases, text, until_saved};
@@ -69,15 +70,17 @@ async fn answer_survives_an_outage_of_supabase() -> Result<()> {
     stack.model().script(Script::new().deltas(deltas));
     let mut stream = page.chat.create_thread("Is invoice 42 paid?").await?;
     stream.until("thread.item.added").await?;
-    let outage = stack.supabase().add_fault(local_stack::supabase::Fault::everywhere().status(503));
+    stack.supabase().set_fault(Fault::Unavailable).await;
     gate.open();
     tokio::time::sleep(Duration::from_secs(3)).await;
     ensure!(
-        !stream.events().iter().any(|event| event["item"]["type"] == "assistant_message"
-            && event["type"] == "thread.item.done"),
+        !stream
+            .events()
+            .iter()
+            .any(|event| event["item"]["type"] == "assistant_message" && event["type"] == "thread.item.done"),
         "the answer is done before it is stored"
     );
-    stack.supabase().clear(outage);
+    stack.supabase().set_fault(Fault::None).await;
     let view = ThreadView::from_events(&stream.finish().await?)?;
     ensure!(view.answer() == "Invoice 42 is paid." && view.errors.is_empty(), "{view:#?}");
     ensure!(page.chat.items(&text(&view.thread["id"])).await? == view.items());

@@ -33,7 +33,8 @@ impl ChatPage {
     /// Opens a session of a user.
     pub async fn of_user(stack: &LocalStack, user: TestClient) -> Result<Self> {
         let session = user.open_session().await?;
-        let text = |pointer: &str| session.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |pointer: &str| session.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         ensure!(text("/chatkit/provider") == "self_hosted", "{session}");
         let (session_id, secret) = (text("/id"), text("/chatkit/clientSecret"));
         let chat = ChatClient::new(&stack.function_url("serve-chatkit"), &secret);

@@ -28,7 +28,11 @@ async fn repeats_of_a_message_follow_one_run() -> Result<()> {
         let repeat = ThreadView::from_events(&repeat.finish().await?)?;
         ensure!(repeat == first, "{repeat:#?}\ninstead of\n{first:#?}");
     }
-    ensure!(stack.model().requests().len() == 1, "the model was asked {} times", stack.model().requests().len());
+    ensure!(
+        stack.model().requests().len() == 1,
+        "the model was asked {} times",
+        stack.model().requests().len()
+    );
 
     let again = page.chat.create_thread("Is invoice 42 paid?").await?.finish().await?;
     let again = ThreadView::from_events(&again)?;

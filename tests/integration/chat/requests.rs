@@ -85,10 +85,25 @@ async fn unsupported_and_invalid_requests_are_refused() -> Result<()> {
     let item_id = text(&view.items()[0]["id"]);
     let action = json!({ "type": "pay" });
     for (kind, params, status, code) in [
-        ("attachments.create", json!({ "name": "a", "size": 1, "mime_type": "text/plain" }), 422, "chat_request_unsupported"),
+        (
+            "attachments.create",
+            json!({ "name": "a", "size": 1, "mime_type": "text/plain" }),
+            422,
+            "chat_request_unsupported",
+        ),
         ("attachments.delete", json!({ "attachment_id": "atc_1" }), 422, "chat_request_unsupported"),
-        ("input.transcribe", json!({ "audio_base64": "AA==", "mime_type": "audio/webm" }), 422, "chat_request_unsupported"),
-        ("threads.add_client_tool_output", json!({ "thread_id": thread_id, "result": {} }), 422, "chat_request_unsupported"),
+        (
+            "input.transcribe",
+            json!({ "audio_base64": "AA==", "mime_type": "audio/webm" }),
+            422,
+            "chat_request_unsupported",
+        ),
+        (
+            "threads.add_client_tool_output",
+            json!({ "thread_id": thread_id, "result": {} }),
+            422,
+            "chat_request_unsupported",
+        ),
         (
             "threads.add_structured_input",
             json!({ "thread_id": thread_id, "item_id": item_id, "input": { "status": "skipped" } }),
@@ -101,11 +116,26 @@ async fn unsupported_and_invalid_requests_are_refused() -> Result<()> {
             422,
             "chat_request_unsupported",
         ),
-        ("threads.sync_custom_action", json!({ "thread_id": thread_id, "action": action }), 422, "chat_request_unsupported"),
-        ("threads.custom_action", json!({ "thread_id": thread_id, "item_id": "msg_x", "action": action }), 404, "item_not_found"),
+        (
+            "threads.sync_custom_action",
+            json!({ "thread_id": thread_id, "action": action }),
+            422,
+            "chat_request_unsupported",
+        ),
+        (
+            "threads.custom_action",
+            json!({ "thread_id": thread_id, "item_id": "msg_x", "action": action }),
+            404,
+            "item_not_found",
+        ),
         ("threads.nope", json!({}), 422, "invalid_request"),
         ("threads.create", json!({}), 422, "invalid_request"),
-        ("threads.retry_after_item", json!({ "thread_id": thread_id, "item_id": "msg_x" }), 404, "item_not_found"),
+        (
+            "threads.retry_after_item",
+            json!({ "thread_id": thread_id, "item_id": "msg_x" }),
+            404,
+            "item_not_found",
+        ),
         ("items.list", json!({ "thread_id": thread_id, "after": "msg_x" }), 404, "item_not_found"),
     ] {
         let (found, problem) = page.chat.call(kind, params).await?;
@@ -125,7 +155,7 @@ async fn custom_action_without_an_item_is_answered() -> Result<()> {
     view.apply_all(&page.chat.stream("threads.custom_action", params).await?.finish().await?)?;
     ensure!(view.items().len() == 3, "{view:#?}");
     ensure!(page.chat.items(&thread_id).await? == view.items(), "{view:#?}");
-    let input = stack.model().requests()[1].json()["input"].to_string();
+    let input = stack.model().requests()[1].body["input"].to_string();
     ensure!(input.contains("show_invoice"), "the model does not know the action: {input}");
     Ok(())
 }

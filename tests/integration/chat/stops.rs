@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use http_client::Method;
 use local_stack::LocalStack;
 use local_stack::chat_client::{ChatStream, ThreadView};
 use local_stack::model::{Delta, Gate, Script};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::fixture::{ChatPage, text, until_model_answers};
 
@@ -46,10 +47,10 @@ async fn stopped_answer_is_kept() -> Result<()> {
     let page = ChatPage::open(&stack).await?;
     let (stream, thread_id) = begin(&stack, &page).await?;
     let path = format!("/chatkit/sessions/{}/stop", page.session_id);
-    let stopping = page.user.post(&path, Value::Null).await?.expect(200)?;
+    let stopping = page.user.send(Method::POST, &path, &[], None).await?.expect(200)?;
     ensure!(stopping["stopping"] == 1, "{stopping}");
     check_stopped(&page, stream, &thread_id).await?;
-    let again = page.user.post(&path, Value::Null).await?.expect(200)?;
+    let again = page.user.send(Method::POST, &path, &[], None).await?.expect(200)?;
     ensure!(again["stopping"] == 0, "{again}");
     Ok(())
 }

@@ -18,7 +18,8 @@ async fn answer_is_streamed_and_stored() -> Result<()> {
         start: 0,
         end: 10,
     };
-    let script = Script::new().reasoning(["Look at invoice 42."]).text("Invoice 42 is paid.").citation(citation);
+    let script =
+        Script::new().reasoning(["Look at invoice 42."]).text("Invoice 42 is paid.").citation(citation);
     stack.model().script(script);
     let events = page.chat.create_thread("Is invoice 42 paid?").await?.finish().await?;
     ensure!(
@@ -44,7 +45,7 @@ async fn answer_is_streamed_and_stored() -> Result<()> {
     view.apply_all(&page.chat.add_message(&thread_id, "And invoice 43?").await?.finish().await?)?;
     ensure!(page.chat.items(&thread_id).await? == view.items());
     let requests = stack.model().requests();
-    let input = requests[1].json()["input"].to_string();
+    let input = requests[1].body["input"].to_string();
     for said in ["Is invoice 42 paid?", "Invoice 42 is paid.", "And invoice 43?"] {
         ensure!(input.contains(said), "the second request lacks {said:?}: {input}");
     }
@@ -107,7 +108,7 @@ async fn failed_model_request_is_an_error_event_with_the_question_stored() -> Re
     ensure!(items == view.items() && items[0]["type"] == "user_message", "{items:#?}");
 
     stack.model().replace_api_key(&stack.environment().all_variables()["MODEL_API_KEY"]);
-    stack.model().add_fault(Fault::everywhere().status(503).times(2));
+    stack.model().add_fault(Fault::overloaded().times(2));
     let retry = json!({ "thread_id": thread_id, "item_id": items[0]["id"] });
     let events = page.chat.stream("threads.retry_after_item", retry).await?.finish().await?;
     let mut view = view;

@@ -18,7 +18,7 @@ use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::Template;
 
 /// Values that a function rejects if it reads the variable.
-const MALFORMED: [(&str, &str); 15] = [
+const MALFORMED: [(&str, &str); 17] = [
     ("SUPABASE_URL", "ftp://host.example"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),
     ("SUPABASE_SECRET_KEY", "no key"),
@@ -27,6 +27,8 @@ const MALFORMED: [(&str, &str); 15] = [
     ("OPENAI_CHATKIT_BASE_URL", "ftp://host.example"),
     ("CHATKIT_API_URL", "ftp://host.example"),
     ("CHATKIT_DOMAIN_KEY", "no key"),
+    ("MODEL_BASE_URL", "ftp://host.example"),
+    ("MODEL_API_KEY", "a\u{1}b"),
     ("CHATKIT_SEALING_KEYS", "no keys"),
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", ","),
     ("REQUIRE_AAL2_TO_DECIDE", "perhaps"),
@@ -193,7 +195,8 @@ async fn required_variables() -> Result<VariablesByFunction> {
 
 /// The variables without which functions with ChatKit do not start.
 async fn variables_required_with_chatkit() -> Result<VariablesByFunction> {
-    let stack = LocalStack::builder().env("CHATKIT_SEALING_KEYS", "").env("CHATKIT_DOMAIN_KEY", "");
+    let required = ["CHATKIT_SEALING_KEYS", "CHATKIT_DOMAIN_KEY", "MODEL_API_KEY"];
+    let stack = required.into_iter().fold(LocalStack::builder(), |stack, name| stack.env(name, ""));
     let stack = stack.start().await?;
     let stopped = Mutex::new(BTreeSet::new());
     call_each(&stack, |function, _, status| {

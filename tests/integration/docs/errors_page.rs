@@ -40,9 +40,15 @@ async fn openapi_lists_every_code_under_its_status() -> Result<()> {
     let listed = names(&document.root["components"]["schemas"]["Code"]["enum"]);
     ensure_same(("shared/src/error/code.rs", &defined), ("the schema Code of docs/openapi.yaml", &listed))?;
 
-    // The document does not list preflights, requests that HTTP clients cannot send, the webhook
-    // and the operators' functions.
-    let undocumented = ["malformed_request", "origin_forbidden", "webhook_secret_refused", "user_not_found"];
+    // The document does not list preflights, requests that HTTP clients cannot send, the webhook,
+    // the chat of self-hosted agents and the operators' functions.
+    let undocumented = [
+        "malformed_request",
+        "origin_forbidden",
+        "webhook_secret_refused",
+        "client_secret_rejected",
+        "user_not_found",
+    ];
     let mut documented = BTreeSet::from(undocumented.map(str::to_owned));
     // The model is asked after the stream has begun, so its errors are only in logs and runs.
     documented.extend(defined.iter().filter(|code| code.starts_with("model_")).cloned());

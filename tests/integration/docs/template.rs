@@ -8,6 +8,43 @@ use serde_json::{Value, json};
 use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::{Function, Template};
 
+/// Lambda's limit for all variables of a function, in bytes. Names count as well.
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+const MAX_ENVIRONMENT: usize = 4096;
+
+#[tokio::test]
+async fn ten_agent_credentials_fit_into_every_environment() -> Result<()> {
+    let page = read_text("docs/reference/configuration.md")?;
+    ensure!(page.contains("About ten credentials fit"), "the page states another number");
+    let credential = |number| {
+        let origin = format!("https://agents-of-department-{number}.example.com");
+        (format!("credential_{number}"), json!({ "origin": origin, "bearer": "x".repeat(64) }))
+    };
+    let credentials = (10..20).map(credential).collect::<serde_json::Map<_, _>>();
+    let template = Template::read()?;
+    let mut with_credentials = 0;
+    for function in template.functions()? {
+        let names = template.environment(&function);
+        let size = |name: &String| {
+            let value = match name.as_str() {
+                "AGENT_CREDENTIALS" => json!(credentials).to_string().len(),
+                // Legacy keys of Supabase, which are the longest, and a project key of OpenAI.
+                "SUPABASE_SECRET_KEY" | "SUPABASE_PUBLISHABLE_KEY" => 220,
+                "OPENAI_CHATKIT_SECRET" => 170,
+                // Two keys, while one replaces the other.
+                "CHATKIT_SEALING_KEYS" => 120,
+                _ => 64,
+            };
+            name.len() + value
+        };
+        let size: usize = names.keys().map(size).sum();
+        ensure!(size <= MAX_ENVIRONMENT, "{} has {size} bytes of variables", function.id);
+        with_credentials += usize::from(names.contains_key("AGENT_CREDENTIALS"));
+    }
+    ensure!(with_credentials == 3, "{with_credentials} functions have credentials");
+    Ok(())
+}
+
 #[tokio::test]
 async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
     let template = Template::read()?;

@@ -19,6 +19,11 @@ async fn table_of_openai_errors_is_generated() -> Result<()> {
 }
 
 #[tokio::test]
+async fn table_of_model_errors_is_generated() -> Result<()> {
+    check_generated(PAGE, "model", &render_table(&upstream_errors_table::model()))
+}
+
+#[tokio::test]
 async fn table_of_agent_errors_is_generated() -> Result<()> {
     check_generated(PAGE, "agents", &render_table(&upstream_errors_table::agents()))
 }

@@ -104,6 +104,14 @@ async fn missing_sealing_key_of_unexpired_secret_is_reported() -> Result<()> {
     expect_faults(&stack, &[], &[]).await
 }
 
+/// OpenAI does not know a self-hosted agent.
+#[tokio::test]
+async fn self_hosted_agent_has_no_workflow_to_check() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    stack.register_self_hosted_agent(Uuid::new_v4(), "own_agent", json!({})).await?;
+    expect_faults(&stack, &[], &[]).await
+}
+
 /// Without a working client, the workflows cannot be checked.
 async fn expect_chatkit_fault(stack: &LocalStack, code: &str) -> Result<()> {
     let fault: ExpectedFault<'_> = ("chatkit", code, "");

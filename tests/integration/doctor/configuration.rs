@@ -81,7 +81,7 @@ async fn all_faults_are_reported_at_once() -> Result<()> {
     Ok(())
 }
 
-const FAULTY: [(&str, &str); 15] = [
+const FAULTY: [(&str, &str); 17] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", ""),
@@ -90,6 +90,8 @@ const FAULTY: [(&str, &str); 15] = [
     ("OPENAI_CHATKIT_BASE_URL", "http://c4n4ry.example.com/v1"),
     ("CHATKIT_API_URL", "http://c4n4ry.example.com/chatkit"),
     ("CHATKIT_DOMAIN_KEY", ""),
+    ("MODEL_BASE_URL", "http://c4n4ry.example.com/v1"),
+    ("MODEL_API_KEY", ""),
     ("CHATKIT_SEALING_KEYS", "k1:c4n4ry"),
     ("CORS_ALLOWED_ORIGINS", "c4n4ry"),
     ("CORS_ALLOWED_HEADERS", "c 4n4ry"),

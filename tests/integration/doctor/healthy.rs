@@ -1,6 +1,6 @@
 //! A deployment without faults: the doctor reports none, keeps nothing and reveals nothing.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::openai::{Operation, SessionStatus};
 use local_stack::postgres::Grants;
@@ -8,11 +8,28 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{expect_faults, run_doctor, seed, start};
+use crate::support::project_files::read_text;
 
 #[tokio::test]
 async fn deployment_without_faults_is_healthy() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
     expect_faults(&stack, &[], &[]).await
+}
+
+/// A page whose domain is missing on the list shows no chat, and the doctor cannot read the list.
+#[tokio::test]
+async fn openai_domain_allowlist_is_named_by_report_and_deployment_guide() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    let report = run_doctor(&stack).await?;
+    let findings = report["findings"].as_array().context("a report without findings")?;
+    let chatkit = findings.iter().find(|finding| finding["check"] == "chatkit").context("no chatkit")?;
+    let detail = chatkit["detail"].as_str().unwrap_or_default();
+    ensure!(detail.contains("OpenAI's domain allow-list"), "the finding does not name it: {chatkit}");
+    for page in ["docs/guides/deploy.md", "docs/operations/doctor.md", "docs/operations/runbook.md"] {
+        let text = read_text(page)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        ensure!(text.to_lowercase().contains("domain allowlist"), "{page} does not name it");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use local_stack::NAMESPACE;
 use serde_json::{Value, json};
+use shared::clients::upstream_errors_table;
 
 use super::emitted_metrics::{EmittedMetric, parse_metrics};
 use super::scenario;
@@ -139,6 +140,75 @@ async fn alarms_watch_errors_and_throttles_of_every_http_function() -> Result<()
     }
     Ok(())
 }
+
+/// An upstream error that an operator has to resolve rings an alarm. The alarm sums all its codes.
+#[tokio::test]
+async fn alarms_watch_every_upstream_error_that_an_operator_resolves() -> Result<()> {
+    let mut codes = BTreeSet::new();
+    for table in [upstream_errors_table::supabase(), upstream_errors_table::openai()] {
+        let (header, rows) = table.split_first().context("an empty table")?;
+        let resolver = header.iter().position(|title| title == "action by").context("no such column")?;
+        for row in rows.iter().filter(|row| row[resolver] == "operator") {
+            let response = row.last().context("an empty row")?;
+            let code = response.split('`').nth(1).with_context(|| format!("no code in {response}"))?;
+            codes.insert(code.to_owned());
+        }
+    }
+    for without_alarm in CODES_WITHOUT_ALARM {
+        ensure!(codes.remove(without_alarm), "{without_alarm} is not a code that an operator resolves");
+    }
+    let watched = watched_metrics::watched_by_alarms(&Template::read()?)?;
+    let by_code = watched.iter().filter(|one| one.namespace == NAMESPACE && one.name == "Errors");
+    let by_code = by_code.filter_map(|one| one.dimensions.get("code").cloned().flatten());
+    ensure_same(("the alarms", &by_code.collect()), ("codes for operators", &codes))?;
+    // Scheduled runs continue without OpenAI, so their responses have no code.
+    let counts_requests = watched.iter().any(|one| one.name == "OpenAiUnauthorized");
+    ensure!(counts_requests, "no alarm watches OpenAiUnauthorized");
+    Ok(())
+}
+
+#[tokio::test]
+async fn alarms_watch_every_dead_letter_queue() -> Result<()> {
+    let template = Template::read()?;
+    let resources = template.0["Resources"].as_object().context("no resources")?;
+    let queues = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::SQS::Queue");
+    let queues: BTreeSet<String> = queues.map(|(id, _)| format!("{id}.QueueName")).collect();
+    ensure!(!queues.is_empty(), "the template has no queue");
+    let watched = watched_metrics::watched_by_alarms(&template)?;
+    let watched = watched.iter().filter_map(|one| one.dimensions.get("QueueName").cloned().flatten());
+    ensure_same(("the alarms", &watched.collect()), ("the queues", &queues))
+}
+
+/// The expression of an alarm names each of its metrics, or is the sum of all.
+#[tokio::test]
+async fn expressions_of_alarms_use_all_their_metrics() -> Result<()> {
+    let template = Template::read()?;
+    let mut alarms_with_expression = 0;
+    for (alarm, properties) in alarms(&template)? {
+        let Some(metrics) = properties["Metrics"].as_array() else { continue };
+        let (expressions, stats): (Vec<&Value>, Vec<&Value>) =
+            metrics.iter().partition(|one| !one["Expression"].is_null());
+        let [expression] = expressions.as_slice() else { bail!("{alarm}: expected 1 expression") };
+        let text = expression["Expression"].as_str().context("the expression is not a string")?;
+        let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let words: BTreeSet<&str> = text.split(|character| !is_word(character)).collect();
+        for stat in &stats {
+            let id = stat["Id"].as_str().with_context(|| format!("{alarm}: a metric has no id"))?;
+            let is_used = text == "SUM(METRICS())" || words.contains(id);
+            ensure!(is_used, "{alarm}: {text} does not use {id}");
+        }
+        ensure!(stats.len() > 1, "{alarm}: an expression of {} metrics", stats.len());
+        alarms_with_expression += 1;
+    }
+    ensure!(alarms_with_expression > 5, "found {alarms_with_expression} alarms with an expression");
+    Ok(())
+}
+
+/// Codes that operators resolve and that have no alarm of their own. They return 5xx, so the
+/// alarm of server errors counts them. Each has a cause in one agent's registration, in one query or
+/// in a defect.
+const CODES_WITHOUT_ALARM: [&str; 4] =
+    ["supabase_timeout", "supabase_bad_answer", "chatkit_agent_refused", "chatkit_bad_answer"];
 
 /// The watched metrics of AWS, each with its dimension.
 const AWS_METRICS: [(&str, &str, &str); 4] = [

@@ -8,6 +8,7 @@ use local_stack::supabase::{CannedResponse, Fault};
 use serde_json::{Value, json};
 
 use crate::support::client::{AGENT, TestClient};
+use crate::support::escalations::{EscalationFixture, decide};
 
 #[tokio::test]
 async fn create_session_records_secret_after_supabase_outage() -> Result<()> {
@@ -51,6 +52,43 @@ async fn finish_delivery_is_retried_until_supabase_accepts_it() -> Result<()> {
     }
     let agent = stack.agents().agent(AGENT).context("no agent")?;
     ensure!(agent.calls().len() == 6, "expected 6 payments, found {}", agent.calls().len());
+    Ok(())
+}
+
+/// One claim is made of more requests than the attempts of one call. All of them have one id, so a
+/// claim whose response was lost returns the same deliveries again.
+#[tokio::test]
+async fn claim_deliveries_is_retried_until_supabase_responds() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    disable_webhook(&stack)?;
+    let (caller, session) = open_with_tool(&stack, "auto").await?;
+    let responses = [
+        CannedResponse::html(503),
+        CannedResponse::gateway(401, "Invalid API key"),
+        CannedResponse::postgrest(500, "57014", "canceling statement due to statement timeout"),
+        CannedResponse::html(200),
+        CannedResponse::html(502).after_execution(),
+        CannedResponse::html(200).after_execution(),
+    ];
+    for (number, canned) in responses.iter().enumerate() {
+        click(&caller, &session).await?;
+        let before = claims(&stack);
+        let fault = canned.clone().at(CLAIM).times(4);
+        stack.supabase().set_fault(Fault::Canned(fault)).await;
+        let report = stack.run_job("route-events").await.with_context(|| format!("{canned:?}"))?;
+        ensure!(report["done"] == 1 && report["called"] == 1, "{canned:?}: {report}");
+        // Four lost responses, the first one that arrives, and a last claim without deliveries.
+        let claims = claims(&stack) - before;
+        ensure!(claims >= 6, "{canned:?}: expected at least 6 claims, found {claims}");
+        let states = delivery_states(&stack).await?;
+        ensure!(
+            states.len() == number + 1 && states.iter().all(|(status, _)| status == "done"),
+            "{canned:?}: {states:?}"
+        );
+    }
+    let attempts: Vec<i32> =
+        sqlx::query_scalar("select attempts from public.deliveries").fetch_all(stack.database()).await?;
+    ensure!(attempts == vec![1; responses.len()], "a claim began a call again: {attempts:?}");
     Ok(())
 }
 
@@ -100,14 +138,7 @@ async fn deliveries_ended_by_the_database_are_counted_and_logged() -> Result<()>
 async fn record_events_succeeds_if_the_webhook_fails() -> Result<()> {
     let stack = LocalStack::start().await?;
     let (caller, session) = open_with_tool(&stack, "auto").await?;
-    for broken in [
-        "create or replace function net.http_post(
-           url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
-           timeout_milliseconds integer default 5000
-         ) returns bigint language plpgsql as $$ begin raise 'the worker is not running'; end $$",
-        "drop function net.http_post",
-        "drop schema net",
-    ] {
+    for broken in [FAILING_HTTP_POST, "drop function net.http_post", "drop schema net"] {
         sqlx::raw_sql(broken).execute(stack.database()).await?;
         click(&caller, &session).await.context(broken)?;
         let report = stack.run_job("route-events").await?;
@@ -115,6 +146,48 @@ async fn record_events_succeeds_if_the_webhook_fails() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn decide_escalation_succeeds_if_the_webhook_fails() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let mut held = Vec::new();
+    for decision in ["approve", "reject"] {
+        let fixture = EscalationFixture::new(&stack, json!({})).await?;
+        held.push((fixture.hold_payment(900).await?, fixture.approver, decision));
+    }
+    sqlx::raw_sql(FAILING_HTTP_POST).execute(stack.database()).await?;
+    for (escalation, approver, decision) in &held {
+        decide(approver, escalation, decision).await?.expect(200).context(*decision)?;
+    }
+    let report = stack.run_job("route-events").await?;
+    ensure!(report["called"].as_u64() > Some(0), "the approved call is not made: {report}");
+    Ok(())
+}
+
+/// OpenAI cancelled the ChatKit session. Without the record, every later run would cancel it again.
+#[tokio::test]
+async fn cancel_session_records_the_cancellation_after_supabase_outage() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let session = caller.open_session_path().await?;
+    let fault = CannedResponse::gateway(401, "Invalid API key");
+    let fault = fault.at("/rest/v1/rpc/confirm_chatkit_cancelled").times(4);
+    stack.supabase().set_fault(Fault::Canned(fault)).await;
+    caller.cancel(&session).await?.expect(200)?;
+    let unrecorded: i64 =
+        sqlx::query_scalar("select count(*) from public.chatkit_sessions where cancelled_at is null")
+            .fetch_one(stack.database())
+            .await?;
+    ensure!(unrecorded == 0, "{unrecorded} cancelled ChatKit sessions are not recorded");
+    Ok(())
+}
+
+/// The webhook's request raises an error in the transaction that records an event or a decision.
+const FAILING_HTTP_POST: &str = "
+    create or replace function net.http_post(
+      url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
+      timeout_milliseconds integer default 5000
+    ) returns bigint language plpgsql as $$ begin raise 'the worker is not running'; end $$";
 
 /// Opens a session whose agent has a tool with this policy that is not idempotent.
 async fn open_with_tool(stack: &LocalStack, policy: &str) -> Result<(TestClient, String)> {
@@ -133,6 +206,13 @@ async fn click(caller: &TestClient, session: &str) -> Result<()> {
 fn disable_webhook(stack: &LocalStack) -> Result<()> {
     stack.webhook().context("no webhook")?.set_disconnected(true);
     Ok(())
+}
+
+const CLAIM: &str = "/rest/v1/rpc/claim_deliveries";
+
+/// The number of requests to claim deliveries.
+fn claims(stack: &LocalStack) -> usize {
+    stack.supabase().requests().iter().filter(|request| request.path == CLAIM).count()
 }
 
 async fn delivery_states(stack: &LocalStack) -> Result<Vec<(String, Option<String>)>> {

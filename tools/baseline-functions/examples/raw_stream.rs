@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 const PRELUDE: &str = "{\"statusCode\":200,\"headers\":{\"content-type\":\"text/plain\"}}\0\0\0\0\0\0\0\0";
 
@@ -59,6 +60,8 @@ fn respond(connection: &mut TcpStream, address: &str, id: &str, name: &str) -> R
         "trailers" => {
             chunk(connection, PRELUDE.as_bytes())?;
             chunk(connection, b"a part")?;
+            // Time for the front end to send the part before it cuts the connection.
+            std::thread::sleep(Duration::from_millis(200));
             // Base64 of "the cause".
             trailers = "lambda-runtime-function-error-type: Runtime.StreamError\r\n\
                         lambda-runtime-function-error-body: dGhlIGNhdXNl\r\n";

@@ -65,7 +65,8 @@ impl ChatClient {
 
     /// Adds a message to a thread.
     pub async fn add_message(&self, thread_id: &str, text: &str) -> Result<ChatStream> {
-        self.stream("threads.add_user_message", json!({ "thread_id": thread_id, "input": message(text) })).await
+        self.stream("threads.add_user_message", json!({ "thread_id": thread_id, "input": message(text) }))
+            .await
     }
 
     /// Lists all items of a thread, the oldest first.
@@ -117,7 +118,8 @@ impl ChatStream {
             if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let frame: Vec<u8> = self.buffer.drain(..end + 2).collect();
                 let text = std::str::from_utf8(&frame)?;
-                let data = text.strip_prefix("data: ").with_context(|| format!("a strange frame: {text:?}"))?;
+                let data =
+                    text.strip_prefix("data: ").with_context(|| format!("a strange frame: {text:?}"))?;
                 ensure!(data.matches('\n').count() == 2, "an event has one line: {data:?}");
                 let event: Value = serde_json::from_str(data)?;
                 self.events.push(event.clone());
@@ -229,8 +231,8 @@ impl ThreadView {
 
     /// The text of the last message of the assistant.
     pub fn answer(&self) -> String {
-        let messages = self.items.iter().filter(|item| item["type"] == "assistant_message");
-        let parts = messages.last().and_then(|message| message["content"].as_array().cloned());
+        let message = self.items.iter().rfind(|item| item["type"] == "assistant_message");
+        let parts = message.and_then(|message| message["content"].as_array().cloned());
         parts.unwrap_or_default().iter().filter_map(|part| part["text"].as_str()).collect()
     }
 }

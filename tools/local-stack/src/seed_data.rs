@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::model::MODEL;
 use crate::stack::LocalStack;
 use crate::supabase::{OrgRole, User};
 
@@ -57,13 +58,17 @@ impl SeedData {
             )
             .await?,
         };
-        for (org_id, id, name) in [
-            (here, "accounts_payable", "Accounts payable"),
-            (here, "tax_compliance", "Tax compliance"),
-            (there, "accounts_payable", "Accounts payable"),
-        ] {
-            stack.register_agent(org_id, id, name).await?;
+        for org_id in [here, there] {
+            let settings = json!({
+                "p_display_name": "Accounts payable",
+                "p_description": "Answers questions about accounts payable",
+                "p_model": MODEL,
+                "p_instructions": "You answer questions about invoices, briefly.",
+            });
+            stack.register_self_hosted_agent(org_id, "accounts_payable", settings).await?;
         }
+        // An agent at OpenAI, for comparison.
+        stack.register_agent(here, "tax_compliance", "Tax compliance").await?;
         Ok(seed)
     }
 

@@ -197,7 +197,9 @@ async fn deadline_ends_a_stream_and_closes_the_connection() {
     });
     let deadline = Deadline::after(Duration::from_millis(300));
     let mut stream = client(&url).stream(&request(), deadline).await.unwrap();
+    let begun = Instant::now();
     assert_eq!(read_all(&mut stream).await, Err(ModelCause::TimedOut));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(stream);
     // The connection is closed by a task of the runtime, so this must not block it.
     let closed = tokio::task::spawn_blocking(move || is_closed.recv_timeout(Duration::from_secs(5)));

@@ -6,6 +6,7 @@ mod client;
 mod client_tests;
 mod error;
 mod event;
+mod parse;
 mod request;
 mod sse;
 mod stream;

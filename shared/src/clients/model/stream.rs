@@ -2,7 +2,7 @@
 
 use super::{
     ModelCause, ModelError, ModelEvent,
-    event::InvalidEvent,
+    parse::InvalidEvent,
     sse::{EventTooLarge, SseDecoder, SseEvent},
 };
 use crate::platform::http_client::{Deadline, StreamedBody, TransportError};

@@ -43,7 +43,8 @@ pub async fn stream_answer(
     for item_id in &run.removed_item_ids {
         recorder.send(ThreadStreamEvent::ItemRemoved { item_id: item_id.clone() })?;
     }
-    recorder.send(ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } })?;
+    recorder
+        .send(ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } })?;
 
     let mut turn = Turn::new(&run.thread.id, &run.settings.model, SystemSource);
     let mark = interruption_mark(&run.thread.id);
@@ -111,7 +112,9 @@ fn run_status(end: TurnEnd, has_answer: bool) -> RunStatus {
         TurnEnd::Completed if has_answer => RunStatus::Completed,
         TurnEnd::Incomplete(_) => RunStatus::Incomplete,
         TurnEnd::Stopped => RunStatus::Stopped,
-        TurnEnd::Completed | TurnEnd::Failed(_) | TurnEnd::Cut | TurnEnd::DeadlineReached => RunStatus::Failed,
+        TurnEnd::Completed | TurnEnd::Failed(_) | TurnEnd::Cut | TurnEnd::DeadlineReached => {
+            RunStatus::Failed
+        }
     }
 }
 
@@ -148,7 +151,7 @@ impl<'a> ModelReader<'a> {
             kind: item["type"].as_str().unwrap_or_default().to_owned(),
             item: item.clone(),
         });
-        let history = stored.collect();
+        let history: Vec<_> = stored.collect();
         let input = build_input(run, &history, run.settings.max_input_tokens.into());
         let state = open(model, run, &input, deadline);
         Self { model, run, history, deadline, input, is_halved: false, state }
@@ -182,7 +185,7 @@ impl<'a> ModelReader<'a> {
     }
 }
 
-fn build_input(run: &BegunRun, history: &Vec<StoredItem>, max_input_tokens: u64) -> ModelInput {
+fn build_input(run: &BegunRun, history: &[StoredItem], max_input_tokens: u64) -> ModelInput {
     let options = HistoryOptions {
         model: &run.settings.model,
         max_input_tokens,

@@ -11,12 +11,12 @@ use super::{
     answer::{interruption_mark, stream_answer},
     history, new_id,
     protocol::{
-        ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, StreamOptions, Thread, ThreadItem,
-        ThreadStatus, UserMessageInput,
+        ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, StreamOptions, Thread,
+        ThreadItem, ThreadStatus, UserMessageInput,
     },
     store::{
-        BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, RunStatus,
-        StoredPage, StoredThread, ThreadItems, sha256_hex,
+        BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, RunStatus, StoredPage,
+        StoredThread, ThreadItems, sha256_hex,
     },
 };
 use crate::{
@@ -112,7 +112,8 @@ impl ChatService {
                 let id = new_id(IdPrefix::HiddenContext, &mut SystemSource);
                 let content = json!({ "action": action });
                 let note = new_item(id, &thread_id, ItemContent::HiddenContextItem { content });
-                let begin = BeginChatRunCall { p_items: vec![note], ..begin_call(&context, &store, thread_id) };
+                let begin =
+                    BeginChatRunCall { p_items: vec![note], ..begin_call(&context, &store, thread_id) };
                 return self.begin(store, begin, deadline).await;
             }
             ChatRequest::GetThread { thread_id } => {
@@ -214,7 +215,8 @@ impl Answer {
             let thread = Thread::from(thread.clone());
             sender.send(&json!({ "type": "thread.created", "thread": thread }))?;
         }
-        let has_question = begin.p_items.iter().any(|item| matches!(item.content, ItemContent::UserMessage { .. }));
+        let has_question =
+            begin.p_items.iter().any(|item| matches!(item.content, ItemContent::UserMessage { .. }));
         if let Some(question) = question.as_ref().filter(|_| has_question) {
             sender.send(&json!({ "type": "thread.item.done", "item": question }))?;
         }
@@ -302,7 +304,8 @@ fn user_message(thread_id: &str, input: UserMessageInput) -> Result<ThreadItem, 
     if !attachments.is_empty() {
         return Err(Error::new(ErrorCode::ChatRequestUnsupported));
     }
-    let content = ItemContent::UserMessage { content, attachments: Vec::new(), quoted_text, inference_options };
+    let content =
+        ItemContent::UserMessage { content, attachments: Vec::new(), quoted_text, inference_options };
     Ok(new_item(new_id(IdPrefix::Message, &mut SystemSource), thread_id, content))
 }
 

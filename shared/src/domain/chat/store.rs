@@ -334,7 +334,11 @@ impl ChatStore {
     /// # Errors
     /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`, `rate_limited`, or
     /// the error of Supabase.
-    pub async fn begin_run(&self, call: &BeginChatRunCall, deadline: Deadline) -> Result<BeginOutcome, Error> {
+    pub async fn begin_run(
+        &self,
+        call: &BeginChatRunCall,
+        deadline: Deadline,
+    ) -> Result<BeginOutcome, Error> {
         Ok(self.call(call, deadline).await?)
     }
 
@@ -408,7 +412,12 @@ impl ChatStore {
     ///
     /// # Errors
     /// Returns `client_secret_rejected`, `thread_not_found`, or the error of Supabase.
-    pub async fn rename(&self, thread_id: &str, title: &str, deadline: Deadline) -> Result<StoredThread, Error> {
+    pub async fn rename(
+        &self,
+        thread_id: &str,
+        title: &str,
+        deadline: Deadline,
+    ) -> Result<StoredThread, Error> {
         let call = RenameChatThreadCall { p_thread_id: thread_id, p_title: title };
         Ok(self.call(&call, deadline).await?.thread)
     }
@@ -434,8 +443,7 @@ impl ChatStore {
         rating: &str,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let call =
-            RecordChatFeedbackCall { p_thread_id: thread_id, p_item_ids: item_ids, p_rating: rating };
+        let call = RecordChatFeedbackCall { p_thread_id: thread_id, p_item_ids: item_ids, p_rating: rating };
         self.call(&call, deadline).await?;
         Ok(())
     }

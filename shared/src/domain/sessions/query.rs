@@ -54,7 +54,7 @@ pub struct Details {
     pub thread_ids: Vec<String>,
     /// Threads of the self-hosted chat, latest use first.
     pub threads: Vec<Thread>,
-    /// Names of the lists that are truncated: tasks, escalations, threads.
+    /// Names of the lists that are truncated: events, tasks, escalations, threads.
     pub cut: Vec<String>,
 }
 

@@ -34,6 +34,9 @@ pub struct Threads {
     /// The threads, latest link or use first; omitted if ChatKit did not respond.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<Vec<Thread>>,
+    /// Whether linked threads were not read.
+    #[serde(skip)]
+    pub is_cut: bool,
 }
 
 /// A thread of a session, as the API returns it. The database returns those of the self-hosted chat.
@@ -56,7 +59,7 @@ impl From<openai::Thread> for Thread {
 impl Threads {
     /// Threads of the self-hosted chat.
     pub const fn of_self_hosted(threads: Vec<Thread>) -> Self {
-        Self { available: true, threads: Some(threads) }
+        Self { available: true, threads: Some(threads), is_cut: false }
     }
 }
 
@@ -113,11 +116,12 @@ impl UserThreads {
     /// ChatKit. Reads linked threads that are not among the newest one by one.
     pub async fn with_linked(self, chatkit: &ChatKit, links: &[String]) -> Threads {
         let Self { user, threads: Some(newest), deadline } = self else {
-            return Threads { available: false, threads: None };
+            return Threads { available: false, threads: None, is_cut: false };
         };
         let known = |link: &&String| newest.iter().any(|thread| thread.id == **link);
-        let older: Vec<String> =
-            links.iter().filter(|link| !known(link)).take(MAX_EXTRA_LOOKUPS).cloned().collect();
+        let mut older: Vec<String> = links.iter().filter(|link| !known(link)).cloned().collect();
+        let is_cut = older.len() > MAX_EXTRA_LOOKUPS;
+        older.truncate(MAX_EXTRA_LOOKUPS);
         let ask = async |id: String| match chatkit.thread(&id, deadline).await {
             // OpenAI's refusal of one thread hides only that thread.
             Err(error) if chatkit.refuses_thread(&error, &user, deadline).await => Ok(None),
@@ -125,12 +129,12 @@ impl UserThreads {
         };
         let older: Vec<_> = stream::iter(older).map(ask).buffered(CONCURRENCY).collect().await;
         let Ok(older) = older.into_iter().collect::<Result<Vec<_>, _>>() else {
-            return Threads { available: false, threads: None };
+            return Threads { available: false, threads: None, is_cut: false };
         };
         let found: Vec<openai::Thread> = newest.iter().cloned().chain(older.into_iter().flatten()).collect();
         let own =
             |link: &String| found.iter().find(|thread| thread.id == *link && thread.user == user).cloned();
         let own = links.iter().filter_map(own).map(Thread::from).collect();
-        Threads { available: true, threads: Some(own) }
+        Threads { available: true, threads: Some(own), is_cut }
     }
 }

@@ -1,6 +1,8 @@
 //! Ids in paths.
 
-use super::test_request::{TestRequest, cancel_session, get_session, list_messages, record_events, stop_response};
+use super::test_request::{
+    TestRequest, cancel_session, get_session, list_messages, record_events, stop_response,
+};
 use super::{Row, row};
 
 const CLICK: &str =

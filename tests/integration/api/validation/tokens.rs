@@ -1,6 +1,6 @@
 //! Invalid tokens, at a function that writes and at one that reads.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::supabase::{Signer, TokenBuilder};
 use serde_json::{Value, json};
@@ -32,6 +32,37 @@ async fn invalid_tokens_are_rejected_by_create_session() -> Result<()> {
 async fn invalid_tokens_are_rejected_by_list_sessions() -> Result<()> {
     let stack = LocalStack::start().await?;
     expect_tokens_rejected(&stack, &list_sessions("")).await
+}
+
+/// PostgREST, which checks the same token, has a leeway of 30 seconds.
+#[tokio::test]
+async fn token_is_accepted_within_exp_and_up_to_30_seconds_before_nbf() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let caller = TestClient::new(&stack).await?;
+    let in_seconds = |seconds: i64| json!(jiff::Timestamp::now().as_second() + seconds);
+    // A bound is exact in the tests of the verifier. Here some seconds may pass.
+    for (name, claim, seconds, rejection) in [
+        ("long valid", "nbf", -86_400, None),
+        ("valid since a second", "nbf", -1, None),
+        ("valid in 25 seconds", "nbf", 25, None),
+        ("valid in 45 seconds", "nbf", 45, Some(INVALID)),
+        ("valid in 5 minutes", "nbf", 300, Some(INVALID)),
+        ("expires in 20 seconds", "exp", 20, None),
+        ("expired 2 seconds ago", "exp", -2, Some(EXPIRED)),
+        ("expired 25 seconds ago", "exp", -25, Some(EXPIRED)),
+    ] {
+        let token = stack.issuer().token_builder(&caller.user).claim(claim, in_seconds(seconds));
+        let caller = caller.with_token(token.sign());
+        let written = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await.context(name)?;
+        let read = caller.get("/chatkit/sessions").await.context(name)?;
+        for response in [written, read] {
+            match rejection {
+                None => ensure!(response.status.is_success(), "{name}: {response:?}"),
+                Some((status, code)) => drop(response.problem(status, code).context(name)?),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Requests without a token, with another error that is checked later.

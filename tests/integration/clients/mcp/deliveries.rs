@@ -27,6 +27,11 @@ fn rows() -> Result<Vec<Row>> {
     let output = |levels| structured(&format!(r#"{{"status": "completed", "output": {}}}"#, nested(levels)));
     let as_text =
         |levels| Some(json!({"output": nested(levels), "notices": [{"type": "output", "keptAs": "text"}]}));
+    let kept_as_text =
+        |text: &str| Some(json!({"output": text, "notices": [{"type": "output", "keptAs": "text"}]}));
+    let twice = r#"{"status": "completed", "status": "failed", "message": "Paid."}"#;
+    let amounts = r#"[{"amount": 1, "amount": 1000}]"#;
+    let in_output = format!(r#"{{"status": "completed", "output": {amounts}}}"#);
     let image = format!(
         r#"{{"content": [{{"type": "image", "mimeType": "image/png", "data": "{}"}}]}}"#,
         "A".repeat(2 << 20)
@@ -56,6 +61,21 @@ fn rows() -> Result<Vec<Row>> {
             structured("1e999"),
             done,
             Some(json!({"output": "1e999", "notices": [{"type": "output", "keptAs": "text"}]})),
+        ),
+        (structured(twice), done, kept_as_text(twice)),
+        (structured(&in_output), done, kept_as_text(amounts)),
+        (
+            structured(r#"{"status": "completed", "followUps": [], "followUps": [{"agentId": "scripted"}]}"#),
+            done,
+            Some(json!({"notices": [{"type": "malformed", "members":
+                r#"{"followUps":[],"followUps":[{"agentId": "scripted"}]}"#}]})),
+        ),
+        (
+            result(
+                r#"{"resultType": "input_required", "requestState": "a", "requestState": "b"}"#.to_owned(),
+            ),
+            ("unknown", Some("bad_result")),
+            None,
         ),
         (
             structured(&large),

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
+use local_stack::model::{Gate, MODEL, Script};
 use local_stack::openai::SessionStatus;
+use local_stack::supabase::OrgRole;
 use local_stack::toolchain::{self, EXAMPLE_PAGE};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::support::client::{AGENT, TestClient, session_path};
 use crate::support::project_files::{read_text, root};
@@ -32,16 +35,81 @@ async fn page_types_match_chatkit() -> Result<()> {
     skip::with_tools(check_page_types()).await
 }
 
+#[tokio::test]
+async fn page_chats_with_a_self_hosted_agent() -> Result<()> {
+    skip::with_tools(check_self_hosted_page()).await
+}
+
+async fn check_self_hosted_page() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let org_id = Uuid::new_v4();
+    let screen = json!({ "greeting": "What shall I pay?" });
+    let settings = json!({ "p_model": MODEL, "p_start_screen": screen });
+    stack.register_self_hosted_agent(org_id, AGENT, settings).await?;
+    let client = TestClient::in_organisation(&stack, org_id, OrgRole::Member).await?;
+    // The answer that the user stops does not end by itself.
+    let gate = Gate::new();
+    stack.model().script(Script::new().deltas(["One moment."]).wait(&gate).when("Stop me"));
+
+    let chat_url = format!("{}/chatkit", stack.function_url("serve-chatkit"));
+    let options = json!({ "baseUrl": stack.api_url(), "agentId": AGENT, "token": client.token,
+        "chatUrl": chat_url });
+    let page = run_page("tests/scripts/self_hosted_page.mjs", &options).await?;
+    ensure!(page["url"] == chat_url && page["domainKey"] == "domain_pk_local", "{page:#}");
+    ensure!(page["startScreen"] == screen && page["errors"] == json!([]), "{page:#}");
+    let keys = page["repeatedWords"].as_array().context("no keys")?;
+    ensure!(keys.len() == 3 && keys.iter().all(Value::is_string), "{page:#}");
+    ensure!(keys[0] != keys[1] && keys[1] != keys[2], "two messages have one key: {page:#}");
+    let keys = page["afterBreak"].as_array().context("no keys")?;
+    ensure!(keys.len() == 2 && keys[0] == keys[1], "expected that the repeat has the key, found {page:#}");
+    ensure!(page["cut"] == "network error", "the response did not break off: {page:#}");
+    ensure!(page["answer"].as_str().is_some_and(|text| text.contains("thread.item.done")), "{page:#}");
+    let after_rejection: Vec<(&Value, &Value)> = page["afterRejection"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|request| (&request["status"], &request["body"]["rejected"]))
+        .collect();
+    let (ok, rejected, none) = (&json!(200), &json!(401), &Value::Null);
+    let expected = [(rejected, none), (ok, none), (ok, &json!(true)), (ok, none)];
+    ensure!(after_rejection == expected, "expected a refresh and a rejection, found {page:#}");
+    let has_key = page["afterRejection"].as_array().into_iter().flatten().any(|one| !one["key"].is_null());
+    ensure!(page["threads"] == 1 && !has_key, "{page:#}");
+    ensure!(page["aborted"] == "AbortError" && page["stop"]["status"] == 200, "{page:#}");
+
+    // Each message is in the thread once, although one was sent twice.
+    let questions = "select item #>> '{content,0,text}' from public.chat_messages
+        where thread_id = $1 and kind = 'user_message' and hidden_at is null order by thread_seq";
+    let thread = page["thread"].as_str().context("no thread")?;
+    let questions: Vec<String> =
+        sqlx::query_scalar(questions).bind(thread).fetch_all(stack.database()).await?;
+    assert_eq!(questions, ["Hello", "Again", "Again", "Broken", "Stop me"]);
+    let stopped = "select count(*) from public.chat_runs where status = 'stopped'";
+    for _ in 0..100 {
+        let stopped: i64 = sqlx::query_scalar(stopped).fetch_one(stack.database()).await?;
+        if stopped == 1 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the answer has not stopped within five seconds")
+}
+
+/// Runs a script with the example page, and returns what it prints.
+async fn run_page(script: &str, options: &Value) -> Result<Value> {
+    let mut node = Command::from(toolchain::node().await?);
+    node.arg(root()?.join(script));
+    node.arg(root()?.join("examples/web/chat.js").canonicalize()?).arg(options.to_string());
+    let output = timeout(TIMEOUT, node.kill_on_drop(true).output()).await.context("the page is stuck")??;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
 async fn check_page_events() -> Result<()> {
     let stack = LocalStack::start().await?;
     let client = TestClient::new(&stack).await?;
     let options = json!({ "baseUrl": stack.api_url(), "agentId": AGENT, "token": client.token });
-    let mut node = Command::from(toolchain::node().await?);
-    node.arg(root()?.join("tests/scripts/chat_page.mjs"));
-    node.arg(root()?.join("examples/web/chat.js").canonicalize()?).arg(options.to_string());
-    let output = timeout(TIMEOUT, node.kill_on_drop(true).output()).await.context("the page is stuck")??;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let page: Value = serde_json::from_slice(&output.stdout)?;
+    let page = run_page("tests/scripts/chat_page.mjs", &options).await?;
 
     let sessions = stack.openai().sessions();
     let active = sessions.iter().filter(|session| session.status == SessionStatus::Active);
@@ -83,11 +151,13 @@ async fn check_page_events() -> Result<()> {
 }
 
 /// Errors that the compiler finds: the text of `chat.js`, its replacement, and the reported code.
-const TYPE_ERRORS: [(&str, &str, &str); 4] = [
+const TYPE_ERRORS: [(&str, &str, &str); 6] = [
     ("async getClientSecret(current)", "async getSecret(current)", "TS2353"),
     ("event.detail.threadId", "event.detail.thread", "TS2551"),
     ("async onClientTool({ name", "async onClientTols({ name", "TS2561"),
     ("createGetClientSecret({", "createGetClientSecret({ agentId: 42,", "TS2783"),
+    ("domainKey: chat.domainKey", "domain: chat.domainKey", "TS2322"),
+    ("fetch: chatFetch", "fetch: onStop", "TS2322"),
 ];
 
 async fn check_page_types() -> Result<()> {

@@ -90,6 +90,11 @@ async fn create_session(env: &mut ExampleEnv, valid: Request, example: &str) -> 
         "malformedBody" => return Ok(Request { body: Some("{]".to_owned()), ..valid }),
         "invalidRequest" => json!({}),
         "agentUnavailable" => json!({ "agentId": "unknown" }),
+        "channelUnavailable" => {
+            let org_id = env.caller.user.org_id;
+            env.stack.register_self_hosted_agent(org_id, "self_hosted", json!({})).await?;
+            json!({ "agentId": "self_hosted", "channel": "voice" })
+        }
         "agentForbidden" => {
             env.register_agent_for("cfo_strategy", &["owner"]).await?;
             json!({ "agentId": "cfo_strategy" })

@@ -65,6 +65,19 @@ async fn supabase_outage_fails_erasure_and_repeat_completes_it() -> Result<()> {
     assert_erased(&stack, &member, &name).await
 }
 
+#[tokio::test]
+async fn completed_erasure_is_recorded_after_supabase_outage() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let member = fixture::member(&stack).await?;
+    fixture::create_data(&stack, &member).await?;
+    let name = fixture::chatkit_user(&stack, &member).await?;
+    let canned = supabase::CannedResponse::gateway(401, "Invalid API key");
+    let canned = canned.at("/rest/v1/rpc/finish_erasure").times(4);
+    stack.supabase().set_fault(supabase::Fault::Canned(canned)).await;
+    erase(&stack, &member).await?;
+    assert_erased(&stack, &member, &name).await
+}
+
 /// OpenAI ignores the `user` of the request.
 #[tokio::test]
 async fn listed_threads_of_other_users_are_not_deleted() -> Result<()> {

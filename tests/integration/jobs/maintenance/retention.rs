@@ -1,8 +1,9 @@
 //! Retention: a run erases sessions that ended before the period of their organisation.
 
 use anyhow::{Context, Result, ensure};
-use local_stack::LocalStack;
 use local_stack::openai::{Fault, Operation};
+use local_stack::supabase::CannedResponse;
+use local_stack::{LocalStack, supabase};
 use serde_json::{Value, json};
 
 use crate::jobs::erasure::{count, fixture, table_rows};
@@ -48,6 +49,24 @@ async fn overdue_sessions_are_erased_and_others_kept() -> Result<()> {
     ensure!(found.is_empty(), "rows contain the erased session's id: {found:#?}");
     let second = run_maintenance(&stack).await?;
     ensure!(second["erasedSessions"] == 0 && second["deletedThreads"] == 0, "{second}");
+    Ok(())
+}
+
+/// The threads are deleted at OpenAI, so their session must go with them.
+#[tokio::test]
+async fn session_of_deleted_threads_is_erased_after_supabase_outage() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let member = fixture::member(&stack).await?;
+    fixture::create_data(&stack, &member).await?;
+    run_maintenance(&stack).await?;
+    fixture::backdate_end(&stack, &member, 31).await?;
+    set_retention(&stack, &member, 30).await?;
+    let canned = CannedResponse::gateway(401, "Invalid API key");
+    let canned = canned.at("/rest/v1/rpc/erase_overdue_session").times(4);
+    stack.supabase().set_fault(supabase::Fault::Canned(canned)).await;
+    let report = run_maintenance(&stack).await?;
+    ensure!(report["deletedThreads"] == 1, "expected a deleted thread: {report}");
+    ensure!(report["erasedSessions"] == 1 && report["sessionEraseFailures"] == 0, "{report}");
     Ok(())
 }
 

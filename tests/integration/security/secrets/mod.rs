@@ -5,6 +5,7 @@
 mod echo_server;
 mod leak_detector;
 mod requests;
+mod self_hosted;
 mod upstreams;
 
 use anyhow::{Result, ensure};

@@ -54,10 +54,14 @@ async fn every_parameter_at_its_limit_is_accepted() -> Result<()> {
         (0..16).map(|i| (format!("{i:0>64}"), json!("v".repeat(512)))).collect();
     let parameters = json!({
         "model": MODEL, "input": "Hello", "instructions": "Be brief.", "max_output_tokens": 16,
-        "max_tool_calls": 1, "metadata": metadata, "parallel_tool_calls": false, "prompt_cache_key": "k".repeat(64),
-        "prompt_cache_retention": "24h", "reasoning": {"effort": "xhigh", "summary": "detailed"},
+        "max_tool_calls": 1, "metadata": metadata, "parallel_tool_calls": false,
+        "prompt_cache_key": "k".repeat(64), "prompt_cache_retention": "24h",
+        "reasoning": {"effort": "xhigh", "summary": "detailed"},
         "safety_identifier": "s".repeat(128), "service_tier": "flex", "store": false, "top_logprobs": 0,
-        "text": {"format": {"type": "json_schema", "name": "a", "schema": {}, "strict": true}, "verbosity": "low"},
+        "text": {
+            "format": {"type": "json_schema", "name": "a", "schema": {}, "strict": true},
+            "verbosity": "low",
+        },
         "tool_choice": "auto", "tools": [], "truncation": "auto", "user": "u",
     });
     let response = api.create(&parameters).await?;
@@ -100,14 +104,21 @@ async fn every_form_of_a_message_is_accepted() -> Result<()> {
         {"role": "user", "content": "Hello"},
         {"type": "message", "role": "assistant", "content": "Hello"},
         {
-            "type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "phase": "final_answer",
+            "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+            "phase": "final_answer",
             "content": [
                 {"type": "output_text", "text": "a", "annotations": [citation, file], "logprobs": []},
                 {"type": "refusal", "refusal": "No."},
             ],
         },
-        {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "a", "arguments": "{}", "status": "completed"},
-        {"type": "function_call_output", "id": "fco_1", "call_id": "c1", "output": [{"type": "input_text", "text": "a"}]},
+        {
+            "type": "function_call", "id": "fc_1", "call_id": "c1", "name": "a", "arguments": "{}",
+            "status": "completed",
+        },
+        {
+            "type": "function_call_output", "id": "fco_1", "call_id": "c1",
+            "output": [{"type": "input_text", "text": "a"}],
+        },
         {
             "role": "user",
             "content": [

@@ -18,6 +18,10 @@ fn output(id: &str) -> Value {
     json!({"type": "function_call_output", "call_id": id, "output": "12 bills"})
 }
 
+fn reasoning(encrypted: &str) -> Value {
+    json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": encrypted})
+}
+
 /// The item with another value in one field, or without it (null).
 fn with(mut item: Value, name: &str, value: Value) -> Value {
     match value {
@@ -122,7 +126,6 @@ async fn malformed_items_are_rejected() -> Result<()> {
 async fn unconnected_items_are_rejected() -> Result<()> {
     let api = Api::start().await?;
     let answer = || assistant(json!("Yes."));
-    let reasoning = |encrypted: &str| json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": encrypted});
     // "rs_1", encrypted.
     let valid = "gAAAAABcnNfMQ";
     let message = |id: &str| with(with(user("a"), "id", json!(id)), "status", json!("completed"));

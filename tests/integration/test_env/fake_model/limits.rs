@@ -63,7 +63,7 @@ async fn answer_ends_at_max_output_tokens() -> Result<()> {
     let rows = [
         (Script::new().text(&"x".repeat(64)), "completed", "x".repeat(64)),
         (Script::new().text(&"x".repeat(65)), "incomplete", "x".repeat(64)),
-        (Script::new().text(&format!("{}€€", "x".repeat(60))), "incomplete", format!("{}€", "x".repeat(60))),
+        (Script::new().text(&("x".repeat(60) + "€€")), "incomplete", "x".repeat(60) + "€"),
         (
             Script::new().deltas(["x".repeat(40), "y".repeat(40), "z".to_owned()]),
             "incomplete",

@@ -158,12 +158,14 @@ async fn messages_are_those_of_openai() -> Result<()> {
         (
             "max_output_tokens",
             json!(10),
-            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 10 instead.",
+            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but \
+             got 10 instead.",
         ),
         (
             "prompt_cache_key",
             json!("s".repeat(70)),
-            "Invalid 'prompt_cache_key': string too long. Expected a string with maximum length 64, but got a string with length 70 instead.",
+            "Invalid 'prompt_cache_key': string too long. Expected a string with maximum length 64, but \
+             got a string with length 70 instead.",
         ),
         (
             "truncation",
@@ -180,7 +182,8 @@ async fn messages_are_those_of_openai() -> Result<()> {
         (
             "reasoning",
             json!({"effort": "x"}),
-            "Invalid value: 'x'. Supported values are: 'none', 'minimal', 'low', 'medium', 'high', 'xhigh', and 'max'.",
+            "Invalid value: 'x'. Supported values are: 'none', 'minimal', 'low', 'medium', \
+             'high', 'xhigh', and 'max'.",
         ),
     ];
     for (name, value, expected) in rows {

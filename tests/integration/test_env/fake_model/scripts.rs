@@ -230,11 +230,31 @@ async fn ends_have_their_details() -> Result<()> {
     );
 
     let flat = last(script().error(ErrorShape::Flat, "server_error", "Failed.")).await?;
-    let expected = json!({"type": "error", "code": "server_error", "message": "Failed.", "param": null, "sequence_number": 6});
+    let mut expected = json!({"code": "server_error", "message": "Failed.", "param": null});
+    (expected["type"], expected["sequence_number"]) = (json!("error"), json!(6));
     assert_eq!(flat, expected);
     let nested = last(script().error(ErrorShape::Nested, "server_error", "Failed.")).await?;
     let error = json!({"type": "server_error", "code": "server_error", "message": "Failed.", "param": null});
     assert_eq!(nested, json!({"type": "error", "error": error, "sequence_number": 6}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn error_of_a_complete_response_is_a_status() -> Result<()> {
+    let api = Api::start().await?;
+    let rows = [
+        ("rate_limit_exceeded", 429, "tokens"),
+        ("insufficient_quota", 429, "insufficient_quota"),
+        ("server_error", 500, "server_error"),
+        ("invalid_prompt", 400, "invalid_request_error"),
+    ];
+    for (code, status, kind) in rows {
+        api.fake.script(Script::new().text("You owe").error(ErrorShape::Nested, code, "Failed."));
+        let response = api.post(&body("a")).send().await?;
+        assert_eq!(response.status(), status);
+        let error = json!({"type": kind, "code": code, "message": "Failed.", "param": null});
+        assert_eq!(response.json::<Value>().await?, json!({"error": error}));
+    }
     Ok(())
 }
 

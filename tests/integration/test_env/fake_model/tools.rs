@@ -29,7 +29,10 @@ async fn invalid_tools_are_rejected() -> Result<()> {
     let (schema, parameters) = ("invalid_function_parameters", "tools[0].parameters");
     let nested = json!({"type": "object", "properties": {}, "required": []});
     let object = |properties: Value, required: Value| {
-        let closed = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        let closed = json!({
+            "type": "object", "properties": properties, "required": required,
+            "additionalProperties": false,
+        });
         with("parameters", closed)
     };
     let rows = [
@@ -87,7 +90,8 @@ async fn invalid_tools_are_rejected() -> Result<()> {
     twice["tools"] = json!([function("a"), function("a")]);
     check_rejection("twice", api.post(&twice), (400, Some("invalid_value"), Some("tools[1].name"))).await?;
     let mut loose = body("Hello");
-    loose["tools"] = json!([function("a"), function("b"), {"type": "function", "name": "c", "strict": false, "parameters": nested}]);
+    let open = json!({"type": "function", "name": "c", "strict": false, "parameters": nested});
+    loose["tools"] = json!([function("a"), function("b"), open]);
     let response = api.create(&loose).await?;
     assert_eq!(response["tools"][2]["description"], Value::Null);
     Ok(())

@@ -30,11 +30,14 @@ fn failures(stack: &LocalStack) -> Vec<InvocationFailure> {
 async fn parts_arrive_while_the_function_runs() -> Result<()> {
     let stack = streaming::start(LocalStack::builder(), TIMEOUT).await?;
     for url in streaming::urls(&stack) {
-        // The second event is sent after the client has read the first.
-        let mut response = post_steps(&url, &[send(1), wait(500), send(2)]).await?;
+        let printed = || stack.logs().iter().filter(|line| line.starts_with("printed")).count();
+        let before = printed();
+        let steps = [send(1), wait(500), json!({ "do": "print" }), send(2)];
+        let mut response = post_steps(&url, &steps).await?;
         ensure!(response.status() == 200, "{url}: {response:?}");
         let first = response.chunk().await?.context("no first part")?;
         ensure!(first == "data: 1\n\n", "{url}: expected the first event alone, found {first:?}");
+        ensure!(printed() == before, "{url}: expected the first event before the function went on");
         ensure!(response.text().await? == "data: 2\n\n", "{url}: expected the second event");
     }
     Ok(())
@@ -53,11 +56,12 @@ async fn rest_api_has_only_its_routes() -> Result<()> {
     let stack = streaming::start(LocalStack::builder(), TIMEOUT).await?;
     let [_, url] = streaming::urls(&stack);
     let missing = json!({ "message": "Missing Authentication Token" });
-    for other in
-        [format!("{url}/"), url.replace("/local/", "/"), url.replace("/local/", "/localx/"), url.clone()]
-    {
-        let (status, body) = get(&other).await?;
-        ensure!((status, &body) == (403, &missing), "GET {other}: {status} {body}");
+    let others = [format!("{url}/"), url.replace("/local/", "/"), url.replace("/local/", "/localx/")];
+    let others = others.iter().map(|other| (Method::POST, other)).chain([(Method::GET, &url)]);
+    for (method, other) in others {
+        let response = client().request(method.clone(), other).send().await?;
+        let (status, body): (u16, Value) = (response.status().as_u16(), response.json().await?);
+        ensure!((status, &body) == (403, &missing), "{method} {other}: {status} {body}");
     }
     let answer: Value = streaming::post(&url, &json!({ "a": "b" })).await?.json().await?;
     let expected = json!({ "bearer": "a-client-secret", "body": { "a": "b" }, "frame": "frame-1" });

@@ -1,37 +1,18 @@
-//! The clerk sends a message, clicks a button and opens an escalation.
+//! The clerk clicks a button and opens an escalation.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Demo;
 use super::printer::Printer;
 
-pub async fn send_message(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
-    printer.section("The clerk sends a message from the browser to OpenAI").await;
-    let text = "Is invoice 42 paid?";
-    printer.request("the clerk", "posts a message to ChatKit with the client secret", &text.into());
-    let posted = demo.stack.openai().post_message(&demo.client_secret, None, text).await;
-    let posted = posted.map_err(|error| anyhow!("ChatKit rejected the message: {error:?}"))?;
-    printer.detail("thread", &posted.thread_id);
-    printer.check_eq(
-        "the client secret is valid: the thread has the message and a reply",
-        2,
-        posted.item_ids.len(),
-    )?;
-    demo.thread_id = posted.thread_id;
-
-    let event = event("thread_changed", json!({ "threadId": demo.thread_id }));
-    let response = demo.clerk.post(printer, &events(demo), event).await?;
-    printer.check_eq("the page reports the thread, which is event 1", (201, &json!(1)), first_seq(&response))
-}
-
 pub async fn click(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
     printer.section("The clerk clicks a button, and the browser repeats the request").await;
     let click = event("button_click", json!({ "action": "show_invoice", "label": "Show invoice 42" }));
     let first = demo.clerk.post(printer, &events(demo), click.clone()).await?;
     printer.fields(&first.body, &["/events/0/seq", "/events/0/actorType", "/events/0/createdAt"]);
-    printer.check_eq("the click is event 2", (201, &json!(2)), first_seq(&first))?;
+    printer.check_eq("the click is event 1", (201, &json!(1)), first_seq(&first))?;
     printer.check_eq(
         "the server sets the actor",
         Some(demo.clerk.user_id.as_str()),
@@ -52,7 +33,7 @@ pub async fn open_escalation(printer: &mut Printer, demo: &mut Demo<'_>) -> Resu
         json!({ "reason": "The amount differs from the order", "decisions": ["approve", "reject"] });
     let response = demo.clerk.post(printer, &events(demo), event("hitl_escalation", payload)).await?;
     printer.fields(&response.body, &["/events/0/seq", "/events/0/escalationId"]);
-    printer.check_eq("the request is event 3", (201, &json!(3)), first_seq(&response))?;
+    printer.check_eq("the request is event 2", (201, &json!(2)), first_seq(&response))?;
     let opened = response.body["events"][0]["escalationId"].is_string();
     printer.check("an escalation is open", opened, &response.body)
 }

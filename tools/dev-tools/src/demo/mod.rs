@@ -1,6 +1,7 @@
 //! `cargo demo`: runs the main use case over HTTP as browsers do, and prints each step.
 
 mod browser;
+mod chat;
 mod conversation;
 mod deliveries;
 mod end_session;
@@ -16,6 +17,7 @@ use crate::dev::SeedData;
 use crate::terminal::TextStyle;
 use browser::Browser;
 use local_stack::LocalStack;
+use local_stack::chat_client::{ChatClient, ThreadView};
 use printer::Printer;
 use uuid::Uuid;
 
@@ -29,8 +31,12 @@ struct Demo<'a> {
     /// `/chatkit/sessions/{id}` of the demo's session.
     session: String,
     session_id: String,
-    client_secret: String,
-    thread_id: String,
+    /// The chat in the clerk's page.
+    chat: ChatClient,
+    /// The thread as the clerk's page shows it.
+    view: ThreadView,
+    /// Every client secret that was issued.
+    client_secrets: Vec<String>,
 }
 
 /// Runs all sections and fails at the first failed check.
@@ -49,8 +55,9 @@ pub async fn run() -> Result<()> {
         stranger: Browser::new(&seed.stranger, stack.api_url()),
         session: String::new(),
         session_id: String::new(),
-        client_secret: String::new(),
-        thread_id: String::new(),
+        chat: ChatClient::new("", ""),
+        view: ThreadView::default(),
+        client_secrets: Vec::new(),
     };
     let outcome = run_sections(&mut printer, &mut demo).await;
     if outcome.is_err() {
@@ -69,10 +76,12 @@ pub async fn run() -> Result<()> {
 async fn run_sections(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
     open_session::agents(printer, demo).await?;
     open_session::session(printer, demo).await?;
-    conversation::send_message(printer, demo).await?;
+    chat::question(printer, demo).await?;
+    chat::crash(printer, demo).await?;
     conversation::click(printer, demo).await?;
     conversation::open_escalation(printer, demo).await?;
     other_users::second_device(printer, demo).await?;
+    chat::stop(printer, demo).await?;
     other_users::colleague(printer, demo).await?;
     other_users::other_tenant(printer, demo).await?;
     end_session::openai_down(printer, demo).await?;
@@ -92,9 +101,11 @@ fn print_introduction(printer: &Printer, stack: &LocalStack) {
     printer.title("ChatKit sessions for finance teams: one session from start to end");
     printer.note("The local stack: PostgreSQL with the project's migrations, a PostgREST-compatible");
     printer.note("server behind Supabase's gateway, the function binaries behind Lambda's Runtime");
-    printer.note("API, a strict fake of OpenAI's ChatKit API, and three finance agents.");
+    printer.note("API, strict fakes of a model server and of OpenAI's ChatKit API, and three finance");
+    printer.note("agents.");
     printer.field("API", &stack.api_url());
     printer.field("Supabase", &stack.supabase().url());
+    printer.field("Model (fake)", &stack.model().base_url());
     printer.field("OpenAI (fake)", &stack.openai().base_url());
     stack.agents().iter().for_each(|agent| printer.field("Agent", &agent.url()));
     printer.field("Users", "a clerk and an approver of one organisation, and the owner of another");

@@ -11,7 +11,8 @@ const TABLES: &[(&str, &str)] = &[
     ("chatkit_users", "'one opaque id for each user and organisation'"),
     ("chat_sessions", "string_agg(status || ' (' || coalesce(end_reason, '-') || ')', ', ' order by id)"),
     ("chatkit_sessions", "count(*) filter (where sealed_secret is not null) || ' with a sealed secret left'"),
-    ("chatkit_threads", "string_agg(thread_id, ', ')"),
+    ("chat_threads", "string_agg(title, ', ')"),
+    ("chat_runs", "string_agg(status, ', ' order by started_at)"),
     ("chat_events", "string_agg(type, ', ' order by session_id, seq)"),
     ("chat_escalations", "string_agg(status || ': ' || reason, ', ')"),
     ("chat_messages", "string_agg(role || ': ' || content, ' · ' order by session_id, seq)"),
@@ -33,7 +34,8 @@ pub async fn tables(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
     let sealed: i64 = sqlx::query_scalar(sealed).fetch_one(demo.stack.database()).await?;
     printer.check_eq("ended sessions have no sealed secret", 0, sealed)?;
     let upstream = demo.stack.openai().sessions();
-    let secrets: Vec<&str> = upstream.iter().map(|session| session.client_secret.reveal()).collect();
+    let mut secrets: Vec<&str> = upstream.iter().map(|session| session.client_secret.reveal()).collect();
+    secrets.extend(demo.client_secrets.iter().map(String::as_str));
     let mut found = Vec::new();
     for secret in &secrets {
         found.extend(tables_with(demo, secret).await?);

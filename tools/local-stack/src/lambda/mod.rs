@@ -60,8 +60,14 @@ impl FailureLog {
 
 impl Lambda {
     /// Starts the endpoints of these functions. A process starts at the first request. A function
-    /// that streams has no route of the HTTP API, which cannot stream.
-    pub async fn start(specs: Vec<FunctionSpec>, routes: Routes, rest_routes: Routes) -> Result<Self> {
+    /// that streams has no route of the HTTP API, which cannot stream. `ports` has the ports of
+    /// functions whose URL other functions must know.
+    pub async fn start(
+        specs: Vec<FunctionSpec>,
+        routes: Routes,
+        rest_routes: Routes,
+        mut ports: BTreeMap<String, Port>,
+    ) -> Result<Self> {
         let logs = Logs::default();
         let mut functions = BTreeMap::new();
         for spec in specs {
@@ -75,7 +81,11 @@ impl Lambda {
         let mut urls = BTreeMap::new();
         for name in functions.functions.keys() {
             let router = http::function_url(functions.clone(), name);
-            urls.insert(name.clone(), Port::free().await?.serve(router));
+            let port = match ports.remove(name) {
+                Some(port) => port,
+                None => Port::free().await?,
+            };
+            urls.insert(name.clone(), port.serve(router));
         }
         let api = Port::free().await?.serve(http::http_api(functions.clone()));
         let rest_api = Port::free().await?.serve(http::rest_api(functions.clone()));

@@ -173,8 +173,8 @@ impl<'a> Fields<'a> {
         }
         let out_of_range = |side: &str, operator: &str, bound: u64| {
             let message = format!(
-                "Invalid '{path}': integer {side} value. Expected a value {operator} {bound}, but got {number} \
-                 instead."
+                "Invalid '{path}': integer {side} value. Expected a value {operator} {bound}, but got \
+                 {number} instead."
             );
             let code = if operator == ">=" { "integer_below_min_value" } else { "integer_above_max_value" };
             ApiError::parameter(&path, code, message)
@@ -194,7 +194,8 @@ impl<'a> Fields<'a> {
         let Some(number) = value.as_f64() else { return Err(wrong_type(&path, "a decimal", value)) };
         if number < 0.0 {
             let message = format!(
-                "Invalid '{path}': decimal below minimum value. Expected a value >= 0, but got {value} instead."
+                "Invalid '{path}': decimal below minimum value. Expected a value >= 0, but got {value} \
+                 instead."
             );
             return Err(ApiError::parameter(&path, "decimal_below_min_value", message));
         }

@@ -46,13 +46,13 @@ impl Shared {
 }
 
 /// Records the progress of a response. If it is dropped before the end, the client has left.
-pub(super) struct Observer {
+pub(super) struct ProgressRecorder {
     shared: Arc<Shared>,
     request_id: String,
     is_finished: bool,
 }
 
-impl Observer {
+impl ProgressRecorder {
     fn answered(&self, response_id: Option<&str>) {
         let id = response_id.map(str::to_owned);
         self.shared.lock().update_request(&self.request_id, |request| request.response_id = id);
@@ -76,7 +76,7 @@ impl Observer {
     }
 }
 
-impl Drop for Observer {
+impl Drop for ProgressRecorder {
     fn drop(&mut self) {
         self.end(Progress::ClientLeft);
     }
@@ -86,10 +86,11 @@ impl Drop for Observer {
 pub(super) async fn handle(shared: Arc<Shared>, reset: Arc<Notify>, request: Request) -> Response<Body> {
     let (started, request_id) = (Instant::now(), format!("req_{}", Uuid::new_v4().simple()));
     let fault = record_request(&shared, &request, &request_id);
-    let observer = Observer { shared: shared.clone(), request_id: request_id.clone(), is_finished: false };
-    let (mut response, observer) = match &fault {
-        None => answer(&shared, &reset, &request, observer, None).await,
-        Some(fault) => answer_with_fault(&shared, &reset, &request, observer, fault).await,
+    let recorder =
+        ProgressRecorder { shared: shared.clone(), request_id: request_id.clone(), is_finished: false };
+    let (mut response, recorder) = match &fault {
+        None => answer(&shared, &reset, &request, recorder, None).await,
+        Some(fault) => answer_with_fault(&shared, &reset, &request, recorder, fault).await,
     };
     for (name, value) in fault.iter().flat_map(|fault| &fault.headers) {
         put_header(&mut response, name, value);
@@ -101,35 +102,35 @@ pub(super) async fn handle(shared: Arc<Shared>, reset: Arc<Notify>, request: Req
     put_header(&mut response, "openai-processing-ms", &started.elapsed().as_millis().to_string());
     let status = response.status().as_u16();
     shared.lock().update_request(&request_id, |request| request.status = Some(status));
-    if let Some(mut observer) = observer {
-        observer.finish();
+    if let Some(mut recorder) = recorder {
+        recorder.finish();
     }
     response
 }
 
-/// A response, and its observer unless the body has it.
-type Observed = (Response<Body>, Option<Observer>);
+/// A response, and its recorder unless the body has it.
+type RecordedResponse = (Response<Body>, Option<ProgressRecorder>);
 
 async fn answer_with_fault(
     shared: &Arc<Shared>,
     reset: &Arc<Notify>,
     request: &Request,
-    mut observer: Observer,
+    mut recorder: ProgressRecorder,
     fault: &Fault,
-) -> Observed {
+) -> RecordedResponse {
     tokio::time::sleep(fault.delay).await;
     match &fault.effect {
-        Effect::DelayOnly => answer(shared, reset, request, observer, None).await,
+        Effect::DelayOnly => answer(shared, reset, request, recorder, None).await,
         Effect::EndAfter(deltas, end) => {
-            answer(shared, reset, request, observer, Some((*deltas, end.clone()))).await
+            answer(shared, reset, request, recorder, Some((*deltas, end.clone()))).await
         }
-        Effect::Error(error) => (error_response(error), Some(observer)),
+        Effect::Error(error) => (error_response(error), Some(recorder)),
         Effect::Response(status, content_type, body) => {
-            (response(*status, content_type, Body::from(body.clone())), Some(observer))
+            (response(*status, content_type, Body::from(body.clone())), Some(recorder))
         }
         Effect::Hang => future::pending().await,
         Effect::Reset => {
-            observer.finish();
+            recorder.finish();
             reset.notify_one();
             future::pending().await
         }
@@ -140,23 +141,23 @@ async fn answer(
     shared: &Arc<Shared>,
     reset: &Arc<Notify>,
     request: &Request,
-    mut observer: Observer,
+    mut recorder: ProgressRecorder,
     early: Option<EarlyEnd>,
-) -> Observed {
+) -> RecordedResponse {
     let (answer, quirks) = {
         let mut state = shared.lock();
         (state.answer(request, early), state.quirks.clone())
     };
     let (new, answer) = match answer {
         Ok(answer) => answer,
-        Err(error) => return (error_response(&error), Some(observer)),
+        Err(error) => return (error_response(&error), Some(recorder)),
     };
-    observer.answered(answer.response["id"].as_str());
+    recorder.answered(answer.response["id"].as_str());
     if new.stream {
-        let body = stream::body(answer, quirks, observer, reset.clone());
+        let body = stream::body(answer, quirks, recorder, reset.clone());
         return (response(StatusCode::OK, "text/event-stream; charset=utf-8", body), None);
     }
-    (complete(answer, &mut observer, reset).await, Some(observer))
+    (complete(answer, &mut recorder, reset).await, Some(recorder))
 }
 
 /// Records the request and returns the fault that affects it.
@@ -184,7 +185,7 @@ fn record_request(shared: &Shared, request: &Request, request_id: &str) -> Optio
 }
 
 /// Sends an answer that is not streamed, after its pauses.
-async fn complete(answer: Answer, observer: &mut Observer, reset: &Notify) -> Response<Body> {
+async fn complete(answer: Answer, recorder: &mut ProgressRecorder, reset: &Notify) -> Response<Body> {
     for frame in &answer.frames {
         match frame {
             Frame::Pause(pause) => tokio::time::sleep(*pause).await,
@@ -196,7 +197,7 @@ async fn complete(answer: Answer, observer: &mut Observer, reset: &Notify) -> Re
     match (answer.close, &answer.error) {
         (Close::Hang, _) => future::pending().await,
         (Close::Reset | Close::Disconnect, _) => {
-            observer.finish();
+            recorder.finish();
             reset.notify_one();
             future::pending().await
         }

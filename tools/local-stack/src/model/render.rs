@@ -184,7 +184,6 @@ impl Renderer<'_> {
 
     /// Sends a content part and returns it, or `None` if it stays open.
     fn part(&mut self, part: &Part, at: &Map<String, Value>, is_final: bool) -> Option<Value> {
-        let text_part = |text: &str, annotations: &[Value]| json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": []});
         let done = match part {
             Part::Text(deltas, citations) => {
                 self.event("response.content_part.added", at, json!({"part": text_part("", &[])}));
@@ -335,6 +334,10 @@ impl Renderer<'_> {
     pub(super) fn set(&mut self, name: &str, value: Value) {
         self.response.insert(name.to_owned(), value);
     }
+}
+
+fn text_part(text: &str, annotations: &[Value]) -> Value {
+    json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": []})
 }
 
 /// Pads a delta to a multiple of 16 bytes.

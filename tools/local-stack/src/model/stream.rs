@@ -10,7 +10,7 @@ use futures_util::{future, stream};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::handler::Observer;
+use super::handler::ProgressRecorder;
 use super::quirk::{Quirk, Quirks};
 use super::render::{Answer, Close, Frame};
 
@@ -20,34 +20,34 @@ const CHUNK_BYTES: usize = 7;
 /// Lets the bytes before it leave: a reset discards those that were not sent.
 const FLUSH_TIME: Duration = Duration::from_millis(5);
 
-struct Playback {
+struct StreamWriter {
     frames: VecDeque<Frame>,
     chunks: VecDeque<Bytes>,
     close: Close,
     quirks: Quirks,
     is_marked: bool,
-    observer: Observer,
+    recorder: ProgressRecorder,
     reset: Arc<Notify>,
 }
 
 /// Returns the body that sends an answer.
-pub(super) fn body(answer: Answer, quirks: Quirks, observer: Observer, reset: Arc<Notify>) -> Body {
-    let playback = Playback {
+pub(super) fn body(answer: Answer, quirks: Quirks, recorder: ProgressRecorder, reset: Arc<Notify>) -> Body {
+    let writer = StreamWriter {
         frames: answer.frames.into(),
         chunks: VecDeque::new(),
         close: answer.close,
         quirks,
         is_marked: false,
-        observer,
+        recorder,
         reset,
     };
-    Body::from_stream(stream::unfold(playback, |mut playback| async move {
-        let chunk = playback.next().await?;
-        Some((chunk, playback))
+    Body::from_stream(stream::unfold(writer, |mut writer| async move {
+        let chunk = writer.next().await?;
+        Some((chunk, writer))
     }))
 }
 
-impl Playback {
+impl StreamWriter {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
             if let Some(chunk) = self.chunks.pop_front() {
@@ -61,7 +61,7 @@ impl Playback {
                 Some(Frame::Pause(pause)) => tokio::time::sleep(pause).await,
                 Some(Frame::Wait(gate)) => gate.wait().await,
                 Some(Frame::Event(event)) => {
-                    self.observer.event_sent();
+                    self.recorder.event_sent();
                     self.write(&self.frame(&event));
                 }
                 None => match self.close().await {
@@ -83,11 +83,11 @@ impl Playback {
                 self.write("data: [DONE]\n\n");
                 return None;
             }
-            self.observer.finish();
+            self.recorder.finish();
             return Some(None);
         }
         tokio::time::sleep(FLUSH_TIME).await;
-        self.observer.finish();
+        self.recorder.finish();
         if self.close == Close::Reset {
             self.reset.notify_one();
             future::pending::<()>().await;

@@ -1,6 +1,6 @@
 //! Builder of a [`LocalStack`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::LocalStack;
 use super::environment::{Environment, KeyStyle, OpenAi, sealing_key};
 use crate::agents;
+use crate::http::Port;
 use crate::lambda;
 use crate::lambda::{Binaries, DeployedFunction, FunctionSpec, Lambda, Profile};
 use crate::model::{self, FakeModel};
@@ -21,8 +22,8 @@ use crate::supabase::{Gateway, Webhook};
 /// The OpenAI project of the functions' API key and of every workflow.
 pub const PROJECT: &str = "proj_local";
 
-/// The public URL of the chat of self-hosted agents.
-pub const CHAT_URL: &str = "https://chat.example.com/chatkit";
+/// The function that pages reach at `apiUrl`.
+const CHAT_FUNCTION: &str = "serve-chatkit";
 
 /// The function that the database webhook calls.
 const WEBHOOK_FUNCTION: &str = "route-events";
@@ -125,8 +126,9 @@ impl Builder {
         let openai = (!self.without_chatkit).then_some(openai);
         let sealing_keys = sealing_key("k1")?;
         let mut environment = Environment::new(&supabase, self.keys, openai, &sealing_keys);
+        let chat_port = Port::free().await?;
         if !self.without_chatkit {
-            environment.set("CHATKIT_API_URL", CHAT_URL);
+            environment.set("CHATKIT_API_URL", &format!("{}/chatkit", chat_port.url()));
             environment.set("CHATKIT_DOMAIN_KEY", "domain_pk_local");
         }
         if self.legacy_tokens {
@@ -165,8 +167,9 @@ impl Builder {
             })
         };
         let specs = binaries.iter().map(&mut spec).collect::<Result<Vec<FunctionSpec>>>()?;
+        let ports = BTreeMap::from([(CHAT_FUNCTION.to_owned(), chat_port)]);
         let lambda =
-            Lambda::start(specs, workspace.routes.clone(), rest_routes.into_iter().collect()).await?;
+            Lambda::start(specs, workspace.routes.clone(), rest_routes.into_iter().collect(), ports).await?;
         let webhook = match lambda.function_url(WEBHOOK_FUNCTION) {
             Ok(url) => Some(Webhook::start(database.pool(), url, webhook_secret).await?),
             // The stack runs other programs.

@@ -25,7 +25,7 @@ pub enum Fault {
     Silent,
     /// The project still signs with the legacy secret and publishes no key.
     NoSigningKeys,
-    /// Some requests get this response, and nothing is done.
+    /// Some requests get this response.
     Canned(CannedResponse),
     /// Random requests to PostgREST fail in one of these ways.
     Unreliable(RandomFault, FailureSet),
@@ -51,6 +51,8 @@ pub struct CannedResponse {
     path: String,
     /// Number of remaining responses; `None` for all requests.
     left: Option<Arc<AtomicU32>>,
+    /// Whether the request is executed nevertheless.
+    pub(super) is_executed: bool,
 }
 
 impl CannedResponse {
@@ -63,6 +65,7 @@ impl CannedResponse {
             headers: Vec::new(),
             path: "/rest/v1".to_owned(),
             left: None,
+            is_executed: false,
         }
     }
 
@@ -98,6 +101,12 @@ impl CannedResponse {
     /// Limits it to `times` requests.
     pub fn times(mut self, times: u32) -> Self {
         self.left = Some(Arc::new(AtomicU32::new(times)));
+        self
+    }
+
+    /// Executes the request and replaces its response.
+    pub fn after_execution(mut self) -> Self {
+        self.is_executed = true;
         self
     }
 

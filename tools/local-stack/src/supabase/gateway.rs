@@ -131,6 +131,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         }
         Fault::NoSigningKeys if path == JWKS => (None, Json(json!({ "keys": [] })).into_response()),
         Fault::Canned(canned) => match canned.answer(&path) {
+            Some(response) if canned.is_executed => (route(&shared, request).await.0, response),
             Some(response) => (None, response),
             None => route(&shared, request).await,
         },

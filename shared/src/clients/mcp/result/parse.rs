@@ -30,8 +30,8 @@ const MAX_ENTRIES: usize = 50;
 const EXPIRY: (f64, f64) = (60.0, 2_592_000.0);
 /// Added to the reason of a question that violates the contract.
 const MALFORMED: &str = "(Part of the agent's question could not be read.)";
-/// Members of a result other than `status` and `output`.
-const MEMBERS: [&str; 6] = ["message", "notices", "tasks", "ask", "followUps", "handover"];
+/// Members of a result other than `status`.
+const MEMBERS: [&str; 7] = ["message", "output", "notices", "tasks", "ask", "followUps", "handover"];
 
 words! {
     /// Value of `status` by the contract.
@@ -45,7 +45,12 @@ words! {
 
 pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResult {
     let known = ["content", "structuredContent", "isError"];
+    let is_error = |members: &Members<'_>| members.all("isError").iter().any(|json| json.get() == "true");
     let (members, structured) = match Members::parse(result) {
+        // The result does not show which of its parts counts, so no part is acted on.
+        Some(members) if known.iter().any(|name| members.all(name).len() > 1) => {
+            return parse_foreign_result(Some(result), is_error(&members), Content::default());
+        }
         Some(members) if members.has_any(&known) => {
             let structured = members.get("structuredContent");
             (members, structured)
@@ -57,7 +62,7 @@ pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResul
         }
         None => (Members::default(), Some(result).filter(|result| result.get() != "null")),
     };
-    let is_error = members.value("isError") == Some(Value::Bool(true));
+    let is_error = is_error(&members);
     let content = Content::parse(members.get("content"));
     let only_text = match content.texts.as_slice() {
         [text] => parse(text),
@@ -75,7 +80,7 @@ pub(in crate::clients::mcp) fn parse_tool_result(result: &RawValue) -> ToolResul
 }
 
 /// Finds a result by the contract: an object with one of our `status` values, or with such
-/// an object as its `result`.
+/// an object as its `result`. An object that has two does not follow the contract.
 fn parse_contract(json: &RawValue) -> Option<(ResultStatus, Members<'_>)> {
     let members = Members::parse(json)?;
     match parse_enum(members.value("status")) {
@@ -186,11 +191,15 @@ fn parse_output(json: &RawValue, notices: &mut Vec<Value>) -> Value {
     to_value(json).unwrap_or_else(|instead| {
         let is_text = instead.is_string();
         notices.push(match is_text {
-            true => json!({"type": "output", "keptAs": "text"}),
+            true => output_kept_as_text(),
             false => output_left_out(json.get().len()),
         });
         if is_text { instead } else { Value::Null }
     })
+}
+
+fn output_kept_as_text() -> Value {
+    json!({"type": "output", "keptAs": "text"})
 }
 
 fn output_left_out(size: usize) -> Value {
@@ -241,7 +250,7 @@ fn follow(
         });
     }
     if status == ResultStatus::NeedsHitl {
-        let ask = ask(members.remove("ask"), message.as_deref());
+        let ask = ask(&mut members, message.as_deref());
         return ToolResult::Asked(NeedsHuman {
             message: with_links(message, content),
             tasks,
@@ -266,7 +275,11 @@ fn follow(
     notices.extend(malformed.map(|members| json!({"type": "malformed", "members": members})));
     // A tool that does not know the contract may use the same status value. The rest of
     // its result is its output.
-    let mut others = [beside.map(to_value_or_text), members.into_value()].into_iter().flatten();
+    let rest = members.into_value();
+    if output.is_none() && beside.is_none() && rest.as_ref().is_some_and(Value::is_string) {
+        notices.push(output_kept_as_text());
+    }
+    let mut others = [beside.map(to_value_or_text), rest].into_iter().flatten();
     let output = output.or_else(|| others.next());
     notices.extend(others.filter(|_| beside.is_some()));
     let output = output.filter(|output| !output.is_null());
@@ -282,9 +295,10 @@ fn follow(
 
 /// Parses the question to a person. A question that violates the contract is asked as well, since
 /// the decision that it needs has not been made. It goes to another person, with high risk.
-fn ask(json: Option<&RawValue>, message: Option<&str>) -> HumanRequest {
+fn ask(members: &mut Members<'_>, message: Option<&str>) -> HumanRequest {
+    let json = members.remove("ask");
     let given = json.and_then(Members::parse);
-    let is_object = json.is_none() || given.is_some();
+    let is_object = members.is_absent("ask") && (json.is_none() || given.is_some());
     let mut given = given.unwrap_or_default();
     let reason = given.take("reason", text).or_else(|| text(to_value(json?).ok()?));
     let reason = reason.filter(|reason| !reason.is_empty());

@@ -1,5 +1,8 @@
 use super::*;
 
+#[path = "duplicate_name_tests.rs"]
+mod duplicate_names;
+
 fn read(result: &Value) -> ToolResult {
     parse_tool_result(&serde_json::value::to_raw_value(result).unwrap())
 }

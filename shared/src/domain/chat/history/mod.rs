@@ -84,7 +84,7 @@ pub fn model_input(items: &[StoredItem], options: &HistoryOptions<'_>) -> ModelI
             "reasoning" => reasoning.extend(reasoning_item(&stored.item, options.model)),
             _ => {
                 let converted = convert(stored, Some(index) == newest);
-                if converted.iter().any(|item| is_of_assistant(item)) {
+                if converted.iter().any(is_of_assistant) {
                     turn.append(&mut reasoning);
                 }
                 turn.extend(converted);

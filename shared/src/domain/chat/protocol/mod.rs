@@ -2,11 +2,13 @@
 //! that clients rely on is written.
 
 mod event;
+#[cfg(test)]
+mod event_tests;
 mod item;
 mod request;
 pub mod request_limits;
 #[cfg(test)]
-mod tests;
+mod request_tests;
 mod thread;
 
 pub use event::{ItemUpdate, NoticeLevel, StreamErrorCode, StreamOptions, ThreadStreamEvent};

@@ -50,7 +50,7 @@ pub const FUNCTIONS: &[Function] = &[
         setup: ERASING,
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_limit": 1000 }"#,
         // The session, its two events, its thread, its transcript and the lease on it.
-        response: r#"{ "left": true, "rows": 6, "wait_seconds": 0 }"#,
+        response: r#"{ "left": true, "rows": 7, "wait_seconds": 0 }"#,
         postcondition: "select not exists (select from public.chat_sessions where id = '{ended_session}')",
     },
     Function {
