@@ -1,8 +1,8 @@
 //! Pinned tools from PyPI and npm, each installed once into its own folder.
 //!
-//! The functions do not need them. OpenAI's SDK verifies the OpenAI fake, cargo-lambda and SAM
-//! build and serve the deployment, MCP's SDKs run other agent servers, and Schemathesis fuzzes the
-//! API.
+//! The functions do not need them. OpenAI's SDK verifies the OpenAI fake, OpenAI's ChatKit server
+//! verifies the chat, cargo-lambda and SAM build and serve the deployment, MCP's SDKs run other
+//! agent servers, and Schemathesis fuzzes the API.
 
 mod command;
 mod install;
@@ -37,6 +37,15 @@ pub const OPENAI: Tool = Tool {
     requirements: include_str!("../../pinned/openai.txt"),
     python: (3, 11),
     environment: &[],
+};
+
+/// OpenAI's ChatKit server and its Agents SDK.
+pub const OPENAI_CHATKIT: Tool = Tool {
+    name: "openai-chatkit",
+    requirements: include_str!("../../pinned/openai-chatkit.txt"),
+    python: (3, 11),
+    // The Agents SDK sends traces to OpenAI by default.
+    environment: &[("OPENAI_AGENTS_DISABLE_TRACING", "1")],
 };
 
 /// `cargo-lambda`, the program.
