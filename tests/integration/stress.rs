@@ -34,6 +34,8 @@ stress_tests! {
     deliveries,
     openai_down,
     supabase_down,
+    chats,
+    stops,
     approvals,
     approvals_mutants,
     storm,

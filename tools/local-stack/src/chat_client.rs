@@ -102,7 +102,11 @@ pub struct ChatStream {
 }
 
 impl ChatStream {
-    async fn new(response: Response) -> Result<Self> {
+    /// Reads a response, which must be a stream.
+    ///
+    /// # Errors
+    /// A broken connection is an error of the HTTP client. Any other error violates the protocol.
+    pub async fn new(response: Response) -> Result<Self> {
         let status = response.status();
         let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         if status != StatusCode::OK || media_type != Some("text/event-stream; charset=utf-8") {

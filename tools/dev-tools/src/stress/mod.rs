@@ -8,6 +8,7 @@
 mod approvals;
 mod calls;
 mod cancels;
+mod chats;
 mod creations;
 mod decisions;
 mod deliveries;
@@ -26,6 +27,7 @@ mod openai_down;
 mod operations;
 mod requests;
 mod rpc;
+mod stops;
 mod storm;
 mod supabase_down;
 
@@ -162,6 +164,20 @@ pub const STRESS_TESTS: &[StressTest] = &[
         full: 200,
         small: 40,
         run: Runner::LocalStack(|env, count| Box::pin(supabase_down::run(env, count))),
+    },
+    StressTest {
+        name: "chats",
+        description: "questions, a fifth of all requests fail, answers get killed",
+        full: 2_000,
+        small: 40,
+        run: Runner::LocalStack(|env, count| Box::pin(chats::run(env, count))),
+    },
+    StressTest {
+        name: "stops",
+        description: "answers stopped, half of them with their session",
+        full: 500,
+        small: 10,
+        run: Runner::LocalStack(|env, count| Box::pin(stops::run(env, count))),
     },
     StressTest {
         name: "approvals",
