@@ -252,13 +252,15 @@ async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
                       and m.thread_seq > r.preceding_item_seq and m.thread_seq <= r.last_item_seq)
                  from chat_runs as r
                  where r.status in ('completed', 'incomplete', 'stopped', 'failed')";
-    let rows: Vec<(String, Option<Vec<Value>>, Vec<Value>)> =
-        sqlx::query_as::<_, (String, Option<sqlx::types::Json<Vec<Value>>>, sqlx::types::Json<Vec<Value>>)>(query)
-            .fetch_all(database)
-            .await?
-            .into_iter()
-            .map(|(id, events, items)| (id, events.map(|events| events.0), items.0))
-            .collect();
+    let rows: Vec<(String, Option<Vec<Value>>, Vec<Value>)> = sqlx::query_as::<
+        _,
+        (String, Option<sqlx::types::Json<Vec<Value>>>, sqlx::types::Json<Vec<Value>>),
+    >(query)
+    .fetch_all(database)
+    .await?
+    .into_iter()
+    .map(|(id, events, items)| (id, events.map(|events| events.0), items.0))
+    .collect();
     let mut strange = Vec::new();
     for (id, events, items) in &rows {
         match ThreadView::from_events(events.as_deref().unwrap_or_default()) {
