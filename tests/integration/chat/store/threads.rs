@@ -7,7 +7,7 @@ use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
 use super::Chat;
-use crate::support::chat_rpc::{self as rpc, Question, item, texts};
+use crate::support::chat_rpc::{Question, item, texts};
 
 /// The content and the mark of each message of a transcript.
 async fn transcript(chat: &Chat, session_id: uuid::Uuid) -> Result<Vec<(String, bool)>> {
