@@ -102,8 +102,8 @@ pub const MUTANTS: &[BodyMutant] = &[
     ),
     mutant(
         "chatkit_private.settle_run",
-        "r.id = p_run_id and r.status = 'running' and r.lease_until <= clock_timestamp()",
-        "r.status = 'running'",
+        "'draft_rejected' end\n  where r.id = p_run_id",
+        "'draft_rejected' end\n  where r.status = 'running'",
         Call("settle_chat_runs"),
     ),
     mutant(
