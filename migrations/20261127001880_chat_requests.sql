@@ -1,5 +1,5 @@
--- Reading and changing the threads of the self-hosted chat. See "Beginning, continuing and
--- finishing an answer" for how these RPCs find their user.
+-- Reading and changing the threads of the self-hosted chat. See "Beginning an answer" for how these
+-- RPCs find their user.
 
 -- Returns a thread that a session may read, after it has ended the thread's run if its process has
 -- stopped.
