@@ -9,7 +9,18 @@ use local_stack::model::{Delta, End, ErrorShape, Fault, FaultId, IncompleteReaso
 use crate::stress::env::StressEnv;
 
 const WORDS: [&str; 12] = [
-    "invoice ", "42 ", "is ", "paid ", "übermorgen ", "by ", "the ", "bank ", "— ", "and ", "booked ", "🙂 ",
+    "invoice ",
+    "42 ",
+    "is ",
+    "paid ",
+    "übermorgen ",
+    "by ",
+    "the ",
+    "bank ",
+    "— ",
+    "and ",
+    "booked ",
+    "🙂 ",
 ];
 
 /// The complete answer to a question.

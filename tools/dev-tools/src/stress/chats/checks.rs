@@ -85,12 +85,14 @@ const RULES: &[(&str, &str)] = &[
          group by r.id having count(c.seq) <> r.last_chunk_seq or max(c.seq) <> r.last_chunk_seq",
     ),
     (
-        // Without a key, the same words are a new question once an answer has ended well, once the
-        // conversation has gone on, or after 30 seconds.
+        // Without a key, the same words are a new question if their request came after a good end of
+        // the answer, after the conversation had gone on, or after 30 seconds. A question names the
+        // time of its request, which may wait for the database for some seconds.
         "questions that were repeated and not recognised",
         "with asked as (
            select m.user_id, m.content, m.thread_id, m.thread_seq, min(r.started_at) as first_at,
-                  max(r.started_at) as last_at, bool_or(r.request_key like 'key:%') as is_keyed
+                  (min(m.item ->> 'created_at'))::timestamptz + interval '5 seconds' as latest_at,
+                  bool_or(r.request_key like 'key:%') as is_keyed
            from chat_messages as m
            join chat_runs as r on r.thread_id = m.thread_id and r.question_seq = m.thread_seq
            where m.kind = 'user_message'
@@ -103,11 +105,11 @@ const RULES: &[(&str, &str)] = &[
              select from chat_runs as r
              where r.thread_id = a.thread_id and r.question_seq = a.thread_seq
                and r.status in ('completed', 'incomplete', 'stopped')
-               and r.finished_at <= b.first_at)
+               and r.finished_at <= least(b.first_at, b.latest_at))
            or exists (
              select from chat_runs as r
              where r.thread_id = a.thread_id and r.question_seq <> a.thread_seq
-               and r.started_at between a.first_at and b.first_at))",
+               and r.started_at between a.first_at and least(b.first_at, b.latest_at)))",
     ),
 ];
 
@@ -252,13 +254,15 @@ async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
                       and m.thread_seq > r.preceding_item_seq and m.thread_seq <= r.last_item_seq)
                  from chat_runs as r
                  where r.status in ('completed', 'incomplete', 'stopped', 'failed')";
-    let rows: Vec<(String, Option<Vec<Value>>, Vec<Value>)> =
-        sqlx::query_as::<_, (String, Option<sqlx::types::Json<Vec<Value>>>, sqlx::types::Json<Vec<Value>>)>(query)
-            .fetch_all(database)
-            .await?
-            .into_iter()
-            .map(|(id, events, items)| (id, events.map(|events| events.0), items.0))
-            .collect();
+    let rows: Vec<(String, Option<Vec<Value>>, Vec<Value>)> = sqlx::query_as::<
+        _,
+        (String, Option<sqlx::types::Json<Vec<Value>>>, sqlx::types::Json<Vec<Value>>),
+    >(query)
+    .fetch_all(database)
+    .await?
+    .into_iter()
+    .map(|(id, events, items)| (id, events.map(|events| events.0), items.0))
+    .collect();
     let mut strange = Vec::new();
     for (id, events, items) in &rows {
         match ThreadView::from_events(events.as_deref().unwrap_or_default()) {

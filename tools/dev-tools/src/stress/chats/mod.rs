@@ -122,9 +122,12 @@ async fn disturb(env: &StressEnv, ledger: &Ledger) -> Result<Infallible> {
         }
         tokio::time::sleep(Duration::from_millis(rng.u64(..600))).await;
         if rng.u8(..3) == 0 {
-            let expired = expire_leases(env, "id = (
-                select r.id from chat_runs as r where r.status = 'running' and r.last_chunk_seq > 0
-                order by r.started_at limit 1)")
+            let expired = expire_leases(
+                env,
+                "id = (
+                select r.id from chat_runs as r where r.status = 'running'
+                order by r.started_at limit 1)",
+            )
             .await?;
             sqlx::query("select settle_chat_runs(10)").execute(env.stack.database()).await?;
             ledger.counts.expired_leases.fetch_add(expired, std::sync::atomic::Ordering::Relaxed);
