@@ -8,6 +8,7 @@ use http_client::StatusCode;
 use local_stack::LocalStack;
 use local_stack::chat_client::{ChatStream, ThreadView, message};
 use local_stack::model::{Delta, Gate, Script};
+use local_stack::supabase::{CannedResponse, Fault};
 use serde_json::json;
 
 use super::fixture::{ChatPage, expire_leases, text, until_model_answers, until_saved};
@@ -107,5 +108,20 @@ async fn repeat_of_a_failed_run_takes_up_the_same_question() -> Result<()> {
     let items = page.chat.items(&text(&view.thread["id"])).await?;
     ensure!(items == view.items(), "{items:#?}\n{view:#?}");
     ensure!(items.len() == 2 && items[0] == broken.items()[0], "{items:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn items_are_removed_although_the_first_response_is_lost() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    stack.model().script(Script::new().text("Invoice").failed("server_error", "x"));
+    let mut view = ThreadView::from_events(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    ensure!(view.items().len() == 3, "{view:#?}");
+    let lost = CannedResponse::gateway(503, "x").at("/rest/v1/rpc/begin_chat_run").times(1);
+    stack.supabase().set_fault(Fault::Canned(lost.after_execution())).await;
+    view.apply_all(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    let items = page.chat.items(&text(&view.thread["id"])).await?;
+    ensure!(items.len() == 2 && items == view.items(), "{items:#?}\n{view:#?}");
     Ok(())
 }

@@ -125,7 +125,7 @@ async fn disturb(env: &StressEnv, ledger: &Ledger) -> Result<Infallible> {
                 env,
                 "id = (
                 select r.id from chat_runs as r where r.status = 'running'
-                order by r.started_at limit 1)",
+                order by r.started_at desc limit 1)",
             )
             .await?;
             sqlx::query("select settle_chat_runs(10)").execute(env.stack.database()).await?;
