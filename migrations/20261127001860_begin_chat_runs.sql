@@ -246,6 +246,15 @@ begin
     );
     perform chatkit_private.link_thread(v_session, v_thread.id);
     perform chatkit_private.touch_session(v_session.id);
+  else
+    -- The caller has lost the first response.
+    select coalesce(jsonb_agg(m.chatkit_item_id order by m.thread_seq), '[]') into v_removed
+    from public.chat_runs as r
+    join public.chat_messages as m on m.thread_id = r.thread_id
+    where r.id = p_run_id
+      and m.thread_seq > r.question_seq
+      and m.thread_seq <= r.preceding_item_seq
+      and m.hidden_at is not null;
   end if;
   return jsonb_build_object(
     'outcome', 'begun',

@@ -40,29 +40,30 @@ from (values
 ) as u (id, email, org_id, org_role)
 on conflict (id) do update set raw_app_meta_data = excluded.raw_app_meta_data;
 
--- Agents. Replace the workflow ids by those of workflows in your OpenAI project.
+-- Self-hosted agents. Replace the model by one of your model server (MODEL_BASE_URL).
 select public.register_agent(
   p_org_id => a.org_id,
-  p_agent_id => a.agent_id,
-  p_display_name => a.display_name,
-  p_description => a.description,
-  p_chatkit_workflow_id => a.workflow_id,
-  p_chatkit_workflow_version => '1'
+  p_agent_id => 'accounts_payable',
+  p_display_name => 'Accounts payable',
+  p_description => 'Answers questions about accounts payable',
+  p_provider => 'self_hosted',
+  p_model => 'gpt-5-mini',
+  p_instructions => 'You answer questions about invoices, briefly.'
 )
 from (values
-  (
-    '00000000-0000-4000-8000-00000000000a'::uuid, 'accounts_payable', 'Accounts payable',
-    'Answers questions about accounts payable', 'wf_accounts_payable_a'
-  ),
-  (
-    '00000000-0000-4000-8000-00000000000a'::uuid, 'tax_compliance', 'Tax compliance',
-    'Answers questions about tax compliance', 'wf_tax_compliance_a'
-  ),
-  (
-    '00000000-0000-4000-8000-00000000000b'::uuid, 'accounts_payable', 'Accounts payable',
-    'Answers questions about accounts payable', 'wf_accounts_payable_b'
-  )
-) as a (org_id, agent_id, display_name, description, workflow_id);
+  ('00000000-0000-4000-8000-00000000000a'::uuid), ('00000000-0000-4000-8000-00000000000b'::uuid)
+) as a (org_id);
+
+-- An agent whose chat OpenAI hosts. Replace the workflow id by that of a workflow in your project.
+select public.register_agent(
+  p_org_id => '00000000-0000-4000-8000-00000000000a',
+  p_agent_id => 'tax_compliance',
+  p_display_name => 'Tax compliance',
+  p_description => 'Answers questions about tax compliance',
+  p_provider => 'openai_hosted',
+  p_chatkit_workflow_id => 'wf_tax_compliance_a',
+  p_chatkit_workflow_version => '1'
+);
 
 -- The server of the first organisation's accounts_payable agent, an MCP server on this machine. The
 -- dispatcher calls a loopback address only if its configuration allows the host and port.

@@ -2,7 +2,7 @@
 
 mod access;
 mod crashes;
-mod fixture;
+pub mod fixture;
 mod repeats;
 mod requests;
 mod stops;

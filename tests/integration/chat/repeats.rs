@@ -1,14 +1,17 @@
 //! Repeated requests: one run, however often and wherever they arrive.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use http_client::StatusCode;
 use local_stack::LocalStack;
-use local_stack::chat_client::{ThreadView, message};
+use local_stack::chat_client::{ChatStream, ThreadView, message};
 use local_stack::model::{Delta, Gate, Script};
+use local_stack::supabase::{CannedResponse, Fault};
 use serde_json::json;
 
-use super::fixture::{ChatPage, text, until_model_answers};
+use super::fixture::{ChatPage, expire_leases, text, until_model_answers, until_saved};
 
 #[tokio::test]
 async fn repeats_of_a_message_follow_one_run() -> Result<()> {
@@ -37,6 +40,36 @@ async fn repeats_of_a_message_follow_one_run() -> Result<()> {
     let again = page.chat.create_thread("Is invoice 42 paid?").await?.finish().await?;
     let again = ThreadView::from_events(&again)?;
     ensure!(again.thread["id"] != first.thread["id"], "the same words after a good answer are a new message");
+    Ok(())
+}
+
+#[tokio::test]
+async fn repeats_of_a_killed_answer_ask_the_question_once() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    let gate = Gate::new();
+    stack.model().script(Script::new().deltas(vec![Delta::from("Invoice "), Delta::Wait(gate)]));
+    let mut first = page.chat.create_thread("Is invoice 42 paid?").await?;
+    first.until("thread.item.updated").await?;
+    until_saved(&stack, "Invoice ").await?;
+    stack.lambda().function("serve-chatkit")?.kill();
+    // Both follow the run, and notice at different times that it broke off. The later one finds
+    // that the other one has taken it up and finished.
+    let mut repeats = Vec::new();
+    for _ in 0..2 {
+        repeats.push(page.chat.create_thread("Is invoice 42 paid?").await?);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    expire_leases(&stack).await?;
+    let repeats = try_join_all(repeats.into_iter().map(ChatStream::finish)).await?;
+    let threads = page.chat.json("threads.list", json!({})).await?;
+    ensure!(threads["data"].as_array().map(Vec::len) == Some(1), "{threads:#?}");
+    let items = page.chat.items(&text(&threads["data"][0]["id"])).await?;
+    ensure!(items.len() == 2, "{items:#?}");
+    for events in repeats {
+        let view = ThreadView::from_events(&events)?;
+        ensure!(view.items() == items && view.unfinished().is_empty(), "{view:#?}\n{items:#?}");
+    }
     Ok(())
 }
 
@@ -75,5 +108,20 @@ async fn repeat_of_a_failed_run_takes_up_the_same_question() -> Result<()> {
     let items = page.chat.items(&text(&view.thread["id"])).await?;
     ensure!(items == view.items(), "{items:#?}\n{view:#?}");
     ensure!(items.len() == 2 && items[0] == broken.items()[0], "{items:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn items_are_removed_although_the_first_response_is_lost() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    stack.model().script(Script::new().text("Invoice").failed("server_error", "x"));
+    let mut view = ThreadView::from_events(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    ensure!(view.items().len() == 3, "{view:#?}");
+    let lost = CannedResponse::gateway(503, "x").at("/rest/v1/rpc/begin_chat_run").times(1);
+    stack.supabase().set_fault(Fault::Canned(lost.after_execution())).await;
+    view.apply_all(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    let items = page.chat.items(&text(&view.thread["id"])).await?;
+    ensure!(items.len() == 2 && items == view.items(), "{items:#?}\n{view:#?}");
     Ok(())
 }

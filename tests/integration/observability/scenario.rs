@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use http_client::Method;
+use local_stack::model::{Gate, Script};
 use local_stack::supabase::{CannedResponse, Fault, OrgRole};
 use local_stack::{LocalStack, agents, openai};
 use serde_json::json;
@@ -12,6 +13,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::emitted_metrics::{self, MetricLine};
+use crate::chat::fixture::ChatPage;
 use crate::support::client::{AGENT, TestClient, TestResponse, session_path};
 
 static LINES: OnceCell<Result<Vec<MetricLine>>> = OnceCell::const_new();
@@ -35,6 +37,7 @@ async fn run_all_functions() -> Result<Vec<MetricLine>> {
         caller.get(read).await?.expect(200)?;
     }
     decide(&stack, &caller, &session).await.context("a decision")?;
+    chat(&stack).await.context("a chat")?;
     deliver(&stack, &caller).await.context("deliveries")?;
     send_invalid_requests(&stack, &caller).await.context("rejected requests")?;
     fail_openai(&stack, &caller).await.context("failures of OpenAI")?;
@@ -61,6 +64,22 @@ async fn run_with_revoked_key() -> Result<Vec<MetricLine>> {
 
 async fn open(caller: &TestClient) -> Result<TestResponse> {
     caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await
+}
+
+/// An answer, one that is stopped, and a failure of the model.
+async fn chat(stack: &LocalStack) -> Result<()> {
+    let page = ChatPage::open(stack).await?;
+    page.chat.create_thread("Is invoice 42 paid?").await?.finish().await?;
+    let gate = Gate::new();
+    stack.model().script(Script::new().deltas(["One moment."]).wait(&gate).text("Never said."));
+    let mut stream = page.chat.create_thread("Tell me everything.").await?;
+    stream.until("thread.item.updated").await?;
+    let stop = format!("/chatkit/sessions/{}/stop", page.session_id);
+    page.user.send(Method::POST, &stop, &[], None).await?.expect(200)?;
+    stream.finish().await?;
+    stack.model().script(Script::new().failed("server_error", "x"));
+    page.chat.create_thread("And invoice 43?").await?.finish().await?;
+    Ok(())
 }
 
 async fn decide(stack: &LocalStack, caller: &TestClient, session: &str) -> Result<()> {

@@ -220,6 +220,7 @@ impl Answer {
         if let Some(question) = question.as_ref().filter(|_| has_question) {
             sender.send(&json!({ "type": "thread.item.done", "item": question }))?;
         }
+        let mut followed = None;
         loop {
             let repeated = match outcome {
                 BeginOutcome::Begun(run) => {
@@ -228,45 +229,70 @@ impl Answer {
                 BeginOutcome::Repeated(run) => run,
                 BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),
             };
-            if !follow(&store, &repeated, &sender, deadline).await? {
+            let Some(open_item_ids) = follow(&store, &repeated, followed, &sender, deadline).await? else {
                 return Ok(());
+            };
+            for item_id in open_item_ids {
+                sender.send(&json!({ "type": "thread.item.removed", "item_id": item_id }))?;
             }
+            followed = Some(repeated.run_id);
             begin.p_run_id = Uuid::now_v7();
+            // The question is stored. Another process may have taken it up and answered it, or the
+            // conversation may have gone on, but the question is never new.
+            begin.p_key_is_explicit = true;
             outcome = begin_run(&store, &begin, deadline).await?;
         }
     }
 }
 
-/// Streams what another process streams for a run, or has stored for it. Returns whether the run
-/// broke off, so that this process may take it up.
+/// Streams what another process streams for a run, or has stored for it. If the run breaks off, so
+/// that this process may take it up, returns the items that have begun and are not done.
+///
+/// `followed` is the run that was streamed before.
 async fn follow(
     store: &ChatStore,
     run: &RepeatedRun,
+    followed: Option<Uuid>,
     sender: &EventSender,
     deadline: Deadline,
-) -> Result<bool, Error> {
-    if run.status != RunStatus::Running {
+) -> Result<Option<Vec<String>>, Error> {
+    let was_running = run.status == RunStatus::Running;
+    // The events of a run that took up another one also remove what that one had sent.
+    if !was_running && followed.is_none_or(|followed| followed == run.run_id) {
         let stream_options = StreamOptions { allow_cancel: true };
         sender.send(&json!({ "type": "stream_options", "stream_options": stream_options }))?;
         for item in &run.items {
             sender.send(&json!({ "type": "thread.item.done", "item": item }))?;
         }
-        return Ok(false);
+        return Ok(None);
     }
     let mut after = 0;
+    let mut open_item_ids = Vec::new();
     loop {
         let followed = store.follow(run.run_id, after, deadline).await?;
         for event in &followed.events {
+            track_open_items(&mut open_item_ids, event);
             sender.send(event)?;
         }
+        let has_more = after < followed.chunk_seq && followed.chunk_seq < followed.last_chunk_seq;
         after = followed.chunk_seq;
-        if after < followed.last_chunk_seq {
+        if has_more {
             continue;
         }
         if followed.status != RunStatus::Running {
-            return Ok(followed.status.is_broken());
+            return Ok((was_running && followed.status.is_broken()).then_some(open_item_ids));
         }
         tokio::time::sleep(FOLLOW_PAUSE).await;
+    }
+}
+
+/// Updates the ids of items that have begun and are not done.
+fn track_open_items(open_item_ids: &mut Vec<String>, event: &Value) {
+    let id = event["item"]["id"].as_str().or(event["item_id"].as_str()).unwrap_or_default();
+    match event["type"].as_str() {
+        Some("thread.item.added") => open_item_ids.push(id.to_owned()),
+        Some("thread.item.done" | "thread.item.removed") => open_item_ids.retain(|open| open != id),
+        _ => {}
     }
 }
 

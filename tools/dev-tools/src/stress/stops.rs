@@ -36,10 +36,10 @@ struct Stopped {
 
 pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     register_chat_agent(env).await?;
-    // A word each 40 ms, for a minute.
+    // A word each 50 ms, for twenty seconds.
     env.stack.model().set_default_answer(|_| {
-        let word = |_| [Delta::from("word "), Delta::Pause(Duration::from_millis(40))];
-        Script::new().deltas((0..1500).flat_map(word))
+        let word = |_| [Delta::from("word "), Delta::Pause(Duration::from_millis(50))];
+        Script::new().deltas((0..400).flat_map(word))
     });
     let stopped = run_concurrently(count, CONCURRENCY, async |number| stop(env, number).await).await;
     let stopped: Vec<Stopped> = stopped.into_iter().collect::<Result<_>>()?;

@@ -26,9 +26,8 @@ pub use page::Page;
 const PAGES: usize = 12;
 const USERS: usize = PAGES / 2;
 
-/// Number of turns between two kills of all processes. Each kill breaks the answers that are being
-/// written.
-const TURNS_PER_KILL: usize = 18;
+/// Number of turns between two disturbances is below this.
+const MAX_CALM_TURNS: usize = 8;
 
 /// Number of threads that are checked through the function, too.
 const LISTED_THREADS: usize = 150;
@@ -114,19 +113,19 @@ async fn chat(page: Option<Page<'_>>, first: usize, turns: usize) -> Result<Page
 async fn disturb(env: &StressEnv, ledger: &Ledger) -> Result<Infallible> {
     let mut rng = env.rng(usize::MAX);
     let function = env.stack.lambda().function("serve-chatkit")?;
-    let mut next = TURNS_PER_KILL / 2;
+    let mut next = MAX_CALM_TURNS;
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
         if read(&ledger.counts.turns) < next {
             continue;
         }
         tokio::time::sleep(Duration::from_millis(rng.u64(..600))).await;
-        if rng.u8(..3) == 0 {
+        if rng.u8(..3) > 0 {
             let expired = expire_leases(
                 env,
                 "id = (
-                select r.id from chat_runs as r where r.status = 'running' and r.last_chunk_seq > 0
-                order by r.started_at limit 1)",
+                select r.id from chat_runs as r where r.status = 'running'
+                order by r.started_at desc limit 1)",
             )
             .await?;
             sqlx::query("select settle_chat_runs(10)").execute(env.stack.database()).await?;
@@ -140,7 +139,7 @@ async fn disturb(env: &StressEnv, ledger: &Ledger) -> Result<Infallible> {
                 expire_leases(env, "lease_until < clock_timestamp() + interval '14 seconds'").await?;
             }
         }
-        next = read(&ledger.counts.turns) + rng.usize(1..TURNS_PER_KILL);
+        next = read(&ledger.counts.turns) + rng.usize(1..MAX_CALM_TURNS);
     }
 }
 

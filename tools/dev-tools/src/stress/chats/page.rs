@@ -251,17 +251,18 @@ impl<'a> Page<'a> {
             self.ledger.violation(format!("{:?}: the stream names no thread", request.text));
             return Ok(None);
         };
-        match request.view_after(events) {
-            Ok(view) => {
-                let is_ended = view
-                    .items()
-                    .last()
-                    .is_some_and(|item| item["type"] == "assistant_message" || item["type"] == "task");
-                if !is_ended || !view.unfinished().is_empty() {
-                    self.ledger.violation(format!("{:?}: the stream has no end: {events:?}", request.text));
-                }
-            }
-            Err(error) => self.ledger.violation(format!("{:?}: {error:#}", request.text)),
+        if let Err(error) = request.view_after(events) {
+            self.ledger.violation(format!("{:?}: {error:#}", request.text));
+        }
+        // The page may still show an open item of a stream that it has left.
+        let is_ended = ThreadView::from_events(events).is_ok_and(|view| {
+            let last = view.items().last().map(|item| &item["type"]);
+            last.is_some_and(|kind| *kind == "assistant_message" || *kind == "task")
+                && view.unfinished().is_empty()
+        });
+        if !is_ended {
+            let events: Vec<_> = events.iter().map(Value::to_string).collect();
+            self.ledger.violation(format!("{:?}: a stream without an end: {events:?}", request.text));
         }
         if !thread.in_sync || self.env.rng(events.len()).bool() {
             self.reload(&mut thread).await?;

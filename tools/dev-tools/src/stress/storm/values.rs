@@ -90,6 +90,9 @@ pub fn arguments(rng: &mut Rng, pool: &Pool, function: &str, signature: &Signatu
         params.insert(name.clone(), value);
     }
     // An idempotency key needs the hash of its request.
+    if signature.arguments.iter().all(|(name, _)| name != "p_idempotency_key") {
+        return params;
+    }
     if params.get("p_idempotency_key").is_none_or(Value::is_null) {
         params.remove("p_idempotency_key");
         params.remove("p_request_hash");
