@@ -5,5 +5,6 @@ mod crashes;
 mod fixture;
 mod repeats;
 mod requests;
+mod sdk;
 mod stops;
 mod turns;
