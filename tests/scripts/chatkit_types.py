@@ -124,7 +124,7 @@ def rules(value, path):
             yield from rules(part, f"{path}.{name}")
 
 
-def stream(text):
+def stream(kind, text):
     """Yields the problems of a stream: of its frames, its events and their order."""
     if not text.endswith("\n\n"):
         yield f"the stream ends with {text[-20:]!r}"
@@ -143,6 +143,10 @@ def stream(text):
         kinds.append(event["type"])
         if event["type"].startswith("thread.") and event.get("thread", {}).get("items", {}).get("data"):
             yield f"{path}: the thread of an event has items"
+    first = {"threads.create": ["thread.created", "thread.item.done"], "threads.add_user_message": ["thread.item.done"]}
+    expected = [*first.get(kind, []), "stream_options"]
+    if [k for k in kinds if k != "thread.item.removed"][:len(expected)] != expected:
+        yield f"the stream begins with {kinds[:3]} instead of {expected}"
     if kinds.count("stream_options") != 1:
         yield f"the stream options were sent {kinds.count('stream_options')} times"
     if "error" in kinds[:-1]:
@@ -156,7 +160,7 @@ def check(exchange):
         yield from (f"request.{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors())
     kind = json.loads(exchange["request"])["type"]
     if exchange["streamed"]:
-        yield from stream(exchange["answer"])
+        yield from stream(kind, exchange["answer"])
     elif kind in EMPTY:
         if exchange["answer"] != "{}":
             yield f"expected an empty object, found {exchange['answer']!r}"

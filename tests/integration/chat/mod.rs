@@ -5,6 +5,7 @@ mod crashes;
 pub mod fixture;
 mod repeats;
 mod requests;
+mod sdk;
 mod stops;
 mod store;
 mod turns;

@@ -138,7 +138,7 @@ impl<'a> Conversation<'a> {
     }
 
     async fn rename(&mut self, at: usize) -> Result<()> {
-        let title = plan::text(&mut self.rng, 4);
+        let title = format!("Title {}", plan::text(&mut self.rng, 4));
         let params = json!({ "thread_id": self.thread_id(at), "title": title });
         let renamed = self.send("threads.update", params).await?.json()?;
         let thread = &mut self.threads[at].thread;
@@ -157,7 +157,8 @@ impl<'a> Conversation<'a> {
     }
 
     async fn get_thread(&mut self, at: usize) -> Result<()> {
-        let mut shown = self.send("threads.get_by_id", json!({ "thread_id": self.thread_id(at) })).await?.json()?;
+        let mut shown =
+            self.send("threads.get_by_id", json!({ "thread_id": self.thread_id(at) })).await?.json()?;
         let view = &self.threads[at];
         let items = shown["items"].take();
         let first = &view.items()[..view.items().len().min(FIRST_ITEMS)];
@@ -253,7 +254,8 @@ impl<'a> Conversation<'a> {
     }
 
     fn check_answer(&self, events: &[Value], plan: &Plan) -> Result<()> {
-        let is_of = |event: &&Value, kind: &str| event["type"] == "thread.item.done" && event["item"]["type"] == kind;
+        let is_of =
+            |event: &&Value, kind: &str| event["type"] == "thread.item.done" && event["item"]["type"] == kind;
         let errors = events.iter().filter(|event| event["type"] == "error").count();
         ensure!(errors == usize::from(plan.has_error), "expected an error: {}", plan.has_error);
         let marks = events.iter().filter(|event| is_of(event, "task")).count();

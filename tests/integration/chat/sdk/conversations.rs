@@ -54,9 +54,14 @@ async fn generated_conversations_follow_the_protocol() -> Result<()> {
                 broken_answers += broken;
             }
         }
-        println!("{count} conversations: {exchanges} requests, {streams} streams, {broken_answers} broken answers");
+        println!(
+            "{count} conversations: {exchanges} requests, {streams} streams, {broken_answers} broken answers"
+        );
         // A generator that breaks all answers, or none, would not test what it claims.
-        ensure!(broken_answers * 10 > streams && broken_answers * 10 < streams * 7, "{broken_answers} of {streams}");
+        ensure!(
+            broken_answers * 10 > streams && broken_answers * 10 < streams * 7,
+            "{broken_answers} of {streams}"
+        );
         Ok(())
     })
     .await

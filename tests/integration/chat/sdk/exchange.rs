@@ -30,7 +30,8 @@ impl Exchange {
         let answer = response.bytes().await.with_context(|| format!("reading the answer to {body}"))?;
         let answer = String::from_utf8(answer.into())?;
         let is_streamed = media_type == "text/event-stream; charset=utf-8";
-        let is_json = media_type == if status == 200 { "application/json" } else { "application/problem+json" };
+        let is_json =
+            media_type == if status == 200 { "application/json" } else { "application/problem+json" };
         ensure!(is_json || is_streamed && status == 200, "{body}: {status} {media_type} {answer}");
         Ok(Self { request: body.to_string(), status, is_streamed, answer })
     }
@@ -56,7 +57,8 @@ impl Exchange {
     pub fn problem(&self) -> Result<String> {
         let body: Value = serde_json::from_str(&self.answer)?;
         let is_text = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());
-        let is_clear = is_text("code") && is_text("title") && is_text("detail") && body["status"] == self.status;
+        let is_clear =
+            is_text("code") && is_text("title") && is_text("detail") && body["status"] == self.status;
         ensure!(self.status >= 400 && is_clear, "expected a problem, found {self:?}");
         Ok(format!("{} {}", self.status, body["code"].as_str().unwrap_or_default()))
     }

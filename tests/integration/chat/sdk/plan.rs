@@ -1,7 +1,9 @@
 //! Generated messages of users and answers of the model.
 
 use fastrand::Rng;
-use local_stack::model::{Citation, Delta, End, ErrorShape, Fault, IncompleteReason, Part, Quirk, Script, Step};
+use local_stack::model::{
+    Citation, Delta, End, ErrorShape, Fault, IncompleteReason, Part, Quirk, Script, Step,
+};
 use serde_json::{Map, Value, json};
 
 /// The differences from OpenAI that groups of conversations are held with.
@@ -72,7 +74,8 @@ fn tag(rng: &mut Rng) -> Value {
     let mut tag = json!({
         "type": "input_tag",
         "id": format!("supplier-{}", rng.u16(..)),
-        "text": text(rng, 2),
+        // A blank text is rejected.
+        "text": format!("Supplier {}", text(rng, 2)),
         "data": free_json(rng, 0),
         "interactive": rng.bool(),
     });
@@ -190,9 +193,13 @@ fn part(rng: &mut Rng) -> (Part, ExpectedPart) {
     for number in 0..rng.usize(..4) {
         let end = rng.usize(..=length);
         citations.push(match rng.u8(..4) {
-            0 => Citation::File { file_id: format!("file-{number}"), filename: format!("{number}.pdf"), index: end },
-            // Annotations that a client cannot show.
-            1 => Citation::Raw(json!({ "type": "file_path", "file_id": format!("file-{number}"), "index": end })),
+            0 => Citation::File {
+                file_id: format!("file-{number}"),
+                filename: format!("{number}.pdf"),
+                index: end,
+            },
+            // A client cannot show an annotation of an unknown type.
+            1 => Citation::Raw(json!({ "type": "future_citation", "index": end })),
             _ => {
                 let (url, title) = (format!("https://example.com/{number}"), format!("Source {number}"));
                 Citation::Url { url, title, start: rng.usize(..=end), end }
@@ -219,7 +226,8 @@ fn deltas(rng: &mut Rng, text: &str) -> Vec<Delta> {
 
 /// Returns an end that breaks an answer.
 fn end(rng: &mut Rng) -> End {
-    let codes = ["server_error", "rate_limit_exceeded", "insufficient_quota", "invalid_prompt", "unknown_code"];
+    let codes =
+        ["server_error", "rate_limit_exceeded", "insufficient_quota", "invalid_prompt", "unknown_code"];
     let code = codes[rng.usize(..codes.len())].to_owned();
     let message = "The test ends the answer.".to_owned();
     match rng.u8(..6) {

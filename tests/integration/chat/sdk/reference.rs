@@ -55,7 +55,8 @@ impl Server {
                     (_, Value::String(class)) if stream.is_empty() => Ok(Reply::Refused(class.clone())),
                     (_, Value::Null) => {
                         let frames = stream.split_terminator("\n\n");
-                        let events = frames.map(|frame| serde_json::from_str(frame.trim_start_matches("data: ")));
+                        let events =
+                            frames.map(|frame| serde_json::from_str(frame.trim_start_matches("data: ")));
                         Ok(Reply::Stream(events.collect::<Result<_, _>>()?))
                     }
                     _ => bail!("the reference broke off: {answer}"),

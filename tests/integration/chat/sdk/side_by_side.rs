@@ -4,6 +4,8 @@
 mod difference;
 mod scenarios;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::model::{Fault, Quirk, Script};
@@ -117,7 +119,8 @@ fn compare(scenario: &Scenario, mut ours: Vec<Reply>, mut reference: Vec<Reply>)
     for (index, (our, reference)) in ours.0.iter().zip(&reference.0).enumerate() {
         ensure!(our == reference, "line {index}: ours is\n{our}\nthe reference's is\n{reference}");
     }
-    let (longer, whose) = if ours.0.len() > reference.0.len() { (&ours, "ours") } else { (&reference, "the reference") };
+    let (longer, whose) =
+        if ours.0.len() > reference.0.len() { (&ours, "ours") } else { (&reference, "the reference") };
     let common = ours.0.len().min(reference.0.len());
     ensure!(ours.0.len() == reference.0.len(), "only {whose} has\n{:#?}", &longer.0[common..]);
     Ok(())
@@ -181,13 +184,15 @@ impl Normalised {
 fn normalise(value: &Value, names: &mut Vec<String>) -> Value {
     match value {
         Value::Array(values) => values.iter().map(|value| normalise(value, names)).collect(),
-        // The ids of a tag are those of the page.
-        Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "input_tag") => value.clone(),
         Value::Object(fields) => {
             let mut normalised = Map::new();
+            // The id of a tag is the page's.
+            let is_tag = fields.get("type").is_some_and(|kind| kind == "input_tag");
+            // The order of the fields differs.
+            let fields: BTreeMap<_, _> = fields.iter().collect();
             for (name, value) in fields {
                 let value = match (name.as_str(), value) {
-                    ("id" | "item_id" | "thread_id" | "after", Value::String(id)) => {
+                    ("id" | "item_id" | "thread_id" | "after", Value::String(id)) if !is_tag => {
                         let at = names.iter().position(|name| name == id).unwrap_or_else(|| {
                             names.push(id.clone());
                             names.len() - 1

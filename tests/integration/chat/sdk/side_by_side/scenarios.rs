@@ -97,14 +97,26 @@ pub fn scenarios() -> Vec<Scenario> {
         ),
         scenario(
             "reasoning",
-            vec![create().answered(Script::new().reasoning(["Look at invoice 42.", "It is paid."]).text("Yes.")), list()],
+            vec![
+                create()
+                    .answered(Script::new().reasoning(["Look at invoice 42.", "It is paid."]).text("Yes.")),
+                list(),
+            ],
             &[D::TaskUpdates],
         ),
-        scenario("refusal", vec![create().answered(Script::new().refusal("I cannot do that.")), list()], &[D::RefusalDeltas]),
+        scenario(
+            "refusal",
+            vec![create().answered(Script::new().refusal("I cannot do that.")), list()],
+            &[D::Refusal],
+        ),
         scenario("citation", vec![create().answered(cited()), list()], &[D::CitationEvent]),
         with(
             Quirk::NoAnnotationEvents,
-            scenario("citation without an event", vec![create().answered(cited()), list()], &[D::AnnotationEvents]),
+            scenario(
+                "citation without an event",
+                vec![create().answered(cited()), list()],
+                &[D::AnnotationEvents],
+            ),
         ),
         scenario(
             "retry",
@@ -125,7 +137,10 @@ pub fn scenarios() -> Vec<Scenario> {
             "unknown thread",
             vec![
                 create().answered(paid()),
-                Step::new("threads.add_user_message", json!({ "thread_id": "thr_none", "input": input("Hello") })),
+                Step::new(
+                    "threads.add_user_message",
+                    json!({ "thread_id": "thr_none", "input": input("Hello") }),
+                ),
                 Step::new("threads.get_by_id", json!({ "thread_id": "thr_none" })),
                 Step::new("items.list", json!({ "thread_id": "thr_none" })),
                 Step::new("threads.update", json!({ "thread_id": "thr_none", "title": "Invoices" })),
@@ -145,7 +160,11 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario(
             "error in mid-stream",
             vec![
-                create().answered(paid().error(ErrorShape::Nested, "rate_limit_exceeded", "Too many tokens.")),
+                create().answered(paid().error(
+                    ErrorShape::Nested,
+                    "rate_limit_exceeded",
+                    "Too many tokens.",
+                )),
                 list(),
             ],
             &[D::BrokenMessage, D::Mark, D::ErrorText],
@@ -163,7 +182,7 @@ pub fn scenarios() -> Vec<Scenario> {
                 ),
                 list(),
             ],
-            &[D::Mark],
+            &[D::Mark, D::IncompleteResponse],
         ),
         scenario(
             "lists, changes and feedback",
@@ -174,7 +193,10 @@ pub fn scenarios() -> Vec<Scenario> {
                 Step::new("items.list", json!({ "thread_id": "@thread", "limit": 2, "after": "@answer:1" })),
                 Step::new("items.list", json!({ "thread_id": "@thread", "limit": 2, "order": "asc" })),
                 Step::new("threads.get_by_id", json!({ "thread_id": "@thread" })),
-                Step::new("items.feedback", json!({ "thread_id": "@thread", "item_ids": ["@answer:0"], "kind": "positive" })),
+                Step::new(
+                    "items.feedback",
+                    json!({ "thread_id": "@thread", "item_ids": ["@answer:0"], "kind": "positive" }),
+                ),
                 Step::new("threads.list", json!({ "limit": 9999, "order": "desc" })),
                 Step::new("threads.update", json!({ "thread_id": "@thread", "title": "Invoices" })),
                 Step::new("threads.list", json!({ "limit": 1 })),
@@ -187,7 +209,10 @@ pub fn scenarios() -> Vec<Scenario> {
             "feedback on an unknown item",
             vec![
                 create().answered(paid()),
-                Step::new("items.feedback", json!({ "thread_id": "@thread", "item_ids": ["msg_none"], "kind": "negative" })),
+                Step::new(
+                    "items.feedback",
+                    json!({ "thread_id": "@thread", "item_ids": ["msg_none"], "kind": "negative" }),
+                ),
             ],
             &[D::UnknownItemOfFeedback],
         ),
