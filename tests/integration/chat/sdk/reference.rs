@@ -20,7 +20,7 @@ pub enum Reply {
 /// A server of the protocol.
 pub enum Server {
     Ours(ChatClient),
-    Reference(Python),
+    Reference(Box<Python>),
 }
 
 impl Server {
@@ -32,7 +32,7 @@ impl Server {
             "model": MODEL,
             "instructions": "You pay invoices.",
         });
-        Ok(Self::Reference(Python::start("chatkit_reference.py", Some(settings)).await?))
+        Ok(Self::Reference(Box::new(Python::start("chatkit_reference.py", Some(settings)).await?)))
     }
 
     /// Sends a request and returns its whole answer.
