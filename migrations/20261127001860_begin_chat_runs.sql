@@ -115,6 +115,23 @@ language sql immutable parallel safe
 set search_path = ''
 return hashtextextended(p_org_id::text || p_user_id || p_request_key, 0);
 
+-- Returns the ids of the items that were removed from a thread, after one number and up to another.
+create or replace function chatkit_private.removed_item_ids(
+  p_thread_id text,
+  p_after_seq bigint,
+  p_until_seq bigint
+) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(m.chatkit_item_id order by m.thread_seq), '[]')
+  from public.chat_messages as m
+  where m.thread_id = p_thread_id
+    and m.thread_seq > p_after_seq
+    and m.thread_seq <= p_until_seq
+    and m.hidden_at is not null
+$$;
+
 create or replace function chatkit_private.begin_chat_run(
   p_session_id uuid,
   p_secret_hash text,
@@ -212,7 +229,11 @@ begin
     );
     if v_run.id is not null then
       v_question_seq := v_run.question_seq;
-      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+      perform chatkit_private.hide_items(v_thread.id, v_question_seq);
+      -- A page that never read the broken run does not know what that one had removed either.
+      v_removed := chatkit_private.removed_item_ids(
+        v_thread.id, v_question_seq, v_thread.last_item_seq
+      );
     elsif p_retry_after_item_id is not null then
       select m.thread_seq into v_question_seq
       from public.chat_messages as m
@@ -248,13 +269,10 @@ begin
     perform chatkit_private.touch_session(v_session.id);
   else
     -- The caller has lost the first response.
-    select coalesce(jsonb_agg(m.chatkit_item_id order by m.thread_seq), '[]') into v_removed
+    select chatkit_private.removed_item_ids(r.thread_id, r.question_seq, r.preceding_item_seq)
+    into v_removed
     from public.chat_runs as r
-    join public.chat_messages as m on m.thread_id = r.thread_id
-    where r.id = p_run_id
-      and m.thread_seq > r.question_seq
-      and m.thread_seq <= r.preceding_item_seq
-      and m.hidden_at is not null;
+    where r.id = p_run_id;
   end if;
   return jsonb_build_object(
     'outcome', 'begun',
