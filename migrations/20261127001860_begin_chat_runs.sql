@@ -229,11 +229,7 @@ begin
     );
     if v_run.id is not null then
       v_question_seq := v_run.question_seq;
-      perform chatkit_private.hide_items(v_thread.id, v_question_seq);
-      -- A page that never read the broken run does not know what that one had removed either.
-      v_removed := chatkit_private.removed_item_ids(
-        v_thread.id, v_question_seq, v_thread.last_item_seq
-      );
+      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
     elsif p_retry_after_item_id is not null then
       select m.thread_seq into v_question_seq
       from public.chat_messages as m
