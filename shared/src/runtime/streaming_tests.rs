@@ -39,7 +39,7 @@ impl StreamingEndpoint for Scripted {
                     "hang" => std::future::pending::<()>().await,
                     "fail" => return Err(Error::new(ErrorCode::SupabaseUnavailable)),
                     "explain" => {
-                        sender.send_last(&json!({ "type": "error", "code": "custom" }))?;
+                        sender.send_last(&json!({ "code": "custom", "type": "error" }))?;
                         return Err(Error::new(ErrorCode::SupabaseUnavailable));
                     }
                     _ => {
