@@ -124,7 +124,7 @@ impl Recorder {
     }
 
     /// Waits for the save that is under way, and sends what waited for it. Returns whether the
-    /// answer must stop. Never resolves if there is no save.
+    /// answer must stop. Never resolves without a save.
     ///
     /// This function is cancel safe.
     ///

@@ -84,7 +84,7 @@ pub(super) async fn fail_abandoned_requests(
     Ok(Batch { more: settled > 0, failure: None })
 }
 
-/// Ends answers of the self-hosted chat whose process died. What was said until then becomes part of
+/// Ends answers of the self-hosted chat whose process died. What it had written becomes part of
 /// the thread.
 pub(super) async fn settle_chat_runs(
     context: BatchContext<'_>,

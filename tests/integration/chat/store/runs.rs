@@ -95,7 +95,7 @@ async fn answer_is_told_to_stop_by_end_handover_stop_and_deletion() -> Result<()
         }
         let appended = session.append(&chat.stack, running.run_id, 1, Vec::new(), Vec::new()).await?;
         ensure!(appended == json!({ "running": true, "stop": true }), "{how}: {appended}");
-        // What was said until then is kept.
+        // The text so far is kept.
         let part = item("assistant_message", thread, "a part");
         ensure!(session.finish(&chat.stack, running.run_id, "stopped", vec![part]).await?, "{how}");
         let appended =

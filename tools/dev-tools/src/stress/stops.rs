@@ -115,7 +115,7 @@ async fn check_secret(chat: &ChatClient, is_cancelled: bool) -> Result<Option<St
     Ok((!is_expected).then(|| format!("the secret afterwards: {status} {body}")))
 }
 
-/// What was said is kept, and the answer is marked as stopped.
+/// The text so far is kept, and the answer is marked as stopped.
 fn check_view(events: &[Value]) -> Option<String> {
     let view = match ThreadView::from_events(events) {
         Ok(view) => view,
