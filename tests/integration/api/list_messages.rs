@@ -21,7 +21,7 @@ async fn other_kinds_and_items_are_listed_on_request() -> Result<()> {
     session.finish_run(&stack, run, &[widget.clone(), hidden, answer.clone()]).await?;
 
     let said = messages(&session.caller, &session.path, "").await?;
-    ensure!(kinds(&said) == ["user_message", "assistant_message"], "expected what was said, found {said:?}");
+    ensure!(kinds(&said) == ["user_message", "assistant_message"], "expected the messages, found {said:?}");
     ensure!(
         said.iter().all(|message| message.get("item").is_none() && message["threadId"] == thread),
         "expected no items, found {said:?}"

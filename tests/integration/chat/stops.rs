@@ -29,7 +29,7 @@ async fn begin(stack: &LocalStack, page: &ChatPage) -> Result<(ChatStream, Strin
     Ok((stream, thread_id))
 }
 
-/// Reads the stream to its end, and checks that what was said is kept and marked.
+/// Reads the stream to its end, and checks that the text so far is kept and marked.
 async fn check_stopped(page: &ChatPage, stream: ChatStream, thread_id: &str) -> Result<()> {
     let started = Instant::now();
     let view = ThreadView::from_events(&stream.finish().await?)?;

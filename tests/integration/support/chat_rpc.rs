@@ -292,7 +292,7 @@ pub async fn end_lease(stack: &LocalStack, run_id: Uuid) -> Result<()> {
         .bind(run_id)
         .execute(stack.database())
         .await?;
-    ensure!(updated.rows_affected() == 1, "there is no run {run_id}");
+    ensure!(updated.rows_affected() == 1, "the run {run_id} does not exist");
     Ok(())
 }
 

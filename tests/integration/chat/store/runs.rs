@@ -105,7 +105,7 @@ async fn answer_is_told_to_stop_by_end_handover_stop_and_deletion() -> Result<()
     Ok(())
 }
 
-/// Whoever finds the run first ends it: what its process had said becomes part of the thread.
+/// The first request that finds the run ends it: its draft becomes part of the thread.
 #[tokio::test]
 async fn answer_whose_lease_has_expired_is_interrupted_by_any_request() -> Result<()> {
     let chat = Chat::start().await?;

@@ -132,7 +132,8 @@ pub async fn check_rejection(
 /// Checks the headers that every response of OpenAI has.
 pub fn check_headers(response: &Response) -> Result<()> {
     let header = |name: &str| -> Result<&str> {
-        let value = response.headers().get(name).with_context(|| format!("there is no header {name}"))?;
+        let value =
+            response.headers().get(name).with_context(|| format!("the response has no header {name}"))?;
         Ok(value.to_str()?)
     };
     ensure!(header("x-request-id")?.starts_with("req_"));

@@ -80,7 +80,7 @@ pub async fn crash(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
     let kept: Vec<_> = items.iter().rev().take(3).rev().map(summary).collect();
     kept.iter().for_each(|item| printer.detail("kept", item));
     printer.check_eq(
-        "the thread has the question, what was said, and that it broke off",
+        "the thread has the question, the text so far, and a mark",
         vec![
             format!("user_message {text}"),
             "assistant_message Invoice 44 is due ".to_owned(),

@@ -1,6 +1,7 @@
 //! The HTTP client of the tests and the stack, and the server on which the fakes run.
 
 mod breakpoint;
+pub mod fake_server;
 mod latency;
 mod random_fault;
 mod reset;

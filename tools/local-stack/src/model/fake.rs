@@ -13,10 +13,9 @@ use super::handler::Shared;
 use super::quirk::Quirk;
 use super::request_log::{Progress, RecordedRequest};
 use super::script::Script;
-use super::server;
 use super::settings::{Model, Settings};
 use super::state::State;
-use crate::http::LatencyRecorder;
+use crate::http::{LatencyRecorder, fake_server};
 
 /// A running fake of the Responses API. Dropping it closes its port and every connection.
 #[derive(Debug)]
@@ -32,12 +31,12 @@ pub struct FakeModel {
 impl FakeModel {
     /// Starts a fake on a free port of the loopback interface.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let listener = server::listen().await.context("the fake of the model found no free port")?;
+        let listener = fake_server::listen().await.context("the fake of the model found no free port")?;
         let address = listener.local_addr().context("the fake of the model has no address")?;
         let shared = Arc::new(Shared::new(State::new(settings)));
         let (stop, stopped) = watch::channel(());
         let latency = LatencyRecorder::default();
-        let server = tokio::spawn(server::serve(listener, shared.clone(), latency.clone(), stopped));
+        let server = tokio::spawn(fake_server::serve(listener, shared.clone(), latency.clone(), stopped));
         Ok(Self { address, shared, _stop: stop, server, latency })
     }
 

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use futures_util::future;
 use tokio::sync::Notify;
@@ -17,6 +18,8 @@ use super::request::{Request, last_user_text};
 use super::request_log::{Progress, RecordedRequest};
 use super::state::State;
 use super::stream;
+use crate::http::ServiceResult;
+use crate::http::fake_server::Handler;
 
 /// The headers that every response of OpenAI has, besides those of the request.
 const HEADERS: [(&str, &str); 8] = [
@@ -221,5 +224,12 @@ fn response(status: StatusCode, content_type: &'static str, body: Body) -> Respo
 fn put_header(response: &mut Response<Body>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
         response.headers_mut().insert(name, value);
+    }
+}
+
+impl Handler for Arc<Shared> {
+    async fn handle(self, reset: Arc<Notify>, head: request::Parts, body: Bytes) -> ServiceResult {
+        let request = Request::new(head.method, &head.uri, head.headers, body);
+        Ok(handle(self, reset, request).await)
     }
 }

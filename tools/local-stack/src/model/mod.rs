@@ -28,7 +28,6 @@ mod request;
 mod request_log;
 mod response;
 mod script;
-mod server;
 mod settings;
 mod state;
 mod stream;

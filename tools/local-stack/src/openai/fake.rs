@@ -15,12 +15,11 @@ use super::handler::Shared;
 use super::items::Item;
 use super::operation::Operation;
 use super::request_log::RecordedRequest;
-use super::server;
 use super::sessions::SessionSnapshot;
 use super::settings::{ApiKey, Settings, Workflow};
 use super::state::State;
 use super::threads::ThreadStatus;
-use crate::http::{Breakpoint, LatencyRecorder};
+use crate::http::{Breakpoint, LatencyRecorder, fake_server};
 
 /// A running fake of OpenAI. Dropping it closes its port and every connection.
 #[derive(Debug)]
@@ -37,12 +36,12 @@ pub struct FakeOpenAi {
 impl FakeOpenAi {
     /// Starts a fake on a free port of the loopback interface.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let listener = server::listen().await.context("the OpenAI fake found no free port")?;
+        let listener = fake_server::listen().await.context("the OpenAI fake found no free port")?;
         let address = listener.local_addr().context("the OpenAI fake has no address")?;
         let shared = Arc::new(Shared::new(State { settings, ..State::default() }));
         let (stop, stopped) = watch::channel(());
         let latency = LatencyRecorder::default();
-        let server = tokio::spawn(server::serve(listener, shared.clone(), latency.clone(), stopped));
+        let server = tokio::spawn(fake_server::serve(listener, shared.clone(), latency.clone(), stopped));
         let browser = Browser::new(&format!("http://{address}"));
         Ok(Self { address, shared, browser, _stop: stop, server, latency })
     }

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use futures_util::future;
 use tokio::sync::Notify;
@@ -16,7 +17,8 @@ use super::request::Request;
 use super::request_log::RecordedRequest;
 use super::response::Outcome;
 use super::state::State;
-use crate::http::cut;
+use crate::http::fake_server::Handler;
+use crate::http::{ServiceResult, cut};
 
 /// State that all connections share.
 #[derive(Debug, Default)]
@@ -154,5 +156,12 @@ fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Re
 fn put_header(response: &mut Response<Body>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
         response.headers_mut().insert(name, value);
+    }
+}
+
+impl Handler for Arc<Shared> {
+    async fn handle(self, reset: Arc<Notify>, head: request::Parts, body: Bytes) -> ServiceResult {
+        let request = Request::new(head.method, &head.uri, head.headers, body);
+        Ok(handle(self, reset, request).await)
     }
 }

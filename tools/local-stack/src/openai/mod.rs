@@ -25,7 +25,6 @@ mod request;
 mod request_log;
 mod response;
 mod secret;
-mod server;
 mod sessions;
 mod settings;
 mod state;
