@@ -25,6 +25,7 @@ use super::fault::{Effect, Fault};
 use super::handler::Handler;
 use super::request_log::{AgentState, RecordedCall, SentResponse};
 use super::revision::Revision;
+use crate::http::wait_for_flush;
 
 /// The largest accepted body.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -191,8 +192,7 @@ fn cut(body: Bytes) -> Body {
     let half = body.slice(..body.len() / 2);
     let half = stream::once(future::ready(Ok(half)));
     let end = stream::once(async {
-        // Lets the first half leave: the error closes the connection at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        wait_for_flush().await;
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
     });
     Body::from_stream(half.chain(end))

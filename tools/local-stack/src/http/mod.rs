@@ -14,7 +14,7 @@ pub use breakpoint::Breakpoint;
 use http_client::{Client, redirect};
 pub use latency::{LatencyRecorder, MeasuredConnection, Span};
 pub use random_fault::RandomFault;
-pub use reset::{ServiceResult, cut, reset};
+pub use reset::{ServiceResult, cut, reset, wait_for_flush};
 pub use server::{Port, PortState, Server};
 
 /// Longer than any request takes.

@@ -26,11 +26,19 @@ pub async fn cut(response: Response<Body>) -> Response<Body> {
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let half = stream::once(future::ready(Ok::<_, std::io::Error>(body.slice(..body.len() / 2))));
     let end = stream::once(async {
-        // Lets the first half leave: the error closes the connection at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        wait_for_flush().await;
         Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
     });
     Response::from_parts(parts, Body::from_stream(half.chain(end)))
+}
+
+/// Lets the bytes that a body has returned leave before it fails, which closes the connection at
+/// once.
+pub async fn wait_for_flush() {
+    // hyper writes what it has as soon as the body is pending. A sleep alone may never be pending:
+    // a busy machine resumes it after its end.
+    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// The result type that `hyper` requires of a service.

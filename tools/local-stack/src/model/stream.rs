@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::{future, stream};
@@ -13,12 +12,10 @@ use tokio::sync::Notify;
 use super::handler::ProgressRecorder;
 use super::quirk::{Quirk, Quirks};
 use super::render::{Answer, Close, Frame};
+use crate::http::wait_for_flush;
 
 /// The size of a chunk of [`Quirk::SplitChunks`]. It splits names, numbers and characters.
 const CHUNK_BYTES: usize = 7;
-
-/// Lets the bytes before it leave: a reset discards those that were not sent.
-const FLUSH_TIME: Duration = Duration::from_millis(5);
 
 struct StreamWriter {
     frames: VecDeque<Frame>,
@@ -86,7 +83,7 @@ impl StreamWriter {
             self.recorder.finish();
             return Some(None);
         }
-        tokio::time::sleep(FLUSH_TIME).await;
+        wait_for_flush().await;
         self.recorder.finish();
         if self.close == Close::Reset {
             self.reset.notify_one();
