@@ -184,7 +184,6 @@ async fn jwt_secret_applies_to_documented_functions() -> Result<()> {
     .await
 }
 
-/// The variables of each function.
 type VariablesByFunction = BTreeMap<String, BTreeSet<String>>;
 
 /// The variables without which the functions do not start.

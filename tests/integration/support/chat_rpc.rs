@@ -91,7 +91,6 @@ pub fn texts(items: &Value) -> Vec<String> {
 }
 
 impl Question {
-    /// A question in a new thread.
     pub fn in_new_thread(text: &str) -> Self {
         let thread_id = format!("thr_{}", Uuid::new_v4().simple());
         Self { is_new_thread: true, ..Self::in_thread(&thread_id, text) }
@@ -296,7 +295,6 @@ pub async fn end_lease(stack: &LocalStack, run_id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// The status of a run.
 pub async fn run_status(stack: &LocalStack, run_id: Uuid) -> Result<String> {
     let status = sqlx::query_scalar("select status from chat_runs where id = $1").bind(run_id);
     Ok(status.fetch_one(stack.database()).await?)

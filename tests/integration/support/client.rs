@@ -85,7 +85,6 @@ impl TestClient {
         Ok(reply)
     }
 
-    /// Opens a session.
     pub async fn open_session(&self) -> Result<Value> {
         let reply = self.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
         reply.expect(201)
@@ -100,14 +99,12 @@ impl TestClient {
         self.send(Method::POST, &format!("{session}/cancel"), &[], None).await
     }
 
-    /// Records one event.
     pub async fn record_event(&self, session: &str, kind: &str, payload: Value) -> Result<TestResponse> {
         let event = json!({ "id": Uuid::new_v4(), "type": kind, "payload": payload });
         self.post(&format!("{session}/events"), event).await
     }
 }
 
-/// The path of a session.
 pub fn session_path(session: &Value) -> String {
     format!("/chatkit/sessions/{}", session["id"].as_str().unwrap_or_default())
 }

@@ -30,7 +30,6 @@ impl SelfHostedSession {
         Self::open_for(stack, caller).await
     }
 
-    /// Opens a session of this caller.
     pub async fn open_for(stack: &LocalStack, caller: TestClient) -> Result<Self> {
         let (id, request_id) = (Uuid::now_v7(), Uuid::now_v7());
         let opening = json!({
@@ -81,7 +80,6 @@ impl SelfHostedSession {
         Ok(())
     }
 
-    /// Answers a question in a thread.
     pub async fn answer(&self, stack: &LocalStack, thread: &str, question: &str, text: &str) -> Result<()> {
         let run_id = self.begin_run(stack, thread, question).await?;
         let content = json!([{ "type": "output_text", "text": text, "annotations": [] }]);

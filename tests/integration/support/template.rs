@@ -13,7 +13,6 @@ pub type Routes = BTreeSet<(String, String, String)>;
 /// The template without YAML tags.
 pub struct Template(pub Value);
 
-/// A function of the template.
 #[derive(Clone, Copy)]
 pub struct Function<'a> {
     /// The logical id.

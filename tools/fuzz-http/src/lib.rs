@@ -34,7 +34,6 @@ use log_lines::LogLines;
 pub struct Plan {
     /// Seed of the events.
     pub seed: u64,
-    /// Number of events.
     pub events: u64,
     /// Number of the first event, to repeat a fault.
     pub first: u64,

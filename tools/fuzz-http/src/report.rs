@@ -6,7 +6,6 @@ use serde_json::Value;
 
 #[derive(Debug, Default)]
 pub struct FuzzReport {
-    /// Number of events.
     pub events: u64,
     /// Violated rules.
     pub faults: Vec<Fault>,

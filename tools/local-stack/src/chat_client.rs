@@ -63,7 +63,6 @@ impl ChatClient {
         self.stream("threads.create", json!({ "input": message(text) })).await
     }
 
-    /// Adds a message to a thread.
     pub async fn add_message(&self, thread_id: &str, text: &str) -> Result<ChatStream> {
         self.stream("threads.add_user_message", json!({ "thread_id": thread_id, "input": message(text) }))
             .await

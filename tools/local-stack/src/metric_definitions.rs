@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use crate::project;
 
-/// The definition of one metric.
 pub struct MetricDefinition {
     /// The path in the API's response, for example `total.sessions.ended`.
     pub path: String,

@@ -151,7 +151,6 @@ async fn add_documented_rows(env: &mut ExampleEnv) -> Result<()> {
     Ok(())
 }
 
-/// The example of a query parameter.
 fn query_example<'a>(operation: &Operation<'a>, parameter: &str) -> Result<&'a str> {
     let examples = operation.parameters("query")?;
     let example = examples.into_iter().find(|(name, _)| *name == parameter);

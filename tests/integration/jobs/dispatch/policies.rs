@@ -279,7 +279,6 @@ async fn start_by_another_agent(
     Ok(())
 }
 
-/// Opens a session with this metadata.
 async fn open_session(client: &TestClient, metadata: Value) -> Result<String> {
     let body = json!({ "agentId": AGENT, "metadata": metadata });
     Ok(session_path(&client.post("/chatkit/sessions", body).await?.expect(201)?))

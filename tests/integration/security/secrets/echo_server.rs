@@ -29,7 +29,6 @@ pub enum EchoMode {
 }
 
 impl EchoMode {
-    /// Every mode that echoes.
     pub fn all() -> Vec<Self> {
         let errors = [400, 401, 403, 404, 409, 418, 422, 429, 500, 503].map(Self::Error);
         errors.into_iter().chain([Self::RpcError, Self::WrongTypes, Self::Html]).collect()

@@ -19,7 +19,6 @@ pub struct Size {
 }
 
 impl Size {
-    /// Measures a program.
     pub fn measure(program: &Path) -> Result<Self> {
         let bytes = std::fs::read(program).with_context(|| format!("reading {}", program.display()))?;
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());

@@ -16,7 +16,6 @@ pub struct Browser {
     actor: &'static str,
     token: String,
     base: String,
-    /// The user's id.
     pub user_id: String,
 }
 

@@ -6,7 +6,6 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The number of responses.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseCounts {
     /// All requests that reached the endpoints.

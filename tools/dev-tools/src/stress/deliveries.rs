@@ -23,7 +23,6 @@ const NON_IDEMPOTENT_AGENT: &str = "cfo_strategy";
 /// Number of events per session, which are delivered in order.
 const EVENTS_PER_SESSION: usize = 20;
 
-/// Number of events per request.
 const EVENTS_PER_REQUEST: usize = 5;
 
 /// How often all dispatchers are killed. Each time the running calls block until their leases

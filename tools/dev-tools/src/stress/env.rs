@@ -144,7 +144,6 @@ impl StressEnv {
         random_faults.iter().map(RandomFault::occurrences).sum()
     }
 
-    /// Clears all faults.
     pub async fn clear_faults(&self) {
         self.stack.supabase().set_fault(supabase::Fault::None).await;
         self.stack.openai().clear_faults();
@@ -217,7 +216,6 @@ impl StressEnv {
         response
     }
 
-    /// Opens a session.
     pub async fn open_session(&self, person: &Person) -> Result<Value> {
         let response = self
             .send_with_retries(person, &Request::open(Some(Uuid::new_v4().to_string())), 9)
@@ -274,7 +272,6 @@ fn all_faults() -> Vec<openai::Fault> {
 }
 
 impl Person {
-    /// Path of a session.
     pub fn path(session: &Value) -> String {
         format!("/chatkit/sessions/{}", session["id"].as_str().unwrap_or_default())
     }
@@ -292,7 +289,6 @@ impl Request {
         Self::post("/chatkit/sessions".to_owned(), key, Some(body))
     }
 
-    /// Cancels a session.
     pub fn cancel(session: &Value) -> Self {
         Self::post(format!("{}/cancel", Person::path(session)), None, None)
     }

@@ -13,7 +13,6 @@ use super::measurement::Measurement;
 use super::requests::{Request, TestResponse};
 use local_stack::supabase::FailureSet;
 
-/// Number of events per session.
 const EVENTS_PER_SESSION: usize = 40;
 
 /// More attempts are never necessary.

@@ -40,7 +40,6 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     ])
 }
 
-/// Inserts sessions with this age.
 async fn insert_sessions(env: &StressEnv, count: usize, age: &str) -> Result<()> {
     let user = &env.person(0).user;
     let query = "with u as (

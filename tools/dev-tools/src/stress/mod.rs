@@ -52,13 +52,11 @@ type Report = (Vec<Measurement>, String);
 /// How a stress test runs.
 #[derive(Clone, Copy)]
 enum Runner {
-    /// On a local stack.
     LocalStack(for<'a> fn(&'a StressEnv, usize) -> BoxFuture<'a, Vec<Measurement>>),
     /// On databases only, with a seed. It returns a report as text.
     Databases(fn(u64, usize, Size) -> BoxFuture<'static, Report>),
 }
 
-/// A stress test.
 #[derive(Clone, Copy)]
 pub struct StressTest {
     /// Its name on the command line.
@@ -71,7 +69,6 @@ pub struct StressTest {
     run: Runner,
 }
 
-/// All stress tests.
 pub const STRESS_TESTS: &[StressTest] = &[
     StressTest {
         name: "creations",
@@ -103,7 +100,7 @@ pub const STRESS_TESTS: &[StressTest] = &[
     },
     StressTest {
         name: "kills",
-        description: "SIGKILLs, at every step of every write",
+        description: "processes killed, at every step of every write",
         // Some kills at a random moment come too late.
         full: 540,
         small: 72,
@@ -132,7 +129,7 @@ pub const STRESS_TESTS: &[StressTest] = &[
     },
     StressTest {
         name: "metrics",
-        description: "sessions of a year, ten events run_concurrently, counted",
+        description: "sessions of a year with ten events each, counted",
         full: 1_000_000,
         small: 20_000,
         run: Runner::LocalStack(|env, count| Box::pin(metrics::run(env, count))),
@@ -213,11 +210,9 @@ pub enum Size {
 
 /// The result of a stress test.
 pub struct StressResult {
-    /// The count.
     pub count: usize,
     /// The measurements, each with its expected value.
     pub measurements: Vec<Measurement>,
-    /// The duration.
     pub took: Duration,
     /// Path of the log: every request and its response, one per line.
     pub log: PathBuf,
@@ -262,6 +257,10 @@ struct Args {
 
 const USAGE: &str = "cargo stress [--small] [--seed NUMBER] [--only TEST] [--count NUMBER]";
 
+fn test_names() -> String {
+    STRESS_TESTS.iter().map(|test| test.name).collect::<Vec<_>>().join(", ")
+}
+
 fn parse_args(mut arguments: impl Iterator<Item = String>) -> Result<Args> {
     let mut args = Args { size: Size::Full, seed: fastrand::u64(..), only: None, count: None };
     while let Some(argument) = arguments.next() {
@@ -274,14 +273,18 @@ fn parse_args(mut arguments: impl Iterator<Item = String>) -> Result<Args> {
         }
     }
     if let Some(only) = &args.only {
-        let names: Vec<_> = STRESS_TESTS.iter().map(|test| test.name).collect();
-        ensure!(names.contains(&only.as_str()), "unknown test {only}; the tests are {}", names.join(", "));
+        let is_known = STRESS_TESTS.iter().any(|test| test.name == only);
+        ensure!(is_known, "unknown test {only}; the tests are {}", test_names());
     }
     Ok(args)
 }
 
 /// Runs the tests of the command line, prints the table, and fails if a value is not as expected.
 pub async fn run() -> Result<()> {
+    if std::env::args().skip(1).any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+        println!("{USAGE}\n\nTests: {}", test_names());
+        return Ok(());
+    }
     let Args { size, seed, only, count } = parse_args(std::env::args().skip(1))?;
     let style = TextStyle::detect();
     println!("{}", style.dim(format!("Seed {seed}. Building the functions and starting the stack …")));

@@ -87,7 +87,6 @@ impl Agent {
         self.shared.lock().faults.hits(fault)
     }
 
-    /// Clears every fault.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
     }

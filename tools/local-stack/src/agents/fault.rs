@@ -24,7 +24,6 @@ pub struct Fault {
 /// The effect of a fault on the response.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
-    /// Only the delays.
     DelayOnly,
     /// An HTTP status; the work is not done.
     Status(u16),

@@ -63,11 +63,9 @@ pub struct AgentAction {
     pub key: String,
     /// `paid`, `vat_checked` or `took_over`.
     pub kind: &'static str,
-    /// The data of the action.
     pub data: Value,
 }
 
-/// The state of an agent.
 #[derive(Debug, Default)]
 pub(super) struct AgentState {
     pub(super) calls: Vec<RecordedCall>,

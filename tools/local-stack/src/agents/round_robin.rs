@@ -66,7 +66,6 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the next worker.
     fn next_worker(&self, rpc: String) -> SocketAddr {
         let mut turns = self.lock();
         let worker = turns.workers[turns.next % 2];

@@ -33,7 +33,6 @@ pub(super) const HOP_BY_HOP: &[&str] = &[
 pub enum EntryPoint<'a> {
     /// The function URL: every method and path, no path parameters.
     FunctionUrl,
-    /// The HTTP API, with this route.
     HttpApi(&'a RouteMatch),
     /// A REST API with this route, whose events have payload version 1.0.
     RestApi(&'a RouteMatch),
@@ -52,7 +51,6 @@ pub struct RequestMetadata {
     pub at: Timestamp,
 }
 
-/// Returns the event of a request.
 pub fn event(entry_point: EntryPoint, parts: &Parts, body: &Bytes, metadata: &RequestMetadata) -> Value {
     if let EntryPoint::RestApi(found) = entry_point {
         return event_v1::event(found, parts, body, metadata);

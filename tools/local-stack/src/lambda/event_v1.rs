@@ -16,7 +16,6 @@ use super::routes::RouteMatch;
 /// The stage of the REST API. It is part of the requested path, but not of the event's path.
 pub const STAGE: &str = "local";
 
-/// Returns the event of a request.
 pub fn event(found: &RouteMatch, parts: &Parts, body: &Bytes, metadata: &RequestMetadata) -> Value {
     let resource = found.route_key.split_once(' ').map_or("", |(_, path)| path);
     let requested = parts.uri.path();

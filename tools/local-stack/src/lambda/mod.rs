@@ -107,7 +107,6 @@ impl Lambda {
         Ok(self.urls.get(name).with_context(|| format!("there is no function {name}"))?.url())
     }
 
-    /// Returns a function by its name.
     pub fn function(&self, name: &str) -> Result<&Arc<Function>> {
         self.functions.functions.get(name).with_context(|| format!("there is no function {name}"))
     }

@@ -28,7 +28,6 @@ pub struct RouteMatch {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// All routes.
 #[derive(Clone, Debug, Default)]
 pub struct Routes(Vec<Route>);
 

@@ -92,12 +92,10 @@ impl FakeModel {
         self.shared.lock().faults.hits(fault)
     }
 
-    /// Clears one fault.
     pub fn clear(&self, fault: FaultId) {
         self.shared.lock().faults.clear(Some(fault));
     }
 
-    /// Clears every fault.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear(None);
     }

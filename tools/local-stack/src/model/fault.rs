@@ -25,7 +25,6 @@ pub struct Fault {
 /// The effect of a fault on the response.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
-    /// Only the delay.
     DelayOnly,
     Error(ApiError),
     Response(StatusCode, &'static str, String),

@@ -30,7 +30,6 @@ pub struct Fault {
 /// The effect of a fault on the response.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
-    /// Only the delays.
     DelayOnly,
     /// An error response; the work is not done.
     Error(StatusCode),
@@ -66,7 +65,6 @@ impl Fault {
         }
     }
 
-    /// A fault of one operation.
     pub fn new(on: Operation) -> Self {
         Self::on(Some(on))
     }

@@ -27,7 +27,6 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Executes the request.
     pub(super) fn execute(&mut self, request: &Request) -> Outcome {
         let (operation, id) = Operation::at(&request.method, &request.path)?;
         let project = match operation {

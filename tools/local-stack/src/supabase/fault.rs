@@ -131,7 +131,6 @@ impl CannedResponse {
 pub(super) enum InjectedFailure {
     /// 503 before PostgREST; nothing is done.
     Unavailable,
-    /// A delay.
     Delay(Duration),
     /// The connection is reset; nothing is done.
     ResetBefore,
@@ -179,7 +178,6 @@ impl InjectedFailure {
         Self::Respond(|| CannedResponse::html(200)),
     ];
 
-    /// Number of transient failures.
     const TRANSIENT: usize = 12;
 
     /// Returns the failure of this request, if any.

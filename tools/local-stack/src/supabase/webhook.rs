@@ -64,7 +64,6 @@ impl Webhook {
         Ok(Self { calls, cut, task })
     }
 
-    /// Number of calls.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }

@@ -66,7 +66,6 @@ fn function(name: &str) -> Result<&'static Function> {
     calls(name)?.into_iter().next().with_context(|| format!("the function {name} has no expectations"))
 }
 
-/// Every call of a function.
 fn calls(name: &str) -> Result<Vec<&'static Function>> {
     let calls: Vec<_> = every_function().filter(|function| function.name == name).collect();
     ensure!(!calls.is_empty(), "the function {name} has no expectations");

@@ -46,13 +46,11 @@ impl Mutant {
         Self { description, sql, undo: Some(undo), detector }
     }
 
-    /// Grants a privilege.
     pub fn grant(privilege: &str, on: &str, role: &str, detector: Detector) -> Self {
         let sql = format!("grant {privilege} on {on} to {role}");
         Self::with_undo(sql.clone(), sql, format!("revoke {privilege} on {on} from {role}"), detector)
     }
 
-    /// Revokes a privilege.
     pub fn revoke(privilege_on: &str, role: &str, detector: Detector) -> Self {
         let sql = format!("revoke {privilege_on} from {role}");
         Self::with_undo(sql.clone(), sql, format!("grant {privilege_on} to {role}"), detector)

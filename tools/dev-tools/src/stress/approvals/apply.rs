@@ -12,7 +12,6 @@ pub struct LineCache {
     subjects: Vec<String>,
 }
 
-/// The result of a step.
 #[derive(Clone, Debug, Default)]
 pub struct StepResult {
     pub rejection: Option<Rejection>,

@@ -50,7 +50,6 @@ impl HistoryDb {
         Ok(Self { service, operator, catalogue, database })
     }
 
-    /// Returns the definition of a function.
     pub async fn definition(&mut self, function: &str) -> Result<String> {
         let definition = sqlx::query_scalar("select pg_get_functiondef($1::regproc)").bind(function);
         definition.fetch_one(&mut self.operator).await.with_context(|| function.to_owned())

@@ -31,7 +31,6 @@ pub struct Mismatch {
     pub differences: Vec<String>,
 }
 
-/// A source of steps.
 trait StepSource {
     fn next(&mut self, state: &State) -> Option<Operation>;
 }

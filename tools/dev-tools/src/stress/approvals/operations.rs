@@ -112,7 +112,6 @@ pub struct Choice {
 pub enum QuotedHash {
     /// The current hash.
     Shown,
-    /// A wrong hash.
     Wrong,
     Missing,
 }

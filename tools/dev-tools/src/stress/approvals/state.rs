@@ -159,7 +159,6 @@ impl EscalationStatus {
     }
 }
 
-/// An escalation.
 #[derive(Clone, Debug)]
 pub struct Escalation {
     pub session: usize,

@@ -54,7 +54,6 @@ pub fn count(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Reads a counter.
 pub fn read(counter: &AtomicUsize) -> usize {
     counter.load(Ordering::Relaxed)
 }
