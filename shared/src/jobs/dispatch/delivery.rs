@@ -113,12 +113,15 @@ impl Delivery {
     }
 
     /// Marks the follow-ups whose inputs do not match the schema of the tool that would receive
-    /// them. The database does not know JSON Schema and refuses the marked ones.
+    /// them. The database does not know JSON Schema and refuses the marked ones. A follow-up may
+    /// have an objective and no inputs.
     pub fn check_follow_ups(&self, follow_ups: &mut [FollowUp]) {
         for follow_up in follow_ups {
-            let Some(schema) = self.follow_up_schemas.get(&follow_up.agent_id) else { continue };
-            let inputs = Value::Object(follow_up.inputs.clone().unwrap_or_default());
-            follow_up.invalid_inputs = validate_inputs(schema, &inputs).is_err();
+            let schema = self.follow_up_schemas.get(&follow_up.agent_id);
+            if let Some((schema, inputs)) = schema.zip(follow_up.inputs.as_ref()) {
+                let inputs = Value::Object(inputs.clone());
+                follow_up.invalid_inputs = validate_inputs(schema, &inputs).is_err();
+            }
         }
     }
 
@@ -246,7 +249,7 @@ mod tests {
         let mut follow_ups: Vec<FollowUp> = serde_json::from_value(follow_ups).unwrap();
         delivery.check_follow_ups(&mut follow_ups);
         let marked: Vec<bool> = follow_ups.iter().map(|follow_up| follow_up.invalid_inputs).collect();
-        assert_eq!(marked, [false, true, true, false]);
+        assert_eq!(marked, [false, true, false, false]);
         let sent = serde_json::to_value(&follow_ups).unwrap();
         assert_eq!((&sent[1]["invalid_inputs"], sent[0].get("invalid_inputs")), (&json!(true), None));
     }

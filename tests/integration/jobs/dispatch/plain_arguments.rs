@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
+use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 
 use super::fixture::{DispatchFixture, auto_tool, delivery_states, executed, has_event};
@@ -84,6 +85,8 @@ async fn edit_must_match_the_input_schema() -> Result<()> {
     let fields =
         json!({ "input_schema": payment_schema(), "arguments": "plain", "amount_pointer": "/amount" });
     let fixture = EscalationFixture::new(&stack, fields.clone()).await?;
+    // The author of an edit may not approve it.
+    fixture.add_colleague(OrgRole::Approver).await?;
     let mut unreadable = fields;
     unreadable["refuse_above"] = json!(1000);
     for fields in [json!({ "input_schema": payment_schema() }), unreadable] {
