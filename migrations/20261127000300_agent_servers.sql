@@ -34,6 +34,14 @@ create table if not exists public.agent_tools (
   org_id uuid not null,
   agent_id text not null,
   name text not null,
+  -- What the tool does, for models. Null: the tool is not offered to models.
+  description text,
+  -- JSON Schema (2020-12) of a call's inputs. The functions check inputs against it; the database
+  -- checks its form only. Required with a description: without it a model guesses the inputs.
+  input_schema jsonb,
+  -- envelope: the tool's arguments are the whole call. plain: they are the call's inputs, and the
+  -- rest of the call is in `_meta`.
+  arguments text not null default 'envelope',
   -- Whether a call can be repeated under the same idempotency key without a second effect.
   idempotent boolean not null default false,
   -- auto: call at once. confirm: the requester confirms first. ask: another person approves first.
@@ -65,6 +73,18 @@ create table if not exists public.agent_tools (
     foreign key (org_id, agent_id)
     references public.agent_servers (org_id, agent_id) on delete cascade,
   constraint agent_tools_name_form check (name ~ '^[A-Za-z0-9_.-]{1,128}$'),
+  constraint agent_tools_description_length check (char_length(description) between 1 and 1024),
+  constraint agent_tools_description_needs_schema
+    check (description is null or input_schema is not null),
+  -- The names that model providers accept for a function. A mapped name could belong to two tools.
+  constraint agent_tools_name_callable_by_models
+    check (description is null or name ~ '^[A-Za-z0-9_-]{1,64}$'),
+  constraint agent_tools_input_schema_object check (
+    input_schema is null
+    or coalesce(jsonb_typeof(input_schema) = 'object' and input_schema -> 'type' = '"object"', false)
+  ),
+  constraint agent_tools_input_schema_size check (octet_length(input_schema::text) <= 16384),
+  constraint agent_tools_arguments_known check (arguments in ('envelope', 'plain')),
   constraint agent_tools_policy_known check (policy in ('auto', 'confirm', 'ask', 'never')),
   -- A confirmation by the requester is not a control, so it is enough only for low risk.
   constraint agent_tools_confirm_is_low_risk check (policy <> 'confirm' or risk = 'low'),
@@ -88,7 +108,8 @@ create table if not exists public.agent_tools (
 );
 
 comment on table public.agent_tools is
-  'The allowlist of tools that may be called, each with its approval policy and limits.';
+  'The allowlist of tools that may be called, each with its approval policy and limits, and with '
+  'its description and input schema for models.';
 
 alter table public.agent_tools enable row level security;
 revoke all on table public.agent_tools from public, anon, authenticated, service_role;
@@ -170,6 +191,8 @@ as $$
 declare
   v_constraint text;
   v_column text;
+  -- The tool that is being inserted.
+  v_pointer text;
 begin
   -- The row lock serialises registrations of one agent.
   insert into public.agent_servers as a (
@@ -185,26 +208,32 @@ begin
   delete from public.agent_tools as t where t.org_id = p_org_id and t.agent_id = p_agent_id;
 
   perform chatkit_private.reject_unknown_fields(p_tools, array[
-    'name', 'idempotent', 'policy', 'amount_pointer', 'currency', 'currency_pointer', 'unit',
-    'ask_above', 'ask_above_total', 'refuse_above', 'release_lowered_amount', 'risk', 'approver',
-    'ask_expires_in_seconds'
+    'name', 'description', 'input_schema', 'arguments', 'idempotent', 'policy', 'amount_pointer',
+    'currency', 'currency_pointer', 'unit', 'ask_above', 'ask_above_total', 'refuse_above',
+    'release_lowered_amount', 'risk', 'approver', 'ask_expires_in_seconds'
   ]);
-  insert into public.agent_tools (
-    org_id, agent_id, name, idempotent, policy, amount_pointer, currency, currency_pointer, unit,
-    ask_above, ask_above_total, refuse_above, release_lowered_amount, risk, approver,
-    ask_expires_in_seconds
-  )
-  select p_org_id, p_agent_id, t.name, coalesce(t.idempotent, false), coalesce(t.policy, 'ask'),
-         t.amount_pointer, t.currency, t.currency_pointer, coalesce(t.unit, 'major'),
-         t.ask_above, t.ask_above_total, t.refuse_above, coalesce(t.release_lowered_amount, false),
-         coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
-         coalesce(t.ask_expires_in_seconds, 86400)
-  from jsonb_to_recordset(p_tools) as t (
-    name text, idempotent boolean, policy text, amount_pointer text, currency text,
-    currency_pointer text, unit text, ask_above numeric, ask_above_total numeric,
-    refuse_above numeric, release_lowered_amount boolean, risk text, approver text,
-    ask_expires_in_seconds integer
-  );
+  -- One insert for each tool, so that an error has a pointer to the tool.
+  for v_index in 0 .. coalesce(jsonb_array_length(p_tools), 0) - 1 loop
+    v_pointer := '/p_tools/' || v_index;
+    insert into public.agent_tools (
+      org_id, agent_id, name, description, input_schema, arguments, idempotent, policy,
+      amount_pointer, currency, currency_pointer, unit, ask_above, ask_above_total, refuse_above,
+      release_lowered_amount, risk, approver, ask_expires_in_seconds
+    )
+    select p_org_id, p_agent_id, t.name, t.description, t.input_schema,
+           coalesce(t.arguments, 'envelope'), coalesce(t.idempotent, false),
+           coalesce(t.policy, 'ask'), t.amount_pointer, t.currency, t.currency_pointer,
+           coalesce(t.unit, 'major'), t.ask_above, t.ask_above_total, t.refuse_above,
+           coalesce(t.release_lowered_amount, false), coalesce(t.risk, 'medium'),
+           coalesce(t.approver, 'other'), coalesce(t.ask_expires_in_seconds, 86400)
+    from jsonb_to_record(p_tools -> v_index) as t (
+      name text, description text, input_schema jsonb, arguments text, idempotent boolean,
+      policy text, amount_pointer text, currency text, currency_pointer text, unit text,
+      ask_above numeric, ask_above_total numeric, refuse_above numeric,
+      release_lowered_amount boolean, risk text, approver text, ask_expires_in_seconds integer
+    );
+  end loop;
+  v_pointer := null;
   perform chatkit_private.reject_unknown_fields(
     p_routes, array['tool', 'event_type', 'session_agent_id', 'metadata']
   );
@@ -239,10 +268,12 @@ begin
 exception
   when check_violation or not_null_violation or foreign_key_violation or unique_violation
     or data_exception then
-    -- The detail names the constraint or column, so that the operator learns which field is wrong.
+    -- The detail names the constraint or column and the hint is a pointer to the tool, so that the
+    -- operator learns which field is wrong.
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
     raise sqlstate 'PT422' using message = 'invalid_agent_server',
-      detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate);
+      detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate),
+      hint = coalesce(v_pointer, '');
 end
 $$;
 

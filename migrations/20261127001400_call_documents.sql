@@ -41,7 +41,9 @@ $$;
 
 -- Returns the call document: what the tool receives, without the idempotency key and without the
 -- decision that releases the call. One document serves four purposes: the policy checks it, people
--- see it, the hash of an approval covers it, and the dispatcher sends it.
+-- see it, the hash of an approval covers it, and the dispatcher sends it. `arguments` is `plain`
+-- if the tool receives only the inputs as its arguments, and is otherwise left out. The inputs of
+-- such a call are never missing: those of an event are its payload.
 create or replace function chatkit_private.build_call(p_delivery public.deliveries) returns jsonb
 language sql stable
 set search_path = ''
@@ -49,6 +51,7 @@ as $$
   select jsonb_strip_nulls(jsonb_build_object(
     'agentId', p_delivery.agent_id,
     'tool', p_delivery.tool,
+    'arguments', nullif(t.arguments, 'envelope'),
     'objective', case e.type when 'agent_follow_up' then e.payload -> 'objective' end
   )) || jsonb_build_object(
     'session', jsonb_build_object(
@@ -65,6 +68,10 @@ as $$
     when p_delivery.inputs is not null then jsonb_build_object('inputs', p_delivery.inputs)
     when e.type = 'agent_follow_up' and jsonb_typeof(e.payload -> 'inputs') = 'object'
       then jsonb_build_object('inputs', e.payload -> 'inputs')
+    when t.arguments = 'plain'
+      then jsonb_build_object(
+        'inputs', case e.type when 'agent_follow_up' then '{}' else e.payload end
+      )
     else '{}'
   end || coalesce((
     select jsonb_build_object('decision', d.decision)
@@ -74,5 +81,9 @@ as $$
   ), '{}')
   from public.chat_sessions as s
   join public.chat_events as e on e.session_id = s.id and e.id = p_delivery.about_event_id
+  left join public.agent_tools as t
+    on t.org_id = p_delivery.org_id
+    and t.agent_id = p_delivery.agent_id
+    and t.name = p_delivery.tool
   where s.id = p_delivery.session_id
 $$;

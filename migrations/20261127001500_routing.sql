@@ -77,3 +77,23 @@ as $$
   order by r.place
   limit 1
 $$;
+
+-- Returns the input schemas of the tools that take a session's follow-ups, by agent. The dispatcher
+-- checks the inputs of follow-ups with them. They have at most 64 KiB in total, the smaller ones
+-- first; inputs for the others are checked when they are about to be sent.
+create or replace function chatkit_private.follow_up_schemas(p_session_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_object_agg(t.agent_id, t.input_schema) filter (where t.total_size <= 65536), '{}'
+  )
+  from (
+    select t.agent_id, t.input_schema,
+           sum(octet_length(t.input_schema::text))
+             over (order by octet_length(t.input_schema::text), t.agent_id) as total_size
+    from public.chat_sessions as s
+    join public.agent_tools as t on t.org_id = s.org_id and t.input_schema is not null
+    where s.id = p_session_id and t.name = chatkit_private.follow_up_tool(s, t.agent_id)
+  ) as t
+$$;

@@ -129,7 +129,7 @@ $$;
 
 -- Holds a delivery before its call and opens the escalation that its policy decision (p_verdict,
 -- see authorize_call) requires: for an approval by another person, an edit, or a confirmation by
--- the requester.
+-- the requester. An edit must match the tool's input schema.
 create or replace function chatkit_private.escalate_before_call(
   p_delivery public.deliveries,
   p_tool public.agent_tools,
@@ -154,13 +154,15 @@ begin
           'The amount of this call of %s to %s cannot be compared with its limit. Edit or reject it.',
           p_delivery.agent_id, p_delivery.tool
         ),
-        'decisions', '["edit","reject"]'::jsonb
+        'decisions', '["edit","reject"]'::jsonb,
+        'schema', p_tool.input_schema
       )
       else jsonb_build_object(
         'reason', format(
           'An approval is needed before %s calls %s.', p_delivery.agent_id, p_delivery.tool
         ),
-        'decisions', '["approve","edit","reject"]'::jsonb
+        'decisions', '["approve","edit","reject"]'::jsonb,
+        'schema', p_tool.input_schema
       )
     end,
     'system', p_predecessor => p_predecessor, p_tool => p_tool

@@ -24,6 +24,8 @@ as $$
       'agent_id', p_delivery.agent_id,
       'idempotency_key', p_delivery.event_id,
       'idempotent', t.idempotent,
+      'input_schema', t.input_schema,
+      'follow_up_schemas', chatkit_private.follow_up_schemas(p_delivery.session_id),
       'attempt', p_delivery.attempts,
       'max_attempts', v.max_attempts,
       'url', v.url,

@@ -67,6 +67,8 @@ begin
         or jsonb_typeof(v_payload -> 'objective') <> 'string'
         or jsonb_typeof(v_payload -> 'inputs') <> 'object'
         or octet_length(v_payload::text) > 16384 then 'invalid'
+      -- The dispatcher checks the inputs against the schema of the tool that would receive them.
+      when v_wanted -> 'invalid_inputs' = 'true' then 'invalid_inputs'
       when v_tool is null then 'unknown_agent'
       when not chatkit_private.agent_is_open_to(
         p_session.org_id, p_session.user_id, v_wanted ->> 'agent_id'

@@ -237,7 +237,12 @@ begin
         select s.url, s.credential, min(s.agent_id) as agent_id,
                count(distinct (s.org_id, s.agent_id)) as agents,
                coalesce(
-                 jsonb_agg(distinct t.name) filter (where t.policy <> 'never'), '[]'
+                 jsonb_agg(distinct jsonb_build_object(
+                   'name', t.name, 'arguments', t.arguments, 'input_schema', t.input_schema,
+                   'is_described', t.description is not null,
+                   'is_for_models', a.provider = 'self_hosted' and t.arguments = 'plain'
+                 )) filter (where t.policy <> 'never'),
+                 '[]'
                ) as tools
         from public.agent_servers as s
         join public.agents as a on (a.org_id, a.id) = (s.org_id, s.agent_id)

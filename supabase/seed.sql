@@ -71,7 +71,17 @@ select public.register_agent_server(
   p_org_id => '00000000-0000-4000-8000-00000000000a',
   p_agent_id => 'accounts_payable',
   p_url => 'http://127.0.0.1:8931/mcp',
-  p_tools => '[{"name": "handle_event", "idempotent": true, "policy": "auto"}]',
+  p_tools => '[{
+    "name": "handle_event", "idempotent": true, "policy": "auto",
+    "description": "Pays an invoice.",
+    "input_schema": {
+      "type": "object", "required": ["invoice", "amount"],
+      "properties": {
+        "invoice": {"type": "string", "description": "The number of the invoice"},
+        "amount": {"type": "number", "exclusiveMinimum": 0, "description": "The amount in EUR"}
+      }
+    }
+  }]',
   p_routes => '[
     {"tool": "handle_event", "event_type": "button_click", "session_agent_id": "accounts_payable"},
     {"tool": "handle_event", "event_type": "form_submit", "session_agent_id": "accounts_payable"},

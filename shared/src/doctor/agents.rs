@@ -1,6 +1,6 @@
 //! Checks the server of each registered agent, without calling a tool. The server
 //! must be allowed and reachable, speak MCP, accept our credential, and offer the
-//! tools that its registration lists.
+//! tools that its registration lists, with matching arguments.
 
 use futures_util::{StreamExt, stream};
 
@@ -9,6 +9,7 @@ use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
     state::{AgentServer, DeploymentState, for_agents},
+    tools,
 };
 use crate::{
     clients::mcp::{CallError, Client, ErrorResponse, Reason, Target},
@@ -18,13 +19,14 @@ use crate::{
 /// Number of servers that are checked concurrently.
 const AT_ONCE: usize = 8;
 
-/// Returns one result per server.
+/// Returns one result per server, or one for each kind of fault that a server has.
 pub(super) async fn check(client: &Client, state: &DeploymentState, deadline: Deadline) -> Vec<CheckResult> {
     if state.agent_servers.is_empty() {
         return vec![CheckResult::skipped(Check::AgentServer, "no enabled agent has a server")];
     }
     let checks: Vec<_> = state.agent_servers.iter().map(|server| ask(client, server, deadline)).collect();
-    let mut findings: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let findings: Vec<Vec<_>> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let mut findings = findings.concat();
     let left = state.agent_server_count.saturating_sub(state.agent_servers.len());
     if left > 0 {
         findings.push(CheckResult::skipped(Check::AgentServer, format!("{left} more, of fewer agents each")));
@@ -32,25 +34,18 @@ pub(super) async fn check(client: &Client, state: &DeploymentState, deadline: De
     findings
 }
 
-async fn ask(client: &Client, server: &AgentServer, deadline: Deadline) -> CheckResult {
+async fn ask(client: &Client, server: &AgentServer, deadline: Deadline) -> Vec<CheckResult> {
     let about = format!("{} ({})", shown(&server.url), for_agents(&server.agent_id, server.agents));
     if deadline.remaining() < MIN_TIME_LEFT {
-        return CheckResult::skipped(Check::AgentServer, "no time was left for it").subject(about);
+        return vec![CheckResult::skipped(Check::AgentServer, "no time was left for it").subject(about)];
     }
     let target =
         Target { url: &server.url, credential: server.credential.as_deref(), timeout: CHECK_TIMEOUT };
-    let finding = match client.list_tools(&target, deadline).await {
-        Ok(offered) => {
-            let missing: Vec<&str> = server.tools.difference(&offered).map(String::as_str).collect();
-            if missing.is_empty() {
-                CheckResult::ok(Check::AgentServer)
-            } else {
-                fault(FaultCode::AgentToolMissing).detail(missing.join(", "))
-            }
-        }
-        Err(error) => fault(code(&error)).detail(error.code()),
+    let findings = match client.list_tools(&target, deadline).await {
+        Ok(offered) => tools::compare(&server.tools, &offered),
+        Err(error) => vec![fault(code(&error)).detail(error.code())],
     };
-    finding.subject(about)
+    findings.into_iter().map(|finding| finding.subject(about.clone())).collect()
 }
 
 /// Returns a URL without its query, which may hold a secret.
@@ -58,7 +53,7 @@ fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-fn fault(code: FaultCode) -> CheckResult {
+pub(super) fn fault(code: FaultCode) -> CheckResult {
     CheckResult::fault(Check::AgentServer, code)
 }
 
@@ -72,9 +67,12 @@ fn code(error: &CallError) -> FaultCode {
             Reason::Untrusted => FaultCode::AgentTls,
             Reason::TimedOut => FaultCode::AgentTimedOut,
             Reason::Incompatible => FaultCode::AgentIncompatible,
-            Reason::NotMcp | Reason::TooLarge | Reason::BadResult | Reason::AnswerMismatch => {
-                FaultCode::AgentNotMcp
-            }
+            Reason::NotMcp
+            | Reason::TooLarge
+            | Reason::BadResult
+            | Reason::AnswerMismatch
+            | Reason::InvalidInputs
+            | Reason::UnusableSchema => FaultCode::AgentNotMcp,
         },
         CallError::Answered(ErrorResponse { status: 401 | 403, .. }) => FaultCode::AgentUnauthorized,
         // The page does not exist, has moved, or does not accept POST.

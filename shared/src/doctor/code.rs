@@ -94,6 +94,9 @@ codes! {
     AgentIncompatible = "agent_incompatible" "The server supports no revision of MCP that this project supports.", "Update the server to 2025-06-18 or later.";
     AgentFailed = "agent_failed" "The server responds with an error.", "Check the server's log.";
     AgentToolMissing = "agent_tool_missing" "The registration lists a tool that the server does not offer: deliveries to it become dead letters.", "Register the tool by the name that the server has for it, or update the server.";
+    AgentToolSchemaUnusable = "agent_tool_schema_unusable" "The input schema of a registered tool is not a usable JSON Schema: its inputs cannot be checked, so its calls fail.", "Register the tool with a schema of draft 2020-12 whose references stay inside it (docs/guides/write-an-agent.md).";
+    AgentToolSchemaDiffers = "agent_tool_schema_differs" "The input schema of a registered tool with plain arguments does not fit the one that the server has for it: calls are rejected, or inputs are ignored.", "Register the tool with the input schema that the server lists, or a stricter one, or update the server.";
+    AgentToolUndescribed = "agent_tool_undescribed" "A tool with plain arguments of a self-hosted agent has no description: its model is not offered it.", "Register the tool with a description and an input schema (docs/guides/write-an-agent.md), or ignore this if only events and follow-ups use it.";
 
     ApproversTooFew = "approvers_too_few" "Agents of an organisation may need the approval of another person, and fewer than two people may approve: edits are rejected, and requests of the only approver wait until they expire.", "Give another member of the organisation the org_role owner, admin or approver; docs/operations/doctor.md has the query that names them.";
 }

@@ -17,6 +17,7 @@ mod schema;
 mod sealing;
 mod state;
 mod supabase;
+mod tools;
 mod webhook;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{clients::supabase::Rpc, platform::parse::Timestamp};
 
@@ -100,8 +101,30 @@ pub(super) struct AgentServer {
     pub agent_id: String,
     /// Number of agents that use it.
     pub agents: usize,
-    /// Tools that agents may call on it.
-    pub tools: BTreeSet<String>,
+    /// Registrations of the tools that agents may call on it. Agents may differ in a tool.
+    pub tools: Vec<RegisteredTool>,
+}
+
+/// A tool in the registration of one or more agents.
+#[derive(Debug, Deserialize)]
+pub(super) struct RegisteredTool {
+    pub name: String,
+    pub arguments: ToolArguments,
+    pub input_schema: Option<Value>,
+    /// Whether it has a description, without which models are not offered it.
+    pub is_described: bool,
+    /// Whether a model is meant to call it: it has plain arguments, and its agent is self-hosted.
+    pub is_for_models: bool,
+}
+
+/// How a tool receives a call.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ToolArguments {
+    /// The arguments are the whole call.
+    Envelope,
+    /// The arguments are the inputs of the call.
+    Plain,
 }
 
 /// Names one agent, and the number of the others.

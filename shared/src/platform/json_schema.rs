@@ -1,4 +1,5 @@
-//! JSON Schema validation: checks the answer to an escalation against a schema from an agent.
+//! JSON Schema validation: checks the answer to an escalation against a schema from an agent, and the
+//! inputs of a call against the schema of its tool.
 //!
 //! The author of a schema must not be able to cause unbounded work. So a schema is limited before
 //! it is compiled: its size, its depth, and its expansion through references, which must stay
@@ -40,6 +41,24 @@ pub struct Mistake {
     /// JSON pointer (RFC 6901) into the value.
     pub pointer: String,
     pub detail: String,
+}
+
+/// Why inputs may not be sent to a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidInputs {
+    /// The registered schema cannot be used, for this reason.
+    UnusableSchema(&'static str),
+    /// The inputs violate the schema here. There is at least one mistake.
+    Mistakes(Vec<Mistake>),
+}
+
+/// Checks the inputs of a call against the `input_schema` of the tool's registration.
+///
+/// # Errors
+/// [`InvalidInputs`] with a pointer into the inputs for each mistake. The inputs are not quoted.
+pub fn validate_inputs(schema: &Value, inputs: &Value) -> Result<(), InvalidInputs> {
+    let mistakes = Schema::compile(schema).map_err(InvalidInputs::UnusableSchema)?.errors(inputs);
+    if mistakes.is_empty() { Ok(()) } else { Err(InvalidInputs::Mistakes(mistakes)) }
 }
 
 impl Schema {
@@ -220,6 +239,22 @@ mod tests {
         let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/amount", "/why"]);
         assert!(!format!("{errors:?}").contains("31337") && !format!("{errors:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn inputs_are_valid_only_with_a_usable_schema_that_they_match() {
+        let schema =
+            json!({"type": "object", "required": ["amount"], "properties": {"amount": {"minimum": 1}}});
+        assert_eq!(validate_inputs(&schema, &json!({"amount": 1})), Ok(()));
+        let found = validate_inputs(&schema, &json!({"amount": 0}));
+        let mistake = Mistake { pointer: "/amount".to_owned(), detail: "must be at least 1".to_owned() };
+        assert_eq!(found, Err(InvalidInputs::Mistakes(vec![mistake])));
+        for inputs in [json!({}), json!([1]), Value::Null] {
+            assert!(matches!(validate_inputs(&schema, &inputs), Err(InvalidInputs::Mistakes(_))), "{inputs}");
+        }
+        let elsewhere = json!({"type": "object", "$ref": "https://example.com/schema"});
+        let found = validate_inputs(&elsewhere, &json!({}));
+        assert_eq!(found, Err(InvalidInputs::UnusableSchema("has a reference that leads out of it")));
     }
 
     #[test]

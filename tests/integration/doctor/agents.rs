@@ -114,6 +114,76 @@ async fn missing_tool_is_reported() -> Result<()> {
 }
 
 #[tokio::test]
+async fn tool_with_other_arguments_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    let envelope = json!(["session", "event", "idempotencyKey"]);
+    for (tool, code, detail) in [
+        (json!({ "arguments": "plain", "input_schema": { "type": "object", "required": envelope } }), "", ""),
+        (
+            json!({ "arguments": "plain", "input_schema": { "type": "object", "required": ["session"] } }),
+            "agent_tool_schema_differs",
+            "the server requires event",
+        ),
+        (json!({ "input_schema": { "type": "object", "required": [] } }), "", ""),
+        (
+            json!({ "input_schema": { "type": "object", "$ref": "https://example.com/schema" } }),
+            "agent_tool_schema_unusable",
+            "leads out of it",
+        ),
+    ] {
+        register_own_server(&stack, tool).await?;
+        if code.is_empty() {
+            expect_faults(&stack, &[], &[]).await?;
+        } else {
+            expect_agent_fault(&stack, code, &format!("{TOOL}: ")).await?;
+            expect_agent_fault(&stack, code, detail).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A tool with the arguments of the contract is meant for events, so it needs no description.
+#[tokio::test]
+async fn plain_tool_of_self_hosted_agent_without_description_is_a_warning() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    let schema = json!({ "type": "object", "required": ["session", "event", "idempotencyKey"] });
+    for (arguments, description, is_self_hosted, warned) in [
+        ("plain", None, false, false),
+        ("plain", None, true, true),
+        ("plain", Some("Pays an invoice."), true, false),
+        ("envelope", None, true, false),
+    ] {
+        if is_self_hosted {
+            let org_id = agent_organisation(&stack).await?;
+            stack.register_self_hosted_agent(org_id, AGENT, json!({})).await?;
+        }
+        let tool = json!({ "arguments": arguments, "description": description, "input_schema": schema });
+        register_own_server(&stack, tool).await?;
+        let report = super::run_doctor(&stack).await?;
+        let findings = report["findings"].as_array().context("a report without findings")?;
+        let found: Vec<&serde_json::Value> = findings
+            .iter()
+            .filter(|finding| finding["check"] == "agent_server" && finding["status"] != "ok")
+            .map(|finding| &finding["code"])
+            .collect();
+        let expected = if warned { vec!["agent_tool_undescribed"] } else { vec![] };
+        ensure!(found == expected, "{arguments} {description:?}: found {found:?}");
+    }
+    Ok(())
+}
+
+/// Registers the tool of the agent server that every stack of this module has.
+async fn register_own_server(stack: &LocalStack, mut tool: serde_json::Value) -> Result<()> {
+    tool["policy"] = json!("auto");
+    stack.register_agent_tool(agent_organisation(stack).await?, AGENT, tool).await.map(drop)
+}
+
+async fn agent_organisation(stack: &LocalStack) -> Result<Uuid> {
+    let query = "select org_id from agents where id = $1";
+    Ok(sqlx::query_scalar(query).bind(AGENT).fetch_one(stack.database()).await?)
+}
+
+#[tokio::test]
 async fn server_of_disabled_agent_is_not_reported() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
     register_server(&stack, "http://agents.example.com/mcp").await?;

@@ -41,6 +41,13 @@ let calls = 0;
 function makeServer() {
   const server = new McpServer({ name: "reference", version: "1.0.0" });
   server.registerTool("answer", { inputSchema: { with: z.string() } }, (input) => answers[input.with]);
+  // A tool that was not written for the contract.
+  const pay = { description: "Pays an invoice.", inputSchema: { invoice_id: z.string(), amount: z.number() } };
+  server.registerTool("pay", pay, ({ invoice_id, amount }, { _meta }) => {
+    const meta = Object.fromEntries(Object.entries(_meta).filter(([name]) => name.includes("/")));
+    const paid = { invoice: invoice_id, amount, meta };
+    return { content: [text(JSON.stringify(paid))], structuredContent: paid };
+  });
   server.registerTool("handle_event", { inputSchema: { session: z.any(), event: z.any(), idempotencyKey: z.string() } }, (input) => {
     calls += 1;
     return answers[input.event.payload.data?.answer] ?? answers.plain;

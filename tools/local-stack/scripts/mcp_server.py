@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 try:
     from mcp.server import MCPServer as Server
+    from mcp.server.mcpserver import Context
 except ImportError:
+    from mcp.server.fastmcp import Context
     from mcp.server.fastmcp import FastMCP as Server
 
 server = Server("reference")
@@ -149,6 +151,15 @@ def deep(levels: int) -> dict[str, Any]:
 def greet(name: str) -> str:
     """Returns a greeting."""
     return f"Hello, {name}!"
+
+
+@server.tool()
+def pay(invoice_id: str, amount: float, ctx: Context) -> dict[str, Any]:
+    """Pays an invoice. A tool that was not written for the contract."""
+    meta = ctx.request_context.meta
+    # A model in version 1 of the SDK, a dictionary in version 2.
+    meta = dict(meta) if isinstance(meta, dict) else meta.model_dump()
+    return {"invoice": invoice_id, "amount": amount, "meta": {name: meta[name] for name in meta if "/" in name}}
 
 
 @server.tool()

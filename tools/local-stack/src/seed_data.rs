@@ -1,7 +1,7 @@
 //! Seed data: two organisations, three users and their agents.
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::model::MODEL;
@@ -77,9 +77,7 @@ impl SeedData {
         let org_id = self.clerk.user.org_id;
         stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
         for agent in stack.agents().iter() {
-            stack
-                .register_agent_tool(org_id, agent.id(), json!({ "idempotent": true, "policy": "auto" }))
-                .await?;
+            stack.register_agent_tool(org_id, agent.id(), tool_registration(agent.id())).await?;
         }
         Ok(())
     }
@@ -88,6 +86,27 @@ impl SeedData {
     pub fn people(&self) -> [&Person; 3] {
         [&self.clerk, &self.approver, &self.stranger]
     }
+}
+
+/// Returns the registration of an agent's tool. The tools that work on an invoice are described, so
+/// that models can call them.
+pub fn tool_registration(agent_id: &str) -> Value {
+    let description = match agent_id {
+        "accounts_payable" => Some("Pays an invoice. Above 10,000 EUR it asks another person first."),
+        "tax_compliance" => Some("Checks the VAT of an invoice."),
+        _ => None,
+    };
+    let schema = json!({
+        "type": "object", "required": ["invoice", "amount"],
+        "properties": {
+            "invoice": { "type": "string", "description": "The number of the invoice" },
+            "amount": { "type": "number", "exclusiveMinimum": 0, "description": "The amount in EUR" },
+        },
+    });
+    json!({
+        "idempotent": true, "policy": "auto",
+        "description": description, "input_schema": description.map(|_| schema),
+    })
 }
 
 impl Person {

@@ -26,6 +26,10 @@ pub enum Reason {
     CredentialElsewhere,
     /// A person's answer does not fit the server's request for input.
     AnswerMismatch,
+    /// The inputs do not match the input schema in the registry.
+    InvalidInputs,
+    /// The input schema in the registry cannot be used.
+    UnusableSchema,
     Unreachable,
     /// The server speaks no TLS, or its certificate is not valid.
     Untrusted,
@@ -69,6 +73,8 @@ impl CallError {
                     | Reason::CredentialMissing
                     | Reason::CredentialElsewhere
                     | Reason::AnswerMismatch
+                    | Reason::InvalidInputs
+                    | Reason::UnusableSchema
                     | Reason::Incompatible
             ),
             Self::Answered(answered) => {
@@ -154,6 +160,8 @@ impl Reason {
             Self::CredentialMissing => "credential_missing",
             Self::CredentialElsewhere => "credential_of_other_origin",
             Self::AnswerMismatch => "answer_unfit",
+            Self::InvalidInputs => "invalid_inputs",
+            Self::UnusableSchema => "unusable_input_schema",
             Self::Unreachable | Self::Untrusted => "unreachable",
             Self::TimedOut => "timed_out",
             Self::ConnectionLost => "connection_lost",

@@ -1,8 +1,9 @@
 //! Lists the tools of an MCP server, to check it before any tool is called.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rmcp::model::{ListToolsResult, PaginatedRequestParams};
+use serde_json::{Map, Value};
 
 use super::{CLOSE_TIMEOUT, CallError, Client, Reason, Server, Target, call_state::CallState};
 use crate::platform::http_client::Deadline;
@@ -11,13 +12,16 @@ use crate::platform::http_client::Deadline;
 /// without end is stopped here.
 const MAX_PAGES: usize = 10;
 
+/// The tools of a server: the JSON schema of the arguments by the tool's name.
+pub type OfferedTools = BTreeMap<String, Arc<Map<String, Value>>>;
+
 impl Client {
-    /// Returns the names of the server's tools. None is called.
+    /// Returns the server's tools. None is called.
     pub async fn list_tools(
         &self,
         target: &Target<'_>,
         deadline: Deadline,
-    ) -> Result<BTreeSet<String>, CallError> {
+    ) -> Result<OfferedTools, CallError> {
         let deadline = deadline.capped(target.timeout);
         let mut connector = self.connector(target)?;
         loop {
@@ -33,18 +37,18 @@ impl Client {
     }
 }
 
-async fn list_all_pages(server: &Server, state: &CallState) -> Result<BTreeSet<String>, CallError> {
-    let mut names = BTreeSet::new();
+async fn list_all_pages(server: &Server, state: &CallState) -> Result<OfferedTools, CallError> {
+    let mut offered = OfferedTools::new();
     let mut cursor = None;
     for _ in 0..MAX_PAGES {
         let page = PaginatedRequestParams::default().with_cursor(cursor);
         let ListToolsResult { tools, next_cursor, .. } =
             server.list_tools(Some(page)).await.map_err(|_| state.error(Reason::NotMcp))?;
-        names.extend(tools.into_iter().map(|tool| tool.name.into_owned()));
+        offered.extend(tools.into_iter().map(|tool| (tool.name.into_owned(), tool.input_schema)));
         match next_cursor {
             Some(next) => cursor = Some(next),
-            None => return Ok(names),
+            None => return Ok(offered),
         }
     }
-    Ok(names)
+    Ok(offered)
 }

@@ -35,6 +35,8 @@ use serde_json::{Map, Value};
 pub use credentials::Credentials;
 pub use elicitation::ElicitationAnswer;
 pub use error::{CallError, ErrorResponse, Reason};
+#[cfg(feature = "doctor")]
+pub use list_tools::OfferedTools;
 pub use result::{
     Approver, Completed, Decision, FailureReport, FollowUp, Handover, HumanRequest, NeedsHuman, Risk,
     TaskStatus, TaskUpdate, ToolResult,
@@ -74,6 +76,8 @@ pub struct Target<'a> {
 pub struct ToolCall<'a> {
     pub tool: &'a str,
     pub arguments: Map<String, Value>,
+    /// Additional members of the request's `_meta`.
+    pub meta: Map<String, Value>,
     /// Decision on an `input_required` request of the server. A decision on a question by the
     /// contract is sent in the arguments.
     pub resume: Option<ElicitationAnswer<'a>>,
@@ -131,6 +135,7 @@ impl Client {
 impl ToolCall<'_> {
     fn params(self) -> Result<CallToolRequestParams, Reason> {
         let mut params = CallToolRequestParams::new(self.tool.to_owned()).with_arguments(self.arguments);
+        params.meta = (!self.meta.is_empty()).then(|| self.meta.into());
         if let Some(resume) = self.resume {
             resume.apply_to(&mut params)?;
         }

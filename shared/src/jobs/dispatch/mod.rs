@@ -222,7 +222,10 @@ impl Dispatcher {
         let outcome = match claimed.tool_call() {
             Ok((target, call)) => {
                 let span = telemetry::call("agent", claimed.attempt);
-                let outcome = self.agents.call(&target, call, deadline).instrument(span.clone()).await;
+                let mut outcome = self.agents.call(&target, call, deadline).instrument(span.clone()).await;
+                if let Ok(mcp::ToolResult::Completed(completed)) = &mut outcome {
+                    claimed.check_follow_ups(&mut completed.follow_ups);
+                }
                 outcome.inspect_err(|error| {
                     span.record("failure", error.code()).record("status", error.status());
                     span.record("unauthorized", matches!(error.status(), Some(401 | 403)));

@@ -146,7 +146,12 @@ async fn slow_server_times_out() -> Result<()> {
     let (agent, client) = start_payables(Settings::default()).await?;
     agent.add_fault(Fault::on_calls().delay(delay));
     let (started, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(500)));
-    let call = ToolCall { tool: "handle_event", arguments: payment("k1", 7.0), resume: None };
+    let call = ToolCall {
+        tool: "handle_event",
+        arguments: payment("k1", 7.0),
+        meta: serde_json::Map::new(),
+        resume: None,
+    };
     let outcome = client.call(&target(&agent.url()), call, deadline).await;
     assert_eq!(outcome, Err(CallError::Unknown(Reason::TimedOut)));
     ensure!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
@@ -184,7 +189,12 @@ async fn json_rpc_error_is_not_retried() -> Result<()> {
         for streams in [false, true] {
             let (agent, client) = start_payables(Settings { revision, streams }).await?;
             let (url, deadline) = (agent.url(), Deadline::after(Duration::from_secs(20)));
-            let unknown = ToolCall { tool: "no_such_tool", arguments: payment("k1", 7.0), resume: None };
+            let unknown = ToolCall {
+                tool: "no_such_tool",
+                arguments: payment("k1", 7.0),
+                meta: serde_json::Map::new(),
+                resume: None,
+            };
             let error = failure(client.call(&target(&url), unknown, deadline).await)?;
             let CallError::Answered(ErrorResponse { rpc: Some(-32602), called: true, .. }) = error else {
                 anyhow::bail!("{revision:?}: {error:?}");

@@ -72,7 +72,7 @@ async fn call(
     resume: Option<ElicitationAnswer<'_>>,
 ) -> Result<ToolResult, CallError> {
     let deadline = Deadline::after(Duration::from_secs(30));
-    client.call(target, ToolCall { tool: TOOL, arguments, resume }, deadline).await
+    client.call(target, ToolCall { tool: TOOL, arguments, meta: Map::new(), resume }, deadline).await
 }
 
 /// Pays an invoice below the agent's limit.

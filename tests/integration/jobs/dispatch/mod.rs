@@ -8,6 +8,7 @@ mod escalation_limits;
 mod failures;
 mod fixture;
 mod membership;
+mod plain_arguments;
 mod policies;
 mod providers;
 mod queue;

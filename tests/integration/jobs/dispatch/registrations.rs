@@ -57,6 +57,27 @@ fn rows() -> Vec<(Value, Value, &'static str)> {
         (json!({ "amount_pointer": "/a", "refuse_above": -1 }), "agent_tools_refuse_above_range"),
         (json!({ "amount_pointer": "/a", "refuse_above": "NaN" }), "agent_tools_refuse_above_range"),
         (json!({ "amount_pointer": "/a", "ask_above": "Infinity" }), "agent_tools_ask_above_range"),
+        (json!({ "description": "Pays an invoice.", "input_schema": { "type": "object" } }), ""),
+        (json!({ "input_schema": { "type": "object" }, "arguments": "plain" }), ""),
+        (json!({ "description": null, "input_schema": null, "arguments": null }), ""),
+        (json!({ "description": "Pays." }), "agent_tools_description_needs_schema"),
+        (json!({ "description": "Pays.", "input_schema": null }), "agent_tools_description_needs_schema"),
+        (described(json!({ "description": "" })), "agent_tools_description_length"),
+        (described(json!({ "description": "é".repeat(1024) })), ""),
+        (described(json!({ "description": "é".repeat(1025) })), "agent_tools_description_length"),
+        (json!({ "input_schema": true }), "agent_tools_input_schema_object"),
+        (json!({ "input_schema": {} }), "agent_tools_input_schema_object"),
+        (json!({ "input_schema": { "type": ["object", "null"] } }), "agent_tools_input_schema_object"),
+        (json!({ "input_schema": [{ "type": "object" }] }), "agent_tools_input_schema_object"),
+        (schema_of_size(16_384), ""),
+        (schema_of_size(16_385), "agent_tools_input_schema_size"),
+        (json!({ "arguments": "flat" }), "agent_tools_arguments_known"),
+        // A model cannot call these names, so the tool may not be offered to one.
+        (json!({ "name": "a.b" }), ""),
+        (json!({ "name": "n".repeat(128) }), ""),
+        (described(json!({ "name": "a.b" })), "agent_tools_name_callable_by_models"),
+        (described(json!({ "name": "n".repeat(64) })), ""),
+        (described(json!({ "name": "n".repeat(65) })), "agent_tools_name_callable_by_models"),
         (
             json!({ "amount_pointer": "/a", "ask_above": 0, "ask_above_total": 0, "refuse_above": 0, "unit": "minor",
                  "currency": "EUR", "currency_pointer": "/c", "release_lowered_amount": true }),
@@ -70,6 +91,21 @@ fn rows() -> Vec<(Value, Value, &'static str)> {
         rows.push((tool, json!([]), rule));
     }
     rows
+}
+
+/// Returns the fields of a tool that is offered to models, with changes.
+fn described(changes: Value) -> Value {
+    let mut fields = json!({ "description": "Pays.", "input_schema": { "type": "object" } });
+    if let (Some(fields), Value::Object(changes)) = (fields.as_object_mut(), changes) {
+        fields.extend(changes);
+    }
+    fields
+}
+
+/// Returns an input schema that PostgreSQL writes with this number of bytes.
+fn schema_of_size(bytes: usize) -> Value {
+    let rest = r#"{"type": "object", "title": ""}"#.len();
+    json!({ "input_schema": { "type": "object", "title": "t".repeat(bytes - rest) } })
 }
 
 #[tokio::test]
@@ -87,12 +123,33 @@ async fn invalid_tool_registration_is_rejected() -> Result<()> {
             }
             _ => format!("{status} {response}"),
         };
-        comparisons.push((format!("{tool} {routes}"), rule.to_owned(), found));
+        // The texts of some rows are long.
+        let row = format!("{tool} {routes}").chars().take(200).collect();
+        comparisons.push((row, rule.to_owned(), found));
     }
     // The second of two tools is validated like the first.
     let tools = json!([{ "name": "pay" }, { "name": "pay_too", "refuseAbove": 1 }]);
     let (_, response) = try_register_tools(&stack, org_id, AGENT, &tools, &json!([])).await?;
     let found = response["details"].as_str().unwrap_or_default().to_owned();
     comparisons.push((tools.to_string(), "unknown_field:refuseAbove".to_owned(), found));
+    compare_rows(comparisons)
+}
+
+#[tokio::test]
+async fn rejected_tool_is_named_by_a_pointer() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let org_id = fixture.member.user.org_id;
+    let mut comparisons = Vec::new();
+    for (tools, pointer) in [
+        (json!([{ "name": "pay" }, { "name": "file", "description": "Files." }]), "/p_tools/1"),
+        (json!([{ "name": "pay", "arguments": "flat" }, { "name": "file" }]), "/p_tools/0"),
+        (json!([{ "name": "pay" }, { "name": "pay" }]), "/p_tools/1"),
+        (json!("pay"), ""),
+    ] {
+        let (_, response) = try_register_tools(&stack, org_id, AGENT, &tools, &json!([])).await?;
+        let found = response["hint"].as_str().unwrap_or("no hint").to_owned();
+        comparisons.push((tools.to_string(), pointer.to_owned(), found));
+    }
     compare_rows(comparisons)
 }

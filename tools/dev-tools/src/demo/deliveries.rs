@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use local_stack::seed_data::tool_registration;
 use serde_json::{Value, json};
 
 use super::Demo;
@@ -20,7 +21,7 @@ pub async fn register(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> 
     let org_id = demo.org_id;
     demo.stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
     for agent in demo.stack.agents().iter() {
-        let tool = json!({ "idempotent": true, "policy": "auto" });
+        let tool = tool_registration(agent.id());
         let registered = demo.stack.register_agent_tool(org_id, agent.id(), tool).await?;
         let server = &registered["agent_server"];
         printer.detail(agent.id(), server["url"].as_str().unwrap_or_default());

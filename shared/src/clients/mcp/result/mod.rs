@@ -116,6 +116,10 @@ pub struct FollowUp {
     pub objective: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Map<String, Value>>,
+    /// Whether the inputs do not match the schema of the tool that would receive them. Set by the
+    /// dispatcher, never by the agent.
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    pub invalid_inputs: bool,
 }
 
 /// Transfer of the session to another agent.

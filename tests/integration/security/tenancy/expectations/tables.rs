@@ -212,8 +212,9 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "agent_tools",
         readable: "",
-        hidden: "org_id agent_id name idempotent policy amount_pointer currency currency_pointer unit ask_above \
-                 ask_above_total refuse_above release_lowered_amount risk approver ask_expires_in_seconds",
+        hidden: "org_id agent_id name description input_schema arguments idempotent policy amount_pointer \
+                 currency currency_pointer unit ask_above ask_above_total refuse_above \
+                 release_lowered_amount risk approver ask_expires_in_seconds",
         visible: NO_ACCESS,
     },
     Table {

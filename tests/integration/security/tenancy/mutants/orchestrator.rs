@@ -43,6 +43,18 @@ pub const MUTANTS: &[BodyMutant] = &[
         Call("claim_deliveries"),
     ),
     mutant(
+        "chatkit_private.build_call",
+        "t.org_id = p_delivery.org_id",
+        "t.org_id <> p_delivery.org_id",
+        Call("claim_deliveries"),
+    ),
+    mutant(
+        "chatkit_private.follow_up_schemas",
+        "t.org_id = s.org_id",
+        "t.org_id <> s.org_id",
+        Call("claim_deliveries"),
+    ),
+    mutant(
         "chatkit_private.delivery_payload",
         "v.org_id = t.org_id",
         "v.org_id <> t.org_id",

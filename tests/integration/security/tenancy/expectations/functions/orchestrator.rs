@@ -143,7 +143,10 @@ pub const FUNCTIONS: &[Function] = &[
         // The second of five attempts. The other organisation's server has one attempt, and the
         // other organisation has due deliveries and as many running calls as it may have. The
         // automatic total of the user permits the call, and those of others do not.
-        setup: "update public.agent_tools set ask_above_total = 15 where org_id = '{org}' and name = 'pay';
+        setup: "update public.agent_tools set ask_above_total = 15, arguments = 'plain'
+                 where org_id = '{org}' and name = 'pay';
+                 update public.agent_tools set input_schema = jsonb_build_object('type', 'object')
+                 where org_id = '{org}' and name = 'note';
                  update public.auto_call_amounts set amount = 1000 where (org_id, user_id) <> ('{org}', '{user}');
                  update public.agents set enabled = false, allowed_org_roles = '{owner}'
                  where org_id <> '{org}' and id = 'accounts_payable';
@@ -163,7 +166,9 @@ pub const FUNCTIONS: &[Function] = &[
         response: r#"{ "deliveries": [{ "id": "{running}", "org_id": "{org}", "user_id": "{user}",
                                       "session": { "id": "{session}", "userId": "{user}" },
                                       "event": { "type": "custom_running" }, "agent_id": "accounts_payable",
-                                      "tool": "pay", "idempotent": false, "attempt": 2, "max_attempts": 5,
+                                      "tool": "pay", "arguments": "plain", "input_schema": null,
+                                      "follow_up_schemas": { "accounts_payable": { "type": "object" } },
+                                      "idempotent": false, "attempt": 2, "max_attempts": 5,
                                       "url": "https://agents.example/here", "timeout_seconds": 20 }] }"#,
         postcondition: "",
     },
