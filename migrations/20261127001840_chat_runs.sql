@@ -30,6 +30,9 @@ create table if not exists public.chat_runs (
   last_chunk_seq integer not null default 0,
   -- The items that the thread gets if the process stops now.
   draft jsonb not null default '[]',
+  -- The run replaces the items that were hidden since then: by itself, or by the earlier run that it
+  -- repeats. A client that missed the stream of that run may still show them.
+  removed_since timestamptz not null default clock_timestamp(),
   started_at timestamptz not null default clock_timestamp(),
   lease_until timestamptz not null,
   stop_requested_at timestamptz,
