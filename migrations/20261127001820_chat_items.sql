@@ -99,26 +99,21 @@ end
 $$;
 
 -- Removes the items of a thread with a number above p_after_seq: from the thread and from what the
--- model receives, not from transcripts. Returns the ids of those that readers saw.
+-- model receives, not from transcripts.
 create or replace function chatkit_private.hide_items(p_thread_id text, p_after_seq bigint)
-returns jsonb
+returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_ids jsonb;
+  v_now timestamptz := clock_timestamp();
 begin
   update public.chat_hidden_items as h
-  set hidden_at = clock_timestamp()
+  set hidden_at = v_now
   where h.thread_id = p_thread_id and h.thread_seq > p_after_seq and h.hidden_at is null;
-  with hidden as (
-    update public.chat_messages as m
-    set hidden_at = clock_timestamp()
-    where m.thread_id = p_thread_id and m.thread_seq > p_after_seq and m.hidden_at is null
-    returning m.chatkit_item_id, m.thread_seq
-  )
-  select jsonb_agg(h.chatkit_item_id order by h.thread_seq) into v_ids from hidden as h;
-  return coalesce(v_ids, '[]');
+  update public.chat_messages as m
+  set hidden_at = v_now
+  where m.thread_id = p_thread_id and m.thread_seq > p_after_seq and m.hidden_at is null;
 end
 $$;
 

@@ -30,6 +30,9 @@ create table if not exists public.chat_runs (
   last_chunk_seq integer not null default 0,
   -- The items that the thread gets if the process stops now.
   draft jsonb not null default '[]',
+  -- The run replaces the items that were hidden since then: by itself, or by the earlier run that it
+  -- repeats. A client that missed the stream of that run may still show them.
+  removed_since timestamptz not null default clock_timestamp(),
   started_at timestamptz not null default clock_timestamp(),
   lease_until timestamptz not null,
   stop_requested_at timestamptz,
@@ -78,6 +81,11 @@ create index if not exists chat_runs_by_thread on public.chat_runs (thread_id, s
 -- Finds runs whose process has stopped.
 create index if not exists chat_runs_leases
   on public.chat_runs (lease_until) include (org_id, user_id) where status = 'running';
+
+-- Counts the finished answers of an organisation without reading the table.
+create index if not exists chat_runs_by_start
+  on public.chat_runs (org_id, started_at)
+  include (session_id, status, input_tokens, output_tokens) where status <> 'running';
 
 alter table public.chat_runs enable row level security;
 revoke all on table public.chat_runs from public, anon, authenticated, service_role;

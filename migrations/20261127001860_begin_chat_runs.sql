@@ -62,6 +62,18 @@ begin
 end
 $$;
 
+-- Returns the ids of the items that a run replaces, those of the latest removal first.
+create or replace function chatkit_private.removed_item_ids(p_run public.chat_runs) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(m.chatkit_item_id order by m.hidden_at desc, m.thread_seq), '[]')
+  from public.chat_messages as m
+  where m.thread_id = p_run.thread_id
+    and m.thread_seq > p_run.question_seq
+    and m.hidden_at >= p_run.removed_since
+$$;
+
 -- Returns a run that exists, for a repeated request.
 create or replace function chatkit_private.repeat_response(
   p_run public.chat_runs,
@@ -82,6 +94,7 @@ as $$
         and m.thread_seq = p_run.question_seq
         and m.hidden_at is null
     ),
+    'removed_item_ids', chatkit_private.removed_item_ids(p_run),
     -- A finished run is repeated from its items.
     'items', (
       select coalesce(jsonb_agg(m.item order by m.thread_seq), '[]')
@@ -115,23 +128,6 @@ language sql immutable parallel safe
 set search_path = ''
 return hashtextextended(p_org_id::text || p_user_id || p_request_key, 0);
 
--- Returns the ids of the items that were removed from a thread, after one number and up to another.
-create or replace function chatkit_private.removed_item_ids(
-  p_thread_id text,
-  p_after_seq bigint,
-  p_until_seq bigint
-) returns jsonb
-language sql stable
-set search_path = ''
-as $$
-  select coalesce(jsonb_agg(m.chatkit_item_id order by m.thread_seq), '[]')
-  from public.chat_messages as m
-  where m.thread_id = p_thread_id
-    and m.thread_seq > p_after_seq
-    and m.thread_seq <= p_until_seq
-    and m.hidden_at is not null
-$$;
-
 create or replace function chatkit_private.begin_chat_run(
   p_session_id uuid,
   p_secret_hash text,
@@ -158,7 +154,7 @@ declare
   v_limit jsonb;
   v_item jsonb;
   v_question_seq bigint;
-  v_removed jsonb := '[]';
+  v_removed_since timestamptz;
   v_constraint text;
   v_column text;
 begin
@@ -222,14 +218,17 @@ begin
   select * into strict v_settings
   from public.session_model_settings as m
   where m.session_id = v_session.id;
+  -- Otherwise the caller has lost the first response.
   if not exists (select from public.chat_runs as r where r.id = p_run_id) then
+    v_removed_since := clock_timestamp();
     v_limit := chatkit_private.consume_bucket(
       v_session.org_id, 'user', v_session.user_id, 'turn',
       (chatkit_private.effective_limits(v_session.org_id)).turns_per_minute_user, 1
     );
     if v_run.id is not null then
       v_question_seq := v_run.question_seq;
-      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+      v_removed_since := v_run.removed_since;
+      perform chatkit_private.hide_items(v_thread.id, v_question_seq);
     elsif p_retry_after_item_id is not null then
       select m.thread_seq into v_question_seq
       from public.chat_messages as m
@@ -240,7 +239,17 @@ begin
       if not found then
         raise sqlstate 'PT404' using message = 'item_not_found';
       end if;
-      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+      -- The client may have missed the stream of the thread's latest answer, and send the same
+      -- request again.
+      select coalesce(min(r.removed_since), v_removed_since) into v_removed_since
+      from (
+        select n.removed_since
+        from public.chat_runs as n
+        where n.thread_id = v_thread.id
+        order by n.started_at desc
+        limit 1
+      ) as r;
+      perform chatkit_private.hide_items(v_thread.id, v_question_seq);
     else
       for v_item in
         select i.value
@@ -254,21 +263,15 @@ begin
     end if;
     insert into public.chat_runs (
       id, org_id, user_id, session_id, thread_id, agent_id, secret_hash, request_key, request_hash,
-      question_seq, preceding_item_seq, draft, lease_until
+      question_seq, preceding_item_seq, draft, removed_since, lease_until
     ) values (
       p_run_id, v_session.org_id, v_session.user_id, v_session.id, v_thread.id,
       v_session.agent_id, p_secret_hash, p_request_key, p_request_hash, v_question_seq,
       (select t.last_item_seq from public.chat_threads as t where t.id = v_thread.id), p_draft,
-      clock_timestamp() + make_interval(secs => p_lease_seconds)
+      v_removed_since, clock_timestamp() + make_interval(secs => p_lease_seconds)
     );
     perform chatkit_private.link_thread(v_session, v_thread.id);
     perform chatkit_private.touch_session(v_session.id);
-  else
-    -- The caller has lost the first response.
-    select chatkit_private.removed_item_ids(r.thread_id, r.question_seq, r.preceding_item_seq)
-    into v_removed
-    from public.chat_runs as r
-    where r.id = p_run_id;
   end if;
   return jsonb_build_object(
     'outcome', 'begun',
@@ -280,7 +283,9 @@ begin
       join public.chat_runs as r on r.id = p_run_id
       where m.thread_id = r.thread_id and m.thread_seq = r.question_seq
     ),
-    'removed_item_ids', v_removed,
+    'removed_item_ids', (
+      select chatkit_private.removed_item_ids(r) from public.chat_runs as r where r.id = p_run_id
+    ),
     'settings', to_jsonb(v_settings),
     'user', (
       select u.chatkit_user
@@ -343,5 +348,6 @@ comment on function public.begin_chat_run is
   'with a lease. `outcome` is `begun` (with the model''s settings and the history that it may '
   'receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
   'request with the same key). A repeat of a run that broke off begins a new run for the same '
-  'question; `removed_item_ids` are the items of the broken one. With p_retry_after_item_id the '
-  'answers after that message are replaced.';
+  'question. With p_retry_after_item_id the answers after that message are replaced. '
+  '`removed_item_ids` are the items that the run replaces, and those that the runs before it '
+  'replaced since the last new question: a client may have missed their streams.';

@@ -89,6 +89,8 @@ begin
     )
   ), deliveries as materialized (
     select * from chatkit_private.count_deliveries(p_org_id, p_from, p_to, p_bucket, p_group_by)
+  ), responses as materialized (
+    select * from chatkit_private.count_responses(p_org_id, p_from, p_to, p_bucket, p_group_by)
   ), buckets as (
     select b.at
     from generate_series(date_bin(v_length, p_from, v_origin), p_to, v_length) as b (at)
@@ -153,6 +155,13 @@ begin
       'taken_up', coalesce(d.taken_up, 0), 'under_way', coalesce(d.under_way, 0),
       'dead', coalesce(d.dead, 0), 'unknown', coalesce(d.unknown, 0),
       'withdrawn', coalesce(d.withdrawn, 0), 'retried', coalesce(d.retried, 0)
+    ),
+    'responses', jsonb_build_object(
+      'created', coalesce(r.created, 0), 'running', coalesce(r.running, 0),
+      'completed', coalesce(r.completed, 0), 'incomplete', coalesce(r.incomplete, 0),
+      'stopped', coalesce(r.stopped, 0), 'failed', coalesce(r.failed, 0),
+      'interrupted', coalesce(r.interrupted, 0),
+      'input_tokens', coalesce(r.input_tokens, 0), 'output_tokens', coalesce(r.output_tokens, 0)
     )
   ) as metrics,
   jsonb_build_object('approval_load', coalesce(e.approval_load, '[]')) as approval_load
@@ -160,6 +169,7 @@ begin
   left join sessions as s using (level, of_group, of_bucket)
   left join escalations as e using (level, of_group, of_bucket)
   left join deliveries as d using (level, of_group, of_bucket)
+  left join responses as r using (level, of_group, of_bucket)
   left join groups as g using (of_group)
   -- A constant condition. If it is false, PostgreSQL joins nothing.
   where (select count(*) from cells as b where b.level = 0) <= 2500;

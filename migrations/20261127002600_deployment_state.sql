@@ -225,6 +225,11 @@ begin
         limit c_most
       ) as w
     ),
+    'self_hosted_agents', (
+      select jsonb_build_object('agent_id', min(a.id), 'agents', count(*))
+      from public.agents as a
+      where a.enabled and a.provider = 'self_hosted'
+    ),
     'agent_server_count', (
       select count(distinct (s.url, s.credential))
       from public.agent_servers as s
@@ -265,7 +270,7 @@ end
 $$;
 
 comment on function public.deployment_state is
-  'Returns what the doctor checks: schema, webhook, migrations, workflows, agent servers, '
-  'approvers and sealing keys. Many organisations may share a workflow or a server, so each one '
+  'Returns what the doctor checks: schema, webhook, migrations, workflows, self-hosted agents, '
+  'agent servers, approvers and sealing keys. Many organisations may share a workflow or a server, so each one '
   'is listed once, with one of its agents and their number. At most 200 of each are listed; '
   '`workflow_count` and `agent_server_count` count all of them.';

@@ -32,6 +32,7 @@ macro_rules! codes {
 codes! {
     VariableMissing = "variable_missing" "A variable that is needed is not set.", "Set it, as docs/reference/configuration.md says.";
     VariableInvalid = "variable_invalid" "A variable has a value that cannot be right: of the wrong kind, incomplete, or meant for another variable.", "Set it, as docs/reference/configuration.md says.";
+    ChatkitApiUrlMissing = "chatkit_api_url_missing" "A self-hosted agent is enabled and CHATKIT_API_URL is not set: create-session opens no session with it.", "Set CHATKIT_API_URL and the variables of the chat (docs/guides/self-hosted-chat.md), or disable the agent.";
 
     SupabaseUnreachable = "supabase_unreachable" "No server responds at SUPABASE_URL: the host is wrong, or the project is paused or deleted.", "Compare SUPABASE_URL with the project's settings. Resume the project if it is paused.";
     SupabaseTimedOut = "supabase_timed_out" "Supabase does not respond in time: it is overloaded, or the network drops the connection.", "Check the project's health and Supabase's status page, then run the doctor again.";

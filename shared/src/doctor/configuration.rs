@@ -4,12 +4,18 @@
 use super::{
     code::FaultCode,
     finding::{Check, CheckResult},
+    state::{SelfHostedAgents, for_agents},
 };
 use crate::platform::config::ConfigError;
 
-/// Returns one result per error, or one success.
-pub(super) fn check(mistakes: &[ConfigError]) -> Vec<CheckResult> {
-    if mistakes.is_empty() {
+/// Returns one result per error, or one success. `unserved` are self-hosted agents without a chat.
+pub(super) fn check(mistakes: &[ConfigError], unserved: Option<&SelfHostedAgents>) -> Vec<CheckResult> {
+    let unserved = unserved.and_then(|unserved| {
+        let agent_id = unserved.agent_id.as_ref()?;
+        let fault = CheckResult::fault(Check::Configuration, FaultCode::ChatkitApiUrlMissing);
+        Some(fault.subject("CHATKIT_API_URL").detail(for_agents(agent_id, unserved.agents)))
+    });
+    if mistakes.is_empty() && unserved.is_none() {
         return vec![CheckResult::ok(Check::Configuration)];
     }
     let finding = |mistake: &ConfigError| {
@@ -21,5 +27,5 @@ pub(super) fn check(mistakes: &[ConfigError]) -> Vec<CheckResult> {
         let finding = CheckResult::fault(Check::Configuration, code).subject(mistake.variable);
         finding.detail(format!("{} {}", mistake.variable, mistake.reason))
     };
-    mistakes.iter().map(finding).collect()
+    mistakes.iter().map(finding).chain(unserved).collect()
 }

@@ -68,6 +68,7 @@ pub struct Doctor {
     chatkit: Result<Option<ChatKit>, Reported>,
     sealer: Result<Option<Sealer>, Reported>,
     agents: Option<mcp::Client>,
+    has_chat: bool,
 }
 
 impl Doctor {
@@ -80,7 +81,8 @@ impl Doctor {
         let sealer = dependencies.sealer();
         let agents = dependencies.agent_client().ok();
         // Only the chat of self-hosted agents needs the model's variables.
-        if !matches!(dependencies.chat_server(), Ok(None)) {
+        let has_chat = !matches!(dependencies.chat_server(), Ok(None));
+        if has_chat {
             let _ = dependencies.model_client();
         }
         let _ = (
@@ -116,6 +118,7 @@ impl Doctor {
             chatkit,
             sealer,
             agents,
+            has_chat,
         }
     }
 
@@ -126,12 +129,13 @@ impl Doctor {
 
     /// Runs all checks, concurrently where one does not depend on another.
     pub async fn run(&self, deadline: Deadline) -> DoctorReport {
-        let mut findings = configuration::check(&self.mistakes);
         let ((of_supabase, state), chatkit) = join!(self.supabase(deadline), self.chatkit(deadline));
         let (workflows, servers) = join!(
             self.workflows(state.as_ref(), &chatkit, deadline),
             self.agent_servers(state.as_ref(), deadline)
         );
+        let self_hosted = state.as_ref().map(|state| &state.self_hosted_agents);
+        let mut findings = configuration::check(&self.mistakes, self_hosted.filter(|_| !self.has_chat));
         findings.extend(of_supabase);
         findings.push(chatkit);
         findings.extend(workflows);

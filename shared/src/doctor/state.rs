@@ -29,6 +29,7 @@ pub(super) struct DeploymentState {
     pub migrations: Option<BTreeSet<String>>,
     pub workflow_count: usize,
     pub workflows: Vec<AgentWorkflow>,
+    pub self_hosted_agents: SelfHostedAgents,
     pub agent_server_count: usize,
     pub agent_servers: Vec<AgentServer>,
     /// Number of organisations whose agents may need an approval by another person and that
@@ -89,6 +90,14 @@ pub(super) struct AgentWorkflow {
     /// Id of one of these agents.
     pub agent_id: String,
     /// Number of agents that use it.
+    pub agents: usize,
+}
+
+/// The enabled self-hosted agents.
+#[derive(Debug, Deserialize)]
+pub(super) struct SelfHostedAgents {
+    /// Id of one of them.
+    pub agent_id: Option<String>,
     pub agents: usize,
 }
 

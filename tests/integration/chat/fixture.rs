@@ -73,6 +73,16 @@ pub async fn until_model_answers(stack: &LocalStack) -> Result<()> {
     Ok(())
 }
 
+/// Waits until no answer of the model is running.
+pub async fn until_model_is_idle(stack: &LocalStack) -> Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
+    while stack.model().running() > 0 {
+        ensure!(Instant::now() < deadline, "the model still answers");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
 /// Waits until the draft of a running answer contains a text.
 pub async fn until_saved(stack: &LocalStack, text: &str) -> Result<()> {
     let deadline = Instant::now() + TIMEOUT;

@@ -3,6 +3,7 @@
 mod access;
 mod crashes;
 pub mod fixture;
+mod missed_streams;
 mod repeats;
 mod requests;
 mod sdk;

@@ -4,8 +4,12 @@
 use anyhow::{Result, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use local_stack::LocalStack;
+use serde_json::json;
+use uuid::Uuid;
 
-use super::{DATABASE_CHECKS, ExpectedFault, expect_faults, expect_report, run_doctor, start, with_env};
+use super::{
+    DATABASE_CHECKS, ExpectedFault, execute, expect_faults, expect_report, run_doctor, start, with_env,
+};
 
 #[tokio::test]
 async fn missing_supabase_url_is_reported() -> Result<()> {
@@ -63,6 +67,26 @@ async fn invalid_cors_header_is_reported() -> Result<()> {
 async fn malformed_agent_credentials_are_reported() -> Result<()> {
     let credentials = r#"{"a":{"origin":"http://a.example","bearer":"c4n4ry"}}"#;
     expect_invalid("AGENT_CREDENTIALS", credentials).await
+}
+
+/// The sessions of a self-hosted agent need the chat's URL.
+#[tokio::test]
+async fn self_hosted_agent_without_the_url_of_the_chat_is_reported() -> Result<()> {
+    let stack = start(with_env("CHATKIT_API_URL", "")).await?;
+    expect_faults(&stack, &[], &[]).await?;
+    for agent in ["a_chat", "b_chat"] {
+        stack.register_self_hosted_agent(Uuid::new_v4(), agent, json!({})).await?;
+    }
+    let fault = ("configuration", "chatkit_api_url_missing", "a_chat and 1 more");
+    let report = expect_report(&stack, &[fault], &[]).await?;
+    ensure!(report["findings"][0]["about"] == "CHATKIT_API_URL", "{report:#}");
+    execute(&stack, "update public.agents set enabled = false where provider = 'self_hosted'").await?;
+    expect_faults(&stack, &[], &[]).await
+}
+
+#[tokio::test]
+async fn missing_key_of_the_model_is_reported() -> Result<()> {
+    expect_missing("MODEL_API_KEY").await
 }
 
 #[tokio::test]

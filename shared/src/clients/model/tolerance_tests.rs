@@ -129,6 +129,7 @@ tolerances! {
         "data: {\"type\":\"response.output_text.annotation.added\",\"annotation\":{\"type\":\"url_citation\",\"url\":\"https://a.example\"}}\n\n\
          data: {\"type\":\"response.output_text.annotation.added\",\"annotation\":{\"type\":\"url_citation\"}}\n\n\
          data: {\"type\":\"response.output_text.annotation.added\",\"annotation\":{\"type\":\"file_citation\",\"file_id\":\"f\",\"index\":4}}\n\n\
+         data: {\"type\":\"response.output_text.annotation.added\",\"annotation\":{\"type\":\"file_path\",\"file_id\":\"f\",\"index\":5}}\n\n\
          data: {\"type\":\"response.output_text.annotation.added\"}\n\n"
         => Ok(vec![
             E::AnnotationAdded { index: 0, part: 0, annotation: ModelAnnotation::UrlCitation {
@@ -137,6 +138,9 @@ tolerances! {
             E::AnnotationAdded { index: 0, part: 0, annotation: ModelAnnotation::Other },
             E::AnnotationAdded { index: 0, part: 0, annotation: ModelAnnotation::FileCitation {
                 file_id: "f".to_owned(), filename: None, index: Some(4),
+            } },
+            E::AnnotationAdded { index: 0, part: 0, annotation: ModelAnnotation::FileCitation {
+                file_id: "f".to_owned(), filename: None, index: Some(5),
             } },
             E::AnnotationAdded { index: 0, part: 0, annotation: ModelAnnotation::Other },
         ]);

@@ -51,6 +51,7 @@ pub async fn stream_answer(
     let mut reader = ModelReader::new(model, &run, deadline);
     let mut ticks = tokio::time::interval_at(Instant::now() + SAVE_INTERVAL, SAVE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failure = None;
     let end = loop {
         tokio::select! {
             biased;
@@ -79,8 +80,9 @@ pub async fn stream_answer(
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the model's answer broke off");
-                    break TurnEnd::from_error(&error);
+                    let end = TurnEnd::from_error(&error);
+                    failure = Some(error.to_string());
+                    break end;
                 }
             },
         }
@@ -88,6 +90,9 @@ pub async fn stream_answer(
     let input_bytes = reader.input.bytes;
     // Closes the connection, which makes the model's server stop.
     drop(reader);
+    if let Some(code) = error_code(end) {
+        tracing::warn!(code, cause = failure, "the model's answer broke off");
+    }
     if end == TurnEnd::Stopped {
         telemetry::record_stopped_response();
     }

@@ -12,7 +12,7 @@ use super::{
     history, new_id,
     protocol::{
         ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, StreamOptions, Thread,
-        ThreadItem, ThreadStatus, UserMessageInput,
+        ThreadItem, ThreadStatus, ThreadStreamEvent, UserMessageInput,
     },
     store::{
         BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, RunStatus, StoredPage,
@@ -220,7 +220,6 @@ impl Answer {
         if let Some(question) = question.as_ref().filter(|_| has_question) {
             sender.send(&json!({ "type": "thread.item.done", "item": question }))?;
         }
-        let mut followed = None;
         loop {
             let repeated = match outcome {
                 BeginOutcome::Begun(run) => {
@@ -229,13 +228,12 @@ impl Answer {
                 BeginOutcome::Repeated(run) => run,
                 BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),
             };
-            let Some(open_item_ids) = follow(&store, &repeated, followed, &sender, deadline).await? else {
+            let Some(open_item_ids) = follow(&store, &repeated, &sender, deadline).await? else {
                 return Ok(());
             };
             for item_id in open_item_ids {
-                sender.send(&json!({ "type": "thread.item.removed", "item_id": item_id }))?;
+                sender.send(&ThreadStreamEvent::ItemRemoved { item_id })?;
             }
-            followed = Some(repeated.run_id);
             begin.p_run_id = Uuid::now_v7();
             // The question is stored. Another process may have taken it up and answered it, or the
             // conversation may have gone on, but the question is never new.
@@ -247,18 +245,16 @@ impl Answer {
 
 /// Streams what another process streams for a run, or has stored for it. If the run breaks off, so
 /// that this process may take it up, returns the items that have begun and are not done.
-///
-/// `followed` is the run that was streamed before.
 async fn follow(
     store: &ChatStore,
     run: &RepeatedRun,
-    followed: Option<Uuid>,
     sender: &EventSender,
     deadline: Deadline,
 ) -> Result<Option<Vec<String>>, Error> {
-    let was_running = run.status == RunStatus::Running;
-    // The events of a run that took up another one also remove what that one had sent.
-    if !was_running && followed.is_none_or(|followed| followed == run.run_id) {
+    if run.status != RunStatus::Running {
+        for item_id in &run.removed_item_ids {
+            sender.send(&ThreadStreamEvent::ItemRemoved { item_id: item_id.clone() })?;
+        }
         let stream_options = StreamOptions { allow_cancel: true };
         sender.send(&json!({ "type": "stream_options", "stream_options": stream_options }))?;
         for item in &run.items {
@@ -280,7 +276,7 @@ async fn follow(
             continue;
         }
         if followed.status != RunStatus::Running {
-            return Ok((was_running && followed.status.is_broken()).then_some(open_item_ids));
+            return Ok(followed.status.is_broken().then_some(open_item_ids));
         }
         tokio::time::sleep(FOLLOW_PAUSE).await;
     }

@@ -73,6 +73,7 @@ pub struct MetricSet {
     confirmations: Confirmations,
     automation: Automation,
     deliveries: DeliveryCounts,
+    responses: ResponseCounts,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -146,6 +147,21 @@ struct DeliveryCounts {
     unknown: u64,
     withdrawn: u64,
     retried: u64,
+}
+
+/// Responses of models in the self-hosted chat.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+struct ResponseCounts {
+    created: u64,
+    running: u64,
+    completed: u64,
+    incomplete: u64,
+    stopped: u64,
+    failed: u64,
+    interrupted: u64,
+    input_tokens: u64,
+    output_tokens: u64,
 }
 
 /// Escalations for one tool of an agent; without agent and tool, those that a frontend opened.

@@ -18,7 +18,7 @@ const AGENTS: [&str; 3] = ["accounts_payable", "tax_compliance", "cfo_strategy"]
 const TOOLS: [&str; 2] = ["pay", "check"];
 
 /// Statements that insert one batch.
-const INSERTS: [&str; 4] = [
+const INSERTS: [&str; 5] = [
     "insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider, status, created_at, ended_at,
        end_reason, last_activity_at, last_event_seq)
      select id, org_id, org_id, channel, agent_id, 'openai_hosted', case when ended_at is null then 'active' else 'ended' end,
@@ -51,11 +51,19 @@ const INSERTS: [&str; 4] = [
        case when status = 'resolved' then closed_at end, case when status = 'resolved' then gen_random_uuid() end
      from jsonb_to_recordset($1 -> 'escalations') as r (org_id uuid, session_id uuid, status text, created_at timestamptz,
        closed_at timestamptz, delivery_id uuid, agent_id text, tool text, confirm boolean)",
+    "insert into public.chat_runs (id, org_id, user_id, session_id, thread_id, agent_id, secret_hash, request_key,
+       request_hash, status, question_seq, preceding_item_seq, last_item_seq, started_at, lease_until, finished_at,
+       input_tokens, output_tokens)
+     select gen_random_uuid(), org_id, org_id, session_id, 'thr_' || gen_random_uuid(), 'cfo_strategy', 'x', 'x', 'x',
+       status, 1, 1, case when status <> 'running' then 2 end, started_at, started_at,
+       case when status <> 'running' then started_at end, input_tokens, output_tokens
+     from jsonb_to_recordset($1 -> 'runs') as r (org_id uuid, session_id uuid, status text, started_at timestamptz,
+       input_tokens bigint, output_tokens bigint)",
 ];
 
 /// Statements that change existing rows: sessions end or move to another agent, escalations close.
 const LATER_CHANGES: [&str; 3] = [
-    // A session must not end before its last escalation or delivery.
+    // A session must not end before its last escalation, delivery or response.
     "update public.chat_sessions as s
      set status = 'ended', ended_at = l.last + (now() - l.last) * random(),
          end_reason = (array['cancelled', 'expired', 'failed'])[1 + floor(random() * 3)::integer]
@@ -63,7 +71,8 @@ const LATER_CHANGES: [&str; 3] = [
        select s.id, greatest(
          s.created_at,
          (select max(x.created_at) from public.chat_escalations as x where x.session_id = s.id),
-         (select max(d.created_at) from public.deliveries as d where d.session_id = s.id)
+         (select max(d.created_at) from public.deliveries as d where d.session_id = s.id),
+         (select max(r.started_at) from public.chat_runs as r where r.session_id = s.id)
        ) as last
        from public.chat_sessions as s
      ) as l
@@ -116,7 +125,7 @@ impl HistoryGenerator {
         values[self.rng.usize(0..values.len())]
     }
 
-    /// Adds sessions of these organisations, with events, escalations and deliveries.
+    /// Adds sessions of these organisations, with events, escalations, deliveries and responses.
     pub async fn add_sessions(
         &mut self,
         stack: &LocalStack,
@@ -124,6 +133,7 @@ impl HistoryGenerator {
         count: usize,
     ) -> Result<()> {
         let (mut sessions, mut deliveries, mut escalations) = (Vec::new(), Vec::new(), Vec::new());
+        let mut runs = Vec::new();
         for org_id in organisations.iter().cycle().take(count) {
             let (id, created) = (Uuid::new_v4(), self.time());
             let ended = (self.rng.u8(0..4) > 0).then(|| self.time_after(created));
@@ -159,6 +169,24 @@ impl HistoryGenerator {
                 }));
                 session_deliveries.push((delivery, at, agent, tool));
             }
+            for _ in 0..self.rng.u8(0..4) {
+                let at = self.time_after(created).min(last);
+                let status = self.choose(&[
+                    "completed",
+                    "completed",
+                    "incomplete",
+                    "stopped",
+                    "failed",
+                    "interrupted",
+                    "running",
+                ]);
+                let has_tokens = status != "running" && self.rng.bool();
+                runs.push(json!({
+                    "org_id": org_id, "session_id": id, "status": status, "started_at": rfc3339(at)?,
+                    "input_tokens": has_tokens.then(|| self.rng.u32(..)),
+                    "output_tokens": has_tokens.then(|| self.rng.u16(..)),
+                }));
+            }
             for i in 0..self.rng.usize(0..3) {
                 // A delivery has at most one open escalation.
                 let about = session_deliveries.get(i).filter(|_| self.rng.u8(0..3) > 0);
@@ -177,7 +205,9 @@ impl HistoryGenerator {
             }
         }
         self.batches += 1;
-        let batch = json!({ "sessions": sessions, "deliveries": deliveries, "escalations": escalations });
+        let batch = json!({
+            "sessions": sessions, "deliveries": deliveries, "escalations": escalations, "runs": runs,
+        });
         self.write(stack, &INSERTS, &batch).await
     }
 

@@ -173,6 +173,18 @@ impl Slice<'_> {
             let escalated = self.rows.escalations.iter().any(|e| e.delivery_id == Some(delivery.id));
             automatic += u64::from(state == "delivered" && !escalated && delivery.resumes.is_none());
         }
+        let mut statuses: BTreeMap<&str, u64> = BTreeMap::new();
+        let (mut responses, mut input_tokens, mut output_tokens) = (0, 0, 0);
+        for run in &self.rows.runs {
+            if !self.contains(run.started_at) || !self.includes_id(run.session_id) {
+                continue;
+            }
+            responses += 1;
+            *statuses.entry(&run.status).or_default() += 1;
+            input_tokens += run.input_tokens.unwrap_or_default();
+            output_tokens += run.output_tokens.unwrap_or_default();
+        }
+        let status = |name| statuses.get(name).copied().unwrap_or(0);
         let ended = |reason| ended.get(reason).copied().unwrap_or(0);
         let state = |name| states.get(name).copied().unwrap_or(0);
         json!({
@@ -204,6 +216,17 @@ impl Slice<'_> {
                 "unknown": state("unknown"),
                 "withdrawn": state("withdrawn"),
                 "retried": retried,
+            },
+            "responses": {
+                "created": responses,
+                "running": status("running"),
+                "completed": status("completed"),
+                "incomplete": status("incomplete"),
+                "stopped": status("stopped"),
+                "failed": status("failed"),
+                "interrupted": status("interrupted"),
+                "inputTokens": input_tokens,
+                "outputTokens": output_tokens,
             },
         })
     }

@@ -38,12 +38,21 @@ pub struct Delivery {
     pub fence: i64,
 }
 
+pub struct Run {
+    pub session_id: Uuid,
+    pub started_at: Micros,
+    pub status: String,
+    pub input_tokens: Option<i64>,
+    pub output_tokens: Option<i64>,
+}
+
 pub struct Rows {
     pub sessions: Vec<Session>,
     /// The session of each event.
     pub events: Vec<Uuid>,
     pub escalations: Vec<Escalation>,
     pub deliveries: Vec<Delivery>,
+    pub runs: Vec<Run>,
 }
 
 impl Rows {
@@ -87,11 +96,20 @@ impl Rows {
             resumes: row.get("resumes"),
             fence: row.get("fence"),
         });
+        let columns = format!("session_id, status, input_tokens, output_tokens, {}", micros("started_at"));
+        let runs = all(&columns, "chat_runs").await?.into_iter().map(|row| Run {
+            session_id: row.get("session_id"),
+            started_at: row.get("started_at"),
+            status: row.get("status"),
+            input_tokens: row.get("input_tokens"),
+            output_tokens: row.get("output_tokens"),
+        });
         Ok(Self {
             sessions: sessions.collect(),
             events: events.collect(),
             escalations: escalations.collect(),
             deliveries: deliveries.collect(),
+            runs: runs.collect(),
         })
     }
 }

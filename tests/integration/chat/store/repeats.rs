@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Chat;
 use crate::support::chat_rpc::{self as rpc, Question, item, texts};
@@ -102,6 +102,58 @@ async fn repeat_takes_up_a_broken_answer_under_the_same_message() -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// A client may have missed any stream since the last new question of the thread.
+#[tokio::test]
+async fn run_removes_what_the_runs_since_the_last_question_removed() -> Result<()> {
+    let chat = Chat::start().await?;
+    let session = chat.open().await?;
+    let complete = async |question: &Question, text: &str| {
+        let answer = item("assistant_message", &question.thread_id, text);
+        let id = answer["id"].clone();
+        ensure!(session.finish(&chat.stack, question.run_id, "completed", vec![answer]).await?);
+        anyhow::Ok(id)
+    };
+    let begin = async |question: &Question, outcome: &str, removed: &[&Value]| {
+        let body = session.expect_begin(&chat.stack, question, outcome).await?;
+        ensure!(body["removed_item_ids"] == json!(removed), "expected {removed:?}, found {body}");
+        anyhow::Ok(())
+    };
+    let first = Question::in_new_thread("first");
+    let thread = &first.thread_id;
+    let first_id = &first.items[0]["id"];
+    begin(&first, "begun", &[]).await?;
+    let one = &complete(&first, "one").await?;
+
+    let retry = Question::retry(thread, first_id.as_str().unwrap_or_default()).with_key("1");
+    begin(&retry, "begun", &[one]).await?;
+    // The caller has lost the response.
+    begin(&retry, "begun", &[one]).await?;
+    rpc::end_lease(&chat.stack, retry.run_id).await?;
+    let mark = &retry.draft[0]["id"];
+    let elsewhere = Question::in_new_thread("elsewhere");
+    session.answer(&chat.stack, &elsewhere, "an answer").await?;
+    let other_id = elsewhere.items[0]["id"].as_str().unwrap_or_default();
+    session.answer(&chat.stack, &Question::retry(&elsewhere.thread_id, other_id), "another").await?;
+    let taken_up = retry.repeated();
+    begin(&taken_up, "begun", &[mark, one]).await?;
+    begin(&retry.repeated(), "repeated", &[mark, one]).await?;
+    let two = &complete(&taken_up, "two").await?;
+    begin(&retry.repeated(), "repeated", &[mark, one]).await?;
+    let again = Question::retry(thread, first_id.as_str().unwrap_or_default()).with_key("2");
+    begin(&again, "begun", &[two, mark, one]).await?;
+    let three = &complete(&again, "three").await?;
+
+    let second = Question::in_thread(thread, "second");
+    let second_id = &second.items[0]["id"];
+    begin(&second, "begun", &[]).await?;
+    let four = &complete(&second, "four").await?;
+    let retry = Question::retry(thread, second_id.as_str().unwrap_or_default()).with_key("3");
+    begin(&retry, "begun", &[four]).await?;
+    let five = &complete(&retry, "five").await?;
+    let retry = Question::retry(thread, first_id.as_str().unwrap_or_default()).with_key("4");
+    begin(&retry, "begun", &[three, second_id, five, four]).await
 }
 
 /// With a key it is the old request still; without one, the same words are a new message.

@@ -1,6 +1,7 @@
-//! Every row of docs/reference/upstream-errors.md as a response of OpenAI or Supabase: transient
+//! Every row of docs/reference/upstream-errors.md as a response of OpenAI, Supabase or the model's server: transient
 //! errors are retried, and other errors return the code of the row.
 
+mod model;
 mod openai;
 mod supabase;
 

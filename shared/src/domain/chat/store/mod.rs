@@ -92,7 +92,7 @@ pub struct BegunRun {
     pub thread: StoredThread,
     /// The user's message. `None` if the user answered in another way.
     pub question: Option<Value>,
-    /// Items that this answer replaces.
+    /// Items that this answer replaces, also those that an earlier attempt has removed.
     pub removed_item_ids: Vec<String>,
     pub settings: ModelSettings,
     /// An opaque id of the user.
@@ -141,6 +141,8 @@ pub struct RepeatedRun {
     pub status: RunStatus,
     pub thread: StoredThread,
     pub question: Option<Value>,
+    /// Items that this answer replaces.
+    pub removed_item_ids: Vec<String>,
     /// Items of the answer, if the run has finished.
     pub items: Vec<Value>,
 }

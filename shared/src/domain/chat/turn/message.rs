@@ -16,6 +16,9 @@ use crate::{
 /// Maximum number of annotations of a part. More of them are left out.
 const MAX_ANNOTATIONS: usize = 500;
 
+/// Shown for a cited file without a name. The file's id is an opaque text of the model's server.
+const UNNAMED_FILE: &str = "File";
+
 /// A message that has begun.
 #[derive(Debug)]
 pub(super) struct OpenMessage {
@@ -251,8 +254,8 @@ fn to_annotation(annotation: ModelAnnotation) -> Option<Annotation> {
             matches!(scheme.as_deref(), Some("https" | "http")).then_some(())?;
             (title.unwrap_or_else(|| url.clone()), SourceKind::Url { url, attribution: None }, end_index)
         }
-        ModelAnnotation::FileCitation { file_id, filename, index } => {
-            let filename = filename.unwrap_or(file_id);
+        ModelAnnotation::FileCitation { filename, index, .. } => {
+            let filename = filename.unwrap_or_else(|| UNNAMED_FILE.to_owned());
             (filename.clone(), SourceKind::File { filename }, index)
         }
         ModelAnnotation::Other => return None,

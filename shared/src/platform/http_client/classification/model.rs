@@ -127,14 +127,14 @@ impl ModelCause {
         }
     }
 
-    /// Returns the cause of an error in a stream, or of a failed response, by its code.
+    /// Returns the cause of an error in a stream, or of a failed response, by its code. The codes of
+    /// the table have the same cause as before the stream.
     pub fn from_event_code(code: Option<&str>) -> Self {
         let code = code.unwrap_or_default();
+        if let Some(row) = ROWS.iter().find(|row| row.codes.contains(&code)) {
+            return row.cause;
+        }
         match () {
-            () if QUOTA_CODES.contains(&code) => QuotaExhausted,
-            () if LENGTH_CODES.contains(&code) => InputTooLong,
-            () if PROMPT_CODES.contains(&code) => PromptRejected,
-            () if MODEL_CODES.contains(&code) => ModelNotFound,
             () if code.starts_with("rate_limit") || code == "429" => RateLimited,
             () if code == "invalid_api_key" || code == "authentication_error" => KeyRejected,
             () if code == "invalid_request_error" => SettingsRejected,
@@ -203,6 +203,7 @@ mod tests {
             (Some("insufficient_quota"), QuotaExhausted),
             (Some("context_length_exceeded"), InputTooLong),
             (Some("invalid_prompt"), PromptRejected),
+            (Some("ip_not_authorized"), Blocked),
             (Some("server_error"), Unavailable),
             (Some("something new"), Unavailable),
             (None, Unavailable),

@@ -1,5 +1,7 @@
 //! The table of causes: for each event of the model, what it adds.
 
+use serde_json::json;
+
 use super::*;
 use ModelEvent as E;
 
@@ -316,4 +318,24 @@ fn hidden_items_contain_what_the_next_request_needs() {
     let outputs = turn.on_event(E::OutputItemDone { index: 1, item: call("pay<script>\n") });
     let Some(TurnOutput::Hidden(hidden)) = outputs.last() else { panic!("{outputs:?}") };
     assert_eq!(hidden.item["content"], "The assistant called the tool payscript, which it does not have.");
+}
+
+#[test]
+fn cited_file_has_its_name_or_a_plain_label() {
+    for (filename, label) in [(Some("invoices.pdf"), "invoices.pdf"), (None, "File")] {
+        let annotation = ModelAnnotation::FileCitation {
+            file_id: "file-68b0e7".to_owned(),
+            filename: filename.map(str::to_owned),
+            index: Some(1),
+        };
+        let mut turn = turn();
+        turn.on_event(delta(0, "a"));
+        let outputs = turn.on_event(E::AnnotationAdded { index: 0, part: 0, annotation });
+        let [TurnOutput::Event(ThreadStreamEvent::ItemUpdated { update, .. })] = outputs.as_slice() else {
+            panic!("{outputs:?}");
+        };
+        let sent = serde_json::to_value(update).unwrap();
+        let source = json!({ "type": "file", "title": label, "filename": label });
+        assert_eq!(sent["annotation"], json!({ "type": "annotation", "source": source, "index": 1 }));
+    }
 }
