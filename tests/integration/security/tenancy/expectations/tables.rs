@@ -166,8 +166,9 @@ pub const TABLES: &[Table] = &[
         name: "chat_runs",
         readable: "",
         hidden: "id org_id user_id session_id thread_id agent_id secret_hash request_key request_hash status \
-                 question_seq preceding_item_seq last_item_seq last_chunk_seq draft started_at lease_until \
-                 stop_requested_at finished_at input_bytes input_tokens output_tokens error_code",
+                 question_seq preceding_item_seq last_item_seq last_chunk_seq draft removed_since \
+                 started_at lease_until stop_requested_at finished_at input_bytes input_tokens output_tokens \
+                 error_code",
         visible: NO_ACCESS,
     },
     Table {
