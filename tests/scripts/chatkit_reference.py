@@ -137,4 +137,6 @@ async def main():
         print(json.dumps(await answer(chat, json.loads(line))), flush=True)
 
 
-asyncio.run(main())
+# The benchmark of the stream imports the server.
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -8,6 +8,7 @@ mod endpoint;
 mod event;
 mod http_edge;
 mod http_service;
+mod runtime_api;
 mod schedule;
 mod streaming;
 mod webhook;

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
 use lambda_http::http::{self as http_types, HeaderValue, StatusCode, header};
-use lambda_runtime::{LambdaEvent, MetadataPrelude, StreamResponse, run_concurrent, service_fn};
+use lambda_runtime::{LambdaEvent, MetadataPrelude, StreamResponse};
 use tracing::{Instrument, Span};
 
 use crate::{
@@ -33,6 +33,7 @@ use crate::{
         event::Payload,
         http_edge::{HttpEdge, ResponseBody, RoutedRequest, log_error, log_status, panicked},
         http_service::{BoxError, WARM_UP, bootstrap},
+        runtime_api,
     },
 };
 
@@ -72,10 +73,10 @@ pub fn serve_streaming<F: StreamingEndpoint>() -> ExitCode {
 async fn run<F: StreamingEndpoint>() -> Result<(), BoxError> {
     let service = Arc::new(StreamingService::<F>::new(Environment::from_process(), HttpClient::new()?)?);
     service.function.warm_up(Deadline::after(WARM_UP)).await;
-    run_concurrent(service_fn(move |event: LambdaEvent<Payload>| {
+    runtime_api::run_streaming(move |event| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, BoxError>(service.serve_streamed(event).await) }
-    }))
+        async move { service.serve_streamed(event).await }
+    })
     .await
 }
 

@@ -1,6 +1,6 @@
 //! Streams of events: failures before, in and after them, and their log line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use http_client::Method;
@@ -51,6 +51,29 @@ async fn stream_has_ended_before_lambda_kills_the_function() -> Result<()> {
     for line in lines {
         ensure!(line["code"] == "deadline_exceeded" && line["ServerErrors"] == 1.0, "{line:#}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn part_does_not_wait_until_lambda_acknowledges_the_previous_one() -> Result<()> {
+    let stack = streaming::start(LocalStack::builder(), TIMEOUT).await?;
+    let [url, _] = urls(&stack);
+    // Linux acknowledges the first parts of a connection at once, and later ones after 40 ms.
+    let pair = [send("first"), wait(10), send("second"), wait(60)];
+    let steps: Vec<_> = std::iter::repeat_n(pair, 30).flatten().collect();
+    let mut response = post_steps(&url, &steps).await?;
+    let (mut first, mut gaps) = (None, Vec::new());
+    while let Some(part) = response.chunk().await? {
+        let received = String::from_utf8_lossy(&part).into_owned();
+        let first: Option<Instant> =
+            std::mem::replace(&mut first, received.contains("first").then(Instant::now));
+        // On a busy machine, both may arrive together, which shows nothing.
+        if let Some(first) = first.filter(|_| received.contains("second")) {
+            gaps.push(first.elapsed());
+        }
+    }
+    let later = gaps.iter().skip(gaps.len() / 2).min().context("no two parts arrived one by one")?;
+    ensure!(*later < Duration::from_millis(30), "parts with 10 ms between them arrive after {gaps:?}");
     Ok(())
 }
 

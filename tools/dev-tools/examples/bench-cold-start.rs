@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    local_stack::run_program(dev_tools::bench_cold_start::run())
+    local_stack::run_program(dev_tools::bench::cold_start::run())
 }

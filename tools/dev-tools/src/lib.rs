@@ -3,7 +3,7 @@
 // The tools parse times as any client does; `shared::platform::parse` is under test.
 #![allow(clippy::disallowed_types)]
 
-pub mod bench_cold_start;
+pub mod bench;
 pub mod demo;
 pub mod dev;
 pub mod fuzz_api;

@@ -48,7 +48,12 @@ pub async fn functions(profile: Profile) -> Result<Binaries> {
         "there are no functions in {}",
         project::root().join("functions").display()
     );
-    build_once(packages.iter().map(|package| format!("--package={package}")).collect(), profile).await
+    selected_functions(packages.iter().map(String::as_str), profile).await
+}
+
+/// Builds some of the project's functions, once per process.
+pub async fn selected_functions(names: impl IntoIterator<Item = &str>, profile: Profile) -> Result<Binaries> {
+    build_once(names.into_iter().map(|name| format!("--package={name}")).collect(), profile).await
 }
 
 /// Builds an example of a package of the workspace, with the features that it requires.

@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 
 pub use build::clear_cargo_package_env;
-pub use build::{Binaries, Profile, Workspace, example, functions, workspace};
+pub use build::{Binaries, Profile, Workspace, example, functions, selected_functions, workspace};
 pub use event::{EntryPoint, RequestMetadata, event};
 pub use function::{Function, FunctionSpec};
 pub use logs::{LogLine, Logs};
-pub use process::Process;
+pub use process::{Process, resident_memory};
 pub use response::InvocationFailure;
 pub use routes::{Route, RouteMatch, Routes};
 pub use template::{DeployedFunction, Template};

@@ -116,11 +116,7 @@ impl Process {
 
     /// Returns the peak resident memory in bytes. Available on Linux only.
     pub fn peak_memory(&self) -> Option<u64> {
-        let status =
-            std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-        Some(kibibytes * 1024)
+        memory(self.pid, "VmHWM:")
     }
 
     /// Kills the process and waits for it.
@@ -147,6 +143,20 @@ impl Drop for Process {
         // Tokio waits for it in the background; until then the system does not reuse its id.
         process_reaper::forget(self.pid);
     }
+}
+
+/// Returns the resident memory of a process in bytes, also while it handles an event. Available on
+/// Linux only.
+pub fn resident_memory(pid: u32) -> Option<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// Returns a size that the kernel reports about a process.
+fn memory(pid: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 /// Returns the environment of a function on `provided.al2023`, without variables that only AWS

@@ -1,20 +1,18 @@
 //! A typical request for each function.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use anyhow::{Context, Result, ensure};
 use axum::body::Bytes;
-use axum::http::{Method, Request};
-use jiff::Timestamp;
+use axum::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::HELLO;
+use crate::bench::event;
 use crate::dev::SeedData;
 use local_stack::LocalStack;
 use local_stack::http;
 use local_stack::lambda;
-use local_stack::lambda::{EntryPoint, RequestMetadata, Route};
+use local_stack::lambda::Route;
 use local_stack::model::MODEL;
 
 /// Creates events for the functions.
@@ -67,6 +65,8 @@ impl Samples {
         let (id, body) = match function {
             "cancel-session" => (self.open().await?, Value::Null),
             "decide-escalation" => self.open_escalation().await?,
+            // A request without a body.
+            "stop-response" => (self.session.clone(), Value::Null),
             _ if method == Method::POST => (self.session.clone(), body(function)),
             _ => (self.session.clone(), Value::Null),
         };
@@ -77,25 +77,7 @@ impl Samples {
             "serve-chatkit" => &self.client_secret,
             _ => &self.token,
         };
-        self.build_event(token, &method, &path, &body)
-    }
-
-    fn build_event(&self, token: &str, method: &Method, path: &str, body: &Value) -> Result<Bytes> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/json");
-        let (parts, ()) = request.body(())?.into_parts();
-        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let metadata = RequestMetadata {
-            request_id: Uuid::new_v4().to_string(),
-            trace_id: "Root=1-00000000-000000000000000000000000".to_owned(),
-            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            at: Timestamp::now(),
-        };
-        Ok(Bytes::from(lambda::event(EntryPoint::FunctionUrl, &parts, &body, &metadata).to_string()))
+        event::build(token, &method, &path, &body)
     }
 
     async fn open(&self) -> Result<String> {

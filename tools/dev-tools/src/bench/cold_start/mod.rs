@@ -7,13 +7,13 @@ mod measure;
 mod sample;
 mod size;
 mod table;
-mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use super::BUILDING;
 use crate::terminal::TextStyle;
 use local_stack::LocalStack;
 use local_stack::lambda;
@@ -33,23 +33,50 @@ const EXCLUDED: [&str; 2] = ["doctor", "erase-user"];
 const DEFAULT_RUNS: usize = 21;
 const MIN_RUNS: usize = 15;
 
+/// Functions that prepare the requests of others.
+const PREPARING: [&str; 3] = ["create-session", "get-session", "record-events"];
+
+/// The arguments: the number of runs, and the names of functions. Without names, all functions are
+/// measured.
+struct Options {
+    runs: usize,
+    functions: BTreeSet<String>,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>, known: &[String]) -> Result<Self> {
+        let mut options = Self { runs: DEFAULT_RUNS, functions: BTreeSet::new() };
+        for argument in arguments {
+            if let Ok(runs) = argument.parse() {
+                options.runs = runs;
+            } else if known.contains(&argument) {
+                options.functions.insert(argument);
+            } else {
+                bail!("{argument} is neither a number of runs nor a measured function");
+            }
+        }
+        ensure!(options.runs >= MIN_RUNS, "{} runs are too few: at least {MIN_RUNS}", options.runs);
+        if options.functions.is_empty() {
+            options.functions.extend(known.iter().cloned());
+        }
+        Ok(options)
+    }
+}
+
 /// Measures, prints the table, and fails if a function exceeds a limit.
 pub async fn run() -> Result<()> {
-    let runs = match std::env::args().nth(1) {
-        Some(given) => given.parse().context("the number of runs")?,
-        None => DEFAULT_RUNS,
-    };
-    if runs < MIN_RUNS {
-        bail!("{runs} runs are too few: at least {MIN_RUNS}");
-    }
+    let mut known = lambda::workspace().await?.functions.clone();
+    known.retain(|name| !EXCLUDED.contains(&name.as_str()));
+    let Options { runs, functions } = Options::parse(std::env::args().skip(1), &known)?;
     let style = TextStyle::detect();
-    println!("{}", style.dim("Building with the release profile; the first build takes some minutes …"));
+    println!("{}", style.dim(BUILDING));
     let hello = lambda::example("baseline-functions", "hello", "", Profile::Release).await?;
-    let mut programs = lambda::functions(Profile::Release).await?;
-    programs.retain(|name, _| !EXCLUDED.contains(&name.as_str()));
+    let built: BTreeSet<&str> = functions.iter().map(String::as_str).chain(PREPARING).collect();
+    let mut programs = lambda::selected_functions(built, Profile::Release).await?;
     programs.insert(HELLO.to_owned(), hello);
     let stack =
         LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
+    programs.retain(|name, _| name == HELLO || functions.contains(name));
     let rows = measure(&stack, &programs, runs).await?;
     stack.stop().await?;
 
@@ -77,4 +104,23 @@ async fn measure(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs:
     }
     rows.sort_by_key(|row| row.name != HELLO);
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_runs_and_names_of_functions() {
+        let known = ["create-session".to_owned(), "serve-chatkit".to_owned()];
+        let parse = |arguments: &[&str]| {
+            let options = Options::parse(arguments.iter().map(|text| (*text).to_owned()), &known)?;
+            Ok::<_, anyhow::Error>((options.runs, options.functions.into_iter().collect::<Vec<_>>()))
+        };
+        assert_eq!(parse(&[]).unwrap(), (DEFAULT_RUNS, known.to_vec()));
+        let chat = vec!["serve-chatkit".to_owned()];
+        assert_eq!(parse(&["31", "serve-chatkit"]).unwrap(), (31, chat));
+        assert!(parse(&["14"]).is_err());
+        assert!(parse(&["doctor"]).is_err());
+    }
 }

@@ -9,22 +9,40 @@ use local_stack::http::Span;
 pub struct Snapshot {
     supabase: usize,
     chatkit: usize,
+    model: usize,
 }
 
-/// Takes a snapshot of the upstreams' request counts.
-pub fn snapshot(stack: &LocalStack) -> Snapshot {
-    Snapshot { supabase: stack.supabase().latency().count(), chatkit: stack.openai().latency().count() }
-}
+impl Snapshot {
+    /// Takes a snapshot of the upstreams' request counts.
+    pub fn take(stack: &LocalStack) -> Self {
+        Self {
+            supabase: stack.supabase().latency().count(),
+            chatkit: stack.openai().latency().count(),
+            model: stack.model().latency().count(),
+        }
+    }
 
-/// Returns the time since the snapshot in which at least one upstream request was running.
-pub fn time_since(stack: &LocalStack, snapshot: &Snapshot) -> Duration {
-    let mut spans = stack.supabase().latency().spans_after(snapshot.supabase);
-    spans.extend(stack.openai().latency().spans_after(snapshot.chatkit));
-    covered_time(spans)
+    /// Returns the time since the snapshot in which at least one upstream request was running.
+    pub fn upstream_time(&self, stack: &LocalStack) -> Duration {
+        let mut spans = self.database_calls(stack);
+        spans.extend(stack.openai().latency().spans_after(self.chatkit));
+        spans.extend(self.model_calls(stack));
+        covered_time(spans)
+    }
+
+    /// Returns the requests to Supabase since the snapshot.
+    pub fn database_calls(&self, stack: &LocalStack) -> Vec<Span> {
+        stack.supabase().latency().spans_after(self.supabase)
+    }
+
+    /// Returns the requests to the model since the snapshot.
+    pub fn model_calls(&self, stack: &LocalStack) -> Vec<Span> {
+        stack.model().latency().spans_after(self.model)
+    }
 }
 
 /// Returns the total time of the spans; overlaps count once.
-fn covered_time(mut spans: Vec<Span>) -> Duration {
+pub fn covered_time(mut spans: Vec<Span>) -> Duration {
     spans.sort();
     let mut covered_time = Duration::ZERO;
     let mut reached = SystemTime::UNIX_EPOCH;
