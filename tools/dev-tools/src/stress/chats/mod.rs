@@ -50,7 +50,7 @@ pub async fn run(env: &StressEnv, turns: usize) -> Result<Vec<Measurement>> {
             chat(page, first, turns)
         }
     });
-    let pages: Vec<Page<'_>> = tokio::select! {
+    let mut pages: Vec<Page<'_>> = tokio::select! {
         pages = chatting => pages.into_iter().collect::<Result<_>>()?,
         Err(error) = disturb(env, &ledger) => return Err(error),
     };
@@ -79,7 +79,7 @@ pub async fn run(env: &StressEnv, turns: usize) -> Result<Vec<Measurement>> {
         Measurement::info("answers settled by the scheduled run", settled(&before)),
     ];
     measurements.extend(checks::check(env, &ledger).await?);
-    measurements.extend(go_on(env, &pages, &ledger).await?);
+    measurements.extend(go_on(env, &mut pages, &ledger).await?);
     measurements.push(Measurement::non_zero("reloads compared with the page", read(&ledger.counts.compared)));
     let lost = read(&ledger.counts.lost_workflows);
     measurements.push(Measurement::info("steps of reasoning shown and not stored", lost));
@@ -170,7 +170,7 @@ fn settled(report: &Value) -> usize {
 }
 
 /// Reads threads page by page, and sends one more question in each.
-async fn go_on(env: &StressEnv, pages: &[Page<'_>], ledger: &Ledger) -> Result<Vec<Measurement>> {
+async fn go_on(env: &StressEnv, pages: &mut [Page<'_>], ledger: &Ledger) -> Result<Vec<Measurement>> {
     let query = "select t.id, t.user_id::text, array(
                    select m.chatkit_item_id from chat_messages as m
                    where m.thread_id = t.id and m.hidden_at is null order by m.thread_seq)
@@ -179,7 +179,8 @@ async fn go_on(env: &StressEnv, pages: &[Page<'_>], ledger: &Ledger) -> Result<V
         sqlx::query_as(query).bind(i64::try_from(LISTED_THREADS)?).fetch_all(env.stack.database()).await?;
     let (mut unequal, mut stuck) = (Vec::new(), Vec::new());
     for (number, (thread_id, user_id, stored)) in threads.iter().enumerate() {
-        let Some(page) = pages.iter().find(|page| page.user_id() == *user_id) else { continue };
+        let Some(page) = pages.iter_mut().find(|page| page.user_id() == *user_id) else { continue };
+        page.renew_secret().await?;
         for (limit, order) in [(3, "asc"), (3, "desc"), (100, "asc")] {
             let mut ids = page.item_ids(thread_id, limit, order).await?;
             if order == "desc" {

@@ -361,7 +361,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    async fn renew_secret(&mut self) -> Result<()> {
+    /// Renews the client secret before it expires.
+    pub async fn renew_secret(&mut self) -> Result<()> {
         if self.renewed_at.elapsed() < SECRET_AGE {
             return Ok(());
         }
