@@ -15,7 +15,7 @@ const APP: &str = "https://app.example.com";
 const LOCAL: &str = "http://localhost:3000";
 
 /// Every path, its methods, and the function that answers its preflight at the HTTP API.
-const PATHS: [(&str, &[&str], &str); 10] = [
+const PATHS: [(&str, &[&str], &str); 13] = [
     ("/chatkit/agents", &["GET"], "list-agents"),
     ("/chatkit/metrics", &["GET"], "get-metrics"),
     ("/chatkit/escalations", &["GET"], "list-escalations"),

@@ -27,8 +27,8 @@ async fn one_of_several_people_claims_and_the_others_learn_who() -> Result<()> {
     for _ in 0..4 {
         people.push(fixture.add_colleague(OrgRole::Approver).await?);
     }
-    let responses =
-        try_join_all(people.iter().map(|person| person.post(&path(&held, "claim"), json!({})))).await?;
+    let claim = path(&held, "claim");
+    let responses = try_join_all(people.iter().map(|person| person.post(&claim, json!({})))).await?;
     let winners: Vec<usize> = (0..people.len()).filter(|i| responses[*i].status == 200).collect();
     let [winner] = winners[..] else { anyhow::bail!("expected one claim, found {responses:#?}") };
     let body = &responses[winner].body;
