@@ -67,6 +67,9 @@ impl Samples {
             "decide-escalation" => self.open_escalation().await?,
             // A request without a body.
             "stop-response" => (self.session.clone(), Value::Null),
+            "get-escalation" | "claim-escalation" | "release-escalation" => {
+                (self.open_escalation().await?.0, Value::Null)
+            }
             _ if method == Method::POST => (self.session.clone(), body(function)),
             _ => (self.session.clone(), Value::Null),
         };
