@@ -30,6 +30,38 @@ comment on table public.agent_servers is
 alter table public.agent_servers enable row level security;
 revoke all on table public.agent_servers from public, anon, authenticated, service_role;
 
+-- Returns whether a JSON value is a list of display hints: at most 20 objects {pointer, label,
+-- kind}. A hint of the kind `money` may have a currency_pointer and a unit.
+create or replace function chatkit_private.is_display(p_display jsonb) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return case
+  when jsonb_typeof(p_display) <> 'array' then false
+  else jsonb_array_length(p_display) <= 20 and not exists (
+    select from jsonb_array_elements(p_display) as e (hint)
+    where not coalesce(case
+      when jsonb_typeof(e.hint) <> 'object' then false
+      else e.hint - '{pointer,label,kind,currency_pointer,unit}'::text[] = '{}'
+        and jsonb_typeof(e.hint -> 'pointer') = 'string'
+        and e.hint ->> 'pointer' ~ '^(/([^~/]|~[01])*)*$'
+        and char_length(e.hint ->> 'pointer') <= 200
+        and chatkit_private.is_text(e.hint -> 'label', 100)
+        and e.hint -> 'kind' <@ '["money","date","party","account","text","link"]'
+        and jsonb_typeof(e.hint -> 'kind') = 'string'
+        and (not e.hint ?| '{currency_pointer,unit}' or e.hint ->> 'kind' = 'money')
+        and (
+          not e.hint ? 'currency_pointer'
+          or (
+            jsonb_typeof(e.hint -> 'currency_pointer') = 'string'
+            and e.hint ->> 'currency_pointer' ~ '^(/([^~/]|~[01])*)*$'
+            and char_length(e.hint ->> 'currency_pointer') <= 200
+          )
+        )
+        and (not e.hint ? 'unit' or e.hint -> 'unit' in ('"major"', '"minor"'))
+    end, false)
+  )
+end;
+
 create table if not exists public.agent_tools (
   org_id uuid not null,
   agent_id text not null,
@@ -60,6 +92,10 @@ create table if not exists public.agent_tools (
   risk text not null default 'medium',
   approver text not null default 'other',
   ask_expires_in_seconds integer not null default 86400,
+  -- How people are shown the inputs of a call: hints (see is_display), the most important first.
+  display jsonb not null default '[]',
+  -- The decisions on a call that need a comment: reject, edit, or both.
+  comment_required text[] not null default '{}',
   primary key (org_id, agent_id, name),
   constraint agent_tools_server_fkey
     foreign key (org_id, agent_id)
@@ -84,6 +120,9 @@ create table if not exists public.agent_tools (
   constraint agent_tools_refuse_above_range check (refuse_above >= 0 and refuse_above < 'infinity'),
   constraint agent_tools_risk_known check (risk in ('low', 'medium', 'high')),
   constraint agent_tools_approver_known check (approver in ('self', 'other')),
+  constraint agent_tools_display_form check (chatkit_private.is_display(display)),
+  constraint agent_tools_comment_required_known
+    check (comment_required <@ array['reject', 'edit']),
   constraint agent_tools_ask_expires_range check (ask_expires_in_seconds between 1 and 31536000)
 );
 
@@ -187,23 +226,24 @@ begin
   perform chatkit_private.reject_unknown_fields(p_tools, array[
     'name', 'idempotent', 'policy', 'amount_pointer', 'currency', 'currency_pointer', 'unit',
     'ask_above', 'ask_above_total', 'refuse_above', 'release_lowered_amount', 'risk', 'approver',
-    'ask_expires_in_seconds'
+    'ask_expires_in_seconds', 'display', 'comment_required'
   ]);
   insert into public.agent_tools (
     org_id, agent_id, name, idempotent, policy, amount_pointer, currency, currency_pointer, unit,
     ask_above, ask_above_total, refuse_above, release_lowered_amount, risk, approver,
-    ask_expires_in_seconds
+    ask_expires_in_seconds, display, comment_required
   )
   select p_org_id, p_agent_id, t.name, coalesce(t.idempotent, false), coalesce(t.policy, 'ask'),
          t.amount_pointer, t.currency, t.currency_pointer, coalesce(t.unit, 'major'),
          t.ask_above, t.ask_above_total, t.refuse_above, coalesce(t.release_lowered_amount, false),
          coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
-         coalesce(t.ask_expires_in_seconds, 86400)
+         coalesce(t.ask_expires_in_seconds, 86400),
+         coalesce(nullif(t.display, 'null'), '[]'), coalesce(t.comment_required, '{}')
   from jsonb_to_recordset(p_tools) as t (
     name text, idempotent boolean, policy text, amount_pointer text, currency text,
     currency_pointer text, unit text, ask_above numeric, ask_above_total numeric,
     refuse_above numeric, release_lowered_amount boolean, risk text, approver text,
-    ask_expires_in_seconds integer
+    ask_expires_in_seconds integer, display jsonb, comment_required text[]
   );
   perform chatkit_private.reject_unknown_fields(
     p_routes, array['tool', 'event_type', 'session_agent_id', 'metadata']

@@ -2,6 +2,19 @@
 --
 -- A decision must quote subject_hash, so an approval applies only to the subject that was shown.
 
+-- Returns the request in an escalation's subject: the agent, the tool, and the inputs or, without
+-- inputs, the event's payload. Equal requests in different sessions are equal.
+create or replace function chatkit_private.subject_request(p_subject jsonb) returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'agentId', p_subject -> 'agentId',
+    'tool', p_subject -> 'tool',
+    'inputs', coalesce(p_subject -> 'inputs', p_subject #> '{event,payload}')
+  )
+$$;
+
 create table if not exists public.chat_escalations (
   id uuid primary key,
   org_id uuid not null,
@@ -32,9 +45,18 @@ create table if not exists public.chat_escalations (
   -- from many subjects is slow.
   agent_id text generated always as (subject ->> 'agentId') stored,
   tool text generated always as (subject ->> 'tool') stored,
+  -- The hash of the subject's request, to find earlier escalations about the same one.
+  request_hash text generated always as (
+    case
+      when subject ? 'tool'
+        then chatkit_private.content_hash(chatkit_private.subject_request(subject))
+    end
+  ) stored,
   risk text not null default 'low',
   -- self: the session's user may decide too. other: the session's user may not.
   approver text not null default 'self',
+  -- The decisions that need a comment.
+  comment_required text[] not null default '{}',
   -- If the call was edited or answered: its author, who may not decide; the escalation in which it
   -- was written; and the number of such escalations in a row.
   author_id uuid,
@@ -46,10 +68,14 @@ create table if not exists public.chat_escalations (
   closed_at timestamptz,
   decision text,
   answer jsonb,
+  comment text,
   decided_by uuid,
   decided_at timestamptz,
   -- The event that records the decision.
   decision_event_id uuid,
+  -- The person who works on it, and until when. It prevents another claim, and no decision.
+  claimed_by uuid,
+  claimed_until timestamptz,
   -- One event opens one escalation. The index also finds the escalation of a replayed event and
   -- covers both foreign keys.
   constraint chat_escalations_event_key unique (session_id, event_id),
@@ -106,6 +132,12 @@ create table if not exists public.chat_escalations (
   -- A requester may withdraw with `reject` even if it was not offered.
   constraint chat_escalations_decision_was_offered
     check (decision is null or decision = 'reject' or decision = any (decisions)),
+  constraint chat_escalations_comment_required_known
+    check (comment_required <@ array['reject', 'edit']),
+  constraint chat_escalations_comment_of_decision
+    check (comment is null or (decision is not null and char_length(comment) between 1 and 2000)),
+  constraint chat_escalations_claim_is_whole
+    check ((claimed_by is null) = (claimed_until is null)),
   constraint chat_escalations_closing_is_whole check ((status = 'open') = (closed_at is null)),
   constraint chat_escalations_expires_later check (expires_at > created_at and isfinite(expires_at))
 );
@@ -118,6 +150,31 @@ comment on table public.chat_escalations is
 -- are closed, and those are not in the index.
 create index if not exists chat_escalations_open
   on public.chat_escalations (org_id, created_at, id) where status = 'open';
+
+-- Lists an organisation's open escalations, the next to expire first.
+create index if not exists chat_escalations_open_by_expiry
+  on public.chat_escalations (org_id, expires_at, id) where status = 'open';
+
+-- Lists an organisation's closed escalations of one status by creation.
+create index if not exists chat_escalations_closed
+  on public.chat_escalations (org_id, status, created_at, id) where status <> 'open';
+
+-- Lists the escalations of one user of an organisation.
+create index if not exists chat_escalations_of_user
+  on public.chat_escalations (org_id, user_id, status, created_at, id);
+
+-- Lists the escalations of a session.
+create index if not exists chat_escalations_of_session
+  on public.chat_escalations (session_id, status, created_at, id);
+
+-- Lists the open escalations that a person has claimed.
+create index if not exists chat_escalations_claimed
+  on public.chat_escalations (org_id, claimed_by, created_at, id)
+  where status = 'open' and claimed_by is not null;
+
+-- Finds the rejections of a request.
+create index if not exists chat_escalations_rejected
+  on public.chat_escalations (org_id, request_hash, decided_at) where decision = 'reject';
 
 -- Counts the open escalations that a user's pages opened.
 create index if not exists chat_escalations_open_of_browsers
@@ -173,6 +230,11 @@ alter table public.chat_escalations
   alter column decided_at set statistics 0,
   alter column decision_event_id set statistics 0,
   alter column subject_hash set statistics 0,
+  alter column request_hash set statistics 0,
+  alter column comment_required set statistics 0,
+  alter column comment set statistics 0,
+  alter column claimed_by set statistics 0,
+  alter column claimed_until set statistics 0,
   alter column tool set statistics 0;
 
 drop policy if exists "session owner and approvers can read" on public.chat_escalations;
@@ -196,21 +258,21 @@ as $$
 begin
   if (new.id, new.org_id, new.user_id, new.session_id, new.event_id, new.origin, new.reason,
       new.decisions, new.answer_schema, new.kind, new.delivery_id, new.subject, new.risk,
-      new.approver, new.author_id,
+      new.approver, new.comment_required, new.author_id,
       new.predecessor_id, new.revision)
      is distinct from
      (old.id, old.org_id, old.user_id, old.session_id, old.event_id, old.origin, old.reason,
       old.decisions, old.answer_schema, old.kind, old.delivery_id, old.subject, old.risk,
-      old.approver, old.author_id,
+      old.approver, old.comment_required, old.author_id,
       old.predecessor_id, old.revision) then
     raise check_violation using message = 'an escalation keeps what it asks';
   end if;
   if old.status <> 'open'
-     and (new.status, new.closed_at, new.decision, new.answer, new.decided_by, new.decided_at,
-          new.decision_event_id)
+     and (new.status, new.closed_at, new.decision, new.answer, new.comment, new.decided_by,
+          new.decided_at, new.decision_event_id)
          is distinct from
-         (old.status, old.closed_at, old.decision, old.answer, old.decided_by, old.decided_at,
-          old.decision_event_id) then
+         (old.status, old.closed_at, old.decision, old.answer, old.comment, old.decided_by,
+          old.decided_at, old.decision_event_id) then
     raise check_violation using message = 'an escalation that is closed stays as it was closed';
   end if;
   return new;
@@ -307,4 +369,5 @@ $$;
 create or replace function chatkit_private.subject_call(p_subject jsonb) returns jsonb
 language sql immutable
 set search_path = ''
-return p_subject - '{kind,deliveryId,risk,approver,ask,error,authorId,predecessorId}'::text[];
+return p_subject
+  - '{kind,deliveryId,risk,approver,ask,error,authorId,predecessorId,display}'::text[];

@@ -17,7 +17,7 @@ $$;
 
 -- Returns a decision in the form in which the tool receives it. The answer is included where it is
 -- meant for the tool: an edited call, or the answer to the agent's own question. A rejection has
--- no answer.
+-- no answer. The comment is always included.
 create or replace function chatkit_private.decision_payload(p_escalation public.chat_escalations)
 returns jsonb
 language sql stable
@@ -36,6 +36,9 @@ as $$
       )
       then jsonb_build_object('answer', p_escalation.answer)
     else '{}'
+  end || case
+    when p_escalation.comment is null then '{}'
+    else jsonb_build_object('comment', p_escalation.comment)
   end
 $$;
 
@@ -75,4 +78,27 @@ as $$
   from public.chat_sessions as s
   join public.chat_events as e on e.session_id = s.id and e.id = p_delivery.about_event_id
   where s.id = p_delivery.session_id
+$$;
+
+-- Returns the display hints of a tool in the form of a subject. Their pointers lead into the
+-- subject: to the call's inputs or, without inputs, to the event's payload.
+create or replace function chatkit_private.subject_display(p_display jsonb, p_call jsonb)
+returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select jsonb_agg(
+    jsonb_strip_nulls(jsonb_build_object(
+      'pointer', i.place || (e.hint ->> 'pointer'),
+      'label', e.hint -> 'label',
+      'kind', e.hint -> 'kind',
+      'currencyPointer', i.place || (e.hint ->> 'currency_pointer'),
+      'unit', case e.hint ->> 'kind' when 'money' then coalesce(e.hint ->> 'unit', 'major') end
+    ))
+    order by e.position
+  )
+  from jsonb_array_elements(p_display) with ordinality as e (hint, position)
+  cross join (
+    select case when p_call ? 'inputs' then '/inputs' else '/event/payload' end
+  ) as i (place)
 $$;

@@ -94,6 +94,7 @@ declare
   v_asked jsonb :=
     jsonb_build_object('reason', p_ask -> 'reason', 'decisions', p_ask -> 'decisions')
     || case when v_schema is null then '{}' else jsonb_build_object('schema', v_schema) end;
+  v_call jsonb := chatkit_private.build_call(p_delivery);
   v_event public.chat_events;
 begin
   v_event := chatkit_private.append_event(
@@ -107,20 +108,22 @@ begin
   );
   insert into public.chat_escalations (
     id, org_id, user_id, session_id, event_id, origin, reason, decisions, answer_schema, expires_at,
-    kind, delivery_id, subject, risk, approver, author_id, predecessor_id, revision
+    kind, delivery_id, subject, risk, approver, comment_required, author_id, predecessor_id,
+    revision
   ) values (
     v_id, p_delivery.org_id, p_delivery.user_id, p_delivery.session_id, v_event.id, 'orchestrator',
     p_ask ->> 'reason', array(select jsonb_array_elements_text(p_ask -> 'decisions')), v_schema,
     clock_timestamp() + make_interval(secs => v_seconds),
     p_kind, p_delivery.id,
-    chatkit_private.build_call(p_delivery)
+    v_call
       || jsonb_build_object('kind', p_kind, 'deliveryId', p_delivery.id,
                             'risk', v_risk, 'approver', v_approver,
                             'ask', v_asked)
       || jsonb_strip_nulls(jsonb_build_object(
-        'error', p_error, 'authorId', p_delivery.author_id, 'predecessorId', p_predecessor.id
+        'error', p_error, 'authorId', p_delivery.author_id, 'predecessorId', p_predecessor.id,
+        'display', chatkit_private.subject_display(v_tool.display, v_call)
       )),
-    v_risk, v_approver, p_delivery.author_id, p_predecessor.id,
+    v_risk, v_approver, coalesce(v_tool.comment_required, '{}'), p_delivery.author_id, p_predecessor.id,
     case when p_predecessor.id is null then 0 else p_predecessor.revision + 1 end
   );
   perform chatkit_private.touch_session(p_delivery.session_id);

@@ -1,88 +1,140 @@
 -- Deciding escalations.
 
--- Rejects a decision that this person may not make. The requester and every approver may reject.
--- Other decisions are restricted: where another person must decide, neither the requester nor the
--- author of the call may; only the requester may confirm.
-create or replace function chatkit_private.check_decider(
+-- Returns why a person with this role (see member_role) may not take a decision now, or null if the
+-- person may. check_decision raises the reason as an error, and may_decide shows it. The requester
+-- and every approver may reject. Other decisions are restricted: where another person must decide,
+-- neither the requester nor the author of the call may; only the requester may confirm.
+create or replace function chatkit_private.decision_rejection(
   p_escalation public.chat_escalations,
   p_user_id uuid,
+  p_role text,
   p_decision text
+) returns text
+language sql
+set search_path = ''
+as $$
+  select case
+    when p_role is null then 'not_a_member'
+    when not r.is_approver and not r.is_own then 'approver_role_required'
+    when p_escalation.status <> 'open' then p_escalation.status
+    -- It may have expired although expire_escalations has not closed it yet.
+    when p_escalation.expires_at <= clock_timestamp() then 'expired'
+    when p_decision = 'reject' and r.is_own then null
+    when p_decision <> 'reject' and p_escalation.approver = 'other' and r.is_own
+      then 'own_request'
+    when p_decision <> 'reject' and p_escalation.approver = 'other' and r.is_author
+      then 'author_may_not_decide'
+    when p_decision <> 'reject' and p_escalation.kind = 'confirm' and not r.is_own
+      then 'requester_must_confirm'
+    when (p_decision = any (p_escalation.decisions)) is not true then 'decision_not_offered'
+  end
+  from (
+    select
+      p_role in ('owner', 'admin', 'approver') as is_approver,
+      p_user_id = p_escalation.user_id as is_own,
+      p_user_id is not distinct from p_escalation.author_id
+        or p_user_id::text is not distinct from p_escalation.subject #>> '{decision,decidedBy}'
+        as is_author
+  ) as r
+$$;
+
+-- Raises the error of a rejected decision. A person who may not read the escalation gets the same
+-- error as for one that does not exist.
+create or replace function chatkit_private.raise_decision_rejection(
+  p_escalation public.chat_escalations,
+  p_reason text
 ) returns void
 language plpgsql
 set search_path = ''
 as $$
-declare
-  v_role text := chatkit_private.member_role(p_escalation.org_id, p_user_id);
-  v_own boolean := p_escalation.user_id = p_user_id;
 begin
-  if v_role is null then
-    raise sqlstate 'PT403' using message = 'not_a_member';
-  end if;
-  -- A person who may not read the escalation gets the same error as for one that does not exist.
-  if v_role not in ('owner', 'admin', 'approver') and not v_own then
-    raise sqlstate 'PT404' using message = 'escalation_not_found';
-  end if;
-  if p_decision = 'reject' then
-    return;
-  end if;
-  if p_escalation.approver = 'other' then
-    if v_own then
-      raise sqlstate 'PT403' using message = 'own_request';
-    end if;
-    if p_user_id = p_escalation.author_id
-       or p_user_id::text = p_escalation.subject #>> '{decision,decidedBy}' then
-      raise sqlstate 'PT403' using message = 'author_may_not_decide';
-    end if;
-  end if;
-  if p_escalation.kind = 'confirm' and not v_own then
-    raise sqlstate 'PT403' using message = 'requester_must_confirm';
-  end if;
+  case
+    when p_reason is null then
+      return;
+    when p_reason = 'approver_role_required' then
+      raise sqlstate 'PT404' using message = 'escalation_not_found';
+    when p_reason = 'resolved' then
+      raise sqlstate 'PT409' using message = 'escalation_resolved', detail = jsonb_build_object(
+        'decision', p_escalation.decision,
+        'decidedBy', p_escalation.decided_by,
+        'decidedAt', p_escalation.decided_at
+      )::text;
+    when p_reason in ('expired', 'withdrawn') then
+      raise sqlstate 'PT409' using message = 'escalation_closed';
+    when p_reason = 'decision_not_offered' then
+      raise sqlstate 'PT422' using message = p_reason;
+    else
+      raise sqlstate 'PT403' using message = p_reason;
+  end case;
 end
+$$;
+
+-- Returns the decisions that a person with this role may take now, as {decisions, because}.
+-- `because` is the reason why others of the escalation's decisions are missing. It is the same for
+-- all of them, or null if none is missing.
+create or replace function chatkit_private.may_decide(
+  p_escalation public.chat_escalations,
+  p_user_id uuid,
+  p_role text
+) returns jsonb
+language sql
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'decisions',
+    coalesce(jsonb_agg(d.decision order by d.position) filter (where r.reason is null), '[]'),
+    'because', min(r.reason) filter (where r.reason <> 'decision_not_offered')
+  )
+  from unnest(
+    p_escalation.decisions
+      || case when 'reject' = any (p_escalation.decisions) then '{}' else '{reject}'::text[] end
+  ) with ordinality as d (decision, position)
+  cross join lateral chatkit_private.decision_rejection(
+    p_escalation, p_user_id, p_role, d.decision
+  ) as r (reason)
 $$;
 
 -- Rejects a decision that may not be made. Returns true if the same person already made the same
 -- decision, and false if the escalation is open. The caller has locked the session and the
--- escalation.
+-- escalation. The requester may withdraw without a comment.
 create or replace function chatkit_private.check_decision(
   p_escalation public.chat_escalations,
   p_user_id uuid,
   p_decision text,
   p_subject_hash text,
-  p_answer jsonb
+  p_answer jsonb,
+  p_comment text
 ) returns boolean
 language plpgsql
 set search_path = ''
 as $$
+declare
+  v_reason text := chatkit_private.decision_rejection(
+    p_escalation, p_user_id, chatkit_private.member_role(p_escalation.org_id, p_user_id), p_decision
+  );
 begin
-  perform chatkit_private.check_decider(p_escalation, p_user_id, p_decision);
+  if v_reason in ('not_a_member', 'approver_role_required') then
+    perform chatkit_private.raise_decision_rejection(p_escalation, v_reason);
+  end if;
   if (p_subject_hash = p_escalation.subject_hash) is not true then
     raise sqlstate 'PT409' using message = 'subject_changed';
   end if;
+  if v_reason = 'resolved'
+     and (p_escalation.decided_by, p_escalation.decision, p_escalation.answer, p_escalation.comment)
+       is not distinct from (p_user_id, p_decision, p_answer, p_comment) then
+    return true;
+  end if;
+  perform chatkit_private.raise_decision_rejection(p_escalation, v_reason);
 
-  if p_escalation.status = 'resolved' then
-    if (p_escalation.decided_by, p_escalation.decision, p_escalation.answer)
-       is not distinct from (p_user_id, p_decision, p_answer) then
-      return true;
-    end if;
-    raise sqlstate 'PT409' using message = 'escalation_resolved', detail = jsonb_build_object(
-      'decision', p_escalation.decision,
-      'decidedBy', p_escalation.decided_by,
-      'decidedAt', p_escalation.decided_at
-    )::text;
-  end if;
-  -- It may have expired although expire_escalations has not closed it yet.
-  if p_escalation.status <> 'open' or p_escalation.expires_at <= clock_timestamp() then
-    raise sqlstate 'PT409' using message = 'escalation_closed';
-  end if;
-  if (p_decision = any (p_escalation.decisions)) is not true
-     and (p_decision = 'reject' and p_user_id = p_escalation.user_id) is not true then
-    raise sqlstate 'PT422' using message = 'decision_not_offered';
-  end if;
   if p_decision in ('edit', 'respond') and p_answer is null then
     raise sqlstate 'PT422' using message = 'answer_required';
   end if;
   if p_decision = 'edit' and jsonb_typeof(p_answer) <> 'object' then
     raise sqlstate 'PT422' using message = 'invalid_answer';
+  end if;
+  if p_comment is null and p_decision = any (p_escalation.comment_required)
+     and (p_decision = 'reject' and p_user_id = p_escalation.user_id) is not true then
+    raise sqlstate 'PT422' using message = 'comment_required';
   end if;
   return false;
 end
@@ -152,7 +204,8 @@ create or replace function chatkit_private.resolve_escalation(
   p_event public.chat_events,
   p_user_id uuid,
   p_decision text,
-  p_answer jsonb
+  p_answer jsonb,
+  p_comment text
 ) returns public.chat_escalations
 language plpgsql
 set search_path = ''
@@ -164,7 +217,7 @@ declare
 begin
   update public.chat_escalations as x
   set status = 'resolved', closed_at = v_now, decision = p_decision, answer = p_answer,
-      decided_by = p_user_id,
+      comment = p_comment, decided_by = p_user_id,
       decided_at = v_now, decision_event_id = p_event.id
   where x.id = p_escalation.id
   returning * into strict v_escalation;
@@ -224,122 +277,3 @@ begin
   return v_escalation;
 end
 $$;
-
--- Decides an escalation. If the same person repeats the decision that was recorded, the response
--- is the same. Every other decision on a resolved escalation fails with escalation_resolved, whose
--- detail contains the recorded decision. p_event_id is the id of the event `hitl_resolved`;
--- without it, an id is generated.
-create or replace function chatkit_private.decide_escalation(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_escalation_id uuid,
-  p_decision text,
-  p_subject_hash text,
-  p_answer jsonb default null,
-  p_event_id uuid default null,
-  p_idempotency_key text default null,
-  p_request_hash text default null
-) returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
-declare
-  v_role text := chatkit_private.member_role(p_org_id, p_user_id);
-  v_answer jsonb := nullif(p_answer, 'null');
-  v_session_id uuid;
-  v_claim public.idempotency_keys;
-  v_escalation public.chat_escalations;
-  v_event public.chat_events;
-  v_replayed boolean;
-  v_constraint text;
-  v_column text;
-begin
-  if v_role is null then
-    raise sqlstate 'PT403' using message = 'not_a_member';
-  end if;
-  -- The permission is part of this query, so a user without it never waits for the session's lock.
-  select x.session_id into v_session_id
-  from public.chat_escalations as x
-  where x.id = p_escalation_id
-    and x.org_id = p_org_id
-    and (x.user_id = p_user_id or v_role in ('owner', 'admin', 'approver'));
-  if not found then
-    raise sqlstate 'PT404' using message = 'escalation_not_found';
-  end if;
-
-  v_claim := chatkit_private.claim_idempotency_key(
-    p_org_id, p_user_id, 'decide_escalation', p_idempotency_key, p_request_hash
-  );
-  perform chatkit_private.lock_session(p_org_id, v_session_id);
-  select * into strict v_escalation
-  from public.chat_escalations as x
-  where x.id = p_escalation_id
-  for update;
-  v_replayed :=
-    chatkit_private.check_decision(v_escalation, p_user_id, p_decision, p_subject_hash, v_answer);
-
-  if not v_replayed then
-    v_event := chatkit_private.append_event(
-      v_session_id, coalesce(p_event_id, chatkit_private.new_id()), 'hitl_resolved',
-      jsonb_build_object('escalationId', p_escalation_id, 'decision', p_decision)
-        || case when v_answer is null then '{}' else jsonb_build_object('answer', v_answer) end,
-      'user', p_user_id::text
-    );
-    v_escalation :=
-      chatkit_private.resolve_escalation(v_escalation, v_event, p_user_id, p_decision, v_answer);
-  end if;
-  select * into strict v_event
-  from public.chat_events as e
-  where e.session_id = v_session_id and e.id = v_escalation.decision_event_id;
-  perform chatkit_private.lease_idempotency_key(v_claim, null);
-  return jsonb_build_object(
-    'escalation', to_jsonb(v_escalation),
-    'event', chatkit_private.event_response(v_event),
-    'replayed', v_replayed
-  );
-exception
-  when unique_violation then
-    raise sqlstate 'PT409' using message = 'event_conflict', detail = p_event_id::text;
-  when check_violation or not_null_violation or data_exception then
-    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
-    raise sqlstate 'PT422' using message = 'invalid_decision',
-      detail = coalesce(nullif(v_constraint, ''), nullif(v_column, ''), sqlstate);
-end
-$$;
-
-create or replace function public.decide_escalation(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_escalation_id uuid,
-  p_decision text,
-  p_subject_hash text,
-  p_answer jsonb default null,
-  p_event_id uuid default null,
-  p_idempotency_key text default null,
-  p_request_hash text default null,
-  p_claims jsonb default null
-) returns jsonb
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean :=
-    p_escalation_id = any (chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id]));
-begin
-  -- An escalation that the policies hide is replaced by a random id, so it gives the same error as
-  -- one that does not exist.
-  return chatkit_private.decide_escalation(
-    p_org_id, p_user_id, case when v_readable then p_escalation_id else gen_random_uuid() end,
-    p_decision, p_subject_hash, p_answer, p_event_id,
-    case when v_readable then p_idempotency_key end, p_request_hash
-  );
-end
-$$;
-
-comment on function public.decide_escalation is
-  'Decides an escalation that the policies let the user read, and returns {escalation, event, '
-  'replayed}. If the same person repeats the decision that was recorded, the response is the '
-  'same; any other decision fails with escalation_resolved, whose detail contains the recorded '
-  'one. p_subject_hash must be the hash of the escalation''s subject, otherwise the decision '
-  'fails with subject_changed.';

@@ -92,7 +92,7 @@ begin
 end
 $$;
 
--- Applies `hitl_resolved` {escalationId, decision, answer?, subjectHash}: the session's user
+-- Applies `hitl_resolved` {escalationId, decision, answer?, comment?, subjectHash}: the session's user
 -- decides, under the same rules as at the endpoint for decisions. That endpoint also checks an
 -- answer against its schema. The answer in an event has not been checked, so it is rejected if
 -- there is a schema.
@@ -113,7 +113,7 @@ begin
   end if;
   if chatkit_private.check_decision(
     v_escalation, p_event.user_id, p_event.payload ->> 'decision',
-    p_event.payload ->> 'subjectHash', v_answer
+    p_event.payload ->> 'subjectHash', v_answer, p_event.payload ->> 'comment'
   ) then
     -- Another event already records this decision, and a decision has only one event.
     raise sqlstate 'PT409' using message = 'escalation_resolved', detail = jsonb_build_object(
@@ -126,7 +126,8 @@ begin
     raise sqlstate 'PT422' using message = 'answer_not_checked';
   end if;
   perform chatkit_private.resolve_escalation(
-    v_escalation, p_event, p_event.user_id, p_event.payload ->> 'decision', v_answer
+    v_escalation, p_event, p_event.user_id, p_event.payload ->> 'decision', v_answer,
+    p_event.payload ->> 'comment'
   );
 end
 $$;

@@ -100,50 +100,6 @@ comment on function public.list_messages is
   'the agent said. Fails with session_not_found if the caller may not read the session, so the '
   'caller can distinguish that from a session without messages.';
 
-create or replace function public.list_escalations(
-  p_limit integer,
-  p_after_at timestamptz default null,
-  p_after_id uuid default null
-) returns jsonb
-language plpgsql stable security invoker
-set search_path = ''
-set plan_cache_mode = force_custom_plan
-set enable_sort = off
-as $$
-declare
-  v_row jsonb;
-  v_rows jsonb[] := '{}';
-  v_bytes bigint := 0;
-begin
-  for v_row in
-    select to_jsonb(r)
-    from (
-      select
-        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions,
-        e.answer_schema, e.risk, e.approver, e.author_id, e.predecessor_id, e.subject,
-        e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
-        e.decided_by, e.decided_at
-      from public.chat_escalations as e
-      where e.status = 'open'
-        and (p_after_at is null or (e.created_at, e.id) > (p_after_at, p_after_id))
-      order by e.created_at, e.id
-      limit p_limit + 1
-    ) as r
-  loop
-    v_bytes := v_bytes + octet_length(v_row::text);
-    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
-      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
-    end if;
-    v_rows := v_rows || v_row;
-  end loop;
-  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
-end
-$$;
-
-comment on function public.list_escalations is
-  'Returns a page of the open escalations that the caller may read, the oldest first, as {rows, '
-  'more} (see list_sessions). (p_after_at, p_after_id) is the last row of the previous page.';
-
 create or replace function public.list_agents(p_limit integer, p_after_id text default '')
 returns jsonb
 language plpgsql stable security invoker
@@ -191,7 +147,7 @@ declare
   v_tasks jsonb[] := '{}';
   v_bytes bigint := 0;
   v_cut text[] := '{}';
-  v_escalations jsonb[] := '{}';
+  v_escalations jsonb;
   v_threads jsonb[] := '{}';
 begin
   if not exists (select from public.chat_sessions as s where s.id = p_session_id) then
@@ -248,33 +204,14 @@ begin
     end if;
     v_tasks := v_tasks || v_row;
   end loop;
-  v_bytes := 0;
-  for v_row in
-    select to_jsonb(r)
-    from (
-      select
-        e.id, e.session_id, e.user_id, e.event_id, e.origin, e.kind, e.reason, e.decisions,
-        e.answer_schema, e.risk, e.approver, e.author_id, e.predecessor_id, e.subject,
-        e.subject_hash, e.status, e.created_at, e.expires_at, e.decision, e.answer,
-        e.decided_by, e.decided_at
-      from public.chat_escalations as e
-      where e.session_id = p_session_id and e.status = 'open'
-      order by e.created_at, e.id
-      limit 21
-    ) as r
-  loop
-    v_bytes := v_bytes + octet_length(v_row::text);
-    if cardinality(v_escalations) >= 20
-       or (v_bytes > 1048576 and cardinality(v_escalations) > 0) then
-      v_cut := v_cut || 'escalations'::text;
-      exit;
-    end if;
-    v_escalations := v_escalations || v_row;
-  end loop;
+  v_escalations := public.list_escalations(20, p_session_id => p_session_id);
+  if v_escalations ->> 'next' is not null then
+    v_cut := v_cut || 'escalations'::text;
+  end if;
   return jsonb_build_object(
     'events', to_jsonb(v_events),
     'tasks', to_jsonb(v_tasks),
-    'escalations', to_jsonb(v_escalations),
+    'escalations', v_escalations -> 'rows',
     'thread_ids', (
       select coalesce(jsonb_agg(t.thread_id order by t.linked_at desc, t.thread_id desc), '[]')
       from public.chatkit_threads as t

@@ -26,6 +26,7 @@ revoke all on function
   public.claim_uncancelled_chatkit_sessions,
   public.claim_transcripts,
   public.confirm_chatkit_cancelled,
+  public.claim_escalation,
   public.decide_escalation,
   public.deployment_state,
   public.end_erased_sessions,
@@ -39,6 +40,7 @@ revoke all on function
   public.finish_transcript,
   public.list_agents,
   public.list_dead_deliveries,
+  public.get_escalation,
   public.list_escalations,
   public.list_messages,
   public.list_sessions,
@@ -52,6 +54,7 @@ revoke all on function
   public.record_thread_items,
   public.register_agent,
   public.register_agent_server,
+  public.release_escalation,
   public.release_idle_session,
   public.renew_chatkit_session,
   public.replay_delivery,
@@ -87,6 +90,7 @@ grant execute on function
   public.claim_uncancelled_chatkit_sessions,
   public.claim_transcripts,
   public.confirm_chatkit_cancelled,
+  public.claim_escalation,
   public.decide_escalation,
   public.deployment_state,
   public.end_erased_sessions,
@@ -109,6 +113,7 @@ grant execute on function
   public.record_thread_items,
   public.register_agent,
   public.register_agent_server,
+  public.release_escalation,
   public.release_idle_session,
   public.renew_chatkit_session,
   public.replay_delivery,
@@ -123,12 +128,19 @@ to service_role;
 -- RPCs that signed-in callers execute with their own token.
 grant execute on function
   public.consume_thread_read_limit,
+  public.get_escalation,
   public.list_agents,
   public.list_escalations,
   public.list_messages,
   public.list_sessions,
   public.session_details,
   public.get_metrics
+to authenticated;
+
+-- Functions that get_escalation and list_escalations call.
+grant execute on function
+  chatkit_private.escalation_details,
+  chatkit_private.escalation_page
 to authenticated;
 
 -- Functions that row level security executes as the caller.
@@ -140,7 +152,7 @@ grant execute on function
   chatkit_private.extract_org_role
 to authenticated;
 
--- Functions that the five RPCs with p_claims call. These RPCs run with the rights of service_role,
+-- Functions that the RPCs with p_claims call. These RPCs run with the rights of service_role,
 -- because they first read as the caller.
 grant execute on function
   chatkit_private.begin_chat_run,
@@ -155,10 +167,12 @@ grant execute on function
   chatkit_private.stop_response,
   chatkit_private.cancel_session,
   chatkit_private.effective_claims,
+  chatkit_private.claim_escalation,
   chatkit_private.decide_escalation,
   chatkit_private.decided_escalation_id,
   chatkit_private.open_session,
   chatkit_private.readable_ids,
   chatkit_private.record_events,
+  chatkit_private.release_escalation,
   chatkit_private.renew_chatkit_session
 to service_role;

@@ -33,9 +33,23 @@ const INVALID: [(&str, &str); 17] = [
     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
-const READ_ONLY: [&str; 6] =
-    ["get-session", "list-agents", "list-escalations", "list-messages", "list-sessions", "get-metrics"];
-const WRITING: [&str; 4] = ["cancel-session", "create-session", "record-events", "stop-response"];
+const READ_ONLY: [&str; 7] = [
+    "get-escalation",
+    "get-session",
+    "list-agents",
+    "list-escalations",
+    "list-messages",
+    "list-sessions",
+    "get-metrics",
+];
+const WRITING: [&str; 6] = [
+    "cancel-session",
+    "claim-escalation",
+    "create-session",
+    "record-events",
+    "release-escalation",
+    "stop-response",
+];
 /// Functions that write and have no HTTP callers, so that they do not verify tokens.
 const NON_HTTP: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
 /// Streams the chat, for callers with a client secret.
@@ -67,11 +81,12 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
         read.extend(["CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS"]);
     }
     if !function.starts_with("list-")
+        && !function.ends_with("-escalation")
         && ![DECIDING, "get-metrics", "stop-response", STREAMING].contains(&function)
     {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
-    if [DECIDING, "record-events"].contains(&function) {
+    if function.contains("-escalation") || ["record-events", "get-session"].contains(&function) {
         read.extend(["OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "REQUIRE_AAL2_TO_DECIDE"]);
     }
     if function == "create-session" {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    auth::DecisionRules,
     clients::{openai::ChatKit, supabase::UserClient},
     domain::{
         escalations::Escalation,
@@ -18,6 +19,7 @@ use shared::{
 pub struct GetSession {
     user_client: UserClient,
     chatkit: Option<ChatKit>,
+    rules: DecisionRules,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +45,8 @@ impl Endpoint for GetSession {
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let user_client = dependencies.user_client();
         let chatkit = dependencies.chatkit();
-        Ok(Self { user_client: user_client?, chatkit: chatkit? })
+        let rules = dependencies.decision_rules();
+        Ok(Self { user_client: user_client?, chatkit: chatkit?, rules: rules? })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, Error> {
@@ -78,6 +81,9 @@ impl Endpoint for GetSession {
         };
         if chatkit.as_ref().is_some_and(|threads| threads.is_cut) {
             details.cut.push("threads".to_owned());
+        }
+        for escalation in &mut details.escalations {
+            escalation.may_decide.restrict(&self.rules, &context.caller.assurance);
         }
         let answer = Response::ok(&Body {
             session: summary.session,

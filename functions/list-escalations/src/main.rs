@@ -1,4 +1,4 @@
-//! `GET /chatkit/escalations`: lists the open escalations, oldest first.
+//! `GET /chatkit/escalations`: lists escalations.
 
 mod handler;
 

@@ -64,6 +64,7 @@ codes! {
     SubjectChanged = 409 "subject_changed" "The decision is not about the escalation's current subject", "Read the escalation, check its subject, and send its subjectHash.";
     EscalationResolved = 409 "escalation_resolved" "The escalation is already decided", "See decision. It cannot be changed.";
     EscalationClosed = 409 "escalation_closed" "The escalation is closed", "There is nothing to decide: it expired or was withdrawn, for example because its session ended.";
+    EscalationClaimed = 409 "escalation_claimed" "Another person has claimed the escalation", "See claim. Wait until it ends, or ask the person to release it.";
     TooManyEdits = 409 "too_many_edits" "Too many edits in a row", "Approve it as it is, or reject it.";
     NoOtherApprover = 409 "no_other_approver" "No other approver can approve the edited call", "Add an approver to the organisation, or approve or reject the call as it is.";
     TooManyEscalations = 409 "too_many_escalations" "Too many escalations are open", "Decide or withdraw some first. At most 20 may be open in a session and 100 for a user.";
@@ -82,6 +83,7 @@ codes! {
     SessionMismatch = 422 "session_mismatch" "The session has another agent or other metadata", "Leave out agentId and metadata. A handover event changes the agent.";
     DecisionNotOffered = 422 "decision_not_offered" "The escalation does not offer this decision", "Choose one of its decisions.";
     AnswerRequired = 422 "answer_required" "This decision needs an answer", "Send an answer with edit and with respond.";
+    CommentRequired = 422 "comment_required" "This decision needs a comment", "Send a comment with each decision that commentRequired lists.";
     InvalidAnswer = 422 "invalid_answer" "The answer does not match the escalation's schema", "Send an answer that matches answerSchema. If errors is present, it lists each mistake.";
     AnswerNotChecked = 422 "answer_not_checked" "An event's answer is not checked against a schema", "Send the decision to POST /chatkit/escalations/{id}/decision.";
     PolicyForbids = 422 "policy_forbids" "The tool's policy does not allow these inputs", "Send other inputs, or reject.";

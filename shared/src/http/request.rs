@@ -45,6 +45,14 @@ impl Request {
         body::parse_object(&self.headers, &self.body)
     }
 
+    /// Parses the body, which may be empty.
+    ///
+    /// # Errors
+    /// The same as [`Request::json`].
+    pub fn optional_json<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        if self.body.is_empty() { Ok(None) } else { self.json().map(Some) }
+    }
+
     /// Parses the body as any JSON value.
     ///
     /// # Errors

@@ -91,7 +91,9 @@ async fn list_session_and_decision_return_the_same_escalation() -> Result<()> {
         "expected the approver {} and a time, found {decided:#}",
         fixture.approver.user.id
     );
-    for field in ["status", "decision", "decidedBy", "decidedAt"] {
+    let may_decide = json!({ "decisions": [], "because": "resolved" });
+    ensure!(decided["mayDecide"] == may_decide, "expected {may_decide}, found {decided:#}");
+    for field in ["status", "decision", "decidedBy", "decidedByName", "decidedAt", "closedAt", "mayDecide"] {
         decided[field] = listed[field].clone();
     }
     ensure!(decided == listed, "expected {listed:#}, found {decided:#}");

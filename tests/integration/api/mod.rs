@@ -6,6 +6,7 @@ mod cors;
 mod create_session;
 mod deadlines;
 mod decide_escalation;
+mod escalations;
 mod get_metrics;
 mod get_session;
 pub mod http_requests;

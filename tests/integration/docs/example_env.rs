@@ -44,6 +44,13 @@ impl ExampleEnv {
         }
         let caller = TestClient::from_user(&stack, user);
         let approver = TestClient::in_organisation(&stack, caller.user.org_id, OrgRole::Approver).await?;
+        // The names of the examples.
+        let names = "update auth.users as u
+            set email = coalesce(n.email, u.email), raw_app_meta_data = u.raw_app_meta_data || n.metadata
+            from (values ($1::uuid, 'clerk@example.com', '{}'::jsonb), ($2, null, '{\"name\": \"Approver A\"}'))
+              as n (id, email, metadata)
+            where u.id = n.id";
+        sqlx::query(names).bind(caller.user.id).bind(approver.user.id).execute(stack.database()).await?;
         let mut matcher = ExampleMatcher::default();
         matcher.set(USER_ID, &caller.user.id.to_string());
         Ok(Self { stack, caller, approver, matcher, chat: None })
@@ -121,10 +128,19 @@ impl ExampleEnv {
     /// Records an event for a tool with the policy `ask`, and returns the id of the escalation.
     pub async fn hold_payment(&self, event_id: &str) -> Result<String> {
         let org_id = self.caller.user.org_id;
-        let tool = json!({ "name": "pay", "policy": "ask", "risk": "high", "approver": "other" });
+        let tool = json!({
+            "name": "pay", "policy": "ask", "risk": "high", "approver": "other",
+            "comment_required": ["reject", "edit"],
+            "display": [
+                { "pointer": "/data/amount", "label": "Amount", "kind": "money",
+                  "currency_pointer": "/data/currency" },
+                { "pointer": "/data/supplier", "label": "Supplier", "kind": "party" },
+            ],
+        });
         self.stack.register_tool(org_id, AGENT, tool).await?;
         let click = json!({ "id": event_id, "type": "button_click",
-            "payload": { "action": "pay", "data": { "invoice": 42, "amount": 12000 } } });
+            "payload": { "action": "pay", "data": {
+                "invoice": 42, "amount": "12000.00", "currency": "EUR", "supplier": "Supplier A" } } });
         self.caller.post(&self.events_path(), click).await?.expect(201)?;
         self.stack.claim_deliveries().await?;
         let query = "select id from public.chat_escalations
@@ -168,8 +184,10 @@ impl ExampleEnv {
     /// A valid request for an operation, with its first example as the body.
     pub fn request(&self, operation: &Operation<'_>) -> Result<Request> {
         let bodies = operation.bodies()?;
-        // Members may not read metrics.
-        let client = if operation.id == "get-metrics" { &self.approver } else { &self.caller };
+        // Members may not read metrics, and requesters may not claim their own payment.
+        let is_approvers = ["get-metrics", "get-escalation", "claim-escalation", "release-escalation"]
+            .contains(&operation.id);
+        let client = if is_approvers { &self.approver } else { &self.caller };
         let token = match (operation.path, &self.chat) {
             (CHAT, Some(chat)) => &chat.client_secret,
             (CHAT, None) => anyhow::bail!("the chat has no session"),

@@ -89,6 +89,11 @@ async fn decide(stack: &LocalStack, caller: &TestClient, session: &str) -> Resul
     let list = approver.get("/chatkit/escalations").await?.expect(200)?;
     let escalation = &list["escalations"][0];
     let id = escalation["id"].as_str().with_context(|| format!("expected an escalation, found {list}"))?;
+    let path = format!("/chatkit/escalations/{id}");
+    approver.get(&path).await?.expect(200)?;
+    for verb in ["claim", "release"] {
+        approver.post(&format!("{path}/{verb}"), json!({})).await?.expect(200)?;
+    }
     let decision = json!({ "decision": "approve", "subjectHash": escalation["subjectHash"] });
     approver.post(&format!("/chatkit/escalations/{id}/decision"), decision).await?.expect(200)?;
     approver.get("/chatkit/metrics").await?.expect(200)?;

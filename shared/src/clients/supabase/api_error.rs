@@ -52,6 +52,10 @@ fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
             Some(decision) => error.extension("decision", decision),
             None => error,
         },
+        ErrorCode::EscalationClaimed => match recorded_claim(detail) {
+            Some(claim) => error.extension("claim", claim),
+            None => error,
+        },
         // Violations of the answer's schema are found earlier, and each has its pointer.
         ErrorCode::InvalidAnswer => {
             error.detail("With edit, the answer is the call's new inputs: an object.")
@@ -77,6 +81,19 @@ fn recorded_decision(detail: &str) -> Option<Value> {
     }
     let decision: RecordedDecision = serde_json::from_str(detail).ok()?;
     serde_json::to_value(decision).ok()
+}
+
+/// Parses the other person's claim in the detail of `escalation_claimed`.
+fn recorded_claim(detail: &str) -> Option<Value> {
+    #[derive(Deserialize, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RecordedClaim {
+        claimed_by: Uuid,
+        claimed_by_name: Option<String>,
+        claimed_until: Timestamp,
+    }
+    let claim: RecordedClaim = serde_json::from_str(detail).ok()?;
+    serde_json::to_value(claim).ok()
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! Schema; the database checks everything else in one transaction.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Answer, Decision, Escalation, EscalationStatus, NewDecision, find};
+use super::{Answer, Comment, Decision, Escalation, EscalationStatus, NewDecision};
 use crate::{
     auth::DecisionRules,
     clients::supabase::{Rpc, ServiceClient, UserClient},
@@ -29,6 +30,8 @@ struct DecideEscalationCall<'a> {
     p_subject_hash: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     p_answer: Option<&'a Answer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_comment: Option<&'a Comment>,
     #[serde(flatten)]
     idempotency: Option<IdempotencyKey>,
 }
@@ -45,7 +48,7 @@ impl Rpc for DecideEscalationCall<'_> {
 /// `oauth_client_forbidden`, `step_up_required`, `not_a_member`, `escalation_not_found`,
 /// `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
 /// `escalation_resolved` with the recorded decision, `escalation_closed`, `decision_not_offered`,
-/// `answer_required`, `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
+/// `answer_required`, `comment_required`, `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
 pub async fn decide(
     user_client: &UserClient,
     service_client: &ServiceClient,
@@ -57,13 +60,14 @@ pub async fn decide(
 ) -> Result<ResolvedEscalation, Error> {
     rules.check(&context.caller.assurance)?;
     if let Some(answer) = &decision.answer {
-        check(&find(user_client, context, id).await?, decision, answer)?;
+        check(&find_asked(user_client, context, id).await?, decision, answer)?;
     }
     let call = context.on_behalf(DecideEscalationCall {
         p_escalation_id: id,
         p_decision: decision.decision,
         p_subject_hash: decision.subject_hash.as_str(),
         p_answer: decision.answer.as_ref(),
+        p_comment: decision.comment.as_ref(),
         idempotency,
     });
     let resolved = service_client.rpc(&call, context.deadline).await?;
@@ -71,10 +75,27 @@ pub async fn decide(
     Ok(resolved)
 }
 
+/// The part of an escalation that an answer is checked against.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    status: EscalationStatus,
+    subject_hash: String,
+    answer_schema: Option<Value>,
+}
+
+async fn find_asked(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Asked, Error> {
+    let query = user_client
+        .from("chat_escalations")
+        .select("status,subject_hash,answer_schema")
+        .eq("id", id.to_string());
+    let rows = user_client.rows(query, &context.caller.token, context.deadline).await?;
+    rows.into_iter().next().ok_or_else(|| Error::new(ErrorCode::EscalationNotFound))
+}
+
 /// Validates an answer against the escalation's JSON schema. Skips the check if the escalation is
 /// not open or the hash names another subject: both are permanent, and the database has a more
 /// precise error for them.
-fn check(asked: &Escalation, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
+fn check(asked: &Asked, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
     let undecided =
         asked.status == EscalationStatus::Open && asked.subject_hash == decision.subject_hash.as_str();
     let Some(schema) = asked.answer_schema.as_ref().filter(|_| undecided) else { return Ok(()) };
@@ -92,15 +113,11 @@ fn check(asked: &Escalation, decision: &NewDecision, answer: &Answer) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn check_answer(schema: Value, status: &str, hash: &str) -> Result<(), Error> {
         let escalation = serde_json::from_value(json!({
-            "id": Uuid::nil(), "session_id": Uuid::nil(), "user_id": Uuid::nil(), "event_id": Uuid::nil(),
-            "author_id": null, "predecessor_id": null, "origin": "orchestrator", "kind": "agent_asked", "reason": "r", "decisions": ["respond"],
-            "answer_schema": schema, "risk": "low", "approver": "other", "subject": {}, "subject_hash": "ab".repeat(32),
-            "status": status, "created_at": "2026-11-22T10:00:00+00:00", "expires_at": "2026-11-23T10:00:00+00:00", "decision": null,
-            "answer": null, "decided_by": null, "decided_at": null,
+            "answer_schema": schema, "subject_hash": "ab".repeat(32), "status": status,
         }));
         let decision = json!({ "decision": "respond", "subjectHash": hash, "answer": { "amount": "much" } });
         let decision: NewDecision = serde_json::from_value(decision).unwrap();

@@ -1,51 +1,45 @@
-//! Reading escalations, as the caller. Row level security shows them to the session's user and to
-//! the organisation's approvers only.
+//! Reading one escalation, as the caller.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Escalation;
+use super::EscalationDetails;
 use crate::{
+    auth::DecisionRules,
     clients::supabase::{Rpc, UserClient},
-    domain::{
-        RequestContext,
-        pagination::{Page, PageRequest, Rows, TimeCursor},
-    },
+    domain::RequestContext,
     error::{Error, ErrorCode},
 };
 
-const COLUMNS: &str = "id,session_id,user_id,event_id,origin,kind,reason,decisions,answer_schema,risk,approver,\
-    author_id,predecessor_id,subject,subject_hash,status,created_at,expires_at,decision,answer,decided_by,decided_at";
-
 #[derive(Serialize)]
-struct ListEscalationsCall {
-    #[serde(flatten)]
-    page: PageRequest<TimeCursor>,
+struct GetEscalationCall {
+    p_escalation_id: Uuid,
 }
 
-impl Rpc for ListEscalationsCall {
-    const NAME: &'static str = "list_escalations";
-    type Output = Rows<Escalation>;
+#[derive(Deserialize)]
+struct FoundEscalation {
+    escalation: Option<EscalationDetails>,
 }
 
-/// Lists the open escalations that the caller may see, oldest first.
-pub async fn list(
-    user_client: &UserClient,
-    context: &RequestContext,
-    page: PageRequest<TimeCursor>,
-) -> Result<Page<Escalation>, Error> {
-    let rows =
-        user_client.rpc(&ListEscalationsCall { page }, &context.caller.token, context.deadline).await?;
-    Ok(rows.into_page(|last| TimeCursor { at: last.created_at, id: last.id }))
+impl Rpc for GetEscalationCall {
+    const NAME: &'static str = "get_escalation";
+    type Output = FoundEscalation;
 }
 
-/// Returns an escalation, whatever its status.
+/// Returns an escalation, whatever its status, with what became of it.
 ///
 /// # Errors
 /// Returns [`ErrorCode::EscalationNotFound`] both if the escalation does not exist and if the
 /// caller may not see it.
-pub async fn find(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Escalation, Error> {
-    let query = user_client.from("chat_escalations").select(COLUMNS).eq("id", id.to_string());
-    let rows = user_client.rows(query, &context.caller.token, context.deadline).await?;
-    rows.into_iter().next().ok_or_else(|| Error::new(ErrorCode::EscalationNotFound))
+pub async fn find(
+    user_client: &UserClient,
+    context: &RequestContext,
+    rules: &DecisionRules,
+    id: Uuid,
+) -> Result<EscalationDetails, Error> {
+    let call = GetEscalationCall { p_escalation_id: id };
+    let found = user_client.rpc(&call, &context.caller.token, context.deadline).await?;
+    let mut details = found.escalation.ok_or_else(|| Error::new(ErrorCode::EscalationNotFound))?;
+    details.escalation.may_decide.restrict(rules, &context.caller.assurance);
+    Ok(details)
 }

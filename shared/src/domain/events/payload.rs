@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::model::escalation::{Answer, Decision, SubjectHash},
+    domain::model::escalation::{Answer, Comment, Decision, SubjectHash},
     error::{FieldError, pointer},
     platform::{parse::StrictUuid, string_enum::words},
 };
@@ -92,7 +92,7 @@ payload! {
 }
 payload! {
     /// A person decided an escalation.
-    HitlResolved { escalation_id: StrictUuid, decision: Decision, answer: Option<Answer>, subject_hash: SubjectHash, }
+    HitlResolved { escalation_id: StrictUuid, decision: Decision, answer: Option<Answer>, comment: Option<Comment>, subject_hash: SubjectHash, }
 }
 
 words! {

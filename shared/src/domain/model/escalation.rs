@@ -5,7 +5,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use crate::clients::{Approver, Decision, Risk};
-use crate::platform::{parse::Timestamp, string_enum::words};
+use crate::{
+    auth::{Assurance, DecisionRules},
+    error::ErrorCode,
+    platform::{parse::Timestamp, string_enum::words},
+};
 
 /// A request for a human decision, as stored in the table and returned by the API.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -43,6 +47,87 @@ pub struct Escalation {
     pub answer: Option<Value>,
     pub decided_by: Option<Uuid>,
     pub decided_at: Option<Timestamp>,
+    /// The comment of the person who decided.
+    pub comment: Option<String>,
+    /// The decisions that need a comment.
+    pub comment_required: Vec<Decision>,
+    pub closed_at: Option<Timestamp>,
+    pub user_name: Option<String>,
+    pub author_name: Option<String>,
+    pub decided_by_name: Option<String>,
+    /// The person who works on it, until [`Escalation::claimed_until`].
+    pub claimed_by: Option<Uuid>,
+    pub claimed_by_name: Option<String>,
+    pub claimed_until: Option<Timestamp>,
+    pub may_decide: MayDecide,
+}
+
+/// The decisions that the caller may take now. The database applies the same rule when it records a
+/// decision.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct MayDecide {
+    pub decisions: Vec<Decision>,
+    /// Why the caller may not take the others. `None` if the caller may take all of them.
+    pub because: Option<Obstacle>,
+}
+
+impl MayDecide {
+    /// Applies the rules about the caller's token, which the database does not know.
+    pub fn restrict(&mut self, rules: &DecisionRules, assurance: &Assurance) {
+        let Err(error) = rules.check(assurance) else { return };
+        self.decisions.clear();
+        self.because = Some(match error.code {
+            ErrorCode::StepUpRequired => Obstacle::StepUpRequired,
+            _ => Obstacle::OauthClientForbidden,
+        });
+    }
+}
+
+words! {
+    /// Why a caller may not decide: the status of a closed escalation, or the code of the error
+    /// with which the decision would be rejected.
+    pub enum Obstacle {
+        Resolved = "resolved",
+        Expired = "expired",
+        Withdrawn = "withdrawn",
+        OwnRequest = "own_request",
+        AuthorMayNotDecide = "author_may_not_decide",
+        RequesterMustConfirm = "requester_must_confirm",
+        /// The token names an approver, and the database does not. A decision is rejected as for an
+        /// escalation that does not exist.
+        ApproverRoleRequired = "approver_role_required",
+        NotAMember = "not_a_member",
+        OauthClientForbidden = "oauth_client_forbidden",
+        StepUpRequired = "step_up_required",
+    }
+}
+
+/// An escalation and what became of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct EscalationDetails {
+    #[serde(flatten)]
+    pub escalation: Escalation,
+    /// The delivery that the decision continues, or the one that waits for it.
+    pub delivery: Option<EscalationDelivery>,
+    /// The escalation that an edit or answer opened.
+    pub successor_id: Option<Uuid>,
+    /// Earlier rejections of the same request, newest first.
+    pub rejected_before: Vec<Rejection>,
+}
+
+/// The status of a delivery, as the table has it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct EscalationDelivery {
+    pub id: Uuid,
+    pub status: String,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Rejection {
+    pub id: Uuid,
+    pub at: Timestamp,
 }
 
 words! {
@@ -91,6 +176,8 @@ pub struct NewDecision {
     pub decision: Decision,
     /// The answer, if the decision needs one; `null` is the same as none.
     pub answer: Option<Answer>,
+    /// A comment for the agent and for later readers.
+    pub comment: Option<Comment>,
     /// The hash of the subject that was displayed to the person.
     pub subject_hash: SubjectHash,
 }
@@ -116,6 +203,20 @@ impl TryFrom<Value> for Answer {
         let size = answer.to_string().len();
         let large = || format!("has {size} bytes; at most {MAX_ANSWER} are kept");
         (size <= MAX_ANSWER).then_some(Self(answer)).ok_or_else(large)
+    }
+}
+
+/// A comment with a decision: 1 to 2000 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct Comment(String);
+
+impl TryFrom<String> for Comment {
+    type Error = &'static str;
+
+    fn try_from(comment: String) -> Result<Self, Self::Error> {
+        let fits = (1..=2000).contains(&comment.chars().count());
+        fits.then_some(Self(comment)).ok_or("must have 1 to 2000 characters")
     }
 }
 
@@ -155,6 +256,8 @@ mod tests {
         let decision = read(json!({"decision": "approve", "answer": null, "subjectHash": hash})).unwrap();
         assert_eq!((decision.decision, decision.answer), (Decision::Approve, None));
         assert_eq!(decision.subject_hash.as_str(), hash);
+        let comment = json!({"decision": "reject", "subjectHash": hash, "comment": "é".repeat(2000)});
+        assert!(read(comment).unwrap().comment.is_some());
         for wrong in [
             json!({"decision": "approve"}),
             json!({"decision": "perhaps", "subjectHash": hash}),
@@ -162,6 +265,8 @@ mod tests {
             json!({"decision": "approve", "subjectHash": &hash[1..]}),
             json!({"decision": "approve", "subjectHash": hash, "reason": "why not"}),
             json!({"decision": "respond", "subjectHash": hash, "answer": "x".repeat(MAX_ANSWER)}),
+            json!({"decision": "reject", "subjectHash": hash, "comment": ""}),
+            json!({"decision": "reject", "subjectHash": hash, "comment": "é".repeat(2001)}),
         ] {
             assert!(read(wrong.clone()).is_err(), "{wrong}");
         }

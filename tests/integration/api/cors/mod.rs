@@ -15,10 +15,13 @@ const APP: &str = "https://app.example.com";
 const LOCAL: &str = "http://localhost:3000";
 
 /// Every path, its methods, and the function that answers its preflight at the HTTP API.
-const PATHS: [(&str, &[&str], &str); 10] = [
+const PATHS: [(&str, &[&str], &str); 13] = [
     ("/chatkit/agents", &["GET"], "list-agents"),
     ("/chatkit/metrics", &["GET"], "get-metrics"),
     ("/chatkit/escalations", &["GET"], "list-escalations"),
+    ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000", &["GET"], "get-escalation"),
+    ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/claim", &["POST"], "claim-escalation"),
+    ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/release", &["POST"], "release-escalation"),
     ("/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision", &["POST"], "decide-escalation"),
     ("/chatkit/sessions", &["GET", "POST"], "list-sessions"),
     ("{session}", &["GET"], "get-session"),

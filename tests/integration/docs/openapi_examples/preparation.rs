@@ -9,7 +9,7 @@ use local_stack::supabase;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::read_requests;
+use super::{escalation_requests, read_requests};
 use crate::docs::example_env::{ESCALATION_ID, ExampleEnv, Request, SESSION_ID, SUBJECT_HASH};
 use crate::support::client::AGENT;
 use crate::support::openapi_document::Operation;
@@ -32,6 +32,7 @@ pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &
         ("serve-chatkit", "createThread") => {
             env.stack.model().script(Script::new().deltas(["Invoice 42 is paid."]));
         }
+        ("claim-escalation", "claim") => escalation_requests::hold_documented_payment(env).await?,
         ("decide-escalation", "respond") => env.open_escalation(QUESTION_EVENT, question()).await?,
         _ => {}
     }
@@ -65,6 +66,9 @@ pub async fn prepare(env: &mut ExampleEnv, operation: &Operation<'_>, example: &
             "record-events" => record_events(env, operation, valid, example).await,
             "decide-escalation" => decide_escalation(env, operation, example).await,
             "serve-chatkit" => serve_chatkit(valid, example),
+            "get-escalation" | "claim-escalation" | "release-escalation" => {
+                escalation_requests::prepare(env, operation, valid, example).await
+            }
             _ => read_requests::prepare(env, operation, valid, example).await,
         },
     }

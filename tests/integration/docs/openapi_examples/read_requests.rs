@@ -12,11 +12,12 @@ use crate::support::openapi_document::Operation;
 use crate::support::self_hosted::{SelfHostedSession, thread_id};
 
 /// Ids of events in the examples.
-const PAYMENT_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c20";
+pub const PAYMENT_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c20";
 const THREAD_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c10";
 
 /// A cursor after all escalations.
-const LAST_ESCALATION: &str = "OTk5OTk5OTk5OTk5OTk5OS4wMTlhYWEwMC03YzAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDE";
+const LAST_ESCALATION: &str =
+    "d2FpdGluZy45OTk5OTk5OTk5OTk5OTk5LjAxOWFhYTAwLTdjMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMQ";
 
 pub async fn prepare(
     env: &mut ExampleEnv,
@@ -39,10 +40,12 @@ pub async fn prepare(
             Ok(valid.with_query("limit=1"))
         }
         ("list-escalations", "page") => {
-            env.hold_payment(PAYMENT_EVENT).await?;
+            let id = env.hold_payment(PAYMENT_EVENT).await?;
+            let claim = format!("/chatkit/escalations/{id}/claim");
+            env.approver.post(&claim, json!({})).await?.expect(200)?;
             // A newer escalation follows the page.
             env.open_escalation(&Uuid::new_v4().to_string(), json!({})).await?;
-            Ok(valid.with_query("limit=1"))
+            Ok(valid.with_query("limit=1").with_token(Some(env.approver.token.clone())))
         }
         ("list-escalations", "lastPage") => Ok(valid.with_query(&format!("cursor={LAST_ESCALATION}"))),
         ("list-sessions", "lastPage") => {

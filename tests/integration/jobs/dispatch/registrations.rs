@@ -42,6 +42,7 @@ fn rows() -> Vec<(Value, Value, &'static str)> {
         (json!({ "policy": "confirm" }), "agent_tools_confirm_is_low_risk"),
         (json!({ "policy": "confirm", "risk": "low" }), ""),
         (json!({ "policy": "always" }), "agent_tools_policy_known"),
+        (json!({ "comment_required": ["approve"] }), "agent_tools_comment_required_known"),
         (json!({ "ask_above": 1 }), "agent_tools_limits_have_an_amount"),
         (json!({ "refuse_above": 1 }), "agent_tools_limits_have_an_amount"),
         (json!({ "ask_above_total": 1 }), "agent_tools_limits_have_an_amount"),

@@ -111,6 +111,8 @@ fn calls(user: &User, rows: &Rows) -> Result<Vec<(&'static str, &'static str, Va
                 "p_subject_hash": rows.escalation["subjectHash"],
             }),
         ),
+        ("claim_escalation", "escalation_not_found", json!({ "p_escalation_id": rows.escalation["id"] })),
+        ("release_escalation", "escalation_not_found", json!({ "p_escalation_id": rows.escalation["id"] })),
         ("cancel_session", "session_not_found", json!({ "p_session_id": rows.session["id"] })),
     ];
     for (.., arguments) in &mut calls {

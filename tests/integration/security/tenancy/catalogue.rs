@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 
 use super::callers::Caller;
 use super::expectations::{
-    AUTH_USERS_READERS, CALLER_FUNCTIONS, COLUMNS_WITH_STATISTICS, POLICY_FUNCTIONS, READ_FUNCTIONS, TABLES,
-    Table, Visible, WRITE_FUNCTIONS, WRITE_HELPERS, every_function,
+    AUTH_USERS_READERS, CALLER_FUNCTIONS, COLUMNS_WITH_STATISTICS, POLICY_FUNCTIONS, READ_FUNCTIONS,
+    READ_HELPERS, TABLES, Table, Visible, WRITE_FUNCTIONS, WRITE_HELPERS, every_function,
 };
 use super::tenants::SCHEMA_READER_ROLE;
 
@@ -148,8 +148,8 @@ fn expected_definers() -> BTreeSet<String> {
     let functions = every_function().map(|function| function.name).chain(CALLER_FUNCTIONS.iter().copied());
     let public =
         functions.filter(|name| !WRITE_FUNCTIONS.contains(name)).map(|name| format!("public.{name}"));
-    let private =
-        WRITE_FUNCTIONS.iter().chain(AUTH_USERS_READERS).map(|name| format!("chatkit_private.{name}"));
+    let private = WRITE_FUNCTIONS.iter().chain(AUTH_USERS_READERS).chain(READ_HELPERS);
+    let private = private.map(|name| format!("chatkit_private.{name}"));
     public.chain(private).collect()
 }
 
@@ -176,7 +176,10 @@ fn expected_privileges() -> BTreeSet<String> {
     expected
         .extend(CALLER_FUNCTIONS.iter().map(|name| format!("execute on public.{name}() to authenticated")));
     expected.extend(
-        POLICY_FUNCTIONS.iter().map(|name| format!("execute on chatkit_private.{name}() to authenticated")),
+        POLICY_FUNCTIONS
+            .iter()
+            .chain(READ_HELPERS)
+            .map(|name| format!("execute on chatkit_private.{name}() to authenticated")),
     );
     expected
 }

@@ -67,6 +67,9 @@ impl Samples {
         let (id, body) = match function {
             "cancel-session" => (self.open().await?, Value::Null),
             "decide-escalation" => self.open_escalation().await?,
+            "get-escalation" | "claim-escalation" | "release-escalation" => {
+                (self.open_escalation().await?.0, Value::Null)
+            }
             _ if method == Method::POST => (self.session.clone(), body(function)),
             _ => (self.session.clone(), Value::Null),
         };

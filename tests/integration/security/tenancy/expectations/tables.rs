@@ -133,7 +133,8 @@ pub const TABLES: &[Table] = &[
         name: "chat_escalations",
         readable: "id org_id user_id session_id event_id origin reason decisions answer_schema status \
                    created_at expires_at closed_at kind delivery_id subject subject_hash risk approver \
-                   author_id predecessor_id revision decision answer decided_by decided_at decision_event_id agent_id tool",
+                   author_id predecessor_id revision decision answer decided_by decided_at decision_event_id agent_id tool \
+                   request_hash comment_required comment claimed_by claimed_until",
         hidden: "",
         visible: SESSIONS,
     },
@@ -213,7 +214,7 @@ pub const TABLES: &[Table] = &[
         name: "agent_tools",
         readable: "",
         hidden: "org_id agent_id name idempotent policy amount_pointer currency currency_pointer unit ask_above \
-                 ask_above_total refuse_above release_lowered_amount risk approver ask_expires_in_seconds",
+                 ask_above_total refuse_above release_lowered_amount risk approver ask_expires_in_seconds display comment_required",
         visible: NO_ACCESS,
     },
     Table {
@@ -264,8 +265,12 @@ pub const TABLES: &[Table] = &[
 ];
 
 /// The generated columns, for which an insert cannot set a value.
-pub const GENERATED_COLUMNS: &[(&str, &str)] =
-    &[("chat_escalations", "subject_hash"), ("chat_escalations", "agent_id"), ("chat_escalations", "tool")];
+pub const GENERATED_COLUMNS: &[(&str, &str)] = &[
+    ("chat_escalations", "subject_hash"),
+    ("chat_escalations", "agent_id"),
+    ("chat_escalations", "tool"),
+    ("chat_escalations", "request_hash"),
+];
 
 /// The readable columns with statistics, because query plans depend on them. Contents and owners of
 /// rows have no statistics, because every caller can request the planner's estimates from

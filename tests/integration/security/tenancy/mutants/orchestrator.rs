@@ -217,6 +217,25 @@ pub const MUTANTS: &[BodyMutant] = &[
         "",
         ForeignIds("decide_escalation"),
     ),
+    mutant("chatkit_private.lock_claimable", "and x.org_id = p_org_id", "", Call("claim_escalation")),
+    mutant(
+        "chatkit_private.lock_claimable",
+        "and (x.user_id = p_user_id or p_role in ('owner', 'admin', 'approver'))",
+        "",
+        LockWait("claim_escalation"),
+    ),
+    mutant(
+        "chatkit_private.claim_escalation",
+        "where x.id = p_escalation_id",
+        "where x.status = 'open'",
+        Call("claim_escalation"),
+    ),
+    mutant(
+        "chatkit_private.release_escalation",
+        "where x.id = p_escalation_id and x.status = 'open' and",
+        "where x.status = 'open' and",
+        Call("release_escalation"),
+    ),
     mutant(
         "chatkit_private.resolve_escalation",
         "where x.id = p_escalation.id",

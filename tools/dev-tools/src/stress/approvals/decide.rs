@@ -39,6 +39,23 @@ impl State {
         if !own && !role.approves() {
             return Err(Rejection(404, "escalation_not_found"));
         }
+        // A decision quotes the subject hash.
+        if choice.hash != QuotedHash::Shown {
+            return Err(Rejection(409, "subject_changed"));
+        }
+        // One decision wins; later ones get 409 with the recorded decision.
+        if escalation_row.status == EscalationStatus::Resolved {
+            let same = escalation_row.decided_by == Some(person)
+                && escalation_row.decision == Some(choice.decision)
+                && escalation_row.answer == choice.answer;
+            return if same { Ok(true) } else { Err(Rejection(409, "escalation_resolved")) };
+        }
+        // A closed escalation returns 409.
+        if escalation_row.status != EscalationStatus::Open
+            || escalation_row.expires_at.is_some_and(|end| end <= self.now)
+        {
+            return Err(Rejection(409, "escalation_closed"));
+        }
         // Requesters can withdraw their own requests.
         if choice.decision != "reject" {
             if escalation_row.approver == Approver::Other {
@@ -56,23 +73,6 @@ impl State {
             if escalation_row.kind == EscalationKind::Confirm && !own {
                 return Err(Rejection(403, "requester_must_confirm"));
             }
-        }
-        // A decision quotes the subject hash.
-        if choice.hash != QuotedHash::Shown {
-            return Err(Rejection(409, "subject_changed"));
-        }
-        // One decision wins; later ones get 409 with the recorded decision.
-        if escalation_row.status == EscalationStatus::Resolved {
-            let same = escalation_row.decided_by == Some(person)
-                && escalation_row.decision == Some(choice.decision)
-                && escalation_row.answer == choice.answer;
-            return if same { Ok(true) } else { Err(Rejection(409, "escalation_resolved")) };
-        }
-        // A closed escalation returns 409.
-        if escalation_row.status != EscalationStatus::Open
-            || escalation_row.expires_at.is_some_and(|end| end <= self.now)
-        {
-            return Err(Rejection(409, "escalation_closed"));
         }
         let withdrawal = own && choice.decision == "reject";
         if !escalation_row.decisions.contains(&choice.decision) && !withdrawal {

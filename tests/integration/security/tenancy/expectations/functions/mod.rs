@@ -77,8 +77,18 @@ pub const CALLER_FUNCTIONS: &[&str] = &["get_metrics", "consume_thread_read_limi
 
 /// The security invokers that return lists to `authenticated`. Row level security decides about the
 /// rows, as for the tables.
-pub const READ_FUNCTIONS: &[&str] =
-    &["list_sessions", "list_messages", "list_escalations", "list_agents", "session_details"];
+pub const READ_FUNCTIONS: &[&str] = &[
+    "list_sessions",
+    "list_messages",
+    "get_escalation",
+    "list_escalations",
+    "list_agents",
+    "session_details",
+];
+
+/// The security definers of `chatkit_private` that they call. They return rows of the caller's
+/// organisation, of which the security invokers return those that the policies show.
+pub const READ_HELPERS: &[&str] = &["escalation_details", "escalation_page"];
 
 /// The security invokers of `public` that write for a caller. They read with the caller's rights,
 /// and then call the security definer with the same name in `chatkit_private`.
@@ -88,6 +98,8 @@ pub const WRITE_FUNCTIONS: &[&str] = &[
     "record_events",
     "cancel_session",
     "decide_escalation",
+    "claim_escalation",
+    "release_escalation",
     "stop_response",
     "begin_chat_run",
     "follow_chat_run",

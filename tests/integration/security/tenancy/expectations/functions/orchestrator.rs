@@ -99,6 +99,26 @@ pub const FUNCTIONS: &[Function] = &[
         postcondition: "",
     },
     Function {
+        name: "claim_escalation",
+        tenant: Tenant::EscalationOfPerson,
+        setup: "",
+        arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_escalation_id": "{ask}",
+                   "p_seconds": 60 }"#,
+        response: r#"{ "escalation": { "id": "{ask}", "claimed_by": "{user}" } }"#,
+        postcondition: "",
+    },
+    Function {
+        name: "release_escalation",
+        tenant: Tenant::EscalationOfPerson,
+        // Others have claimed their own.
+        setup: "update public.chat_escalations
+                 set claimed_by = user_id, claimed_until = now() + interval '1 hour'
+                 where status = 'open'",
+        arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_escalation_id": "{ask}" }"#,
+        response: r#"{ "escalation": { "id": "{ask}", "claimed_by": null } }"#,
+        postcondition: "",
+    },
+    Function {
         name: "record_thread_items",
         tenant: Tenant::SessionOfOrganisation,
         setup: "",
