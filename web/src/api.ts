@@ -2095,6 +2095,29 @@ export interface components {
             };
         };
         /**
+         * @description - `oauth_client_forbidden`: the token was issued to a third-party application that the
+         *       deployment does not allow to decide.
+         *     - `step_up_required`: the deployment requires a second factor (`aal2`).
+         *     - `anonymous_user`, `no_organisation`: the user does not belong to an organisation.
+         *     - `not_a_member`: according to the database, the user is not in the organisation that the
+         *       token names.
+         */
+        ReleaserForbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    status?: 403;
+                    /** @enum {unknown} */
+                    code?: "anonymous_user" | "no_organisation" | "not_a_member" | "oauth_client_forbidden" | "step_up_required";
+                };
+            };
+        };
+        /**
          * @description `malformed_id`: the id in the path is not a UUID. `malformed_body`: the body is not empty
          *     and not JSON.
          */
@@ -3522,7 +3545,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedIdOrBody"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["DeciderForbidden"];
+            403: components["responses"]["ReleaserForbidden"];
             404: components["responses"]["EscalationNotFound"];
             405: components["responses"]["MethodNotAllowed"];
             /**
