@@ -115,7 +115,12 @@ export const inboxStyles = css`
     overflow-wrap: anywhere;
   }
   .line.muted .what {
+    /* The card shows the whole text. */
+    -webkit-box-orient: vertical;
+    -webkit-line-clamp: 2;
+    display: -webkit-box;
     font-weight: 400;
+    overflow: hidden;
   }
   .amount {
     font-weight: 600;
