@@ -426,6 +426,17 @@ describe("inbox store", () => {
     expect(new Set(keys).size).toBe(1);
   });
 
+  test.each([
+    [504, "supabase_timeout", "unknown"],
+    [500, "internal_error", "unknown"],
+    [503, "supabase_unavailable", "refused"],
+  ] as const)("a_decision_that_ends_with_%s_%s_is_%s", async (status, code, state) => {
+    const replies = [1, 2, 3, 4].map(() => problem(status, code));
+    const { api, store, shown, intent } = await storeWith(...replies);
+    api.reply(json(shown), json({ escalations: [shown], nextCursor: null }));
+    expect(await store.decide(intent)).toMatchObject({ state });
+  });
+
   test("a_conflict_names_the_person_who_decided", async () => {
     const winner = { decision: "reject", decidedBy: "u", decidedAt: "2026-11-22T10:06:00.000000Z" };
     const { api, store, shown, intent } = await storeWith(
@@ -492,9 +503,11 @@ describe("inbox store", () => {
     const store = new InboxStore({ client: api.client() });
     const first = store.refresh();
     const second = store.setFilter({ risk: "high" });
+    const shown: string[] = [];
+    store.subscribe(({ escalations }) => shown.push(...escalations.map(({ id }) => id)));
     release(page(escalation()));
     await Promise.all([first, second]);
-    expect(store.state.escalations.map(({ id }) => id)).toEqual([wanted.id]);
+    expect(new Set(shown)).toEqual(new Set([wanted.id]));
     expect(api.calls[1]?.path).toContain("risk=high");
   });
 });
