@@ -45,8 +45,8 @@ pub async fn prepare(
             env.request(operation)
         }
         ("claim-escalation", "ownRequest") => {
-            let token = env.caller.token.clone();
-            Ok(env.request(operation)?.with_token(Some(token)))
+            change(env, "release", json!({})).await?;
+            Ok(env.request(operation)?.with_token(Some(env.caller.token.clone())))
         }
         (_, "oauthClientForbidden") => {
             let forge = env.stack.issuer().token_builder(&env.approver.user);
@@ -70,6 +70,8 @@ pub async fn hold_documented_payment(env: &mut ExampleEnv) -> Result<()> {
 
 /// Holds the same payment by another event, and rejects it.
 async fn reject_payment(env: &mut ExampleEnv) -> Result<()> {
+    // The preparation claims the calls itself, so the dispatcher must not run.
+    env.stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
     let id = env.hold_payment(&Uuid::new_v4().to_string()).await?;
     env.set_escalation(&id).await?;
     let hash = env.matcher.substitute(SUBJECT_HASH);

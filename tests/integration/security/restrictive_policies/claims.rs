@@ -103,6 +103,8 @@ fn calls(user: &User, rows: &Rows) -> Result<Vec<(&'static str, &'static str, Va
                 "p_events": [{ "id": Uuid::new_v4(), "type": "custom_y", "payload": {} }],
             }),
         ),
+        ("claim_escalation", "escalation_not_found", json!({ "p_escalation_id": rows.escalation["id"] })),
+        ("release_escalation", "escalation_not_found", json!({ "p_escalation_id": rows.escalation["id"] })),
         (
             "decide_escalation",
             "escalation_not_found",
@@ -111,8 +113,6 @@ fn calls(user: &User, rows: &Rows) -> Result<Vec<(&'static str, &'static str, Va
                 "p_subject_hash": rows.escalation["subjectHash"],
             }),
         ),
-        ("claim_escalation", "escalation_not_found", json!({ "p_escalation_id": rows.escalation["id"] })),
-        ("release_escalation", "escalation_not_found", json!({ "p_escalation_id": rows.escalation["id"] })),
         ("cancel_session", "session_not_found", json!({ "p_session_id": rows.session["id"] })),
     ];
     for (.., arguments) in &mut calls {
