@@ -1,0 +1,459 @@
+// Every state of every element.
+
+import type { CksApprovalCard } from "../src/elements/approval-card.js";
+import type { CksElement } from "../src/elements/element.js";
+import type { CksInbox } from "../src/elements/inbox.js";
+import type { DecisionProgress } from "../src/core/outcome.js";
+import { NoResponseError, ProblemError } from "../src/core/problem.js";
+import type { Escalation } from "../src/core/model.js";
+import * as fixtures from "./fixtures.js";
+
+export interface Scene {
+  name: string;
+  make: () => CksElement;
+  /** Brings the element into its state, after it was rendered. */
+  act?: (element: CksElement) => void | Promise<void>;
+}
+
+function element<T extends CksElement>(tag: string, properties: Partial<T>): T {
+  const created = document.createElement(tag) as T;
+  const common = {
+    now: fixtures.NOW,
+    timeZone: "Europe/Berlin",
+    agents: fixtures.AGENTS,
+    userId: fixtures.APPROVER,
+  };
+  return Object.assign(created, common, properties);
+}
+
+function card(
+  name: string,
+  escalation: () => Escalation,
+  progress?: (shown: Escalation) => DecisionProgress,
+  properties: Partial<CksApprovalCard> = {},
+): Scene {
+  const make = () => {
+    const shown = escalation();
+    const state = progress?.(shown);
+    return element<CksApprovalCard>("cks-approval-card", {
+      escalation: shown,
+      ...(state && { progress: state }),
+      ...properties,
+    });
+  };
+  return { name: `card-${name}`, make };
+}
+
+const low = () => fixtures.smallPayment("240.50", "EUR", "Blue Kite Travel");
+const intentOf = ({ id, subjectHash }: Escalation) => ({
+  escalationId: id,
+  subjectHash,
+  decision: "approve" as const,
+});
+const asRequester = { userId: fixtures.USER };
+
+function withForm(scene: Scene, mode: "approve" | "edit" | "reject" | "respond"): Scene {
+  const act = async (shown: CksElement) => {
+    await openForm(shown, mode);
+  };
+  return { ...scene, name: `${scene.name}-${mode}`, act };
+}
+
+/** Opens a form, and waits for the module of its values. */
+async function openForm(
+  shown: CksElement,
+  mode: "approve" | "edit" | "reject" | "respond",
+): Promise<void> {
+  (shown as CksApprovalCard).openForm(mode);
+  if (mode === "edit" || mode === "respond") await customElements.whenDefined("cks-schema-form");
+  await shown.updateComplete;
+}
+
+const claimed = (by: string, name: string) => () =>
+  fixtures.escalation({
+    claimedBy: by,
+    claimedByName: name,
+    claimedUntil: "2026-11-22T10:30:00.000000Z",
+  });
+
+const cards: Scene[] = [
+  card("policy", fixtures.escalation),
+  card("low-risk", low),
+  card("medium-risk", () => fixtures.escalation({ risk: "medium" })),
+  card("claimed-by-you", claimed(fixtures.APPROVER, "Mara Lind")),
+  card("claimed-by-other", claimed(fixtures.OTHER_APPROVER, "Imani Okoye")),
+  card("rejected-before", () =>
+    fixtures.escalation({
+      rejectedBefore: [
+        { id: fixtures.HASH.slice(0, 36), at: "2026-11-21T09:00:00.000000Z" },
+        { id: fixtures.HASH.slice(0, 36), at: "2026-11-19T09:00:00.000000Z" },
+      ],
+    }),
+  ),
+  card("expires-soon", () => fixtures.escalation({ expiresAt: "2026-11-22T10:41:00.000000Z" })),
+  card("written-by-other", () =>
+    fixtures.escalation({ authorId: fixtures.OTHER_APPROVER, authorName: "Imani Okoye" }),
+  ),
+  card("no-currency", () =>
+    fixtures.escalation({
+      subject: fixtures.paymentSubject({ amount: "-12000.5", currency: undefined }),
+    }),
+  ),
+  card("exact-digits", () => fixtures.escalation({ subject: fixtures.exactSubject() })),
+  card("hostile-text", () =>
+    fixtures.escalation({
+      reason: fixtures.HOSTILE,
+      userName: `Jonas\u202eWeber`,
+      subject: fixtures.paymentSubject({
+        supplier: fixtures.HOSTILE,
+        amount: "12,000 or so",
+        invoice: fixtures.HOSTILE,
+      }),
+    }),
+  ),
+  card("no-display", () => {
+    const { display: _display, ...subject } = fixtures.paymentSubject();
+    return fixtures.escalation({ subject });
+  }),
+  ...(["agent_failed", "outcome_unknown", "browser"] as const).map((kind) =>
+    card(kind, () =>
+      fixtures.escalation({ kind, origin: kind === "browser" ? "browser" : "orchestrator" }),
+    ),
+  ),
+  card("question", fixtures.QUESTION),
+  card(
+    "confirm",
+    () =>
+      fixtures.escalation({
+        kind: "confirm",
+        risk: "low",
+        decisions: ["approve", "reject"],
+        mayDecide: { decisions: ["approve", "reject"], because: null },
+      }),
+    undefined,
+    asRequester,
+  ),
+  card(
+    "own-request",
+    () => fixtures.escalation({ mayDecide: { decisions: ["reject"], because: "own_request" } }),
+    undefined,
+    asRequester,
+  ),
+  ...(
+    [
+      "author_may_not_decide",
+      "requester_must_confirm",
+      "approver_role_required",
+      "not_a_member",
+      "oauth_client_forbidden",
+      "step_up_required",
+    ] as const
+  ).map((because) =>
+    card(`may-not-${because}`, () =>
+      fixtures.escalation({ mayDecide: { decisions: [], because } }),
+    ),
+  ),
+  card("sending", fixtures.escalation, (shown) => ({ state: "sending", intent: intentOf(shown) })),
+  card("decided", low, () => ({ state: "decided", decision: "approve" })),
+  card("unknown", fixtures.escalation, (shown) => ({ state: "unknown", intent: intentOf(shown) })),
+  card("conflict", fixtures.escalation, () => ({
+    state: "conflict",
+    winner: {
+      decision: "reject",
+      decidedBy: fixtures.OTHER_APPROVER,
+      decidedByName: "Imani Okoye",
+      decidedAt: "2026-11-22T10:19:10.000000Z",
+    },
+  })),
+  card("changed", fixtures.escalation, (shown) => ({
+    state: "changed",
+    previous: {
+      ...shown,
+      subject: fixtures.paymentSubject({ amount: "1200.00", account: "DE89370400440532013000" }),
+      subjectHash: fixtures.HASH.replace("9f", "00"),
+    },
+  })),
+  card("refused", fixtures.escalation, (shown) => ({
+    state: "refused",
+    intent: intentOf(shown),
+    problem: { code: "policy_forbids", requestId: "8f2f3b1a-6f6e-4a59-9a53-0d6c1c6a7f10" },
+  })),
+  card("approved", () =>
+    fixtures.resolved("approve", { comment: "Checked against the order of 3 November." }),
+  ),
+  card("rejected", () =>
+    fixtures.resolved("reject", { comment: "The account is not the supplier's." }),
+  ),
+  card("edited", () =>
+    fixtures.resolved("edit", { successorId: "019aaa00-7c00-7000-8000-0000000000e9" }),
+  ),
+  card("expired", () =>
+    fixtures.escalation({
+      status: "expired",
+      mayDecide: { decisions: [], because: "expired" },
+    }),
+  ),
+  card("withdrawn", () =>
+    fixtures.escalation({
+      status: "withdrawn",
+      mayDecide: { decisions: [], because: "withdrawn" },
+    }),
+  ),
+];
+
+const forms: Scene[] = [
+  withForm(card("policy", fixtures.escalation), "approve"),
+  withForm(card("policy", fixtures.escalation), "reject"),
+  withForm(card("question", fixtures.QUESTION), "respond"),
+  withForm(
+    card(
+      "own",
+      () => fixtures.escalation({ mayDecide: { decisions: ["reject"], because: "own_request" } }),
+      undefined,
+      asRequester,
+    ),
+    "reject",
+  ),
+  {
+    ...card("policy", fixtures.escalation),
+    name: "card-policy-edit",
+    async act(shown) {
+      await openForm(shown, "edit");
+      const form = shown.renderRoot.querySelector("cks-schema-form") as CksElement;
+      await form.updateComplete;
+      write(
+        form,
+        "#field-amount",
+        new Intl.NumberFormat(shown.texts?.locale ?? "en").format(11500),
+      );
+      write(form, "#field-supplier", "Northwind Paper B.V.");
+      await form.updateComplete;
+    },
+  },
+  {
+    ...card("question", fixtures.QUESTION),
+    name: "card-question-errors",
+    async act(shown) {
+      await openForm(shown, "respond");
+      const form = shown.renderRoot.querySelector("cks-schema-form") as CksElement;
+      await form.updateComplete;
+      write(form, "#field-amount", "a lot");
+      write(form, "#field-account", "1");
+      shown.renderRoot.querySelector<HTMLElement>("button[type=submit]")?.click();
+      await form.updateComplete;
+    },
+  },
+  {
+    ...card("policy", fixtures.escalation),
+    name: "card-reject-without-comment",
+    async act(shown) {
+      await openForm(shown, "reject");
+      shown.renderRoot.querySelector<HTMLElement>("button[type=submit]")?.click();
+      await shown.updateComplete;
+    },
+  },
+  {
+    ...card("policy", fixtures.escalation),
+    name: "card-everything",
+    async act(shown) {
+      shown.renderRoot.querySelector("details.everything")?.setAttribute("open", "");
+      await shown.updateComplete;
+    },
+  },
+];
+
+function write(form: CksElement, selector: string, text: string): void {
+  const control = form.renderRoot.querySelector<HTMLInputElement>(selector);
+  if (!control) throw new Error(`The form does not have ${selector}.`);
+  control.value = text;
+  control.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+const waiting = (): Escalation[] => [
+  fixtures.escalation(),
+  fixtures.smallPayment("240.50", "EUR", "Blue Kite Travel"),
+  fixtures.smallPayment("1180", "EUR", "Harbour Coffee"),
+  fixtures.smallPayment("99.9", "USD", "Cloud Storage Inc"),
+  fixtures.QUESTION(),
+  fixtures.escalation({
+    risk: "medium",
+    claimedBy: fixtures.OTHER_APPROVER,
+    claimedByName: "Imani Okoye",
+    claimedUntil: "2026-11-22T10:30:00.000000Z",
+    subject: fixtures.paymentSubject({ amount: "4250", supplier: fixtures.HOSTILE }),
+  }),
+];
+
+function inbox(name: string, properties: () => Partial<CksInbox>, act?: Scene["act"]): Scene {
+  const make = () => element<CksInbox>("cks-inbox", properties());
+  return { name: `inbox-${name}`, make, ...(act && { act }) };
+}
+
+const chosen = (): Partial<CksInbox> => {
+  const escalations = waiting();
+  const [selected] = escalations;
+  return { escalations, selected, selectedId: selected?.id };
+};
+
+const lowIds = (shown: CksElement) =>
+  (shown as CksInbox).escalations.filter(({ risk }) => risk === "low").map(({ id }) => id);
+
+const inboxes: Scene[] = [
+  inbox("list", () => ({ escalations: waiting(), hasMore: true })),
+  inbox("chosen", chosen),
+  inbox("empty", () => ({})),
+  inbox("empty-filtered", () => ({ filter: { risk: "high" } })),
+  inbox("loading", () => ({ isLoading: true })),
+  inbox("failure", () => ({
+    ...chosen(),
+    failure: new ProblemError(503, {
+      code: "supabase_unavailable",
+      requestId: "8f2f3b1a-6f6e-4a59-9a53-0d6c1c6a7f10",
+    }),
+  })),
+  inbox("offline", () => ({ failure: new NoResponseError(undefined) })),
+  inbox("arrivals", () => {
+    const escalations = waiting();
+    return { escalations, arrivals: escalations.slice(1, 3).map(({ id }) => id) };
+  }),
+  inbox("closed", () => ({
+    filter: { status: ["resolved"] },
+    escalations: [fixtures.resolved("approve"), fixtures.resolved("reject")],
+  })),
+  inbox(
+    "selection",
+    () => ({ escalations: waiting() }),
+    (shown) => void lowIds(shown).forEach((id) => (shown as CksInbox).toggle(id)),
+  ),
+  inbox(
+    "confirming",
+    () => ({ escalations: waiting() }),
+    async (shown) => {
+      lowIds(shown).forEach((id) => (shown as CksInbox).toggle(id));
+      await shown.updateComplete;
+      (shown as CksInbox).isConfirming = true;
+    },
+  ),
+  inbox("outcomes", () => {
+    const escalations = waiting();
+    const ids = escalations.slice(0, 5).map(({ id }) => id);
+    const states: DecisionProgress[] = [
+      { state: "decided", decision: "approve" },
+      { state: "sending", intent: { escalationId: "", decision: "approve", subjectHash: "" } },
+      { state: "unknown", intent: { escalationId: "", decision: "approve", subjectHash: "" } },
+      {
+        state: "refused",
+        intent: { escalationId: "", decision: "approve", subjectHash: "" },
+        problem: { code: "step_up_required" },
+      },
+      {
+        state: "conflict",
+        winner: { decision: "reject", decidedBy: fixtures.APPROVER, decidedAt: "" },
+      },
+    ];
+    const entries = ids.map((id, index) => [id, states[index]] as [string, DecisionProgress]);
+    return { escalations, bulk: ids, progress: new Map(entries) };
+  }),
+  inbox(
+    "keys",
+    () => ({ escalations: waiting() }),
+    (shown) => shown.renderRoot.querySelector("details.keys")?.setAttribute("open", ""),
+  ),
+];
+
+const others: Scene[] = [
+  {
+    name: "form-server-errors",
+    make: () =>
+      element("cks-schema-form", {
+        schema: fixtures.QUESTION().answerSchema,
+        value: { account: "NL91ABNA0417164300", amount: 12000.5, currency: "EUR", note: null },
+        hints: {
+          "/amount": { label: "Amount", kind: "money", unit: "major", currency: "/currency" },
+        },
+        errors: [
+          { pointer: "/account", detail: "is not an account of the supplier" },
+          { pointer: "", detail: "does not match the order" },
+        ],
+      } as object),
+  },
+  { name: "tasks", make: () => element("cks-task-list", { tasks: fixtures.TASKS } as object) },
+  { name: "tasks-empty", make: () => element("cks-task-list", {}) },
+  {
+    name: "handover",
+    make: () =>
+      element("cks-handover-banner", {
+        event: fixtures.HANDOVER,
+        agentId: "tax_compliance",
+        canHandOver: true,
+      } as object),
+    act: (shown) => shown.renderRoot.querySelector("details")?.setAttribute("open", ""),
+  },
+  {
+    name: "handover-sending",
+    make: () =>
+      element("cks-handover-banner", {
+        agentId: "tax_compliance",
+        canHandOver: true,
+        isSending: true,
+        isOpen: true,
+      } as object),
+  },
+  {
+    name: "handover-conflict",
+    make: () =>
+      element("cks-handover-banner", {
+        agentId: "tax_compliance",
+        failure: new ProblemError(409, { code: "agent_changed" }),
+      } as object),
+  },
+  {
+    name: "sessions",
+    make: () =>
+      element("cks-session-picker", {
+        sessions: fixtures.SESSIONS,
+        currentId: fixtures.SESSIONS[0]?.id,
+      } as object),
+  },
+  { name: "sessions-empty", make: () => element("cks-session-picker", {}) },
+  {
+    name: "sessions-end",
+    make: () =>
+      element("cks-session-picker", {
+        sessions: fixtures.SESSIONS,
+        confirming: fixtures.SESSIONS[1]?.id,
+        failure: new NoResponseError(undefined),
+      } as object),
+  },
+  {
+    name: "transcript",
+    make: () => element("cks-transcript", { messages: fixtures.MESSAGES } as object),
+  },
+  { name: "transcript-empty", make: () => element("cks-transcript", {}) },
+  {
+    name: "transcript-hostile",
+    make: () =>
+      element("cks-transcript", {
+        messages: [fixtures.message(1, "agent", fixtures.HOSTILE)],
+      } as object),
+  },
+  {
+    name: "timeline",
+    make: () =>
+      element("cks-timeline", {
+        events: fixtures.EVENTS,
+        names: { [fixtures.USER]: "Jonas Weber" },
+        hasMore: true,
+      } as object),
+    act: (shown) => shown.renderRoot.querySelector("details")?.setAttribute("open", ""),
+  },
+  { name: "timeline-empty", make: () => element("cks-timeline", {}) },
+  {
+    name: "metrics",
+    make: () => element("cks-metrics", { metrics: fixtures.METRICS } as object),
+    act: (shown) => shown.renderRoot.querySelector("details")?.setAttribute("open", ""),
+  },
+  { name: "metrics-empty", make: () => element("cks-metrics", {}) },
+];
+
+export const SCENES: readonly Scene[] = [...cards, ...forms, ...inboxes, ...others];

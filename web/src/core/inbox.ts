@@ -1,0 +1,258 @@
+// The escalations that wait for a decision, and the decisions that the user makes.
+
+import type { ApiClient } from "./client.js";
+import { stringifyJson } from "./json.js";
+import type { DecisionIntent, Escalation, Query } from "./model.js";
+import type { DecisionProgress } from "./outcome.js";
+import { Poller, type PollerOptions } from "./poller.js";
+import { NoResponseError, ProblemError } from "./problem.js";
+import { Store } from "./store.js";
+
+export type InboxFilter = Omit<Query<"list-escalations">, "cursor" | "limit">;
+
+export interface InboxState {
+  escalations: Escalation[];
+  filter: InboxFilter;
+  hasMore: boolean;
+  isLoading: boolean;
+  error: unknown;
+  /** Ids of escalations that arrived since the inbox was first read. */
+  arrivals: string[];
+  /** The escalation that is shown, with all its fields. */
+  selected: Escalation | undefined;
+  selectedId: string | undefined;
+  progress: ReadonlyMap<string, DecisionProgress>;
+}
+
+export interface InboxOptions extends PollerOptions {
+  client: ApiClient;
+  filter?: InboxFilter;
+  /** Escalations of a page. Default: 25. */
+  limit?: number;
+}
+
+/** Problems that end the possibility to decide. */
+const CLOSED = ["escalation_closed", "escalation_not_found"];
+
+/** Whether a response was read before a newer one. A closed escalation does not open again. */
+function isOutdated(known: Escalation, read: Escalation): boolean {
+  return known.status !== "open" && read.status === "open";
+}
+
+export class InboxStore extends Store<InboxState> {
+  readonly #client: ApiClient;
+  readonly #poller: Poller;
+  readonly #limit: number;
+  readonly #keys = new Map<string, string>();
+  #pages = 1;
+  #etag: string | null = null;
+  #reading = 0;
+  #seen: Set<string> | undefined;
+
+  constructor({ client, filter = {}, limit = 25, ...polling }: InboxOptions) {
+    super({
+      escalations: [],
+      filter,
+      hasMore: false,
+      isLoading: false,
+      error: undefined,
+      arrivals: [],
+      selected: undefined,
+      selectedId: undefined,
+      progress: new Map(),
+    });
+    this.#client = client;
+    this.#limit = limit;
+    this.#poller = new Poller((signal) => this.#poll(signal), polling);
+  }
+
+  start(): this {
+    this.#poller.start();
+    return this;
+  }
+
+  stop(): void {
+    this.#poller.stop();
+  }
+
+  refresh(): Promise<void> {
+    return this.#poller.refresh();
+  }
+
+  /** Shows other escalations. */
+  setFilter(filter: InboxFilter): Promise<void> {
+    this.#pages = 1;
+    this.#etag = null;
+    this.#seen = undefined;
+    this.#reading += 1;
+    this.update({ filter, escalations: [], arrivals: [], hasMore: false });
+    return this.refresh();
+  }
+
+  loadMore(): Promise<void> {
+    this.#pages += 1;
+    this.#etag = null;
+    return this.refresh();
+  }
+
+  /** Removes the note about new escalations. */
+  acknowledgeArrivals(): void {
+    this.update({ arrivals: [] });
+  }
+
+  /** Shows one escalation, also one that the list does not have: a link to it works. */
+  async select(id: string | undefined): Promise<void> {
+    const listed = this.state.escalations.find((escalation) => escalation.id === id);
+    this.update({ selectedId: id, selected: listed });
+    if (id) await this.#readOne(id).catch((error: unknown) => this.update({ error }));
+  }
+
+  /**
+   * Sends a decision. A repeat of the same decision has the same `Idempotency-Key`, so it is safe
+   * when no response arrived.
+   */
+  async decide(intent: DecisionIntent): Promise<DecisionProgress> {
+    const { escalationId } = intent;
+    if (this.state.progress.get(escalationId)?.state === "sending") {
+      return { state: "sending", intent };
+    }
+    const shown = this.#find(escalationId);
+    this.#setProgress(escalationId, { state: "sending", intent });
+    const progress = await this.#send(intent, shown);
+    this.#setProgress(escalationId, progress);
+    if (progress.state !== "unknown") this.#keys.delete(stringifyJson(intent));
+    await this.#readOne(escalationId).catch(() => {});
+    void this.refresh();
+    return progress;
+  }
+
+  /** Sends decisions one after another, each with its own outcome. */
+  async decideAll(intents: readonly DecisionIntent[]): Promise<DecisionProgress[]> {
+    const outcomes: DecisionProgress[] = [];
+    for (const intent of intents) outcomes.push(await this.decide(intent));
+    return outcomes;
+  }
+
+  async claim(id: string, seconds?: number): Promise<void> {
+    await this.#change(() =>
+      this.#client.claimEscalation(id, seconds === undefined ? {} : { seconds }),
+    );
+  }
+
+  async release(id: string): Promise<void> {
+    await this.#change(() => this.#client.releaseEscalation(id));
+  }
+
+  async #change(request: () => Promise<Escalation>): Promise<void> {
+    try {
+      this.#replace(await request());
+    } catch (error) {
+      this.update({ error });
+    }
+    void this.refresh();
+  }
+
+  async #send(intent: DecisionIntent, shown: Escalation | undefined): Promise<DecisionProgress> {
+    const content = stringifyJson(intent);
+    const key = this.#keys.get(content) ?? crypto.randomUUID();
+    this.#keys.set(content, key);
+    try {
+      await this.#client.decideEscalation(intent, { idempotencyKey: key });
+      return { state: "decided", decision: intent.decision };
+    } catch (error) {
+      if (error instanceof NoResponseError) return { state: "unknown", intent };
+      if (!(error instanceof ProblemError)) throw error;
+      if (error.isOutcomeUnknown) return { state: "unknown", intent };
+      if (error.winner) return { state: "conflict", winner: await this.#winner(intent, error) };
+      if (error.code === "subject_changed" && shown) return { state: "changed", previous: shown };
+      return { state: "refused", intent, problem: error.problem };
+    }
+  }
+
+  /** The recorded decision, with the name of the person. */
+  async #winner({ escalationId }: DecisionIntent, { winner }: ProblemError) {
+    const recorded = winner as NonNullable<typeof winner>;
+    const current = await this.#client.getEscalation(escalationId).catch(() => undefined);
+    const name = current?.changed ? current.data.decidedByName : null;
+    return { ...recorded, decidedByName: name };
+  }
+
+  #find(id: string): Escalation | undefined {
+    const { selected, escalations } = this.state;
+    return selected?.id === id ? selected : escalations.find((escalation) => escalation.id === id);
+  }
+
+  #setProgress(id: string, progress: DecisionProgress): void {
+    this.update({ progress: new Map(this.state.progress).set(id, progress) });
+  }
+
+  #replace(escalation: Escalation): void {
+    const { escalations, selected, selectedId } = this.state;
+    const isSame = (old: Escalation) => old.id === escalation.id && !isOutdated(old, escalation);
+    const replaced = escalations.map((old) => (isSame(old) ? escalation : old));
+    const isSelected =
+      selectedId === escalation.id && !(selected && isOutdated(selected, escalation));
+    this.update({
+      escalations: replaced,
+      selected: isSelected ? { ...selected, ...escalation } : selected,
+    });
+  }
+
+  async #readOne(id: string): Promise<void> {
+    try {
+      const response = await this.#client.getEscalation(id);
+      if (response.changed) this.#replace(response.data);
+    } catch (error) {
+      const code = error instanceof ProblemError ? (error.code ?? "") : "";
+      if (!CLOSED.includes(code)) throw error;
+      this.update({ selected: undefined, error });
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    const reading = ++this.#reading;
+    this.update({ isLoading: true });
+    try {
+      const pages = await this.#readPages(signal);
+      // The filter changed meanwhile, so the response belongs to another list.
+      if (reading !== this.#reading) return;
+      if (pages) this.#accept(pages.escalations, pages.hasMore);
+      this.update({ isLoading: false, error: undefined });
+    } catch (error) {
+      if (signal.aborted || reading !== this.#reading) return;
+      this.update({ isLoading: false, error });
+      throw error;
+    }
+  }
+
+  async #readPages(signal: AbortSignal) {
+    const escalations: Escalation[] = [];
+    let cursor: string | null = null;
+    for (let page = 0; page < this.#pages; page++) {
+      const query: Query<"list-escalations"> = { ...this.state.filter, limit: this.#limit };
+      if (cursor) query.cursor = cursor;
+      const etag = this.#pages === 1 ? this.#etag : null;
+      const response = await this.#client.listEscalations(query, { signal, attempts: 1, etag });
+      if (!response.changed) return undefined;
+      this.#etag = response.etag;
+      escalations.push(...(response.data.escalations as Escalation[]));
+      cursor = response.data.nextCursor;
+      if (!cursor) break;
+    }
+    return { escalations, hasMore: cursor !== null };
+  }
+
+  #accept(escalations: Escalation[], hasMore: boolean): void {
+    const seen = this.#seen;
+    const isNew = ({ id }: Escalation) => seen !== undefined && !seen.has(id);
+    const listed = new Set(escalations.map(({ id }) => id));
+    const arrivals = [
+      ...this.state.arrivals.filter((id) => listed.has(id)),
+      ...escalations.filter(isNew).map(({ id }) => id),
+    ];
+    this.#seen = new Set([...(seen ?? []), ...listed]);
+    this.update({ escalations, hasMore, arrivals });
+    const current = escalations.find(({ id }) => id === this.state.selectedId);
+    if (current) this.#replace(current);
+  }
+}

@@ -1,0 +1,11 @@
+export { CksApprovalCard, type EscalationRef } from "./approval-card.js";
+export { CksElement } from "./element.js";
+export { CksHandoverBanner, type HandoverRequest } from "./handover-banner.js";
+export { CksInbox, type DecideAll, type FilterChange } from "./inbox.js";
+export { DEFAULT_KEYS, type InboxKeys } from "./inbox-keys.js";
+export { CksMetrics } from "./metrics.js";
+export { CksSchemaForm, type FieldHint, type FormChange } from "./schema-form.js";
+export { CksSessionPicker, type SessionRef, type ShownSession } from "./session-picker.js";
+export { CksTaskList, type ShownTask } from "./task-list.js";
+export { CksTimeline } from "./timeline.js";
+export { CksTranscript } from "./transcript.js";

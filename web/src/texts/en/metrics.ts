@@ -1,0 +1,30 @@
+import type { TextTable } from "../texts.js";
+
+/** Texts of the metrics. */
+export const metrics = {
+  "metrics.title": "Metrics",
+  "metrics.empty": "No figures for this time.",
+  "metrics.asOf": "Counted {date}",
+  "metrics.sessions": "Sessions",
+  "metrics.cancelRate": "Cancelled",
+  "metrics.escalationRate": "Escalated",
+  "metrics.automationRate": "Automatic actions",
+  "metrics.serviceLevel": "Decided in time",
+  "metrics.timeToDecision": "Time to a decision",
+  "metrics.timeToEscalation": "Time to an escalation",
+  "metrics.median": "Median",
+  "metrics.p90": "90% within",
+  "metrics.created": "Created",
+  "metrics.escalated": "Escalated",
+  "metrics.cancelled": "Cancelled",
+  "metrics.period": "Period",
+  "metrics.table": "Show as a table",
+  "metrics.load": "Requests by tool",
+  "metrics.tool": "Tool",
+  "metrics.asked": "Asked",
+  "metrics.decided": "Decided",
+  "metrics.expired": "Expired",
+  "metrics.open": "Open",
+  "metrics.fromPage": "from a page",
+  "metrics.chart": "{title}: from {from} to {to}, at most {max}",
+} as const satisfies TextTable;
