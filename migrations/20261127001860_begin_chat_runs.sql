@@ -229,7 +229,7 @@ begin
     );
     if v_run.id is not null then
       v_question_seq := v_run.question_seq;
-      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq, true);
     elsif p_retry_after_item_id is not null then
       select m.thread_seq into v_question_seq
       from public.chat_messages as m
@@ -240,7 +240,7 @@ begin
       if not found then
         raise sqlstate 'PT404' using message = 'item_not_found';
       end if;
-      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq);
+      v_removed := chatkit_private.hide_items(v_thread.id, v_question_seq, true);
     else
       for v_item in
         select i.value
@@ -282,6 +282,7 @@ begin
     ),
     'removed_item_ids', v_removed,
     'settings', to_jsonb(v_settings),
+    'tools', chatkit_private.offered_tools(v_session.org_id, v_session.agent_id),
     'user', (
       select u.chatkit_user
       from public.chatkit_users as u
@@ -340,8 +341,8 @@ $$;
 
 comment on function public.begin_chat_run is
   'Stores a question (p_items) in a thread, charges it, and begins an answer: the run p_run_id, '
-  'with a lease. `outcome` is `begun` (with the model''s settings and the history that it may '
-  'receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
+  'with a lease. `outcome` is `begun` (with the model''s settings, the tools that it may call, and '
+  'the history that it may receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
   'request with the same key). A repeat of a run that broke off begins a new run for the same '
   'question; `removed_item_ids` are the items of the broken one. With p_retry_after_item_id the '
   'answers after that message are replaced.';
