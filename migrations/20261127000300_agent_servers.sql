@@ -95,6 +95,10 @@ create table if not exists public.agent_tools (
   ask_above_total numeric,
   -- Above this amount the tool is never called, under any policy and by any decision.
   refuse_above numeric,
+  -- Whether `auto` also applies to a call that a model writes after it has read the output of a
+  -- tool, if the tool has a limit. Otherwise another person approves such a call: the output may
+  -- contain instructions.
+  trusts_tool_output boolean not null default false,
   -- Whether an approver's edit that only lowers the amount is released without a second approval.
   release_lowered_amount boolean not null default false,
   risk text not null default 'medium',
@@ -172,7 +176,9 @@ create table if not exists public.agent_routes (
   -- answer again.
   constraint agent_routes_event_type_form check (
     event_type ~ '^[a-z][a-z0-9_]{0,62}$'
-    and event_type <> all (array['session_ended', 'hitl_expired', 'agent_result', 'agent_failed'])
+    and event_type <> all (array[
+      'session_ended', 'hitl_expired', 'agent_result', 'agent_failed', 'agent_call'
+    ])
   ),
   constraint agent_routes_session_agent_id_form check (session_agent_id ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint agent_routes_metadata_object check (jsonb_typeof(metadata) = 'object'),
@@ -249,8 +255,8 @@ begin
   perform chatkit_private.reject_unknown_fields(p_tools, array[
     'name', 'description', 'input_schema', 'arguments', 'idempotent', 'policy', 'amount_pointer',
     'currency', 'currency_pointer', 'unit', 'ask_above', 'ask_above_total', 'refuse_above',
-    'release_lowered_amount', 'risk', 'approver', 'ask_expires_in_seconds', 'display',
-    'comment_required'
+    'trusts_tool_output', 'release_lowered_amount', 'risk', 'approver', 'ask_expires_in_seconds',
+    'display', 'comment_required'
   ]);
   -- One insert for each tool, so that an error has a pointer to the tool.
   for v_index in 0 .. coalesce(jsonb_array_length(p_tools), 0) - 1 loop
@@ -258,21 +264,23 @@ begin
     insert into public.agent_tools (
       org_id, agent_id, name, description, input_schema, arguments, idempotent, policy,
       amount_pointer, currency, currency_pointer, unit, ask_above, ask_above_total, refuse_above,
-      release_lowered_amount, risk, approver, ask_expires_in_seconds, display, comment_required
+      trusts_tool_output, release_lowered_amount, risk, approver, ask_expires_in_seconds, display,
+      comment_required
     )
     select p_org_id, p_agent_id, t.name, t.description, t.input_schema,
            coalesce(t.arguments, 'envelope'), coalesce(t.idempotent, false),
            coalesce(t.policy, 'ask'), t.amount_pointer, t.currency, t.currency_pointer,
            coalesce(t.unit, 'major'), t.ask_above, t.ask_above_total, t.refuse_above,
-           coalesce(t.release_lowered_amount, false), coalesce(t.risk, 'medium'),
-           coalesce(t.approver, 'other'), coalesce(t.ask_expires_in_seconds, 86400),
-           coalesce(nullif(t.display, 'null'), '[]'), coalesce(t.comment_required, '{}')
+           coalesce(t.trusts_tool_output, false), coalesce(t.release_lowered_amount, false),
+           coalesce(t.risk, 'medium'), coalesce(t.approver, 'other'),
+           coalesce(t.ask_expires_in_seconds, 86400), coalesce(nullif(t.display, 'null'), '[]'),
+           coalesce(t.comment_required, '{}')
     from jsonb_to_record(p_tools -> v_index) as t (
       name text, description text, input_schema jsonb, arguments text, idempotent boolean,
       policy text, amount_pointer text, currency text, currency_pointer text, unit text,
       ask_above numeric, ask_above_total numeric, refuse_above numeric,
-      release_lowered_amount boolean, risk text, approver text, ask_expires_in_seconds integer,
-      display jsonb, comment_required text[]
+      trusts_tool_output boolean, release_lowered_amount boolean, risk text, approver text,
+      ask_expires_in_seconds integer, display jsonb, comment_required text[]
     );
   end loop;
   v_pointer := null;

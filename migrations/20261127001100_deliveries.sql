@@ -28,6 +28,12 @@ create table if not exists public.deliveries (
   -- The approval that releases the call, and the hash of the exact call that was approved.
   release_id uuid,
   released_hash text,
+  -- The run of the self-hosted chat whose model made the call, and the id of the model's call. A
+  -- delivery that resumes such a call has the run only.
+  run_id uuid,
+  call_id text,
+  -- Whether the model had called a tool before, in the same turn, when it wrote the call.
+  follows_tool_output boolean not null default false,
   -- The number of steps from a person's action, and that action's event. The limit on depth stops
   -- agents that trigger each other.
   depth integer not null default 0,
@@ -41,6 +47,10 @@ create table if not exists public.deliveries (
   -- under the same id.
   claim_id uuid,
   fence bigint not null default 0,
+  -- Whether a turn of the chat makes the call now. The call is then not part of the session's
+  -- queue, and no dispatcher claims it before its lease has expired.
+  in_turn boolean not null generated always as
+    (status = 'running' and run_id is not null and claim_id is null) stored,
   -- The last fence that finished it, and the status then: a repeated finish gets the same response.
   finished_fence bigint,
   finished_as text,
@@ -57,6 +67,8 @@ create table if not exists public.deliveries (
   constraint deliveries_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint deliveries_seq_positive check (seq > 0),
+  constraint deliveries_call_has_a_run check (call_id is null or run_id is not null),
+  constraint deliveries_call_id_length check (char_length(call_id) between 1 and 64),
   constraint deliveries_depth_bound check (depth between 0 and 5),
   constraint deliveries_inputs_object check (jsonb_typeof(inputs) = 'object'),
   constraint deliveries_status_known
@@ -74,7 +86,8 @@ create table if not exists public.deliveries (
 
 comment on table public.deliveries is
   'Calls of agents'' tools: one row for each event and tool that receives it, with its status, '
-  'lease and outcome. A session''s deliveries are called one at a time, in the order of seq.';
+  'lease and outcome. A session''s deliveries are called one at a time, in the order of seq. A '
+  'call that a turn of the self-hosted chat makes is not part of that order.';
 
 -- Finds the head of a session's queue.
 create index if not exists deliveries_queued
@@ -82,7 +95,15 @@ create index if not exists deliveries_queued
 
 -- Allows one running call per session, even if two dispatchers claim concurrently.
 create unique index if not exists deliveries_one_running
-  on public.deliveries (session_id) where status = 'running';
+  on public.deliveries (session_id) where status = 'running' and not in_turn;
+
+-- Allows one running call per turn of the chat.
+create unique index if not exists deliveries_one_running_of_turn
+  on public.deliveries (run_id) where in_turn;
+
+-- Finds the delivery of a model's call.
+create unique index if not exists deliveries_by_call
+  on public.deliveries (run_id, call_id) where call_id is not null;
 
 -- Counts an organisation's running calls.
 create index if not exists deliveries_running
@@ -139,19 +160,51 @@ create index if not exists delivery_queues_orgs
 alter table public.delivery_queues enable row level security;
 revoke all on table public.delivery_queues from public, anon, authenticated, service_role;
 
+-- Returns when a session's queue is due: when its head is, or when the lease of a turn's call
+-- expires. Null if it is empty.
+create or replace function chatkit_private.queue_due_at(p_session_id uuid) returns timestamptz
+language sql stable
+set search_path = ''
+as $$
+  select least(
+    (
+      select coalesce(d.lease_until, d.next_attempt_at)
+      from public.deliveries as d
+      where d.session_id = p_session_id and d.status in ('pending', 'running') and not d.in_turn
+      order by d.seq
+      limit 1
+    ),
+    (
+      select min(d.lease_until)
+      from public.deliveries as d
+      where d.session_id = p_session_id and d.status in ('pending', 'running') and d.in_turn
+    )
+  )
+$$;
+
 -- Adds queues for new deliveries. A new delivery is the last of its queue, so it changes only a
--- queue that was empty.
+-- queue that was empty, or that had only the call of a turn. That one exists, so route-events is
+-- requested here.
 create or replace function chatkit_private.enqueue_new_sessions() returns trigger
 language plpgsql
 set search_path = ''
 as $$
+declare
+  v_is_due_earlier boolean;
 begin
-  insert into public.delivery_queues (org_id, user_id, session_id, due_at)
-  select distinct on (n.session_id) n.org_id, n.user_id, n.session_id, n.next_attempt_at
-  from made as n
-  where n.status = 'pending'
-  order by n.session_id, n.seq
-  on conflict (session_id) do nothing;
+  with queued as (
+    insert into public.delivery_queues as q (org_id, user_id, session_id, due_at)
+    select distinct n.org_id, n.user_id, n.session_id, chatkit_private.queue_due_at(n.session_id)
+    from made as n
+    where n.status = 'pending'
+    on conflict (session_id) do update set due_at = excluded.due_at
+    where q.due_at > excluded.due_at
+    returning q.xmax <> 0 as existed
+  )
+  select coalesce(bool_or(q.existed), false) into v_is_due_earlier from queued as q;
+  if v_is_due_earlier then
+    perform chatkit_private.request_route_events();
+  end if;
   return null;
 end
 $$;
@@ -161,8 +214,8 @@ create or replace trigger enqueue_new_sessions
   referencing new table as made
   for each statement execute function chatkit_private.enqueue_new_sessions();
 
--- Updates a session's queue after a change of its deliveries: it is due when its head is. A running
--- delivery is always the head: it was when it was claimed, and new and requeued ones are behind it.
+-- Updates a session's queue after a change of its deliveries. A running delivery is always the
+-- head: it was when it was claimed, and new and requeued ones are behind it.
 create or replace function chatkit_private.refresh_queue_heads() returns trigger
 language plpgsql
 set search_path = ''
@@ -172,13 +225,8 @@ declare
   v_due_at timestamptz;
 begin
   for v_session in select distinct n.org_id, n.user_id, n.session_id from changed as n loop
-    select coalesce(d.lease_until, d.next_attempt_at)
-    into v_due_at
-    from public.deliveries as d
-    where d.session_id = v_session.session_id and d.status in ('pending', 'running')
-    order by d.seq
-    limit 1;
-    if found then
+    v_due_at := chatkit_private.queue_due_at(v_session.session_id);
+    if v_due_at is not null then
       insert into public.delivery_queues as q (org_id, user_id, session_id, due_at)
       values (v_session.org_id, v_session.user_id, v_session.session_id, v_due_at)
       on conflict (session_id) do update set due_at = excluded.due_at
@@ -220,7 +268,8 @@ create or replace trigger withdraw_deliveries
   for each row when (old.status <> new.status)
   execute function chatkit_private.withdraw_deliveries();
 
--- Locks a delivery after its session, as the lock order requires.
+-- Locks a delivery after its session and, for a call of the chat, its thread, as the lock order
+-- requires.
 create or replace function chatkit_private.lock_delivery(p_delivery_id uuid)
 returns public.deliveries
 language plpgsql
@@ -231,6 +280,14 @@ declare
 begin
   perform from public.chat_sessions as s
   where s.id = (select d.session_id from public.deliveries as d where d.id = p_delivery_id)
+  for update;
+  perform from public.chat_threads as t
+  where t.id = (
+    select r.thread_id
+    from public.deliveries as d
+    join public.chat_runs as r on r.id = d.run_id
+    where d.id = p_delivery_id
+  )
   for update;
   select * into v_delivery from public.deliveries as d where d.id = p_delivery_id for update;
   if not found then

@@ -49,8 +49,24 @@ as $$
   )
 $$;
 
+-- Reports whether another person must approve a call because a model wrote it after it had read the
+-- output of a tool. That output may contain instructions of somebody else. It applies to tools with
+-- a limit, unless their registration trusts such calls.
+create or replace function chatkit_private.is_influenced(
+  p_delivery public.deliveries,
+  p_tool public.agent_tools
+) returns boolean
+language sql immutable
+set search_path = ''
+as $$
+  select p_delivery.follows_tool_output
+    and not (p_tool).trusts_tool_output
+    and num_nonnulls((p_tool).ask_above, (p_tool).ask_above_total, (p_tool).refuse_above) > 0
+$$;
+
 -- Returns the policy decision on a delivery's call. Differs from policy_decision if earlier
--- decisions require an approval for a call that the tool's policy allows.
+-- decisions, or what the model had read, require an approval for a call that the tool's policy
+-- allows.
 create or replace function chatkit_private.delivery_decision(
   p_delivery public.deliveries,
   p_tool public.agent_tools,
@@ -64,6 +80,7 @@ declare
 begin
   return case
     when v_verdict in ('auto', 'confirm') and chatkit_private.needs_approval(p_delivery) then 'ask'
+    when v_verdict = 'auto' and chatkit_private.is_influenced(p_delivery, p_tool) then 'ask'
     else v_verdict
   end;
 end

@@ -18,7 +18,8 @@ as $$
   insert into public.deliveries (
     id, org_id, user_id, session_id, event_id, seq, agent_id, tool, resumes, about_event_id, inputs,
     escalation_id, answer_id,
-    author_id, release_id, released_hash, depth, root_event_id, request_state
+    author_id, release_id, released_hash, run_id, follows_tool_output, depth, root_event_id,
+    request_state
   ) values (
     chatkit_private.new_id(), p_delivery.org_id, p_delivery.user_id, p_delivery.session_id,
     p_escalation.decision_event_id,
@@ -28,7 +29,8 @@ as $$
     case p_escalation.kind when 'agent_asked' then p_escalation.id else p_delivery.answer_id end,
     coalesce(p_author_id, p_delivery.author_id),
     case when p_released_hash is null then p_delivery.release_id else p_escalation.id end,
-    coalesce(p_released_hash, p_delivery.released_hash), p_delivery.depth, p_delivery.root_event_id,
+    coalesce(p_released_hash, p_delivery.released_hash), p_delivery.run_id,
+    p_delivery.follows_tool_output, p_delivery.depth, p_delivery.root_event_id,
     p_delivery.request_state
   )
   returning *

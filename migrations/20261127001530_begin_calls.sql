@@ -44,6 +44,19 @@ as $$
     and t.name = p_delivery.tool
 $$;
 
+-- Returns whether a call whose lease has expired is made again. It may have been executed, so the
+-- tool must be idempotent, the requester must still be allowed to use the agent, and the session
+-- must be active.
+create or replace function chatkit_private.may_repeat_call(p_delivery public.deliveries)
+returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select coalesce((chatkit_private.callable_tool(p_delivery)).idempotent, false)
+    and chatkit_private.requester_rejection(p_delivery) is null
+    and chatkit_private.is_active(p_delivery.session_id)
+$$;
+
 -- Begins the call of the first delivery in a queue and returns it. If the call may not be made,
 -- closes or holds the delivery, which releases the next one, and returns null. The caller has
 -- locked the session, and the delivery is due: pending, or running with an expired lease.
@@ -67,13 +80,7 @@ begin
   select * into v_server
   from public.agent_servers as v
   where v.org_id = p_delivery.org_id and v.agent_id = p_delivery.agent_id;
-  -- The lease of a running call has expired, so the call may have been executed. It is repeated
-  -- only if the tool is idempotent, the requester may still use the agent, and the session is
-  -- active.
-  if p_delivery.status = 'running' and not (
-    coalesce(v_tool.idempotent, false) and v_refusal is null
-    and chatkit_private.is_active(p_delivery.session_id)
-  ) then
+  if p_delivery.status = 'running' and not chatkit_private.may_repeat_call(p_delivery) then
     perform chatkit_private.mark_outcome_unknown(p_delivery, 'lease_over');
     return null;
   end if;

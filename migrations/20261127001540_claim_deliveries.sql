@@ -1,13 +1,15 @@
 -- Claiming: a dispatcher claims the deliveries that are due.
 
--- Returns how many more calls an organisation may begin now. At most 16 run at once.
+-- Returns how many more calls of its queues an organisation may begin now. At most 16 run at once.
+-- The calls of turns are bounded by the running turns.
 create or replace function chatkit_private.free_slots(p_org_id uuid) returns integer
 language sql stable
 set search_path = ''
 as $$
   select greatest(0, 16 - count(*))::integer
   from public.deliveries as d
-  where d.org_id = p_org_id and d.status = 'running' and d.lease_until > clock_timestamp()
+  where d.org_id = p_org_id and d.status = 'running' and not d.in_turn
+    and d.lease_until > clock_timestamp()
 $$;
 
 -- Returns organisations that have a due queue, in random order. Usually fewer than 500 queues are
@@ -166,6 +168,67 @@ begin
 end
 $$;
 
+-- Locks the threads to which a claim of these sessions may add the outcome of a call, in the order
+-- of their ids.
+create or replace function chatkit_private.lock_threads_of_calls(p_session_ids uuid[]) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform from public.chat_threads as t
+  where t.id in (
+    select r.thread_id
+    from public.deliveries as d
+    join public.chat_runs as r on r.id = d.run_id
+    where d.session_id = any (p_session_ids) and d.status in ('pending', 'running')
+  )
+  order by t.id
+  for update;
+end
+$$;
+
+-- Takes over the calls of a session's turns whose lease has expired: the turn's process has
+-- stopped. A call that may be repeated joins the queue. The outcome of any other one is unknown.
+create or replace function chatkit_private.take_over_calls(
+  p_session_id uuid,
+  p_now timestamptz,
+  p_claim_id uuid
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_delivery public.deliveries;
+begin
+  for v_delivery in
+    select *
+    from public.deliveries as d
+    where d.session_id = p_session_id
+      and d.status in ('pending', 'running')
+      and d.in_turn
+      and d.lease_until <= p_now
+    order by d.seq
+  loop
+    if chatkit_private.may_repeat_call(v_delivery) then
+      update public.deliveries as d
+      set status = 'pending',
+          lease_until = null,
+          claim_id = p_claim_id,
+          next_attempt_at = p_now,
+          seq = chatkit_private.next_delivery_seq(p_session_id)
+      where d.id = v_delivery.id;
+    else
+      perform chatkit_private.mark_outcome_unknown(v_delivery, 'lease_over');
+      update public.deliveries as d
+      set claim_id = p_claim_id
+      where d.id = v_delivery.id
+      returning * into v_delivery;
+      perform chatkit_private.append_call_note(v_delivery);
+    end if;
+  end loop;
+end
+$$;
+
 -- Begins the first call of a session that is due and may be made, and returns it; null if there is
 -- none. A delivery that cannot be called is closed, which releases the next one. One claim closes
 -- at most 20 deliveries of a session.
@@ -182,10 +245,11 @@ declare
   v_delivery public.deliveries;
   v_call jsonb;
 begin
+  perform chatkit_private.take_over_calls(p_session_id, p_now, p_claim_id);
   for v_try in 1..20 loop
     select * into v_delivery
     from public.deliveries as d
-    where d.session_id = p_session_id and d.status in ('pending', 'running')
+    where d.session_id = p_session_id and d.status in ('pending', 'running') and not d.in_turn
     order by d.seq
     limit 1;
     exit when not found or coalesce(v_delivery.lease_until, v_delivery.next_attempt_at) > p_now;
@@ -229,6 +293,7 @@ begin
     v_now, least(greatest(coalesce(p_limit, 1), 1), 100)
   );
   v_more := v_locked.more;
+  perform chatkit_private.lock_threads_of_calls(v_locked.session_ids);
   -- Sessions are processed in the order of their ids, as in every transaction that works on
   -- several.
   for v_session_id in select u.id from unnest(v_locked.session_ids) as u (id) order by u.id loop

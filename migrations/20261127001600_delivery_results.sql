@@ -313,6 +313,7 @@ set search_path = ''
 as $$
 declare
   v_delivery public.deliveries := chatkit_private.lock_delivery(p_delivery_id);
+  v_in_turn boolean;
   v_constraint text;
   v_column text;
 begin
@@ -321,7 +322,10 @@ begin
       return jsonb_build_object('finished', false);
     end if;
 
-    perform chatkit_private.append_agent_message(v_delivery, p_outcome ->> 'message');
+    -- In the self-hosted chat the model reads the message and speaks to the user.
+    if v_delivery.run_id is null then
+      perform chatkit_private.append_agent_message(v_delivery, p_outcome ->> 'message');
+    end if;
     if coalesce(p_outcome -> 'tasks', 'null') not in ('null', '[]') then
       perform public.record_tasks(v_delivery.org_id, v_delivery.session_id, p_outcome -> 'tasks');
     end if;
@@ -329,8 +333,10 @@ begin
       when 'completed' then
         perform chatkit_private.complete_delivery(v_delivery, p_outcome);
       when 'failed' then
+        -- A model learns at once that its call failed, and may make another one. A person who
+        -- approved the first one later would have it made twice.
         perform chatkit_private.dead_letter(
-          v_delivery, p_outcome ->> 'error', true, 'agent', v_delivery.agent_id
+          v_delivery, p_outcome ->> 'error', not v_delivery.in_turn, 'agent', v_delivery.agent_id
         );
       when 'ask' then
         perform chatkit_private.escalate_for_agent(v_delivery, p_outcome);
@@ -342,14 +348,19 @@ begin
         raise sqlstate 'PT422' using message = 'invalid_outcome', detail = 'kind';
     end case;
 
+    v_in_turn := v_delivery.in_turn;
     update public.deliveries as d
     set finished_fence = p_fence, finished_as = d.status
     where d.id = p_delivery_id
     returning * into v_delivery;
+    perform chatkit_private.append_call_result(v_delivery, v_in_turn, p_outcome);
   end if;
   return jsonb_build_object(
     'finished', true,
     'status', v_delivery.finished_as,
+    'call_output', chatkit_private.call_output_item(
+      v_delivery, chatkit_private.call_status(v_delivery.finished_as), p_outcome
+    ),
     'live_chatkit_session_ids',
     chatkit_private.uncancelled_chatkit_session_ids(v_delivery.session_id)
   );
@@ -366,6 +377,8 @@ $$;
 comment on function public.finish_delivery is
   'Records the outcome of a call; a repeated call returns the same response. `finished` is '
   'false, and nothing changes, if p_fence is outdated because another claim took the delivery '
-  'over. After the session''s end the result is recorded, but no follow-up or handover begins. '
+  'over. `call_output` is the output that a model receives for a call of its turn, and null for '
+  'any other call. After the session''s end the result is recorded, but no follow-up or handover '
+  'begins. '
   '`live_chatkit_session_ids` lists the ChatKit sessions that must still be cancelled at OpenAI. '
   'An outcome that violates a constraint fails with invalid_outcome.';

@@ -45,6 +45,16 @@ begin
     )
     select f.id from free as f order by f.session_id, f.expires_at, f.id
   );
+  perform from public.chat_threads as t
+  where t.id in (
+    select r.thread_id
+    from public.chat_escalations as e
+    join public.deliveries as d on d.id = e.delivery_id
+    join public.chat_runs as r on r.id = d.run_id
+    where e.id = any (v_ids)
+  )
+  order by t.id
+  for update;
   set local plan_cache_mode = auto;
 
   foreach v_id in array v_ids loop

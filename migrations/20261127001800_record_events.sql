@@ -147,7 +147,8 @@ declare
 begin
   -- Only the transaction that causes one of these records it. Only users decide.
   if p_given ->> 'type' in (
-       'session_ended', 'hitl_expired', 'agent_result', 'agent_failed', 'agent_follow_up'
+       'session_ended', 'hitl_expired', 'agent_result', 'agent_failed', 'agent_follow_up',
+       'agent_call'
      )
      or (p_given ->> 'type' = 'hitl_resolved' and p_actor_type <> 'user') then
     raise sqlstate 'PT422' using message = 'event_type_reserved';

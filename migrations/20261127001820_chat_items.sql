@@ -99,9 +99,13 @@ end
 $$;
 
 -- Removes the items of a thread with a number above p_after_seq: from the thread and from what the
--- model receives, not from transcripts.
-create or replace function chatkit_private.hide_items(p_thread_id text, p_after_seq bigint)
-returns void
+-- model receives, not from transcripts. With p_keep_calls, the model still receives the calls of
+-- tools and their outputs: a model that does not know of a call would make it again.
+create or replace function chatkit_private.hide_items(
+  p_thread_id text,
+  p_after_seq bigint,
+  p_keep_calls boolean default false
+) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -110,7 +114,10 @@ declare
 begin
   update public.chat_hidden_items as h
   set hidden_at = v_now
-  where h.thread_id = p_thread_id and h.thread_seq > p_after_seq and h.hidden_at is null;
+  where h.thread_id = p_thread_id
+    and h.thread_seq > p_after_seq
+    and h.hidden_at is null
+    and not (p_keep_calls and h.item ? 'delivery_id');
   update public.chat_messages as m
   set hidden_at = v_now
   where m.thread_id = p_thread_id and m.thread_seq > p_after_seq and m.hidden_at is null;

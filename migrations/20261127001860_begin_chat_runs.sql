@@ -228,7 +228,7 @@ begin
     if v_run.id is not null then
       v_question_seq := v_run.question_seq;
       v_removed_since := v_run.removed_since;
-      perform chatkit_private.hide_items(v_thread.id, v_question_seq);
+      perform chatkit_private.hide_items(v_thread.id, v_question_seq, true);
     elsif p_retry_after_item_id is not null then
       select m.thread_seq into v_question_seq
       from public.chat_messages as m
@@ -249,7 +249,7 @@ begin
         order by n.started_at desc
         limit 1
       ) as r;
-      perform chatkit_private.hide_items(v_thread.id, v_question_seq);
+      perform chatkit_private.hide_items(v_thread.id, v_question_seq, true);
     else
       for v_item in
         select i.value
@@ -287,6 +287,7 @@ begin
       select chatkit_private.removed_item_ids(r) from public.chat_runs as r where r.id = p_run_id
     ),
     'settings', to_jsonb(v_settings),
+    'tools', chatkit_private.offered_tools(v_session.org_id, v_session.agent_id),
     'user', (
       select u.chatkit_user
       from public.chatkit_users as u
@@ -345,8 +346,8 @@ $$;
 
 comment on function public.begin_chat_run is
   'Stores a question (p_items) in a thread, charges it, and begins an answer: the run p_run_id, '
-  'with a lease. `outcome` is `begun` (with the model''s settings and the history that it may '
-  'receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
+  'with a lease. `outcome` is `begun` (with the model''s settings, the tools that it may call, and '
+  'the history that it may receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
   'request with the same key). A repeat of a run that broke off begins a new run for the same '
   'question. With p_retry_after_item_id the answers after that message are replaced. '
   '`removed_item_ids` are the items that the run replaces, and those that the runs before it '

@@ -13,11 +13,10 @@ comment on table chatkit_private.webhook is
   'The URL of route-events and the secret that it checks. The project sets both with '
   'supabase/webhook.sql.';
 
--- Requests route-events when a session gets a delivery queue. Runs as the owner of the functions
--- that write deliveries, which may read the table above. pg_net sends the request after the
--- commit. If pg_net fails or is missing, for example after a restore, events wait for the
--- schedule.
-create or replace function chatkit_private.notify_route_events() returns trigger
+-- Requests a run of route-events. Runs as the owner of the functions that write deliveries, which
+-- may read the table above. pg_net sends the request after the commit. If pg_net fails or is
+-- missing, for example after a restore, events wait for the schedule.
+create or replace function chatkit_private.request_route_events() returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -29,15 +28,28 @@ begin
     timeout_milliseconds := 2000
   )
   from chatkit_private.webhook as w;
-  return null;
 exception when others then
   raise warning 'route-events was not woken: SQLSTATE %', sqlstate;
+end
+$$;
+
+-- Requests route-events when a session gets a delivery queue that is due. The queue of a turn's call
+-- is due when the call's lease expires, so nothing is requested for it.
+create or replace function chatkit_private.notify_route_events() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (select from made as n where n.due_at <= clock_timestamp()) then
+    perform chatkit_private.request_route_events();
+  end if;
   return null;
 end
 $$;
 
 create or replace trigger notify_route_events
   after insert on public.delivery_queues
+  referencing new table as made
   for each statement execute function chatkit_private.notify_route_events();
 
 -- Reports to the doctor whether the webhook is configured and whether pg_net is installed.

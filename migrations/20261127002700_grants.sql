@@ -6,6 +6,7 @@ revoke all on all functions in schema chatkit_private
 from public, anon, authenticated, service_role;
 revoke all on function
   public.append_chat_run,
+  public.begin_chat_call,
   public.begin_chat_run,
   public.delete_chat_thread,
   public.finish_chat_run,
@@ -71,6 +72,7 @@ from public, anon, authenticated, service_role;
 -- RPCs that the Lambda functions execute with the secret key.
 grant execute on function
   public.append_chat_run,
+  public.begin_chat_call,
   public.begin_chat_run,
   public.delete_chat_thread,
   public.finish_chat_run,

@@ -10,7 +10,8 @@ const LAYERS: [&str; 9] =
     ["doctor", "runtime", "http", "jobs", "domain", "clients", "auth", "platform", "error"];
 
 /// The modules of the domain that operations may import.
-const SHARED_DOMAIN_MODULES: [&str; 4] = ["model", "idempotency", "pagination", "request_context"];
+const SHARED_DOMAIN_MODULES: [&str; 5] =
+    ["deliveries", "model", "idempotency", "pagination", "request_context"];
 
 #[tokio::test]
 async fn shared_modules_import_only_lower_layers() -> Result<()> {

@@ -93,7 +93,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
         read.extend(["CHATKIT_API_URL", "CHATKIT_DOMAIN_KEY", "CHATKIT_SEALING_KEYS"]);
     }
     if function == STREAMING {
-        read.extend(["MODEL_BASE_URL", "MODEL_API_KEY"]);
+        read.extend(["MODEL_BASE_URL", "MODEL_API_KEY", "AGENT_CREDENTIALS"]);
     }
     if function == "route-events" {
         read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);

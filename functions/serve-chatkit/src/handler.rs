@@ -21,7 +21,8 @@ impl StreamingEndpoint for ServeChatKit {
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
         let service_client = dependencies.service_client();
         let model = dependencies.model_client();
-        Ok(Self(ChatService { service_client: service_client?, model: model? }))
+        let agents = dependencies.agent_client();
+        Ok(Self(ChatService { service_client: service_client?, model: model?, agents: agents? }))
     }
 
     async fn handle(&self, request: StreamingRequest) -> Result<StreamingResponse, Error> {

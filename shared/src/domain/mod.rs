@@ -1,7 +1,11 @@
-//! Domain layer: sessions and their events, escalations, messages, the chat, agents and metrics.
+//! Domain layer: sessions and their events, deliveries, escalations, messages, the chat, agents and
+//! metrics.
 
 pub mod agents;
+#[cfg(feature = "mcp")]
 pub mod chat;
+#[cfg(feature = "mcp")]
+pub mod deliveries;
 pub mod escalations;
 pub mod events;
 pub mod idempotency;

@@ -9,4 +9,5 @@ mod requests;
 mod sdk;
 mod stops;
 mod store;
+mod tools;
 mod turns;

@@ -41,7 +41,7 @@ async fn ten_agent_credentials_fit_into_every_environment() -> Result<()> {
         ensure!(size <= MAX_ENVIRONMENT, "{} has {size} bytes of variables", function.id);
         with_credentials += usize::from(names.contains_key("AGENT_CREDENTIALS"));
     }
-    ensure!(with_credentials == 3, "{with_credentials} functions have credentials");
+    ensure!(with_credentials == 4, "{with_credentials} functions have credentials");
     Ok(())
 }
 

@@ -177,6 +177,19 @@ pub struct Usage {
     pub reasoning_tokens: u64,
 }
 
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens + other.input_tokens,
+            cached_tokens: self.cached_tokens + other.cached_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            reasoning_tokens: self.reasoning_tokens + other.reasoning_tokens,
+        }
+    }
+}
+
 impl ModelEvent {
     /// Returns whether this event ends the stream.
     pub fn is_terminal(&self) -> bool {

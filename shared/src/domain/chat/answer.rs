@@ -2,6 +2,11 @@
 
 use std::{pin::Pin, time::Duration};
 
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, OptionFuture},
+};
+use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{
@@ -11,10 +16,14 @@ use super::{
     protocol::{StreamOptions, ThreadItem, ThreadStreamEvent},
     recorder::Recorder,
     store::{BegunRun, ChatStore, RunStatus},
-    turn::{Turn, TurnEnd, mark_content},
+    tools::{CallResult, ToolCaller},
+    turn::{Turn, TurnEnd, TurnOutput, mark_content},
 };
 use crate::{
-    clients::model::{ModelCause, ModelClient, ModelError, ModelEvent, ModelRequest, ModelStream, Reasoning},
+    clients::{
+        mcp,
+        model::{ModelCause, ModelClient, ModelError, ModelEvent, ModelRequest, ModelStream, Reasoning},
+    },
     error::Error,
     platform::{event_stream::EventSender, http_client::Deadline, parse::Timestamp, telemetry},
 };
@@ -25,81 +34,197 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Time reserved for ending the run.
 const FINISH_RESERVE: Duration = Duration::from_secs(15);
 
-/// Streams the answer of a run that has begun, and ends the run.
-///
-/// # Errors
-/// Fails if the run cannot be saved. An error of the model ends the answer with an error event, and
-/// is not an error of the stream.
-pub async fn stream_answer(
-    model: &ModelClient,
-    store: ChatStore,
-    run: BegunRun,
-    sender: EventSender,
-    deadline: Deadline,
-) -> Result<(), Error> {
-    let turn_time = Duration::from_secs(run.settings.max_turn_seconds.into());
-    let deadline = deadline.minus(FINISH_RESERVE).capped(turn_time);
-    let mut recorder = Recorder::new(store, run.run_id, sender);
-    for item_id in &run.removed_item_ids {
-        recorder.send(ThreadStreamEvent::ItemRemoved { item_id: item_id.clone() })?;
-    }
-    recorder
-        .send(ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } })?;
+/// What answers a question: the model, and the agents whose tools it may call.
+#[derive(Clone)]
+pub(super) struct Answerer {
+    pub model: ModelClient,
+    pub agents: mcp::Client,
+}
 
-    let mut turn = Turn::new(&run.thread.id, &run.settings.model, SystemSource);
-    let mark = interruption_mark(&run.thread.id);
-    let mut reader = ModelReader::new(model, &run, deadline);
-    let mut ticks = tokio::time::interval_at(Instant::now() + SAVE_INTERVAL, SAVE_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failure = None;
-    let end = loop {
-        tokio::select! {
-            biased;
-            stop = recorder.saved(), if recorder.is_saving() => {
-                if stop? {
-                    break TurnEnd::Stopped;
-                }
-            }
-            _ = ticks.tick(), if !recorder.is_saving() => {
-                let mut draft = turn.draft();
-                draft.push(mark.clone());
-                recorder.save(&draft)?;
-            }
-            () = tokio::time::sleep(deadline.remaining()) => break TurnEnd::DeadlineReached,
-            event = reader.next(&turn) => match event {
-                Ok(event) => {
-                    for output in turn.on_event(event) {
-                        if turn.ended().is_some() {
-                            recorder.hold(output)?;
-                        } else {
-                            recorder.push(output)?;
-                        }
-                    }
-                    if let Some(end) = turn.ended() {
-                        break end;
-                    }
-                }
-                Err(error) => {
-                    let end = TurnEnd::from_error(&error);
-                    failure = Some(error.to_string());
-                    break end;
-                }
-            },
+impl Answerer {
+    /// Streams the answer of a run that has begun, and ends the run. A call of a tool that is under
+    /// way at the end is finished and recorded before this function returns.
+    ///
+    /// # Errors
+    /// Fails if the run cannot be saved. An error of the model ends the answer with an error event,
+    /// and is not an error of the stream.
+    pub async fn stream(
+        &self,
+        store: ChatStore,
+        run: BegunRun,
+        sender: EventSender,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let turn_time = Duration::from_secs(run.settings.max_turn_seconds.into());
+        let deadline = deadline.minus(FINISH_RESERVE).capped(turn_time);
+        let mut recorder = Recorder::new(store.clone(), run.run_id, sender);
+        for item_id in &run.removed_item_ids {
+            recorder.send(ThreadStreamEvent::ItemRemoved { item_id: item_id.clone() })?;
         }
-    };
-    let input_bytes = reader.input.bytes;
-    // Closes the connection, which makes the model's server stop.
-    drop(reader);
-    if let Some(code) = error_code(end) {
-        tracing::warn!(code, cause = failure, "the model's answer broke off");
+        recorder.send(ThreadStreamEvent::StreamOptions {
+            stream_options: StreamOptions { allow_cancel: true },
+        })?;
+
+        let caller = ToolCaller {
+            agents: self.agents.clone(),
+            store,
+            run_id: run.run_id,
+            thread_id: run.thread.id.clone(),
+            tools: run.tools.as_slice().into(),
+        };
+        let mut writing = Writing {
+            turn: Turn::new(&run.thread.id, &run.settings.model, SystemSource)
+                .with_tools(!run.tools.is_empty()),
+            mark: interruption_mark(&run.thread.id),
+            reader: ModelReader::new(&self.model, &run, caller.functions(), deadline),
+            recorder,
+            caller,
+            call: None,
+            failure: None,
+            deadline,
+        };
+        let end = writing.write().await?;
+        let Writing { mut turn, mut recorder, reader, call, failure, .. } = writing;
+        let input_bytes = reader.input_bytes;
+        // Closes the connection, which makes the model's server stop.
+        drop(reader);
+        if let Some(code) = error_code(end) {
+            tracing::warn!(code, cause = failure, "the model's answer broke off");
+        }
+        if end == TurnEnd::Stopped {
+            telemetry::record_stopped_response();
+        }
+        for output in turn.end(end) {
+            recorder.hold(output)?;
+        }
+        let status = run_status(end, turn.has_answer());
+        let finished = recorder.finish(status, turn.usage(), input_bytes, error_code(end)).await;
+        if let Some(Err(error)) = OptionFuture::from(call).await {
+            tracing::warn!(%error, "a call of a tool did not begin");
+        }
+        finished
     }
-    if end == TurnEnd::Stopped {
-        telemetry::record_stopped_response();
+}
+
+type Call = BoxFuture<'static, Result<CallResult, Error>>;
+
+/// An answer that is being written.
+struct Writing<'a> {
+    turn: Turn<SystemSource>,
+    /// Marks the answer if this process stops.
+    mark: ThreadItem,
+    reader: ModelReader<'a>,
+    recorder: Recorder,
+    caller: ToolCaller,
+    /// The call of a tool that is under way.
+    call: Option<Call>,
+    /// Why the model's stream broke off, for the log.
+    failure: Option<String>,
+    deadline: Deadline,
+}
+
+impl Writing<'_> {
+    /// Writes the answer to its end. Saves it once a second, also while a tool is called.
+    async fn write(&mut self) -> Result<TurnEnd, Error> {
+        let mut ticks = tokio::time::interval_at(Instant::now() + SAVE_INTERVAL, SAVE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let end = tokio::select! {
+                biased;
+                stop = self.recorder.saved(), if self.recorder.is_saving() => stop?.then_some(TurnEnd::Stopped),
+                _ = ticks.tick(), if !self.recorder.is_saving() => {
+                    let draft = self.draft();
+                    self.recorder.save(&draft)?;
+                    None
+                }
+                () = tokio::time::sleep(self.deadline.remaining()) => Some(TurnEnd::DeadlineReached),
+                result = under_way(&mut self.call), if self.call.is_some() => {
+                    self.call = None;
+                    self.call_ended(result?).await?
+                }
+                event = self.reader.next(&self.turn), if self.call.is_none() => match event {
+                    Ok(event) => self.received(event).await?,
+                    Err(error) => {
+                        self.failure = Some(error.to_string());
+                        Some(TurnEnd::from_error(&error))
+                    }
+                },
+            };
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
     }
-    for output in turn.end(end) {
-        recorder.hold(output)?;
+
+    fn draft(&mut self) -> Vec<ThreadItem> {
+        let mut draft = self.turn.draft();
+        draft.push(self.mark.clone());
+        draft
     }
-    recorder.finish(run_status(end, turn.has_answer()), turn.usage(), input_bytes, error_code(end)).await
+
+    /// Takes what the turn yields. The outputs at its end are sent when the run is finished.
+    fn take(&mut self, outputs: Vec<TurnOutput>) -> Result<(), Error> {
+        let is_end = self.turn.ended().is_some();
+        for output in outputs {
+            self.reader.history.extend(output.to_stored());
+            if is_end {
+                self.recorder.hold(output)?;
+            } else {
+                self.recorder.push(output)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn received(&mut self, event: ModelEvent) -> Result<Option<TurnEnd>, Error> {
+        let outputs = self.turn.on_event(event);
+        self.take(outputs)?;
+        if self.turn.waits_for_calls() {
+            return self.proceed().await;
+        }
+        if self.turn.ended().is_some() {
+            self.reader.count_bytes(&self.turn);
+        }
+        Ok(self.turn.ended())
+    }
+
+    async fn call_ended(&mut self, result: CallResult) -> Result<Option<TurnEnd>, Error> {
+        let CallResult::Ended { end, stored, unstored } = result else {
+            return Ok(Some(TurnEnd::Stopped));
+        };
+        self.reader.history.extend(stored);
+        self.take(unstored)?;
+        let outputs = self.turn.end_call(end);
+        self.take(outputs)?;
+        self.proceed().await
+    }
+
+    /// Begins the next call, or asks the model to continue. Everything before a call is stored
+    /// first, so that the thread has its items in their order, whatever happens.
+    async fn proceed(&mut self) -> Result<Option<TurnEnd>, Error> {
+        if let Some((requested, outputs)) = self.turn.begin_call() {
+            self.take(outputs)?;
+            let draft = self.draft();
+            let stop = self.recorder.flush(&draft).await?;
+            if !stop {
+                self.call = Some(self.caller.clone().call(requested, self.deadline).boxed());
+            }
+            return Ok(stop.then_some(TurnEnd::Stopped));
+        }
+        self.reader.count_bytes(&self.turn);
+        let outputs = self.turn.begin_response();
+        self.take(outputs)?;
+        self.reader.ask_again(self.turn.may_call());
+        Ok(None)
+    }
+}
+
+/// Waits for a call. Never resolves without one.
+async fn under_way(call: &mut Option<Call>) -> Result<CallResult, Error> {
+    match call {
+        Some(call) => call.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns the item that the thread gets if the process stops before the end of the answer.
@@ -115,7 +240,7 @@ pub(super) fn interruption_mark(thread_id: &str) -> ThreadItem {
 fn run_status(end: TurnEnd, has_answer: bool) -> RunStatus {
     match end {
         TurnEnd::Completed if has_answer => RunStatus::Completed,
-        TurnEnd::Incomplete(_) => RunStatus::Incomplete,
+        TurnEnd::Incomplete(_) | TurnEnd::TooManyCalls => RunStatus::Incomplete,
         TurnEnd::Stopped => RunStatus::Stopped,
         TurnEnd::Completed | TurnEnd::Failed(_) | TurnEnd::Cut | TurnEnd::DeadlineReached => {
             RunStatus::Failed
@@ -129,18 +254,22 @@ fn error_code(end: TurnEnd) -> Option<&'static str> {
         TurnEnd::Failed(cause) => Some(cause.meaning().code.map_or("model_bad_answer", |code| code.as_str())),
         TurnEnd::Cut => Some("model_unavailable"),
         TurnEnd::DeadlineReached => Some("model_timeout"),
-        TurnEnd::Completed | TurnEnd::Incomplete(_) | TurnEnd::Stopped => None,
+        TurnEnd::Completed | TurnEnd::Incomplete(_) | TurnEnd::Stopped | TurnEnd::TooManyCalls => None,
     }
 }
 
-/// Opens the model's stream and reads it. If the input is too long for the model, half of it is sent
-/// once, before the first token.
+/// Opens the model's streams and reads them, one for each response of the turn. If the input is too
+/// long for the model, half of it is sent once for a response, before its first token.
 struct ModelReader<'a> {
     model: &'a ModelClient,
     run: &'a BegunRun,
     history: Vec<StoredItem>,
+    /// Tools that the model may call, in the form of a request.
+    functions: Vec<Value>,
     deadline: Deadline,
     input: ModelInput,
+    /// Size of the inputs whose tokens the server counted.
+    input_bytes: u64,
     is_halved: bool,
     state: State,
 }
@@ -151,15 +280,32 @@ enum State {
 }
 
 impl<'a> ModelReader<'a> {
-    fn new(model: &'a ModelClient, run: &'a BegunRun, deadline: Deadline) -> Self {
-        let stored = run.history.items.iter().map(|item| StoredItem {
-            kind: item["type"].as_str().unwrap_or_default().to_owned(),
-            item: item.clone(),
-        });
-        let history: Vec<_> = stored.collect();
-        let input = build_input(run, &history, run.settings.max_input_tokens.into());
-        let state = open(model, run, &input, deadline);
-        Self { model, run, history, deadline, input, is_halved: false, state }
+    fn new(model: &'a ModelClient, run: &'a BegunRun, functions: Vec<Value>, deadline: Deadline) -> Self {
+        let history: Vec<_> = run.history.items.iter().cloned().map(StoredItem::from_json).collect();
+        let input = build_input(run, &history, &functions, run.settings.max_input_tokens.into());
+        let state = open(model, run, &input, &functions, deadline);
+        Self { model, run, history, functions, deadline, input, input_bytes: 0, is_halved: false, state }
+    }
+
+    /// Requests the next response of the turn, with what was added to the history.
+    fn ask_again(&mut self, may_call: bool) {
+        if !may_call {
+            self.functions.clear();
+        }
+        self.is_halved = false;
+        self.request(self.run.settings.max_input_tokens.into());
+    }
+
+    fn request(&mut self, max_input_tokens: u64) {
+        self.input = build_input(self.run, &self.history, &self.functions, max_input_tokens);
+        self.state = open(self.model, self.run, &self.input, &self.functions, self.deadline);
+    }
+
+    /// Counts the size of the input if the model has counted its tokens.
+    fn count_bytes(&mut self, turn: &Turn<SystemSource>) {
+        if turn.response_usage().is_some() {
+            self.input_bytes += self.input.bytes;
+        }
     }
 
     /// Returns the next event. Cancel safe.
@@ -184,31 +330,42 @@ impl<'a> ModelReader<'a> {
                 return Err(error);
             }
             self.is_halved = true;
-            self.input = build_input(self.run, &self.history, self.input.estimated_tokens / 2);
-            self.state = open(self.model, self.run, &self.input, self.deadline);
+            self.request(self.input.estimated_tokens / 2);
         }
     }
 }
 
-fn build_input(run: &BegunRun, history: &[StoredItem], max_input_tokens: u64) -> ModelInput {
+fn build_input(
+    run: &BegunRun,
+    history: &[StoredItem],
+    functions: &[Value],
+    max_input_tokens: u64,
+) -> ModelInput {
+    let function_bytes: usize = functions.iter().map(|function| function.to_string().len()).sum();
     let options = HistoryOptions {
         model: &run.settings.model,
         max_input_tokens,
         last_input: run.last_input.map(Into::into),
-        fixed_bytes: run.settings.instructions.len() as u64,
+        fixed_bytes: (run.settings.instructions.len() + function_bytes) as u64,
         has_earlier_items: !run.history.complete,
     };
     model_input(history, &options)
 }
 
-fn open(model: &ModelClient, run: &BegunRun, input: &ModelInput, deadline: Deadline) -> State {
+fn open(
+    model: &ModelClient,
+    run: &BegunRun,
+    input: &ModelInput,
+    functions: &[Value],
+    deadline: Deadline,
+) -> State {
     let settings = &run.settings;
     let instructions = Some(settings.instructions.clone()).filter(|text| !text.is_empty());
     let request = ModelRequest {
         model: settings.model.clone(),
         instructions,
         input: input.items.clone(),
-        tools: Vec::new(),
+        tools: functions.to_vec(),
         reasoning: settings.reasoning_effort.map(|effort| Reasoning { effort }),
         max_output_tokens: Some(settings.max_output_tokens),
         safety_identifier: Some(run.user.simple().to_string()),

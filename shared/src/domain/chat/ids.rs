@@ -17,6 +17,9 @@ pub enum IdPrefix {
     /// Context that only the model reads.
     HiddenContext,
     Reasoning,
+    /// A call of a tool that the model requests.
+    Call,
+    CallOutput,
 }
 
 impl IdPrefix {
@@ -30,6 +33,8 @@ impl IdPrefix {
             Self::Attachment => "atc_",
             Self::HiddenContext => "shcx_",
             Self::Reasoning => "rsn_",
+            Self::Call => "call_",
+            Self::CallOutput => "fco_",
         }
     }
 }

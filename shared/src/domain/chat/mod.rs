@@ -8,6 +8,7 @@ pub mod protocol;
 mod recorder;
 mod service;
 mod store;
+mod tools;
 pub mod turn;
 
 pub use ids::{IdPrefix, ItemSource, SystemSource, new_id};

@@ -123,6 +123,16 @@ impl Recorder {
         Ok(())
     }
 
+    /// Saves everything so far, and waits until it is saved. Returns whether the answer must stop.
+    ///
+    /// # Errors
+    /// Fails if the run has ended, or if it could not be saved before its lease expires.
+    pub async fn flush(&mut self, draft: &[ThreadItem]) -> Result<bool, Error> {
+        let stop = self.is_saving() && self.saved().await?;
+        self.save(draft)?;
+        Ok(self.saved().await? || stop)
+    }
+
     /// Waits for the save that is under way, and sends what waited for it. Returns whether the
     /// answer must stop. Never resolves without a save.
     ///

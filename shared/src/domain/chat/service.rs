@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     IdPrefix, SystemSource,
-    answer::{interruption_mark, stream_answer},
+    answer::{Answerer, interruption_mark},
     history, new_id,
     protocol::{
         ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, StreamOptions, Thread,
@@ -20,7 +20,7 @@ use super::{
     },
 };
 use crate::{
-    clients::{model::ModelClient, supabase::ServiceClient},
+    clients::{mcp, model::ModelClient, supabase::ServiceClient},
     domain::idempotency::IdempotencyKey,
     error::{Error, ErrorCode},
     platform::{event_stream::EventSender, http_client::Deadline, parse::Timestamp, secret::Secret},
@@ -41,6 +41,7 @@ const FIRST_ITEMS: u16 = 20;
 pub struct ChatService {
     pub service_client: ServiceClient,
     pub model: ModelClient,
+    pub agents: mcp::Client,
 }
 
 /// What identifies a request, apart from its content.
@@ -64,7 +65,7 @@ pub enum ChatReply {
 
 /// An answer that is about to be streamed.
 pub struct Answer {
-    model: ModelClient,
+    answerer: Answerer,
     store: ChatStore,
     deadline: Deadline,
     begin: BeginChatRunCall,
@@ -177,7 +178,8 @@ impl ChatService {
         deadline: Deadline,
     ) -> Result<ChatReply, Error> {
         let outcome = begin_run(&store, &begin, deadline).await?;
-        Ok(ChatReply::Stream(Box::new(Answer { model: self.model.clone(), store, deadline, begin, outcome })))
+        let answerer = Answerer { model: self.model.clone(), agents: self.agents.clone() };
+        Ok(ChatReply::Stream(Box::new(Answer { answerer, store, deadline, begin, outcome })))
     }
 }
 
@@ -205,7 +207,7 @@ impl Answer {
     /// # Errors
     /// Fails if the answer cannot be stored.
     pub async fn stream(self, sender: EventSender) -> Result<(), Error> {
-        let Self { model, store, deadline, mut begin, mut outcome } = self;
+        let Self { answerer, store, deadline, mut begin, mut outcome } = self;
         let (thread, question) = match &outcome {
             BeginOutcome::Begun(run) => (&run.thread, &run.question),
             BeginOutcome::Repeated(run) => (&run.thread, &run.question),
@@ -223,7 +225,7 @@ impl Answer {
         loop {
             let repeated = match outcome {
                 BeginOutcome::Begun(run) => {
-                    return stream_answer(&model, store, *run, sender, deadline).await;
+                    return answerer.stream(store, *run, sender, deadline).await;
                 }
                 BeginOutcome::Repeated(run) => run,
                 BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),

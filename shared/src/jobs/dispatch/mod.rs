@@ -5,9 +5,6 @@
 //! and records the results. Each claim has a lease and a fencing token; a result that comes after
 //! the lease has expired is ignored.
 
-mod delivery;
-mod outcome;
-
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -21,16 +18,14 @@ use crate::{
         openai::ChatKit,
         supabase::{Rpc, ServiceClient},
     },
-    domain::sessions,
-    error::{Error, ErrorCode},
-    jobs::{FailedJob, Run},
-    platform::{
-        http_client::Deadline,
-        telemetry::{self, TARGET},
+    domain::{
+        deliveries::{Delivery, RpcOutcome},
+        sessions,
     },
+    error::Error,
+    jobs::{FailedJob, Run},
+    platform::{http_client::Deadline, telemetry::TARGET},
 };
-use delivery::Delivery;
-use outcome::RpcOutcome;
 
 /// Maximum number of concurrent calls. Calls mostly wait for agents, which costs next to nothing.
 const CONCURRENCY: usize = 16;
@@ -117,27 +112,6 @@ struct ClosedDelivery {
     error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct FinishDeliveryCall<'a> {
-    p_delivery_id: Uuid,
-    p_fence: i64,
-    p_outcome: &'a RpcOutcome,
-}
-
-impl Rpc for FinishDeliveryCall<'_> {
-    const NAME: &'static str = "finish_delivery";
-    type Output = FinishResult;
-}
-
-#[derive(Deserialize)]
-struct FinishResult {
-    finished: bool,
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    live_chatkit_session_ids: Vec<String>,
-}
-
 impl Dispatcher {
     /// Delivers until nothing is due or no time is left for another call. A failed delivery does
     /// not stop the others. A claimed delivery is free again when its lease expires.
@@ -219,29 +193,10 @@ impl Dispatcher {
 
     async fn deliver(&self, claimed: Delivery, deadline: Deadline) -> Result<String, Error> {
         let lease = deadline.capped(claimed.lease()).minus(LEASE_RESERVE);
-        let outcome = match claimed.tool_call() {
-            Ok((target, call)) => {
-                let span = telemetry::call("agent", claimed.attempt);
-                let mut outcome = self.agents.call(&target, call, deadline).instrument(span.clone()).await;
-                if let Ok(mcp::ToolResult::Completed(completed)) = &mut outcome {
-                    claimed.check_follow_ups(&mut completed.follow_ups);
-                }
-                outcome.inspect_err(|error| {
-                    span.record("failure", error.code()).record("status", error.status());
-                    span.record("unauthorized", matches!(error.status(), Some(401 | 403)));
-                })
-            }
-            Err(reason) => Err(mcp::CallError::NotSent(reason)),
-        };
+        let outcome = claimed.call(&self.agents, deadline).await;
         let error = outcome.as_ref().err().map(mcp::CallError::code);
         let outcome = RpcOutcome::new(outcome, claimed.idempotent);
-        let finished = match self.record(&claimed, &outcome, lease).await {
-            // The result has the right form but does not fit a column.
-            Err(error) if error.code == ErrorCode::InvalidRequest => {
-                self.record(&claimed, &RpcOutcome::failed("invalid_result"), lease).await?
-            }
-            finished => finished?,
-        };
+        let finished = claimed.record(&self.service_client, &outcome, lease).await?;
         tracing::info!(finished = finished.finished, status = finished.status, error, "delivered");
         if let Some(chatkit) = &self.chatkit {
             let of =
@@ -255,26 +210,6 @@ impl Dispatcher {
             .await;
         }
         Ok(if finished.finished { finished.status } else { String::new() })
-    }
-
-    /// Records the result of a call, as long as the lease lasts.
-    async fn record(
-        &self,
-        claimed: &Delivery,
-        outcome: &RpcOutcome,
-        lease: Deadline,
-    ) -> Result<FinishResult, Error> {
-        let call =
-            FinishDeliveryCall { p_delivery_id: claimed.id, p_fence: claimed.fence, p_outcome: outcome };
-        match self.service_client.rpc_until_recorded(&call, lease).await {
-            // The delivery was erased with its session, so the result is of no use.
-            Err(error) if error.has_code("delivery_not_found") => {
-                let status = String::new();
-                let live_chatkit_session_ids = Vec::new();
-                Ok(FinishResult { finished: false, status, live_chatkit_session_ids })
-            }
-            finished => Ok(finished?),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store of the self-hosted chat: its RPCs, called through PostgREST with the key of the service.
 
+mod calls;
 mod pages;
 mod repeats;
 mod retention;

@@ -9,9 +9,13 @@ use serde_json::{Map, Value, json};
 
 /// Returns a marked message.
 pub(super) fn context_message(source: &str, value: &Value) -> Value {
+    super::message("user", "input_text", &[context_text(source, value)])
+}
+
+/// Returns a marked text.
+pub(super) fn context_text(source: &str, value: &Value) -> String {
     let data = value.to_string().replace('<', "\\u003c");
-    let text = format!("<context source=\"{source}\">\n{data}\n</context>");
-    super::message("user", "input_text", &[text])
+    format!("<context source=\"{source}\">\n{data}\n</context>")
 }
 
 /// Returns what a message's tags refer to, or `None` if it has no tags.

@@ -3,6 +3,7 @@
 //! The agent's instructions are a field of their own in the request, so no text of a user, a tool or
 //! a page is a part of them. Texts that the user did not write are marked ([`context`]).
 
+mod calls;
 mod context;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod title;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use calls::Calls;
 use context::{context_message, structured_input, tags};
 
 pub use title::title;
@@ -21,6 +23,12 @@ pub struct StoredItem {
     /// Type of the item, as in its JSON.
     pub kind: String,
     pub item: Value,
+}
+
+impl StoredItem {
+    pub fn from_json(item: Value) -> Self {
+        Self { kind: item["type"].as_str().unwrap_or_default().to_owned(), item }
+    }
 }
 
 /// What the input may contain.
@@ -71,6 +79,7 @@ pub fn model_input(items: &[StoredItem], options: &HistoryOptions<'_>) -> ModelI
     let mut turns: Vec<Vec<Value>> = Vec::new();
     let mut is_begin_missing = false;
     let mut reasoning = Vec::new();
+    let mut calls = Calls::new(items, options.max_input_tokens);
     for (index, stored) in items.iter().enumerate() {
         let begins_turn = stored.kind == "user_message";
         if begins_turn || turns.is_empty() {
@@ -83,7 +92,7 @@ pub fn model_input(items: &[StoredItem], options: &HistoryOptions<'_>) -> ModelI
             // Reasoning without the item that followed it makes OpenAI reject the request.
             "reasoning" => reasoning.extend(reasoning_item(&stored.item, options.model)),
             _ => {
-                let converted = convert(stored, Some(index) == newest);
+                let converted = convert(stored, Some(index) == newest, &mut calls);
                 if converted.iter().any(is_of_assistant) {
                     turn.append(&mut reasoning);
                 }
@@ -150,8 +159,8 @@ fn is_of_assistant(item: &Value) -> bool {
 }
 
 /// Converts an item. Workflows, images and the end of a turn are left out, and so is a kind that a
-/// later version stores.
-fn convert(stored: &StoredItem, is_newest: bool) -> Vec<Value> {
+/// later version stores. An output is given with its call.
+fn convert<'a>(stored: &'a StoredItem, is_newest: bool, calls: &mut Calls<'a>) -> Vec<Value> {
     let item = &stored.item;
     match stored.kind.as_str() {
         "user_message" => user_message(item, is_newest),
@@ -159,8 +168,13 @@ fn convert(stored: &StoredItem, is_newest: bool) -> Vec<Value> {
         "client_tool_call" if item["status"] == "completed" => client_tool_call(item),
         "widget" => vec![context_message("widget", &item["widget"])],
         "structured_input" => vec![context_message("structured input", &structured_input(item))],
-        "hidden_context_item" => vec![context_message("application", &item["content"])],
-        "task" => {
+        "hidden_context_item" => {
+            let note = context_message("application", &item["content"]);
+            [note].into_iter().chain(calls.note_data(item)).collect()
+        }
+        "function_call" => calls.convert(item),
+        // The task of a call has an icon, and the input contains the call.
+        "task" if item["task"]["icon"].is_null() => {
             let title = item["task"]["title"].as_str();
             title.map(|title| context_message("notice", &title.into())).into_iter().collect()
         }

@@ -1,6 +1,7 @@
 //! The store of the chat: one RPC per request. Each RPC takes the hash of the client secret and
 //! finds the session, the user and the organisation itself.
 
+mod calls;
 mod threads;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use calls::{BeginChatCall, BegunCall};
 pub use threads::{StoredPage, ThreadItems};
 
 use super::{history::InputSize, protocol::ThreadItem};
@@ -16,6 +18,7 @@ use crate::{
         model::ReasoningEffort,
         supabase::{self, Rpc, ServiceClient},
     },
+    domain::deliveries::{Delivery, FinishedDelivery, RpcOutcome},
     error::Error,
     platform::{http_client::Deadline, parse::Timestamp, secret::Secret},
 };
@@ -95,6 +98,8 @@ pub struct BegunRun {
     /// Items that this answer replaces, also those that an earlier attempt has removed.
     pub removed_item_ids: Vec<String>,
     pub settings: ModelSettings,
+    /// Tools that the model may call.
+    pub tools: Vec<OfferedTool>,
     /// An opaque id of the user.
     pub user: Uuid,
     pub history: StoredHistory,
@@ -111,6 +116,14 @@ pub struct ModelSettings {
     pub max_input_tokens: u32,
     pub max_output_tokens: u32,
     pub max_turn_seconds: u32,
+}
+
+/// A tool as its agent's registration describes it to models.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OfferedTool {
+    pub name: String,
+    pub description: String,
+    pub input_schema: Value,
 }
 
 /// The newest items of a thread, visible and hidden, in order.
@@ -285,6 +298,19 @@ impl ChatStore {
     pub async fn finish(&self, call: &FinishChatRunCall, deadline: Deadline) -> Result<Finished, Error> {
         let call = WithSecret { p_secret_hash: &self.secret_hash, arguments: call };
         Ok(self.service_client.rpc_until_recorded(&call, deadline).await?)
+    }
+
+    /// Records the result of a call that this process has made, as long as its lease lasts.
+    ///
+    /// # Errors
+    /// Returns the last error of Supabase.
+    pub async fn record_call(
+        &self,
+        delivery: &Delivery,
+        outcome: &RpcOutcome,
+        lease: Deadline,
+    ) -> Result<FinishedDelivery, Error> {
+        delivery.record(&self.service_client, outcome, lease).await
     }
 
     /// Returns what another process has streamed for a run.

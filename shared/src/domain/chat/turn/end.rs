@@ -22,6 +22,8 @@ pub enum TurnEnd {
     Stopped,
     /// The time of a turn is used up.
     DeadlineReached,
+    /// The model requested more calls of tools than a turn may have.
+    TooManyCalls,
 }
 
 /// What the end of a turn adds to the thread and to the stream.
@@ -80,6 +82,7 @@ pub fn ending(end: TurnEnd, has_answer: bool) -> Ending {
         TurnEnd::Incomplete(ContentFilter) => Ending::mark("A content filter stopped the answer."),
         TurnEnd::Incomplete(Other) => Ending::mark("The answer is incomplete."),
         TurnEnd::Stopped => Ending::mark("Stopped."),
+        TurnEnd::TooManyCalls => Ending::mark("The answer reached its limit of tool calls."),
         TurnEnd::DeadlineReached | TurnEnd::Failed(C::TimedOut) => {
             Ending::error(TIME_LIMIT, Some(TIME_LIMIT), true)
         }
@@ -117,9 +120,7 @@ impl<S: ItemSource> Turn<S> {
     pub(super) fn finish(&mut self, end: TurnEnd) {
         self.end = Some(end);
         self.close();
-        for name in std::mem::take(&mut self.calls).into_values() {
-            self.call_not_offered(&name);
-        }
+        self.leave_calls();
         let Ending { mark, error } = ending(end, self.has_answer);
         if let Some(title) = mark {
             let item = self.new_item(IdPrefix::Task, mark_content(title));

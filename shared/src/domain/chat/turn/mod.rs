@@ -4,24 +4,29 @@
 //! [`ending`]. At most one item is open at a time, so items are done in the order in which they
 //! begin, and a client holds them in the order of the store.
 
+mod call;
 mod end;
 mod message;
 mod reasoning;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 
 use super::{
-    IdPrefix, ItemSource, new_id,
+    IdPrefix, ItemSource,
+    history::StoredItem,
+    new_id,
     protocol::{ItemContent, ThreadItem, ThreadStreamEvent},
 };
 use crate::clients::model::{ModelEvent, OutputItem, Usage};
+use call::OpenCall;
 use message::OpenMessage;
 use reasoning::{OpenWorkflow, ThoughtKey, ThoughtKind};
 
+pub use call::{CallEnd, MAX_CALLS, RequestedCall};
 pub use end::{Ending, EndingError, TurnEnd, ending, mark_content};
 
 /// What a turn yields, in the order in which it is to be stored and sent.
@@ -35,31 +40,58 @@ pub enum TurnOutput {
     Hidden(HiddenItem),
 }
 
+impl TurnOutput {
+    /// Returns the item that the thread gets, for the input of the turn's next response.
+    pub fn to_stored(&self) -> Option<StoredItem> {
+        match self {
+            Self::Event(_) => None,
+            // An item is always valid JSON.
+            Self::Item(item) => Some(StoredItem::from_json(serde_json::to_value(item).unwrap_or_default())),
+            Self::Hidden(HiddenItem { kind, item, .. }) => {
+                Some(StoredItem { kind: (*kind).to_owned(), item: item.clone() })
+            }
+        }
+    }
+}
+
 /// An item that only the model's input contains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HiddenItem {
     pub id: String,
-    /// `reasoning` or `hidden_context_item`.
+    /// The type of the item, for example `reasoning` or `hidden_context_item`.
     pub kind: &'static str,
     pub item: Value,
 }
 
-/// The turn of an answer, from the model's first event to its end.
+/// The turn of an answer, from the model's first event to its end. It has one response of the model,
+/// and another one after each response that requests calls of tools.
 #[derive(Debug)]
 pub struct Turn<S> {
     thread_id: String,
     /// The model that answers. Only it can read its encrypted reasoning again.
     model: String,
     source: S,
+    /// Whether the model may call tools.
+    offers_tools: bool,
     open: Option<OpenItem>,
     /// Positions of the model's messages that have begun.
     messages: BTreeSet<u64>,
     /// Names of the calls that have begun and are not complete, by position.
     calls: BTreeMap<u64, String>,
+    /// Positions of the calls that the response has requested.
+    done_calls: BTreeSet<u64>,
+    /// Calls that are complete and not made yet.
+    requested: VecDeque<RequestedCall>,
+    call_count: usize,
+    /// Whether the model has requested more calls than a turn may have.
+    is_over_limit: bool,
+    is_response_complete: bool,
     has_begun: bool,
     has_reasoned: bool,
     has_answer: bool,
     usage: Option<Usage>,
+    /// Tokens of the responses before this one.
+    usage_before: Option<Usage>,
     end: Option<TurnEnd>,
     /// Outputs of the current call of [`Turn::on_event`] or [`Turn::end`].
     outputs: Vec<TurnOutput>,
@@ -70,6 +102,7 @@ pub struct Turn<S> {
 enum OpenItem {
     Message(OpenMessage),
     Workflow(OpenWorkflow),
+    Call(OpenCall),
 }
 
 impl<S: ItemSource> Turn<S> {
@@ -78,19 +111,33 @@ impl<S: ItemSource> Turn<S> {
             thread_id: thread_id.into(),
             model: model.into(),
             source,
+            offers_tools: false,
             open: None,
             messages: BTreeSet::new(),
             calls: BTreeMap::new(),
+            done_calls: BTreeSet::new(),
+            requested: VecDeque::new(),
+            call_count: 0,
+            is_over_limit: false,
+            is_response_complete: false,
             has_begun: false,
             has_reasoned: false,
             has_answer: false,
             usage: None,
+            usage_before: None,
             end: None,
             outputs: Vec::new(),
         }
     }
 
-    /// Handles an event of the model. An event after the end yields nothing.
+    /// Makes the calls that the model requests. Without it, a call is answered by a note, which the
+    /// model reads with the next message.
+    #[must_use]
+    pub fn with_tools(self, offers_tools: bool) -> Self {
+        Self { offers_tools, ..self }
+    }
+
+    /// Handles an event of the model. An event after the end of the response yields nothing.
     ///
     /// | cause | outputs |
     /// | --- | --- |
@@ -103,12 +150,13 @@ impl<S: ItemSource> Turn<S> {
     /// | a citation | an annotation is added |
     /// | a part is done | missing text and annotations are added; the part is done |
     /// | a message is done | missing text and annotations are added; the message is done, or removed if empty |
-    /// | a function call is done | a hidden note |
-    /// | the response ends | [`Turn::end`] |
+    /// | a function call is done | the call is requested, or a hidden note if no tools are offered |
+    /// | the response ends, with calls | an open item is done; the calls are made ([`Turn::begin_call`]) |
+    /// | the response ends, without calls | [`Turn::end`] |
     pub fn on_event(&mut self, event: ModelEvent) -> Vec<TurnOutput> {
         use ModelEvent as E;
         use ThoughtKind::{Reasoning, Summary};
-        if self.end.is_some() {
+        if self.end.is_some() || self.is_response_complete {
             return Vec::new();
         }
         self.usage = event.usage().or(self.usage);
@@ -145,7 +193,7 @@ impl<S: ItemSource> Turn<S> {
             E::FunctionCallArgumentsDelta { .. } | E::FunctionCallArgumentsDone { .. } => {}
             E::Completed { output, .. } => {
                 self.add_missing(output);
-                self.finish(TurnEnd::Completed);
+                self.response_complete();
             }
             E::Incomplete { reason, output, .. } => {
                 self.add_missing(output);
@@ -183,8 +231,16 @@ impl<S: ItemSource> Turn<S> {
         self.has_answer
     }
 
-    /// Returns the tokens that the model reported.
+    /// Returns the tokens that the model reported, for all responses.
     pub fn usage(&self) -> Option<Usage> {
+        match (self.usage_before, self.usage) {
+            (Some(before), Some(usage)) => Some(before + usage),
+            (before, usage) => usage.or(before),
+        }
+    }
+
+    /// Returns the tokens that the model reported for the current response.
+    pub fn response_usage(&self) -> Option<Usage> {
         self.usage
     }
 
@@ -196,6 +252,7 @@ impl<S: ItemSource> Turn<S> {
             Some(OpenItem::Workflow(workflow)) if !workflow.is_empty() => {
                 Some(workflow.to_item(&self.thread_id, now))
             }
+            Some(OpenItem::Call(call)) => Some(call.to_item(&self.thread_id)),
             _ => None,
         };
         item.into_iter().collect()
@@ -221,10 +278,7 @@ impl<S: ItemSource> Turn<S> {
         match item {
             OutputItem::Message { content } => self.message_done(index, content),
             OutputItem::Reasoning(reasoning) => self.reasoning_done(index, reasoning),
-            OutputItem::FunctionCall { name, .. } => {
-                self.calls.remove(&index);
-                self.call_not_offered(&name);
-            }
+            OutputItem::FunctionCall { name, arguments, .. } => self.call_requested(index, name, arguments),
             OutputItem::Other { .. } => {}
         }
     }
@@ -244,12 +298,16 @@ impl<S: ItemSource> Turn<S> {
         }
     }
 
-    /// No tool is offered to the model, so a call is answered by a note, which the model reads with
-    /// the next message. A call without an output would make the server reject every later request.
-    fn call_not_offered(&mut self, name: &str) {
-        let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let name: String = name.chars().filter(is_plain).take(64).collect();
-        self.hidden_note(format!("The assistant called the tool {name}, which it does not have."));
+    /// Ends the turn, unless the response requested calls.
+    fn response_complete(&mut self) {
+        if !self.requested.is_empty() {
+            self.close();
+            self.is_response_complete = true;
+        } else if self.is_over_limit {
+            self.finish(TurnEnd::TooManyCalls);
+        } else {
+            self.finish(TurnEnd::Completed);
+        }
     }
 
     fn hidden_note(&mut self, text: String) {
@@ -278,6 +336,7 @@ impl<S: ItemSource> Turn<S> {
                 let item = workflow.to_item(&self.thread_id, self.source.now());
                 self.outputs.push(TurnOutput::Item(item));
             }
+            Some(OpenItem::Call(call)) => self.outputs.push(TurnOutput::Item(call.to_item(&self.thread_id))),
             None => {}
         }
     }

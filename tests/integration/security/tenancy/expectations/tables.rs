@@ -215,7 +215,7 @@ pub const TABLES: &[Table] = &[
         name: "agent_tools",
         readable: "",
         hidden: "org_id agent_id name description input_schema arguments idempotent policy amount_pointer \
-                 currency currency_pointer unit ask_above ask_above_total refuse_above \
+                 currency currency_pointer unit ask_above ask_above_total refuse_above trusts_tool_output \
                  release_lowered_amount risk approver ask_expires_in_seconds display comment_required",
         visible: NO_ACCESS,
     },
@@ -229,8 +229,9 @@ pub const TABLES: &[Table] = &[
         name: "deliveries",
         readable: "",
         hidden: "id org_id user_id session_id event_id seq agent_id tool resumes about_event_id inputs \
-                 escalation_id answer_id retry_id author_id release_id released_hash depth root_event_id \
-                 status attempts next_attempt_at lease_until claim_id fence finished_fence finished_as request_state error created_at finished_at",
+                 escalation_id answer_id retry_id author_id release_id released_hash run_id call_id follows_tool_output depth \
+                 root_event_id \
+                 status attempts next_attempt_at lease_until claim_id fence in_turn finished_fence finished_as request_state error created_at finished_at",
         visible: NO_ACCESS,
     },
     Table {
@@ -272,6 +273,7 @@ pub const GENERATED_COLUMNS: &[(&str, &str)] = &[
     ("chat_escalations", "agent_id"),
     ("chat_escalations", "tool"),
     ("chat_escalations", "request_hash"),
+    ("deliveries", "in_turn"),
 ];
 
 /// The readable columns with statistics, because query plans depend on them. Contents and owners of

@@ -78,6 +78,7 @@ pub const MUTANTS: &[BodyMutant] = &[
     ),
     mutant("chatkit_private.lock_run", "and r.secret_hash = p_secret_hash", "", Call("append_chat_run")),
     mutant("chatkit_private.lock_run", "and r.secret_hash = p_secret_hash", "", Call("finish_chat_run")),
+    mutant("chatkit_private.lock_run", "and r.secret_hash = p_secret_hash", "", Call("begin_chat_call")),
     mutant(
         "chatkit_private.repeated_run",
         "and r.user_id = p_session.user_id",

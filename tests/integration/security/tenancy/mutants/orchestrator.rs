@@ -96,12 +96,7 @@ pub const MUTANTS: &[BodyMutant] = &[
         Call("finish_delivery"),
     ),
     // Queues.
-    mutant(
-        "chatkit_private.refresh_queue_heads",
-        "d.session_id = v_session.session_id and",
-        "",
-        Call("finish_delivery"),
-    ),
+    mutant("chatkit_private.queue_due_at", "d.session_id = p_session_id and", "", Call("finish_delivery")),
     mutant(
         "chatkit_private.refresh_queue_heads",
         "q.session_id = v_session.session_id",

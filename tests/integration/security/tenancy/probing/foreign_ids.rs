@@ -153,6 +153,12 @@ pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
         404,
     ),
     (
+        "begin_chat_call",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "<run>", "p_call_id": "call_x", "p_tool": "pay",
+             "p_inputs": {}, "p_call_item": { "type": "function_call", "id": "call_x" } }"#,
+        404,
+    ),
+    (
         "finish_chat_run",
         r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "<run>", "p_status": "completed", "p_chunk_seq": 2,
              "p_events": [] }"#,

@@ -318,7 +318,12 @@ pub const RULES: &[Rule] = &[
     ),
     rule("chatkit_private.callable_tool", "and a.enabled", "", Anything),
     rule("chatkit_private.begin_call", "p_delivery.attempts >= v_server.max_attempts", "false", Leases),
-    rule("chatkit_private.begin_call", "coalesce(v_tool.idempotent, false) and", "", Leases),
+    rule(
+        "chatkit_private.may_repeat_call",
+        "coalesce((chatkit_private.callable_tool(p_delivery)).idempotent, false) and",
+        "",
+        Leases,
+    ),
     // Routes to an agent.
     rule("chatkit_private.agent_is_open_to", "m.role = any (a.allowed_org_roles)", "true", People),
     rule("chatkit_private.agent_is_open_to", "and a.enabled", "", Anything),

@@ -317,7 +317,7 @@ fn hidden_items_contain_what_the_next_request_needs() {
     }
     let outputs = turn.on_event(E::OutputItemDone { index: 1, item: call("pay<script>\n") });
     let Some(TurnOutput::Hidden(hidden)) = outputs.last() else { panic!("{outputs:?}") };
-    assert_eq!(hidden.item["content"], "The assistant called the tool payscript, which it does not have.");
+    assert_eq!(hidden.item["content"], "The assistant requested the tool payscript. It was not called.");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of the turn: by cause, with recorded streams, and with random ones.
 
+mod calls;
 mod causes;
 mod client;
 mod endings;
@@ -11,7 +12,7 @@ use crate::{
     clients::model::{ContentPart, ModelAnnotation, ModelEvent, OutputItem, ReasoningItem},
     domain::chat::{
         ItemSource,
-        protocol::{ItemContent, ItemUpdate, ThreadStreamEvent},
+        protocol::{ItemContent, ItemUpdate, TaskKind, ThreadStreamEvent},
     },
     platform::parse::Timestamp,
 };
@@ -123,13 +124,21 @@ fn describe_content(content: &ItemContent) -> String {
                 workflow.tasks.iter().map(|task| task_text(&task.kind)).collect::<Vec<_>>()
             )
         }
-        ItemContent::Task { task } => format!("mark {:?}", task_text(&task.kind)),
+        ItemContent::Task { task } => match &task.kind {
+            TaskKind::Custom { icon: Some(_), title, content } => {
+                format!(
+                    "call {:?} {:?}",
+                    title.as_deref().unwrap_or_default(),
+                    content.as_deref().unwrap_or_default()
+                )
+            }
+            kind => format!("mark {:?}", task_text(kind)),
+        },
         other => other.kind().to_owned(),
     }
 }
 
-fn task_text(task: &crate::domain::chat::protocol::TaskKind) -> &str {
-    use crate::domain::chat::protocol::TaskKind;
+fn task_text(task: &TaskKind) -> &str {
     match task {
         TaskKind::Thought { content, .. } => content,
         TaskKind::Custom { title, .. } => title.as_deref().unwrap_or_default(),

@@ -9,18 +9,22 @@ const STREAMS: u64 = 3_000;
 fn client_holds_what_is_stored_after_any_events() {
     for seed in 0..STREAMS {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut turn = turn();
+        let mut turn = turn().with_tools(random.bool());
         let mut client = Client::default();
         let mut streamed = String::new();
         for _ in 0..random.usize(0..40) {
             let event = any_event(&mut random);
             if let ModelEvent::TextDelta { delta, .. } | ModelEvent::RefusalDelta { delta, .. } = &event
                 && turn.ended().is_none()
+                && !turn.waits_for_calls()
             {
                 streamed.push_str(delta);
             }
             client.apply(turn.on_event(event));
             check_draft(&mut turn, &client, seed);
+            if turn.waits_for_calls() && random.u8(0..4) > 0 {
+                make_calls(&mut turn, &mut client, &mut random, seed);
+            }
         }
         let end = any_end(&mut random);
         client.apply(turn.end(end));
@@ -35,6 +39,21 @@ fn client_holds_what_is_stored_after_any_events() {
             assert!(count(&stored) >= count(&streamed), "seed {seed}: {c:?} is lost from {stored:?}");
         }
     }
+}
+
+/// Makes the calls of a response, or the first of them only.
+fn make_calls(turn: &mut Turn<Counter>, client: &mut Client, random: &mut fastrand::Rng, seed: u64) {
+    use super::super::CallEnd;
+    let ends = [CallEnd::Completed, CallEnd::Failed, CallEnd::Held, CallEnd::Refused, CallEnd::Unknown];
+    while let Some((_, outputs)) = turn.begin_call() {
+        client.apply(outputs);
+        check_draft(turn, client, seed);
+        if random.u8(0..20) == 0 {
+            return;
+        }
+        client.apply(turn.end_call(*random.choice(&ends).unwrap()));
+    }
+    client.apply(turn.begin_response());
 }
 
 /// What is saved once a second, with what is stored, is what the client shows.

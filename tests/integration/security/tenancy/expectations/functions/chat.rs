@@ -42,6 +42,15 @@ pub const FUNCTIONS: &[Function] = &[
         postcondition: "",
     },
     Function {
+        name: "begin_chat_call",
+        tenant: Tenant::RunOfProcess,
+        setup: "",
+        arguments: r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "{run}", "p_call_id": "call_x",
+                        "p_tool": "none", "p_inputs": {}, "p_call_item": { "type": "function_call", "id": "call_x" } }"#,
+        response: r#"{ "outcome": "refused", "error": "tool_unavailable" }"#,
+        postcondition: "",
+    },
+    Function {
         name: "finish_chat_run",
         tenant: Tenant::RunOfProcess,
         setup: "",

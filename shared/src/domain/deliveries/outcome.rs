@@ -7,7 +7,7 @@ use crate::clients::mcp::{CallError, Completed, FailureReport, NeedsHuman, TaskU
 /// The argument `p_outcome` of `finish_delivery`.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum RpcOutcome {
+pub enum RpcOutcome {
     Completed(Completed),
     Ask(NeedsHuman),
     Failed {
@@ -46,6 +46,17 @@ impl RpcOutcome {
         }
     }
 
+    /// Maps the result of a call that a turn of the chat made. The turn has repeated it as often as
+    /// it may, and a model that learns of a failure may request another call. So nothing is called
+    /// again by itself: a person decides about a call that may have been executed.
+    pub fn in_turn(result: Result<ToolResult, CallError>) -> Self {
+        match result {
+            Err(error) if error.outcome_is_unknown() => Self::Unknown { error: error.code() },
+            Err(error) => Self::failed(error.code()),
+            Ok(result) => Self::new(Ok(result), false),
+        }
+    }
+
     /// Creates a failure that is not retried.
     pub fn failed(error: &'static str) -> Self {
         Self::Failed { error, message: None, tasks: Vec::new() }
@@ -68,6 +79,16 @@ mod tests {
         }
         let misconfigured = CallError::NotSent(Reason::CredentialMissing);
         assert_eq!(RpcOutcome::new(Err(misconfigured), true), RpcOutcome::failed("credential_missing"));
+    }
+
+    #[test]
+    fn lost_call_of_a_turn_is_unknown_and_is_not_retried() {
+        let lost = CallError::Unknown(Reason::ConnectionLost);
+        assert!(matches!(RpcOutcome::in_turn(Err(lost)), RpcOutcome::Unknown { .. }));
+        let not_sent = CallError::NotSent(Reason::Unreachable);
+        assert!(matches!(RpcOutcome::in_turn(Err(not_sent)), RpcOutcome::Failed { .. }));
+        let completed = ToolResult::Completed(Completed::default());
+        assert!(matches!(RpcOutcome::in_turn(Ok(completed)), RpcOutcome::Completed(_)));
     }
 
     #[test]

@@ -16,9 +16,9 @@ use crate::{
 /// Source: <https://modelcontextprotocol.io/specification/2026-07-28/basic#_meta>
 const META_PREFIX: &str = "chatkit-sessions/";
 
-/// A delivery that this run holds until its lease expires.
+/// A delivery that this process holds until its lease expires.
 #[derive(Debug, Deserialize)]
-pub(super) struct Delivery {
+pub struct Delivery {
     pub id: Uuid,
     /// Fencing token: the number of this claim. The database ignores a result with an older one.
     pub fence: i64,
@@ -90,6 +90,11 @@ impl Delivery {
     /// call's timeout and some time to record the result.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout_seconds) + 20)
+    }
+
+    /// Returns the time that the registration gives the tool for a call.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.into())
     }
 
     /// Builds the call and its target. The URL comes from the registry. Nothing of the user's token
