@@ -800,7 +800,10 @@ export interface components {
             reason: string;
             /** @description The decisions that may be made. */
             decisions: components["schemas"]["Decision"][];
-            /** @description JSON Schema that `answer` must match; null if there is none. */
+            /**
+             * @description JSON Schema that `answer` must match; null if there is none. For a held call it is the
+             *     schema of the tool's inputs, which an edit must match.
+             */
             answerSchema: Record<string, unknown> | null;
             risk: components["schemas"]["Risk"];
             /**
@@ -819,7 +822,8 @@ export interface components {
             /**
              * @description The subject of the decision, as stored: the `kind` and the event. For a call, everything
              *     that the tool receives: the agent, the tool, the session with its metadata and channel
-             *     and, if present, `objective`, `inputs` and the earlier answer (`decision`).
+             *     and, if present, `objective`, `inputs` and the earlier answer (`decision`). `arguments`
+             *     is `plain` if the inputs are the tool's only arguments.
              */
             subject: components["schemas"]["Subject"];
             subjectHash: components["schemas"]["SubjectHash"];
@@ -1532,6 +1536,29 @@ export interface components {
                 /** @description Called more than once, whatever the outcome. */
                 retried: components["schemas"]["Count"];
             };
+            /**
+             * @description Responses of models to the users of self-hosted agents, begun in the period, by their
+             *     current status. The six statuses add up to `created`.
+             */
+            responses: {
+                created: components["schemas"]["Count"];
+                /** @description The model is writing. */
+                running: components["schemas"]["Count"];
+                /** @description The model finished. */
+                completed: components["schemas"]["Count"];
+                /** @description The model reached a limit, or a content filter stopped it. */
+                incomplete: components["schemas"]["Count"];
+                /** @description Stopped by the user, the next message or the end of the session. */
+                stopped: components["schemas"]["Count"];
+                /** @description The model returned an error, or its stream broke off. */
+                failed: components["schemas"]["Count"];
+                /** @description The function's process stopped. */
+                interrupted: components["schemas"]["Count"];
+                /** @description Tokens that the models read, as their servers counted them. */
+                inputTokens: components["schemas"]["Count"];
+                /** @description Tokens that the models wrote, as their servers counted them. */
+                outputTokens: components["schemas"]["Count"];
+            };
         };
         /**
          * @description Escalations opened in the period, by agent and tool, most frequent first. Agent and tool are
@@ -1573,6 +1600,8 @@ export interface components {
              *     - `hitl_expired`, with `{escalationId}`, when an escalation expires undecided.
              *     - `agent_result`, `agent_failed` and `agent_follow_up`, for the calls of agents
              *       (docs/guides/write-an-agent.md).
+             *     - `agent_call`, with `{agentId, tool, callId, threadId}`, when the model of a self-hosted
+             *       agent calls a tool.
              */
             type: string;
             /**
