@@ -381,6 +381,17 @@ function figures(created: number, decision: number) {
       withdrawn: 2,
       retried: 7,
     },
+    responses: {
+      created: 3210,
+      running: 2,
+      completed: 3100,
+      incomplete: 40,
+      stopped: 50,
+      failed: 12,
+      interrupted: 6,
+      inputTokens: 9_120_000,
+      outputTokens: 640_000,
+    },
   };
 }
 

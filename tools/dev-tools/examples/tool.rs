@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let error = match toolchain::command(&name, &arguments) {
         Some(Ok(mut command)) => format!("running {name} failed: {}", command.exec()),
         Some(Err(error)) => error.to_string(),
-        None => "usage: cargo tool sam|cargo-lambda|schemathesis …".to_owned(),
+        None => "usage: cargo tool sam|cargo-lambda|schemathesis|npm …".to_owned(),
     };
     eprintln!("{error}");
     ExitCode::FAILURE

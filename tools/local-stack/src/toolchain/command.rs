@@ -2,12 +2,16 @@
 
 use std::process::Command;
 
-use super::{AWS_SAM_CLI, CARGO_LAMBDA, SCHEMATHESIS, ToolError};
+use super::{AWS_SAM_CLI, CARGO_LAMBDA, SCHEMATHESIS, ToolError, node::npm};
 
-/// Returns the command for `sam …`, `cargo-lambda …` or `schemathesis …`, and installs the tool
+/// Returns the command for `sam …`, `cargo-lambda …`, `schemathesis …` or `npm …`, and installs the tool
 /// first if necessary. `None` for another name.
 pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, ToolError>> {
     let tool = match program {
+        "npm" => return Some(npm().map(|mut npm| {
+            npm.args(arguments);
+            npm
+        })),
         "sam" => AWS_SAM_CLI,
         "cargo-lambda" => CARGO_LAMBDA,
         "schemathesis" => SCHEMATHESIS,

@@ -1,6 +1,7 @@
 //! Installs npm packages with Node.js from PyPI, so that the machine needs neither.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,6 +78,28 @@ impl InstalledPackages {
     pub fn node(&self) -> Command {
         Command::new(&self.node)
     }
+}
+
+/// Returns the command of npm, installed if necessary. Programs that it starts find `node` and `npm`
+/// by name.
+pub(super) fn npm() -> Result<Command, ToolError> {
+    let home = home(&NODE.install()?)?;
+    // The wheel's own `npm` does not find its library, and npm puts the folder of the running
+    // program first on the PATH of scripts. So the program is linked next to an `npm` that works.
+    let name = format!("npm-{:016x}", cache_key(&home));
+    let folder = install_once(&cache::folder("tools")?, &name, |folder, _| {
+        let (node, npm) = (folder.join("node"), home.join("lib/node_modules/npm/bin/npm-cli.js"));
+        let script = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", node.display(), npm.display());
+        fs::write(folder.join("npm"), script)?;
+        fs::set_permissions(folder.join("npm"), Permissions::from_mode(0o755))?;
+        fs::hard_link(home.join("bin/node"), node)?;
+        Ok(())
+    })?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+    let mut npm = Command::new(folder.join("npm"));
+    npm.env("PATH", std::env::join_paths(folders).context("extending PATH")?);
+    Ok(npm)
 }
 
 /// Returns the command of Node.js, installed if necessary.
