@@ -152,13 +152,16 @@ async fn read_only_functions_start_without_secret_key() -> Result<()> {
     for path in [unknown_session.to_owned(), format!("{unknown_session}/messages")] {
         caller.get(&path).await?.problem(404, "session_not_found")?;
     }
-    let decision = "/chatkit/escalations/01981d3c-0000-7000-8000-000000000000/decision".to_owned();
+    let escalation = "/chatkit/escalations/01981d3c-0000-7000-8000-000000000000";
+    caller.get(escalation).await?.problem(404, "escalation_not_found")?;
     for path in [
         "/chatkit/sessions".to_owned(),
         format!("{unknown_session}/events"),
         format!("{unknown_session}/cancel"),
         format!("{unknown_session}/stop"),
-        decision,
+        format!("{escalation}/claim"),
+        format!("{escalation}/release"),
+        format!("{escalation}/decision"),
     ] {
         let response = caller.post(&path, json!({})).await?;
         ensure!(

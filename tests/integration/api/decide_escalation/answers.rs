@@ -89,7 +89,8 @@ async fn malformed_decision_reports_its_json_pointer() -> Result<()> {
         (with("decision", json!("Approve")), "/decision"),
         (with("subjectHash", json!("")), "/subjectHash"),
         (with("subjectHash", Value::Null), "/subjectHash"),
-        (with("comment", json!("why")), "/comment"),
+        (with("comment", json!("x".repeat(2_001))), "/comment"),
+        (with("remark", json!("why")), "/remark"),
         (with("answer", json!("x".repeat(16 * 1024))), "/answer"),
     ] {
         let problem =
@@ -99,7 +100,7 @@ async fn malformed_decision_reports_its_json_pointer() -> Result<()> {
     fixture.approver.post("/chatkit/escalations/42/decision", valid).await?.problem(400, "malformed_id")?;
     for (query, status, code) in [
         ("limit=0", 422, "invalid_request"),
-        ("status=open", 422, "invalid_request"),
+        ("status=later", 422, "invalid_request"),
         ("cursor=x", 400, "malformed_cursor"),
     ] {
         fixture.approver.get(&format!("/chatkit/escalations?{query}")).await?.problem(status, code)?;
