@@ -4,7 +4,7 @@
 -- people's names. They return rows of the caller's organisation only. The functions of `public`
 -- call them as the caller, and return the rows that the policies let the caller read. They resolve
 -- the names in their body when they are created, so a caller needs no usage on the schema
--- chatkit_private.
+-- chatkit_private. They set no search path: a project's own policy may use the one of the request.
 
 create or replace function chatkit_private.escalation_page(
   p_limit integer,
@@ -119,7 +119,6 @@ create or replace function public.list_escalations(
   p_after_id uuid default null
 ) returns jsonb
 language sql stable security invoker
-set search_path = ''
 begin atomic
   select jsonb_build_object(
     'rows', (
@@ -208,7 +207,6 @@ $$;
 
 create or replace function public.get_escalation(p_escalation_id uuid) returns jsonb
 language sql stable security invoker
-set search_path = ''
 begin atomic
   select jsonb_build_object('escalation', (
     select details

@@ -2,6 +2,8 @@
 --
 -- A page is a single JSON document, so that the Data API's setting "max rows" cannot truncate it
 -- silently. It is limited in rows and in bytes.
+--
+-- These functions set no search path: a project's own policy may use the one of the request.
 
 create or replace function public.list_sessions(
   p_limit integer,
@@ -12,7 +14,6 @@ create or replace function public.list_sessions(
   p_after_id uuid default null
 ) returns jsonb
 language plpgsql stable security invoker
-set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_sort = off
 as $$
@@ -58,7 +59,6 @@ create or replace function public.list_messages(
   p_all_kinds boolean default false
 ) returns jsonb
 language plpgsql stable security invoker
-set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_sort = off
 as $$
@@ -103,7 +103,6 @@ comment on function public.list_messages is
 create or replace function public.list_agents(p_limit integer, p_after_id text default '')
 returns jsonb
 language plpgsql stable security invoker
-set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_sort = off
 as $$
@@ -138,7 +137,6 @@ comment on function public.list_agents is
 
 create or replace function public.session_details(p_session_id uuid) returns jsonb
 language plpgsql stable security invoker
-set search_path = ''
 set plan_cache_mode = force_custom_plan
 as $$
 declare

@@ -71,6 +71,11 @@ impl<'a> Fixture<'a> {
         Ok(sqlx::query_scalar(AssertSqlSafe(hash)).fetch_one(self.fixture.stack.database()).await?)
     }
 
+    /// Reads as the session's user.
+    pub async fn read(&self, path: &str, aal: &str) -> Result<TestResponse> {
+        with_aal(self.fixture.stack, &self.fixture.member, aal).get(path).await
+    }
+
     /// Makes an attempt with tokens of this authenticator assurance level.
     pub async fn send(&self, attempt: &Attempt, aal: &str, rows: &Rows) -> Result<TestResponse> {
         let stack = self.fixture.stack;

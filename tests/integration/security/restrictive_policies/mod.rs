@@ -13,6 +13,7 @@ use local_stack::openai::Operation;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::support::client::session_path;
 use crate::support::escalations::without_request_ids;
 use attempts::{ATTEMPTS, Attempt, Rejection, SESSION_NOT_FOUND};
 use fixture::{Fixture, Rows};
@@ -59,7 +60,18 @@ async fn decisions_on_hidden_escalation_are_rejected() -> Result<()> {
 async fn policy_with_function_that_uses_search_path_is_applied() -> Result<()> {
     let stack = LocalStack::start().await?;
     let mut fixture = Fixture::new(&stack, SEARCH_PATH_POLICY).await?;
-    try_all(&mut fixture, |attempt| Some(attempt.with_sessions_policy)).await
+    try_all(&mut fixture, |attempt| Some(attempt.with_sessions_policy)).await?;
+    let rows = fixture.create_rows().await?;
+    let session = session_path(&rows.session);
+    let escalation = format!("/chatkit/escalations/{}", rows.escalation["id"].as_str().unwrap_or_default());
+    for path in ["/chatkit/sessions", &session, &format!("{session}/messages"), "/chatkit/agents", &escalation]
+    {
+        fixture.read(path, "aal2").await?.expect(200)?;
+    }
+    for path in [&session, &escalation] {
+        fixture.read(path, "aal1").await?.expect(404)?;
+    }
+    Ok(())
 }
 
 /// The control: only the check of the policies rejects the attempts of the other tests.

@@ -69,7 +69,11 @@ const FORBIDDEN: &str = "
       and p.proconfig is distinct from array['search_path=\"\"']
       and p.proconfig is distinct from array['search_path=\"\"', 'plan_cache_mode=force_custom_plan']
       and p.proconfig is distinct from
-        array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']";
+        array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']
+      -- The policies of the callers' tables use the search path of the request.
+      and not (p.pronamespace = 'public'::regnamespace and not p.prosecdef and p.provolatile = 's'
+        and has_function_privilege('authenticated', p.oid, 'execute')
+        and strpos(coalesce(array_to_string(p.proconfig, ','), ''), 'search_path') = 0)";
 
 const SECURITY_DEFINERS: &str = "
     select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_proc as p

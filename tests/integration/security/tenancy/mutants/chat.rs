@@ -68,7 +68,12 @@ pub const MUTANTS: &[BodyMutant] = &[
         "clock_timestamp()",
         Call("delete_chat_thread"),
     ),
-    mutant("chatkit_private.hide_items", "h.thread_id = p_thread_id and", "", Call("delete_chat_thread")),
+    mutant(
+        "chatkit_private.hide_items",
+        "where h.thread_id = p_thread_id\n    and",
+        "where",
+        Call("delete_chat_thread"),
+    ),
     mutant("chatkit_private.hide_items", "m.thread_id = p_thread_id and", "", Call("delete_chat_thread")),
     mutant(
         "chatkit_private.follow_chat_run",
