@@ -78,7 +78,7 @@ where
         request = request.header(INVOCATION_ID, id);
     }
     let response = handler(LambdaEvent::new(Payload::parse(&body), context)).await;
-    let prelude = [serde_json::to_vec(&response.metadata_prelude)?, DELIMITER.to_vec()].concat();
+    let prelude = serde_json::to_vec(&response.metadata_prelude)?;
     let (sender, body) = Body::channel();
     tokio::spawn(send(sender, prelude.into(), response.stream));
     let status = client.call(request.body(body)?).await?.status();
@@ -88,9 +88,13 @@ where
     Ok(())
 }
 
-/// Sends the prelude and the body, until the connection breaks.
+/// Sends the prelude, the delimiter and the body, until the connection breaks. The first two are
+/// parts of their own, because `cargo lambda watch` reads them as such.
 async fn send(mut sender: Sender, prelude: Bytes, mut body: StreamedBody) {
-    let mut next = Some(Ok(prelude));
+    if sender.send_data(prelude).await.is_err() {
+        return;
+    }
+    let mut next = Some(Ok(Bytes::from_static(&DELIMITER)));
     while let Some(Ok(part)) = next {
         if sender.send_data(part).await.is_err() {
             return;

@@ -8,10 +8,12 @@ use super::{AWS_SAM_CLI, CARGO_LAMBDA, SCHEMATHESIS, ToolError, node::npm};
 /// first if necessary. `None` for another name.
 pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, ToolError>> {
     let tool = match program {
-        "npm" => return Some(npm().map(|mut npm| {
-            npm.args(arguments);
-            npm
-        })),
+        "npm" => {
+            return Some(npm().map(|mut npm| {
+                npm.args(arguments);
+                npm
+            }));
+        }
         "sam" => AWS_SAM_CLI,
         "cargo-lambda" => CARGO_LAMBDA,
         "schemathesis" => SCHEMATHESIS,
