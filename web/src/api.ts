@@ -3380,7 +3380,7 @@ export interface operations {
                 /**
                  * @description `waiting`: the oldest first. `expiry`: the next to expire first. `newest`: the newest
                  *     first. A cursor belongs to one order and is rejected with another one.
-                 * @example expiry
+                 * @example waiting
                  */
                 sort?: "waiting" | "expiry" | "newest";
                 /**
