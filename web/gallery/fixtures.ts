@@ -103,7 +103,7 @@ export function escalation(change: Partial<EscalationDetails> = {}): Escalation 
     answer: null,
     decidedBy: null,
     decidedAt: null,
-    userName: "Jonas Weber",
+    userName: "clerk@example.com",
     authorName: null,
     decidedByName: null,
     comment: null,
@@ -128,7 +128,7 @@ export function resolved(
     status: "resolved",
     decision,
     decidedBy: APPROVER,
-    decidedByName: "Mara Lind",
+    decidedByName: "approver@example.com",
     decidedAt: "2026-11-22T10:18:30.000000Z",
     closedAt: "2026-11-22T10:18:30.000000Z",
     mayDecide: { decisions: [], because: "resolved" },
@@ -308,7 +308,7 @@ export const MESSAGES: Message[] = [
     "I have asked for an approval. The invoice is at https://files.example.com/2026-0042.pdf.",
     { attachments: [{ name: "2026-0042.pdf" }] },
   ),
-  message(4, "system", "Mara Lind approved the payment."),
+  message(4, "system", "approver@example.com approved the payment."),
   message(5, "agent", "The payment of EUR 12,000.00 is made."),
 ];
 

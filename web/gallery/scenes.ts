@@ -80,8 +80,8 @@ const cards: Scene[] = [
   card("policy", fixtures.escalation),
   card("low-risk", low),
   card("medium-risk", () => fixtures.escalation({ risk: "medium" })),
-  card("claimed-by-you", claimed(fixtures.APPROVER, "Mara Lind")),
-  card("claimed-by-other", claimed(fixtures.OTHER_APPROVER, "Imani Okoye")),
+  card("claimed-by-you", claimed(fixtures.APPROVER, "approver@example.com")),
+  card("claimed-by-other", claimed(fixtures.OTHER_APPROVER, "treasurer@example.com")),
   card("rejected-before", () =>
     fixtures.escalation({
       rejectedBefore: [
@@ -92,7 +92,7 @@ const cards: Scene[] = [
   ),
   card("expires-soon", () => fixtures.escalation({ expiresAt: "2026-11-22T10:41:00.000000Z" })),
   card("written-by-other", () =>
-    fixtures.escalation({ authorId: fixtures.OTHER_APPROVER, authorName: "Imani Okoye" }),
+    fixtures.escalation({ authorId: fixtures.OTHER_APPROVER, authorName: "treasurer@example.com" }),
   ),
   card("no-currency", () =>
     fixtures.escalation({
@@ -103,7 +103,7 @@ const cards: Scene[] = [
   card("hostile-text", () =>
     fixtures.escalation({
       reason: fixtures.HOSTILE,
-      userName: `Jonas\u202eWeber`,
+      userName: `clerk\u202e@example.com`,
       subject: fixtures.paymentSubject({
         supplier: fixtures.HOSTILE,
         amount: "12,000 or so",
@@ -161,7 +161,7 @@ const cards: Scene[] = [
     winner: {
       decision: "reject",
       decidedBy: fixtures.OTHER_APPROVER,
-      decidedByName: "Imani Okoye",
+      decidedByName: "treasurer@example.com",
       decidedAt: "2026-11-22T10:19:10.000000Z",
     },
   })),
@@ -278,7 +278,7 @@ const waiting = (): Escalation[] => [
   fixtures.escalation({
     risk: "medium",
     claimedBy: fixtures.OTHER_APPROVER,
-    claimedByName: "Imani Okoye",
+    claimedByName: "treasurer@example.com",
     claimedUntil: "2026-11-22T10:30:00.000000Z",
     subject: fixtures.paymentSubject({ amount: "4250", supplier: fixtures.HOSTILE }),
   }),
@@ -442,7 +442,7 @@ const others: Scene[] = [
     make: () =>
       element("cks-timeline", {
         events: fixtures.EVENTS,
-        names: { [fixtures.USER]: "Jonas Weber" },
+        names: { [fixtures.USER]: "clerk@example.com" },
         hasMore: true,
       } as object),
     act: (shown) => shown.renderRoot.querySelector("details")?.setAttribute("open", ""),

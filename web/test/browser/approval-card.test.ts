@@ -210,12 +210,12 @@ describe("approval card", () => {
     const winner = {
       decision: "reject",
       decidedBy: USER,
-      decidedByName: "Imani Okoye",
+      decidedByName: "treasurer@example.com",
       decidedAt: "2026-11-22T10:19:10.000000Z",
     } as const;
     const { element } = await show(escalation(), { progress: { state: "conflict", winner } });
     expect(textOf(element)).toContain(
-      "Imani Okoye has already decided: Rejected, on Nov 22, 2026, 11:19 AM GMT+1",
+      "treasurer@example.com has already decided: Rejected, on Nov 22, 2026, 11:19 AM GMT+1",
     );
     expect(element.mayDecide("approve")).toBe(false);
   });

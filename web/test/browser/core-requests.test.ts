@@ -442,11 +442,11 @@ describe("inbox store", () => {
     const { api, store, shown, intent } = await storeWith(
       problem(409, "escalation_resolved", { decision: winner }),
     );
-    const done = resolved("reject", { id: shown.id, decidedByName: "Imani Okoye" });
+    const done = resolved("reject", { id: shown.id, decidedByName: "treasurer@example.com" });
     api.reply(json(done), json(done), page());
     expect(await store.decide(intent)).toEqual({
       state: "conflict",
-      winner: { ...winner, decidedByName: "Imani Okoye" },
+      winner: { ...winner, decidedByName: "treasurer@example.com" },
     });
   });
 
