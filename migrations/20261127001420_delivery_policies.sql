@@ -50,7 +50,7 @@ as $$
 $$;
 
 -- Reports whether another person must approve a call because a model wrote it after it had read the
--- output of a tool. That output may contain instructions of somebody else. It applies to tools with
+-- output of a tool. That output may contain instructions of a third party. It applies to tools with
 -- a limit, unless their registration trusts such calls.
 create or replace function chatkit_private.is_influenced(
   p_delivery public.deliveries,

@@ -13,9 +13,9 @@ use crate::support::escalations::{decide, decide_with_answer};
 /// A turn whose call is held.
 async fn hold(tools: &ToolPage<'_>) -> Result<ThreadView> {
     tools.stack.model().script(pay(42, 900));
-    tools.stack.model().script(Script::new().text("Somebody has to approve it."));
+    tools.stack.model().script(Script::new().text("Another person has to approve it."));
     let view = tools.ask("Pay invoice 42").await?;
-    ensure!(view.answer() == "Somebody has to approve it.", "{view:#?}");
+    ensure!(view.answer() == "Another person has to approve it.", "{view:#?}");
     ensure!(tasks(&view) == ["Waits for a decision."], "{view:#?}");
     ensure!(output(&tools.last_input()?)? == r#"{"status":"held"}"#);
     ensure!(tools.deliveries().await?.ends_with(&["asked".to_owned()]), "{:?}", tools.deliveries().await?);

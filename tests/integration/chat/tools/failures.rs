@@ -12,7 +12,7 @@ use super::fixture::{ToolPage, output, pay, tasks};
 use crate::chat::fixture::text;
 
 #[tokio::test]
-async fn failure_is_reported_to_the_model_and_nobody_is_asked() -> Result<()> {
+async fn failure_is_reported_to_the_model_without_an_escalation() -> Result<()> {
     let stack = LocalStack::start().await?;
     let tools = ToolPage::open(&stack, json!({})).await?;
     let failed = json!({ "structuredContent": { "status": "failed", "message": "The bank is closed." }, "content": [] });
@@ -31,7 +31,7 @@ async fn failure_is_reported_to_the_model_and_nobody_is_asked() -> Result<()> {
         ensure!(last == format!("dead {error}"), "{last}");
         tools.agent().clear_faults();
     }
-    ensure!(tools.count("select count(*) from chat_escalations").await? == 0, "somebody is asked");
+    ensure!(tools.count("select count(*) from chat_escalations").await? == 0, "an escalation was opened");
     ensure!(tools.agent().actions().is_empty());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A call that follows the output of a tool: the output may contain instructions of somebody else.
+//! A call that follows the output of a tool: the output may contain instructions of a third party.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;

@@ -1,7 +1,7 @@
 //! Calls of tools in the model's input: every call with exactly one output, right after it.
 //!
 //! The store may hold a call without an output, because its turn broke off, and an output that was
-//! recorded after other items. An output is data of somebody else, so it is marked like a context.
+//! recorded after other items. An output is untrusted data, so it is marked like a context.
 
 use std::collections::{HashMap, HashSet};
 
