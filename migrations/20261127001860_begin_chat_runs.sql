@@ -153,6 +153,7 @@ declare
   v_run public.chat_runs;
   v_limit jsonb;
   v_item jsonb;
+  v_is_new boolean;
   v_question_seq bigint;
   v_removed_since timestamptz;
   v_constraint text;
@@ -182,10 +183,12 @@ begin
   v_run := chatkit_private.repeated_run(
     v_session, p_request_key, p_request_hash, p_key_is_explicit
   );
+  -- Otherwise the caller has lost the first response, and may have lost the run's lease too.
+  v_is_new := not exists (select from public.chat_runs as r where r.id = p_run_id);
   if v_run.id is not null then
     v_thread := chatkit_private.lock_thread(v_session, v_run.thread_id);
-    if v_run.id <> p_run_id then
-      if v_run.status not in ('failed', 'interrupted') then
+    if v_run.id <> p_run_id or v_run.status <> 'running' then
+      if not v_is_new or v_run.status not in ('failed', 'interrupted') then
         return chatkit_private.repeat_response(v_run, v_thread);
       end if;
       -- A broken answer is not taken up after the conversation has gone on. Without a key, the same
@@ -218,8 +221,7 @@ begin
   select * into strict v_settings
   from public.session_model_settings as m
   where m.session_id = v_session.id;
-  -- Otherwise the caller has lost the first response.
-  if not exists (select from public.chat_runs as r where r.id = p_run_id) then
+  if v_is_new then
     v_removed_since := clock_timestamp();
     v_limit := chatkit_private.consume_bucket(
       v_session.org_id, 'user', v_session.user_id, 'turn',

@@ -125,3 +125,39 @@ async fn items_are_removed_although_the_first_response_is_lost() -> Result<()> {
     ensure!(items.len() == 2 && items == view.items(), "{items:#?}\n{view:#?}");
     Ok(())
 }
+
+/// The lease of a run may expire while its process repeats the call that began it.
+#[tokio::test]
+async fn run_that_expires_before_its_response_arrives_is_taken_up() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    stack.model().script(Script::new().text("Good morning"));
+    // The first run has no time left.
+    sqlx::raw_sql(
+        "create function public.expire_first_run() returns trigger language plpgsql as $$
+         begin
+           if not exists (select from public.chat_runs) then
+             new.lease_until := clock_timestamp();
+           end if;
+           return new;
+         end $$;
+         create trigger expire_first_run before insert on public.chat_runs
+         for each row execute function public.expire_first_run()",
+    )
+    .execute(stack.database())
+    .await?;
+    let lost = CannedResponse::gateway(503, "x").at("/rest/v1/rpc/begin_chat_run").times(1);
+    stack.supabase().set_fault(Fault::Canned(lost.after_execution())).await;
+    let events = page.chat.create_thread("Hello").await?.finish().await?;
+    let view = ThreadView::from_events(&events)?;
+    let items = page.chat.items(&text(&view.thread["id"])).await?;
+    ensure!(items.len() == 2 && items == view.items(), "{items:#?}\n{view:#?}");
+    let runs: Vec<String> = sqlx::query_scalar("select status from public.chat_runs order by started_at")
+        .fetch_all(stack.database())
+        .await?;
+    ensure!(runs == ["interrupted", "completed"], "{runs:?}");
+    let requests = stack.model().requests();
+    let input = &requests[0].body["input"];
+    ensure!(requests.len() == 1 && input.as_array().map(Vec::len) == Some(1), "{requests:#?}");
+    Ok(())
+}

@@ -174,19 +174,20 @@ impl ChatService {
     async fn begin(
         &self,
         store: ChatStore,
-        begin: BeginChatRunCall,
+        mut begin: BeginChatRunCall,
         deadline: Deadline,
     ) -> Result<ChatReply, Error> {
-        let outcome = begin_run(&store, &begin, deadline).await?;
+        let outcome = begin_run(&store, &mut begin, deadline).await?;
         let answerer = Answerer { model: self.model.clone(), agents: self.agents.clone() };
         Ok(ChatReply::Stream(Box::new(Answer { answerer, store, deadline, begin, outcome })))
     }
 }
 
-/// Begins a run. While another answer of the thread stops, the call is repeated.
+/// Begins a run. While another answer of the thread stops, the call is repeated. A run whose lease
+/// expired before its response arrived is taken up by another one.
 async fn begin_run(
     store: &ChatStore,
-    begin: &BeginChatRunCall,
+    begin: &mut BeginChatRunCall,
     deadline: Deadline,
 ) -> Result<BeginOutcome, Error> {
     let patience = deadline.capped(BUSY_TIMEOUT);
@@ -196,6 +197,9 @@ async fn begin_run(
                 return Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(2))));
             }
             BeginOutcome::Busy => tokio::time::sleep(BUSY_PAUSE).await,
+            BeginOutcome::Repeated(run) if run.run_id == begin.p_run_id && run.status.is_broken() => {
+                take_up(begin);
+            }
             outcome => return Ok(outcome),
         }
     }
@@ -236,11 +240,8 @@ impl Answer {
             for item_id in open_item_ids {
                 sender.send(&ThreadStreamEvent::ItemRemoved { item_id })?;
             }
-            begin.p_run_id = Uuid::now_v7();
-            // The question is stored. Another process may have taken it up and answered it, or the
-            // conversation may have gone on, but the question is never new.
-            begin.p_key_is_explicit = true;
-            outcome = begin_run(&store, &begin, deadline).await?;
+            take_up(&mut begin);
+            outcome = begin_run(&store, &mut begin, deadline).await?;
         }
     }
 }
@@ -317,6 +318,15 @@ fn begin_call(context: &ChatRequestContext, store: &ChatStore, thread_id: String
         p_retry_after_item_id: None,
         p_lease_seconds: LEASE_SECONDS,
     }
+}
+
+/// Makes a call that takes up the broken run of the same question. The question is stored. Another
+/// process may have taken it up and answered it, or the conversation may have gone on, but the
+/// question is never new.
+fn take_up(begin: &mut BeginChatRunCall) {
+    begin.p_run_id = Uuid::now_v7();
+    begin.p_draft = vec![interruption_mark(&begin.p_thread_id)];
+    begin.p_key_is_explicit = true;
 }
 
 fn new_item(id: String, thread_id: &str, content: ItemContent) -> ThreadItem {

@@ -104,6 +104,28 @@ async fn repeat_takes_up_a_broken_answer_under_the_same_message() -> Result<()> 
     Ok(())
 }
 
+/// The caller has lost the response, and repeats the call after the run has ended. Neither the ended
+/// run nor a broken one that has taken it up begins again under an id that is in use.
+#[tokio::test]
+async fn call_that_is_repeated_after_the_end_of_its_run_begins_none() -> Result<()> {
+    let chat = Chat::start().await?;
+    let session = chat.open().await?;
+    let question = Question::in_new_thread("Hello").with_key("1");
+    session.expect_begin(&chat.stack, &question, "begun").await?;
+    session.expect_begin(&chat.stack, &question, "begun").await?;
+    rpc::end_lease(&chat.stack, question.run_id).await?;
+    let repeated = session.expect_begin(&chat.stack, &question, "repeated").await?;
+    ensure!(repeated["run_id"] == json!(question.run_id), "{repeated}");
+    ensure!(repeated["status"] == "interrupted", "{repeated}");
+    let taken_up = question.repeated();
+    session.expect_begin(&chat.stack, &taken_up, "begun").await?;
+    ensure!(session.finish(&chat.stack, taken_up.run_id, "failed", Vec::new()).await?);
+    let repeated = session.expect_begin(&chat.stack, &question, "repeated").await?;
+    ensure!(repeated["run_id"] == json!(taken_up.run_id), "{repeated}");
+    ensure!(chat.count("chat_runs").await? == 2);
+    Ok(())
+}
+
 /// A client may have missed any stream since the last new question of the thread.
 #[tokio::test]
 async fn run_removes_what_the_runs_since_the_last_question_removed() -> Result<()> {
