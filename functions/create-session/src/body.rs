@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 use shared::{
-    domain::sessions::{AgentId, Channel, Metadata, NewSession, Purpose, Renewal},
+    domain::sessions::{
+        AgentId, Channel, DeviceLabel, Metadata, NewSession, Purpose, Renewal, SessionLabels, SessionTitle,
+    },
     error::{Error, FieldError},
     platform::parse::StrictUuid,
 };
@@ -18,6 +20,8 @@ pub struct Body {
     session_id: Option<StrictUuid>,
     purpose: Option<Purpose>,
     rejected: Option<bool>,
+    title: Option<SessionTitle>,
+    device_label: Option<DeviceLabel>,
 }
 
 /// A valid request of one of the two kinds.
@@ -38,11 +42,17 @@ impl Body {
         if self.rejected.is_some() && !refreshes {
             return wrong("/rejected", "is said with a sessionId and the purpose refresh only: leave it out");
         }
+        let labels = SessionLabels { title: self.title, device_label: self.device_label };
+        if refreshes && !labels.is_empty() {
+            let pointer = if labels.title.is_some() { "/title" } else { "/deviceLabel" };
+            return wrong(pointer, "is set when a session is opened or resumed only: leave it out");
+        }
         match (self.session_id, self.purpose, self.agent_id) {
             (None, None, Some(agent_id)) => Ok(SessionRequest::New(NewSession {
                 agent_id,
                 channel: self.channel.unwrap_or(Channel::Web),
                 metadata: self.metadata.unwrap_or_default(),
+                labels,
             })),
             (Some(StrictUuid(session_id)), Some(purpose), agent_id) if self.channel.is_none() => {
                 Ok(SessionRequest::Renewal(Renewal {
@@ -51,6 +61,7 @@ impl Body {
                     rejected: self.rejected.unwrap_or_default(),
                     agent_id,
                     metadata: self.metadata,
+                    labels,
                 }))
             }
             (None, None, None) => {

@@ -26,7 +26,8 @@ async fn omitted_model_settings_get_their_defaults() -> Result<()> {
     let agent = register(&stack, &json!({ "p_model": "model-1" })).await??;
     let defaults = json!({
         "model": "model-1", "instructions": "", "reasoning_effort": null, "max_input_tokens": 100_000,
-        "max_output_tokens": 4096, "max_turn_seconds": 300, "start_screen": {},
+        "max_output_tokens": 4096, "max_turn_seconds": 300, "max_tool_calls": 16,
+        "start_screen": {}, "built_in_tools": [], "client_tools": [],
         "chatkit_workflow_id": null, "chatkit_workflow_version": null, "tracing_enabled": false,
     });
     for (field, expected) in defaults.as_object().context("no defaults")? {
@@ -45,6 +46,8 @@ async fn values_at_the_limits_are_accepted() -> Result<()> {
         json!({ "p_model": "m", "p_max_input_tokens": 1000, "p_max_output_tokens": 16, "p_max_turn_seconds": 5 }),
         json!({ "p_model": "m", "p_max_input_tokens": 2_000_000, "p_max_output_tokens": 200_000 }),
         json!({ "p_model": "m", "p_max_turn_seconds": 840, "p_start_screen": screen }),
+        json!({ "p_model": "m", "p_max_tool_calls": 1 }),
+        json!({ "p_model": "m", "p_max_tool_calls": 128 }),
         json!({ "p_model": "m", "p_reasoning_effort": "minimal", "p_start_screen": { "prompts": [] } }),
     ] {
         register(&stack, &settings).await??;
@@ -74,7 +77,10 @@ async fn invalid_settings_are_refused_with_the_violated_rule() -> Result<()> {
         (json!({ "p_provider": "self_hosted", "p_chatkit_workflow_id": "wf_1" }), provider),
         (json!({ "p_provider": "openai_hosted", "p_model": "model-1" }), provider),
         (json!({ "p_chatkit_workflow_id": "wf_1", "p_max_turn_seconds": 60 }), provider),
+        (json!({ "p_chatkit_workflow_id": "wf_1", "p_max_tool_calls": 16 }), provider),
         (json!({ "p_chatkit_workflow_id": "wf_1", "p_start_screen": {} }), provider),
+        (json!({ "p_chatkit_workflow_id": "wf_1", "p_built_in_tools": [] }), provider),
+        (json!({ "p_chatkit_workflow_id": "wf_1", "p_client_tools": [] }), provider),
         (model(json!({ "p_chatkit_workflow_id": "wf_1" })), provider),
         (model(json!({ "p_chatkit_workflow_version": "1" })), provider),
         (model(json!({ "p_tracing_enabled": true })), provider),
@@ -89,6 +95,8 @@ async fn invalid_settings_are_refused_with_the_violated_rule() -> Result<()> {
         (model(json!({ "p_max_output_tokens": 200_001 })), "agents_max_output_tokens_range"),
         (model(json!({ "p_max_turn_seconds": 4 })), "agents_max_turn_seconds_range"),
         (model(json!({ "p_max_turn_seconds": 841 })), "agents_max_turn_seconds_range"),
+        (model(json!({ "p_max_tool_calls": 0 })), "agents_max_tool_calls_range"),
+        (model(json!({ "p_max_tool_calls": 129 })), "agents_max_tool_calls_range"),
         (screen(json!([])), form),
         (screen(json!({ "title": "Hello" })), form),
         (screen(json!({ "greeting": "" })), form),

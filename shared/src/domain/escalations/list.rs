@@ -13,7 +13,7 @@ use crate::{
         model::session::AgentId,
         pagination::{Cursor, Page, PageRequest, PageSize, TimeCursor},
     },
-    error::{Error, ErrorCode, FieldError},
+    error::{Error, FieldError},
     platform::{
         parse::{StrictUuid, Timestamp},
         string_enum::words,
@@ -147,8 +147,8 @@ impl ListQuery {
     /// Checks the parameters together.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidRequest`] if closed escalations are sorted by expiry, and
-    /// [`ErrorCode::MalformedCursor`] for a cursor of another order.
+    /// [`ErrorCode::InvalidRequest`](crate::error::ErrorCode::InvalidRequest) if closed escalations
+    /// are sorted by expiry, and for a cursor of another order.
     pub fn into_filter(self) -> Result<EscalationFilter, Error> {
         let sort = self.sort.unwrap_or(Sort::Waiting);
         let is_open = |list: &StatusList| list.0 == [EscalationStatus::Open];
@@ -158,7 +158,7 @@ impl ListQuery {
         }
         let cursor = self.cursor.as_deref();
         if cursor.map(EscalationCursor::decode).transpose()?.is_some_and(|cursor| cursor.sort != sort) {
-            return Err(Error::new(ErrorCode::MalformedCursor));
+            return Err(Error::invalid(vec![FieldError::at("cursor", "is of a list with another sort")]));
         }
         Ok(EscalationFilter {
             p_status: self.status,
@@ -216,7 +216,7 @@ pub async fn list(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::parse;
+    use crate::{error::ErrorCode, platform::parse};
 
     fn filter(query: &str) -> Result<serde_json::Value, Error> {
         let query: ListQuery = parse::query(query)?;
@@ -261,6 +261,6 @@ mod tests {
         assert_eq!(EscalationCursor::decode(&cursor.encode()).unwrap(), cursor);
         let query = |sort| format!("sort={sort}&cursor={}", cursor.encode());
         assert_eq!(filter(&query("newest")).unwrap()["p_after_id"], after.id.to_string());
-        assert_eq!(filter(&query("waiting")).unwrap_err().code, ErrorCode::MalformedCursor);
+        assert_eq!(filter(&query("waiting")).unwrap_err().code, ErrorCode::InvalidRequest);
     }
 }

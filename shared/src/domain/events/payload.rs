@@ -8,7 +8,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::model::escalation::{Answer, Comment, Decision, SubjectHash},
+    domain::model::{
+        escalation::{Answer, Comment, Decision, SubjectHash},
+        session::{DeviceLabel, SessionTitle},
+    },
     error::{FieldError, pointer},
     platform::{parse::StrictUuid, string_enum::words},
 };
@@ -95,6 +98,11 @@ payload! {
     HitlResolved { escalation_id: StrictUuid, decision: Decision, answer: Option<Answer>, comment: Option<Comment>, subject_hash: SubjectHash, }
 }
 
+payload! {
+    /// The labels of the session change; null removes one.
+    SessionUpdated { title: Option<SessionTitle>, device_label: Option<DeviceLabel>, }
+}
+
 words! {
     enum Rating {
         Positive = "positive",
@@ -142,6 +150,10 @@ pub(super) fn validate(kind: &str, payload: &Map<String, Value>) -> Result<(), F
         "handover" => validate_as::<Handover>(payload),
         "hitl_escalation" => validate_as::<HitlEscalation>(payload),
         "hitl_resolved" => validate_as::<HitlResolved>(payload),
+        "session_updated" if payload.is_empty() => {
+            Err(FieldError::at("/payload", "must have a title or a deviceLabel"))
+        }
+        "session_updated" => validate_as::<SessionUpdated>(payload),
         _ if is_custom(kind) => Ok(()),
         _ => Err(FieldError::at("/type", "is not a known type; your own types begin with custom_")),
     }
@@ -192,6 +204,8 @@ mod tests {
                 "hitl_resolved",
                 json!({"escalationId": Uuid::nil(), "decision": "respond", "answer": [1], "subjectHash": "ab".repeat(32)}),
             ),
+            ("session_updated", json!({"title": "Invoice 42", "deviceLabel": null})),
+            ("session_updated", json!({"deviceLabel": "é".repeat(100)})),
             ("custom_anything", json!({"free": ["form"]})),
         ] {
             assert_eq!(validate_json(kind, payload), Ok(()), "{kind}");
@@ -229,6 +243,11 @@ mod tests {
                 json!({"escalationId": Uuid::nil(), "decision": "approve", "subjectHash": "AB".repeat(32)}),
                 "/payload/subjectHash",
             ),
+            ("session_updated", json!({}), "/payload"),
+            ("session_updated", json!({"title": ""}), "/payload/title"),
+            ("session_updated", json!({"title": "é".repeat(201)}), "/payload/title"),
+            ("session_updated", json!({"deviceLabel": "é".repeat(101)}), "/payload/deviceLabel"),
+            ("session_updated", json!({"name": "x"}), "/payload/name"),
             ("session_ended", json!({}), "/type"),
             ("custom_", json!({}), "/type"),
         ] {

@@ -61,5 +61,9 @@ pub struct Task {
     pub status: String,
     /// Whether the task waits for a human decision.
     pub requires_hitl: bool,
+    pub description: Option<String>,
+    pub due_at: Option<Timestamp>,
+    /// The escalation of the session that the task waits for.
+    pub escalation_id: Option<Uuid>,
     pub updated_at: Timestamp,
 }

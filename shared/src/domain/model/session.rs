@@ -17,6 +17,9 @@ pub struct Session {
     /// The agent that the session is with now.
     pub agent_id: String,
     pub channel: Channel,
+    pub title: Option<String>,
+    /// The device that opened or resumed the session last.
+    pub device_label: Option<String>,
     /// Data that the frontend attached when it opened the session.
     pub metadata: Map<String, Value>,
     pub created_at: Timestamp,
@@ -53,6 +56,16 @@ words! {
         OpenaiHosted = "openai_hosted",
         /// This deployment, with a model.
         SelfHosted = "self_hosted",
+    }
+}
+
+words! {
+    /// Whose sessions are meant.
+    pub enum Scope {
+        /// The caller's own sessions.
+        Own = "own",
+        /// All sessions of the organisation, for roles that may read them.
+        Organisation = "organisation",
     }
 }
 
@@ -96,6 +109,40 @@ impl<'de> Deserialize<'de> for AgentId {
         Err(D::Error::custom(
             "an agent's id is 1 to 63 lower-case letters, digits and underscores, beginning with a letter",
         ))
+    }
+}
+
+/// Text of 1 to `MAX` characters that lists show.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct Label<const MAX: usize>(String);
+
+impl<const MAX: usize> TryFrom<String> for Label<MAX> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let length = text.chars().count();
+        let fits = (1..=MAX).contains(&length);
+        fits.then_some(Self(text)).ok_or_else(|| format!("must have 1 to {MAX} characters, not {length}"))
+    }
+}
+
+pub type SessionTitle = Label<200>;
+pub type DeviceLabel = Label<100>;
+
+/// Labels that a session gets when it is opened or resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionLabels {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<SessionTitle>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_label: Option<DeviceLabel>,
+}
+
+impl SessionLabels {
+    pub fn is_empty(&self) -> bool {
+        self.title.is_none() && self.device_label.is_none()
     }
 }
 

@@ -15,10 +15,11 @@ pub use cancel::{
 pub use client_secret::{ClientSecret, ClientSecretIssuer};
 pub use open::{ChatKitParams, NewSession, OpenedSession, Renewal, open, renew};
 pub use provider::{ChatServer, Providers, secret_hash};
-pub use query::{Details, Scope, SessionFilter, Summary, details, find, list};
+pub use query::{Details, SessionFilter, Summary, details, find, list};
 pub use stop::{StopResult, stop_response};
 pub use threads::{Include, Thread, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
 pub use super::model::session::{
-    AgentId, Channel, EndReason, Metadata, Provider, Purpose, Session, SessionStatus,
+    AgentId, Channel, DeviceLabel, EndReason, Metadata, Provider, Purpose, Scope, Session, SessionLabels,
+    SessionStatus, SessionTitle,
 };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{AgentId, Channel, Metadata, Provider, Purpose, Session};
+use super::{AgentId, Channel, Metadata, Provider, Purpose, Session, SessionLabels};
 use crate::{
     clients::{
         openai::ChatKitSessionRequest,
@@ -20,6 +20,7 @@ pub struct NewSession {
     pub agent_id: AgentId,
     pub channel: Channel,
     pub metadata: Metadata,
+    pub labels: SessionLabels,
 }
 
 /// Request for another ChatKit session for an open session.
@@ -33,6 +34,8 @@ pub struct Renewal {
     pub agent_id: Option<AgentId>,
     /// The metadata that the caller expects the session to have.
     pub metadata: Option<Metadata>,
+    /// Replace the session's labels when it is resumed.
+    pub labels: SessionLabels,
 }
 
 /// Parameters for creating a ChatKit session, by the session's provider.
@@ -91,6 +94,8 @@ struct OpenSessionCall<'a> {
     p_channel: Channel,
     p_metadata: &'a Metadata,
     p_min_life_seconds: u32,
+    #[serde(skip_serializing_if = "SessionLabels::is_empty")]
+    p_labels: &'a SessionLabels,
     #[serde(flatten)]
     idempotency: Option<LeasedKey>,
 }
@@ -121,6 +126,7 @@ pub async fn open(
         p_channel: new.channel,
         p_metadata: &new.metadata,
         p_min_life_seconds: MIN_LIFE_SECONDS,
+        p_labels: &new.labels,
         idempotency,
     });
     let opened = service_client.rpc(&call, context.deadline).await?;
@@ -141,6 +147,8 @@ struct RenewChatKitSessionCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     p_metadata: Option<&'a Metadata>,
     p_min_life_seconds: u32,
+    #[serde(skip_serializing_if = "SessionLabels::is_empty")]
+    p_labels: &'a SessionLabels,
     #[serde(flatten)]
     idempotency: Option<LeasedKey>,
 }
@@ -174,8 +182,14 @@ pub(super) async fn force_renew(
     session_id: Uuid,
     providers: &[Provider],
 ) -> Result<OpenedSession, Error> {
-    let renewal =
-        Renewal { session_id, purpose: Purpose::Refresh, rejected: false, agent_id: None, metadata: None };
+    let renewal = Renewal {
+        session_id,
+        purpose: Purpose::Refresh,
+        rejected: false,
+        agent_id: None,
+        metadata: None,
+        labels: SessionLabels::default(),
+    };
     renew_with(service_client, context, &renewal, providers, FORCE_NEW_SECRET, None).await
 }
 
@@ -197,6 +211,7 @@ async fn renew_with(
         p_agent_id: renewal.agent_id.as_ref(),
         p_metadata: renewal.metadata.as_ref(),
         p_min_life_seconds: min_life_seconds,
+        p_labels: &renewal.labels,
         idempotency,
     });
     telemetry::record_session_id(renewal.session_id);

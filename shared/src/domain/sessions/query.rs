@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AgentId, Provider, Session, SessionStatus, Thread};
+use super::{AgentId, Provider, Scope, Session, SessionStatus, Thread};
 use crate::{
     clients::supabase::{Rpc, UserClient},
     domain::{
@@ -14,11 +14,9 @@ use crate::{
         pagination::{Page, PageRequest, Rows, TimeCursor},
     },
     error::{Error, ErrorCode},
-    platform::string_enum::words,
 };
 
-const COLUMNS: &str =
-    "id,user_id,status,agent_id,provider,channel,metadata,created_at,last_activity_at,ended_at,end_reason";
+const COLUMNS: &str = "id,user_id,status,agent_id,provider,channel,title,device_label,metadata,created_at,last_activity_at,ended_at,end_reason";
 
 /// A session, its provider, and its user's name at ChatKit.
 #[derive(Debug, Deserialize)]
@@ -56,15 +54,6 @@ pub struct Details {
     pub threads: Vec<Thread>,
     /// Names of the lists that are truncated: events, tasks, escalations, threads.
     pub cut: Vec<String>,
-}
-
-words! {
-    pub enum Scope {
-        /// The caller's own sessions.
-        Own = "own",
-        /// All sessions of the organisation, for roles that may read them.
-        Organisation = "organisation",
-    }
 }
 
 #[derive(Debug)]

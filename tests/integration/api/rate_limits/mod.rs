@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::support::client::{TestClient, TestResponse};
 
 /// Every limit: its name, its bounds and its default.
-const LIMITS: [(&str, u32, u32, u32); 8] = [
+const LIMITS: [(&str, u32, u32, u32); 13] = [
     ("secrets_per_minute_user", 1, 100_000, 60),
     ("secrets_per_minute_session", 1, 100_000, 20),
     ("events_per_minute_user", 100, 1_000_000, 600),
@@ -23,6 +23,11 @@ const LIMITS: [(&str, u32, u32, u32); 8] = [
     ("keys_per_day_user", 100, 1_000_000, 10_000),
     ("active_sessions_user", 1, 1_000_000, 200),
     ("turns_per_minute_user", 1, 100_000, 20),
+    ("turns_per_minute_org", 1, 1_000_000, 2000),
+    ("active_runs_user", 1, 100_000, 10),
+    ("active_runs_org", 1, 100_000, 500),
+    ("tokens_per_day_user", 1, 2_000_000_000, 20_000_000),
+    ("tokens_per_day_org", 1, 2_000_000_000, 1_000_000_000),
 ];
 
 #[tokio::test]

@@ -159,6 +159,7 @@ async fn texts_of_maximum_length_are_accepted() -> Result<()> {
         ("error", json!({ "message": text, "name": name, "threadId": id })),
         ("hitl_escalation", escalation(60)),
         ("hitl_escalation", escalation(2_592_000)),
+        ("session_updated", json!({ "title": name, "deviceLabel": "é".repeat(100) })),
         ("handover", json!({ "agentId": long_agent, "fromAgentId": AGENT, "reason": text })),
         ("handover", json!({ "agentId": AGENT, "fromAgentId": long_agent, "summary": summary })),
     ];

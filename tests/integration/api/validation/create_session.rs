@@ -57,6 +57,20 @@ pub fn rows() -> Vec<Row> {
             with_metadata(&huge_numbers(200)),
             "",
         ),
+        invalid("a title that is empty", with(r#""title":"""#), "/title"),
+        invalid("a title that is a number", with(r#""title":7"#), "/title"),
+        invalid("a title of 201 letters", with(&format!(r#""title":"{}""#, "é".repeat(201))), "/title"),
+        invalid(
+            "a device label of 101 letters",
+            with(&format!(r#""deviceLabel":"{}""#, "é".repeat(101))),
+            "/deviceLabel",
+        ),
+        invalid("a title for a refresh", renew(r#","purpose":"refresh","title":"x""#), "/title"),
+        invalid(
+            "a device label for a refresh",
+            renew(r#","purpose":"refresh","deviceLabel":"x""#),
+            "/deviceLabel",
+        ),
         invalid("a session without a purpose", renew(""), "/purpose"),
         invalid("a purpose without a session", create_session(r#"{"purpose":"resume"}"#), "/sessionId"),
         invalid(

@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::test_request::{TestRequest, cancel_session, create_session, record_events, stop_response};
+use super::test_request::{
+    TestRequest, cancel_session, claim_escalation, create_session, record_events, release_escalation,
+    stop_response,
+};
 use super::{Row, invalid, row};
 
 const MALFORMED: &str = "malformed_body";
@@ -199,6 +202,17 @@ fn bodies_without_fields() -> Vec<Row> {
         invalid("a stop with a run", stop_response().json(r#"{"runId":"x"}"#), "/runId"),
         invalid("a stop with a list", stop_response().json("[]"), ""),
         row("a stop with half an object", stop_response().json("{"), 400, MALFORMED, &[]),
+        invalid("a claim of 29 seconds", claim_escalation().json(r#"{"seconds":29}"#), "/seconds"),
+        invalid(
+            "a claim of an hour and a second",
+            claim_escalation().json(r#"{"seconds":3601}"#),
+            "/seconds",
+        ),
+        invalid("a claim with a fraction", claim_escalation().json(r#"{"seconds":60.0}"#), "/seconds"),
+        invalid("a claim with a person", claim_escalation().json(r#"{"userId":"x"}"#), "/userId"),
+        row("a claim with half an object", claim_escalation().json("{"), 400, MALFORMED, &[]),
+        invalid("a release with a reason", release_escalation().json(r#"{"reason":"done"}"#), "/reason"),
+        row("a release with half an object", release_escalation().json("{"), 400, MALFORMED, &[]),
         invalid("a cancel with a reason", cancel_session().json(r#"{"reason":"done"}"#), "/reason"),
         invalid("a cancel with a session id", cancel_session().json(r#"{"sessionId":"x"}"#), "/sessionId"),
         invalid("a cancel with a list", cancel_session().json("[]"), ""),

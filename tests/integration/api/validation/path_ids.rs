@@ -1,7 +1,8 @@
 //! Ids in paths.
 
 use super::test_request::{
-    TestRequest, cancel_session, get_session, list_messages, record_events, stop_response,
+    TestRequest, cancel_session, claim_escalation, get_escalation, get_session, list_events, list_messages,
+    record_events, release_escalation, stop_response,
 };
 use super::{Row, row};
 
@@ -10,8 +11,9 @@ const CLICK: &str =
 
 pub fn rows() -> Vec<Row> {
     let at_every_endpoint = |name: &str, id: &str, status: u16, code: &'static str| {
-        let requests: [(&str, TestRequest); 5] = [
+        let requests: [(&str, TestRequest); 6] = [
             ("read", get_session()),
+            ("list of events", list_events("")),
             ("messages", list_messages("")),
             ("cancel", cancel_session()),
             ("stop", stop_response()),
@@ -19,6 +21,14 @@ pub fn rows() -> Vec<Row> {
         ];
         requests
             .map(|(what, request)| row(&format!("{name}: {what}"), request.session_id(id), status, code, &[]))
+    };
+    let at_every_escalation = |name: &str, id: &str, status: u16, code: &'static str| {
+        [("read", get_escalation()), ("claim", claim_escalation()), ("release", release_escalation())].map(
+            |(what, request)| {
+                let name = format!("{name} of an escalation: {what}");
+                row(&name, request.escalation_id(id), status, code, &[])
+            },
+        )
     };
     let at_get_session =
         |name: &str, id: &str| row(name, get_session().session_id(id), 400, "malformed_id", &[]);
@@ -48,5 +58,11 @@ pub fn rows() -> Vec<Row> {
         404,
         "session_not_found",
     ));
+    for id in ["7", "01981d3c000070008000000000000000", "%7B01981d3c-0000-7000-8000-000000000000%7D"] {
+        rows.extend(at_every_escalation(id, id, 400, "malformed_id"));
+    }
+    for id in ["01981d3c-0000-7000-8000-000000000000", "00000000-0000-0000-0000-000000000000"] {
+        rows.extend(at_every_escalation(id, id, 404, "escalation_not_found"));
+    }
     rows
 }

@@ -2,7 +2,9 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::test_request::{list_messages, list_sessions};
+use super::test_request::{
+    get_escalation, list_changes, list_escalations, list_events, list_messages, list_sessions,
+};
 use super::{Row, invalid, row};
 
 const CURSOR: &str = "malformed_cursor";
@@ -42,7 +44,24 @@ pub fn rows() -> Vec<Row> {
         let query = format!("?limit={limit}");
         rows.push(invalid(&format!("a limit of {name}"), list_sessions(&query), "limit"));
         rows.push(invalid(&format!("a limit of {name}, of messages"), list_messages(&query), "limit"));
+        rows.push(invalid(&format!("a limit of {name}, of events"), list_events(&query), "limit"));
     }
+    rows.push(invalid("an unknown sort of events", list_events("?sort=seq"), "sort"));
+    rows.push(invalid("a filter of events", list_events("?type=handover"), "type"));
+    rows.push(invalid("an unknown scope of changes", list_changes("?scope=everyone"), "scope"));
+    rows.push(invalid("a limit of changes", list_changes("?limit=5"), "limit"));
+    rows.push(invalid("a cursor of changes in another parameter", list_changes("?cursor=MToxOg"), "cursor"));
+    let whole = "?scope=organisation";
+    rows.push(row(
+        "changes of the organisation, for a member",
+        list_changes(whole),
+        403,
+        "scope_forbidden",
+        &[],
+    ));
+    let escalation = get_escalation();
+    let path = format!("{}?include=none", escalation.path);
+    rows.push(row("a parameter of an escalation", escalation.path(&path), 404, "escalation_not_found", &[]));
     rows.push(invalid("a limit given twice", list_sessions("?limit=5&limit=6"), "limit"));
     rows.push(invalid("a kind of messages", list_messages("?kinds=widget"), "kinds"));
     rows.push(invalid("no kind of messages", list_messages("?kinds="), "kinds"));
@@ -92,5 +111,42 @@ fn cursors() -> Vec<Row> {
             &[],
         )
     });
-    sessions.chain(messages).collect()
+    let by_snapshot = [
+        ("an empty string", String::new()),
+        ("a number", encode("7".to_owned())),
+        ("half a snapshot", encode("7:9".to_owned())),
+        ("the transaction 0", encode("0:9:".to_owned())),
+        ("an end before its start", encode("9:7:".to_owned())),
+        ("a running transaction before its start", encode("7:9:6".to_owned())),
+        ("running transactions in another order", encode("7:99:20,10".to_owned())),
+        ("a snapshot with a space", encode("7: 9:".to_owned())),
+        ("more than 63 bits", encode("1:9223372036854775808:".to_owned())),
+    ];
+    let changes = by_snapshot.iter().map(|(name, since)| {
+        row(&format!("since {name}"), list_changes(&format!("?since={since}")), 400, CURSOR, &[])
+    });
+    let by_order = [
+        ("a negative number", "newest.-1"),
+        ("a number with a leading zero", "oldest.07"),
+        ("an unknown order", "seq.7"),
+        ("a position in a list of messages", "7"),
+    ];
+    let events = by_order.iter().map(|(name, cursor)| {
+        let query = format!("?sort=newest&cursor={}", encode((*cursor).to_owned()));
+        row(&format!("a cursor of {name}, of events"), list_events(&query), 400, CURSOR, &[])
+    });
+    let by_escalation = encode(format!("newest.1795341600000000.{id}"));
+    let other_orders = [
+        invalid(
+            "a cursor of another order, of escalations",
+            list_escalations(&format!("?cursor={by_escalation}")),
+            "cursor",
+        ),
+        invalid(
+            "a cursor of another order, of events",
+            list_events(&format!("?cursor={}", encode("newest.7".to_owned()))),
+            "cursor",
+        ),
+    ];
+    sessions.chain(messages).chain(changes).chain(events).chain(other_orders).collect()
 }

@@ -68,6 +68,14 @@ fn payloads() -> Vec<Row> {
             of_type("feedback", r#"{"rating":"positive","stars":5}"#),
             "/payload/stars",
         ),
+        invalid("labels without a label", of_type("session_updated", "{}"), "/payload"),
+        invalid("a title that is empty", of_type("session_updated", r#"{"title":""}"#), "/payload/title"),
+        invalid(
+            "a device label of 101 letters",
+            of_type("session_updated", &format!(r#"{{"deviceLabel":"{}"}}"#, "é".repeat(101))),
+            "/payload/deviceLabel",
+        ),
+        invalid("an unknown label", of_type("session_updated", r#"{"name":"x"}"#), "/payload/name"),
         invalid("an unknown rating", of_type("feedback", r#"{"rating":"meh"}"#), "/payload/rating"),
         invalid(
             "a rating that is an object",

@@ -9,6 +9,9 @@ use crate::support::client::{TestClient, TestResponse, send_request};
 /// Stands for the path of the caller's session.
 const SESSION: &str = "{session}";
 
+/// The path of an escalation that does not exist.
+const ESCALATION: &str = "/chatkit/escalations/01981d3c-0000-7000-8000-000000000000";
+
 /// A request to one function.
 #[derive(Clone)]
 pub struct TestRequest {
@@ -68,6 +71,11 @@ pub fn list_messages(query: &str) -> TestRequest {
     TestRequest::new("list-messages", Method::GET, &format!("{SESSION}/messages{query}"))
 }
 
+/// `GET /chatkit/sessions/{id}/events` with this query.
+pub fn list_events(query: &str) -> TestRequest {
+    TestRequest::new("list-events", Method::GET, &format!("{SESSION}/events{query}"))
+}
+
 /// `GET /chatkit/sessions` with this query.
 pub fn list_sessions(query: &str) -> TestRequest {
     TestRequest::new("list-sessions", Method::GET, &format!("/chatkit/sessions{query}"))
@@ -76,6 +84,26 @@ pub fn list_sessions(query: &str) -> TestRequest {
 /// `GET /chatkit/escalations` with this query.
 pub fn list_escalations(query: &str) -> TestRequest {
     TestRequest::new("list-escalations", Method::GET, &format!("/chatkit/escalations{query}"))
+}
+
+/// `GET /chatkit/changes` with this query.
+pub fn list_changes(query: &str) -> TestRequest {
+    TestRequest::new("list-changes", Method::GET, &format!("/chatkit/changes{query}"))
+}
+
+/// `GET /chatkit/escalations/{id}`
+pub fn get_escalation() -> TestRequest {
+    TestRequest::new("get-escalation", Method::GET, ESCALATION)
+}
+
+/// `POST /chatkit/escalations/{id}/claim`
+pub fn claim_escalation() -> TestRequest {
+    TestRequest::new("claim-escalation", Method::POST, &format!("{ESCALATION}/claim"))
+}
+
+/// `POST /chatkit/escalations/{id}/release`
+pub fn release_escalation() -> TestRequest {
+    TestRequest::new("release-escalation", Method::POST, &format!("{ESCALATION}/release"))
 }
 
 /// `GET /chatkit/metrics` with this query.
@@ -131,6 +159,12 @@ impl TestRequest {
     /// With another session's id in the path.
     pub fn session_id(mut self, id: &str) -> Self {
         self.path = self.path.replace(SESSION, &format!("/chatkit/sessions/{id}"));
+        self
+    }
+
+    /// With another escalation's id in the path.
+    pub fn escalation_id(mut self, id: &str) -> Self {
+        self.path = self.path.replace(ESCALATION, &format!("/chatkit/escalations/{id}"));
         self
     }
 

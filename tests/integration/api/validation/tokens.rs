@@ -6,8 +6,9 @@ use local_stack::supabase::{Signer, TokenBuilder};
 use serde_json::{Value, json};
 
 use super::test_request::{
-    TestRequest, cancel_session, create_session, get_session, list_agents, list_messages, list_sessions,
-    record_events, stop_response,
+    TestRequest, cancel_session, claim_escalation, create_session, get_escalation, get_session, list_agents,
+    list_changes, list_events, list_messages, list_sessions, record_events, release_escalation,
+    stop_response,
 };
 use super::{Row, expect_rejected_for, row};
 use crate::support::client::{AGENT, TestClient};
@@ -73,6 +74,11 @@ pub fn rows_without_token() -> Vec<Row> {
         list_sessions("?limit=x"),
         get_session().session_id("7"),
         list_messages("?cursor=x"),
+        list_events("?cursor=x"),
+        list_changes("?since=x"),
+        get_escalation().escalation_id("7"),
+        claim_escalation().json(r#"{"seconds":1}"#),
+        release_escalation().escalation_id("7"),
         create_session("{"),
         record_events("["),
         cancel_session().session_id("7"),

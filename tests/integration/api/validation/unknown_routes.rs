@@ -5,8 +5,9 @@ use http_client::Method;
 use local_stack::LocalStack;
 
 use super::test_request::{
-    TestRequest, cancel_session, create_session, get_session, list_agents, list_messages, list_sessions,
-    record_events, stop_response,
+    TestRequest, cancel_session, claim_escalation, create_session, get_escalation, get_session, list_agents,
+    list_changes, list_events, list_messages, list_sessions, record_events, release_escalation,
+    stop_response,
 };
 use super::{Row, row};
 use crate::support::client::TestClient;
@@ -37,14 +38,19 @@ async fn http_api_responds_404_to_unknown_routes() -> Result<()> {
     Ok(())
 }
 
-fn requests() -> [(TestRequest, &'static [Method]); 8] {
+fn requests() -> [(TestRequest, &'static [Method]); 13] {
     const READS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     const WRITES: &[Method] = &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     [
         (list_agents(), READS),
         (list_sessions(""), READS),
         (get_session(), READS),
+        (list_events(""), READS),
         (list_messages(""), READS),
+        (list_changes(""), READS),
+        (get_escalation(), READS),
+        (claim_escalation(), WRITES),
+        (release_escalation(), WRITES),
         (create_session("{}"), WRITES),
         (record_events("{}"), WRITES),
         (cancel_session(), WRITES),

@@ -4,8 +4,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::test_request::{
-    create_session, get_metrics, get_session, list_agents, list_escalations, list_messages, list_sessions,
-    record_events,
+    create_session, get_metrics, get_session, list_agents, list_escalations, list_events, list_messages,
+    list_sessions, record_events,
 };
 use super::{Row, invalid, row};
 
@@ -61,6 +61,7 @@ pub fn rows() -> Vec<Row> {
         for (place, request) in [
             ("of sessions", list_sessions(&query("limit"))),
             ("of messages", list_messages(&query("limit"))),
+            ("of events", list_events(&query("limit"))),
             ("of escalations", list_escalations(&query("limit"))),
             ("of agents", list_agents().path(&format!("/chatkit/agents{}", query("limit")))),
         ] {
