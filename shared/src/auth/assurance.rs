@@ -1,6 +1,8 @@
 //! Authentication assurance: how a user signed in, through which OAuth client, and whether that is
 //! enough to decide an escalation.
 
+use serde::Deserialize;
+
 use crate::{
     error::{Error, ErrorCode},
     platform::{
@@ -11,7 +13,7 @@ use crate::{
 
 /// How the user signed in and through which client. Code that acts for a caller after the
 /// request has ended keeps it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Assurance {
     /// `client_id`: the third-party OAuth client that the token was issued to. `None`
     /// for the project's own pages.
