@@ -1,4 +1,4 @@
--- Rate limits of users and sessions. They are kept in the database because Lambda instances are
+-- Limits of users, sessions and organisations. They are kept in the database because Lambda instances are
 -- short-lived and do not share memory.
 
 create table if not exists public.org_limits (
@@ -11,6 +11,11 @@ create table if not exists public.org_limits (
   keys_per_day_user integer,
   active_sessions_user integer,
   turns_per_minute_user integer,
+  turns_per_minute_org integer,
+  active_runs_user integer,
+  active_runs_org integer,
+  tokens_per_day_user integer,
+  tokens_per_day_org integer,
   constraint org_limits_secrets_user_range check (secrets_per_minute_user between 1 and 100000),
   constraint org_limits_secrets_session_range
     check (secrets_per_minute_session between 1 and 100000),
@@ -23,7 +28,12 @@ create table if not exists public.org_limits (
   constraint org_limits_keys_user_range check (keys_per_day_user between 100 and 1000000),
   constraint org_limits_active_sessions_user_range
     check (active_sessions_user between 1 and 1000000),
-  constraint org_limits_turns_user_range check (turns_per_minute_user between 1 and 100000)
+  constraint org_limits_turns_user_range check (turns_per_minute_user between 1 and 100000),
+  constraint org_limits_turns_org_range check (turns_per_minute_org between 1 and 1000000),
+  constraint org_limits_active_runs_user_range check (active_runs_user between 1 and 100000),
+  constraint org_limits_active_runs_org_range check (active_runs_org between 1 and 100000),
+  constraint org_limits_tokens_user_range check (tokens_per_day_user between 1 and 2000000000),
+  constraint org_limits_tokens_org_range check (tokens_per_day_org between 1 and 2000000000)
 );
 
 comment on table public.org_limits is
@@ -35,14 +45,14 @@ revoke all on table public.org_limits from public, anon, authenticated, service_
 create table if not exists public.throttles (
   org_id uuid not null,
   scope text not null,
-  -- The id of the user or session.
+  -- The id of the user, session or organisation.
   subject uuid not null,
   kind text not null,
   full_at timestamptz not null,
   primary key (org_id, scope, subject, kind),
-  constraint throttles_scope_known check (scope in ('user', 'session')),
+  constraint throttles_scope_known check (scope in ('user', 'session', 'org')),
   constraint throttles_kind_known
-    check (kind in ('secret', 'event', 'thread_reading', 'key', 'turn'))
+    check (kind in ('secret', 'event', 'thread_reading', 'key', 'turn', 'token'))
 );
 
 comment on table public.throttles is
@@ -70,29 +80,46 @@ as $$
          coalesce(l.thread_reads_per_minute_user, 120),
          coalesce(l.keys_per_day_user, 10000),
          coalesce(l.active_sessions_user, 200),
-         coalesce(l.turns_per_minute_user, 20)
+         coalesce(l.turns_per_minute_user, 20),
+         coalesce(l.turns_per_minute_org, 2000),
+         coalesce(l.active_runs_user, 10),
+         coalesce(l.active_runs_org, 500),
+         coalesce(l.tokens_per_day_user, 20000000),
+         coalesce(l.tokens_per_day_org, 1000000000)
   from (select) as one
   left join public.org_limits as l on l.org_id = p_org_id
 $$;
 
--- Takes p_cost out of one bucket and returns what is left. Rejects a cost that does not fit, with
--- the time after which it will.
-create or replace function chatkit_private.consume_bucket(
+-- Returns the time in which a bucket refills by p_cost. Rounded down: a limit of 7 must allow 7 at
+-- once.
+create or replace function chatkit_private.refill_time(
+  p_limit integer,
+  p_cost bigint,
+  p_window interval
+) returns interval
+language sql immutable parallel safe
+set search_path = ''
+return make_interval(
+  secs => trunc(extract(epoch from p_window) * p_cost / p_limit, 6)::double precision
+);
+
+-- Takes p_cost out of one bucket, also if it does not fit, and returns what is left, as the time of
+-- its refill. A bucket that is overdrawn has less than nothing. A negative cost returns what was
+-- taken out before. The row stays locked until the transaction ends.
+create or replace function chatkit_private.charge_bucket(
   p_org_id uuid,
   p_scope text,
   p_subject uuid,
   p_kind text,
   p_limit integer,
-  p_cost integer,
-  p_window interval default interval '1 minute'
-) returns jsonb
+  p_cost bigint,
+  p_window interval
+) returns interval
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_window numeric := extract(epoch from p_window);
-  -- Rounded down: a limit of 7 must allow 7 at once.
-  v_cost interval := make_interval(secs => trunc(v_window * p_cost / p_limit, 6)::double precision);
+  v_cost interval := chatkit_private.refill_time(p_limit, p_cost, p_window);
   v_left interval;
 begin
   insert into public.throttles as t (org_id, scope, subject, kind, full_at)
@@ -100,14 +127,57 @@ begin
   on conflict (org_id, scope, subject, kind)
   do update set full_at = greatest(t.full_at, clock_timestamp()) + v_cost
   returning clock_timestamp() + p_window - t.full_at into v_left;
+  return v_left;
+end
+$$;
 
+-- Rejects a request that a bucket does not admit, with the time after which it will.
+create or replace function chatkit_private.reject_overdraft(
+  p_code text,
+  p_limit integer,
+  p_window interval,
+  p_remaining bigint,
+  p_wait interval
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise sqlstate 'PT429' using message = p_code, detail = jsonb_build_object(
+    'limit', p_limit,
+    'window_seconds', extract(epoch from p_window)::integer,
+    'remaining', greatest(0, p_remaining),
+    'retry_after_seconds', ceil(extract(epoch from p_wait))
+  )::text;
+end
+$$;
+
+-- Takes p_cost out of one bucket and returns what is left. Rejects a cost that does not fit.
+create or replace function chatkit_private.consume_bucket(
+  p_org_id uuid,
+  p_scope text,
+  p_subject uuid,
+  p_kind text,
+  p_limit integer,
+  p_cost integer,
+  p_window interval default interval '1 minute',
+  p_code text default 'rate_limited'
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_window numeric := extract(epoch from p_window);
+  v_cost interval := chatkit_private.refill_time(p_limit, p_cost, p_window);
+  v_left interval := chatkit_private.charge_bucket(
+    p_org_id, p_scope, p_subject, p_kind, p_limit, p_cost, p_window
+  );
+begin
   if v_left < interval '0' then
-    raise sqlstate 'PT429' using message = 'rate_limited', detail = jsonb_build_object(
-      'limit', p_limit,
-      'window_seconds', v_window::integer,
-      'remaining', greatest(0, floor(extract(epoch from v_left + v_cost) * p_limit / v_window)),
-      'retry_after_seconds', ceil(extract(epoch from -v_left))
-    )::text;
+    perform chatkit_private.reject_overdraft(
+      p_code, p_limit, p_window,
+      floor(extract(epoch from v_left + v_cost) * p_limit / v_window)::bigint, -v_left
+    );
   end if;
   return jsonb_build_object(
     'limit', p_limit,
@@ -188,7 +258,12 @@ create or replace function public.set_org_limits(
   p_thread_reads_per_minute_user integer default null,
   p_keys_per_day_user integer default null,
   p_active_sessions_user integer default null,
-  p_turns_per_minute_user integer default null
+  p_turns_per_minute_user integer default null,
+  p_turns_per_minute_org integer default null,
+  p_active_runs_user integer default null,
+  p_active_runs_org integer default null,
+  p_tokens_per_day_user integer default null,
+  p_tokens_per_day_org integer default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -200,12 +275,15 @@ begin
   insert into public.org_limits as l (
     org_id, secrets_per_minute_user, secrets_per_minute_session,
     events_per_minute_user, events_per_minute_session,
-    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user, turns_per_minute_user
+    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user, turns_per_minute_user,
+    turns_per_minute_org, active_runs_user, active_runs_org, tokens_per_day_user,
+    tokens_per_day_org
   ) values (
     p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session,
     p_events_per_minute_user, p_events_per_minute_session,
     p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user,
-    p_turns_per_minute_user
+    p_turns_per_minute_user, p_turns_per_minute_org, p_active_runs_user, p_active_runs_org,
+    p_tokens_per_day_user, p_tokens_per_day_org
   )
   on conflict (org_id) do update set
     secrets_per_minute_user = excluded.secrets_per_minute_user,
@@ -215,7 +293,12 @@ begin
     thread_reads_per_minute_user = excluded.thread_reads_per_minute_user,
     keys_per_day_user = excluded.keys_per_day_user,
     active_sessions_user = excluded.active_sessions_user,
-    turns_per_minute_user = excluded.turns_per_minute_user;
+    turns_per_minute_user = excluded.turns_per_minute_user,
+    turns_per_minute_org = excluded.turns_per_minute_org,
+    active_runs_user = excluded.active_runs_user,
+    active_runs_org = excluded.active_runs_org,
+    tokens_per_day_user = excluded.tokens_per_day_user,
+    tokens_per_day_org = excluded.tokens_per_day_org;
   return jsonb_build_object('limits', to_jsonb(chatkit_private.effective_limits(p_org_id)));
 exception
   when check_violation or not_null_violation then
