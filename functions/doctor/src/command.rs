@@ -11,7 +11,7 @@ use shared::{
     runtime::Dependencies,
 };
 
-use super::{env_file, table};
+use super::table;
 
 const USAGE: &str = "usage: cargo doctor [--env-file FILE] [--json]
 
@@ -64,10 +64,7 @@ fn wanted(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, Box<dyn
 /// With a file, the variables of the shell are ignored: they may belong to another deployment.
 fn examined(wanted: &Wanted) -> Result<DoctorReport, Box<dyn Error>> {
     let environment = match &wanted.env_file {
-        Some(path) => {
-            let variables = env_file::read(path)?;
-            Environment::new(move |name| variables.get(name).cloned())
-        }
+        Some(path) => Environment::from_file(path.as_ref())?,
         None => Environment::from_process(),
     };
     let http = HttpClient::new().map_err(|error| -> Box<dyn Error> { error })?;

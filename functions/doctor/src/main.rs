@@ -2,7 +2,6 @@
 //! invoke, and as `cargo doctor`.
 
 mod command;
-mod env_file;
 mod handler;
 mod table;
 

@@ -1,8 +1,6 @@
 //! Erases a user on an operator's request. Repeating the request resumes the erasure, or returns
 //! the finished record.
 
-use std::time::Duration;
-
 use shared::{
     clients::{openai::ChatKit, supabase::ServiceClient},
     error::Error,
@@ -10,9 +8,6 @@ use shared::{
     platform::http_client::Deadline,
     runtime::{AdminTask, Dependencies, Reported},
 };
-
-/// Time reserved for the last step to finish.
-const RESERVE: Duration = Duration::from_secs(10);
 
 /// Admin task that erases a user.
 pub struct EraseUser {
@@ -31,8 +26,6 @@ impl AdminTask for EraseUser {
     }
 
     async fn run(&self, order: ErasureRequest, deadline: Deadline) -> Result<Erasure, Error> {
-        let begun = erasure::begin(&self.service_client, &order, deadline).await?;
-        let until = deadline.minus(RESERVE);
-        erasure::run(begun, &self.service_client, self.chatkit.as_ref(), deadline, until).await
+        erasure::erase(&order, &self.service_client, self.chatkit.as_ref(), deadline).await
     }
 }

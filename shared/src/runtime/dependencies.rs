@@ -178,7 +178,7 @@ impl Dependencies {
     }
 
     /// Returns what was built, or all configuration errors.
-    pub(crate) fn build<T>(self, built: Result<T, Reported>) -> Result<T, config::ConfigErrors> {
+    pub fn build<T>(self, built: Result<T, Reported>) -> Result<T, config::ConfigErrors> {
         self.environment.finish(built)
     }
 }

@@ -14,7 +14,7 @@ mod streaming;
 mod webhook;
 
 pub use crate::platform::config::Reported;
-pub use admin::{AdminTask, serve_admin};
+pub use admin::{AdminTask, error_message, serve_admin};
 pub use dependencies::Dependencies;
 pub use endpoint::Endpoint;
 pub use event::{EventResponse, Format, Payload};

@@ -1,3 +1,4 @@
+mod admin_commands;
 mod api_page;
 mod browser_module;
 mod configuration_page;

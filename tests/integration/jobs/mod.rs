@@ -1,5 +1,7 @@
-//! Tests of the functions without an HTTP caller: dispatch, maintenance and erasure.
+//! Tests of the functions without an HTTP caller: dispatch, maintenance and erasure. Also of the
+//! operators' commands, which share their code.
 
+mod admin_command;
 mod claim_limits;
 pub mod dispatch;
 pub mod erasure;

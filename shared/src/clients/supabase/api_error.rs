@@ -15,7 +15,7 @@ use crate::{
 impl From<supabase::Error> for Error {
     fn from(error: supabase::Error) -> Self {
         let answer = match &error {
-            supabase::Error::Rpc { status, code, detail } => {
+            supabase::Error::Rpc { status, code, detail, .. } => {
                 from_rpc_error(code_for_rpc_error(*status, code), detail.as_deref().unwrap_or_default())
             }
             supabase::Error::Failed(failed) => {
@@ -61,8 +61,13 @@ fn from_rpc_error(code: ErrorCode, detail: &str) -> Error {
             error.detail("With edit, the answer is the call's new inputs: an object.")
         }
         ErrorCode::TooManySessions => error.detail(format!("At most {detail} may be active at once.")),
-        ErrorCode::StillRunning => error.retry_after(detail.parse().ok().map(Duration::from_secs)),
-        ErrorCode::RateLimited => {
+        ErrorCode::StillRunning | ErrorCode::TooManyRuns | ErrorCode::OrgTooManyRuns => {
+            error.retry_after(detail.parse().ok().map(Duration::from_secs))
+        }
+        ErrorCode::RateLimited
+        | ErrorCode::OrgRateLimited
+        | ErrorCode::TokensUsedUp
+        | ErrorCode::OrgTokensUsedUp => {
             let limit = RateLimit::from_error_detail(detail);
             Error { limit, ..error.retry_after(limit.map(RateLimit::retry_after)) }
         }

@@ -19,6 +19,8 @@ pub enum Error {
         code: String,
         /// Subject of the error, such as an event's id. Our SQL writes it, without secrets.
         detail: Option<String>,
+        /// Place of the error in the arguments, such as `/p_tools/1`.
+        hint: Option<String>,
     },
     Failed(RequestFailure),
 }
@@ -70,10 +72,10 @@ pub(super) fn retry_decision(answer: &HttpResponse, as_user: bool) -> RetryDecis
 
 impl From<Rejection<SupabaseCause>> for Error {
     fn from(rejection: Rejection<SupabaseCause>) -> Self {
-        let Rejection { cause, status, code, message, details, retry_after } = rejection;
+        let Rejection { cause, status, code, message, details, hint, retry_after } = rejection;
         if cause == SupabaseCause::Refused {
             let code = sanitize_code(message.as_deref().unwrap_or_default(), 40).to_owned();
-            return Self::Rpc { status, code, detail: details };
+            return Self::Rpc { status, code, detail: details, hint };
         }
         Self::Failed(RequestFailure { cause, status: Some(status), code, retry_after, failure: None })
     }

@@ -7,6 +7,8 @@ mod api_error;
 mod api_key;
 mod error;
 mod rpc;
+#[cfg(test)]
+mod rpc_parameters;
 mod service_client;
 mod transport;
 mod user_client;
@@ -16,6 +18,8 @@ pub(crate) use api_key::legacy_project;
 pub use api_key::{ApiKey, parse_publishable_key, parse_secret_key};
 pub use error::{Error, RequestFailure, SupabaseCause};
 pub use rpc::Rpc;
+#[cfg(test)]
+pub(crate) use rpc_parameters::rpc_parameters;
 pub use service_client::ServiceClient;
 pub use user_client::UserClient;
 

@@ -19,23 +19,9 @@ pub trait Rpc: Serialize {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, fs, path::Path};
+    use std::{fs, path::Path};
 
-    /// The schema as the migrations create it; a test of the doctor compares the two.
-    const MANIFEST: &str = include_str!("../../doctor/manifest.json");
-
-    /// Parameters of every function of the schema `public`.
-    fn functions() -> BTreeMap<String, Vec<String>> {
-        let manifest: serde_json::Value = serde_json::from_str(MANIFEST).unwrap();
-        let signatures = manifest["schema"]["functions"].as_object().unwrap().keys();
-        let public = signatures.filter_map(|signature| signature.strip_prefix("public."));
-        let parse = |signature: &str| {
-            let (name, parameters) = signature.trim_end_matches(')').split_once('(').unwrap();
-            let names = parameters.split(", ").filter_map(|one| one.split(' ').next());
-            (name.to_owned(), names.map(str::to_owned).collect())
-        };
-        public.map(parse).collect()
-    }
+    use crate::clients::supabase::rpc_parameters;
 
     /// The text of every source file below a folder, without unit tests.
     fn sources(folder: &Path, found: &mut Vec<String>) {
@@ -74,7 +60,7 @@ mod tests {
 
     #[test]
     fn each_call_names_a_function_of_the_schema_and_its_parameters() {
-        let functions = functions();
+        let functions = rpc_parameters();
         let calls = calls();
         assert!(calls.len() > 20, "only {} calls were found", calls.len());
         for (name, parameters) in &calls {

@@ -57,6 +57,7 @@ impl ErasureRun<'_> {
         loop {
             let ErasedBatch { left, rows, wait_seconds } =
                 self.service_client.rpc(&call, self.deadline).await?;
+            tracing::debug!(rows, "rows erased");
             if !left {
                 return Ok(());
             }

@@ -8,6 +8,8 @@
 mod database;
 mod openai;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,6 +24,9 @@ use crate::{
         parse::{StrictUuid, Timestamp},
     },
 };
+
+/// Time reserved for the last step to finish.
+const RESERVE: Duration = Duration::from_secs(10);
 
 /// An operator's request to erase a user.
 #[derive(Debug, Deserialize)]
@@ -103,11 +108,27 @@ impl Rpc for BeginErasureCall<'_> {
     type Output = PendingErasure;
 }
 
+/// Erases a user on an operator's request. Repeating the request resumes the erasure, or returns the
+/// finished record.
+///
+/// # Errors
+/// Returns `user_not_found` if the organisation has no data of the user, otherwise an error of
+/// Supabase or ChatKit, or `deadline_exceeded`. The erasure can be resumed.
+pub async fn erase(
+    request: &ErasureRequest,
+    service_client: &ServiceClient,
+    chatkit: Option<&ChatKit>,
+    deadline: Deadline,
+) -> Result<Erasure, Error> {
+    let begun = begin(service_client, request, deadline).await?;
+    run(begun, service_client, chatkit, deadline, deadline.minus(RESERVE)).await
+}
+
 /// Records a request, or finds the erasure in progress.
 ///
 /// # Errors
 /// Returns `user_not_found` if the organisation has no data of the user.
-pub async fn begin(
+async fn begin(
     service_client: &ServiceClient,
     request: &ErasureRequest,
     deadline: Deadline,
@@ -146,6 +167,7 @@ pub async fn run(
     let user = chatkit_user.as_deref();
     let run = ErasureRun { org_id, user_id, user, service_client, chatkit, deadline, until };
     run.end_sessions().await?;
+    tracing::debug!("sessions ended");
     let refused = run.delete_threads().await?;
     run.erase_rows().await?;
     run.finish(&refused).await

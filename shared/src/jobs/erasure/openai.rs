@@ -128,7 +128,8 @@ impl ErasureRun<'_> {
             };
             self.service_client.rpc(&call, self.deadline).await?;
             let delete = async |id: String| (chatkit.delete_thread(&id, self.deadline).await, id);
-            let (_, not_deleted, failed) = self.for_each(ids, delete).await;
+            let (deleted, not_deleted, failed) = self.for_each(ids, delete).await;
+            tracing::debug!(threads = deleted.len(), "threads deleted at OpenAI");
             refused.extend(not_deleted);
             if let Some(error) = failed {
                 return Err(error.into());

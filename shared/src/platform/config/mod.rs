@@ -5,9 +5,10 @@
 //! all of them at once.
 
 mod cors;
+mod env_file;
 mod parse;
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 pub use cors::{AllowedOrigins, CorsSettings, header_names};
 pub use parse::{any_string, base_url, secret_min_32, visible_ascii};
@@ -42,6 +43,17 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 impl Environment {
     pub fn from_process() -> Self {
         Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables of a file instead of the process's, which may belong to another
+    /// deployment.
+    ///
+    /// # Errors
+    /// Returns a message if the file cannot be read, or with the number of the first invalid line.
+    /// The message does not quote the line, which may hold a secret.
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let variables = env_file::read(path)?;
+        Ok(Self::new(move |name| variables.get(name).cloned()))
     }
 
     /// Creates an environment that looks up variables with `read`.

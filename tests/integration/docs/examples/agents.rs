@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use crate::support::admin_command::AdminCommand;
 use crate::support::client::{TestClient, TestResponse};
 use crate::support::escalations::decide;
 use crate::support::project_files::{read_text, root};
@@ -27,7 +28,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 const BEARER: &str = "bearer-of-the-example";
 
-/// The registration that the page of the agent describes.
+/// The command that registers the agent's server.
+const REGISTER: &str = "servers register server.toml";
+
+/// The page of the agent, with the registration.
 const AGENT_PAGE: &str = "examples/agent-python/README.md";
 
 /// The packages that the page of the agent installs.
@@ -133,15 +137,18 @@ fn curl_body(marker: &str) -> Result<Value> {
     serde_json::from_str(body).context("the body is not JSON")
 }
 
-/// Registers the agent's server as the page describes.
-async fn register(stack: &LocalStack, org_id: Uuid, agent: &ExampleAgent, credential: &str) -> Result<()> {
-    let mut arguments = curl_body("register_agent_server")?;
-    ensure!(arguments["p_credential"] == "payables", "{arguments:#}");
-    arguments["p_org_id"] = json!(org_id);
-    arguments["p_url"] = json!(agent.url());
-    arguments["p_credential"] = json!(credential);
-    let (status, answer) = stack.rpc("register_agent_server", arguments).await?;
-    ensure!(status.is_success(), "register_agent_server returned {status}: {answer}");
+/// Registers the agent's server with the file and the command of the page.
+async fn register(admin: &AdminCommand, org_id: Uuid, agent: &ExampleAgent, credential: &str) -> Result<()> {
+    let page = read_text(AGENT_PAGE)?;
+    let command = format!("cargo admin {REGISTER} --org \"$ORG\" --env-file production.env");
+    ensure!(markdown::blocks(&page, "sh").contains(&command), "the page does not have the command {command}");
+    let file = markdown::blocks(&page, "toml").pop().context("the page does not have a registration")?;
+    let file = file.replace("https://agents.example.com/mcp", &agent.url());
+    let file = file.replace("credential = \"payables\"", &format!("credential = \"{credential}\""));
+    std::fs::write(admin.folder().join("server.toml"), file)?;
+    let server = admin.json(&format!("{REGISTER} --org {org_id}")).await?;
+    let server = &server["agent_server"];
+    ensure!(server["url"] == agent.url() && server["credential"] == credential, "{server:#}");
     Ok(())
 }
 
@@ -162,7 +169,8 @@ async fn check_events(agent: &ExampleAgent) -> Result<()> {
     let member = TestClient::new(&stack).await?;
     let org_id = member.user.org_id;
     let approver = TestClient::in_organisation(&stack, org_id, OrgRole::Approver).await?;
-    register(&stack, org_id, agent, "payables").await?;
+    let admin = AdminCommand::new(&stack).await?;
+    register(&admin, org_id, agent, "payables").await?;
     let session = member.open_session_path().await?;
 
     member.record_event(&session, "button_click", click("42", 1_000_000)).await?.expect(201)?;
@@ -196,7 +204,7 @@ async fn check_events(agent: &ExampleAgent) -> Result<()> {
     assert_eq!(contents, expected);
 
     // A credential that the agent does not accept.
-    register(&stack, org_id, agent, "outdated").await?;
+    register(&admin, org_id, agent, "outdated").await?;
     member.record_event(&session, "button_click", click("45", 100)).await?.expect(201)?;
     let failed = |shown: &Value| !payloads(shown, "agent_failed").is_empty();
     let shown = wait_for(&member, &session, failed).await?;

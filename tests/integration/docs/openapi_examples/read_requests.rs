@@ -15,6 +15,9 @@ use crate::support::self_hosted::{SelfHostedSession, thread_id};
 pub const PAYMENT_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c20";
 const THREAD_EVENT: &str = "6a1c5a7e-0f5e-4f1e-9c55-1d2f3a4b5c10";
 
+/// The cursor of the example `changes`.
+const CHANGE_CURSOR: &str = "NzQwOjc0MDo";
+
 /// A cursor after all escalations.
 const LAST_ESCALATION: &str =
     "d2FpdGluZy45OTk5OTk5OTk5OTk5OTk5LjAxOWFhYTAwLTdjMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMQ";
@@ -28,7 +31,7 @@ pub async fn prepare(
     match (operation.id, example) {
         (_, "sessionNotFound") => Ok(valid.with_id(operation, &Uuid::new_v4().to_string())),
         (_, "invalidRequest") => Ok(valid.with_query("limit=0")),
-        ("list-sessions", "scopeForbidden") => Ok(valid.with_query("scope=organisation")),
+        ("list-sessions" | "list-changes", "scopeForbidden") => Ok(valid.with_query("scope=organisation")),
         ("list-sessions", "page") => {
             // The page contains the session. The new session, which is less recently active,
             // follows.
@@ -69,6 +72,26 @@ pub async fn prepare(
             let request = valid.with_id(operation, id).with_query("kinds=all");
             Ok(request.with_token(Some(session.caller.token.clone())))
         }
+        ("list-events", "page") => {
+            let click = json!({ "id": CLICK_EVENT, "type": "button_click", "payload": { "action": "approve" },
+                                "occurredAt": "2026-11-22T10:04:58Z" });
+            let first = json!({ "id": Uuid::new_v4(), "type": "custom_first" });
+            env.caller.post(&env.events_path(), json!([first, click])).await?.expect(201)?;
+            Ok(valid.with_query("sort=newest&limit=1"))
+        }
+        ("list-changes", "first") => Ok(valid),
+        ("list-changes", "changes") => {
+            let first = env.send(&valid).await?;
+            let since = first.body["cursor"].as_str().context("no cursor")?;
+            let request = valid.clone().with_query(&format!("since={since}"));
+            env.open_escalation(ESCALATION_EVENT, json!({})).await?;
+            Ok(request)
+        }
+        ("list-changes", "unchanged") => {
+            Ok(valid.with_query(&format!("since={}", env.matcher.substitute(CHANGE_CURSOR))))
+        }
+        ("list-changes", "malformedSince") => Ok(valid.with_query("since=none-of-ours")),
+        ("list-changes", "unknownScope") => Ok(valid.with_query("scope=all")),
         ("get-session", "session") => {
             add_documented_rows(env).await?;
             Ok(valid)
@@ -139,8 +162,10 @@ async fn add_history(env: &mut ExampleEnv) -> Result<()> {
 async fn add_documented_rows(env: &mut ExampleEnv) -> Result<()> {
     env.create_thread("Invoice 42").await?;
     let thread = env.matcher.substitute(THREAD_ID);
-    let task =
-        json!([{ "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true }]);
+    let task = json!([{
+        "id": "pay-42", "title": "Pay invoice 42", "status": "blocked", "requires_hitl": true,
+        "description": "Waits for the approval of the amount.", "due_at": "2026-11-30T12:00:00Z",
+    }]);
     env.record_by_rpc("record_tasks", "p_tasks", task).await?;
     let events = json!([
         { "id": THREAD_EVENT, "type": "thread_changed", "payload": { "threadId": thread } },

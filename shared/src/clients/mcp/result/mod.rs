@@ -9,14 +9,15 @@ pub(super) mod json;
 mod parse;
 mod sanitize;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 pub(super) use parse::parse_tool_result;
 pub(super) use sanitize::{replace_nul, truncate};
 
 pub use crate::clients::{Approver, Decision, Risk};
-use crate::platform::string_enum::words;
+use crate::platform::{parse::Timestamp, string_enum::words};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolResult {
@@ -105,6 +106,18 @@ pub struct TaskUpdate {
     /// Whether the task waits for a person.
     #[serde(default)]
     pub requires_hitl: bool,
+    // The optional members that follow are ignored if they cannot be read, and the task is kept.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// The escalation that the task waits for.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub escalation_id: Option<Uuid>,
+}
+
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Value::deserialize(deserializer).map(|value| T::deserialize(value).ok())
 }
 
 /// Work for another agent to do.

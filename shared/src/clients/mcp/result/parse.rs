@@ -14,11 +14,11 @@ use super::{
     json::{MAX_SIZE, Members, parse, to_value, to_value_or_text},
     sanitize::truncate,
 };
-use crate::platform::{json_schema::Schema, string_enum::words};
+use crate::platform::{json_schema::Schema, parse::Timestamp, string_enum::words};
 
 /// Maximum number of characters of a message to the user and of a handover's summary.
 const MAX_MESSAGE: usize = 8_000;
-/// Maximum number of characters of a reason or an objective.
+/// Maximum number of characters of a reason, an objective or a task's description.
 const MAX_REASON: usize = 2_000;
 /// Maximum number of characters of a task's id and title, as the table allows.
 const MAX_TASK_ID: usize = 200;
@@ -238,7 +238,12 @@ fn follow(
     notices.extend(content.notes.iter().cloned());
     let message = members.take("message", text).and_then(|message| said_of(&message));
     let output = members.remove("output").map(|output| parse_output(output, &mut notices));
-    let tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
+    let mut tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
+    for task in &mut tasks {
+        truncate_field(&mut task.description, MAX_REASON);
+        // PostgreSQL cannot represent much earlier times.
+        task.due_at = task.due_at.filter(|due_at| *due_at >= Timestamp::UNIX_EPOCH);
+    }
     if is_error || status == ResultStatus::Failed {
         let text = is_error.then(|| content.texts.join("\n")).filter(|text| parse(text).is_none());
         let message = message.or_else(|| said_of(&text?));

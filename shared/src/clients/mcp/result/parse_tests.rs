@@ -2,6 +2,8 @@ use super::*;
 
 #[path = "duplicate_name_tests.rs"]
 mod duplicate_names;
+#[path = "task_tests.rs"]
+mod tasks;
 
 fn read(result: &Value) -> ToolResult {
     parse_tool_result(&serde_json::value::to_raw_value(result).unwrap())
@@ -44,7 +46,9 @@ fn status_is_the_only_required_member() {
 fn known_members_are_read_and_unknown_ones_are_ignored() {
     let completed = completed(structured(&json!({
         "status": "completed", "message": "Paid.", "output": {"paid": 42.1}, "notices": ["late"], "colour": "red",
-        "tasks": [{"id": "pay-42", "title": "Pay invoice 42", "status": "completed", "requiresHitl": true, "x": 1}],
+        "tasks": [{"id": "pay-42", "title": "Pay invoice 42", "status": "completed", "requiresHitl": true, "x": 1,
+                   "description": "By bank transfer", "dueAt": "2026-11-30T12:00:00+01:00",
+                   "escalationId": "01981d3c-0000-7000-8000-000000000000"}],
         "followUps": [{"agentId": "tax_compliance", "objective": "check the VAT", "inputs": {"invoice": 42}}],
         "handover": {"agentId": "cfo_strategy", "reason": "large", "summary": "all paid"},
         "ask": null,
@@ -53,6 +57,13 @@ fn known_members_are_read_and_unknown_ones_are_ignored() {
     assert_eq!(completed.output, Some(json!({"paid": 42.1})));
     assert_eq!(completed.notices, [json!("late")]);
     assert!(completed.tasks[0].requires_hitl && completed.tasks[0].status.as_str() == "completed");
+    let recorded = serde_json::to_value(&completed.tasks[0]).unwrap();
+    let expected = json!({
+        "id": "pay-42", "title": "Pay invoice 42", "status": "completed", "requires_hitl": true,
+        "description": "By bank transfer", "due_at": "2026-11-30T11:00:00.000000Z",
+        "escalation_id": "01981d3c-0000-7000-8000-000000000000",
+    });
+    assert_eq!(recorded, expected);
     assert_eq!(completed.follow_ups[0].agent_id, "tax_compliance");
     assert_eq!(completed.handover.unwrap().summary.as_deref(), Some("all paid"));
 }

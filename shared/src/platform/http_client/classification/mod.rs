@@ -101,6 +101,8 @@ pub struct Rejection<C> {
     /// Message of the response. It may quote the request.
     pub message: Option<String>,
     pub details: Option<String>,
+    /// Hint of PostgREST.
+    pub hint: Option<String>,
     /// How long the response asks to wait.
     pub retry_after: Option<Duration>,
 }
@@ -146,6 +148,7 @@ struct ErrorBody {
     code: String,
     message: Option<String>,
     details: Option<String>,
+    hint: Option<String>,
 }
 
 impl ErrorBody {
@@ -164,7 +167,8 @@ impl ErrorBody {
                 None => (Speaker::Other, "", None),
             },
         };
-        Self { speaker, code: sanitize_code(code, 60).to_owned(), message, details: text(&body["details"]) }
+        let code = sanitize_code(code, 60).to_owned();
+        Self { speaker, code, message, details: text(&body["details"]), hint: text(&body["hint"]) }
     }
 }
 
@@ -205,6 +209,7 @@ impl HttpResponse {
             code: said.code,
             message: said.message,
             details: said.details,
+            hint: said.hint,
             retry_after: retry_after(&self.headers),
         })
     }

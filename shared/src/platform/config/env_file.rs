@@ -1,15 +1,11 @@
 //! Environment files, as `cargo dev` writes them and `cargo lambda … --env-file` reads them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 /// Reads the variables in a file.
-///
-/// # Errors
-/// Returns a message if the file cannot be read, or with the number of the first invalid line. The
-/// message does not quote the line, which may hold a secret.
-pub fn read(path: &str) -> Result<HashMap<String, String>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    variables(&text).map_err(|line| format!("{path}, line {line}: must be NAME='value'"))
+pub(super) fn read(path: &Path) -> Result<HashMap<String, String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    variables(&text).map_err(|line| format!("{}, line {line}: must be NAME='value'", path.display()))
 }
 
 fn variables(text: &str) -> Result<HashMap<String, String>, usize> {
