@@ -151,6 +151,29 @@ begin
 end
 $$;
 
+-- Returns the id of an escalation that the row policies let the caller read. Otherwise returns a
+-- random id: the caller then gets the same error as for an escalation that does not exist.
+create or replace function chatkit_private.readable_escalation_id(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_claims jsonb,
+  p_escalation_id uuid
+) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
+begin
+  if p_escalation_id = any (
+    chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id])
+  ) then
+    return p_escalation_id;
+  end if;
+  return gen_random_uuid();
+end
+$$;
+
 -- Returns the escalation that an event decides, or null if it decides none. Accepts every spelling
 -- of a UUID that PostgreSQL accepts.
 create or replace function chatkit_private.decided_escalation_id(p_given jsonb) returns uuid
@@ -200,6 +223,17 @@ language sql immutable parallel safe
 set search_path = ''
 as $$
   select encode(sha256(convert_to(p_thing::text, 'UTF8')), 'hex')
+$$;
+
+-- Stores which transaction changed a row last, for list_changes.
+create or replace function chatkit_private.record_change_xid() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.change_xid := pg_current_xact_id();
+  return new;
+end
 $$;
 
 -- Fair claims. A claim reads due rows, the earliest first, and divides them among their owners, so

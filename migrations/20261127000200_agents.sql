@@ -36,6 +36,41 @@ return case
     )
 end;
 
+-- Returns the names of the built-in tools: those that this deployment itself offers to models.
+create or replace function chatkit_private.built_in_tools() returns text[]
+language sql immutable parallel safe
+set search_path = ''
+return array['ask_person', 'hand_over_to_agent', 'set_task'];
+
+-- Returns whether a JSON value is a list of client tools, which run in the page: at most 20 objects
+-- {name, description, input_schema} with different names, in 64 KiB.
+create or replace function chatkit_private.is_client_tools(p_tools jsonb) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return case
+  when jsonb_typeof(p_tools) <> 'array' then false
+  else jsonb_array_length(p_tools) <= 20
+    and octet_length(p_tools::text) <= 65536
+    and not exists (
+      select from jsonb_array_elements(p_tools) as e (tool)
+      where not coalesce(case
+        when jsonb_typeof(e.tool) <> 'object' then false
+        else e.tool - '{name,description,input_schema}'::text[] = '{}'
+          and jsonb_typeof(e.tool -> 'name') = 'string'
+          and e.tool ->> 'name' ~ '^[A-Za-z0-9_-]{1,64}$'
+          and e.tool ->> 'name' <> all (chatkit_private.built_in_tools())
+          and chatkit_private.is_text(e.tool -> 'description', 1024)
+          and jsonb_typeof(e.tool -> 'input_schema') = 'object'
+          and e.tool -> 'input_schema' -> 'type' = '"object"'
+          and octet_length((e.tool -> 'input_schema')::text) <= 16384
+      end, false)
+    )
+    and (
+      select count(*) = count(distinct e.tool ->> 'name')
+      from jsonb_array_elements(p_tools) as e (tool)
+    )
+end;
+
 create table if not exists public.agents (
   org_id uuid not null,
   id text not null,
@@ -55,7 +90,13 @@ create table if not exists public.agents (
   max_input_tokens integer,
   max_output_tokens integer,
   max_turn_seconds integer,
+  -- The calls of tools that one answer may make.
+  max_tool_calls integer,
   start_screen jsonb,
+  -- The built-in tools that the model may call.
+  built_in_tools text[],
+  -- Tools that the model may call and that run in the page (see is_client_tools).
+  client_tools jsonb,
   enabled boolean not null default true,
   -- Null: every role.
   allowed_org_roles text[],
@@ -75,13 +116,14 @@ create table if not exists public.agents (
         chatkit_workflow_id is not null
         and num_nonnulls(
           model, instructions, reasoning_effort, max_input_tokens, max_output_tokens,
-          max_turn_seconds, start_screen
+          max_turn_seconds, max_tool_calls, start_screen, built_in_tools, client_tools
         ) = 0
       when 'self_hosted' then
         num_nonnulls(chatkit_workflow_id, chatkit_workflow_version) = 0
         and not tracing_enabled
         and num_nulls(
-          model, instructions, max_input_tokens, max_output_tokens, max_turn_seconds, start_screen
+          model, instructions, max_input_tokens, max_output_tokens, max_turn_seconds,
+          max_tool_calls, start_screen, built_in_tools, client_tools
         ) = 0
     end
   ),
@@ -94,7 +136,11 @@ create table if not exists public.agents (
   constraint agents_max_output_tokens_range check (max_output_tokens between 16 and 200000),
   -- A turn ends before Lambda's limit of 900 seconds.
   constraint agents_max_turn_seconds_range check (max_turn_seconds between 5 and 840),
+  constraint agents_max_tool_calls_range check (max_tool_calls between 1 and 128),
   constraint agents_start_screen_form check (chatkit_private.is_start_screen(start_screen)),
+  constraint agents_built_in_tools_known
+    check (built_in_tools <@ chatkit_private.built_in_tools()),
+  constraint agents_client_tools_form check (chatkit_private.is_client_tools(client_tools)),
   constraint agents_workflow_id_length check (char_length(chatkit_workflow_id) between 1 and 200),
   -- OpenAI accepts 'latest' when it creates a session, and fails at the session's first message.
   -- It is rejected here, where the operator can still correct it.
@@ -210,7 +256,10 @@ create or replace function public.register_agent(
   p_max_input_tokens integer default null,
   p_max_output_tokens integer default null,
   p_max_turn_seconds integer default null,
-  p_start_screen jsonb default null
+  p_start_screen jsonb default null,
+  p_max_tool_calls integer default null,
+  p_built_in_tools text[] default null,
+  p_client_tools jsonb default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -228,7 +277,8 @@ begin
     org_id, id, display_name, description, enabled, allowed_org_roles, idle_timeout_seconds,
     provider, chatkit_workflow_id, chatkit_workflow_version, tracing_enabled,
     model, instructions, reasoning_effort,
-    max_input_tokens, max_output_tokens, max_turn_seconds, start_screen
+    max_input_tokens, max_output_tokens, max_turn_seconds, max_tool_calls, start_screen,
+    built_in_tools, client_tools
   ) values (
     p_org_id, p_agent_id, p_display_name, p_description,
     p_enabled, p_allowed_org_roles, p_idle_timeout_seconds,
@@ -237,7 +287,10 @@ begin
     coalesce(p_max_input_tokens, case when v_self_hosted then 100000 end),
     coalesce(p_max_output_tokens, case when v_self_hosted then 4096 end),
     coalesce(p_max_turn_seconds, case when v_self_hosted then 300 end),
-    coalesce(nullif(p_start_screen, 'null'), case when v_self_hosted then '{}'::jsonb end)
+    coalesce(p_max_tool_calls, case when v_self_hosted then 16 end),
+    coalesce(nullif(p_start_screen, 'null'), case when v_self_hosted then '{}'::jsonb end),
+    coalesce(p_built_in_tools, case when v_self_hosted then '{}'::text[] end),
+    coalesce(nullif(p_client_tools, 'null'), case when v_self_hosted then '[]'::jsonb end)
   )
   on conflict (org_id, id) do update set
     display_name = excluded.display_name,
@@ -255,11 +308,15 @@ begin
     max_input_tokens = excluded.max_input_tokens,
     max_output_tokens = excluded.max_output_tokens,
     max_turn_seconds = excluded.max_turn_seconds,
+    max_tool_calls = excluded.max_tool_calls,
     start_screen = excluded.start_screen,
+    built_in_tools = excluded.built_in_tools,
+    client_tools = excluded.client_tools,
     updated_at = now()
   -- Repeating the same registration changes nothing, `updated_at` included.
   where to_jsonb(a) - '{created_at,updated_at}'::text[]
     is distinct from to_jsonb(excluded) - '{created_at,updated_at}'::text[];
+  perform chatkit_private.require_distinct_tools(p_org_id, p_agent_id);
 
   select * into v_agent from public.agents as a where a.org_id = p_org_id and a.id = p_agent_id;
   return jsonb_build_object('agent', to_jsonb(v_agent) || jsonb_build_object(

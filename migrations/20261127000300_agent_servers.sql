@@ -113,6 +113,7 @@ create table if not exists public.agent_tools (
     foreign key (org_id, agent_id)
     references public.agent_servers (org_id, agent_id) on delete cascade,
   constraint agent_tools_name_form check (name ~ '^[A-Za-z0-9_.-]{1,128}$'),
+  constraint agent_tools_name_not_built_in check (name <> all (chatkit_private.built_in_tools())),
   constraint agent_tools_description_length check (char_length(description) between 1 and 1024),
   constraint agent_tools_description_needs_schema
     check (description is null or input_schema is not null),
@@ -220,6 +221,33 @@ begin
 end
 $$;
 
+-- Rejects a client tool that has the name of a registered tool of its agent: a model could not
+-- distinguish them. The lock orders the registrations of an agent and of its server.
+create or replace function chatkit_private.require_distinct_tools(p_org_id uuid, p_agent_id text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_client_tools jsonb;
+begin
+  select a.client_tools into v_client_tools
+  from public.agents as a
+  where a.org_id = p_org_id and a.id = p_agent_id
+  for no key update;
+  if exists (
+    select from public.agent_tools as t
+    where t.org_id = p_org_id
+      and t.agent_id = p_agent_id
+      and v_client_tools @> jsonb_build_array(jsonb_build_object('name', t.name))
+  ) then
+    raise check_violation using
+      message = 'a client tool has the name of a tool',
+      constraint = 'agents_client_tools_distinct';
+  end if;
+end
+$$;
+
 create or replace function public.register_agent_server(
   p_org_id uuid,
   p_agent_id text,
@@ -284,6 +312,7 @@ begin
     );
   end loop;
   v_pointer := null;
+  perform chatkit_private.require_distinct_tools(p_org_id, p_agent_id);
   perform chatkit_private.reject_unknown_fields(
     p_routes, array['tool', 'event_type', 'session_agent_id', 'metadata']
   );

@@ -48,12 +48,18 @@ create table if not exists public.chat_sessions (
   ended_at timestamptz,
   end_reason text,
   metadata jsonb not null default '{}',
+  -- What lists show: a title, and the device that opened or resumed the session last. The session's
+  -- user writes both.
+  title text,
+  device_label text,
   -- The last activity of a person or an agent. Idle sessions are ended by it.
   last_activity_at timestamptz not null default now(),
   -- The last numbers assigned to an event and to a message. They are taken under the row's lock, so
   -- they have no gaps and no duplicates.
   last_event_seq bigint not null default 0,
   last_message_seq bigint not null default 0,
+  -- The transaction that changed the row last.
+  change_xid xid8 not null default pg_current_xact_id(),
   -- Target of the child tables' foreign keys: their organisation and user are their session's.
   constraint chat_sessions_tenant_key unique (org_id, user_id, id),
   constraint chat_sessions_chatkit_user_fkey
@@ -70,6 +76,8 @@ create table if not exists public.chat_sessions (
   constraint chat_sessions_end_is_whole check (
     (status = 'ended') = (ended_at is not null) and (status = 'ended') = (end_reason is not null)
   ),
+  constraint chat_sessions_title_length check (char_length(title) between 1 and 200),
+  constraint chat_sessions_device_label_length check (char_length(device_label) between 1 and 100),
   constraint chat_sessions_metadata_object check (jsonb_typeof(metadata) = 'object'),
   -- A backstop behind the API's limit of 8 KiB. It is wider because jsonb text contains spaces.
   constraint chat_sessions_metadata_size check (octet_length(metadata::text) <= 16384)
@@ -109,6 +117,12 @@ create index if not exists chat_sessions_by_end
 create index if not exists chat_sessions_ended
   on public.chat_sessions (org_id, ended_at) where status = 'ended';
 
+-- Finds the sessions of a user, and of an organisation, that changed last.
+create index if not exists chat_sessions_changes_of_user
+  on public.chat_sessions (org_id, user_id, change_xid);
+create index if not exists chat_sessions_changes
+  on public.chat_sessions (org_id, change_xid);
+
 alter table public.chat_sessions enable row level security;
 revoke all on table public.chat_sessions from public, anon, authenticated, service_role;
 grant select on table public.chat_sessions to authenticated;
@@ -123,6 +137,9 @@ alter table public.chat_sessions
   alter column ended_at set statistics 0,
   alter column end_reason set statistics 0,
   alter column metadata set statistics 0,
+  alter column title set statistics 0,
+  alter column device_label set statistics 0,
+  alter column change_xid set statistics 0,
   alter column last_event_seq set statistics 0,
   alter column last_message_seq set statistics 0;
 
@@ -167,6 +184,10 @@ create or replace trigger prevent_session_rewrite
   before update on public.chat_sessions
   for each row execute function chatkit_private.prevent_session_rewrite();
 
+create or replace trigger record_change_xid
+  before update on public.chat_sessions
+  for each row execute function chatkit_private.record_change_xid();
+
 create table if not exists public.session_model_settings (
   org_id uuid not null,
   user_id uuid not null,
@@ -179,7 +200,10 @@ create table if not exists public.session_model_settings (
   max_input_tokens integer not null,
   max_output_tokens integer not null,
   max_turn_seconds integer not null,
+  max_tool_calls integer not null,
   start_screen jsonb not null,
+  built_in_tools text[] not null,
+  client_tools jsonb not null,
   copied_at timestamptz not null default clock_timestamp(),
   constraint session_model_settings_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
@@ -208,11 +232,13 @@ begin
   end if;
   insert into public.session_model_settings as m (
     org_id, user_id, session_id, agent_id, model, instructions, reasoning_effort,
-    max_input_tokens, max_output_tokens, max_turn_seconds, start_screen
+    max_input_tokens, max_output_tokens, max_turn_seconds, max_tool_calls, start_screen,
+    built_in_tools, client_tools
   ) values (
     p_session.org_id, p_session.user_id, p_session.id, p_agent.id, p_agent.model,
     p_agent.instructions, p_agent.reasoning_effort, p_agent.max_input_tokens,
-    p_agent.max_output_tokens, p_agent.max_turn_seconds, p_agent.start_screen
+    p_agent.max_output_tokens, p_agent.max_turn_seconds, p_agent.max_tool_calls,
+    p_agent.start_screen, p_agent.built_in_tools, p_agent.client_tools
   )
   on conflict (session_id) do update set
     agent_id = excluded.agent_id,
@@ -222,7 +248,10 @@ begin
     max_input_tokens = excluded.max_input_tokens,
     max_output_tokens = excluded.max_output_tokens,
     max_turn_seconds = excluded.max_turn_seconds,
+    max_tool_calls = excluded.max_tool_calls,
     start_screen = excluded.start_screen,
+    built_in_tools = excluded.built_in_tools,
+    client_tools = excluded.client_tools,
     copied_at = excluded.copied_at;
 end
 $$;
@@ -339,7 +368,20 @@ create or replace function chatkit_private.session_response(p_session_id uuid) r
 language sql
 set search_path = ''
 as $$
-  select to_jsonb(s) from public.chat_sessions as s where s.id = p_session_id
+  select to_jsonb(s) - 'change_xid' from public.chat_sessions as s where s.id = p_session_id
+$$;
+
+-- Sets the labels {title?, deviceLabel?} of a session; null removes one.
+create or replace function chatkit_private.label_session(p_session_id uuid, p_labels jsonb)
+returns void
+language sql
+set search_path = ''
+as $$
+  update public.chat_sessions as s
+  set title = case when p_labels ? 'title' then p_labels ->> 'title' else s.title end,
+      device_label =
+        case when p_labels ? 'deviceLabel' then p_labels ->> 'deviceLabel' else s.device_label end
+  where s.id = p_session_id and p_labels ?| '{title,deviceLabel}'
 $$;
 
 -- Sets the last activity to now. Another machine's clock may have written a later time; activity

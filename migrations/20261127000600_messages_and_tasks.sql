@@ -182,6 +182,11 @@ create table if not exists public.chat_tasks (
   title text not null,
   status text not null,
   requires_hitl boolean not null default false,
+  description text,
+  due_at timestamptz,
+  -- The escalation of the session that the task waits for. It has no foreign key: retention and
+  -- erasure delete both.
+  escalation_id uuid,
   updated_at timestamptz not null default clock_timestamp(),
   -- Begins with the session, so it lists a session's tasks and covers the foreign key.
   primary key (session_id, id),
@@ -189,6 +194,8 @@ create table if not exists public.chat_tasks (
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_tasks_id_length check (char_length(id) between 1 and 200),
   constraint chat_tasks_title_length check (char_length(title) between 1 and 500),
+  constraint chat_tasks_description_length check (char_length(description) between 1 and 2000),
+  constraint chat_tasks_due_at_finite check (isfinite(due_at)),
   constraint chat_tasks_status_known
     check (status in ('pending', 'running', 'completed', 'blocked'))
 );
@@ -208,6 +215,9 @@ alter table public.chat_tasks
   alter column id set statistics 0,
   alter column title set statistics 0,
   alter column requires_hitl set statistics 0,
+  alter column description set statistics 0,
+  alter column due_at set statistics 0,
+  alter column escalation_id set statistics 0,
   alter column updated_at set statistics 0;
 
 drop policy if exists "session owner and approvers can read" on public.chat_tasks;
@@ -240,25 +250,38 @@ begin
     order by t.position
   loop
     insert into public.chat_tasks as t (
-      org_id, user_id, session_id, id, title, status, requires_hitl
+      org_id, user_id, session_id, id, title, status, requires_hitl, description, due_at,
+      escalation_id
     )
     values (
       v_session.org_id, v_session.user_id, p_session_id,
       v_given ->> 'id', v_given ->> 'title', v_given ->> 'status',
-      coalesce((v_given ->> 'requires_hitl')::boolean, false)
+      coalesce((v_given ->> 'requires_hitl')::boolean, false),
+      v_given ->> 'description', (v_given ->> 'due_at')::timestamptz,
+      (
+        select x.id from public.chat_escalations as x
+        where x.id = (v_given ->> 'escalation_id')::uuid and x.session_id = p_session_id
+      )
     )
     on conflict (session_id, id) do update
     set title = excluded.title,
         status = excluded.status,
         requires_hitl = excluded.requires_hitl,
+        description = excluded.description,
+        due_at = excluded.due_at,
+        escalation_id = excluded.escalation_id,
         updated_at = clock_timestamp()
-    where (t.title, t.status, t.requires_hitl)
-      is distinct from (excluded.title, excluded.status, excluded.requires_hitl);
+    where (t.title, t.status, t.requires_hitl, t.description, t.due_at, t.escalation_id)
+      is distinct from (excluded.title, excluded.status, excluded.requires_hitl,
+                        excluded.description, excluded.due_at, excluded.escalation_id);
     v_something_new := v_something_new or found;
 
     v_answers := v_answers || (
       select jsonb_build_object('id', t.id, 'title', t.title, 'status', t.status,
                                 'requires_hitl', t.requires_hitl,
+                                'description', t.description,
+                                'due_at', chatkit_private.utc_text(t.due_at),
+                                'escalation_id', t.escalation_id,
                                 'updated_at', chatkit_private.utc_text(t.updated_at))
       from public.chat_tasks as t
       where t.session_id = p_session_id and t.id = v_given ->> 'id'
@@ -278,4 +301,5 @@ end
 $$;
 
 comment on function public.record_tasks is
-  'Stores the latest state of tasks. A repeated call changes nothing, `updated_at` included.';
+  'Stores the latest state of tasks. A repeated call changes nothing, `updated_at` included. The '
+  'escalation of a task must belong to the session; another one is not stored.';

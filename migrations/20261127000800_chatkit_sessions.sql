@@ -26,6 +26,10 @@ create table if not exists public.chatkit_sessions (
   -- SHA-256 of the client secret of a self-hosted agent, by which a request is recognised. It has
   -- 256 random bits, so it cannot be guessed from the hash.
   secret_hash text,
+  -- Claims of the token with which the secret was requested. The rules on who may decide an
+  -- escalation apply to them when the secret brings a decision.
+  aal text,
+  client_id text,
   -- The end of the lease of the maintenance run that is cancelling it.
   cancel_lease_until timestamptz,
   constraint chatkit_sessions_session_fkey
@@ -262,11 +266,25 @@ begin
 end
 $$;
 
+-- Returns the claims of a client secret: those of its user, and `aal` and `client_id` of the token
+-- with which the secret was requested.
+create or replace function chatkit_private.claims_of_secret(p_secret_hash text) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select chatkit_private.effective_claims(c.org_id, c.user_id, null)
+    || jsonb_strip_nulls(jsonb_build_object('aal', c.aal, 'client_id', c.client_id))
+  from public.chatkit_sessions as c
+  where c.secret_hash = p_secret_hash
+$$;
+
 -- Returns the session's stored client secret, still sealed, if it lives for at least
--- p_min_life_seconds; otherwise null.
+-- p_min_life_seconds; otherwise null. The secret of a self-hosted agent is shared only by tokens
+-- with the same claims `aal` and `client_id`, because it can decide escalations.
 create or replace function chatkit_private.usable_secret(
   p_session_id uuid,
-  p_min_life_seconds integer
+  p_min_life_seconds integer,
+  p_claims jsonb
 ) returns jsonb
 language plpgsql
 set search_path = ''
@@ -291,6 +309,10 @@ begin
     where c.session_id = p_session_id
       and c.sealed_secret is not null
       and c.expires_at >= clock_timestamp() + make_interval(secs => coalesce(p_min_life_seconds, 0))
+      and (
+        c.provider <> 'self_hosted'
+        or (c.aal, c.client_id) is not distinct from (p_claims ->> 'aal', p_claims ->> 'client_id')
+      )
     order by c.expires_at desc, c.id desc
     limit 1
   );

@@ -98,7 +98,9 @@ create or replace function chatkit_private.open_session(
   p_idempotency_key text default null,
   p_request_hash text default null,
   p_lease_seconds integer default null,
-  p_min_life_seconds integer default null
+  p_min_life_seconds integer default null,
+  p_labels jsonb default null,
+  p_claims jsonb default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -128,16 +130,17 @@ begin
     v_session := chatkit_private.create_session(
       p_org_id, p_user_id, p_session_id, v_agent, p_channel, p_metadata
     );
+    perform chatkit_private.label_session(v_session.id, p_labels);
   elsif v_session.status = 'ended' then
     raise sqlstate 'PT409' using message = 'session_ended';
   else
     v_agent := chatkit_private.openable_agent(p_org_id, p_user_id, v_session.agent_id);
-    v_live := chatkit_private.usable_secret(v_session.id, p_min_life_seconds);
+    v_live := chatkit_private.usable_secret(v_session.id, p_min_life_seconds, p_claims);
   end if;
 
   if v_live is null and v_session.provider = any (p_providers) then
     v_request_id := p_chatkit_request_id;
-    v_limit := chatkit_private.request_chatkit_session(v_session, v_request_id);
+    v_limit := chatkit_private.request_chatkit_session(v_session, v_request_id, p_claims);
   end if;
   -- A new session costs the same when it gets no secret because its provider is not configured.
   if v_made and v_request_id is null then
@@ -174,6 +177,7 @@ create or replace function public.open_session(
   p_request_hash text default null,
   p_lease_seconds integer default null,
   p_min_life_seconds integer default null,
+  p_labels jsonb default null,
   p_claims jsonb default null
 ) returns jsonb
 language plpgsql
@@ -183,7 +187,8 @@ declare
   v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
   v_opened jsonb := chatkit_private.open_session(
     p_org_id, p_user_id, p_session_id, p_agent_id, p_channel, p_metadata, p_chatkit_request_id,
-    p_providers, p_idempotency_key, p_request_hash, p_lease_seconds, p_min_life_seconds
+    p_providers, p_idempotency_key, p_request_hash, p_lease_seconds, p_min_life_seconds, p_labels,
+    v_claims
   );
   v_id uuid := (v_opened #>> '{session,id}')::uuid;
 begin
@@ -248,7 +253,9 @@ create or replace function chatkit_private.renew_chatkit_session(
   p_idempotency_key text default null,
   p_request_hash text default null,
   p_lease_seconds integer default null,
-  p_rejected boolean default null
+  p_rejected boolean default null,
+  p_labels jsonb default null,
+  p_claims jsonb default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -286,18 +293,19 @@ begin
 
   if p_purpose = 'resume' and not v_replayed then
     perform chatkit_private.touch_session(p_session_id);
+    perform chatkit_private.label_session(p_session_id, p_labels);
   end if;
   if p_rejected and not v_replayed then
     perform chatkit_private.reject_secrets(p_session_id);
   end if;
-  v_live := chatkit_private.usable_secret(p_session_id, p_min_life_seconds);
+  v_live := chatkit_private.usable_secret(p_session_id, p_min_life_seconds, p_claims);
   if v_live is null and v_session.provider = any (p_providers) then
     v_request_id := p_chatkit_request_id;
   end if;
   if v_request_id is not null and p_purpose = 'refresh' then
     perform chatkit_private.reject_concurrent_refresh(v_session, v_request_id, p_lease_seconds);
   end if;
-  v_limit := chatkit_private.request_chatkit_session(v_session, v_request_id);
+  v_limit := chatkit_private.request_chatkit_session(v_session, v_request_id, p_claims);
   perform chatkit_private.lease_idempotency_key(
     v_claim, p_session_id, v_request_id, p_lease_seconds
   );
@@ -325,6 +333,7 @@ create or replace function public.renew_chatkit_session(
   p_request_hash text default null,
   p_lease_seconds integer default null,
   p_rejected boolean default null,
+  p_labels jsonb default null,
   p_claims jsonb default null
 ) returns jsonb
 language plpgsql
@@ -338,7 +347,8 @@ begin
   return chatkit_private.renew_chatkit_session(
     p_org_id, p_user_id, case when v_readable then p_session_id else gen_random_uuid() end,
     p_purpose, p_min_life_seconds, p_chatkit_request_id, p_providers, p_agent_id, p_metadata,
-    case when v_readable then p_idempotency_key end, p_request_hash, p_lease_seconds, p_rejected
+    case when v_readable then p_idempotency_key end, p_request_hash, p_lease_seconds, p_rejected,
+    p_labels, v_claims
   );
 end
 $$;

@@ -2,10 +2,12 @@
 
 -- Records a request for a ChatKit session once and charges it to the rate limits. Returns what is
 -- left of the limit, or null if nothing was charged: the request was recorded before, or
--- p_request_id is null because no ChatKit session is requested.
+-- p_request_id is null because no ChatKit session is requested. p_claims are those of the caller's
+-- token.
 create or replace function chatkit_private.request_chatkit_session(
   p_session public.chat_sessions,
-  p_request_id uuid
+  p_request_id uuid,
+  p_claims jsonb
 ) returns jsonb
 language plpgsql
 set search_path = ''
@@ -14,10 +16,12 @@ begin
   if p_request_id is null then
     return null;
   end if;
-  insert into public.chatkit_sessions (id, org_id, user_id, session_id, agent_id, provider)
+  insert into public.chatkit_sessions (
+    id, org_id, user_id, session_id, agent_id, provider, aal, client_id
+  )
   values (
     p_request_id, p_session.org_id, p_session.user_id, p_session.id, p_session.agent_id,
-    p_session.provider
+    p_session.provider, p_claims ->> 'aal', p_claims ->> 'client_id'
   )
   on conflict (id) do nothing;
   if found then

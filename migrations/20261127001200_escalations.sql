@@ -76,6 +76,8 @@ create table if not exists public.chat_escalations (
   -- The person who works on it, and until when. It prevents another claim, and no decision.
   claimed_by uuid,
   claimed_until timestamptz,
+  -- The transaction that changed the row last.
+  change_xid xid8 not null default pg_current_xact_id(),
   -- One event opens one escalation. The index also finds the escalation of a replayed event and
   -- covers both foreign keys.
   constraint chat_escalations_event_key unique (session_id, event_id),
@@ -172,13 +174,19 @@ create index if not exists chat_escalations_claimed
   on public.chat_escalations (org_id, claimed_by, created_at, id)
   where status = 'open' and claimed_by is not null;
 
+-- Finds the escalations of a user, and of an organisation, that changed last.
+create index if not exists chat_escalations_changes_of_user
+  on public.chat_escalations (org_id, user_id, change_xid);
+create index if not exists chat_escalations_changes
+  on public.chat_escalations (org_id, change_xid);
+
 -- Finds the rejections of a request.
 create index if not exists chat_escalations_rejected
   on public.chat_escalations (org_id, request_hash, decided_at) where decision = 'reject';
 
--- Counts the open escalations that a user's pages opened.
+-- Counts a user's open escalations that release no call.
 create index if not exists chat_escalations_open_of_browsers
-  on public.chat_escalations (org_id, user_id) where status = 'open' and origin = 'browser';
+  on public.chat_escalations (org_id, user_id) where status = 'open' and kind = 'browser';
 
 -- Finds open escalations that expire.
 create index if not exists chat_escalations_expiring
@@ -235,6 +243,7 @@ alter table public.chat_escalations
   alter column comment set statistics 0,
   alter column claimed_by set statistics 0,
   alter column claimed_until set statistics 0,
+  alter column change_xid set statistics 0,
   alter column tool set statistics 0;
 
 drop policy if exists "session owner and approvers can read" on public.chat_escalations;
@@ -282,6 +291,10 @@ $$;
 create or replace trigger prevent_escalation_rewrite
   before update on public.chat_escalations
   for each row execute function chatkit_private.prevent_escalation_rewrite();
+
+create or replace trigger record_change_xid
+  before update on public.chat_escalations
+  for each row execute function chatkit_private.record_change_xid();
 
 -- Withdraws the open escalations of a session that ends, for any reason.
 create or replace function chatkit_private.withdraw_escalations() returns trigger
@@ -339,7 +352,7 @@ begin
   into v_of_session, v_of_user
   from public.chat_escalations as o
   where o.org_id = p_event.org_id and o.user_id = p_event.user_id
-    and o.origin = 'browser' and o.status = 'open';
+    and o.kind = 'browser' and o.status = 'open';
   if v_of_session >= c_most_of_session or v_of_user >= c_most_of_user then
     raise sqlstate 'PT409' using message = 'too_many_escalations',
       detail = case when v_of_session >= c_most_of_session then 'session' else 'user' end;

@@ -258,6 +258,13 @@ begin
     update public.deliveries as d
     set claim_id = p_claim_id
     where d.id = v_delivery.id and d.status <> 'running';
+    -- note_closed_call leaves a call that was running to finish_delivery.
+    perform chatkit_private.append_call_note(d)
+    from public.deliveries as d
+    where d.id = v_delivery.id
+      and d.run_id is not null
+      and v_delivery.status = 'running'
+      and d.status = 'dead';
   end loop;
   return v_call;
 end

@@ -89,35 +89,6 @@ begin
 end
 $$;
 
--- Returns why an agent may not hand a session over to another one, or null if it may. The session
--- must be with the agent that hands it over, and its user must be allowed to open the other agent
--- in the session's channel.
-create or replace function chatkit_private.handover_rejection(
-  p_delivery public.deliveries,
-  p_session public.chat_sessions,
-  p_agent_id text
-) returns text
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_agent public.agents;
-begin
-  if p_session.status = 'ended' then
-    return 'session_ended';
-  end if;
-  if p_session.agent_id <> p_delivery.agent_id or p_session.agent_id = p_agent_id then
-    return 'agent_changed';
-  end if;
-  v_agent := chatkit_private.openable_agent(p_session.org_id, p_session.user_id, p_agent_id);
-  perform chatkit_private.require_channel(v_agent, p_session.channel);
-  return null;
-exception
-  when sqlstate 'PT403' or sqlstate 'PT422' then
-    return sqlerrm;
-end
-$$;
-
 -- Appends the event `agent_result`, whose payload has at most 16 KiB. If the result does not fit,
 -- the notices are left out, or else the output, or else both, and `truncated` is set.
 create or replace function chatkit_private.append_result_event(
@@ -175,15 +146,17 @@ declare
   v_handover jsonb := nullif(p_outcome -> 'handover', 'null');
   v_refusal text;
   v_refused jsonb;
-  v_agent public.agents;
+  -- The answer that goes on with the next agent after a handover.
+  v_run_id uuid := case when p_delivery.in_turn then p_delivery.run_id end;
   v_event public.chat_events;
 begin
   select * into strict v_session from public.chat_sessions as s where s.id = p_delivery.session_id;
   perform chatkit_private.close_delivery(p_delivery.id, 'done');
   v_plan := chatkit_private.plan_follow_ups(p_delivery, v_session, p_outcome -> 'follow_ups');
   if v_handover is not null then
-    v_refusal :=
-      chatkit_private.handover_rejection(p_delivery, v_session, v_handover ->> 'agent_id');
+    v_refusal := chatkit_private.handover_rejection(
+      v_session, p_delivery.agent_id, v_handover ->> 'agent_id', v_run_id
+    );
   end if;
   select jsonb_strip_nulls(jsonb_build_object(
     'followUpsRefused',
@@ -224,20 +197,10 @@ begin
   end loop;
 
   if v_handover is not null and v_refusal is null then
-    v_event := chatkit_private.append_event(
-      p_delivery.session_id, chatkit_private.new_id(), 'handover',
-      jsonb_build_object('agentId', v_handover -> 'agent_id', 'fromAgentId', p_delivery.agent_id)
-        || jsonb_strip_nulls(jsonb_build_object(
-          'reason', v_handover -> 'reason', 'summary', v_handover -> 'summary'
-        )),
-      'agent', p_delivery.agent_id
+    perform chatkit_private.hand_over_by_agent(
+      v_session, p_delivery.agent_id, v_handover, p_delivery.root_event_id, p_delivery.depth + 1,
+      v_run_id
     );
-    select * into strict v_agent
-    from public.agents as a
-    where a.org_id = p_delivery.org_id and a.id = v_handover ->> 'agent_id';
-    perform chatkit_private.change_agent(p_delivery.session_id, v_agent);
-    -- The event is routed after the handover, so it goes to the session's new agent.
-    perform chatkit_private.route_event(v_event, p_delivery.root_event_id, p_delivery.depth + 1);
   end if;
 end
 $$;
@@ -300,6 +263,17 @@ begin
   perform chatkit_private.open_delivery_escalation(
     p_delivery, 'agent_asked', p_outcome -> 'ask', 'agent', p_delivery.agent_id
   );
+  -- The agent cannot know the id of the escalation that its result opens.
+  update public.chat_tasks as t
+  set escalation_id = x.id
+  from jsonb_array_elements(coalesce(nullif(p_outcome -> 'tasks', 'null'), '[]')) as g (task)
+  cross join public.chat_escalations as x
+  where t.session_id = p_delivery.session_id
+    and t.id = g.task ->> 'id'
+    and t.requires_hitl
+    and t.escalation_id is null
+    and x.delivery_id = p_delivery.id
+    and x.status = 'open';
 end
 $$;
 
@@ -333,11 +307,20 @@ begin
       when 'completed' then
         perform chatkit_private.complete_delivery(v_delivery, p_outcome);
       when 'failed' then
-        -- A model learns at once that its call failed, and may make another one. A person who
-        -- approved the first one later would have it made twice.
-        perform chatkit_private.dead_letter(
-          v_delivery, p_outcome ->> 'error', not v_delivery.in_turn, 'agent', v_delivery.agent_id
-        );
+        if v_delivery.in_turn then
+          -- A model learns at once that its call failed, and may make another one. If a person
+          -- approved or replayed the first one later, it would be made twice.
+          perform chatkit_private.close_delivery(
+            v_delivery.id, 'withdrawn', p_outcome ->> 'error'
+          );
+          perform chatkit_private.append_failure_event(
+            v_delivery, p_outcome ->> 'error', 'agent', v_delivery.agent_id
+          );
+        else
+          perform chatkit_private.dead_letter(
+            v_delivery, p_outcome ->> 'error', true, 'agent', v_delivery.agent_id
+          );
+        end if;
       when 'ask' then
         perform chatkit_private.escalate_for_agent(v_delivery, p_outcome);
       when 'retry' then
@@ -361,6 +344,8 @@ begin
     'call_output', chatkit_private.call_output_item(
       v_delivery, chatkit_private.call_status(v_delivery.finished_as), p_outcome
     ),
+    'call_items', chatkit_private.held_call_items(v_delivery),
+    'next_agent', chatkit_private.next_agent(v_delivery.run_id, v_delivery.agent_id),
     'live_chatkit_session_ids',
     chatkit_private.uncancelled_chatkit_session_ids(v_delivery.session_id)
   );
@@ -378,7 +363,10 @@ comment on function public.finish_delivery is
   'Records the outcome of a call; a repeated call returns the same response. `finished` is '
   'false, and nothing changes, if p_fence is outdated because another claim took the delivery '
   'over. `call_output` is the output that a model receives for a call of its turn, and null for '
-  'any other call. After the session''s end the result is recorded, but no follow-up or handover '
+  'any other call. `call_items` are the task and the card of a call about which a person must '
+  'decide. `next_agent` is the agent that continues the answer, if the call has handed its session '
+  'over within the turn. After the session''s end the result is recorded, but no follow-up or '
+  'handover '
   'begins. '
   '`live_chatkit_session_ids` lists the ChatKit sessions that must still be cancelled at OpenAI. '
   'An outcome that violates a constraint fails with invalid_outcome.';

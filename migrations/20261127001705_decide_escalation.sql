@@ -34,6 +34,7 @@ set search_path = ''
 as $$
   select to_jsonb(p_escalation)
     - '{org_id,delivery_id,revision,decision_event_id,agent_id,tool,request_hash}'::text[]
+    - 'change_xid'
     || jsonb_build_object(
       'user_name', chatkit_private.person_name(p_escalation.org_id, p_escalation.user_id),
       'author_name', chatkit_private.person_name(p_escalation.org_id, p_escalation.author_id),
@@ -151,16 +152,12 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean :=
-    p_escalation_id = any (chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id]));
+  v_id uuid :=
+    chatkit_private.readable_escalation_id(p_org_id, p_user_id, p_claims, p_escalation_id);
 begin
-  -- An escalation that the policies hide is replaced by a random id, so it gives the same error as
-  -- one that does not exist.
   return chatkit_private.decide_escalation(
-    p_org_id, p_user_id, case when v_readable then p_escalation_id else gen_random_uuid() end,
-    p_decision, p_subject_hash, p_answer, p_event_id,
-    case when v_readable then p_idempotency_key end, p_request_hash, p_comment
+    p_org_id, p_user_id, v_id, p_decision, p_subject_hash, p_answer, p_event_id,
+    case when v_id = p_escalation_id then p_idempotency_key end, p_request_hash, p_comment
   );
 end
 $$;

@@ -52,6 +52,10 @@ begin
     join public.deliveries as d on d.id = e.delivery_id
     join public.chat_runs as r on r.id = d.run_id
     where e.id = any (v_ids)
+    union all
+    select chatkit_private.question_thread_id(e)
+    from public.chat_escalations as e
+    where e.id = any (v_ids)
   )
   order by t.id
   for update;

@@ -106,14 +106,11 @@ create or replace function public.claim_escalation(
 language plpgsql
 set search_path = ''
 as $$
-declare
-  v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean :=
-    p_escalation_id = any (chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id]));
 begin
-  -- See decide_escalation about the random id.
   return chatkit_private.claim_escalation(
-    p_org_id, p_user_id, case when v_readable then p_escalation_id else gen_random_uuid() end,
+    p_org_id,
+    p_user_id,
+    chatkit_private.readable_escalation_id(p_org_id, p_user_id, p_claims, p_escalation_id),
     p_seconds
   );
 end
@@ -134,14 +131,11 @@ create or replace function public.release_escalation(
 language plpgsql
 set search_path = ''
 as $$
-declare
-  v_claims jsonb := chatkit_private.effective_claims(p_org_id, p_user_id, p_claims);
-  v_readable boolean :=
-    p_escalation_id = any (chatkit_private.readable_ids(v_claims, '{}', array[p_escalation_id]));
 begin
-  -- See decide_escalation about the random id.
   return chatkit_private.release_escalation(
-    p_org_id, p_user_id, case when v_readable then p_escalation_id else gen_random_uuid() end
+    p_org_id,
+    p_user_id,
+    chatkit_private.readable_escalation_id(p_org_id, p_user_id, p_claims, p_escalation_id)
   );
 end
 $$;

@@ -89,6 +89,7 @@ begin
   end if;
   perform chatkit_private.require_channel(v_agent, v_session.channel);
   perform chatkit_private.change_agent(p_event.session_id, v_agent);
+  perform chatkit_private.append_handover_note(p_event);
 end
 $$;
 
@@ -168,6 +169,8 @@ begin
       perform chatkit_private.open_escalation(v_event, (p_given ->> 'escalation_id')::uuid);
     when 'hitl_resolved' then perform chatkit_private.decide_by_event(v_event);
     when 'handover' then perform chatkit_private.hand_over(v_event);
+    when 'session_updated' then
+      perform chatkit_private.label_session(p_session_id, v_event.payload);
     else null;
   end case;
   -- resolve_escalation routes decisions. A handover is routed to the session's new agent.

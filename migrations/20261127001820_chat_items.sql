@@ -40,6 +40,7 @@ as $$
       select coalesce(string_agg(c.value ->> 'text', '' order by c.position), '')
       from jsonb_array_elements(p_item -> 'content') with ordinality as c (value, position)
     )
+    when 'widget' then coalesce(p_item ->> 'copy_text', '')
     else coalesce(p_item #>> '{task,title}', p_item #>> '{workflow,summary,title}', '')
   end
 $$;
@@ -100,7 +101,8 @@ $$;
 
 -- Removes the items of a thread with a number above p_after_seq: from the thread and from what the
 -- model receives, not from transcripts. With p_keep_calls, the model still receives the calls of
--- tools and their outputs: a model that does not know of a call would make it again.
+-- tools and their outputs: a model that does not know of a call would make it again. The cards of
+-- held calls stay too, so that they can be decided.
 create or replace function chatkit_private.hide_items(
   p_thread_id text,
   p_after_seq bigint,
@@ -117,10 +119,15 @@ begin
   where h.thread_id = p_thread_id
     and h.thread_seq > p_after_seq
     and h.hidden_at is null
-    and not (p_keep_calls and h.item ? 'delivery_id');
+    and not (p_keep_calls and h.item ?| '{delivery_id,event_id}');
   update public.chat_messages as m
   set hidden_at = v_now
-  where m.thread_id = p_thread_id and m.thread_seq > p_after_seq and m.hidden_at is null;
+  where m.thread_id = p_thread_id and m.thread_seq > p_after_seq and m.hidden_at is null
+    and not (
+      p_keep_calls
+      and m.kind = 'widget'
+      and coalesce(m.item #>> '{widget,id}', '') in ('held_call', 'closed_call')
+    );
 end
 $$;
 

@@ -12,7 +12,10 @@ create table if not exists public.chat_runs (
   user_id uuid not null,
   session_id uuid not null,
   thread_id text not null,
+  -- The agent that answers now.
   agent_id text not null,
+  -- How often the answer has gone on with another agent.
+  handovers integer not null default 0,
   -- The hash of the client secret that began the run. Only this secret may continue it, even after
   -- the session has ended and the secret begins nothing any more.
   secret_hash text not null,
@@ -41,12 +44,17 @@ create table if not exists public.chat_runs (
   input_bytes bigint,
   input_tokens bigint,
   output_tokens bigint,
+  -- What the run has taken out of the budgets: the tokens that the model has counted, and those that
+  -- are reserved for a response.
+  charged_tokens bigint not null default 0,
   error_code text,
   constraint chat_runs_session_key unique (session_id, id),
   constraint chat_runs_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_runs_thread_fkey
     foreign key (org_id, user_id, thread_id) references public.chat_threads (org_id, user_id, id),
+  -- Agents that hand over to each other do not go on without end.
+  constraint chat_runs_handovers_bound check (handovers between 0 and 3),
   constraint chat_runs_status_known
     check (
       status in ('running', 'completed', 'incomplete', 'stopped', 'failed', 'interrupted')
@@ -57,7 +65,7 @@ create table if not exists public.chat_runs (
   constraint chat_runs_draft_array check (jsonb_typeof(draft) = 'array'),
   constraint chat_runs_request_key_length check (char_length(request_key) between 1 and 300),
   constraint chat_runs_error_code_form check (error_code ~ '^[a-z][a-z0-9_]{0,62}$'),
-  constraint chat_runs_tokens_positive check (least(input_bytes, input_tokens, output_tokens) >= 0)
+  constraint chat_runs_tokens_positive check (least(input_bytes, input_tokens, output_tokens, charged_tokens) >= 0)
 );
 
 comment on table public.chat_runs is
@@ -74,6 +82,10 @@ create index if not exists chat_runs_by_request
 -- Finds the running answers of a session.
 create index if not exists chat_runs_running_of_session
   on public.chat_runs (session_id) where status = 'running';
+
+-- Counts the running answers of a user, and of an organisation.
+create index if not exists chat_runs_running_of_user
+  on public.chat_runs (org_id, user_id) where status = 'running';
 
 -- Finds the latest run of a thread; covers the foreign key to chat_threads.
 create index if not exists chat_runs_by_thread on public.chat_runs (thread_id, started_at desc);
@@ -189,8 +201,8 @@ begin
 end
 $$;
 
--- Ends the run of a thread of the session's user if its process has stopped. With p_lock_session, it
--- also locks the session: both sessions in the order of their ids, as in every transaction that
+-- Ends the run of a thread of the session's user if its process has stopped, and closes a client
+-- tool call that has waited for too long. With p_lock_session, it also locks the session: both sessions in the order of their ids, as in every transaction that
 -- locks several sessions. A thread of another user is neither waited for nor changed.
 create or replace function chatkit_private.settle_thread(
   p_session public.chat_sessions,
@@ -202,6 +214,7 @@ set search_path = ''
 as $$
 declare
   v_run public.chat_runs;
+  v_has_old_call boolean := chatkit_private.has_old_client_call(p_session, p_thread_id);
 begin
   -- A thread has at most one running answer.
   select * into v_run
@@ -212,11 +225,17 @@ begin
     and r.status = 'running'
     and r.lease_until <= clock_timestamp();
   perform from public.chat_sessions as s
-  where s.id in (case when p_lock_session then p_session.id end, v_run.session_id)
+  where s.id in (
+    case when p_lock_session or v_has_old_call then p_session.id end, v_run.session_id
+  )
   order by s.id
   for update;
   if v_run.id is not null then
     perform chatkit_private.settle_run(v_run.id);
+  end if;
+  if v_has_old_call then
+    perform from public.chat_threads as t where t.id = p_thread_id for update;
+    perform chatkit_private.abandon_client_call(p_session, p_thread_id);
   end if;
 end
 $$;

@@ -5,7 +5,7 @@
 -- the user; the private ones then read and write.
 
 -- Returns the session of a client secret. Rejects a session that the project's row policies hide
--- from its user.
+-- from a token like the one with which the secret was requested.
 create or replace function chatkit_private.readable_chat_session(p_secret_hash text)
 returns public.chat_sessions
 language plpgsql
@@ -13,7 +13,7 @@ set search_path = ''
 as $$
 declare
   v_session public.chat_sessions := chatkit_private.chat_session_of_secret(p_secret_hash);
-  v_claims jsonb := chatkit_private.effective_claims(v_session.org_id, v_session.user_id, null);
+  v_claims jsonb := chatkit_private.claims_of_secret(p_secret_hash);
 begin
   if v_session.id = any (chatkit_private.readable_ids(v_claims, array[v_session.id])) then
     return v_session;
@@ -141,7 +141,9 @@ create or replace function chatkit_private.begin_chat_run(
   p_items jsonb,
   p_retry_after_item_id text,
   p_draft jsonb,
-  p_lease_seconds integer
+  p_lease_seconds integer,
+  p_continued_item_id text,
+  p_client_tool_output jsonb
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -151,9 +153,10 @@ declare
   v_settings public.session_model_settings;
   v_thread public.chat_threads;
   v_run public.chat_runs;
-  v_limit jsonb;
-  v_item jsonb;
   v_is_new boolean;
+  v_limit jsonb;
+  v_response jsonb;
+  v_item jsonb;
   v_question_seq bigint;
   v_removed_since timestamptz;
   v_constraint text;
@@ -185,6 +188,9 @@ begin
   );
   -- Otherwise the caller has lost the first response, and may have lost the run's lease too.
   v_is_new := not exists (select from public.chat_runs as r where r.id = p_run_id);
+  if v_run.id is null and not v_is_new then
+    select * into v_run from public.chat_runs as r where r.id = p_run_id;
+  end if;
   if v_run.id is not null then
     v_thread := chatkit_private.lock_thread(v_session, v_run.thread_id);
     if v_run.id <> p_run_id or v_run.status <> 'running' then
@@ -207,6 +213,17 @@ begin
     returning * into v_thread;
   elsif v_run.id is null then
     v_thread := chatkit_private.lock_thread(v_session, p_thread_id);
+    if p_continued_item_id is not null
+       and not chatkit_private.offers_continuation(p_thread_id, p_continued_item_id) then
+      return jsonb_build_object('outcome', 'not_offered');
+    end if;
+  end if;
+
+  if p_client_tool_output is not null and v_run.id is null then
+    v_run := chatkit_private.run_after_client_call(v_thread.id);
+    if v_run.id is not null then
+      return chatkit_private.repeat_response(v_run, v_thread);
+    end if;
   end if;
 
   -- One answer at a time. The one that is running stops within two seconds; then the caller tries
@@ -223,10 +240,12 @@ begin
   where m.session_id = v_session.id;
   if v_is_new then
     v_removed_since := clock_timestamp();
-    v_limit := chatkit_private.consume_bucket(
-      v_session.org_id, 'user', v_session.user_id, 'turn',
-      (chatkit_private.effective_limits(v_session.org_id)).turns_per_minute_user, 1
-    );
+    if v_run.id is null then
+      v_limit := chatkit_private.consume_bucket(
+        v_session.org_id, 'user', v_session.user_id, 'turn',
+        (chatkit_private.effective_limits(v_session.org_id)).turns_per_minute_user, 1
+      );
+    end if;
     if v_run.id is not null then
       v_question_seq := v_run.question_seq;
       v_removed_since := v_run.removed_since;
@@ -252,7 +271,12 @@ begin
         limit 1
       ) as r;
       perform chatkit_private.hide_items(v_thread.id, v_question_seq, true);
+    elsif p_client_tool_output is not null then
+      v_question_seq := chatkit_private.complete_client_call(
+        v_session, v_thread.id, p_client_tool_output -> 'result'
+      );
     else
+      perform chatkit_private.abandon_client_call(v_session, v_thread.id);
       for v_item in
         select i.value
         from jsonb_array_elements(p_items) with ordinality as i (value, position)
@@ -275,7 +299,7 @@ begin
     perform chatkit_private.link_thread(v_session, v_thread.id);
     perform chatkit_private.touch_session(v_session.id);
   end if;
-  return jsonb_build_object(
+  v_response := jsonb_build_object(
     'outcome', 'begun',
     'run_id', p_run_id,
     'thread', chatkit_private.thread_response(v_thread),
@@ -288,8 +312,13 @@ begin
     'removed_item_ids', (
       select chatkit_private.removed_item_ids(r) from public.chat_runs as r where r.id = p_run_id
     ),
-    'settings', to_jsonb(v_settings),
-    'tools', chatkit_private.offered_tools(v_session.org_id, v_session.agent_id),
+    -- The cards of held calls stay when an answer is replaced.
+    'kept_items', (
+      select coalesce(jsonb_agg(m.item order by m.thread_seq), '[]')
+      from public.chat_messages as m
+      join public.chat_runs as r on r.id = p_run_id
+      where m.thread_id = r.thread_id and m.thread_seq > r.question_seq and m.hidden_at is null
+    ),
     'user', (
       select u.chatkit_user
       from public.chatkit_users as u
@@ -313,7 +342,12 @@ begin
       limit 1
     ),
     'limit', v_limit
-  );
+  ) || chatkit_private.model_setup(v_session);
+  -- Last, because it locks rows that all users of the organisation share.
+  if v_is_new then
+    perform chatkit_private.admit_run(p_run_id, v_run);
+  end if;
+  return v_response;
 exception
   when check_violation or not_null_violation or data_exception then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
@@ -334,7 +368,9 @@ create or replace function public.begin_chat_run(
   p_items jsonb default '[]',
   p_retry_after_item_id text default null,
   p_draft jsonb default '[]',
-  p_lease_seconds integer default 15
+  p_lease_seconds integer default 15,
+  p_continued_item_id text default null,
+  p_client_tool_output jsonb default null
 ) returns jsonb
 language sql
 set search_path = ''
@@ -342,15 +378,23 @@ as $$
   select chatkit_private.begin_chat_run(
     (chatkit_private.readable_chat_session(p_secret_hash)).id, p_secret_hash, p_run_id,
     p_request_key, p_request_hash, p_key_is_explicit, p_thread_id, p_is_new_thread, p_title,
-    p_items, p_retry_after_item_id, p_draft, p_lease_seconds
+    p_items, p_retry_after_item_id, p_draft, p_lease_seconds, p_continued_item_id,
+    p_client_tool_output
   )
 $$;
 
 comment on function public.begin_chat_run is
   'Stores a question (p_items) in a thread, charges it, and begins an answer: the run p_run_id, '
-  'with a lease. `outcome` is `begun` (with the model''s settings, the tools that it may call, and '
-  'the history that it may receive), `busy` (another answer is stopping; try again), or `repeated` (the run of an earlier '
-  'request with the same key). A repeat of a run that broke off begins a new run for the same '
-  'question. With p_retry_after_item_id the answers after that message are replaced. '
-  '`removed_item_ids` are the items that the run replaces, and those that the runs before it '
-  'replaced since the last new question: a client may have missed their streams.';
+  'with a lease. `outcome` is `begun` (with the model''s settings, the tools that it may call, the '
+  'agents that it may hand over to, and the history that it may receive), `busy` (another answer '
+  'is stopping; try again), or `repeated` (the run of an earlier request with the same key). A '
+  'repeat of a run that broke off begins a new run for the same question. With '
+  'p_client_tool_output ({result}) the question is the thread''s pending client tool call, which '
+  'gets this output; without a pending call, the output has been taken or is too late, and the '
+  'thread''s latest run is repeated. With p_retry_after_item_id the answers after that message are '
+  'replaced. `removed_item_ids` are the items that the run replaces, and those that the runs before '
+  'it replaced since the last new question: a client may have missed their streams. A turn is '
+  'charged once, also if it is taken up again, and a run reserves tokens. It is refused if a limit '
+  'of the user or of the organisation is reached. With p_continued_item_id, the answer goes on '
+  'after the call of that card. `outcome` is `not_offered` if the call has not ended, or the '
+  'conversation has gone on.';

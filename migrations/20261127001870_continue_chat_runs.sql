@@ -59,13 +59,15 @@ create or replace function public.append_chat_run(
   p_events jsonb,
   p_items jsonb default '[]',
   p_draft jsonb default '[]',
-  p_lease_seconds integer default 15
+  p_lease_seconds integer default 15,
+  p_counted_tokens bigint default null
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
   v_run public.chat_runs := chatkit_private.lock_run(p_secret_hash, p_run_id);
+  v_has_tokens boolean := true;
 begin
   if v_run.status <> 'running' then
     return jsonb_build_object('running', false, 'stop', true);
@@ -81,7 +83,12 @@ begin
       draft = p_draft,
       lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
   where r.id = p_run_id;
-  return jsonb_build_object('running', true, 'stop', v_run.stop_requested_at is not null);
+  if p_counted_tokens is not null then
+    v_has_tokens := chatkit_private.charge_responses(v_run, p_counted_tokens);
+  end if;
+  return jsonb_build_object(
+    'running', true, 'stop', v_run.stop_requested_at is not null, 'has_tokens', v_has_tokens
+  );
 end
 $$;
 
@@ -89,7 +96,9 @@ comment on function public.append_chat_run is
   'Stores what a running answer has sent since the last call: the events, the items that are '
   'complete, and as p_draft the items that the thread gets if the process stops now. Renews the '
   'lease. `stop` reports whether the answer must stop, and `running` is false if the run has '
-  'ended, because its lease had expired.';
+  'ended, because its lease had expired. With p_counted_tokens, the run is charged for the '
+  'responses that the model has counted, and `has_tokens` reports whether there are tokens left for '
+  'another one.';
 
 create or replace function public.finish_chat_run(
   p_secret_hash text,
@@ -126,6 +135,7 @@ begin
       output_tokens = p_output_tokens,
       error_code = p_error_code
   where r.id = p_run_id;
+  perform chatkit_private.settle_charge(v_run, p_status, p_input_tokens + p_output_tokens);
   return jsonb_build_object('finished', true);
 end
 $$;

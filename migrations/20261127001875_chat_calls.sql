@@ -128,7 +128,7 @@ end
 $$;
 
 -- Adds the result of a chat's call to its thread: as the output of the call if its turn made it,
--- otherwise as a note. A call that will be repeated has no result, and note_closed_call adds the
+-- otherwise as a note, and on its card. A call that will be repeated has no result, and note_closed_call adds the
 -- note about an unknown one.
 create or replace function chatkit_private.append_call_result(
   p_delivery public.deliveries,
@@ -151,6 +151,13 @@ begin
     );
   elsif p_delivery.status not in ('pending', 'unknown') then
     perform chatkit_private.append_call_note(p_delivery, p_outcome);
+    perform chatkit_private.show_held_call(
+      x, p_delivery, coalesce(
+        nullif(p_outcome ->> 'message', ''), nullif(p_outcome ->> 'output', '{}')
+      )
+    )
+    from public.chat_escalations as x
+    where x.id = coalesce(p_delivery.retry_id, p_delivery.escalation_id);
   end if;
 end
 $$;
@@ -185,9 +192,19 @@ create or replace trigger note_closed_call
   )
   execute function chatkit_private.note_closed_call();
 
+-- Returns whether a running answer must stop instead of beginning a call.
+create or replace function chatkit_private.must_stop(p_run public.chat_runs) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select p_run.status <> 'running' or p_run.stop_requested_at is not null
+    or not chatkit_private.is_active(p_run.session_id)
+$$;
+
 -- Returns why a turn may not begin a call, apart from the policy of the tool; null if it may. A
--- call that is held, under way or of unknown outcome is not begun a second time with the same
--- inputs: two decisions would have it made twice.
+-- call that is held, under way, or closed while a person may decide to make it again is not begun
+-- a second time with the same inputs: two decisions would have it made twice. Another session of
+-- the user may have begun it in the same thread.
 create or replace function chatkit_private.call_rejection(
   p_run public.chat_runs,
   p_tool text,
@@ -205,16 +222,29 @@ as $$
         and t.description is not null
     ) then 'tool_unavailable'
     when octet_length(p_inputs::text) > 65536 then 'inputs_too_large'
+    when (
+      select count(*)
+      from public.deliveries as d
+      where d.run_id = p_run.id and d.call_id is not null
+    ) >= (
+      select m.max_tool_calls
+      from public.session_model_settings as m
+      where m.session_id = p_run.session_id
+    ) then 'too_many_calls'
     when exists (
       select from public.deliveries as d
       join public.chat_runs as r on r.id = d.run_id
-      where d.session_id = p_run.session_id
+      where d.session_id in (
+          select l.session_id
+          from public.chat_thread_sessions as l
+          where l.thread_id = p_run.thread_id
+        )
         and r.thread_id = p_run.thread_id
         and (
           d.in_turn and d.run_id = p_run.id
           or d.agent_id = p_run.agent_id and d.tool = p_tool and d.inputs = p_inputs and (
             d.status in ('pending', 'running', 'asked')
-            or d.status = 'unknown' and exists (
+            or d.status in ('dead', 'unknown') and exists (
               select from public.chat_escalations as x
               where x.delivery_id = d.id and x.status = 'open'
             )
@@ -243,12 +273,14 @@ declare
   v_constraint text;
   v_column text;
 begin
+  if p_tool = any (chatkit_private.built_in_tools()) then
+    return chatkit_private.call_built_in_tool(v_run, p_call_id, p_tool, p_inputs, p_call_item);
+  end if;
   select * into v_delivery
   from public.deliveries as d
   where d.run_id = p_run_id and d.call_id = p_call_id;
   if not found then
-    if v_run.status <> 'running' or v_run.stop_requested_at is not null
-       or not chatkit_private.is_active(v_run.session_id) then
+    if chatkit_private.must_stop(v_run) then
       return jsonb_build_object('outcome', 'stopped');
     end if;
     v_rejection := chatkit_private.call_rejection(v_run, p_tool, p_inputs);
@@ -271,7 +303,8 @@ begin
       chatkit_private.new_id(), v_run.org_id, v_run.user_id, v_run.session_id, v_event.id,
       chatkit_private.next_delivery_seq(v_run.session_id), v_run.agent_id, p_tool, v_event.id,
       p_inputs, p_run_id, p_call_id,
-      exists (select from public.deliveries as d where d.run_id = p_run_id and d.fence > 0),
+      exists (select from public.deliveries as d where d.run_id = p_run_id and d.fence > 0)
+        or chatkit_private.answers_client_call(v_run),
       v_event.id,
       -- Never pending, so no dispatcher is woken for it. begin_call sets its lease.
       'running', clock_timestamp()
@@ -305,7 +338,8 @@ begin
     when v_delivery.status = 'asked' then jsonb_build_object(
       'outcome', 'held',
       'delivery_id', v_delivery.id,
-      'output', chatkit_private.call_output_item(v_delivery, 'held')
+      'output', chatkit_private.call_output_item(v_delivery, 'held'),
+      'items', chatkit_private.held_call_items(v_delivery)
     )
     else jsonb_build_object(
       'outcome', 'refused',
@@ -326,6 +360,8 @@ comment on function public.begin_chat_call is
   'Begins the call of a tool that the model of a running answer requests, and stores it in the '
   'thread (p_call_item). Every check that precedes a call precedes this one: the requester, the '
   'allowlist, the policy and its limits. `outcome` is `begun` (with the call, as claim_deliveries '
-  'returns it, leased to the caller), `held` (a person must decide first), `refused` (with an '
-  'error for the model), or `stopped` (the answer must stop). A repeat with the same p_call_id '
-  'returns the same. The result is recorded with finish_delivery.';
+  'returns it, leased to the caller), `held` (a person must decide first; `items` are the task and '
+  'the card that the thread has), `refused` (with an error for the model), `ended` (a built-in tool '
+  'has done its work; `next_agent` is the agent that continues the answer after a handover), or '
+  '`stopped` (the answer must stop). A repeat with the same p_call_id returns the same. The result '
+  'is recorded with finish_delivery.';

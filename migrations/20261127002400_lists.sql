@@ -25,8 +25,8 @@ begin
   for v_row in
     select to_jsonb(r)
     from (
-      select s.id, s.user_id, s.status, s.agent_id, s.channel, s.metadata, s.created_at,
-             s.last_activity_at, s.ended_at, s.end_reason
+      select s.id, s.user_id, s.status, s.agent_id, s.channel, s.title, s.device_label,
+             s.metadata, s.created_at, s.last_activity_at, s.ended_at, s.end_reason
       from public.chat_sessions as s
       where (p_user_id is null or s.user_id = p_user_id)
         and (p_status is null or s.status = p_status)
@@ -99,6 +99,62 @@ comment on function public.list_messages is
   'more} (see list_sessions). Without p_all_kinds, of the self-hosted chat only what the user and '
   'the agent said. Fails with session_not_found if the caller may not read the session, so the '
   'caller can distinguish that from a session without messages.';
+
+create or replace function public.list_events(
+  p_session_id uuid,
+  p_limit integer,
+  p_newest_first boolean default false,
+  p_after_seq bigint default null
+) returns jsonb
+language plpgsql stable security invoker
+set plan_cache_mode = force_custom_plan
+set enable_sort = off
+as $$
+declare
+  v_row jsonb;
+  v_rows jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  if not exists (select from public.chat_sessions as s where s.id = p_session_id) then
+    raise sqlstate 'PT404' using message = 'session_not_found';
+  end if;
+  for v_row in
+    select to_jsonb(r)
+    from (
+      (
+        select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
+        from public.chat_events as e
+        where not p_newest_first
+          and e.session_id = p_session_id and (p_after_seq is null or e.seq > p_after_seq)
+        order by e.seq
+        limit p_limit + 1
+      )
+      union all
+      (
+        select e.id, e.seq, e.type, e.payload, e.actor_type, e.actor_id, e.occurred_at, e.created_at
+        from public.chat_events as e
+        where p_newest_first
+          and e.session_id = p_session_id and (p_after_seq is null or e.seq < p_after_seq)
+        order by e.seq desc
+        limit p_limit + 1
+      )
+    ) as r
+    order by case when p_newest_first then -r.seq else r.seq end
+  loop
+    v_bytes := v_bytes + octet_length(v_row::text);
+    if cardinality(v_rows) >= p_limit or (v_bytes > 1048576 and cardinality(v_rows) > 0) then
+      return jsonb_build_object('rows', to_jsonb(v_rows), 'more', true);
+    end if;
+    v_rows := v_rows || v_row;
+  end loop;
+  return jsonb_build_object('rows', to_jsonb(v_rows), 'more', false);
+end
+$$;
+
+comment on function public.list_events is
+  'Returns a page of a session''s events as {rows, more} (see list_sessions), the oldest first, or '
+  'the newest first. p_after_seq is the number of the last event of the previous page. Fails with '
+  'session_not_found if the caller may not read the session.';
 
 create or replace function public.list_agents(p_limit integer, p_after_id text default '')
 returns jsonb
@@ -189,7 +245,8 @@ begin
   for v_row in
     select to_jsonb(r)
     from (
-      select t.id, t.title, t.status, t.requires_hitl, t.updated_at
+      select t.id, t.title, t.status, t.requires_hitl, t.description, t.due_at, t.escalation_id,
+             t.updated_at
       from public.chat_tasks as t
       where t.session_id = p_session_id
       order by t.id

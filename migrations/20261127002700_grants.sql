@@ -8,6 +8,8 @@ revoke all on function
   public.append_chat_run,
   public.begin_chat_call,
   public.begin_chat_run,
+  public.decide_chat_card,
+  public.get_chat_card,
   public.delete_chat_thread,
   public.finish_chat_run,
   public.follow_chat_run,
@@ -40,9 +42,11 @@ revoke all on function
   public.finish_erasure,
   public.finish_transcript,
   public.list_agents,
+  public.list_changes,
   public.list_dead_deliveries,
   public.get_escalation,
   public.list_escalations,
+  public.list_events,
   public.list_messages,
   public.list_sessions,
   public.record_deleted_threads,
@@ -74,6 +78,8 @@ grant execute on function
   public.append_chat_run,
   public.begin_chat_call,
   public.begin_chat_run,
+  public.decide_chat_card,
+  public.get_chat_card,
   public.delete_chat_thread,
   public.finish_chat_run,
   public.follow_chat_run,
@@ -132,17 +138,21 @@ grant execute on function
   public.consume_thread_read_limit,
   public.get_escalation,
   public.list_agents,
+  public.list_changes,
   public.list_escalations,
+  public.list_events,
   public.list_messages,
   public.list_sessions,
   public.session_details,
   public.get_metrics
 to authenticated;
 
--- Functions that get_escalation and list_escalations call.
+-- Functions that get_escalation, list_changes and list_escalations call.
 grant execute on function
   chatkit_private.escalation_details,
-  chatkit_private.escalation_page
+  chatkit_private.escalation_page,
+  chatkit_private.changes_since,
+  chatkit_private.readable_changes
 to authenticated;
 
 -- Functions that row level security executes as the caller.
@@ -159,6 +169,9 @@ to authenticated;
 grant execute on function
   chatkit_private.begin_chat_run,
   chatkit_private.chat_session_of_secret,
+  chatkit_private.claims_of_secret,
+  chatkit_private.decide_chat_card,
+  chatkit_private.get_chat_card,
   chatkit_private.delete_chat_thread,
   chatkit_private.follow_chat_run,
   chatkit_private.list_chat_items,
@@ -173,6 +186,7 @@ grant execute on function
   chatkit_private.decide_escalation,
   chatkit_private.decided_escalation_id,
   chatkit_private.open_session,
+  chatkit_private.readable_escalation_id,
   chatkit_private.readable_ids,
   chatkit_private.record_events,
   chatkit_private.release_escalation,

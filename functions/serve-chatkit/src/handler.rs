@@ -22,7 +22,13 @@ impl StreamingEndpoint for ServeChatKit {
         let service_client = dependencies.service_client();
         let model = dependencies.model_client();
         let agents = dependencies.agent_client();
-        Ok(Self(ChatService { service_client: service_client?, model: model?, agents: agents? }))
+        let rules = dependencies.decision_rules();
+        Ok(Self(ChatService {
+            service_client: service_client?,
+            model: model?,
+            agents: agents?,
+            rules: rules?,
+        }))
     }
 
     async fn handle(&self, request: StreamingRequest) -> Result<StreamingResponse, Error> {
@@ -38,6 +44,11 @@ impl StreamingEndpoint for ServeChatKit {
         };
         Ok(match self.0.reply(context, chat_request).await? {
             ChatReply::Json(json) => StreamingResponse::Buffered(Response::ok(&json)?),
+            ChatReply::Events(events) => {
+                StreamingResponse::Events(EventStream::new(move |sender| async move {
+                    events.iter().try_for_each(|event| sender.send(event))
+                }))
+            }
             ChatReply::Stream(answer) => {
                 StreamingResponse::Events(EventStream::new(move |sender| answer.stream(sender)))
             }

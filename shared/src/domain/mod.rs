@@ -1,7 +1,9 @@
-//! Domain layer: sessions and their events, deliveries, escalations, messages, the chat, agents and
-//! metrics.
+//! Domain layer: sessions and their events, deliveries, escalations, messages, the chat, agents,
+//! changes, metrics, and what only operators do.
 
+pub mod administration;
 pub mod agents;
+pub mod changes;
 #[cfg(feature = "mcp")]
 pub mod chat;
 #[cfg(feature = "mcp")]

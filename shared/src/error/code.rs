@@ -28,7 +28,7 @@ codes! {
     MalformedRequest = 400 "malformed_request" "The request cannot be read", "Send a request that follows RFC 9110 and RFC 3986.";
     MalformedBody = 400 "malformed_body" "The body is not JSON", "Send one JSON document in UTF-8.";
     MalformedId = 400 "malformed_id" "The id in the path is not a UUID", "Use the id as the API gave it.";
-    MalformedCursor = 400 "malformed_cursor" "Invalid cursor", "Pass nextCursor of the previous page unchanged.";
+    MalformedCursor = 400 "malformed_cursor" "Invalid cursor", "Pass a cursor unchanged, as an earlier response contains it.";
     InvalidIdempotencyKey = 400 "invalid_idempotency_key" "Invalid Idempotency-Key", "Send 1 to 255 visible ASCII characters, for example a random UUID.";
     MissingToken = 401 "missing_token" "No access token", "Send the user's Supabase access token: Authorization: Bearer <token>.";
     MissingClientSecret = 401 "missing_client_secret" "No client secret", "Send the client secret of the session: Authorization: Bearer <secret>.";
@@ -76,7 +76,7 @@ codes! {
     UnsupportedMediaType = 415 "unsupported_media_type" "The body is not declared as JSON", "Send Content-Type: application/json.";
     UnsupportedContentEncoding = 415 "unsupported_content_encoding" "The body is compressed", "Send it uncompressed, without Content-Encoding.";
     InvalidRequest = 422 "invalid_request" "The request is well-formed but invalid", "Correct the fields that errors lists.";
-    ChatRequestUnsupported = 422 "chat_request_unsupported" "This request of ChatKit is not supported", "Disable the feature in the options of ChatKit.js: attachments, dictation and client tools.";
+    ChatRequestUnsupported = 422 "chat_request_unsupported" "This request of ChatKit is not supported", "Disable the feature in the options of ChatKit.js, for example attachments or dictation.";
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key was used for a different request", "Use a new key for a new request. Repeat a request only unchanged.";
     AgentUnavailable = 422 "agent_unavailable" "The organisation has no such agent", "Choose one of GET /chatkit/agents.";
     ChannelUnavailable = 422 "channel_unavailable" "The agent is not available in this channel", "Open a session with the channel web, or choose another agent.";
@@ -91,6 +91,11 @@ codes! {
     ModelPromptRejected = 422 "model_prompt_rejected" "The model's server does not accept the message", "Send it in other words.";
     TooManyFigures = 422 "too_many_figures" "The result is too large", "Request a shorter window, days instead of hours, or no groups.";
     RateLimited = 429 "rate_limited" "Too many requests", "Send it again after Retry-After.";
+    OrgRateLimited = 429 "org_rate_limited" "Too many messages of the organisation", "Send it again after Retry-After. Operator: see the limits of the organisation.";
+    TooManyRuns = 429 "too_many_runs" "Too many answers are running for the user", "Stop an answer, or wait until one has ended. Then send it again.";
+    OrgTooManyRuns = 429 "org_too_many_runs" "Too many answers are running in the organisation", "Send it again after Retry-After. Operator: see the limits of the organisation.";
+    TokensUsedUp = 429 "tokens_used_up" "The user's tokens of the day are used up", "Send it again after Retry-After. Operator: see the limits of the organisation.";
+    OrgTokensUsedUp = 429 "org_tokens_used_up" "The organisation's tokens of the day are used up", "Send it again after Retry-After. Operator: see the limits of the organisation.";
     Internal = 500 "internal_error" "Something went wrong on our side", "Try again. If the error persists, report the requestId.";
     ChatkitKeyRejected = 502 "chatkit_key_refused" "OpenAI refused the API key", "Operator: check OPENAI_CHATKIT_SECRET.";
     ChatkitProjectRefused = 502 "chatkit_project_refused" "OpenAI refused the project", "Operator: check OPENAI_CHATKIT_PROJECT and the key's permissions.";

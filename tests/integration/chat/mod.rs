@@ -1,6 +1,7 @@
 //! The self-hosted chat: turns, repeats, stops, crashes and access.
 
 mod access;
+mod budgets;
 mod crashes;
 pub mod fixture;
 mod missed_streams;

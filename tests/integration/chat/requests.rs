@@ -101,8 +101,8 @@ async fn unsupported_and_invalid_requests_are_refused() -> Result<()> {
         (
             "threads.add_client_tool_output",
             json!({ "thread_id": thread_id, "result": {} }),
-            422,
-            "chat_request_unsupported",
+            404,
+            "item_not_found",
         ),
         (
             "threads.add_structured_input",

@@ -1,5 +1,7 @@
 //! Answers a question: asks the model, streams its answer, and ends the run.
 
+mod tools;
+
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{
@@ -13,20 +15,24 @@ use super::{
     IdPrefix, SystemSource,
     history::{HistoryOptions, ModelInput, StoredItem, model_input},
     new_id,
+    offered_tools::offered_tools,
     protocol::{StreamOptions, ThreadItem, ThreadStreamEvent},
     recorder::Recorder,
-    store::{BegunRun, ChatStore, RunStatus},
+    store::{Appended, BegunRun, ChatStore, ModelSettings, RunStatus},
     tools::{CallResult, ToolCaller},
-    turn::{Turn, TurnEnd, TurnOutput, mark_content},
+    turn::{CallEnd, NextModel, Turn, TurnEnd, TurnOutput, mark_content},
 };
 use crate::{
     clients::{
         mcp,
-        model::{ModelCause, ModelClient, ModelError, ModelEvent, ModelRequest, ModelStream, Reasoning},
+        model::{
+            ModelCause, ModelClient, ModelError, ModelEvent, ModelRequest, ModelStream, Reasoning, Usage,
+        },
     },
     error::Error,
     platform::{event_stream::EventSender, http_client::Deadline, parse::Timestamp, telemetry},
 };
+use tools::next_model;
 
 /// How often a running answer is saved. Each save also learns whether the answer must stop.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,7 +61,7 @@ impl Answerer {
         sender: EventSender,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let turn_time = Duration::from_secs(run.settings.max_turn_seconds.into());
+        let turn_time = Duration::from_secs(run.setup.settings.max_turn_seconds.into());
         let deadline = deadline.minus(FINISH_RESERVE).capped(turn_time);
         let mut recorder = Recorder::new(store.clone(), run.run_id, sender);
         for item_id in &run.removed_item_ids {
@@ -64,17 +70,23 @@ impl Answerer {
         recorder.send(ThreadStreamEvent::StreamOptions {
             stream_options: StreamOptions { allow_cancel: true },
         })?;
+        for item in &run.kept_items {
+            recorder.send(ThreadStreamEvent::ItemDone { item: item.clone() })?;
+        }
 
         let caller = ToolCaller {
             agents: self.agents.clone(),
             store,
             run_id: run.run_id,
             thread_id: run.thread.id.clone(),
-            tools: run.tools.as_slice().into(),
+            tools: offered_tools(&run.setup).into(),
         };
+        let NextModel { model, offers_tools, client_tools } = next_model(&run.setup);
         let mut writing = Writing {
-            turn: Turn::new(&run.thread.id, &run.settings.model, SystemSource)
-                .with_tools(!run.tools.is_empty()),
+            turn: Turn::new(&run.thread.id, model, SystemSource)
+                .with_tools(offers_tools)
+                .with_client_tools(client_tools)
+                .with_max_calls(usize::try_from(run.setup.settings.max_tool_calls).unwrap_or(usize::MAX)),
             mark: interruption_mark(&run.thread.id),
             reader: ModelReader::new(&self.model, &run, caller.functions(), deadline),
             recorder,
@@ -131,7 +143,9 @@ impl Writing<'_> {
         loop {
             let end = tokio::select! {
                 biased;
-                stop = self.recorder.saved(), if self.recorder.is_saving() => stop?.then_some(TurnEnd::Stopped),
+                stop = self.recorder.saved(), if self.recorder.is_saving() => {
+                    stop?.stop.then_some(TurnEnd::Stopped)
+                }
                 _ = ticks.tick(), if !self.recorder.is_saving() => {
                     let draft = self.draft();
                     self.recorder.save(&draft)?;
@@ -188,28 +202,28 @@ impl Writing<'_> {
         Ok(self.turn.ended())
     }
 
-    async fn call_ended(&mut self, result: CallResult) -> Result<Option<TurnEnd>, Error> {
-        let CallResult::Ended { end, stored, unstored } = result else {
-            return Ok(Some(TurnEnd::Stopped));
-        };
-        self.reader.history.extend(stored);
-        self.take(unstored)?;
-        let outputs = self.turn.end_call(end);
-        self.take(outputs)?;
-        self.proceed().await
-    }
-
     /// Begins the next call, or asks the model to continue. Everything before a call is stored
     /// first, so that the thread has its items in their order, whatever happens.
     async fn proceed(&mut self) -> Result<Option<TurnEnd>, Error> {
+        if self.end_with_client_call()? {
+            return Ok(self.turn.ended());
+        }
         if let Some((requested, outputs)) = self.turn.begin_call() {
             self.take(outputs)?;
             let draft = self.draft();
-            let stop = self.recorder.flush(&draft).await?;
-            if !stop {
-                self.call = Some(self.caller.clone().call(requested, self.deadline).boxed());
-            }
-            return Ok(stop.then_some(TurnEnd::Stopped));
+            let Appended { stop, has_tokens, .. } =
+                self.recorder.flush(&draft, self.turn.usage().map(total_tokens)).await?;
+            let end = match (stop, has_tokens) {
+                (true, _) => TurnEnd::Stopped,
+                (false, false) => TurnEnd::TokensUsedUp,
+                (false, true) => {
+                    self.call = Some(self.caller.clone().call(requested, self.deadline).boxed());
+                    return Ok(None);
+                }
+            };
+            let outputs = self.turn.end_call(CallEnd::NotMade, Vec::new());
+            self.take(outputs)?;
+            return Ok(Some(end));
         }
         self.reader.count_bytes(&self.turn);
         let outputs = self.turn.begin_response();
@@ -217,6 +231,10 @@ impl Writing<'_> {
         self.reader.ask_again(self.turn.may_call());
         Ok(None)
     }
+}
+
+fn total_tokens(usage: Usage) -> u64 {
+    usage.input_tokens + usage.output_tokens
 }
 
 /// Waits for a call. Never resolves without one.
@@ -240,7 +258,8 @@ pub(super) fn interruption_mark(thread_id: &str) -> ThreadItem {
 fn run_status(end: TurnEnd, has_answer: bool) -> RunStatus {
     match end {
         TurnEnd::Completed if has_answer => RunStatus::Completed,
-        TurnEnd::Incomplete(_) | TurnEnd::TooManyCalls => RunStatus::Incomplete,
+        TurnEnd::ClientCall | TurnEnd::HandedOver => RunStatus::Completed,
+        TurnEnd::Incomplete(_) | TurnEnd::TooManyCalls | TurnEnd::TokensUsedUp => RunStatus::Incomplete,
         TurnEnd::Stopped => RunStatus::Stopped,
         TurnEnd::Completed | TurnEnd::Failed(_) | TurnEnd::Cut | TurnEnd::DeadlineReached => {
             RunStatus::Failed
@@ -254,7 +273,13 @@ fn error_code(end: TurnEnd) -> Option<&'static str> {
         TurnEnd::Failed(cause) => Some(cause.meaning().code.map_or("model_bad_answer", |code| code.as_str())),
         TurnEnd::Cut => Some("model_unavailable"),
         TurnEnd::DeadlineReached => Some("model_timeout"),
-        TurnEnd::Completed | TurnEnd::Incomplete(_) | TurnEnd::Stopped | TurnEnd::TooManyCalls => None,
+        TurnEnd::TokensUsedUp => Some("tokens_used_up"),
+        TurnEnd::Completed
+        | TurnEnd::Incomplete(_)
+        | TurnEnd::Stopped
+        | TurnEnd::TooManyCalls
+        | TurnEnd::ClientCall
+        | TurnEnd::HandedOver => None,
     }
 }
 
@@ -263,6 +288,8 @@ fn error_code(end: TurnEnd) -> Option<&'static str> {
 struct ModelReader<'a> {
     model: &'a ModelClient,
     run: &'a BegunRun,
+    /// Of the agent that answers now.
+    settings: ModelSettings,
     history: Vec<StoredItem>,
     /// Tools that the model may call, in the form of a request.
     functions: Vec<Value>,
@@ -282,9 +309,21 @@ enum State {
 impl<'a> ModelReader<'a> {
     fn new(model: &'a ModelClient, run: &'a BegunRun, functions: Vec<Value>, deadline: Deadline) -> Self {
         let history: Vec<_> = run.history.items.iter().cloned().map(StoredItem::from_json).collect();
-        let input = build_input(run, &history, &functions, run.settings.max_input_tokens.into());
-        let state = open(model, run, &input, &functions, deadline);
-        Self { model, run, history, functions, deadline, input, input_bytes: 0, is_halved: false, state }
+        let settings = run.setup.settings.clone();
+        let input = build_input(run, &settings, &history, &functions, settings.max_input_tokens.into());
+        let state = open(model, run, &settings, &input, &functions, deadline);
+        Self {
+            model,
+            run,
+            settings,
+            history,
+            functions,
+            deadline,
+            input,
+            input_bytes: 0,
+            is_halved: false,
+            state,
+        }
     }
 
     /// Requests the next response of the turn, with what was added to the history.
@@ -293,12 +332,13 @@ impl<'a> ModelReader<'a> {
             self.functions.clear();
         }
         self.is_halved = false;
-        self.request(self.run.settings.max_input_tokens.into());
+        self.request(self.settings.max_input_tokens.into());
     }
 
     fn request(&mut self, max_input_tokens: u64) {
-        self.input = build_input(self.run, &self.history, &self.functions, max_input_tokens);
-        self.state = open(self.model, self.run, &self.input, &self.functions, self.deadline);
+        let settings = &self.settings;
+        self.input = build_input(self.run, settings, &self.history, &self.functions, max_input_tokens);
+        self.state = open(self.model, self.run, settings, &self.input, &self.functions, self.deadline);
     }
 
     /// Counts the size of the input if the model has counted its tokens.
@@ -337,16 +377,17 @@ impl<'a> ModelReader<'a> {
 
 fn build_input(
     run: &BegunRun,
+    settings: &ModelSettings,
     history: &[StoredItem],
     functions: &[Value],
     max_input_tokens: u64,
 ) -> ModelInput {
     let function_bytes: usize = functions.iter().map(|function| function.to_string().len()).sum();
     let options = HistoryOptions {
-        model: &run.settings.model,
+        model: &settings.model,
         max_input_tokens,
         last_input: run.last_input.map(Into::into),
-        fixed_bytes: (run.settings.instructions.len() + function_bytes) as u64,
+        fixed_bytes: (settings.instructions.len() + function_bytes) as u64,
         has_earlier_items: !run.history.complete,
     };
     model_input(history, &options)
@@ -355,11 +396,11 @@ fn build_input(
 fn open(
     model: &ModelClient,
     run: &BegunRun,
+    settings: &ModelSettings,
     input: &ModelInput,
     functions: &[Value],
     deadline: Deadline,
 ) -> State {
-    let settings = &run.settings;
     let instructions = Some(settings.instructions.clone()).filter(|text| !text.is_empty());
     let request = ModelRequest {
         model: settings.model.clone(),

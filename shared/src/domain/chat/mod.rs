@@ -2,8 +2,10 @@
 //! and the model's input.
 
 mod answer;
+mod cards;
 pub mod history;
 mod ids;
+mod offered_tools;
 pub mod protocol;
 mod recorder;
 mod service;

@@ -108,6 +108,10 @@ impl Recorder {
 
     /// Begins to save, and renews the lease. The draft is what the thread gets if the process stops.
     pub fn save(&mut self, draft: &[ThreadItem]) -> Result<(), Error> {
+        self.save_counted(draft, None)
+    }
+
+    fn save_counted(&mut self, draft: &[ThreadItem], counted_tokens: Option<u64>) -> Result<(), Error> {
         self.chunk_seq += 1;
         let call = AppendChatRunCall {
             p_run_id: self.run_id,
@@ -116,6 +120,7 @@ impl Recorder {
             p_items: mem::take(&mut self.items),
             p_draft: draft.iter().map(to_value).collect::<Result<_, _>>()?,
             p_lease_seconds: LEASE_SECONDS,
+            p_counted_tokens: counted_tokens,
         };
         let store = self.store.clone();
         let outcome = async move { store.append(&call, Deadline::after(SAVE_TIMEOUT)).await }.boxed();
@@ -123,14 +128,20 @@ impl Recorder {
         Ok(())
     }
 
-    /// Saves everything so far, and waits until it is saved. Returns whether the answer must stop.
+    /// Saves everything so far, and waits until it is saved. Charges the run for the tokens that the
+    /// model has counted. Returns whether the answer must stop, or has no tokens left.
     ///
     /// # Errors
     /// Fails if the run has ended, or if it could not be saved before its lease expires.
-    pub async fn flush(&mut self, draft: &[ThreadItem]) -> Result<bool, Error> {
-        let stop = self.is_saving() && self.saved().await?;
-        self.save(draft)?;
-        Ok(self.saved().await? || stop)
+    pub async fn flush(
+        &mut self,
+        draft: &[ThreadItem],
+        counted_tokens: Option<u64>,
+    ) -> Result<Appended, Error> {
+        let stop = self.is_saving() && self.saved().await?.stop;
+        self.save_counted(draft, counted_tokens)?;
+        let saved = self.saved().await?;
+        Ok(Appended { stop: stop || saved.stop, ..saved })
     }
 
     /// Waits for the save that is under way, and sends what waited for it. Returns whether the
@@ -140,21 +151,21 @@ impl Recorder {
     ///
     /// # Errors
     /// Fails if the run has ended, or if it could not be saved before its lease expires.
-    pub async fn saved(&mut self) -> Result<bool, Error> {
+    pub async fn saved(&mut self) -> Result<Appended, Error> {
         let Some(saving) = &mut self.saving else {
             return std::future::pending().await;
         };
         let outcome = (&mut saving.outcome).await;
         let held = saving.held;
         self.saving = None;
-        let Appended { running, stop } = outcome?;
-        if !running {
+        let appended = outcome?;
+        if !appended.running {
             return Err(Error::new(ErrorCode::StillRunning).cause("the lease of the run has expired"));
         }
         for event in self.held.drain(..held) {
             self.sender.send(&event)?;
         }
-        Ok(stop)
+        Ok(appended)
     }
 
     /// Ends the run: saves the rest, then sends it.

@@ -9,17 +9,19 @@ use uuid::Uuid;
 use super::{
     IdPrefix, SystemSource,
     answer::{Answerer, interruption_mark},
+    cards::Click,
     history, new_id,
     protocol::{
         ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, StreamOptions, Thread,
         ThreadItem, ThreadStatus, ThreadStreamEvent, UserMessageInput,
     },
     store::{
-        BeginChatRunCall, BeginOutcome, ChatStore, LEASE_SECONDS, RepeatedRun, RunStatus, StoredPage,
-        StoredThread, ThreadItems, sha256_hex,
+        BeginChatRunCall, BeginOutcome, ChatStore, ClientToolOutput, LEASE_SECONDS, RepeatedRun, RunStatus,
+        StoredPage, StoredThread, ThreadItems, sha256_hex,
     },
 };
 use crate::{
+    auth::DecisionRules,
     clients::{mcp, model::ModelClient, supabase::ServiceClient},
     domain::idempotency::IdempotencyKey,
     error::{Error, ErrorCode},
@@ -42,6 +44,8 @@ pub struct ChatService {
     pub service_client: ServiceClient,
     pub model: ModelClient,
     pub agents: mcp::Client,
+    /// Which client secrets may decide escalations.
+    pub rules: DecisionRules,
 }
 
 /// What identifies a request, apart from its content.
@@ -60,6 +64,8 @@ pub struct ChatRequestContext {
 /// The reply to a request of ChatKit.
 pub enum ChatReply {
     Json(Value),
+    /// A stream without an answer.
+    Events(Vec<ThreadStreamEvent>),
     Stream(Box<Answer>),
 }
 
@@ -70,6 +76,8 @@ pub struct Answer {
     deadline: Deadline,
     begin: BeginChatRunCall,
     outcome: BeginOutcome,
+    /// The card on which the user clicked to continue, as it is now.
+    pub(super) card: Option<ThreadItem>,
 }
 
 impl ChatService {
@@ -78,8 +86,8 @@ impl ChatService {
     ///
     /// # Errors
     /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`,
-    /// `chat_request_unsupported`, `rate_limited`, `still_running` if another answer in the thread
-    /// does not stop, or the error of Supabase.
+    /// `chat_request_unsupported`, the code of a limit with 429, `still_running` if another answer
+    /// in the thread does not stop, or the error of Supabase.
     pub async fn reply(&self, context: ChatRequestContext, request: ChatRequest) -> Result<ChatReply, Error> {
         let store = ChatStore::new(self.service_client.clone(), &context.client_secret);
         let deadline = context.deadline;
@@ -105,6 +113,13 @@ impl ChatService {
             ChatRequest::RetryAfterItem { thread_id, item_id } => {
                 let begin = BeginChatRunCall {
                     p_retry_after_item_id: Some(item_id),
+                    ..begin_call(&context, &store, thread_id)
+                };
+                return self.begin(store, begin, deadline).await;
+            }
+            ChatRequest::AddClientToolOutput { thread_id, result } => {
+                let begin = BeginChatRunCall {
+                    p_client_tool_output: Some(ClientToolOutput { result }),
                     ..begin_call(&context, &store, thread_id)
                 };
                 return self.begin(store, begin, deadline).await;
@@ -150,15 +165,19 @@ impl ChatService {
                 store.record_feedback(&thread_id, &item_ids, rating, deadline).await?;
                 json!({})
             }
-            // An action of a widget, and an answer to a structured input: both refer to an item.
-            ChatRequest::CustomAction { thread_id, item_id: Some(item_id), .. }
-            | ChatRequest::SyncCustomAction { thread_id, item_id: Some(item_id), .. }
-            | ChatRequest::AddStructuredInput { thread_id, item_id, .. } => {
+            ChatRequest::CustomAction { thread_id, item_id: Some(item_id), action } => {
+                let click = Click { store, context, thread_id, item_id, action, is_streamed: true };
+                return self.act(click).await;
+            }
+            ChatRequest::SyncCustomAction { thread_id, item_id: Some(item_id), action } => {
+                let click = Click { store, context, thread_id, item_id, action, is_streamed: false };
+                return self.act(click).await;
+            }
+            ChatRequest::AddStructuredInput { thread_id, item_id, .. } => {
                 store.list_items(&thread_id, 1, false, Some(&item_id), deadline).await?;
                 return Err(Error::new(ErrorCode::ChatRequestUnsupported));
             }
-            ChatRequest::SyncCustomAction { thread_id, item_id: None, .. }
-            | ChatRequest::AddClientToolOutput { thread_id, .. } => {
+            ChatRequest::SyncCustomAction { thread_id, item_id: None, .. } => {
                 store.list_items(&thread_id, 1, false, None, deadline).await?;
                 return Err(Error::new(ErrorCode::ChatRequestUnsupported));
             }
@@ -178,14 +197,24 @@ impl ChatService {
         deadline: Deadline,
     ) -> Result<ChatReply, Error> {
         let outcome = begin_run(&store, &mut begin, deadline).await?;
+        Ok(ChatReply::Stream(Box::new(self.answer(store, begin, outcome, deadline))))
+    }
+
+    pub(super) fn answer(
+        &self,
+        store: ChatStore,
+        begin: BeginChatRunCall,
+        outcome: BeginOutcome,
+        deadline: Deadline,
+    ) -> Answer {
         let answerer = Answerer { model: self.model.clone(), agents: self.agents.clone() };
-        Ok(ChatReply::Stream(Box::new(Answer { answerer, store, deadline, begin, outcome })))
+        Answer { answerer, store, deadline, begin, outcome, card: None }
     }
 }
 
 /// Begins a run. While another answer of the thread stops, the call is repeated. A run whose lease
 /// expired before its response arrived is taken up by another one.
-async fn begin_run(
+pub(super) async fn begin_run(
     store: &ChatStore,
     begin: &mut BeginChatRunCall,
     deadline: Deadline,
@@ -211,11 +240,16 @@ impl Answer {
     /// # Errors
     /// Fails if the answer cannot be stored.
     pub async fn stream(self, sender: EventSender) -> Result<(), Error> {
-        let Self { answerer, store, deadline, mut begin, mut outcome } = self;
+        let Self { answerer, store, deadline, mut begin, mut outcome, card } = self;
+        if let (Some(item), BeginOutcome::Begun(run)) = (card, &mut outcome) {
+            run.kept_items.push(item);
+        }
         let (thread, question) = match &outcome {
             BeginOutcome::Begun(run) => (&run.thread, &run.question),
             BeginOutcome::Repeated(run) => (&run.thread, &run.question),
-            BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),
+            BeginOutcome::Busy | BeginOutcome::NotOffered => {
+                return Err(Error::new(ErrorCode::StillRunning));
+            }
         };
         if begin.p_is_new_thread {
             let thread = Thread::from(thread.clone());
@@ -232,7 +266,9 @@ impl Answer {
                     return answerer.stream(store, *run, sender, deadline).await;
                 }
                 BeginOutcome::Repeated(run) => run,
-                BeginOutcome::Busy => return Err(Error::new(ErrorCode::StillRunning)),
+                BeginOutcome::Busy | BeginOutcome::NotOffered => {
+                    return Err(Error::new(ErrorCode::StillRunning));
+                }
             };
             let Some(open_item_ids) = follow(&store, &repeated, &sender, deadline).await? else {
                 return Ok(());
@@ -296,7 +332,11 @@ fn track_open_items(open_item_ids: &mut Vec<String>, event: &Value) {
 }
 
 /// Returns the call that begins a run, without its question.
-fn begin_call(context: &ChatRequestContext, store: &ChatStore, thread_id: String) -> BeginChatRunCall {
+pub(super) fn begin_call(
+    context: &ChatRequestContext,
+    store: &ChatStore,
+    thread_id: String,
+) -> BeginChatRunCall {
     let (request_key, request_hash, key_is_explicit) = match &context.idempotency_key {
         Some(key) => (format!("key:{}", key.key()), key.request_hash().to_owned(), true),
         None => {
@@ -317,6 +357,8 @@ fn begin_call(context: &ChatRequestContext, store: &ChatStore, thread_id: String
         p_items: Vec::new(),
         p_retry_after_item_id: None,
         p_lease_seconds: LEASE_SECONDS,
+        p_continued_item_id: None,
+        p_client_tool_output: None,
     }
 }
 

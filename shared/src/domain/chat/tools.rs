@@ -11,7 +11,8 @@ use super::{
     IdPrefix, SystemSource,
     history::StoredItem,
     new_id,
-    store::{BeginChatCall, BegunCall, ChatStore, OfferedTool},
+    protocol::ThreadItem,
+    store::{BeginChatCall, BegunCall, ChatStore, NextAgent, OfferedTool},
     turn::{CallEnd, HiddenItem, RequestedCall, TurnOutput},
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(super) struct ToolCaller {
     pub store: ChatStore,
     pub run_id: Uuid,
     pub thread_id: String,
+    /// Tools that the model may call, wherever they run.
     pub tools: Arc<[OfferedTool]>,
 }
 
@@ -62,6 +64,10 @@ pub(super) enum CallResult {
         stored: Vec<StoredItem>,
         /// The call and its output, if the database did not store them.
         unstored: Vec<TurnOutput>,
+        /// The task and the card of a call about which a person must decide.
+        items: Vec<ThreadItem>,
+        /// The agent that continues the answer, if the call has handed the session over.
+        next_agent: Option<Box<NextAgent>>,
     },
     /// The answer must stop; the call was not made.
     Stopped,
@@ -114,9 +120,19 @@ impl ToolCaller {
             BegunCall::Refused { error, output: None } => {
                 self.refused(&requested, call_item, json!({ "error": error }))
             }
-            BegunCall::Refused { output: Some(output), .. } => ended(CallEnd::Refused, [call_item, output]),
-            BegunCall::Held { output } => ended(CallEnd::Held, [call_item, output]),
+            BegunCall::Refused { output: Some(output), .. } => {
+                ended(CallEnd::Refused, [call_item, output], Vec::new())
+            }
+            BegunCall::Held { output, items } => ended(CallEnd::Held, [call_item, output], items),
             BegunCall::Begun { call } => self.make(&call, call_item, deadline).await,
+            BegunCall::Ended { output, next_agent } => {
+                let end = match output["status"].as_str() {
+                    Some("completed") => CallEnd::Completed,
+                    Some("asked") => CallEnd::Asked,
+                    _ => CallEnd::Refused,
+                };
+                ended(end, [call_item, output], Vec::new()).with_next_agent(next_agent)
+            }
         })
     }
 
@@ -128,10 +144,12 @@ impl ToolCaller {
         let error = outcome.as_ref().err().map(CallError::code);
         let outcome = RpcOutcome::in_turn(outcome);
         let recorded = self.store.record_call(delivery, &outcome, lease).await;
-        let FinishedDelivery { finished, status, call_output, .. } = recorded.unwrap_or_else(|error| {
+        let finished_delivery = recorded.unwrap_or_else(|error| {
             tracing::warn!(%error, "the result of a call was not recorded");
             FinishedDelivery::default()
         });
+        let FinishedDelivery { finished, status, call_output, call_items, next_agent, .. } =
+            finished_delivery;
         tracing::info!(
             delivery_id = %delivery.id, agent_id = delivery.agent_id, finished, status, error, "delivered"
         );
@@ -142,11 +160,14 @@ impl ToolCaller {
             _ => CallEnd::Unknown,
         };
         // A call whose result is not recorded has no output. The model's input says so.
-        ended(end, [Some(call_item), call_output.filter(|_| finished)].into_iter().flatten())
+        let stored = [Some(call_item), call_output.filter(|_| finished)].into_iter().flatten();
+        let items = call_items.into_iter().filter_map(|item| serde_json::from_value(item).ok());
+        ended(end, stored, items.collect())
+            .with_next_agent(next_agent.and_then(|agent| serde_json::from_value(agent).ok()))
     }
 
     /// Returns the inputs of a call, or why it is refused.
-    fn inputs(&self, requested: &RequestedCall) -> Result<Map<String, Value>, Value> {
+    pub fn inputs(&self, requested: &RequestedCall) -> Result<Map<String, Value>, Value> {
         let Some(tool) = self.tools.iter().find(|tool| tool.name == requested.name) else {
             return Err(json!({ "error": "unknown_tool", "advice": "Use the tools that are offered." }));
         };
@@ -182,7 +203,13 @@ impl ToolCaller {
             let id = item["id"].as_str().unwrap_or_default().to_owned();
             TurnOutput::Hidden(HiddenItem { id, kind, item })
         };
-        CallResult::Ended { end: CallEnd::Refused, stored: Vec::new(), unstored: unstored.map(hidden).into() }
+        CallResult::Ended {
+            end: CallEnd::Refused,
+            stored: Vec::new(),
+            unstored: unstored.map(hidden).into(),
+            items: Vec::new(),
+            next_agent: None,
+        }
     }
 
     fn item(&self, requested: &RequestedCall, kind: &str, fields: Value) -> Value {
@@ -201,9 +228,18 @@ impl ToolCaller {
     }
 }
 
-fn ended(end: CallEnd, items: impl IntoIterator<Item = Value>) -> CallResult {
-    let stored = items.into_iter().map(StoredItem::from_json).collect();
-    CallResult::Ended { end, stored, unstored: Vec::new() }
+fn ended(end: CallEnd, stored: impl IntoIterator<Item = Value>, items: Vec<ThreadItem>) -> CallResult {
+    let stored = stored.into_iter().map(StoredItem::from_json).collect();
+    CallResult::Ended { end, stored, unstored: Vec::new(), items, next_agent: None }
+}
+
+impl CallResult {
+    fn with_next_agent(mut self, agent: Option<Box<NextAgent>>) -> Self {
+        if let Self::Ended { next_agent, .. } = &mut self {
+            *next_agent = agent;
+        }
+        self
+    }
 }
 
 /// Calls a tool until it returns a result, or an error after which it may not be called again: one

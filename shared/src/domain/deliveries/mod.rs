@@ -42,6 +42,12 @@ pub struct FinishedDelivery {
     /// Output of a call that a model requested, as an item of its thread.
     #[serde(default)]
     pub call_output: Option<Value>,
+    /// The task and the card of a call about which a person must decide, as items of its thread.
+    #[serde(default)]
+    pub call_items: Vec<Value>,
+    /// The agent that continues the answer, if the call has handed its session over.
+    #[serde(default)]
+    pub next_agent: Option<Value>,
     #[serde(default)]
     pub live_chatkit_session_ids: Vec<String>,
 }

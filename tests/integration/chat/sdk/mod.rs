@@ -3,12 +3,13 @@
 
 mod conversation;
 mod conversations;
-mod exchange;
+pub mod exchange;
 mod plan;
-mod python;
+pub mod python;
 mod recorded_requests;
 mod reference;
 mod side_by_side;
+mod tool_streams;
 
 /// The version of openai-chatkit in the pinned requirements.
 const VERSION: &str = "1.6.5";

@@ -8,7 +8,7 @@ use super::Chat;
 use crate::support::chat_rpc::{self as rpc, CHAT_AGENT, ChatSession, Question};
 
 /// A chat whose agent has a tool, with a running answer.
-async fn running(fields: Value) -> Result<(Chat, ChatSession, Question)> {
+pub(super) async fn running(fields: Value) -> Result<(Chat, ChatSession, Question)> {
     let chat = Chat::start().await?;
     let mut tool = json!({
         "name": "pay", "policy": "auto", "risk": "low", "description": "Pays.",
@@ -27,14 +27,14 @@ async fn running(fields: Value) -> Result<(Chat, ChatSession, Question)> {
     Ok((chat, session, question))
 }
 
-fn call(run_id: Uuid, call_id: &str, inputs: Value) -> Value {
+pub(super) fn call(run_id: Uuid, call_id: &str, inputs: Value) -> Value {
     json!({
         "p_run_id": run_id, "p_call_id": call_id, "p_tool": "pay", "p_inputs": inputs,
         "p_call_item": { "type": "function_call", "id": call_id, "call_id": call_id, "name": "pay" },
     })
 }
 
-async fn begin(chat: &Chat, session: &ChatSession, call: &Value) -> Result<Value> {
+pub(super) async fn begin(chat: &Chat, session: &ChatSession, call: &Value) -> Result<Value> {
     session.expect(&chat.stack, "begin_chat_call", call.clone()).await
 }
 

@@ -1,5 +1,7 @@
 //! The store of the self-hosted chat: its RPCs, called through PostgREST with the key of the service.
 
+mod budgets;
+mod call_retention;
 mod calls;
 mod pages;
 mod repeats;

@@ -123,6 +123,17 @@ async fn call_that_is_repeated_after_the_end_of_its_run_begins_none() -> Result<
     let repeated = session.expect_begin(&chat.stack, &question, "repeated").await?;
     ensure!(repeated["run_id"] == json!(taken_up.run_id), "{repeated}");
     ensure!(chat.count("chat_runs").await? == 2);
+
+    // Without a key, the request is a new one after the good end of the other run.
+    let question = Question::in_new_thread("Good morning");
+    session.expect_begin(&chat.stack, &question, "begun").await?;
+    rpc::end_lease(&chat.stack, question.run_id).await?;
+    let taken_up = question.repeated();
+    session.expect_begin(&chat.stack, &taken_up, "begun").await?;
+    ensure!(session.finish(&chat.stack, taken_up.run_id, "completed", Vec::new()).await?);
+    let repeated = session.expect_begin(&chat.stack, &question, "repeated").await?;
+    ensure!(repeated["run_id"] == json!(question.run_id), "{repeated}");
+    ensure!(chat.count("chat_runs").await? == 4);
     Ok(())
 }
 

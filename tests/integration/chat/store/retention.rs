@@ -23,7 +23,7 @@ const TABLES: [&str; 8] = [
 
 impl Chat {
     /// Ends a session, so long ago that its retention is over.
-    async fn make_overdue(&self, session: &ChatSession) -> Result<()> {
+    pub(super) async fn make_overdue(&self, session: &ChatSession) -> Result<()> {
         session.cancel(&self.stack).await?;
         let retention = json!({ "p_org_id": self.user.org_id, "p_keep_days": 1 });
         rpc::call(&self.stack, "set_retention", retention).await?;
@@ -34,13 +34,13 @@ impl Chat {
         .await
     }
 
-    async fn erase_step(&self, session: &ChatSession, limit: u32) -> Result<Value> {
+    pub(super) async fn erase_step(&self, session: &ChatSession, limit: u32) -> Result<Value> {
         let arguments = json!({ "p_org_id": self.user.org_id, "p_session_id": session.id, "p_limit": limit });
         rpc::call(&self.stack, "erase_overdue_session", arguments).await
     }
 
     /// Erases an overdue session, a few rows at a time.
-    async fn erase(&self, session: &ChatSession, limit: u32) -> Result<()> {
+    pub(super) async fn erase(&self, session: &ChatSession, limit: u32) -> Result<()> {
         for _ in 0..200 {
             let step = self.erase_step(session, limit).await?;
             if step["erased"] == true {

@@ -15,11 +15,11 @@ async fn another_question_stops_the_running_answer() -> Result<()> {
     let thread = &question.thread_id;
     first.expect_begin(&chat.stack, &question, "begun").await?;
     let appended = first.append(&chat.stack, question.run_id, 1, Vec::new(), Vec::new()).await?;
-    ensure!(appended == json!({ "running": true, "stop": false }), "{appended}");
+    ensure!(appended == json!({ "running": true, "stop": false, "has_tokens": true }), "{appended}");
     let next = Question::in_thread(thread, "second");
     second.expect_begin(&chat.stack, &next, "busy").await?;
     let appended = first.append(&chat.stack, question.run_id, 2, Vec::new(), Vec::new()).await?;
-    ensure!(appended == json!({ "running": true, "stop": true }), "{appended}");
+    ensure!(appended == json!({ "running": true, "stop": true, "has_tokens": true }), "{appended}");
     second.expect_begin(&chat.stack, &next, "busy").await?;
     let part = item("assistant_message", thread, "a part");
     ensure!(first.finish(&chat.stack, question.run_id, "stopped", vec![part]).await?);
@@ -94,7 +94,10 @@ async fn answer_is_told_to_stop_by_end_handover_stop_and_deletion() -> Result<()
             _ => other.hand_over(&chat.stack, OTHER_CHAT_AGENT).await?,
         }
         let appended = session.append(&chat.stack, running.run_id, 1, Vec::new(), Vec::new()).await?;
-        ensure!(appended == json!({ "running": true, "stop": true }), "{how}: {appended}");
+        ensure!(
+            appended == json!({ "running": true, "stop": true, "has_tokens": true }),
+            "{how}: {appended}"
+        );
         // The text so far is kept.
         let part = item("assistant_message", thread, "a part");
         ensure!(session.finish(&chat.stack, running.run_id, "stopped", vec![part]).await?, "{how}");

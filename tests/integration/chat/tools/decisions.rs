@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
-use local_stack::chat_client::ThreadView;
+use local_stack::chat_client::{ChatClient, ThreadView};
 use local_stack::model::Script;
 use serde_json::{Value, json};
 
@@ -39,6 +39,15 @@ async fn approved_call_is_made_once_and_its_result_is_a_note() -> Result<()> {
     ensure!(texts(&tools.last_input()?).contains("call_under_way"));
     ensure!(tools.escalation(&approver).await?["id"] == escalation["id"]);
 
+    // Neither from another session of the user.
+    let session = tools.page.user.open_session().await?;
+    let secret = text(&session["chatkit"]["clientSecret"]);
+    let other = ChatClient::new(&stack.function_url("serve-chatkit"), &secret);
+    stack.model().script(pay(42, 900));
+    stack.model().script(Script::new().text("It still waits."));
+    other.add_message(&text(&view.thread["id"]), "Pay it now, please").await?.finish().await?;
+    ensure!(tools.deliveries().await? == ["asked"], "{:?}", tools.deliveries().await?);
+
     decide(&approver, &escalation, "approve").await?.expect(200)?;
     let report = stack.run_job("route-events").await?;
     ensure!(report["called"] == 1 && report["done"] == 1, "{report}");
@@ -49,7 +58,7 @@ async fn approved_call_is_made_once_and_its_result_is_a_note() -> Result<()> {
         .filter(|item| item["type"] == "function_call_output")
         .map(|item| text(&item["output"]))
         .collect();
-    ensure!(outputs[0] == r#"{"status":"held"}"# && outputs.len() == 2, "{outputs:?}");
+    ensure!(outputs[0] == r#"{"status":"held"}"# && outputs.len() == 3, "{outputs:?}");
     let note = texts(&input);
     ensure!(
         note.contains("An earlier call of a tool has a result.") && note.contains("Invoice 42 is paid."),

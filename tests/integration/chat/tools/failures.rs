@@ -28,11 +28,26 @@ async fn failure_is_reported_to_the_model_without_an_escalation() -> Result<()> 
         let output = output(&tools.last_input()?)?;
         ensure!(output.contains(said) && output.contains(error), "{output}");
         let last = tools.deliveries().await?.pop().unwrap();
-        ensure!(last == format!("dead {error}"), "{last}");
+        ensure!(last == format!("withdrawn {error}"), "{last}");
         tools.agent().clear_faults();
     }
     ensure!(tools.count("select count(*) from chat_escalations").await? == 0, "an escalation was opened");
     ensure!(tools.agent().actions().is_empty());
+    // An operator who replayed a failed call would have it made after the model has gone on.
+    let listed = json!({ "p_org_id": tools.org_id, "p_limit": 10 });
+    let (_, listed) = stack.rpc("list_dead_deliveries", listed).await?;
+    ensure!(listed["deliveries"] == json!([]), "{listed}");
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("select id from deliveries").fetch_all(stack.database()).await?;
+    for id in ids {
+        let replay = json!({ "p_org_id": tools.org_id, "p_delivery_id": id });
+        let (status, body) = stack.rpc("replay_delivery", replay).await?;
+        ensure!(status == 409 && body["message"] == "delivery_not_dead", "{status} {body}");
+    }
+    let events = "select count(*) from chat_events where type = 'agent_failed' and actor_type = 'agent'";
+    ensure!(tools.count(events).await? == 2, "the session's log has both failures");
+    let (_, state) = stack.rpc("service_state", json!({})).await?;
+    ensure!(state["dead_deliveries"] == 0, "{state}");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! A page that chats with an agent whose model calls a tool.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::agents::{Agent, TOOL};
@@ -12,6 +14,9 @@ use uuid::Uuid;
 use crate::chat::fixture::{ChatPage, register_agent, text};
 use crate::support::client::{AGENT, TestClient};
 
+/// Longer than any step takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 pub struct ToolPage<'s> {
     pub stack: &'s LocalStack,
     pub page: ChatPage,
@@ -21,11 +26,32 @@ pub struct ToolPage<'s> {
 impl<'s> ToolPage<'s> {
     /// A member of a new organisation whose agent has a tool with these fields.
     pub async fn open(stack: &'s LocalStack, fields: Value) -> Result<Self> {
+        Self::open_in(stack, Uuid::new_v4(), json!({}), fields).await
+    }
+
+    /// The same in this organisation, with changes of its agent.
+    pub async fn open_in(stack: &'s LocalStack, org_id: Uuid, agent: Value, fields: Value) -> Result<Self> {
+        Self::open_registered(stack, org_id, agent, Some(fields)).await
+    }
+
+    /// A member of a new organisation whose agent has no server and is registered with these
+    /// arguments.
+    pub async fn open_agent(stack: &'s LocalStack, arguments: Value) -> Result<Self> {
+        Self::open_registered(stack, Uuid::new_v4(), arguments, None).await
+    }
+
+    async fn open_registered(
+        stack: &'s LocalStack,
+        org_id: Uuid,
+        agent: Value,
+        tool: Option<Value>,
+    ) -> Result<Self> {
         // The tests run the dispatcher themselves.
         stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
-        let org_id = Uuid::new_v4();
-        register_agent(stack, org_id, json!({})).await?;
-        register_tool(stack, org_id, fields).await?;
+        register_agent(stack, org_id, agent).await?;
+        if let Some(fields) = tool {
+            register_tool(stack, org_id, fields).await?;
+        }
         let user = TestClient::in_organisation(stack, org_id, OrgRole::Member).await?;
         Ok(Self { stack, page: ChatPage::of_user(stack, user).await?, org_id })
     }
@@ -121,4 +147,14 @@ pub fn tasks(view: &ThreadView) -> Vec<String> {
 /// All texts of an input.
 pub fn texts(input: &[Value]) -> String {
     json!(input).to_string()
+}
+
+/// Waits for a condition.
+pub async fn until(is_met: impl Fn() -> bool) -> Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_met() {
+        ensure!(Instant::now() < deadline, "the condition is not met");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }

@@ -8,10 +8,11 @@ use local_stack::LocalStack;
 use local_stack::agents::Fault;
 use local_stack::chat_client::{ChatStream, ThreadView};
 use local_stack::model::Script;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fixture::{ToolPage, output, pay, tasks, texts};
 use crate::chat::fixture::{expire_leases, text};
+use crate::support::escalations::decide;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -109,6 +110,62 @@ async fn killed_call_of_an_idempotent_tool_is_repeated_with_its_key() -> Result<
     let input = tools.last_input()?;
     ensure!(output(&input)?.contains(r#""status":"unknown""#), "{input:#?}");
     ensure!(texts(&input).contains("Invoice 42 is paid."), "{input:#?}");
+    Ok(())
+}
+
+/// A dispatcher takes over the call of a killed turn. Returns the call and what the page shows.
+async fn take_over(tools: &ToolPage<'_>) -> Result<(Value, ThreadView)> {
+    let stack = tools.stack;
+    let mut stream = begin_call(tools, Fault::on_calls().delay_response(Duration::from_secs(4))).await?;
+    stack.lambda().function("serve-chatkit")?.kill();
+    while let Ok(Some(_)) = stream.next().await {}
+    expire_leases(stack).await?;
+    tools.execute("update deliveries set lease_until = clock_timestamp()").await?;
+    stack.model().script(Script::new().text("I do not know."));
+    let view = tools.ask("Pay invoice 42").await?;
+    let calls = stack.claim_deliveries().await?;
+    ensure!(calls.len() == 1, "{calls:#?}");
+    Ok((calls[0].clone(), view))
+}
+
+#[tokio::test]
+async fn failed_call_that_a_person_may_repeat_is_not_begun_again() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let tools = ToolPage::open(&stack, json!({ "idempotent": true })).await?;
+    let (call, view) = take_over(&tools).await?;
+    stack.finish_delivery(&call, json!({ "kind": "failed", "error": "agent_failed" })).await?;
+    ensure!(tools.deliveries().await? == ["dead agent_failed"], "{:?}", tools.deliveries().await?);
+    let approver = tools.approver().await?;
+    let escalation = tools.escalation(&approver).await?;
+    ensure!(escalation["kind"] == "agent_failed", "{escalation:#}");
+    stack.model().script(pay(42, 900));
+    let input = tools.ask_more(&view, "Pay it again").await?;
+    ensure!(texts(&input).contains("call_under_way"), "{input:#?}");
+    ensure!(tools.deliveries().await?.len() == 1, "{:?}", tools.deliveries().await?);
+
+    // After the decision it may be.
+    decide(&approver, &escalation, "reject").await?.expect(200)?;
+    stack.model().script(pay(42, 900));
+    tools.ask_more(&view, "Pay it once more").await?;
+    let deliveries = tools.deliveries().await?;
+    ensure!(deliveries == ["dead agent_failed", "done"], "{deliveries:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn call_whose_attempts_are_used_up_is_a_note() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let tools = ToolPage::open(&stack, json!({ "idempotent": true })).await?;
+    tools.execute("update agent_servers set max_attempts = 2").await?;
+    let (_, view) = take_over(&tools).await?;
+    // The dispatcher stops too.
+    tools.execute("update deliveries set lease_until = clock_timestamp()").await?;
+    let report = stack.run_job("route-events").await?;
+    ensure!(report["called"] == 0, "{report}");
+    let deliveries = tools.deliveries().await?;
+    ensure!(deliveries == ["dead attempts_used_up"], "{deliveries:?}");
+    let input = tools.ask_more(&view, "And now?").await?;
+    ensure!(texts(&input).contains("attempts_used_up"), "{input:#?}");
     Ok(())
 }
 

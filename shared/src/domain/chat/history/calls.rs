@@ -38,12 +38,7 @@ impl<'a> Calls<'a> {
 
     /// Returns a call and its output. A call that the store has twice is given once.
     pub fn convert(&mut self, item: &'a Value) -> Vec<Value> {
-        let Some(call_id) = item["call_id"].as_str().filter(|id| !id.is_empty()) else {
-            return Vec::new();
-        };
-        if !self.seen.insert(call_id) {
-            return Vec::new();
-        }
+        let Some(call_id) = self.new_call_id(item) else { return Vec::new() };
         let output = match self.outputs.get(call_id) {
             Some(output) => output_text(output, self.max_bytes),
             None => json!({
@@ -52,22 +47,43 @@ impl<'a> Calls<'a> {
             })
             .to_string(),
         };
-        vec![
-            json!({
-                "type": "function_call",
-                "call_id": call_id,
-                "name": item["name"],
-                "arguments": item["arguments"],
-            }),
-            json!({ "type": "function_call_output", "call_id": call_id, "output": output }),
-        ]
+        call_with_output(item, &item["arguments"], &output)
+    }
+
+    /// Returns a completed call of a client tool, whose item has the output. A pending call is left
+    /// out, because a call without an output makes the server reject the request.
+    pub fn convert_client_call(&mut self, item: &'a Value) -> Vec<Value> {
+        if self.new_call_id(item).is_none() {
+            return Vec::new();
+        }
+        let output = data_text("page", &item["output"], self.max_bytes);
+        call_with_output(item, &item["arguments"].to_string().into(), &output)
+    }
+
+    /// Returns the id of a call, unless the input has the call already.
+    fn new_call_id(&mut self, item: &'a Value) -> Option<&'a str> {
+        let call_id = item["call_id"].as_str().filter(|id| !id.is_empty())?;
+        self.seen.insert(call_id).then_some(call_id)
     }
 
     /// Returns a note about a call, with the data that the tool returned.
     pub fn note_data(&self, item: &Value) -> Option<Value> {
         let data = item.get("data").filter(|data| !data.is_null())?;
-        Some(super::message("user", "input_text", &[data_text(data, self.max_bytes)]))
+        Some(super::message("user", "input_text", &[data_text("tool", data, self.max_bytes)]))
     }
+}
+
+fn call_with_output(item: &Value, arguments: &Value, output: &str) -> Vec<Value> {
+    let call_id = &item["call_id"];
+    vec![
+        json!({
+            "type": "function_call",
+            "call_id": call_id,
+            "name": item["name"],
+            "arguments": arguments,
+        }),
+        json!({ "type": "function_call_output", "call_id": call_id, "output": output }),
+    ]
 }
 
 /// Returns the text of an output: its status, which is ours, and the marked data of the tool.
@@ -80,19 +96,19 @@ fn output_text(output: &Value, max_bytes: usize) -> String {
     }
     let status = Value::Object(status).to_string();
     match output.get("data").filter(|data| !data.is_null()) {
-        Some(data) => format!("{status}\n{}", data_text(data, max_bytes)),
+        Some(data) => format!("{status}\n{}", data_text("tool", data, max_bytes)),
         None => status,
     }
 }
 
-fn data_text(data: &Value, max_bytes: usize) -> String {
+fn data_text(source: &str, data: &Value, max_bytes: usize) -> String {
     let json = data.to_string();
     if json.len() <= max_bytes {
-        return context_text("tool", data);
+        return context_text(source, data);
     }
     let mut end = max_bytes;
     while !json.is_char_boundary(end) {
         end -= 1;
     }
-    context_text("tool", &json!({ "truncated": true, "begin": &json[..end] }))
+    context_text(source, &json!({ "truncated": true, "begin": &json[..end] }))
 }

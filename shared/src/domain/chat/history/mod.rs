@@ -165,7 +165,9 @@ fn convert<'a>(stored: &'a StoredItem, is_newest: bool, calls: &mut Calls<'a>) -
     match stored.kind.as_str() {
         "user_message" => user_message(item, is_newest),
         "assistant_message" => assistant_message(item).into_iter().collect(),
-        "client_tool_call" if item["status"] == "completed" => client_tool_call(item),
+        "client_tool_call" if item["status"] == "completed" => calls.convert_client_call(item),
+        // The input contains the call, and a note about what became of it.
+        "widget" if is_card_of_call(&item["widget"]) => Vec::new(),
         "widget" => vec![context_message("widget", &item["widget"])],
         "structured_input" => vec![context_message("structured input", &structured_input(item))],
         "hidden_context_item" => {
@@ -180,6 +182,11 @@ fn convert<'a>(stored: &'a StoredItem, is_newest: bool, calls: &mut Calls<'a>) -
         }
         _ => Vec::new(),
     }
+}
+
+/// Returns whether a widget is the card of a held call.
+fn is_card_of_call(widget: &Value) -> bool {
+    matches!(widget["id"].as_str(), Some("held_call" | "closed_call"))
 }
 
 /// Returns a message of the user. The texts are joined, and a tag is `@` and its text.
@@ -213,21 +220,6 @@ fn assistant_message(item: &Value) -> Option<Value> {
 fn message(role: &str, part: &str, texts: &[String]) -> Value {
     let content: Vec<_> = texts.iter().map(|text| json!({ "type": part, "text": text })).collect();
     json!({ "type": "message", "role": role, "content": content })
-}
-
-/// Returns a completed call of the page with its output. A pending one is left out, because a call
-/// without an output makes the server reject the request.
-fn client_tool_call(item: &Value) -> Vec<Value> {
-    let call_id = &item["call_id"];
-    vec![
-        json!({
-            "type": "function_call",
-            "call_id": call_id,
-            "name": item["name"],
-            "arguments": item["arguments"].to_string(),
-        }),
-        json!({ "type": "function_call_output", "call_id": call_id, "output": item["output"].to_string() }),
-    ]
 }
 
 /// Returns stored reasoning for the model that it came from. Only that model can decrypt it. The

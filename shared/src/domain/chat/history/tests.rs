@@ -200,10 +200,16 @@ fn client_tool_call_is_given_with_its_output_or_not_at_all() {
         input.items[2..],
         [
             json!({ "type": "function_call", "call_id": "c1", "name": "open", "arguments": "{\"a\":1}" }),
-            json!({ "type": "function_call_output", "call_id": "c1", "output": "{\"ok\":true}" }),
+            json!({
+                "type": "function_call_output",
+                "call_id": "c1",
+                "output": "<context source=\"page\">\n{\"ok\":true}\n</context>",
+            }),
         ]
     );
     assert_eq!(describe(&model_input(&[user("a"), call("pending")], &OPTIONS)), ["user: a"]);
+    let twice = model_input(&[user("a"), call("completed"), call("completed")], &OPTIONS);
+    assert_eq!(describe(&twice), ["user: a", "function_call", "function_call_output"]);
 }
 
 #[test]

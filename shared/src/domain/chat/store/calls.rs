@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{ChatStore, WithSecret};
+use super::{ChatStore, NextAgent, WithSecret};
 use crate::{
-    clients::supabase::Rpc, domain::deliveries::Delivery, error::Error, platform::http_client::Deadline,
+    clients::supabase::Rpc,
+    domain::{chat::protocol::ThreadItem, deliveries::Delivery},
+    error::Error,
+    platform::http_client::Deadline,
 };
 
 /// Begins a call. The same call id begins one call.
@@ -30,10 +33,17 @@ impl Rpc for BeginChatCall<'_> {
 pub enum BegunCall {
     /// The call to make, under a lease.
     Begun { call: Box<Delivery> },
-    /// A person must decide first. The call and its output are stored.
-    Held { output: Value },
+    /// A person must decide first. The call and its output are stored, and so are its task and its
+    /// card (`items`).
+    Held {
+        output: Value,
+        #[serde(default)]
+        items: Vec<ThreadItem>,
+    },
     /// The call may not be made. With an output, it is stored.
     Refused { error: String, output: Option<Value> },
+    /// A built-in tool has done its work, or has refused to. The call and its output are stored.
+    Ended { output: Value, next_agent: Option<Box<NextAgent>> },
     /// The answer must stop.
     Stopped,
 }

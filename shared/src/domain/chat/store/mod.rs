@@ -2,6 +2,8 @@
 //! finds the session, the user and the organisation itself.
 
 mod calls;
+mod cards;
+mod setup;
 mod threads;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,14 +12,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use calls::{BeginChatCall, BegunCall};
+pub use cards::StoredCard;
+pub use setup::{ModelSettings, ModelSetup, NextAgent, OfferedTool, OtherAgent};
 pub use threads::{StoredPage, ThreadItems};
 
 use super::{history::InputSize, protocol::ThreadItem};
 use crate::{
-    clients::{
-        model::ReasoningEffort,
-        supabase::{self, Rpc, ServiceClient},
-    },
+    clients::supabase::{self, Rpc, ServiceClient},
     domain::deliveries::{Delivery, FinishedDelivery, RpcOutcome},
     error::Error,
     platform::{http_client::Deadline, parse::Timestamp, secret::Secret},
@@ -71,6 +72,17 @@ pub struct BeginChatRunCall {
     pub p_retry_after_item_id: Option<String>,
     pub p_draft: Vec<ThreadItem>,
     pub p_lease_seconds: u32,
+    /// The card of a call after which the conversation goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_continued_item_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_client_tool_output: Option<ClientToolOutput>,
+}
+
+/// What a client tool returned. An object, so that a result of `null` is not an omitted argument.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientToolOutput {
+    pub result: Value,
 }
 
 impl Rpc for BeginChatRunCall {
@@ -86,6 +98,8 @@ pub enum BeginOutcome {
     Busy,
     /// The request repeats one whose run exists.
     Repeated(RepeatedRun),
+    /// The card does not offer to continue: its call has not ended, or the conversation has gone on.
+    NotOffered,
 }
 
 /// A run of this process, and what the model needs.
@@ -97,33 +111,16 @@ pub struct BegunRun {
     pub question: Option<Value>,
     /// Items that this answer replaces, also those that an earlier attempt has removed.
     pub removed_item_ids: Vec<String>,
-    pub settings: ModelSettings,
-    /// Tools that the model may call.
-    pub tools: Vec<OfferedTool>,
+    /// Cards of held calls after the question, which stay when the answer is replaced.
+    #[serde(default)]
+    pub kept_items: Vec<ThreadItem>,
+    #[serde(flatten)]
+    pub setup: ModelSetup,
     /// An opaque id of the user.
     pub user: Uuid,
     pub history: StoredHistory,
     /// Size of the thread's latest input.
     pub last_input: Option<LastInput>,
-}
-
-/// The model of a session, as its agent was registered when the session was opened.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ModelSettings {
-    pub model: String,
-    pub instructions: String,
-    pub reasoning_effort: Option<ReasoningEffort>,
-    pub max_input_tokens: u32,
-    pub max_output_tokens: u32,
-    pub max_turn_seconds: u32,
-}
-
-/// A tool as its agent's registration describes it to models.
-#[derive(Clone, Debug, Deserialize)]
-pub struct OfferedTool {
-    pub name: String,
-    pub description: String,
-    pub input_schema: Value,
 }
 
 /// The newest items of a thread, visible and hidden, in order.
@@ -188,6 +185,9 @@ pub struct AppendChatRunCall {
     pub p_items: Vec<Value>,
     pub p_draft: Vec<Value>,
     pub p_lease_seconds: u32,
+    /// Tokens of the responses that the model has counted. The run is charged for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_counted_tokens: Option<u64>,
 }
 
 impl Rpc for AppendChatRunCall {
@@ -201,6 +201,9 @@ pub struct Appended {
     pub running: bool,
     /// Whether the answer must stop.
     pub stop: bool,
+    /// Whether there are tokens left for another response, if the call has counted tokens.
+    #[serde(default)]
+    pub has_tokens: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -271,8 +274,8 @@ impl ChatStore {
     /// Stores a question and begins its answer.
     ///
     /// # Errors
-    /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`, `rate_limited`, or
-    /// the error of Supabase.
+    /// Returns `client_secret_rejected`, `thread_not_found`, `item_not_found`, the code of a limit
+    /// with 429, or the error of Supabase.
     pub async fn begin_run(
         &self,
         call: &BeginChatRunCall,

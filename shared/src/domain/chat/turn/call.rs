@@ -1,16 +1,20 @@
 //! Calls of tools: requested in a response, and made one after another when it is complete.
 
-use super::{OpenItem, Turn, TurnOutput};
+use serde_json::{Map, Value};
+
+use super::{OpenItem, Turn, TurnEnd, TurnOutput};
 use crate::{
     domain::chat::{
         IdPrefix, ItemSource, new_id,
-        protocol::{ItemContent, StatusIndicator, Task, TaskKind, ThreadItem, ThreadStreamEvent},
+        protocol::{
+            ClientToolCallStatus, ItemContent, StatusIndicator, Task, TaskKind, ThreadItem, ThreadStreamEvent,
+        },
     },
     platform::parse::Timestamp,
 };
 
-/// Maximum number of calls in a turn. Calls that are refused count.
-pub const MAX_CALLS: usize = 16;
+/// Default of the calls that a turn may make. Calls that are refused count.
+pub const DEFAULT_MAX_CALLS: usize = 16;
 
 /// A call that the model requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +33,11 @@ pub enum CallEnd {
     Failed,
     /// A person must decide first.
     Held,
+    /// A person was asked, and answers later.
+    Asked,
     Refused,
+    /// The answer ends before the call.
+    NotMade,
     /// The tool may or may not have been executed.
     Unknown,
 }
@@ -50,7 +58,9 @@ impl CallEnd {
             Self::Completed => ("check-circle", "Done."),
             Self::Failed => ("empty-circle", "Failed."),
             Self::Held => ("user", "Waits for a decision."),
+            Self::Asked => ("user", "Waits for an answer."),
             Self::Refused => ("empty-circle", "Not allowed."),
+            Self::NotMade => ("empty-circle", "Not made."),
             Self::Unknown => ("circle-question", "It is not known whether this was done."),
         }
     }
@@ -90,7 +100,7 @@ impl<S: ItemSource> Turn<S> {
             self.call_not_made(&name);
             return;
         }
-        if self.call_count == MAX_CALLS {
+        if self.call_count == self.max_calls {
             self.is_over_limit = true;
             return;
         }
@@ -106,7 +116,26 @@ impl<S: ItemSource> Turn<S> {
 
     /// Returns whether the next request may offer tools.
     pub fn may_call(&self) -> bool {
-        self.call_count < MAX_CALLS
+        self.call_count < self.max_calls
+    }
+
+    /// Returns the next call if its tool runs in the page.
+    pub fn next_client_call(&self) -> Option<&RequestedCall> {
+        let is_free = self.waits_for_calls() && self.open.is_none();
+        self.requested.front().filter(|call| is_free && self.client_tools.contains(&call.name))
+    }
+
+    /// Ends the turn with the next call, which its page makes. The item is the last event of the
+    /// stream.
+    pub fn end_with_client_call(&mut self, arguments: Map<String, Value>) -> Vec<TurnOutput> {
+        if let Some(RequestedCall { call_id, name, .. }) = self.requested.pop_front() {
+            let status = ClientToolCallStatus::Pending;
+            let content = ItemContent::ClientToolCall { status, call_id, name, arguments, output: None };
+            let item = self.new_item(IdPrefix::ClientToolCall, content);
+            self.finish(TurnEnd::ClientCall);
+            self.outputs.push(TurnOutput::Item(item));
+        }
+        std::mem::take(&mut self.outputs)
     }
 
     /// Begins the next call, with a task that shows it. Returns `None` if all are done: the model
@@ -116,7 +145,7 @@ impl<S: ItemSource> Turn<S> {
             return None;
         }
         let call = self.requested.pop_front()?;
-        let id = new_id(IdPrefix::Task, &mut self.source);
+        let id = task_id(&call.call_id);
         let open = OpenCall { id, created_at: self.source.now(), name: call.name.clone() };
         let item = open.item(&self.thread_id, StatusIndicator::Loading, "bolt", "Running.");
         self.open = Some(OpenItem::Call(open));
@@ -124,14 +153,21 @@ impl<S: ItemSource> Turn<S> {
         Some((call, std::mem::take(&mut self.outputs)))
     }
 
-    /// Ends the call that is under way.
-    pub fn end_call(&mut self, end: CallEnd) -> Vec<TurnOutput> {
+    /// Ends the call that is under way. `items` are what the store has added to the thread: the task
+    /// and the card of a call about which a person must decide.
+    pub fn end_call(&mut self, end: CallEnd, items: Vec<ThreadItem>) -> Vec<TurnOutput> {
         if let Some(OpenItem::Call(open)) = self.open.take_if(|open| matches!(open, OpenItem::Call(_))) {
-            let (icon, content) = end.task();
-            let item = open.item(&self.thread_id, StatusIndicator::Complete, icon, content);
-            self.outputs.push(TurnOutput::Item(item));
+            if items.iter().all(|item| item.id != open.id) {
+                let (icon, content) = end.task();
+                let item = open.item(&self.thread_id, StatusIndicator::Complete, icon, content);
+                self.outputs.push(TurnOutput::Item(item));
+            }
+            self.outputs.extend(items.into_iter().map(TurnOutput::Item));
             // A turn that has done something is an answer, also without a text.
-            self.has_answer |= matches!(end, CallEnd::Completed | CallEnd::Held);
+            self.has_answer |= matches!(end, CallEnd::Completed | CallEnd::Held | CallEnd::Asked);
+            if end == CallEnd::NotMade {
+                self.call_not_made(&open.name);
+            }
         }
         std::mem::take(&mut self.outputs)
     }
@@ -139,7 +175,8 @@ impl<S: ItemSource> Turn<S> {
     /// Begins the next response of the turn, whose positions begin at zero again.
     pub fn begin_response(&mut self) -> Vec<TurnOutput> {
         if std::mem::take(&mut self.is_over_limit) {
-            self.hidden_note(format!("Further calls were not made: a turn has at most {MAX_CALLS}."));
+            let max_calls = self.max_calls;
+            self.hidden_note(format!("Further calls were not made: a turn has at most {max_calls}."));
         }
         self.leave_calls();
         self.is_response_complete = false;
@@ -156,7 +193,7 @@ impl<S: ItemSource> Turn<S> {
     pub(super) fn leave_calls(&mut self) {
         let begun = std::mem::take(&mut self.calls).into_values();
         let requested = std::mem::take(&mut self.requested).into_iter().map(|call| call.name);
-        let names: Vec<_> = begun.chain(requested).take(MAX_CALLS).collect();
+        let names: Vec<_> = begun.chain(requested).take(self.max_calls).collect();
         for name in names {
             self.call_not_made(&name);
         }
@@ -168,6 +205,12 @@ impl<S: ItemSource> Turn<S> {
         let name = plain_name(name);
         self.hidden_note(format!("The assistant requested the tool {name}. It was not called."));
     }
+}
+
+/// Returns the id of a call's task. The store derives it in the same way.
+fn task_id(call_id: &str) -> String {
+    let digits = call_id.strip_prefix(IdPrefix::Call.as_str()).unwrap_or(call_id);
+    format!("{}{digits}", IdPrefix::Task.as_str())
 }
 
 /// Returns a name that every server accepts. It is the name itself if a tool can have it.

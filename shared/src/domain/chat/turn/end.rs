@@ -5,7 +5,9 @@ use crate::{
     clients::model::{IncompleteReason, ModelCause, ModelError},
     domain::chat::{
         IdPrefix, ItemSource,
-        protocol::{ItemContent, StatusIndicator, StreamErrorCode, Task, TaskKind, ThreadStreamEvent},
+        protocol::{
+            ItemContent, NoticeLevel, StatusIndicator, StreamErrorCode, Task, TaskKind, ThreadStreamEvent,
+        },
     },
 };
 
@@ -24,6 +26,12 @@ pub enum TurnEnd {
     DeadlineReached,
     /// The model requested more calls of tools than a turn may have.
     TooManyCalls,
+    /// The user or the organisation does not have tokens left for another response.
+    TokensUsedUp,
+    /// The page runs a tool, and its output begins the next turn.
+    ClientCall,
+    /// The session was handed over to an agent whose chat does not run here.
+    HandedOver,
 }
 
 /// What the end of a turn adds to the thread and to the stream.
@@ -31,6 +39,8 @@ pub enum TurnEnd {
 pub struct Ending {
     /// Title of the task that marks the answer as broken.
     pub mark: Option<&'static str>,
+    /// Text of the `notice` event, which instructs the user how to go on.
+    pub notice: Option<&'static str>,
     pub error: Option<EndingError>,
 }
 
@@ -47,12 +57,18 @@ const TIME_LIMIT: &str = "The answer reached its time limit.";
 const NO_ANSWER: &str = "The model did not return an answer.";
 
 impl Ending {
+    const NONE: Self = Self { mark: None, notice: None, error: None };
+
     const fn mark(mark: &'static str) -> Self {
-        Self { mark: Some(mark), error: None }
+        Self { mark: Some(mark), notice: None, error: None }
+    }
+
+    const fn notice(mark: &'static str, notice: &'static str) -> Self {
+        Self { mark: Some(mark), notice: Some(notice), error: None }
     }
 
     const fn error(mark: &'static str, message: Option<&'static str>, allow_retry: bool) -> Self {
-        Self { mark: Some(mark), error: Some(EndingError { message, allow_retry }) }
+        Self { mark: Some(mark), notice: None, error: Some(EndingError { message, allow_retry }) }
     }
 }
 
@@ -76,13 +92,21 @@ pub fn ending(end: TurnEnd, has_answer: bool) -> Ending {
     use IncompleteReason::{ContentFilter, MaxOutputTokens, Other};
     use ModelCause as C;
     match end {
-        TurnEnd::Completed if has_answer => Ending { mark: None, error: None },
+        TurnEnd::Completed if has_answer => Ending::NONE,
+        TurnEnd::ClientCall | TurnEnd::HandedOver => Ending::NONE,
         TurnEnd::Completed => Ending::error(NO_ANSWER, Some(NO_ANSWER), true),
         TurnEnd::Incomplete(MaxOutputTokens) => Ending::mark("The answer reached its length limit."),
         TurnEnd::Incomplete(ContentFilter) => Ending::mark("A content filter stopped the answer."),
         TurnEnd::Incomplete(Other) => Ending::mark("The answer is incomplete."),
         TurnEnd::Stopped => Ending::mark("Stopped."),
-        TurnEnd::TooManyCalls => Ending::mark("The answer reached its limit of tool calls."),
+        TurnEnd::TooManyCalls => Ending::notice(
+            "The answer reached its limit of tool calls.",
+            "The answer reached its limit of tool calls. Send a message to go on.",
+        ),
+        TurnEnd::TokensUsedUp => Ending::notice(
+            "The tokens of the day are used up.",
+            "The tokens of the day are used up. Go on later, or ask an administrator.",
+        ),
         TurnEnd::DeadlineReached | TurnEnd::Failed(C::TimedOut) => {
             Ending::error(TIME_LIMIT, Some(TIME_LIMIT), true)
         }
@@ -121,10 +145,14 @@ impl<S: ItemSource> Turn<S> {
         self.end = Some(end);
         self.close();
         self.leave_calls();
-        let Ending { mark, error } = ending(end, self.has_answer);
+        let Ending { mark, notice, error } = ending(end, self.has_answer);
         if let Some(title) = mark {
             let item = self.new_item(IdPrefix::Task, mark_content(title));
             self.outputs.push(TurnOutput::Item(item));
+        }
+        if let Some(message) = notice {
+            let message = message.to_owned();
+            self.send(ThreadStreamEvent::Notice { level: NoticeLevel::Warning, message, title: None });
         }
         if let Some(EndingError { message, allow_retry }) = error {
             let code = message.map_or(StreamErrorCode::StreamError, |_| StreamErrorCode::Custom);

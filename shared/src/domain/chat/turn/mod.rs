@@ -6,6 +6,7 @@
 
 mod call;
 mod end;
+mod handover;
 mod message;
 mod reasoning;
 #[cfg(test)]
@@ -22,12 +23,13 @@ use super::{
     protocol::{ItemContent, ThreadItem, ThreadStreamEvent},
 };
 use crate::clients::model::{ModelEvent, OutputItem, Usage};
-use call::OpenCall;
+use call::{DEFAULT_MAX_CALLS, OpenCall};
 use message::OpenMessage;
 use reasoning::{OpenWorkflow, ThoughtKey, ThoughtKind};
 
-pub use call::{CallEnd, MAX_CALLS, RequestedCall};
+pub use call::{CallEnd, RequestedCall};
 pub use end::{Ending, EndingError, TurnEnd, ending, mark_content};
+pub use handover::NextModel;
 
 /// What a turn yields, in the order in which it is to be stored and sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,8 @@ pub struct Turn<S> {
     source: S,
     /// Whether the model may call tools.
     offers_tools: bool,
+    /// Names of the tools that run in the page.
+    client_tools: Vec<String>,
     open: Option<OpenItem>,
     /// Positions of the model's messages that have begun.
     messages: BTreeSet<u64>,
@@ -83,6 +87,7 @@ pub struct Turn<S> {
     /// Calls that are complete and not made yet.
     requested: VecDeque<RequestedCall>,
     call_count: usize,
+    max_calls: usize,
     /// Whether the model has requested more calls than a turn may have.
     is_over_limit: bool,
     is_response_complete: bool,
@@ -112,12 +117,14 @@ impl<S: ItemSource> Turn<S> {
             model: model.into(),
             source,
             offers_tools: false,
+            client_tools: Vec::new(),
             open: None,
             messages: BTreeSet::new(),
             calls: BTreeMap::new(),
             done_calls: BTreeSet::new(),
             requested: VecDeque::new(),
             call_count: 0,
+            max_calls: DEFAULT_MAX_CALLS,
             is_over_limit: false,
             is_response_complete: false,
             has_begun: false,
@@ -135,6 +142,18 @@ impl<S: ItemSource> Turn<S> {
     #[must_use]
     pub fn with_tools(self, offers_tools: bool) -> Self {
         Self { offers_tools, ..self }
+    }
+
+    /// Limits the calls of the turn.
+    #[must_use]
+    pub fn with_max_calls(self, max_calls: usize) -> Self {
+        Self { max_calls, ..self }
+    }
+
+    /// Ends the turn at the call of one of these tools, which run in the page.
+    #[must_use]
+    pub fn with_client_tools(self, names: Vec<String>) -> Self {
+        Self { client_tools: names, ..self }
     }
 
     /// Handles an event of the model. An event after the end of the response yields nothing.
@@ -301,6 +320,10 @@ impl<S: ItemSource> Turn<S> {
     /// Ends the turn, unless the response requested calls.
     fn response_complete(&mut self) {
         if !self.requested.is_empty() {
+            // The call of a client tool ends the turn, so the others precede it.
+            let client_tools = &self.client_tools;
+            let requested = self.requested.make_contiguous();
+            requested.sort_by_key(|call| client_tools.contains(&call.name));
             self.close();
             self.is_response_complete = true;
         } else if self.is_over_limit {

@@ -1,7 +1,7 @@
 //! Calls of tools: which are made, and what a reader sees of them.
 
 use super::{
-    super::{CallEnd, MAX_CALLS, RequestedCall, TurnEnd},
+    super::{CallEnd, RequestedCall, TurnEnd, call::DEFAULT_MAX_CALLS},
     *,
 };
 use crate::clients::model::{IncompleteReason, ModelCause, Usage};
@@ -37,11 +37,14 @@ fn calls_of_a_response_are_made_in_order_when_it_is_complete() {
     assert_eq!((first.name.as_str(), first.arguments.as_str()), ("pay", "{}"));
     assert_eq!(describe(&outputs), ["added task"]);
     assert!(turn.begin_call().is_none(), "one call at a time");
-    assert_eq!(describe(&turn.end_call(CallEnd::Completed)), [r#"stored call "pay" "Done.""#]);
+    assert_eq!(describe(&turn.end_call(CallEnd::Completed, Vec::new())), [r#"stored call "pay" "Done.""#]);
     let (second, _) = turn.begin_call().unwrap();
     assert_eq!(second.name, "file");
     assert_ne!(first.call_id, second.call_id, "servers repeat their ids");
-    assert_eq!(describe(&turn.end_call(CallEnd::Held)), [r#"stored call "file" "Waits for a decision.""#]);
+    assert_eq!(
+        describe(&turn.end_call(CallEnd::Held, Vec::new())),
+        [r#"stored call "file" "Waits for a decision.""#]
+    );
     assert!(turn.begin_call().is_none());
     assert_eq!(turn.begin_response(), []);
     assert!(!turn.waits_for_calls());
@@ -80,7 +83,7 @@ fn call_that_is_done_twice_is_made_once() {
     let end = ModelEvent::Completed { usage: None, output: vec![call("pay")] };
     apply(&mut turn, vec![done(), done(), end]);
     begin(&mut turn);
-    turn.end_call(CallEnd::Completed);
+    turn.end_call(CallEnd::Completed, Vec::new());
     assert!(turn.begin_call().is_none());
 }
 
@@ -129,36 +132,62 @@ fn turn_that_ends_during_a_call_leaves_its_task_and_the_calls_after_it() {
         "stored mark \"Stopped.\"",
     ];
     assert_eq!(outputs, expected);
-    assert_eq!(turn.end_call(CallEnd::Completed), [], "the task is stored");
+    assert_eq!(turn.end_call(CallEnd::Completed, Vec::new()), [], "the task is stored");
 }
 
 #[test]
 fn turn_makes_a_limited_number_of_calls() {
     let mut turn = turn_with_tools();
     let mut made = 0;
-    for _ in 0..MAX_CALLS {
+    for _ in 0..DEFAULT_MAX_CALLS {
         assert!(turn.may_call());
         apply(&mut turn, response(&["pay"]));
         begin(&mut turn);
         made += 1;
-        turn.end_call(CallEnd::Refused);
+        turn.end_call(CallEnd::Refused, Vec::new());
         turn.begin_response();
     }
     assert_eq!((made, turn.may_call()), (16, false));
     assert_eq!(
         apply(&mut turn, response(&["pay"])),
-        ["stored mark \"The answer reached its limit of tool calls.\""]
+        [
+            "stored mark \"The answer reached its limit of tool calls.\"",
+            "notice \"The answer reached its limit of tool calls. Send a message to go on.\"",
+        ]
     );
     assert_eq!(turn.ended(), Some(TurnEnd::TooManyCalls));
 
     let mut turn = turn_with_tools();
-    apply(&mut turn, response(&["pay"; MAX_CALLS + 5]));
-    for _ in 0..MAX_CALLS {
+    apply(&mut turn, response(&["pay"; DEFAULT_MAX_CALLS + 5]));
+    for _ in 0..DEFAULT_MAX_CALLS {
         begin(&mut turn);
-        turn.end_call(CallEnd::Completed);
+        turn.end_call(CallEnd::Completed, Vec::new());
     }
     assert!(turn.begin_call().is_none(), "the rest is not made");
     assert_eq!(describe(&turn.begin_response()), ["hidden hidden_context_item"], "the model learns of it");
+
+    let mut turn = turn_with_tools().with_max_calls(1);
+    apply(&mut turn, response(&["pay"]));
+    assert!(!turn.may_call());
+}
+
+#[test]
+fn answer_without_tokens_leaves_its_call_out_and_ends_with_a_notice() {
+    let mut turn = turn_with_tools();
+    apply(&mut turn, response(&["pay", "book"]));
+    begin(&mut turn);
+    assert_eq!(
+        describe(&turn.end_call(CallEnd::NotMade, Vec::new())),
+        ["stored call \"pay\" \"Not made.\"", "hidden hidden_context_item"]
+    );
+    assert_eq!(
+        describe(&turn.end(TurnEnd::TokensUsedUp)),
+        [
+            "hidden hidden_context_item",
+            "stored mark \"The tokens of the day are used up.\"",
+            "notice \"The tokens of the day are used up. Go on later, or ask an administrator.\"",
+        ]
+    );
 }
 
 #[test]
@@ -166,14 +195,16 @@ fn turn_that_has_done_something_is_an_answer_without_a_text() {
     for (end, is_answer) in [
         (CallEnd::Completed, true),
         (CallEnd::Held, true),
+        (CallEnd::Asked, true),
         (CallEnd::Failed, false),
         (CallEnd::Refused, false),
         (CallEnd::Unknown, false),
+        (CallEnd::NotMade, false),
     ] {
         let mut turn = turn_with_tools();
         apply(&mut turn, response(&["pay"]));
         begin(&mut turn);
-        turn.end_call(end);
+        turn.end_call(end, Vec::new());
         turn.begin_response();
         let outputs = apply(&mut turn, vec![completed()]);
         assert_eq!(outputs.is_empty(), is_answer, "{end:?}: {outputs:?}");
@@ -206,7 +237,7 @@ fn tokens_of_all_responses_are_added() {
     turn.on_event(ModelEvent::OutputItemDone { index: 0, item: call("pay") });
     turn.on_event(end(Some(usage(100, 10))));
     begin(&mut turn);
-    turn.end_call(CallEnd::Completed);
+    turn.end_call(CallEnd::Completed, Vec::new());
     turn.begin_response();
     assert_eq!((turn.usage(), turn.response_usage()), (Some(usage(100, 10)), None));
     turn.on_event(delta(0, "Paid."));

@@ -62,7 +62,7 @@ impl Client {
                 let item = self.shown.iter_mut().find(|item| item.id == item_id).unwrap();
                 apply_update(&mut item.content, update);
             }
-            ThreadStreamEvent::Error { .. } => {}
+            ThreadStreamEvent::Error { .. } | ThreadStreamEvent::Notice { .. } => {}
             other => panic!("a turn does not send {other:?}"),
         }
     }

@@ -4,6 +4,7 @@ mod calls;
 mod causes;
 mod client;
 mod endings;
+mod handover;
 mod random;
 mod streams;
 
@@ -108,6 +109,7 @@ fn describe_output(output: &TurnOutput) -> String {
             ThreadStreamEvent::Error { message, allow_retry, .. } => {
                 format!("error {} {allow_retry}", message.as_deref().unwrap_or("-"))
             }
+            ThreadStreamEvent::Notice { message, .. } => format!("notice {message:?}"),
             other => format!("{other:?}"),
         },
     }
@@ -134,6 +136,9 @@ fn describe_content(content: &ItemContent) -> String {
             }
             kind => format!("mark {:?}", task_text(kind)),
         },
+        ItemContent::ClientToolCall { status, name, output, .. } => {
+            format!("client call {name:?} {status:?} {output:?}")
+        }
         other => other.kind().to_owned(),
     }
 }

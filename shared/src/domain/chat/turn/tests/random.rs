@@ -51,7 +51,7 @@ fn make_calls(turn: &mut Turn<Counter>, client: &mut Client, random: &mut fastra
         if random.u8(0..20) == 0 {
             return;
         }
-        client.apply(turn.end_call(*random.choice(&ends).unwrap()));
+        client.apply(turn.end_call(*random.choice(&ends).unwrap(), Vec::new()));
     }
     client.apply(turn.begin_response());
 }
@@ -172,6 +172,7 @@ fn any_end(random: &mut fastrand::Rng) -> TurnEnd {
         TurnEnd::Cut,
         TurnEnd::Stopped,
         TurnEnd::DeadlineReached,
+        TurnEnd::TokensUsedUp,
     ];
     *random.choice(&ends).unwrap()
 }
