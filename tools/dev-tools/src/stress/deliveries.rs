@@ -110,7 +110,7 @@ fn events(rng: &mut fastrand::Rng) -> Value {
 }
 
 /// Makes a fifth of an agent's calls fail, in all ways.
-fn inject_agent_faults(agent: &Agent) -> Vec<FaultId> {
+pub fn inject_agent_faults(agent: &Agent) -> Vec<FaultId> {
     let on = Fault::on_calls;
     let ways = [
         on().status(503).header("retry-after", "1"),
@@ -148,7 +148,7 @@ async fn kill(
 
 /// Runs the dispatcher until nothing is pending, or there is no progress, and returns the number of
 /// pending deliveries. A run that cannot claim waits for its calls, so several runs overlap.
-async fn drain(env: &StressEnv) -> Result<i64> {
+pub async fn drain(env: &StressEnv) -> Result<i64> {
     let remaining =
         run_concurrently(CONCURRENT_RUNS, CONCURRENT_RUNS, async |_| drain_by_runs(env).await).await;
     remaining.into_iter().try_fold(0, |most, left| Ok(most.max(left?)))

@@ -164,7 +164,7 @@ pub const STRESS_TESTS: &[StressTest] = &[
     },
     StressTest {
         name: "chats",
-        description: "questions, a fifth of all requests fail, answers get killed",
+        description: "questions, tools, a fifth of all requests fail, answers get killed",
         full: 2_000,
         small: 40,
         run: Runner::LocalStack(|env, count| Box::pin(chats::run(env, count))),

@@ -1,6 +1,7 @@
 //! Applies one step of a history to the model.
 
 use super::calls::OutgoingCall;
+use super::chat::{ChatResponse, call_name, run_name};
 use super::operations::{Operation, people};
 use super::rows::canonical;
 use super::state::{DeliveryStatus, EscalationStatus, Rejection, State};
@@ -19,6 +20,8 @@ pub struct StepResult {
     pub sent: Vec<OutgoingCall>,
     /// Whether a call was finished, a dead letter replayed, or a decision only repeated.
     pub flag: Option<bool>,
+    /// The outcome of a step of the chat.
+    pub outcome: Option<String>,
 }
 
 impl State {
@@ -84,6 +87,11 @@ impl State {
                 self.expire();
                 Ok(StepResult::default())
             }
+            Operation::Chat(operation) => {
+                let ChatResponse { outcome, sent, flag } = self.chat(operation)?;
+                let sent = sent.into_iter().collect();
+                Ok(StepResult { sent, flag, outcome, ..StepResult::default() })
+            }
         }
     }
 
@@ -96,11 +104,14 @@ impl State {
         let by = Some(super::state::person_name(people::REQUESTER));
         self.append(session, "session_ended", serde_json::json!({ "reason": "cancelled" }), "user", by);
         self.sessions[session].ended = true;
-        for delivery in self.deliveries.iter_mut().filter(|delivery| delivery.session == session) {
-            if matches!(delivery.status, DeliveryStatus::Pending | DeliveryStatus::Asked) {
-                (delivery.status, delivery.error) = (DeliveryStatus::Withdrawn, Some("session_ended"));
+        for delivery in 0..self.deliveries.len() {
+            let row = &self.deliveries[delivery];
+            let waits = matches!(row.status, DeliveryStatus::Pending | DeliveryStatus::Asked);
+            if row.session == session && waits {
+                self.settle(delivery, DeliveryStatus::Withdrawn, Some("session_ended"));
             }
         }
+        self.stop_runs(|run| run.session == session);
         for escalation in self.escalations.iter_mut().filter(|escalation| escalation.session == session) {
             if escalation.status == EscalationStatus::Open {
                 escalation.status = EscalationStatus::Withdrawn;
@@ -169,7 +180,8 @@ impl State {
         for (place, row) in self.deliveries.iter().enumerate() {
             let of = self.delivery_name(place);
             lines.push(format!(
-                "{of}: {} error {} attempts {} place {} depth {} about {} resumes {} inputs {}",
+                "{of}: {} error {} attempts {} place {} depth {} about {} resumes {} inputs {} \
+                 run {} call {} follows {} in turn {}",
                 row.status.name(),
                 row.error.unwrap_or("-"),
                 row.attempts,
@@ -178,6 +190,10 @@ impl State {
                 self.event_name(row.about),
                 name_of(row.resumes.map(|before| self.delivery_name(before))),
                 canonical(&row.inputs.clone().unwrap_or_default()),
+                name_of(row.run().map(run_name)),
+                name_of(row.run().zip(row.call()).map(|(run, call)| call_name(run, call))),
+                row.chat.as_ref().is_some_and(|chat| chat.follows_tool_output),
+                self.is_in_turn(place),
             ));
         }
         for (place, row) in self.escalations.iter().enumerate() {
@@ -212,6 +228,7 @@ impl State {
                 auto_call.begun_at > self.now - 86_400,
             ));
         }
+        lines.extend(self.chat_lines());
         lines
     }
 

@@ -33,13 +33,17 @@ impl State {
     pub fn claim(&mut self) -> Vec<OutgoingCall> {
         let mut sent = Vec::new();
         for session in 0..self.sessions.len() {
+            self.take_over(session);
             while let Some(head) = self.head(session) {
                 let row = &self.deliveries[head];
                 if row.lease_until.unwrap_or(row.due_at) > self.now {
                     break;
                 }
-                if let Some(call) = self.begin(head) {
+                let was_running = row.status == DeliveryStatus::Running;
+                if let Some(call) = self.begin(head, false) {
                     sent.push(call);
+                } else if was_running && self.deliveries[head].status == DeliveryStatus::Dead {
+                    self.add_note(head);
                 }
             }
         }
@@ -53,6 +57,7 @@ impl State {
                 && matches!(delivery.status, DeliveryStatus::Pending | DeliveryStatus::Running)
         };
         let first = self.deliveries.iter().enumerate().filter(|(_, delivery)| queued(delivery));
+        let first = first.filter(|(place, _)| !self.is_in_turn(*place));
         first.min_by_key(|(_, delivery)| delivery.place).map(|(head, _)| head)
     }
 
@@ -65,13 +70,18 @@ impl State {
         (!agent.allows(role)).then_some("agent_forbidden")
     }
 
-    fn begin(&mut self, delivery: usize) -> Option<OutgoingCall> {
-        let row = &self.deliveries[delivery];
-        let ended = self.sessions[row.session].ended;
+    /// Returns whether a call that may have been executed is made again.
+    pub fn may_repeat(&self, delivery: usize) -> bool {
+        self.tool(delivery).is_some_and(|tool| tool.idempotent)
+            && !self.sessions[self.deliveries[delivery].session].ended
+            && self.requester_rejection(delivery).is_none()
+    }
+
+    /// Begins a call, by a dispatcher or by a turn of the chat.
+    pub fn begin(&mut self, delivery: usize, in_turn: bool) -> Option<OutgoingCall> {
         let rejection = self.requester_rejection(delivery);
-        let repeatable =
-            self.tool(delivery).is_some_and(|tool| tool.idempotent) && !ended && rejection.is_none();
-        if row.status == DeliveryStatus::Running && !repeatable {
+        let is_repeated = self.deliveries[delivery].status == DeliveryStatus::Running && !in_turn;
+        if is_repeated && !self.may_repeat(delivery) {
             self.cover("lease_over");
             self.mark_outcome_unknown(delivery, "lease_over");
             return None;
@@ -114,7 +124,7 @@ impl State {
                 self.cover("started");
                 let now = self.now;
                 let row = &mut self.deliveries[delivery];
-                row.status = DeliveryStatus::Running;
+                (row.status, row.is_claimed) = (DeliveryStatus::Running, !in_turn);
                 row.attempts += 1;
                 row.fence += 1;
                 row.lease_until = Some(now + LEASE.min(SERVER_LEASE));
@@ -124,7 +134,7 @@ impl State {
     }
 
     /// Returns the call with its key, and the decision that started it.
-    fn sent(&self, delivery: usize) -> OutgoingCall {
+    pub fn sent(&self, delivery: usize) -> OutgoingCall {
         let row = &self.deliveries[delivery];
         let mut document = self.call(delivery);
         if let Some(decided) = row.answer.or(row.escalation) {
@@ -148,10 +158,17 @@ impl State {
         if row.status != DeliveryStatus::Running || fence != row.fence {
             return false;
         }
+        let in_turn = self.is_in_turn(delivery);
         let (ended, agent) = (self.sessions[row.session].ended, row.agent);
         let by_agent = ("agent", Some(agent.to_owned()));
         match outcome {
             Outcome::Completed { follow_ups, handover } => self.complete(delivery, follow_ups, *handover),
+            // The model learns of a failure at once, and may request another call.
+            Outcome::Failed if in_turn => {
+                self.cover("chat: failed in the turn");
+                self.settle(delivery, DeliveryStatus::Withdrawn, Some(FAILURE));
+                self.append_failure_event(delivery, FAILURE, by_agent);
+            }
             Outcome::Failed => self.dead_letter(delivery, FAILURE, true, by_agent),
             Outcome::Ask(ask) if !ended => self.escalate_for_agent(delivery, ask),
             Outcome::Ask(_) => {
@@ -171,6 +188,10 @@ impl State {
             Outcome::Unknown => self.mark_outcome_unknown(delivery, TIMED_OUT),
         }
         self.deliveries[delivery].finished_fence = Some(fence);
+        if self.deliveries[delivery].chat.is_some() {
+            self.cover(if in_turn { "chat: finished in the turn" } else { "chat: finished by a dispatcher" });
+            self.add_result(delivery, in_turn);
+        }
         true
     }
 
@@ -196,6 +217,8 @@ impl State {
     ) {
         let row = self.deliveries[delivery].clone();
         let session = row.session;
+        // The answer that goes on with the next agent after a handover.
+        let run = row.run().filter(|_| self.is_in_turn(delivery));
         self.settle(delivery, DeliveryStatus::Done, None);
         let plan: Vec<Result<&'static str, &'static str>> =
             follow_ups.iter().map(|(agent, _)| self.follow_up_tool(&row, agent)).collect();
@@ -204,7 +227,7 @@ impl State {
             .zip(&plan)
             .filter_map(|((agent, _), plan)| Some(json!({ "agentId": agent, "reason": plan.err()? })))
             .collect();
-        let handover_refused = handover.and_then(|to| self.handover_rejection(&row, to));
+        let handover_refused = handover.and_then(|to| self.handover_rejection(&row, to, run));
         let mut payload = json!({
             "deliveryId": self.delivery_name(delivery), "eventId": self.event_name(row.about), "agentId": row.agent,
             "tool": row.tool, "status": "completed",
@@ -232,7 +255,10 @@ impl State {
         if let Some(to) = handover.filter(|_| handover_refused.is_none()) {
             let payload = json!({ "agentId": to, "fromAgentId": row.agent });
             let event = self.append(session, "handover", payload, "agent", by_agent());
-            self.sessions[session].agent = to;
+            if row.chat.is_some() {
+                self.cover("chat: handed over by a call");
+            }
+            self.hand_over_by_agent(session, to, run);
             self.route(event, row.root, row.depth + 1);
         }
     }

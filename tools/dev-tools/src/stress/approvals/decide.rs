@@ -1,6 +1,7 @@
 //! Deciding an escalation, and the consequences.
 
 use super::amount::only_lowers;
+use super::chat_calls::ChatCall;
 use super::operations::{Choice, QuotedHash, people};
 use super::policy::PolicyDecision;
 use super::registry::Approver;
@@ -190,6 +191,8 @@ impl State {
             lease_until: None,
             fence: 0,
             finished_fence: None,
+            chat: before.chat.clone().map(|chat| ChatCall { call: None, ..chat }),
+            is_claimed: false,
             ..before
         });
         self.deliveries.len() - 1

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::apply::StepResult;
+use super::chat_requests::{ChatAnswer, add_names};
 use super::messages;
 use super::operations::{Membership, Operation, Setup, people};
 use super::outcomes;
@@ -25,7 +26,7 @@ const MAX_CLAIMS: usize = 60;
 pub struct HistoryDb {
     // Closed before the database is dropped.
     service: PgConnection,
-    operator: PgConnection,
+    pub(super) operator: PgConnection,
     catalogue: Catalogue,
     database: Database,
 }
@@ -33,8 +34,8 @@ pub struct HistoryDb {
 pub struct HistoryIds {
     pub org_id: Uuid,
     stranger_org_id: Uuid,
-    people: Vec<Uuid>,
-    sessions: Vec<Uuid>,
+    pub(super) people: Vec<Uuid>,
+    pub(super) sessions: Vec<Uuid>,
     names: HashMap<String, String>,
     roles: [Role; people::COUNT],
 }
@@ -73,11 +74,15 @@ impl HistoryDb {
         Ok(())
     }
 
-    async fn call(&mut self, name: &str, params: Map<String, Value>) -> Result<Result<Value, RpcError>> {
+    pub(super) async fn call(
+        &mut self,
+        name: &str,
+        params: Map<String, Value>,
+    ) -> Result<Result<Value, RpcError>> {
         self.catalogue.call(&mut self.service, name, &params).await
     }
 
-    async fn call_or_fail(&mut self, name: &str, params: Map<String, Value>) -> Result<Value> {
+    pub(super) async fn call_or_fail(&mut self, name: &str, params: Map<String, Value>) -> Result<Value> {
         match self.call(name, params).await? {
             Ok(answer) => Ok(answer),
             Err(error) => bail!("{name} failed: {error:?}"),
@@ -105,6 +110,13 @@ impl HistoryDb {
         for (place, id) in ids.sessions.iter().enumerate() {
             ids.names.insert(id.to_string(), session_name(place));
         }
+        let mut names = std::mem::take(&mut ids.names);
+        add_names(&ids, &mut names);
+        ids.names = names;
+        // A history sends more than people do in a minute.
+        let limits =
+            arguments([("p_org_id", json!(ids.org_id)), ("p_turns_per_minute_user", json!(100_000))]);
+        self.call_or_fail("set_org_limits", limits).await?;
         for person in 0..people::COUNT {
             self.set_membership(&ids, person, Membership::Restored).await?;
         }
@@ -114,16 +126,8 @@ impl HistoryDb {
             params.extend(arguments([("p_org_id", json!(ids.org_id)), ("p_agent_id", json!(agent.id))]));
             self.call_or_fail("register_agent_server", params).await?;
         }
-        for (session, metadata) in ids.sessions.clone().into_iter().zip(&setup.sessions) {
-            let params = arguments([
-                ("p_org_id", json!(ids.org_id)),
-                ("p_user_id", json!(ids.people[people::REQUESTER])),
-                ("p_session_id", json!(session)),
-                ("p_agent_id", json!("alpha")),
-                ("p_channel", json!("web")),
-                ("p_metadata", metadata.clone()),
-            ]);
-            self.call_or_fail("open_session", params).await?;
+        for (session, metadata) in setup.sessions.iter().enumerate() {
+            self.open_session(&ids, session, metadata).await?;
         }
         Ok(ids)
     }
@@ -134,6 +138,8 @@ impl HistoryDb {
             "delete from delivery_queues where org_id = $1",
             "update chat_escalations set status = 'withdrawn', closed_at = clock_timestamp()
              where org_id = $1 and status = 'open'",
+            "update chat_runs set status = 'interrupted', finished_at = clock_timestamp(), last_item_seq = 1
+             where org_id = $1 and status = 'running'",
         ] {
             sqlx::query(statement).bind(ids.org_id).execute(&mut self.operator).await?;
         }
@@ -150,8 +156,7 @@ impl HistoryDb {
             ("p_agent_id", json!(agent.id)),
             ("p_display_name", json!(agent.id)),
             ("p_description", json!("")),
-            ("p_chatkit_workflow_id", json!("wf_1")),
-            ("p_chatkit_workflow_version", json!("1")),
+            ("p_model", json!("gpt-5-mini")),
             ("p_enabled", json!(agent.enabled)),
             ("p_allowed_org_roles", json!(roles)),
         ]);
@@ -286,6 +291,13 @@ impl HistoryDb {
                 self.advance(ids, *seconds).await?;
                 Ok(Value::Null)
             }
+            Operation::Chat(operation) => {
+                let ChatAnswer { answer, outcome, flag, call } =
+                    self.execute_chat(ids, before, operation).await?;
+                (done.outcome, done.flag) = (outcome, flag);
+                calls.extend(call);
+                answer
+            }
             Operation::Expire => {
                 self.call("expire_escalations", arguments([("p_limit", json!(1000))])).await?
             }
@@ -330,6 +342,7 @@ impl HistoryDb {
                lease_until = lease_until - make_interval(secs => $2) where org_id = $1",
             "update chat_escalations set created_at = created_at - make_interval(secs => $2),
                expires_at = expires_at - make_interval(secs => $2) where org_id = $1",
+            "update chat_runs set lease_until = lease_until - make_interval(secs => $2) where org_id = $1",
             "update auto_call_amounts set begun_at = begun_at - make_interval(secs => $2) where org_id = $1",
         ] {
             let update = sqlx::query(statement).bind(ids.org_id).bind(seconds as f64);

@@ -145,16 +145,22 @@ impl State {
             PolicyDecision::Unreadable => (EscalationKind::Policy, &["edit", "reject"]),
             _ => (EscalationKind::Policy, &["approve", "edit", "reject"]),
         };
+        // An edit has to match the tool's input schema.
+        let is_described = self.tool(delivery).is_some_and(|tool| tool.is_described);
+        let schema = is_described && kind == EscalationKind::Policy;
         self.ask(
             delivery,
-            NewEscalation { predecessor, ..NewEscalation::new(kind, decisions) },
+            NewEscalation { predecessor, schema, ..NewEscalation::new(kind, decisions) },
             ("system", None),
         );
     }
 
     pub fn settle(&mut self, delivery: usize, status: DeliveryStatus, error: Option<&'static str>) {
-        let delivery = &mut self.deliveries[delivery];
-        (delivery.status, delivery.error, delivery.lease_until) = (status, error, None);
+        let was_in_turn = self.is_in_turn(delivery);
+        let row = &mut self.deliveries[delivery];
+        let before = std::mem::replace(&mut row.status, status);
+        (row.error, row.lease_until) = (error, None);
+        self.note_closed_call(delivery, before, was_in_turn);
     }
 
     /// Records that a call failed.

@@ -9,6 +9,9 @@ use super::state::{
     Delivery, DeliveryStatus, Escalation, EscalationKind, EscalationStatus, Rejection, State, person_name,
 };
 
+/// How often an answer goes on with another agent.
+const MAX_HANDOVERS: usize = 3;
+
 /// Default expiry of a browser's escalation.
 const DEFAULT_EXPIRY: i64 = 30 * 86_400;
 
@@ -81,6 +84,8 @@ impl State {
             fence: 0,
             finished_fence: None,
             request_state: false,
+            chat: None,
+            is_claimed: false,
         });
     }
 
@@ -164,7 +169,7 @@ impl State {
             return Err(Rejection(409, "agent_changed"));
         }
         self.check_can_open(to)?;
-        self.sessions[session].agent = to;
+        self.change_agent(session, to);
         Ok(())
     }
 
@@ -179,13 +184,16 @@ impl State {
     }
 
     /// Returns why an agent may not hand a session over.
-    pub fn handover_rejection(&self, from: &Delivery, to: &str) -> Option<&'static str> {
+    pub fn handover_rejection(&self, from: &Delivery, to: &str, run: Option<usize>) -> Option<&'static str> {
         let session = &self.sessions[from.session];
         if session.ended {
             return Some("session_ended");
         }
         if session.agent != from.agent || session.agent == to {
             return Some("agent_changed");
+        }
+        if run.is_some_and(|run| self.runs[run].handovers >= MAX_HANDOVERS) {
+            return Some("too_many_handovers");
         }
         self.check_can_open(to).err().map(|Rejection(_, code)| code)
     }

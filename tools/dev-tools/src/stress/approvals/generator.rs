@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use super::chat_steps::chat_step;
 use super::operations::{Ask, Choice, EventInput, Membership, Operation, Outcome, QuotedHash, Setup, people};
 use super::payloads::{edited, payload};
 use super::rare_cases::rare_step;
@@ -29,6 +30,8 @@ pub enum Theme {
     Pages,
     /// Expired leases and failing servers.
     Leases,
+    /// Answers of models in the self-hosted chat, which call tools.
+    Chats,
 }
 
 impl Theme {
@@ -47,6 +50,11 @@ impl Theme {
             Self::Pages,
             Self::Leases,
             Self::Leases,
+            Self::Chats,
+            Self::Chats,
+            Self::Chats,
+            Self::Chats,
+            Self::Chats,
         ];
         all[rng.usize(..all.len())]
     }
@@ -56,6 +64,7 @@ impl Theme {
         match self {
             Self::Edits | Self::Asks => rng.usize(12..26),
             Self::FollowUps => rng.usize(22..40),
+            Self::Chats => rng.usize(14..36),
             Self::Pages => rng.usize(4..12),
             _ => rng.usize(8..22),
         }
@@ -85,7 +94,11 @@ pub fn setup(rng: &mut Rng, theme: Theme) -> Setup {
     }
     roles[people::STRANGER] = Role::Owner;
     let metadata = || serde_json::json!({ "locale": "en", "case": { "no": 7 } });
-    let sessions = if theme == Theme::Totals || chance(rng, 25) { 2 } else { 1 };
+    let sessions = if theme == Theme::Totals || chance(rng, if theme == Theme::Chats { 40 } else { 25 }) {
+        2
+    } else {
+        1
+    };
     Setup { roles, agents: agents(rng, theme), sessions: (0..sessions).map(|_| metadata()).collect() }
 }
 
@@ -129,7 +142,7 @@ pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
         if any_open || dead || has(DeliveryStatus::Running) { pass } else { 2 },
         if any_open { 3 } else { 1 },
     ];
-    if let Some(step) = rare_step(rng, theme, state) {
+    if let Some(step) = rare_step(rng, theme, state).or_else(|| chat_step(rng, theme, state)) {
         return step;
     }
     let mut rest = rng.u32(..weights.iter().sum::<u32>());
@@ -212,7 +225,7 @@ fn page(rng: &mut Rng) -> EventInput {
     EventInput::Escalation { decisions, seconds: choose(rng, &[None, Some(600), Some(3600)]) }
 }
 
-fn finish(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
+pub fn finish(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let running = |of: &usize| state.deliveries[*of].status == DeliveryStatus::Running;
     let delivery = pick(rng, state.deliveries.len(), 96, running);
     let work = |rng: &mut Rng| {
@@ -245,6 +258,8 @@ fn finish(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
             Outcome::Completed { follow_ups: (0..many).map(|_| work(rng)).collect(), handover }
         }
         rest if rest < completed + asks => Outcome::Ask(ask(rng)),
+        // A turn tries again by itself.
+        _ if state.is_in_turn(delivery) => choose(rng, &[Outcome::Failed, Outcome::Unknown]),
         _ => choose(rng, &[Outcome::Failed, Outcome::Retry, Outcome::Unknown]),
     };
     Operation::Finish { delivery, outcome, stale: chance(rng, 4) }
@@ -353,14 +368,15 @@ fn membership(rng: &mut Rng, state: &State) -> Operation {
 
 /// Advances the clock, but not close to a due time, because the database's clock runs during the
 /// test.
-fn advance(rng: &mut Rng, state: &State) -> Operation {
+pub fn advance(rng: &mut Rng, state: &State) -> Operation {
     let seconds = choose(rng, &[120, 720, 720, 4020, 90_000]);
     let later = state.now + seconds;
     let ends = state.escalations.iter().filter_map(|escalation| escalation.expires_at);
     let due = state.deliveries.iter().flat_map(|delivery| [Some(delivery.due_at), delivery.lease_until]);
     let counted = state.auto_calls.iter().map(|auto_calls| auto_calls.begun_at + 86_400);
     let near = |moment: i64| (moment - later).abs() < 60;
-    if ends.chain(due.flatten()).chain(counted).any(near) {
+    let answers = state.runs.iter().map(|run| run.lease_until);
+    if ends.chain(due.flatten()).chain(counted).chain(answers).any(near) {
         Operation::Claim
     } else {
         Operation::Advance { seconds }

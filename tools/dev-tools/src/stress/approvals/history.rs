@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::apply::LineCache;
 use super::env::HistoryDb;
 use super::generator::{Theme, operation, setup};
-use super::operations::{Operation, Setup};
+use super::operations::{ChatOperation, Operation, Setup};
 use super::rows::canonical;
 use super::state::State;
 
@@ -69,6 +69,13 @@ fn refers_to_existing_rows(state: &State, operation: &Operation) -> bool {
             *delivery < state.deliveries.len()
         }
         Operation::Decide { escalation, .. } => *escalation < state.escalations.len(),
+        Operation::Chat(operation) => match operation {
+            ChatOperation::BeginRun { thread, .. } => thread.is_none_or(|of| of < state.threads.len()),
+            ChatOperation::BeginCall { run, .. }
+            | ChatOperation::EndRun { run }
+            | ChatOperation::Kill { run } => *run < state.runs.len(),
+            ChatOperation::SettleRuns => true,
+        },
         _ => true,
     }
 }
@@ -104,7 +111,9 @@ async fn run(db: &mut HistoryDb, setup: Setup, source: &mut (impl StepSource + S
                 break;
             }
         };
-        history.calls += done.sent.len();
+        if !before.is_repeated_call(&operation) {
+            history.calls += done.sent.len();
+        }
         let lines = state.lines(&mut cache);
         history.mismatch = compare(&lines, &expected, &done, rows.lines());
         if history.mismatch.is_some() {
@@ -141,9 +150,13 @@ fn compare(
         differences: Vec::new(),
     };
     differ(&mut mismatch.differences, &allowed, &made);
-    if (&expected.rejection, expected.flag) != (&found.rejection, found.flag) {
+    if (&expected.rejection, expected.flag, &expected.outcome)
+        != (&found.rejection, found.flag, &found.outcome)
+    {
         mismatch.refused += usize::from(expected.rejection.is_none() && found.rejection.is_some());
-        let result_text = |done: &super::apply::StepResult| format!("{:?} {:?}", done.rejection, done.flag);
+        let result_text = |done: &super::apply::StepResult| {
+            format!("{:?} {:?} {:?}", done.rejection, done.flag, done.outcome)
+        };
         mismatch.differences.push(format!(
             "expected the response {1}, found {0}",
             result_text(found),

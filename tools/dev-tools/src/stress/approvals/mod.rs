@@ -4,6 +4,11 @@
 mod amount;
 mod apply;
 mod calls;
+mod chat;
+mod chat_calls;
+mod chat_requests;
+mod chat_rules;
+mod chat_steps;
 mod decide;
 mod env;
 mod escalations;
@@ -103,10 +108,29 @@ const REQUIRED_COVERAGE: &[&str] = &[
     "invalid_agent_server",
     "delivery_not_found",
     "delivery_not_dead",
+    "ask: after the output of a tool",
+    "chat: begun",
+    "chat: busy",
+    "chat: call repeated",
+    "chat: call_under_way",
+    "chat: finished by a dispatcher",
+    "chat: finished in the turn",
+    "chat: handed over by a call",
+    "chat: held",
+    "chat: interrupted",
+    "chat: killed during a call",
+    "chat: not offered",
+    "chat: note about a call",
+    "chat: refused",
+    "chat: stopped",
+    "chat: taken over, called again",
+    "chat: taken over, outcome unknown",
+    "client_secret_rejected",
+    "thread_not_found",
 ];
 
 /// Number of rules that the mutants remove.
-pub const RULES: usize = rules::RULES.len();
+pub const RULES: usize = rules::COUNT;
 pub const FEW_RULES: usize = rules::FEW.len();
 
 /// Returns the seed of a history.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::env::HistoryDb;
 use super::history::run_generated;
-use super::rules::{FEW, RULES, Rule};
+use super::rules::{FEW, Rule, all_rules};
 use super::{WORKERS, seed_of};
 use crate::stress::measurement::Measurement;
 use crate::stress::{Report, Size};
@@ -27,7 +27,7 @@ struct Detection {
 pub async fn run(seed: u64, count: usize, size: Size) -> Result<Report> {
     let few = |rule: &&Rule| FEW.contains(&(rule.of, rule.text));
     let rules: Vec<&'static Rule> =
-        RULES.iter().filter(|rule| size == Size::Full || few(rule)).take(count).collect();
+        all_rules().filter(|rule| size == Size::Full || few(rule)).take(count).collect();
     check_rules_exist(&rules).await?;
     let rules = Arc::new(rules);
     let next = Arc::new(AtomicUsize::new(0));

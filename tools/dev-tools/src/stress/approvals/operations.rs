@@ -75,6 +75,22 @@ pub enum Operation {
     },
     /// Overdue escalations expire.
     Expire,
+    Chat(ChatOperation),
+}
+
+/// A step of the self-hosted chat. Its user is the requester.
+#[derive(Clone, Debug)]
+pub enum ChatOperation {
+    /// The requester asks a question in a thread, or in a new one, and a model begins an answer.
+    BeginRun { session: usize, thread: Option<usize> },
+    /// The model requests a call. A repeated number is a repeated request.
+    BeginCall { run: usize, call: usize, tool: &'static str, inputs: Value },
+    /// The answer is complete.
+    EndRun { run: usize },
+    /// The process that writes the answer stops. Its leases end.
+    Kill { run: usize },
+    /// The scheduled function ends answers whose process has stopped.
+    SettleRuns,
 }
 
 /// An event as a client sends it.

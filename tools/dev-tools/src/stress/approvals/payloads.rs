@@ -15,6 +15,9 @@ fn amount(rng: &mut Rng, theme: Theme) -> Option<Value> {
             &[json!(900), json!(1000), json!(600.5), json!(-800), json!("700"), json!(2500)],
         ));
     }
+    if theme == Theme::Chats && chance(rng, 55) {
+        return Some(choose(rng, &[json!(10), json!(20), json!(300), json!(900), json!(-400)]));
+    }
     match rng.u32(..100) {
         0..40 => Some(choose(
             rng,
@@ -53,7 +56,10 @@ fn amount(rng: &mut Rng, theme: Theme) -> Option<Value> {
     }
 }
 
-fn currency(rng: &mut Rng) -> Option<Value> {
+fn currency(rng: &mut Rng, theme: Theme) -> Option<Value> {
+    if theme == Theme::Chats && chance(rng, 60) {
+        return Some(json!("EUR"));
+    }
     match rng.u32(..100) {
         0..60 => Some(json!("EUR")),
         60..80 => Some(json!("USD")),
@@ -70,7 +76,7 @@ pub fn payload(rng: &mut Rng, theme: Theme, _state: &State) -> Value {
     if let Some(amount) = amount(rng, theme) {
         payload["data"]["amount"] = amount;
     }
-    if let Some(currency) = currency(rng) {
+    if let Some(currency) = currency(rng, theme) {
         payload["data"]["currency"] = currency;
     }
     payload
@@ -97,7 +103,7 @@ pub fn edited(rng: &mut Rng, theme: Theme, state: &State, delivery: usize) -> Va
             Some(amount) => after["data"]["amount"] = amount,
             None => remove(&mut after, "amount"),
         },
-        75..85 => match currency(rng) {
+        75..85 => match currency(rng, theme) {
             Some(currency) => after["data"]["currency"] = currency,
             None => remove(&mut after, "currency"),
         },

@@ -92,7 +92,19 @@ impl State {
             self.cover("ask: by an earlier decision");
             return PolicyDecision::Ask;
         }
+        if policy_decision == PolicyDecision::Auto && self.is_influenced(delivery) {
+            self.cover("ask: after the output of a tool");
+            return PolicyDecision::Ask;
+        }
         policy_decision
+    }
+
+    /// Returns whether a model wrote the call after it had read the output of a tool, which may
+    /// contain instructions. It matters for tools with a limit that do not trust such calls.
+    fn is_influenced(&self, delivery: usize) -> bool {
+        let chat = self.deliveries[delivery].chat.as_ref();
+        chat.is_some_and(|chat| chat.follows_tool_output)
+            && self.tool(delivery).is_some_and(|tool| tool.has_limit() && !tool.trusts_tool_output)
     }
 
     /// Decides whether a call may start.

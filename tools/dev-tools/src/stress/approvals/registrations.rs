@@ -51,12 +51,17 @@ pub fn server(rng: &mut Rng, theme: Theme, agent: usize) -> Server {
     if chance(rng, 10) {
         routes.push(route("button_click", None));
     }
-    let listed = !chance(rng, if matches!(theme, Theme::FollowUps | Theme::Edits) { 2 } else { 7 });
+    let listed =
+        !chance(rng, if matches!(theme, Theme::FollowUps | Theme::Edits | Theme::Chats) { 2 } else { 7 });
     if !listed {
         routes.clear();
     }
     let tools = if listed { vec![tool(rng, theme, name)] } else { Vec::new() };
-    Server { max_attempts: rng.i64(1..if theme == Theme::Leases { 3 } else { 4 }), tools, routes }
+    Server {
+        max_attempts: rng.i64(1..if matches!(theme, Theme::Leases | Theme::Chats) { 3 } else { 4 }),
+        tools,
+        routes,
+    }
 }
 
 /// Generates an invalid registration.
@@ -80,6 +85,7 @@ fn policy(rng: &mut Rng, theme: Theme) -> Policy {
         Theme::Asks => (55, 15, 29),
         Theme::FollowUps => (97, 1, 2),
         Theme::Leases => (75, 10, 14),
+        Theme::Chats => (76, 9, 13),
         _ => (40, 20, 36),
     };
     match rng.u32(..100) {
@@ -101,6 +107,7 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
         Theme::Totals | Theme::Edits => chance(rng, 95),
         Theme::FollowUps => chance(rng, 12),
         Theme::Asks => chance(rng, 80),
+        Theme::Chats => chance(rng, 65),
         _ => chance(rng, 60),
     };
     let limit = |rng: &mut Rng, percent: u32, limits: &[u32]| {
@@ -121,6 +128,8 @@ fn tool(rng: &mut Rng, theme: Theme, name: &'static str) -> Tool {
         risk,
         approver: if chance(rng, 70) { Approver::Itself } else { Approver::Other },
         ask_expires_in_seconds: choose(rng, &[600, 3600, 86_400]),
+        is_described: chance(rng, if theme == Theme::Chats { 95 } else { 50 }),
+        trusts_tool_output: chance(rng, 30),
         has_unknown_field: false,
     }
 }

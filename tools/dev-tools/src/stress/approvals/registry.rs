@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::escalations::schema;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Owner,
@@ -89,6 +91,9 @@ pub struct Tool {
     pub risk: Risk,
     pub approver: Approver,
     pub ask_expires_in_seconds: i64,
+    /// Whether it has a description, so that models may call it.
+    pub is_described: bool,
+    pub trusts_tool_output: bool,
     /// Adds an unknown field to the registration.
     pub has_unknown_field: bool,
 }
@@ -106,6 +111,7 @@ impl Tool {
             "unit": if self.unit == Unit::Major { "major" } else { "minor" },
             "release_lowered_amount": self.release_lowered_amount, "risk": self.risk.name(),
             "approver": self.approver.name(), "ask_expires_in_seconds": self.ask_expires_in_seconds,
+            "trusts_tool_output": self.trusts_tool_output,
         });
         let optional = [
             ("amount_pointer", json!(self.amount_pointer)),
@@ -114,6 +120,8 @@ impl Tool {
             ("ask_above", json!(self.ask_above)),
             ("ask_above_total", json!(self.ask_above_total)),
             ("refuse_above", json!(self.refuse_above)),
+            ("description", if self.is_described { json!("Pays an invoice.") } else { Value::Null }),
+            ("input_schema", if self.is_described { schema() } else { Value::Null }),
             ("ask_above_sum", if self.has_unknown_field { json!(1) } else { Value::Null }),
         ];
         for (name, value) in optional {
@@ -126,12 +134,14 @@ impl Tool {
 
     /// Returns whether the registration is invalid.
     pub fn is_invalid(&self) -> bool {
-        let limited =
-            self.ask_above.is_some() || self.ask_above_total.is_some() || self.refuse_above.is_some();
         self.has_unknown_field
             // `confirm` requires low risk.
             || (self.policy == Policy::Confirm && self.risk != Risk::Low)
-            || (self.amount_pointer.is_none() && (limited || self.release_lowered_amount))
+            || (self.amount_pointer.is_none() && (self.has_limit() || self.release_lowered_amount))
+    }
+
+    pub fn has_limit(&self) -> bool {
+        self.ask_above.is_some() || self.ask_above_total.is_some() || self.refuse_above.is_some()
     }
 }
 

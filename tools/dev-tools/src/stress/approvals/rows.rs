@@ -22,7 +22,8 @@ const ROWS: &str = "select 'sessions', jsonb_build_object('id', s.id, 'agent', s
   select 'deliveries', jsonb_build_object(
     'id', d.id, 'event_id', d.event_id, 'agent_id', d.agent_id, 'tool', d.tool, 'status', d.status, 'error', d.error,
     'attempts', d.attempts, 'seq', d.seq, 'depth', d.depth, 'about_event_id', d.about_event_id, 'resumes', d.resumes,
-    'inputs', d.inputs, 'fence', d.fence
+    'inputs', d.inputs, 'fence', d.fence, 'run_id', d.run_id, 'call_id', d.call_id,
+    'follows_tool_output', d.follows_tool_output, 'in_turn', d.in_turn
   )::text
   from deliveries as d where d.org_id = $1
   union all
@@ -38,7 +39,26 @@ const ROWS: &str = "select 'sessions', jsonb_build_object('id', s.id, 'agent', s
     'delivery_id', k.delivery_id, 'amount', k.amount::text, 'currency', k.currency, 'unit', k.unit,
     'counts', k.begun_at > clock_timestamp() - interval '24 hours'
   )::text
-  from auto_call_amounts as k where k.org_id = $1";
+  from auto_call_amounts as k where k.org_id = $1
+  union all
+  select 'threads', jsonb_build_object(
+    'id', t.id, 'agent_id', t.agent_id, 'items', (
+      select coalesce(jsonb_agg(concat_ws(
+        ' ', h.kind, h.item ->> 'call_id', coalesce(h.item ->> 'tool', h.item #>> '{content,tool}'),
+        coalesce(h.item ->> 'status', h.item #>> '{content,status}'),
+        coalesce(h.item ->> 'error', h.item #>> '{content,error}')
+      )), '[]')
+      from chat_hidden_items as h
+      where h.thread_id = t.id and (h.item ? 'call_id' or h.item -> 'content' ? 'tool')
+    )
+  )::text
+  from chat_threads as t where t.org_id = $1
+  union all
+  select 'runs', jsonb_build_object(
+    'id', r.id, 'agent_id', r.agent_id, 'session_id', r.session_id, 'thread_id', r.thread_id, 'status', r.status,
+    'stop_requested', r.stop_requested_at is not null
+  )::text
+  from chat_runs as r where r.org_id = $1";
 
 /// The rows of an organisation.
 pub struct Rows {
@@ -163,7 +183,8 @@ impl Rows {
                 format!("{name}: {kind} by {by} {actor}: {payload}")
             }
             "deliveries" => format!(
-                "{}: {} error {} attempts {} place {} depth {} about {} resumes {} inputs {}",
+                "{}: {} error {} attempts {} place {} depth {} about {} resumes {} inputs {} \
+                 run {} call {} follows {} in turn {}",
                 self.named(&row["id"]),
                 plain(&row["status"]),
                 plain(&row["error"]),
@@ -173,6 +194,26 @@ impl Rows {
                 self.named(&row["about_event_id"]),
                 self.named(&row["resumes"]),
                 canonical(&self.document(&row["inputs"])),
+                self.named(&row["run_id"]),
+                plain(&row["call_id"]),
+                row["follows_tool_output"],
+                row["in_turn"],
+            ),
+            "threads" => {
+                let mut items: Vec<String> =
+                    row["items"].as_array().into_iter().flatten().map(plain).collect();
+                items.sort();
+                let (name, agent) = (self.named(&row["id"]), plain(&row["agent_id"]));
+                format!("{name}: with {agent}, items {}", items.join(", "))
+            }
+            "runs" => format!(
+                "{}: {} of {} in {} {} stop requested {}",
+                self.named(&row["id"]),
+                plain(&row["agent_id"]),
+                self.named(&row["session_id"]),
+                self.named(&row["thread_id"]),
+                plain(&row["status"]),
+                row["stop_requested"],
             ),
             "escalations" => self.escalation_line(row),
             _ => {

@@ -5,6 +5,7 @@
 //! a requester cannot release a lower amount, no call is made either; only the escalation opens
 //! later.
 
+use super::chat_rules::CHAT_RULES;
 use super::generator::Theme;
 use super::generator::Theme::{Anything, Asks, Confirms, Edits, FollowUps, Leases, Pages, People, Totals};
 
@@ -20,12 +21,19 @@ pub struct Rule {
     pub theme: Theme,
 }
 
-const fn rule(of: &'static str, text: &'static str, instead: &'static str, theme: Theme) -> Rule {
+pub const fn rule(of: &'static str, text: &'static str, instead: &'static str, theme: Theme) -> Rule {
     Rule { of, text, instead, theme }
 }
 
-/// All mutants.
-pub const RULES: &[Rule] = &[
+/// Returns all mutants.
+pub fn all_rules() -> impl Iterator<Item = &'static Rule> {
+    CHAT_RULES.iter().chain(RULES)
+}
+
+/// The number of mutants.
+pub const COUNT: usize = RULES.len() + CHAT_RULES.len();
+
+const RULES: &[Rule] = &[
     // Amounts, currencies and units.
     rule("chatkit_private.call_amount", "abs(", "(", Totals),
     rule(
@@ -373,6 +381,8 @@ pub const RULES: &[Rule] = &[
 
 /// The mutants of a small run.
 pub const FEW: &[(&str, &str)] = &[
+    ("chatkit_private.is_influenced", "and not (p_tool).trusts_tool_output"),
+    ("public.begin_chat_call", "and d.status = 'dead'"),
     ("chatkit_private.call_amount", "abs("),
     ("chatkit_private.policy_decision", "else p_tool.policy"),
     ("chatkit_private.add_to_auto_total", "v_total + v_amount > p_tool.ask_above_total"),

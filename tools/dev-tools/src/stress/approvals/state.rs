@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::amount::Magnitude;
+use super::chat::{Run, Thread};
+use super::chat_calls::ChatCall;
 use super::operations::{Membership, Setup, people};
 use super::registry::{Agent, Approver, Risk, Role, Tool};
 
@@ -22,6 +24,8 @@ pub struct State {
     pub deliveries: Vec<Delivery>,
     pub escalations: Vec<Escalation>,
     pub auto_calls: Vec<AutoCall>,
+    pub threads: Vec<Thread>,
+    pub runs: Vec<Run>,
     /// Seconds since the start.
     pub now: i64,
     /// Number of times that each rule was applied.
@@ -40,6 +44,8 @@ pub struct Session {
     pub agent: &'static str,
     pub metadata: Value,
     pub ended: bool,
+    /// Its threads, the one that it used last at the end.
+    pub threads: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +114,9 @@ pub struct Delivery {
     pub fence: i64,
     pub finished_fence: Option<i64>,
     pub request_state: bool,
+    pub chat: Option<ChatCall>,
+    /// Whether a dispatcher has claimed it.
+    pub is_claimed: bool,
 }
 
 /// An approval: the call, and the escalation that approved it.
@@ -200,7 +209,12 @@ impl State {
             membership: Membership::Restored,
             stranger: place == people::STRANGER,
         };
-        let session = |metadata: &Value| Session { agent: "alpha", metadata: metadata.clone(), ended: false };
+        let session = |metadata: &Value| Session {
+            agent: "alpha",
+            metadata: metadata.clone(),
+            ended: false,
+            threads: Vec::new(),
+        };
         Self {
             people: setup.roles.iter().enumerate().map(person).collect(),
             agents: setup.agents.clone(),
@@ -209,6 +223,8 @@ impl State {
             deliveries: Vec::new(),
             escalations: Vec::new(),
             auto_calls: Vec::new(),
+            threads: Vec::new(),
+            runs: Vec::new(),
             now: 0,
             coverage: BTreeMap::new(),
         }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use local_stack::chat_client::ThreadView;
-use local_stack::model::last_user_text;
 use serde_json::Value;
 use sqlx::PgPool;
 
 use super::answers;
 use super::ledger::Ledger;
+use super::request::comparable;
 use crate::stress::env::StressEnv;
 use crate::stress::measurement::Measurement;
 
@@ -25,29 +25,34 @@ const RULES: &[(&str, &str)] = &[
            r.error_code = 'draft_rejected' or not exists (
              select from chat_messages as m
              where m.thread_id = r.thread_id and m.thread_seq = r.last_item_seq
-               and m.thread_seq > r.preceding_item_seq and m.kind = 'task'))",
+               and m.thread_seq > r.preceding_item_seq and m.kind = 'task'
+               and m.item #> '{task,icon}' is null))",
     ),
     (
         "complete answers with a mark, or without a message",
         "select r.id::text from chat_runs as r where r.status = 'completed' and (
-           select coalesce(bool_or(m.kind = 'task') or not bool_or(m.kind = 'assistant_message'), true)
+           select coalesce(
+             bool_or(m.kind = 'task' and m.item #> '{task,icon}' is null)
+               or not bool_or(m.kind = 'assistant_message'),
+             true)
            from chat_messages as m
            where m.thread_id = r.thread_id
              and m.thread_seq > r.preceding_item_seq and m.thread_seq <= r.last_item_seq)",
     ),
     (
+        // A retry keeps the cards of calls.
         "questions with two visible answers",
         "select r.thread_id || ' ' || r.question_seq from chat_runs as r
          where exists (
            select from chat_messages as m
-           where m.thread_id = r.thread_id and m.hidden_at is null
+           where m.thread_id = r.thread_id and m.hidden_at is null and m.kind <> 'widget'
              and m.thread_seq > r.preceding_item_seq and m.thread_seq <= r.last_item_seq)
          group by r.thread_id, r.question_seq having count(*) > 1",
     ),
     (
         "visible items without one run or question",
         "select m.chatkit_item_id || ' ' || m.kind from chat_messages as m
-         where m.thread_id is not null and m.hidden_at is null and case m.kind
+         where m.thread_id is not null and m.hidden_at is null and m.kind <> 'widget' and case m.kind
            when 'user_message' then not exists (
              select from chat_runs as r
              where r.thread_id = m.thread_id and r.question_seq = m.thread_seq)
@@ -87,12 +92,13 @@ const RULES: &[(&str, &str)] = &[
     (
         // Without a key, the same words are a new question if their request came after a good end of
         // the answer, after the conversation had gone on, or after 30 seconds. A question names the
-        // time of its request, which may wait for the database for some seconds.
+        // time of its request, which may wait for the database for some seconds. Its key is that of
+        // its first run: the request for another answer has a key of its own.
         "questions that were repeated and not recognised",
         "with asked as (
            select m.user_id, m.content, m.thread_id, m.thread_seq, min(r.started_at) as first_at,
                   (min(m.item ->> 'created_at'))::timestamptz + interval '5 seconds' as latest_at,
-                  bool_or(r.request_key like 'key:%') as is_keyed
+                  (array_agg(r.request_key order by r.started_at))[1] like 'key:%' as is_keyed
            from chat_messages as m
            join chat_runs as r on r.thread_id = m.thread_id and r.question_seq = m.thread_seq
            where m.kind = 'user_message'
@@ -178,7 +184,9 @@ fn lost(stored: &[StoredItem], ledger: &Ledger) -> Vec<String> {
     let messages = done.iter().filter(|item| item["type"] != "workflow");
     let is_lost = |item: &&Value| {
         let found = by_id.get(item["id"].as_str().unwrap_or_default());
-        found.is_none_or(|found| found.item != **item || item["thread_id"] != found.thread_id.as_str())
+        found.is_none_or(|found| {
+            comparable(&found.item) != comparable(item) || item["thread_id"] != found.thread_id.as_str()
+        })
     };
     messages.filter(is_lost).map(Value::to_string).collect()
 }
@@ -211,30 +219,49 @@ fn questions(stored: &[StoredItem], ledger: &Ledger) -> Vec<Measurement> {
 
 /// Complete answers whose text is not the model's, and others that are not a beginning of it.
 fn wrong_answers(runs: &[StoredRun]) -> Vec<String> {
+    // A run that takes up a broken one goes on after the calls that were made for the question.
     let is_wrong = |run: &&StoredRun| {
-        let expected = answers::texts(&run.question);
-        if run.status == "completed" {
-            return run.messages != expected;
-        }
-        run.messages.len() > expected.len()
-            || run.messages.iter().zip(&expected).any(|(found, whole)| !whole.starts_with(found.as_str()))
+        let possible = (0..).map_while(|made| answers::texts_after(&run.question, made));
+        !possible.into_iter().any(|expected| is_answer(run, &expected))
     };
     let wrong = runs.iter().filter(is_wrong);
     wrong.map(|run| format!("{} {}: {:?}", run.id, run.status, run.messages)).collect()
 }
 
-/// Questions that the model began to answer more often than there were runs.
-fn twice(env: &StressEnv, runs: &[StoredRun]) -> Vec<String> {
-    let mut left: HashMap<String, i64> = HashMap::new();
-    for run in runs {
-        *left.entry(run.question.clone()).or_default() += 1;
+fn is_answer(run: &StoredRun, expected: &[String]) -> bool {
+    if run.status == "completed" {
+        return run.messages == expected;
     }
+    run.messages.len() <= expected.len()
+        && run.messages.iter().zip(expected).all(|(found, whole)| whole.starts_with(found.as_str()))
+}
+
+/// Responses to a question, after the same number of calls, that the model began more often than
+/// there were runs.
+fn twice(env: &StressEnv, runs: &[StoredRun]) -> Vec<String> {
+    let mut begun: HashMap<&str, usize> = HashMap::new();
+    for run in runs {
+        *begun.entry(&run.question).or_default() += 1;
+    }
+    let mut responses: HashMap<(String, usize), usize> = HashMap::new();
     for request in env.stack.model().requests() {
         if request.status == Some(200) && request.response_id.is_some() {
-            *left.entry(last_user_text(&request.body)).or_default() -= 1;
+            *responses.entry(answers::question_of(&request.body)).or_default() += 1;
         }
     }
-    left.into_iter().filter(|(_, left)| *left < 0).map(|(text, left)| format!("{text}: {left}")).collect()
+    let is_more = |((text, _), count): &(&(String, usize), &usize)| {
+        **count > begun.get(text.as_str()).copied().unwrap_or_default()
+    };
+    let more = responses.iter().filter(is_more);
+    more.map(|((text, made), count)| format!("{text} after {made} calls: {count}")).collect()
+}
+
+/// Whether a stream shows the items of its run. It also shows the cards that a retry keeps.
+fn is_stream_of(view: &ThreadView, items: &[Value]) -> bool {
+    let is_kept =
+        |item: &&Value| item["type"] == "widget" && items.iter().all(|other| other["id"] != item["id"]);
+    let shown = view.items().iter().filter(|item| !is_kept(item));
+    view.unfinished().is_empty() && shown.map(comparable).eq(items.iter().map(comparable))
 }
 
 /// Applies the recorded stream of each finished run, as a repeated request does, and compares it
@@ -262,7 +289,7 @@ async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
     let mut strange = Vec::new();
     for (id, events, items) in &rows {
         match ThreadView::from_events(events.as_deref().unwrap_or_default()) {
-            Ok(view) if view.items() == items && view.unfinished().is_empty() => {}
+            Ok(view) if is_stream_of(&view, items) => {}
             Ok(view) => strange.push(format!("{id} has {items:?} and streamed {:?}", view.items())),
             Err(error) => strange.push(format!("{id}: {error:#}")),
         }

@@ -1,19 +1,23 @@
-//! Users chat with a self-hosted agent on several pages, while a fifth of the model's answers and of
-//! Supabase's responses fail, processes get killed, and leases expire.
+//! Users chat with a self-hosted agent on several pages. Its model calls tools, and a person decides
+//! about the calls that are held. Meanwhile a fifth of the responses of the model, of the agent and
+//! of Supabase fail, processes get killed, and leases expire.
 
 mod answers;
+mod calls;
 mod checks;
 mod ledger;
 mod page;
 mod request;
+mod tools;
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use local_stack::model::{MODEL, last_user_text};
+use local_stack::model::MODEL;
 use serde_json::{Value, json};
 
+use super::deliveries;
 use super::env::{StressEnv, run_concurrently};
 use super::measurement::Measurement;
 pub use ledger::Ledger;
@@ -34,13 +38,16 @@ const LISTED_THREADS: usize = 150;
 
 pub async fn run(env: &StressEnv, turns: usize) -> Result<Vec<Measurement>> {
     register_chat_agent(env).await?;
+    let agent = tools::register(env).await?;
+    let approver = tools::Approver::add(env).await?;
     let ledger = Ledger::default();
     let mut pages = Vec::new();
     for number in 0..PAGES {
         pages.push(Page::open(env, &ledger, number % USERS).await?);
     }
-    env.stack.model().set_default_answer(|body| answers::script(&last_user_text(body)));
+    env.stack.model().set_default_answer(answers::script);
     let faults = answers::inject_faults(env, 0.2);
+    let agent_faults = deliveries::inject_agent_faults(agent);
     let chance = env.inject_supabase_faults(0.2, local_stack::supabase::FailureSet::Transient).await;
 
     let chatting = run_concurrently(PAGES, PAGES, {
@@ -53,10 +60,13 @@ pub async fn run(env: &StressEnv, turns: usize) -> Result<Vec<Measurement>> {
     let mut pages: Vec<Page<'_>> = tokio::select! {
         pages = chatting => pages.into_iter().collect::<Result<_>>()?,
         Err(error) = disturb(env, &ledger) => return Err(error),
+        Err(error) = approver.decide_meanwhile() => return Err(error),
     };
     let hits: usize = faults.iter().map(|fault| env.stack.model().hits(*fault) as usize).sum();
+    let agent_hits: usize = agent_faults.iter().map(|fault| agent.hits(*fault) as usize).sum();
     env.clear_faults().await;
     env.stack.model().clear_faults();
+    agent.clear_faults();
     // Answers whose page has left go on.
     wait_for_model(env).await?;
     expire_leases(env, "true").await?;
@@ -65,6 +75,7 @@ pub async fn run(env: &StressEnv, turns: usize) -> Result<Vec<Measurement>> {
     let mut measurements = vec![
         Measurement::exactly("turns", read(&ledger.counts.turns), turns),
         Measurement::non_zero("failed answers of the model", hits),
+        Measurement::non_zero("failed calls of the agent", agent_hits),
         Measurement::non_zero("failed requests to Supabase", chance.occurrences()),
         Measurement::non_zero("kills of all processes", read(&ledger.counts.kills)),
         Measurement::non_zero("streams cut", read(&ledger.counts.cut)),
@@ -80,6 +91,8 @@ pub async fn run(env: &StressEnv, turns: usize) -> Result<Vec<Measurement>> {
     ];
     measurements.extend(checks::check(env, &ledger).await?);
     measurements.extend(go_on(env, &mut pages, &ledger).await?);
+    approver.decide_everything().await?;
+    measurements.extend(calls::check(env, agent, &approver).await?);
     measurements.push(Measurement::non_zero("reloads compared with the page", read(&ledger.counts.compared)));
     let lost = read(&ledger.counts.lost_workflows);
     measurements.push(Measurement::info("steps of reasoning shown and not stored", lost));

@@ -104,6 +104,12 @@ impl ChatRequest {
     }
 }
 
+/// Returns an item as it is compared. What the card and the task of a call show changes with it.
+pub fn comparable(item: &Value) -> Value {
+    let shows_call = item["type"] == "widget" || item["type"] == "task" && !item["task"]["icon"].is_null();
+    if shows_call { json!({ "id": item["id"], "type": item["type"] }) } else { item.clone() }
+}
+
 /// Returns what a page shows after it has loaded these items.
 pub fn view_of(items: &[Value]) -> Result<ThreadView> {
     let events: Vec<_> =

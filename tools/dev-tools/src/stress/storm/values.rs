@@ -171,6 +171,7 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         | "p_max_input_tokens"
         | "p_max_output_tokens"
         | "p_max_turn_seconds"
+        | "p_max_tool_calls"
         | "p_start_screen" => json!(null),
         "p_rejected" => json!(choose(rng, &[None, None, Some(false), Some(true)])),
         "p_purpose" => json!(choose(rng, &["resume", "refresh", "refresh", "nothing"])),
