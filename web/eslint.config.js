@@ -3,7 +3,7 @@ import wc from "eslint-plugin-wc";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "dist-gallery", "dist-size", "dist-examples", "src/api.ts"] },
+  { ignores: ["dist", "dist-gallery", "dist-page", "dist-size", "dist-examples*", "src/api.ts"] },
   {
     files: ["**/*.ts", "**/*.tsx"],
     extends: [

@@ -29,6 +29,9 @@ export interface paths {
          *       Send `refresh` when ChatKit.js requests a secret (`getClientSecret(current)`); it does not
          *       count as activity of the user.
          *
+         *     `title` and `deviceLabel` are shown in lists of sessions. A `resume` replaces those that it
+         *     names. The event `session_updated` changes or removes them.
+         *
          *     OpenAI may reject a secret before it expires. A `refresh` with `"rejected": true` then
          *     discards the session's secrets, cancels its ChatKit sessions, and issues a new secret.
          *     Concurrent refreshes share one secret: while one request to OpenAI is running, the others
@@ -131,7 +134,14 @@ export interface paths {
             };
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List the events of a session
+         * @description Returns the events of the session by their number. The session's user and the organisation's
+         *     approvers may read it. A page has about 1 MiB at most.
+         *
+         *     **Retry**: has no effect.
+         */
+        get: operations["list-events"];
         put?: never;
         /**
          * Record events of a session
@@ -143,6 +153,7 @@ export interface paths {
          *     - `thread_changed` links a ChatKit thread to the session.
          *     - `hitl_escalation` opens an escalation.
          *     - `handover` moves the session to another agent.
+         *     - `session_updated` changes the session's `title` and `deviceLabel`.
          *     - `hitl_resolved` decides an escalation of this session, with the rules and errors of
          *       `POST /chatkit/escalations/{id}/decision`. Events are not checked against a JSON schema,
          *       so an `answer` to an escalation with an `answerSchema` is rejected with 422
@@ -281,12 +292,24 @@ export interface paths {
          *     with the session's agent, from any of the user's sessions.
          *
          *     `type` decides about the response. Requests that ask the model are answered with a stream:
-         *     `threads.create`, `threads.add_user_message`, `threads.retry_after_item` and
-         *     `threads.custom_action`. The others are answered with JSON. These are rejected with 422
-         *     `chat_request_unsupported`: `threads.add_client_tool_output`,
-         *     `threads.add_structured_input`, `threads.sync_custom_action`, `threads.custom_action` with
-         *     an `item_id`, `attachments.create`, `attachments.delete`, `input.transcribe`, and messages
+         *     `threads.create`, `threads.add_user_message`, `threads.add_client_tool_output`,
+         *     `threads.retry_after_item` and `threads.custom_action`. The others are answered with JSON.
+         *     These are rejected with 422 `chat_request_unsupported`: `threads.add_structured_input`,
+         *     `threads.sync_custom_action` without an `item_id`, an action of an item that is not the card
+         *     of a held call, `attachments.create`, `attachments.delete`, `input.transcribe`, and messages
          *     with attachments.
+         *
+         *     The card of a held call has the actions `call.confirm`, `call.withdraw` and, as a
+         *     `threads.custom_action`, `call.continue`. The first two decide the escalation under the rules
+         *     of `POST /chatkit/escalations/{id}/decision`, for the token with which the client secret was
+         *     requested. The response has the card as it is now. If the decision may not be made, or was
+         *     made before, the response says why: a stream by an event `notice`, JSON by the last text of
+         *     the card. `call.continue` asks the model to go on after the call has ended. Every repeat of
+         *     it returns the same answer.
+         *
+         *     `threads.add_client_tool_output` completes the pending `client_tool_call` of the thread and
+         *     continues the answer. An output for which no call waits is ignored: the response repeats the
+         *     latest answer of the thread. A thread without such a call gives 404 `item_not_found`.
          *
          *     The message is stored before the model is asked. Errors before that have a status. After it,
          *     the status is 200, and an `error` event reports a failure of the model. A stream has at
@@ -479,6 +502,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/chatkit/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what changed since a cursor
+         * @description Returns which sessions and escalations changed since an earlier response, for a page that
+         *     polls. It returns ids and numbers; read the session or escalation for the rest.
+         *
+         *     1. Send the first request without `since`, and keep its `cursor`. Then read the lists. A
+         *        change that the lists do not contain is in the next response.
+         *     2. Send each next request with the latest `cursor` as `since`, for example every ten
+         *        seconds.
+         *     3. If `incomplete` is true, read the lists again.
+         *
+         *     A session changes with each of its events, messages and tasks. `lastEventSeq` and
+         *     `lastMessageSeq` show whether there are new events and messages. An escalation changes when
+         *     it is opened, decided, expired, withdrawn, claimed or released. A claim that ends by itself
+         *     is not a change. A deleted session is not reported.
+         *
+         *     Each row that changed is returned once, in its latest state, in the order of the changes. No
+         *     change is missed, also if its transaction commits after later ones. A cursor does not
+         *     expire.
+         *
+         *     **Retry**: has no effect. The same `since` returns the same changes, and later ones. Send
+         *     the `ETag` of an earlier response with the same `since` in `If-None-Match` to get 304
+         *     without a body while there are no other changes.
+         */
+        get: operations["list-changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/chatkit/agents": {
         parameters: {
             query?: never;
@@ -593,6 +656,8 @@ export interface components {
             channel?: "web" | "voice" | null;
             /** @description Default: an empty object. */
             metadata?: components["schemas"]["Metadata"] | null;
+            title?: components["schemas"]["SessionTitle"];
+            deviceLabel?: components["schemas"]["DeviceLabel"];
             /** @description Omit. */
             sessionId?: null;
             /** @description Omit. */
@@ -621,12 +686,20 @@ export interface components {
             metadata?: components["schemas"]["Metadata"] | null;
             /** @description Omit. */
             channel?: null;
+            /** @description Only with `resume`. Replaces the title. */
+            title?: components["schemas"]["SessionTitle"];
+            /** @description Only with `resume`. Replaces the label of the device. */
+            deviceLabel?: components["schemas"]["DeviceLabel"];
             /**
              * @description Only with `refresh`. `true`: OpenAI rejects the current secret, so a new one is issued,
              *     however long the current one is still valid.
              */
             rejected?: boolean | null;
         };
+        /** @description Text that lists of sessions show. Null counts as omitted. */
+        SessionTitle: string | null;
+        /** @description The device, as lists of sessions show it. Null counts as omitted. */
+        DeviceLabel: string | null;
         /** @description The session, with the client secret with which the browser connects to ChatKit. */
         OpenedSession: {
             /** @description Null if the session's provider is not configured. */
@@ -677,6 +750,10 @@ export interface components {
             /** @description The current agent of the session. */
             agentId: components["schemas"]["AgentId"];
             channel: components["schemas"]["Channel"];
+            /** @description The title that the session's user gave it. */
+            title: string | null;
+            /** @description The device that opened or resumed the session last, in its user's words. */
+            deviceLabel: string | null;
             metadata: components["schemas"]["Metadata"];
             createdAt: components["schemas"]["Time"];
             /**
@@ -715,6 +792,10 @@ export interface components {
         };
         /** @description Null on the last page. */
         NextCursor: components["schemas"]["Cursor"] | null;
+        EventPage: {
+            events: components["schemas"]["Event"][];
+            nextCursor: components["schemas"]["NextCursor"];
+        };
         SessionDetails: {
             /** @description Null if ChatKit is not configured, and with `include=none`. */
             chatkit: components["schemas"]["Threads"] | components["schemas"]["ThreadsUnavailable"] | null;
@@ -767,7 +848,66 @@ export interface components {
             status: "pending" | "running" | "completed" | "blocked";
             /** @description True if the task waits for a human decision. */
             requiresHitl: boolean;
+            description: string | null;
+            /** @description Time by which the task is due. */
+            dueAt: components["schemas"]["Time"] | null;
+            /**
+             * @description The escalation of the session that the task waits for. If a result asks for a decision,
+             *     its tasks with `requiresHitl` name the escalation that it opened.
+             */
+            escalationId: components["schemas"]["Uuid"] | null;
             updatedAt: components["schemas"]["Time"];
+        };
+        Changes: {
+            /** @description The sessions that changed, in the order of their changes, and then the escalations. */
+            changes: components["schemas"]["Change"][];
+            /**
+             * @description True if the caller must read the lists again: without `since`, if the cursor is from
+             *     another database, for example from before a restore, and if more than 500 sessions or
+             *     500 escalations changed. While a transaction runs for long, changes since its begin
+             *     count.
+             */
+            incomplete: boolean;
+            /** @description Null if no escalation changed and `incomplete` is false. */
+            counts: components["schemas"]["EscalationCounts"] | null;
+            /** @description Send it as `since` next time. Without changes, it is the one that was sent. */
+            cursor: components["schemas"]["Cursor"];
+        };
+        Change: components["schemas"]["SessionChange"] | components["schemas"]["EscalationChange"];
+        /** @description A session, its events, its messages or its tasks changed. */
+        SessionChange: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "session";
+            sessionId: components["schemas"]["Uuid"];
+            status: components["schemas"]["Status"];
+            /** @description Number of the session's last event; 0 if it has none. */
+            lastEventSeq: number;
+            /** @description Number of the session's last message; 0 if it has none. */
+            lastMessageSeq: number;
+        };
+        /** @description An escalation was opened or closed, or its claim changed. */
+        EscalationChange: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "escalation";
+            escalationId: components["schemas"]["Uuid"];
+            sessionId: components["schemas"]["Uuid"];
+            status: components["schemas"]["EscalationStatus"];
+        };
+        /** @description The open escalations that the caller may read. Counting ends at 500. */
+        EscalationCounts: {
+            open: number;
+            /** @description Those of which the caller may take every decision. */
+            decidable: number;
+            /** @description Time at which the oldest was opened. */
+            oldestCreatedAt: components["schemas"]["Time"] | null;
+            /** @description Time at which the next expires. */
+            nextExpiresAt: components["schemas"]["Time"] | null;
         };
         /** @description A request for a human decision. */
         EscalationFields: {
@@ -1092,15 +1232,15 @@ export interface components {
         ChatItemKind: "user_message" | "assistant_message" | "client_tool_call" | "widget" | "generated_image" | "structured_input" | "workflow" | "task" | "end_of_turn";
         /**
          * @description An item of a thread. The other fields depend on `type`. The chat returns `user_message`,
-         *     `assistant_message`, `workflow` (reasoning) and `task` (for example a mark that an answer
-         *     was stopped).
+         *     `assistant_message`, `workflow` (reasoning), `task` (for example a mark that an answer was
+         *     stopped) and `widget` (the card of a held call).
          */
         ChatItem: {
             id: components["schemas"]["ChatItemId"];
             thread_id: components["schemas"]["ThreadId"];
             created_at: components["schemas"]["Time"];
             type: components["schemas"]["ChatItemKind"];
-        } & (unknown & unknown & unknown & unknown);
+        } & (unknown & unknown & unknown & unknown & unknown);
         /** @description A text, or a reference to something of the page. */
         ChatUserContent: {
             /** @constant */
@@ -1179,9 +1319,12 @@ export interface components {
         } & components["schemas"]["ChatPage"];
         /**
          * @description `threads.get_by_id` and `threads.update` return a thread. `threads.list` and `items.list`
-         *     return a page. `threads.delete` and `items.feedback` return an empty object.
+         *     return a page. `threads.sync_custom_action` returns the card of a held call as it is now.
+         *     `threads.delete` and `items.feedback` return an empty object.
          */
-        ChatResult: components["schemas"]["ChatThread"] | components["schemas"]["ChatThreadPage"] | components["schemas"]["ChatItemPage"] | Record<string, unknown>;
+        ChatResult: {
+            updated_item: components["schemas"]["ChatItem"];
+        } | components["schemas"]["ChatThread"] | components["schemas"]["ChatThreadPage"] | components["schemas"]["ChatItemPage"] | Record<string, unknown>;
         /** @description A request of ChatKit.js. Unknown fields are ignored. */
         ChatRequest: {
             /** @enum {unknown} */
@@ -1363,6 +1506,13 @@ export interface components {
             };
         } | {
             /** @constant */
+            type: "notice";
+            /** @enum {unknown} */
+            level: "info" | "warning" | "danger";
+            message: string;
+            title?: string;
+        } | {
+            /** @constant */
             type: "error";
             /** @enum {unknown} */
             code: "stream.error" | "custom";
@@ -1531,7 +1681,10 @@ export interface components {
                 dead: components["schemas"]["Count"];
                 /** @description The call may or may not have been executed. */
                 unknown: components["schemas"]["Count"];
-                /** @description Withdrawn, because the session ended or a person rejected the call. */
+                /**
+                 * @description Withdrawn, because the session ended, a person rejected the call, or a model learned
+                 *     of its failure in the same answer.
+                 */
                 withdrawn: components["schemas"]["Count"];
                 /** @description Called more than once, whatever the outcome. */
                 retried: components["schemas"]["Count"];
@@ -1601,7 +1754,9 @@ export interface components {
              *     - `agent_result`, `agent_failed` and `agent_follow_up`, for the calls of agents
              *       (docs/guides/write-an-agent.md).
              *     - `agent_call`, with `{agentId, tool, callId, threadId}`, when the model of a self-hosted
-             *       agent calls a tool.
+             *       agent calls a tool: of its server, built-in, or of the page.
+             *     - `client_tool_output` and `client_tool_abandoned`, with `{name, callId, threadId}`, when
+             *       a call of the page gets its output, or is closed without one.
              */
             type: string;
             /**
@@ -1675,6 +1830,15 @@ export interface components {
                 /** @enum {unknown} */
                 status: "pending" | "running" | "completed" | "blocked";
                 requiresHitl?: boolean;
+                /** @description The first 2000 characters are kept. */
+                description?: string;
+                /** Format: date-time */
+                dueAt?: string;
+                /**
+                 * Format: uuid
+                 * @description An escalation of the session; another one is not kept.
+                 */
+                escalationId?: string;
             }[];
             /**
              * @description Present with `needs_hitl`: the question to a person. Omitted fields default to the
@@ -1706,7 +1870,7 @@ export interface components {
         EventSubmission: components["schemas"]["SubmittedEvent"] | components["schemas"]["SubmittedEvent"][];
         /** @description An event. Its payload has at most 16 KiB as compact JSON. */
         SubmittedEvent: components["schemas"]["KnownEvent"] | components["schemas"]["CustomEvent"];
-        KnownEvent: components["schemas"]["ButtonClickEvent"] | components["schemas"]["FormSubmitEvent"] | components["schemas"]["ToolCallEvent"] | components["schemas"]["ToolFailedEvent"] | components["schemas"]["ThreadChangedEvent"] | components["schemas"]["FeedbackEvent"] | components["schemas"]["ErrorEvent"] | components["schemas"]["HandoverEvent"] | components["schemas"]["HitlEscalationEvent"] | components["schemas"]["HitlResolvedEvent"];
+        KnownEvent: components["schemas"]["ButtonClickEvent"] | components["schemas"]["FormSubmitEvent"] | components["schemas"]["ToolCallEvent"] | components["schemas"]["ToolFailedEvent"] | components["schemas"]["ThreadChangedEvent"] | components["schemas"]["FeedbackEvent"] | components["schemas"]["ErrorEvent"] | components["schemas"]["HandoverEvent"] | components["schemas"]["SessionUpdatedEvent"] | components["schemas"]["HitlEscalationEvent"] | components["schemas"]["HitlResolvedEvent"];
         /** @description Generated by the client, unique in the session. Send the same id with every retry. */
         EventId: components["schemas"]["Uuid"];
         /** @description Time at which the event happened, by the client's clock: in UTC, from 1970 to 9998. */
@@ -1852,6 +2016,20 @@ export interface components {
                 summary?: string | null;
             };
         };
+        /** @description Changes the labels of the session that the payload names. Null removes a label. */
+        SessionUpdatedEvent: {
+            id: components["schemas"]["EventId"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "session_updated";
+            occurredAt?: components["schemas"]["OccurredAt"];
+            payload: {
+                title?: string | null;
+                deviceLabel?: string | null;
+            };
+        };
         /**
          * @description Requests a human decision. Opens an escalation and returns its id with the event. The
          *     session does not expire while an escalation is open.
@@ -1944,7 +2122,7 @@ export interface components {
          * @description Stable; programs may depend on it. docs/reference/errors.md explains each code.
          * @enum {string}
          */
-        Code: "malformed_request" | "malformed_body" | "malformed_id" | "malformed_cursor" | "invalid_idempotency_key" | "missing_token" | "invalid_token" | "expired_token" | "missing_client_secret" | "client_secret_rejected" | "webhook_secret_refused" | "anonymous_user" | "no_organisation" | "not_a_member" | "own_request" | "author_may_not_decide" | "requester_must_confirm" | "oauth_client_forbidden" | "step_up_required" | "row_policy_refused" | "agent_forbidden" | "scope_forbidden" | "metrics_forbidden" | "origin_forbidden" | "route_not_found" | "session_not_found" | "thread_not_found" | "item_not_found" | "escalation_not_found" | "user_not_found" | "method_not_allowed" | "session_ended" | "still_running" | "event_conflict" | "agent_changed" | "provider_changed" | "subject_changed" | "escalation_resolved" | "escalation_closed" | "escalation_claimed" | "too_many_edits" | "no_other_approver" | "too_many_escalations" | "too_many_sessions" | "too_many_threads" | "session_id_taken" | "erasure_running" | "body_too_large" | "unsupported_media_type" | "unsupported_content_encoding" | "invalid_request" | "chat_request_unsupported" | "idempotency_key_reused" | "agent_unavailable" | "channel_unavailable" | "session_mismatch" | "decision_not_offered" | "answer_required" | "comment_required" | "invalid_answer" | "answer_not_checked" | "policy_forbids" | "model_input_too_long" | "model_prompt_rejected" | "too_many_figures" | "rate_limited" | "internal_error" | "chatkit_key_refused" | "chatkit_project_refused" | "chatkit_workflow_not_found" | "chatkit_agent_refused" | "chatkit_request_blocked" | "chatkit_quota_exhausted" | "chatkit_bad_answer" | "supabase_key_refused" | "supabase_request_blocked" | "supabase_bad_answer" | "model_key_rejected" | "model_request_blocked" | "model_not_found" | "model_endpoint_not_found" | "model_settings_rejected" | "model_quota_exhausted" | "model_bad_answer" | "chatkit_unavailable" | "chatkit_rate_limited" | "supabase_unavailable" | "supabase_overloaded" | "supabase_read_only" | "supabase_paused" | "supabase_schema_mismatch" | "model_unavailable" | "model_rate_limited" | "model_timeout" | "chatkit_timeout" | "supabase_timeout" | "deadline_exceeded";
+        Code: "malformed_request" | "malformed_body" | "malformed_id" | "malformed_cursor" | "invalid_idempotency_key" | "missing_token" | "invalid_token" | "expired_token" | "missing_client_secret" | "client_secret_rejected" | "webhook_secret_refused" | "anonymous_user" | "no_organisation" | "not_a_member" | "own_request" | "author_may_not_decide" | "requester_must_confirm" | "oauth_client_forbidden" | "step_up_required" | "row_policy_refused" | "agent_forbidden" | "scope_forbidden" | "metrics_forbidden" | "origin_forbidden" | "route_not_found" | "session_not_found" | "thread_not_found" | "item_not_found" | "escalation_not_found" | "user_not_found" | "method_not_allowed" | "session_ended" | "still_running" | "event_conflict" | "agent_changed" | "provider_changed" | "subject_changed" | "escalation_resolved" | "escalation_closed" | "escalation_claimed" | "too_many_edits" | "no_other_approver" | "too_many_escalations" | "too_many_sessions" | "too_many_threads" | "session_id_taken" | "erasure_running" | "body_too_large" | "unsupported_media_type" | "unsupported_content_encoding" | "invalid_request" | "chat_request_unsupported" | "idempotency_key_reused" | "agent_unavailable" | "channel_unavailable" | "session_mismatch" | "decision_not_offered" | "answer_required" | "comment_required" | "invalid_answer" | "answer_not_checked" | "policy_forbids" | "model_input_too_long" | "model_prompt_rejected" | "too_many_figures" | "rate_limited" | "org_rate_limited" | "too_many_runs" | "org_too_many_runs" | "tokens_used_up" | "org_tokens_used_up" | "internal_error" | "chatkit_key_refused" | "chatkit_project_refused" | "chatkit_workflow_not_found" | "chatkit_agent_refused" | "chatkit_request_blocked" | "chatkit_quota_exhausted" | "chatkit_bad_answer" | "supabase_key_refused" | "supabase_request_blocked" | "supabase_bad_answer" | "model_key_rejected" | "model_request_blocked" | "model_not_found" | "model_endpoint_not_found" | "model_settings_rejected" | "model_quota_exhausted" | "model_bad_answer" | "chatkit_unavailable" | "chatkit_rate_limited" | "supabase_unavailable" | "supabase_overloaded" | "supabase_read_only" | "supabase_paused" | "supabase_schema_mismatch" | "model_unavailable" | "model_rate_limited" | "model_timeout" | "chatkit_timeout" | "supabase_timeout" | "deadline_exceeded";
     };
     responses: {
         /**
@@ -2748,6 +2926,80 @@ export interface operations {
             504: components["responses"]["SupabaseTimeout"];
         };
     };
+    "list-events": {
+        parameters: {
+            query?: {
+                /**
+                 * @description `oldest`: the oldest first. `newest`: the newest first. A cursor belongs to one order
+                 *     and is rejected with another one.
+                 * @example oldest
+                 */
+                sort?: "oldest" | "newest";
+                /**
+                 * @description Maximum number of rows on a page. A page also ends before it exceeds 1 MiB, but has at least
+                 *     one row. Only `nextCursor` indicates whether a page is the last one.
+                 * @example 20
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description `nextCursor` of the previous page of the same list.
+                 * @example b2xkZXN0LjA
+                 */
+                cursor?: components["schemas"]["Cursor"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the session.
+                 * @example 019aaa00-7c00-7000-8000-000000000001
+                 */
+                id: components["parameters"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Returns a page of events. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /**
+             * @description `malformed_id`: the id in the path is not a UUID. `malformed_cursor`: this list did not
+             *     return the cursor.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 400;
+                        /** @enum {unknown} */
+                        code?: "malformed_id" | "malformed_cursor";
+                    };
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["SessionNotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            422: components["responses"]["InvalidQuery"];
+            500: components["responses"]["InternalError"];
+            502: components["responses"]["SupabaseRefused"];
+            503: components["responses"]["SupabaseUnavailable"];
+            504: components["responses"]["SupabaseTimeout"];
+        };
+    };
     "record-events": {
         parameters: {
             query?: never;
@@ -3308,8 +3560,15 @@ export interface operations {
                 };
             };
             /**
-             * @description The user has sent more messages in a minute than the organisation's limit allows. The
-             *     message was not stored. Send it again, unchanged, after `Retry-After`.
+             * @description A limit is reached, and the message was not stored. Send it again, unchanged, after
+             *     `Retry-After`.
+             *
+             *     - `rate_limited`, `org_rate_limited`: more messages in a minute than the user or the
+             *       organisation may send.
+             *     - `too_many_runs`, `org_too_many_runs`: as many answers are being written as the user or
+             *       the organisation may have at once.
+             *     - `tokens_used_up`, `org_tokens_used_up`: the user or the organisation has used the
+             *       models' tokens of the day.
              */
             429: {
                 headers: {
@@ -3324,8 +3583,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @constant */
                         status?: 429;
-                        /** @constant */
-                        code?: "rate_limited";
+                        /** @enum {unknown} */
+                        code?: "rate_limited" | "org_rate_limited" | "too_many_runs" | "org_too_many_runs" | "tokens_used_up" | "org_tokens_used_up";
                     };
                 };
             };
@@ -3722,6 +3981,114 @@ export interface operations {
                 };
             };
             429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            502: components["responses"]["SupabaseRefused"];
+            503: components["responses"]["SupabaseUnavailable"];
+            504: components["responses"]["SupabaseTimeout"];
+        };
+    };
+    "list-changes": {
+        parameters: {
+            query?: {
+                /**
+                 * @description `cursor` of an earlier response.
+                 * @example MToxOg
+                 */
+                since?: components["schemas"]["Cursor"];
+                /**
+                 * @description Which sessions to report: the caller's own, or all of the organisation (approvers only).
+                 *     Of escalations, all that the caller may read are reported.
+                 * @example own
+                 */
+                scope?: "own" | "organisation";
+            };
+            header?: {
+                /**
+                 * @description `ETag` of an earlier response to the same request, several separated by commas, or `*`.
+                 * @example "pX8dH0cVqJvYb7T9QmXl2r5oGm3uUO4m9yI1c6n0a5E"
+                 */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Returns the changes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PrivateNoCache"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            /** @description There are no other changes than in the response with that `ETag`. */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PrivateNoCache"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `malformed_cursor`: this list did not return the cursor. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 400;
+                        /** @constant */
+                        code?: "malformed_cursor";
+                    };
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description `scope_forbidden`: the role may not read the organisation's sessions. The other codes:
+             *     the user does not belong to an organisation.
+             */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "anonymous_user" | "no_organisation" | "scope_forbidden";
+                    };
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description A query parameter is unknown, given twice, or has an invalid value. `errors` names it. */
+            422: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 422;
+                        /** @constant */
+                        code?: "invalid_request";
+                    };
+                };
+            };
             500: components["responses"]["InternalError"];
             502: components["responses"]["SupabaseRefused"];
             503: components["responses"]["SupabaseUnavailable"];

@@ -219,6 +219,12 @@ impl ThreadView {
         Ok(())
     }
 
+    /// Shows what is stored, as after a reload.
+    pub fn reload(&mut self, items: Vec<Value>) {
+        self.items = items;
+        self.unfinished.clear();
+    }
+
     fn position(&self, id: &str) -> Option<usize> {
         self.items.iter().position(|item| item["id"] == id)
     }

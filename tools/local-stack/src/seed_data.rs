@@ -1,12 +1,16 @@
-//! Seed data: two organisations, three users and their agents.
+//! Seed data: two organisations, their users and their agents.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::agents;
 use crate::model::MODEL;
 use crate::stack::LocalStack;
 use crate::supabase::{OrgRole, User};
+
+/// The agent that pays invoices.
+const PAYING_AGENT: &str = "accounts_payable";
 
 /// A day; a token of Supabase is valid for an hour.
 const TOKEN_SECONDS: i64 = 24 * 3600;
@@ -33,6 +37,10 @@ pub struct SeedData {
     pub clerk: Person,
     /// An approver of the first organisation.
     pub approver: Person,
+    /// Another approver of the first organisation.
+    pub second_approver: Person,
+    /// An administrator of the first organisation.
+    pub operator: Person,
     /// The owner of the other organisation.
     pub stranger: Person,
 }
@@ -50,6 +58,20 @@ impl SeedData {
                 OrgRole::Approver,
             )
             .await?,
+            second_approver: Person::sign_up(
+                stack,
+                ["second approver", "the second approver", "SECOND_APPROVER"],
+                here,
+                OrgRole::Approver,
+            )
+            .await?,
+            operator: Person::sign_up(
+                stack,
+                ["operator, an administrator", "the operator", "OPERATOR"],
+                here,
+                OrgRole::Admin,
+            )
+            .await?,
             stranger: Person::sign_up(
                 stack,
                 ["owner of another organisation", "the stranger", "STRANGER"],
@@ -64,6 +86,7 @@ impl SeedData {
                 "p_description": "Answers questions about accounts payable",
                 "p_model": MODEL,
                 "p_instructions": "You answer questions about invoices, briefly.",
+                "p_built_in_tools": ["ask_person", "hand_over_to_agent", "set_task"],
             });
             stack.register_self_hosted_agent(org_id, "accounts_payable", settings).await?;
         }
@@ -77,15 +100,57 @@ impl SeedData {
         let org_id = self.clerk.user.org_id;
         stack.register_agent(org_id, "cfo_strategy", "CFO strategy").await?;
         for agent in stack.agents().iter() {
-            stack.register_agent_tool(org_id, agent.id(), tool_registration(agent.id())).await?;
+            let mut tool = tool_registration(agent.id());
+            if agent.id() != PAYING_AGENT {
+                stack.register_agent_tool(org_id, agent.id(), tool).await?;
+                continue;
+            }
+            // Its model calls another tool.
+            agent.add_tool(agents::PAY_TOOL);
+            tool["name"] = json!(agents::TOOL);
+            tool["description"] = Value::Null;
+            let tools = json!([tool, pay_registration()]);
+            let credential = Some(agent.id());
+            stack.register_agent_server_with(org_id, agent.id(), &agent.url(), credential, tools).await?;
         }
         Ok(())
     }
 
     /// Returns all users.
-    pub fn people(&self) -> [&Person; 3] {
-        [&self.clerk, &self.approver, &self.stranger]
+    pub fn people(&self) -> [&Person; 5] {
+        [&self.clerk, &self.approver, &self.second_approver, &self.operator, &self.stranger]
     }
+}
+
+/// Returns the registration of the tool that pays an invoice. Above 10,000 EUR another person
+/// approves the call, and sees the arguments that matter.
+fn pay_registration() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "name": agents::PAY_TOOL, "idempotent": true,
+        "policy": "auto", "ask_above": 10_000, "risk": "medium", "approver": "other",
+        "amount_pointer": "/amount", "currency": "EUR", "currency_pointer": "/currency",
+        "comment_required": ["reject"],
+        "description": "Pays an invoice. Above 10,000 EUR another person approves it first.",
+        "input_schema": {
+            "type": "object", "required": ["invoice", "amount", "currency", "supplier"],
+            "properties": {
+                "invoice": text("The number of the invoice"),
+                "supplier": text("The name of the supplier"),
+                "amount": { "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,2})?$", "description": "For example 12000.00" },
+                "currency": { "enum": ["EUR"] },
+                "account": text("The IBAN of the supplier"),
+                "dueDate": { "type": "string", "format": "date" },
+            },
+        },
+        "display": [
+            { "pointer": "/amount", "label": "Amount", "kind": "money", "currency_pointer": "/currency", "unit": "major" },
+            { "pointer": "/supplier", "label": "Supplier", "kind": "party" },
+            { "pointer": "/account", "label": "Account", "kind": "account" },
+            { "pointer": "/dueDate", "label": "Due date", "kind": "date" },
+            { "pointer": "/invoice", "label": "Invoice", "kind": "text" },
+        ],
+    })
 }
 
 /// Returns the registration of an agent's tool. The tools that work on an invoice are described, so
@@ -110,6 +175,11 @@ pub fn tool_registration(agent_id: &str) -> Value {
 }
 
 impl Person {
+    /// The name by which colleagues know the user.
+    pub fn display_name(&self) -> String {
+        capitalised(self.name.trim_start_matches("the "))
+    }
+
     async fn sign_up(
         stack: &LocalStack,
         names: [&'static str; 3],
@@ -120,6 +190,13 @@ impl Person {
         let user = stack.add_user(org_id, role).await?;
         // A negative age is an expiry in the future.
         let token = stack.issuer().token_builder(&user).expired(-TOKEN_SECONDS).sign();
-        Ok(Self { title, name, variable, user, token })
+        let person = Self { title, name, variable, user, token };
+        stack.name_user(&person.user, &person.display_name()).await?;
+        Ok(person)
     }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

@@ -4,6 +4,7 @@
 const ASKING = [
   "threads.create",
   "threads.add_user_message",
+  "threads.add_client_tool_output",
   "threads.retry_after_item",
   "threads.custom_action",
 ];

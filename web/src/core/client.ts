@@ -49,6 +49,8 @@ export class ApiClient {
     this.#api = createFetchClient<paths>({
       baseUrl: options.baseUrl,
       bodySerializer: stringifyJson,
+      // The API reads the values of a list from one parameter, separated by commas.
+      querySerializer: { array: { style: "form", explode: false } },
     });
   }
 

@@ -217,6 +217,9 @@ export class InboxStore extends Store<InboxState> {
       // The filter changed meanwhile, so the response belongs to another list.
       if (reading !== this.#reading) return;
       if (pages) this.#accept(pages.escalations, pages.hasMore);
+      const { id, delivery } = this.state.selected ?? {};
+      // A decided escalation leaves the list before its call is made.
+      if (id && /pending|running/.test(delivery?.status ?? "")) await this.#readOne(id);
       this.update({ isLoading: false, error: undefined });
     } catch (error) {
       if (signal.aborted || reading !== this.#reading) return;

@@ -238,9 +238,10 @@ export class CksApprovalCard extends SubjectElement {
     </span>`;
   }
 
-  /** The reason is a text of the agent, or of a page. It is marked as such. */
-  #claims({ reason, origin }: Escalation): TemplateResult {
-    const key = origin === "browser" ? "card.requesterSays" : "card.agentSays";
+  /** A reason that an agent or a page has written is marked as such. */
+  #claims({ reason, origin, kind }: Escalation): TemplateResult {
+    const ofAgent = /policy|confirm/.test(kind) ? "card.reason" : "card.agentSays";
+    const key = origin === "browser" ? "card.requesterSays" : ofAgent;
     return html`<div class="claim-text">
       <p class="muted" id="says">${this.t(key)}</p>
       <blockquote aria-labelledby="says">${this.prose(reason)}</blockquote>

@@ -49,6 +49,9 @@ export class CksHandoverBanner extends CksElement {
       .path svg:dir(rtl) {
         transform: scaleX(-1);
       }
+      [role="status"]:empty {
+        display: none;
+      }
       dl {
         display: grid;
         gap: 0.5rem;

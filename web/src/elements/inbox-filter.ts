@@ -20,7 +20,12 @@ export function filterBar(inbox: CksInbox): TemplateResult {
   const risks = ["low", "medium", "high"] as const;
   const orders = ["waiting", "expiry", "newest"] as const;
   const isOpen = !filter.status || filter.status.includes("open");
-  return html`<div class="filters" role="group" aria-label=${inbox.t("inbox.filter")}>
+  return html`<div
+    class="filters"
+    part="filters"
+    role="group"
+    aria-label=${inbox.t("inbox.filter")}
+  >
     ${choice(
       inbox,
       "inbox.filter.status",

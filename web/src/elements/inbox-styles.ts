@@ -154,6 +154,9 @@ export const inboxStyles = css`
     padding: 2rem 1.25rem;
     text-align: center;
   }
+  .arrivals .notice {
+    display: flex;
+  }
   .arrivals:empty {
     display: none;
   }
@@ -193,6 +196,8 @@ export const inboxStyles = css`
     .detail-column {
       position: static;
     }
+    .has-detail > header,
+    .has-detail > .arrivals,
     .has-detail .list-column,
     .inbox:not(.has-detail) .detail-column {
       display: none;

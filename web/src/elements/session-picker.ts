@@ -9,7 +9,7 @@ import { conversation } from "../texts/en/conversation.js";
 import type { TextTable } from "../texts/texts.js";
 
 /** A session, with the fields that later versions of the API add. */
-export type ShownSession = Session & { title?: string | null; device?: string | null };
+export type ShownSession = Session;
 
 /** Detail of `cks-resume` and `cks-end-session`. */
 export interface SessionRef {
@@ -86,7 +86,7 @@ export class CksSessionPicker extends CksElement {
   }
 
   #row(session: ShownSession): TemplateResult {
-    const { id, status, endReason, lastActivityAt, device, channel } = session;
+    const { id, status, endReason, lastActivityAt, deviceLabel, channel } = session;
     const isCurrent = id === this.currentId;
     const state =
       status === "active" ? "sessions.active" : (`sessions.${endReason ?? "expired"}` as const);
@@ -101,7 +101,7 @@ export class CksSessionPicker extends CksElement {
             ${icon(status === "active" ? "dot" : ring)}${this.t(state)}
           </span>
           <span>${this.t("sessions.lastActivity", { time: this.ago(lastActivityAt) })}</span>
-          ${device ? html`<span>${this.untrusted(device)}</span>` : ""}
+          ${deviceLabel ? html`<span>${this.untrusted(deviceLabel)}</span>` : ""}
           ${channel === "voice" ? html`<span>${this.t("sessions.voice")}</span>` : ""}
           ${isCurrent ? html`<span class="badge accent">${this.t("sessions.current")}</span>` : ""}
         </p>

@@ -9,12 +9,9 @@ import { common } from "../texts/en/common.js";
 import { conversation } from "../texts/en/conversation.js";
 import type { TextTable } from "../texts/texts.js";
 
-/** A task, with the fields that later versions of the API add. */
-export type ShownTask = Task & {
-  description?: string | null;
-  escalationId?: string | null;
-  dueAt?: string | null;
-};
+/** A task. Its optional fields may be missing. */
+export type ShownTask = Omit<Task, "description" | "escalationId" | "dueAt"> &
+  Partial<Pick<Task, "description" | "escalationId" | "dueAt">>;
 
 const STATES: Record<Task["status"], { icon: Icon; badge: string }> = {
   pending: { icon: ring, badge: "" },

@@ -61,6 +61,7 @@ export const de: Texts = {
   "card.expiresAt": "Läuft ab am {date}",
   "card.expired": "Die Frist ist vorbei",
   "card.agentSays": "Der Agent sagt",
+  "card.reason": "Grund",
   "card.requesterSays": "Die Seite sagt",
   "card.noCurrency": "ohne Währung",
   "card.notANumber": "wie geschrieben, keine reine Zahl",

@@ -24,6 +24,12 @@ function opened(secret: string, id = SESSION_ID, rest: object = {}) {
 const bodies = (api: FakeApi) => api.calls.map(({ body }) => body);
 
 describe("client", () => {
+  test("values_of_a_list_are_sent_in_one_parameter", async () => {
+    const api = new FakeApi(json({ escalations: [], nextCursor: null }));
+    await api.client().listEscalations({ status: ["open", "resolved"], limit: 5 });
+    expect(api.calls[0]?.path).toBe("/chatkit/escalations?status=open,resolved&limit=5");
+  });
+
   test("an_expired_token_is_replaced_once", async () => {
     const api = new FakeApi(problem(401, "expired_token"), problem(401, "expired_token"));
     const error = await api
@@ -411,6 +417,31 @@ describe("inbox store", () => {
     const call = api.calls[1];
     expect(call?.path).toBe(`/chatkit/escalations/${shown.id}/decision`);
     expect(call?.body).toEqual({ decision: "approve", subjectHash: HASH });
+  });
+
+  test("a_decided_escalation_is_read_until_its_call_is_made", async () => {
+    const { api, store, shown } = await storeWith();
+    const read = (status: "pending" | "done") => {
+      const delivery = { id: shown.id, status, error: null };
+      api.reply(page(), json(resolved("approve", { id: shown.id, delivery })));
+    };
+    api.reply(
+      json(
+        resolved("approve", {
+          id: shown.id,
+          delivery: { id: shown.id, status: "pending", error: null },
+        }),
+      ),
+    );
+    await store.select(shown.id);
+    read("pending");
+    await store.refresh();
+    read("done");
+    await store.refresh();
+    expect(store.state.selected?.delivery?.status).toBe("done");
+    api.reply(page());
+    await store.refresh();
+    expect(api.calls).toHaveLength(7);
   });
 
   test("a_lost_response_is_unknown_and_its_repeat_has_the_same_key", async () => {

@@ -1,19 +1,13 @@
 // The examples of README.md are compiled against the built package.
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { examples } from "./examples.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FOLDER = `${ROOT}dist-examples`;
-
-function examples(readme: string): { name: string; code: string }[] {
-  return [...readme.matchAll(/^```tsx? (\S+)\n(.*?)^```$/gms)].map(([, name = "", code = ""]) => ({
-    name,
-    code,
-  }));
-}
 
 function compile(files: readonly { name: string; code: string }[]): string[] {
   rmSync(FOLDER, { recursive: true, force: true });
@@ -41,7 +35,7 @@ function compile(files: readonly { name: string; code: string }[]): string[] {
 }
 
 describe("README.md", () => {
-  const files = examples(readFileSync(`${ROOT}README.md`, "utf8"));
+  const files = examples();
 
   test("examples_compile_against_the_package", () => {
     expect(files.length).toBeGreaterThanOrEqual(7);

@@ -7,12 +7,9 @@ use local_stack::chat_client::{ChatClient, ChatStream, ThreadView};
 use local_stack::model::{Delta, Gate, Script};
 use serde_json::{Value, json};
 
-use super::Demo;
 use super::browser::TestResponse;
 use super::printer::Printer;
-
-/// Longer than any step takes.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use super::{Demo, TIMEOUT};
 
 impl Demo<'_> {
     /// Connects the page's chat with the client secret of a response.
@@ -133,12 +130,12 @@ async fn finish(demo: &mut Demo<'_>, stream: ChatStream) -> Result<()> {
 }
 
 /// Checks that the page shows what is stored.
-async fn check_stored(printer: &mut Printer, demo: &Demo<'_>) -> Result<()> {
+pub async fn check_stored(printer: &mut Printer, demo: &Demo<'_>) -> Result<()> {
     let items = demo.chat.items(&demo.thread_id()).await?;
     printer.check_eq("the page shows exactly what is stored", &items[..], demo.view.items())
 }
 
-fn print_items(printer: &Printer, view: &ThreadView) {
+pub fn print_items(printer: &Printer, view: &ThreadView) {
     view.items().iter().for_each(|item| printer.detail("item", &summary(item)));
 }
 

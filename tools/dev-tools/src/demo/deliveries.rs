@@ -7,13 +7,10 @@ use anyhow::{Context, Result, bail};
 use local_stack::seed_data::tool_registration;
 use serde_json::{Value, json};
 
-use super::Demo;
 use super::browser::TestResponse;
 use super::conversation::event;
 use super::printer::Printer;
-
-/// Longer than any step takes, including retries.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use super::{Demo, TIMEOUT};
 
 /// Registers the agents' servers, routes and policies.
 pub async fn register(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> {
@@ -137,7 +134,7 @@ async fn until(
     }
 }
 
-fn action_count(demo: &Demo<'_>, agent: &str) -> usize {
+pub fn action_count(demo: &Demo<'_>, agent: &str) -> usize {
     demo.stack.agents().agent(agent).map_or(0, |agent| agent.actions().len())
 }
 

@@ -16,7 +16,8 @@ const TABLE_COUNTS: &[(&str, &str)] = &[
     ("/total/sessions/events", "count(*) from public.chat_events where org_id = $1"),
     (
         "/total/timeToDecision/count",
-        "count(*) from public.chat_escalations where org_id = $1 and status = 'resolved'",
+        "count(*) from public.chat_escalations
+         where org_id = $1 and status = 'resolved' and kind <> 'confirm'",
     ),
     ("/total/deliveries/made", "count(*) from public.deliveries where org_id = $1"),
 ];

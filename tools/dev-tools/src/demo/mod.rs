@@ -2,6 +2,7 @@
 
 mod browser;
 mod chat;
+mod chat_tools;
 mod conversation;
 mod deliveries;
 mod end_session;
@@ -11,7 +12,9 @@ mod other_users;
 mod printer;
 mod summary;
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
 
 use crate::dev::SeedData;
 use crate::terminal::TextStyle;
@@ -20,6 +23,9 @@ use local_stack::LocalStack;
 use local_stack::chat_client::{ChatClient, ThreadView};
 use printer::Printer;
 use uuid::Uuid;
+
+/// Longer than any step takes, including retries.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// State that the sections share.
 struct Demo<'a> {
@@ -93,8 +99,25 @@ async fn run_sections(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> 
     deliveries::approval(printer, demo).await?;
     deliveries::handover(printer, demo).await?;
     deliveries::without_webhook(printer, demo).await?;
+    chat_tools::open(printer, demo).await?;
+    chat_tools::approval(printer, demo).await?;
+    chat_tools::confirmation(printer, demo).await?;
+    chat_tools::injection(printer, demo).await?;
+    chat_tools::handover(printer, demo).await?;
     metrics::dashboard(printer, demo).await?;
     summary::tables(printer, demo).await
+}
+
+/// Polls until something is found.
+async fn until_found<T>(what: &str, find: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = find().await? {
+            return Ok(found);
+        }
+        ensure!(started.elapsed() < TIMEOUT, "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn print_introduction(printer: &Printer, stack: &LocalStack) {

@@ -91,6 +91,11 @@ impl Agent {
         self.shared.lock().faults.clear();
     }
 
+    /// Adds a tool under another name.
+    pub fn add_tool(&self, name: &'static str) {
+        self.shared.lock().tools.push(name);
+    }
+
     /// Ignores idempotency keys, so that a repeated call is executed again.
     pub fn ignore_idempotency_keys(&self, forget: bool) {
         self.shared.lock().forgets_keys = forget;

@@ -58,7 +58,9 @@ pub(super) fn subject(arguments: &Value) -> (String, f64) {
         Some(invoice) => invoice.to_string(),
         None => "unknown".to_owned(),
     };
-    let amount = about.iter().find_map(|about| about["amount"].as_f64()).unwrap_or_default();
+    // An amount may be text, which keeps its digits.
+    let amount = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
+    let amount = about.iter().find_map(|about| amount(&about["amount"])).unwrap_or_default();
     (invoice, amount)
 }
 

@@ -55,11 +55,11 @@ impl ServerHandler for Handler {
         ]
         .into_iter()
         .collect();
-        Ok(ListToolsResult::with_all_items(vec![Tool::new(
-            TOOL,
-            "Handles an event of a session.",
-            Arc::new(schema),
-        )]))
+        let schema = Arc::new(schema);
+        let added = self.shared.lock().tools.clone();
+        let names = [TOOL].into_iter().chain(added);
+        let tools = names.map(|name| Tool::new(name, "Handles an event of a session.", schema.clone()));
+        Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
     async fn call_tool(
@@ -72,11 +72,11 @@ impl ServerHandler for Handler {
         if let Some(prescribed) = prescribed.and_then(|place| self.shared.lock().faults.result(place)) {
             return answer(&prescribed);
         }
-        if request.name != TOOL {
+        let mut state = self.shared.lock();
+        if request.name != TOOL && !state.tools.iter().any(|name| *name == request.name) {
             return Err(ErrorData::invalid_params("no such tool", None));
         }
         let mut arguments = Value::Object(request.arguments.unwrap_or_default());
-        let mut state = self.shared.lock();
         if state.asks_by_protocol && subject(&arguments).1 > APPROVAL_LIMIT {
             let Some(responses) = request.input_responses else { return question() };
             if request.request_state.as_deref() != Some(STATE) {

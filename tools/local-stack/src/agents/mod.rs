@@ -4,8 +4,8 @@
 //! - `tax_compliance` checks the VAT, as a follow-up.
 //! - `cfo_strategy` accepts handovers.
 //!
-//! Each agent has one tool, [`TOOL`], and honours idempotency keys by default. It records its calls
-//! and actions; tests add faults with [`Fault`]. A server supports one MCP revision, so that tests
+//! Each agent has one tool, [`TOOL`], and those that a test adds. They do the same. It honours
+//! idempotency keys by default. It records its calls and actions; tests add faults with [`Fault`]. A server supports one MCP revision, so that tests
 //! can cover each.
 
 mod agent;
@@ -30,3 +30,6 @@ pub use sdk_server::SdkServer;
 
 /// The tool of each agent.
 pub const TOOL: &str = "handle_event";
+
+/// A tool that pays an invoice, for models. An agent has it after [`Agent::add_tool`].
+pub const PAY_TOOL: &str = "pay_invoice";

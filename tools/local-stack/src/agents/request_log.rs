@@ -73,6 +73,8 @@ pub(super) struct AgentState {
     /// Responses of the executed calls, by idempotency key.
     pub(super) responses: HashMap<String, Value>,
     pub(super) faults: Faults,
+    /// Tools that a test has added.
+    pub(super) tools: Vec<&'static str>,
     pub(super) forgets_keys: bool,
     pub(super) asks_by_protocol: bool,
 }

@@ -54,6 +54,17 @@ impl Port {
         Ok(Self { listener, address })
     }
 
+    /// Binds this port of the loopback interface, or a free one if it is in use.
+    pub async fn preferred(port: u16) -> Result<Self> {
+        match TcpListener::bind(("127.0.0.1", port)).await {
+            Ok(listener) => {
+                let address = listener.local_addr().context("the address of a loopback port")?;
+                Ok(Self { listener, address })
+            }
+            Err(_) => Self::free().await,
+        }
+    }
+
     /// `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

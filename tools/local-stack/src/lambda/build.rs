@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::routes::Routes;
 use super::template::Template;
-use crate::project;
+use crate::{process_reaper, project};
 
 /// The build profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +121,14 @@ fn build(targets: &[String], profile: Profile) -> Result<Binaries> {
     if profile == Profile::Release {
         command.arg("--release");
     }
-    let answer = command.stderr(Stdio::inherit()).output().context("running cargo build")?;
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+    let child = child.context("running cargo build")?;
+    let pid = child.id();
+    // A build that waits for another one would outlive this process.
+    process_reaper::watch(pid, process_reaper::Termination::Kill)?;
+    let answer = child.wait_with_output();
+    process_reaper::forget(pid);
+    let answer = answer.context("running cargo build")?;
     if !answer.status.success() {
         bail!("the functions do not build; cargo's messages are above");
     }

@@ -37,6 +37,25 @@ pub struct Function {
     slots: Semaphore,
 }
 
+/// A process that handles an event, until this is dropped: the caller may drop the invocation.
+struct BusyProcess<'a> {
+    function: &'a Function,
+    pid: u32,
+}
+
+impl<'a> BusyProcess<'a> {
+    fn new(function: &'a Function, pid: u32) -> Self {
+        function.busy().push(pid);
+        Self { function, pid }
+    }
+}
+
+impl Drop for BusyProcess<'_> {
+    fn drop(&mut self) {
+        self.function.busy().retain(|pid| *pid != self.pid);
+    }
+}
+
 impl Function {
     /// Creates a function without processes. Events beyond `max_concurrency` wait, where Lambda
     /// would throttle.
@@ -68,9 +87,9 @@ impl Function {
             Some(process) => process,
             None => self.spawn().await.map_err(|error| InvocationFailure::Exited(format!("{error:#}")))?,
         };
-        self.busy().push(process.pid());
+        let busy = BusyProcess::new(self, process.pid());
         let answer = process.invoke_with(id, trace_id, event, stream).await;
-        self.busy().retain(|pid| *pid != process.pid());
+        drop(busy);
         match &answer {
             Ok(_) | Err(InvocationFailure::Reported(_)) => self.idle().push(process),
             Err(_) => drop(process),

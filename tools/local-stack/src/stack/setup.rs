@@ -28,6 +28,15 @@ impl LocalStack {
         Ok(())
     }
 
+    /// Sets the name by which colleagues know a user.
+    pub async fn name_user(&self, user: &User, name: &str) -> Result<()> {
+        let statement = "update auth.users
+            set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('name', $2::text) where id = $1";
+        let update = sqlx::query(statement).bind(user.id).bind(name);
+        update.execute(self.database()).await.context("naming a user")?;
+        Ok(())
+    }
+
     /// Sets an organisation's rate limits to very high values, for tests with hundreds of requests.
     pub async fn raise_limits(&self, org_id: Uuid) -> Result<()> {
         let limits = json!({
@@ -36,6 +45,9 @@ impl LocalStack {
             "p_events_per_minute_user": 1_000_000, "p_events_per_minute_session": 1_000_000,
             "p_thread_reads_per_minute_user": 100_000, "p_keys_per_day_user": 1_000_000,
             "p_active_sessions_user": 1_000_000, "p_turns_per_minute_user": 100_000,
+            "p_turns_per_minute_org": 1_000_000, "p_active_runs_user": 100_000,
+            "p_active_runs_org": 100_000, "p_tokens_per_day_user": 2_000_000_000,
+            "p_tokens_per_day_org": 2_000_000_000,
         });
         let (status, answer) = self.rpc("set_org_limits", limits).await?;
         ensure!(status.is_success(), "set_org_limits answered {status}: {answer}");
@@ -59,12 +71,25 @@ impl LocalStack {
         mut tool: Value,
     ) -> Result<Value> {
         tool["name"] = json!(agents::TOOL);
+        self.register_agent_server_with(org_id, agent_id, url, credential, json!([tool])).await
+    }
+
+    /// Like [`LocalStack::register_agent_server`], with several tools and their names. Events go to
+    /// [`agents::TOOL`].
+    pub async fn register_agent_server_with(
+        &self,
+        org_id: Uuid,
+        agent_id: &str,
+        url: &str,
+        credential: Option<&str>,
+        tools: Value,
+    ) -> Result<Value> {
         let own = |event_type: &str| json!({ "tool": agents::TOOL, "event_type": event_type, "session_agent_id": agent_id });
         let mut arguments = json!({
             "p_org_id": org_id,
             "p_agent_id": agent_id,
             "p_url": url,
-            "p_tools": [tool],
+            "p_tools": tools,
             "p_routes": [
                 own("button_click"), own("form_submit"), own("handover"),
                 { "tool": agents::TOOL, "event_type": "agent_follow_up" },

@@ -9,14 +9,16 @@ mod install;
 mod installed;
 mod node;
 mod python;
+mod web_page;
 
 use std::fmt;
 use std::path::Path;
 
 pub use command::command;
 pub use installed::Installed;
-pub use node::{EXAMPLE_PAGE, InstalledPackages, MCP_NPM, NodePackages, node};
+pub use node::{EXAMPLE_PAGE, InstalledPackages, MCP_NPM, NodePackages, WEB, node};
 pub use python::Layout;
+pub use web_page::build as build_web_page;
 
 /// A tool with pinned dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,13 @@ pub const EXAMPLE_PAGE: NodePackages = NodePackages {
     lock: include_str!("../../../../examples/web/package-lock.json"),
 };
 
+/// The packages of `web/`, with which its page is built.
+pub const WEB: NodePackages = NodePackages {
+    name: "web",
+    manifest: include_str!("../../../../web/package.json"),
+    lock: include_str!("../../../../web/package-lock.json"),
+};
+
 /// Installed packages, and the Node.js that runs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledPackages {

@@ -23,6 +23,7 @@ export const card = {
   "card.expiresAt": "Expires on {date}",
   "card.expired": "Its time is over",
   "card.agentSays": "The agent says",
+  "card.reason": "Reason",
   "card.requesterSays": "The page says",
   "card.noCurrency": "no currency stated",
   "card.notANumber": "as written, not a plain number",
@@ -59,7 +60,7 @@ export const card = {
   "card.edit.note": "Where another person must approve, the changed call becomes a new request.",
   "card.edit.changes": "Your changes",
   "card.edit.unchanged": "Nothing is changed yet.",
-  "card.form.failed": "The form could not be loaded. Check your connection, and open it again.",
+  "card.form.failed": "The form could not be loaded. Open it again.",
   "card.reject.title": "Reject the call",
   "card.withdraw.title": "Withdraw your request",
   "card.respond.title": "Answer the agent",
@@ -73,7 +74,7 @@ export const card = {
     "{name} has already decided: {decision}, on {date}. Your decision was not used.",
   "card.unknown.title": "Not known yet",
   "card.unknown.text":
-    "No response arrived, so your decision may or may not have been recorded. Send it again: it counts only once.",
+    "No response arrived, so your decision may have been recorded. Send it again: it counts once.",
   "card.unknown.repeat": "Send it again",
   "card.changed.title": "The request has changed",
   "card.changed.text": "Nothing was decided. Check the differences, and decide again.",
@@ -99,5 +100,5 @@ export const card = {
   "because.approver_role_required": "Owners, admins and approvers of your organisation decide it.",
   "because.not_a_member": "You are no longer a member of this organisation.",
   "because.oauth_client_forbidden": "This application may not decide. Use your organisation's own.",
-  "because.step_up_required": "Deciding requires a second factor. Verify it, and return here.",
+  "because.step_up_required": "Deciding requires a second factor. Verify it, and decide again.",
 } as const satisfies TextTable;
