@@ -33,11 +33,13 @@ const INVALID: [(&str, &str); 17] = [
     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
-const READ_ONLY: [&str; 7] = [
+const READ_ONLY: [&str; 9] = [
     "get-escalation",
     "get-session",
     "list-agents",
+    "list-changes",
     "list-escalations",
+    "list-events",
     "list-messages",
     "list-sessions",
     "get-metrics",
@@ -86,7 +88,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
     {
         read.extend(["OPENAI_CHATKIT_SECRET", "OPENAI_CHATKIT_PROJECT", "OPENAI_CHATKIT_BASE_URL"]);
     }
-    if function.contains("-escalation") || ["record-events", "get-session"].contains(&function) {
+    if function.contains("-escalation") || ["record-events", "get-session", STREAMING].contains(&function) {
         read.extend(["OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "REQUIRE_AAL2_TO_DECIDE"]);
     }
     if function == "create-session" {
@@ -145,11 +147,12 @@ async fn missing_variables_are_reported_if_required() -> Result<()> {
 async fn read_only_functions_start_without_secret_key() -> Result<()> {
     let stack = stack_without("SUPABASE_SECRET_KEY").start().await?;
     let caller = TestClient::new(&stack).await?;
-    for path in ["/chatkit/agents", "/chatkit/sessions", "/chatkit/escalations"] {
+    for path in ["/chatkit/agents", "/chatkit/changes", "/chatkit/sessions", "/chatkit/escalations"] {
         caller.get(path).await?.expect(200)?;
     }
     let unknown_session = "/chatkit/sessions/01981d3c-0000-7000-8000-000000000000";
-    for path in [unknown_session.to_owned(), format!("{unknown_session}/messages")] {
+    let lists = ["/events", "/messages"].map(|list| format!("{unknown_session}{list}"));
+    for path in [unknown_session.to_owned()].into_iter().chain(lists) {
         caller.get(&path).await?.problem(404, "session_not_found")?;
     }
     let escalation = "/chatkit/escalations/01981d3c-0000-7000-8000-000000000000";

@@ -36,6 +36,7 @@ ANSWERS = {
     "threads.list": pydantic.TypeAdapter(types.Page[types.Thread]),
     "threads.update": pydantic.TypeAdapter(types.Thread),
     "items.list": pydantic.TypeAdapter(types.Page[types.ThreadItem]),
+    "threads.sync_custom_action": pydantic.TypeAdapter(types.SyncCustomActionResponse),
 }
 # Their answer is an empty object.
 EMPTY = ("threads.delete", "items.feedback")

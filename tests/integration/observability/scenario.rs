@@ -33,7 +33,8 @@ async fn run_all_functions() -> Result<Vec<MetricLine>> {
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let session = session_path(&caller.open_session().await?);
-    for read in ["/chatkit/sessions", &session, &format!("{session}/messages"), "/chatkit/agents"] {
+    let [events, messages] = ["/events", "/messages"].map(|list| format!("{session}{list}"));
+    for read in ["/chatkit/sessions", &session, &events, &messages, "/chatkit/changes", "/chatkit/agents"] {
         caller.get(read).await?.expect(200)?;
     }
     decide(&stack, &caller, &session).await.context("a decision")?;

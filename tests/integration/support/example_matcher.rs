@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Fields with generated values that are not UUIDs.
-const GENERATED_FIELDS: [&str; 4] = ["sessionId", "clientSecret", "nextCursor", "subjectHash"];
+const GENERATED_FIELDS: [&str; 5] = ["sessionId", "clientSecret", "nextCursor", "cursor", "subjectHash"];
 
 /// Compares responses with examples. Each generated value of the examples stands for one actual
 /// value in all responses, and two values stand for two.

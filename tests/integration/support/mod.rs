@@ -1,3 +1,4 @@
+pub mod admin_command;
 pub mod chat_rpc;
 pub mod client;
 pub mod db_snapshot;

@@ -64,9 +64,16 @@ async fn policy_with_function_that_uses_search_path_is_applied() -> Result<()> {
     let rows = fixture.create_rows().await?;
     let session = session_path(&rows.session);
     let escalation = format!("/chatkit/escalations/{}", rows.escalation["id"].as_str().unwrap_or_default());
-    for path in
-        ["/chatkit/sessions", &session, &format!("{session}/messages"), "/chatkit/agents", &escalation]
-    {
+    let [events, messages] = ["/events", "/messages"].map(|list| format!("{session}{list}"));
+    for path in [
+        "/chatkit/sessions",
+        &session,
+        &events,
+        &messages,
+        "/chatkit/changes",
+        "/chatkit/agents",
+        &escalation,
+    ] {
         fixture.read(path, "aal2").await?.expect(200)?;
     }
     for path in [&session, &escalation] {

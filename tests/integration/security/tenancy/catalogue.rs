@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::callers::Caller;
 use super::expectations::{
     AUTH_USERS_READERS, CALLER_FUNCTIONS, COLUMNS_WITH_STATISTICS, POLICY_FUNCTIONS, READ_FUNCTIONS,
-    READ_HELPERS, TABLES, Table, Visible, WRITE_FUNCTIONS, WRITE_HELPERS, every_function,
+    READ_HELPERS, READ_INVOKERS, TABLES, Table, Visible, WRITE_FUNCTIONS, WRITE_HELPERS, every_function,
 };
 use super::tenants::SCHEMA_READER_ROLE;
 
@@ -71,7 +71,7 @@ const FORBIDDEN: &str = "
       and p.proconfig is distinct from
         array['search_path=\"\"', 'plan_cache_mode=force_custom_plan', 'enable_sort=off']
       -- The policies of the callers' tables use the search path of the request.
-      and not (p.pronamespace = 'public'::regnamespace and not p.prosecdef and p.provolatile = 's'
+      and not (not p.prosecdef and p.provolatile = 's'
         and has_function_privilege('authenticated', p.oid, 'execute')
         and strpos(coalesce(array_to_string(p.proconfig, ','), ''), 'search_path') = 0)";
 
@@ -183,6 +183,7 @@ fn expected_privileges() -> BTreeSet<String> {
         POLICY_FUNCTIONS
             .iter()
             .chain(READ_HELPERS)
+            .chain(READ_INVOKERS)
             .map(|name| format!("execute on chatkit_private.{name}() to authenticated")),
     );
     expected

@@ -104,7 +104,7 @@ impl Person {
     }
 
     /// The placeholders of templates, and the values for this person.
-    pub fn placeholders(&self) -> [(&'static str, String); 25] {
+    pub fn placeholders(&self) -> [(&'static str, String); 26] {
         [
             ("{org}", self.user.org_id.to_string()),
             ("{user}", self.user.id.to_string()),
@@ -118,6 +118,8 @@ impl Person {
             ("{message}", self.message.to_string()),
             ("{key}", self.idempotency_key.to_string()),
             ("{chatkit_session}", self.chatkit_session.clone()),
+            // The id of the card of the escalation `ask`.
+            ("{card}", format!("msg_{}", self.ask.simple())),
             ("{dead}", self.dead_delivery.to_string()),
             ("{asked}", self.asked_delivery.to_string()),
             ("{running}", self.running_delivery.to_string()),

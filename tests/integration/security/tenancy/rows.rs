@@ -106,9 +106,10 @@ impl Except<'_> {
             }
             "idle_checks" if is_organisation => format!("org_id <> '{org}'"),
             _ if is_organisation => "true".to_owned(),
-            // The subject of a throttle is a user or a session.
+            // The subject of a throttle is a user, a session, or the organisation of its users.
             "throttles" => {
-                format!("(org_id <> '{org}' or subject <> '{user}' and subject not in ({sessions}))")
+                let others = format!("subject <> '{user}' and subject not in ({sessions})");
+                format!("(org_id <> '{org}' or scope <> 'org' and {others})")
             }
             _ => format!("(org_id, user_id) <> ('{org}', '{user}')"),
         }

@@ -85,14 +85,15 @@ pub const TABLES: &[Table] = &[
         readable: "org_id id display_name description",
         hidden: "provider chatkit_workflow_id chatkit_workflow_version tracing_enabled enabled \
                  allowed_org_roles created_at updated_at idle_timeout_seconds model instructions \
-                 reasoning_effort max_input_tokens max_output_tokens max_turn_seconds start_screen",
+                 reasoning_effort max_input_tokens max_output_tokens max_turn_seconds max_tool_calls \
+                 start_screen built_in_tools client_tools",
         visible: AGENTS,
     },
     Table { name: "chatkit_users", readable: "org_id user_id chatkit_user", hidden: "", visible: SESSIONS },
     Table {
         name: "chat_sessions",
         readable: "id org_id user_id channel agent_id provider status created_at ended_at end_reason metadata \
-                last_activity_at last_event_seq last_message_seq",
+                last_activity_at last_event_seq last_message_seq title device_label change_xid",
         hidden: "",
         visible: SESSIONS,
     },
@@ -100,7 +101,7 @@ pub const TABLES: &[Table] = &[
         name: "chatkit_sessions",
         readable: "",
         hidden: "id org_id user_id session_id agent_id provider chatkit_session_id requested_at recorded_at \
-                 failed_at expires_at cancelled_at sealed_secret sealing_key_id secret_hash \
+                 failed_at expires_at cancelled_at sealed_secret sealing_key_id secret_hash aal client_id \
                  cancel_lease_until",
         visible: NO_ACCESS,
     },
@@ -125,7 +126,8 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "chat_tasks",
-        readable: "org_id user_id session_id id title status requires_hitl updated_at",
+        readable: "org_id user_id session_id id title status requires_hitl updated_at \
+                description due_at escalation_id",
         hidden: "",
         visible: SESSIONS,
     },
@@ -134,7 +136,7 @@ pub const TABLES: &[Table] = &[
         readable: "id org_id user_id session_id event_id origin reason decisions answer_schema status \
                    created_at expires_at closed_at kind delivery_id subject subject_hash risk approver \
                    author_id predecessor_id revision decision answer decided_by decided_at decision_event_id agent_id tool \
-                   request_hash comment_required comment claimed_by claimed_until",
+                   request_hash comment_required comment claimed_by claimed_until change_xid",
         hidden: "",
         visible: SESSIONS,
     },
@@ -142,7 +144,8 @@ pub const TABLES: &[Table] = &[
         name: "session_model_settings",
         readable: "",
         hidden: "org_id user_id session_id agent_id model instructions reasoning_effort max_input_tokens \
-                 max_output_tokens max_turn_seconds start_screen copied_at",
+                 max_output_tokens max_turn_seconds max_tool_calls start_screen built_in_tools \
+                 client_tools copied_at",
         visible: NO_ACCESS,
     },
     Table {
@@ -169,7 +172,7 @@ pub const TABLES: &[Table] = &[
         hidden: "id org_id user_id session_id thread_id agent_id secret_hash request_key request_hash status \
                  question_seq preceding_item_seq last_item_seq last_chunk_seq draft removed_since \
                  started_at lease_until stop_requested_at finished_at input_bytes input_tokens output_tokens \
-                 error_code",
+                 charged_tokens error_code handovers",
         visible: NO_ACCESS,
     },
     Table {
@@ -190,7 +193,8 @@ pub const TABLES: &[Table] = &[
         readable: "",
         hidden: "org_id secrets_per_minute_user secrets_per_minute_session events_per_minute_user \
                  events_per_minute_session thread_reads_per_minute_user keys_per_day_user active_sessions_user \
-                 turns_per_minute_user",
+                 turns_per_minute_user turns_per_minute_org active_runs_user active_runs_org \
+                 tokens_per_day_user tokens_per_day_org",
         visible: NO_ACCESS,
     },
     Table {

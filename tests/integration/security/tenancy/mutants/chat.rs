@@ -51,6 +51,12 @@ pub const MUTANTS: &[BodyMutant] = &[
         ForeignIds("list_chat_items"),
     ),
     mutant(
+        "chatkit_private.get_chat_card",
+        "m.thread_id = p_thread_id and m.chatkit_item_id = p_item_id",
+        "m.chatkit_item_id = p_item_id",
+        ForeignIds("get_chat_card"),
+    ),
+    mutant(
         "chatkit_private.record_chat_feedback",
         "m.thread_id = p_thread_id\n",
         "true\n",

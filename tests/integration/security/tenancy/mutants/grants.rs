@@ -154,11 +154,13 @@ pub fn missing_on_functions() -> Vec<Mutant> {
         })
     });
     let chat_helpers =
-        ["readable_chat_session", "chat_session_of_secret", "list_chat_items"].into_iter().map(|name| {
-            let on = format!("execute on function chatkit_private.{name}");
-            let calls = every_function().filter(|function| function.name == "list_chat_items");
-            Mutant::revoke(&on, "service_role", Detector::Calling(calls.collect(), &[Caller::Service]))
-        });
+        ["readable_chat_session", "chat_session_of_secret", "claims_of_secret", "list_chat_items"].map(
+            |name| {
+                let on = format!("execute on function chatkit_private.{name}");
+                let calls = every_function().filter(|function| function.name == "list_chat_items");
+                Mutant::revoke(&on, "service_role", Detector::Calling(calls.collect(), &[Caller::Service]))
+            },
+        );
     let helpers = ["cancel_session", "decide_escalation", "effective_claims", "readable_ids"]
         .map(|name| format!("execute on function chatkit_private.{name}"));
     let privileges = helpers.into_iter().chain(["usage on schema chatkit_private".to_owned()]);

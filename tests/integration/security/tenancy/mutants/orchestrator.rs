@@ -187,8 +187,8 @@ pub const MUTANTS: &[BodyMutant] = &[
     ),
     mutant("chatkit_private.change_agent", "where s.id = p_session_id", "", Call("finish_delivery")),
     mutant(
-        "chatkit_private.complete_delivery",
-        "a.org_id = p_delivery.org_id and",
+        "chatkit_private.hand_over_by_agent",
+        "a.org_id = p_session.org_id and",
         "",
         Call("finish_delivery"),
     ),

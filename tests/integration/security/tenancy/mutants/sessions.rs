@@ -32,6 +32,7 @@ pub const MUTANTS: &[BodyMutant] = &[
         "update public.agents set description = ''; select * into v_agent",
         Call("register_agent"),
     ),
+    mutant("chatkit_private.label_session", "where s.id = p_session_id and", "where", Call("record_events")),
     mutant(
         "public.record_tasks",
         "insert into public.chat_tasks as t",
@@ -187,7 +188,7 @@ pub const MUTANTS: &[BodyMutant] = &[
         Call("open_session"),
     ),
     mutant(
-        "chatkit_private.consume_bucket",
+        "chatkit_private.charge_bucket",
         "values (p_org_id, ",
         "values (p_subject, ",
         Call("renew_chatkit_session"),

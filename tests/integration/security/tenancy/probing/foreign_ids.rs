@@ -143,6 +143,17 @@ pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
         404,
     ),
     (
+        "get_chat_card",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}", "p_item_id": "<item>" }"#,
+        404,
+    ),
+    (
+        "decide_chat_card",
+        r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "<thread>", "p_item_id": "<item>",
+             "p_decision": "reject", "p_subject_hash": "<subject_hash>" }"#,
+        404,
+    ),
+    (
         "follow_chat_run",
         r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "<run>", "p_after_chunk_seq": 0 }"#,
         404,

@@ -6,6 +6,11 @@ use super::{Function, Tenant};
 const FINISHED: &str = "update public.chat_runs
     set status = 'completed', finished_at = now(), last_item_seq = 3 where id = '{run}'";
 
+/// The user's message becomes the card of the user's escalation.
+const CARD: &str = "update public.chat_messages
+    set chatkit_item_id = '{card}', item = item || jsonb_build_object('id', '{card}')
+    where chatkit_item_id = '{item}'";
+
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "begin_chat_run",
@@ -38,7 +43,7 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::RunOfProcess,
         setup: "",
         arguments: r#"{ "p_secret_hash": "{chat_secret}", "p_run_id": "{run}", "p_chunk_seq": 2, "p_events": [{}] }"#,
-        response: r#"{ "running": true, "stop": false }"#,
+        response: r#"{ "running": true, "stop": false, "has_tokens": true }"#,
         postcondition: "",
     },
     Function {
@@ -93,6 +98,24 @@ pub const FUNCTIONS: &[Function] = &[
         response: r#"{ "thread": { "id": "{thread}" }, "rows": [{ "id": "{item}" }, { "id": "msg_{run}" }],
                      "more": false }"#,
         postcondition: "",
+    },
+    Function {
+        name: "get_chat_card",
+        tenant: Tenant::ThreadOfSecret,
+        setup: "",
+        arguments: r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}", "p_item_id": "{item}" }"#,
+        response: r#"{ "item": { "id": "{item}" }, "escalation_id": null, "assurance": { "aal": null } }"#,
+        postcondition: "",
+    },
+    // The item shows the user's escalation.
+    Function {
+        name: "decide_chat_card",
+        tenant: Tenant::ThreadOfSecret,
+        setup: CARD,
+        arguments: r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}",
+                        "p_item_id": "{card}", "p_decision": "reject", "p_subject_hash": "{subject_hash}" }"#,
+        response: r#"{ "escalation": { "id": "{ask}", "decision": "reject" }, "replayed": false }"#,
+        postcondition: "select status = 'resolved' from public.chat_escalations where id = '{ask}'",
     },
     Function {
         name: "rename_chat_thread",

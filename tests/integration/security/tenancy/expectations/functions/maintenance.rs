@@ -95,7 +95,7 @@ pub const FUNCTIONS: &[Function] = &[
                  update public.chat_runs set status = 'completed', last_item_seq = 3,
                    finished_at = now() - interval '1 hour' where id = '{run}'",
         arguments: r#"{ "p_limit": 100 }"#,
-        response: r#"{ "secrets": 1, "keys": 3, "throttles": 6, "chunks": 1 }"#,
+        response: r#"{ "secrets": 1, "keys": 3, "throttles": 7, "chunks": 1 }"#,
         postcondition: "",
     },
 ];

@@ -79,6 +79,8 @@ pub const CALLER_FUNCTIONS: &[&str] = &["get_metrics", "consume_thread_read_limi
 /// rows, as for the tables.
 pub const READ_FUNCTIONS: &[&str] = &[
     "list_sessions",
+    "list_changes",
+    "list_events",
     "list_messages",
     "get_escalation",
     "list_escalations",
@@ -88,7 +90,10 @@ pub const READ_FUNCTIONS: &[&str] = &[
 
 /// The security definers of `chatkit_private` that they call. They return rows of the caller's
 /// organisation, of which the security invokers return those that the policies show.
-pub const READ_HELPERS: &[&str] = &["escalation_details", "escalation_page"];
+pub const READ_HELPERS: &[&str] = &["escalation_details", "escalation_page", "changes_since"];
+
+/// The security invokers of `chatkit_private` that they call.
+pub const READ_INVOKERS: &[&str] = &["readable_changes"];
 
 /// The security invokers of `public` that write for a caller. They read with the caller's rights,
 /// and then call the security definer with the same name in `chatkit_private`.
@@ -105,6 +110,8 @@ pub const WRITE_FUNCTIONS: &[&str] = &[
     "follow_chat_run",
     "list_chat_threads",
     "list_chat_items",
+    "get_chat_card",
+    "decide_chat_card",
     "rename_chat_thread",
     "delete_chat_thread",
     "record_chat_feedback",
@@ -114,13 +121,16 @@ pub const WRITE_FUNCTIONS: &[&str] = &[
 pub const WRITE_HELPERS: &[&str] = &[
     "effective_claims",
     "readable_ids",
+    "readable_escalation_id",
     "decided_escalation_id",
     "readable_chat_session",
     "chat_session_of_secret",
+    "claims_of_secret",
 ];
 
 /// The other security definers of `chatkit_private`. They read `auth.users`.
-pub const AUTH_USERS_READERS: &[&str] = &["effective_claims", "chat_session_of_secret"];
+pub const AUTH_USERS_READERS: &[&str] =
+    &["effective_claims", "chat_session_of_secret", "claims_of_secret", "open_escalations"];
 
 /// The functions of `chatkit_private` that policies execute as the caller. Security definers call
 /// all others.

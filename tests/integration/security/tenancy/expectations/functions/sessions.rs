@@ -97,6 +97,16 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "record_events",
         tenant: Tenant::SessionOfPerson,
+        setup: "",
+        arguments: r#"{ {session_of_user}, "p_actor_type": "user", "p_actor_id": "{user}",
+                   "p_events": [{ "id": "{new}", "type": "session_updated",
+                                  "payload": { "title": "Invoice 42" } }] }"#,
+        response: r#"{ "events": [{ "actor_id": "{user}" }] }"#,
+        postcondition: "select title = 'Invoice 42' from public.chat_sessions where id = '{session}'",
+    },
+    Function {
+        name: "record_events",
+        tenant: Tenant::SessionOfPerson,
         // The agent is disabled in the other organisation. Sessions of others have another agent,
         // and longer queues. The user may use both agents.
         setup:
