@@ -32,7 +32,8 @@ create table if not exists public.deliveries (
   -- delivery that resumes such a call has the run only.
   run_id uuid,
   call_id text,
-  -- Whether the model had called a tool before, in the same turn, when it wrote the call.
+  -- Whether the model had called a tool before in the same turn, or the turn continues after the
+  -- output of a tool, when it wrote the call.
   follows_tool_output boolean not null default false,
   -- The number of steps from a person's action, and that action's event. The limit on depth stops
   -- agents that trigger each other.

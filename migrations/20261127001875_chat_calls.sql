@@ -304,7 +304,7 @@ begin
       chatkit_private.next_delivery_seq(v_run.session_id), v_run.agent_id, p_tool, v_event.id,
       p_inputs, p_run_id, p_call_id,
       exists (select from public.deliveries as d where d.run_id = p_run_id and d.fence > 0)
-        or chatkit_private.answers_client_call(v_run),
+        or chatkit_private.continues_after_tool(v_run),
       v_event.id,
       -- Never pending, so no dispatcher is woken for it. begin_call sets its lease.
       'running', clock_timestamp()

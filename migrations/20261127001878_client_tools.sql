@@ -159,13 +159,14 @@ begin
 end
 $$;
 
--- Returns whether a run continues after the output of a client tool.
-create or replace function chatkit_private.answers_client_call(p_run public.chat_runs)
+-- Returns whether a run continues after the output of a tool, and not after a message: of a client
+-- tool, or of a held call. The key of such a continuation comes from get_chat_card.
+create or replace function chatkit_private.continues_after_tool(p_run public.chat_runs)
 returns boolean
 language sql stable
 set search_path = ''
 as $$
-  select exists (
+  select p_run.request_key like 'continue:%' or exists (
     select from public.chat_messages as m
     where m.thread_id = p_run.thread_id
       and m.thread_seq = p_run.question_seq

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{HeldCall, action, buttons, field, labels};
 use crate::chat::fixture::{ChatPage, text, until_model_answers};
-use crate::chat::tools::fixture::{ToolPage, output};
+use crate::chat::tools::fixture::{ToolPage, output, pay};
 use crate::support::client::TestClient;
 use crate::support::escalations::decide;
 
@@ -156,5 +156,31 @@ async fn broken_continuation_is_taken_up_again() -> Result<()> {
     view.apply_all(&events)?;
     ensure!(view.answer() == "It is paid.", "{events:#?}");
     ensure!(count(&tools.last_input()?, NOTE) == 1);
+    Ok(())
+}
+
+/// The model continues with what a tool said, and the user has said nothing: the tool's text may order
+/// a payment.
+#[tokio::test]
+async fn call_of_a_continuation_is_held_although_its_amount_is_low() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    for (trusts, made) in [(false, 1), (true, 2)] {
+        let fields = json!({ "ask_above": 500, "approver": "other", "trusts_tool_output": trusts });
+        let tools = ToolPage::open(&stack, fields).await?;
+        let before = tools.agent().actions().len();
+        let held = HeldCall::new(&tools).await?;
+        let approver = tools.approver().await?;
+        decide(&approver, &tools.escalation(&approver).await?, "approve").await?.expect(200)?;
+        held.dispatch().await?;
+        stack.model().script(pay(99, 9));
+        stack.model().script(Script::new().text("It waits."));
+        held.click_streamed(&tools.page.chat, &action(&held.card().await?, "Continue")?).await?;
+        ensure!(tools.agent().actions().len() - before == made, "{trusts}: {:?}", tools.agent().actions());
+
+        // The user's next message begins a turn that has read nothing.
+        stack.model().script(pay(100, 10));
+        tools.ask_more(&held.view, "Pay 10 EUR for invoice 100").await?;
+        ensure!(tools.agent().actions().len() - before == made + 1, "{trusts}");
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use super::answers;
 use super::ledger::Ledger;
-use super::request::comparable;
+use super::request::{comparable, compared};
 use crate::stress::env::StressEnv;
 use crate::stress::measurement::Measurement;
 
@@ -256,14 +256,6 @@ fn twice(env: &StressEnv, runs: &[StoredRun]) -> Vec<String> {
     more.map(|((text, made), count)| format!("{text} after {made} calls: {count}")).collect()
 }
 
-/// Whether a stream shows the items of its run. It also shows the cards that a retry keeps.
-fn is_stream_of(view: &ThreadView, items: &[Value]) -> bool {
-    let is_kept =
-        |item: &&Value| item["type"] == "widget" && items.iter().all(|other| other["id"] != item["id"]);
-    let shown = view.items().iter().filter(|item| !is_kept(item));
-    view.unfinished().is_empty() && shown.map(comparable).eq(items.iter().map(comparable))
-}
-
 /// Applies the recorded stream of each finished run, as a repeated request does, and compares it
 /// with the run's items. Returns how many, and those that differ.
 async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
@@ -289,7 +281,7 @@ async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
     let mut strange = Vec::new();
     for (id, events, items) in &rows {
         match ThreadView::from_events(events.as_deref().unwrap_or_default()) {
-            Ok(view) if is_stream_of(&view, items) => {}
+            Ok(view) if view.unfinished().is_empty() && compared(view.items()) == compared(items) => {}
             Ok(view) => strange.push(format!("{id} has {items:?} and streamed {:?}", view.items())),
             Err(error) => strange.push(format!("{id}: {error:#}")),
         }

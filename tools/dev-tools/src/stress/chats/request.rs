@@ -110,6 +110,12 @@ pub fn comparable(item: &Value) -> Value {
     if shows_call { json!({ "id": item["id"], "type": item["type"] }) } else { item.clone() }
 }
 
+/// Returns the items of a view that are compared: a card is added when a call is held, also while
+/// another answer is streamed, and a retry keeps it.
+pub fn compared(items: &[Value]) -> Vec<Value> {
+    items.iter().filter(|item| item["type"] != "widget").map(comparable).collect()
+}
+
 /// Returns what a page shows after it has loaded these items.
 pub fn view_of(items: &[Value]) -> Result<ThreadView> {
     let events: Vec<_> =
