@@ -132,8 +132,8 @@ end
 $$;
 
 -- Charges a run that has just begun, and rejects it if a budget of its user or its organisation is
--- used up. A run that takes up a broken one is no further turn. If the earlier process has stopped,
--- its reservation passes to this run.
+-- used up. A run that takes up a broken one is not charged as a turn. If the earlier process has
+-- stopped, its reservation passes to this run.
 create or replace function chatkit_private.admit_run(
   p_run_id uuid,
   p_broken_run public.chat_runs

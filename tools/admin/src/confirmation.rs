@@ -17,7 +17,7 @@ impl Confirmation {
     /// Asks on the terminal whether to continue. Only `y` and `yes` do.
     ///
     /// # Errors
-    /// Returns a failure if the answer is another one, or if nobody can answer.
+    /// Returns a failure if the answer is another one, or without a terminal.
     pub fn ask(&self, consequence: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());

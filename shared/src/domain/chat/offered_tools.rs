@@ -25,7 +25,7 @@ pub(super) fn client_tools(setup: &ModelSetup) -> impl Iterator<Item = &OfferedT
     setup.settings.client_tools.iter().filter(move |tool| !is_registered(&tool.name))
 }
 
-/// Returns a built-in tool. `None` if there is no agent to hand over to, or if a later version
+/// Returns a built-in tool. `None` if the user may open no other agent, or if a later version
 /// defines the tool.
 fn built_in_tool(name: &str, agents: &[OtherAgent]) -> Option<OfferedTool> {
     let (description, input_schema) = match name {

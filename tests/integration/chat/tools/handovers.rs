@@ -199,7 +199,7 @@ async fn agent_that_the_user_may_not_open_is_neither_offered_nor_reached() -> Re
     ensure!(view.answer() == "I may not." && tasks(&view) == ["Not allowed."], "{view:#?}");
     ensure!(output(&tools.last_input()?)?.contains("agent_forbidden"));
     ensure!(tools.session().await?["agentId"] == AGENT);
-    // The next answer has nobody to hand over to.
+    // The next answer cannot be handed over to another agent.
     tools.ask_more(&view, "Why?").await?;
     ensure!(stack.model().requests()[2].body.get("tools").is_none());
     Ok(())
