@@ -21,6 +21,8 @@ pub struct Samples {
     approver: String,
     api: String,
     session: String,
+    /// An open escalation of the session. A session and a user may have few of them.
+    escalation: String,
     /// The client secret of a session with a self-hosted agent.
     client_secret: String,
 }
@@ -38,9 +40,11 @@ impl Samples {
             approver: seed.approver.token,
             api: stack.api_url(),
             session: String::new(),
+            escalation: String::new(),
             client_secret: String::new(),
         };
         samples.session = samples.open().await?;
+        (samples.escalation, _) = samples.open_escalation(&samples.session).await?;
         let org_id = seed.clerk.user.org_id;
         stack.register_self_hosted_agent(org_id, CHAT_AGENT, json!({ "p_model": MODEL })).await?;
         let chat = samples.post("", json!({ "agentId": CHAT_AGENT })).await?;
@@ -64,11 +68,11 @@ impl Samples {
         // A session can be cancelled only once, and an escalation decided only once.
         let (id, body) = match function {
             "cancel-session" => (self.open().await?, Value::Null),
-            "decide-escalation" => self.open_escalation().await?,
+            "decide-escalation" => self.open_escalation(&self.open().await?).await?,
             // A request without a body.
             "stop-response" => (self.session.clone(), Value::Null),
             "get-escalation" | "claim-escalation" | "release-escalation" => {
-                (self.open_escalation().await?.0, Value::Null)
+                (self.escalation.clone(), Value::Null)
             }
             _ if method == Method::POST => (self.session.clone(), body(function)),
             _ => (self.session.clone(), Value::Null),
@@ -88,12 +92,12 @@ impl Samples {
         Ok(opened["id"].as_str().context("the session has no id")?.to_owned())
     }
 
-    /// Opens an escalation. Returns its id and a decision.
-    async fn open_escalation(&self) -> Result<(String, Value)> {
+    /// Opens an escalation in a session. Returns its id and a decision.
+    async fn open_escalation(&self, session: &str) -> Result<(String, Value)> {
         let payload = json!({ "reason": "Is it right?", "decisions": ["approve"] });
         let event = json!({ "id": Uuid::new_v4(), "type": "hitl_escalation", "payload": payload });
-        self.post(&format!("/{}/events", self.session), event).await?;
-        let url = format!("{}/chatkit/sessions/{}", self.api, self.session);
+        self.post(&format!("/{session}/events"), event).await?;
+        let url = format!("{}/chatkit/sessions/{session}", self.api);
         let read = http::client().get(url).bearer_auth(&self.token).send().await?.json::<Value>().await?;
         let escalation = &read["escalations"][0];
         let id = escalation["id"].as_str().context("the session has no escalation")?;
