@@ -1,11 +1,13 @@
 //! Scheduled maintenance jobs: end idle sessions, and clean up after crashes and outages.
 //!
-//! A run repeats its jobs, one batch of each at a time, until no work is left or its time is over,
-//! so no job waits for the last row of another. A failed job does not stop the others. Several runs
-//! may work in parallel, since the database hands out each row to only one of them.
+//! A run repeats the jobs that are due, one batch of each at a time, until no work is left or its
+//! time is over, so no job waits for the last row of another. A failed job does not stop the
+//! others. Several runs may work in parallel, since the database hands out each row to only one of
+//! them.
 
 mod batch;
 mod cleanup;
+mod due_jobs;
 mod gauges;
 mod idle_sessions;
 mod pending_erasures;
@@ -108,38 +110,60 @@ impl Job {
 }
 
 impl Maintenance {
-    /// Runs every job within its share of the time, whether or not others fail.
+    /// Runs every due job within its share of the time, whether or not others fail.
     pub async fn run(&self, deadline: Deadline) -> Run<MaintenanceReport> {
         let mut run = Run { report: MaintenanceReport::default(), failures: Vec::new() };
         let mut open = Job::ALL.to_vec();
-        while !open.is_empty() && deadline.allows_another_batch() {
-            let mut unfinished = Vec::new();
-            for (place, job) in open.iter().copied().enumerate() {
-                let left = deadline.minus(RESERVE);
-                let jobs = open.len() - place;
-                let time = left.remaining() / u32::try_from(jobs).unwrap_or(1);
-                let context = BatchContext {
-                    service_client: &self.service_client,
-                    chatkit: self.chatkit.as_ref(),
-                    deadline,
-                    until: left.capped(time),
-                };
-                if context.is_last() {
-                    break;
+        while deadline.allows_another_batch() {
+            let due = match due_jobs::list_due_jobs(&self.service_client, deadline).await {
+                Ok(names) => open.iter().copied().filter(|job| names.contains(job.name())).collect(),
+                Err(error) => {
+                    run.fail("list_due_jobs", Some(error));
+                    open.clone()
                 }
-                match job.batch(context, &mut run.report).await {
-                    Ok(Batch { more, failure }) => {
-                        unfinished.extend(more.then_some(job));
-                        run.fail(job.name(), failure);
-                    }
-                    Err(error) => run.fail(job.name(), Some(error)),
-                }
+            };
+            if due.is_empty() {
+                break;
             }
-            open = unfinished;
+            let unfinished = self.run_batches(&due, deadline, &mut run).await;
+            // A job that was not due stays open: another job may give it work.
+            open.retain(|job| !due.contains(job) || unfinished.contains(job));
         }
         let state = gauges::collect_gauges(&self.service_client, deadline, &mut run.report).await;
         run.fail("collect_gauges", state.err());
         run
+    }
+
+    /// Processes one batch of each job, and returns the jobs that may have more work.
+    async fn run_batches(
+        &self,
+        due: &[Job],
+        deadline: Deadline,
+        run: &mut Run<MaintenanceReport>,
+    ) -> Vec<Job> {
+        let mut unfinished = Vec::new();
+        for (place, job) in due.iter().copied().enumerate() {
+            let left = deadline.minus(RESERVE);
+            let jobs = due.len() - place;
+            let time = left.remaining() / u32::try_from(jobs).unwrap_or(1);
+            let context = BatchContext {
+                service_client: &self.service_client,
+                chatkit: self.chatkit.as_ref(),
+                deadline,
+                until: left.capped(time),
+            };
+            if context.is_last() {
+                break;
+            }
+            match job.batch(context, &mut run.report).await {
+                Ok(Batch { more, failure }) => {
+                    unfinished.extend(more.then_some(job));
+                    run.fail(job.name(), failure);
+                }
+                Err(error) => run.fail(job.name(), Some(error)),
+            }
+        }
+        unfinished
     }
 }
 

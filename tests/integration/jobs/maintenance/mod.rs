@@ -1,6 +1,7 @@
 //! Tests of `expire-sessions`, the scheduled function that runs the maintenance jobs.
 
 mod abandoned_requests;
+mod due_jobs;
 mod escalations;
 mod failures;
 mod gauges;

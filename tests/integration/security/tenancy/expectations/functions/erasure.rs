@@ -127,6 +127,15 @@ pub const FUNCTIONS: &[Function] = &[
         response: r#"{ "erased": false, "overdue": true, "wait_seconds": 0 }"#,
         postcondition: "select not exists (select from public.chatkit_threads where session_id = '{ended_session}')",
     },
+    // Returns names of jobs.
+    Function {
+        name: "list_due_jobs",
+        tenant: Tenant::Schedule,
+        setup: "",
+        arguments: "{}",
+        response: "[]",
+        postcondition: "",
+    },
     // Returns counts without ids.
     Function {
         name: "service_state",
