@@ -303,8 +303,7 @@ begin
       chatkit_private.new_id(), v_run.org_id, v_run.user_id, v_run.session_id, v_event.id,
       chatkit_private.next_delivery_seq(v_run.session_id), v_run.agent_id, p_tool, v_event.id,
       p_inputs, p_run_id, p_call_id,
-      exists (select from public.deliveries as d where d.run_id = p_run_id and d.fence > 0)
-        or chatkit_private.continues_after_tool(v_run),
+      chatkit_private.has_read_tool_output(v_run),
       v_event.id,
       -- Never pending, so no dispatcher is woken for it. begin_call sets its lease.
       'running', clock_timestamp()

@@ -159,17 +159,37 @@ begin
 end
 $$;
 
--- Returns whether a run continues after the output of a tool, and not after a message: of a client
--- tool, or of a held call. The key of such a continuation comes from get_chat_card.
-create or replace function chatkit_private.continues_after_tool(p_run public.chat_runs)
+-- Returns whether a run has read what a tool returned since the previous message of the person: it
+-- continues after a client tool or a held call (the key of such a continuation comes from
+-- get_chat_card), a run of the same question has made a call, or a note with the result of a call
+-- came after the previous question.
+create or replace function chatkit_private.has_read_tool_output(p_run public.chat_runs)
 returns boolean
 language sql stable
 set search_path = ''
 as $$
-  select p_run.request_key like 'continue:%' or exists (
-    select from public.chat_messages as m
-    where m.thread_id = p_run.thread_id
-      and m.thread_seq = p_run.question_seq
-      and m.kind = 'client_tool_call'
-  )
+  select p_run.request_key like 'continue:%'
+    or exists (
+      select from public.chat_messages as m
+      where m.thread_id = p_run.thread_id
+        and m.thread_seq = p_run.question_seq
+        and m.kind = 'client_tool_call'
+    )
+    or exists (
+      select from public.chat_runs as r
+      join public.deliveries as d on d.run_id = r.id
+      where r.thread_id = p_run.thread_id and r.question_seq = p_run.question_seq and d.fence > 0
+    )
+    or exists (
+      select from public.chat_hidden_items as h
+      where h.thread_id = p_run.thread_id
+        and h.hidden_at is null
+        and h.kind = 'hidden_context_item'
+        and h.item ? 'data'
+        and h.thread_seq > coalesce((
+          select max(r.question_seq)
+          from public.chat_runs as r
+          where r.thread_id = p_run.thread_id and r.question_seq < p_run.question_seq
+        ), 0)
+    )
 $$;

@@ -3,10 +3,12 @@
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::agents::Fault;
-use local_stack::model::Script;
+use local_stack::model::{End, Script};
 use serde_json::json;
 
 use super::fixture::{ToolPage, pay, tasks, texts};
+use crate::chat::fixture::text;
+use crate::support::escalations::decide;
 
 /// An invoice whose text orders another payment.
 const INJECTED: &str =
@@ -48,9 +50,62 @@ async fn call_after_the_output_of_a_tool_is_held_unless_the_tool_trusts_it() -> 
         // The user's next message begins a turn that has read nothing.
         stack.model().script(pay(100, 10));
         stack.model().script(Script::new().text("Paid."));
-        let thread_id = crate::chat::fixture::text(&view.thread["id"]);
+        let thread_id = text(&view.thread["id"]);
         tools.page.chat.add_message(&thread_id, "Pay 10 EUR for invoice 100").await?.finish().await?;
         ensure!(tools.agent().actions().len() == before + 1, "{fields}");
     }
+    Ok(())
+}
+
+/// The thread keeps the output of a call that a broken or replaced answer made, and the next answer
+/// to the question reads it.
+#[tokio::test]
+async fn call_of_the_next_answer_to_the_question_is_held() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    for is_broken in [true, false] {
+        let tools = ToolPage::open(&stack, json!({ "ask_above": 1000 })).await?;
+        let before = tools.agent().actions().len();
+        stack.model().script(pay(41, 8));
+        let end = if is_broken { End::Reset } else { End::Completed };
+        stack.model().script(Script::new().text("I have read it.").end(end));
+        let view = tools.ask("Read invoice 41").await?;
+        ensure!(view.errors.is_empty() != is_broken, "{view:#?}");
+
+        stack.model().script(pay(99, 9));
+        stack.model().script(Script::new().text("It waits."));
+        let events = if is_broken {
+            tools.page.chat.create_thread("Read invoice 41").await?.finish().await?
+        } else {
+            let question = json!({ "thread_id": view.thread["id"], "item_id": view.items()[0]["id"] });
+            tools.page.chat.stream("threads.retry_after_item", question).await?.finish().await?
+        };
+        let paid = tools.agent().actions().len() - before;
+        ensure!(paid == 1, "broken {is_broken}: {paid} payments without a decision: {events:#?}");
+        ensure!(tools.deliveries().await? == ["done", "asked"], "{:?}", tools.deliveries().await?);
+    }
+    Ok(())
+}
+
+/// The result of a held call arrives after the answer. The answer to the user's next message is the
+/// first to read it.
+#[tokio::test]
+async fn call_after_the_result_of_a_held_call_is_held() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let tools = ToolPage::open(&stack, json!({ "ask_above": 500, "approver": "other" })).await?;
+    stack.model().script(pay(41, 900));
+    stack.model().script(Script::new().text("It waits."));
+    let view = tools.ask("Pay invoice 41").await?;
+    let approver = tools.approver().await?;
+    decide(&approver, &tools.escalation(&approver).await?, "approve").await?.expect(200)?;
+    stack.run_job("route-events").await?;
+    ensure!(tools.agent().actions().len() == 1, "{:?}", tools.deliveries().await?);
+
+    stack.model().script(pay(99, 9));
+    tools.ask_more(&view, "Thank you").await?;
+    ensure!(tools.agent().actions().len() == 1, "the first answer that reads the result made a call");
+
+    stack.model().script(pay(100, 10));
+    tools.ask_more(&view, "Pay 10 EUR for invoice 100").await?;
+    ensure!(tools.agent().actions().len() == 2, "{:?}", tools.deliveries().await?);
     Ok(())
 }

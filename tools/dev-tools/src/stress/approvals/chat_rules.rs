@@ -25,7 +25,12 @@ pub const CHAT_RULES: &[Rule] = &[
     rule("chatkit_private.begin_due_call", "and v_delivery.status = 'running'", "and false", Chats),
     rule("chatkit_private.must_stop", "p_run.stop_requested_at is not null", "false", Chats),
     rule("public.begin_chat_call", "and d.status = 'dead'", "and false", Chats),
-    rule("public.begin_chat_call", "d.run_id = p_run_id and d.fence > 0", "false", Chats),
+    rule(
+        "chatkit_private.has_read_tool_output",
+        "r.question_seq = p_run.question_seq and d.fence > 0",
+        "false",
+        Chats,
+    ),
     rule(
         "public.begin_chat_call",
         "where d.run_id = p_run_id and d.call_id = p_call_id",

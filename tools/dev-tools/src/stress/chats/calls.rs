@@ -22,7 +22,8 @@ struct StoredCall {
     tool: String,
     inputs: Value,
     status: String,
-    /// Whether an earlier call of the same answer was made.
+    /// Whether an earlier call was made in answers to the same question. The model has not read the
+    /// output of a call that was made after a decision.
     follows_call: bool,
     is_completed: bool,
     release_id: Option<String>,
@@ -37,7 +38,9 @@ const CALLS: &str = "select d.id::text as id, d.event_id::text as key, d.about_e
     d.tool, d.inputs, d.status,
     exists (
       select from deliveries as e
-      where e.run_id = d.run_id and e.seq < d.seq and e.fence > 0 and e.id <> d.id
+      join chat_runs as q on q.id = e.run_id
+      where q.thread_id = r.thread_id and q.question_seq = r.question_seq
+        and e.session_id = d.session_id and e.seq < d.seq and e.fence > 0 and e.call_id is not null
     ) as follows_call,
     d.status = 'done' and coalesce(d.finished_as = 'done', false) as is_completed,
     d.release_id::text as release_id,
@@ -46,8 +49,8 @@ const CALLS: &str = "select d.id::text as id, d.event_id::text as key, d.about_e
     end as released_hash, x.decision,
     x.subject -> 'inputs' as decided_inputs
   from deliveries as d
-  left join chat_escalations as x on x.id = d.release_id
-  where d.run_id is not null";
+  join chat_runs as r on r.id = d.run_id
+  left join chat_escalations as x on x.id = d.release_id";
 
 /// Rules of the stored calls, each with a query for its violations.
 const RULES: &[(&str, &str)] = &[

@@ -87,6 +87,7 @@ const RULES: &[(&str, &str)] = &[
         "runs whose chunks are not numbered one by one",
         "select r.id::text from chat_runs as r
          left join chat_run_chunks as c on c.run_id = r.id and c.session_id = r.session_id
+         where r.finished_at is null or r.finished_at > now() - interval '10 minutes'
          group by r.id having count(c.seq) <> r.last_chunk_seq or max(c.seq) <> r.last_chunk_seq",
     ),
     (
@@ -257,7 +258,8 @@ fn twice(env: &StressEnv, runs: &[StoredRun]) -> Vec<String> {
 }
 
 /// Applies the recorded stream of each finished run, as a repeated request does, and compares it
-/// with the run's items. Returns how many, and those that differ.
+/// with the run's items. Returns how many, and those that differ. `expire-sessions` deletes the
+/// stream of a run that finished more than ten minutes ago.
 async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
     let query = "select r.id::text,
                    (select jsonb_agg(e.value order by c.seq, e.place)
@@ -268,7 +270,8 @@ async fn streams(database: &PgPool) -> Result<(usize, Vec<String>)> {
                     where m.thread_id = r.thread_id
                       and m.thread_seq > r.preceding_item_seq and m.thread_seq <= r.last_item_seq)
                  from chat_runs as r
-                 where r.status in ('completed', 'incomplete', 'stopped', 'failed')";
+                 where r.status in ('completed', 'incomplete', 'stopped', 'failed')
+                   and r.finished_at > now() - interval '10 minutes'";
     let rows: Vec<(String, Option<Vec<Value>>, Vec<Value>)> = sqlx::query_as::<
         _,
         (String, Option<sqlx::types::Json<Vec<Value>>>, sqlx::types::Json<Vec<Value>>),
