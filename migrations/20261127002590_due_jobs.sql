@@ -4,7 +4,7 @@ create or replace function public.list_due_jobs() returns jsonb
 language sql stable security definer
 set search_path = ''
 as $$
-  select coalesce(jsonb_agg(j.job), '[]')
+  select jsonb_object_agg(j.job, j.is_due)
   from (
     values
       ('fail_abandoned_requests', exists (
@@ -63,9 +63,8 @@ as $$
         ) as overdue
       ))
   ) as j (job, is_due)
-  where j.is_due
 $$;
 
 comment on function public.list_due_jobs is
-  'Returns the names of the jobs of expire-sessions that may have work. Each condition is part of '
-  'the condition of the job''s own function, so a job that is missing here has no work.';
+  'Returns for each job of expire-sessions, by name, whether it may have work. Each condition is '
+  'part of the condition of the job''s own function, so a job with `false` has no work.';

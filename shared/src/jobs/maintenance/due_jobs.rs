@@ -1,6 +1,6 @@
 //! The jobs that have work, so that an idle run makes two calls instead of one for each job.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ struct ListDueJobsCall {}
 
 impl Rpc for ListDueJobsCall {
     const NAME: &'static str = "list_due_jobs";
-    type Output = BTreeSet<String>;
+    type Output = BTreeMap<String, bool>;
 }
 
 /// Returns the names of the jobs that may have work.
@@ -23,5 +23,6 @@ pub(super) async fn list_due_jobs(
     service_client: &ServiceClient,
     deadline: Deadline,
 ) -> Result<BTreeSet<String>, Error> {
-    Ok(service_client.rpc(&ListDueJobsCall {}, deadline).await?)
+    let jobs = service_client.rpc(&ListDueJobsCall {}, deadline).await?;
+    Ok(jobs.into_iter().filter_map(|(job, is_due)| is_due.then_some(job)).collect())
 }

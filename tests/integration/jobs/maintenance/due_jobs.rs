@@ -1,5 +1,7 @@
 //! `list_due_jobs`: names each job that has work, so that an idle run calls none of them.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
 use local_stack::due_work::{self, ALL, WorkAmount};
@@ -58,5 +60,7 @@ async fn idle_run_makes_two_calls() -> Result<()> {
 async fn due_jobs(stack: &LocalStack) -> Result<Vec<String>> {
     let (status, answer) = stack.rpc("list_due_jobs", json!({})).await?;
     ensure!(status.is_success(), "list_due_jobs returned {status}: {answer}");
-    Ok(serde_json::from_value(answer)?)
+    let jobs: BTreeMap<String, bool> = serde_json::from_value(answer)?;
+    ensure!(jobs.len() == ALL.len(), "expected all jobs: {jobs:?}");
+    Ok(jobs.into_iter().filter_map(|(job, is_due)| is_due.then_some(job)).collect())
 }

@@ -127,13 +127,13 @@ pub const FUNCTIONS: &[Function] = &[
         response: r#"{ "erased": false, "overdue": true, "wait_seconds": 0 }"#,
         postcondition: "select not exists (select from public.chatkit_threads where session_id = '{ended_session}')",
     },
-    // Returns names of jobs.
+    // Returns names of jobs without ids.
     Function {
         name: "list_due_jobs",
         tenant: Tenant::Schedule,
-        setup: "",
+        setup: OVERDUE,
         arguments: "{}",
-        response: "[]",
+        response: r#"{ "apply_retention": true, "resume_erasures": false }"#,
         postcondition: "",
     },
     // Returns counts without ids.
