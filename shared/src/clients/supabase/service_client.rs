@@ -56,8 +56,9 @@ impl ServiceClient {
             }
         };
         let is_refused = |answer: &Result<HttpResponse, Error>| {
-            let answer = answer.as_ref().ok();
-            answer.and_then(|answer| answer.cause(&TABLE, false)) == Some(SupabaseCause::KeyRejected)
+            let cause = answer.as_ref().ok().and_then(|answer| answer.cause(&TABLE, false));
+            // PostgREST refuses a legacy key, which is a token, after the gateway has accepted it.
+            matches!(cause, Some(SupabaseCause::KeyRejected | SupabaseCause::ServiceTokenRefused))
         };
         self.key.send(send, is_refused).await
     }

@@ -1,15 +1,14 @@
-//! AWS Secrets Manager and the Parameter Store, with the SDK of AWS.
+//! Secrets of AWS: the configuration by `aws-config`, and Secrets Manager.
 
 use std::{sync::OnceLock, time::Duration};
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_secretsmanager as secrets_manager;
-use aws_sdk_ssm as ssm;
 use aws_smithy_runtime_api::client::result::SdkError;
 use futures_util::{future::BoxFuture, join};
 use secrets_manager::error::ProvideErrorMetadata;
 
-use super::{FetchError, FetchedSecret, SecretId, SecretSource};
+use super::{FetchError, FetchedSecret, SecretId, SecretSource, parameter_store::ParameterStore};
 use crate::platform::{
     http_client::{HttpClient, aws_connector},
     parse::Timestamp,
@@ -17,23 +16,23 @@ use crate::platform::{
 };
 
 /// Timeout of one attempt. The first request of a process includes a TLS handshake.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Timeout of a call with its retries. Lambda allows ten seconds for the start of a function.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of a call with its retries. Lambda allows ten seconds for the start of a function, in
+/// which there are up to two such calls, one after the other.
+const CALL_TIMEOUT: Duration = Duration::from_millis(3500);
 
 /// Label of the version that the current one has replaced.
 const PREVIOUS_VERSION: &str = "AWSPREVIOUS";
 
 const SECRETS_MANAGER: &str = "AWS Secrets Manager";
-const PARAMETER_STORE: &str = "the AWS Parameter Store";
 
-/// Source of secrets for which the credentials of the process apply. A client is created when the
-/// first secret of its service is fetched.
+/// Source of secrets for which the credentials of the process apply. The client of Secrets Manager is
+/// created when the first of its secrets is fetched.
 pub struct AwsSecretSource {
     config: SdkConfig,
     secrets_manager: OnceLock<secrets_manager::Client>,
-    parameter_store: OnceLock<ssm::Client>,
+    parameter_store: Result<ParameterStore, FetchError>,
 }
 
 impl AwsSecretSource {
@@ -49,7 +48,8 @@ impl AwsSecretSource {
             .timeout_config(timeouts)
             .load()
             .await;
-        Self { config, secrets_manager: OnceLock::new(), parameter_store: OnceLock::new() }
+        let parameter_store = ParameterStore::new(http, &config);
+        Self { config, secrets_manager: OnceLock::new(), parameter_store }
     }
 
     async fn fetch_secret(&self, id: &str, previous: bool) -> Result<FetchedSecret, FetchError> {
@@ -70,24 +70,6 @@ impl AwsSecretSource {
             previous: replaced.and_then(|replaced| text(replaced.secret_string)),
         })
     }
-
-    async fn fetch_parameter(&self, name: &str, previous: bool) -> Result<FetchedSecret, FetchError> {
-        let client = self.parameter_store.get_or_init(|| ssm::Client::new(&self.config));
-        let request = |name: String| client.get_parameter().name(name).with_decryption(true).send();
-        let answer = request(name.to_owned()).await;
-        let parameter = answer.map_err(|error| fetch_error(PARAMETER_STORE, &error))?.parameter;
-        let parameter = parameter.ok_or_else(|| not_text(PARAMETER_STORE))?;
-        let replaced = match parameter.version - 1 {
-            version @ 1.. if previous => request(format!("{name}:{version}")).await.ok(),
-            _ => None,
-        };
-        let replaced = replaced.and_then(|answer| answer.parameter).and_then(|parameter| parameter.value);
-        Ok(FetchedSecret {
-            stored_at: parameter.last_modified_date().and_then(|date| timestamp(*date)),
-            current: parameter.value.map(Secret::new).ok_or_else(|| not_text(PARAMETER_STORE))?,
-            previous: replaced.map(Secret::new),
-        })
-    }
 }
 
 impl SecretSource for AwsSecretSource {
@@ -99,7 +81,10 @@ impl SecretSource for AwsSecretSource {
         Box::pin(async move {
             match id {
                 SecretId::SecretsManager(id) => self.fetch_secret(id, previous).await,
-                SecretId::ParameterStore(name) => self.fetch_parameter(name, previous).await,
+                SecretId::ParameterStore(name) => match &self.parameter_store {
+                    Ok(store) => store.fetch(name, previous).await,
+                    Err(error) => Err(error.clone()),
+                },
             }
         })
     }

@@ -8,6 +8,8 @@
 mod aws;
 #[cfg(test)]
 pub(crate) mod fake_source;
+#[cfg(feature = "runtime-secrets")]
+mod parameter_store;
 mod reference;
 mod rotating;
 #[cfg(test)]
