@@ -75,12 +75,13 @@ async fn rotation_of_each_secret_under_load_refuses_no_request() -> Result<()> {
     skip::with_tools(async {
         let moto = Moto::start().await?;
         let stack = start_stack(&moto).await?;
-        let load = Load::begin(&stack, &moto).await?;
+        let load = Load::begin(&stack, &moto).await;
+        let load = load.with_context(|| format!("before the load: {:#?}", error_lines(&stack)))?;
         for (index, rotated) in ROTATIONS.into_iter().enumerate() {
             let until = REQUESTS * (index + 1) / ROTATIONS.len();
             let middle = REQUESTS * (2 * index + 1) / (2 * ROTATIONS.len());
-            try_join!(load.send_until(until), load.rotate_at(middle, rotated, &moto))
-                .with_context(|| format!("while {rotated:?} is rotated"))?;
+            let outcome = try_join!(load.send_until(until), load.rotate_at(middle, rotated, &moto));
+            outcome.with_context(|| format!("while {rotated:?} is rotated: {:#?}", error_lines(&stack)))?;
         }
         load.expect_deliveries().await?;
         moto.stop().await?;
@@ -304,6 +305,11 @@ impl<'a> Load<'a> {
         ensure!(calls > REQUESTS / 6, "only {calls} calls reached the agent");
         Ok(())
     }
+}
+
+/// Returns the log lines of the functions about errors.
+fn error_lines(stack: &LocalStack) -> Vec<String> {
+    stack.logs().into_iter().filter(|line| line.contains("ERROR")).take(5).collect()
 }
 
 fn secret(name: &str) -> String {

@@ -49,11 +49,12 @@ impl Moto {
         Ok(moto)
     }
 
-    /// The environment variables of a process that uses this server.
+    /// The environment variables of a process that uses this server. A function with `AWS_REGION`,
+    /// which Lambda sets, refuses the variables of the local stack.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         [
             ("AWS_ENDPOINT_URL", self.url.clone()),
-            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ]

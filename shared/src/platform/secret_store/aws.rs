@@ -16,11 +16,11 @@ use crate::platform::{
 };
 
 /// Timeout of one attempt. The first request of a process includes a TLS handshake.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Timeout of a call with its retries. Lambda allows ten seconds for the start of a function, in
 /// which there are up to two such calls, one after the other.
-const CALL_TIMEOUT: Duration = Duration::from_millis(3500);
+const CALL_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// Label of the version that the current one has replaced.
 const PREVIOUS_VERSION: &str = "AWSPREVIOUS";

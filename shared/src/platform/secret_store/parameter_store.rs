@@ -31,7 +31,7 @@ const GET_PARAMETER: HeaderValue = HeaderValue::from_static("AmazonSSM.GetParame
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Timeout of one attempt, and the number of attempts.
-const TIMEOUT: Duration = Duration::from_millis(1500);
+const TIMEOUT: Duration = Duration::from_millis(2200);
 const ATTEMPTS: usize = 2;
 
 /// Client of the service in one region.
