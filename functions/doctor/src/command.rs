@@ -68,7 +68,8 @@ fn examined(wanted: &Wanted) -> Result<DoctorReport, Box<dyn Error>> {
         None => Environment::from_process(),
     };
     let http = HttpClient::new().map_err(|error| -> Box<dyn Error> { error })?;
-    let doctor = Doctor::new(&mut Dependencies::new(environment, http));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let environment = runtime.block_on(environment.with_secrets(&http));
+    let doctor = Doctor::new(&mut Dependencies::new(environment, http));
     Ok(runtime.block_on(async { doctor.run(Deadline::after(PATIENCE)).await }))
 }

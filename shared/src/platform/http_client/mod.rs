@@ -1,6 +1,9 @@
 //! HTTP client for configured systems, with deadlines, retries and a limit on response size. Every
-//! call to such a system goes through [`HttpClient::send`] or [`HttpClient::send_streamed`].
+//! call to such a system goes through [`HttpClient::send`] or [`HttpClient::send_streamed`], except
+//! those of AWS's SDK, which has limits of its own.
 
+#[cfg(feature = "runtime-secrets")]
+pub(crate) mod aws_connector;
 pub mod classification;
 mod client;
 mod deadline;
