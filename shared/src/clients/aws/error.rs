@@ -1,6 +1,9 @@
 //! Errors of AWS's APIs.
 
-use crate::platform::http_client::{TransportError, classification::aws::AwsRejection};
+use crate::platform::http_client::{
+    TransportError,
+    classification::aws::{AwsRejection, CREDENTIAL_CODES},
+};
 
 /// Reason why AWS did not do what was asked. `Display` shows AWS's code, and no part of the request.
 #[derive(Debug)]
@@ -21,6 +24,11 @@ impl AwsError {
             Self::Rejected(rejection) => Some(rejection.code.as_str()).filter(|code| !code.is_empty()),
             Self::InvalidRequest(_) | Self::NoResponse(_) => None,
         }
+    }
+
+    /// Returns whether AWS does not accept the credentials, for any action.
+    pub fn rejects_credentials(&self) -> bool {
+        self.code().is_some_and(|code| CREDENTIAL_CODES.contains(&code))
     }
 
     /// Returns the HTTP status. `None` if there is no response.

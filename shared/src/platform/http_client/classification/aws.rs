@@ -27,7 +27,7 @@ const THROTTLING_CODES: [&str; 9] = [
 ];
 
 /// Codes with which AWS rejects the credentials.
-const CREDENTIAL_CODES: [&str; 8] = [
+pub(crate) const CREDENTIAL_CODES: [&str; 8] = [
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
