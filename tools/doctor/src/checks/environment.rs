@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
 use shared::doctor::{Check, CheckResult, FaultCode};
 
 use super::findings::Findings;
@@ -43,22 +44,30 @@ pub fn check(deployment: &Deployment) -> Vec<CheckResult> {
 
 /// Compares the variables with the template, except those that CloudFormation copies from a secret.
 pub fn differences(resource: &Resource<'_>, function: &Function) -> Vec<String> {
-    let expected = &resource.properties["Environment"]["Variables"];
     let Some(actual) = function.variables() else { return Vec::new() };
-    let declared = expected.as_object().into_iter().flatten().map(|(name, _)| name);
-    let names: BTreeSet<&String> = declared.chain(actual.keys()).collect();
+    let none = Map::new();
+    let expected = resource.properties["Environment"]["Variables"].as_object().unwrap_or(&none);
+    let names: BTreeSet<&String> = expected.keys().chain(actual.keys()).collect();
     let difference = |name: &String| {
-        let expected = &expected[name.as_str()];
-        let text = to_text(expected);
+        let text = match expected.get(name) {
+            // A reference that could not be resolved.
+            Some(Value::Null) => return None,
+            Some(expected) => to_text(expected),
+            None => String::new(),
+        };
         let is_copied = SecretReference::parse(&text).is_some_and(|reference| reference.is_copied);
+        // Functions do not distinguish an empty variable from one that is not set.
         let actual = actual.get(name).map(String::as_str).unwrap_or_default();
-        let is_unknown =
-            expected.is_null() && resource.properties["Environment"]["Variables"].get(name).is_some();
-        match (text.as_str(), actual) {
-            (expected, actual) if expected == actual || is_copied && !actual.is_empty() || is_unknown => None,
-            ("", _) => Some(format!("{name} is set, and the template does not set it")),
-            (_, "") => Some(format!("{name} is not set")),
-            _ => Some(format!("{name} has another value")),
+        if text == actual {
+            None
+        } else if text.is_empty() {
+            Some(format!("{name} is set, and the template does not set it"))
+        } else if actual.is_empty() {
+            Some(format!("{name} is not set"))
+        } else if is_copied {
+            None
+        } else {
+            Some(format!("{name} has another value"))
         }
     };
     names.into_iter().filter_map(difference).collect()

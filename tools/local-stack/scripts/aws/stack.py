@@ -2,7 +2,7 @@
 template."""
 
 import datetime
-import json
+import logging
 import os
 import re
 
@@ -26,6 +26,8 @@ class NoPolicies:
 
 def transform(path, parameters, region):
     os.environ["AWS_DEFAULT_REGION"] = region
+    # The translator warns that the settings of its service are not here.
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     from samtranslator.translator.transform import transform as translate
     from samtranslator.yaml_helper import yaml_parse
 
