@@ -12,7 +12,7 @@ pub use jwks::Jwks;
 #[cfg(feature = "doctor")]
 pub(crate) use jwks::{RETRY_POLICY, count_usable_keys};
 pub(crate) use verifier::bearer;
-pub use verifier::{TokenRequirements, Verifier};
+pub use verifier::{LegacySecret, TokenRequirements, Verifier};
 
 use crate::error::{Error, ErrorCode};
 

@@ -4,7 +4,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde_json::value::RawValue;
 
 use super::{AuthError, Caller, Jwks, claims::SupabaseClaims};
-use crate::platform::{http_client::Deadline, parse::Timestamp, secret::Secret};
+use crate::platform::{
+    config::require_length, http_client::Deadline, parse::Timestamp, secret_store::Rotating,
+};
 
 /// Issuer (`iss`) and audience (`aud`) that every token must have.
 #[derive(Clone, Debug)]
@@ -13,18 +15,30 @@ pub struct TokenRequirements {
     pub audience: String,
 }
 
+/// The project's legacy shared secret, which signs user tokens with HS256.
+pub struct LegacySecret(DecodingKey);
+
+impl LegacySecret {
+    /// Parses `SUPABASE_JWT_SECRET`. Supabase requires 32 characters too.
+    ///
+    /// # Errors
+    /// Returns the minimum length.
+    pub fn parse(value: &str) -> Result<Self, String> {
+        require_length(value, 32).map(|()| Self(DecodingKey::from_secret(value.as_bytes())))
+    }
+}
+
 /// Verifies access tokens with the project's key set or its legacy shared secret.
 pub struct Verifier {
     jwks: Jwks,
     /// The legacy shared secret (HS256), for projects that still sign with it.
-    legacy: Option<DecodingKey>,
+    legacy: Option<Rotating<LegacySecret>>,
     expected: TokenRequirements,
 }
 
 impl Verifier {
     /// Creates a verifier. `legacy` is the shared secret, if one is configured.
-    pub fn new(jwks: Jwks, legacy: Option<Secret>, expected: TokenRequirements) -> Self {
-        let legacy = legacy.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()));
+    pub fn new(jwks: Jwks, legacy: Option<Rotating<LegacySecret>>, expected: TokenRequirements) -> Self {
         Self { jwks, legacy, expected }
     }
 
@@ -48,7 +62,7 @@ impl Verifier {
         }
         // The header only selects among the configured keys. Each key determines its own algorithm.
         let claims = match (&self.legacy, header.alg, header.kid) {
-            (Some(secret), Algorithm::HS256, _) => self.verify(token, secret, Algorithm::HS256)?,
+            (Some(secret), Algorithm::HS256, _) => self.verify_legacy(token, secret).await?,
             (_, _, Some(id)) => {
                 let key = self.jwks.key(&id, deadline).await?;
                 self.verify(token, &key.decoding, key.algorithm)?
@@ -62,12 +76,35 @@ impl Verifier {
         parsed.into_caller(claims, token)
     }
 
+    /// Verifies a token with the legacy secret. While the secret is rotated, it can be signed with
+    /// either value.
+    async fn verify_legacy(
+        &self,
+        token: &str,
+        secret: &Rotating<LegacySecret>,
+    ) -> Result<Box<RawValue>, AuthError> {
+        let verify = |secret: &LegacySecret| match self.decode(token, &secret.0, Algorithm::HS256) {
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => None,
+            decoded => Some(decoded.map_err(|error| auth_error(&error))),
+        };
+        secret.find(verify).await.unwrap_or(Err(AuthError::InvalidToken))
+    }
+
     fn verify(
         &self,
         token: &str,
         key: &DecodingKey,
         algorithm: Algorithm,
     ) -> Result<Box<RawValue>, AuthError> {
+        self.decode(token, key, algorithm).map_err(|error| auth_error(&error))
+    }
+
+    fn decode(
+        &self,
+        token: &str,
+        key: &DecodingKey,
+        algorithm: Algorithm,
+    ) -> Result<Box<RawValue>, jsonwebtoken::errors::Error> {
         let mut validation = Validation::new(algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&self.expected.issuer]);
@@ -77,10 +114,14 @@ impl Verifier {
         validation.leeway = 0;
         validation.validate_nbf = false;
         let decoded = jsonwebtoken::decode::<Box<RawValue>>(token, key, &validation);
-        decoded.map(|token| token.claims).map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature => AuthError::ExpiredToken,
-            _ => AuthError::InvalidToken,
-        })
+        decoded.map(|token| token.claims)
+    }
+}
+
+fn auth_error(error: &jsonwebtoken::errors::Error) -> AuthError {
+    match error.kind() {
+        ErrorKind::ExpiredSignature => AuthError::ExpiredToken,
+        _ => AuthError::InvalidToken,
     }
 }
 

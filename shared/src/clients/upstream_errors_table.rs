@@ -67,6 +67,10 @@ pub fn agents() -> Rows {
         ("only unsupported revisions of MCP", CallError::NotSent(Reason::Incompatible)),
         ("a session that the server does not recognise afterwards", CallError::NotSent(Reason::SessionLost)),
         ("none: the credential is not configured", CallError::NotSent(Reason::CredentialMissing)),
+        (
+            "none: the secret with the credential cannot be fetched",
+            CallError::NotSent(Reason::CredentialUnavailable),
+        ),
         ("no response to the call in time", CallError::Unknown(Reason::TimedOut)),
         ("the connection is lost during the call", CallError::Unknown(Reason::ConnectionLost)),
         ("a response to the call that is not MCP", CallError::Unknown(Reason::NotMcp)),

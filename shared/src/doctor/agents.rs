@@ -62,6 +62,7 @@ fn code(error: &CallError) -> FaultCode {
         CallError::NotSent(reason) | CallError::Unknown(reason) => match reason {
             Reason::Refused(_) => FaultCode::AgentUrlRefused,
             Reason::CredentialMissing => FaultCode::AgentCredentialMissing,
+            Reason::CredentialUnavailable => FaultCode::AgentCredentialUnavailable,
             Reason::CredentialElsewhere => FaultCode::AgentCredentialElsewhere,
             Reason::Unreachable | Reason::ConnectionLost | Reason::SessionLost => FaultCode::AgentUnreachable,
             Reason::Untrusted => FaultCode::AgentTls,

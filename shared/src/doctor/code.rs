@@ -86,6 +86,7 @@ codes! {
 
     AgentUrlRefused = "agent_url_refused" "The server's URL is not allowed: it is not https, contains credentials, or has an address that is not public.", "Register the server with a public https URL (docs/guides/write-an-agent.md).";
     AgentCredentialMissing = "agent_credential_missing" "The registration names a credential that AGENT_CREDENTIALS does not have.", "Add it to AGENT_CREDENTIALS, or register the server with another name.";
+    AgentCredentialUnavailable = "agent_credential_unavailable" "The secret that AGENT_CREDENTIALS names for the server cannot be fetched, or is not a token.", "Read the reason in the log. Correct the reference or the secret, and permit the functions to read it.";
     AgentCredentialElsewhere = "agent_credential_elsewhere" "The credential that the registration names is for a different origin than the server's.", "Give the credential the server's origin, or register the server with its own.";
     AgentUnreachable = "agent_unreachable" "The server is unreachable: its name does not resolve, or nothing listens there.", "Start it, or register the right URL.";
     AgentTls = "agent_tls" "The server's TLS is invalid: its certificate has expired, is another host's or not of a public authority, or it does not use TLS.", "Renew the certificate, or register the right URL.";

@@ -38,6 +38,7 @@ use crate::{
         http_client::{Deadline, HttpClient},
         parse::Timestamp,
         sealing::Sealer,
+        secret_store::Rotating,
     },
     runtime::Dependencies,
 };
@@ -66,7 +67,7 @@ pub struct Doctor {
     has_legacy_secret: bool,
     issuer: Option<String>,
     chatkit: Result<Option<ChatKit>, Reported>,
-    sealer: Result<Option<Sealer>, Reported>,
+    sealer: Result<Option<Rotating<Sealer>>, Reported>,
     agents: Option<mcp::Client>,
     has_chat: bool,
 }
@@ -92,10 +93,10 @@ impl Doctor {
             dependencies.decision_rules(),
         );
         let (environment, http, project) = dependencies.as_parts();
-        let mut of =
-            |name| environment.optional(name, |key| Ok(legacy_project(key))).ok().flatten().flatten();
-        let publishable_of = of("SUPABASE_PUBLISHABLE_KEY");
-        let secret_of = of("SUPABASE_SECRET_KEY");
+        let publishable_of = environment.optional("SUPABASE_PUBLISHABLE_KEY", |key| Ok(legacy_project(key)));
+        let publishable_of = publishable_of.ok().flatten().flatten();
+        let secret_of = environment.optional_secret("SUPABASE_SECRET_KEY", |key| Ok(legacy_project(key)));
+        let secret_of = secret_of.ok().flatten().and_then(|project| project.current().as_ref().clone());
         let issuer = environment.optional("SUPABASE_JWT_ISSUER", config::any_string).ok().flatten();
         let has_legacy_secret = environment.is_set("SUPABASE_JWT_SECRET");
         let mut mistakes: Vec<ConfigError> = Vec::new();
@@ -269,7 +270,7 @@ impl Doctor {
             (Err(_), _) => vec![CheckResult::blocked_by(check, Check::Configuration)],
             (Ok(None), _) => vec![CheckResult::blocked_by(check, Check::Chatkit)],
             (_, None) => vec![CheckResult::blocked_by(check, Check::Migrations)],
-            (Ok(Some(sealer)), Some(state)) => sealing::check(sealer, state),
+            (Ok(Some(sealer)), Some(state)) => sealing::check(&sealer.current(), state),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod json_schema;
 pub mod parse;
 pub mod sealing;
 pub mod secret;
+pub mod secret_store;
 pub(crate) mod string_enum;
 pub mod telemetry;
 pub(crate) mod tls;

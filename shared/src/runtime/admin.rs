@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 async fn run<O: AdminTask>() -> Result<(), BoxError> {
-    let operated = Arc::new(Dependencies::build_from_process(O::new)?);
+    let operated = Arc::new(Dependencies::build_from_process(O::new).await?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let operated = Arc::clone(&operated);
         async move { run_task(operated.as_ref(), event).await }

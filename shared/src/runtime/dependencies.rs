@@ -2,7 +2,7 @@
 //! request.
 
 use crate::{
-    auth::{DecisionRules, Jwks, TokenRequirements, Verifier},
+    auth::{DecisionRules, Jwks, LegacySecret, TokenRequirements, Verifier},
     clients::{
         model::{self, ModelClient},
         openai::{self as chatkit, ChatKit},
@@ -14,6 +14,7 @@ use crate::{
         http_client::HttpClient,
         sealing::Sealer,
         secret::Secret,
+        secret_store::Rotating,
     },
 };
 
@@ -47,7 +48,7 @@ impl Dependencies {
 
     /// The client with the secret key.
     pub fn service_client(&mut self) -> Result<ServiceClient, Reported> {
-        let key = self.environment.required("SUPABASE_SECRET_KEY", supabase::parse_secret_key);
+        let key = self.environment.required_secret("SUPABASE_SECRET_KEY", supabase::parse_secret_key);
         Ok(ServiceClient::new(self.http.clone(), self.project.as_ref().map_err(|reported| *reported)?, key?))
     }
 
@@ -58,7 +59,7 @@ impl Dependencies {
 
     /// The ChatKit client, or `None` if ChatKit is not configured.
     pub fn chatkit(&mut self) -> Result<Option<ChatKit>, Reported> {
-        let key = self.environment.optional(CHATKIT_SECRET, chatkit::parse_api_key);
+        let key = self.environment.optional_secret(CHATKIT_SECRET, chatkit::parse_api_key);
         let project = self.environment.optional("OPENAI_CHATKIT_PROJECT", chatkit::parse_project);
         let base = self.environment.optional("OPENAI_CHATKIT_BASE_URL", config::base_url);
         let key = key?;
@@ -86,10 +87,10 @@ impl Dependencies {
     }
 
     /// The sealer of client secrets, or `None` if no provider of them is configured.
-    pub fn sealer(&mut self) -> Result<Option<Sealer>, Reported> {
+    pub fn sealer(&mut self) -> Result<Option<Rotating<Sealer>>, Reported> {
         let is_needed = self.environment.is_set(CHATKIT_SECRET) || self.environment.is_set(CHATKIT_API_URL);
         if is_needed {
-            self.environment.required("CHATKIT_SEALING_KEYS", Sealer::parse).map(Some)
+            self.environment.required_secret("CHATKIT_SEALING_KEYS", Sealer::parse).map(Some)
         } else {
             Ok(None)
         }
@@ -106,7 +107,7 @@ impl Dependencies {
 
     /// The client of the model's server.
     pub fn model_client(&mut self) -> Result<ModelClient, Reported> {
-        let key = self.environment.required("MODEL_API_KEY", model::parse_api_key);
+        let key = self.environment.required_secret("MODEL_API_KEY", model::parse_api_key);
         let base = self.environment.optional("MODEL_BASE_URL", config::base_url);
         let key = key?;
         let base = match base? {
@@ -122,10 +123,12 @@ impl Dependencies {
     pub fn agent_client(&mut self) -> Result<crate::clients::mcp::Client, Reported> {
         use crate::{clients::mcp, platform::egress as outbound};
         let allowed = outbound::LoopbackAllowlist::from_environment(&mut self.environment);
-        let credentials = self.environment.optional("AGENT_CREDENTIALS", mcp::Credentials::parse);
+        let store = self.environment.secret_store();
+        let parse = move |value: &str| mcp::Credentials::parse_with_store(value, store.as_ref());
+        let credentials = self.environment.optional_secret("AGENT_CREDENTIALS", parse);
         let outbound = outbound::EgressClient::new(allowed?)
             .map_err(|error| self.environment.add_error("AGENT_LOOPBACK_ALLOWLIST", error.to_string()))?;
-        Ok(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
+        Ok(mcp::Client::new(outbound, credentials?.unwrap_or_else(|| mcp::Credentials::default().into())))
     }
 
     /// The client of AWS's APIs, with the credentials of the function's role.
@@ -135,13 +138,13 @@ impl Dependencies {
     }
 
     /// The secret that the database webhook must send.
-    pub(crate) fn webhook_secret(&mut self) -> Result<Secret, Reported> {
-        self.environment.required("DATABASE_WEBHOOK_SECRET", config::secret_min_32)
+    pub(crate) fn webhook_secret(&mut self) -> Result<Rotating<Secret>, Reported> {
+        self.environment.required_secret("DATABASE_WEBHOOK_SECRET", config::secret_min_32)
     }
 
     /// The verifier of callers' tokens. Every HTTP function has one.
     pub(crate) fn verifier(&mut self) -> Result<Verifier, Reported> {
-        let secret = self.environment.optional("SUPABASE_JWT_SECRET", |value| Ok(Secret::new(value)));
+        let secret = self.environment.optional_secret("SUPABASE_JWT_SECRET", LegacySecret::parse);
         let issuer = self.environment.optional("SUPABASE_JWT_ISSUER", config::any_string);
         let audience = self.environment.optional("SUPABASE_JWT_AUDIENCE", config::any_string);
         let project = self.project.as_ref().map_err(|reported| *reported)?;
@@ -175,10 +178,12 @@ impl Dependencies {
     ///
     /// # Errors
     /// Every error in the environment.
-    pub(crate) fn build_from_process<T>(
+    pub(crate) async fn build_from_process<T>(
         build: impl FnOnce(&mut Self) -> Result<T, Reported>,
     ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
-        let mut dependencies = Self::new(Environment::from_process(), HttpClient::new()?);
+        let http = HttpClient::new()?;
+        let environment = Environment::from_process().with_secrets(&http).await;
+        let mut dependencies = Self::new(environment, http);
         let built = build(&mut dependencies);
         Ok(dependencies.build(built)?)
     }
@@ -204,7 +209,11 @@ mod tests {
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
         assert_eq!(errors(&[URL]), "");
-        let invalid = errors(&[URL, ("OPENAI_CHATKIT_SECRET", "sk-x"), ("OPENAI_CHATKIT_PROJECT", "x")]);
+        let invalid = errors(&[
+            URL,
+            ("OPENAI_CHATKIT_SECRET", "sk-proj-0123456789abcdef"),
+            ("OPENAI_CHATKIT_PROJECT", "x"),
+        ]);
         assert!(invalid.contains("2 mistake(s)"), "{invalid}");
         assert!(
             invalid.contains("OPENAI_CHATKIT_PROJECT must be")
@@ -229,9 +238,9 @@ mod tests {
         };
         const URL: (&str, &str) = ("SUPABASE_URL", "https://project.supabase.co");
         assert!(model(&[URL]).unwrap_err().contains("MODEL_API_KEY is not set"));
-        assert_eq!(model(&[URL, ("MODEL_API_KEY", "sk-x")]), Ok(()));
+        assert_eq!(model(&[URL, ("MODEL_API_KEY", "sk-model")]), Ok(()));
         assert_eq!(
-            model(&[URL, ("MODEL_API_KEY", "sk-x"), ("MODEL_BASE_URL", "http://127.0.0.1:9/v1")]),
+            model(&[URL, ("MODEL_API_KEY", "sk-model"), ("MODEL_BASE_URL", "http://127.0.0.1:9/v1")]),
             Ok(())
         );
         let invalid =

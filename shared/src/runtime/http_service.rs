@@ -48,7 +48,9 @@ pub(super) fn bootstrap<F>(run: impl Future<Output = Result<(), BoxError>>) -> E
 }
 
 async fn run<F: Endpoint>() -> Result<(), BoxError> {
-    let service = Arc::new(HttpService::<F>::new(Environment::from_process(), HttpClient::new()?)?);
+    let http = HttpClient::new()?;
+    let environment = Environment::from_process().with_secrets(&http).await;
+    let service = Arc::new(HttpService::<F>::new(environment, http)?);
     // Fetching the keys also opens the connection to Supabase, which is the slowest part of a first
     // response. A failure is not reported here: the first request fetches again and reports it.
     service.verifier.prefetch_keys(Deadline::after(WARM_UP)).await;

@@ -43,7 +43,7 @@ pub fn serve_schedule<S: ScheduledJob>() -> ExitCode {
 }
 
 async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
-    let scheduled = Arc::new(Dependencies::build_from_process(S::new)?);
+    let scheduled = Arc::new(Dependencies::build_from_process(S::new).await?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let scheduled = Arc::clone(&scheduled);
         async move { run_job(scheduled.as_ref(), &event.context).await }

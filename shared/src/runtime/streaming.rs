@@ -71,7 +71,9 @@ pub fn serve_streaming<F: StreamingEndpoint>() -> ExitCode {
 }
 
 async fn run<F: StreamingEndpoint>() -> Result<(), BoxError> {
-    let service = Arc::new(StreamingService::<F>::new(Environment::from_process(), HttpClient::new()?)?);
+    let http = HttpClient::new()?;
+    let environment = Environment::from_process().with_secrets(&http).await;
+    let service = Arc::new(StreamingService::<F>::new(environment, http)?);
     service.function.warm_up(Deadline::after(WARM_UP)).await;
     runtime_api::run_streaming(move |event| {
         let service = Arc::clone(&service);

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     error::{Error, ErrorCode},
     http::problem_details as problem,
-    platform::{secret::Secret, telemetry},
+    platform::{secret::Secret, secret_store::Rotating, telemetry},
     runtime::{
         Dependencies,
         event::{EventResponse, HttpEvent, Payload},
@@ -33,11 +33,12 @@ pub fn serve_webhook<S: ScheduledJob>() -> ExitCode {
 }
 
 async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
-    let served = Arc::new(Dependencies::build_from_process(|dependencies| {
+    let build = |dependencies: &mut Dependencies| {
         let job = S::new(dependencies);
         let secret = dependencies.webhook_secret();
         Ok((job?, secret?))
-    })?);
+    };
+    let served = Arc::new(Dependencies::build_from_process(build).await?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let served = Arc::clone(&served);
         async move {
@@ -55,7 +56,7 @@ async fn run<S: ScheduledJob>() -> Result<(), BoxError> {
 /// Returns an error if a run of the schedule failed.
 pub async fn handle_webhook<S: ScheduledJob>(
     scheduled: &S,
-    secret: &Secret,
+    secret: &Rotating<Secret>,
     event: LambdaEvent<Payload>,
 ) -> Result<Value, BoxError> {
     let LambdaEvent { payload, context } = event;
@@ -71,11 +72,12 @@ pub async fn handle_webhook<S: ScheduledJob>(
 }
 
 /// Returns the reason to reject a request, if there is one.
-fn rejection(request: &HttpEvent, secret: &Secret) -> Option<Error> {
+async fn rejection(request: &HttpEvent, secret: &Rotating<Secret>) -> Option<Error> {
     let given = request.headers.get(HEADER).map_or(b"".as_slice(), |given| given.as_bytes());
     // Compares in constant time, since the duration would otherwise reveal how much of a guess is
     // right.
-    if verify_slices_are_equal(given, secret.expose().as_bytes()).is_err() {
+    let compare = |secret: &Secret| verify_slices_are_equal(given, secret.expose().as_bytes()).ok();
+    if secret.find(compare).await.is_none() {
         return Some(Error::new(ErrorCode::WebhookSecretRefused));
     }
     if let Some(fault) = request.fault {
@@ -87,11 +89,11 @@ fn rejection(request: &HttpEvent, secret: &Secret) -> Option<Error> {
 /// Starts a run unless the request is rejected, and returns its result as a response.
 async fn respond<S: ScheduledJob>(
     scheduled: &S,
-    secret: &Secret,
+    secret: &Rotating<Secret>,
     request: &HttpEvent,
     context: &Context,
 ) -> Response<Vec<u8>> {
-    let error = match rejection(request, secret) {
+    let error = match rejection(request, secret).await {
         Some(error) => {
             // Logged separately, since no run was started. The log omits the path, which the caller
             // controls.
@@ -151,14 +153,14 @@ mod tests {
     /// Returns the status of the response; `None` for an event of the schedule.
     async fn status(event: Value) -> Option<u64> {
         let payload = Payload::parse(event.to_string().as_bytes());
-        let secret = Secret::new("s3cret");
+        let secret = Secret::new("s3cret").into();
         let answer = handle_webhook(&Nothing, &secret, LambdaEvent::new(payload, Context::default())).await;
         answer.unwrap()["statusCode"].as_u64()
     }
 
     #[tokio::test]
     async fn panic_fails_the_run() {
-        let secret = Secret::new("s3cret");
+        let secret = Secret::new("s3cret").into();
         let event = |text: &str| LambdaEvent::new(Payload::parse(text.as_bytes()), Context::default());
         let failed = handle_webhook(&Panics, &secret, event("{}")).await.unwrap_err().to_string();
         assert_eq!(failed, "run: internal_error");

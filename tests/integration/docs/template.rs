@@ -1,6 +1,6 @@
 //! Deployment of the functions by `template.yaml`: names, roles, logs, URLs and concurrency.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -11,6 +11,90 @@ use crate::support::template::{Function, Template};
 /// Lambda's limit for all variables of a function, in bytes. Names count as well.
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 const MAX_ENVIRONMENT: usize = 4096;
+
+/// A secret of the functions, and the policy that permits to fetch it at run time.
+struct SecretOfTemplate {
+    variable: &'static str,
+    parameter: &'static str,
+    /// The condition under which the secret exists; `None` if it always does.
+    exists: Option<&'static str>,
+    policy: &'static str,
+    /// The condition of the policy.
+    condition: &'static str,
+}
+
+const fn secret(
+    variable: &'static str,
+    parameter: &'static str,
+    exists: Option<&'static str>,
+    policy: &'static str,
+    condition: &'static str,
+) -> SecretOfTemplate {
+    SecretOfTemplate { variable, parameter, exists, policy, condition }
+}
+
+/// In the order in which roles name the policies.
+#[rustfmt::skip]
+const SECRETS: [SecretOfTemplate; 7] = [
+    secret("SUPABASE_SECRET_KEY", "SupabaseSecretKeyName", None, "ReadSupabaseSecretKey", "FetchesSecrets"),
+    secret("SUPABASE_JWT_SECRET", "SupabaseJwtSecretName", Some("HasJwtSecret"), "ReadJwtSecret", "FetchesJwtSecret"),
+    secret("OPENAI_CHATKIT_SECRET", "ChatkitSecretName", Some("HasChatkit"), "ReadChatkitSecret", "FetchesChatkitSecret"),
+    secret("CHATKIT_SEALING_KEYS", "SealingKeysName", Some("HasSealingKeys"), "ReadSealingKeys", "FetchesSealingKeys"),
+    secret("MODEL_API_KEY", "ModelApiKeyName", Some("HasModelApiKey"), "ReadModelApiKey", "FetchesModelApiKey"),
+    secret("DATABASE_WEBHOOK_SECRET", "WebhookSecretName", None, "ReadWebhookSecret", "FetchesSecrets"),
+    secret("AGENT_CREDENTIALS", "AgentCredentialsName", Some("HasAgentCredentials"), "ReadAgentCredentials", "FetchesAgentCredentials"),
+];
+
+/// The parameter `Secrets` decides whether a variable holds a secret or a reference to it, and
+/// whether the functions may read exactly that secret.
+#[tokio::test]
+async fn secrets_are_copied_or_fetched_with_minimal_permissions() -> Result<()> {
+    let template = Template::read()?;
+    for SecretOfTemplate { variable, parameter, exists, policy, condition } in SECRETS {
+        let value = json!([
+            "FetchesSecrets",
+            format!("secretsmanager:${{{parameter}}}"),
+            format!("{{{{resolve:secretsmanager:${{{parameter}}}:SecretString}}}}"),
+        ]);
+        let value = match exists {
+            Some(exists) => json!([exists, value, "AWS::NoValue"]),
+            None => value,
+        };
+        for function in template.functions()? {
+            let given = template.environment(&function).remove(variable);
+            let is_expected = given.as_ref().is_none_or(|given| *given == value);
+            ensure!(is_expected, "{variable} of {} is {given:?}", function.id);
+        }
+        let resource = &template.0["Resources"][policy];
+        ensure!(
+            resource["Type"] == "AWS::IAM::ManagedPolicy" && resource["Condition"] == condition,
+            "{policy} is {resource}"
+        );
+        let conditions = &template.0["Conditions"][condition];
+        let expected = match exists {
+            Some(exists) => json!(["FetchesSecrets", exists]),
+            None => json!(["Secrets", "runtime"]),
+        };
+        ensure!(*conditions == expected, "{condition} is {conditions}");
+        let arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:";
+        let mut statements = vec![json!({
+            "Effect": "Allow", "Action": "secretsmanager:GetSecretValue",
+            "Resource": format!("{arn}${{{parameter}}}-??????"),
+        })];
+        if variable == "AGENT_CREDENTIALS" {
+            let nested = json!({
+                "Effect": "Allow", "Action": ["secretsmanager:GetSecretValue", "ssm:GetParameter"],
+                "Resource": "AgentSecretArns",
+            });
+            statements.push(json!(["HasAgentSecrets", nested, "AWS::NoValue"]));
+        }
+        let decrypt = json!({ "Effect": "Allow", "Action": "kms:Decrypt", "Resource": "KmsKeyArn" });
+        statements.push(json!(["HasKmsKey", decrypt, "AWS::NoValue"]));
+        let granted = &resource["Properties"]["PolicyDocument"]["Statement"];
+        ensure!(*granted == json!(statements), "{policy} grants {granted}");
+    }
+    Ok(())
+}
 
 #[tokio::test]
 async fn ten_agent_credentials_fit_into_every_environment() -> Result<()> {
@@ -50,9 +134,11 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
     let template = Template::read()?;
     let resources = &template.0["Resources"];
     let mut expected = BTreeSet::from(["HttpApi", "ChatApi", "ChatApiPermission"].map(str::to_owned));
+    expected.extend(SECRETS.iter().map(|secret| secret.policy.to_owned()));
     let mut outputs = BTreeSet::from(["ApiUrl", "ChatApiUrl", "DashboardUrl"].map(str::to_owned));
     for function in template.functions()? {
-        let Function { id, package, properties } = function;
+        let Function { id, package, properties } = &function;
+        let (id, package) = (*id, *package);
         let name = if function.is_webhook() { format!("{package}-webhook") } else { package.to_owned() };
         ensure!(id == pascal(&name), "the function {name} has the id {id}, not {}", pascal(&name));
         let (role, logs) = (format!("{id}Role"), format!("{id}Logs"));
@@ -73,7 +159,7 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
         );
         if function.is_scheduled() {
             let queue = format!("{id}DeadLetters");
-            let permissions = permissions(&logs, Some(&queue));
+            let permissions = permissions(&logs, Some(&queue), &template.environment(&function));
             ensure!(
                 resources[&role]["Properties"] == permissions,
                 "{role} has other permissions than expected"
@@ -107,7 +193,7 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
             continue;
         }
         ensure!(
-            resources[&role]["Properties"] == permissions(&logs, None),
+            resources[&role]["Properties"] == permissions(&logs, None, &template.environment(&function)),
             "{role} has other permissions than expected"
         );
         if function.is_operated() {
@@ -210,9 +296,12 @@ async fn background_functions_reserve_optional_concurrency() -> Result<()> {
     Ok(())
 }
 
-/// The minimal permissions: writing its log and, if it is invoked asynchronously, reporting
-/// failures.
-fn permissions(logs: &str, queue: Option<&str>) -> Value {
+/// The minimal permissions: writing its log, reading the secrets in its environment and, if it is
+/// invoked asynchronously, reporting failures.
+fn permissions(logs: &str, queue: Option<&str>, environment: &BTreeMap<String, Value>) -> Value {
+    let read = SECRETS.iter().filter(|secret| environment.contains_key(secret.variable));
+    let policies: Vec<Value> =
+        read.map(|secret| json!([secret.condition, secret.policy, "AWS::NoValue"])).collect();
     let mut permissions = json!({
         "AssumeRolePolicyDocument": {
             "Version": "2012-10-17",
@@ -220,6 +309,7 @@ fn permissions(logs: &str, queue: Option<&str>) -> Value {
                 { "Effect": "Allow", "Principal": { "Service": "lambda.amazonaws.com" }, "Action": "sts:AssumeRole" }
             ],
         },
+        "ManagedPolicyArns": policies,
         "Policies": [{
             "PolicyName": "write-its-own-log",
             "PolicyDocument": {

@@ -196,7 +196,8 @@ fn agent(stack: &LocalStack) -> Result<&Agent> {
 }
 
 fn with_credential_of(agent_id: &str) -> Builder {
-    let credentials = json!({ agent_id: { "origin": "https://agents.example.com", "bearer": "c4n4ry" } });
+    let credentials =
+        json!({ agent_id: { "origin": "https://agents.example.com", "bearer": "c4n4ry-c4n4ry-c4n4ry" } });
     with_env("AGENT_CREDENTIALS", &credentials.to_string())
 }
 

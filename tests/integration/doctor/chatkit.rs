@@ -12,7 +12,7 @@ use super::{ExpectedFault, execute, expect_faults, start, with_env};
 
 #[tokio::test]
 async fn revoked_key_is_reported() -> Result<()> {
-    let stack = start(with_env("OPENAI_CHATKIT_SECRET", "sk-proj-revoked")).await?;
+    let stack = start(with_env("OPENAI_CHATKIT_SECRET", "sk-proj-revoked-0123456789")).await?;
     expect_chatkit_fault(&stack, "chatkit_key_refused").await
 }
 

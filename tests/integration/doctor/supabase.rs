@@ -93,7 +93,7 @@ async fn publishable_key_of_another_project_is_reported() -> Result<()> {
 
 #[tokio::test]
 async fn secret_key_of_another_project_is_reported() -> Result<()> {
-    let stack = start(with_env("SUPABASE_SECRET_KEY", "sb_secret_of_another_project")).await?;
+    let stack = start(with_env("SUPABASE_SECRET_KEY", "sb_secret_of_another_project_01234567")).await?;
     expect_faults(&stack, &[("secret_key", "secret_key_refused", "")], &DATABASE_CHECKS).await
 }
 

@@ -87,6 +87,7 @@ fn check(arguments: &Arguments) -> Result<DoctorReport, Box<dyn Error>> {
         (None, Some(path)) => Environment::from_file(path.as_ref())?,
         (None, None) => Environment::from_process(),
     };
+    let environment = runtime.block_on(environment.with_secrets(&http));
     let doctor = Doctor::new(&mut Dependencies::new(environment, http));
     Ok(runtime.block_on(async { doctor.run(Deadline::after(TIMEOUT)).await }))
 }

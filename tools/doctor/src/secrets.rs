@@ -1,7 +1,7 @@
 //! References to secrets in the values of variables.
 
 use serde_json::Value;
-use shared::platform::secret::Secret;
+use shared::platform::{secret::Secret, secret_store};
 
 /// A variable's value that names a secret of AWS Secrets Manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ impl SecretReference {
             let json_key = rest.strip_prefix(':').and_then(|rest| some(rest.split(':').next()?));
             return Some(Self { secret_id: id.to_owned(), json_key, is_copied: true });
         }
-        let named = value.strip_prefix("secretsmanager:")?;
-        let (id, key) = named.split_once('#').unwrap_or((named, ""));
-        Some(Self { secret_id: id.to_owned(), json_key: some(key), is_copied: false })
+        let reference = secret_store::SecretReference::parse(value)?.ok()?;
+        let secret_store::SecretId::SecretsManager(secret_id) = reference.id else { return None };
+        Some(Self { secret_id, json_key: reference.json_key, is_copied: false })
     }
 
     /// Returns the part of a secret that the variable holds. `None` if the secret does not have it.
@@ -51,6 +51,7 @@ mod tests {
             (&format!("{{{{resolve:secretsmanager:{arn}:SecretString}}}}"), Some((arn, None, true))),
             ("secretsmanager:chat/key", Some(("chat/key", None, false))),
             (&format!("secretsmanager:{arn}#member"), Some((arn, Some("member"), false))),
+            ("ssm:chat", None),
             ("https://project.supabase.co", None),
             ("", None),
         ] {

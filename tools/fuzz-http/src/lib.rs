@@ -19,7 +19,7 @@ use fastrand::Rng;
 use lambda_http::{Context, LambdaEvent, lambda_runtime::Config};
 use serde_json::Value;
 use shared::{
-    platform::{config::Environment, http_client::HttpClient, secret::Secret},
+    platform::{config::Environment, http_client::HttpClient, secret::Secret, secret_store::Rotating},
     runtime::{self, Endpoint, HttpService, Payload},
 };
 use tracing_subscriber::layer::SubscriberExt;
@@ -100,7 +100,7 @@ fn run_share<F: Endpoint>(plan: &Plan, from: u64, step: u64) -> Result<FuzzRepor
 /// An endpoint with its HTTP service, and a webhook handler.
 struct FuzzTarget<F> {
     service: HttpService<F>,
-    secret: Secret,
+    secret: Rotating<Secret>,
     events: Vec<Value>,
 }
 
@@ -109,7 +109,11 @@ impl<F: Endpoint> FuzzTarget<F> {
         let environment = Environment::new(|name| events::variable(name).map(str::to_owned));
         let http = HttpClient::new().map_err(|error| anyhow!("{error}"))?;
         let service = HttpService::new(environment, http)?;
-        Ok(Self { service, secret: Secret::new(events::DATABASE_WEBHOOK_SECRET), events: events::all()? })
+        Ok(Self {
+            service,
+            secret: Secret::new(events::DATABASE_WEBHOOK_SECRET).into(),
+            events: events::all()?,
+        })
     }
 
     /// Sends a payload to both. Returns the response, or a violated rule.

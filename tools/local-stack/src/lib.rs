@@ -16,6 +16,7 @@ pub mod http;
 pub mod lambda;
 pub mod metric_definitions;
 pub mod model;
+pub mod moto;
 pub mod openai;
 pub mod postgres;
 pub mod process_reaper;
@@ -27,7 +28,7 @@ pub mod supabase;
 pub mod toolchain;
 pub mod yaml;
 
-pub use stack::{Builder, Environment, KeyStyle, LocalStack, NAMESPACE, ORIGIN, PROJECT};
+pub use stack::{Builder, Environment, KeyStyle, LocalStack, NAMESPACE, ORIGIN, PROJECT, sealing_key};
 
 /// Runs a program on the local stack and then stops every process that it started.
 pub fn run_program(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {

@@ -24,6 +24,8 @@ pub enum Reason {
     CredentialMissing,
     /// The registry names a credential of another origin.
     CredentialElsewhere,
+    /// The secret with the credential cannot be fetched, or is not a token.
+    CredentialUnavailable,
     /// A person's answer does not fit the server's request for input.
     AnswerMismatch,
     /// The inputs do not match the input schema in the registry.
@@ -159,6 +161,7 @@ impl Reason {
             Self::Refused(UrlRejection::Address | UrlRejection::Name) => "address_refused",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialElsewhere => "credential_of_other_origin",
+            Self::CredentialUnavailable => "credential_unavailable",
             Self::AnswerMismatch => "answer_unfit",
             Self::InvalidInputs => "invalid_inputs",
             Self::UnusableSchema => "unusable_input_schema",

@@ -23,17 +23,19 @@ impl Client {
         deadline: Deadline,
     ) -> Result<OfferedTools, CallError> {
         let deadline = deadline.capped(target.timeout);
-        let mut connector = self.connector(target)?;
-        loop {
-            let mut server = connector.connect(deadline).await?;
-            let state = connector.state();
-            let listed = tokio::time::timeout(deadline.remaining(), list_all_pages(&server, state)).await;
-            let listed = listed.unwrap_or_else(|_| Err(state.error(Reason::TimedOut)));
-            let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
-            if listed.is_ok() || !connector.can_reconnect() {
-                return listed;
+        self.with_credential(target, async |mut connector| {
+            loop {
+                let mut server = connector.connect(deadline).await?;
+                let state = connector.state();
+                let listed = tokio::time::timeout(deadline.remaining(), list_all_pages(&server, state)).await;
+                let listed = listed.unwrap_or_else(|_| Err(state.error(Reason::TimedOut)));
+                let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
+                if listed.is_ok() || !connector.can_reconnect() {
+                    return listed;
+                }
             }
-        }
+        })
+        .await
     }
 }
 

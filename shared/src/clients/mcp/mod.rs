@@ -18,6 +18,7 @@ mod transport;
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::header::HeaderValue;
 use rmcp::{
     model::{
         CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientCapabilities,
@@ -31,6 +32,7 @@ use rmcp::{
     },
 };
 use serde_json::{Map, Value};
+use url::Url;
 
 pub use credentials::Credentials;
 pub use elicitation::ElicitationAnswer;
@@ -42,7 +44,7 @@ pub use result::{
     TaskStatus, TaskUpdate, ToolResult,
 };
 
-use crate::platform::{egress::EgressClient, http_client::Deadline, telemetry};
+use crate::platform::{egress::EgressClient, http_client::Deadline, secret_store::Rotating, telemetry};
 use call_state::CallState;
 use connect::{Connector, Server};
 use elicitation::InputRequired;
@@ -59,7 +61,13 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug)]
 pub struct Client {
     outbound: EgressClient,
+    credentials: Rotating<Credentials>,
+}
+
+/// The credential of one call.
+struct CallCredential {
     credentials: Arc<Credentials>,
+    bearer: Option<(Rotating<HeaderValue>, Arc<HeaderValue>)>,
 }
 
 /// A server, as the registry describes it.
@@ -84,8 +92,8 @@ pub struct ToolCall<'a> {
 }
 
 impl Client {
-    pub fn new(outbound: EgressClient, credentials: Credentials) -> Self {
-        Self { outbound, credentials: Arc::new(credentials) }
+    pub fn new(outbound: EgressClient, credentials: impl Into<Rotating<Credentials>>) -> Self {
+        Self { outbound, credentials: credentials.into() }
     }
 
     /// Calls a tool once. The caller decides what may be repeated, and when.
@@ -101,34 +109,85 @@ impl Client {
     ) -> Result<ToolResult, CallError> {
         let deadline = deadline.capped(target.timeout);
         let params = call.params().map_err(CallError::NotSent)?;
-        let mut connector = self.connector(target)?;
-        loop {
-            let mut server = connector.connect(deadline).await?;
-            let outcome = call_until_result(&server, params.clone(), connector.state(), deadline).await;
-            let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
-            if outcome.is_ok() || !connector.can_reconnect() {
-                return outcome;
+        self.with_credential(target, async |mut connector| {
+            loop {
+                let mut server = connector.connect(deadline).await?;
+                let outcome = call_until_result(&server, params.clone(), connector.state(), deadline).await;
+                let _ = server.close_with_timeout(CLOSE_TIMEOUT).await;
+                if outcome.is_ok() || !connector.can_reconnect() {
+                    return outcome;
+                }
             }
-        }
+        })
+        .await
     }
 
-    /// Checks the URL, looks up the credential and prepares the connection for one call.
-    fn connector(&self, target: &Target<'_>) -> Result<Connector, CallError> {
+    /// Checks the URL, looks up the credential and sends requests with it. If the server refuses the
+    /// credential and there is a newer one, sends the requests once more: a server that answers 401
+    /// has not called the tool.
+    async fn with_credential<R, F: Future<Output = Result<R, CallError>>>(
+        &self,
+        target: &Target<'_>,
+        send: impl Fn(Connector) -> F,
+    ) -> Result<R, CallError> {
         let url = self
             .outbound
             .parse_allowed_url(target.url)
             .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
-        let bearer = self.credentials.header(target.credential, &url).map_err(CallError::NotSent)?;
+        let current = self.credential(target, &url).await.map_err(CallError::NotSent)?;
+        let outcome = send(self.connector(&url, current.header())).await;
+        if !matches!(&outcome, Err(CallError::Answered(answered)) if answered.status == 401) {
+            return outcome;
+        }
+        match self.newer_credential(target, &url, current).await {
+            Some(newer) => send(self.connector(&url, Some(newer.as_ref().clone()))).await,
+            None => outcome,
+        }
+    }
+
+    async fn credential(&self, target: &Target<'_>, url: &Url) -> Result<CallCredential, Reason> {
+        let credentials = self.credentials.current();
+        let bearer = credentials.header(target.credential, url).await?;
+        let bearer = bearer.map(|bearer| {
+            let value = bearer.current();
+            (bearer, value)
+        });
+        Ok(CallCredential { credentials, bearer })
+    }
+
+    /// Returns a newer credential than the one that the server refused: its own secret may have
+    /// changed, or the secret with all credentials.
+    async fn newer_credential(
+        &self,
+        target: &Target<'_>,
+        url: &Url,
+        refused: CallCredential,
+    ) -> Option<Arc<HeaderValue>> {
+        let (bearer, value) = refused.bearer?;
+        if let Some(newer) = bearer.newer_after_refusal(&value).await {
+            return Some(newer);
+        }
+        self.credentials.newer_after_refusal(&refused.credentials).await?;
+        let (_, newer) = self.credential(target, url).await.ok()?.bearer?;
+        (newer != value).then_some(newer)
+    }
+
+    /// Prepares the connection for one call.
+    fn connector(&self, url: &Url, bearer: Option<HeaderValue>) -> Connector {
         let mut config =
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).reinit_on_expired_session(false);
         config.retry_config = Arc::new(resume_backoff());
         // rmcp sends from a task of its own, which has no trace context.
         let traceparent = telemetry::traceparent();
         let state = Arc::new(CallState::new());
-        Ok(Connector::new(
-            HttpTransport { outbound: self.outbound.clone(), url, bearer, traceparent, state },
-            config,
-        ))
+        let (outbound, url) = (self.outbound.clone(), url.clone());
+        Connector::new(HttpTransport { outbound, url, bearer, traceparent, state }, config)
+    }
+}
+
+impl CallCredential {
+    fn header(&self) -> Option<HeaderValue> {
+        self.bearer.as_ref().map(|(_, value)| value.as_ref().clone())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Client of the model's server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use reqwest::{
     Method, Request,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
@@ -9,9 +10,17 @@ use reqwest::{
 
 use super::{ModelCause, ModelError, ModelRequest, ModelStream};
 use crate::platform::{
-    http_client::{Deadline, HttpClient, Idempotency, RetryPolicy, Streamed, classification::model::TABLE},
+    config::require_length,
+    http_client::{
+        Deadline, HttpClient, Idempotency, RetryPolicy, Streamed, TransportError,
+        classification::model::TABLE,
+    },
     secret::Secret,
+    secret_store::Rotating,
 };
+
+/// Minimum length of a key. A server without keys may get a placeholder.
+const MIN_KEY: usize = 8;
 
 /// A repeat stores nothing and changes nothing; it only costs tokens. The first response may take
 /// long, because some servers load the model first.
@@ -30,7 +39,11 @@ const EVENT_STREAM: &str = "text/event-stream";
 pub struct ModelClient {
     http: HttpClient,
     responses: url::Url,
-    pub(super) headers: HeaderMap,
+    key: Rotating<HeaderValue>,
+    /// Azure reads its keys from a header of its own.
+    is_azure: bool,
+    /// The headers of every request, without the key.
+    headers: HeaderMap,
 }
 
 impl ModelClient {
@@ -38,23 +51,28 @@ impl ModelClient {
     ///
     /// # Errors
     /// Returns a description of the expected format if `base` cannot be extended by a path.
-    pub fn new(http: HttpClient, base: &url::Url, key: HeaderValue) -> Result<Self, String> {
+    pub fn new(http: HttpClient, base: &url::Url, key: Rotating<HeaderValue>) -> Result<Self, String> {
         let responses = format!("{}/responses", base.as_str().trim_end_matches('/'));
         let responses = responses.parse().map_err(|_| "cannot be extended by a path".to_owned())?;
         let mut headers = HeaderMap::new();
-        // Azure reads its keys from a header of its own.
-        let api_key = key.as_bytes().strip_prefix(b"Bearer ").map(HeaderValue::from_bytes);
-        if let Some(Ok(mut api_key)) = api_key.filter(|_| is_azure(base)) {
-            api_key.set_sensitive(true);
-            headers.insert("api-key", api_key);
-        } else {
-            headers.insert(AUTHORIZATION, key);
-        }
         headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
         // A request without this header accepts any coding (RFC 9110, 12.5.3).
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(Self { http, responses, headers })
+        Ok(Self { http, responses, key, is_azure: is_azure(base), headers })
+    }
+
+    /// Returns the headers of a request with this key.
+    pub(super) fn headers(&self, key: &HeaderValue) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let api_key = key.as_bytes().strip_prefix(b"Bearer ").map(HeaderValue::from_bytes);
+        if let Some(Ok(mut api_key)) = api_key.filter(|_| self.is_azure) {
+            api_key.set_sensitive(true);
+            headers.insert("api-key", api_key);
+        } else {
+            headers.insert(AUTHORIZATION, key.clone());
+        }
+        headers
     }
 
     /// Requests a response and returns its stream once the server has accepted the request. The
@@ -70,10 +88,14 @@ impl ModelClient {
     ) -> Result<ModelStream, ModelError> {
         let body = serde_json::to_vec(request);
         let body = body.map_err(|_| ModelError::in_stream(ModelCause::SettingsRejected, None))?;
-        let mut request = Request::new(Method::POST, self.responses.clone());
-        *request.headers_mut() = self.headers.clone();
-        *request.body_mut() = Some(body.into());
-        match self.http.send_streamed(request, STREAM, deadline).await? {
+        let body = Bytes::from(body);
+        let send = |key: Arc<HeaderValue>| {
+            let mut request = Request::new(Method::POST, self.responses.clone());
+            *request.headers_mut() = self.headers(&key);
+            *request.body_mut() = Some(body.clone().into());
+            self.http.send_streamed(request, STREAM, deadline)
+        };
+        match self.key.send(send, is_key_refused).await? {
             Streamed::Body(body) if body.has_content_type(EVENT_STREAM) => {
                 Ok(ModelStream::new(body, deadline))
             }
@@ -85,6 +107,12 @@ impl ModelClient {
             }
         }
     }
+}
+
+/// Returns whether the server refused the key. It then did not perform the request.
+fn is_key_refused(answer: &Result<Streamed, TransportError>) -> bool {
+    let Ok(Streamed::Response(response)) = answer else { return false };
+    response.cause(&TABLE, false) == Some(ModelCause::KeyRejected)
 }
 
 fn is_azure(base: &url::Url) -> bool {
@@ -101,6 +129,7 @@ pub fn parse_api_key(value: &str) -> Result<HeaderValue, String> {
     let bearer = Secret::new(format!("Bearer {value}"));
     let mut header =
         HeaderValue::from_str(bearer.expose()).map_err(|_| "contains characters that no key has")?;
+    require_length(value, MIN_KEY)?;
     header.set_sensitive(true);
     Ok(header)
 }

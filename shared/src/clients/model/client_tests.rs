@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::header::HeaderValue;
+
 use super::*;
 use crate::platform::http_client::{Deadline, HttpClient};
 
@@ -62,8 +64,11 @@ fn stream(body: &str) -> String {
 }
 
 fn client(url: &str) -> ModelClient {
-    let key = parse_api_key("sk-test").unwrap();
-    ModelClient::new(HttpClient::new().unwrap(), &url.parse().unwrap(), key).unwrap()
+    ModelClient::new(HttpClient::new().unwrap(), &url.parse().unwrap(), api_key("sk-test1").into()).unwrap()
+}
+
+fn api_key(key: &str) -> HeaderValue {
+    parse_api_key(key).unwrap()
 }
 
 fn request() -> ModelRequest {
@@ -99,7 +104,7 @@ async fn stream_is_read_to_its_last_event() {
     assert!(matches!(stream.next().await, Ok(None)));
     let request = requests.recv().unwrap();
     assert!(request.starts_with("POST /v1/responses HTTP/1.1\r\n"), "{request}");
-    for header in ["authorization: Bearer sk-test", "accept: text/event-stream", "accept-encoding: identity"]
+    for header in ["authorization: Bearer sk-test1", "accept: text/event-stream", "accept-encoding: identity"]
     {
         assert!(request.contains(header), "{header} is missing in {request}");
     }
@@ -228,7 +233,7 @@ async fn event_is_not_lost_if_its_future_is_dropped() {
 #[test]
 fn key_is_a_bearer_token_except_at_azure() {
     let headers = |url: &str| {
-        let debug = format!("{:?}", client(url).headers);
+        let debug = format!("{:?}", client(url).headers(&api_key("sk-test1")));
         assert!(!debug.contains("sk-test"), "{debug}");
         (debug.contains("authorization"), debug.contains("api-key"))
     };

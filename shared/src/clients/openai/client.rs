@@ -1,7 +1,7 @@
 //! Client of the ChatKit API, hosted by OpenAI.
 //! Source: <https://platform.openai.com/docs/api-reference/chatkit>
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Method, Request,
@@ -11,13 +11,18 @@ use serde::de::DeserializeOwned;
 
 use super::{ChatKitSession, ChatKitSessionRequest, Error, MessagePage, OpenAiCause, Thread, dto};
 use crate::platform::{
+    config::require_length,
     http_client::{
-        Deadline, HttpClient, Idempotency, RetryDecision, RetryPolicy,
+        Deadline, HttpClient, HttpResponse, Idempotency, RetryDecision, RetryPolicy,
         classification::{Done, openai::TABLE},
     },
     parse::Timestamp,
     secret::Secret,
+    secret_store::Rotating,
 };
+
+/// Minimum length of a key. OpenAI's have 51 characters or more.
+const MIN_KEY: usize = 20;
 
 const READ: RetryPolicy = RetryPolicy {
     system: "openai",
@@ -54,18 +59,24 @@ const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 pub struct ChatKit {
     http: HttpClient,
     base: String,
+    key: Rotating<HeaderValue>,
+    /// The headers of every request, without the key.
     headers: HeaderMap,
 }
 
 impl ChatKit {
     /// Creates a client of the API at `base`. Every request carries `key` and `project` as headers.
-    pub fn new(http: HttpClient, base: &url::Url, key: HeaderValue, project: Option<HeaderValue>) -> Self {
+    pub fn new(
+        http: HttpClient,
+        base: &url::Url,
+        key: Rotating<HeaderValue>,
+        project: Option<HeaderValue>,
+    ) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, key);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("openai-beta", HeaderValue::from_static("chatkit_beta=v1"));
         headers.extend(project.map(|project| (PROJECT, project)));
-        Self { http, base: base.as_str().trim_end_matches('/').to_owned(), headers }
+        Self { http, base: base.as_str().trim_end_matches('/').to_owned(), key, headers }
     }
 
     /// Returns a client that names no project, to find out whether OpenAI rejects
@@ -216,6 +227,31 @@ impl ChatKit {
         Ok(request)
     }
 
+    /// Sends a request with the key. A request with a refused key was not performed, so it is
+    /// repeated with a newer key.
+    async fn send(
+        &self,
+        request: Request,
+        policy: RetryPolicy,
+        deadline: Deadline,
+    ) -> Result<HttpResponse, Error> {
+        let send = |key: Arc<HeaderValue>| {
+            let with_key = request.try_clone().map(|mut request| {
+                request.headers_mut().insert(AUTHORIZATION, key.as_ref().clone());
+                request
+            });
+            async move {
+                let request = with_key.ok_or_else(Error::invalid_request)?;
+                Ok(self.http.send(request, policy, deadline).await?)
+            }
+        };
+        let is_refused = |answer: &Result<HttpResponse, Error>| {
+            let answer = answer.as_ref().ok();
+            answer.and_then(|answer| answer.cause(&TABLE, false)) == Some(OpenAiCause::KeyRejected)
+        };
+        self.key.send(send, is_refused).await
+    }
+
     /// Sends a request to cancel or delete something. A 404 counts as success only if OpenAI itself
     /// sent it: one from a system in between does not prove that the object is gone.
     async fn send_idempotent(
@@ -224,7 +260,7 @@ impl ChatKit {
         policy: RetryPolicy,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let answer = self.http.send(request, policy, deadline).await?;
+        let answer = self.send(request, policy, deadline).await?;
         match answer.accepted(&TABLE, false) {
             Ok(_) => Ok(()),
             Err(rejection) if rejection.cause == OpenAiCause::NotFound => Ok(()),
@@ -240,7 +276,7 @@ impl ChatKit {
         policy: RetryPolicy,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let answer = self.http.send(request, policy, deadline).await?;
+        let answer = self.send(request, policy, deadline).await?;
         let body = answer
             .accepted(&TABLE, false)
             .map_err(|rejection| Error::from_rejection(rejection, answer.request_id()))?;
@@ -256,6 +292,7 @@ pub fn parse_api_key(value: &str) -> Result<HeaderValue, String> {
     let bearer = Secret::new(format!("Bearer {value}"));
     let mut header =
         HeaderValue::from_str(bearer.expose()).map_err(|_| "contains characters that no key has")?;
+    require_length(value, MIN_KEY)?;
     header.set_sensitive(true);
     Ok(header)
 }

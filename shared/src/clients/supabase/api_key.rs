@@ -3,7 +3,10 @@
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use crate::platform::secret::Secret;
+use crate::platform::{config::require_length, secret::Secret};
+
+/// Minimum length of a secret key. Supabase's have 41 characters or more.
+const MIN_SECRET_KEY: usize = 32;
 
 /// API key of the project. Its prefix decides which kind it is.
 #[derive(Clone, Debug)]
@@ -46,7 +49,8 @@ pub fn parse_publishable_key(value: &str) -> Result<ApiKey, String> {
 /// # Errors
 /// Returns a description of the accepted keys.
 pub fn parse_secret_key(value: &str) -> Result<ApiKey, String> {
-    parse(value, "sb_secret_", "service_role")
+    let key = parse(value, "sb_secret_", "service_role")?;
+    require_length(value, MIN_SECRET_KEY).map(|()| key)
 }
 
 fn parse(value: &str, prefix: &str, role: &str) -> Result<ApiKey, String> {
@@ -93,19 +97,22 @@ fn sensitive(name: HeaderName, value: &str) -> Option<(HeaderName, HeaderValue)>
 mod tests {
     use super::*;
 
+    const SECRET_KEY: &str = "sb_secret_0123456789abcdefghijkl_01234567";
+
     #[test]
     fn api_keys_in_the_wrong_variable_are_rejected() {
         assert!(parse_publishable_key("sb_publishable_x").is_ok());
-        assert!(parse_secret_key("sb_secret_x").is_ok());
-        assert!(parse_publishable_key("sb_secret_x").is_err());
+        assert!(parse_secret_key(SECRET_KEY).is_ok());
+        assert!(parse_secret_key("sb_secret_x").is_err_and(|reason| reason.contains("at least 32")));
+        assert!(parse_publishable_key(SECRET_KEY).is_err());
         assert!(parse_secret_key("sb_publishable_x").is_err());
         assert!(parse_secret_key("eyJub3QiOiJhIn0.token.at-all").is_err());
     }
 
     #[test]
     fn opaque_secret_key_is_sent_in_apikey_header_only() {
-        let headers = parse_secret_key("sb_secret_x").unwrap().headers(None);
-        assert_eq!(headers["apikey"], "sb_secret_x");
+        let headers = parse_secret_key(SECRET_KEY).unwrap().headers(None);
+        assert_eq!(headers["apikey"], SECRET_KEY);
         assert!(!headers.contains_key(AUTHORIZATION));
     }
 }

@@ -1,10 +1,13 @@
 //! Client with the secret key: calls RPC functions only, each of them one
 //! transaction and safe to repeat.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{ApiKey, Error, Project, Rpc, transport};
-use crate::platform::http_client::{Deadline, HttpClient};
+use super::{ApiKey, Error, Project, Rpc, SupabaseCause, transport};
+use crate::platform::{
+    http_client::{Deadline, HttpClient, HttpResponse, RetryPolicy, classification::supabase::TABLE},
+    secret_store::Rotating,
+};
 
 /// First and longest delay before a call that records something is repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -15,12 +18,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct ServiceClient {
     http: HttpClient,
-    builder: std::sync::Arc<postgrest::Postgrest>,
-    key: ApiKey,
+    builder: Arc<postgrest::Postgrest>,
+    key: Rotating<ApiKey>,
 }
 
 impl ServiceClient {
-    pub fn new(http: HttpClient, project: &Project, key: ApiKey) -> Self {
+    pub fn new(http: HttpClient, project: &Project, key: Rotating<ApiKey>) -> Self {
         let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
         Self { http, builder, key }
     }
@@ -31,10 +34,33 @@ impl ServiceClient {
     /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
     pub async fn rpc<R: Rpc>(&self, call: &R, deadline: Deadline) -> Result<R::Output, Error> {
         let query = transport::rpc_query(&self.builder, call)?;
-        let policy = transport::rpc_policy::<R>();
-        let headers = self.key.headers(None);
-        let response = transport::send(&self.http, query, headers, false, policy, deadline).await?;
+        let response = self.send(query, transport::rpc_policy::<R>(), deadline).await?;
         transport::parse(&response, false)
+    }
+
+    /// Sends a request with the key. A request with a refused key was not performed, so it is
+    /// repeated with a newer key. The response is parsed separately, because generic code is
+    /// compiled for every type.
+    async fn send(
+        &self,
+        query: postgrest::Builder,
+        policy: RetryPolicy,
+        deadline: Deadline,
+    ) -> Result<HttpResponse, Error> {
+        let request = transport::request(query)?;
+        let send = |key: Arc<ApiKey>| {
+            let request = request.try_clone();
+            async move {
+                let request = request.ok_or_else(transport::unbuilt)?;
+                transport::send(&self.http, request, key.headers(None), false, policy, deadline).await
+            }
+        };
+        let is_refused = |answer: &Result<HttpResponse, Error>| {
+            let cause = answer.as_ref().ok().and_then(|answer| answer.cause(&TABLE, false));
+            // PostgREST refuses a legacy key, which is a token, after the gateway has accepted it.
+            matches!(cause, Some(SupabaseCause::KeyRejected | SupabaseCause::ServiceTokenRefused))
+        };
+        self.key.send(send, is_refused).await
     }
 
     /// Calls a function that records what was done elsewhere. The record must not be lost to

@@ -41,18 +41,27 @@ pub(super) fn rpc_query<R: Rpc>(
     Ok(builder.rpc(R::NAME, arguments))
 }
 
-/// Sends the builder's request with our headers. Generic code is compiled for every type, so the
-/// response is parsed separately.
+/// Builds the request of a query, without our headers.
+pub(super) fn request(builder: postgrest::Builder) -> Result<reqwest::Request, Error> {
+    to_reqwest_013(builder).ok_or_else(unbuilt)
+}
+
+/// Returns the error for a request that cannot be built.
+pub(super) fn unbuilt() -> Error {
+    Error::invalid_response(None, "request cannot be built".to_owned())
+}
+
+/// Sends a request with our headers. Generic code is compiled for every type, so the response is
+/// parsed separately.
 pub(super) async fn send(
     http: &HttpClient,
-    builder: postgrest::Builder,
+    mut request: reqwest::Request,
     headers: HeaderMap,
     as_user: bool,
     policy: RetryPolicy,
     deadline: Deadline,
 ) -> Result<HttpResponse, Error> {
-    let unbuilt = || Error::invalid_response(None, "request cannot be built".to_owned());
-    let request = to_reqwest_013(builder, headers).ok_or_else(unbuilt)?;
+    request.headers_mut().extend(headers);
     let policy = if as_user {
         RetryPolicy { retry_on: |answer| retry_decision(answer, true), ..policy }
     } else {
@@ -73,7 +82,7 @@ pub(super) fn parse<T: DeserializeOwned>(response: &HttpResponse, as_user: bool)
 
 /// Converts the builder's request, which is of an older `reqwest`. Method, URL, headers and body
 /// stay the same.
-fn to_reqwest_013(builder: postgrest::Builder, headers: HeaderMap) -> Option<reqwest::Request> {
+fn to_reqwest_013(builder: postgrest::Builder) -> Option<reqwest::Request> {
     let built = builder.build().build().ok()?;
     let method = built.method().as_str().parse().ok()?;
     let mut request = reqwest::Request::new(method, built.url().clone());
@@ -81,7 +90,6 @@ fn to_reqwest_013(builder: postgrest::Builder, headers: HeaderMap) -> Option<req
         let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
         request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
     }
-    request.headers_mut().extend(headers);
     let body = built.body().and_then(|body| body.as_bytes()).filter(|body| !body.is_empty());
     *request.body_mut() = body.map(|body| body.to_vec().into());
     Some(request)

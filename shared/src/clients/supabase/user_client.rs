@@ -37,8 +37,8 @@ impl UserClient {
     pub(crate) async fn check_key(&self, deadline: Deadline) -> Result<(), Error> {
         let query = self.from("agents").select("id").limit(1);
         let headers = self.key.headers(None);
-        let response =
-            transport::send(&self.http, query, headers, false, transport::RETRY_POLICY, deadline).await?;
+        let (request, policy) = (transport::request(query)?, transport::RETRY_POLICY);
+        let response = transport::send(&self.http, request, headers, false, policy, deadline).await?;
         transport::parse::<Vec<serde::de::IgnoredAny>>(&response, false).map(drop)
     }
 
@@ -75,7 +75,8 @@ impl UserClient {
         deadline: Deadline,
     ) -> Result<T, Error> {
         let headers = self.key.headers(Some(token));
-        let response = transport::send(&self.http, query, headers, true, policy, deadline).await?;
+        let request = transport::request(query)?;
+        let response = transport::send(&self.http, request, headers, true, policy, deadline).await?;
         transport::parse(&response, true)
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         parse::Timestamp,
         sealing::{AssociatedData, Sealed, Sealer},
         secret::{Secret, serialize_exposed},
+        secret_store::Rotating,
     },
 };
 
@@ -49,7 +50,7 @@ const RESERVE: Duration = Duration::from_secs(3);
 /// Issues the client secrets of every provider that the deployment has configured.
 pub struct ClientSecretIssuer {
     pub providers: Providers,
-    pub sealer: Sealer,
+    pub sealer: Rotating<Sealer>,
 }
 
 impl ClientSecretIssuer {
@@ -73,7 +74,7 @@ impl ClientSecretIssuer {
         first: bool,
     ) -> Result<Option<ClientSecret>, Error> {
         let Some(provider) = self.providers.select(&opened.upstream) else { return Ok(None) };
-        if let Some(again) = self.reuse_live_secret(&provider, context, opened) {
+        if let Some(again) = self.reuse_live_secret(&provider, context, opened).await {
             return Ok(Some(again));
         }
         if opened.live.is_none() {
@@ -106,7 +107,7 @@ impl ClientSecretIssuer {
             }
         };
         let of = SessionRef::of_caller(context, session_id);
-        match asked.record(&self.sealer, &new).await {
+        match asked.record(&self.sealer.current(), &new).await {
             Ok(RecordResult { recorded: true, expires_at, .. }) => {
                 Ok(client_secret(provider, new.id, new.client_secret, expires_at))
             }
@@ -129,7 +130,7 @@ impl ClientSecretIssuer {
         }
     }
 
-    fn reuse_live_secret(
+    async fn reuse_live_secret(
         &self,
         provider: &SessionProvider<'_>,
         context: &RequestContext,
@@ -137,7 +138,8 @@ impl ClientSecretIssuer {
     ) -> Option<ClientSecret> {
         let live = opened.live.as_ref()?;
         let belongs = associated_data(context, opened.session.id, &live.chatkit_session_id);
-        let text = self.sealer.open(&live.sealed, belongs)?;
+        // Another instance may have sealed it with a key that this one does not have yet.
+        let text = self.sealer.find(|sealer| sealer.open(&live.sealed, belongs)).await?;
         Some(client_secret(provider, live.chatkit_session_id.clone(), text, live.expires_at))
     }
 }

@@ -35,6 +35,14 @@ pub fn secret_min_32(value: &str) -> Result<Secret, String> {
     Ok(Secret::new(value))
 }
 
+/// Requires a minimum length of a secret, so that a placeholder or a truncated value is reported.
+///
+/// # Errors
+/// Returns the minimum.
+pub fn require_length(value: &str, minimum: usize) -> Result<(), String> {
+    if value.len() < minimum { Err(format!("must have at least {minimum} characters")) } else { Ok(()) }
+}
+
 /// Accepts any value. Empty values do not get here, since they count as not set.
 pub fn any_string(value: &str) -> Result<String, String> {
     Ok(value.to_owned())

@@ -1,6 +1,8 @@
 //! HTTP client for configured systems, with deadlines, retries and a limit on response size. Every
 //! call to such a system goes through [`HttpClient::send`] or [`HttpClient::send_streamed`].
 
+#[cfg(feature = "runtime-secrets")]
+pub mod aws_connector;
 pub mod classification;
 mod client;
 mod deadline;

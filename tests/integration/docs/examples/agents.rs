@@ -160,7 +160,7 @@ async fn check_events(agent: &ExampleAgent) -> Result<()> {
     let origin = format!("http://{}", agent.address);
     let credentials = json!({
         "payables": { "origin": origin, "bearer": BEARER },
-        "outdated": { "origin": origin, "bearer": "another-bearer" },
+        "outdated": { "origin": origin, "bearer": "another-bearer-0123" },
     });
     let stack = LocalStack::builder()
         .env("AGENT_LOOPBACK_ALLOWLIST", &agent.address.to_string())

@@ -46,8 +46,8 @@ fn settings() -> Settings {
             ("ChatRestApi", "true"),
         ]),
         secrets: texts(&[
-            ("chatkit-sessions/supabase-secret-key", "sb_secret_c4n4ry-0123456789"),
-            ("chatkit-sessions/openai-chatkit-secret", "sk-c4n4ry-0123456789"),
+            ("chatkit-sessions/supabase-secret-key", "sb_secret_c4n4ry-0123456789-0123456789-0123456789"),
+            ("chatkit-sessions/openai-chatkit-secret", "sk-c4n4ry-0123456789-0123456789-0123456789"),
             ("chatkit-sessions/sealing-keys", "k1:MDEyMzQ1Njc4OWMtYzRuNHJ5LTAxMjM0NTY3ODlhYmM="),
             ("chatkit-sessions/webhook-secret", "c4n4ry-0123456789-0123456789-0123"),
             (
@@ -93,6 +93,26 @@ async fn translated_template_has_no_finding() -> Result<()> {
     let elsewhere = run_command(&arguments, aws.environment()).await?;
     ensure!(elsewhere.status.code() == Some(1), "{}", text(&elsewhere));
     ensure!(text(&elsewhere).contains("aws_credentials_rejected"), "{}", text(&elsewhere));
+    Ok(())
+}
+
+#[tokio::test]
+async fn translated_template_with_secrets_at_run_time_has_no_finding() -> Result<()> {
+    let mut settings = settings();
+    settings.parameters.insert("Secrets".to_owned(), "runtime".to_owned());
+    // The bearer is in a secret of its own, which `route-events` fetches.
+    let agents = r#"{"ap":{"origin":"https://agent.example","bearer":"secretsmanager:chat/bearer"}}"#;
+    settings.secrets.insert("chat/agents".to_owned(), agents.to_owned());
+    let aws = FakeAws::start(&settings).await?;
+    let (report, code) = run(&aws, &[]).await?;
+    ensure!(code == Some(0), "expected the exit code 0, found {code:?}: {report:#}");
+    let secret = json!({ "SecretId": "chatkit-sessions/sealing-keys" });
+    let change = json!({ "path": ["SecretString"], "value": "c4n4ry" });
+    let fault = json!({ "service": "secretsmanager", "operation": "GetSecretValue", "when": secret, "changes": [change] });
+    aws.inject(&[fault]).await?;
+    let (report, _) = run(&aws, &[]).await?;
+    let codes: Vec<&str> = findings(&report)?.iter().filter_map(|finding| finding["code"].as_str()).collect();
+    ensure!(codes == ["secret_invalid"], "expected secret_invalid, found {report:#}");
     Ok(())
 }
 

@@ -24,10 +24,15 @@ impl Snapshot {
 
     /// Returns the time since the snapshot in which at least one upstream request was running.
     pub fn upstream_time(&self, stack: &LocalStack) -> Duration {
+        covered_time(self.calls(stack))
+    }
+
+    /// Returns all upstream requests since the snapshot.
+    pub fn calls(&self, stack: &LocalStack) -> Vec<Span> {
         let mut spans = self.database_calls(stack);
         spans.extend(stack.openai().latency().spans_after(self.chatkit));
         spans.extend(self.model_calls(stack));
-        covered_time(spans)
+        spans
     }
 
     /// Returns the requests to Supabase since the snapshot.

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::{
     clients::aws::{AwsClient, AwsResponse},
-    platform::http_client::{Deadline, HttpClient},
+    platform::http_client::{Deadline, HttpClient, aws_connector},
 };
 
 pub use answer::{Answer, Reason, Unanswered};
@@ -60,7 +60,8 @@ impl Aws {
         region: Option<String>,
         deadline: Deadline,
     ) -> Result<Self, String> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(aws_connector::client(&http));
         if let Some(region) = region {
             loader = loader.region(Region::new(region));
         }

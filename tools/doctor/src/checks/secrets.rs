@@ -1,11 +1,21 @@
 //! The secrets that the template names: whether they exist, have the form of their variables, and
 //! are what the functions have. No finding has a value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::ready,
+    sync::Arc,
+};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use shared::{
     doctor::{Check, CheckResult, Doctor, FaultCode},
-    platform::{config::Environment, http_client::HttpClient, secret::Secret},
+    platform::{
+        config::Environment,
+        http_client::HttpClient,
+        secret::Secret,
+        secret_store::{FetchError, FetchedSecret, SecretId, SecretSource},
+    },
     runtime::Dependencies,
 };
 
@@ -19,6 +29,17 @@ use crate::{
 
 /// AWS Secrets Manager's code for a secret that is scheduled for deletion.
 const DELETED_CODE: &str = "InvalidRequestException";
+
+/// The source of secrets that another secret refers to, for example the bearer of an agent's server.
+/// Functions fetch them when they need them.
+struct NotFetched;
+
+impl SecretSource for NotFetched {
+    fn fetch<'a>(&'a self, _: &'a SecretId, _: bool) -> BoxFuture<'a, Result<FetchedSecret, FetchError>> {
+        let error = FetchError { store: "the doctor", cause: "not fetched".to_owned() };
+        Box::pin(ready(Err(error)))
+    }
+}
 
 /// A variable of a function that names a secret.
 struct Use<'a> {
@@ -116,6 +137,10 @@ fn invalid_variables(deployment: &Deployment, functions: &[Resource<'_>]) -> BTr
     let Ok(http) = HttpClient::new() else { return without_part };
     let environment =
         Environment::new(move |name| environment.get(name).map(|value| value.expose().to_owned()));
+    // It does not wait, because `NotFetched` answers at once.
+    let Some(environment) = environment.with_secrets_of(Arc::new(NotFetched)).now_or_never() else {
+        return without_part;
+    };
     let doctor = Doctor::new(&mut Dependencies::new(environment, http));
     let mistakes = doctor.mistakes().map(|mistakes| mistakes.0).unwrap_or_default();
     let mistakes = mistakes.into_iter().map(|mistake| (mistake.variable.to_owned(), mistake.reason));

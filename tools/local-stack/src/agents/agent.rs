@@ -96,6 +96,11 @@ impl Agent {
         self.shared.lock().tools.push(name);
     }
 
+    /// Accepts only this bearer token from now on.
+    pub fn require_bearer(&self, bearer: &str) {
+        self.shared.lock().bearer = Some(bearer.to_owned());
+    }
+
     /// Ignores idempotency keys, so that a repeated call is executed again.
     pub fn ignore_idempotency_keys(&self, forget: bool) {
         self.shared.lock().forgets_keys = forget;

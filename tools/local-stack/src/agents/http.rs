@@ -108,7 +108,13 @@ impl AgentServer {
         };
         let (index, fault) = {
             let mut state = self.shared.lock();
+            let sent = call.header("authorization");
+            let accepted = state.bearer.as_ref().map(|bearer| format!("Bearer {bearer}"));
+            let is_refused = accepted.is_some_and(|accepted| sent != Some(&accepted));
             state.calls.push(call);
+            if is_refused {
+                return Ok(unauthorized());
+            }
             let fault = if parts.method == Method::POST { state.faults.take(&rpc) } else { None };
             (state.calls.len() - 1, fault)
         };
@@ -177,6 +183,12 @@ fn status_response(status: u16, fault: &Fault) -> Response<Body> {
             response.headers_mut().insert(name, value);
         }
     }
+    response
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = page("application/json", r#"{"error": "invalid_token"}"#);
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
     response
 }
 

@@ -75,6 +75,8 @@ pub(super) struct AgentState {
     pub(super) faults: Faults,
     /// Tools that a test has added.
     pub(super) tools: Vec<&'static str>,
+    /// The only bearer token that the server accepts; `None` for any.
+    pub(super) bearer: Option<String>,
     pub(super) forgets_keys: bool,
     pub(super) asks_by_protocol: bool,
 }

@@ -67,6 +67,22 @@ pub async fn example(package: &str, example: &str, features: &str, profile: Prof
     built.remove(example).with_context(|| format!("cargo reported no executable for the example {example}"))
 }
 
+/// Builds functions of the project that fetch secrets at run time. Their programs have other paths
+/// than those of the functions without the feature, so both can run side by side.
+pub async fn functions_with_runtime_secrets(names: &[&str], profile: Profile) -> Result<Binaries> {
+    const SUFFIX: &str = "-with-runtime-secrets";
+    let mut targets = Vec::new();
+    for name in names {
+        targets.extend([format!("--package={name}"), format!("--example={name}{SUFFIX}")]);
+        targets.push(format!("--features={name}/runtime-secrets"));
+    }
+    let built = build_once(targets, profile).await?;
+    let function = |(name, program): (String, PathBuf)| {
+        name.strip_suffix(SUFFIX).map(|function| (function.to_owned(), program))
+    };
+    Ok(built.into_iter().filter_map(function).collect())
+}
+
 /// Reads the workspace's metadata, once per process.
 pub async fn workspace() -> Result<&'static Workspace> {
     WORKSPACE

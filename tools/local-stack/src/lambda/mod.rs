@@ -20,7 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 
 pub use build::clear_cargo_package_env;
-pub use build::{Binaries, Profile, Workspace, example, functions, selected_functions, workspace};
+pub use build::{
+    Binaries, Profile, Workspace, example, functions, functions_with_runtime_secrets, selected_functions,
+    workspace,
+};
 pub use event::{EntryPoint, RequestMetadata, event};
 pub use function::{Function, FunctionSpec};
 pub use logs::{LogLine, Logs};

@@ -73,6 +73,11 @@ impl FakeOpenAi {
         self.shared.lock().settings.api_keys.push(key);
     }
 
+    /// Accepts only this API key from now on.
+    pub fn replace_api_keys(&self, key: ApiKey) {
+        self.shared.lock().settings.api_keys = vec![key];
+    }
+
     /// Rejects a key from now on, as if it was revoked.
     pub fn revoke_api_key(&self, key: &str) {
         self.shared.lock().settings.api_keys.retain(|k| k.key != key);

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use builder::{Builder, PROJECT};
-pub use environment::{Environment, KeyStyle, NAMESPACE, ORIGIN};
+pub use environment::{Environment, KeyStyle, NAMESPACE, ORIGIN, sealing_key};
 
 use crate::agents::AgentFleet;
 use crate::http;

@@ -34,6 +34,8 @@ pub struct Gateway {
 struct Shared {
     issuer: Arc<Issuer>,
     keys: ApiKeys,
+    /// Replaces the secret key of `keys`.
+    newer_secret: Mutex<Option<String>>,
     rest: PostgrestServer,
     request_log: RequestLog,
     fault: Mutex<Fault>,
@@ -50,6 +52,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             issuer,
             keys,
+            newer_secret: Mutex::default(),
             rest,
             request_log: RequestLog::default(),
             fault: Mutex::default(),
@@ -72,6 +75,11 @@ impl Gateway {
     /// `sb_secret_…`
     pub fn secret_key(&self) -> &str {
         &self.shared.keys.secret
+    }
+
+    /// Accepts another secret key from now on, and refuses the one of [`Gateway::secret_key`].
+    pub fn replace_secret_key(&self, key: &str) {
+        *self.shared.newer_secret.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.to_owned());
     }
 
     /// The legacy `anon` key, a JWT.
@@ -209,7 +217,12 @@ async fn route(shared: &Shared, request: Request<Body>) -> (Option<String>, Resp
 async fn rest(shared: &Shared, mut request: Request<Body>) -> (Option<String>, Response) {
     let key = key(request.headers(), request.uri());
     let authorization = text(request.headers(), "authorization");
-    let authorized = match shared.keys.authorize(key.as_deref(), authorization.as_deref()) {
+    let newer = shared.newer_secret.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let keys = match newer {
+        Some(secret) => ApiKeys { secret, ..shared.keys.clone() },
+        None => shared.keys.clone(),
+    };
+    let authorized = match keys.authorize(key.as_deref(), authorization.as_deref()) {
         Ok(authorized) => authorized,
         Err(refusal) => return (None, (StatusCode::UNAUTHORIZED, Json(refusal.body())).into_response()),
     };

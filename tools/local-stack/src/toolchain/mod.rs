@@ -2,7 +2,7 @@
 //!
 //! The functions do not need them. OpenAI's SDK verifies the OpenAI fake, OpenAI's ChatKit server
 //! verifies the chat, cargo-lambda and SAM build and serve the deployment, MCP's SDKs run other
-//! agent servers, and Schemathesis fuzzes the API.
+//! agent servers, moto plays AWS, and Schemathesis fuzzes the API.
 
 mod command;
 mod install;
@@ -80,6 +80,14 @@ pub const MCP_2026: Tool = Tool {
     name: "mcp-2",
     requirements: include_str!("../../pinned/mcp-2.txt"),
     python: (3, 11),
+    environment: &[],
+};
+
+/// moto, which plays AWS.
+pub const MOTO: Tool = Tool {
+    name: "moto",
+    requirements: include_str!("../../pinned/moto.txt"),
+    python: (3, 10),
     environment: &[],
 };
 

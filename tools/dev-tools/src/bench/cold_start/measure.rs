@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::sample::Samples;
 use crate::bench::event::TRACE_ID;
 use crate::bench::response::require_success;
-use crate::bench::upstream::Snapshot;
+use crate::bench::upstream::{Snapshot, covered_time};
 use local_stack::LocalStack;
+use local_stack::http::LatencyRecorder;
 use local_stack::lambda::Process;
 
 /// Number of warm calls per process.
@@ -36,13 +37,28 @@ impl Start {
     }
 }
 
+/// A program that is measured.
+pub struct Candidate<'a> {
+    /// Its row in the table.
+    pub row: String,
+    /// Its name in the stack.
+    pub function: &'a str,
+    pub stack: &'a LocalStack,
+    pub samples: &'a Samples,
+    /// The requests for secrets, if the program fetches them.
+    pub secrets: Option<&'a LatencyRecorder>,
+}
+
 /// Starts a new process of a program and sends it a few events.
-pub async fn start(stack: &LocalStack, samples: &Samples, program: &str) -> Result<Start> {
+pub async fn start(candidate: &Candidate<'_>) -> Result<Start> {
+    let Candidate { row: _, function: program, stack, samples, secrets } = candidate;
     let event = samples.event(program).await?;
-    let snapshot = Snapshot::take(stack);
+    let (snapshot, fetched) = (Snapshot::take(stack), secrets.map_or(0, LatencyRecorder::count));
     let mut process = stack.lambda().function(program)?.spawn().await?;
     let first = answer(&mut process, event).await?.duration_since(process.spawned());
-    let upstream = snapshot.upstream_time(stack);
+    let mut calls = snapshot.calls(stack);
+    calls.extend(secrets.map(|secrets| secrets.spans_after(fetched)).unwrap_or_default());
+    let upstream = covered_time(calls);
 
     let mut warm = Vec::new();
     for _ in 0..WARM_CALLS {

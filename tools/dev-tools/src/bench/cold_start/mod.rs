@@ -4,6 +4,7 @@
 //! equally. The time of the upstreams is subtracted, because they are fakes here.
 
 mod measure;
+mod runtime_secrets;
 mod sample;
 mod size;
 mod table;
@@ -18,7 +19,8 @@ use crate::terminal::TextStyle;
 use local_stack::LocalStack;
 use local_stack::lambda;
 use local_stack::lambda::Profile;
-use measure::Start;
+use measure::{Candidate, Start};
+use runtime_secrets::FetchingStack;
 use sample::Samples;
 use size::Size;
 use table::Row;
@@ -32,6 +34,9 @@ const EXCLUDED: [&str; 2] = ["doctor", "erase-user"];
 /// Number of runs by default, and the minimum. One more run precedes them to fill the disk cache.
 const DEFAULT_RUNS: usize = 21;
 const MIN_RUNS: usize = 15;
+
+/// The end of the names of rows for functions that fetch their secrets. No limits apply to them.
+const RUNTIME: &str = " (runtime secrets)";
 
 /// Functions that prepare the requests of others.
 const PREPARING: [&str; 3] = ["create-session", "get-session", "record-events"];
@@ -77,32 +82,61 @@ pub async fn run() -> Result<()> {
     let stack =
         LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
     programs.retain(|name, _| name == HELLO || functions.contains(name));
-    let rows = measure(&stack, &programs, runs).await?;
+    let measured_twice = runtime_secrets::FUNCTIONS.iter().any(|name| functions.contains(*name));
+    let mut fetching = if measured_twice { Some(FetchingStack::start().await?) } else { None };
+    if let Some(fetching) = &mut fetching {
+        fetching.binaries.retain(|name, _| functions.contains(name));
+    }
+    let rows = measure(&stack, &programs, fetching.as_ref(), runs).await?;
     stack.stop().await?;
+    if let Some(fetching) = fetching {
+        fetching.stack.stop().await?;
+    }
 
     println!("\n{}", table::text(style, &rows, runs));
     let exceeded: Vec<String> = rows.iter().flat_map(|row| row.exceeded_limits(&rows)).collect();
     if exceeded.is_empty() { Ok(()) } else { bail!("limits exceeded: {}", exceeded.join("; ")) }
 }
 
-async fn measure(stack: &LocalStack, programs: &BTreeMap<String, PathBuf>, runs: usize) -> Result<Vec<Row>> {
+async fn measure(
+    stack: &LocalStack,
+    programs: &BTreeMap<String, PathBuf>,
+    fetching: Option<&FetchingStack>,
+    runs: usize,
+) -> Result<Vec<Row>> {
     let samples = Samples::prepare(stack).await?;
-    let mut starts: BTreeMap<&String, Vec<Start>> = BTreeMap::new();
+    let fetching_samples = match fetching {
+        Some(fetching) => Some(Samples::prepare(&fetching.stack).await?),
+        None => None,
+    };
+    let mut candidates: Vec<(Candidate<'_>, &PathBuf)> = Vec::new();
+    for (name, path) in programs {
+        let (row, samples) = (name.clone(), &samples);
+        candidates.push((Candidate { row, function: name, stack, samples, secrets: None }, path));
+    }
+    if let (Some(fetching), Some(samples)) = (fetching, &fetching_samples) {
+        for (name, path) in &fetching.binaries {
+            let (stack, secrets) = (&fetching.stack, Some(fetching.latency()));
+            let row = format!("{name}{RUNTIME}");
+            candidates.push((Candidate { row, function: name, stack, samples, secrets }, path));
+        }
+    }
+    let mut starts: BTreeMap<&str, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {
-        for program in programs.keys() {
-            let start = measure::start(stack, &samples, program)
-                .await
-                .with_context(|| format!("measuring {program}"))?;
+        for (candidate, _) in &candidates {
+            let start = measure::start(candidate).await;
+            let start = start.with_context(|| format!("measuring {}", candidate.row))?;
             if run > 0 {
-                starts.entry(program).or_default().push(start);
+                starts.entry(&candidate.row).or_default().push(start);
             }
         }
     }
     let mut rows = Vec::new();
-    for (program, starts) in starts {
-        rows.push(Row::new(program, &starts, Size::measure(&programs[program])?));
+    for (candidate, path) in &candidates {
+        let starts = starts.get(candidate.row.as_str()).context("a program was not started")?;
+        rows.push(Row::new(&candidate.row, starts, Size::measure(path)?));
     }
-    rows.sort_by_key(|row| row.name != HELLO);
+    rows.sort_by(|a, b| (a.name != HELLO, &a.name).cmp(&(b.name != HELLO, &b.name)));
     Ok(rows)
 }
 

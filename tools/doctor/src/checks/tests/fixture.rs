@@ -16,7 +16,7 @@ use crate::{
     template::{StackIdentity, Template},
 };
 
-const SECRET_KEY: &str = "sb_secret_c4n4ry-0123456789-abcdefghij";
+const SECRET_KEY: &str = "sb_secret_c4n4ry-0123456789-0123456789-0123456789";
 const WEBHOOK_SECRET: &str = "c4n4ry-webhook-0123456789-0123456789";
 
 pub const OPEN: &str = "CreateSession";

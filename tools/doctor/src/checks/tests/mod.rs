@@ -111,7 +111,11 @@ fn secret_of_run_time_is_not_compared_with_the_variable() {
             reference.clone();
         set(&mut deployment, id, &pointer, reference.clone());
     }
-    secret(&mut deployment, "chat/secret-key", Ok(Secret::new("sb_secret_of-tomorrow")));
+    secret(
+        &mut deployment,
+        "chat/secret-key",
+        Ok(Secret::new("sb_secret_of-tomorrow-0123456789-0123456789")),
+    );
     assert!(check(&deployment).healthy);
     secret(&mut deployment, "chat/secret-key", Ok(Secret::new("postgres://")));
     let report = check(&deployment);

@@ -175,7 +175,13 @@ pub const ALARMS_LOGS_AND_SECRETS: [Case; 18] = [
         "DATABASE_WEBHOOK_SECRET ",
     ),
     (
-        |d| secret(d, "chat/secret-key", Ok(Secret::new("sb_secret_c4n4ry-of-tomorrow"))),
+        |d| {
+            secret(
+                d,
+                "chat/secret-key",
+                Ok(Secret::new("sb_secret_c4n4ry-of-tomorrow-0123456789-0123456789")),
+            )
+        },
         "secret",
         Code::SecretOutdated,
         "chat/secret-key",
@@ -184,7 +190,12 @@ pub const ALARMS_LOGS_AND_SECRETS: [Case; 18] = [
     (
         // A variable that was edited by hand: the update is not a finding of its own.
         |d| {
-            set(d, STREAM, &format!("{VARIABLES}/SUPABASE_SECRET_KEY"), json!("sb_secret_c4n4ry-by-hand"));
+            set(
+                d,
+                STREAM,
+                &format!("{VARIABLES}/SUPABASE_SECRET_KEY"),
+                json!("sb_secret_c4n4ry-by-hand-0123456789-0123456789"),
+            );
             set(d, STREAM, "/LastModified", json!("2026-11-27T19:00:00.000+0000"));
         },
         "secret",

@@ -31,6 +31,8 @@ pub enum Signer {
 pub struct TokenBuilder<'a> {
     issuer: &'a Issuer,
     signer: Signer,
+    /// The secret of HS256.
+    secret: String,
     header: Vec<(String, Value)>,
     claims: Map<String, Value>,
     tampered: bool,
@@ -38,7 +40,8 @@ pub struct TokenBuilder<'a> {
 
 impl<'a> TokenBuilder<'a> {
     pub(super) fn new(issuer: &'a Issuer, claims: Map<String, Value>) -> Self {
-        Self { issuer, signer: Signer::Es256, header: Vec::new(), claims, tampered: false }
+        let secret = issuer.legacy_secret().to_owned();
+        Self { issuer, signer: Signer::Es256, secret, header: Vec::new(), claims, tampered: false }
     }
 
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -66,6 +69,12 @@ impl<'a> TokenBuilder<'a> {
     /// Sets the signer.
     pub fn signed_by(mut self, signer: Signer) -> Self {
         self.signer = signer;
+        self
+    }
+
+    /// Signs with another legacy secret than the issuer's.
+    pub fn signed_with_secret(mut self, secret: &str) -> Self {
+        (self.signer, self.secret) = (Signer::Hs256, secret.to_owned());
         self
     }
 
@@ -103,7 +112,7 @@ impl<'a> TokenBuilder<'a> {
         let signature = match self.signer {
             Signer::Es256 => es256.sign(message.as_bytes()).unwrap_or_default(),
             Signer::Rs256 => rs256.sign(message.as_bytes()).unwrap_or_default(),
-            Signer::Hs256 => hmac256(self.issuer.legacy_secret(), &message),
+            Signer::Hs256 => hmac256(&self.secret, &message),
             Signer::Unsigned => Vec::new(),
             Signer::HmacWithPublicKey => hmac256(&rs256.public_pem().unwrap_or_default(), &message),
             Signer::ForeignKey | Signer::UnknownKey => {
