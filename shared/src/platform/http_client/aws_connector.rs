@@ -16,7 +16,7 @@ use super::{HttpClient, MAX_RESPONSE, TransportError};
 struct Connector(HttpClient);
 
 /// Returns the client for the configuration of the SDK, which limits the time and repeats requests.
-pub(crate) fn client(http: &HttpClient) -> SharedHttpClient {
+pub fn client(http: &HttpClient) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(http.clone()));
     http_client_fn(move |_, _| connector.clone())
 }

@@ -3,7 +3,7 @@
 //! those of AWS's SDK, which has limits of its own.
 
 #[cfg(feature = "runtime-secrets")]
-pub(crate) mod aws_connector;
+pub mod aws_connector;
 pub mod classification;
 mod client;
 mod deadline;
