@@ -1,6 +1,7 @@
 //! Calls of tools: `begin_chat_call`, and their place beside the session's queue.
 
 use anyhow::{Context, Result, ensure};
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -10,21 +11,27 @@ use crate::support::chat_rpc::{self as rpc, CHAT_AGENT, ChatSession, Question};
 /// A chat whose agent has a tool, with a running answer.
 pub(super) async fn running(fields: Value) -> Result<(Chat, ChatSession, Question)> {
     let chat = Chat::start().await?;
+    register_tool(&chat.stack, chat.user.org_id, fields).await?;
+    let session = chat.open().await?;
+    let question = Question::in_new_thread("pay");
+    let begun = session.expect_begin(&chat.stack, &question, "begun").await?;
+    ensure!(begun["tools"][0]["name"] == "pay", "{begun:#}");
+    Ok((chat, session, question))
+}
+
+/// Registers the tool of an organisation's agent. Without fields, it is called at once.
+pub(super) async fn register_tool(stack: &LocalStack, org_id: Uuid, fields: Value) -> Result<()> {
     let mut tool = json!({
         "name": "pay", "policy": "auto", "risk": "low", "description": "Pays.",
         "input_schema": { "type": "object" }, "amount_pointer": "/amount",
     });
     tool.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let arguments = json!({
-        "p_org_id": chat.user.org_id, "p_agent_id": CHAT_AGENT, "p_url": "https://agents.example/mcp",
+        "p_org_id": org_id, "p_agent_id": CHAT_AGENT, "p_url": "https://agents.example/mcp",
         "p_tools": [tool], "p_routes": [{ "tool": "pay", "event_type": "button_click" }],
     });
-    rpc::call(&chat.stack, "register_agent_server", arguments).await?;
-    let session = chat.open().await?;
-    let question = Question::in_new_thread("pay");
-    let begun = session.expect_begin(&chat.stack, &question, "begun").await?;
-    ensure!(begun["tools"][0]["name"] == "pay", "{begun:#}");
-    Ok((chat, session, question))
+    rpc::call(stack, "register_agent_server", arguments).await?;
+    Ok(())
 }
 
 pub(super) fn call(run_id: Uuid, call_id: &str, inputs: Value) -> Value {
