@@ -218,7 +218,7 @@ async fn late_repeat_of_a_call_returns_what_the_thread_holds() -> Result<()> {
         let again = begin(&chat, &turn.session, &request).await?;
         let found = describe(&again)?;
         ensure!(found == expected, "{place}: expected {expected}, found {found}: {again:#}");
-        ensure!(steps.len() > 0 || again == first, "{again:#}\n{first:#}");
+        ensure!(!steps.is_empty() || again == first, "{again:#}\n{first:#}");
         ensure!(chat.digest().await? == before, "{place}: the repeat has changed something");
     }
     Ok(())

@@ -176,3 +176,42 @@ async fn result_is_the_output_of_the_call_and_not_a_message() -> Result<()> {
     ensure!(chat.count("chat_messages where kind is null").await? == 0, "the result is a message");
     Ok(())
 }
+
+/// Begins a call that is held. Returns the number of blocks that the database reads for it.
+async fn blocks(chat: &Chat, session: &ChatSession, question: &Question, call_id: &str) -> Result<u64> {
+    let explain = "explain (analyze, buffers, timing off, format json)
+        select public.begin_chat_call($1, $2, $3, 'pay', jsonb_build_object('id', $3), $4)";
+    let item = json!({ "type": "function_call", "id": call_id, "call_id": call_id, "name": "pay" });
+    let plan = sqlx::query_scalar(explain).bind(&session.secret).bind(question.run_id);
+    let plan: Value = plan.bind(call_id).bind(item).fetch_one(chat.stack.database()).await?;
+    let blocks = |name: &str| plan[0]["Plan"][name].as_u64().unwrap_or_default();
+    Ok(blocks("Shared Hit Blocks") + blocks("Shared Read Blocks"))
+}
+
+#[tokio::test]
+async fn call_reads_as_much_with_100000_other_deliveries() -> Result<()> {
+    let (chat, session, question) = running(json!({ "policy": "ask" })).await?;
+    // The first calls of a connection also read the catalogue.
+    for number in 0..3 {
+        blocks(&chat, &session, &question, &format!("first_{number}")).await?;
+    }
+    let before = blocks(&chat, &session, &question, "few").await?;
+    chat.execute_without_triggers(
+        "insert into deliveries (id, org_id, user_id, session_id, event_id, seq, agent_id, tool,
+           about_event_id, root_event_id, status, run_id, call_id, fence, finished_at)
+         select gen_random_uuid(), d.org_id, d.user_id, md5(n::text)::uuid, gen_random_uuid(), 1,
+           d.agent_id, d.tool, d.event_id, d.event_id, 'done',
+           case when n % 2 = 0 then md5((n / 8)::text)::uuid end,
+           case when n % 4 = 0 then 'call_' || n end, 1, now()
+         from (select * from deliveries limit 1) as d, generate_series(1, 100000) as n",
+    )
+    .await?;
+    chat.execute("analyze deliveries").await?;
+    for number in 0..3 {
+        blocks(&chat, &session, &question, &format!("again_{number}")).await?;
+    }
+    let after = blocks(&chat, &session, &question, "many").await?;
+    ensure!(after <= before + 100, "{before} blocks with few deliveries, {after} with many");
+    ensure!(chat.count("deliveries where status = 'asked'").await? == 8, "a call was not held");
+    Ok(())
+}
