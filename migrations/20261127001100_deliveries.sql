@@ -102,9 +102,10 @@ create unique index if not exists deliveries_one_running
 create unique index if not exists deliveries_one_running_of_turn
   on public.deliveries (run_id) where in_turn;
 
--- Finds the delivery of a model's call.
+-- Finds the deliveries of a run, and the one of a model's call. Deliveries that resume a call have
+-- no call_id, and nulls are distinct.
 create unique index if not exists deliveries_by_call
-  on public.deliveries (run_id, call_id) where call_id is not null;
+  on public.deliveries (run_id, call_id) where run_id is not null;
 
 -- Counts an organisation's running calls.
 create index if not exists deliveries_running

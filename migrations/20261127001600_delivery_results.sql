@@ -341,9 +341,7 @@ begin
   return jsonb_build_object(
     'finished', true,
     'status', v_delivery.finished_as,
-    'call_output', chatkit_private.call_output_item(
-      v_delivery, chatkit_private.call_status(v_delivery.finished_as), p_outcome
-    ),
+    'call_output', chatkit_private.stored_call_output(v_delivery),
     'call_items', chatkit_private.held_call_items(v_delivery),
     'next_agent', chatkit_private.next_agent(v_delivery.run_id, v_delivery.agent_id),
     'live_chatkit_session_ids',

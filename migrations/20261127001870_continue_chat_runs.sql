@@ -72,6 +72,12 @@ begin
   if v_run.status <> 'running' then
     return jsonb_build_object('running', false, 'stop', true);
   end if;
+  if p_chunk_seq < v_run.last_chunk_seq then
+    -- A later call has overtaken this one: the draft and the tokens are older than those stored.
+    return jsonb_build_object(
+      'running', true, 'stop', v_run.stop_requested_at is not null, 'has_tokens', true
+    );
+  end if;
   perform chatkit_private.append_to_run(v_run, p_chunk_seq, p_events, p_items);
   -- A long answer is activity of its session. Each touch updates the session's indexes, so it is
   -- not one per call.
@@ -79,7 +85,7 @@ begin
   from public.chat_sessions as s
   where s.id = v_run.session_id and s.last_activity_at < clock_timestamp() - interval '10 seconds';
   update public.chat_runs as r
-  set last_chunk_seq = greatest(r.last_chunk_seq, p_chunk_seq),
+  set last_chunk_seq = p_chunk_seq,
       draft = p_draft,
       lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
   where r.id = p_run_id;
@@ -96,7 +102,8 @@ comment on function public.append_chat_run is
   'Stores what a running answer has sent since the last call: the events, the items that are '
   'complete, and as p_draft the items that the thread gets if the process stops now. Renews the '
   'lease. `stop` reports whether the answer must stop, and `running` is false if the run has '
-  'ended, because its lease had expired. With p_counted_tokens, the run is charged for the '
+  'ended, because its lease had expired. A repeat stores nothing twice, and nothing that is older '
+  'than what is stored. With p_counted_tokens, the run is charged for the '
   'responses that the model has counted, and `has_tokens` reports whether there are tokens left for '
   'another one.';
 

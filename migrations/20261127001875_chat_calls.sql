@@ -80,6 +80,22 @@ as $$
   where p_delivery.call_id is not null
 $$;
 
+-- Returns the output of a model's call that its thread holds. Null if there is none: the call is
+-- under way, or its turn broke off.
+create or replace function chatkit_private.stored_call_output(p_delivery public.deliveries)
+returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select h.item
+  from public.chat_runs as r
+  join public.chat_hidden_items as h
+    on h.thread_id = r.thread_id and h.thread_seq > r.preceding_item_seq
+  where r.id = p_delivery.run_id
+    and h.kind = 'function_call_output'
+    and h.item ->> 'delivery_id' = p_delivery.id::text
+$$;
+
 -- Appends a hidden item to the thread of a chat's call. The caller has locked the session.
 create or replace function chatkit_private.append_call_item(
   p_delivery public.deliveries,
@@ -128,8 +144,8 @@ end
 $$;
 
 -- Adds the result of a chat's call to its thread: as the output of the call if its turn made it,
--- otherwise as a note, and on its card. A call that will be repeated has no result, and note_closed_call adds the
--- note about an unknown one.
+-- otherwise as a note, and on its card. A call that will be repeated has no result, and
+-- note_closed_call adds the note about an unknown one.
 create or replace function chatkit_private.append_call_result(
   p_delivery public.deliveries,
   p_in_turn boolean,
@@ -254,6 +270,37 @@ as $$
   end
 $$;
 
+-- Returns the response of begin_chat_call about a stored call, also to a late repeat. Only the holder
+-- of the lease makes the call. Otherwise the caller receives the output in the thread, if any.
+create or replace function chatkit_private.begun_call_response(p_delivery public.deliveries)
+returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_output jsonb := chatkit_private.stored_call_output(p_delivery);
+  v_call jsonb;
+begin
+  if p_delivery.in_turn and p_delivery.lease_until > clock_timestamp() then
+    -- Null if the tool is no longer registered.
+    v_call := chatkit_private.delivery_payload(p_delivery);
+  end if;
+  return case
+    when v_call is not null then jsonb_build_object('outcome', 'begun', 'call', v_call)
+    when v_output ->> 'status' = 'held' then jsonb_build_object(
+      'outcome', 'held', 'output', v_output, 'items', chatkit_private.held_call_items(p_delivery)
+    )
+    when v_output ->> 'status' = 'refused' then jsonb_build_object(
+      'outcome', 'refused', 'error', v_output -> 'error', 'output', v_output
+    )
+    else jsonb_build_object(
+      'outcome', 'ended', 'output', v_output,
+      'next_agent', chatkit_private.next_agent(p_delivery.run_id, p_delivery.agent_id)
+    )
+  end;
+end
+$$;
+
 create or replace function public.begin_chat_call(
   p_secret_hash text,
   p_run_id uuid,
@@ -329,24 +376,7 @@ begin
     end if;
     perform chatkit_private.touch_session(v_run.session_id);
   end if;
-  return case
-    when v_delivery.in_turn then jsonb_build_object(
-      'outcome', 'begun',
-      'call', chatkit_private.delivery_payload(v_delivery)
-    )
-    when v_delivery.status = 'asked' then jsonb_build_object(
-      'outcome', 'held',
-      'delivery_id', v_delivery.id,
-      'output', chatkit_private.call_output_item(v_delivery, 'held'),
-      'items', chatkit_private.held_call_items(v_delivery)
-    )
-    else jsonb_build_object(
-      'outcome', 'refused',
-      'delivery_id', v_delivery.id,
-      'error', v_delivery.error,
-      'output', chatkit_private.call_output_item(v_delivery, 'refused')
-    )
-  end;
+  return chatkit_private.begun_call_response(v_delivery);
 exception
   when check_violation or not_null_violation or data_exception then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
@@ -362,5 +392,7 @@ comment on function public.begin_chat_call is
   'returns it, leased to the caller), `held` (a person must decide first; `items` are the task and '
   'the card that the thread has), `refused` (with an error for the model), `ended` (a built-in tool '
   'has done its work; `next_agent` is the agent that continues the answer after a handover), or '
-  '`stopped` (the answer must stop). A repeat with the same p_call_id returns the same. The result '
-  'is recorded with finish_delivery.';
+  '`stopped` (the answer must stop). A repeat with the same p_call_id returns the same as long as '
+  'the caller may make the call. Later it returns `ended` with the output of the call, or without '
+  'one if the lease has expired before the turn recorded a result: the outcome is then unknown. The '
+  'result is recorded with finish_delivery.';

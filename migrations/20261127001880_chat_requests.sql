@@ -289,7 +289,8 @@ create or replace function chatkit_private.record_chat_feedback(
   p_session_id uuid,
   p_thread_id text,
   p_item_ids text[],
-  p_rating text
+  p_rating text,
+  p_feedback_id uuid
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -305,6 +306,8 @@ declare
     order by min(i.place)
   );
   v_item_id text;
+  v_event_id uuid;
+  v_recorded integer := 0;
 begin
   if (
     select count(*)
@@ -316,15 +319,21 @@ begin
     raise sqlstate 'PT404' using message = 'item_not_found';
   end if;
   foreach v_item_id in array v_item_ids loop
+    -- The same in a repeat.
+    v_event_id := md5(p_feedback_id::text || v_item_id)::uuid;
+    continue when exists (
+      select from public.chat_events as e where e.session_id = v_session.id and e.id = v_event_id
+    );
     perform chatkit_private.append_event(
-      v_session.id, chatkit_private.new_id(), 'feedback',
+      v_session.id, v_event_id, 'feedback',
       jsonb_build_object('threadId', p_thread_id, 'itemId', v_item_id, 'rating', p_rating),
       'user', v_session.user_id::text
     );
+    v_recorded := v_recorded + 1;
   end loop;
-  if cardinality(v_item_ids) > 0 then
+  if v_recorded > 0 then
     perform chatkit_private.touch_session(v_session.id);
-    perform chatkit_private.consume_rate_limit(v_session, 'event', cardinality(v_item_ids));
+    perform chatkit_private.consume_rate_limit(v_session, 'event', v_recorded);
   end if;
   return '{}';
 end
@@ -334,15 +343,18 @@ create or replace function public.record_chat_feedback(
   p_secret_hash text,
   p_thread_id text,
   p_item_ids text[],
-  p_rating text
+  p_rating text,
+  p_feedback_id uuid
 ) returns jsonb
 language sql
 set search_path = ''
 as $$
   select chatkit_private.record_chat_feedback(
-    (chatkit_private.readable_chat_session(p_secret_hash)).id, p_thread_id, p_item_ids, p_rating
+    (chatkit_private.readable_chat_session(p_secret_hash)).id, p_thread_id, p_item_ids, p_rating,
+    p_feedback_id
   )
 $$;
 
 comment on function public.record_chat_feedback is
-  'Records the user''s opinion of items of a thread as events of the session, one for each item.';
+  'Records the user''s opinion of items of a thread as events of the session, one for each item. A '
+  'repeat with the same p_feedback_id records nothing.';

@@ -36,6 +36,7 @@ stress_tests! {
     supabase_down,
     chats,
     stops,
+    slow_agents,
     approvals,
     approvals_mutants,
     storm,

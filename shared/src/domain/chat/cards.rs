@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     ChatReply, ChatRequestContext, ChatService,
     protocol::{Action, ItemContent, NoticeLevel, StreamOptions, ThreadItem, ThreadStreamEvent},
-    service::{begin_call, begin_run},
+    run::{begin_call, begin_run},
     store::{BeginChatRunCall, BeginOutcome, ChatStore, StoredCard},
 };
 use crate::{

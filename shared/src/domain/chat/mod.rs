@@ -8,10 +8,13 @@ mod ids;
 mod offered_tools;
 pub mod protocol;
 mod recorder;
+mod run;
 mod service;
 mod store;
 mod tools;
 pub mod turn;
 
 pub use ids::{IdPrefix, ItemSource, SystemSource, new_id};
-pub use service::{Answer, ChatReply, ChatRequestContext, ChatService};
+pub use run::Answer;
+pub use service::{ChatReply, ChatRequestContext, ChatService};
+pub use store::{Appended, BeginOutcome, BegunCall, Finished};

@@ -126,12 +126,16 @@ impl ToolCaller {
             BegunCall::Held { output, items } => ended(CallEnd::Held, [call_item, output], items),
             BegunCall::Begun { call } => self.make(&call, call_item, deadline).await,
             BegunCall::Ended { output, next_agent } => {
-                let end = match output["status"].as_str() {
+                let status = output.as_ref().and_then(|output| output["status"].as_str());
+                let end = match status {
                     Some("completed") => CallEnd::Completed,
                     Some("asked") => CallEnd::Asked,
-                    _ => CallEnd::Refused,
+                    Some("refused") => CallEnd::Refused,
+                    Some("failed") => CallEnd::Failed,
+                    _ => CallEnd::Unknown,
                 };
-                ended(end, [call_item, output], Vec::new()).with_next_agent(next_agent)
+                let stored = [Some(call_item), output].into_iter().flatten();
+                ended(end, stored, Vec::new()).with_next_agent(next_agent)
             }
         })
     }

@@ -212,3 +212,39 @@ async fn run_is_charged_for_the_tokens_that_the_model_counted() -> Result<()> {
     session.finish(&chat.stack, stopped.run_id, "stopped", Vec::new()).await?;
     expect_used(20_400 + RESERVED, "stopped").await
 }
+
+/// The erasure of a user does not give the organisation its tokens back.
+#[tokio::test]
+async fn tokens_of_an_organisation_stay_used_after_the_erasure_of_a_user() -> Result<()> {
+    let chat = Chat::start().await?;
+    chat.set_limits(json!({ "p_tokens_per_day_user": LIMIT, "p_tokens_per_day_org": 20_000 })).await?;
+    let session = chat.open().await?;
+    let question = Question::in_new_thread("Hello");
+    session.expect_begin(&chat.stack, &question, "begun").await?;
+    let finish = json!({
+        "p_run_id": question.run_id, "p_status": "completed", "p_chunk_seq": 1, "p_events": [],
+        "p_input_tokens": 20_000, "p_output_tokens": 1_000,
+    });
+    session.expect(&chat.stack, "finish_chat_run", finish).await?;
+
+    let user = json!({ "p_org_id": chat.user.org_id, "p_user_id": chat.user.id });
+    let with = |name: &str, value: Value| {
+        let mut arguments = user.clone();
+        arguments[name] = value;
+        arguments
+    };
+    let mut begin = with("p_requested_by", json!("ops"));
+    begin["p_reason"] = json!("a test");
+    rpc::call(&chat.stack, "begin_erasure", begin).await?;
+    rpc::call(&chat.stack, "end_erased_sessions", with("p_limit", json!(10))).await?;
+    while rpc::call(&chat.stack, "erase_batch", user.clone()).await?["left"] == true {}
+    rpc::call(&chat.stack, "finish_erasure", user.clone()).await?;
+
+    let of_user = format!("throttles where scope = 'user' and subject = '{}'", chat.user.id);
+    ensure!(chat.count("chat_runs").await? == 0 && chat.count(&of_user).await? == 0, "rows are left");
+    let other = chat.stack.add_user(chat.user.org_id, OrgRole::Member).await?;
+    let other = rpc::open_session(&chat.stack, &other, CHAT_AGENT).await?;
+    let (status, body) = other.begin(&chat.stack, &Question::in_new_thread("Hello")).await?;
+    ensure!(status == 429 && body["message"] == "org_tokens_used_up", "{status} {body}");
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! Calls of tools: `begin_chat_call`, and their place beside the session's queue.
 
 use anyhow::{Context, Result, ensure};
+use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -10,21 +11,27 @@ use crate::support::chat_rpc::{self as rpc, CHAT_AGENT, ChatSession, Question};
 /// A chat whose agent has a tool, with a running answer.
 pub(super) async fn running(fields: Value) -> Result<(Chat, ChatSession, Question)> {
     let chat = Chat::start().await?;
+    register_tool(&chat.stack, chat.user.org_id, fields).await?;
+    let session = chat.open().await?;
+    let question = Question::in_new_thread("pay");
+    let begun = session.expect_begin(&chat.stack, &question, "begun").await?;
+    ensure!(begun["tools"][0]["name"] == "pay", "{begun:#}");
+    Ok((chat, session, question))
+}
+
+/// Registers the tool of an organisation's agent. Without fields, it is called at once.
+pub(super) async fn register_tool(stack: &LocalStack, org_id: Uuid, fields: Value) -> Result<()> {
     let mut tool = json!({
         "name": "pay", "policy": "auto", "risk": "low", "description": "Pays.",
         "input_schema": { "type": "object" }, "amount_pointer": "/amount",
     });
     tool.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let arguments = json!({
-        "p_org_id": chat.user.org_id, "p_agent_id": CHAT_AGENT, "p_url": "https://agents.example/mcp",
+        "p_org_id": org_id, "p_agent_id": CHAT_AGENT, "p_url": "https://agents.example/mcp",
         "p_tools": [tool], "p_routes": [{ "tool": "pay", "event_type": "button_click" }],
     });
-    rpc::call(&chat.stack, "register_agent_server", arguments).await?;
-    let session = chat.open().await?;
-    let question = Question::in_new_thread("pay");
-    let begun = session.expect_begin(&chat.stack, &question, "begun").await?;
-    ensure!(begun["tools"][0]["name"] == "pay", "{begun:#}");
-    Ok((chat, session, question))
+    rpc::call(stack, "register_agent_server", arguments).await?;
+    Ok(())
 }
 
 pub(super) fn call(run_id: Uuid, call_id: &str, inputs: Value) -> Value {
@@ -167,5 +174,44 @@ async fn result_is_the_output_of_the_call_and_not_a_message() -> Result<()> {
             .context("one output")?;
     ensure!(stored["data"] == output["data"], "{stored:#}");
     ensure!(chat.count("chat_messages where kind is null").await? == 0, "the result is a message");
+    Ok(())
+}
+
+/// Begins a call that is held. Returns the number of blocks that the database reads for it.
+async fn blocks(chat: &Chat, session: &ChatSession, question: &Question, call_id: &str) -> Result<u64> {
+    let explain = "explain (analyze, buffers, timing off, format json)
+        select public.begin_chat_call($1, $2, $3, 'pay', jsonb_build_object('id', $3), $4)";
+    let item = json!({ "type": "function_call", "id": call_id, "call_id": call_id, "name": "pay" });
+    let plan = sqlx::query_scalar(explain).bind(&session.secret).bind(question.run_id);
+    let plan: Value = plan.bind(call_id).bind(item).fetch_one(chat.stack.database()).await?;
+    let blocks = |name: &str| plan[0]["Plan"][name].as_u64().unwrap_or_default();
+    Ok(blocks("Shared Hit Blocks") + blocks("Shared Read Blocks"))
+}
+
+#[tokio::test]
+async fn call_reads_as_much_with_100000_other_deliveries() -> Result<()> {
+    let (chat, session, question) = running(json!({ "policy": "ask" })).await?;
+    // The first calls of a connection also read the catalogue.
+    for number in 0..3 {
+        blocks(&chat, &session, &question, &format!("first_{number}")).await?;
+    }
+    let before = blocks(&chat, &session, &question, "few").await?;
+    chat.execute_without_triggers(
+        "insert into deliveries (id, org_id, user_id, session_id, event_id, seq, agent_id, tool,
+           about_event_id, root_event_id, status, run_id, call_id, fence, finished_at)
+         select gen_random_uuid(), d.org_id, d.user_id, md5(n::text)::uuid, gen_random_uuid(), 1,
+           d.agent_id, d.tool, d.event_id, d.event_id, 'done',
+           case when n % 2 = 0 then md5((n / 8)::text)::uuid end,
+           case when n % 4 = 0 then 'call_' || n end, 1, now()
+         from (select * from deliveries limit 1) as d, generate_series(1, 100000) as n",
+    )
+    .await?;
+    chat.execute("analyze deliveries").await?;
+    for number in 0..3 {
+        blocks(&chat, &session, &question, &format!("again_{number}")).await?;
+    }
+    let after = blocks(&chat, &session, &question, "many").await?;
+    ensure!(after <= before + 100, "{before} blocks with few deliveries, {after} with many");
+    ensure!(chat.count("deliveries where status = 'asked'").await? == 8, "a call was not held");
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The store of the self-hosted chat: its RPCs, called through PostgREST with the key of the service.
 
 mod budgets;
+mod call_repeats;
 mod call_retention;
 mod calls;
+mod late_repeats;
 mod pages;
 mod repeats;
 mod retention;
@@ -50,6 +52,32 @@ impl Chat {
     async fn execute_without_triggers(&self, statements: &str) -> Result<()> {
         self.execute(&format!("begin; set local session_replication_role = replica; {statements}; commit"))
             .await
+    }
+
+    /// Returns a hash of every row that a request of the chat can change. A repeat renews leases, and
+    /// counts as activity.
+    async fn digest(&self) -> Result<String> {
+        const TABLES: [&str; 12] = [
+            "chat_sessions",
+            "chat_threads",
+            "chat_messages",
+            "chat_hidden_items",
+            "chat_runs",
+            "chat_run_chunks",
+            "chat_events",
+            "chat_escalations",
+            "chat_tasks",
+            "deliveries",
+            "delivery_queues",
+            "throttles",
+        ];
+        let row = "to_jsonb(t) - '{lease_until,last_activity_at}'::text[]";
+        let hashes = TABLES.map(|table| {
+            format!("(select coalesce(md5(jsonb_agg({row} order by t::text)::text), '') from {table} as t)")
+        });
+        let query =
+            sqlx::query_scalar(AssertSqlSafe(format!("select concat_ws(' ', {})", hashes.join(", "))));
+        Ok(query.fetch_one(self.stack.database()).await?)
     }
 
     async fn count(&self, query: &str) -> Result<i64> {

@@ -57,7 +57,10 @@ async fn threads_are_shown_to_their_user_with_their_agent_only() -> Result<()> {
             ("delete_chat_thread", json!({ "p_thread_id": thread })),
             (
                 "record_chat_feedback",
-                json!({ "p_thread_id": thread, "p_item_ids": [], "p_rating": "positive" }),
+                json!({
+                    "p_thread_id": thread, "p_item_ids": [], "p_rating": "positive",
+                    "p_feedback_id": question.run_id,
+                }),
             ),
         ] {
             other.expect_error(&chat.stack, name, arguments, (404, "thread_not_found")).await?;

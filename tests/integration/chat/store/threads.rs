@@ -45,9 +45,10 @@ async fn retry_hides_the_replaced_answers_and_deletes_nothing() -> Result<()> {
     ensure!(chat.count("chat_hidden_items where hidden_at is not null").await? == 1);
 
     // An item that is gone cannot be rated, continued from, or retried.
-    let gone =
-        [("p_item_ids", json!([answer_id])), ("p_rating", json!("positive")), ("p_thread_id", json!(thread))];
-    let gone = Value::Object(gone.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+    let gone = json!({
+        "p_thread_id": thread, "p_item_ids": [answer_id], "p_rating": "positive",
+        "p_feedback_id": second.run_id,
+    });
     session.expect_error(&chat.stack, "record_chat_feedback", gone, (404, "item_not_found")).await?;
     for item_id in ["msg_unknown", other_id(&begun)] {
         let (status, body) = session.begin(&chat.stack, &Question::retry(thread, item_id)).await?;
@@ -110,7 +111,10 @@ async fn titles_and_feedback_are_recorded_once_as_events() -> Result<()> {
             .await?;
     }
     let item_id = &question.items[0]["id"];
-    let feedback = json!({ "p_thread_id": thread, "p_item_ids": [item_id, item_id], "p_rating": "negative" });
+    let feedback = json!({
+        "p_thread_id": thread, "p_item_ids": [item_id, item_id], "p_rating": "negative",
+        "p_feedback_id": question.run_id,
+    });
     session.expect(&chat.stack, "record_chat_feedback", feedback).await?;
     let payload: Value = sqlx::query_scalar("select payload from chat_events where type = 'feedback'")
         .fetch_one(chat.stack.database())
@@ -133,7 +137,10 @@ async fn changes_of_threads_are_charged_as_events() -> Result<()> {
     // Nothing is left for an hour.
     chat.execute("update throttles set full_at = now() + interval '1 hour' where kind = 'event'").await?;
     let item_id = &question.items[0]["id"];
-    let feedback = json!({ "p_thread_id": thread, "p_item_ids": [item_id], "p_rating": "positive" });
+    let feedback = json!({
+        "p_thread_id": thread, "p_item_ids": [item_id], "p_rating": "positive",
+        "p_feedback_id": question.run_id,
+    });
     for (name, arguments) in [
         ("rename_chat_thread", rename("Other")),
         ("record_chat_feedback", feedback),

@@ -3,7 +3,7 @@
 pub mod cold_start;
 mod event;
 mod response;
-mod statistics;
+pub(crate) mod statistics;
 pub mod stream;
 mod upstream;
 

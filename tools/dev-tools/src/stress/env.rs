@@ -106,7 +106,12 @@ impl StressEnv {
 
     /// Adds a user to the organisation who does not send other requests.
     pub async fn add_person(&self, role: OrgRole) -> Result<Person> {
-        let user = self.stack.add_user(self.people[0].user.org_id, role).await?;
+        self.add_person_in(self.people[0].user.org_id, role).await
+    }
+
+    /// Adds a user to any organisation.
+    pub async fn add_person_in(&self, org_id: Uuid, role: OrgRole) -> Result<Person> {
+        let user = self.stack.add_user(org_id, role).await?;
         Ok(Person { token: self.stack.issuer().token(&user), user })
     }
 

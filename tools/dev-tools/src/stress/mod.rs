@@ -27,6 +27,7 @@ mod openai_down;
 mod operations;
 mod requests;
 mod rpc;
+mod slow_agents;
 mod stops;
 mod storm;
 mod supabase_down;
@@ -175,6 +176,13 @@ pub const STRESS_TESTS: &[StressTest] = &[
         full: 500,
         small: 10,
         run: Runner::LocalStack(|env, count| Box::pin(stops::run(env, count))),
+    },
+    StressTest {
+        name: "slow-agents",
+        description: "held calls, and an agent that never answers, beside other work",
+        full: 500,
+        small: 12,
+        run: Runner::LocalStack(|env, count| Box::pin(slow_agents::run(env, count))),
     },
     StressTest {
         name: "approvals",

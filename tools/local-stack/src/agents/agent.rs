@@ -13,6 +13,7 @@ use super::fault::{Fault, FaultId};
 use super::http::{AgentServer, Shared};
 use super::request_log::{AgentAction, RecordedCall};
 use super::revision::Revision;
+use crate::http::LatencyRecorder;
 
 /// Settings of an agent's server.
 #[derive(Debug, Clone, Copy, Default)]
@@ -110,6 +111,11 @@ impl Agent {
     /// revision.
     pub fn use_input_required(&self, ask: bool) {
         self.shared.lock().asks_by_protocol = ask;
+    }
+
+    /// How long it takes for each request.
+    pub fn latency(&self) -> &LatencyRecorder {
+        &self.shared.latency
     }
 
     /// Returns every request, in order of arrival.

@@ -25,7 +25,7 @@ use super::fault::{Effect, Fault};
 use super::handler::Handler;
 use super::request_log::{AgentState, RecordedCall, SentResponse};
 use super::revision::Revision;
-use crate::http::wait_for_flush;
+use crate::http::{LatencyRecorder, wait_for_flush};
 
 /// The largest accepted body.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -36,11 +36,14 @@ pub(super) const FAULT_HEADER: HeaderName = HeaderName::from_static("x-ordered-b
 
 /// State that all connections share.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<AgentState>);
+pub(super) struct Shared {
+    state: Mutex<AgentState>,
+    pub(super) latency: LatencyRecorder,
+}
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, AgentState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,6 +85,7 @@ impl AgentServer {
     async fn connection(self, stream: TcpStream, mut stop: watch::Receiver<()>) {
         // A response of two small writes would otherwise wait for the client's acknowledgement.
         stream.set_nodelay(true).ok();
+        let stream = self.shared.latency.measure(stream);
         let service = service_fn(move |request| self.clone().handle(request));
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {

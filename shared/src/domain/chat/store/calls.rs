@@ -42,8 +42,10 @@ pub enum BegunCall {
     },
     /// The call may not be made. With an output, it is stored.
     Refused { error: String, output: Option<Value> },
-    /// A built-in tool has done its work, or has refused to. The call and its output are stored.
-    Ended { output: Value, next_agent: Option<Box<NextAgent>> },
+    /// A built-in tool has done its work, or has refused to. Or the request is a repeat, and the call
+    /// has ended since. The call and its output are stored. Without an output, the outcome of the
+    /// call is unknown.
+    Ended { output: Option<Value>, next_agent: Option<Box<NextAgent>> },
     /// The answer must stop.
     Stopped,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{ChatStore, StoredThread};
 use crate::{clients::supabase::Rpc, error::Error, platform::http_client::Deadline};
@@ -79,6 +80,8 @@ struct RecordChatFeedbackCall<'a> {
     p_thread_id: &'a str,
     p_item_ids: &'a [String],
     p_rating: &'a str,
+    /// Recognises a repeat of this call.
+    p_feedback_id: Uuid,
 }
 
 impl Rpc for RecordChatFeedbackCall<'_> {
@@ -160,7 +163,12 @@ impl ChatStore {
         rating: &str,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let call = RecordChatFeedbackCall { p_thread_id: thread_id, p_item_ids: item_ids, p_rating: rating };
+        let call = RecordChatFeedbackCall {
+            p_thread_id: thread_id,
+            p_item_ids: item_ids,
+            p_rating: rating,
+            p_feedback_id: Uuid::now_v7(),
+        };
         self.call(&call, deadline).await?;
         Ok(())
     }

@@ -139,7 +139,7 @@ pub const CALLS_WITH_FOREIGN_IDS: &[(&str, &str, u16)] = &[
     (
         "record_chat_feedback",
         r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}", "p_item_ids": ["<item>"],
-             "p_rating": "positive" }"#,
+             "p_rating": "positive", "p_feedback_id": "00000000-0000-4000-8000-000000000001" }"#,
         404,
     ),
     (

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use axum::body::Bytes;
 use axum::http::Method;
 use local_stack::LocalStack;
+use local_stack::agents::{Agent, TOOL};
 use local_stack::chat_client::message;
 use local_stack::http;
 use local_stack::lambda::Process;
@@ -61,6 +62,20 @@ impl<'a> Organisation<'a> {
         ensure!(status == 201, "opening a session answered {status}: {body}");
         let client_secret = body["chatkit"]["clientSecret"].as_str().context("no client secret")?;
         Ok(ChatUser { client_secret: client_secret.to_owned() })
+    }
+
+    /// Registers the tool of one of the stack's agents, which is called without a decision.
+    pub async fn register_tool(self, agent: &Agent) -> Result<()> {
+        let tool = json!({
+            "name": TOOL, "policy": "auto", "risk": "low", "description": "Checks the VAT of an invoice.",
+            "input_schema": {
+                "type": "object", "required": ["invoice"],
+                "properties": { "invoice": { "type": "string" }, "amount": { "type": "number" } },
+            },
+        });
+        let tools = json!([tool]);
+        self.stack.register_agent_server_with(self.id, AGENT, &agent.url(), Some(agent.id()), tools).await?;
+        Ok(())
     }
 
     /// Starts a process of the function.

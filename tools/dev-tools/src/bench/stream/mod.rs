@@ -1,5 +1,5 @@
-//! `cargo bench-stream`: measures the streamed chat: the time to the first token, memory, 200 streams
-//! at once, and the cold start beside OpenAI's server in Python.
+//! `cargo bench-stream`: measures the streamed chat: the time to the first token, a call of a tool,
+//! memory, 200 streams at once, and the cold start beside OpenAI's server in Python.
 //!
 //! Each measurement is compared with another one of the same run, so that the speed of the machine
 //! and other load affect both.
@@ -11,6 +11,7 @@ mod first_token;
 mod memory;
 mod reference;
 mod table;
+mod tool_call;
 
 use anyhow::{Result, bail};
 use local_stack::LocalStack;
@@ -23,7 +24,7 @@ use crate::terminal::TextStyle;
 use chat::{FUNCTION, Organisation};
 
 /// The measurements, by name.
-const PARTS: [&str; 4] = ["first-token", "memory", "concurrency", "cold-start"];
+const PARTS: [&str; 5] = ["first-token", "tool-call", "memory", "concurrency", "cold-start"];
 
 /// Measures all parts, or those that the arguments name, prints the table, and fails if a limit is
 /// exceeded.
@@ -49,6 +50,7 @@ pub async fn run() -> Result<()> {
         let organisation = Organisation::create(&stack).await?;
         rows.extend(match part {
             "first-token" => first_token::measure(organisation).await?,
+            "tool-call" => tool_call::measure(organisation).await?,
             "memory" => memory::measure(organisation).await?,
             "concurrency" => concurrency::measure(organisation).await?,
             _ => cold_start::measure(organisation).await?,

@@ -12,6 +12,7 @@ pub enum Amount {
     Time(Duration),
     Bytes(u64),
     PerSecond(f64),
+    Count(usize),
 }
 
 impl Amount {
@@ -20,6 +21,7 @@ impl Amount {
             Self::Time(time) => time.as_secs_f64(),
             Self::Bytes(bytes) => bytes as f64,
             Self::PerSecond(rate) => rate,
+            Self::Count(count) => count as f64,
         }
     }
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Amount {
             Self::Time(time) => write!(f, "{} ms", milliseconds(*time)),
             Self::Bytes(bytes) => write!(f, "{} MB", megabytes(*bytes)),
             Self::PerSecond(rate) => write!(f, "{rate:.1} / s"),
+            Self::Count(count) => write!(f, "{count}"),
         }
     }
 }

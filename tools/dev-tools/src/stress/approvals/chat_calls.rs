@@ -126,18 +126,31 @@ impl State {
         (0..self.deliveries.len()).any(|of| of_thread(of) && is_under_way(of)).then_some("call_under_way")
     }
 
+    /// The turn makes the call under its lease. Otherwise it receives the output in the thread.
     fn call_response(&self, delivery: usize) -> ChatResponse {
         let row = &self.deliveries[delivery];
-        if self.is_in_turn(delivery) {
-            let tools = self.agent(row.agent).map(|agent| &agent.server.tools);
-            let is_listed = tools.is_some_and(|tools| tools.iter().any(|tool| tool.name == row.tool));
-            let sent = is_listed.then(|| self.sent(delivery));
-            return ChatResponse { sent, ..ChatResponse::of("begun") };
+        let mut tools = self.agent(row.agent).into_iter().flat_map(|agent| &agent.server.tools);
+        let is_listed = tools.any(|tool| tool.name == row.tool);
+        let is_leased = self.is_in_turn(delivery) && row.lease_until.is_some_and(|end| end > self.now);
+        if is_leased && is_listed {
+            return ChatResponse { sent: Some(self.sent(delivery)), ..ChatResponse::of("begun") };
         }
-        match row.status {
-            DeliveryStatus::Asked => ChatResponse::of("held"),
-            _ => ChatResponse::of(format!("refused {}", row.error.unwrap_or("-"))),
-        }
+        ChatResponse::of(match &self.output_of(delivery)[..] {
+            ["held"] => "held".to_owned(),
+            ["refused", error] => format!("refused {error}"),
+            [status, ..] => format!("ended {status}"),
+            [] => "ended unknown".to_owned(),
+        })
+    }
+
+    /// Returns the status and the error of a call's output. Empty without an output.
+    fn output_of(&self, delivery: usize) -> Vec<&str> {
+        let row = &self.deliveries[delivery];
+        let Some(ChatCall { run, call: Some(call), .. }) = row.chat else { return Vec::new() };
+        let begin = ["function_call_output", &call_name(run, call), row.tool, ""].join(" ");
+        let mut items = self.threads[self.runs[run].thread].items.iter();
+        let rest = items.find_map(|item| item.strip_prefix(&begin));
+        rest.into_iter().flat_map(|rest| rest.split(' ')).collect()
     }
 
     /// A dispatcher takes over the calls of turns whose process has stopped.

@@ -177,6 +177,7 @@ fn begun_run(answer: &Value) -> String {
 fn begun_call(answer: &Value) -> String {
     match answer["outcome"].as_str().unwrap_or_default() {
         "refused" => format!("refused {}", answer["error"].as_str().unwrap_or("-")),
+        "ended" => format!("ended {}", answer["output"]["status"].as_str().unwrap_or("unknown")),
         outcome => outcome.to_owned(),
     }
 }

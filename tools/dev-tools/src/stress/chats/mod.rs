@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::deliveries;
 use super::env::{StressEnv, run_concurrently};
 use super::measurement::Measurement;
+pub use answers::question_of;
 pub use ledger::Ledger;
 use ledger::{count, read};
 use page::CHAT_AGENT;

@@ -140,7 +140,7 @@ pub const FUNCTIONS: &[Function] = &[
         tenant: Tenant::ThreadOfSecret,
         setup: "",
         arguments: r#"{ "p_secret_hash": "{chat_secret}", "p_thread_id": "{thread}",
-                        "p_item_ids": ["msg_{run}"], "p_rating": "positive" }"#,
+                        "p_item_ids": ["msg_{run}"], "p_rating": "positive", "p_feedback_id": "{run}" }"#,
         response: "{}",
         postcondition: "select count(*) = 1 from public.chat_events
                 where session_id = '{chat_session}' and type = 'feedback'",
