@@ -2,6 +2,7 @@ import { css, html, type TemplateResult } from "lit";
 import type { ApiClient } from "../src/core/client.js";
 import { InboxStore } from "../src/core/inbox.js";
 import type { Agent, DecisionIntent, SessionDetails } from "../src/core/model.js";
+import type { FeedOptions } from "../src/core/poller.js";
 import {
   agentStore,
   ResourceStore,
@@ -14,7 +15,7 @@ import type { HandoverRequest } from "../src/elements/handover-banner.js";
 import type { SessionRef } from "../src/elements/session-picker.js";
 import { base } from "../src/elements/styles.js";
 import { Conversation } from "./conversation.js";
-import { killFunction, POLLING, type Person } from "./local.js";
+import { following, killFunction, type Person } from "./local.js";
 import { frame } from "./styles.js";
 
 const AGENT = "accounts_payable";
@@ -131,6 +132,7 @@ export class PageClerk extends CksElement {
   #stores: SessionStores | undefined;
   #agents: ResourceStore<Agent[]> | undefined;
   #sessions: ReturnType<typeof sessionListStore> | undefined;
+  #options: FeedOptions = {};
   #lastSeen = "";
 
   constructor() {
@@ -142,9 +144,10 @@ export class PageClerk extends CksElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.#options = following(this.client, this.user);
     this.#agents = agentStore(this.client).start();
     this.#agents.subscribe(({ data }) => (this.agents = data ?? []));
-    this.#sessions = sessionListStore(this.client, { limit: 20 }, POLLING).start();
+    this.#sessions = sessionListStore(this.client, { limit: 20 }, this.#options).start();
     this.#sessions.subscribe(() => (this.revision += 1));
     this.#begin(this.sessionId);
   }
@@ -304,8 +307,8 @@ export class PageClerk extends CksElement {
     if (!id) return;
     const stores: SessionStores = {
       id,
-      details: sessionStore(this.client, id, POLLING).start(),
-      transcript: transcriptStore(this.client, id, POLLING).start(),
+      details: sessionStore(this.client, id, this.#options).start(),
+      transcript: transcriptStore(this.client, id, this.#options).start(),
       requests: new InboxStore({
         client: this.client,
         filter: {
@@ -313,14 +316,13 @@ export class PageClerk extends CksElement {
           status: ["open", "resolved", "expired", "withdrawn"],
           sort: "newest",
         },
-        ...POLLING,
+        ...this.#options,
       }).start(),
     };
     this.#stores = stores;
     stores.details.subscribe(({ data }) => this.#onDetails(data));
     stores.transcript.subscribe(() => (this.revision += 1));
     stores.requests.subscribe(() => (this.revision += 1));
-    void this.#sessions?.refresh();
   }
 
   /** The chat may have changed on another device, or by a decision. */
@@ -329,7 +331,6 @@ export class PageClerk extends CksElement {
     if (!details || details.lastActivityAt === this.#lastSeen) return;
     this.#lastSeen = details.lastActivityAt;
     void this.#conversation?.reload();
-    void this.#stores?.requests.refresh();
   }
 
   async #handOver(request: HandoverRequest): Promise<void> {

@@ -104,6 +104,9 @@ function answer(route: Route, decisions: unknown[]): Promise<void> {
     return json({ escalationId: shown.id, decision: "approve" });
   }
   if (pathname === "/chatkit/agents") return json({ agents: fixtures.AGENTS, nextCursor: null });
+  if (pathname === "/chatkit/changes") {
+    return json({ changes: [], incomplete: false, counts: null, cursor: "c" });
+  }
   if (pathname === "/chatkit/escalations") return json({ escalations: [shown], nextCursor: null });
   if (pathname.startsWith("/chatkit/escalations/")) {
     return json(decisions.length > 0 ? fixtures.resolved("approve", { id: shown.id }) : shown);
