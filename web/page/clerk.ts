@@ -14,7 +14,9 @@ import { CksElement, define } from "../src/elements/element.js";
 import type { HandoverRequest } from "../src/elements/handover-banner.js";
 import type { SessionRef } from "../src/elements/session-picker.js";
 import { base } from "../src/elements/styles.js";
+import type { CardClick } from "./card.js";
 import { Conversation } from "./conversation.js";
+import "./hosted.js";
 import { following, killFunction, type Person } from "./local.js";
 import { frame } from "./styles.js";
 
@@ -74,13 +76,6 @@ export class PageClerk extends CksElement {
         grid-template-rows: minmax(0, 1fr);
         min-block-size: 0;
       }
-      .main.has-requests {
-        grid-template-rows: auto minmax(0, 1fr);
-      }
-      .requests {
-        max-block-size: 45cqh;
-        overflow: auto;
-      }
       .bar .switch button {
         font-size: 0.8125rem;
         padding-inline: 0.625rem;
@@ -93,10 +88,6 @@ export class PageClerk extends CksElement {
       .body:not([data-tab="chat"]) .main,
       .body[data-tab="chat"] .side {
         display: none;
-      }
-      .hosted {
-        align-self: center;
-        margin: 1.125rem;
       }
       @container clerk (min-width: 62rem) {
         .body {
@@ -161,9 +152,7 @@ export class PageClerk extends CksElement {
 
   override render(): TemplateResult {
     const details = this.#details;
-    const requests = this.#stores?.requests.state;
     const agentId = details?.agentId ?? AGENT;
-    const escalations = requests?.escalations ?? [];
     return html`<section class="frame" aria-labelledby="who">
       <header class="bar">
         <span class="avatar" aria-hidden="true">C</span>
@@ -174,23 +163,7 @@ export class PageClerk extends CksElement {
         ${this.#tabs()}
       </header>
       <div class="body" data-tab=${this.tab}>
-        <div class="main ${escalations.length > 0 ? "has-requests" : ""}">
-          ${
-            escalations.length > 0
-              ? html`<page-requests
-                  class="requests"
-                  .agents=${this.agents}
-                  .userId=${this.user.id}
-                  .escalations=${escalations}
-                  .events=${details?.events ?? []}
-                  .progress=${requests?.progress ?? new Map()}
-                  @cks-decide=${({ detail }: CustomEvent<DecisionIntent>) =>
-                    void this.#stores?.requests.decide(detail)}
-                ></page-requests>`
-              : ""
-          }
-          ${this.#chat()}
-        </div>
+        <div class="main">${this.#chat()}</div>
         <div class="side scroll">${this.#side(details, agentId)}</div>
       </div>
     </section>`;
@@ -218,14 +191,15 @@ export class PageClerk extends CksElement {
 
   #chat(): TemplateResult {
     if (this.#conversation && !this.#conversation.isSelfHosted) {
-      return html`<p class="notice hosted">
-        The chat of this agent runs at OpenAI. A page with ChatKit.js would show it here.
-      </p>`;
+      const { session } = this.#conversation.state;
+      return html`<page-hosted .agents=${this.agents} .session=${session}></page-hosted>`;
     }
     return html`<page-chat
       .conversation=${this.#conversation}
       @page-send=${({ detail }: CustomEvent<{ text: string }>) =>
         void this.#conversation?.send(detail.text)}
+      @page-action=${({ detail: { item, action } }: CustomEvent<CardClick>) =>
+        void this.#conversation?.act(item, action)}
       @page-stop=${() => this.#conversation?.stop()}
       @page-kill=${() => void killFunction("serve-chatkit")}
     ></page-chat>`;
@@ -257,7 +231,21 @@ export class PageClerk extends CksElement {
       ></cks-session-picker>`;
     }
     return html`<cks-task-list .tasks=${details?.tasks ?? []}></cks-task-list>
-      ${details ? this.#handover(details, agentId) : ""}`;
+      ${this.#requests(details)} ${details ? this.#handover(details, agentId) : ""}`;
+  }
+
+  #requests(details: SessionDetails | undefined): TemplateResult | "" {
+    const { escalations = [], progress } = this.#stores?.requests.state ?? {};
+    if (escalations.length === 0) return "";
+    return html`<page-requests
+      .agents=${this.agents}
+      .userId=${this.user.id}
+      .escalations=${escalations}
+      .events=${details?.events ?? []}
+      .progress=${progress ?? new Map()}
+      @cks-decide=${({ detail }: CustomEvent<DecisionIntent>) =>
+        void this.#stores?.requests.decide(detail)}
+    ></page-requests>`;
   }
 
   #handover(details: SessionDetails, agentId: string): TemplateResult {
@@ -330,6 +318,7 @@ export class PageClerk extends CksElement {
     this.revision += 1;
     if (!details || details.lastActivityAt === this.#lastSeen) return;
     this.#lastSeen = details.lastActivityAt;
+    void this.#conversation?.observe(details);
     void this.#conversation?.reload();
   }
 

@@ -30,10 +30,13 @@ export class PageRequests extends SubjectElement {
     base,
     subjectStyles,
     css`
+      :host {
+        display: grid;
+        gap: 0.75rem;
+      }
       ul {
         display: grid;
         gap: 0.5rem;
-        padding: 0.75rem 1.125rem 0;
       }
       li {
         background: var(--_surface);
@@ -78,9 +81,10 @@ export class PageRequests extends SubjectElement {
   }
 
   override render(): TemplateResult {
-    return html`<ul aria-label="Your requests">
-      ${this.escalations.map((escalation) => this.#row(escalation))}
-    </ul>`;
+    return html`<h3 id="title">Your requests</h3>
+      <ul aria-labelledby="title">
+        ${this.escalations.map((escalation) => this.#row(escalation))}
+      </ul>`;
   }
 
   #row(escalation: Escalation): TemplateResult {

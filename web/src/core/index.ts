@@ -4,7 +4,9 @@ export { createChatFetch, type ChatFetchOptions } from "./chat-fetch.js";
 export {
   chatkitHandlers,
   chatkitOptions,
+  connectChatKit,
   recordChatKit,
+  type ChatElement,
   type ChatHandlers,
   type ChatKitConnection,
   type PageTool,

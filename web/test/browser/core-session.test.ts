@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createChatFetch } from "../../src/core/chat-fetch.js";
-import { ChatSession } from "../../src/core/session.js";
-import { FakeApi, opened, problem, SESSION_ID } from "./support.js";
+import { connectChatKit } from "../../src/core/chatkit.js";
+import { EventRecorder } from "../../src/core/recorder.js";
+import { ChatSession, type ChatOptions } from "../../src/core/session.js";
+import { FakeApi, json, opened, problem, SESSION_ID } from "./support.js";
 
 const bodies = (api: FakeApi) => api.calls.map(({ body }) => body);
 
@@ -82,6 +84,76 @@ describe("session", () => {
       startScreen: { greeting: "Hello" },
     });
     selfHosted.close();
+  });
+});
+
+describe("handover to an agent with the other provider", () => {
+  const selfHosted = (secret: string) =>
+    opened(secret, SESSION_ID, {
+      provider: "self_hosted",
+      apiUrl: "https://chat.example.com/chatkit",
+      domainKey: "domain_pk_1",
+    });
+  const hosted = async (secret: string) => {
+    const body = (await opened(secret).json()) as object;
+    return json({ ...body, agentId: "tax_compliance" });
+  };
+  const element = () => {
+    const calls: unknown[] = [];
+    return {
+      calls,
+      setOptions: ({ api }: ChatOptions) => calls.push(Object.keys(api)),
+      setThreadId: (id: string | null) => Promise.resolve(void calls.push(id)),
+    };
+  };
+  const SELF_HOSTED = ["url", "domainKey", "fetch"];
+
+  test("chatkit_gets_the_options_of_the_new_provider_and_no_thread", async () => {
+    const api = new FakeApi(selfHosted("cs_1"), () => hosted("ek_1"), selfHosted("cs_2"));
+    const client = api.client();
+    const session = new ChatSession({ client, agentId: "accounts_payable" });
+    const recorder = new EventRecorder({ client });
+    const chat = element();
+    const end = await connectChatKit(chat, { session, recorder });
+    expect(chat.calls).toEqual([SELF_HOSTED]);
+    const read = (agentId: string, id = SESSION_ID) => session.observe({ id, agentId });
+    await read("accounts_payable");
+    await read("tax_compliance", "019aaa00-7c00-7000-8000-000000000002");
+    expect(api.calls).toHaveLength(1);
+    await read("tax_compliance");
+    expect(bodies(api)[1]).toEqual({ sessionId: SESSION_ID, purpose: "resume" });
+    expect(chat.calls.splice(0)).toEqual([SELF_HOSTED, ["getClientSecret"], null]);
+    end();
+    await read("accounts_payable");
+    expect(api.calls).toHaveLength(3);
+    expect(chat.calls).toEqual([]);
+    session.close();
+    await recorder.close();
+  });
+
+  test("a_new_secret_of_the_same_provider_changes_nothing", async () => {
+    const api = new FakeApi(selfHosted("cs_1"), selfHosted("cs_2"));
+    const session = new ChatSession({ client: api.client(), agentId: "accounts_payable" });
+    const changed = vi.fn();
+    session.addEventListener("provider-change", changed);
+    await session.connect();
+    expect(await session.getClientSecret("cs_1")).toBe("cs_2");
+    expect(changed).not.toHaveBeenCalled();
+    session.close();
+  });
+
+  test("another_tab_changes_over_as_well", async () => {
+    const [first, second] = [new FakeApi(selfHosted("cs_1")), new FakeApi(selfHosted("cs_1"))];
+    const options = { agentId: "accounts_payable", sessionId: SESSION_ID };
+    const one = new ChatSession({ client: first.client(), ...options });
+    const two = new ChatSession({ client: second.client(), ...options });
+    await Promise.all([one.connect(), two.connect()]);
+    first.reply(() => hosted("ek_1"));
+    await one.observe({ id: SESSION_ID, agentId: "tax_compliance" });
+    await vi.waitFor(() => expect(Object.keys(two.chatOptions.api)).toEqual(["getClientSecret"]));
+    expect(second.calls).toHaveLength(1);
+    one.close();
+    two.close();
   });
 });
 

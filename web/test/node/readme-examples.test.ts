@@ -35,6 +35,7 @@ if (example === "desk") {
 if (example === "chat") {
   const chat = new EventTarget();
   chat.setOptions = (options) => Object.assign(window, { options });
+  chat.setThreadId = () => Promise.resolve();
   await connectChat(chat);
 }
 document.body.dataset.ready = example;
