@@ -55,11 +55,11 @@ export class PageCard extends CksElement {
         border-radius: var(--_radius);
         box-shadow: var(--_shadow);
         display: grid;
-        gap: 0.875rem;
-        padding: 1rem 1.125rem;
+        gap: 0.75rem;
+        padding: 0.875rem 1.125rem 1rem;
       }
       article.waits {
-        border-color: color-mix(in srgb, var(--_warn) 45%, var(--_line));
+        border-color: color-mix(in srgb, var(--_warn) 35%, var(--_line));
       }
       header {
         align-items: center;
@@ -73,8 +73,9 @@ export class PageCard extends CksElement {
       }
       dl {
         display: grid;
-        gap: 0.75rem 1.25rem;
-        grid-template-columns: repeat(auto-fit, minmax(min(8.5rem, 100%), 1fr));
+        gap: 0.5rem 1.25rem;
+        grid-template-columns: repeat(auto-fill, minmax(min(8.5rem, 100%), 1fr));
+        line-height: 1.4;
         margin: 0;
       }
       dl > div {
@@ -87,8 +88,11 @@ export class PageCard extends CksElement {
         color: var(--_muted);
         font-size: 0.75rem;
       }
+      dt::first-letter {
+        text-transform: uppercase;
+      }
       dd {
-        font-size: 0.875rem;
+        font-size: 0.8125rem;
         font-weight: 550;
         margin: 0;
         overflow-wrap: anywhere;
@@ -138,7 +142,7 @@ export class PageCard extends CksElement {
             : ""
         }
       </header>
-      ${groups(children).map((group) => this.#group(group))}
+      ${groups(children, status?.text).map((group) => this.#group(group))}
     </article>`;
   }
 
@@ -186,11 +190,12 @@ export class PageCard extends CksElement {
   }
 }
 
-/** Puts adjacent labelled texts into one group. A title is shown above the others. */
-function groups(children: readonly Widget[]): Widget[][] {
+/** Puts adjacent labelled texts into one group, without the title and the status of the header. */
+function groups(children: readonly Widget[], status: string | undefined): Widget[][] {
   const result: Widget[][] = [];
   for (const child of children) {
-    if (child.type === "Title") continue;
+    const isStatus = child.type === "Col" && child.children?.at(-1)?.value === status;
+    if (child.type === "Title" || isStatus) continue;
     const last = result.at(-1);
     if (child.type === "Col" && last?.[0]?.type === "Col") last.push(child);
     else result.push([child]);

@@ -10,10 +10,14 @@ export const chatStyles = css`
   .log {
     align-content: start;
     display: grid;
-    gap: 0.75rem;
     overflow: auto;
     overscroll-behavior: contain;
     padding: 1.25rem 1.125rem;
+  }
+  .items {
+    display: grid;
+    gap: 0.75rem;
+    grid-template-columns: minmax(0, 1fr);
   }
   .log:has(.welcome) {
     align-content: center;

@@ -41,6 +41,7 @@ export class PageChat extends CksElement {
 
   #unsubscribe = () => {};
   #isAtEnd = true;
+  #growth: ResizeObserver | undefined;
 
   constructor() {
     super();
@@ -48,31 +49,41 @@ export class PageChat extends CksElement {
   }
 
   override willUpdate(changed: PropertyValues): void {
-    const log = this.renderRoot.querySelector(".log");
-    this.#isAtEnd = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     if (!changed.has("conversation")) return;
     this.#unsubscribe();
     this.#unsubscribe =
       this.conversation?.subscribe(() => (this.revision += 1)) ?? this.#unsubscribe;
   }
 
+  override firstUpdated(): void {
+    const log = this.renderRoot.querySelector(".log");
+    const items = log?.firstElementChild;
+    if (!log || !items) return;
+    log.addEventListener("scroll", () => {
+      this.#isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    });
+    // What is written, and what a card adds, stays in view.
+    this.#growth = new ResizeObserver(() => {
+      if (this.#isAtEnd) log.scrollTop = log.scrollHeight;
+    });
+    this.#growth.observe(items);
+  }
+
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#unsubscribe();
-  }
-
-  override updated(): void {
-    const log = this.renderRoot.querySelector(".log");
-    if (log && this.#isAtEnd) log.scrollTop = log.scrollHeight;
+    this.#growth?.disconnect();
   }
 
   override render(): TemplateResult {
     const { items = [], unsent, activity = "idle", error } = this.conversation?.state ?? {};
     const isEmpty = items.length === 0 && !unsent && activity !== "loading";
     return html`<div class="log" role="log" aria-label="Conversation" tabindex="0">
-        ${isEmpty ? this.#welcome() : items.map((item, at) => this.#item(item, at === items.length - 1))}
-        ${unsent ? html`<div class="message user unsent">${this.prose(unsent)}</div>` : ""}
-        ${this.failureNotice(error)}
+        <div class="items">
+          ${isEmpty ? this.#welcome() : items.map((_, at) => this.#item(items, at))}
+          ${unsent ? html`<div class="message user unsent">${this.prose(unsent)}</div>` : ""}
+          ${this.failureNotice(error)}
+        </div>
       </div>
       <div>${this.#note(activity)} ${this.#form(activity)}</div>`;
   }
@@ -95,9 +106,11 @@ export class PageChat extends CksElement {
     </div>`;
   }
 
-  #item(item: ChatItem, isLast: boolean): TemplateResult | typeof nothing {
-    const isWriting = isLast && this.conversation?.state.activity === "writing";
-    switch (item.type) {
+  #item(items: readonly ChatItem[], at: number): TemplateResult | typeof nothing {
+    const item = items[at];
+    const next = items[at + 1];
+    const isWriting = !next && this.conversation?.state.activity === "writing";
+    switch (item?.type) {
       case "user_message":
         return html`<div class="message user">${this.prose(textOf(item))}</div>`;
       case "assistant_message":
@@ -105,7 +118,8 @@ export class PageChat extends CksElement {
           ${this.prose(textOf(item))}${isWriting ? html`<span class="cursor"></span>` : ""}
         </div>`;
       case "task":
-        return this.#task(item);
+        // The card of a held call shows the same, and more.
+        return next?.type === "widget" ? nothing : this.#task(item);
       case "widget":
         return this.#card(item);
       default:

@@ -51,6 +51,7 @@ export class PageClerk extends CksElement {
     isHandingOver: { state: true },
     handoverFailure: { state: true },
     sessionFailure: { state: true },
+    isWide: { state: true },
     revision: { state: true },
   };
 
@@ -117,6 +118,7 @@ export class PageClerk extends CksElement {
   declare isHandingOver: boolean;
   declare handoverFailure: unknown;
   declare sessionFailure: unknown;
+  declare isWide: boolean;
   declare revision: number;
 
   #conversation: Conversation | undefined;
@@ -125,16 +127,23 @@ export class PageClerk extends CksElement {
   #sessions: ReturnType<typeof sessionListStore> | undefined;
   #options: FeedOptions = {};
   #lastSeen = "";
+  /** Follows the width at which the styles show two columns. */
+  readonly #width = new ResizeObserver(([entry]) => {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.isWide = (entry?.contentRect.width ?? 0) >= 62 * rem;
+  });
 
   constructor() {
     super();
     this.tab = "chat";
     this.revision = 0;
     this.isHandingOver = false;
+    this.isWide = false;
   }
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.#width.observe(this);
     this.#options = following(this.client, this.user);
     this.#agents = agentStore(this.client).start();
     this.#agents.subscribe(({ data }) => (this.agents = data ?? []));
@@ -145,6 +154,7 @@ export class PageClerk extends CksElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.#width.disconnect();
     this.#agents?.stop();
     this.#sessions?.stop();
     this.#end();
@@ -173,17 +183,25 @@ export class PageClerk extends CksElement {
     return this.#stores?.details.state.data;
   }
 
+  /** The number of tasks and requests that are not done. */
+  get #open(): number {
+    const { tasks = [], escalations = [] } = this.#details ?? {};
+    return tasks.filter(({ status }) => status !== "completed").length + escalations.length;
+  }
+
   #tabs(): TemplateResult {
-    const tasks = this.#details?.tasks.length ?? 0;
+    // A wide screen shows the tasks beside the chat.
+    const shown = this.isWide && this.tab === "chat" ? "tasks" : this.tab;
+    const count = this.#open;
     return html`<div class="switch" role="group" aria-label="Show">
       ${TABS.map(
         ([tab, label]) =>
           html`<button
             class="tab-${tab}"
-            aria-pressed=${String(tab === this.tab)}
+            aria-pressed=${String(tab === shown)}
             @click=${() => (this.tab = tab)}
           >
-            ${label}${tab === "tasks" && tasks > 0 ? html`<span class="count">${tasks}</span>` : ""}
+            ${label}${tab === "tasks" && count > 0 ? html`<span class="count">${count}</span>` : ""}
           </button>`,
       )}
     </div>`;

@@ -19,17 +19,22 @@ export class PageHosted extends CksElement {
     css`
       :host {
         block-size: 100%;
-        display: grid;
-        overflow: auto;
-        place-items: center;
+        display: block;
       }
       section {
+        align-content: safe center;
+        block-size: 100%;
         display: grid;
         gap: 1.125rem;
+        grid-template-columns: minmax(0, 30rem);
+        justify-content: center;
         justify-items: center;
-        max-inline-size: 30rem;
+        overflow: auto;
         padding: 1.5rem;
         text-align: center;
+      }
+      section:focus-visible {
+        outline-offset: -3px;
       }
       h3 {
         font-size: 1.375rem;
@@ -84,7 +89,7 @@ export class PageHosted extends CksElement {
 
   override render(): TemplateResult {
     const { agentId, chatkit } = this.session ?? {};
-    return html`<section aria-labelledby="title">
+    return html`<section aria-labelledby="title" tabindex="0">
       <span class="mark">${icon("robot")}</span>
       <div class="stack tight">
         <h3 id="title">${this.untrusted(this.agentName(agentId))} has taken over</h3>

@@ -138,9 +138,9 @@ export class PageRequests extends SubjectElement {
     if (decision === "edit") {
       return { icon: "edit", badge: "", text: html`Changed by ${by}, and asked again` };
     }
-    return this.#isDone(escalation)
-      ? { icon: "check", badge: "good", text: html`Approved by ${by}, and paid` }
-      : { icon: "check", badge: "good", text: html`Approved by ${by}` };
+    const verb = escalation.kind === "confirm" ? "Confirmed" : "Approved";
+    const rest = this.#isDone(escalation) ? ", and paid" : "";
+    return { icon: "check", badge: "good", text: html`${verb} by ${by}${rest}` };
   }
 
   /** Whether the agent has reported the result of the call. */

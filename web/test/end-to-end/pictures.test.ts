@@ -33,7 +33,7 @@ describe.runIf(process.env["PICTURES"])("pictures", () => {
   }
 
   test("of_a_held_payment", async () => {
-    const page = await stack.open("", { viewport: { width: 1360, height: 920 } });
+    const page = await stack.open("", { viewport: { width: 1360, height: 980 } });
     const shows = (selector: string, text: string | RegExp) =>
       page.locator(selector, { hasText: text }).first().waitFor({ timeout: 30_000 });
     const box = page.getByRole("textbox", { name: "Message" });

@@ -51,7 +51,7 @@ fn answer(body: &Value) -> Script {
     {
         let tool = if lower.contains("fee") { FEE_TOOL } else { PAY_TOOL };
         return Script::new()
-            .text("I prepare the payment.")
+            .text("I am preparing the payment.")
             .function_call(tool, &payment.inputs())
             .pace(PACE);
     }
