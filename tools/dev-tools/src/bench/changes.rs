@@ -108,6 +108,14 @@ async fn seed(pool: &PgPool, org_id: Uuid, callers: &[User], sessions: i32) -> R
         select $1, id from unnest($2::uuid[]) as id
         union all select $1, gen_random_uuid() from generate_series(1, $3)";
     sqlx::query(users).bind(org_id).bind(&ids).bind(USERS).execute(&mut *connection).await?;
+    // Indexes are built faster than they grow.
+    let indexes = "select format('public.%I', i.indexname), i.indexdef from pg_indexes as i
+        where i.tablename = 'chat_sessions'
+          and not exists (select from pg_constraint as c where c.conname = i.indexname)";
+    let indexes: Vec<(String, String)> = sqlx::query_as(indexes).fetch_all(&mut *connection).await?;
+    for (name, _) in &indexes {
+        sqlx::query(AssertSqlSafe(format!("drop index {name}"))).execute(&mut *connection).await?;
+    }
     let insert = "insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider)
         select gen_random_uuid(), $1, u.user_id, 'web', 'accounts_payable', 'openai_hosted'
         from (
@@ -116,6 +124,9 @@ async fn seed(pool: &PgPool, org_id: Uuid, callers: &[User], sessions: i32) -> R
         ) as u
         join generate_series(1, $2) as n (n) on n.n % u.total = u.n";
     sqlx::query(insert).bind(org_id).bind(sessions).execute(&mut *connection).await?;
+    for (_, definition) in indexes {
+        sqlx::query(AssertSqlSafe(definition)).execute(&mut *connection).await?;
+    }
     sqlx::query("reset session_replication_role").execute(&mut *connection).await?;
     sqlx::query("vacuum analyze").execute(&mut *connection).await?;
     Ok(())

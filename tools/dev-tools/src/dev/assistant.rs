@@ -73,8 +73,8 @@ fn after_call(output: &str, is_fee: bool) -> String {
         return "Please confirm the fee on its card. I pay exactly what the card shows.".to_owned();
     }
     if status("held") {
-        return "This payment is above 10,000 EUR, so another person has to approve it. The exact call is held \
-                until then. You do not need to wait here."
+        return "This payment is above 10,000 EUR, so another person has to approve it. You do not need to wait \
+                here."
             .to_owned();
     }
     if status("completed") {
