@@ -119,11 +119,11 @@ async fn seed(pool: &PgPool, org_id: Uuid, callers: &[User], sessions: i32) -> R
     let insert = "insert into public.chat_sessions (id, org_id, user_id, channel, agent_id, provider)
         select gen_random_uuid(), $1, u.user_id, 'web', 'accounts_payable', 'openai_hosted'
         from (
-          select user_id, row_number() over () - 1 as n, count(*) over () as total
-          from public.chatkit_users where org_id = $1
+          select user_id, row_number() over () - 1 as n from public.chatkit_users where org_id = $1
         ) as u
-        join generate_series(1, $2) as n (n) on n.n % u.total = u.n";
-    sqlx::query(insert).bind(org_id).bind(sessions).execute(&mut *connection).await?;
+        join generate_series(1, $2) as n (n) on n.n % $3 = u.n";
+    let users = USERS + i32::try_from(callers.len())?;
+    sqlx::query(insert).bind(org_id).bind(sessions).bind(users).execute(&mut *connection).await?;
     for (_, definition) in indexes {
         sqlx::query(AssertSqlSafe(definition)).execute(&mut *connection).await?;
     }
