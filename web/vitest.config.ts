@@ -11,14 +11,7 @@ export default defineConfig({
     projects: [
       {
         optimizeDeps: {
-          include: [
-            "lit",
-            "@cfworker/json-schema",
-            "openapi-fetch",
-            "@lit/react",
-            "react",
-            "react-dom/client",
-          ],
+          include: ["lit", "@cfworker/json-schema", "@lit/react", "react", "react-dom/client"],
         },
         test: {
           name: "browser",

@@ -26,7 +26,8 @@ import { createEventRecorder } from "./session-events.js";
  */
 
 /**
- * Opens or resumes the session, and configures ChatKit.js for its provider.
+ * Opens or resumes the session, and configures ChatKit.js for its provider. When a handover has moved
+ * the session to an agent with the other provider, it does so again with the next client secret.
  *
  * @param {OpenAIChatKit} chatkit
  * @param {Options} options
@@ -39,9 +40,15 @@ export async function configureChat(chatkit, options) {
   const getClientSecret = createGetClientSecret({
     ...options,
     onSession(opened) {
+      const provider = session?.chatkit.provider;
       session = opened;
       events.setSession(opened.id);
       onSession?.(opened);
+      if (provider && provider !== opened.chatkit.provider) {
+        setOptions();
+        // The new provider does not have the thread.
+        chatkit.setThreadId(null).catch(report);
+      }
     },
   });
   /** @type {string | null} */
@@ -64,13 +71,13 @@ export async function configureChat(chatkit, options) {
     });
 
   await reportingGetClientSecret(null);
-  const { api, startScreen } = apiOptions();
-  const isHosted = "getClientSecret" in api;
+  setOptions();
 
   // `thread_changed` links the thread to the session: of a hosted agent's threads, the API shows only
   // linked ones. It knows a self-hosted agent's threads itself.
   chatkit.addEventListener("chatkit.thread.change", (event) => {
     threadId = event.detail.threadId;
+    const isHosted = session?.chatkit.provider === "openai_hosted";
     if (isHosted) record("thread_changed", { threadId });
   });
 
@@ -80,29 +87,30 @@ export async function configureChat(chatkit, options) {
     record("error", { message: messageOf(error), name: error.name, threadId });
   });
 
-  chatkit.setOptions({
-    api,
-    ...(startScreen && { startScreen }),
-    widgets: {
-      // The event reaches the agent, which handles the action.
-      async onAction(action, widgetItem) {
-        const { type, payload: data } = action;
-        await record("button_click", { action: type, widgetId: widgetItem.id, data, threadId });
+  function setOptions() {
+    chatkit.setOptions({
+      ...apiOptions(),
+      widgets: {
+        // The event reaches the agent, which handles the action.
+        async onAction(action, widgetItem) {
+          const { type, payload: data } = action;
+          await record("button_click", { action: type, widgetId: widgetItem.id, data, threadId });
+        },
       },
-    },
-    async onClientTool({ name, params }) {
-      const call = { name, callId: crypto.randomUUID(), threadId };
-      record("tool_call", { ...call, arguments: params });
-      try {
-        const tool = tools.get(name);
-        if (!tool) throw new Error(`The page does not have the tool ${name}.`);
-        return tool(params);
-      } catch (error) {
-        record("tool_failed", { ...call, message: messageOf(error) });
-        throw error;
-      }
-    },
-  });
+      async onClientTool({ name, params }) {
+        const call = { name, callId: crypto.randomUUID(), threadId };
+        record("tool_call", { ...call, arguments: params });
+        try {
+          const tool = tools.get(name);
+          if (!tool) throw new Error(`The page does not have the tool ${name}.`);
+          return tool(params);
+        } catch (error) {
+          record("tool_failed", { ...call, message: messageOf(error) });
+          throw error;
+        }
+      },
+    });
+  }
 
   /** @returns {Pick<ChatKitOptions, "api" | "startScreen">} */
   function apiOptions() {

@@ -2,6 +2,7 @@ import { css, html, type TemplateResult } from "lit";
 import type { ApiClient } from "../src/core/client.js";
 import { InboxStore } from "../src/core/inbox.js";
 import type { Agent, DecisionIntent, SessionDetails } from "../src/core/model.js";
+import type { FeedOptions } from "../src/core/poller.js";
 import {
   agentStore,
   ResourceStore,
@@ -13,8 +14,10 @@ import { CksElement, define } from "../src/elements/element.js";
 import type { HandoverRequest } from "../src/elements/handover-banner.js";
 import type { SessionRef } from "../src/elements/session-picker.js";
 import { base } from "../src/elements/styles.js";
+import type { CardClick } from "./card.js";
 import { Conversation } from "./conversation.js";
-import { killFunction, POLLING, type Person } from "./local.js";
+import "./hosted.js";
+import { following, killFunction, type Person } from "./local.js";
 import { frame } from "./styles.js";
 
 const AGENT = "accounts_payable";
@@ -48,6 +51,7 @@ export class PageClerk extends CksElement {
     isHandingOver: { state: true },
     handoverFailure: { state: true },
     sessionFailure: { state: true },
+    isWide: { state: true },
     revision: { state: true },
   };
 
@@ -73,13 +77,6 @@ export class PageClerk extends CksElement {
         grid-template-rows: minmax(0, 1fr);
         min-block-size: 0;
       }
-      .main.has-requests {
-        grid-template-rows: auto minmax(0, 1fr);
-      }
-      .requests {
-        max-block-size: 45cqh;
-        overflow: auto;
-      }
       .bar .switch button {
         font-size: 0.8125rem;
         padding-inline: 0.625rem;
@@ -92,10 +89,6 @@ export class PageClerk extends CksElement {
       .body:not([data-tab="chat"]) .main,
       .body[data-tab="chat"] .side {
         display: none;
-      }
-      .hosted {
-        align-self: center;
-        margin: 1.125rem;
       }
       @container clerk (min-width: 62rem) {
         .body {
@@ -125,32 +118,43 @@ export class PageClerk extends CksElement {
   declare isHandingOver: boolean;
   declare handoverFailure: unknown;
   declare sessionFailure: unknown;
+  declare isWide: boolean;
   declare revision: number;
 
   #conversation: Conversation | undefined;
   #stores: SessionStores | undefined;
   #agents: ResourceStore<Agent[]> | undefined;
   #sessions: ReturnType<typeof sessionListStore> | undefined;
+  #options: FeedOptions = {};
   #lastSeen = "";
+  /** Follows the width at which the styles show two columns. */
+  readonly #width = new ResizeObserver(([entry]) => {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.isWide = (entry?.contentRect.width ?? 0) >= 62 * rem;
+  });
 
   constructor() {
     super();
     this.tab = "chat";
     this.revision = 0;
     this.isHandingOver = false;
+    this.isWide = false;
   }
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.#width.observe(this);
+    this.#options = following(this.client, this.user);
     this.#agents = agentStore(this.client).start();
     this.#agents.subscribe(({ data }) => (this.agents = data ?? []));
-    this.#sessions = sessionListStore(this.client, { limit: 20 }, POLLING).start();
+    this.#sessions = sessionListStore(this.client, { limit: 20 }, this.#options).start();
     this.#sessions.subscribe(() => (this.revision += 1));
     this.#begin(this.sessionId);
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.#width.disconnect();
     this.#agents?.stop();
     this.#sessions?.stop();
     this.#end();
@@ -158,9 +162,7 @@ export class PageClerk extends CksElement {
 
   override render(): TemplateResult {
     const details = this.#details;
-    const requests = this.#stores?.requests.state;
     const agentId = details?.agentId ?? AGENT;
-    const escalations = requests?.escalations ?? [];
     return html`<section class="frame" aria-labelledby="who">
       <header class="bar">
         <span class="avatar" aria-hidden="true">C</span>
@@ -171,23 +173,7 @@ export class PageClerk extends CksElement {
         ${this.#tabs()}
       </header>
       <div class="body" data-tab=${this.tab}>
-        <div class="main ${escalations.length > 0 ? "has-requests" : ""}">
-          ${
-            escalations.length > 0
-              ? html`<page-requests
-                  class="requests"
-                  .agents=${this.agents}
-                  .userId=${this.user.id}
-                  .escalations=${escalations}
-                  .events=${details?.events ?? []}
-                  .progress=${requests?.progress ?? new Map()}
-                  @cks-decide=${({ detail }: CustomEvent<DecisionIntent>) =>
-                    void this.#stores?.requests.decide(detail)}
-                ></page-requests>`
-              : ""
-          }
-          ${this.#chat()}
-        </div>
+        <div class="main">${this.#chat()}</div>
         <div class="side scroll">${this.#side(details, agentId)}</div>
       </div>
     </section>`;
@@ -197,17 +183,25 @@ export class PageClerk extends CksElement {
     return this.#stores?.details.state.data;
   }
 
+  /** The number of tasks and requests that are not done. */
+  get #open(): number {
+    const { tasks = [], escalations = [] } = this.#details ?? {};
+    return tasks.filter(({ status }) => status !== "completed").length + escalations.length;
+  }
+
   #tabs(): TemplateResult {
-    const tasks = this.#details?.tasks.length ?? 0;
+    // A wide screen shows the tasks beside the chat.
+    const shown = this.isWide && this.tab === "chat" ? "tasks" : this.tab;
+    const count = this.#open;
     return html`<div class="switch" role="group" aria-label="Show">
       ${TABS.map(
         ([tab, label]) =>
           html`<button
             class="tab-${tab}"
-            aria-pressed=${String(tab === this.tab)}
+            aria-pressed=${String(tab === shown)}
             @click=${() => (this.tab = tab)}
           >
-            ${label}${tab === "tasks" && tasks > 0 ? html`<span class="count">${tasks}</span>` : ""}
+            ${label}${tab === "tasks" && count > 0 ? html`<span class="count">${count}</span>` : ""}
           </button>`,
       )}
     </div>`;
@@ -215,14 +209,15 @@ export class PageClerk extends CksElement {
 
   #chat(): TemplateResult {
     if (this.#conversation && !this.#conversation.isSelfHosted) {
-      return html`<p class="notice hosted">
-        The chat of this agent runs at OpenAI. A page with ChatKit.js would show it here.
-      </p>`;
+      const { session } = this.#conversation.state;
+      return html`<page-hosted .agents=${this.agents} .session=${session}></page-hosted>`;
     }
     return html`<page-chat
       .conversation=${this.#conversation}
       @page-send=${({ detail }: CustomEvent<{ text: string }>) =>
         void this.#conversation?.send(detail.text)}
+      @page-action=${({ detail: { item, action } }: CustomEvent<CardClick>) =>
+        void this.#conversation?.act(item, action)}
       @page-stop=${() => this.#conversation?.stop()}
       @page-kill=${() => void killFunction("serve-chatkit")}
     ></page-chat>`;
@@ -254,7 +249,21 @@ export class PageClerk extends CksElement {
       ></cks-session-picker>`;
     }
     return html`<cks-task-list .tasks=${details?.tasks ?? []}></cks-task-list>
-      ${details ? this.#handover(details, agentId) : ""}`;
+      ${this.#requests(details)} ${details ? this.#handover(details, agentId) : ""}`;
+  }
+
+  #requests(details: SessionDetails | undefined): TemplateResult | "" {
+    const { escalations = [], progress } = this.#stores?.requests.state ?? {};
+    if (escalations.length === 0) return "";
+    return html`<page-requests
+      .agents=${this.agents}
+      .userId=${this.user.id}
+      .escalations=${escalations}
+      .events=${details?.events ?? []}
+      .progress=${progress ?? new Map()}
+      @cks-decide=${({ detail }: CustomEvent<DecisionIntent>) =>
+        void this.#stores?.requests.decide(detail)}
+    ></page-requests>`;
   }
 
   #handover(details: SessionDetails, agentId: string): TemplateResult {
@@ -304,8 +313,8 @@ export class PageClerk extends CksElement {
     if (!id) return;
     const stores: SessionStores = {
       id,
-      details: sessionStore(this.client, id, POLLING).start(),
-      transcript: transcriptStore(this.client, id, POLLING).start(),
+      details: sessionStore(this.client, id, this.#options).start(),
+      transcript: transcriptStore(this.client, id, this.#options).start(),
       requests: new InboxStore({
         client: this.client,
         filter: {
@@ -313,14 +322,13 @@ export class PageClerk extends CksElement {
           status: ["open", "resolved", "expired", "withdrawn"],
           sort: "newest",
         },
-        ...POLLING,
+        ...this.#options,
       }).start(),
     };
     this.#stores = stores;
     stores.details.subscribe(({ data }) => this.#onDetails(data));
     stores.transcript.subscribe(() => (this.revision += 1));
     stores.requests.subscribe(() => (this.revision += 1));
-    void this.#sessions?.refresh();
   }
 
   /** The chat may have changed on another device, or by a decision. */
@@ -328,8 +336,8 @@ export class PageClerk extends CksElement {
     this.revision += 1;
     if (!details || details.lastActivityAt === this.#lastSeen) return;
     this.#lastSeen = details.lastActivityAt;
+    void this.#conversation?.observe(details);
     void this.#conversation?.reload();
-    void this.#stores?.requests.refresh();
   }
 
   async #handOver(request: HandoverRequest): Promise<void> {

@@ -1,11 +1,18 @@
 // A conversation in the self-hosted chat: its session, its thread, and the message that is sent.
 
 import type { ApiClient } from "../src/core/client.js";
-import type { OpenedSession } from "../src/core/model.js";
+import type { OpenedSession, SessionDetails } from "../src/core/model.js";
 import { ProblemError } from "../src/core/problem.js";
 import { ChatSession, type SelfHostedApi } from "../src/core/session.js";
 import { Store } from "../src/core/store.js";
-import { applyEvent, readEvents, type ChatItem } from "./thread.js";
+import {
+  actionsOf,
+  applyEvent,
+  readEvents,
+  type CardAction,
+  type ChatEvent,
+  type ChatItem,
+} from "./thread.js";
 
 /** What the conversation does now. */
 export type Activity = "idle" | "loading" | "sending" | "writing" | "offline" | "reconnecting";
@@ -16,6 +23,8 @@ export interface ConversationState {
   activity: Activity;
   /** A message that the chat has not confirmed. */
   unsent: string | undefined;
+  /** The action of a card that is being sent. */
+  acting: { itemId: string; type: string } | undefined;
   error: unknown;
 }
 
@@ -37,7 +46,7 @@ export class Conversation extends Store<ConversationState> {
   #threadId: string | undefined;
   #abort = new AbortController();
   /** The cards whose offer to continue was taken. */
-  readonly #taken = new Set<string>();
+  readonly #continued = new Set<string>();
   #loading: Promise<void> | undefined;
 
   constructor(client: ApiClient, agentId: string, sessionId?: string) {
@@ -46,6 +55,7 @@ export class Conversation extends Store<ConversationState> {
       items: [],
       activity: sessionId ? "loading" : "idle",
       unsent: undefined,
+      acting: undefined,
       error: undefined,
     });
     this.#client = client;
@@ -55,6 +65,8 @@ export class Conversation extends Store<ConversationState> {
       ...(sessionId && { sessionId }),
       onSession: (session) => this.update({ session }),
     });
+    // The chat of the new provider is not the one that is shown.
+    this.#chat.addEventListener("provider-change", () => (this.#api = undefined));
     if (sessionId) void this.#resume(sessionId);
   }
 
@@ -67,6 +79,19 @@ export class Conversation extends Store<ConversationState> {
   get isSelfHosted(): boolean {
     const provider = this.state.session?.chatkit?.provider;
     return provider === undefined || provider === "self_hosted";
+  }
+
+  /** Changes over to the agent of a session that was handed over. */
+  async observe(session: SessionDetails): Promise<void> {
+    if (!this.state.session) return;
+    try {
+      await this.#chat.observe(session);
+      if (!this.isSelfHosted || this.#api) return;
+      await this.#connect();
+      await this.reload();
+    } catch (error) {
+      this.update({ error });
+    }
   }
 
   /** Sends a message and shows the answer while it is written. */
@@ -113,20 +138,51 @@ export class Conversation extends Store<ConversationState> {
     await this.reload();
   }
 
+  /** Performs the action of a card, and shows the card as it is then. */
+  async act(item: ChatItem, action: CardAction): Promise<void> {
+    const { activity, acting } = this.state;
+    const threadId = this.#threadId;
+    const isStreamed = action.streaming !== false;
+    if (!threadId || acting || (isStreamed && activity !== "idle")) return;
+    const { type, payload } = action;
+    const params = { thread_id: threadId, item_id: item.id, action: { type, payload } };
+    if (type === CONTINUE) this.#continued.add(item.id);
+    this.update({ acting: { itemId: item.id, type }, error: undefined });
+    if (isStreamed) {
+      this.#abort = new AbortController();
+      this.update({ activity: "sending" });
+      await this.#ask(() => ({ type: "threads.custom_action", params }));
+    } else {
+      await this.#decide({ type: "threads.sync_custom_action", params });
+    }
+    this.update({ acting: undefined });
+  }
+
+  /** A decision has no stream, so it is also possible while an answer is written. */
+  async #decide(request: ChatRequest): Promise<void> {
+    try {
+      const response = await this.#post(request);
+      if (!response.ok) throw await problemOf(response);
+      const { updated_item: item } = (await response.json()) as { updated_item?: ChatItem };
+      if (item) this.#apply({ type: "thread.item.replaced", item });
+    } catch (error) {
+      this.update({ error });
+    }
+  }
+
+  #apply(event: ChatEvent): void {
+    this.update({ items: applyEvent(this.state.items, event) });
+  }
+
   /**
    * Lets the model go on after a held call has ended: its card offers that. The offer is taken once,
    * also by several devices, and every one of them shows the same answer.
    */
-  async #goOn(threadId: string): Promise<void> {
-    const card = this.state.items.find(
-      (item) => offersToContinue(item) && !this.#taken.has(item.id),
-    );
-    if (!card || this.state.activity !== "idle") return;
-    this.#taken.add(card.id);
-    this.#abort = new AbortController();
-    this.update({ activity: "sending", error: undefined });
-    const params = { thread_id: threadId, item_id: card.id, action: { type: CONTINUE } };
-    await this.#ask(() => ({ type: "threads.custom_action", params }));
+  async #goOn(): Promise<void> {
+    for (const item of this.state.items) {
+      const action = actionsOf(item).find(({ type }) => type === CONTINUE);
+      if (action && !this.#continued.has(item.id)) return this.act(item, action);
+    }
   }
 
   async #resume(sessionId: string): Promise<void> {
@@ -154,7 +210,7 @@ export class Conversation extends Store<ConversationState> {
     if (!response?.ok || !["idle", "loading"].includes(this.state.activity)) return;
     const { data } = (await response.json()) as { data: ChatItem[] };
     this.update({ items: data.reverse(), activity: "idle" });
-    void this.#goOn(threadId);
+    void this.#goOn();
   }
 
   #post(request: ChatRequest, signal?: AbortSignal): Promise<Response> {
@@ -185,10 +241,7 @@ export class Conversation extends Store<ConversationState> {
 
   async #attempt(request: ChatRequest, signal: AbortSignal): Promise<void> {
     const response = await this.#post(request, signal);
-    if (!response.ok) {
-      const problem = (await response.json().catch(() => ({}))) as object;
-      throw new ProblemError(response.status, problem);
-    }
+    if (!response.ok) throw await problemOf(response);
     for await (const event of readEvents(response)) {
       if (event.type === "error") throw new Error(event.message ?? "The answer broke off.");
       if (event.thread) this.#threadId = event.thread.id;
@@ -213,9 +266,9 @@ export class Conversation extends Store<ConversationState> {
   }
 }
 
-/** Whether the card of a held call offers to continue, because the call has ended. */
-function offersToContinue({ widget }: ChatItem): boolean {
-  return JSON.stringify(widget ?? null).includes(`"type":"${CONTINUE}"`);
+async function problemOf(response: Response): Promise<ProblemError> {
+  const problem = (await response.json().catch(() => ({}))) as object;
+  return new ProblemError(response.status, problem);
 }
 
 function isRepeatable(error: unknown): boolean {

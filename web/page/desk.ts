@@ -6,7 +6,7 @@ import { agentStore } from "../src/core/store.js";
 import { CksElement, define } from "../src/elements/element.js";
 import type { CksInbox } from "../src/elements/inbox.js";
 import { base } from "../src/elements/styles.js";
-import { POLLING, type Person } from "./local.js";
+import { following, type Person } from "./local.js";
 import { frame } from "./styles.js";
 
 /** An approver's desk. Two approvers share this page, as if each sat at a desk. */
@@ -95,7 +95,7 @@ export class PageDesk extends CksElement {
     const view = this.renderRoot.querySelector<CksInbox>("cks-inbox");
     if (!view) return;
     const client = this.clientFor(this.#person);
-    const store = new InboxStore({ client, ...POLLING });
+    const store = new InboxStore({ client, ...following(client, this.#person) });
     const disconnect = connectInbox(view, store);
     // Who opens a request has seen that it arrived.
     const acknowledge = () => store.acknowledgeArrivals();

@@ -1,7 +1,8 @@
 // What the server of `cargo dev` knows: the users, and what the agent has really done.
 
+import { ChangeFeed } from "../src/core/changes.js";
 import { ApiClient } from "../src/core/client.js";
-import type { PollerOptions } from "../src/core/poller.js";
+import type { FeedOptions, PollerOptions } from "../src/core/poller.js";
 import { ResourceStore } from "../src/core/store.js";
 
 export type PersonKey = "clerk" | "approver" | "second_approver" | "operator";
@@ -37,6 +38,11 @@ export async function readConfig(): Promise<LocalConfig> {
 
 export function clientOf({ apiUrl }: LocalConfig, { token }: Person): ApiClient {
   return new ApiClient({ baseUrl: apiUrl, getAccessToken: () => Promise.resolve(token) });
+}
+
+/** Options of a person's stores: one poll of the change feed wakes them, in all tabs. */
+export function following(client: ApiClient, { id }: Person): FeedOptions {
+  return { ...POLLING, feed: new ChangeFeed({ client, tabs: id, ...POLLING }) };
 }
 
 /** What the agent has executed, as the agent itself says it. */

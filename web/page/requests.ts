@@ -30,10 +30,13 @@ export class PageRequests extends SubjectElement {
     base,
     subjectStyles,
     css`
+      :host {
+        display: grid;
+        gap: 0.75rem;
+      }
       ul {
         display: grid;
         gap: 0.5rem;
-        padding: 0.75rem 1.125rem 0;
       }
       li {
         background: var(--_surface);
@@ -78,9 +81,10 @@ export class PageRequests extends SubjectElement {
   }
 
   override render(): TemplateResult {
-    return html`<ul aria-label="Your requests">
-      ${this.escalations.map((escalation) => this.#row(escalation))}
-    </ul>`;
+    return html`<h3 id="title">Your requests</h3>
+      <ul aria-labelledby="title">
+        ${this.escalations.map((escalation) => this.#row(escalation))}
+      </ul>`;
   }
 
   #row(escalation: Escalation): TemplateResult {
@@ -134,9 +138,9 @@ export class PageRequests extends SubjectElement {
     if (decision === "edit") {
       return { icon: "edit", badge: "", text: html`Changed by ${by}, and asked again` };
     }
-    return this.#isDone(escalation)
-      ? { icon: "check", badge: "good", text: html`Approved by ${by}, and paid` }
-      : { icon: "check", badge: "good", text: html`Approved by ${by}` };
+    const verb = escalation.kind === "confirm" ? "Confirmed" : "Approved";
+    const rest = this.#isDone(escalation) ? ", and paid" : "";
+    return { icon: "check", badge: "good", text: html`${verb} by ${by}${rest}` };
   }
 
   /** Whether the agent has reported the result of the call. */

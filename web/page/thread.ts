@@ -6,7 +6,27 @@ export interface ChatItem {
   type: string;
   content?: { type: string; text?: string }[];
   task?: { title?: string; content?: string; icon?: string; status_indicator: string };
-  widget?: unknown;
+  widget?: Widget;
+}
+
+/** A component of a widget. The parts that the cards of held calls have. */
+export interface Widget {
+  type: string;
+  value?: string;
+  label?: string;
+  style?: string;
+  color?: string;
+  status?: { text: string; icon?: string };
+  children?: Widget[];
+  onClickAction?: CardAction;
+}
+
+/** The action of a button. */
+export interface CardAction {
+  type: string;
+  payload?: Record<string, unknown>;
+  /** Whether its response is a stream. */
+  streaming?: boolean;
 }
 
 export interface ChatEvent {
@@ -28,6 +48,15 @@ interface ItemUpdate {
 /** The text of a message. */
 export function textOf({ content }: ChatItem): string {
   return (content ?? []).map(({ text }) => text ?? "").join("");
+}
+
+/** The actions that a card offers. */
+export function actionsOf({ widget }: ChatItem): CardAction[] {
+  const found = (component: Widget): CardAction[] => [
+    ...(component.onClickAction ? [component.onClickAction] : []),
+    ...(component.children ?? []).flatMap(found),
+  ];
+  return widget ? found(widget) : [];
 }
 
 /** The items after an event. An item that the page already has is replaced. */

@@ -105,11 +105,12 @@ impl SeedData {
                 stack.register_agent_tool(org_id, agent.id(), tool).await?;
                 continue;
             }
-            // Its model calls another tool.
+            // Its model calls other tools.
             agent.add_tool(agents::PAY_TOOL);
+            agent.add_tool(agents::FEE_TOOL);
             tool["name"] = json!(agents::TOOL);
             tool["description"] = Value::Null;
-            let tools = json!([tool, pay_registration()]);
+            let tools = json!([tool, pay_registration(), fee_registration()]);
             let credential = Some(agent.id());
             stack.register_agent_server_with(org_id, agent.id(), &agent.url(), credential, tools).await?;
         }
@@ -151,6 +152,21 @@ fn pay_registration() -> Value {
             { "pointer": "/invoice", "label": "Invoice", "kind": "text" },
         ],
     })
+}
+
+/// Returns the registration of the tool that pays a fee. Up to 100 EUR the requester confirms the
+/// call, and above that another person approves it.
+fn fee_registration() -> Value {
+    let mut tool = pay_registration();
+    let differences = json!({
+        "name": agents::FEE_TOOL, "policy": "confirm", "ask_above": 100, "risk": "low",
+        "comment_required": [],
+        "description": "Pays a small fee of an invoice. The requester confirms it first.",
+    });
+    if let (Value::Object(tool), Value::Object(differences)) = (&mut tool, differences) {
+        tool.extend(differences);
+    }
+    tool
 }
 
 /// Returns the registration of an agent's tool. The tools that work on an invoice are described, so

@@ -9,8 +9,9 @@ export type PageTool = (
 ) => Record<string, unknown> | Promise<Record<string, unknown>>;
 
 /** The parts of ChatKit's element that are used. */
-export interface ChatElement extends EventTarget {
+export interface ChatElement {
   setOptions(options: never): void;
+  setThreadId(threadId: string | null): Promise<void>;
 }
 
 export interface ChatKitConnection {
@@ -42,6 +43,27 @@ export async function chatkitOptions(
 ): Promise<ChatOptions & ChatHandlers> {
   const options = await connection.session.connect();
   return { ...options, ...chatkitHandlers(connection) };
+}
+
+/**
+ * Gives ChatKit the options of the session's provider: now, and when a handover changes the provider.
+ * Returns a function that ends it.
+ */
+export async function connectChatKit(
+  element: ChatElement,
+  connection: ChatKitConnection,
+): Promise<() => void> {
+  const { session } = connection;
+  const handlers = chatkitHandlers(connection);
+  const set = (options: ChatOptions) => element.setOptions({ ...options, ...handlers } as never);
+  const change = () => {
+    set(session.chatOptions);
+    // The new provider does not have the thread.
+    void element.setThreadId(null);
+  };
+  set(await session.connect());
+  session.addEventListener("provider-change", change);
+  return () => session.removeEventListener("provider-change", change);
 }
 
 /** Returns handlers that record actions of widgets and calls of tools. */

@@ -1,6 +1,5 @@
 // Typed requests to the API, with the user's token, retries and typed errors.
 
-import createFetchClient, { type Client } from "openapi-fetch";
 import type { operations, paths } from "../api.js";
 import { parseJson, stringifyJson } from "./json.js";
 import type * as Model from "./model.js";
@@ -30,28 +29,33 @@ export interface RequestOptions {
 /** A response that states whether it changed since `etag`. */
 export type Conditional<T> = { changed: true; data: T; etag: string | null } | { changed: false };
 
-type Send = (request: Request) => Promise<Response>;
 type Json<Operation extends keyof operations> = operations[Operation]["responses"] extends {
   200: { content: { "application/json": infer Body } };
 }
   ? Body
   : never;
 
+/** A path of the API, with an id in it. */
+type Path = WithId<keyof paths>;
+type WithId<P> = P extends `${infer Start}{id}${infer End}` ? `${Start}${string}${End}` : P;
+
+const to = encodeURIComponent;
+
+/** A request before it has a token. */
+interface Draft {
+  url: string;
+  init: RequestInit;
+  headers: Record<string, string>;
+}
+
 /** The longest time to wait before a retry. A longer `Retry-After` ends the attempts. */
 const LONGEST_WAIT_SECONDS = 30;
 
 export class ApiClient {
   readonly #options: ApiClientOptions;
-  readonly #api: Client<paths>;
 
   constructor(options: ApiClientOptions) {
     this.#options = options;
-    this.#api = createFetchClient<paths>({
-      baseUrl: options.baseUrl,
-      bodySerializer: stringifyJson,
-      // The API reads the values of a list from one parameter, separated by commas.
-      querySerializer: { array: { style: "form", explode: false } },
-    });
   }
 
   get baseUrl(): string {
@@ -59,150 +63,137 @@ export class ApiClient {
   }
 
   openSession(open: OpenSession, options: RequestOptions = {}): Promise<Model.OpenedSession> {
-    // openapi-fetch's type of the body forbids the fields of the other variant.
-    const init = { body: open as never, ...this.#writing(options) };
-    return this.#json(this.#api.POST("/chatkit/sessions", init)) as Promise<Model.OpenedSession>;
+    return this.#writeOnce("/chatkit/sessions", open, options);
   }
 
   listSessions(query: Model.Query<"list-sessions"> = {}, options: ReadOptions = {}) {
-    return this.#read<"list-sessions">(
-      this.#api.GET("/chatkit/sessions", { params: { query }, ...this.#reading(options) }),
-    );
+    return this.#read<"list-sessions">("/chatkit/sessions", options, query);
   }
 
   /** Reads a session without its threads, which are charged. */
   getSession(id: string, options: ReadOptions & { include?: "none" | "threads" } = {}) {
-    const params = { path: { id }, query: { include: options.include ?? "none" } } as const;
-    return this.#read<"get-session">(
-      this.#api.GET("/chatkit/sessions/{id}", { params, ...this.#reading(options) }),
-    );
+    const query = { include: options.include ?? "none" };
+    return this.#read<"get-session">(`/chatkit/sessions/${to(id)}`, options, query);
   }
 
   cancelSession(id: string, options: RequestOptions = {}): Promise<Json<"cancel-session">> {
-    const params = { path: { id } };
-    return this.#json(
-      this.#api.POST("/chatkit/sessions/{id}/cancel", { params, ...this.#writing(options, false) }),
-    ) as Promise<Json<"cancel-session">>;
+    return this.#write(`/chatkit/sessions/${to(id)}/cancel`, undefined, options);
   }
 
   /** Stops the answers that a self-hosted agent is writing. */
   stopResponse(id: string, options: RequestOptions = {}): Promise<Json<"stop-response">> {
-    const params = { path: { id } };
-    return this.#json(
-      this.#api.POST("/chatkit/sessions/{id}/stop", { params, ...this.#writing(options, false) }),
-    ) as Promise<Json<"stop-response">>;
+    return this.#write(`/chatkit/sessions/${to(id)}/stop`, undefined, options);
   }
 
   /** Records events. Their ids make a retry safe. */
   recordEvents(
     id: string,
-    body: Model.SubmittedEvent[],
+    events: Model.SubmittedEvent[],
     options: RequestOptions = {},
   ): Promise<{ events: Model.RecordedEvent[] }> {
-    const params = { path: { id } };
-    const init = { params, body, ...this.#writing(options, false) };
-    return this.#json(this.#api.POST("/chatkit/sessions/{id}/events", init)) as Promise<{
-      events: Model.RecordedEvent[];
-    }>;
+    return this.#write(`/chatkit/sessions/${to(id)}/events`, events, options);
   }
 
   listMessages(id: string, query: Model.Query<"list-messages"> = {}, options: ReadOptions = {}) {
-    const params = { path: { id }, query };
-    return this.#read<"list-messages">(
-      this.#api.GET("/chatkit/sessions/{id}/messages", { params, ...this.#reading(options) }),
-    );
+    return this.#read<"list-messages">(`/chatkit/sessions/${to(id)}/messages`, options, query);
   }
 
   listAgents(options: ReadOptions = {}) {
-    return this.#read<"list-agents">(this.#api.GET("/chatkit/agents", this.#reading(options)));
+    return this.#read<"list-agents">("/chatkit/agents", options);
+  }
+
+  /** Lists what changed since the cursor of an earlier response. */
+  listChanges(query: Model.Query<"list-changes"> = {}, options: ReadOptions = {}) {
+    return this.#read<"list-changes">("/chatkit/changes", options, query);
   }
 
   listEscalations(query: Model.Query<"list-escalations"> = {}, options: ReadOptions = {}) {
-    return this.#read<"list-escalations">(
-      this.#api.GET("/chatkit/escalations", { params: { query }, ...this.#reading(options) }),
-    );
+    return this.#read<"list-escalations">("/chatkit/escalations", options, query);
   }
 
   getEscalation(id: string, options: ReadOptions = {}) {
-    const params = { path: { id } };
-    return this.#read<"get-escalation">(
-      this.#api.GET("/chatkit/escalations/{id}", { params, ...this.#reading(options) }),
-    );
+    return this.#read<"get-escalation">(`/chatkit/escalations/${to(id)}`, options);
   }
 
   /** Claims an escalation for some time. A decision does not need a claim. */
   claimEscalation(
     id: string,
-    options: RequestOptions & { seconds?: number } = {},
+    { seconds, ...options }: RequestOptions & { seconds?: number } = {},
   ): Promise<Model.Escalation> {
-    const { seconds } = options;
-    const init = {
-      params: { path: { id } },
-      body: seconds === undefined ? {} : { seconds },
-      ...this.#writing(options, false),
-    };
-    return this.#json(
-      this.#api.POST("/chatkit/escalations/{id}/claim", init),
-    ) as Promise<Model.Escalation>;
+    const body = seconds === undefined ? {} : { seconds };
+    return this.#write(`/chatkit/escalations/${to(id)}/claim`, body, options);
   }
 
   releaseEscalation(id: string, options: RequestOptions = {}): Promise<Model.Escalation> {
-    const init = { params: { path: { id } }, ...this.#writing(options, false) };
-    return this.#json(
-      this.#api.POST("/chatkit/escalations/{id}/release", init),
-    ) as Promise<Model.Escalation>;
+    return this.#write(`/chatkit/escalations/${to(id)}/release`, undefined, options);
   }
 
   decideEscalation(
     { escalationId, ...body }: Model.DecisionIntent,
     options: RequestOptions = {},
   ): Promise<Json<"decide-escalation">> {
-    const params = { path: { id: escalationId } };
-    return this.#json(
-      this.#api.POST("/chatkit/escalations/{id}/decision", {
-        params,
-        body,
-        ...this.#writing(options),
-      }),
-    ) as Promise<Json<"decide-escalation">>;
+    return this.#writeOnce(`/chatkit/escalations/${to(escalationId)}/decision`, body, options);
   }
 
   getMetrics(query: Model.Query<"get-metrics"> = {}, options: ReadOptions = {}) {
-    return this.#read<"get-metrics">(
-      this.#api.GET("/chatkit/metrics", { params: { query }, ...this.#reading(options) }),
-    );
+    return this.#read<"get-metrics">("/chatkit/metrics", options, query);
   }
 
-  #reading({ etag, ...options }: ReadOptions) {
-    return this.#init(options, etag ? { "If-None-Match": etag } : {});
+  async #read<Operation extends keyof operations>(
+    path: Path,
+    { etag, ...options }: ReadOptions,
+    query: object = {},
+  ): Promise<Conditional<Json<Operation>>> {
+    const draft = this.#draft("GET", path + queryOf(query), options);
+    if (etag) draft.headers["If-None-Match"] = etag;
+    const response = await this.#send(draft, options);
+    if (response.status === 304) return { changed: false };
+    const data = (await bodyOf(response)) as Json<Operation>;
+    return { changed: true, data, etag: response.headers.get("ETag") };
   }
 
-  #writing(options: RequestOptions, withKey = true) {
+  /** Sends a request that the API processes once, however often it is repeated. */
+  #writeOnce<T>(path: Path, body: unknown, options: RequestOptions): Promise<T> {
     const key = options.idempotencyKey ?? crypto.randomUUID();
-    return this.#init(options, withKey ? { "Idempotency-Key": key } : {});
+    return this.#write(path, body, options, { "Idempotency-Key": key });
   }
 
-  #init({ attempts = 4, signal, keepalive }: RequestOptions, headers: Record<string, string>) {
-    return {
-      fetch: (request: Request) => this.#send(request, attempts),
-      headers,
-      parseAs: "text" as const,
-      // The browser would keep amounts in its cache.
-      cache: "no-store" as const,
-      ...(keepalive && { keepalive }),
-      ...(signal && { signal }),
-    };
+  async #write<T>(
+    path: Path,
+    body: unknown,
+    options: RequestOptions,
+    headers: Record<string, string> = {},
+  ): Promise<T> {
+    const draft = this.#draft("POST", path, options, headers);
+    if (body !== undefined) {
+      draft.init.body = stringifyJson(body);
+      headers["Content-Type"] = "application/json";
+    }
+    return (await bodyOf(await this.#send(draft, options))) as T;
+  }
+
+  #draft(
+    method: string,
+    path: string,
+    { signal, keepalive }: RequestOptions,
+    headers: Record<string, string> = {},
+  ): Draft {
+    // The browser would keep amounts in its cache.
+    const init: RequestInit = { method, cache: "no-store", keepalive: keepalive === true };
+    if (signal) init.signal = signal;
+    return { url: this.baseUrl.replace(/\/$/, "") + path, init, headers };
   }
 
   /** Sends a request until a response arrives that is not temporary. */
-  async #send(request: Request, attempts: number): Promise<Response> {
-    const send: Send = this.#options.fetch ?? ((input) => fetch(input));
+  async #send(draft: Draft, { attempts = 4, signal }: RequestOptions): Promise<Response> {
+    const { url, init, headers } = draft;
+    const { getAccessToken, fetch: send = (input: Request) => fetch(input) } = this.#options;
     let fresh = false;
     for (let attempt = 1; ; attempt++) {
-      const copy = request.clone();
-      copy.headers.set("Authorization", `Bearer ${await this.#options.getAccessToken(fresh)}`);
-      const response = await send(copy).catch((error: unknown) => {
-        request.signal.throwIfAborted();
+      const Authorization = `Bearer ${await getAccessToken(fresh)}`;
+      const request = new Request(url, { ...init, headers: { ...headers, Authorization } });
+      const response = await send(request).catch((error: unknown) => {
+        signal?.throwIfAborted();
         return new NoResponseError(error);
       });
       const isLast = attempt >= attempts;
@@ -211,14 +202,14 @@ export class ApiClient {
         if (isLast) throw response;
       } else {
         if (response.ok || response.status === 304) return response;
-        const problem = await problemOf(response.clone());
+        const problem = await problemOf(response);
         if (problem.code === "expired_token" && !fresh) {
           fresh = true;
           continue;
         }
-        if (isLast || !problem.isTemporary) return response;
+        if (isLast || !problem.isTemporary) throw problem;
         seconds = Math.max(seconds, problem.retryAfter ?? 0);
-        if (seconds > LONGEST_WAIT_SECONDS) return response;
+        if (seconds > LONGEST_WAIT_SECONDS) throw problem;
       }
       fresh = false;
       await this.#sleep(1000 * seconds * (1 + Math.random() / 4));
@@ -230,20 +221,6 @@ export class ApiClient {
     if (sleep) return sleep(milliseconds);
     return new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
-
-  async #read<Operation extends keyof operations>(
-    promise: Promise<Outcome>,
-  ): Promise<Conditional<Json<Operation>>> {
-    const { data, error, response } = await promise;
-    if (response.status === 304) return { changed: false };
-    const body = parseBody(response, data, error) as Json<Operation>;
-    return { changed: true, data: body, etag: response.headers.get("ETag") };
-  }
-
-  async #json(promise: Promise<Outcome>): Promise<unknown> {
-    const { data, error, response } = await promise;
-    return parseBody(response, data, error);
-  }
 }
 
 export type ReadOptions = RequestOptions & { etag?: string | null };
@@ -253,26 +230,29 @@ export type OpenSession =
   | { agentId: string; channel?: "web" | "voice"; metadata?: Record<string, unknown> }
   | { sessionId: string; purpose: "resume" | "refresh"; agentId?: string; rejected?: boolean };
 
-interface Outcome {
-  data?: unknown;
-  error?: unknown;
-  response: Response;
+type Parameter = string | number | boolean;
+
+/** A query string. The API reads the values of a list from one parameter, separated by commas. */
+function queryOf(query: object): string {
+  const values = Object.entries(query as Record<string, Parameter | Parameter[] | null>);
+  const text = values
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([name, value]) => `${name}=${[value ?? ""].flat().map(to).join(",")}`)
+    .join("&");
+  return text && `?${text}`;
 }
 
-function parseBody(response: Response, data: unknown, error: unknown): unknown {
-  if (!response.ok) throw toProblem(response, error);
+/** The body of a response. One that breaks off or is not JSON is no response. */
+async function bodyOf(response: Response): Promise<unknown> {
   try {
-    return parseJson(String(data));
+    return parseJson(await response.text());
   } catch (cause) {
     throw new NoResponseError(cause);
   }
 }
 
 async function problemOf(response: Response): Promise<ProblemError> {
-  return toProblem(response, await response.json().catch(() => null));
-}
-
-function toProblem(response: Response, body: unknown): ProblemError {
+  const body: unknown = await response.json().catch(() => null);
   const problem = body !== null && typeof body === "object" ? body : {};
   const header = Number(response.headers.get("Retry-After") ?? NaN);
   return new ProblemError(response.status, problem, Number.isFinite(header) ? header : null);

@@ -2,9 +2,9 @@
 
 import type { ApiClient } from "./client.js";
 import { stringifyJson } from "./json.js";
-import type { DecisionIntent, Escalation, Query } from "./model.js";
+import type { Change, DecisionIntent, Escalation, Query } from "./model.js";
 import type { DecisionProgress } from "./outcome.js";
-import { Poller, type PollerOptions } from "./poller.js";
+import { Poller, type FeedOptions } from "./poller.js";
 import { NoResponseError, ProblemError } from "./problem.js";
 import { Store } from "./store.js";
 
@@ -24,7 +24,7 @@ export interface InboxState {
   progress: ReadonlyMap<string, DecisionProgress>;
 }
 
-export interface InboxOptions extends PollerOptions {
+export interface InboxOptions extends FeedOptions {
   client: ApiClient;
   filter?: InboxFilter;
   /** Escalations of a page. Default: 25. */
@@ -63,7 +63,9 @@ export class InboxStore extends Store<InboxState> {
     });
     this.#client = client;
     this.#limit = limit;
-    this.#poller = new Poller((signal) => this.#poll(signal), polling);
+    const concerns = ({ kind, sessionId }: Change) =>
+      kind === "escalation" && (this.state.filter.sessionId ?? sessionId) === sessionId;
+    this.#poller = new Poller((signal) => this.#poll(signal), polling, concerns);
   }
 
   start(): this {
@@ -105,6 +107,12 @@ export class InboxStore extends Store<InboxState> {
     const listed = this.state.escalations.find((escalation) => escalation.id === id);
     this.update({ selectedId: id, selected: listed });
     if (id) await this.#readOne(id).catch((error: unknown) => this.update({ error }));
+    if (this.#isCallPending) void this.refresh();
+  }
+
+  /** Whether the call of the escalation that is shown is still to be made. */
+  get #isCallPending(): boolean {
+    return /pending|running/.test(this.state.selected?.delivery?.status ?? "");
   }
 
   /**
@@ -209,20 +217,20 @@ export class InboxStore extends Store<InboxState> {
     }
   }
 
-  async #poll(signal: AbortSignal): Promise<void> {
+  async #poll(signal: AbortSignal): Promise<boolean> {
     const reading = ++this.#reading;
     this.update({ isLoading: true });
     try {
       const pages = await this.#readPages(signal);
       // The filter changed meanwhile, so the response belongs to another list.
-      if (reading !== this.#reading) return;
+      if (reading !== this.#reading) return false;
       if (pages) this.#accept(pages.escalations, pages.hasMore);
-      const { id, delivery } = this.state.selected ?? {};
       // A decided escalation leaves the list before its call is made.
-      if (id && /pending|running/.test(delivery?.status ?? "")) await this.#readOne(id);
+      if (this.#isCallPending) await this.#readOne(this.state.selected?.id ?? "");
       this.update({ isLoading: false, error: undefined });
+      return this.#isCallPending;
     } catch (error) {
-      if (signal.aborted || reading !== this.#reading) return;
+      if (signal.aborted || reading !== this.#reading) return false;
       this.update({ isLoading: false, error });
       throw error;
     }

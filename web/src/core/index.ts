@@ -1,9 +1,12 @@
 export { connectInbox, type InboxView } from "./actions.js";
+export { ChangeFeed, type ChangeFeedOptions } from "./changes.js";
 export { createChatFetch, type ChatFetchOptions } from "./chat-fetch.js";
 export {
   chatkitHandlers,
   chatkitOptions,
+  connectChatKit,
   recordChatKit,
+  type ChatElement,
   type ChatHandlers,
   type ChatKitConnection,
   type PageTool,
@@ -20,7 +23,13 @@ export { InboxStore, type InboxFilter, type InboxOptions, type InboxState } from
 export { digitsOf, parseJson, stringifyJson } from "./json.js";
 export type * from "./model.js";
 export type { DecisionProgress } from "./outcome.js";
-export { Poller, type PollerOptions } from "./poller.js";
+export {
+  Poller,
+  type ChangeSource,
+  type FeedOptions,
+  type PollerOptions,
+  type Wake,
+} from "./poller.js";
 export { NoResponseError, ProblemError } from "./problem.js";
 export { DEFAULT_FIELDS, EventRecorder, type EventRecorderOptions } from "./recorder.js";
 export {

@@ -10,6 +10,8 @@ export type Query<Operation extends keyof operations> = NonNullable<
 >;
 
 export type Agent = Schemas["Agent"];
+export type Change = Schemas["Change"];
+export type Changes = Schemas["Changes"];
 export type Claim = NonNullable<Schemas["Problem"]["claim"]>;
 export type Decision = Schemas["Decision"];
 export type DisplayHint = Schemas["DisplayHint"];

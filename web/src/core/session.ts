@@ -2,7 +2,7 @@
 
 import { createChatFetch } from "./chat-fetch.js";
 import type { ApiClient } from "./client.js";
-import type { OpenedSession } from "./model.js";
+import type { OpenedSession, Session } from "./model.js";
 import { ProblemError } from "./problem.js";
 
 export interface ChatSessionOptions {
@@ -51,7 +51,11 @@ const ENDED = ["session_ended", "session_not_found", "provider_changed"];
 /** The time in which another tab's new secret arrives after its request. */
 const ARRIVAL_MS = 250;
 
-export class ChatSession {
+/**
+ * Dispatches `provider-change` when the session has moved to an agent with the other provider. Its
+ * `chatOptions` are then those of the new provider.
+ */
+export class ChatSession extends EventTarget {
   readonly #options: ChatSessionOptions;
   #sessionId: string | undefined;
   // The key of one session, which retries do not open a second time.
@@ -62,6 +66,7 @@ export class ChatSession {
   #arrived = () => {};
 
   constructor(options: ChatSessionOptions) {
+    super();
     this.#options = options;
     this.#sessionId = options.sessionId;
     if (typeof BroadcastChannel === "undefined") return;
@@ -86,6 +91,11 @@ export class ChatSession {
   /** Opens or resumes the session, and returns ChatKit's options for its provider. */
   async connect(): Promise<ChatOptions> {
     await this.getClientSecret(null);
+    return this.chatOptions;
+  }
+
+  /** ChatKit's options for the provider of the session as the API returned it last. */
+  get chatOptions(): ChatOptions {
     const chat = this.#session?.chatkit;
     const getClientSecret = (current: string | null) => this.getClientSecret(current);
     if (chat?.provider !== "self_hosted") return { api: { getClientSecret } };
@@ -95,6 +105,12 @@ export class ChatSession {
       fetch: createChatFetch({ getClientSecret, onStop: () => this.stop() }),
     };
     return chat.startScreen ? { api, startScreen: chat.startScreen } : { api };
+  }
+
+  /** Requests a secret of the new agent if the session, as a store has read it, was handed over. */
+  async observe({ id, agentId }: Pick<Session, "id" | "agentId">): Promise<void> {
+    const { agentId: known = agentId } = this.#session ?? {};
+    if (id === this.#sessionId && agentId !== known) await this.getClientSecret(null);
   }
 
   /** `getClientSecret` of ChatKit's options. Simultaneous calls, of all tabs, share one request. */
@@ -185,8 +201,12 @@ export class ChatSession {
   }
 
   #accept(session: OpenedSession): void {
+    const provider = this.#session?.chatkit?.provider;
     this.#sessionId = session.id;
     this.#session = session;
     this.#options.onSession?.(session);
+    if (provider && provider !== session.chatkit?.provider) {
+      this.dispatchEvent(new Event("provider-change"));
+    }
   }
 }

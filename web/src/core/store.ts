@@ -3,6 +3,7 @@
 import type { ApiClient, Conditional, ReadOptions } from "./client.js";
 import type {
   Agent,
+  Change,
   Message,
   Metrics,
   Query,
@@ -10,7 +11,7 @@ import type {
   SessionDetails,
   SessionEvent,
 } from "./model.js";
-import { Poller, type PollerOptions } from "./poller.js";
+import { Poller, type FeedOptions, type PollerOptions } from "./poller.js";
 
 export interface Snapshot<T> {
   /** The latest data. It is kept when a request fails. */
@@ -57,10 +58,11 @@ export class ResourceStore<T> extends Store<Snapshot<T>> {
   readonly #poller: Poller;
   #etag: string | null = null;
 
-  constructor(load: Load<T>, options: PollerOptions = {}) {
+  /** `concerns` selects the changes of `options.feed` after which the resource is read. */
+  constructor(load: Load<T>, options: FeedOptions = {}, concerns?: (change: Change) => boolean) {
     super({ data: undefined, isLoading: false, error: undefined, updatedAt: undefined });
     this.#load = load;
-    this.#poller = new Poller((signal) => this.#poll(signal), options);
+    this.#poller = new Poller((signal) => this.#poll(signal), options, concerns);
   }
 
   start(): this {
@@ -92,21 +94,31 @@ export class ResourceStore<T> extends Store<Snapshot<T>> {
   }
 }
 
+const isOf =
+  (id: string) =>
+  ({ sessionId }: Change) =>
+    sessionId === id;
+
 /** A session with its tasks, latest events and open escalations. */
-export function sessionStore(client: ApiClient, id: string, options?: PollerOptions) {
-  return new ResourceStore<SessionDetails>((read) => client.getSession(id, read), options);
+export function sessionStore(client: ApiClient, id: string, options?: FeedOptions) {
+  return new ResourceStore<SessionDetails>(
+    (read) => client.getSession(id, read),
+    options,
+    isOf(id),
+  );
 }
 
 /** The caller's sessions, most recently active first. */
 export function sessionListStore(
   client: ApiClient,
   query: Query<"list-sessions"> = {},
-  options: PollerOptions = { interval: 30_000 },
+  options: FeedOptions = { interval: 30_000 },
 ) {
-  return new ResourceStore<Session[]>(async (read) => {
+  const load: Load<Session[]> = async (read) => {
     const page = await client.listSessions(query, read);
     return page.changed ? { ...page, data: page.data.sessions } : page;
-  }, options);
+  };
+  return new ResourceStore(load, options, ({ kind }) => kind === "session");
 }
 
 /** The agents that the caller may use. */
@@ -127,12 +139,13 @@ export function metricsStore(
 }
 
 /** The messages of a session, oldest first. Each poll reads the messages after the latest one. */
-export function transcriptStore(client: ApiClient, id: string, options?: PollerOptions) {
-  return followList<Message>(async (cursor, read) => {
+export function transcriptStore(client: ApiClient, id: string, options?: FeedOptions) {
+  const load = async (cursor: string | null, read: ReadOptions): Promise<GrowingPage<Message>> => {
     const page = await client.listMessages(id, { limit: 100, ...(cursor && { cursor }) }, read);
     if (!page.changed) return { items: [], cursor: null };
     return { items: page.data.messages, cursor: page.data.nextCursor };
-  }, options);
+  };
+  return followList(load, options, isOf(id));
 }
 
 /** A page of a list that grows at its end. */
@@ -144,11 +157,12 @@ export interface GrowingPage<T> {
 /** Follows a list that grows at its end. It reads from the last full page on. */
 export function followList<T extends { id: string }>(
   load: (cursor: string | null, read: ReadOptions) => Promise<GrowingPage<T>>,
-  options?: PollerOptions,
+  options?: FeedOptions,
+  concerns?: (change: Change) => boolean,
 ) {
   let start: string | null = null;
   const known = new Map<string, T>();
-  return new ResourceStore<T[]>(async (options) => {
+  const loadAll: Load<T[]> = async (options) => {
     const read = { ...options, etag: null };
     const before = JSON.stringify([...known]);
     for (;;) {
@@ -159,7 +173,8 @@ export function followList<T extends { id: string }>(
     }
     if (known.size > 0 && JSON.stringify([...known]) === before) return { changed: false };
     return { changed: true, data: [...known.values()], etag: null };
-  }, options);
+  };
+  return new ResourceStore(loadAll, options, concerns);
 }
 
 /** Sessions' events by their numbers, without duplicates. */

@@ -4,6 +4,7 @@ import type { Decision, DecisionIntent, Escalation } from "../core/model.js";
 import type { DecisionProgress } from "../core/outcome.js";
 import { cardStyles } from "./card-styles.js";
 import { decisionForm, type FormMode } from "./card-forms.js";
+import { cardHeader } from "./card-header.js";
 import { outcomeOf } from "./card-outcome.js";
 import { icon } from "./icons.js";
 import type { CksSchemaForm } from "./schema-form.js";
@@ -95,7 +96,7 @@ export class CksApprovalCard extends SubjectElement {
       aria-describedby="explanation"
       @keydown=${this.#onKeydown}
     >
-      ${this.#header(escalation)} ${this.#changed(escalation)} ${this.shown(escalation.subject)}
+      ${cardHeader(this, escalation)} ${this.#changed(escalation)} ${this.shown(escalation.subject)}
       ${this.#claims(escalation)} ${this.#rejectedBefore(escalation)}
       <div>${this.everything(escalation.subject)} ${this.#fingerprint(escalation)}</div>
       ${this.#footer(escalation)}
@@ -131,6 +132,14 @@ export class CksApprovalCard extends SubjectElement {
     this.emit<EscalationRef>("cks-select", { escalationId });
   }
 
+  claim(escalationId: string): void {
+    this.emit<EscalationRef>("cks-claim", { escalationId });
+  }
+
+  release(escalationId: string): void {
+    this.emit<EscalationRef>("cks-release", { escalationId });
+  }
+
   /** Whether the user may make a decision now. */
   mayDecide(decision: Decision): boolean {
     const { escalation, progress } = this;
@@ -139,103 +148,6 @@ export class CksApprovalCard extends SubjectElement {
     if (this.#emitted !== undefined) return false;
     if (progress && !["changed", "refused"].includes(progress.state)) return false;
     return escalation.mayDecide.decisions.includes(decision);
-  }
-
-  #header(escalation: Escalation): TemplateResult {
-    const { kind, subject, risk } = escalation;
-    const tool = html`<span class="tool">${this.untrusted(subject.tool ?? "")}</span>`;
-    const agent = this.untrusted(this.agentName(subject.agentId));
-    const risks = { low: "good", medium: "warn", high: "bad" };
-    const riskIcon = risk === "low" ? "dot" : "alert";
-    return html`<header class="stack tight">
-      <div class="row spread">
-        <div class="row">
-          <span class="badge ${risks[risk]}">${icon(riskIcon)}${this.t(`risk.${risk}`)}</span>
-          ${this.#status(escalation)}
-        </div>
-        ${this.#claim(escalation)}
-      </div>
-      <h2 id="title" tabindex="-1">${this.rich(`card.title.${kind}`, { tool, agent })}</h2>
-      <p id="explanation" class="muted">${this.t(`card.explain.${kind}`)}</p>
-      <p class="muted row">
-        <span class="row tight">
-          ${icon("person")}${this.#sentence("card.requestedBy", escalation.userId, escalation.userName)}
-        </span>
-        ${
-          escalation.authorId
-            ? html`<span class="row tight">
-                ${icon("edit")}${this.#sentence(
-                  "card.writtenBy",
-                  escalation.authorId,
-                  escalation.authorName,
-                )}
-              </span>`
-            : ""
-        }
-        ${
-          subject.agentId
-            ? html`<span class="row tight"
-                >${icon("robot")}<span>${this.rich("card.with", { agent })}</span></span
-              >`
-            : ""
-        }
-      </p>
-    </header>`;
-  }
-
-  #sentence(
-    key: "card.requestedBy" | "card.writtenBy",
-    id: string | null,
-    name: string | null,
-  ): TemplateResult {
-    return html`<span>${this.rich(key, { name: this.person(id, name) })}</span>`;
-  }
-
-  #status({ status, createdAt, expiresAt }: Escalation): TemplateResult {
-    if (status !== "open") return html`<span class="badge">${this.t(`status.${status}`)}</span>`;
-    const left = Date.parse(expiresAt) - this.currentTime;
-    const isSoon = left < 3_600_000;
-    const expiry =
-      left > 0 ? this.t("card.expires", { time: this.duration(left) }) : this.t("card.expired");
-    const waiting = this.duration(this.currentTime - Date.parse(createdAt));
-    return html`<span class="badge"
-        >${icon("clock")}${this.t("card.waiting", { time: waiting })}</span
-      >
-      <span
-        class="badge ${isSoon ? "warn" : ""}"
-        title=${this.t("card.expiresAt", { date: this.formatDateTime(expiresAt) })}
-        >${expiry}</span
-      >`;
-  }
-
-  #claim(escalation: Escalation): TemplateResult | "" {
-    const { id, claimedBy, claimedUntil, status, mayDecide } = escalation;
-    if (status !== "open") return "";
-    const detail: EscalationRef = { escalationId: id };
-    if (!claimedBy || !claimedUntil || Date.parse(claimedUntil) <= this.currentTime) {
-      const mayClaim = mayDecide.decisions.includes("approve");
-      if (!mayClaim) return "";
-      return html`<button
-        class="quiet"
-        title=${this.t("card.claim.hint")}
-        @click=${() => this.emit("cks-claim", detail)}
-      >
-        ${this.t("card.claim")}
-      </button>`;
-    }
-    const time = this.formatTime(claimedUntil);
-    if (claimedBy !== this.userId) {
-      const name = this.person(claimedBy, escalation.claimedByName);
-      return html`<span class="badge warn">
-        ${icon("lock")}<span>${this.rich("card.claimed", { name, time })}</span>
-      </span>`;
-    }
-    return html`<span class="row">
-      <span class="badge accent">${icon("lock")}${this.t("card.claimedByYou", { time })}</span>
-      <button class="quiet" @click=${() => this.emit("cks-release", detail)}>
-        ${this.t("card.release")}
-      </button>
-    </span>`;
   }
 
   /** A reason that an agent or a page has written is marked as such. */

@@ -99,7 +99,7 @@ export abstract class CksElement extends LitElement {
     return this.locale || localeOf(this.shownTexts);
   }
 
-  protected get currentTime(): number {
+  get currentTime(): number {
     return this.now ?? Date.now();
   }
 
@@ -164,13 +164,14 @@ export abstract class CksElement extends LitElement {
     return new Intl.DateTimeFormat(this.formatLocale, options).format(new Date(time));
   }
 
-  /** A duration in its largest unit, for example "14 minutes". */
+  /** A duration in its largest unit, for example "14 minutes" or "< 1 minute". */
   duration(milliseconds: number, unitDisplay: "long" | "short" = "long"): string {
     const size = Math.max(0, milliseconds);
     const [unit, length] = UNITS.find(([, unitLength]) => size >= unitLength) ?? ["minute", MINUTE];
     const count = Math.floor(size / length);
     const options: Intl.NumberFormatOptions = { style: "unit", unit, unitDisplay };
-    return new Intl.NumberFormat(this.formatLocale, options).format(count);
+    const text = new Intl.NumberFormat(this.formatLocale, options).format(count || 1);
+    return count > 0 ? text : `< ${text}`;
   }
 
   ago(time: string): string {

@@ -96,6 +96,9 @@ export const inboxStyles = css`
     padding-inline: 0 1rem;
     text-align: start;
   }
+  button.open:first-child {
+    padding-inline-start: 1rem;
+  }
   button.open:hover:not(:disabled) {
     background: color-mix(in srgb, var(--_accent) 6%, transparent);
   }

@@ -207,7 +207,9 @@ export class CksInbox extends SubjectElement {
                 ${this.rich("inbox.select", { title: this.titleOf(escalation) })}
               </span>
             </label>`
-          : html`<span class="select"></span>`
+          : this.escalations.some(maySelect)
+            ? html`<span class="select"></span>`
+            : ""
       }
       <button
         class="open"

@@ -71,6 +71,18 @@ export function problem(status: number, code: string, rest: object = {}, retryAf
   return new Response(JSON.stringify({ status, code, title: code, ...rest }), { status, headers });
 }
 
+export const SESSION_ID = "019aaa00-7c00-7000-8000-000000000001";
+
+/** An opened session, with a client secret. */
+export function opened(secret: string, id = SESSION_ID, rest: object = {}): Response {
+  return json({
+    id,
+    status: "active",
+    agentId: "accounts_payable",
+    chatkit: { provider: "openai_hosted", clientSecret: secret, ...rest },
+  });
+}
+
 export const OFFLINE = new TypeError("Failed to fetch");
 
 /** Shows an element. Its events are recorded. */

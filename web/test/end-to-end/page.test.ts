@@ -56,7 +56,11 @@ function button(page: Page, name: string) {
 }
 
 async function expectText(page: Page, selector: string, text: string | RegExp): Promise<void> {
-  await page.locator(selector, { hasText: text }).first().waitFor(SLOW);
+  const found = page.locator(selector, { hasText: text }).first().waitFor(SLOW);
+  await found.catch(async (cause: unknown) => {
+    const shown = await page.locator(selector).allInnerTexts();
+    throw new Error(`${selector} shows ${JSON.stringify(shown)}, not ${String(text)}`, { cause });
+  });
 }
 
 async function expectPayments(invoice: string, amounts: number[]): Promise<void> {
@@ -130,6 +134,21 @@ describe.sequential("page", () => {
     await expectPayments("2043", [14_000]);
   });
 
+  test("fee_is_paid_after_its_requester_has_confirmed_the_card", async () => {
+    await say(clerk, "Pay the late fee of invoice 2047, 15 EUR");
+    const card = clerk.locator("page-card", { hasText: "Confirmation of a call" });
+    await expectText(clerk, "page-card", /Confirmation of a call.*15.00 EUR.*Who decides/s);
+    await expectText(clerk, "page-chat", "Please confirm the fee on its card");
+    expect(await violationsOf(clerk)).toEqual([]);
+    await expectPayments("2047", []);
+    await card.getByRole("button", { name: "Confirm" }).click();
+    await expectPayments("2047", [15]);
+    await card.locator("header", { hasText: "Done" }).waitFor(SLOW);
+    // The model hears of it, and says so.
+    await expectText(clerk, "page-chat .agent", "Invoice 2047 is paid.");
+    expect(await card.getByRole("button").count()).toBe(0);
+  });
+
   test("conversation_continues_in_a_second_browser", async () => {
     const phone = await stack.open("?view=clerk", { viewport: { width: 390, height: 800 } });
     await phone.getByRole("button", { name: "Conversations" }).click();
@@ -178,6 +197,26 @@ describe.sequential("page", () => {
     await expectText(clerk, "page-chat .agent", "what the agent has really paid.");
     const sent = clerk.locator("page-chat .user", { hasText: "Explain how" });
     expect(await sent.count()).toBe(1);
+  });
+
+  test("conversation_moves_to_an_agent_at_openai_and_back", async () => {
+    const page = await stack.open("?view=clerk");
+    await say(page, "Pay invoice 2048, 70 EUR, to Northwind Paper GmbH");
+    await expectText(page, "page-chat", "Invoice 2048 is paid.");
+    const handOver = async (name: string) => {
+      const form = page.locator("cks-handover-banner details");
+      if ((await form.getAttribute("open")) === null) await form.locator("summary").click();
+      await form.getByRole("combobox").selectOption({ label: name });
+      await form.getByRole("button").click();
+    };
+    await handOver("Tax compliance");
+    await expectText(page, "page-hosted", /Tax compliance has taken over.*cksess_/s);
+    expect(await violationsOf(page)).toEqual([]);
+    await handOver("Accounts payable");
+    await expectText(page, "page-chat", "Invoice 2048 is paid.");
+    await say(page, "Pay invoice 2049, 80 EUR, to Northwind Paper GmbH");
+    await expectText(page, "page-chat", "Invoice 2049 is paid.");
+    await page.context().close();
   });
 
   test("views_pass_axe_in_light_and_dark_colours_and_fit_320_pixels", async () => {

@@ -33,7 +33,7 @@ describe.runIf(process.env["PICTURES"])("pictures", () => {
   }
 
   test("of_a_held_payment", async () => {
-    const page = await stack.open("", { viewport: { width: 1360, height: 920 } });
+    const page = await stack.open("", { viewport: { width: 1360, height: 1000 } });
     const shows = (selector: string, text: string | RegExp) =>
       page.locator(selector, { hasText: text }).first().waitFor({ timeout: 30_000 });
     const box = page.getByRole("textbox", { name: "Message" });
@@ -48,6 +48,7 @@ describe.runIf(process.env["PICTURES"])("pictures", () => {
     }
     await page.locator("cks-inbox button.open").click({ timeout: 30_000 });
     await shows("cks-inbox cks-approval-card", "Northwind Paper GmbH");
+    await shows("page-clerk .count", "1");
     await take(page, "held");
   });
 });

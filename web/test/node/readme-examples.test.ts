@@ -35,6 +35,7 @@ if (example === "desk") {
 if (example === "chat") {
   const chat = new EventTarget();
   chat.setOptions = (options) => Object.assign(window, { options });
+  chat.setThreadId = () => Promise.resolve();
   await connectChat(chat);
 }
 document.body.dataset.ready = example;
@@ -104,6 +105,9 @@ function answer(route: Route, decisions: unknown[]): Promise<void> {
     return json({ escalationId: shown.id, decision: "approve" });
   }
   if (pathname === "/chatkit/agents") return json({ agents: fixtures.AGENTS, nextCursor: null });
+  if (pathname === "/chatkit/changes") {
+    return json({ changes: [], incomplete: false, counts: null, cursor: "c" });
+  }
   if (pathname === "/chatkit/escalations") return json({ escalations: [shown], nextCursor: null });
   if (pathname.startsWith("/chatkit/escalations/")) {
     return json(decisions.length > 0 ? fixtures.resolved("approve", { id: shown.id }) : shown);

@@ -4,6 +4,7 @@ import type { ChatKitOptions, OpenAIChatKit } from "@openai/chatkit";
 import { useChatKit } from "@openai/chatkit-react";
 import {
   chatkitOptions,
+  connectChatKit,
   type ChatHandlers,
   type ChatKitConnection,
   type ChatOptions,
@@ -12,6 +13,13 @@ import {
 export async function configure(chat: OpenAIChatKit, connection: ChatKitConnection) {
   const options: ChatKitOptions = await chatkitOptions(connection);
   chat.setOptions(options);
+}
+
+export async function follow(chat: OpenAIChatKit, connection: ChatKitConnection) {
+  const end: () => void = await connectChatKit(chat, connection);
+  const changed: ChatKitOptions = connection.session.chatOptions;
+  chat.setOptions(changed);
+  return end;
 }
 
 export function useSession(options: ChatOptions & ChatHandlers) {

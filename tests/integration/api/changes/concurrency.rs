@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Feed, id_of};
 use crate::support::client::{TestClient, session_path};
+use crate::support::escalations::EscalationFixture;
 
 /// A transaction stays open while others commit and are polled past. No writer waits for it.
 #[tokio::test]
@@ -37,6 +38,29 @@ async fn change_that_commits_late_is_returned_once() -> Result<()> {
     ensure!(found == [id_of(&late)], "expected {}, found {found:?}", late["id"]);
     let found = feed.poll_ids().await?;
     ensure!(found.is_empty(), "expected no changes, found {found:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn escalation_that_commits_late_is_returned_once() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    let late = fixture.escalate_from_page(json!({})).await?;
+    let early = fixture.escalate_from_page(json!({})).await?;
+    let mut feed = Feed::new(&fixture.approver, "own").await?;
+    let touch = "update chat_escalations set risk = risk where id = $1";
+    let mut transaction = stack.database().begin().await?;
+    sqlx::query(touch).bind(id_of(&late).parse::<Uuid>()?).execute(&mut *transaction).await?;
+    sqlx::query(touch).bind(id_of(&early).parse::<Uuid>()?).execute(stack.database()).await?;
+    for expected in [vec![id_of(&early)], Vec::new()] {
+        let found = feed.poll_ids().await?;
+        ensure!(found == expected, "before the commit: expected {expected:?}, found {found:?}");
+    }
+    transaction.commit().await?;
+    for expected in [vec![id_of(&late)], Vec::new()] {
+        let found = feed.poll_ids().await?;
+        ensure!(found == expected, "after the commit: expected {expected:?}, found {found:?}");
+    }
     Ok(())
 }
 

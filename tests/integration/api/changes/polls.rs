@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Feed, id_of, ids};
 use crate::support::client::{AGENT, TestClient, session_path};
+use crate::support::escalations::EscalationFixture;
 
 #[tokio::test]
 async fn first_request_returns_cursor_and_counts() -> Result<()> {
@@ -96,5 +97,40 @@ async fn cursor_of_another_database_and_too_many_changes_are_incomplete() -> Res
     }
     let found = feed.poll_ids().await?;
     ensure!(found.is_empty(), "expected no changes, found {}", found.len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_than_500_changed_escalations_are_incomplete() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = EscalationFixture::new(&stack, json!({})).await?;
+    fixture.escalate_from_page(json!({})).await?;
+    let mut feed = Feed::new(&fixture.approver, "own").await?;
+    // Copies of the row. The copies do not have events, so foreign keys are not checked.
+    let copy = "do $$
+        declare
+          v_columns text := (
+            select string_agg(quote_ident(attname), ', ')
+            from pg_attribute
+            where attrelid = 'public.chat_escalations'::regclass
+              and attnum > 0 and not attisdropped and attgenerated = ''
+              and attname not in ('id', 'event_id', 'change_xid')
+          );
+        begin
+          execute format(
+            'insert into public.chat_escalations (id, event_id, %1$s)
+             select gen_random_uuid(), gen_random_uuid(), %1$s
+             from public.chat_escalations cross join generate_series(1, 501)', v_columns
+          );
+        end $$";
+    let mut connection = stack.database().acquire().await?;
+    for statement in ["set session_replication_role = replica", copy, "reset session_replication_role"] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    let response = feed.poll().await?;
+    ensure!(
+        response["incomplete"] == true && response["counts"]["open"] == 500,
+        "expected an incomplete response with 500 open escalations, found {response:#}"
+    );
     Ok(())
 }

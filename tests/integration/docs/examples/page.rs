@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::model::{Gate, MODEL, Script};
-use local_stack::openai::SessionStatus;
 use local_stack::supabase::OrgRole;
 use local_stack::toolchain::{self, EXAMPLE_PAGE};
 use serde_json::{Value, json};
@@ -21,6 +20,9 @@ use uuid::Uuid;
 use crate::support::client::{AGENT, TestClient, session_path};
 use crate::support::project_files::{read_text, root};
 use crate::support::skip;
+
+/// The agent to which the page hands over.
+const NEXT_AGENT: &str = "cfo_strategy";
 
 /// Time for Node.js or the compiler to finish on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -108,12 +110,17 @@ async fn run_page(script: &str, options: &Value) -> Result<Value> {
 async fn check_page_events() -> Result<()> {
     let stack = LocalStack::start().await?;
     let client = TestClient::new(&stack).await?;
-    let options = json!({ "baseUrl": stack.api_url(), "agentId": AGENT, "token": client.token });
+    let settings = json!({ "p_model": MODEL });
+    stack.register_self_hosted_agent(client.user.org_id, NEXT_AGENT, settings).await?;
+    let options = json!({ "baseUrl": stack.api_url(), "agentId": AGENT, "token": client.token,
+        "nextAgentId": NEXT_AGENT });
     let page = run_page("tests/scripts/chat_page.mjs", &options).await?;
+    // The previous secret was revoked with the handover.
+    let changed = json!({ "api": ["url", "domainKey", "fetch"], "threadId": null });
+    ensure!(page["changed"] == changed, "expected {changed}, found {page:#}");
 
     let sessions = stack.openai().sessions();
-    let active = sessions.iter().filter(|session| session.status == SessionStatus::Active);
-    let secrets: Vec<Value> = active.map(|session| json!(session.client_secret.reveal())).collect();
+    let secrets: Vec<Value> = sessions.iter().map(|session| json!(session.client_secret.reveal())).collect();
     ensure!(secrets == [page["secret"].clone()], "{page:#}");
     ensure!(page["shown"] == json!({ "shown": "42" }), "{page:#}");
     ensure!(page["unknown"] == "The page does not have the tool toString.", "{page:#}");
@@ -125,6 +132,8 @@ async fn check_page_events() -> Result<()> {
         .iter()
         .map(|event| (event["type"].as_str().unwrap_or_default(), event["payload"].clone()))
         .collect();
+    let last = recorded.pop().map(|(kind, _)| kind);
+    ensure!(last == Some("handover"), "expected the handover, found {last:?}");
     // Each call has an id of its own, which its failure repeats.
     let call_ids: Vec<Value> =
         recorded.iter_mut().filter_map(|(_, payload)| payload.as_object_mut()?.remove("callId")).collect();

@@ -1,5 +1,6 @@
-//! The benchmarks: `cargo bench-cold-start` and `cargo bench-stream`.
+//! The benchmarks: `cargo bench-changes`, `cargo bench-cold-start` and `cargo bench-stream`.
 
+pub mod changes;
 pub mod cold_start;
 mod event;
 mod response;

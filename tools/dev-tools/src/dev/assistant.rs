@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use local_stack::agents::PAY_TOOL;
+use local_stack::agents::{FEE_TOOL, PAY_TOOL};
 use local_stack::model::{FakeModel, Script};
 use serde_json::{Value, json};
 
@@ -14,7 +14,8 @@ const PACE: Duration = Duration::from_millis(35);
 const SLOW_PACE: Duration = Duration::from_millis(110);
 
 const HELP: &str = "I can pay invoices. For example: “Pay invoice 2041, 12,000 EUR, to Northwind Paper GmbH.” \
-                    Up to 10,000 EUR I pay at once. Above that, a second person approves the exact call first.";
+                    Up to 10,000 EUR I pay at once. Above that, a second person approves the exact call first. \
+                    A fee, for example “Pay the late fee of invoice 2041, 15 EUR”, you confirm yourself.";
 
 const OVERVIEW: &str = "Here is how a payment moves through this workspace. You ask for it in your own words. \
     I turn the request into one call of the tool pay_invoice, and fill in nothing but its inputs. Before the call \
@@ -33,7 +34,9 @@ fn answer(body: &Value) -> Script {
     let input = body["input"].as_array().map(Vec::as_slice).unwrap_or_default();
     let last = input.last().unwrap_or(&Value::Null);
     if last["type"] == "function_call_output" {
-        return Script::new().text(&after_call(text(&last["output"]))).pace(PACE);
+        let calls = input.iter().filter(|item| item["call_id"] == last["call_id"]);
+        let is_fee = calls.into_iter().any(|call| call["name"] == FEE_TOOL);
+        return Script::new().text(&after_call(text(&last["output"]), is_fee)).pace(PACE);
     }
     // A note of ours about an earlier call is a message of the user, marked as context.
     let mut notes = input.iter().map(message).filter(|text| text.starts_with("<context"));
@@ -46,9 +49,10 @@ fn answer(body: &Value) -> Script {
     if lower.contains("pay")
         && let Some(payment) = Payment::read(&said)
     {
+        let tool = if lower.contains("fee") { FEE_TOOL } else { PAY_TOOL };
         return Script::new()
-            .text("I prepare the payment.")
-            .function_call(PAY_TOOL, &payment.inputs())
+            .text("I am preparing the payment.")
+            .function_call(tool, &payment.inputs())
             .pace(PACE);
     }
     if lower.contains("explain") || lower.contains("how ") {
@@ -63,11 +67,14 @@ fn answer(body: &Value) -> Script {
 }
 
 /// What the model says after the output of its call.
-fn after_call(output: &str) -> String {
+fn after_call(output: &str, is_fee: bool) -> String {
     let status = |status: &str| output.contains(&format!("\"status\":\"{status}\""));
+    if status("held") && is_fee {
+        return "Please confirm the fee on its card. I pay exactly what the card shows.".to_owned();
+    }
     if status("held") {
-        return "This payment is above 10,000 EUR, so another person has to approve it. The exact call is held \
-                until then. You do not need to wait here."
+        return "This payment is above 10,000 EUR, so another person has to approve it. You do not need to wait \
+                here."
             .to_owned();
     }
     if status("completed") {
@@ -186,9 +193,12 @@ mod tests {
 
     #[test]
     fn answer_follows_the_output_of_a_call() {
-        assert!(after_call(r#"{"status":"held"}"#).contains("another person"));
+        assert!(after_call(r#"{"status":"held"}"#, false).contains("another person"));
+        assert!(after_call(r#"{"status":"held"}"#, true).contains("confirm"));
         let output = "{\"status\":\"completed\"}\n<context source=\"tool\">\n{\"message\":\"Invoice 1 is paid.\"}\n</context>";
-        assert_eq!(after_call(output), "Invoice 1 is paid.");
-        assert!(after_call(r#"{"status":"refused","error":"call_under_way"}"#).contains("already waits"));
+        assert_eq!(after_call(output, false), "Invoice 1 is paid.");
+        assert!(
+            after_call(r#"{"status":"refused","error":"call_under_way"}"#, false).contains("already waits")
+        );
     }
 }

@@ -33,3 +33,6 @@ pub const TOOL: &str = "handle_event";
 
 /// A tool that pays an invoice, for models. An agent has it after [`Agent::add_tool`].
 pub const PAY_TOOL: &str = "pay_invoice";
+
+/// A tool that pays a small fee of an invoice, for models. It behaves as [`PAY_TOOL`] does.
+pub const FEE_TOOL: &str = "pay_fee";
