@@ -58,7 +58,6 @@ impl StreamingRequest {
 /// The response of an endpoint that streams.
 #[derive(Debug)]
 pub enum StreamingResponse {
-    /// A whole response.
     Buffered(Response),
     /// Status 200 and a stream of events.
     Events(EventStream),

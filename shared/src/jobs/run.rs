@@ -13,7 +13,6 @@ pub struct Run<R> {
 #[derive(Debug)]
 pub struct FailedJob {
     pub job: &'static str,
-    /// Its first error.
     pub error: Error,
 }
 

@@ -237,7 +237,7 @@ impl ExampleEnv {
 #[derive(Clone)]
 pub struct Request {
     pub method: Method,
-    /// With the query.
+    /// The path, with the query.
     pub path: String,
     pub token: Option<String>,
     /// Headers beside the token and the content type.

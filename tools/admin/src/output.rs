@@ -33,7 +33,6 @@ impl Output {
     }
 }
 
-/// Lines of two columns.
 pub fn two_columns<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let rows: Vec<(&str, String)> = rows.into_iter().collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();

@@ -43,7 +43,6 @@ thread_local! {
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Fuzzes the HTTP layer.
 pub fn fuzz(plan: &Plan) -> Result<FuzzReport> {
     run_on_all_cores::<ReadAllEndpoint>(plan)
 }

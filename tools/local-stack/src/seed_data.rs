@@ -116,7 +116,6 @@ impl SeedData {
         Ok(())
     }
 
-    /// Returns all users.
     pub fn people(&self) -> [&Person; 5] {
         [&self.clerk, &self.approver, &self.second_approver, &self.operator, &self.stranger]
     }

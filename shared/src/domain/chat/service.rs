@@ -1,4 +1,4 @@
-//! Responds to ChatKit's requests.
+//! Responds to the requests that `POST /chatkit` receives from ChatKit.js.
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ words! {
 }
 
 words! {
-    /// Whose sessions are meant.
+    /// The sessions that a list contains.
     pub enum Scope {
         /// The caller's own sessions.
         Own = "own",

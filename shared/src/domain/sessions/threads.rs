@@ -21,7 +21,7 @@ words! {
     pub enum Include {
         /// The threads; those of a hosted session are read from OpenAI.
         Threads = "threads",
-        /// No threads.
+        /// The response has no threads, so OpenAI is not called.
         Nothing = "none",
     }
 }

@@ -48,7 +48,6 @@ pub(super) struct Invocation {
 pub(super) struct TurnStats {
     /// From the start of the request.
     pub first_token: Option<Duration>,
-    /// Input and output tokens.
     pub tokens: Option<(u64, u64)>,
     pub is_stopped: bool,
 }

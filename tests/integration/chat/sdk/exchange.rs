@@ -16,7 +16,6 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Sends a request.
     pub async fn send(chat: &ChatClient, kind: &str, params: Value) -> Result<Self> {
         Self::send_body(chat, &json!({ "type": kind, "params": params, "metadata": {} })).await
     }

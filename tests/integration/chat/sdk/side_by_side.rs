@@ -35,7 +35,7 @@ pub struct Step {
 
 /// What the model does with the request.
 pub enum Model {
-    /// It is not asked.
+    /// The request does not reach the model.
     Unused,
     Answers(Script),
     Rejects(Fault),

@@ -27,7 +27,6 @@ use local_stack::supabase::{FailureSet, OrgRole, User};
 pub const AGENT: &str = "accounts_payable";
 pub const OTHER_AGENT: &str = "tax_compliance";
 
-/// Number of users.
 const PERSON_COUNT: usize = 12;
 
 /// Number of concurrent requests: as many as a function has processes. More would only wait.
@@ -54,7 +53,6 @@ pub struct StressEnv {
     run_lock: Mutex<Option<SemaphorePermit<'static>>>,
 }
 
-/// A signed-in user.
 pub struct Person {
     pub user: User,
     token: String,
@@ -62,9 +60,7 @@ pub struct Person {
 
 /// The result of a request with retries.
 pub struct RetryResult {
-    /// The last response.
     pub response: TestResponse,
-    /// Number of attempts.
     pub tries: u32,
 }
 

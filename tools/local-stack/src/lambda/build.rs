@@ -12,10 +12,9 @@ use super::routes::Routes;
 use super::template::Template;
 use crate::{process_reaper, project};
 
-/// The build profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
-    /// For tests.
+    /// The profile of tests.
     #[default]
     Dev,
     /// As for deployment, for measurements.
@@ -28,7 +27,6 @@ pub struct Workspace {
     pub functions: Vec<String>,
     /// Their HTTP routes.
     pub routes: Routes,
-    /// Their deployment.
     pub template: Template,
 }
 

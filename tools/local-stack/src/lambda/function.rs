@@ -20,7 +20,6 @@ use super::runtime_api::Answer;
 pub struct FunctionSpec {
     /// The package's name.
     pub name: String,
-    /// The program.
     pub binary: PathBuf,
     pub environment: HashMap<String, String>,
     /// Lambda's timeout for one event.

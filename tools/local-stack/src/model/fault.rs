@@ -142,7 +142,6 @@ impl Fault {
         self
     }
 
-    /// Affects requests at random.
     pub fn random(mut self, chance: RandomFault) -> Self {
         self.chance = Some(chance);
         self

@@ -29,7 +29,6 @@ pub(super) enum Close {
     Hang,
 }
 
-/// A complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) frames: Vec<Frame>,

@@ -12,7 +12,6 @@ use crate::http::RandomFault;
 /// The behaviour of the gateway.
 #[derive(Clone, Debug, Default)]
 pub enum Fault {
-    /// Normal.
     #[default]
     None,
     /// Connections are cut and new ones are refused.

@@ -51,7 +51,6 @@ impl PostgrestServer {
         Ok(Self { router: app.router, state: app.state, keys, generation: Mutex::new(generation) })
     }
 
-    /// Reloads the schema cache.
     pub async fn reload_schema(&self) -> Result<()> {
         self.state.reload_schema().await.map_err(|error| anyhow!("reloading the schema: {error}"))
     }

@@ -1,5 +1,3 @@
-//! An installed tool.
-
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

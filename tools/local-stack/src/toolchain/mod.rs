@@ -33,7 +33,6 @@ pub struct Tool {
     pub environment: &'static [(&'static str, &'static str)],
 }
 
-/// OpenAI's SDK.
 pub const OPENAI: Tool = Tool {
     name: "openai",
     requirements: include_str!("../../pinned/openai.txt"),
@@ -50,7 +49,6 @@ pub const OPENAI_CHATKIT: Tool = Tool {
     environment: &[("OPENAI_AGENTS_DISABLE_TRACING", "1")],
 };
 
-/// `cargo-lambda`, the program.
 pub const CARGO_LAMBDA: Tool = Tool {
     name: "cargo-lambda",
     requirements: include_str!("../../pinned/cargo-lambda.txt"),
@@ -58,7 +56,6 @@ pub const CARGO_LAMBDA: Tool = Tool {
     environment: &[],
 };
 
-/// `sam`, the program.
 pub const AWS_SAM_CLI: Tool = Tool {
     name: "aws-sam-cli",
     requirements: include_str!("../../pinned/aws-sam-cli.txt"),
@@ -83,7 +80,6 @@ pub const MCP_2026: Tool = Tool {
     environment: &[],
 };
 
-/// Node.js and npm.
 pub const NODE: Tool = Tool {
     name: "node",
     requirements: include_str!("../../pinned/node.txt"),

@@ -36,7 +36,7 @@ impl StoredItem {
 pub struct HistoryOptions<'a> {
     /// The model that will answer. Encrypted reasoning of another one is left out.
     pub model: &'a str,
-    /// Limit of the agent.
+    /// The limit that the agent is registered with.
     pub max_input_tokens: u64,
     /// Size of the last input, for a better estimate than four bytes a token.
     pub last_input: Option<InputSize>,

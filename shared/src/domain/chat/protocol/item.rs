@@ -1,5 +1,3 @@
-//! Items of a thread.
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -44,7 +44,7 @@ pub enum BegunCall {
     Refused { error: String, output: Option<Value> },
     /// A built-in tool has done its work, or has refused to. The call and its output are stored.
     Ended { output: Value, next_agent: Option<Box<NextAgent>> },
-    /// The answer must stop.
+    /// The database recorded a stop, so the answer must end without the call.
     Stopped,
 }
 

@@ -1,4 +1,4 @@
-//! Cards of held calls.
+//! Reads and decides the cards of held calls.
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;

@@ -11,14 +11,13 @@ use crate::{
     },
 };
 
-/// How a turn ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
     Completed,
     Incomplete(IncompleteReason),
     /// The model's server reported an error, before the stream or in it.
     Failed(ModelCause),
-    /// The stream broke off.
+    /// The stream ended without the final event.
     Cut,
     /// The user, or the session's end, stopped the answer.
     Stopped,

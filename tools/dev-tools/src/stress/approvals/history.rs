@@ -194,7 +194,6 @@ pub async fn minimize(db: &mut HistoryDb, history: History) -> Result<History> {
 }
 
 impl History {
-    /// Returns a readable report.
     pub fn report(&self) -> String {
         let mut text = format!("{:#?}\n", self.setup);
         for (index, operation) in self.operations.iter().enumerate() {

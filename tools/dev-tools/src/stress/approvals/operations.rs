@@ -126,7 +126,7 @@ pub struct Choice {
 /// The subject hash that a decision quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotedHash {
-    /// The current hash.
+    /// The hash that the escalation shows.
     Shown,
     Wrong,
     Missing,

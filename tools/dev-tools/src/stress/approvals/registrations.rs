@@ -64,7 +64,6 @@ pub fn server(rng: &mut Rng, theme: Theme, agent: usize) -> Server {
     }
 }
 
-/// Generates an invalid registration.
 pub fn invalid_server(rng: &mut Rng, agent: usize) -> Server {
     let mut server = server(rng, Theme::Totals, agent);
     for tool in &mut server.tools {

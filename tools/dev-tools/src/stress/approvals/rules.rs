@@ -25,12 +25,10 @@ pub const fn rule(of: &'static str, text: &'static str, instead: &'static str, t
     Rule { of, text, instead, theme }
 }
 
-/// Returns all mutants.
 pub fn all_rules() -> impl Iterator<Item = &'static Rule> {
     CHAT_RULES.iter().chain(RULES)
 }
 
-/// The number of mutants.
 pub const COUNT: usize = RULES.len() + CHAT_RULES.len();
 
 const RULES: &[Rule] = &[

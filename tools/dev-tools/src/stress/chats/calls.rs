@@ -15,7 +15,6 @@ use crate::stress::measurement::Measurement;
 #[derive(sqlx::FromRow)]
 struct StoredCall {
     id: String,
-    /// The idempotency key.
     key: String,
     /// The event of the model's request, which all deliveries of a call have.
     request: String,

@@ -26,7 +26,7 @@ pub struct ChatRequest {
     pub text: String,
     pub key: Option<String>,
     pub thread: Option<OpenThread>,
-    /// For a new thread.
+    /// Whether a new thread is shared by several pages of the user.
     pub is_shared: bool,
 }
 
@@ -34,9 +34,9 @@ pub struct ChatRequest {
 pub enum Outcome {
     /// The stream has ended.
     Ended(Vec<Value>),
-    /// The connection broke.
+    /// The connection broke before the stream ended.
     Cut(Vec<Value>),
-    /// The page has left.
+    /// The page closed the connection before the stream ended.
     Left(Vec<Value>),
     /// A response that is not a stream; without a status, none.
     Refused { status: Option<u16>, code: String, wait: Duration },

@@ -46,7 +46,6 @@ impl<'a> TokenBuilder<'a> {
         self
     }
 
-    /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
@@ -63,7 +62,6 @@ impl<'a> TokenBuilder<'a> {
         self
     }
 
-    /// Sets the signer.
     pub fn signed_by(mut self, signer: Signer) -> Self {
         self.signer = signer;
         self

@@ -1,5 +1,3 @@
-//! Erasure and retention.
-
 use super::{Function, Tenant};
 
 /// Every person is being erased, so a call without a condition on the person would change all of
