@@ -1,5 +1,5 @@
--- Limits of users, sessions and organisations. They are kept in the database because Lambda instances are
--- short-lived and do not share memory.
+-- Limits of users, sessions and organisations. They are kept in the database because Lambda
+-- instances are short-lived and do not share memory.
 
 create table if not exists public.org_limits (
   org_id uuid primary key,

@@ -93,8 +93,8 @@ begin
 end
 $$;
 
--- Applies `hitl_resolved` {escalationId, decision, answer?, comment?, subjectHash}: the session's user
--- decides, under the same rules as at the endpoint for decisions. That endpoint also checks an
+-- Applies `hitl_resolved` {escalationId, decision, answer?, comment?, subjectHash}: the session's
+-- user decides, under the same rules as at the endpoint for decisions. That endpoint also checks an
 -- answer against its schema. The answer in an event has not been checked, so it is rejected if
 -- there is a schema.
 create or replace function chatkit_private.decide_by_event(p_event public.chat_events) returns void

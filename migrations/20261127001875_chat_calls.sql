@@ -1,8 +1,8 @@
 -- Calls of tools by the models of the self-hosted chat.
 --
 -- A call is a delivery that its turn begins, in one transaction with the checks that precede every
--- call. The turn makes it at once and records its result with finish_delivery. If the turn's process
--- stops, a dispatcher takes the call over when its lease has expired.
+-- call. The turn makes it at once and records its result with finish_delivery. If the turn's
+-- process stops, a dispatcher takes the call over when its lease has expired.
 --
 -- A thread holds the call and one output of it, both hidden from readers. What becomes of a call
 -- after the model has received its output is a note.
@@ -128,8 +128,8 @@ end
 $$;
 
 -- Adds the result of a chat's call to its thread: as the output of the call if its turn made it,
--- otherwise as a note, and on its card. A call that will be repeated has no result, and note_closed_call adds the
--- note about an unknown one.
+-- otherwise as a note, and on its card. A call that will be repeated has no result, and
+-- note_closed_call adds the note about an unknown one.
 create or replace function chatkit_private.append_call_result(
   p_delivery public.deliveries,
   p_in_turn boolean,

@@ -1,5 +1,5 @@
--- Held calls in the threads of the self-hosted chat: their cards are brought up to date, decided and
--- continued.
+-- Held calls in the threads of the self-hosted chat: their cards are brought up to date, decided
+-- and continued.
 --
 -- The triggers below change the card and the task of a call in every transaction that changes its
 -- escalation or the delivery that continues it.

@@ -126,7 +126,7 @@ pub(super) struct RegisteredTool {
     pub is_for_models: bool,
 }
 
-/// How a tool receives a call.
+/// The form in which a tool receives a call.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ToolArguments {

@@ -17,7 +17,7 @@ use crate::{
 words! {
     /// The kinds of messages to list.
     pub enum Kinds {
-        /// What users and agents said.
+        /// Messages of users and agents.
         Messages = "messages",
         /// Every item of the threads, for example widgets.
         All = "all",

@@ -80,7 +80,7 @@ impl AdminCommand {
     }
 }
 
-/// What a command printed on standard output and standard error.
+/// The text on standard output and standard error.
 pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

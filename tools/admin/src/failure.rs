@@ -67,7 +67,7 @@ impl From<supabase::Error> for Failure {
     }
 }
 
-/// What the operator can do about an error that the functions do not return, or return to callers
+/// Advice to the operator about an error that the functions do not return, or return to callers
 /// with other advice.
 fn remedy(code: &str, detail: Option<&str>) -> Option<&'static str> {
     Some(match (code, detail) {

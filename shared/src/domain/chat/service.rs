@@ -28,11 +28,11 @@ use crate::{
     platform::{event_stream::EventSender, http_client::Deadline, parse::Timestamp, secret::Secret},
 };
 
-/// How long a request waits for another answer of its thread to stop.
+/// Time for which a request waits until another answer of its thread has stopped.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often a repeated request reads what another process has streamed.
+/// Interval at which a repeated request reads the chunks that another process streams.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 /// Number of items in the answer to `threads.get_by_id`.
@@ -48,7 +48,7 @@ pub struct ChatService {
     pub rules: DecisionRules,
 }
 
-/// What identifies a request, apart from its content.
+/// The identity of a request, apart from its content.
 #[derive(Clone, Debug)]
 pub struct ChatRequestContext {
     pub client_secret: Secret,

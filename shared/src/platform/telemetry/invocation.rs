@@ -43,7 +43,7 @@ pub(super) struct Invocation {
     pub(super) turn: Option<TurnStats>,
 }
 
-/// What a model did for a request.
+/// Model calls of one request.
 #[derive(Default)]
 pub(super) struct TurnStats {
     /// From the start of the request.

@@ -52,7 +52,8 @@ impl Exchange {
         Ok(serde_json::from_str(&self.answer)?)
     }
 
-    /// Returns the status and the code of a problem response, and checks that a client can act on it.
+    /// Returns the status and the code of a problem response, and checks that a client can act on
+    /// it.
     pub fn problem(&self) -> Result<String> {
         let body: Value = serde_json::from_str(&self.answer)?;
         let is_text = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());

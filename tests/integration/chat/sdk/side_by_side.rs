@@ -33,7 +33,7 @@ pub struct Step {
     model: Model,
 }
 
-/// What the model does with the request.
+/// The model's reaction to the request.
 pub enum Model {
     /// The request does not reach the model.
     Unused,

@@ -18,8 +18,8 @@ use crate::{
 pub enum Command {
     /// Register an agent, or replace its registration
     ///
-    /// docs/guides/register-an-agent.md lists the fields of the file. A field that the file leaves out
-    /// gets its default.
+    /// docs/guides/register-an-agent.md lists the fields of the file. A field that the file leaves
+    /// out gets its default.
     Register {
         /// The registration, a file in TOML or JSON
         file: PathBuf,

@@ -18,8 +18,8 @@ use crate::{
 pub enum Command {
     /// Register an agent's MCP server, or replace its registration with all tools and routes
     ///
-    /// docs/guides/write-an-agent.md lists the fields of the file. Pending deliveries for a tool that
-    /// the file leaves out are not called.
+    /// docs/guides/write-an-agent.md lists the fields of the file. Pending deliveries for a tool
+    /// that the file leaves out are not called.
     Register {
         /// The registration, a file in TOML or JSON
         file: PathBuf,

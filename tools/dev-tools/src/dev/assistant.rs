@@ -62,7 +62,7 @@ fn answer(body: &Value) -> Script {
     }
 }
 
-/// What the model says after the output of its call.
+/// The model's answer after the output of its call.
 fn after_call(output: &str) -> String {
     let status = |status: &str| output.contains(&format!("\"status\":\"{status}\""));
     if status("held") {
@@ -79,7 +79,7 @@ fn after_call(output: &str) -> String {
     "The payment was not made. The timeline has the reason.".to_owned()
 }
 
-/// What the model says about a call that has ended after its answer.
+/// The model's answer about a call that has ended after its last answer.
 fn after_note(note: &str) -> String {
     if note.contains("\"status\":\"completed\"") || note.contains("is paid") {
         return said_by_tool(note).unwrap_or_else(|| "The held payment was approved and made.".to_owned());

@@ -1,7 +1,7 @@
 //! The input of the model, built from the items of a thread.
 //!
-//! The agent's instructions are a field of their own in the request, so no text of a user, a tool or
-//! a page is a part of them. Texts that the user did not write are marked ([`context`]).
+//! The agent's instructions are a field of their own in the request, so no text of a user, a tool
+//! or a page is a part of them. Texts that the user did not write are marked ([`context`]).
 
 mod calls;
 mod context;
@@ -31,7 +31,7 @@ impl StoredItem {
     }
 }
 
-/// What the input may contain.
+/// Bounds of the input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryOptions<'a> {
     /// The model that will answer. Encrypted reasoning of another one is left out.

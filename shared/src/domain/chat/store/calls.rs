@@ -49,8 +49,8 @@ pub enum BegunCall {
 }
 
 impl ChatStore {
-    /// Begins a call of a tool, and stores it in the thread. The call is repeated until the deadline:
-    /// if its response were lost, a call that has begun would not be made.
+    /// Begins a call of a tool, and stores it in the thread. The call is repeated until the
+    /// deadline: if its response were lost, a call that has begun would not be made.
     ///
     /// # Errors
     /// Returns the last error of Supabase.

@@ -33,7 +33,7 @@ pub enum TurnEnd {
     HandedOver,
 }
 
-/// What the end of a turn adds to the thread and to the stream.
+/// Additions to the thread and to the stream at the end of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// Title of the task that marks the answer as broken.

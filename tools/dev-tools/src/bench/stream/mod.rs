@@ -1,5 +1,5 @@
-//! `cargo bench-stream`: measures the streamed chat: the time to the first token, memory, 200 streams
-//! at once, and the cold start beside OpenAI's server in Python.
+//! `cargo bench-stream`: measures the streamed chat: the time to the first token, memory, 200
+//! streams at once, and the cold start beside OpenAI's server in Python.
 //!
 //! Each measurement is compared with another one of the same run, so that the speed of the machine
 //! and other load affect both.

@@ -38,7 +38,7 @@ impl fmt::Display for Amount {
 pub struct Row {
     pub name: &'static str,
     pub amount: Amount,
-    /// What it is compared with, measured in the same run.
+    /// The value of comparison, measured in the same run.
     pub baseline_name: &'static str,
     pub baseline: Amount,
     pub limit: Option<Limit>,

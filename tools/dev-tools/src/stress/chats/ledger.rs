@@ -1,4 +1,4 @@
-//! What the clients have sent and received.
+//! Records the requests and responses of the clients.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
