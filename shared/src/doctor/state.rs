@@ -93,7 +93,6 @@ pub(super) struct AgentWorkflow {
     pub agents: usize,
 }
 
-/// The enabled self-hosted agents.
 #[derive(Debug, Deserialize)]
 pub(super) struct SelfHostedAgents {
     /// Id of one of them.

@@ -28,7 +28,7 @@ words! {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Message {
-    /// Unique in the session.
+    /// The id of the message, unique in the session.
     pub id: Uuid,
     /// Sequence number in the session.
     pub seq: i64,

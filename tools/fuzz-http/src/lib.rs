@@ -32,7 +32,6 @@ use log_lines::LogLines;
 /// The plan of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Seed of the events.
     pub seed: u64,
     pub events: u64,
     /// Number of the first event, to repeat a fault.

@@ -26,7 +26,6 @@ pub struct Person {
     pub variable: &'static str,
     /// The row in `auth.users`.
     pub user: User,
-    /// The access token.
     pub token: String,
 }
 

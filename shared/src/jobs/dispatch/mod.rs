@@ -65,7 +65,7 @@ pub struct Dispatcher {
 #[serde(rename_all = "camelCase")]
 pub struct DispatchReport {
     pub called: u64,
-    /// Deliveries that succeeded.
+    /// Deliveries whose call succeeded.
     pub done: u64,
     /// Deliveries that wait for a human decision.
     pub asked: u64,

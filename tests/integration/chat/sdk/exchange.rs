@@ -46,7 +46,6 @@ impl Exchange {
         events.collect()
     }
 
-    /// Returns a JSON answer.
     pub fn json(&self) -> Result<Value> {
         ensure!(self.status == 200 && !self.is_streamed, "expected JSON, found {self:?}");
         Ok(serde_json::from_str(&self.answer)?)

@@ -48,7 +48,6 @@ pub struct StressEnv {
     pub seed: u64,
     people: Vec<Person>,
     operations: AtomicUsize,
-    /// The injected random faults.
     random_faults: Mutex<Vec<RandomFault>>,
     run_lock: Mutex<Option<SemaphorePermit<'static>>>,
 }
@@ -150,7 +149,6 @@ impl StressEnv {
         self.operations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a request once.
     pub async fn send(&self, person: &Person, request: &Request) -> TestResponse {
         self.try_once(person, request, self.operation(), 1).await
     }

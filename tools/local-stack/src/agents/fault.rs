@@ -87,7 +87,6 @@ impl Fault {
         self
     }
 
-    /// Delays the work.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self

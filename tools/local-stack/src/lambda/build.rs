@@ -25,7 +25,6 @@ pub enum Profile {
 pub struct Workspace {
     /// The packages under `functions/`.
     pub functions: Vec<String>,
-    /// Their HTTP routes.
     pub routes: Routes,
     pub template: Template,
 }

@@ -18,7 +18,6 @@ use super::runtime_api::Answer;
 /// The program and configuration of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionSpec {
-    /// The package's name.
     pub name: String,
     pub binary: PathBuf,
     pub environment: HashMap<String, String>,

@@ -29,7 +29,6 @@ pub(super) enum Effect {
     Error(ApiError),
     Response(StatusCode, &'static str, String),
     Reset,
-    /// No response at all.
     Hang,
     /// Replaces the end of the answer after a number of deltas.
     EndAfter(usize, End),

@@ -30,7 +30,7 @@ pub enum Fault {
     Unreliable(RandomFault, FailureSet),
 }
 
-/// Which failures are injected.
+/// The kinds of failures that a random fault injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureSet {
     /// Failures after which an immediate retry succeeds.

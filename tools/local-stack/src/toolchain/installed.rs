@@ -22,7 +22,6 @@ impl Installed {
         Self { folder, python, environment }
     }
 
-    /// The installation folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -100,7 +100,6 @@ pub const SCHEMATHESIS: Tool = Tool {
 pub enum ToolError {
     /// The machine has no suitable Python. The text names the packages to install.
     NoPython(String),
-    /// The installation failed.
     Failed(anyhow::Error),
 }
 

@@ -76,7 +76,6 @@ impl NodePackages {
 }
 
 impl InstalledPackages {
-    /// The installation folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

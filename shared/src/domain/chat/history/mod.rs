@@ -166,7 +166,7 @@ fn convert<'a>(stored: &'a StoredItem, is_newest: bool, calls: &mut Calls<'a>) -
         "user_message" => user_message(item, is_newest),
         "assistant_message" => assistant_message(item).into_iter().collect(),
         "client_tool_call" if item["status"] == "completed" => calls.convert_client_call(item),
-        // The input contains the call, and a note about what became of it.
+        // The input contains the call, and a note about its outcome.
         "widget" if is_card_of_call(&item["widget"]) => Vec::new(),
         "widget" => vec![context_message("widget", &item["widget"])],
         "structured_input" => vec![context_message("structured input", &structured_input(item))],

@@ -72,7 +72,7 @@ pub struct BeginChatRunCall {
     pub p_retry_after_item_id: Option<String>,
     pub p_draft: Vec<ThreadItem>,
     pub p_lease_seconds: u32,
-    /// The card of a call after which the conversation goes on.
+    /// The card of a call after which the conversation continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_continued_item_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

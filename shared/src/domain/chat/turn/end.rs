@@ -38,7 +38,7 @@ pub enum TurnEnd {
 pub struct Ending {
     /// Title of the task that marks the answer as broken.
     pub mark: Option<&'static str>,
-    /// Text of the `notice` event, which instructs the user how to go on.
+    /// Text of the `notice` event, which states what the user can do.
     pub notice: Option<&'static str>,
     pub error: Option<EndingError>,
 }

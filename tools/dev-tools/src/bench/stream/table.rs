@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::bench::statistics::{megabytes, milliseconds};
 use crate::terminal::TextStyle;
 
-/// A measured amount.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
     Time(Duration),

@@ -13,7 +13,6 @@ use super::operations::{ChatOperation, Operation, Setup};
 use super::rows::canonical;
 use super::state::State;
 
-/// A completed history.
 pub struct History {
     pub setup: Setup,
     pub operations: Vec<Operation>,

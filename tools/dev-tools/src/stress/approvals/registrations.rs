@@ -1,5 +1,3 @@
-//! Generates random registrations.
-
 use fastrand::Rng;
 
 use super::generator::{Theme, chance, choose};

@@ -11,11 +11,10 @@ use super::generator::Theme::{Anything, Asks, Confirms, Edits, FollowUps, Leases
 
 /// A rule and its mutation.
 pub struct Rule {
-    /// The SQL function.
+    /// The SQL function that the mutant changes.
     pub of: &'static str,
     /// The text that implements the rule.
     pub text: &'static str,
-    /// The replacement.
     pub instead: &'static str,
     /// The theme of the histories that detect it.
     pub theme: Theme,

@@ -32,7 +32,7 @@ pub struct ChatRequest {
 
 /// The response to one attempt.
 pub enum Outcome {
-    /// The stream has ended.
+    /// The stream was complete.
     Ended(Vec<Value>),
     /// The connection broke before the stream ended.
     Cut(Vec<Value>),
