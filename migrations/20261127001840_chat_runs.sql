@@ -53,7 +53,7 @@ create table if not exists public.chat_runs (
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_runs_thread_fkey
     foreign key (org_id, user_id, thread_id) references public.chat_threads (org_id, user_id, id),
-  -- Agents that hand over to each other do not go on without end.
+  -- Agents cannot hand over to each other without end.
   constraint chat_runs_handovers_bound check (handovers between 0 and 3),
   constraint chat_runs_status_known
     check (

@@ -100,7 +100,7 @@ end
 $$;
 
 -- Appends a note for the model about a call that it has received an output for, or whose turn has
--- broken off: what became of the call, and what the tool returned.
+-- broken off: the outcome of the call, and the result of the tool.
 create or replace function chatkit_private.append_call_note(
   p_delivery public.deliveries,
   p_outcome jsonb default '{}'

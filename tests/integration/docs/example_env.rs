@@ -166,9 +166,10 @@ impl ExampleEnv {
         call_rpc(&self.stack, "register_agent", arguments).await
     }
 
-    /// Sets limits of the organisation.
+    /// Sets limits of the organisation, and resets those of earlier examples.
     pub async fn set_limits(&self, mut limits: Value) -> Result<()> {
         limits["p_org_id"] = json!(self.caller.user.org_id);
+        limits["p_reset"] = json!(["secrets_per_minute_user", "active_sessions_user"]);
         call_rpc(&self.stack, "set_org_limits", limits).await
     }
 

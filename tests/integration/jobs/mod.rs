@@ -2,6 +2,7 @@
 //! operators' commands, which share their code.
 
 mod admin_command;
+mod admin_members;
 mod claim_limits;
 pub mod dispatch;
 pub mod erasure;

@@ -45,6 +45,7 @@ fn execute(Arguments { options, command }: Arguments) -> Result<Output, Failure>
         match command {
             Command::Agents(command) => command.run(&deployment).await,
             Command::Servers(command) => command.run(&deployment).await,
+            Command::Members(command) => command.run(&deployment).await,
             Command::Limits(command) => command.run(&deployment).await,
             Command::Retention(command) => command.run(&deployment).await,
             Command::Deliveries(command) => command.run(&deployment).await,

@@ -68,7 +68,7 @@ impl Command {
     }
 }
 
-/// Erases until nothing is left. An erasure whose time is over continues in another attempt.
+/// Erases until nothing is left. Another attempt continues an erasure that has exceeded its time.
 async fn erase(
     request: &ErasureRequest,
     client: &ServiceClient,

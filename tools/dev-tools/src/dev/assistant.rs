@@ -1,5 +1,5 @@
-//! The answers of the model in `cargo dev`: it pays invoices with the agent's tool, and says what
-//! became of a call. It is a set of rules, so that a chat needs no account and no key.
+//! The answers of the model in `cargo dev`: it pays invoices with the agent's tool, and reports the
+//! outcome of a call. It is a set of rules, so that a chat does not need an account or a key.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The time between two words, as a person reads them.
 const PACE: Duration = Duration::from_millis(35);
 
-/// Of a long answer, during which a function can be stopped.
+/// The time between two words of a long answer, during which a function can be stopped.
 const SLOW_PACE: Duration = Duration::from_millis(110);
 
 const HELP: &str = "I can pay invoices. For example: “Pay invoice 2041, 12,000 EUR, to Northwind Paper GmbH.” \
