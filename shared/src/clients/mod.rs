@@ -1,5 +1,8 @@
-//! Clients of other systems: Supabase, OpenAI's ChatKit API, the model, and agents' MCP servers.
+//! Clients of other systems: Supabase, OpenAI's ChatKit API, the model, agents' MCP servers, and
+//! AWS.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 mod decision;
 #[cfg(feature = "mcp")]
 pub mod mcp;

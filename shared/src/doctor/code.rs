@@ -100,11 +100,79 @@ codes! {
     AgentToolUndescribed = "agent_tool_undescribed" "A tool with plain arguments of a self-hosted agent has no description: its model is not offered it.", "Register the tool with a description and an input schema (docs/guides/write-an-agent.md), or ignore this if only events and follow-ups use it.";
 
     ApproversTooFew = "approvers_too_few" "Agents of an organisation may need the approval of another person, and fewer than two people may approve: edits are rejected, and requests of the only approver wait until they expire.", "Give another member of the organisation the org_role owner, admin or approver; docs/operations/doctor.md has the query that names them.";
+
+    AwsCredentialsRejected = "aws_credentials_rejected" "AWS rejects the credentials: they have expired, or belong to another partition.", "Sign in again, or choose another profile with AWS_PROFILE.";
+    AwsAccessDenied = "aws_access_denied" "The credentials do not permit a request that this check needs.", "Grant the actions of the policy in docs/operations/doctor.md.";
+    AwsRequestFailed = "aws_request_failed" "A request to AWS fails.", "Run the doctor again. If the error persists, check the region and AWS's status page.";
+    StackMissing = "stack_missing" "CloudFormation does not know the stack in this account and region.", "Compare the name and --region with `aws cloudformation list-stacks`.";
+    StackFailed = "stack_failed" "The last deployment failed or was rolled back: the stack is as an earlier deployment left it, or in parts.", "Read the stack's events, remove the cause, and deploy again.";
+    StackInProgress = "stack_in_progress" "The stack is being changed, so findings may be of the change itself.", "Wait for the end of the deployment, and run the doctor again.";
+    StackVersionDiffers = "stack_version_differs" "The stack was deployed from another version than this doctor's.", "Run the doctor of the deployed version, or deploy this version.";
+
+    DeployedDoctorFailed = "deployed_doctor_failed" "The stack's function doctor does not return a report: it does not start, or runs out of time.", "Read its log group: sam logs --name Doctor.";
+
+    LambdaMissing = "lambda_missing" "A function of the stack was deleted outside CloudFormation.", "Delete the stack's record of it by deploying without the function, then deploy with it again.";
+    LambdaNotActive = "lambda_not_active" "Lambda cannot run the function: its last update failed, or its KMS key or its role is unusable.", "Remove the cause that the state names, and deploy again.";
+    LambdaVersionDiffers = "lambda_version_differs" "A function is of another version than the stack's template.", "Deploy again, so that all functions are of one version.";
+    LambdaCodeReplaced = "lambda_code_replaced" "The function was updated after its last deployment, and its settings are the template's: its code was replaced.", "Deploy the stack again with a change of the function, for example another SecretsRevision.";
+    LambdaArchitectureDiffers = "lambda_architecture_differs" "The function has another instruction set than the template: a program built for the other does not start.", "Deploy the stack again with the parameter Architecture.";
+    LambdaMemoryDiffers = "lambda_memory_differs" "The function has another memory size than the template. Lambda assigns processor time by memory.", "Change it in the template and deploy, or set the function's memory to the template's.";
+    LambdaTimeoutDiffers = "lambda_timeout_differs" "The function has another timeout than the template: it may be stopped before it has answered.", "Change it in the template and deploy, or set the function's timeout to the template's.";
+    LambdaSettingDiffers = "lambda_setting_differs" "A setting of the function differs from the template.", "Set it to the template's value, or change it in the template and deploy.";
+    LambdaPermissionAdded = "lambda_permission_added" "The function's policy has a permission that the template does not grant: others may invoke the function.", "Remove the statement from the function's policy (aws lambda remove-permission).";
+
+    LambdaVariableDiffers = "lambda_variable_differs" "A variable of the function differs from the template.", "Change the parameter and deploy. Do not edit variables of functions.";
+    LambdaEnvironmentUnreadable = "lambda_environment_unreadable" "AWS does not decrypt the function's variables for these credentials.", "Grant kms:Decrypt on the function's KMS key.";
+    LambdaEnvironmentNearLimit = "lambda_environment_near_limit" "The variables of the function take more than 90 % of Lambda's 4 KB: a deployment with longer values fails.", "Shorten the values, for example AGENT_CREDENTIALS and CHATKIT_SEALING_KEYS.";
+
+    FunctionUrlMissing = "function_url_missing" "The URL of the function was deleted.", "Deploy the stack again without the URL, then with it. The URL changes.";
+    FunctionUrlAuthDiffers = "function_url_auth_differs" "The URL requires another authentication than the template: callers receive 403, or it is open.", "Set the URL's AuthType to the template's.";
+    InvokeModeDiffers = "invoke_mode_differs" "The URL has another invoke mode than the template. Without RESPONSE_STREAM the chat arrives only at its end.", "Set the URL's InvokeMode to the template's.";
+    UrlPermissionMissing = "url_permission_missing" "The function's policy does not permit lambda:InvokeFunctionUrl to everyone: the URL responds with 403.", "Deploy the stack again, or add the permission with FunctionUrlAuthType NONE.";
+    UrlInvokePermissionMissing = "url_invoke_permission_missing" "The function's policy does not permit lambda:InvokeFunction to callers of the URL, which Lambda requires since October 2025: the URL responds with 403.", "Deploy the stack with a current SAM, or add the permission with the condition lambda:InvokedViaFunctionUrl.";
+
+    HttpApiMissing = "http_api_missing" "The HTTP API was deleted: its URL does not resolve.", "Deploy the stack again without the API, then with it. The URL changes.";
+    RouteMissing = "route_missing" "The HTTP API does not have a route of the template: its callers receive 404.", "Deploy the stack again with a change of the API.";
+    RouteAdded = "route_added" "The HTTP API has a route that the template does not have.", "Delete the route, or add it to the template.";
+    RouteTargetDiffers = "route_target_differs" "A route calls another function than in the template, or none.", "Set the route's integration to the template's function.";
+    RoutePermissionMissing = "route_permission_missing" "The function's policy does not permit API Gateway to invoke it: the route responds with 500.", "Deploy the stack again, or add the permission with the route's source ARN.";
+
+    ScheduleMissing = "schedule_missing" "A schedule was deleted: its function does not run by itself.", "Deploy the stack again without the schedule, then with it.";
+    ScheduleDisabled = "schedule_disabled" "A schedule is disabled: its function does not run by itself.", "Enable it in EventBridge Scheduler.";
+    ScheduleDiffers = "schedule_differs" "A schedule differs from the template.", "Change the parameter and deploy, or set the schedule to the template's value.";
+    ScheduleNotRunning = "schedule_not_running" "A schedule is enabled, and its function was not invoked in time: the schedule's role lacks a permission, or the function is throttled.", "Read the queue of failed runs, and check the schedule's role (docs/operations/runbook.md).";
+
+    QueueMissing = "queue_missing" "The queue of failed runs was deleted: failures are lost.", "Deploy the stack again without the queue, then with it.";
+    DeadLettersWaiting = "dead_letters_waiting" "Scheduled runs failed for good. Each message in the queue is one of them.", "Find the cause as docs/operations/runbook.md#dead-letter-queues says, then purge the queue.";
+
+    AlarmMissing = "alarm_missing" "An alarm was deleted: its fault goes unnoticed.", "Deploy the stack again without the alarm, then with it.";
+    AlarmActive = "alarm_active" "An alarm is active.", "Read the section of docs/operations/runbook.md that its description names.";
+    AlarmActionsDisabled = "alarm_actions_disabled" "The actions of an alarm are disabled: it notifies no person.", "Enable its actions (aws cloudwatch enable-alarm-actions).";
+    AlarmDiffers = "alarm_differs" "An alarm differs from the template.", "Set it to the template's value, or change it in the template and deploy.";
+
+    ReservedConcurrencyDiffers = "reserved_concurrency_differs" "The function reserves another concurrency than the template. With 0, Lambda rejects every invocation.", "Set the function's reserved concurrency to the template's.";
+    AccountConcurrencyLow = "account_concurrency_low" "The account's functions share less than 100 concurrent executions: a flood of requests leaves none for others.", "Request a higher quota for concurrent executions in Service Quotas.";
+
+    LogGroupMissing = "log_group_missing" "A log group was deleted: Lambda cannot write the function's log, because its role may not create groups.", "Create a log group of this name with the template's retention.";
+    LogRetentionDiffers = "log_retention_differs" "A log group keeps its lines for another time than the template.", "Set the group's retention to the parameter LogRetentionDays.";
+
+    SecretMissing = "secret_missing" "AWS Secrets Manager does not have a secret that a parameter names: the next deployment fails.", "Create it, or correct the parameter.";
+    SecretDeleted = "secret_deleted" "A secret that a parameter names is scheduled for deletion: the next deployment fails.", "Restore it (aws secretsmanager restore-secret), or name another.";
+    SecretInvalid = "secret_invalid" "A secret has a value that its variable does not accept: after the next deployment, functions do not start.", "Put a value in the form that docs/reference/configuration.md states.";
+    SecretOutdated = "secret_outdated" "Functions have another value than the secret: it was changed after the deployment.", "Raise the parameter SecretsRevision and deploy.";
 }
 
 impl serde::Serialize for FaultCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for FaultCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let code = Self::ALL.iter().find(|code| code.as_str() == text);
+        code.copied().ok_or_else(|| serde::de::Error::custom("is not a code of this version"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Results of the doctor's checks, and the report that they make up.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::code::FaultCode;
 use crate::platform::string_enum::words;
@@ -38,6 +38,30 @@ words! {
         AgentServer = "agent_server",
         /// Whether organisations have people who may approve what agents need approved.
         Approvers = "approvers",
+        /// The stack, as CloudFormation knows it.
+        Stack = "stack",
+        /// The stack's function `doctor`, whose report is part of this one.
+        DeployedDoctor = "deployed_doctor",
+        /// Each Lambda function's code and settings.
+        Lambda = "lambda",
+        /// The variables of each Lambda function.
+        LambdaEnvironment = "lambda_environment",
+        /// Each function URL, and the permissions of its callers.
+        FunctionUrl = "function_url",
+        /// The routes of the HTTP API.
+        HttpApi = "http_api",
+        /// Each schedule, and whether it starts its function.
+        Schedule = "schedule",
+        /// The queues of failed runs.
+        DeadLetterQueue = "dead_letter_queue",
+        /// Each alarm.
+        Alarm = "alarm",
+        /// The reserved concurrency, and the account's.
+        Concurrency = "concurrency",
+        /// Each log group.
+        LogGroup = "log_group",
+        /// The secrets in AWS Secrets Manager.
+        Secret = "secret",
     }
 }
 
@@ -53,7 +77,7 @@ words! {
 }
 
 /// Result of one check of one subject. Never holds a secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CheckResult {
     pub check: Check,
     /// Name of the subject, if the check has several.
@@ -68,12 +92,13 @@ pub struct CheckResult {
     pub cause: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Follows from the code, so it is not read.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub remedy: Option<&'static str>,
 }
 
 impl CheckResult {
-    pub(super) fn ok(check: Check) -> Self {
+    pub fn ok(check: Check) -> Self {
         Self {
             check,
             about: None,
@@ -85,35 +110,35 @@ impl CheckResult {
         }
     }
 
-    pub(super) fn fault(check: Check, code: FaultCode) -> Self {
+    pub fn fault(check: Check, code: FaultCode) -> Self {
         let cause = Some(code.cause().to_owned());
         let remedy = Some(code.remedy());
         Self { status: CheckStatus::Fault, code: Some(code), cause, remedy, ..Self::ok(check) }
     }
 
-    pub(super) fn warning(check: Check, code: FaultCode) -> Self {
+    pub fn warning(check: Check, code: FaultCode) -> Self {
         Self { status: CheckStatus::Warning, ..Self::fault(check, code) }
     }
 
     /// Creates the result of a check that was not run, with the reason.
-    pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
+    pub fn skipped(check: Check, why: impl Into<String>) -> Self {
         Self { status: CheckStatus::Skipped, cause: Some(why.into()), ..Self::ok(check) }
     }
 
     /// Creates the result of a check that was not run because another check found a fault.
-    pub(super) fn blocked_by(check: Check, other: Check) -> Self {
+    pub fn blocked_by(check: Check, other: Check) -> Self {
         Self::skipped(check, format!("see {} first", other.as_str()))
     }
 
     /// Names the subject, if the check has several.
     #[must_use]
-    pub(super) fn subject(mut self, about: impl Into<String>) -> Self {
+    pub fn subject(mut self, about: impl Into<String>) -> Self {
         self.about = Some(about.into());
         self
     }
 
     #[must_use]
-    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
@@ -123,7 +148,7 @@ impl CheckResult {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct DoctorReport {
     pub healthy: bool,
     pub faults: usize,
@@ -134,10 +159,22 @@ pub struct DoctorReport {
 
 impl DoctorReport {
     /// Creates a report, and counts its faults and warnings.
-    pub(super) fn from_results(findings: Vec<CheckResult>) -> Self {
+    pub fn from_results(findings: Vec<CheckResult>) -> Self {
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
         let faults = count(CheckStatus::Fault);
         let warnings = count(CheckStatus::Warning);
         Self { healthy: faults == 0, faults, warnings, findings }
+    }
+
+    /// Reads the report of a deployed doctor.
+    ///
+    /// # Errors
+    /// Fails if the report has a check or a code that this version does not know.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut report: Self = serde_json::from_slice(json)?;
+        for finding in &mut report.findings {
+            finding.remedy = finding.code.map(FaultCode::remedy);
+        }
+        Ok(report)
     }
 }

@@ -128,6 +128,12 @@ impl Dependencies {
         Ok(mcp::Client::new(outbound, credentials?.unwrap_or_default()))
     }
 
+    /// The client of AWS's APIs, with the credentials of the function's role.
+    #[cfg(feature = "aws")]
+    pub fn aws_client(&mut self) -> Result<crate::clients::aws::AwsClient, Reported> {
+        crate::clients::aws::AwsClient::from_environment(&mut self.environment, self.http.clone())
+    }
+
     /// The secret that the database webhook must send.
     pub(crate) fn webhook_secret(&mut self) -> Result<Secret, Reported> {
         self.environment.required("DATABASE_WEBHOOK_SECRET", config::secret_min_32)

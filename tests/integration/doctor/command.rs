@@ -1,10 +1,11 @@
-//! `cargo doctor` runs the same binary as the function, prints a table, and returns an exit code.
+//! `cargo doctor` runs the same checks as the function, prints a table, and returns an exit code.
 
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use dev_tools::dev::EnvFile;
 use local_stack::LocalStack;
+use local_stack::lambda::{self, Profile};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -21,15 +22,15 @@ async fn report_of_command_equals_report_of_function() -> Result<()> {
     // file's.
     let other_deployment =
         [("AWS_REGION".to_owned(), "eu-central-1".to_owned()), ("SUPABASE_URL".to_owned(), "x".to_owned())];
-    let with_file = run_command(&stack, &["--json", "--env-file", path], other_deployment).await?;
-    let with_shell = run_command(&stack, &["--json"], stack.environment().all_variables()).await?;
+    let with_file = run_command(&["--json", "--env-file", path], other_deployment).await?;
+    let with_shell = run_command(&["--json"], stack.environment().all_variables()).await?;
     for output in [&with_file, &with_shell] {
         ensure!(output.status.success(), "{}: {}", output.status, text(output));
         let report: Value = serde_json::from_slice(&output.stdout).with_context(|| text(output))?;
         ensure!(report == from_lambda, "expected {from_lambda:#}, found {report:#}");
         check_report(&report, &[], &[])?;
     }
-    let table = run_command(&stack, &["--env-file", path], []).await?;
+    let table = run_command(&["--env-file", path], []).await?;
     ensure!(table.status.success() && text(&table).ends_with("All is well.\n"), "{}", text(&table));
     Ok(())
 }
@@ -38,7 +39,7 @@ async fn report_of_command_equals_report_of_function() -> Result<()> {
 async fn fault_is_printed_with_cause_and_remedy_and_exits_with_1() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;
     execute(&stack, "alter table public.chat_sessions disable row level security").await?;
-    let output = run_command(&stack, &[], stack.environment().all_variables()).await?;
+    let output = run_command(&[], stack.environment().all_variables()).await?;
     let table = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {table}", output.status);
     for part in [
@@ -55,33 +56,38 @@ async fn fault_is_printed_with_cause_and_remedy_and_exits_with_1() -> Result<()>
 
 #[tokio::test]
 async fn invalid_arguments_and_env_files_exit_with_2() -> Result<()> {
-    let stack = LocalStack::start().await?;
-    for arguments in [&["--help"][..], &["--env-file"], &["--env-file", "/nowhere/to/be/found"]] {
-        let output = run_command(&stack, arguments, []).await?;
+    for arguments in [
+        &["--help"][..],
+        &["--env-file"],
+        &["--env-file", "/nowhere/to/be/found"],
+        &["--stack"],
+        &["--region", "eu-central-1"],
+        &["--stack", "chat", "--env-file", "/nowhere/to/be/found"],
+    ] {
+        let output = run_command(arguments, []).await?;
         ensure!(output.status.code() == Some(2), "{arguments:?}: {}: {}", output.status, text(&output));
     }
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("env");
     std::fs::write(&file, "SUPABASE_URL='http://127.0.0.1:1'\nsb_secret_c4n4ry\n")?;
     let path = file.to_str().context("the path is not UTF-8")?;
-    let output = run_command(&stack, &["--env-file", path], []).await?;
+    let output = run_command(&["--env-file", path], []).await?;
     let message = text(&output);
     ensure!(output.status.code() == Some(2), "{}: {message}", output.status);
     ensure!(message.contains("line 2") && !message.contains("c4n4ry"), "{message}");
     Ok(())
 }
 
-/// Runs the binary with these variables only.
-async fn run_command(
-    stack: &LocalStack,
+/// Runs the command with these variables only.
+pub async fn run_command(
     arguments: &[&str],
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Output> {
-    let mut command = Command::new(stack.lambda().function("doctor")?.binary());
+    let mut command = Command::new(lambda::example("doctor-command", "doctor", "", Profile::Dev).await?);
     command.args(arguments).env_clear().envs(variables);
     command.output().await.context("running the doctor")
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

@@ -9,6 +9,7 @@ mod documentation;
 mod healthy;
 mod manifest;
 mod schema;
+mod stack;
 mod supabase;
 mod webhook;
 

@@ -1,6 +1,6 @@
 //! The local stack: PostgreSQL, a PostgREST-compatible server behind Supabase's gateway, the
-//! function binaries behind a Lambda Runtime API, fakes of OpenAI and of a model, and agents' MCP
-//! servers.
+//! function binaries behind a Lambda Runtime API, fakes of OpenAI, of a model and of AWS, and agents'
+//! MCP servers.
 
 // The stack parses times as any client does; `shared::platform::parse` is under test.
 #![allow(clippy::disallowed_types)]
@@ -8,6 +8,7 @@
 use std::process::ExitCode;
 
 pub mod agents;
+pub mod aws;
 pub mod cache;
 pub mod chat_client;
 pub mod due_work;

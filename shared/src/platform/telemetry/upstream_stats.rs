@@ -78,6 +78,7 @@ fn prefix(system: &str) -> &'static str {
         "openai" => "OpenAi",
         "agent" => "Agent",
         "model" => "Model",
+        "aws" => "Aws",
         // PostgREST, and the auth server that issues tokens.
         _ => "Supabase",
     }

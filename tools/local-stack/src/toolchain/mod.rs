@@ -56,6 +56,7 @@ pub const CARGO_LAMBDA: Tool = Tool {
     environment: &[],
 };
 
+/// `sam`, the program. Its packages also run the fake of AWS.
 pub const AWS_SAM_CLI: Tool = Tool {
     name: "aws-sam-cli",
     requirements: include_str!("../../pinned/aws-sam-cli.txt"),

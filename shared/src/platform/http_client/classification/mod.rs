@@ -7,6 +7,8 @@
 //! outside [`http_client`](super) cannot read a status: [`HttpResponse::accepted`] is the
 //! only access to a body.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod model;
 pub mod openai;
 pub mod supabase;

@@ -4,7 +4,7 @@
 use shared::doctor::{CheckResult, CheckStatus, DoctorReport};
 
 /// Width of the column with the name of the check.
-const WIDTH: usize = 16;
+const WIDTH: usize = 18;
 
 pub fn text(report: &DoctorReport) -> String {
     let mut lines: Vec<String> = report.findings.iter().flat_map(lines).collect();
