@@ -3,6 +3,7 @@
 
 mod admin_command;
 mod admin_members;
+mod admin_stack;
 mod claim_limits;
 pub mod dispatch;
 pub mod erasure;

@@ -1,5 +1,6 @@
 //! Runs `cargo admin` against a stack.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -50,6 +51,14 @@ impl AdminCommand {
     pub async fn run(&self, arguments: &str) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(arguments.split(' ')).args(["--env-file", ENV_FILE]).env_clear();
+        command.current_dir(self.folder()).stdin(Stdio::null());
+        command.output().await.context("running the command")
+    }
+
+    /// Runs the command with variables of the environment, and without a file.
+    pub async fn run_with(&self, arguments: &str, environment: BTreeMap<String, String>) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        command.args(arguments.split(' ')).env_clear().envs(environment);
         command.current_dir(self.folder()).stdin(Stdio::null());
         command.output().await.context("running the command")
     }

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use shared::platform::parse;
 use uuid::Uuid;
 
-use crate::{commands, deployment::Deployment};
+use crate::{commands, deployment::DeploymentOptions};
 
 /// Operates a deployment: registrations, members, limits, retention, deliveries, transcripts and
 /// erasure.
@@ -20,7 +20,7 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
-    pub deployment: Deployment,
+    pub deployment: DeploymentOptions,
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub json: bool,
