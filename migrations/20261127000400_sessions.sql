@@ -48,7 +48,7 @@ create table if not exists public.chat_sessions (
   ended_at timestamptz,
   end_reason text,
   metadata jsonb not null default '{}',
-  -- What lists show: a title, and the device that opened or resumed the session last. The session's
+  -- Fields of lists: a title, and the device that opened or resumed the session last. The session's
   -- user writes both.
   title text,
   device_label text,

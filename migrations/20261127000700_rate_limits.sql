@@ -1,5 +1,5 @@
--- Limits of users, sessions and organisations. They are kept in the database because Lambda instances are
--- short-lived and do not share memory.
+-- Limits of users, sessions and organisations. They are kept in the database because Lambda
+-- instances are short-lived and do not share memory.
 
 create table if not exists public.org_limits (
   org_id uuid primary key,
@@ -104,7 +104,7 @@ return make_interval(
 );
 
 -- Takes p_cost out of one bucket, also if it does not fit, and returns what is left, as the time of
--- its refill. A bucket that is overdrawn has less than nothing. A negative cost returns what was
+-- its refill. The result is negative for an overdrawn bucket. A negative cost returns what was
 -- taken out before. The row stays locked until the transaction ends.
 create or replace function chatkit_private.charge_bucket(
   p_org_id uuid,
@@ -263,42 +263,64 @@ create or replace function public.set_org_limits(
   p_active_runs_user integer default null,
   p_active_runs_org integer default null,
   p_tokens_per_day_user integer default null,
-  p_tokens_per_day_org integer default null
+  p_tokens_per_day_org integer default null,
+  p_reset text[] default '{}'
 ) returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
+  v_named jsonb := jsonb_build_object(
+    'secrets_per_minute_user', p_secrets_per_minute_user,
+    'secrets_per_minute_session', p_secrets_per_minute_session,
+    'events_per_minute_user', p_events_per_minute_user,
+    'events_per_minute_session', p_events_per_minute_session,
+    'thread_reads_per_minute_user', p_thread_reads_per_minute_user,
+    'keys_per_day_user', p_keys_per_day_user,
+    'active_sessions_user', p_active_sessions_user,
+    'turns_per_minute_user', p_turns_per_minute_user,
+    'turns_per_minute_org', p_turns_per_minute_org,
+    'active_runs_user', p_active_runs_user,
+    'active_runs_org', p_active_runs_org,
+    'tokens_per_day_user', p_tokens_per_day_user,
+    'tokens_per_day_org', p_tokens_per_day_org
+  );
+  v_reset jsonb;
+  v_unknown text;
+  v_limits public.org_limits;
   v_constraint text;
   v_column text;
 begin
-  insert into public.org_limits as l (
-    org_id, secrets_per_minute_user, secrets_per_minute_session,
-    events_per_minute_user, events_per_minute_session,
-    thread_reads_per_minute_user, keys_per_day_user, active_sessions_user, turns_per_minute_user,
-    turns_per_minute_org, active_runs_user, active_runs_org, tokens_per_day_user,
-    tokens_per_day_org
-  ) values (
-    p_org_id, p_secrets_per_minute_user, p_secrets_per_minute_session,
-    p_events_per_minute_user, p_events_per_minute_session,
-    p_thread_reads_per_minute_user, p_keys_per_day_user, p_active_sessions_user,
-    p_turns_per_minute_user, p_turns_per_minute_org, p_active_runs_user, p_active_runs_org,
-    p_tokens_per_day_user, p_tokens_per_day_org
-  )
-  on conflict (org_id) do update set
-    secrets_per_minute_user = excluded.secrets_per_minute_user,
-    secrets_per_minute_session = excluded.secrets_per_minute_session,
-    events_per_minute_user = excluded.events_per_minute_user,
-    events_per_minute_session = excluded.events_per_minute_session,
-    thread_reads_per_minute_user = excluded.thread_reads_per_minute_user,
-    keys_per_day_user = excluded.keys_per_day_user,
-    active_sessions_user = excluded.active_sessions_user,
-    turns_per_minute_user = excluded.turns_per_minute_user,
-    turns_per_minute_org = excluded.turns_per_minute_org,
-    active_runs_user = excluded.active_runs_user,
-    active_runs_org = excluded.active_runs_org,
-    tokens_per_day_user = excluded.tokens_per_day_user,
-    tokens_per_day_org = excluded.tokens_per_day_org;
+  select r.name into v_unknown
+  from unnest(p_reset) as r (name)
+  where (v_named ? r.name) is not true
+  limit 1;
+  if found then
+    raise sqlstate 'PT422' using message = 'invalid_limits',
+      detail = 'unknown_limit:' || coalesce(left(v_unknown, 63), 'null');
+  end if;
+  select coalesce(jsonb_object_agg(r.name, 'null'::jsonb), '{}') into v_reset
+  from unnest(p_reset) as r (name);
+
+  -- The row lock serialises calls for an organisation, so that each keeps the limits it omits.
+  insert into public.org_limits (org_id) values (p_org_id) on conflict (org_id) do nothing;
+  select * into v_limits from public.org_limits as l where l.org_id = p_org_id for update;
+  v_limits := jsonb_populate_record(v_limits, v_reset || jsonb_strip_nulls(v_named));
+  update public.org_limits as l set
+    secrets_per_minute_user = v_limits.secrets_per_minute_user,
+    secrets_per_minute_session = v_limits.secrets_per_minute_session,
+    events_per_minute_user = v_limits.events_per_minute_user,
+    events_per_minute_session = v_limits.events_per_minute_session,
+    thread_reads_per_minute_user = v_limits.thread_reads_per_minute_user,
+    keys_per_day_user = v_limits.keys_per_day_user,
+    active_sessions_user = v_limits.active_sessions_user,
+    turns_per_minute_user = v_limits.turns_per_minute_user,
+    turns_per_minute_org = v_limits.turns_per_minute_org,
+    active_runs_user = v_limits.active_runs_user,
+    active_runs_org = v_limits.active_runs_org,
+    tokens_per_day_user = v_limits.tokens_per_day_user,
+    tokens_per_day_org = v_limits.tokens_per_day_org
+  where l.org_id = p_org_id;
   return jsonb_build_object('limits', to_jsonb(chatkit_private.effective_limits(p_org_id)));
 exception
   when check_violation or not_null_violation then
@@ -309,5 +331,5 @@ end
 $$;
 
 comment on function public.set_org_limits is
-  'Replaces an organisation''s limits: an argument that a call omits gets its default. Returns the '
-  'limits in force.';
+  'Sets the limits that a call names, and resets those in p_reset to their defaults; all others '
+  'stay as they are. Returns the limits in force.';

@@ -37,7 +37,7 @@ create table if not exists public.chat_escalations (
   -- agent_failed, outcome_unknown: whether to call once more.
   kind text not null default 'browser',
   delivery_id uuid,
-  -- What is decided: exactly what people are shown, and what the hash covers.
+  -- The subject of the decision: exactly what people see, and what the hash covers.
   subject jsonb not null default '{}',
   -- Computed by the database, so it always matches the subject.
   subject_hash text generated always as (chatkit_private.content_hash(subject)) stored,

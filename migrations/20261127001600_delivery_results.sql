@@ -146,7 +146,7 @@ declare
   v_handover jsonb := nullif(p_outcome -> 'handover', 'null');
   v_refusal text;
   v_refused jsonb;
-  -- The answer that goes on with the next agent after a handover.
+  -- The answer that continues with the next agent after a handover.
   v_run_id uuid := case when p_delivery.in_turn then p_delivery.run_id end;
   v_event public.chat_events;
 begin

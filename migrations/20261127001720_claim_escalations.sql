@@ -1,8 +1,8 @@
 -- Claiming escalations: a person marks one as being worked on, so that two people do not work on
 -- the same one.
 
--- Locks an escalation for a change of its claim. Fails with escalation_claimed if another person has
--- claimed it; the detail contains that claim.
+-- Locks an escalation for a change of its claim. Fails with escalation_claimed if another person
+-- has claimed it; the detail contains that claim.
 create or replace function chatkit_private.lock_claimable(
   p_org_id uuid,
   p_user_id uuid,

@@ -34,7 +34,8 @@ $$;
 -- session are not at OpenAI; the function that serves the chat links them. A session links at most
 -- 100 threads, because each one costs requests to OpenAI: before the session expires, for its
 -- transcript, and when it is erased.
-create or replace function chatkit_private.link_thread(p_event public.chat_events) returns void
+create or replace function chatkit_private.link_chatkit_thread(p_event public.chat_events)
+returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -93,8 +94,8 @@ begin
 end
 $$;
 
--- Applies `hitl_resolved` {escalationId, decision, answer?, comment?, subjectHash}: the session's user
--- decides, under the same rules as at the endpoint for decisions. That endpoint also checks an
+-- Applies `hitl_resolved` {escalationId, decision, answer?, comment?, subjectHash}: the session's
+-- user decides, under the same rules as at the endpoint for decisions. That endpoint also checks an
 -- answer against its schema. The answer in an event has not been checked, so it is rejected if
 -- there is a schema.
 create or replace function chatkit_private.decide_by_event(p_event public.chat_events) returns void
@@ -164,7 +165,7 @@ begin
     (p_given ->> 'occurred_at')::timestamptz
   );
   case v_event.type
-    when 'thread_changed' then perform chatkit_private.link_thread(v_event);
+    when 'thread_changed' then perform chatkit_private.link_chatkit_thread(v_event);
     when 'hitl_escalation' then
       perform chatkit_private.open_escalation(v_event, (p_given ->> 'escalation_id')::uuid);
     when 'hitl_resolved' then perform chatkit_private.decide_by_event(v_event);

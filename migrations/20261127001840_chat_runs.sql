@@ -14,7 +14,7 @@ create table if not exists public.chat_runs (
   thread_id text not null,
   -- The agent that answers now.
   agent_id text not null,
-  -- How often the answer has gone on with another agent.
+  -- Number of handovers to another agent in the answer.
   handovers integer not null default 0,
   -- The hash of the client secret that began the run. Only this secret may continue it, even after
   -- the session has ended and the secret begins nothing any more.
@@ -33,8 +33,8 @@ create table if not exists public.chat_runs (
   last_chunk_seq integer not null default 0,
   -- The items that the thread gets if the process stops now.
   draft jsonb not null default '[]',
-  -- The run replaces the items that were hidden since then: by itself, or by the earlier run that it
-  -- repeats. A client that missed the stream of that run may still show them.
+  -- The run replaces the items that were hidden since then: by itself, or by the earlier run that
+  -- it repeats. A client that missed the stream of that run may still show them.
   removed_since timestamptz not null default clock_timestamp(),
   started_at timestamptz not null default clock_timestamp(),
   lease_until timestamptz not null,
@@ -44,8 +44,8 @@ create table if not exists public.chat_runs (
   input_bytes bigint,
   input_tokens bigint,
   output_tokens bigint,
-  -- What the run has taken out of the budgets: the tokens that the model has counted, and those that
-  -- are reserved for a response.
+  -- What the run has taken out of the budgets: the tokens that the model has counted, and those
+  -- that are reserved for a response.
   charged_tokens bigint not null default 0,
   error_code text,
   constraint chat_runs_session_key unique (session_id, id),
@@ -53,7 +53,7 @@ create table if not exists public.chat_runs (
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id),
   constraint chat_runs_thread_fkey
     foreign key (org_id, user_id, thread_id) references public.chat_threads (org_id, user_id, id),
-  -- Agents that hand over to each other do not go on without end.
+  -- Agents cannot hand over to each other without end.
   constraint chat_runs_handovers_bound check (handovers between 0 and 3),
   constraint chat_runs_status_known
     check (
@@ -202,8 +202,9 @@ end
 $$;
 
 -- Ends the run of a thread of the session's user if its process has stopped, and closes a client
--- tool call that has waited for too long. With p_lock_session, it also locks the session: both sessions in the order of their ids, as in every transaction that
--- locks several sessions. A thread of another user is neither waited for nor changed.
+-- tool call that has waited for too long. With p_lock_session, it also locks the session: both
+-- sessions in the order of their ids, as in every transaction that locks several sessions. A thread
+-- of another user is neither waited for nor changed.
 create or replace function chatkit_private.settle_thread(
   p_session public.chat_sessions,
   p_thread_id text,

@@ -197,8 +197,8 @@ begin
       if not v_is_new or v_run.status not in ('failed', 'interrupted') then
         return chatkit_private.repeat_response(v_run, v_thread);
       end if;
-      -- A broken answer is not taken up after the conversation has gone on. Without a key, the same
-      -- words are a new message then.
+      -- A broken answer is not taken up after the conversation has continued. Without a key, the
+      -- same words are a new message then.
       if not chatkit_private.is_latest_run(v_run) then
         if p_key_is_explicit then
           return chatkit_private.repeat_response(v_run, v_thread);

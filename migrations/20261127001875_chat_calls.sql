@@ -1,8 +1,8 @@
 -- Calls of tools by the models of the self-hosted chat.
 --
 -- A call is a delivery that its turn begins, in one transaction with the checks that precede every
--- call. The turn makes it at once and records its result with finish_delivery. If the turn's process
--- stops, a dispatcher takes the call over when its lease has expired.
+-- call. The turn makes it at once and records its result with finish_delivery. If the turn's
+-- process stops, a dispatcher takes the call over when its lease has expired.
 --
 -- A thread holds the call and one output of it, both hidden from readers. What becomes of a call
 -- after the model has received its output is a note.
@@ -116,7 +116,7 @@ end
 $$;
 
 -- Appends a note for the model about a call that it has received an output for, or whose turn has
--- broken off: what became of the call, and what the tool returned.
+-- broken off: the outcome of the call, and the result of the tool.
 create or replace function chatkit_private.append_call_note(
   p_delivery public.deliveries,
   p_outcome jsonb default '{}'

@@ -2,8 +2,8 @@
 
 -- Returns why an agent may not hand a session over to another one, or null if it may. The session
 -- must be with the agent that hands it over, and its user must be allowed to open the other agent
--- in the session's channel. With p_run_id the answer goes on with the next agent, which is possible
--- a limited number of times (see chat_runs_handovers_bound).
+-- in the session's channel. With p_run_id the answer continues with the next agent, which is
+-- possible a limited number of times (see chat_runs_handovers_bound).
 create or replace function chatkit_private.handover_rejection(
   p_session public.chat_sessions,
   p_from_agent_id text,
@@ -70,8 +70,8 @@ end
 $$;
 
 -- Hands a session over for its agent, after handover_rejection. With p_run_id, the answer's thread
--- goes along, and the answer is not stopped: it goes on with the next agent, or its process ends it
--- if the next agent is hosted.
+-- moves too, and the answer is not stopped: it continues with the next agent, or its process ends
+-- it if the next agent is hosted.
 create or replace function chatkit_private.hand_over_by_agent(
   p_session public.chat_sessions,
   p_from_agent_id text,

@@ -170,7 +170,7 @@ as $$
 $$;
 
 -- Returns the fields of a card that follow the call: who may decide and until when, or the decision
--- and what became of the call.
+-- and the outcome of the call.
 create or replace function chatkit_private.card_state_fields(
   p_escalation public.chat_escalations,
   p_state text,
@@ -226,8 +226,8 @@ as $$
 $$;
 
 -- Returns the card of an escalation as a widget. While the call can still begin, its id is
--- `held_call`. A call that has ended has `closed_call` until the conversation goes on, and its last
--- component is the button that continues it.
+-- `held_call`. A call that has ended has `closed_call` until the conversation continues, and its
+-- last component is the button that continues it.
 create or replace function chatkit_private.call_card(
   p_escalation public.chat_escalations,
   p_state jsonb,

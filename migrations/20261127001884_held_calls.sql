@@ -1,5 +1,5 @@
--- Held calls in the threads of the self-hosted chat: their cards are brought up to date, decided and
--- continued.
+-- Held calls in the threads of the self-hosted chat: their cards are updated, decided
+-- and continued.
 --
 -- The triggers below change the card and the task of a call in every transaction that changes its
 -- escalation or the delivery that continues it.
@@ -86,7 +86,7 @@ create or replace trigger show_held_escalation
   for each row when (new.delivery_id is not null)
   execute function chatkit_private.show_held_escalation();
 
--- Shows what becomes of a call after the decision about it. If the call needs another decision, the
+-- Shows the outcome of a call after the decision about it. If the call needs another decision, the
 -- card of that one shows what follows.
 create or replace function chatkit_private.show_held_delivery() returns trigger
 language plpgsql

@@ -5,11 +5,12 @@ create table if not exists public.transcripts_due (
   user_id uuid not null,
   session_id uuid primary key,
   due_at timestamptz not null default clock_timestamp(),
-  -- How often it was claimed or requested. Results are accepted only for the current number.
+  -- Number of claims and requests. Results are accepted only for the current number.
   claims integer not null default 0,
   -- Consecutive claims without progress.
   attempts integer not null default 0,
-  -- Where copying continues: in this thread, after this item. Null at the beginning.
+  -- The position at which copying continues: in this thread, after this item. Null at the
+  -- beginning.
   thread_id text,
   after_item_id text,
   constraint transcripts_due_session_fkey

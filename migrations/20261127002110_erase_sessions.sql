@@ -1,8 +1,9 @@
 -- Erasing a session, for the erasure of its user and for the retention period.
 
 -- Returns the time until which a session cannot be erased, or null if it can be erased now. It
--- waits for a running call or answer, for a request to OpenAI whose outcome is not recorded, and for
--- ChatKit sessions that may still be live, because a row must name each of them until it is over.
+-- waits for a running call or answer, for a request to OpenAI whose outcome is not recorded, and
+-- for ChatKit sessions that may still be live, because a row must name each of them until it is
+-- over.
 create or replace function chatkit_private.erasable_after(p_session_id uuid) returns timestamptz
 language sql stable
 set search_path = ''

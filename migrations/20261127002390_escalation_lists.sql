@@ -148,7 +148,7 @@ comment on function public.list_escalations is
   'the previous page. One call examines at most 2000 escalations, so a page can be short and have '
   'a `next`. p_decidable selects those of which the caller may take every decision.';
 
--- Returns an escalation of the caller's organisation with what became of it; null if the caller is
+-- Returns an escalation of the caller's organisation with its outcome; null if the caller is
 -- neither its session's user nor an approver.
 create or replace function chatkit_private.escalation_details(p_escalation_id uuid) returns jsonb
 language plpgsql security definer

@@ -77,8 +77,8 @@ $$;
 -- Returns {changes, incomplete, cursor, open}: the sessions and escalations of the caller's
 -- organisation that changed since a snapshot, and the cursor for the next poll. An approver gets
 -- the escalations of the organisation, and with p_whole_organisation its sessions. Other rows are
--- the caller's own. `open` has the open escalations if one may have changed. Returns null if nothing
--- changed.
+-- the caller's own. `open` has the open escalations if one may have changed. Returns null if
+-- nothing changed.
 create or replace function chatkit_private.changes_since(
   p_since pg_snapshot,
   p_whole_organisation boolean

@@ -33,8 +33,8 @@ exception when others then
 end
 $$;
 
--- Requests route-events when a session gets a delivery queue that is due. The queue of a turn's call
--- is due when the call's lease expires, so nothing is requested for it.
+-- Requests route-events when a session gets a delivery queue that is due. The queue of a turn's
+-- call is due when the call's lease expires, so nothing is requested for it.
 create or replace function chatkit_private.notify_route_events() returns trigger
 language plpgsql
 set search_path = ''

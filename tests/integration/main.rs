@@ -1,5 +1,6 @@
-//! Tests of the functions on the local stack: PostgreSQL, a PostgREST-compatible server, the function
-//! binaries, and fakes of OpenAI and of agents. `CONTRIBUTING.md` describes how to run one of them.
+//! Tests of the functions on the local stack: PostgreSQL, a PostgREST-compatible server, the
+//! function binaries, and fakes of OpenAI and of agents. `CONTRIBUTING.md` describes how to run one
+//! of them.
 
 // Test code: the lints that exempt tests do not recognise helper functions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

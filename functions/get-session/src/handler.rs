@@ -1,5 +1,5 @@
-//! Reads a session as the caller, with the threads of a self-hosted session. Reads those of a hosted
-//! session from OpenAI.
+//! Reads a session as the caller, with the threads of a self-hosted session. Reads those of a
+//! hosted session from OpenAI.
 
 use serde::{Deserialize, Serialize};
 use shared::{

@@ -42,7 +42,7 @@ impl fmt::Debug for TokenClaims {
 
 /// Role of a user in the organisation. Owners, admins and approvers can read every session of the
 /// organisation; members can read their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrgRole {
     Owner,

@@ -19,8 +19,8 @@ const MAX_CLOCK_SKEW: f64 = 30.0;
 pub(super) struct SupabaseClaims {
     sub: String,
     role: String,
-    /// Time before which the token is not valid, in seconds since 1970. Supabase omits it; an access
-    /// token hook can add it.
+    /// Time before which the token is not valid, in seconds since 1970. Supabase omits it; an
+    /// access token hook can add it.
     nbf: Option<f64>,
     #[serde(default)]
     is_anonymous: bool,

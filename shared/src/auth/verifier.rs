@@ -125,7 +125,8 @@ fn auth_error(error: &jsonwebtoken::errors::Error) -> AuthError {
     }
 }
 
-/// Returns the token in an `Authorization` header. The scheme's name is case-insensitive (RFC 9110, section 11.1).
+/// Returns the token in an `Authorization` header. The scheme's name is case-insensitive (RFC 9110,
+/// section 11.1).
 pub(crate) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())

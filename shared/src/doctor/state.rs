@@ -93,7 +93,6 @@ pub(super) struct AgentWorkflow {
     pub agents: usize,
 }
 
-/// The enabled self-hosted agents.
 #[derive(Debug, Deserialize)]
 pub(super) struct SelfHostedAgents {
     /// Id of one of them.
@@ -126,7 +125,7 @@ pub(super) struct RegisteredTool {
     pub is_for_models: bool,
 }
 
-/// How a tool receives a call.
+/// The form in which a tool receives a call.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ToolArguments {

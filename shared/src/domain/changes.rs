@@ -50,7 +50,7 @@ impl Cursor for ChangeCursor {
     }
 }
 
-/// What changed, in its latest state. It has ids and numbers only.
+/// The changed object in its latest state. It has ids and numbers only.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields(serialize = "camelCase"))]
 pub enum Change {

@@ -17,7 +17,7 @@ use crate::{
 words! {
     /// The kinds of messages to list.
     pub enum Kinds {
-        /// What users and agents said.
+        /// Messages of users and agents.
         Messages = "messages",
         /// Every item of the threads, for example widgets.
         All = "all",
@@ -28,7 +28,7 @@ words! {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Message {
-    /// Unique in the session.
+    /// The id of the message, unique in the session.
     pub id: Uuid,
     /// Sequence number in the session.
     pub seq: i64,

@@ -22,7 +22,7 @@ pub struct Error {
     pub detail: Option<Cow<'static, str>>,
     /// Errors in parts of the body or query.
     pub fields: Vec<FieldError>,
-    /// How long another system asked to wait.
+    /// The wait that another system requested.
     pub retry_after: Option<Duration>,
     /// State of the rate limit that rejected the request.
     pub limit: Option<RateLimit>,

@@ -13,8 +13,8 @@ pub struct RateLimit {
     pub window_seconds: u32,
     /// Quota that is left in the current window.
     pub remaining: u32,
-    /// Seconds until the whole quota is available again. In a rejection: seconds until
-    /// this request would be accepted.
+    /// Seconds until the whole quota is available again. In a rejection: seconds until this request
+    /// would be accepted.
     #[serde(alias = "retry_after_seconds")]
     pub reset_seconds: u32,
 }

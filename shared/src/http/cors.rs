@@ -111,7 +111,7 @@ impl Cors {
         Ok(response)
     }
 
-    /// Lets a page at a configured origin read the response, whatever its status.
+    /// Lets a page at a configured origin read the response, also an error.
     pub fn apply(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         answer.insert(header::VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = self.allowed_origin(request) {

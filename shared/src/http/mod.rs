@@ -1,5 +1,5 @@
-//! HTTP requests, responses and event streams, as handlers use them, and strict JSON bodies, problem
-//! details, routes and CORS.
+//! HTTP requests, responses and event streams, as handlers use them, and strict JSON bodies,
+//! problem details, routes and CORS.
 
 mod body;
 pub(crate) mod cors;

@@ -58,7 +58,6 @@ impl StreamingRequest {
 /// The response of an endpoint that streams.
 #[derive(Debug)]
 pub enum StreamingResponse {
-    /// A whole response.
     Buffered(Response),
     /// Status 200 and a stream of events.
     Events(EventStream),
@@ -75,8 +74,8 @@ impl EventStream {
     /// after it: Lambda may freeze the process.
     ///
     /// If the work returns an error, panics, or does not send an event, the client receives
-    /// ChatKit's error event with `stream.error`, unless the work has sent its last event. The error
-    /// is in the log line. At the deadline the work is dropped.
+    /// ChatKit's error event with `stream.error`, unless the work has sent its last event. The
+    /// error is in the log line. At the deadline the work is dropped.
     pub fn new<F>(work: impl FnOnce(EventSender) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,

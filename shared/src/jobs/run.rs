@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// The report of a run, and the jobs that failed.
 pub struct Run<R> {
-    /// What was done, including the work of jobs that failed.
+    /// The completed work, including that of jobs that failed.
     pub report: R,
     /// If there are any, the invocation fails at its end.
     pub failures: Vec<FailedJob>,
@@ -13,7 +13,6 @@ pub struct Run<R> {
 #[derive(Debug)]
 pub struct FailedJob {
     pub job: &'static str,
-    /// Its first error.
     pub error: Error,
 }
 

@@ -1,5 +1,5 @@
-//! JSON Schema validation: checks the answer to an escalation against a schema from an agent, and the
-//! inputs of a call against the schema of its tool.
+//! JSON Schema validation: checks the answer to an escalation against a schema from an agent, and
+//! the inputs of a call against the schema of its tool.
 //!
 //! The author of a schema must not be able to cause unbounded work. So a schema is limited before
 //! it is compiled: its size, its depth, and its expansion through references, which must stay
@@ -35,7 +35,7 @@ pub struct Schema {
     root: SchemaIndex,
 }
 
-/// Where and how a value violates the schema. The value itself is not quoted.
+/// A violation of the schema, with its place and rule. The value itself is not quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// JSON pointer (RFC 6901) into the value.
@@ -62,7 +62,7 @@ pub fn validate_inputs(schema: &Value, inputs: &Value) -> Result<(), InvalidInpu
 }
 
 impl Schema {
-    /// Compiles a schema as one of draft 2020-12, whatever its `$schema` names.
+    /// Compiles a schema as one of draft 2020-12 and ignores its `$schema`.
     ///
     /// # Errors
     /// Returns why the schema cannot be used.
@@ -177,7 +177,8 @@ fn join<T: serde::Serialize>(values: impl Iterator<Item = T>) -> String {
     quoted.collect::<Vec<_>>().join(", ")
 }
 
-/// Fails if a pattern needs much memory. What is not a pattern is found when the schema is compiled.
+/// Fails if a pattern needs much memory. What is not a pattern is found when the schema is
+/// compiled.
 fn check_pattern(pattern: &str) -> Result<(), &'static str> {
     match regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build() {
         Err(regex::Error::CompiledTooBig(_)) => Err("has a pattern that is too large"),

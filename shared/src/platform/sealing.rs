@@ -29,7 +29,7 @@ pub struct Sealed {
     pub key_id: String,
 }
 
-/// What a sealed secret is bound to. It can be opened only with the same values.
+/// The values to which a sealed secret is bound. It can be opened only with the same values.
 #[derive(Clone, Copy, Debug)]
 pub struct AssociatedData<'a> {
     pub org_id: uuid::Uuid,

@@ -111,8 +111,8 @@ fn parse_input<T: DeserializeOwned>(payload: Payload) -> Result<T, Error> {
         .map_err(|error| Error::invalid(vec![FieldError::parsing(pointer(error.path()), error.inner())]))
 }
 
-/// Describes an error for an operator, for example in the `errorMessage` of a failed invocation: the
-/// code, its title and its advice. The causes are only logged.
+/// Describes an error for an operator, for example in the `errorMessage` of a failed invocation:
+/// the code, its title and its advice. The causes are only logged.
 pub fn error_message(error: &Error) -> String {
     let mut message = format!("{}: {}.", error.code.as_str(), error.code.title());
     for field in &error.fields {

@@ -1,6 +1,5 @@
 //! Lambda events: converts the events of API Gateway and function URLs to HTTP requests, and
-//! responses to the format that they expect.
-//! Source:
+//! responses to the format that they expect. Source:
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 //!
 //! `lambda_http` has such a conversion, but it panics on a query with a space, an invalid host or

@@ -1,5 +1,6 @@
-//! What all HTTP functions do around a handler: convert the event, match the route, answer preflight
-//! requests, keep the deadline, and convert errors and panics to problem details with a log line.
+//! The steps of every HTTP function around its handler: convert the event, match the route, answer
+//! preflight requests, keep the deadline, and convert errors and panics to problem details with a
+//! log line.
 
 use std::{panic::AssertUnwindSafe, time::Duration, time::SystemTime};
 

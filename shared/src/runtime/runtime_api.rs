@@ -24,7 +24,8 @@ use crate::runtime::{event::Payload, http_service::BoxError, streaming::Streamed
 /// Separates the prelude of a response from its body.
 const DELIMITER: [u8; 8] = [0; 8];
 
-/// Identifies an attempt of an invocation, so that Lambda can reject the response of an earlier one.
+/// Identifies an attempt of an invocation, so that Lambda can reject the response of an earlier
+/// one.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 
 /// Handles events until Lambda ends the process.

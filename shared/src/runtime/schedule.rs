@@ -1,4 +1,4 @@
-//! Scheduled jobs: every event starts a run, whatever its content.
+//! Scheduled jobs: every event starts a run. Its content is ignored.
 
 use std::{future::Future, panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 

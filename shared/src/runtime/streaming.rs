@@ -152,9 +152,9 @@ fn start(stream: EventStream, deadline: Deadline) -> http_types::Response<Stream
     response
 }
 
-/// Runs the work of a stream within the deadline, reports a failure to the client, and completes the
-/// log record. The record of a failed stream has the status that its error would have had before the
-/// stream.
+/// Runs the work of a stream within the deadline, reports a failure to the client, and completes
+/// the log record. The record of a failed stream has the status that its error would have had
+/// before the stream.
 async fn run_stream(stream: EventStream, sender: &EventSender, deadline: Deadline) {
     let work = AssertUnwindSafe(stream.run(sender.clone())).catch_unwind();
     let outcome = match tokio::time::timeout(deadline.remaining(), work).await {

@@ -14,7 +14,7 @@ const FAILURE: &str = "data: {\"type\":\"error\",\"code\":\"stream.error\",\"all
 /// Does what the field `do` of the body requests.
 struct Scripted;
 
-/// How many times the work of a stream ran to its end.
+/// Number of streams whose work was completed.
 static FINISHED: AtomicUsize = AtomicUsize::new(0);
 
 impl StreamingEndpoint for Scripted {

@@ -1,4 +1,4 @@
-//! `POST /chatkit/sessions/{id}/stop`.
+//! `POST /chatkit/sessions/{id}/stop`: the running answer stops.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;

@@ -1,4 +1,5 @@
-//! Who may use a thread: its user, with a live client secret, while they may open the agent.
+//! Authorization of threads: only the thread's user, with a live client secret, while they may open
+//! the agent.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;

@@ -14,7 +14,7 @@ use super::tools::fixture::{ToolPage, tasks};
 use crate::support::client::TestClient;
 
 struct Case {
-    /// Admits two answers.
+    /// Limits that admit two answers.
     limits: Value,
     code: &'static str,
     is_of_org: bool,

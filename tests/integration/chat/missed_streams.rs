@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{ChatPage, expire_leases, text, until_model_answers, until_model_is_idle};
 
-/// How a run ended whose stream the page has missed.
+/// The end of a run whose stream the page has missed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Missed {
     /// Its process died before the first save.

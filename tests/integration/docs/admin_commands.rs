@@ -16,8 +16,9 @@ use crate::support::project_files::{ensure_same, read_text, root};
 use crate::support::{markdown, skip};
 
 /// The pages with commands, in the order in which the test runs them. The last one erases the user.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "docs/operations/admin.md",
+    "docs/guides/deploy.md",
     "docs/operations/runbook.md",
     "docs/operations/scheduled-jobs.md",
     "docs/guides/register-an-agent.md",
@@ -118,14 +119,30 @@ async fn check_effect(stack: &LocalStack, block: &str, shown: &str) -> Result<()
                 && count(stack, tool).await? == 1
                 && count(stack, routes).await? == 3
         }
+        ["agents", "list"] => {
+            has_all(&["accounts_payable  openai_hosted", "self_hosted", "  credential ", "pay  auto; "])
+        }
+        ["members", "set-role"] => {
+            let approvers =
+                "select count(*) from auth.users where raw_app_meta_data ->> 'org_role' = 'approver'";
+            has_all(&["approver"]) && count(stack, approvers).await? == 1
+        }
+        ["members", "remove"] => {
+            let users = "select count(*) from auth.users where raw_app_meta_data ? 'org_id'";
+            has_all(&["This ends the membership", "Continue?", "The role was approver."])
+                && count(stack, users).await? == 0
+        }
         ["limits", "set"] => {
+            // The user's organisation has other limits than the defaults.
             let limits = "select count(*) from org_limits
-                where events_per_minute_session = 1200 and keys_per_day_user is null";
+                where events_per_minute_session = 1200 and keys_per_day_user = 1000000";
             has_all(&["events_per_minute_user", "1200"]) && count(stack, limits).await? == 1
         }
         ["limits", "reset"] => {
-            let limits = "select count(*) from org_limits where events_per_minute_session is not null";
-            !shown.contains("1200") && count(stack, limits).await? == 0
+            let limits = "select count(*) from org_limits where num_nonnulls(
+                events_per_minute_session, events_per_minute_user, keys_per_day_user) > 0";
+            has_all(&["events_per_minute_session     300", "keys_per_day_user             10000"])
+                && count(stack, limits).await? == 0
         }
         ["retention", "set"] => {
             let retention = "select count(*) from org_retention where keep_days = 365";

@@ -166,9 +166,10 @@ impl ExampleEnv {
         call_rpc(&self.stack, "register_agent", arguments).await
     }
 
-    /// Sets limits of the organisation.
+    /// Sets limits of the organisation, and resets those of earlier examples.
     pub async fn set_limits(&self, mut limits: Value) -> Result<()> {
         limits["p_org_id"] = json!(self.caller.user.org_id);
+        limits["p_reset"] = json!(["secrets_per_minute_user", "active_sessions_user"]);
         call_rpc(&self.stack, "set_org_limits", limits).await
     }
 
@@ -237,7 +238,7 @@ impl ExampleEnv {
 #[derive(Clone)]
 pub struct Request {
     pub method: Method,
-    /// With the query.
+    /// The path, with the query.
     pub path: String,
     pub token: Option<String>,
     /// Headers beside the token and the content type.

@@ -1,4 +1,4 @@
-//! The database webhook is disabled or its extension is missing.
+//! Faults of the database webhook: a disabled trigger, and a missing extension.
 
 use anyhow::Result;
 use local_stack::LocalStack;

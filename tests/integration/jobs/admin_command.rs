@@ -143,7 +143,7 @@ async fn refused_key_is_reported_and_not_shown() -> Result<()> {
         _ => format!("{line}\n"),
     });
     std::fs::write(&file, lines.collect::<String>())?;
-    let output = admin.run(&format!("limits reset --org {}", Uuid::new_v4())).await?;
+    let output = admin.run(&format!("limits show --org {}", Uuid::new_v4())).await?;
     let message = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {message}", output.status);
     ensure!(message.contains("supabase_key_refused: ") && !message.contains("c4n4ry"), "{message}");

@@ -2,6 +2,8 @@
 //! operators' commands, which share their code.
 
 mod admin_command;
+mod admin_members;
+mod admin_stack;
 mod claim_limits;
 pub mod dispatch;
 pub mod erasure;

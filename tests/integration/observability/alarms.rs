@@ -204,9 +204,9 @@ async fn expressions_of_alarms_use_all_their_metrics() -> Result<()> {
     Ok(())
 }
 
-/// Codes that operators resolve and that have no alarm of their own. They return 5xx, so the
-/// alarm of server errors counts them. Each has a cause in one agent's registration, in one query or
-/// in a defect.
+/// Codes that operators resolve and that have no alarm of their own. They return 5xx, so the alarm
+/// of server errors counts them. Each has a cause in one agent's registration, in one query or in a
+/// defect.
 const CODES_WITHOUT_ALARM: [&str; 4] =
     ["supabase_timeout", "supabase_bad_answer", "chatkit_agent_refused", "chatkit_bad_answer"];
 

@@ -62,8 +62,8 @@ const DIMENSIONS: [&str; 2] = ["function", "code"];
 const MAX_BYTES: usize = 256 * 1024;
 const MAX_VALUES: usize = 100;
 
-/// The fields that Logs Insights discovers.
-/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
+/// The fields that Logs Insights discovers. Source:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
 const MAX_FIELDS: usize = 200;
 
 /// The upstream calls that a line lists, from `docs/operations/observability.md`.

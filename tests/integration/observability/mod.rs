@@ -1,4 +1,4 @@
-//! What an operator sees: one log line for each unit of work with its metrics, traces, and the
+//! Telemetry for operators: one log line for each unit of work with its metrics, traces, and the
 //! alarms and pages that depend on them.
 
 mod alarms;

@@ -143,7 +143,7 @@ async fn send_invalid_requests(stack: &LocalStack, caller: &TestClient) -> Resul
     stack.raise_limits(caller.user.org_id).await
 }
 
-/// Includes an invalid input.
+/// Invokes each function that operators call, also with an invalid input.
 async fn invoke_admin_functions(stack: &LocalStack, caller: &TestClient) -> Result<()> {
     stack.invoke_admin("doctor", &json!({})).await?;
     let erasure = json!({

@@ -1,5 +1,6 @@
 //! Runs `cargo admin` against a stack.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -54,6 +55,14 @@ impl AdminCommand {
         command.output().await.context("running the command")
     }
 
+    /// Runs the command with variables of the environment, and without a file.
+    pub async fn run_with(&self, arguments: &str, environment: BTreeMap<String, String>) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        command.args(arguments.split(' ')).env_clear().envs(environment);
+        command.current_dir(self.folder()).stdin(Stdio::null());
+        command.output().await.context("running the command")
+    }
+
     /// Runs the command with `--json`, and returns its result.
     pub async fn json(&self, arguments: &str) -> Result<Value> {
         let output = self.run(&format!("{arguments} --json")).await?;
@@ -80,7 +89,7 @@ impl AdminCommand {
     }
 }
 
-/// What a command printed on standard output and standard error.
+/// The text on standard output and standard error.
 pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

@@ -10,7 +10,6 @@ use uuid::Uuid;
 /// A self-hosted agent that [`register_agents`] registers.
 pub const CHAT_AGENT: &str = "treasury_chat";
 
-/// Another one.
 pub const OTHER_CHAT_AGENT: &str = "tax_chat";
 
 /// A session of the self-hosted chat, with the hash of its client secret.

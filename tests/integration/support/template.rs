@@ -15,7 +15,6 @@ pub struct Template(pub Value);
 
 #[derive(Clone, Copy)]
 pub struct Function<'a> {
-    /// The logical id.
     pub id: &'a str,
     pub package: &'a str,
     pub properties: &'a Value,

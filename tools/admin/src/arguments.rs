@@ -4,9 +4,10 @@ use clap::{Args, Parser, Subcommand};
 use shared::platform::parse;
 use uuid::Uuid;
 
-use crate::{commands, deployment::Deployment};
+use crate::{commands, deployment::DeploymentOptions};
 
-/// Operates a deployment: registrations, limits, retention, deliveries, transcripts and erasure.
+/// Operates a deployment: registrations, members, limits, retention, deliveries, transcripts and
+/// erasure.
 #[derive(Parser)]
 #[command(name = "cargo admin", bin_name = "cargo admin", max_term_width = 100)]
 pub struct Arguments {
@@ -19,7 +20,7 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
-    pub deployment: Deployment,
+    pub deployment: DeploymentOptions,
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -27,13 +28,16 @@ pub struct Options {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Register agents
+    /// Register and list agents
     #[command(subcommand)]
     Agents(commands::agents::Command),
-    /// Register the MCP servers of agents, with their tools and routes
+    /// Register and list the MCP servers of agents, with their tools and routes
     #[command(subcommand)]
     Servers(commands::servers::Command),
-    /// Set the rate limits of an organisation
+    /// List the members of an organisation, and set their roles
+    #[command(subcommand)]
+    Members(commands::members::Command),
+    /// Show, set and reset the rate limits of an organisation
     #[command(subcommand)]
     Limits(commands::limits::Command),
     /// Set how long an organisation keeps its ended sessions

@@ -67,7 +67,7 @@ impl From<supabase::Error> for Failure {
     }
 }
 
-/// What the operator can do about an error that the functions do not return, or return to callers
+/// Advice to the operator about an error that the functions do not return, or return to callers
 /// with other advice.
 fn remedy(code: &str, detail: Option<&str>) -> Option<&'static str> {
     Some(match (code, detail) {
@@ -83,6 +83,12 @@ fn remedy(code: &str, detail: Option<&str>) -> Option<&'static str> {
              docs/guides/write-an-agent.md lists the fields."
         }
         ("invalid_limits", _) => "A limit is outside its range. docs/reference/limits.md lists the ranges.",
+        ("last_owner", _) => {
+            "The organisation would lose its last active owner. Make another member an owner first."
+        }
+        ("member_of_other_organisation", _) => {
+            "A user belongs to one organisation at a time. Remove the user from the other one first."
+        }
         ("invalid_retention", _) => "Give 1 to 36500 days.",
         ("invalid_erasure", _) => "Give who requested the erasure, and a reason of at most 2000 characters.",
         ("delivery_not_found", _) => "Check the id and the organisation.",

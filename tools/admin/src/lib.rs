@@ -40,11 +40,12 @@ pub fn run() -> ExitCode {
 fn execute(Arguments { options, command }: Arguments) -> Result<Output, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::not_attempted(error.to_string()))?;
-    let deployment = options.deployment;
     runtime.block_on(async {
+        let deployment = options.deployment.resolve().await?;
         match command {
             Command::Agents(command) => command.run(&deployment).await,
             Command::Servers(command) => command.run(&deployment).await,
+            Command::Members(command) => command.run(&deployment).await,
             Command::Limits(command) => command.run(&deployment).await,
             Command::Retention(command) => command.run(&deployment).await,
             Command::Deliveries(command) => command.run(&deployment).await,

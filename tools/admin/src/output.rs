@@ -1,6 +1,6 @@
 //! The result of a command, as JSON and as text.
 
-use std::process::ExitCode;
+use std::{array, process::ExitCode};
 
 use serde_json::Value;
 
@@ -33,11 +33,21 @@ impl Output {
     }
 }
 
-/// Lines of two columns.
+pub fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let widths: [usize; N] =
+        array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A name and a value in each line.
 pub fn two_columns<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let rows: Vec<(&str, String)> = rows.into_iter().collect();
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    rows.iter().map(|(name, value)| format!("  {name:<width$}  {value}\n")).collect()
+    table(rows.into_iter().map(|(name, value)| [format!("  {name}"), value]))
 }
 
 /// A value without the quotes of a text.

@@ -11,5 +11,7 @@ mod deployment;
 mod secrets;
 mod table;
 mod template;
+mod variables;
 
 pub use command::run;
+pub use variables::function_variables;

@@ -32,7 +32,6 @@ use log_lines::LogLines;
 /// The plan of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Seed of the events.
     pub seed: u64,
     pub events: u64,
     /// Number of the first event, to repeat a fault.
@@ -43,7 +42,6 @@ thread_local! {
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Fuzzes the HTTP layer.
 pub fn fuzz(plan: &Plan) -> Result<FuzzReport> {
     run_on_all_cores::<ReadAllEndpoint>(plan)
 }

@@ -1,5 +1,3 @@
-//! Changes events at random.
-
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -180,7 +178,6 @@ fn oversize(rng: &mut Rng, event: &mut Value) {
     }
 }
 
-/// Corrupts the serialized text.
 fn corrupt_text(rng: &mut Rng, text: &mut Vec<u8>) {
     let at = rng.usize(..=text.len());
     match rng.u8(..6) {

@@ -28,7 +28,6 @@ impl ChatClient {
         Self { client_secret: client_secret.to_owned(), ..self.clone() }
     }
 
-    /// Builds a request.
     pub fn request(&self, kind: &str, params: Value) -> RequestBuilder {
         let body = json!({ "type": kind, "params": params, "metadata": {} });
         http::client()
@@ -92,7 +91,6 @@ pub fn message(text: &str) -> Value {
     json!({ "content": [{ "type": "input_text", "text": text }], "attachments": [], "inference_options": {} })
 }
 
-/// A streamed answer.
 #[derive(Debug)]
 pub struct ChatStream {
     response: Response,
@@ -166,7 +164,6 @@ pub struct ThreadView {
     items: Vec<Value>,
     /// Ids of items that have begun and are not done.
     unfinished: Vec<String>,
-    /// Error events.
     pub errors: Vec<Value>,
 }
 

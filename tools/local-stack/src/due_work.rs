@@ -40,7 +40,7 @@ pub struct WorkAmount {
 /// Prefix of the ids of the hostile user's threads.
 pub const REJECTED_THREAD_PREFIX: &str = "cthr_refused";
 
-/// All kinds.
+/// Every kind, in the order of their declaration.
 pub const ALL: &[DueWork] = &[
     DueWork {
         job: "fail_abandoned_requests",

@@ -40,7 +40,7 @@ done
 rm -rf -- "$@"
 "#;
 
-/// How the reaper ends a process that is still running.
+/// Signals by which the reaper ends a process that is still running.
 #[derive(Clone, Copy, Debug)]
 pub enum Termination {
     /// SIGKILL, for a process without state.

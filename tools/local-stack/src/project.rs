@@ -1,5 +1,3 @@
-//! Paths of the project.
-
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.

@@ -26,7 +26,6 @@ pub struct Person {
     pub variable: &'static str,
     /// The row in `auth.users`.
     pub user: User,
-    /// The access token.
     pub token: String,
 }
 
@@ -117,7 +116,6 @@ impl SeedData {
         Ok(())
     }
 
-    /// Returns all users.
     pub fn people(&self) -> [&Person; 5] {
         [&self.clerk, &self.approver, &self.second_approver, &self.operator, &self.stranger]
     }

@@ -36,7 +36,8 @@ fn one(message: &RawValue, id: &RequestId, state: &CallState) -> Option<String> 
             state.set_result(result::parse_tool_result(result));
             r#""result":{}"#.to_owned()
         }
-        // An ambiguous question cannot be shown. Without a result, the outcome of the call is unknown.
+        // An ambiguous question cannot be shown. Without a result, the outcome of the call is
+        // unknown.
         Some(result) if is_ours && !has_unique_names(result) => r#""result":{}"#.to_owned(),
         // The message has two results, and is kept as text.
         None if is_ours && !members.is_absent("result") => {

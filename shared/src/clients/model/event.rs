@@ -122,7 +122,6 @@ pub enum OutputItem {
     Other { kind: String },
 }
 
-/// A reasoning item.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReasoningItem {
     /// Texts of the summary's parts.
@@ -166,7 +165,6 @@ pub enum IncompleteReason {
     Other,
 }
 
-/// Tokens of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub input_tokens: u64,

@@ -29,7 +29,7 @@ pub struct Reasoning {
     pub effort: ReasoningEffort,
 }
 
-/// How much a model reasons before it answers.
+/// Amount of reasoning before the answer of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReasoningEffort {

@@ -31,13 +31,14 @@ use crate::{
 use model_reader::ModelReader;
 use tools::next_model;
 
-/// How often a running answer is saved. Each save also learns whether the answer must stop.
+/// Interval between two saves of a running answer. Each save also learns whether the answer must
+/// stop.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time reserved for ending the run.
 const FINISH_RESERVE: Duration = Duration::from_secs(15);
 
-/// What answers a question: the model, and the agents whose tools it may call.
+/// The parts that answer a question: the model, and the agents whose tools it may call.
 #[derive(Clone)]
 pub(super) struct Answerer {
     pub model: ModelClient,

@@ -106,7 +106,8 @@ impl Recorder {
         self.saving.is_some()
     }
 
-    /// Begins to save, and renews the lease. The draft is what the thread gets if the process stops.
+    /// Begins to save, and renews the lease. The draft is what the thread gets if the process
+    /// stops.
     pub fn save(&mut self, draft: &[ThreadItem]) -> Result<(), Error> {
         self.save_counted(draft, None)
     }
@@ -128,8 +129,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Saves everything so far, and waits until it is saved. Charges the run for the tokens that the
-    /// model has counted. Returns whether the answer must stop, or has no tokens left.
+    /// Saves everything so far, and waits until it is saved. Charges the run for the tokens that
+    /// the model has counted. Returns whether the answer must stop, or has no tokens left.
     ///
     /// # Errors
     /// Fails if the run has ended, or if it could not be saved before its lease expires.

@@ -1,4 +1,4 @@
-//! Responds to ChatKit's requests.
+//! Responds to the requests that `POST /chatkit` receives from ChatKit.js.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct ChatService {
     pub rules: DecisionRules,
 }
 
-/// What identifies a request, apart from its content.
+/// The identity of a request, apart from its content.
 #[derive(Clone, Debug)]
 pub struct ChatRequestContext {
     pub client_secret: Secret,

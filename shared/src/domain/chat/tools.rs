@@ -38,7 +38,7 @@ const ANSWER_RESERVE: Duration = Duration::from_secs(5);
 /// A call is not begun with less time than this.
 const MIN_CALL_TIME: Duration = Duration::from_secs(3);
 
-/// How long the beginning of a call is repeated, whatever Supabase responds.
+/// Time for which the beginning of a call is retried, for every response of Supabase.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Results are no longer recorded when this little of the lease is left.
@@ -55,7 +55,7 @@ pub(super) struct ToolCaller {
     pub tools: Arc<[OfferedTool]>,
 }
 
-/// What a call adds to a turn.
+/// The items and state that a call adds to a turn.
 #[derive(Debug)]
 pub(super) enum CallResult {
     Ended {

@@ -44,7 +44,7 @@ pub struct Delivery {
     request_state: Option<Value>,
 }
 
-/// How a tool receives a call.
+/// The form in which a tool receives a call.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum ArgumentsForm {

@@ -32,7 +32,7 @@ impl Rpc for FinishDeliveryCall<'_> {
     type Output = FinishedDelivery;
 }
 
-/// What the database recorded about a call.
+/// The record of a call in the database.
 #[derive(Debug, Default, Deserialize)]
 pub struct FinishedDelivery {
     /// False if another process had taken the delivery over.

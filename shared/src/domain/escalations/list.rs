@@ -21,7 +21,6 @@ use crate::{
 };
 
 words! {
-    /// Order of the list.
     pub enum Sort {
         /// The oldest first.
         Waiting = "waiting",

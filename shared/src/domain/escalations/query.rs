@@ -26,7 +26,7 @@ impl Rpc for GetEscalationCall {
     type Output = FoundEscalation;
 }
 
-/// Returns an escalation, whatever its status, with what became of it.
+/// Returns an escalation of any status, with its decision and delivery.
 ///
 /// # Errors
 /// Returns [`ErrorCode::EscalationNotFound`] both if the escalation does not exist and if the

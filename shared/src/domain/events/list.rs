@@ -15,7 +15,6 @@ use crate::{
 };
 
 words! {
-    /// Order of the list.
     pub enum EventSort {
         Oldest = "oldest",
         Newest = "newest",

@@ -152,7 +152,7 @@ words! {
         AgentAsked = "agent_asked",
         /// The call failed permanently; a person decides whether to try again.
         AgentFailed = "agent_failed",
-        /// It is unknown whether the call was executed; a person decides whether to call again.
+        /// The call may or may not have been executed; a person decides whether to call again.
         OutcomeUnknown = "outcome_unknown",
     }
 }

@@ -54,7 +54,7 @@ pub struct RecordedEvent {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Task {
-    /// Assigned by the agent.
+    /// The id that the agent assigned.
     pub id: String,
     pub title: String,
     /// `pending`, `running`, `completed` or `blocked`.

@@ -50,7 +50,7 @@ words! {
 }
 
 words! {
-    /// Who runs the chat of a session.
+    /// The system that runs the chat of a session.
     pub enum Provider {
         /// OpenAI, with a ChatKit workflow.
         OpenaiHosted = "openai_hosted",
@@ -60,7 +60,7 @@ words! {
 }
 
 words! {
-    /// Whose sessions are meant.
+    /// The sessions that a list contains.
     pub enum Scope {
         /// The caller's own sessions.
         Own = "own",
@@ -70,7 +70,7 @@ words! {
 }
 
 words! {
-    /// How the user communicates with the agent.
+    /// The medium of the conversation.
     pub enum Channel {
         Web = "web",
         Voice = "voice",

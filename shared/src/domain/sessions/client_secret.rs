@@ -41,7 +41,7 @@ pub struct ClientSecret {
     pub refresh_after: Timestamp,
 }
 
-/// How long before expiry the browser should request the next secret.
+/// Time before expiry at which the browser should request the next secret.
 const REFRESH_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Time reserved for recording a failure if the provider fails.

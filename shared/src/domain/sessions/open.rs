@@ -105,7 +105,8 @@ impl Rpc for OpenSessionCall<'_> {
     type Output = OpenedSession;
 }
 
-/// Records a new session and, if its provider is one of `providers`, a request for a ChatKit session.
+/// Records a new session and, if its provider is one of `providers`, a request for a ChatKit
+/// session.
 ///
 /// # Errors
 /// Returns an error if the caller is not a member of the organisation, if the agent does not exist

@@ -45,7 +45,7 @@ pub(super) struct NewChatKitSession {
     pub secret_hash: Option<String>,
 }
 
-/// How ChatKit.js connects, besides the client secret.
+/// Parameters of ChatKit.js's connection, besides the client secret.
 #[derive(Debug, Serialize)]
 #[serde(tag = "provider", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Connection {

@@ -1,5 +1,5 @@
-//! Threads of a session: for a hosted agent those at OpenAI that the session's events linked and that
-//! belong to its user, for a self-hosted agent those in which the session was used.
+//! Threads of a session: for a hosted agent those at OpenAI that the session's events linked and
+//! that belong to its user, for a self-hosted agent those in which the session was used.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ words! {
     pub enum Include {
         /// The threads; those of a hosted session are read from OpenAI.
         Threads = "threads",
-        /// No threads.
+        /// The response has no threads, so OpenAI is not called.
         Nothing = "none",
     }
 }
@@ -39,7 +39,8 @@ pub struct Threads {
     pub is_cut: bool,
 }
 
-/// A thread of a session, as the API returns it. The database returns those of the self-hosted chat.
+/// A thread of a session, as the API returns it. The database returns those of the self-hosted
+/// chat.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
 pub struct Thread {

@@ -40,7 +40,7 @@ const LEASE_SECONDS: u32 = 90;
 /// Results are no longer recorded when this little of the lease is left.
 const LEASE_RESERVE: Duration = Duration::from_secs(3);
 
-/// How long a claim is retried, whatever Supabase responds.
+/// Time for which a claim is retried, for every response of Supabase.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Interval at which new work is claimed while calls are in progress and none finishes.
@@ -65,7 +65,7 @@ pub struct Dispatcher {
 #[serde(rename_all = "camelCase")]
 pub struct DispatchReport {
     pub called: u64,
-    /// Deliveries that succeeded.
+    /// Deliveries whose call succeeded.
     pub done: u64,
     /// Deliveries that wait for a human decision.
     pub asked: u64,

@@ -108,8 +108,8 @@ impl Rpc for BeginErasureCall<'_> {
     type Output = PendingErasure;
 }
 
-/// Erases a user on an operator's request. Repeating the request resumes the erasure, or returns the
-/// finished record.
+/// Erases a user on an operator's request. Repeating the request resumes the erasure, or returns
+/// the finished record.
 ///
 /// # Errors
 /// Returns `user_not_found` if the organisation has no data of the user, otherwise an error of

@@ -107,8 +107,8 @@ pub(super) async fn expire_escalations(
     Ok(Batch { more: expired > 0, failure: None })
 }
 
-/// Erases expired client secrets, idempotency keys that are older than a day, counters of rate limits
-/// and of amounts that are no longer needed, and what finished answers streamed.
+/// Erases expired client secrets, idempotency keys that are older than a day, counters of rate
+/// limits and of amounts that are no longer needed, and what finished answers streamed.
 pub(super) async fn purge_expired(
     context: BatchContext<'_>,
     report: &mut MaintenanceReport,

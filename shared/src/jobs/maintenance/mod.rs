@@ -218,7 +218,7 @@ pub struct MaintenanceReport {
     pub unfinished_erasures: u64,
     /// Escalations that wait for a decision, at the end of the run.
     pub open_escalations: u64,
-    /// How long the oldest waiting delivery has been due, in seconds, at the end of the run.
+    /// Seconds for which the oldest waiting delivery has been due, at the end of the run.
     pub oldest_undelivered_seconds: u64,
     /// Deliveries that failed permanently or whose outcome is unknown, at the end of the run.
     pub dead_deliveries: u64,

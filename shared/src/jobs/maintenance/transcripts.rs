@@ -112,7 +112,8 @@ struct TranscriptCopy<'a> {
     transcript: &'a Transcript,
     /// Number of messages that were copied for the first time.
     added: u64,
-    /// Where a later run continues: in this thread, after this item. `None` if nothing is left.
+    /// The position at which a later run continues: in this thread, after this item. `None` if
+    /// nothing is left.
     at: Option<(&'a str, Option<String>)>,
 }
 

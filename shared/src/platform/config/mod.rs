@@ -47,7 +47,7 @@ pub struct Environment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     pub variable: &'static str,
-    /// What is wrong and what is expected.
+    /// The problem and the expected value.
     pub reason: String,
 }
 

@@ -14,8 +14,8 @@ const VARIABLE: &str = "AGENT_LOOPBACK_ALLOWLIST";
 pub struct LoopbackAllowlist(Vec<SocketAddr>);
 
 impl LoopbackAllowlist {
-    /// Reads `AGENT_LOOPBACK_ALLOWLIST`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. It is an
-    /// error to set it for a deployed function.
+    /// Reads `AGENT_LOOPBACK_ALLOWLIST`: `127.0.0.1:PORT` or `[::1]:PORT`, separated by commas. It
+    /// is an error to set it for a deployed function.
     ///
     /// `AWS_REGION` shows whether the process runs in Lambda. Lambda sets and reserves this
     /// variable, and does not have a region called `local`, which is the value in the local stack.

@@ -1,11 +1,11 @@
 //! Egress: requests to URLs from the agent registry, guarded against server-side request forgery
 //! (SSRF). They may connect to public addresses only, over `https`.
 //!
-//! An operator of one organisation registers such a URL, and a process with our keys uses it
-//! inside our network. So every connection is checked first: the URL, a literal address in it
-//! ([`EgressClient::parse_allowed_url`]), and every address that a name resolves to.
-//! Redirects are not followed. Proxies from the environment are not used, because a proxy
-//! would resolve names itself. Source:
+//! An operator of one organisation registers such a URL, and a process with our keys uses it inside
+//! our network. So every connection is checked first: the URL, a literal address in it
+//! ([`EgressClient::parse_allowed_url`]), and every address that a name resolves to. Redirects are
+//! not followed. Proxies from the environment are not used, because a proxy would resolve names
+//! itself. Source:
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html>
 
 mod dns;

@@ -38,7 +38,7 @@ pub struct RetryPolicy {
     pub retry_on: fn(&HttpResponse) -> RetryDecision,
 }
 
-/// What to do after a response.
+/// The next step after a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetryDecision {
     pub retry: bool,

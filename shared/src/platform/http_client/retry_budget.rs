@@ -1,5 +1,5 @@
-//! Retry budget: a system that is down does not receive more requests because of retries.
-//! It follows gRPC's retry throttling:
+//! Retry budget: a system that is down does not receive more requests because of retries. It
+//! follows gRPC's retry throttling:
 //! <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs>
 
 use std::{

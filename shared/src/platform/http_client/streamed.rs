@@ -13,7 +13,6 @@ use super::{HttpResponse, TransportError};
 pub enum Streamed {
     /// A success, with its body unread.
     Body(StreamedBody),
-    /// Any other response.
     Response(HttpResponse),
 }
 

@@ -67,7 +67,8 @@ impl Entry for Record<'_> {
             "request" => {
                 let status = self.line.get("status").and_then(Json::as_u64).unwrap_or_default();
                 writer.value("Requests", &count(1));
-                // A streamed answer lasts as long as the model writes. Its delay is TimeToFirstToken.
+                // A streamed answer lasts as long as the model writes. Its delay is
+                // TimeToFirstToken.
                 if self.turn.is_none() {
                     writer.value("Latency", &took);
                 }

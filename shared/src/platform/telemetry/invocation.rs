@@ -43,12 +43,11 @@ pub(super) struct Invocation {
     pub(super) turn: Option<TurnStats>,
 }
 
-/// What a model did for a request.
+/// Model calls of one request.
 #[derive(Default)]
 pub(super) struct TurnStats {
     /// From the start of the request.
     pub first_token: Option<Duration>,
-    /// Input and output tokens.
     pub tokens: Option<(u64, u64)>,
     pub is_stopped: bool,
 }

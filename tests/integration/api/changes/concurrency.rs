@@ -130,7 +130,8 @@ async fn poller_gets_the_last_state_of_concurrent_writers() -> Result<()> {
     Ok(())
 }
 
-/// A cursor stays short, however many transactions run. Those that it leaves out are returned again.
+/// A cursor stays short, however many transactions run. Those that it leaves out are returned
+/// again.
 #[tokio::test]
 async fn cursor_names_at_most_100_running_transactions() -> Result<()> {
     let stack = LocalStack::start().await?;

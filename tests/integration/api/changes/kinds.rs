@@ -1,4 +1,4 @@
-//! What counts as a change.
+//! Kinds of changes in the change feed.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;

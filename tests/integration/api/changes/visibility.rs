@@ -1,4 +1,4 @@
-//! Whose changes a caller gets.
+//! Visibility of changes: by user, role and organisation.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;

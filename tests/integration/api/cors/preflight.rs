@@ -1,5 +1,3 @@
-//! Preflight requests.
-
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};

@@ -1,5 +1,5 @@
-//! The life of a client secret of a self-hosted agent: until its session ends, its user loses access
-//! or ten minutes have passed. No function asks OpenAI about it.
+//! The life of a client secret of a self-hosted agent: until its session ends, its user loses
+//! access or ten minutes have passed. No function asks OpenAI about it.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;

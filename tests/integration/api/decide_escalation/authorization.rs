@@ -1,4 +1,4 @@
-//! Who may decide. The database checks role and membership at the time of the decision.
+//! Authorization of decisions. The database checks role and membership at the time of the decision.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;

@@ -1,4 +1,4 @@
-//! Who may read the metrics, through the API and through PostgREST.
+//! Authorization of metrics, through the API and through PostgREST.
 
 use anyhow::{Result, ensure};
 use http_client::Method;

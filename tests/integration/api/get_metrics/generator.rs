@@ -211,7 +211,6 @@ impl HistoryGenerator {
         self.write(stack, &INSERTS, &batch).await
     }
 
-    /// Changes random existing rows.
     pub async fn change_sessions(&mut self, stack: &LocalStack) -> Result<()> {
         self.write(stack, &LATER_CHANGES, &Value::Null).await
     }

@@ -96,7 +96,8 @@ fn set_route(event: &mut Value, found: Option<RouteMatch>, default_key: &str) {
     }
 }
 
-/// Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
+/// Source:
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
 fn rest_api_event(parts: &Parts, found: Option<RouteMatch>, v2: &Value) -> Value {
     let path = parts.uri.path();
     let proxy = || json!({ "proxy": path.strip_prefix('/') });

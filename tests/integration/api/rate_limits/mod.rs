@@ -7,6 +7,7 @@ mod idempotency_keys;
 mod thread_reads;
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use local_stack::LocalStack;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -54,12 +55,67 @@ async fn set_org_limits_enforces_bounds_and_has_defaults() -> Result<()> {
                 failures.push(format!("{name} {value}, valid: {is_valid}: found {status} {answer}"));
             }
         }
-        let (_, answer) = set(json!({})).await?;
+        let (_, answer) = set(json!({ "p_reset": [name] })).await?;
         if answer["limits"][name] != default {
             failures.push(format!("{name}: expected the default {default}, found {answer}"));
         }
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn set_org_limits_changes_only_the_named_limits() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let org_id = Uuid::new_v4();
+    let mut expected = json!({ "org_id": org_id });
+    for (name, _, _, default) in LIMITS {
+        expected[name] = json!(default);
+    }
+    // Each limit is set alone, and the values of the others stay.
+    for (name, _, max, _) in LIMITS {
+        expected[name] = json!(max);
+        expect_limits(&stack, json!({ "p_org_id": org_id, format!("p_{name}"): max }), &expected).await?;
+    }
+    expect_limits(&stack, json!({ "p_org_id": org_id }), &expected).await?;
+    for (name, _, _, default) in LIMITS {
+        expected[name] = json!(default);
+        expect_limits(&stack, json!({ "p_org_id": org_id, "p_reset": [name] }), &expected).await?;
+    }
+    // A value takes precedence over a reset.
+    let both = json!({ "p_org_id": org_id, "p_keys_per_day_user": 500, "p_reset": ["keys_per_day_user"] });
+    expected["keys_per_day_user"] = json!(500);
+    expect_limits(&stack, both, &expected).await?;
+    let unknown = json!({ "p_org_id": org_id, "p_keys_per_day_user": 600, "p_reset": ["keys"] });
+    let (status, answer) = stack.rpc("set_org_limits", unknown).await?;
+    ensure!(status == 422 && answer["details"] == "unknown_limit:keys", "{status} {answer}");
+    expect_limits(&stack, json!({ "p_org_id": org_id }), &expected).await
+}
+
+/// Without a lock, a call would write back what it has read of the other limits.
+#[tokio::test]
+async fn concurrent_changes_of_different_limits_are_all_kept() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let org_id = Uuid::new_v4();
+    for round in 0..5 {
+        let mut expected = json!({ "org_id": org_id });
+        let calls = LIMITS.map(|(name, _, max, _)| {
+            expected[name] = json!(max - round);
+            stack.rpc("set_org_limits", json!({ "p_org_id": org_id, format!("p_{name}"): max - round }))
+        });
+        for (status, answer) in try_join_all(calls).await? {
+            ensure!(status.is_success(), "{status} {answer}");
+        }
+        expect_limits(&stack, json!({ "p_org_id": org_id }), &expected).await?;
+    }
+    Ok(())
+}
+
+/// Calls `set_org_limits`, and checks the limits that it returns.
+async fn expect_limits(stack: &LocalStack, arguments: Value, expected: &Value) -> Result<()> {
+    let (status, answer) = stack.rpc("set_org_limits", arguments.clone()).await?;
+    ensure!(status.is_success(), "{arguments}: {status} {answer}");
+    ensure!(answer["limits"] == *expected, "{arguments}: expected {expected}, found {answer}");
     Ok(())
 }
 

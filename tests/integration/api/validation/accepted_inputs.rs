@@ -175,7 +175,6 @@ async fn texts_of_maximum_length_are_accepted() -> Result<()> {
     Ok(())
 }
 
-/// Nested lists.
 fn nested(levels: usize) -> Value {
     (1..levels).fold(json!([]), |inner, _| json!([inner]))
 }

@@ -1,5 +1,3 @@
-//! Ids in paths.
-
 use super::test_request::{
     TestRequest, cancel_session, claim_escalation, get_escalation, get_session, list_events, list_messages,
     record_events, release_escalation, stop_response,

@@ -28,7 +28,6 @@ pub struct TestRequest {
 
 #[derive(Clone)]
 enum Authorization {
-    /// The caller's token.
     Token,
     Missing,
     Header(Vec<u8>),

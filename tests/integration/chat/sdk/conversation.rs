@@ -193,8 +193,8 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Sends requests that change nothing, because they refer to something that does not exist or is
-    /// not supported.
+    /// Sends requests that change nothing, because they refer to something that does not exist or
+    /// is not supported.
     async fn send_refused_requests(&mut self, at: usize) -> Result<()> {
         let (thread_id, unknown) = (self.thread_id(at), format!("msg_{}", Uuid::new_v4().simple()));
         let input = plan::message(&mut self.rng, "refused");

@@ -16,7 +16,6 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Sends a request.
     pub async fn send(chat: &ChatClient, kind: &str, params: Value) -> Result<Self> {
         Self::send_body(chat, &json!({ "type": kind, "params": params, "metadata": {} })).await
     }
@@ -47,13 +46,13 @@ impl Exchange {
         events.collect()
     }
 
-    /// Returns a JSON answer.
     pub fn json(&self) -> Result<Value> {
         ensure!(self.status == 200 && !self.is_streamed, "expected JSON, found {self:?}");
         Ok(serde_json::from_str(&self.answer)?)
     }
 
-    /// Returns the status and the code of a problem response, and checks that a client can act on it.
+    /// Returns the status and the code of a problem response, and checks that a client can act on
+    /// it.
     pub fn problem(&self) -> Result<String> {
         let body: Value = serde_json::from_str(&self.answer)?;
         let is_text = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());

@@ -87,8 +87,8 @@ impl ProtocolTypes {
         Ok(Self(Python::start("chatkit_types.py", None).await?))
     }
 
-    /// Returns the problems of exchanges. Problem responses are not a part of the protocol, so their
-    /// bodies are not compared.
+    /// Returns the problems of exchanges. Problem responses are not a part of the protocol, so
+    /// their bodies are not compared.
     pub async fn problems(&mut self, exchanges: &[Exchange]) -> Result<Vec<String>> {
         let answered = exchanges.iter().filter(|exchange| exchange.status == 200);
         let lines = answered.map(|exchange| {

@@ -33,9 +33,9 @@ pub struct Step {
     model: Model,
 }
 
-/// What the model does with the request.
+/// The model's reaction to the request.
 pub enum Model {
-    /// It is not asked.
+    /// The request does not reach the model.
     Unused,
     Answers(Script),
     Rejects(Fault),

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::Chat;
 use crate::support::chat_rpc::{self as rpc, CHAT_AGENT, ChatSession, Question, end_lease, item};
 
-/// What a run reserves: the default of an agent's `max_output_tokens`.
+/// Tokens that a run reserves: the default of an agent's `max_output_tokens`.
 const RESERVED: i64 = 4096;
 
 /// A limit of tokens, of which a bucket regains one a second.
 const LIMIT: i64 = 100_000;
 
-/// What a bucket regains during a test.
+/// Tokens that a bucket may regain during a test.
 const REGAINED: i64 = 300;
 
 impl Chat {

@@ -1,4 +1,5 @@
-//! The store of the self-hosted chat: its RPCs, called through PostgREST with the key of the service.
+//! The store of the self-hosted chat: its RPCs, called through PostgREST with the key of the
+//! service.
 
 mod budgets;
 mod call_repeats;

@@ -54,8 +54,8 @@ async fn same_words_after_a_completed_answer_are_a_new_message() -> Result<()> {
     Ok(())
 }
 
-/// Thirty seconds after a message began to be answered, the same words are a new message, even if the
-/// answer failed.
+/// Thirty seconds after a message began to be answered, the same words are a new message, even if
+/// the answer failed.
 #[tokio::test]
 async fn same_words_after_half_a_minute_are_a_new_message() -> Result<()> {
     let chat = Chat::start().await?;
@@ -104,8 +104,8 @@ async fn repeat_takes_up_a_broken_answer_under_the_same_message() -> Result<()> 
     Ok(())
 }
 
-/// The caller has lost the response, and repeats the call after the run has ended. Neither the ended
-/// run nor a broken one that has taken it up begins again under an id that is in use.
+/// The caller has lost the response, and repeats the call after the run has ended. Neither the
+/// ended run nor a broken one that has taken it up begins again under an id that is in use.
 #[tokio::test]
 async fn call_that_is_repeated_after_the_end_of_its_run_begins_none() -> Result<()> {
     let chat = Chat::start().await?;

@@ -1,4 +1,5 @@
-//! Retention and erasure: a thread outlives the sessions that used it, until the last one is erased.
+//! Retention and erasure: a thread outlives the sessions that used it, until the last one is
+//! erased.
 
 use std::time::Duration;
 
@@ -194,8 +195,8 @@ async fn retention_does_not_wait_for_a_session_that_is_in_use() -> Result<()> {
     Ok(())
 }
 
-/// A thread that only an overdue session uses is closed before its items are erased, so no answer is
-/// based on a part of it.
+/// A thread that only an overdue session uses is closed before its items are erased, so no answer
+/// is based on a part of it.
 #[tokio::test]
 async fn thread_is_closed_before_it_is_erased() -> Result<()> {
     let chat = Chat::start().await?;
@@ -213,7 +214,7 @@ async fn thread_is_closed_before_it_is_erased() -> Result<()> {
     Ok(())
 }
 
-/// What a process had said that died before the session ended.
+/// The draft of a process that died before the session ended.
 #[tokio::test]
 async fn interrupted_answer_is_settled_before_its_session_is_erased() -> Result<()> {
     let chat = Chat::start().await?;

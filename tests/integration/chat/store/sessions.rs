@@ -83,7 +83,8 @@ async fn threads_are_shown_to_their_user_with_their_agent_only() -> Result<()> {
     Ok(())
 }
 
-/// A question in a thread of another user neither ends an interrupted answer there nor waits for it.
+/// A question in a thread of another user neither ends an interrupted answer there nor waits for
+/// it.
 #[tokio::test]
 async fn foreign_thread_is_neither_settled_nor_locked() -> Result<()> {
     let chat = Chat::start().await?;

@@ -149,7 +149,6 @@ pub fn texts(input: &[Value]) -> String {
     json!(input).to_string()
 }
 
-/// Waits for a condition.
 pub async fn until(is_met: impl Fn() -> bool) -> Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     while !is_met() {

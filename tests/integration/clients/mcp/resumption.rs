@@ -1,7 +1,8 @@
 //! Streams that a server closes before its response. The client resumes them with GET and the last
 //! event id.
 //!
-//! Source: <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery>
+//! Source:
+//! <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery>
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -127,7 +127,6 @@ impl Default for Script {
     }
 }
 
-/// A result of `initialize`.
 pub fn initialize_result(revision: &str) -> ScriptedResponse {
     let info = json!({"name": "scripted", "version": "1"});
     ScriptedResponse::rpc(
@@ -136,7 +135,6 @@ pub fn initialize_result(revision: &str) -> ScriptedResponse {
     )
 }
 
-/// A result of `server/discover`.
 pub fn discover_result() -> ScriptedResponse {
     let result = json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "private"});
     ScriptedResponse::rpc("result", &result)

@@ -1,4 +1,4 @@
-//! Calls that fail: retries, unknown outcomes, dead letters and rejected addresses.
+//! Failed calls: retries, unknown outcomes, dead letters and rejected addresses.
 
 use std::time::Duration;
 
@@ -38,9 +38,12 @@ async fn result_is_recorded_after_a_supabase_outage() -> Result<()> {
     let agent = stack.agents().agent(AGENT).context("the agent does not exist")?;
     agent.add_fault(Fault::on_calls().delay(Duration::from_millis(1500)).times(1));
     fixture.click(900).await?;
-    while agent.calls().is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let first_call = async {
+        while agent.calls().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, first_call).await.context("the agent was not called")?;
     stack.supabase().set_fault(supabase::Fault::Unavailable).await;
     // The outage is longer than the retries of one request.
     tokio::time::sleep(Duration::from_secs(6)).await;

@@ -48,7 +48,7 @@ const APPROVED_CALL: [&str; 8] = [NEVER, NEVER, UNREADABLE, CALLED, CALLED, CALL
 const CONFIRMED_CALL: [&str; 8] = [NEVER, NEVER, UNREADABLE, ASK, ASK, ASK, CALLED, CALLED];
 const FORBIDDEN: &str = "policy_forbids";
 
-/// How a call is started under the first registration, and continued under the second one.
+/// The start of a call under the first registration, and its continuation under the second one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum CallPath {
     First,

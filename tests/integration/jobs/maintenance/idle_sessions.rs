@@ -1,5 +1,3 @@
-//! Expiry of idle sessions.
-
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use local_stack::openai::{Fault, SessionStatus};

@@ -1,5 +1,5 @@
-//! Every row of docs/reference/upstream-errors.md as a response of OpenAI, Supabase or the model's server: transient
-//! errors are retried, and other errors return the code of the row.
+//! Every row of docs/reference/upstream-errors.md as a response of OpenAI, Supabase or the model's
+//! server: transient errors are retried, and other errors return the code of the row.
 
 mod model;
 mod openai;

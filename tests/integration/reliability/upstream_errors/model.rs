@@ -13,7 +13,7 @@ const INTERRUPTED: &str = "The answer was interrupted.";
 const TIME_LIMIT: &str = "The answer reached its time limit.";
 const UNAVAILABLE: &str = "The model is not available. Report this to an administrator.";
 
-/// What a reader sees of a failure.
+/// A failure as a reader sees it.
 #[derive(Debug, PartialEq)]
 struct Ending {
     mark: &'static str,

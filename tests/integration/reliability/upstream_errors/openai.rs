@@ -1,4 +1,4 @@
-//! Errors of OpenAI.
+//! Responses of OpenAI with an error, and what the functions report.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;

@@ -1,4 +1,4 @@
-//! Errors of Supabase.
+//! Responses of Supabase with an error, and what the functions report.
 
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;

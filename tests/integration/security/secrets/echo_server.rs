@@ -13,7 +13,6 @@ use axum::{
 use local_stack::http::{Port, Server};
 use serde_json::{Value, json};
 
-/// The kind of response.
 #[derive(Clone, Debug)]
 pub enum EchoMode {
     /// An error with this status, in the formats of OpenAI and of PostgREST.

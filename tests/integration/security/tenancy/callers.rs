@@ -11,7 +11,7 @@ pub enum Caller {
     AnonymousSignIn,
     /// The member whose session the tests use.
     User,
-    /// Another member.
+    /// Another member of the organisation, with the same role as the user.
     Colleague,
     Approver,
     Admin,

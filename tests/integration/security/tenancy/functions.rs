@@ -72,7 +72,7 @@ pub async fn call_across_tenants(tenants: &Tenants, function: &Function) -> Resu
         let other_person = tenants.person(*other);
         let mut person = Person { user: other_person.user.clone(), ..user.clone() };
         let (expected_status, message) = match (function.tenant, other) {
-            (Tenant::Organisation | Tenant::ErasedPerson | Tenant::Schedule | Tenant::Secret, _) => continue,
+            (Tenant::Organisation | Tenant::ManagedPerson | Tenant::Schedule | Tenant::Secret, _) => continue,
             (Tenant::SessionOfOrganisation | Tenant::DeliveryOfOrganisation, _)
                 if !other.is_in_other_org() =>
             {

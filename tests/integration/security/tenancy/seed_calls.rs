@@ -67,8 +67,8 @@ pub const SEED_CALLS: &[(&str, &str)] = &[
         "cancel_session",
         r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{ended_session}" }"#,
     ),
-    // The session of the self-hosted chat. Its answer is running, under the key that the person uses
-    // elsewhere, too.
+    // The session of the self-hosted chat. Its answer is running, under the key that the person
+    // uses elsewhere, too.
     (
         "open_session",
         r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_session_id": "{chat_session}",

@@ -45,7 +45,6 @@ impl Api {
         self.bare(Method::POST, "/responses").bearer_auth(self.fake.api_key()).json(body)
     }
 
-    /// Returns the response object.
     pub async fn create(&self, body: &Value) -> Result<Value> {
         let response = self.post(body).send().await?;
         let status = response.status();

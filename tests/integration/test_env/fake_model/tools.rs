@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::{Api, body, check_rejection};
 
-/// A valid function.
 fn function(name: &str) -> Value {
     json!({
         "type": "function", "name": name, "description": "", "strict": true,

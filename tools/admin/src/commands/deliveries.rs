@@ -102,7 +102,8 @@ fn choose(listed: &[DeadDelivery], delivery_ids: Vec<Uuid>, all: bool) -> Vec<Uu
     chosen.into_iter().collect()
 }
 
-/// What the operator has to confirm: many calls, or calls that may already have been executed.
+/// The consequence that the operator confirms: many calls, or calls that may already have been
+/// executed.
 fn consequence(listed: &[DeadDelivery], chosen: &[Uuid], all: bool) -> Option<String> {
     let unknown = listed.iter().filter(|one| one.status == "unknown" && chosen.contains(&one.id)).count();
     if unknown > 0 {

@@ -1,6 +1,6 @@
 //! `cargo admin limits`.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::{Map, Value};
 use shared::{
     domain::administration::{self, OrgLimits},
@@ -16,7 +16,12 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Set some limits of an organisation, and all others to their defaults
+    /// Show the limits of an organisation
+    Show {
+        #[command(flatten)]
+        organisation: Organisation,
+    },
+    /// Set limits of an organisation. The others stay as they are
     ///
     /// docs/reference/limits.md lists the limits. They apply from the next request.
     Set {
@@ -26,8 +31,15 @@ pub enum Command {
         #[command(flatten)]
         organisation: Organisation,
     },
-    /// Set all limits of an organisation to their defaults
+    /// Reset limits of an organisation to their defaults
+    #[command(group = ArgGroup::new("which").required(true).args(["limits", "all"]))]
     Reset {
+        /// A limit, for example events_per_minute_user
+        #[arg(value_name = "LIMIT")]
+        limits: Vec<String>,
+        /// Reset all limits
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         organisation: Organisation,
     },
@@ -35,13 +47,17 @@ pub enum Command {
 
 impl Command {
     pub async fn run(self, deployment: &Deployment) -> Result<Output, Failure> {
-        let (organisation, limits) = match self {
-            Self::Set { limits, organisation } => (organisation, read_limits(limits)?),
-            Self::Reset { organisation } => (organisation, OrgLimits::default()),
+        let (organisation, limits, reset) = match self {
+            Self::Show { organisation } => (organisation, OrgLimits::default(), Vec::new()),
+            Self::Set { limits, organisation } => (organisation, read_limits(limits)?, Vec::new()),
+            Self::Reset { limits, all, organisation } => {
+                (organisation, OrgLimits::default(), read_names(limits, all)?)
+            }
         };
         let client = deployment.service_client()?;
         let answer =
-            administration::set_org_limits(&client, organisation.id, &limits, call_deadline()).await?;
+            administration::set_org_limits(&client, organisation.id, &limits, &reset, call_deadline())
+                .await?;
         let text = text(&answer["limits"]);
         Ok(Output::new(answer, text))
     }
@@ -61,6 +77,21 @@ fn read_limits(limits: Vec<(String, i32)>) -> Result<OrgLimits, Failure> {
     }
     serde_json::from_value(Value::Object(fields))
         .map_err(|error| Failure::not_attempted(FieldError::parsing("", &error).detail))
+}
+
+/// The limits to reset: those that are named, or all.
+fn read_names(limits: Vec<String>, all: bool) -> Result<Vec<String>, Failure> {
+    let known = OrgLimits::names().map_err(|error| Failure::not_attempted(error.to_string()))?;
+    if all {
+        return Ok(known);
+    }
+    match limits.iter().find(|name| !known.contains(name)) {
+        Some(unknown) => {
+            let known = known.join(", ");
+            Err(Failure::not_attempted(format!("There is no limit {unknown}. The limits are: {known}.")))
+        }
+        None => Ok(limits),
+    }
 }
 
 fn text(limits: &Value) -> String {
@@ -84,5 +115,14 @@ mod tests {
         );
         assert!(read_limits(vec![limit.clone(), limit]).unwrap_err().to_string().contains("twice"));
         assert!(parse_limit("keys_per_day_user").is_err() && parse_limit("keys_per_day_user=x").is_err());
+    }
+
+    #[test]
+    fn limits_are_reset_by_name_or_all() {
+        let named = vec!["keys_per_day_user".to_owned()];
+        assert_eq!(read_names(named.clone(), false).unwrap(), named);
+        assert_eq!(read_names(Vec::new(), true).unwrap().len(), 13);
+        let unknown = read_names(vec!["keys".to_owned()], false).unwrap_err().to_string();
+        assert!(unknown.contains("keys.") && unknown.contains("keys_per_day_user"), "{unknown}");
     }
 }

@@ -16,8 +16,8 @@ use crate::{
 pub enum Command {
     /// Request a copy of a session that has not ended
     ///
-    /// The next run of expire-sessions copies the messages. The threads of ended sessions are copied
-    /// without a request.
+    /// The next run of expire-sessions copies the messages. The threads of ended sessions are
+    /// copied without a request.
     Request {
         /// The session
         #[arg(value_name = "SESSION", value_parser = parse_id)]

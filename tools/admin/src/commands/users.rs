@@ -28,8 +28,8 @@ const ATTEMPT: Duration = Duration::from_secs(300);
 pub enum Command {
     /// Erase all data of a user in an organisation, here and at OpenAI
     ///
-    /// Does what the function erase-user does, without its limit of five minutes. After an interruption
-    /// or an error, the same command continues.
+    /// Does what the function erase-user does, without its limit of five minutes. After an
+    /// interruption or an error, the same command continues.
     Erase {
         /// The user
         #[arg(value_name = "USER", value_parser = parse_id)]
@@ -68,7 +68,7 @@ impl Command {
     }
 }
 
-/// Erases until nothing is left. An erasure whose time is over continues in another attempt.
+/// Erases until nothing is left. Another attempt continues an erasure that has exceeded its time.
 async fn erase(
     request: &ErasureRequest,
     client: &ServiceClient,

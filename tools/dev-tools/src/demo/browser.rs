@@ -19,7 +19,6 @@ pub struct Browser {
     pub user_id: String,
 }
 
-/// An HTTP response.
 pub struct TestResponse {
     pub status: u16,
     pub headers: HeaderMap,

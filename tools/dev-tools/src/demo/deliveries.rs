@@ -8,7 +8,7 @@ use local_stack::seed_data::tool_registration;
 use serde_json::{Value, json};
 
 use super::browser::TestResponse;
-use super::conversation::event;
+use super::events::event;
 use super::printer::Printer;
 use super::{Demo, TIMEOUT};
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::conversation::{event, events};
+use super::events::{event, events};
 use super::printer::Printer;
 use super::{Demo, chat};
 use local_stack::openai::Fault;

@@ -3,9 +3,9 @@
 mod browser;
 mod chat;
 mod chat_tools;
-mod conversation;
 mod deliveries;
 mod end_session;
+mod events;
 mod metrics;
 mod open_session;
 mod other_users;
@@ -84,8 +84,8 @@ async fn run_sections(printer: &mut Printer, demo: &mut Demo<'_>) -> Result<()> 
     open_session::session(printer, demo).await?;
     chat::question(printer, demo).await?;
     chat::crash(printer, demo).await?;
-    conversation::click(printer, demo).await?;
-    conversation::open_escalation(printer, demo).await?;
+    events::click(printer, demo).await?;
+    events::open_escalation(printer, demo).await?;
     other_users::second_device(printer, demo).await?;
     chat::stop(printer, demo).await?;
     other_users::colleague(printer, demo).await?;

@@ -27,17 +27,14 @@ impl Printer {
         println!("\n{}\n", self.style.bold(text));
     }
 
-    /// Prints an explanation.
     pub fn note(&self, text: &str) {
         println!("  {}", self.style.dim(text));
     }
 
-    /// Prints a named value.
     pub fn field(&self, name: &str, value: &str) {
         println!("  {} {value}", self.style.dim(format!("{name:<16}")));
     }
 
-    /// Starts a section.
     pub async fn section(&mut self, title: &str) {
         if self.style.is_on() {
             tokio::time::sleep(SECTION_PAUSE).await;
@@ -46,7 +43,6 @@ impl Printer {
         println!("\n{}", self.style.bold(format!("{:>2}. {title}", self.section)));
     }
 
-    /// Prints a request.
     pub fn request(&self, actor: &str, line: &str, body: &Value) {
         let (actor, line) = (self.style.actor(format!("{actor:<12}")), self.style.sent(shortened(line)));
         if body.is_null() {

@@ -1,5 +1,5 @@
-//! The answers of the model in `cargo dev`: it pays invoices with the agent's tool, and says what
-//! became of a call. It is a set of rules, so that a chat needs no account and no key.
+//! The answers of the model in `cargo dev`: it pays invoices with the agent's tool, and reports the
+//! outcome of a call. It is a set of rules, so that a chat does not need an account or a key.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The time between two words, as a person reads them.
 const PACE: Duration = Duration::from_millis(35);
 
-/// Of a long answer, during which a function can be stopped.
+/// The time between two words of a long answer, during which a function can be stopped.
 const SLOW_PACE: Duration = Duration::from_millis(110);
 
 const HELP: &str = "I can pay invoices. For example: “Pay invoice 2041, 12,000 EUR, to Northwind Paper GmbH.” \
@@ -66,7 +66,7 @@ fn answer(body: &Value) -> Script {
     }
 }
 
-/// What the model says after the output of its call.
+/// The model's answer after the output of its call.
 fn after_call(output: &str, is_fee: bool) -> String {
     let status = |status: &str| output.contains(&format!("\"status\":\"{status}\""));
     if status("held") && is_fee {
@@ -86,7 +86,7 @@ fn after_call(output: &str, is_fee: bool) -> String {
     "The payment was not made. The timeline has the reason.".to_owned()
 }
 
-/// What the model says about a call that has ended after its answer.
+/// The model's answer about a call that has ended after its last answer.
 fn after_note(note: &str) -> String {
     if note.contains("\"status\":\"completed\"") || note.contains("is paid") {
         return said_by_tool(note).unwrap_or_else(|| "The held payment was approved and made.".to_owned());

@@ -1,4 +1,4 @@
-//! What ends `cargo dev`.
+//! Signals, and the end of standard input, that stop `cargo dev`.
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +12,6 @@ pub struct Interruption {
 }
 
 impl Interruption {
-    /// Starts to listen.
     pub fn listen(until_stdin_closes: bool) -> Result<Self> {
         Ok(Self {
             interrupted: signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,

@@ -1,5 +1,5 @@
-//! `cargo dev`: starts the local stack with a page, prints URLs, tokens and commands, and keeps them
-//! running.
+//! `cargo dev`: starts the local stack with a page, prints URLs, tokens and commands, and keeps
+//! them running.
 
 mod assistant;
 mod env_file;

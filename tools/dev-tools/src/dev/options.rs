@@ -9,7 +9,7 @@ const PORT: u16 = 3000;
 
 const USAGE: &str = "usage: cargo dev [-- [--port PORT] [--env-file PATH] [--until-stdin-closes]]";
 
-/// How `cargo dev` runs.
+/// The options of `cargo dev`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
     /// The port of the page, if it is free. 0 is any free port.

@@ -111,8 +111,8 @@ struct Operation {
     label: String,
 }
 
-/// The tested operations. The chat is not part of the HTTP API, streams, and expects a client secret
-/// instead of a user's token, so `schemathesis.toml` disables it.
+/// The tested operations. The chat is not part of the HTTP API, streams, and expects a client
+/// secret instead of a user's token, so `schemathesis.toml` disables it.
 fn operations(description: &Value) -> Vec<Operation> {
     let paths = description["paths"].as_object().into_iter().flatten();
     let operations = paths.flat_map(|(path, item)| {

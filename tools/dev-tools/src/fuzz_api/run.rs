@@ -16,7 +16,6 @@ const REPORT: &str = "report.ndjson";
 /// Checks that only hold at function URLs: API Gateway answers unknown methods itself with 404.
 const FUNCTION_ONLY_CHECKS: &str = "unsupported_method";
 
-/// One run of Schemathesis.
 pub(super) struct Run {
     url: String,
     /// The only tested operation; `None` for all.

@@ -25,8 +25,8 @@ const EVENTS_PER_SESSION: usize = 20;
 
 const EVENTS_PER_REQUEST: usize = 5;
 
-/// How often all dispatchers are killed. Each time the running calls block until their leases
-/// expire.
+/// Number of times that all dispatchers are killed. Each time the running calls block until their
+/// leases expire.
 const KILLS: usize = 2;
 
 /// Number of concurrent dispatcher runs.

@@ -27,7 +27,6 @@ use local_stack::supabase::{FailureSet, OrgRole, User};
 pub const AGENT: &str = "accounts_payable";
 pub const OTHER_AGENT: &str = "tax_compliance";
 
-/// Number of users.
 const PERSON_COUNT: usize = 12;
 
 /// Number of concurrent requests: as many as a function has processes. More would only wait.
@@ -49,12 +48,10 @@ pub struct StressEnv {
     pub seed: u64,
     people: Vec<Person>,
     operations: AtomicUsize,
-    /// The injected random faults.
     random_faults: Mutex<Vec<RandomFault>>,
     run_lock: Mutex<Option<SemaphorePermit<'static>>>,
 }
 
-/// A signed-in user.
 pub struct Person {
     pub user: User,
     token: String,
@@ -62,9 +59,7 @@ pub struct Person {
 
 /// The result of a request with retries.
 pub struct RetryResult {
-    /// The last response.
     pub response: TestResponse,
-    /// Number of attempts.
     pub tries: u32,
 }
 
@@ -159,7 +154,6 @@ impl StressEnv {
         self.operations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a request once.
     pub async fn send(&self, person: &Person, request: &Request) -> TestResponse {
         self.try_once(person, request, self.operation(), 1).await
     }

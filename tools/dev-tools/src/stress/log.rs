@@ -20,7 +20,6 @@ pub struct Entry {
     pub operation: usize,
     /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Method and path.
     pub request: String,
     /// The idempotency key, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +46,6 @@ impl RequestLog {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Adds an attempt.
     pub fn push(&self, entry: Entry) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }

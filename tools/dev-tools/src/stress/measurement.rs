@@ -6,9 +6,8 @@ use crate::terminal::TextStyle;
 /// A measurement of a stress test.
 #[derive(Clone, Debug)]
 pub struct Measurement {
-    /// What was measured.
+    /// The name in the report.
     pub name: &'static str,
-    /// The actual value.
     pub found: String,
     /// The expected value; empty for information only.
     pub expected: String,

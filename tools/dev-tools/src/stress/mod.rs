@@ -50,7 +50,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// Measurements, and a report as text.
 type Report = (Vec<Measurement>, String);
 
-/// How a stress test runs.
+/// Options of a stress test.
 #[derive(Clone, Copy)]
 enum Runner {
     LocalStack(for<'a> fn(&'a StressEnv, usize) -> BoxFuture<'a, Vec<Measurement>>),
@@ -62,7 +62,7 @@ enum Runner {
 pub struct StressTest {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What the test does, after its count.
+    /// Description of the test, shown after its count.
     pub description: &'static str,
     /// Count of a full run and of a small one.
     full: usize,

@@ -9,7 +9,6 @@ use super::env::{OTHER_AGENT, Person, StressEnv};
 use super::kills::batch;
 use super::requests::Request;
 
-/// A write operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     Open,

@@ -26,7 +26,6 @@ pub struct TestResponse {
 }
 
 impl TestResponse {
-    /// Sends a request.
     pub async fn from_request(request: RequestBuilder) -> Self {
         let no_response = Self { status: None, retry_after: None, body: Value::Null };
         let Ok(response) = request.send().await else { return no_response };
@@ -42,7 +41,6 @@ impl TestResponse {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// The error code.
     pub fn code(&self) -> Option<&str> {
         self.body["code"].as_str()
     }

@@ -20,7 +20,6 @@ pub struct Signature {
     pub optional: usize,
 }
 
-/// A failed statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RpcError {
     pub state: String,

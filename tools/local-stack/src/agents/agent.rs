@@ -123,7 +123,6 @@ impl Agent {
         self.shared.lock().calls.clone()
     }
 
-    /// Number of requests.
     pub fn count(&self) -> usize {
         self.shared.lock().calls.len()
     }

@@ -42,7 +42,7 @@ pub(super) enum Effect {
 }
 
 impl Effect {
-    /// What is sent instead of the response, if anything.
+    /// The bytes sent instead of the response, if any.
     pub(super) fn replacement(&self) -> Option<SentResponse> {
         match self {
             Self::DelayOnly | Self::Result(_) => None,
@@ -87,7 +87,6 @@ impl Fault {
         self
     }
 
-    /// Delays the work.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self

@@ -27,7 +27,6 @@ use super::request_log::{AgentState, RecordedCall, SentResponse};
 use super::revision::Revision;
 use crate::http::{LatencyRecorder, wait_for_flush};
 
-/// The largest accepted body.
 const MAX_BODY_BYTES: usize = 8 << 20;
 
 /// Names the fault whose result the handler returns. In an MCP session the handler is older than

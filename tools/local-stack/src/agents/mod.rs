@@ -5,8 +5,8 @@
 //! - `cfo_strategy` accepts handovers.
 //!
 //! Each agent has one tool, [`TOOL`], and those that a test adds. They do the same. It honours
-//! idempotency keys by default. It records its calls and actions; tests add faults with [`Fault`]. A server supports one MCP revision, so that tests
-//! can cover each.
+//! idempotency keys by default. It records its calls and actions; tests add faults with [`Fault`].
+//! A server supports one MCP revision, so that tests can cover each.
 
 mod agent;
 mod behaviour;

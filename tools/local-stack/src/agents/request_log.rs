@@ -24,7 +24,7 @@ pub struct RecordedCall {
     pub sent: SentResponse,
 }
 
-/// What an agent's server sent in response. The client may have disconnected before.
+/// The response of an agent's server. The client may have disconnected before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentResponse {
     /// Nothing yet, or the connection closed without a response.

@@ -2,7 +2,6 @@
 
 use rmcp::model::ProtocolVersion;
 
-/// A revision of MCP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Revision {
     /// `initialize` and sessions.

@@ -50,7 +50,6 @@ impl RoundRobin {
         self.shared.lock().seen.clone()
     }
 
-    /// Clears the recorded methods.
     pub fn clear_methods(&self) {
         self.shared.lock().seen.clear();
     }

@@ -31,7 +31,6 @@ impl RandomFault {
         self.occurrences.load(Ordering::Relaxed)
     }
 
-    /// Returns a random element.
     pub fn pick<T: Copy>(&self, all: &[T]) -> Option<T> {
         self.draw().choice(all).copied()
     }

@@ -70,7 +70,6 @@ impl Port {
         format!("http://{}", self.address)
     }
 
-    /// Starts to serve.
     pub fn serve(self, router: Router) -> Server {
         let (state, requested) = watch::channel(PortState::Open);
         let (report, actual_state) = watch::channel(PortState::Open);

@@ -12,10 +12,9 @@ use super::routes::Routes;
 use super::template::Template;
 use crate::{process_reaper, project};
 
-/// The build profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
-    /// For tests.
+    /// The profile of tests.
     #[default]
     Dev,
     /// As for deployment, for measurements.
@@ -26,9 +25,7 @@ pub enum Profile {
 pub struct Workspace {
     /// The packages under `functions/`.
     pub functions: Vec<String>,
-    /// Their HTTP routes.
     pub routes: Routes,
-    /// Their deployment.
     pub template: Template,
 }
 

@@ -38,7 +38,7 @@ pub enum EntryPoint<'a> {
     RestApi(&'a RouteMatch),
 }
 
-/// What the front end knows about a request besides the request itself.
+/// Data of the front end about a request, besides the request itself.
 #[derive(Clone, Debug)]
 pub struct RequestMetadata {
     /// The front end's id of the request.

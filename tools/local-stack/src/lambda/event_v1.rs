@@ -1,5 +1,4 @@
-//! The events of REST APIs: payload version 1.0, as documented by AWS.
-//! Source:
+//! The events of REST APIs: payload version 1.0, as documented by AWS. Source:
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
 
 use std::collections::BTreeMap;

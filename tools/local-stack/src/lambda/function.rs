@@ -18,9 +18,7 @@ use super::runtime_api::Answer;
 /// The program and configuration of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionSpec {
-    /// The package's name.
     pub name: String,
-    /// The program.
     pub binary: PathBuf,
     pub environment: HashMap<String, String>,
     /// Lambda's timeout for one event.

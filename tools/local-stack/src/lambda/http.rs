@@ -1,5 +1,5 @@
-//! The HTTP endpoints: each function's URL, the HTTP API with every route under one base URL, and the
-//! REST API with the routes of functions that stream.
+//! The HTTP endpoints: each function's URL, the HTTP API with every route under one base URL, and
+//! the REST API with the routes of functions that stream.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

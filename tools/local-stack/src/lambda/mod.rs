@@ -1,5 +1,5 @@
-//! A local Lambda: the function binaries behind a Runtime API, with function URLs, an HTTP API, and a
-//! REST API for functions that stream.
+//! A local Lambda: the function binaries behind a Runtime API, with function URLs, an HTTP API, and
+//! a REST API for functions that stream.
 
 mod build;
 mod event;

@@ -14,7 +14,6 @@ use super::event::EntryPoint;
 /// The largest response that Lambda accepts from a function.
 pub const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
-/// A failed invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InvocationFailure {
     /// The function reported an error, with this body.

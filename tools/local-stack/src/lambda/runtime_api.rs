@@ -33,7 +33,6 @@ const MAX_STREAM_BYTES: usize = 200 * 1024 * 1024;
 /// A complete response of a function.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
-    /// The whole response.
     Buffered(Bytes),
     /// The response was passed on while the function streamed it.
     Streamed,

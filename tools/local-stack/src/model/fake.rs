@@ -105,7 +105,6 @@ impl FakeModel {
         self.shared.lock().request_log.clone()
     }
 
-    /// Clears the recorded requests.
     pub fn clear_requests(&self) {
         self.shared.lock().request_log.clear();
     }

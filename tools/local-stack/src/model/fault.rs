@@ -29,7 +29,6 @@ pub(super) enum Effect {
     Error(ApiError),
     Response(StatusCode, &'static str, String),
     Reset,
-    /// No response at all.
     Hang,
     /// Replaces the end of the answer after a number of deltas.
     EndAfter(usize, End),
@@ -142,7 +141,6 @@ impl Fault {
         self
     }
 
-    /// Affects requests at random.
     pub fn random(mut self, chance: RandomFault) -> Self {
         self.chance = Some(chance);
         self

@@ -64,7 +64,6 @@ pub(super) fn encrypted_content(reasoning_id: &str) -> String {
     format!("{ENCRYPTED_PREFIX}{}", URL_SAFE_NO_PAD.encode(reasoning_id))
 }
 
-/// Validates one input item.
 pub(super) fn check_item(path: &str, item: &Value) -> Result<(), ApiError> {
     let Value::Object(map) = item else { return Err(wrong_type(path, "an object", item)) };
     let kind = match map.get("type") {

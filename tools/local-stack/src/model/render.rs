@@ -19,7 +19,7 @@ pub(super) enum Frame {
     Wait(Gate),
 }
 
-/// What happens to the connection after the last event.
+/// The fate of the connection after the last event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Close {
     /// The body ends.
@@ -29,7 +29,6 @@ pub(super) enum Close {
     Hang,
 }
 
-/// A complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) frames: Vec<Frame>,

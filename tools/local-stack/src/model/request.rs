@@ -65,7 +65,6 @@ impl Request {
         }
     }
 
-    /// Parses the JSON body.
     pub(super) fn json(&self) -> Result<Value, ApiError> {
         let content_type = self.header("content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();

@@ -69,7 +69,7 @@ pub enum Citation {
     Raw(Value),
 }
 
-/// How a response ends.
+/// The ways in which a scripted response ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum End {
     #[default]
@@ -169,7 +169,6 @@ impl Script {
         })
     }
 
-    /// Adds a step.
     pub fn step(mut self, step: Step) -> Self {
         self.steps.push(step);
         self

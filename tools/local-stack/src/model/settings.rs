@@ -62,7 +62,6 @@ impl Model {
         Self { efforts: Vec::new(), ..Self::reasoning(id) }
     }
 
-    /// Limits the input.
     pub fn context_tokens(mut self, tokens: u64) -> Self {
         self.context_tokens = tokens;
         self

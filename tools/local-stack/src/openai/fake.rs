@@ -68,7 +68,6 @@ impl FakeOpenAi {
         settings.push(workflow);
     }
 
-    /// Accepts another API key.
     pub fn add_api_key(&self, key: ApiKey) {
         self.shared.lock().settings.api_keys.push(key);
     }
@@ -111,7 +110,6 @@ impl FakeOpenAi {
         self.requests().into_iter().filter(|call| call.operation == Some(operation)).collect()
     }
 
-    /// Clears the recorded requests.
     pub fn clear_requests(&self) {
         self.shared.lock().request_log.clear();
     }

@@ -92,7 +92,6 @@ impl Fault {
         self
     }
 
-    /// Affects requests at random.
     pub fn random(mut self, chance: RandomFault) -> Self {
         self.chance = Some(chance);
         self
@@ -201,12 +200,10 @@ impl Fault {
         self.left.is_some_and(|left| hits >= left)
     }
 
-    /// The configured headers.
     pub(super) fn headers(&self) -> impl Iterator<Item = &(String, String)> {
         self.headers.iter()
     }
 
-    /// The configured error.
     pub(super) fn api_error(&self) -> Option<ApiError> {
         let Effect::Error(status) = self.effect else { return None };
         let mut error = ApiError::from_status(status);

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 pub struct Item(Value);
 
 impl Item {
-    /// A user's message.
     pub fn user(text: &str) -> Self {
         Self::user_with(vec![json!({"type": "input_text", "text": text})], vec![], Value::Null)
     }
@@ -22,7 +21,6 @@ impl Item {
         }))
     }
 
-    /// An assistant's message.
     pub fn assistant(text: &str) -> Self {
         Self::assistant_with(text, vec![])
     }

@@ -1,5 +1,3 @@
-//! Pagination of lists.
-
 use serde_json::{Value, json};
 
 use super::response::ApiError;

@@ -33,7 +33,6 @@ impl Request {
         self.header("authorization")?.strip_prefix("Bearer ").filter(|token| !token.is_empty())
     }
 
-    /// Parses the JSON body.
     pub(super) fn json(&self) -> Result<Value, ApiError> {
         let content_type = self.header("content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -48,7 +47,6 @@ impl Request {
         })
     }
 
-    /// Rejects query parameters.
     pub(super) fn require_no_query(&self) -> Result<(), ApiError> {
         let Some((name, _)) = self.query.first() else { return Ok(()) };
         let message = format!("Unknown parameter: '{name}'.");

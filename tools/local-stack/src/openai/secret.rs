@@ -12,7 +12,6 @@ impl RedactedString {
         Self(secret.into())
     }
 
-    /// Returns the secret.
     pub fn reveal(&self) -> &str {
         &self.0
     }

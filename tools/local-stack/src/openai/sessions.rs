@@ -10,7 +10,6 @@ use super::create::NewSession;
 use super::response::{ApiError, Outcome};
 use super::secret::RedactedString;
 
-/// One minute in milliseconds.
 const MINUTE: u64 = 60_000;
 
 /// The status of a ChatKit session.

@@ -5,14 +5,12 @@ use std::fmt;
 /// The initial keys and workflows of a [`FakeOpenAi`](super::FakeOpenAi).
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The accepted API keys.
     pub api_keys: Vec<ApiKey>,
     pub workflows: Vec<Workflow>,
 }
 
 #[derive(Clone)]
 pub struct ApiKey {
-    /// The bearer token.
     pub key: String,
     /// The project of the key. `None` if every request must name one in `OpenAI-Project`.
     pub project: Option<String>,

@@ -31,7 +31,6 @@ const WEBHOOK_FUNCTION: &str = "route-events";
 /// For a program that is not a function of the project.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Configures a [`LocalStack`].
 #[must_use = "call `start` to start the stack"]
 #[derive(Clone, Default)]
 pub struct Builder {

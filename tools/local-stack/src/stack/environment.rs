@@ -68,7 +68,6 @@ impl Environment {
         environment
     }
 
-    /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.insert(name.to_owned(), value.to_owned());
     }

@@ -12,7 +12,6 @@ use crate::http::RandomFault;
 /// The behaviour of the gateway.
 #[derive(Clone, Debug, Default)]
 pub enum Fault {
-    /// Normal.
     #[default]
     None,
     /// Connections are cut and new ones are refused.
@@ -31,7 +30,7 @@ pub enum Fault {
     Unreliable(RandomFault, FailureSet),
 }
 
-/// Which failures are injected.
+/// The kinds of failures that a random fault injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureSet {
     /// Failures after which an immediate retry succeeds.

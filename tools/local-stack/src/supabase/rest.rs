@@ -36,13 +36,14 @@ impl PostgrestServer {
             ("PGRST_DB_SCHEMAS", "public"),
             ("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions"),
             ("PGRST_DB_ANON_ROLE", "anon"),
-            // The Data API's "max rows". A low value, because PostgREST truncates silently.
+            // The Data API's "max rows". PostgREST truncates silently, so a low value makes tests
+            // fail that rely on more rows.
             ("PGRST_DB_MAX_ROWS", "100"),
             ("PGRST_DB_POOL", "10"),
             ("PGRST_JWT_SECRET", keys.as_str()),
             // PostgREST applies role settings; postrust-server needs them here.
             ("PGRST_ROLE_SETTINGS", ROLE_SETTINGS),
-            // The API at the root, and errors worded as PostgREST words them.
+            // Serves the API at the root, with the error texts of PostgREST.
             ("PGRST_COMPAT_MODE", "true"),
         ];
         let config = AppConfig::try_from_vars(settings).map_err(|error| anyhow!("{error}"))?;
@@ -51,14 +52,13 @@ impl PostgrestServer {
         Ok(Self { router: app.router, state: app.state, keys, generation: Mutex::new(generation) })
     }
 
-    /// Reloads the schema cache.
     pub async fn reload_schema(&self) -> Result<()> {
         self.state.reload_schema().await.map_err(|error| anyhow!("reloading the schema: {error}"))
     }
 
-    /// Handles one request with a PostgREST path.
+    /// Handles one request with a PostgREST path. `signed_in`: its role is not `anon`.
     ///
-    /// A request continues after the client disconnects: PostgREST commits then, while
+    /// A request continues after the client has disconnected, because PostgREST then commits.
     /// postrust-server would roll back.
     pub async fn answer(&self, issuer: &Issuer, request: Request<Body>, signed_in: bool) -> Response {
         self.sync_keys(issuer);
@@ -87,8 +87,8 @@ impl PostgrestServer {
     }
 }
 
-/// Milliseconds: three seconds for `anon`, eight for users, and eight for `service_role` through
-/// the authenticator.
+/// Statement timeouts of Supabase's roles, in milliseconds. `service_role` has that of the
+/// authenticator.
 const ROLE_SETTINGS: &str = r#"{
     "anon": {"statement_timeout": 3000},
     "authenticated": {"statement_timeout": 8000},

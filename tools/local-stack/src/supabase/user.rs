@@ -1,5 +1,3 @@
-//! Users and their roles.
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 

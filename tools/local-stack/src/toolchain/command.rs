@@ -4,8 +4,8 @@ use std::process::Command;
 
 use super::{AWS_SAM_CLI, CARGO_LAMBDA, SCHEMATHESIS, ToolError, node::npm};
 
-/// Returns the command for `sam …`, `cargo-lambda …`, `schemathesis …` or `npm …`, and installs the tool
-/// first if necessary. `None` for another name.
+/// Returns the command for `sam …`, `cargo-lambda …`, `schemathesis …` or `npm …`, and installs the
+/// tool first if necessary. `None` for another name.
 pub fn command(program: &str, arguments: &[String]) -> Option<Result<Command, ToolError>> {
     let tool = match program {
         "npm" => {

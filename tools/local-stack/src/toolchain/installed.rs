@@ -1,5 +1,3 @@
-//! An installed tool.
-
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +22,6 @@ impl Installed {
         Self { folder, python, environment }
     }
 
-    /// The installation folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

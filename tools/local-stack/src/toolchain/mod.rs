@@ -33,7 +33,6 @@ pub struct Tool {
     pub environment: &'static [(&'static str, &'static str)],
 }
 
-/// OpenAI's SDK.
 pub const OPENAI: Tool = Tool {
     name: "openai",
     requirements: include_str!("../../pinned/openai.txt"),
@@ -50,7 +49,6 @@ pub const OPENAI_CHATKIT: Tool = Tool {
     environment: &[("OPENAI_AGENTS_DISABLE_TRACING", "1")],
 };
 
-/// `cargo-lambda`, the program.
 pub const CARGO_LAMBDA: Tool = Tool {
     name: "cargo-lambda",
     requirements: include_str!("../../pinned/cargo-lambda.txt"),
@@ -91,7 +89,6 @@ pub const MOTO: Tool = Tool {
     environment: &[],
 };
 
-/// Node.js and npm.
 pub const NODE: Tool = Tool {
     name: "node",
     requirements: include_str!("../../pinned/node.txt"),
@@ -112,7 +109,6 @@ pub const SCHEMATHESIS: Tool = Tool {
 pub enum ToolError {
     /// The machine has no suitable Python. The text names the packages to install.
     NoPython(String),
-    /// The installation failed.
     Failed(anyhow::Error),
 }
 

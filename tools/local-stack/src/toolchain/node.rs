@@ -76,7 +76,6 @@ impl NodePackages {
 }
 
 impl InstalledPackages {
-    /// The installation folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -87,8 +86,8 @@ impl InstalledPackages {
     }
 }
 
-/// Returns the command of npm, installed if necessary. Programs that it starts find `node` and `npm`
-/// by name.
+/// Returns the command of npm, installed if necessary. Programs that it starts find `node` and
+/// `npm` by name.
 pub(super) fn npm() -> Result<Command, ToolError> {
     let home = home(&NODE.install()?)?;
     // The wheel's own `npm` does not find its library, and npm puts the folder of the running

@@ -19,7 +19,7 @@ print(sys.executable)
 print(has("venv", "ensurepip"), has("pip"))
 "#;
 
-/// How packages are isolated from the rest of the machine.
+/// Isolation of packages from the rest of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// A virtual environment.

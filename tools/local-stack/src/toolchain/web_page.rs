@@ -15,8 +15,9 @@ const SOURCES: [&str; 5] = ["page", "src", "package.json", "tsconfig.json", "vit
 /// A path in `web/`, and the content of the file.
 type Source = (PathBuf, Vec<u8>);
 
-/// Returns the folder of the built page. Builds it first if the sources have changed, with a Node.js
-/// and packages of its own. The first build takes about a minute, and later ones take seconds.
+/// Returns the folder of the built page. Builds it first if the sources have changed, with a
+/// Node.js and packages of its own. The first build takes about a minute, and later ones take
+/// seconds.
 ///
 /// # Errors
 /// Returns an error if the machine does not have a suitable Python, if the packages cannot be

@@ -7,12 +7,11 @@
 
 use serde_json::{Map, Value, json};
 
-/// Returns a marked message.
+/// Returns a message of the role `user` that contains a value as marked data.
 pub(super) fn context_message(source: &str, value: &Value) -> Value {
     super::message("user", "input_text", &[context_text(source, value)])
 }
 
-/// Returns a marked text.
 pub(super) fn context_text(source: &str, value: &Value) -> String {
     let data = value.to_string().replace('<', "\\u003c");
     format!("<context source=\"{source}\">\n{data}\n</context>")

@@ -1,7 +1,7 @@
 //! The input of the model, built from the items of a thread.
 //!
-//! The agent's instructions are a field of their own in the request, so no text of a user, a tool or
-//! a page is a part of them. Texts that the user did not write are marked ([`context`]).
+//! The agent's instructions are a field of their own in the request, so no text of a user, a tool
+//! or a page is a part of them. Texts that the user did not write are marked ([`context`]).
 
 mod calls;
 mod context;
@@ -31,12 +31,12 @@ impl StoredItem {
     }
 }
 
-/// What the input may contain.
+/// Bounds of the input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryOptions<'a> {
     /// The model that will answer. Encrypted reasoning of another one is left out.
     pub model: &'a str,
-    /// Limit of the agent.
+    /// The limit that the agent is registered with.
     pub max_input_tokens: u64,
     /// Size of the last input, for a better estimate than four bytes a token.
     pub last_input: Option<InputSize>,
@@ -166,7 +166,7 @@ fn convert<'a>(stored: &'a StoredItem, is_newest: bool, calls: &mut Calls<'a>) -
         "user_message" => user_message(item, is_newest),
         "assistant_message" => assistant_message(item).into_iter().collect(),
         "client_tool_call" if item["status"] == "completed" => calls.convert_client_call(item),
-        // The input contains the call, and a note about what became of it.
+        // The input contains the call, and a note about its outcome.
         "widget" if is_card_of_call(&item["widget"]) => Vec::new(),
         "widget" => vec![context_message("widget", &item["widget"])],
         "structured_input" => vec![context_message("structured input", &structured_input(item))],

@@ -1,5 +1,3 @@
-//! Titles of threads.
-
 use crate::domain::chat::protocol::UserContent;
 
 /// Maximum number of characters of a title.

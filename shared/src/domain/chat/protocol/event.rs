@@ -89,7 +89,7 @@ pub enum ItemUpdate {
     },
 }
 
-/// What the client may do while an answer is streamed.
+/// Actions that the client may offer while an answer is streamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamOptions {
     /// Whether the client shows a button that stops the answer.

@@ -1,5 +1,3 @@
-//! Items of a thread.
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -293,7 +291,7 @@ pub struct Attachment {
     pub id: String,
     pub name: String,
     pub mime_type: String,
-    /// Where the client uploads the file; left out once it is uploaded.
+    /// The URL to which the client uploads the file; left out once it is uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_descriptor: Option<UploadDescriptor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! Types of ChatKit's protocol. A field without a value is left out instead of `null`, and a default
-//! that clients rely on is written.
+//! Types of ChatKit's protocol. A field without a value is left out instead of `null`, and a
+//! default that clients rely on is written.
 
 mod event;
 #[cfg(test)]

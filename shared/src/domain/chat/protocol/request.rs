@@ -1,5 +1,3 @@
-//! Requests of clients.
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

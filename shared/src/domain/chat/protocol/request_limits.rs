@@ -1,5 +1,5 @@
-//! Limits of requests. A body has at most 256 KiB, except for dictation; these limits keep a part of
-//! it from filling a thread or the model's input.
+//! Limits of requests. A body has at most 256 KiB, except for dictation; these limits keep a part
+//! of it from filling a thread or the model's input.
 
 use super::{ChatRequest, StructuredAnswers, UserContent, UserMessageInput};
 use crate::error::FieldError;

@@ -1,5 +1,3 @@
-//! Threads and pages.
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -46,13 +46,13 @@ pub enum BegunCall {
     /// has ended since. The call and its output are stored. Without an output, the outcome of the
     /// call is unknown.
     Ended { output: Option<Value>, next_agent: Option<Box<NextAgent>> },
-    /// The answer must stop.
+    /// The database recorded a stop, so the answer must end without the call.
     Stopped,
 }
 
 impl ChatStore {
-    /// Begins a call of a tool, and stores it in the thread. The call is repeated until the deadline:
-    /// if its response were lost, a call that has begun would not be made.
+    /// Begins a call of a tool, and stores it in the thread. The call is repeated until the
+    /// deadline: if its response were lost, a call that has begun would not be made.
     ///
     /// # Errors
     /// Returns the last error of Supabase.

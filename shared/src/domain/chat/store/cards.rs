@@ -1,4 +1,4 @@
-//! Cards of held calls.
+//! Reads and decides the cards of held calls.
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub struct StoredCard {
     pub escalation_id: Option<Uuid>,
     /// Of the token with which the client secret was requested.
     pub assurance: Assurance,
-    /// The request key of the answer that goes on after the call.
+    /// The request key of the answer that continues after the call.
     pub continuation_key: Option<String>,
 }
 

@@ -56,7 +56,7 @@ impl<T: Rpc> Rpc for WithSecret<'_, T> {
     type Output = T::Output;
 }
 
-/// What begins a run. The same question under the same key begins one run.
+/// The arguments that begin a run. The same question under the same key begins one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct BeginChatRunCall {
     pub p_run_id: Uuid,
@@ -72,14 +72,14 @@ pub struct BeginChatRunCall {
     pub p_retry_after_item_id: Option<String>,
     pub p_draft: Vec<ThreadItem>,
     pub p_lease_seconds: u32,
-    /// The card of a call after which the conversation goes on.
+    /// The card of a call after which the conversation continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_continued_item_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_client_tool_output: Option<ClientToolOutput>,
 }
 
-/// What a client tool returned. An object, so that a result of `null` is not an omitted argument.
+/// The output of a client tool. An object, so that a result of `null` is not an omitted argument.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClientToolOutput {
     pub result: Value,
@@ -98,7 +98,8 @@ pub enum BeginOutcome {
     Busy,
     /// The request repeats one whose run exists.
     Repeated(RepeatedRun),
-    /// The card does not offer to continue: its call has not ended, or the conversation has gone on.
+    /// The card does not offer to continue: its call has not ended, or the conversation has gone
+    /// on.
     NotOffered,
 }
 
@@ -245,7 +246,7 @@ impl Rpc for FollowChatRunCall {
     type Output = FollowedRun;
 }
 
-/// What a run has streamed after a chunk.
+/// The chunks that a run has streamed after a given one.
 #[derive(Debug, Deserialize)]
 pub struct FollowedRun {
     pub status: RunStatus,

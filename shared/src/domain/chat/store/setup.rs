@@ -1,4 +1,4 @@
-//! What a model needs to answer, apart from the history of the thread.
+//! The settings and tools of a model for an answer, without the history of the thread.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -26,7 +26,7 @@ pub struct RequestedCall {
     pub arguments: String,
 }
 
-/// How a call ended, as a reader sees it.
+/// The end of a call, as a reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
     Completed,
@@ -153,8 +153,8 @@ impl<S: ItemSource> Turn<S> {
         Some((call, std::mem::take(&mut self.outputs)))
     }
 
-    /// Ends the call that is under way. `items` are what the store has added to the thread: the task
-    /// and the card of a call about which a person must decide.
+    /// Ends the call that is under way. `items` are what the store has added to the thread: the
+    /// task and the card of a call about which a person must decide.
     pub fn end_call(&mut self, end: CallEnd, items: Vec<ThreadItem>) -> Vec<TurnOutput> {
         if let Some(OpenItem::Call(open)) = self.open.take_if(|open| matches!(open, OpenItem::Call(_))) {
             if items.iter().all(|item| item.id != open.id) {

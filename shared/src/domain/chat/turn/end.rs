@@ -11,14 +11,13 @@ use crate::{
     },
 };
 
-/// How a turn ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
     Completed,
     Incomplete(IncompleteReason),
     /// The model's server reported an error, before the stream or in it.
     Failed(ModelCause),
-    /// The stream broke off.
+    /// The stream ended without the final event.
     Cut,
     /// The user, or the session's end, stopped the answer.
     Stopped,
@@ -34,12 +33,12 @@ pub enum TurnEnd {
     HandedOver,
 }
 
-/// What the end of a turn adds to the thread and to the stream.
+/// Additions to the thread and to the stream at the end of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// Title of the task that marks the answer as broken.
     pub mark: Option<&'static str>,
-    /// Text of the `notice` event, which instructs the user how to go on.
+    /// Text of the `notice` event, which states what the user can do.
     pub notice: Option<&'static str>,
     pub error: Option<EndingError>,
 }

@@ -31,7 +31,7 @@ pub use call::{CallEnd, RequestedCall};
 pub use end::{Ending, EndingError, TurnEnd, ending, mark_content};
 pub use handover::NextModel;
 
-/// What a turn yields, in the order in which it is to be stored and sent.
+/// An output of a turn. Outputs are stored and sent in the order in which a turn yields them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TurnOutput {
     /// An event to send. Nothing is stored.
@@ -65,8 +65,8 @@ pub struct HiddenItem {
     pub item: Value,
 }
 
-/// The turn of an answer, from the model's first event to its end. It has one response of the model,
-/// and another one after each response that requests calls of tools.
+/// The turn of an answer, from the model's first event to its end. It has one response of the
+/// model, and another one after each response that requests calls of tools.
 #[derive(Debug)]
 pub struct Turn<S> {
     thread_id: String,

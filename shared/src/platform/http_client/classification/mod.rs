@@ -56,7 +56,7 @@ pub enum Responsible {
     System,
 }
 
-/// How the functions react to a cause.
+/// The reaction of the functions to a cause.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning {
     /// Whether the same request may succeed a moment later.
@@ -105,7 +105,7 @@ pub struct Rejection<C> {
     pub details: Option<String>,
     /// Hint of PostgREST.
     pub hint: Option<String>,
-    /// How long the response asks to wait.
+    /// The wait that the response requests.
     pub retry_after: Option<Duration>,
 }
 

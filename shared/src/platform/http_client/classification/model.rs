@@ -90,7 +90,8 @@ const PROMPT_CODES: &[&str] = &["invalid_prompt", "content_filter", "content_pol
 const MODEL_CODES: &[&str] = &["model_not_found", "DeploymentNotFound"];
 
 impl ModelCause {
-    /// Returns the consequences of a cause. A request stores nothing, so a repeat only costs tokens.
+    /// Returns the consequences of a cause. A request stores nothing, so a repeat only costs
+    /// tokens.
     pub const fn meaning(self) -> Meaning {
         let (is_transient, done, responsible, code) = match self {
             KeyRejected => (false, Done::No, Responsible::Operator, ErrorCode::ModelKeyRejected),
@@ -127,8 +128,8 @@ impl ModelCause {
         }
     }
 
-    /// Returns the cause of an error in a stream, or of a failed response, by its code. The codes of
-    /// the table have the same cause as before the stream.
+    /// Returns the cause of an error in a stream, or of a failed response, by its code. The codes
+    /// of the table have the same cause as before the stream.
     pub fn from_event_code(code: Option<&str>) -> Self {
         let code = code.unwrap_or_default();
         if let Some(row) = ROWS.iter().find(|row| row.codes.contains(&code)) {

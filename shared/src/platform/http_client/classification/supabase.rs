@@ -1,6 +1,6 @@
 //! Classification of responses from Supabase: PostgREST, the gateway in front of it, the auth
-//! server, and the networks in between.
-//! Sources: <https://docs.postgrest.org/en/stable/references/errors.html>,
+//! server, and the networks in between. Sources:
+//! <https://docs.postgrest.org/en/stable/references/errors.html>,
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 //! <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
 

@@ -1,4 +1,4 @@
-//! What a card shows: exactly the escalation's subject, as text.
+//! Content of a card: exactly the escalation's subject, as text.
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;

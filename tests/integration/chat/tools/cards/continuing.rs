@@ -13,7 +13,7 @@ use crate::chat::tools::fixture::{ToolPage, output, pay};
 use crate::support::client::TestClient;
 use crate::support::escalations::decide;
 
-/// How often a text occurs in an input.
+/// Number of occurrences of a text in an input.
 fn count(input: &[Value], text: &str) -> usize {
     json!(input).to_string().matches(text).count()
 }
@@ -159,8 +159,8 @@ async fn broken_continuation_is_taken_up_again() -> Result<()> {
     Ok(())
 }
 
-/// The model continues with what a tool said, and the user has said nothing: the tool's text may order
-/// a payment.
+/// The model continues with what a tool said, and the user has said nothing: the tool's text may
+/// order a payment.
 #[tokio::test]
 async fn call_of_a_continuation_is_held_although_its_amount_is_low() -> Result<()> {
     let stack = LocalStack::start().await?;

@@ -57,7 +57,7 @@ impl<'t, 's> HeldCall<'t, 's> {
         cards.into_iter().find(|card| card["id"] == self.card_id.as_str()).context("no card")
     }
 
-    /// What the task of the call says now.
+    /// The current text of the call's task.
     pub async fn task(&self) -> Result<String> {
         let items = self.tools.page.chat.items(&self.thread_id).await?;
         let task = items.iter().find(|item| item["type"] == "task").context("no task")?;

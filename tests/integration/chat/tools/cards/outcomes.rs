@@ -1,4 +1,4 @@
-//! What a card shows after the decision: in the transaction that decides, begins or finishes the
+//! State of a card after the decision: in the transaction that decides, begins or finishes the
 //! call.
 
 use anyhow::{Result, ensure};

@@ -44,8 +44,8 @@ pub const SESSIONS: &[(Caller, Visible)] = &[
     (Service, Denied),
 ];
 
-/// The agents that a caller may open: every member `accounts_payable` and `treasury_chat`, only owners
-/// and approvers `cfo_strategy`. `regulatory_filings` is disabled.
+/// The agents that a caller may open: every member `accounts_payable` and `treasury_chat`, only
+/// owners and approvers `cfo_strategy`. `regulatory_filings` is disabled.
 const AGENTS: &[(Caller, Visible)] = &[
     (NoToken, Denied),
     (AnonymousSignIn, Agents(&[])),
@@ -63,8 +63,8 @@ const AGENTS: &[(Caller, Visible)] = &[
     (Service, Denied),
 ];
 
-/// Sealed secrets, idempotency keys, limits, due work, agent servers, deliveries, and the answers and
-/// hidden items of the self-hosted chat: only the RPC functions read them.
+/// Sealed secrets, idempotency keys, limits, due work, agent servers, deliveries, and the answers
+/// and hidden items of the self-hosted chat: only the RPC functions read them.
 const NO_ACCESS: &[(Caller, Visible)] = &[
     (NoToken, Denied),
     (AnonymousSignIn, Denied),

@@ -32,6 +32,22 @@ pub const MUTANTS: &[BodyMutant] = &[
         "update public.agents set description = ''; select * into v_agent",
         Call("register_agent"),
     ),
+    mutant("public.list_registrations", "o.org_id = p_org_id and", "", Call("list_registrations")),
+    mutant("public.list_registrations", "t.org_id = s.org_id and", "", Call("list_registrations")),
+    mutant("public.list_registrations", "r.org_id = s.org_id and", "", Call("list_registrations")),
+    mutant(
+        "public.list_registrations",
+        "s.org_id = a.org_id",
+        "s.org_id <> a.org_id",
+        Call("list_registrations"),
+    ),
+    mutant(
+        "public.list_members",
+        "chatkit_private.extract_org_id(u.raw_app_meta_data) = p_org_id",
+        "true",
+        Call("list_members"),
+    ),
+    mutant("public.list_members", "p_user_id is null or u.id = p_user_id", "true", Call("list_members")),
     mutant("chatkit_private.label_session", "where s.id = p_session_id and", "where", Call("record_events")),
     mutant(
         "public.record_tasks",

@@ -2,7 +2,7 @@
 
 use super::mutant::{Detector, Mutant};
 
-/// Reverted by the migrations.
+/// Without SQL of its own, a mutant is reverted by the migrations.
 const MIGRATE: &str = "";
 
 pub fn all() -> Vec<Mutant> {

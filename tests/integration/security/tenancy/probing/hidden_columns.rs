@@ -144,7 +144,7 @@ fn by_other_names() -> Vec<Request> {
     let mut requests = vec![
         get("/chat_sessions?select=session_response"),
         get("/chat_events?select=event_response"),
-        get("/chat_events?select=id,link_thread"),
+        get("/chat_events?select=id,link_chatkit_thread"),
         get("/chat_sessions?select=count()"),
         get("/chat_sessions?select=id,chatkit_sessions(count)"),
         get("/chat_sessions?select=id&chatkit_sessions.sealed_secret=not.is.null"),

@@ -58,7 +58,7 @@ fn is_allowed(tenant: Tenant, caller: Caller) -> bool {
     match tenant {
         Tenant::Organisation
         | Tenant::Person
-        | Tenant::ErasedPerson
+        | Tenant::ManagedPerson
         | Tenant::RunningCall
         | Tenant::Schedule
         // The secret is one of the ids, so the calls with foreign ids cover these.

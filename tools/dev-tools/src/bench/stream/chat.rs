@@ -113,7 +113,6 @@ pub fn question() -> Value {
     message(&format!("Is invoice {} paid?", Uuid::new_v4()))
 }
 
-/// A complete response.
 pub struct Exchange {
     /// The time at which the first text of the answer arrived.
     pub first_token: Option<Instant>,

@@ -15,7 +15,6 @@ use super::chat::{ChatUser, Exchange, Organisation};
 use super::table::{Amount, Limit, Row};
 use crate::bench::statistics::{median, p99};
 
-/// Number of streams.
 const STREAMS: usize = 200;
 
 /// Number of users and processes that are prepared at a time.

@@ -13,7 +13,6 @@ use crate::bench::upstream::{Snapshot, covered_time};
 /// Turns in the thread before the measurement: two items each.
 const EARLIER_TURNS: usize = 10;
 
-/// Number of measured turns.
 const TURNS: usize = 101;
 
 /// Limit of the time beside one database call.

@@ -17,7 +17,7 @@ const STREAMS: usize = 100;
 const WORDS: usize = 4000;
 const PACE: Duration = Duration::from_millis(2);
 
-/// How often the memory is read.
+/// Interval at which the memory is read.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Limit while a stream is under way.

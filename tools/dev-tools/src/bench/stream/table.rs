@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::bench::statistics::{megabytes, milliseconds};
 use crate::terminal::TextStyle;
 
-/// A measured amount.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
     Time(Duration),
@@ -41,7 +40,7 @@ impl fmt::Display for Amount {
 pub struct Row {
     pub name: &'static str,
     pub amount: Amount,
-    /// What it is compared with, measured in the same run.
+    /// The value of comparison, measured in the same run.
     pub baseline_name: &'static str,
     pub baseline: Amount,
     pub limit: Option<Limit>,

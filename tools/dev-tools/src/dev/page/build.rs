@@ -6,13 +6,13 @@ use std::sync::Arc;
 use local_stack::toolchain;
 use tokio::sync::watch;
 
-/// Whether the page can be served.
+/// Progress of a build.
 #[derive(Clone, Debug)]
 pub enum BuildState {
     Running,
     /// The folder of the built page.
     Done(Arc<PathBuf>),
-    /// Why the page cannot be built.
+    /// The error of the build.
     Failed(Arc<str>),
 }
 
@@ -24,7 +24,7 @@ impl Build {
     /// Starts a build. A build that has the same sources as an earlier one ends at once.
     pub fn start() -> Self {
         let (sender, receiver) = watch::channel(BuildState::Running);
-        // A thread that does not belong to the runtime, whose end would wait for the build.
+        // The end of the runtime would wait for a blocking task, so the build has its own thread.
         std::thread::spawn(move || {
             let state = match toolchain::build_web_page() {
                 Ok(folder) => BuildState::Done(Arc::new(folder)),

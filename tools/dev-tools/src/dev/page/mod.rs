@@ -21,7 +21,7 @@ use super::{Person, SeedData};
 /// The agent whose actions the page shows.
 const PAYING_AGENT: &str = "accounts_payable";
 
-/// What the page asks the running stack for.
+/// Requests of the page to the running stack.
 #[derive(Debug)]
 pub enum StackRequest {
     /// The actions that the agent has executed.

@@ -25,7 +25,7 @@ pub struct Run {
     pub status: RunStatus,
     pub stop_requested: bool,
     pub lease_until: i64,
-    /// How often it has gone on with another agent.
+    /// Number of its handovers to another agent.
     pub handovers: usize,
     /// Whether its process was killed. The database does not know it.
     pub killed: bool,

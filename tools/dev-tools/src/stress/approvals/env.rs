@@ -41,7 +41,6 @@ pub struct HistoryIds {
 }
 
 impl HistoryDb {
-    /// Creates a database.
     pub async fn new() -> Result<Self> {
         let database = Database::create(Grants::default()).await?;
         let mut service = database.connect("authenticator").await?;

@@ -9,7 +9,7 @@ use super::state::{
     Delivery, DeliveryStatus, Escalation, EscalationKind, EscalationStatus, Rejection, State, person_name,
 };
 
-/// How often an answer goes on with another agent.
+/// Maximum number of handovers in an answer.
 const MAX_HANDOVERS: usize = 3;
 
 /// Default expiry of a browser's escalation.

@@ -16,7 +16,6 @@ pub enum Theme {
     Anything,
     /// Amounts, and daily totals.
     Totals,
-    /// Consecutive edits.
     Edits,
     /// Requests of agents for decisions.
     Asks,
@@ -26,7 +25,7 @@ pub enum Theme {
     FollowUps,
     /// Users whose role or membership changes.
     People,
-    /// Escalations of browsers.
+    /// Escalations that pages open.
     Pages,
     /// Expired leases and failing servers.
     Leases,
@@ -102,7 +101,6 @@ pub fn setup(rng: &mut Rng, theme: Theme) -> Setup {
     Setup { roles, agents: agents(rng, theme), sessions: (0..sessions).map(|_| metadata()).collect() }
 }
 
-/// Generates the next step.
 pub fn operation(rng: &mut Rng, theme: Theme, state: &State) -> Operation {
     let open = |escalation: &Escalation| escalation.status == EscalationStatus::Open;
     let has = |status: DeliveryStatus| state.deliveries.iter().any(|delivery| delivery.status == status);

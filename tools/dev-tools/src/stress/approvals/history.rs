@@ -13,7 +13,6 @@ use super::operations::{ChatOperation, Operation, Setup};
 use super::rows::canonical;
 use super::state::State;
 
-/// A completed history.
 pub struct History {
     pub setup: Setup,
     pub operations: Vec<Operation>,
@@ -194,7 +193,6 @@ pub async fn minimize(db: &mut HistoryDb, history: History) -> Result<History> {
 }
 
 impl History {
-    /// Returns a readable report.
     pub fn report(&self) -> String {
         let mut text = format!("{:#?}\n", self.setup);
         for (index, operation) in self.operations.iter().enumerate() {

@@ -39,7 +39,6 @@ use super::{Report, Size};
 use env::HistoryDb;
 use history::{History, minimize, run_generated};
 
-/// Number of concurrent databases.
 const WORKERS: usize = 4;
 
 /// A worker vacuums after this many histories.

@@ -60,7 +60,6 @@ pub enum Operation {
         enabled: bool,
         allowed_org_roles: Option<Vec<Role>>,
     },
-    /// A user's membership changes.
     Person {
         person: usize,
         change: Membership,
@@ -69,11 +68,10 @@ pub enum Operation {
     End {
         session: usize,
     },
-    /// Time passes.
     Advance {
         seconds: i64,
     },
-    /// Overdue escalations expire.
+    /// Escalations whose time is over expire.
     Expire,
     Chat(ChatOperation),
 }
@@ -115,7 +113,6 @@ pub enum EventInput {
     Reserved,
 }
 
-/// A user's decision.
 #[derive(Clone, Debug)]
 pub struct Choice {
     pub decision: &'static str,
@@ -126,7 +123,7 @@ pub struct Choice {
 /// The subject hash that a decision quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotedHash {
-    /// The current hash.
+    /// The hash that the escalation shows.
     Shown,
     Wrong,
     Missing,

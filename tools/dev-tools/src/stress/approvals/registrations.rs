@@ -1,5 +1,3 @@
-//! Generates random registrations.
-
 use fastrand::Rng;
 
 use super::generator::{Theme, chance, choose};
@@ -64,7 +62,6 @@ pub fn server(rng: &mut Rng, theme: Theme, agent: usize) -> Server {
     }
 }
 
-/// Generates an invalid registration.
 pub fn invalid_server(rng: &mut Rng, agent: usize) -> Server {
     let mut server = server(rng, Theme::Totals, agent);
     for tool in &mut server.tools {

@@ -80,7 +80,6 @@ impl Rows {
         Self { org_id, names, ids, hashes, fences, known: HashMap::new(), lines: Vec::new() }
     }
 
-    /// Reads the rows again.
     pub async fn read(&mut self, connection: &mut PgConnection) -> Result<()> {
         let query = sqlx::query_as(ROWS).bind(self.org_id);
         let texts: Vec<(String, String)> = query.fetch_all(connection).await.context("reading the rows")?;

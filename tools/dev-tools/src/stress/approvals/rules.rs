@@ -11,11 +11,10 @@ use super::generator::Theme::{Anything, Asks, Confirms, Edits, FollowUps, Leases
 
 /// A rule and its mutation.
 pub struct Rule {
-    /// The SQL function.
+    /// The SQL function that the mutant changes.
     pub of: &'static str,
     /// The text that implements the rule.
     pub text: &'static str,
-    /// The replacement.
     pub instead: &'static str,
     /// The theme of the histories that detect it.
     pub theme: Theme,
@@ -25,12 +24,10 @@ pub const fn rule(of: &'static str, text: &'static str, instead: &'static str, t
     Rule { of, text, instead, theme }
 }
 
-/// Returns all mutants.
 pub fn all_rules() -> impl Iterator<Item = &'static Rule> {
     CHAT_RULES.iter().chain(RULES)
 }
 
-/// The number of mutants.
 pub const COUNT: usize = RULES.len() + CHAT_RULES.len();
 
 const RULES: &[Rule] = &[

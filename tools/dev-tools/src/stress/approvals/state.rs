@@ -14,7 +14,6 @@ use super::registry::{Agent, Approver, Risk, Role, Tool};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection(pub u16, pub &'static str);
 
-/// The complete state.
 #[derive(Clone, Debug)]
 pub struct State {
     pub people: Vec<Person>,
@@ -55,7 +54,6 @@ pub struct Event {
     pub kind: &'static str,
     pub payload: Value,
     pub actor_type: &'static str,
-    /// Name of the actor.
     pub actor: Option<String>,
 }
 

@@ -15,7 +15,6 @@ use crate::stress::measurement::Measurement;
 #[derive(sqlx::FromRow)]
 struct StoredCall {
     id: String,
-    /// The idempotency key.
     key: String,
     /// The event of the model's request, which all deliveries of a call have.
     request: String,
@@ -184,8 +183,8 @@ fn has_calls(body: &Value) -> bool {
     body["input"].as_array().is_some_and(|items| items.iter().any(|item| item["type"] == "function_call"))
 }
 
-/// Returns the id of a call in a model's input that does not have exactly one output after it, or of
-/// an output without a call.
+/// Returns the id of a call in a model's input that does not have exactly one output after it, or
+/// of an output without a call.
 fn unpaired_call(body: &Value) -> Option<String> {
     let mut open: HashMap<&str, bool> = HashMap::new();
     for item in body["input"].as_array()? {

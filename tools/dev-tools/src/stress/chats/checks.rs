@@ -91,10 +91,10 @@ const RULES: &[(&str, &str)] = &[
          group by r.id having count(c.seq) <> r.last_chunk_seq or max(c.seq) <> r.last_chunk_seq",
     ),
     (
-        // Without a key, the same words are a new question if their request came after a good end of
-        // the answer, after the conversation had gone on, or after 30 seconds. A question names the
-        // time of its request, which may wait for the database for some seconds. Its key is that of
-        // its first run: the request for another answer has a key of its own.
+        // Without a key, the same words are a new question if their request came after a good end
+        // of the answer, after the conversation had gone on, or after 30 seconds. A question names
+        // the time of its request, which may wait for the database for some seconds. Its key is
+        // that of its first run: the request for another answer has a key of its own.
         "questions that were repeated and not recognised",
         "with asked as (
            select m.user_id, m.content, m.thread_id, m.thread_seq, min(r.started_at) as first_at,

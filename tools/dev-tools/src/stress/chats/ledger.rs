@@ -1,4 +1,4 @@
-//! What the clients have sent and received.
+//! Records the requests and responses of the clients.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ pub struct Ledger {
     pub counts: Counts,
 }
 
-/// How often something happened.
+/// Counters of the events of a run, for its report.
 #[derive(Default)]
 pub struct Counts {
     pub turns: AtomicUsize,
@@ -49,7 +49,7 @@ pub struct Counts {
     pub compared: AtomicUsize,
 }
 
-/// Counts one more.
+/// Increments a counter.
 pub fn count(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

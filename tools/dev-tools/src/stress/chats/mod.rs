@@ -1,6 +1,6 @@
-//! Users chat with a self-hosted agent on several pages. Its model calls tools, and a person decides
-//! about the calls that are held. Meanwhile a fifth of the responses of the model, of the agent and
-//! of Supabase fail, processes get killed, and leases expire.
+//! Users chat with a self-hosted agent on several pages. Its model calls tools, and a person
+//! decides about the calls that are held. Meanwhile a fifth of the responses of the model, of the
+//! agent and of Supabase fail, processes get killed, and leases expire.
 
 mod answers;
 mod calls;

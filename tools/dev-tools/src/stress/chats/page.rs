@@ -16,7 +16,6 @@ use crate::stress::env::{Person, StressEnv};
 use crate::stress::log::Entry;
 use crate::stress::requests::Request;
 
-/// A self-hosted agent.
 pub const CHAT_AGENT: &str = "chat";
 
 /// More attempts are never necessary.
@@ -84,7 +83,6 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// Chooses the next request.
     fn choose(&self, number: usize, rng: &mut Rng) -> ChatRequest {
         let key = rng.bool().then(|| Uuid::from_u128(rng.u128(..)).to_string());
         let text = format!("Question {number}: who pays invoice {}?", rng.u32(1..100_000));

@@ -26,17 +26,17 @@ pub struct ChatRequest {
     pub text: String,
     pub key: Option<String>,
     pub thread: Option<OpenThread>,
-    /// For a new thread.
+    /// Whether a new thread is shared by several pages of the user.
     pub is_shared: bool,
 }
 
 /// The response to one attempt.
 pub enum Outcome {
-    /// The stream has ended.
+    /// The stream was complete.
     Ended(Vec<Value>),
-    /// The connection broke.
+    /// The connection broke before the stream ended.
     Cut(Vec<Value>),
-    /// The page has left.
+    /// The page closed the connection before the stream ended.
     Left(Vec<Value>),
     /// A response that is not a stream; without a status, none.
     Refused { status: Option<u16>, code: String, wait: Duration },

@@ -92,7 +92,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Reads the rows again.
+    /// Reads the rows that other connections have changed.
     pub async fn refresh(&mut self, operator: &mut PgConnection) -> Result<()> {
         let query = "select org_id, user_id, id from chat_sessions where org_id = any($1) order by status, random() limit 60";
         let sessions: Vec<(Uuid, Uuid, Uuid)> =

@@ -27,7 +27,7 @@ pub fn weight(function: &str) -> u32 {
         "cancel_session" | "expire_session" => 2,
         "begin_erasure" | "set_retention" | "register_agent_server" => 1,
         "erase_batch" | "end_erased_sessions" | "finish_erasure" => 12,
-        "register_agent" | "set_org_limits" => 1,
+        "register_agent" | "set_org_limits" | "remove_member" => 1,
         _ => 6,
     }
 }
@@ -189,6 +189,8 @@ fn value(rng: &mut Rng, pool: &Pool, function: &str, name: &str, kind: &str, ses
         "p_max_attempts" => json!(rng.u32(1..4)),
         "p_timeout_seconds" => json!(rng.u32(1..5)),
         "p_credential" => json!(null),
+        "p_role" => json!(choose(rng, &["owner", "approver", "member", "nothing"])),
+        "p_reset" => json!([choose(rng, &["keys_per_day_user", "active_sessions_user"])]),
         "p_keep_days" => choose(rng, &[json!(null), json!(30), json!(0)]),
         "p_bucket" => json!(choose(rng, &["day", "hour"])),
         "p_group_by" => json!(choose(rng, &["none", "agent"])),

@@ -19,12 +19,12 @@ use super::user::User;
 /// Lifetime of a user's token: Supabase's default of one hour.
 const LIFETIME_SECONDS: i64 = 3600;
 
-/// What happens to the replaced signing key.
+/// Treatment of the replaced signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldKey {
     /// It still verifies its tokens, as during a rotation.
     StaysValid,
-    /// It is removed from the key set, and its tokens are invalid.
+    /// The key leaves the key set, and its tokens are invalid.
     Revoked,
 }
 

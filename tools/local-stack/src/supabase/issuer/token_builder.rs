@@ -49,7 +49,6 @@ impl<'a> TokenBuilder<'a> {
         self
     }
 
-    /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
@@ -66,7 +65,6 @@ impl<'a> TokenBuilder<'a> {
         self
     }
 
-    /// Sets the signer.
     pub fn signed_by(mut self, signer: Signer) -> Self {
         self.signer = signer;
         self

@@ -1,4 +1,4 @@
-//! The table of endings.
+//! Compares each end of a turn with a table of what the reader sees.
 
 use super::{super::TurnEnd, *};
 use crate::clients::model::{IncompleteReason, ModelCause};

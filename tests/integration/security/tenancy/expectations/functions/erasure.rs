@@ -1,5 +1,3 @@
-//! Erasure and retention.
-
 use super::{Function, Tenant};
 
 /// Every person is being erased, so a call without a condition on the person would change all of
@@ -18,7 +16,7 @@ const OVERDUE: &str = "begin; set local session_replication_role = replica;
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "begin_erasure",
-        tenant: Tenant::ErasedPerson,
+        tenant: Tenant::ManagedPerson,
         setup: "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until)
                  select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now() from public.chatkit_users
                  where (org_id, user_id) <> ('{org}', '{user}')",
@@ -29,7 +27,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "end_erased_sessions",
-        tenant: Tenant::ErasedPerson,
+        tenant: Tenant::ManagedPerson,
         setup: ERASING,
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_limit": 100 }"#,
         response: r#"{ "ended": 3, "active": false,
@@ -38,7 +36,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "record_deleted_threads",
-        tenant: Tenant::ErasedPerson,
+        tenant: Tenant::ManagedPerson,
         setup: ERASING,
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_thread_ids": ["cthr_{session}"] }"#,
         response: r#"{ "threads": 1 }"#,
@@ -46,7 +44,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "erase_batch",
-        tenant: Tenant::ErasedPerson,
+        tenant: Tenant::ManagedPerson,
         setup: ERASING,
         arguments: r#"{ "p_org_id": "{org}", "p_user_id": "{user}", "p_limit": 1000 }"#,
         // The session, its two events, its thread, its transcript and the lease on it.
@@ -55,7 +53,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "finish_erasure",
-        tenant: Tenant::ErasedPerson,
+        tenant: Tenant::ManagedPerson,
         // The user has no sessions.
         setup: "insert into public.erasures (id, org_id, user_id, requested_by, reason, lease_until)
                  select gen_random_uuid(), org_id, user_id, 'ops', 'asked', now() from public.chatkit_users;

@@ -3,6 +3,7 @@
 mod chat;
 mod erasure;
 mod maintenance;
+mod members;
 mod orchestrator;
 mod sessions;
 
@@ -41,8 +42,9 @@ pub enum Tenant {
     /// organisation: 403 `not_a_member`. If the person is neither the requester nor an approver:
     /// 404 `escalation_not_found`.
     EscalationOfPerson,
-    /// A person of an organisation whom an operator erases. Other persons are not changed.
-    ErasedPerson,
+    /// A person of an organisation whom an operator erases, or whose membership an operator
+    /// changes. Other persons are not changed.
+    ManagedPerson,
     /// A running delivery and its fence. With another fence the delivery is not finished.
     RunningCall,
     /// The session of a client secret, whose hash is the only id in the arguments.
@@ -66,6 +68,7 @@ pub fn every_function() -> impl Iterator<Item = &'static Function> {
         maintenance::FUNCTIONS,
         orchestrator::FUNCTIONS,
         erasure::FUNCTIONS,
+        members::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

@@ -14,12 +14,27 @@ pub const FUNCTIONS: &[Function] = &[
         postcondition: "",
     },
     Function {
+        name: "list_registrations",
+        tenant: Tenant::Organisation,
+        setup: "",
+        arguments: r#"{ "p_org_id": "{org}", "p_limit": 10 }"#,
+        response: r#"{ "agents": [
+                         { "id": "accounts_payable", "server": {
+                             "url": "https://agents.example/here", "tools": [{}, {}, {}, {}],
+                             "routes": [{}, {}, {}, {}, {}, {}, {}] } },
+                         { "id": "cfo_strategy", "server": null },
+                         { "id": "regulatory_filings", "server": null },
+                         { "id": "treasury_chat", "server": null } ],
+                       "next": null }"#,
+        postcondition: "",
+    },
+    Function {
         name: "set_org_limits",
         tenant: Tenant::Organisation,
         setup: "",
-        arguments: r#"{ "p_org_id": "{org}", "p_secrets_per_minute_user": 50 }"#,
-        response: r#"{ "limits": { "org_id": "{org}", "secrets_per_minute_user": 50, "secrets_per_minute_session": 20,
-                                 "events_per_minute_user": 600, "events_per_minute_session": 300 } }"#,
+        arguments: r#"{ "p_org_id": "{org}", "p_secrets_per_minute_user": 50, "p_reset": ["events_per_minute_user"] }"#,
+        response: r#"{ "limits": { "org_id": "{org}", "secrets_per_minute_user": 50, "secrets_per_minute_session": 1000,
+                                 "events_per_minute_user": 600, "events_per_minute_session": 1000 } }"#,
         postcondition: "",
     },
     Function {

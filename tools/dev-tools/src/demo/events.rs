@@ -1,4 +1,4 @@
-//! The clerk clicks a button and opens an escalation.
+//! Events: the clerk clicks a button and opens an escalation.
 
 use anyhow::Result;
 use serde_json::{Value, json};
