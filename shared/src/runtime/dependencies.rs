@@ -134,9 +134,10 @@ impl Dependencies {
         crate::clients::aws::AwsClient::from_environment(&mut self.environment, self.http.clone())
     }
 
-    /// The secret that the database webhook must send.
-    pub(crate) fn webhook_secret(&mut self) -> Result<Secret, Reported> {
-        self.environment.required("DATABASE_WEBHOOK_SECRET", config::secret_min_32)
+    /// The secrets of the database webhook, for checks of the configuration.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn webhook_secrets(&mut self) -> Result<super::webhook::WebhookSecrets, Reported> {
+        super::webhook::WebhookSecrets::from_environment(&mut self.environment)
     }
 
     /// The verifier of callers' tokens. Every HTTP function has one.

@@ -19,7 +19,7 @@ use crate::platform::{
 };
 
 /// For methods that may be repeated.
-const READ: RetryPolicy = RetryPolicy {
+pub(super) const READ: RetryPolicy = RetryPolicy {
     system: "aws",
     try_timeout: Duration::from_secs(5),
     retry_window: Duration::from_secs(2),
@@ -87,6 +87,19 @@ impl AwsClient {
         deadline: Deadline,
     ) -> Result<AwsResponse, AwsError> {
         let policy = if method == Method::POST { POST } else { READ };
+        let request = self.signed(service, method, path_and_query, headers, body)?;
+        self.execute(request, policy, deadline).await
+    }
+
+    /// Builds a signed request.
+    pub(super) fn signed(
+        &self,
+        service: &str,
+        method: Method,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Request, AwsError> {
         let mut request = Request::new(method, self.url(service, path_and_query)?);
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes());
@@ -98,6 +111,16 @@ impl AwsClient {
         *request.body_mut() = Some(body.into().into());
         signature::sign(&mut request, service, &self.region, &self.credentials, SystemTime::now())
             .map_err(AwsError::InvalidRequest)?;
+        Ok(request)
+    }
+
+    /// Sends a signed request.
+    pub(super) async fn execute(
+        &self,
+        request: Request,
+        policy: RetryPolicy,
+        deadline: Deadline,
+    ) -> Result<AwsResponse, AwsError> {
         let response = self.http.send(request, policy, deadline).await?;
         response.into_aws_response().map_err(AwsError::Rejected)
     }
