@@ -42,7 +42,8 @@ pub fn assign_roles(specs: &mut [FunctionSpec], url: &str) -> Result<Vec<Role>> 
     let mut roles = Vec::new();
     for spec in specs {
         let credentials = Credentials {
-            access_key_id: format!("ASIA{}", &random(32)?[..16]),
+            // A scope separates its parts by slashes, so the id has letters and digits only.
+            access_key_id: format!("ASIA{}", &Uuid::new_v4().simple().to_string().to_uppercase()[..16]),
             secret_access_key: random(30)?,
             session_token: random(300)?,
         };
