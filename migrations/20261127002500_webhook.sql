@@ -12,8 +12,8 @@ comment on table chatkit_private.webhook is
   'The URL of receive-webhook, and the name of its secret in Supabase Vault. The project sets both '
   'with supabase/webhook.sql.';
 
--- Sets the URL, and stores the secret in Supabase Vault. The extension's functions encrypt it, so no
--- table and no backup contains its text.
+-- Sets the URL, and stores the secret in Supabase Vault. The extension's functions encrypt it, so
+-- no table and no backup contains its text.
 create or replace function chatkit_private.set_webhook(p_url text, p_secret text) returns void
 language plpgsql
 set search_path = ''

@@ -1,5 +1,5 @@
-//! Checks that the database can call the webhook. The URL and the secret are not reported. The trigger
-//! itself is part of the schema.
+//! Checks that the database can call the webhook. The URL and the secret are not reported. The
+//! trigger itself is part of the schema.
 
 use super::{
     code::FaultCode,

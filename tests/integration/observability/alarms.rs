@@ -123,8 +123,8 @@ async fn every_log_level_of_the_template_keeps_metrics() -> Result<()> {
     Ok(())
 }
 
-/// Lambda's own counts. An alarm cannot use a search expression, so it has to name every function. A
-/// burst of webhooks is throttled in normal operation.
+/// Lambda's own counts. An alarm cannot use a search expression, so it has to name every function.
+/// A burst of webhooks is throttled in normal operation.
 #[tokio::test]
 async fn alarms_watch_errors_and_throttles_of_every_http_function() -> Result<()> {
     let template = Template::read()?;
@@ -159,6 +159,8 @@ async fn alarms_watch_every_upstream_error_that_an_operator_resolves() -> Result
     for without_alarm in CODES_WITHOUT_ALARM {
         ensure!(codes.remove(without_alarm), "{without_alarm} is not a code that an operator resolves");
     }
+    // AWS's responses have no table: all of them have this code.
+    codes.insert("route_events_not_started".to_owned());
     let watched = watched_metrics::watched_by_alarms(&Template::read()?)?;
     let by_code = watched.iter().filter(|one| one.namespace == NAMESPACE && one.name == "Errors");
     let by_code = by_code.filter_map(|one| one.dimensions.get("code").cloned().flatten());

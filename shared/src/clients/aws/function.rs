@@ -18,9 +18,9 @@ const START: RetryPolicy = RetryPolicy { try_timeout: Duration::from_secs(1), ..
 /// Longest time for a start with its retries.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Shortest time between two starts by one process. An earlier request waits. So a process starts at
-/// most four runs a second, and a request that Lambda rejects because all processes wait is covered
-/// by the run that each of them is about to start.
+/// Shortest time between two starts by one process. An earlier request waits. So a process starts
+/// at most four runs a second, and a request that Lambda rejects because all processes wait is
+/// covered by the run that each of them is about to start.
 pub const START_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Starts one function, at most once in [`START_INTERVAL`].

@@ -49,8 +49,8 @@ impl Drop for EnvFile {
     }
 }
 
-/// Variables that Lambda sets. The watcher does not check credentials, and serves Lambda's API at its
-/// default address.
+/// Variables that Lambda sets. The watcher does not check credentials, and serves Lambda's API at
+/// its default address.
 const AWS_VARIABLES: [(&str, &str); 4] = [
     ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000"),

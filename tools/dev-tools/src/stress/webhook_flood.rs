@@ -1,8 +1,8 @@
 //! A flood of requests without the secret at the webhook's public URL, while events are delivered.
 //!
-//! The flood and the deliveries share this machine, which they do not on AWS. So the deliveries during
-//! the flood are compared with those during a flood at a plain server, which takes as much of the
-//! machine. The schedule starts the runs, once in a tenth of a second instead of once a minute. Its
+//! The flood and the deliveries share this machine, which they do not on AWS. So the deliveries
+//! during the flood are compared with those during a flood at a plain server, which takes as much of
+//! the machine. The schedule starts the runs, once in a tenth of a second instead of once a minute. Its
 //! runs need the concurrency that a flood must not take.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
