@@ -54,6 +54,15 @@ struct Flood {
     is_over: AtomicBool,
 }
 
+impl Flood {
+    fn sent(&self) -> usize {
+        [&self.rejected, &self.throttled, &self.others]
+            .map(|count| count.load(Ordering::Relaxed))
+            .iter()
+            .sum()
+    }
+}
+
 /// What was measured in one phase.
 struct Phase {
     flood: Flood,
@@ -74,16 +83,17 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     webhook.set_disconnected(true);
 
     let plain = Port::free().await?.serve(Router::new().fallback(async || StatusCode::UNAUTHORIZED));
-    let quiet = phase(env, &sessions, "", 0).await?;
-    let control = phase(env, &sessions, &plain.url(), count).await?;
-    let flooded = phase(env, &sessions, &env.stack.function_url("receive-webhook"), count).await?;
+    let quiet = phase(env, &sessions, "", 0, Duration::ZERO).await?;
+    let url = env.stack.function_url("receive-webhook");
+    let flooded = phase(env, &sessions, &url, count, Duration::ZERO).await?;
+    let control = phase(env, &sessions, &plain.url(), count, flooded.took).await?;
     let started = env.stack.lambda().invoke_api().accepted();
 
     // An event that comes after the flood is delivered at once, without the schedule.
     webhook.set_disconnected(false);
     let woken = deliver(env, &sessions[0]).await?;
 
-    let per_second = |phase: &Phase| (count as f64 / phase.took.as_secs_f64()) as usize;
+    let per_second = |phase: &Phase| (phase.flood.sent() as f64 / phase.took.as_secs_f64()) as usize;
     let percentile = |phase: &Phase, percent: usize| phase.delays[(phase.delays.len() - 1) * percent / 100];
     let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     let ms = |micros: usize| micros / 1000;
@@ -112,12 +122,19 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     ])
 }
 
-/// Floods a URL with `count` requests, and measures deliveries meanwhile.
-async fn phase(env: &StressEnv, sessions: &[Value], url: &str, count: usize) -> Result<Phase> {
+/// Floods a URL with at least `count` requests, for at least `time`, and measures deliveries
+/// meanwhile.
+async fn phase(
+    env: &StressEnv,
+    sessions: &[Value],
+    url: &str,
+    count: usize,
+    time: Duration,
+) -> Result<Phase> {
     let flood = Flood::default();
     let began = Instant::now();
     let flooding = async {
-        flood_from_another_thread(url.to_owned(), count, &flood).await?;
+        flood_from_another_thread(url.to_owned(), count, time, &flood).await?;
         flood.is_over.store(true, Ordering::Relaxed);
         anyhow::Ok(began.elapsed())
     };
@@ -150,7 +167,8 @@ async fn schedule(stack: &LocalStack) -> anyhow::Error {
 
 /// Sends requests without the secret. They have a thread and connections of their own, so that they
 /// do not delay the stack's servers in this process.
-async fn flood_from_another_thread(url: String, count: usize, flood: &Flood) -> Result<()> {
+async fn flood_from_another_thread(url: String, count: usize, time: Duration, flood: &Flood) -> Result<()> {
+    let began = Instant::now();
     let (sender, mut statuses) = tokio::sync::mpsc::unbounded_channel();
     let thread = std::thread::spawn(move || -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -158,7 +176,7 @@ async fn flood_from_another_thread(url: String, count: usize, flood: &Flood) -> 
             let client = http::separate_client();
             let sent = AtomicUsize::new(0);
             let send = async |_: usize| {
-                while sent.fetch_add(1, Ordering::Relaxed) < count {
+                while sent.fetch_add(1, Ordering::Relaxed) < count || began.elapsed() < time {
                     let request = client.post(&url).header("x-webhook-secret", "a-guess");
                     let status = request.send().await.map(|response| response.status().as_u16());
                     let _ = sender.send(status.unwrap_or_default());
