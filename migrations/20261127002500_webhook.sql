@@ -3,31 +3,66 @@
 create table if not exists chatkit_private.webhook (
   only_one boolean primary key default true,
   url text not null,
-  secret text not null,
+  secret_name text not null default 'chatkit_webhook_secret',
   constraint webhook_only_one check (only_one),
-  constraint webhook_url_form check (url ~ '^https?://[^[:space:]]+$'),
-  constraint webhook_secret_length check (length(secret) between 32 and 1024)
+  constraint webhook_url_form check (url ~ '^https?://[^[:space:]]+$')
 );
 
 comment on table chatkit_private.webhook is
-  'The URL of route-events and the secret that it checks. The project sets both with '
-  'supabase/webhook.sql.';
+  'The URL of receive-webhook, and the name of its secret in Supabase Vault. The project sets both '
+  'with supabase/webhook.sql.';
+
+-- Sets the URL, and stores the secret in Supabase Vault. The extension's functions encrypt it, so
+-- no table and no backup contains its text.
+create or replace function chatkit_private.set_webhook(p_url text, p_secret text) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_name text;
+  v_id uuid;
+begin
+  if coalesce(p_secret, '') !~ '^[!-~]{32,}$' or length(p_secret) > 1024 then
+    raise exception 'the secret must have 32 to 1024 visible ASCII characters'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  insert into chatkit_private.webhook (url)
+  values (p_url)
+  on conflict (only_one) do update set url = excluded.url
+  returning secret_name into v_name;
+  select s.id into v_id from vault.secrets as s where s.name = v_name;
+  if v_id is null then
+    perform vault.create_secret(p_secret, v_name, 'Sent by the database to receive-webhook.');
+  else
+    perform vault.update_secret(v_id, p_secret);
+  end if;
+end
+$$;
 
 -- Requests a run of route-events. Runs as the owner of the functions that write deliveries, which
--- may read the table above. pg_net sends the request after the commit. If pg_net fails or is
--- missing, for example after a restore, events wait for the schedule.
+-- may read the table above and the Vault. pg_net sends the request after the commit. If pg_net or
+-- the Vault fails or is missing, for example after a restore, events wait for the schedule.
 create or replace function chatkit_private.request_route_events() returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+  v_webhook chatkit_private.webhook;
+  v_secret text;
 begin
+  select w.* into v_webhook from chatkit_private.webhook as w;
+  if not found then
+    return;
+  end if;
+  select s.decrypted_secret into strict v_secret
+  from vault.decrypted_secrets as s
+  where s.name = v_webhook.secret_name;
   perform net.http_post(
-    url := w.url,
+    url := v_webhook.url,
     body := '{}',
-    headers := jsonb_build_object('Content-Type', 'application/json', 'X-Webhook-Secret', w.secret),
-    timeout_milliseconds := 2000
-  )
-  from chatkit_private.webhook as w;
+    headers := jsonb_build_object('Content-Type', 'application/json', 'X-Webhook-Secret', v_secret),
+    timeout_milliseconds := 5000
+  );
 exception when others then
   raise warning 'route-events was not woken: SQLSTATE %', sqlstate;
 end
@@ -52,18 +87,34 @@ create or replace trigger notify_route_events
   referencing new table as made
   for each statement execute function chatkit_private.notify_route_events();
 
--- Reports to the doctor whether the webhook is configured and whether pg_net is installed.
+-- Reports to the doctor whether the webhook is configured, whether pg_net is installed, and whether
+-- the Vault has the secret.
 create or replace function chatkit_private.webhook_state() returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = ''
 as $$
-  select jsonb_build_object(
+declare
+  v_has_secret boolean;
+begin
+  begin
+    v_has_secret := exists (
+      select
+      from chatkit_private.webhook as w
+      join vault.secrets as s on s.name = w.secret_name
+    );
+  -- The extension is missing.
+  exception when undefined_table or invalid_schema_name or insufficient_privilege then
+    v_has_secret := false;
+  end;
+  return jsonb_build_object(
     'is_set', exists (select from chatkit_private.webhook),
     'can_call', exists (
       select
       from pg_catalog.pg_proc as p
       join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
       where n.nspname = 'net' and p.proname = 'http_post'
-    )
-  )
+    ),
+    'has_secret', v_has_secret
+  );
+end
 $$;

@@ -2,12 +2,13 @@
 -- not a migration, because the URL and the secret belong to one deployment. Run it once, and again
 -- when either changes:
 --
---   psql "$DATABASE_URL" -v url='https://…/route-events' -v secret="$DATABASE_WEBHOOK_SECRET" \
+--   psql "$DATABASE_URL" -v url='https://…' -v secret="$DATABASE_WEBHOOK_SECRET" \
 --     -f supabase/webhook.sql
 --
--- The request carries no data: route-events compares the secret and then reads the queues itself.
--- If a request is lost, the schedule finds the work a little later. To disable the webhook, run
--- `delete from chatkit_private.webhook`.
+-- The URL is that of receive-webhook. Supabase Vault stores the secret, encrypted. The request
+-- carries no data: receive-webhook compares the secret and starts route-events, which reads the
+-- queues itself. If a request is lost, the schedule finds the work a little later. To disable the
+-- webhook, run `delete from chatkit_private.webhook`.
 \set ON_ERROR_STOP on
 \if :{?url}
 \else
@@ -21,7 +22,7 @@
 \endif
 
 create extension if not exists pg_net;
+-- New projects have it.
+create extension if not exists supabase_vault with schema vault cascade;
 
-insert into chatkit_private.webhook (url, secret)
-values (:'url', :'secret')
-on conflict (only_one) do update set url = excluded.url, secret = excluded.secret;
+select chatkit_private.set_webhook(:'url', :'secret');

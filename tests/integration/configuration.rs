@@ -13,7 +13,7 @@ use crate::support::client::{AGENT, TestClient};
 /// A part of every invalid value, by which a test finds a value in a log line.
 const CANARY: &str = "c4n4ry";
 
-const INVALID: [(&str, &str); 17] = [
+const INVALID: [(&str, &str); 18] = [
     ("SUPABASE_URL", "https://postgres:c4n4ry@db.example.com"),
     ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_c4n4ry"),
     ("SUPABASE_SECRET_KEY", "sb_publishable_c4n4ry"),
@@ -30,6 +30,7 @@ const INVALID: [(&str, &str); 17] = [
     ("OAUTH_CLIENTS_ALLOWED_TO_DECIDE", "c4n4ry,,c4n4ry"),
     ("REQUIRE_AAL2_TO_DECIDE", "c4n4ry"),
     ("DATABASE_WEBHOOK_SECRET", "c4n4ry"),
+    ("ROUTE_EVENTS_FUNCTION", "c4n4ry/c4n4ry"),
     ("AGENT_CREDENTIALS", r#"{"payables":{"origin":"http://c4n4ry.example.com","bearer":"c4n4ry"}}"#),
 ];
 
@@ -56,6 +57,8 @@ const WRITING: [&str; 6] = [
 const NON_HTTP: [&str; 3] = ["erase-user", "expire-sessions", "route-events"];
 /// Streams the chat, for callers with a client secret.
 const STREAMING: &str = "serve-chatkit";
+/// Receives the database webhook, and has no key of Supabase.
+const RECEIVING: &str = "receive-webhook";
 /// Starts with an invalid environment and reports its errors (see `doctor`).
 const DOCTOR: [&str; 1] = ["doctor"];
 /// Reads with the caller's token and writes with the secret key.
@@ -63,13 +66,14 @@ const DECIDING: &str = "decide-escalation";
 
 /// All functions except the doctor.
 fn functions() -> impl Iterator<Item = &'static str> {
-    READ_ONLY.into_iter().chain(WRITING).chain(NON_HTTP).chain([DECIDING, STREAMING])
+    READ_ONLY.into_iter().chain(WRITING).chain(NON_HTTP).chain([DECIDING, STREAMING, RECEIVING])
 }
 
 /// The Supabase keys of a function.
 fn keys(function: &str) -> &'static [&'static str] {
     match function {
         DECIDING => &["SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SECRET_KEY"],
+        RECEIVING => &[],
         _ if READ_ONLY.contains(&function) => &["SUPABASE_PUBLISHABLE_KEY"],
         _ => &["SUPABASE_SECRET_KEY"],
     }
@@ -77,6 +81,9 @@ fn keys(function: &str) -> &'static [&'static str] {
 
 /// The variables of [`INVALID`] that a function reads.
 fn variables(function: &str) -> BTreeSet<&'static str> {
+    if function == RECEIVING {
+        return BTreeSet::from(["DATABASE_WEBHOOK_SECRET", "ROUTE_EVENTS_FUNCTION"]);
+    }
     let mut read = BTreeSet::from(["SUPABASE_URL"]);
     read.extend(keys(function));
     if !NON_HTTP.contains(&function) {
@@ -98,7 +105,7 @@ fn variables(function: &str) -> BTreeSet<&'static str> {
         read.extend(["MODEL_BASE_URL", "MODEL_API_KEY", "AGENT_CREDENTIALS"]);
     }
     if function == "route-events" {
-        read.extend(["DATABASE_WEBHOOK_SECRET", "AGENT_CREDENTIALS"]);
+        read.insert("AGENT_CREDENTIALS");
     }
     read
 }
@@ -129,13 +136,11 @@ async fn missing_variables_are_reported_if_required() -> Result<()> {
     for function in functions() {
         let (line, keys) = (only_line(&lines, function)?, keys(function));
         // ChatKit, CORS origins and agent credentials are optional.
-        let own_secret = match function {
-            "route-events" => Some("DATABASE_WEBHOOK_SECRET"),
-            STREAMING => Some("MODEL_API_KEY"),
-            _ => None,
+        let missing = match function {
+            RECEIVING => vec!["DATABASE_WEBHOOK_SECRET", "ROUTE_EVENTS_FUNCTION"],
+            STREAMING => [&["SUPABASE_URL"], keys, &["MODEL_API_KEY"]].concat(),
+            _ => [&["SUPABASE_URL"], keys].concat(),
         };
-        let missing: Vec<_> =
-            ["SUPABASE_URL"].iter().copied().chain(keys.iter().copied()).chain(own_secret).collect();
         let named = missing.iter().map(|name| format!("; {name} is not set")).collect::<String>();
         let expected = format!("{} mistake(s){named}", missing.len());
         ensure!(line.contains(&expected), "{function}: {line}");
@@ -191,14 +196,16 @@ async fn functions_receive_only_secrets_that_they_need() -> Result<()> {
     let secret = stack.supabase().secret_key();
     for function in functions() {
         let environment = stack.environment().for_function(template.function(function)?);
-        let (writes, seals) = (!READ_ONLY.contains(&function), function == "create-session");
+        let writes = !READ_ONLY.contains(&function) && function != RECEIVING;
+        let seals = function == "create-session";
         // The JWT secret is for functions that verify tokens.
-        let verifies = !NON_HTTP.contains(&function) && function != STREAMING;
+        let verifies = !NON_HTTP.contains(&function) && ![STREAMING, RECEIVING].contains(&function);
         for (name, needed) in [
             ("SUPABASE_SECRET_KEY", writes),
             ("CHATKIT_SEALING_KEYS", seals),
             ("SUPABASE_JWT_SECRET", verifies),
             ("MODEL_API_KEY", function == STREAMING),
+            ("DATABASE_WEBHOOK_SECRET", function == RECEIVING),
         ] {
             ensure!(
                 environment.contains_key(name) == needed,

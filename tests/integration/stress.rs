@@ -32,6 +32,7 @@ stress_tests! {
     metrics,
     events,
     deliveries,
+    webhook_flood,
     openai_down,
     supabase_down,
     chats,

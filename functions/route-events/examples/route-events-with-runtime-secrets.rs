@@ -4,5 +4,5 @@
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve_webhook::<handler::RouteEvents>()
+    shared::runtime::serve_schedule::<handler::RouteEvents>()
 }

@@ -1,7 +1,7 @@
-//! Scheduled function, also started by a database webhook: delivers events to agents.
+//! Scheduled function, also started by `receive-webhook`: delivers events to agents.
 
 mod handler;
 
 fn main() -> std::process::ExitCode {
-    shared::runtime::serve_webhook::<handler::RouteEvents>()
+    shared::runtime::serve_schedule::<handler::RouteEvents>()
 }

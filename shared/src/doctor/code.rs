@@ -71,6 +71,7 @@ codes! {
     TriggerMissing = "trigger_missing" "A trigger is missing: the invariant that it holds can break unnoticed.", "Run the migration that creates it again. Each migration may be repeated.";
     TriggerDisabled = "trigger_disabled" "A trigger is disabled: the invariant that it holds can break unnoticed.", "Enable it: alter table … enable trigger ….";
     WebhookExtensionMissing = "webhook_extension_missing" "The webhook is configured, but the extension pg_net, which sends its requests, is missing, for example after a restore or a pause: events wait for the schedule.", "Enable the extension pg_net (create extension pg_net).";
+    WebhookSecretMissing = "webhook_secret_missing" "The webhook is configured, but Supabase Vault does not have its secret, for example after a restore into another project: events wait for the schedule.", "Run supabase/webhook.sql again.";
 
     ChatkitKeyRejected = "chatkit_key_refused" "OpenAI rejects the API key: it is wrong, revoked or truncated.", "Set OPENAI_CHATKIT_SECRET to a key of the workflows' project.";
     ChatkitProjectRefused = "chatkit_project_refused" "OpenAI does not allow the key in the project: OPENAI_CHATKIT_PROJECT is another project, or the key may not use ChatKit.", "Set OPENAI_CHATKIT_PROJECT to the key's project, or leave it out; give the key the right to use ChatKit.";

@@ -26,7 +26,7 @@ words! {
         Migrations = "migrations",
         /// Whether the schema is as the migrations define it.
         Schema = "schema",
-        /// Whether the database calls the orchestrator's webhook.
+        /// Whether the database can call the webhook.
         Webhook = "webhook",
         /// Whether OpenAI accepts the key and the project.
         Chatkit = "chatkit",

@@ -87,7 +87,7 @@ impl Doctor {
             let _ = dependencies.model_client();
         }
         let _ = (
-            dependencies.webhook_secret(),
+            dependencies.webhook_secrets(),
             dependencies.verifier(),
             dependencies.cors(),
             dependencies.decision_rules(),

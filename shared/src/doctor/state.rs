@@ -39,13 +39,15 @@ pub(super) struct DeploymentState {
     pub sealing_key_ids: Vec<String>,
 }
 
-/// Webhook that calls the orchestrator.
+/// Webhook that starts the orchestrator.
 #[derive(Debug, Deserialize)]
 pub(super) struct Webhook {
     /// Whether the function's URL is configured in the database.
     pub is_set: bool,
     /// Whether the extension that sends the request is installed.
     pub can_call: bool,
+    /// Whether Supabase Vault has the secret of the request.
+    pub has_secret: bool,
 }
 
 /// Objects that callers might be able to access.

@@ -1,5 +1,5 @@
-//! Checks that the database calls the orchestrator's webhook. The URL and the secret are not
-//! reported. The trigger itself is part of the schema.
+//! Checks that the database can call the webhook. The URL and the secret are not reported. The
+//! trigger itself is part of the schema.
 
 use super::{
     code::FaultCode,
@@ -9,12 +9,15 @@ use super::{
 
 /// Without a webhook events are only delivered later, so the check is skipped.
 pub(super) fn check(state: &DeploymentState) -> CheckResult {
-    match (state.webhook.is_set, state.webhook.can_call) {
-        (true, true) => CheckResult::ok(Check::Webhook),
-        (true, false) => CheckResult::fault(Check::Webhook, FaultCode::WebhookExtensionMissing),
-        (false, _) => CheckResult::skipped(
-            Check::Webhook,
-            "there is none (supabase/webhook.sql): events wait for the schedule",
-        ),
+    let webhook = &state.webhook;
+    if !webhook.is_set {
+        let reason = "there is none (supabase/webhook.sql): events wait for the schedule";
+        CheckResult::skipped(Check::Webhook, reason)
+    } else if !webhook.can_call {
+        CheckResult::fault(Check::Webhook, FaultCode::WebhookExtensionMissing)
+    } else if !webhook.has_secret {
+        CheckResult::fault(Check::Webhook, FaultCode::WebhookSecretMissing)
+    } else {
+        CheckResult::ok(Check::Webhook)
     }
 }

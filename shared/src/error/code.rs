@@ -123,6 +123,7 @@ codes! {
     SupabaseReadOnly = 503 "supabase_read_only" "Supabase's database is read-only", "Try again after Retry-After. Reads still work. Operator: free disk space.";
     SupabasePaused = 503 "supabase_paused" "The Supabase project is paused or restricted", "Operator: resume the project, or lift its restriction.";
     SupabaseSchemaMismatch = 503 "supabase_schema_mismatch" "The functions and the migrations have different versions", "Try again after Retry-After. Operator: apply the migrations.";
+    RouteEventsNotStarted = 503 "route_events_not_started" "route-events could not be started", "Nothing is lost: the schedule starts it. Operator: see the cause in the log.";
     ChatkitTimeout = 504 "chatkit_timeout" "OpenAI did not answer in time", "Try again.";
     ModelTimeout = 504 "model_timeout" "The model did not answer in time", "Try again.";
     SupabaseTimeout = 504 "supabase_timeout" "Supabase did not answer in time", "Try again. Every request may be repeated.";

@@ -13,7 +13,6 @@ use crate::{
         config::{self, Environment, Reported},
         http_client::HttpClient,
         sealing::Sealer,
-        secret::Secret,
         secret_store::Rotating,
     },
 };
@@ -137,9 +136,12 @@ impl Dependencies {
         crate::clients::aws::AwsClient::from_environment(&mut self.environment, self.http.clone())
     }
 
-    /// The secret that the database webhook must send.
-    pub(crate) fn webhook_secret(&mut self) -> Result<Rotating<Secret>, Reported> {
-        self.environment.required_secret("DATABASE_WEBHOOK_SECRET", config::secret_min_32)
+    /// The secrets of the database webhook, for checks of the configuration.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn webhook_secrets(
+        &mut self,
+    ) -> Result<Rotating<super::webhook::WebhookSecrets>, Reported> {
+        super::webhook::WebhookSecrets::from_environment(&mut self.environment)
     }
 
     /// The verifier of callers' tokens. Every HTTP function has one.

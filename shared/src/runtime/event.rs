@@ -38,13 +38,6 @@ impl Payload {
             _ => Format::V2,
         }
     }
-
-    /// Returns whether the payload looks like an HTTP request, even a broken one. Events of
-    /// EventBridge never do.
-    pub(super) fn is_http(&self) -> bool {
-        let members = ["requestContext", "httpMethod", "rawPath", "headers", "routeKey"];
-        self.0.as_ref().is_some_and(|event| members.iter().any(|member| event.get(member).is_some()))
-    }
 }
 
 impl<'de> Deserialize<'de> for Payload {

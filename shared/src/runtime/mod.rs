@@ -1,6 +1,5 @@
-//! Starts and serves a function: HTTP endpoints, with and without
-//! streaming, scheduled jobs, the database webhook, and admin
-//! tasks.
+//! Starts and serves a function: HTTP endpoints, with and without streaming, scheduled jobs, the
+//! database webhook, and admin tasks.
 
 mod admin;
 mod dependencies;
@@ -21,4 +20,4 @@ pub use event::{EventResponse, Format, Payload};
 pub use http_service::{HttpService, serve};
 pub use schedule::{ScheduledJob, serve_schedule};
 pub use streaming::{StreamedBody, StreamingEndpoint, StreamingService, serve_streaming};
-pub use webhook::{handle_webhook, serve_webhook};
+pub use webhook::{Webhook, WebhookService, serve_webhook};

@@ -18,7 +18,7 @@ use crate::support::project_files::{ensure_same, read_text};
 use crate::support::template::Template;
 
 /// Values that a function rejects if it reads the variable.
-const MALFORMED: [(&str, &str); 17] = [
+const MALFORMED: [(&str, &str); 18] = [
     ("SUPABASE_URL", "ftp://host.example"),
     ("SUPABASE_PUBLISHABLE_KEY", "no key"),
     ("SUPABASE_SECRET_KEY", "no key"),
@@ -35,6 +35,7 @@ const MALFORMED: [(&str, &str); 17] = [
     ("CORS_ALLOWED_ORIGINS", "*"),
     ("CORS_ALLOWED_HEADERS", "*"),
     ("DATABASE_WEBHOOK_SECRET", "short"),
+    ("ROUTE_EVENTS_FUNCTION", "a/b"),
     ("AGENT_CREDENTIALS", "no json"),
 ];
 

@@ -46,6 +46,7 @@ async fn openapi_lists_every_code_under_its_status() -> Result<()> {
         "malformed_request",
         "origin_forbidden",
         "webhook_secret_refused",
+        "route_events_not_started",
         "client_secret_rejected",
         "user_not_found",
     ];

@@ -125,7 +125,7 @@ async fn ten_agent_credentials_fit_into_every_environment() -> Result<()> {
         ensure!(size <= MAX_ENVIRONMENT, "{} has {size} bytes of variables", function.id);
         with_credentials += usize::from(names.contains_key("AGENT_CREDENTIALS"));
     }
-    ensure!(with_credentials == 4, "{with_credentials} functions have credentials");
+    ensure!(with_credentials == 3, "{with_credentials} functions have credentials");
     Ok(())
 }
 
@@ -139,8 +139,7 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
     for function in template.functions()? {
         let Function { id, package, properties } = &function;
         let (id, package) = (*id, *package);
-        let name = if function.is_webhook() { format!("{package}-webhook") } else { package.to_owned() };
-        ensure!(id == pascal(&name), "the function {name} has the id {id}, not {}", pascal(&name));
+        ensure!(id == pascal(package), "the function {package} has the id {id}, not {}", pascal(package));
         let (role, logs) = (format!("{id}Role"), format!("{id}Logs"));
         ensure!(
             properties["Role"] == format!("{role}.Arn"),
@@ -151,7 +150,7 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
             properties["LoggingConfig"] == json!({ "LogGroup": logs }),
             "the logs of {id} are not in {logs}"
         );
-        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{name}");
+        let log_name = format!("/aws/lambda/${{AWS::StackName}}-{package}");
         ensure!(resources[&logs]["Properties"]["LogGroupName"] == log_name, "{logs} is not named {log_name}");
         ensure!(
             resources[&logs]["Properties"]["RetentionInDays"] == "LogRetentionDays",
@@ -159,43 +158,27 @@ async fn functions_are_deployed_alike_with_minimal_permissions() -> Result<()> {
         );
         if function.is_scheduled() {
             let queue = format!("{id}DeadLetters");
-            let permissions = permissions(&logs, Some(&queue), &template.environment(&function));
+            let permissions = with_policy(
+                permissions(&logs, &template.environment(&function)),
+                "report-rounds-that-failed",
+                ("sqs:SendMessage", &format!("{queue}.Arn")),
+            );
             ensure!(
                 resources[&role]["Properties"] == permissions,
                 "{role} has other permissions than expected"
             );
-            // Requests to a URL use the concurrency of its function. So a webhook has its own
-            // function.
+            // Requests to a URL would use the concurrency that is reserved for its runs.
             ensure!(properties["FunctionUrlConfig"].is_null(), "the scheduled function {id} has a URL");
-            let webhook =
-                template.functions()?.into_iter().find(|one| one.package == package && one.is_webhook());
-            let reads_secret = !properties["Environment"]["Variables"]["DATABASE_WEBHOOK_SECRET"].is_null();
-            ensure!(
-                webhook.is_some() == reads_secret,
-                "{id} reads a webhook secret: {reads_secret}; it has a webhook function: {}",
-                webhook.is_some()
-            );
-            if let Some(webhook) = webhook {
-                // Both run the same program.
-                ensure!(
-                    template.environment(&webhook) == template.environment(&function),
-                    "{id} and {} have different variables",
-                    webhook.id
-                );
-                ensure!(
-                    webhook.properties["Timeout"] == properties["Timeout"],
-                    "{id} and {} have different timeouts",
-                    webhook.id
-                );
-            }
             expected.extend([id.to_owned(), role, logs, queue, format!("{id}TickRole")]);
             outputs.insert(format!("{id}DeadLettersUrl"));
             continue;
         }
-        ensure!(
-            resources[&role]["Properties"] == permissions(&logs, None, &template.environment(&function)),
-            "{role} has other permissions than expected"
-        );
+        let mut permissions = permissions(&logs, &template.environment(&function));
+        if function.is_webhook() {
+            let invocation = ("lambda:InvokeFunction", "RouteEvents.Arn");
+            permissions = with_policy(permissions, "start-runs", invocation);
+        }
+        ensure!(resources[&role]["Properties"] == permissions, "{role} has other permissions than expected");
         if function.is_operated() {
             // Only IAM controls who invokes it.
             ensure!(properties["FunctionUrlConfig"].is_null(), "the operators' function {id} has a URL");
@@ -296,13 +279,12 @@ async fn background_functions_reserve_optional_concurrency() -> Result<()> {
     Ok(())
 }
 
-/// The minimal permissions: writing its log, reading the secrets in its environment and, if it is
-/// invoked asynchronously, reporting failures.
-fn permissions(logs: &str, queue: Option<&str>, environment: &BTreeMap<String, Value>) -> Value {
+/// The minimal permissions: writing its log, and reading the secrets in its environment.
+fn permissions(logs: &str, environment: &BTreeMap<String, Value>) -> Value {
     let read = SECRETS.iter().filter(|secret| environment.contains_key(secret.variable));
     let policies: Vec<Value> =
         read.map(|secret| json!([secret.condition, secret.policy, "AWS::NoValue"])).collect();
-    let mut permissions = json!({
+    json!({
         "AssumeRolePolicyDocument": {
             "Version": "2012-10-17",
             "Statement": [
@@ -321,13 +303,17 @@ fn permissions(logs: &str, queue: Option<&str>, environment: &BTreeMap<String, V
                 }],
             },
         }],
-    });
-    if let (Some(queue), Some(policies)) = (queue, permissions["Policies"].as_array_mut()) {
+    })
+}
+
+/// Adds a policy with one action on one resource.
+fn with_policy(mut permissions: Value, name: &str, (action, resource): (&str, &str)) -> Value {
+    if let Some(policies) = permissions["Policies"].as_array_mut() {
         policies.push(json!({
-            "PolicyName": "report-rounds-that-failed",
+            "PolicyName": name,
             "PolicyDocument": {
                 "Version": "2012-10-17",
-                "Statement": [{ "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": format!("{queue}.Arn") }],
+                "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }],
             },
         }));
     }

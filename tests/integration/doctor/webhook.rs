@@ -20,6 +20,17 @@ async fn missing_pg_net_is_reported() -> Result<()> {
     expect_faults(&stack, &[("webhook", "webhook_extension_missing", "")], &[]).await
 }
 
+/// The key of the Vault belongs to the project, so a restore into another one can lose the secret.
+#[tokio::test]
+async fn missing_vault_or_secret_is_reported() -> Result<()> {
+    let stack = start(LocalStack::builder()).await?;
+    for cause in ["delete from vault.secrets", "drop schema vault cascade"] {
+        execute(&stack, cause).await?;
+        expect_faults(&stack, &[("webhook", "webhook_secret_missing", "")], &[]).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn absent_webhook_is_skipped() -> Result<()> {
     let stack = start(LocalStack::builder()).await?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use http_client::Method;
 use local_stack::model::{Gate, Script};
 use local_stack::supabase::{CannedResponse, Fault, OrgRole};
-use local_stack::{LocalStack, agents, openai};
+use local_stack::{LocalStack, agents, http, openai};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -41,6 +41,7 @@ async fn run_all_functions() -> Result<Vec<MetricLine>> {
     chat(&stack).await.context("a chat")?;
     deliver(&stack, &caller).await.context("deliveries")?;
     send_invalid_requests(&stack, &caller).await.context("rejected requests")?;
+    fail_webhook(&stack).await.context("a webhook that starts nothing")?;
     fail_openai(&stack, &caller).await.context("failures of OpenAI")?;
     fail_supabase(&stack, &caller).await.context("failures of Supabase")?;
     caller.cancel(&session).await?.expect(200)?;
@@ -115,6 +116,16 @@ async fn deliver(stack: &LocalStack, caller: &TestClient) -> Result<()> {
         caller.record_event(&session, "button_click", payload).await?.expect(201)?;
         wait_for_delivery(stack, status).await?;
     }
+    Ok(())
+}
+
+/// Lambda does not accept the event that the webhook sends.
+async fn fail_webhook(stack: &LocalStack) -> Result<()> {
+    stack.lambda().invoke_api().reject(1, 403, "UnrecognizedClientException");
+    let secret = stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"].clone();
+    let url = stack.function_url("receive-webhook");
+    let response = http::client().post(url).header("x-webhook-secret", secret).send().await?;
+    ensure!(response.status() == 503, "expected 503 from receive-webhook, found {}", response.status());
     Ok(())
 }
 

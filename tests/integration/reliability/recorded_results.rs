@@ -138,7 +138,13 @@ async fn deliveries_ended_by_the_database_are_counted_and_logged() -> Result<()>
 async fn record_events_succeeds_if_the_webhook_fails() -> Result<()> {
     let stack = LocalStack::start().await?;
     let (caller, session) = open_with_tool(&stack, "auto").await?;
-    for broken in [FAILING_HTTP_POST, "drop function net.http_post", "drop schema net"] {
+    for broken in [
+        FAILING_HTTP_POST,
+        "drop function net.http_post",
+        "drop schema net",
+        "delete from vault.secrets",
+        "drop schema vault cascade",
+    ] {
         sqlx::raw_sql(broken).execute(stack.database()).await?;
         click(&caller, &session).await.context(broken)?;
         let report = stack.run_job("route-events").await?;

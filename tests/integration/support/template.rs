@@ -26,8 +26,7 @@ impl Function<'_> {
         events.is_some_and(|events| events.values().all(|event| event["Type"] == "ScheduleV2"))
     }
 
-    /// Whether it has the program of a scheduled function, which a database webhook starts by a
-    /// URL.
+    /// Whether it receives the database webhook at its URL.
     pub fn is_webhook(&self) -> bool {
         self.properties["Events"].is_null()
             && !self.properties["FunctionUrlConfig"].is_null()
@@ -119,9 +118,11 @@ impl Template {
         Ok(routes)
     }
 
-    /// The functions that a schedule or an operator invokes.
+    /// The functions that a schedule, the database or an operator invokes.
     pub fn unrouted(&self) -> Result<BTreeSet<String>> {
-        let unrouted = |function: &Function<'_>| function.is_scheduled() || function.is_operated();
+        let unrouted = |function: &Function<'_>| {
+            function.is_scheduled() || function.is_webhook() || function.is_operated()
+        };
         let functions = self.functions()?.into_iter().filter(unrouted);
         Ok(functions.map(|function| function.package.to_owned()).collect())
     }

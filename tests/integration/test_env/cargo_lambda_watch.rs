@@ -68,6 +68,12 @@ async fn watched_functions_pass_end_to_end_and_stop() -> Result<()> {
             );
         }
 
+        // The webhook starts a function of the watcher.
+        let secret = stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"].clone();
+        let request = http::client().post(watch.function_url("receive-webhook"));
+        let status = request.header("x-webhook-secret", secret).send().await?.status();
+        ensure!(status == 202, "expected 202 from receive-webhook, found {status}; {}", output());
+
         let runtime_api = format!("AWS_LAMBDA_RUNTIME_API={}/", watch.url());
         let can_find_processes = Path::new("/proc/self/environ").exists();
         ensure!(

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 const JWT_SECRET: &str = "a-secret-of-the-fuzzer-that-signs-its-own-tokens";
-pub const DATABASE_WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-fuzzer-for-nothing";
+const DATABASE_WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-fuzzer-for-nothing";
 const ID: &str = "01981d3c-0000-7000-8000-000000000000";
 const ISSUER: &str = "http://127.0.0.1:9/auth/v1";
 
@@ -15,6 +15,7 @@ pub fn variable(name: &str) -> Option<&'static str> {
     Some(match name {
         "SUPABASE_URL" => "http://127.0.0.1:9",
         "SUPABASE_JWT_SECRET" => JWT_SECRET,
+        "DATABASE_WEBHOOK_SECRET" => DATABASE_WEBHOOK_SECRET,
         "CORS_ALLOWED_ORIGINS" => {
             "https://app.example.com,https://*.preview.example.com,capacitor://localhost"
         }

@@ -5,9 +5,11 @@ use serde_json::Value;
 use shared::{
     error::Error,
     http::{Request, Response, Route},
-    jobs::Run,
-    platform::http_client::Deadline,
-    runtime::{Dependencies, Endpoint, Reported, ScheduledJob},
+    platform::{
+        config::Environment,
+        http_client::{Deadline, HttpClient},
+    },
+    runtime::{Dependencies, Endpoint, Reported, Webhook},
 };
 
 /// An endpoint that reads an id, a query, an idempotency key, a body and a conditional header.
@@ -58,17 +60,15 @@ impl Endpoint for PanickingEndpoint {
     }
 }
 
-/// A job without work.
-pub struct EmptyJob;
+/// A webhook that starts nothing.
+pub struct EmptyWebhook;
 
-impl ScheduledJob for EmptyJob {
-    type Report = ();
-
-    fn new(_: &mut Dependencies) -> Result<Self, Reported> {
+impl Webhook for EmptyWebhook {
+    fn new(_: &mut Environment, _: HttpClient) -> Result<Self, Reported> {
         Ok(Self)
     }
 
-    async fn run(&self, _: Deadline) -> Run<()> {
-        Run { report: (), failures: Vec::new() }
+    async fn accept(&self, _: Deadline) -> Result<(), Error> {
+        Ok(())
     }
 }

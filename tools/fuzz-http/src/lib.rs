@@ -19,14 +19,14 @@ use fastrand::Rng;
 use lambda_http::{Context, LambdaEvent, lambda_runtime::Config};
 use serde_json::Value;
 use shared::{
-    platform::{config::Environment, http_client::HttpClient, secret::Secret, secret_store::Rotating},
-    runtime::{self, Endpoint, HttpService, Payload},
+    platform::{config::Environment, http_client::HttpClient},
+    runtime::{Endpoint, HttpService, Payload, WebhookService},
 };
 use tracing_subscriber::layer::SubscriberExt;
 
 pub use report::{Fault, FuzzReport};
 
-use functions::{EmptyJob, PanickingEndpoint, ReadAllEndpoint};
+use functions::{EmptyWebhook, PanickingEndpoint, ReadAllEndpoint};
 use log_lines::LogLines;
 
 /// The plan of a run.
@@ -98,20 +98,17 @@ fn run_share<F: Endpoint>(plan: &Plan, from: u64, step: u64) -> Result<FuzzRepor
 /// An endpoint with its HTTP service, and a webhook handler.
 struct FuzzTarget<F> {
     service: HttpService<F>,
-    secret: Rotating<Secret>,
+    webhook: WebhookService<EmptyWebhook>,
     events: Vec<Value>,
 }
 
 impl<F: Endpoint> FuzzTarget<F> {
     fn new() -> Result<Self> {
-        let environment = Environment::new(|name| events::variable(name).map(str::to_owned));
+        let environment = || Environment::new(|name| events::variable(name).map(str::to_owned));
         let http = HttpClient::new().map_err(|error| anyhow!("{error}"))?;
-        let service = HttpService::new(environment, http)?;
-        Ok(Self {
-            service,
-            secret: Secret::new(events::DATABASE_WEBHOOK_SECRET).into(),
-            events: events::all()?,
-        })
+        let service = HttpService::new(environment(), http.clone())?;
+        let webhook = WebhookService::new(environment(), http)?;
+        Ok(Self { service, webhook, events: events::all()? })
     }
 
     /// Sends a payload to both. Returns the response, or a violated rule.
@@ -130,15 +127,10 @@ impl<F: Endpoint> FuzzTarget<F> {
 
         log_lines.clear();
         let event = LambdaEvent::new(Payload::parse(payload), context);
-        let webhook_response = runtime::handle_webhook(&EmptyJob, &self.secret, event)
-            .await
-            .map_err(|error| error.to_string())?;
-        if webhook_response.get("statusCode").is_some_and(|status| *status != 204) {
-            let answer = report::CheckedResponse::check(&webhook_response)?;
-            log_lines.check("request", Some(answer.status))?;
-        } else {
-            log_lines.check("run", None)?;
-        }
+        let response = self.webhook.answer(event).await;
+        let response = serde_json::to_value(&response).map_err(|error| error.to_string())?;
+        let webhook_answer = report::CheckedResponse::check(&response)?;
+        log_lines.check("request", Some(webhook_answer.status))?;
         Ok(answer)
     }
 }

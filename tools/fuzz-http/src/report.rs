@@ -45,7 +45,7 @@ impl CheckedResponse {
         }
         let body = response["body"].as_str().map(serde_json::from_str::<Value>);
         let code = match (status, body) {
-            (204 | 304, None) => None,
+            (202 | 204 | 304, None) => None,
             (200, Some(Ok(_))) => None,
             (400.., Some(Ok(problem))) => {
                 if problem["status"] != status

@@ -19,7 +19,7 @@ use crate::platform::{
 };
 
 /// For methods that may be repeated.
-const READ: RetryPolicy = RetryPolicy {
+pub(super) const READ: RetryPolicy = RetryPolicy {
     system: "aws",
     try_timeout: Duration::from_secs(5),
     retry_window: Duration::from_secs(2),
@@ -52,8 +52,8 @@ impl AwsClient {
         Self { http, region: region.to_owned(), credentials, endpoint }
     }
 
-    /// Reads the variables that Lambda sets for a function, and `AWS_ENDPOINT_URL`, which AWS's SDKs
-    /// read too.
+    /// Reads the variables that Lambda sets for a function, and the endpoints that AWS's SDKs read
+    /// too. Lambda is the only service that functions call with this client.
     pub fn from_environment(environment: &mut Environment, http: HttpClient) -> Result<Self, Reported> {
         let region = environment.required("AWS_REGION", parse_region);
         let key_id = environment.required("AWS_ACCESS_KEY_ID", config::visible_ascii);
@@ -61,9 +61,12 @@ impl AwsClient {
         let secret_key = environment.required("AWS_SECRET_ACCESS_KEY", parse_credential);
         let token = environment.optional("AWS_SESSION_TOKEN", parse_credential);
         let endpoint = environment.optional("AWS_ENDPOINT_URL", config::base_url);
+        let of_lambda = environment.optional("AWS_ENDPOINT_URL_LAMBDA", config::base_url);
         let region = region?;
+        let endpoint = endpoint?;
+        let endpoint = of_lambda?.or(endpoint);
         let credentials = Credentials::new(key_id?, secret_key?, token?, None, "environment");
-        Ok(Self::new(http, &region, credentials, endpoint?))
+        Ok(Self::new(http, &region, credentials, endpoint))
     }
 
     /// The region of the services.
@@ -87,6 +90,19 @@ impl AwsClient {
         deadline: Deadline,
     ) -> Result<AwsResponse, AwsError> {
         let policy = if method == Method::POST { POST } else { READ };
+        let request = self.signed(service, method, path_and_query, headers, body)?;
+        self.execute(request, policy, deadline).await
+    }
+
+    /// Builds a signed request.
+    pub(super) fn signed(
+        &self,
+        service: &str,
+        method: Method,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Request, AwsError> {
         let mut request = Request::new(method, self.url(service, path_and_query)?);
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes());
@@ -98,6 +114,16 @@ impl AwsClient {
         *request.body_mut() = Some(body.into().into());
         signature::sign(&mut request, service, &self.region, &self.credentials, SystemTime::now())
             .map_err(AwsError::InvalidRequest)?;
+        Ok(request)
+    }
+
+    /// Sends a signed request.
+    pub(super) async fn execute(
+        &self,
+        request: Request,
+        policy: RetryPolicy,
+        deadline: Deadline,
+    ) -> Result<AwsResponse, AwsError> {
         let response = self.http.send(request, policy, deadline).await?;
         response.into_aws_response().map_err(AwsError::Rejected)
     }
@@ -166,6 +192,11 @@ mod tests {
             url(client(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:9001/")]).unwrap()),
             "http://127.0.0.1:9001/2015-03-31/functions"
         );
+        let both = [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9001"),
+            ("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9002"),
+        ];
+        assert_eq!(url(client(&both).unwrap()), "http://127.0.0.1:9002/2015-03-31/functions");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::platform::http_client::{
     classification::aws::{AwsRejection, CREDENTIAL_CODES},
 };
 
-/// Reason why AWS did not do what was asked. `Display` shows AWS's code, and no part of the request.
+/// Reason why AWS did not do what was asked. `Display` shows AWS's code, and no part of the
+/// request.
 #[derive(Debug)]
 pub enum AwsError {
     /// The request cannot be built or signed.

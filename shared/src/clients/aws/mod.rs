@@ -2,10 +2,12 @@
 
 mod client;
 mod error;
+mod function;
 mod signature;
 
 pub use aws_credential_types::Credentials;
 pub use client::AwsClient;
 pub use error::AwsError;
+pub use function::{FunctionStarter, START_INTERVAL};
 
 pub use crate::platform::http_client::classification::aws::{AwsRejection, AwsResponse};

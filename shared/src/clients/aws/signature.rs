@@ -13,8 +13,8 @@ use reqwest::{
     header::{HeaderName, HeaderValue},
 };
 
-/// Adds the headers of a signature. It covers the method, the URL, the body and the headers that the
-/// request has now.
+/// Adds the headers of a signature. It covers the method, the URL, the body and the headers that
+/// the request has now.
 ///
 /// # Errors
 /// Returns what cannot be signed.

@@ -132,7 +132,7 @@ async fn event_with_members_of_both_formats_is_read_as_format_2() -> Result<()> 
 }
 
 #[tokio::test]
-async fn http_event_is_never_taken_for_a_schedule() -> Result<()> {
+async fn webhook_rejects_every_event_without_its_secret() -> Result<()> {
     let stack = LocalStack::start().await?;
     let mut requests = Vec::new();
     for event in [
@@ -141,9 +141,11 @@ async fn http_event_is_never_taken_for_a_schedule() -> Result<()> {
         json!({ "requestContext": { "http": null } }),
         json!({ "rawPath": "/", "routeKey": "$default" }),
         json!({ "headers": { "x-webhook-secret": ["a", "b"] } }),
+        json!({}),
+        json!({ "version": "0", "source": "aws.scheduler", "detail": {} }),
     ] {
         let id = Uuid::new_v4();
-        let response = invoke(&stack, "route-events", id, event.to_string().as_bytes()).await?;
+        let response = invoke(&stack, "receive-webhook", id, event.to_string().as_bytes()).await?;
         ensure!(
             response.status == 401 && response.body["code"] == "webhook_secret_refused",
             "{event}: expected 401 webhook_secret_refused, found {} {:#}",
@@ -152,7 +154,7 @@ async fn http_event_is_never_taken_for_a_schedule() -> Result<()> {
         );
         requests.push((id, 401));
     }
-    // An event without members of HTTP is a schedule's.
+    // Any event starts a run of the function that the webhook starts.
     for event in ["{}", "null", r#"{"a":1e999}"#] {
         let payload = Bytes::copy_from_slice(event.as_bytes());
         let id = Uuid::new_v4().to_string();

@@ -185,12 +185,12 @@ fn url_cases(aws: &FakeAws) -> Result<Vec<Case>> {
             statement("Action", json!("lambda:InvokeFunctionUrl")),
             ["function_url", "url_permission_missing", "ListEvents", "lambda:InvokeFunctionUrl for *"],
         ),
-        policy("RouteEventsWebhook")?.delete(
+        policy("ReceiveWebhook")?.delete(
             statement("Condition", via_url),
             [
                 "function_url",
                 "url_invoke_permission_missing",
-                "RouteEventsWebhook",
+                "ReceiveWebhook",
                 "lambda:InvokeFunction for *",
             ],
         ),

@@ -14,13 +14,18 @@ use uuid::Uuid;
 /// The trace id of every event.
 pub const TRACE_ID: &str = "Root=1-00000000-000000000000000000000000";
 
-/// Returns the event of a request. `Value::Null` is an empty body.
+/// Returns the event of a request with a token. `Value::Null` is an empty body.
 pub fn build(token: &str, method: &Method, path: &str, body: &Value) -> Result<Bytes> {
+    build_with(("authorization", &format!("Bearer {token}")), method, path, body)
+}
+
+/// Returns the event of a request with any header. `Value::Null` is an empty body.
+pub fn build_with((name, value): (&str, &str), method: &Method, path: &str, body: &Value) -> Result<Bytes> {
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "localhost")
-        .header("authorization", format!("Bearer {token}"))
+        .header(name, value)
         .header("content-type", "application/json");
     let (parts, ()) = request.body(())?.into_parts();
     let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };

@@ -10,6 +10,7 @@ pub struct Snapshot {
     supabase: usize,
     chatkit: usize,
     model: usize,
+    lambda: usize,
 }
 
 impl Snapshot {
@@ -19,6 +20,7 @@ impl Snapshot {
             supabase: stack.supabase().latency().count(),
             chatkit: stack.openai().latency().count(),
             model: stack.model().latency().count(),
+            lambda: stack.lambda().invoke_api().latency().count(),
         }
     }
 
@@ -32,6 +34,7 @@ impl Snapshot {
         let mut spans = self.database_calls(stack);
         spans.extend(stack.openai().latency().spans_after(self.chatkit));
         spans.extend(self.model_calls(stack));
+        spans.extend(stack.lambda().invoke_api().latency().spans_after(self.lambda));
         spans
     }
 

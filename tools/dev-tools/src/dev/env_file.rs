@@ -49,8 +49,19 @@ impl Drop for EnvFile {
     }
 }
 
+/// Variables that Lambda sets. The watcher does not check credentials, and serves Lambda's API at
+/// its default address.
+const AWS_VARIABLES: [(&str, &str); 4] = [
+    ("AWS_ACCESS_KEY_ID", "local"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000"),
+    ("AWS_REGION", "local"),
+    ("AWS_SECRET_ACCESS_KEY", "local"),
+];
+
 fn text(stack: &LocalStack) -> String {
-    let variables: BTreeMap<String, String> = stack.environment().all_variables().into_iter().collect();
+    let own = stack.environment().all_variables().into_iter();
+    let aws = AWS_VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variables: BTreeMap<String, String> = aws.into_iter().chain(own).collect();
     // Quoted, because cargo-lambda rejects unquoted values with an equals sign. A shell accepts it
     // too.
     variables.into_iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()

@@ -52,6 +52,7 @@ impl Watch {
         command
             .args(["lambda", "watch", "--invoke-address", address, "--invoke-port", port, "--env-file"])
             .arg(environment.path())
+            .args(["--env-var", &format!("AWS_ENDPOINT_URL={url}")])
             .args(options)
             .current_dir(project::root());
         lambda::clear_cargo_package_env(&mut command);

@@ -31,6 +31,7 @@ mod slow_agents;
 mod stops;
 mod storm;
 mod supabase_down;
+mod webhook_flood;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -148,6 +149,13 @@ pub const STRESS_TESTS: &[StressTest] = &[
         full: 20_000,
         small: 200,
         run: Runner::LocalStack(|env, count| Box::pin(deliveries::run(env, count))),
+    },
+    StressTest {
+        name: "webhook-flood",
+        description: "requests without the secret at the webhook, while events are delivered",
+        full: 600_000,
+        small: 3_000,
+        run: Runner::LocalStack(|env, count| Box::pin(webhook_flood::run(env, count))),
     },
     StressTest {
         name: "openai-down",

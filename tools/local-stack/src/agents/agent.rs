@@ -123,6 +123,12 @@ impl Agent {
         self.shared.lock().calls.clone()
     }
 
+    /// Returns the requests after the first `count`.
+    pub fn requests_after(&self, count: usize) -> Vec<RecordedCall> {
+        self.shared.lock().calls.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// Number of requests.
     pub fn count(&self) -> usize {
         self.shared.lock().calls.len()
     }

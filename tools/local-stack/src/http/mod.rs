@@ -21,11 +21,14 @@ pub use server::{Port, PortState, Server};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns a client for the loopback interface. It follows no redirects and uses no proxy.
-#[allow(clippy::disallowed_methods)] // the lint is for the functions; this is the tests' client
 pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    CLIENT.get_or_init(|| {
-        let builder = Client::builder().no_proxy().redirect(redirect::Policy::none());
-        builder.timeout(TIMEOUT).build().unwrap_or_default()
-    })
+    CLIENT.get_or_init(separate_client)
+}
+
+/// Returns a client like [`client`] with connections of its own, for another runtime.
+#[allow(clippy::disallowed_methods)] // the lint is for the functions; this is the tests' client
+pub fn separate_client() -> Client {
+    let builder = Client::builder().no_proxy().redirect(redirect::Policy::none());
+    builder.timeout(TIMEOUT).build().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! A function and its processes. Each process handles one event at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::body::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::logs::Logs;
 use super::process::Process;
@@ -16,7 +16,7 @@ use super::response::InvocationFailure;
 use super::runtime_api::Answer;
 
 /// The program and configuration of a function.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FunctionSpec {
     pub name: String,
     pub binary: PathBuf,
@@ -25,6 +25,10 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// Whether its URL has the invoke mode `RESPONSE_STREAM`.
     pub streams: bool,
+    /// Its reserved concurrency, if it has a public URL.
+    pub url_concurrency: Option<usize>,
+    /// The functions that its role may invoke.
+    pub invokes: BTreeSet<String>,
 }
 
 pub struct Function {
@@ -33,7 +37,11 @@ pub struct Function {
     idle: Mutex<Vec<Process>>,
     busy: Mutex<Vec<u32>>,
     slots: Semaphore,
+    url_slots: Option<Semaphore>,
 }
+
+/// Lambda rejects a request, because the function's reserved concurrency is in use.
+pub struct Throttled;
 
 /// A process that handles an event, until this is dropped: the caller may drop the invocation.
 struct BusyProcess<'a> {
@@ -59,7 +67,17 @@ impl Function {
     /// would throttle.
     pub fn new(spec: FunctionSpec, max_concurrency: usize, logs: Logs) -> Self {
         let slots = Semaphore::new(max_concurrency);
-        Self { spec: Arc::new(spec), logs, idle: Mutex::default(), busy: Mutex::default(), slots }
+        let url_slots = spec.url_concurrency.map(Semaphore::new);
+        Self { spec: Arc::new(spec), logs, idle: Mutex::default(), busy: Mutex::default(), slots, url_slots }
+    }
+
+    /// Admits a request at the function's URL. It is in progress until the permit is dropped. Without
+    /// a reserved concurrency there is no limit.
+    pub fn admit_url_request(&self) -> Result<Option<SemaphorePermit<'_>>, Throttled> {
+        match &self.url_slots {
+            Some(slots) => slots.try_acquire().map(Some).map_err(|_| Throttled),
+            None => Ok(None),
+        }
     }
 
     /// Handles one event, with an idle process or a new one.

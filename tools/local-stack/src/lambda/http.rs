@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::event;
 use super::event::{EntryPoint, RequestMetadata};
 use super::event_v1;
-use super::function::Function;
+use super::function::{Function, Throttled};
 use super::response;
 use super::response::InvocationFailure;
 use super::routes::Routes;
@@ -89,6 +89,11 @@ async fn serve_function_url(
     let metadata = metadata(Uuid::new_v4().to_string());
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_EVENT_BYTES).await else { return too_large() };
+    let function = functions.functions.get(&name).cloned();
+    let _admitted = match function.as_ref().map(|function| function.admit_url_request()).transpose() {
+        Ok(admitted) => admitted,
+        Err(Throttled) => return throttled(),
+    };
     let mut response = serve(&functions, &name, EntryPoint::FunctionUrl, parts, body, &metadata).await;
     insert_header(&mut response, "x-amzn-requestid", &metadata.request_id);
     insert_header(&mut response, "x-amzn-trace-id", &metadata.trace_id);
@@ -166,6 +171,14 @@ fn metadata(request_id: String) -> RequestMetadata {
     let at = Timestamp::now();
     let trace_id = format!("Root=1-{:08x}-{:024x}", at.as_second(), fastrand::u128(..) >> 32);
     RequestMetadata { request_id, trace_id, source: IpAddr::V4(Ipv4Addr::LOCALHOST), at }
+}
+
+fn throttled() -> Response<Body> {
+    response::simple_response(
+        StatusCode::TOO_MANY_REQUESTS,
+        "application/json",
+        r#"{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#,
+    )
 }
 
 fn too_large() -> Response<Body> {

@@ -6,11 +6,13 @@ mod event;
 mod event_v1;
 mod function;
 mod http;
+mod invoke_api;
 mod logs;
 mod process;
 mod response;
 mod routes;
 mod runtime_api;
+mod signature;
 mod streaming;
 mod template;
 
@@ -26,6 +28,7 @@ pub use build::{
 };
 pub use event::{EntryPoint, RequestMetadata, event};
 pub use function::{Function, FunctionSpec};
+pub use invoke_api::InvokeApi;
 pub use logs::{LogLine, Logs};
 pub use process::{Process, resident_memory};
 pub use response::InvocationFailure;
@@ -44,6 +47,7 @@ pub struct Lambda {
     urls: BTreeMap<String, Server>,
     api: Server,
     rest_api: Server,
+    invoke_api: InvokeApi,
     logs: Logs,
 }
 
@@ -66,12 +70,14 @@ impl Lambda {
     /// that streams has no route of the HTTP API, which cannot stream. `ports` has the ports of
     /// functions whose URL other functions must know.
     pub async fn start(
-        specs: Vec<FunctionSpec>,
+        mut specs: Vec<FunctionSpec>,
         routes: Routes,
         rest_routes: Routes,
         mut ports: BTreeMap<String, Port>,
     ) -> Result<Self> {
         let logs = Logs::default();
+        let invoke_port = Port::free().await?;
+        let roles = invoke_api::assign_roles(&mut specs, &invoke_port.url())?;
         let mut functions = BTreeMap::new();
         for spec in specs {
             functions.insert(spec.name.clone(), Arc::new(Function::new(spec, MAX_CONCURRENCY, logs.clone())));
@@ -92,7 +98,8 @@ impl Lambda {
         }
         let api = Port::free().await?.serve(http::http_api(functions.clone()));
         let rest_api = Port::free().await?.serve(http::rest_api(functions.clone()));
-        Ok(Self { functions, urls, api, rest_api, logs })
+        let invoke_api = InvokeApi::serve(invoke_port, functions.clone(), roles);
+        Ok(Self { functions, urls, api, rest_api, invoke_api, logs })
     }
 
     /// Base URL of the HTTP API, without a trailing slash.
@@ -103,6 +110,11 @@ impl Lambda {
     /// Base URL of the REST API's stage, without a trailing slash.
     pub fn rest_api_url(&self) -> String {
         format!("{}/{}", self.rest_api.url(), event_v1::STAGE)
+    }
+
+    /// Lambda's API, through which functions invoke others.
+    pub fn invoke_api(&self) -> &InvokeApi {
+        &self.invoke_api
     }
 
     /// URL of a function, without a trailing slash.

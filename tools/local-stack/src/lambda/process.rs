@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
 use super::function::FunctionSpec;
+use super::invoke_api::REGION;
 use super::logs::Logs;
 use super::response::InvocationFailure;
 use super::runtime_api::{Answer, Invocation, RuntimeApi};
@@ -170,8 +171,8 @@ fn lambda_environment(spec: &FunctionSpec, runtime_api: &str) -> Vec<(&'static s
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", spec.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", "local/[$LATEST]".to_owned()),
         ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
-        ("AWS_REGION", "local".to_owned()),
-        ("AWS_DEFAULT_REGION", "local".to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
         ("LAMBDA_TASK_ROOT", "/var/task".to_owned()),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
         ("LANG", "en_US.UTF-8".to_owned()),

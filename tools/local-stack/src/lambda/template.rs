@@ -27,6 +27,10 @@ pub struct DeployedFunction {
     pub streams: bool,
     /// Its routes of a REST API with response streaming.
     pub rest_routes: Vec<Route>,
+    /// Its reserved concurrency, if it has a public URL.
+    pub url_concurrency: Option<usize>,
+    /// The packages of the functions that its role may invoke.
+    pub invokes: BTreeSet<String>,
 }
 
 impl Template {
@@ -60,6 +64,10 @@ impl Template {
             let function = deployed(package, globals, &resource["Properties"]);
             functions.insert(package.to_owned(), function.with_context(|| name.clone())?);
             packages.insert(name.as_str(), package);
+        }
+        for (id, package) in &packages {
+            let role = &template["Resources"][format!("{id}Role")];
+            functions.entry((*package).to_owned()).or_default().invokes = invocable(role, &packages);
         }
         for (name, resource) in template["Resources"].as_object().into_iter().flatten() {
             if resource["Type"] == "AWS::Serverless::Api" {
@@ -96,7 +104,28 @@ fn deployed(package: &str, globals: &Value, own: &Value) -> Result<DeployedFunct
     }
     let timeout = Duration::from_secs(timeout);
     let streams = own["FunctionUrlConfig"]["InvokeMode"] == "RESPONSE_STREAM";
-    Ok(DeployedFunction { variables, timeout, routes, streams, rest_routes: Vec::new() })
+    // `!If [ReservesConcurrency, 5, !Ref AWS::NoValue]`
+    let reserved = own["ReservedConcurrentExecutions"][1].as_u64();
+    let url_concurrency = reserved.filter(|_| !own["FunctionUrlConfig"].is_null());
+    let url_concurrency = url_concurrency.map(usize::try_from).transpose().context("the concurrency")?;
+    Ok(DeployedFunction {
+        variables,
+        timeout,
+        routes,
+        streams,
+        url_concurrency,
+        ..DeployedFunction::default()
+    })
+}
+
+/// Returns the packages of the functions that a role may invoke.
+fn invocable(role: &Value, packages: &BTreeMap<&str, &str>) -> BTreeSet<String> {
+    let policies = role["Properties"]["Policies"].as_array().into_iter().flatten();
+    let statements = policies.filter_map(|policy| policy["PolicyDocument"]["Statement"].as_array()).flatten();
+    let invocations = statements
+        .filter(|statement| statement["Effect"] == "Allow" && statement["Action"] == "lambda:InvokeFunction");
+    let ids = invocations.filter_map(|statement| statement["Resource"].as_str()?.strip_suffix(".Arn"));
+    ids.filter_map(|id| packages.get(id)).map(|package| (*package).to_owned()).collect()
 }
 
 /// Reads the routes of a REST API from its OpenAPI document. Every integration must stream.
@@ -166,6 +195,32 @@ mod tests {
         let method = Some(axum::http::Method::GET);
         assert_eq!(reads.routes, [Route { function: "reads".to_owned(), method, path: "/a".to_owned() }]);
         assert!(template.function("writes").unwrap_err().to_string().contains("Binary: writes"));
+    }
+
+    #[test]
+    fn role_permits_invocations() {
+        let function = |binary: &str| {
+            json!({
+                "Type": "AWS::Serverless::Function",
+                "Metadata": { "BuildProperties": { "Binary": binary } },
+                "Properties": {}
+            })
+        };
+        let statement = |effect: &str, resource: &str| json!({ "Effect": effect, "Action": "lambda:InvokeFunction", "Resource": resource });
+        let statements = [statement("Allow", "Works.Arn"), statement("Deny", "Starts.Arn")];
+        let template = Template::from_value(&json!({
+            "Globals": { "Function": { "Timeout": 15 } },
+            "Resources": {
+                "Starts": function("starts"),
+                "Works": function("works"),
+                "StartsRole": { "Type": "AWS::IAM::Role", "Properties": { "Policies": [
+                    { "PolicyDocument": { "Statement": statements } }
+                ] } }
+            }
+        }));
+        let template = template.unwrap();
+        assert_eq!(template.function("starts").unwrap().invokes, ["works".to_owned()].into());
+        assert!(template.function("works").unwrap().invokes.is_empty());
     }
 
     /// A template with a streaming function behind a REST API.

@@ -25,8 +25,9 @@ pub const PROJECT: &str = "proj_local";
 /// The function that pages reach at `apiUrl`.
 const CHAT_FUNCTION: &str = "serve-chatkit";
 
-/// The function that the database webhook calls.
-const WEBHOOK_FUNCTION: &str = "route-events";
+/// The function that the database webhook calls, and the one that it starts.
+const WEBHOOK_FUNCTION: &str = "receive-webhook";
+const DISPATCHING_FUNCTION: &str = "route-events";
 
 /// For a program that is not a function of the project.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -141,6 +142,7 @@ impl Builder {
         environment.set("AGENT_CREDENTIALS", &agents.credentials());
         let webhook_secret = Uuid::new_v4().simple().to_string();
         environment.set("DATABASE_WEBHOOK_SECRET", &webhook_secret);
+        environment.set("ROUTE_EVENTS_FUNCTION", DISPATCHING_FUNCTION);
         environment.set_overrides(self.environment);
 
         let workspace = lambda::workspace().await?;
@@ -163,6 +165,8 @@ impl Builder {
                 environment: environment.for_function(&deployed),
                 timeout: self.timeout.unwrap_or(deployed.timeout),
                 streams: deployed.streams,
+                url_concurrency: deployed.url_concurrency,
+                invokes: deployed.invokes,
             })
         };
         let specs = binaries.iter().map(&mut spec).collect::<Result<Vec<FunctionSpec>>>()?;

@@ -1,5 +1,5 @@
 //! Implements pg_net, the extension with which a Supabase database sends requests, by `LISTEN` and
-//! `NOTIFY`.
+//! `NOTIFY`, and Supabase Vault, the extension that stores secrets.
 //!
 //! As in pg_net, a request is sent after the commit, is not repeated on failure, and its response
 //! is ignored. The product's own trigger calls it, configured as in `supabase/webhook.sql`.
@@ -29,6 +29,8 @@ const PG_NET: &str = "
     revoke all on schema net from public;
     grant usage on schema net to postgres, anon, authenticated, service_role;";
 
+const VAULT: &str = include_str!("vault.sql");
+
 /// The webhook of one database. Dropping it stops it.
 pub struct Webhook {
     calls: Arc<AtomicUsize>,
@@ -40,8 +42,8 @@ impl Webhook {
     /// Calls `url` with the secret whenever a session has work for an agent.
     pub async fn start(database: &PgPool, url: String, secret: String) -> Result<Self> {
         sqlx::raw_sql(PG_NET).execute(database).await.context("setting up pg_net")?;
-        let set = "insert into chatkit_private.webhook (url, secret) values ($1, $2)
-                   on conflict (only_one) do update set url = excluded.url, secret = excluded.secret";
+        sqlx::raw_sql(VAULT).execute(database).await.context("setting up Supabase Vault")?;
+        let set = "select chatkit_private.set_webhook($1, $2)";
         sqlx::query(set).bind(url).bind(secret).execute(database).await.context("setting up the webhook")?;
         let mut listener = PgListener::connect_with(database).await.context("listening for the webhook")?;
         listener.listen("pg_net").await?;

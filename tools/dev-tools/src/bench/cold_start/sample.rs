@@ -25,6 +25,7 @@ pub struct Samples {
     escalation: String,
     /// The client secret of a session with a self-hosted agent.
     client_secret: String,
+    webhook_secret: String,
 }
 
 /// The self-hosted agent that is registered for the chat.
@@ -42,6 +43,7 @@ impl Samples {
             session: String::new(),
             escalation: String::new(),
             client_secret: String::new(),
+            webhook_secret: stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"].clone(),
         };
         samples.session = samples.open().await?;
         (samples.escalation, _) = samples.open_escalation(&samples.session).await?;
@@ -60,6 +62,11 @@ impl Samples {
             Some(route) => route.clone(),
             None if function == HELLO => {
                 Route { function: HELLO.to_owned(), method: Some(Method::GET), path: "/".to_owned() }
+            }
+            // Its warm calls wait for the shortest time between two starts.
+            None if function == "receive-webhook" => {
+                let header = ("x-webhook-secret", self.webhook_secret.as_str());
+                return event::build_with(header, &Method::POST, "/", &json!({}));
             }
             // A scheduled function has no route, and ignores its event.
             None => return Ok(Bytes::from_static(br#"{"source":"aws.scheduler"}"#)),
