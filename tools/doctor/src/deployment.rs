@@ -1,6 +1,6 @@
 //! What AWS says about a stack and its resources. The checks compare it with the stack's template.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use futures_util::{StreamExt as _, join, stream};
 use serde_json::Value;
@@ -165,9 +165,9 @@ async fn read_secrets(aws: &Aws, template: &Template) -> BTreeMap<String, Answer
     for function in template.resources("AWS::Lambda::Function") {
         let variables = function.properties["Environment"]["Variables"].as_object().into_iter().flatten();
         for reference in variables.filter_map(|(_, value)| SecretReference::parse(value.as_str()?)) {
-            if !secrets.contains_key(&reference.secret_id) {
-                let secret = aws.secret(&reference.secret_id).await;
-                secrets.insert(reference.secret_id, secret);
+            if let Entry::Vacant(entry) = secrets.entry(reference.secret_id) {
+                let secret = aws.secret(entry.key()).await;
+                entry.insert(secret);
             }
         }
     }

@@ -181,8 +181,8 @@ fn single_member(value: &Value) -> Option<(&str, &Value)> {
     members.iter().next().map(|(name, value)| (name.as_str(), value))
 }
 
-/// Returns whether a value of AWS differs from that of the template. Parameters are texts, also those
-/// with numbers.
+/// Returns whether a value of AWS differs from that of the template. Parameters are texts, also
+/// those with numbers.
 pub fn differs(expected: &Value, actual: &Value) -> bool {
     !expected.is_null() && to_text(expected) != to_text(actual)
 }

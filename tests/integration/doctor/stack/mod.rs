@@ -1,5 +1,5 @@
-//! `cargo doctor --stack` against a fake of AWS, whose stack is made from `template.yaml` by SAM's own
-//! translator.
+//! `cargo doctor --stack` against a fake of AWS, whose stack is made from `template.yaml` by SAM's
+//! own translator.
 
 mod faults;
 

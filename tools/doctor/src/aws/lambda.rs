@@ -9,8 +9,8 @@ use shared::platform::parse::Timestamp;
 
 use super::{Answer, Aws, Unanswered, segment};
 
-/// A function, as `GetFunction` describes it. It does not implement `Debug`, because its variables are
-/// secrets.
+/// A function, as `GetFunction` describes it. It does not implement `Debug`, because its variables
+/// are secrets.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Function {

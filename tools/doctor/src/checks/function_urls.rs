@@ -55,8 +55,8 @@ fn check_url(findings: &mut Findings, id: &str, expected: &Value, actual: &Funct
     }
 }
 
-/// Compares the permissions on each function with those of the template, and with those that an open
-/// URL needs, even if an old transformation of SAM has left them out.
+/// Compares the permissions on each function with those of the template, and with those that an
+/// open URL needs, even if an old transformation of SAM has left them out.
 fn check_permissions(findings: &mut Findings, deployment: &Deployment) {
     let template = &deployment.template;
     let granted = template.resources("AWS::Lambda::Permission");

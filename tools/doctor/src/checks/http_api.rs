@@ -56,8 +56,8 @@ fn expected_routes(body: &Value) -> BTreeMap<String, String> {
     routes
 }
 
-/// Returns the name of the function in the URI of an integration. API Gateway accepts the function's
-/// ARN, and a URI around it.
+/// Returns the name of the function in the URI of an integration. API Gateway accepts the
+/// function's ARN, and a URI around it.
 fn function_of(uri: &str) -> Option<&str> {
     let (_, name) = uri.rsplit_once(":function:")?;
     name.split('/').next()

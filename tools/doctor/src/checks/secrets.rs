@@ -30,8 +30,8 @@ use crate::{
 /// AWS Secrets Manager's code for a secret that is scheduled for deletion.
 const DELETED_CODE: &str = "InvalidRequestException";
 
-/// The source of secrets that another secret refers to, for example the bearer of an agent's server.
-/// Functions fetch them when they need them.
+/// The source of secrets that another secret refers to, for example the bearer of an agent's
+/// server. Functions fetch them when they need them.
 struct NotFetched;
 
 impl SecretSource for NotFetched {
