@@ -64,17 +64,20 @@ impl Moto {
     pub async fn put_secret(&self, name: &str, value: &str) -> Result<()> {
         let version = Uuid::new_v4();
         let body = json!({ "SecretId": name, "SecretString": value, "ClientRequestToken": version });
-        if self.call("secretsmanager", "PutSecretValue", &body).await.is_ok() {
-            return Ok(());
+        if self.call("secretsmanager", "PutSecretValue", &body).await.is_err() {
+            let body = json!({ "Name": name, "SecretString": value, "ClientRequestToken": version });
+            self.call("secretsmanager", "CreateSecret", &body).await?;
         }
-        let body = json!({ "Name": name, "SecretString": value, "ClientRequestToken": version });
-        self.call("secretsmanager", "CreateSecret", &body).await
+        // Moto imports modules for the first request of a kind, which can take longer than the
+        // functions wait.
+        self.call("secretsmanager", "GetSecretValue", &json!({ "SecretId": name })).await
     }
 
     /// Stores a value of a SecureString.
     pub async fn put_parameter(&self, name: &str, value: &str) -> Result<()> {
         let body = json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true });
-        self.call("ssm", "PutParameter", &body).await
+        self.call("ssm", "PutParameter", &body).await?;
+        self.call("ssm", "GetParameter", &json!({ "Name": name, "WithDecryption": true })).await
     }
 
     /// Ends the server and waits for it.
