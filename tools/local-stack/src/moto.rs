@@ -17,7 +17,8 @@ use crate::toolchain::{MOTO, ToolError};
 /// Time for Python to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-const REGION: &str = "eu-central-1";
+/// The region of the local functions.
+const REGION: &str = "local";
 
 /// A process with moto's server. It ends when this value is dropped, or when this process ends.
 #[derive(Debug)]
@@ -49,12 +50,10 @@ impl Moto {
         Ok(moto)
     }
 
-    /// The environment variables of a process that uses this server. A function with `AWS_REGION`,
-    /// which Lambda sets, refuses the variables of the local stack.
-    pub fn environment(&self) -> [(&'static str, String); 4] {
+    /// The environment variables of a function that uses this server.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
         [
             ("AWS_ENDPOINT_URL", self.url.clone()),
-            ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ]
@@ -64,17 +63,20 @@ impl Moto {
     pub async fn put_secret(&self, name: &str, value: &str) -> Result<()> {
         let version = Uuid::new_v4();
         let body = json!({ "SecretId": name, "SecretString": value, "ClientRequestToken": version });
-        if self.call("secretsmanager", "PutSecretValue", &body).await.is_ok() {
-            return Ok(());
+        if self.call("secretsmanager", "PutSecretValue", &body).await.is_err() {
+            let body = json!({ "Name": name, "SecretString": value, "ClientRequestToken": version });
+            self.call("secretsmanager", "CreateSecret", &body).await?;
         }
-        let body = json!({ "Name": name, "SecretString": value, "ClientRequestToken": version });
-        self.call("secretsmanager", "CreateSecret", &body).await
+        // Moto imports modules for the first request of a kind, which can take longer than the
+        // functions wait.
+        self.call("secretsmanager", "GetSecretValue", &json!({ "SecretId": name })).await
     }
 
     /// Stores a value of a SecureString.
     pub async fn put_parameter(&self, name: &str, value: &str) -> Result<()> {
         let body = json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true });
-        self.call("ssm", "PutParameter", &body).await
+        self.call("ssm", "PutParameter", &body).await?;
+        self.call("ssm", "GetParameter", &json!({ "Name": name, "WithDecryption": true })).await
     }
 
     /// Ends the server and waits for it.

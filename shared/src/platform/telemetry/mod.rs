@@ -76,6 +76,8 @@ fn level_filter(level: Level, function: &str) -> Targets {
     Targets::new()
         .with_default(others)
         .with_target("rmcp", LevelFilter::OFF)
+        // Reports each timeout as an error of the HTTP client, which manages connections itself.
+        .with_target("aws_smithy_runtime", LevelFilter::OFF)
         .with_target(TARGET, level)
         .with_target("shared", level)
         .with_target(function, level)

@@ -86,7 +86,8 @@ pub const MOTO: Tool = Tool {
     name: "moto",
     requirements: include_str!("../../pinned/moto.txt"),
     python: (3, 10),
-    environment: &[],
+    // The region of the local functions does not exist.
+    environment: &[("MOTO_ALLOW_NONEXISTENT_REGION", "true")],
 };
 
 pub const NODE: Tool = Tool {

@@ -48,7 +48,6 @@ impl FetchingStack {
             .binaries(binaries.clone())
             .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
             .env("AWS_ENDPOINT_URL", &secrets.url())
-            .env("AWS_DEFAULT_REGION", "eu-central-1")
             .env("AWS_ACCESS_KEY_ID", "local")
             .env("AWS_SECRET_ACCESS_KEY", "local");
         for name in SECRETS {
