@@ -138,9 +138,7 @@ impl Dependencies {
 
     /// The secrets of the database webhook, for checks of the configuration.
     #[cfg(feature = "doctor")]
-    pub(crate) fn webhook_secrets(
-        &mut self,
-    ) -> Result<Rotating<super::webhook::WebhookSecrets>, Reported> {
+    pub(crate) fn webhook_secrets(&mut self) -> Result<Rotating<super::webhook::WebhookSecrets>, Reported> {
         super::webhook::WebhookSecrets::from_environment(&mut self.environment)
     }
 

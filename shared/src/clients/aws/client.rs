@@ -192,11 +192,11 @@ mod tests {
             url(client(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:9001/")]).unwrap()),
             "http://127.0.0.1:9001/2015-03-31/functions"
         );
-        let both = [
+        const BOTH: [(&str, &str); 2] = [
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:9001"),
             ("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9002"),
         ];
-        assert_eq!(url(client(&both).unwrap()), "http://127.0.0.1:9002/2015-03-31/functions");
+        assert_eq!(url(client(&BOTH).unwrap()), "http://127.0.0.1:9002/2015-03-31/functions");
     }
 
     #[test]
