@@ -106,7 +106,7 @@ async fn burst_of_requests_starts_few_runs() -> Result<()> {
 /// A session gets an event while Lambda rejects its request, and is served all the same.
 #[tokio::test]
 async fn events_of_a_burst_are_delivered_without_schedule() -> Result<()> {
-    const SESSIONS: usize = 30;
+    const SESSIONS: usize = 12;
     let stack = LocalStack::start().await?;
     let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
     let sessions = try_join_all((0..SESSIONS).map(|_| fixture.client.open_session_path())).await?;
