@@ -123,8 +123,8 @@ impl Client {
     }
 
     /// Checks the URL, looks up the credential and sends requests with it. If the server refuses the
-    /// credential and there is a newer one, sends the requests once more: a server that answers 401
-    /// has not called the tool.
+    /// credential and there is a newer one, sends the requests again: a server that answers 401 has
+    /// not called the tool. Both secrets of a credential may have changed, one after the other.
     async fn with_credential<R, F: Future<Output = Result<R, CallError>>>(
         &self,
         target: &Target<'_>,
@@ -134,14 +134,16 @@ impl Client {
             .outbound
             .parse_allowed_url(target.url)
             .map_err(|refusal| CallError::NotSent(Reason::Refused(refusal)))?;
-        let current = self.credential(target, &url).await.map_err(CallError::NotSent)?;
-        let outcome = send(self.connector(&url, current.header())).await;
-        if !matches!(&outcome, Err(CallError::Answered(answered)) if answered.status == 401) {
-            return outcome;
-        }
-        match self.newer_credential(target, &url, current).await {
-            Some(newer) => send(self.connector(&url, Some(newer.as_ref().clone()))).await,
-            None => outcome,
+        let mut credential = self.credential(target, &url).await.map_err(CallError::NotSent)?;
+        loop {
+            let outcome = send(self.connector(&url, credential.header())).await;
+            if !matches!(&outcome, Err(CallError::Answered(answered)) if answered.status == 401) {
+                return outcome;
+            }
+            match self.newer_credential(target, &url, credential).await {
+                Some(newer) => credential = newer,
+                None => return outcome,
+            }
         }
     }
 
@@ -156,20 +158,21 @@ impl Client {
     }
 
     /// Returns a newer credential than the one that the server refused: its own secret may have
-    /// changed, or the secret with all credentials.
+    /// changed, or the secret with all credentials. A refusal fetches each secret at most once a
+    /// minute.
     async fn newer_credential(
         &self,
         target: &Target<'_>,
         url: &Url,
         refused: CallCredential,
-    ) -> Option<Arc<HeaderValue>> {
+    ) -> Option<CallCredential> {
         let (bearer, value) = refused.bearer?;
         if let Some(newer) = bearer.newer_after_refusal(&value).await {
-            return Some(newer);
+            return Some(CallCredential { bearer: Some((bearer, newer)), credentials: refused.credentials });
         }
         self.credentials.newer_after_refusal(&refused.credentials).await?;
-        let (_, newer) = self.credential(target, url).await.ok()?.bearer?;
-        (newer != value).then_some(newer)
+        let newer = self.credential(target, url).await.ok()?;
+        newer.bearer.as_ref().is_some_and(|(_, newer)| *newer != value).then_some(newer)
     }
 
     /// Prepares the connection for one call.
