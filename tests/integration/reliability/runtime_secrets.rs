@@ -86,11 +86,16 @@ async fn rotation_of_each_secret_under_load_refuses_no_request() -> Result<()> {
             outcome.with_context(|| format!("while {rotated:?} is rotated: {:#?}", error_lines(&stack)))?;
         }
         load.expect_deliveries().await?;
-        // A process that has sent nothing since the rotation of the last key would have to fetch it.
+        // A process that has sent nothing since the rotation of the last key would have to fetch it,
+        // and a new process the values that callers should no longer send.
         stack.lambda().kill();
+        forget_previous(&load.webhook_secrets);
+        forget_previous(&load.jwt_secrets);
         load.send_until(REQUESTS + 40, CONCURRENCY).await.context("in new processes")?;
+        // Running functions keep the last values. One request at a time starts no other process, if
+        // the database sends none.
+        stack.webhook().context("the stack has no webhook")?.set_disconnected(true);
         moto.stop().await?;
-        // Running functions keep the last values. One request at a time starts no other process.
         load.send_until(REQUESTS + 80, 1).await.context("while Secrets Manager is unreachable")?;
         stack.lambda().kill();
         let refused = load.user.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
@@ -339,4 +344,10 @@ fn shift(values: &Mutex<[String; 2]>, value: String) {
     let mut values = values.lock().unwrap();
     let replaced = std::mem::replace(&mut values[0], value);
     values[1] = replaced;
+}
+
+/// Lets every caller send the current value.
+fn forget_previous(values: &Mutex<[String; 2]>) {
+    let mut values = values.lock().unwrap();
+    values[1] = values[0].clone();
 }
