@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use axum::body::Bytes;
 use axum::http::Method;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::HELLO;
@@ -22,7 +23,7 @@ pub struct Samples {
     api: String,
     session: String,
     /// An open escalation of the session. A session and a user may have few of them.
-    escalation: String,
+    escalation: OnceCell<String>,
     /// The client secret of a session with a self-hosted agent.
     client_secret: String,
     webhook_secret: String,
@@ -41,12 +42,11 @@ impl Samples {
             approver: seed.approver.token,
             api: stack.api_url(),
             session: String::new(),
-            escalation: String::new(),
+            escalation: OnceCell::new(),
             client_secret: String::new(),
             webhook_secret: stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"].clone(),
         };
         samples.session = samples.open().await?;
-        (samples.escalation, _) = samples.open_escalation(&samples.session).await?;
         let org_id = seed.clerk.user.org_id;
         stack.register_self_hosted_agent(org_id, CHAT_AGENT, json!({ "p_model": MODEL })).await?;
         let chat = samples.post("", json!({ "agentId": CHAT_AGENT })).await?;
@@ -79,7 +79,8 @@ impl Samples {
             // A request without a body.
             "stop-response" => (self.session.clone(), Value::Null),
             "get-escalation" | "claim-escalation" | "release-escalation" => {
-                (self.escalation.clone(), Value::Null)
+                let open = async || Ok::<_, anyhow::Error>(self.open_escalation(&self.session).await?.0);
+                (self.escalation.get_or_try_init(open).await?.clone(), Value::Null)
             }
             _ if method == Method::POST => (self.session.clone(), body(function)),
             _ => (self.session.clone(), Value::Null),
